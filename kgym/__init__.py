@@ -1,0 +1,1 @@
+"""kgym: a gym for LLM reasoning."""

@@ -1,0 +1,1 @@
+"""The loss core that algorithms share."""

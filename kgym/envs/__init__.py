@@ -1,0 +1,1 @@
+"""Environments: the Gymnasium contract around a task."""

@@ -1,0 +1,80 @@
+"""Every exception that kgym raises on purpose.
+
+    KgymError
+    ├── ConfigError (ValueError)        a setting is wrong: unknown key, value out of range, combination that cannot work
+    │   └── UnknownName                 no component of that name; says the nearest one
+    ├── DataError (ValueError)          a data set is absent, malformed or not what its checksum says
+    │   └── MissingData                 the user has to bring it; says the command
+    ├── PluginError (RuntimeError)      a plugin is broken, too new, or offers a name twice
+    ├── EnvError (RuntimeError)         an environment was stepped out of order
+    ├── EngineError (RuntimeError)      an engine could not load or generate
+    ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad answer is a Verdict, never an exception)
+    └── RunError (RuntimeError)         a run cannot go on: too many unscored answers, a folder that is in use, a full disk
+
+Exit status on the command line: 2 for ConfigError, DataError and PluginError (the request was wrong), 1 for the others (the run failed).
+Each carries its whole message as its only argument, so that it survives pickling on the way home from a worker.
+"""
+
+from collections.abc import Iterable
+
+
+class KgymError(Exception):
+    """Base of every error that kgym raises on purpose."""
+
+    exit_status = 1
+
+
+class ConfigError(KgymError, ValueError):
+    """A setting is wrong."""
+
+    exit_status = 2
+
+
+class UnknownName(ConfigError):
+    """No component, key or option of that name."""
+
+    @classmethod
+    def near(cls, kind: str, name: str, known: Iterable[str]) -> "UnknownName":
+        """Build the message, with the nearest known name or the list of them.
+
+        >>> print(UnknownName.near("environment", "airth", ["arith", "aime"]))
+        no environment named 'airth'; did you mean 'arith'?
+        """
+        import difflib  # noqa: PLC0415  (only when something is already wrong)
+
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+        return cls(f"no {kind} named {name!r}; {hint}")
+
+
+class DataError(KgymError, ValueError):
+    """A data set is absent, malformed or not what its checksum says."""
+
+    exit_status = 2
+
+
+class MissingData(DataError):
+    """A data set that the user brings is not there yet."""
+
+
+class PluginError(KgymError, RuntimeError):
+    """A plugin is broken, made for another API, or offers a name that is taken."""
+
+    exit_status = 2
+
+
+class EnvError(KgymError, RuntimeError):
+    """An environment was stepped out of order or given an action that it does not know."""
+
+
+class EngineError(KgymError, RuntimeError):
+    """An engine could not load its model or generate."""
+
+
+class VerifierError(KgymError, RuntimeError):
+    """The verifier pool is broken; a bad answer is a Verdict and never an exception."""
+
+
+class RunError(KgymError, RuntimeError):
+    """A run cannot go on."""

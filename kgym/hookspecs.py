@@ -1,0 +1,258 @@
+"""Every hook of kgym, and the records that they yield.
+
+A plugin is a light module named by an entry point in the group `kgym`. It says `kgym_api = 1` and has functions marked `@hookimpl` that yield
+the records below. A record's `target` is a `"module:attribute"` string that is imported when somebody first uses the component, so that
+discovery loads neither torch nor numpy.
+
+    from kgym.hookspecs import VerifierInfo, hookimpl
+
+    kgym_api = 1
+
+    @hookimpl
+    def kgym_register_verifiers():
+        yield VerifierInfo(name="hello", target="kgym_hello.verifier:Hello", summary="the text says hello")
+
+The class that `target` names takes its options first: an instance of its class attribute `Options` (a subclass of `kgym.options.Options`),
+then what the protocol in `kgym.types` says (an engine the model folder, a sampler the source and a seed).
+
+Observer hooks are read-only: what they raise is logged and counted, and changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pluggy
+
+if TYPE_CHECKING:
+    from kgym.types import Group
+
+API_VERSION = 1
+PROJECT = "kgym"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What every component says of itself."""
+
+    kind: ClassVar[str] = "component"
+
+    name: str
+    target: str
+    """`module:attribute`, imported on first use."""
+    summary: str = ""
+    """One line for `kgym plugins list`."""
+
+
+@dataclass(frozen=True)
+class EnvInfo(Info):
+    """An environment. `target` is a class that is constructed as `target(options)` and follows `kgym.envs.task.Task`."""
+
+    kind: ClassVar[str] = "environment"
+
+    namespace: str = "kgym"
+    version: int = 0
+    """Goes up with any change of data, prompt or verifier."""
+
+    @property
+    def id(self) -> str:
+        """The name that Gymnasium and manifests use: `kgym/aime-v0`."""
+        return f"{self.namespace}/{self.name}-v{self.version}"
+
+
+@dataclass(frozen=True)
+class VerifierInfo(Info):
+    """A verifier: `kgym.types.Verifier`."""
+
+    kind: ClassVar[str] = "verifier"
+
+    isolation: str = "process"
+    """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe by construction."""
+
+
+@dataclass(frozen=True)
+class AlgorithmInfo(Info):
+    """An algorithm: `kgym.types.Algorithm`."""
+
+    kind: ClassVar[str] = "algorithm"
+
+
+@dataclass(frozen=True)
+class EngineInfo(Info):
+    """A rollout engine: `kgym.types.Engine`."""
+
+    kind: ClassVar[str] = "engine"
+
+
+@dataclass(frozen=True)
+class SamplerInfo(Info):
+    """A problem sampler: `kgym.types.Sampler`."""
+
+    kind: ClassVar[str] = "sampler"
+
+
+@dataclass(frozen=True)
+class ShaperInfo(Info):
+    """A reward shaper: `kgym.types.Shaper`."""
+
+    kind: ClassVar[str] = "shaper"
+
+
+@dataclass(frozen=True)
+class ModelInfo(Info):
+    """A model with a short name. `target` is a function without arguments that returns a Hugging Face model folder (a Path)."""
+
+    kind: ClassVar[str] = "model"
+
+
+@dataclass(frozen=True)
+class TrackerInfo(Info):
+    """An experiment tracker: `kgym.types.Tracker`."""
+
+    kind: ClassVar[str] = "tracker"
+
+
+@dataclass(frozen=True)
+class BenchmarkInfo(Info):
+    """A named way to score: an environment, a split and a number of problems. `target` is unused and empty."""
+
+    kind: ClassVar[str] = "benchmark"
+
+    target: str = ""
+    env: str = ""
+    split: str = ""
+    problems: int = 0
+    """The first so many problems of the split; 0 is all of them."""
+    samples: int = 1
+    """Answers a problem, unless the user says otherwise."""
+
+
+@dataclass(frozen=True)
+class ExporterInfo(Info):
+    """A file format for leaderboard tables: `kgym.types.Exporter`. The name is the word after `--format`."""
+
+    kind: ClassVar[str] = "exporter"
+
+
+@dataclass(frozen=True)
+class CommandInfo(Info):
+    """A subcommand of `kgym`. `target` is a module with `configure(parser)` and `run(args) -> int`."""
+
+    kind: ClassVar[str] = "command"
+
+
+@dataclass(frozen=True)
+class CheckInfo(Info):
+    """A check that `kgym plugins doctor` runs. `target` is a function that returns a list of problems, empty if all is well."""
+
+    kind: ClassVar[str] = "check"
+
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def kgym_register_envs() -> Iterable[EnvInfo]:  # type: ignore[empty-body]
+    """Yield the environments of this plugin."""
+
+
+@hookspec
+def kgym_register_verifiers() -> Iterable[VerifierInfo]:  # type: ignore[empty-body]
+    """Yield the verifiers of this plugin."""
+
+
+@hookspec
+def kgym_register_algorithms() -> Iterable[AlgorithmInfo]:  # type: ignore[empty-body]
+    """Yield the algorithms of this plugin."""
+
+
+@hookspec
+def kgym_register_engines() -> Iterable[EngineInfo]:  # type: ignore[empty-body]
+    """Yield the rollout engines of this plugin."""
+
+
+@hookspec
+def kgym_register_samplers() -> Iterable[SamplerInfo]:  # type: ignore[empty-body]
+    """Yield the problem samplers of this plugin."""
+
+
+@hookspec
+def kgym_register_shapers() -> Iterable[ShaperInfo]:  # type: ignore[empty-body]
+    """Yield the reward shapers of this plugin."""
+
+
+@hookspec
+def kgym_register_models() -> Iterable[ModelInfo]:  # type: ignore[empty-body]
+    """Yield the models of this plugin."""
+
+
+@hookspec
+def kgym_register_trackers() -> Iterable[TrackerInfo]:  # type: ignore[empty-body]
+    """Yield the experiment trackers of this plugin."""
+
+
+@hookspec
+def kgym_register_benchmarks() -> Iterable[BenchmarkInfo]:  # type: ignore[empty-body]
+    """Yield the benchmarks of this plugin."""
+
+
+@hookspec
+def kgym_register_exporters() -> Iterable[ExporterInfo]:  # type: ignore[empty-body]
+    """Yield the leaderboard formats of this plugin."""
+
+
+@hookspec
+def kgym_register_commands() -> Iterable[CommandInfo]:  # type: ignore[empty-body]
+    """Yield the subcommands of this plugin."""
+
+
+@hookspec
+def kgym_register_checks() -> Iterable[CheckInfo]:  # type: ignore[empty-body]
+    """Yield the checks that `kgym plugins doctor` runs."""
+
+
+@hookspec(firstresult=True)
+def kgym_resolve_env(name: str) -> EnvInfo | None:
+    """Return an environment for a name with a prefix of this plugin's own (`rg:countdown`), or None; the first answer wins."""
+
+
+# --- observers --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def kgym_run_started(run: Path, config: Mapping[str, Any]) -> None:
+    """See a run begin or go on; `config` is the resolved configuration."""
+
+
+@hookspec
+def kgym_rollouts_finished(run: Path, step: int, groups: "Iterable[Group]") -> None:
+    """See the groups of a step after shaping and before the update."""
+
+
+@hookspec
+def kgym_step_finished(run: Path, step: int, metrics: Mapping[str, float]) -> None:
+    """See the metrics of a step, as they stand in metrics.jsonl."""
+
+
+@hookspec
+def kgym_checkpoint_saved(run: Path, step: int, folder: Path) -> None:
+    """See a checkpoint that is complete on disk."""
+
+
+@hookspec
+def kgym_eval_finished(run: Path, step: int, results: Mapping[str, Any]) -> None:
+    """See the results of a validation or of `kgym eval` (step is 0 there)."""
+
+
+@hookspec
+def kgym_run_finished(run: Path, summary: Mapping[str, Any]) -> None:
+    """See a run end well."""
+
+
+@hookspec
+def kgym_exception(run: Path, error: BaseException) -> None:
+    """See what ended a run; the error goes on."""

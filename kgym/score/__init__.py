@@ -1,0 +1,1 @@
+"""The harness: sampling plan, metrics, statistics, store."""

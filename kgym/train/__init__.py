@@ -1,0 +1,1 @@
+"""Training: the loop, packing, log-probabilities, checkpoints."""

@@ -1,0 +1,466 @@
+"""The words that every part of kgym speaks. Read this first.
+
+The way of the data, with the record that travels along each arrow:
+
+    Sampler --index--> ProblemSource --Problem--> ReasoningVectorEnv --Chat--> Engine --Segment--> ReasoningVectorEnv
+            --Verdict, reward--> Episode --Group--> Shaper --rewards--> PackedBatch --advantages--> Algorithm --LossOutput--> optimizer
+
+Dimension key of the tensors:  T tokens of the pack (prompts and answers)   E episodes   V vocabulary
+
+Four log-probabilities, never under one name. Natural logs, of the sampled token, at the sampling temperature:
+    logprobs          the trainer's, now
+    old_logprobs      the trainer's, at the start of the batch
+    engine_logprobs   as the engine reported them while sampling
+    ref_logprobs      the frozen reference's
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # torch is imported by those who compute with it
+    from torch import Tensor, nn
+
+
+# --- problems and prompts ---------------------------------------------------------------------------------------------
+
+
+class Message(NamedTuple):
+    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+Chat = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with its gold answer.
+
+    One row: Problem(id="aime/train/gcd/2/17", question="Find ...", gold="12", level=2, subject="number theory", solution="...").
+    """
+
+    id: str
+    """Unique within all of kgym and stable for ever: seeds derive from it."""
+    question: str
+    gold: str
+    """The answer as the data set has it: a raw string, leading zeros and LaTeX kept."""
+    level: int = 0
+    """Difficulty, 1 (easiest) to 10; 0 if unknown."""
+    subject: str = ""
+    solution: str = ""
+    """A worked solution that ends in the boxed answer, or "" if there is none."""
+
+
+class ProblemSource(Protocol):
+    """A pure function from an index to a problem: no state, no clock, no global randomness."""
+
+    @property
+    def size(self) -> int | None:
+        """How many problems there are; None if endless (generated)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the data, or of what generates it (name, version, split, options)."""
+
+    def __getitem__(self, index: int) -> Problem:
+        """Return the problem at `index`; the same one for ever. Raises IndexError beyond `size`."""
+
+
+# --- engines ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 is off."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the answer, besides the model's own end token; the matched text stays in the answer."""
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """Ask an engine to go on with one answer.
+
+    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's earlier segments, behind it as
+    they are. The uniform number behind the token at position p of the answer depends on (seed, p) alone, so an answer cut into segments is
+    the same answer, and so is one that shares its batch with others.
+    """
+
+    id: str
+    prompt: Chat
+    max_tokens: int
+    """New tokens at most."""
+    sampling: Sampling
+    seed: int
+    prefix_ids: tuple[int, ...] = ()
+
+
+FinishReason = Literal["stop", "length", "abort"]
+
+
+class Segment(str):
+    """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from.
+
+    `stop`: the policy ended its answer. `length`: the token budget of the request ended it. `abort`: someone interrupted it; it may go on.
+    The text is for people and verifiers; training uses the ids.
+    """
+
+    __slots__ = ("engine_logprobs", "finish_reason", "prompt_ids", "request_id", "token_ids", "version")
+
+    token_ids: tuple[int, ...]
+    """New tokens, the end token included."""
+    engine_logprobs: tuple[float, ...]
+    """One for each of `token_ids`."""
+    prompt_ids: tuple[int, ...]
+    """The rendered prompt, without the earlier segments."""
+    finish_reason: FinishReason
+    version: int
+    """Version of the weights that sampled it."""
+    request_id: str
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        token_ids: Sequence[int] = (),
+        engine_logprobs: Sequence[float] = (),
+        prompt_ids: Sequence[int] = (),
+        finish_reason: FinishReason = "stop",
+        version: int = 0,
+        request_id: str = "",
+    ) -> "Segment":
+        """Raises ValueError if there is not one log-probability for each token."""
+        if len(token_ids) != len(engine_logprobs):
+            raise ValueError(f"Segment has {len(token_ids)} token_ids and {len(engine_logprobs)} engine_logprobs")
+        self = super().__new__(cls, text)
+        self.token_ids = tuple(token_ids)
+        self.engine_logprobs = tuple(engine_logprobs)
+        self.prompt_ids = tuple(prompt_ids)
+        self.finish_reason = finish_reason
+        self.version = version
+        self.request_id = request_id
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle whole: segments travel between processes."""
+        return _segment, (str(self), {name: getattr(self, name) for name in self.__slots__})
+
+
+def _segment(text: str, fields: Mapping[str, Any]) -> Segment:
+    return Segment(text, **fields)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Samples text from weights. Constructed as `target(options, model_folder)`."""
+
+    version: int
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
+        """Yield one segment for each request, in the order in which they finish."""
+
+    def abort(self, ids: Sequence[str]) -> None:
+        """Stop these requests; each still yields its segment, with `finish_reason` `abort`."""
+
+    def update_weights(self, version: int, model: "nn.Module") -> None:
+        """Take over the weights of `model`, in place; segments sampled from now on carry `version`."""
+
+    def sleep(self) -> None:
+        """Give memory back until `wake`."""
+
+    def wake(self) -> None:
+        """Be ready to generate again."""
+
+
+# --- verifiers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VerifyItem:
+    """One answer to judge. `response` is the untrusted text of a model."""
+
+    gold: str
+    response: str
+    question: str = ""
+    """For verifiers that want to recognise an echo of it."""
+
+
+Status = Literal["correct", "wrong", "no_answer", "unscored"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verifier's finding. It has no truth value, since there are more than two: compare `status`, or ask `scored`."""
+
+    status: Status
+    reason: str = ""
+    """The rule that decided (`integer`, `hedged`), or why there is no score (`timeout`)."""
+    answer: str | None = None
+    """What was taken from the response, as it stood there."""
+    normal: str | None = None
+    """The answer in the verifier's normal form; equal forms are the same answer."""
+    seconds: float = field(default=0.0, compare=False)
+    partial: float | None = None
+    """A score in [0, 1] from verifiers that give partial credit; None otherwise."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown status, or an unscored verdict without its reason."""
+        if self.status not in ("correct", "wrong", "no_answer", "unscored"):
+            raise ValueError(f"verdict status {self.status!r} is none of correct, wrong, no_answer, unscored")
+        if self.status == "unscored" and not self.reason:
+            raise ValueError("an unscored verdict needs its reason")
+        if self.partial is not None and not 0.0 <= self.partial <= 1.0:
+            raise ValueError(f"partial={self.partial} is not in [0, 1]")
+
+    def __bool__(self) -> bool:
+        """Raise: `if verdict:` would take a timeout for a wrong answer, or the reverse."""
+        raise TypeError("a Verdict has no truth value; compare verdict.status or ask verdict.scored")
+
+    @property
+    def scored(self) -> bool:
+        """Whether the answer was judged at all."""
+        return self.status != "unscored"
+
+    @property
+    def correct(self) -> bool | None:
+        """True, False, or None if unscored."""
+        return self.status == "correct" if self.scored else None
+
+    @property
+    def score(self) -> float:
+        """What the board counts, in [0, 1]. Raises ValueError if unscored: mask it, do not count it as 0."""
+        if not self.scored:
+            raise ValueError(f"no score: the answer is unscored ({self.reason})")
+        if self.partial is not None:
+            return self.partial
+        return 1.0 if self.status == "correct" else 0.0
+
+    @property
+    def label(self) -> str:
+        """`correct`, `wrong`, `no_answer` or `unscored:<why>`: one word for tables and `info["status"]`."""
+        return f"unscored:{self.reason}" if self.status == "unscored" else self.status
+
+
+class Verifier(Protocol):
+    """Judges answers. Constructed as `target(options)`."""
+
+    def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
+        """Return one verdict for each item, in order. A hostile answer gets a verdict; it never raises."""
+
+
+# --- episodes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Episode:
+    """One attempt at a problem: the prompt, the segments in order and what came of them."""
+
+    problem: Problem
+    attempt: int
+    """Number of this attempt at this problem within the run: part of its seed."""
+    prompt: Chat
+    segments: list[Segment] = field(default_factory=list)
+    verdict: Verdict | None = None
+    """None while the episode is open."""
+    reward: float = 0.0
+    """As the environment gave it; shapers add to it in the group."""
+    terminated: bool = False
+    truncated: bool = False
+    trainable: bool = True
+    """False if its verdict is unscored, or the environment masks truncated answers: kept, counted, left out of the loss."""
+
+    @property
+    def text(self) -> str:
+        """The whole completion."""
+        return "".join(self.segments)
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        """The rendered prompt, as the engine saw it."""
+        return self.segments[0].prompt_ids if self.segments else ()
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The sampled tokens of all segments."""
+        return tuple(token for segment in self.segments for token in segment.token_ids)
+
+    @property
+    def engine_logprobs(self) -> tuple[float, ...]:
+        """One for each of `token_ids`."""
+        return tuple(logprob for segment in self.segments for logprob in segment.engine_logprobs)
+
+    @property
+    def n_tokens(self) -> int:
+        """Length of the completion, end token included."""
+        return sum(len(segment.token_ids) for segment in self.segments)
+
+
+@dataclass
+class Group:
+    """All attempts at the same problem in one step, with their rewards after shaping."""
+
+    problem: Problem
+    episodes: list[Episode]
+    rewards: list[float]
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a whole batch holds; micro-batches carry the totals of the batch they were cut from, so that their losses add up to its loss."""
+
+    tokens: int
+    """Masked-in tokens."""
+    episodes: int
+    """Episodes with at least one masked-in token."""
+    groups: int
+    """Groups with at least one such episode."""
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """E episodes laid end to end as T tokens: prompt, then answer, then the next episode.
+
+    Raises ValueError, naming the field, if the shapes do not agree.
+    """
+
+    input_ids: "Tensor"
+    """(T,) int64"""
+    episode_ids: "Tensor"
+    """(T,) int64, 0 .. E-1, never decreasing: which episode a token belongs to."""
+    mask: "Tensor"
+    """(T,) bool: tokens that the policy sampled and that are trained on. Never the first token of an episode."""
+    old_logprobs: "Tensor"
+    """(T,) float32; [t] is the log-probability of token t given those before it; 0 where the mask is 0."""
+    rewards: "Tensor"
+    """(E,) float32, after shaping"""
+    group_ids: "Tensor"
+    """(E,) int64, equal for attempts at the same problem"""
+    totals: Totals
+    truncated: "Tensor | None" = None
+    """(E,) bool"""
+    engine_logprobs: "Tensor | None" = None
+    """(T,) float32"""
+    ref_logprobs: "Tensor | None" = None
+    """(T,) float32"""
+    old_values: "Tensor | None" = None
+    """(T,) float32, the critic's at the start of the batch; [t] is the value of the state in which token t was chosen"""
+    advantages: "Tensor | None" = None
+    """(T,) float32; filled in by the trainer from `Algorithm.advantages`"""
+
+    def __post_init__(self) -> None:
+        """Compare every array with `input_ids` or `rewards`; a shape note that nothing checks will one day be wrong."""
+        for shape_of, names in (
+            ("input_ids", ("episode_ids", "mask", "old_logprobs", "engine_logprobs", "ref_logprobs", "old_values", "advantages")),
+            ("rewards", ("group_ids", "truncated")),
+        ):
+            want = getattr(self, shape_of).shape[0]
+            unit = "tokens" if shape_of == "input_ids" else "episodes"
+            for name in names:
+                tensor = getattr(self, name)
+                if tensor is not None and tuple(tensor.shape) != (want,):
+                    raise ValueError(f"PackedBatch.{name} has shape {tuple(tensor.shape)}, {shape_of} has {want} {unit}")
+
+    @property
+    def n_episodes(self) -> int:
+        """E."""
+        return int(self.rewards.shape[0])
+
+    @property
+    def n_tokens(self) -> int:
+        """T, prompts included."""
+        return int(self.input_ids.shape[0])
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """A loss to differentiate and the figures that explain it."""
+
+    loss: "Tensor"
+    """() scalar; the losses of the micro-batches of a batch sum to the loss of the batch."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Already divided by the totals of the batch, so that they too sum over micro-batches; names as in the glossary (`policy/clip_frac`)."""
+
+
+@dataclass(frozen=True)
+class UpdatePlan:
+    """What an algorithm asks of the trainer for one batch."""
+
+    inner_steps: int = 1
+    """Passes over the batch, one or more optimizer steps each."""
+    minibatches: int = 1
+    """Optimizer steps in a pass; groups are kept whole."""
+    reset_optimizer: bool = False
+    """Start each batch with a fresh optimizer state."""
+    needs_reference: bool = False
+    """Fill in `ref_logprobs`."""
+
+
+class Algorithm(Protocol):
+    """Turns rewards into a gradient. Constructed as `target(options)`.
+
+    It works on the packed batch and not on groups, since advantages may need what only the pack has (values, reference log-probabilities).
+    """
+
+    @property
+    def plan(self) -> UpdatePlan:
+        """What the trainer has to do for it."""
+
+    def advantages(self, batch: PackedBatch) -> "Tensor":
+        """Return the advantage of each token, (T,), 0 where the mask is 0; called once a batch, on the whole batch, without gradient."""
+
+    def loss(self, batch: PackedBatch, logprobs: "Tensor") -> LossOutput:
+        """Return the loss of a micro-batch; `logprobs` is (T,) with gradient, `batch.advantages` is filled in."""
+
+
+class Sampler(Protocol):
+    """Chooses problems. Constructed as `target(options, source, seed)`."""
+
+    def next(self, n: int) -> Sequence[int]:
+        """Return the indices of the next n problems."""
+
+    def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
+        """Learn how the attempts at one problem went."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on, as plain JSON values."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+
+
+class Shaper(Protocol):
+    """Changes the rewards of a group. Constructed as `target(options)`."""
+
+    def __call__(self, group: Group, rewards: Sequence[float], step: int) -> Sequence[float]:
+        """Return the new rewards, one for each episode; `step` counts from 1, for warm-ups."""
+
+
+# --- the outside world ------------------------------------------------------------------------------------------------
+
+
+class Tracker(Protocol):
+    """Takes metrics somewhere else. Constructed as `target(options, run_folder)`."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of one step."""
+
+    def close(self) -> None:
+        """Flush."""
+
+
+class Exporter(Protocol):
+    """Writes a leaderboard table in some format. Constructed as `target(options)`."""
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the text of the file."""

@@ -1,0 +1,1 @@
+"""Leaderboard tables that come with kgym, as package data."""

@@ -1,0 +1,13 @@
+"""The engines that come with kgym."""
+
+from collections.abc import Iterator
+
+from kgym.hookspecs import EngineInfo, hookimpl
+
+kgym_api = 1
+
+
+@hookimpl
+def kgym_register_engines() -> Iterator[EngineInfo]:
+    """Yield the engines that come with kgym."""
+    yield from ()

@@ -1,0 +1,13 @@
+"""The models that come with kgym."""
+
+from collections.abc import Iterator
+
+from kgym.hookspecs import ModelInfo, hookimpl
+
+kgym_api = 1
+
+
+@hookimpl
+def kgym_register_models() -> Iterator[ModelInfo]:
+    """Yield the models that come with kgym."""
+    yield from ()

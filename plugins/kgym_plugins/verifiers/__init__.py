@@ -1,0 +1,13 @@
+"""The verifiers that come with kgym."""
+
+from collections.abc import Iterator
+
+from kgym.hookspecs import VerifierInfo, hookimpl
+
+kgym_api = 1
+
+
+@hookimpl
+def kgym_register_verifiers() -> Iterator[VerifierInfo]:
+    """Yield the verifiers that come with kgym."""
+    yield from ()
