@@ -89,9 +89,9 @@ class Sampling:
 class GenerateRequest:
     """Ask an engine to go on with one answer.
 
-    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's earlier segments, behind it as
-    they are. The uniform number behind the token at position p of the answer depends on (seed, p) alone, so an answer cut into segments is
-    the same answer, and so is one that shares its batch with others.
+    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's earlier
+    segments, behind it as they are. The uniform number behind the token at position p of the answer depends on (seed, p) alone,
+    so an answer cut into segments is the same answer, and so is one that shares its batch with others.
     """
 
     id: str
@@ -317,7 +317,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a whole batch holds; micro-batches carry the totals of the batch they were cut from, so that their losses add up to its loss."""
+    """What a whole batch holds. Micro-batches carry the totals of the batch they were cut from, so that their losses add up to its loss."""
 
     tokens: int
     """Masked-in tokens."""

@@ -1,0 +1,67 @@
+"""Play episodes: the one rollout path, walked by training, validation and `kgym eval` alike.
+
+An environment of vectors holds the episodes and their rules, an engine continues their text; this module only carries requests and segments
+between the two until every episode has ended.
+"""
+
+from collections.abc import Callable, Sequence
+
+from kgym.envs.vector import ReasoningVectorEnv
+from kgym.errors import EngineError
+from kgym.seeding import derive_seed
+from kgym.types import Engine, Episode, GenerateRequest, Group, Sampling, Segment
+
+Progress = Callable[[int, int, int], None]
+"""Called as (answers that have stopped, answers asked for, tokens sampled so far)."""
+
+
+def collect(
+    env: ReasoningVectorEnv,
+    engine: Engine,
+    indices: Sequence[int],
+    *,
+    sampling: Sampling,
+    seed_parts: tuple[str | int, ...],
+    attempt_offset: int = 0,
+    segment_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> list[Group]:
+    """Play one episode in every slot of `env` and return the groups, in the order of `indices`.
+
+    `indices` holds one problem for each group of the environment. The seed of an answer derives from `seed_parts`, its problem and its attempt,
+    never from its slot. With `segment_tokens`, an answer is continued in segments of so many tokens (partial rollouts, Kimi k1.5, section 2.6.2).
+
+    Raises EngineError if the engine loses a request.
+    """
+    env.reset(options={"indices": list(indices), "attempt_offset": attempt_offset})
+    n_tokens = 0
+    while open_slots := [slot for slot, episode in enumerate(env.episodes) if not (episode.terminated or episode.truncated)]:
+        requests = {str(slot): _request(slot, env, sampling, seed_parts, segment_tokens) for slot in open_slots}
+        actions: list[Segment | None] = [None] * env.num_envs
+        for n_back, segment in enumerate(engine.generate(list(requests.values())), start=1):
+            if segment.request_id not in requests:
+                raise EngineError(f"the engine returned a segment for request {segment.request_id!r}, which was not asked for")
+            actions[int(segment.request_id)] = segment
+            n_tokens += len(segment.token_ids)
+            if progress is not None:
+                progress(env.num_envs - len(open_slots) + n_back, env.num_envs, n_tokens)
+        lost = [name for name in requests if actions[int(name)] is None]
+        if lost:
+            raise EngineError(f"the engine returned no segment for {len(lost)} of {len(requests)} requests, the first is {lost[0]}")
+        env.step(actions)
+    return env.groups()
+
+
+def _request(
+    slot: int, env: ReasoningVectorEnv, sampling: Sampling, seed_parts: tuple[str | int, ...], segment_tokens: int | None
+) -> GenerateRequest:
+    episode: Episode = env.episodes[slot]
+    left = env.max_tokens - episode.n_tokens
+    return GenerateRequest(
+        id=str(slot),
+        prompt=episode.prompt,
+        max_tokens=left if segment_tokens is None else min(left, segment_tokens),
+        sampling=sampling,
+        seed=derive_seed(*seed_parts, episode.problem.id, episode.attempt),
+        prefix_ids=episode.token_ids,
+    )
