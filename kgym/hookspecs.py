@@ -1,8 +1,8 @@
 """Every hook of kgym, and the records that they yield.
 
 A plugin is a light module named by an entry point in the group `kgym`. It says `kgym_api = 1` and has functions marked
-`@hookimpl` that yield the records below. A record's `target` is a `"module:attribute"` string that is imported when somebody first uses the component, so that
-discovery loads neither torch nor numpy.
+`@hookimpl` that yield the records below. A record's `target` is a `"module:attribute"` string that is imported when somebody
+first uses the component, so that discovery loads neither torch nor numpy.
 
     from kgym.hookspecs import VerifierInfo, hookimpl
 

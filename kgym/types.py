@@ -389,7 +389,7 @@ class LossOutput:
     loss: "Tensor"
     """() scalar; the losses of the micro-batches of a batch sum to the loss of the batch."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """Already divided by the totals of the batch, so that they too sum over micro-batches; names as in the glossary (`policy/clip_frac`)."""
+    """Already divided by the totals of the batch, so that they too sum over micro-batches (`policy/clip_frac`)."""
 
 
 @dataclass(frozen=True)

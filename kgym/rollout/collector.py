@@ -28,8 +28,9 @@ def collect(
 ) -> list[Group]:
     """Play one episode in every slot of `env` and return the groups, in the order of `indices`.
 
-    `indices` holds one problem for each group of the environment. The seed of an answer derives from `seed_parts`, its problem and its attempt,
-    never from its slot. With `segment_tokens`, an answer is continued in segments of so many tokens (partial rollouts, Kimi k1.5, section 2.6.2).
+    `indices` holds one problem for each group of the environment. The seed of an answer derives from `seed_parts`, its problem
+    and its attempt, never from its slot. With `segment_tokens`, an answer is continued in segments of so many tokens (partial
+    rollouts, Kimi k1.5, section 2.6.2).
 
     Raises EngineError if the engine loses a request.
     """
