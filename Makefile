@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+RUN    ?= runs/quickstart
+BOARD  ?= leaderboard.csv
+SEED   ?= 0
+
+.PHONY: help quickstart test test-slow lint types install clean
+
+help:
+	@echo "make quickstart   install, train the built-in model on generated AIME-style problems, score it before and after (RUN, BOARD, SEED)"
+	@echo "make test         install and run the tests that take minutes at most"
+	@echo "make test-slow    run the rest of the tests"
+	@echo "make lint types   ruff and mypy"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/installed
+
+quickstart: install
+	$(BIN)/kgym train --env aime --algo mirror --run $(RUN) --seed $(SEED)
+	$(BIN)/kgym eval --model nano --bench aime-style --run $(RUN)/eval/before --board $(BOARD)
+	$(BIN)/kgym eval --model $(RUN) --bench aime-style --run $(RUN)/eval/after --board $(BOARD)
+	$(BIN)/kgym leaderboard compare $(RUN)/eval/before $(RUN)/eval/after
+	$(BIN)/kgym leaderboard show --board $(BOARD)
+	$(BIN)/kgym runs show $(RUN) --plot $(RUN)/curves.png
+
+test: install
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

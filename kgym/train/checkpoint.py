@@ -1,0 +1,55 @@
+"""Checkpoints: a Hugging Face folder that `transformers` and vLLM load as it is, plus what the trainer needs to go on.
+
+checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from kgym.errors import RunError
+from kgym.files import sync_folder
+
+STATE_FILE = "trainer.pt"
+
+
+def checkpoint_steps(root: Path) -> list[int]:
+    """Return the steps of the complete checkpoints below `root`, in order."""
+    found = (path.name.removeprefix("step-") for path in root.glob("step-*") if (path / STATE_FILE).is_file())
+    return sorted(int(name) for name in found if name.isdecimal())
+
+
+def save_checkpoint(
+    root: Path, step: int, *, model: nn.Module, tokenizer: PreTrainedTokenizerBase, state: dict[str, Any], keep: int
+) -> Path:
+    """Write `root/step-N`, whole or not at all, and remove all but the newest `keep` checkpoints (0 keeps all).
+
+    `state` holds tensors and plain values only, as it is read back without unpickling code.
+    """
+    folder = root / f"step-{step}"
+    temporary = root / f".step-{step}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    model.save_pretrained(temporary)  # type: ignore[operator]  # a PreTrainedModel
+    tokenizer.save_pretrained(temporary)
+    torch.save(state, temporary / STATE_FILE)
+    sync_folder(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    if keep:
+        for old in checkpoint_steps(root)[:-keep]:
+            shutil.rmtree(root / f"step-{old}")
+    return folder
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read back the `state` of `save_checkpoint`. Raises RunError if it is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises half a dozen types for a damaged file
+        raise RunError(f"cannot read {folder / STATE_FILE}: {error}; remove this checkpoint to go on from an earlier one") from error
+    return state

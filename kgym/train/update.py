@@ -1,0 +1,122 @@
+"""One batch of groups becomes a few optimizer steps. Knows protocols, no algorithm.
+
+    groups -> pack -> old_logprobs (and ref_logprobs) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from kgym.algorithms.batch import minibatches, pack, split
+from kgym.train.forward import policy_logprobs
+from kgym.types import Algorithm, Group, PackedBatch
+
+
+def pack_groups(groups: Sequence[Group]) -> PackedBatch | None:
+    """Lay the trainable episodes of the groups end to end; None if there is none.
+
+    An episode that is not trainable (unscored, or masked because it was truncated) is left out whole: it neither has a gradient nor counts in
+    a group's mean.
+    """
+    kept = [
+        (number, episode, reward)
+        for number, group in enumerate(groups)
+        for episode, reward in zip(group.episodes, group.rewards, strict=True)
+        if episode.trainable and episode.n_tokens
+    ]
+    if not kept:
+        return None
+    return pack(
+        prompt_ids=[episode.prompt_ids for _, episode, _ in kept],
+        token_ids=[episode.token_ids for _, episode, _ in kept],
+        engine_logprobs=[episode.engine_logprobs for _, episode, _ in kept],
+        rewards=[reward for _, _, reward in kept],
+        group_ids=[number for number, _, _ in kept],
+        truncated=[episode.truncated for _, episode, _ in kept],
+    )
+
+
+@torch.no_grad()
+def frozen_logprobs(model: nn.Module, batch: PackedBatch, *, temperature: float, microbatch_tokens: int) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities and the entropies of a batch without gradient, each (T,), 0 where the mask is 0."""
+    logprobs_T = torch.zeros_like(batch.old_logprobs)
+    entropy_T = torch.zeros_like(batch.old_logprobs)
+    for micro, tokens in _with_positions(batch, microbatch_tokens):
+        micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
+        assert micro_entropy is not None
+        logprobs_T[tokens] = micro_logprobs * micro.mask
+        entropy_T[tokens] = micro_entropy * micro.mask
+    return logprobs_T, entropy_T
+
+
+def update(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    algorithm: Algorithm,
+    batch: PackedBatch,
+    *,
+    temperature: float,
+    microbatch_tokens: int,
+    max_grad_norm: float,
+    rng: random.Random,
+    reference: nn.Module | None = None,
+) -> dict[str, float]:
+    """Train `model` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
+
+    Raises FloatingPointError if the gradient is not finite: a step with it would destroy the policy.
+    """
+    old_T, entropy_T = frozen_logprobs(model, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+    batch = replace(batch, old_logprobs=old_T)
+    if reference is not None:
+        ref_T, _ = frozen_logprobs(reference, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+        batch = replace(batch, ref_logprobs=ref_T)
+    with torch.no_grad():
+        batch = replace(batch, advantages=algorithm.advantages(batch))
+
+    plan = algorithm.plan
+    steps: list[dict[str, float]] = []
+    for _ in range(plan.inner_steps):
+        for minibatch in minibatches(batch, plan.minibatches, rng):
+            optimizer.zero_grad(set_to_none=True)
+            metrics: dict[str, float] = {}
+            for micro in split(minibatch, microbatch_tokens):
+                logprobs_T, _ = policy_logprobs(model, micro, temperature=temperature)
+                output = algorithm.loss(micro, logprobs_T)
+                output.loss.backward()  # type: ignore[no-untyped-call]
+                for key, value in (output.metrics | {"policy/loss": float(output.loss.detach())}).items():
+                    metrics[key] = metrics.get(key, 0.0) + value
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"the gradient norm is {norm.item()}")
+            optimizer.step()
+            steps.append(metrics | {"optim/grad_norm": norm.item()})
+
+    new_T, _ = frozen_logprobs(model, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+    return _mean(steps) | _drift(batch, new_T, entropy_T)
+
+
+def _drift(batch: PackedBatch, new_T: Tensor, entropy_T: Tensor) -> dict[str, float]:
+    """How far the update moved the policy, and how far the engine was from it; means over the trained tokens."""
+    mask_T = batch.mask
+    delta_T = (new_T - batch.old_logprobs)[mask_T]
+    metrics = {
+        "policy/entropy_nats": entropy_T[mask_T].mean().item(),
+        "policy/kl_nats": (delta_T.exp() - delta_T - 1).mean().item(),  # KL(old || new): k3 with tokens from the old policy
+    }
+    if batch.engine_logprobs is not None:
+        metrics["policy/engine_gap_nats"] = (batch.engine_logprobs - batch.old_logprobs)[mask_T].abs().mean().item()
+    return metrics
+
+
+def _mean(steps: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(step[key] for step in steps) / len(steps) for key in steps[0]}
+
+
+def _with_positions(batch: PackedBatch, microbatch_tokens: int) -> Iterator[tuple[PackedBatch, Tensor]]:
+    """Yield the micro-batches with the places of their tokens in the batch."""
+    marked = replace(batch, old_logprobs=torch.arange(batch.n_tokens, device=batch.input_ids.device, dtype=torch.float64))
+    for micro in split(marked, microbatch_tokens):
+        yield micro, micro.old_logprobs.long()
