@@ -1,6 +1,6 @@
 """One batch of groups becomes a few optimizer steps. Knows protocols, no algorithm.
 
-    groups -> pack -> old_logprobs (and ref_logprobs) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
+groups -> pack -> old_logprobs (and ref_logprobs) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
 """
 
 import random

@@ -1,0 +1,20 @@
+"""What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, nobody) decides how it looks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Reporter:
+    """Says nothing. Subclasses say something; what they raise ends the run."""
+
+    def started(self, facts: Mapping[str, Any]) -> None:
+        """See what the run is made of."""
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer steps)."""
+
+    def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        """See the metrics of a finished step; step 0 is the validation before training."""
+
+    def finished(self, summary: Mapping[str, Any]) -> None:
+        """See what came of it."""

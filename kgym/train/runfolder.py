@@ -1,0 +1,117 @@
+"""The folder of a run: where things lie, and the manifest that says what made them.
+
+runs/NAME/  manifest.json  metrics.jsonl  episodes/step-00001.parquet  checkpoints/step-N/  eval/step-00000.json  summary.json
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kgym.errors import ConfigError, RunError
+from kgym.files import locked, write_atomic
+from kgym.registry import registry
+
+PACKAGES = ("kgym", "torch", "transformers", "gymnasium", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Configuration, versions, seed, machine: written once, when the run begins."""
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line a step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def episodes(self) -> Path:
+        """Every sampled answer, one Parquet file a step."""
+        return self.path / "episodes"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Hugging Face folders."""
+        return self.path / "checkpoints"
+
+    @property
+    def evals(self) -> Path:
+        """Validation results by step."""
+        return self.path / "eval"
+
+    @property
+    def summary(self) -> Path:
+        """What came of the run; only there once it has ended well."""
+        return self.path / "summary.json"
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Make the folder and hold it for this process. Raises RunError if another process has it or it cannot be written."""
+        try:
+            for folder in (self.path, self.episodes, self.checkpoints, self.evals):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise RunError(f"cannot write to the run folder {self.path}: {error.strerror}; choose another with --run") from error
+        with locked(self.path / ".lock", what=f"the run folder {self.path}"):
+            yield
+
+    def write_manifest(self, config: Mapping[str, Any], **facts: Any) -> None:
+        """Write down what this run is made of."""
+        manifest = {"config": dict(config), "versions": versions(), "plugins": _plugins(), "machine": machine()} | facts
+        write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Raises ConfigError if there is none, or it is damaged."""
+        try:
+            manifest: dict[str, Any] = json.loads(self.manifest.read_text())
+        except FileNotFoundError:
+            raise ConfigError(f"{self.path} is not a run folder: it has no manifest.json") from None
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{self.manifest} is damaged: {error}") from error
+        return manifest
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers depend on, Python's too."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what hardware the numbers came from; no host name, no user."""
+    import torch  # noqa: PLC0415  (the folder is also read by commands that compute nothing)
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }
+
+
+def _plugins() -> list[dict[str, str]]:
+    return [
+        {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
+        for plugin in registry().plugins()
+        if plugin.status == "ok"
+    ]
