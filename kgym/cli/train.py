@@ -1,0 +1,144 @@
+"""`kgym train`: train a policy on an environment."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kgym.config import RunConfig
+
+RUNS = Path("runs")
+
+FLAGS = {"env": "env.name", "algo": "algo.name", "model": "model", "engine": "engine.name", "steps": "train.steps", "seed": "seed"}
+"""Options of the command line that stand for a key of the configuration."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--env", metavar="NAME", help="environment to train on (default: aime)")
+    parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
+    parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
+    parser.add_argument("--engine", metavar="NAME", help="rollout engine (default: transformers)")
+    parser.add_argument("--steps", metavar="N", type=int, help="collect-and-update steps")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the run (default: 0)")
+    parser.add_argument("--run", metavar="DIR", type=Path, help="run folder (default: a new one below runs/)")
+    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4; may be given again",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with --run DIR, or with the newest run below runs/")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and say at the end what improved, where the run lies and what to type next."""
+    from kgym.config import RunConfig, load_config
+    from kgym.train.runfolder import RunFolder
+    from kgym.train.trainer import Trainer
+
+    given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
+    overrides = [f"{key}={value}" for key, value in given.items()] + args.set
+    if args.resume:
+        folder = RunFolder(args.run or _newest_run())
+        stored = RunConfig.model_validate(folder.read_manifest()["config"])
+        config = _resumed(stored, load_config(args.config, overrides), overrides, args.config)
+    else:
+        config = load_config(args.config, overrides)
+        folder = RunFolder(args.run or RUNS / f"{config.env.name}-{config.algo.name}-{time.strftime('%Y%m%d-%H%M%S')}".replace("/", "-"))
+        if folder.manifest.exists():
+            raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
+    summary = Trainer(config, folder, terminal_reporter(json_output=args.json)).run()
+    if args.json:
+        print(json.dumps(summary))
+    return 0
+
+
+def _newest_run() -> Path:
+    manifests = sorted(RUNS.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    if not manifests:
+        raise ConfigError(f"there is no run below {RUNS}/ to go on with; name its folder with --run")
+    return manifests[-1].parent
+
+
+def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file: Path | None) -> "RunConfig":
+    """Return the stored configuration, with the number of steps that was asked for; anything else may not change on the way."""
+    if not overrides and file is None:
+        return stored
+    steps = asked.train.steps if any(item.startswith("train.steps=") for item in overrides) else stored.train.steps
+    config = stored.model_copy(update={"train": stored.train.model_copy(update={"steps": steps})})
+    if file is None:  # only what is named has to agree
+        named = {item.partition("=")[0] for item in overrides}
+        differing = [key for key in _differences(config, asked) if any(key == name or key.startswith(f"{name}.") for name in named)]
+    else:
+        differing = _differences(config, asked)
+    if differing:
+        raise ConfigError(f"--resume goes on with the run as it began, but {', '.join(differing)} differ(s) from its manifest; leave it out")
+    return config
+
+
+def _differences(one: "RunConfig", other: "RunConfig") -> list[str]:
+    first, second = (_flat(config.model_dump(mode="json")) for config in (one, other))
+    return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+    return {key.replace(".options.", "."): value for key, value in flat.items()}
+
+
+def terminal_reporter(*, json_output: bool) -> Any:
+    """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON."""
+    from kgym.train.metrics import describe
+    from kgym.train.report import Reporter
+
+    out = sys.stderr if json_output else sys.stdout
+    live = out.isatty()
+
+    class Terminal(Reporter):
+        def started(self, facts: Mapping[str, Any]) -> None:
+            spec = facts["env"]
+            self._line(f"run         {facts['run']}" + (f" (from step {facts['step']})" if facts["step"] else ""))
+            self._line(f"environment {spec['env_id']}, split {spec['split']}, verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer")
+
+        def progress(self, phase: str, done: int, total: int) -> None:
+            if live:
+                out.write(f"\r\033[K{phase} {done}/{total}")
+                out.flush()
+
+        def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            self._line(describe(step, steps, metrics))
+
+        def finished(self, summary: Mapping[str, Any]) -> None:
+            if "gain" in summary:
+                self._line("")
+                self._line(_verdict(summary))
+            self._line(f"run         {summary['run']}")
+            self._line(f"checkpoint  {summary['checkpoint']}")
+            self._line(f"next        kgym eval --model {summary['run']} --bench aime-style --board leaderboard.csv")
+
+        def _line(self, text: str) -> None:
+            out.write(("\r\033[K" if live else "") + text + "\n")
+            out.flush()
+
+    return Terminal()
+
+
+def _verdict(summary: Mapping[str, Any]) -> str:
+    low, high = (100 * bound for bound in summary["gain_interval_95"])
+    p = summary["p_value"]
+    return (
+        f"validation  {summary['before']['accuracy']:.1%} -> {summary['after']['accuracy']:.1%}, {100 * summary['gain']:+.1f} points "
+        f"(95% interval {low:+.1f} to {high:+.1f}), {summary['n_problems']} problems, paired {summary['test']} test "
+        f"{'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+    )
