@@ -1,0 +1,36 @@
+"""The documentation is true: every hook and every metric is described, every link points somewhere, every command exists."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from kgym import hookspecs
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("kgym_"))
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_has_a_section_with_its_signature(name):
+    sections = re.split(r"^### ", (ROOT / "docs/plugins.md").read_text(), flags=re.MULTILINE)
+    (section,) = [section for section in sections if section.startswith(f"`{name}`")]
+    block = section.split("```")[1]
+    for parameter in inspect.signature(getattr(hookspecs, name)).parameters:
+        assert f"{parameter}:" in block
+    assert name in block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_local_links_point_at_files(page):
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_command_that_is_named_exists():
+    from kgym.cli.main import COMMANDS
+
+    named = {word for page in PAGES for word in re.findall(r"(?:^|`)kgym ([a-z]+)\b", page.read_text(), flags=re.MULTILINE)}
+    assert named <= set(COMMANDS), named - set(COMMANDS)
