@@ -1,0 +1,76 @@
+"""What a reward is compared with: its group, the others of its group, or the batch.
+
+Only scored episodes, those with a masked-in token, take part; the figures given to the others mean nothing and are masked out later.
+Computed in double precision: in float32 the mean of equal rewards need not be equal to them, and a division by std + 1e-6 would
+make an advantage out of the rounding.
+
+Dimension key:  T tokens of the pack   E episodes   G groups
+"""
+
+import torch
+from torch import Tensor
+
+from kgym.algorithms.episodes import masked, scored
+from kgym.types import PackedBatch
+
+
+def _group_ranks(batch: PackedBatch) -> Tensor:
+    """Number the groups 0 .. G-1 and return the number of each episode's, (E,) int64."""
+    return torch.unique(batch.group_ids, return_inverse=True)[1]
+
+
+def _group_sums(batch: PackedBatch, values_E: Tensor) -> Tensor:
+    """Give each episode the sum of `values_E` over the scored episodes of its group, (E,) float64."""
+    group_E = _group_ranks(batch)
+    values_E = torch.where(scored(batch), values_E.double(), 0.0)
+    return torch.zeros_like(values_E).index_add(0, group_E, values_E)[group_E]
+
+
+def group_sizes(batch: PackedBatch) -> Tensor:
+    """Return how many scored episodes the group of each episode has, (E,) float64."""
+    return _group_sums(batch, torch.ones_like(batch.rewards))
+
+
+def group_mean(batch: PackedBatch) -> Tensor:
+    """Return the mean reward of each episode's group, (E,) float64."""
+    return _group_sums(batch, batch.rewards) / group_sizes(batch).clamp(min=1)
+
+
+def group_std(batch: PackedBatch, *, sample: bool = True) -> Tensor:
+    """Return the standard deviation of the rewards in each episode's group, (E,) float64; 0 for a group of one.
+
+    `sample` divides by n - 1, as `torch.std` does; otherwise by n. Published implementations of GRPO differ in this.
+    """
+    squares_E = _group_sums(batch, (batch.rewards - group_mean(batch)).square())
+    return (squares_E / (group_sizes(batch) - int(sample)).clamp(min=1)).sqrt()
+
+
+def leave_one_out_mean(batch: PackedBatch) -> Tensor:
+    """Return the mean reward of the *other* episodes of each episode's group, (E,) float64; its own reward for a group of one.
+
+    Source: Ahmadian et al. 2024 (RLOO), arXiv:2402.14740, equation 8.
+    """
+    n_E = group_sizes(batch)
+    others_E = (_group_sums(batch, batch.rewards) - batch.rewards) / (n_E - 1).clamp(min=1)
+    return torch.where(n_E > 1, others_E, batch.rewards.double())
+
+
+def group_logmeanexp(batch: PackedBatch, tau: float) -> Tensor:
+    """Return tau log mean exp(r / tau) over each episode's group, (E,) float64: Kimi k1.5's estimate of tau log Z, section 2.3.2."""
+    group_E = _group_ranks(batch)
+    scaled_E = torch.where(scored(batch), batch.rewards.double() / tau, -torch.inf)
+    top_E = torch.full_like(scaled_E, -torch.inf).scatter_reduce(0, group_E, scaled_E, "amax")[group_E]  # or exp() overflows
+    return tau * (top_E + (_group_sums(batch, (scaled_E - top_E).exp()) / group_sizes(batch)).log())
+
+
+def batch_mean(batch: PackedBatch) -> Tensor:
+    """Return the mean reward over all scored episodes, () float64."""
+    return batch.rewards.double()[scored(batch)].sum() / scored(batch).sum().clamp(min=1)
+
+
+def whiten(batch: PackedBatch, values_T: Tensor) -> Tensor:
+    """Shift and scale to mean 0 and (sample) standard deviation 1 over the masked-in tokens of the batch, (T,); 0 elsewhere."""
+    chosen = values_T.double()[batch.mask]
+    if chosen.numel() < 2:
+        return torch.zeros_like(values_T)
+    return masked(batch, (values_T.double() - chosen.mean()) / (chosen.std() + 1e-8)).to(values_T.dtype)

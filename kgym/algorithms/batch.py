@@ -1,0 +1,125 @@
+"""Lay answers end to end as one pack, and cut a pack into optimizer steps and micro-batches.
+
+    batch = pack(prompt_ids=[[5, 6]], token_ids=[[7, 2]], token_mask=None, engine_logprobs=[[-0.1, -0.2]], rewards=[1.0],
+                 group_ids=[0], truncated=[False])          # T = 4, mask 0 0 1 1
+    for step in minibatches(batch, 4, generator):           # groups kept whole; each has totals of its own
+        for part in split(step, max_tokens=8192):           # in order; each carries the totals of its step
+            algorithm.loss(part, ...).loss.backward()       # so the gradients add up
+
+Dimension key:  T tokens of the pack   E episodes   G groups
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from kgym.algorithms.episodes import scored
+from kgym.types import PackedBatch, Totals
+
+
+def count(mask: Tensor, episode_ids: Tensor, group_ids: Tensor) -> Totals:
+    """Count the masked-in tokens, and the episodes and groups that have any."""
+    with_tokens = torch.unique(episode_ids[mask])
+    return Totals(tokens=int(mask.sum()), episodes=with_tokens.numel(), groups=torch.unique(group_ids[with_tokens]).numel())
+
+
+def pack(
+    *,
+    prompt_ids: Sequence[Sequence[int]],
+    token_ids: Sequence[Sequence[int]],
+    token_mask: Sequence[Sequence[bool]] | None = None,
+    engine_logprobs: Sequence[Sequence[float]] | None = None,
+    rewards: Sequence[float],
+    group_ids: Sequence[int],
+    truncated: Sequence[bool] | None = None,
+) -> PackedBatch:
+    """Build a pack from one row an episode; `token_mask` and `engine_logprobs` run over the answer's tokens, the prompt gets 0.
+
+    `old_logprobs` are zeros: fill them in with `dataclasses.replace` after a forward pass.
+
+    Raises ValueError if the rows do not agree, or an answer stands behind an empty prompt: nothing would predict its first token.
+    """
+    for name, rows in (("prompt_ids", prompt_ids), ("rewards", rewards), ("group_ids", group_ids), ("truncated", truncated)):
+        if rows is not None and len(rows) != len(token_ids):
+            raise ValueError(f"pack: {name} has {len(rows)} episodes, token_ids has {len(token_ids)}")
+    for name, table in (("token_mask", token_mask), ("engine_logprobs", engine_logprobs)):
+        if table is not None and [len(row) for row in table] != [len(row) for row in token_ids]:
+            raise ValueError(f"pack: {name} does not have one entry for each of token_ids")
+    for index, (prompt, answer) in enumerate(zip(prompt_ids, token_ids, strict=True)):
+        if len(answer) and not len(prompt):
+            raise ValueError(f"pack: episode {index} has an empty prompt, so nothing predicts the first token of its answer")
+
+    def lay(prompt_value: float, rows: Sequence[Sequence[float]]) -> list[float]:
+        return list(chain.from_iterable([prompt_value] * len(p) + list(row) for p, row in zip(prompt_ids, rows, strict=True)))
+
+    input_ids = [*chain.from_iterable(chain(p, a) for p, a in zip(prompt_ids, token_ids, strict=True))]
+    sizes = torch.tensor([len(p) + len(a) for p, a in zip(prompt_ids, token_ids, strict=True)], dtype=torch.int64)
+    episode_ids = torch.repeat_interleave(torch.arange(len(token_ids)), sizes)
+    mask = torch.tensor(lay(False, token_mask if token_mask is not None else [[True] * len(a) for a in token_ids]), dtype=torch.bool)
+    groups = torch.tensor(group_ids, dtype=torch.int64)
+    return PackedBatch(
+        input_ids=torch.tensor(input_ids, dtype=torch.int64),
+        episode_ids=episode_ids,
+        mask=mask,
+        old_logprobs=torch.zeros(len(input_ids)),
+        rewards=torch.tensor(rewards, dtype=torch.float32),
+        group_ids=groups,
+        totals=count(mask, episode_ids, groups),
+        truncated=None if truncated is None else torch.tensor(truncated, dtype=torch.bool),
+        engine_logprobs=None if engine_logprobs is None else torch.tensor(lay(0.0, engine_logprobs), dtype=torch.float32),
+    )
+
+
+def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> PackedBatch:
+    """Return a pack of these episodes, in this order; with the totals of `batch`, or its own."""
+    rows = torch.tensor(episodes, dtype=torch.int64, device=batch.rewards.device)
+    sizes_E = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
+    starts_E = sizes_E.cumsum(0) - sizes_E
+    sizes = sizes_E[rows]
+    within = torch.arange(int(sizes.sum()), device=rows.device) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    order = torch.repeat_interleave(starts_E[rows], sizes) + within
+    fields: dict[str, Tensor | None] = {}
+    for field in dataclasses.fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            fields[field.name] = value[rows] if field.name in ("rewards", "group_ids", "truncated") else value[order]
+    fields["episode_ids"] = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), sizes)
+    part = dataclasses.replace(batch, **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(part, totals=count(part.mask, part.episode_ids, part.group_ids)) if own_totals else part
+
+
+def split(batch: PackedBatch, max_tokens: int) -> list[PackedBatch]:
+    """Cut a batch into micro-batches of neighbouring episodes that carry its totals.
+
+    A micro-batch takes at most `max_tokens` as the right-padded rows of a forward pass: its episodes times the longest of them; an
+    episode that is longer gets one to itself. Order is kept: what is computed for the parts, laid end to end, is that of the batch.
+    """
+    sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
+    parts: list[list[int]] = []
+    longest = 0
+    for episode, size in enumerate(sizes):
+        if parts and max(longest, size) * (len(parts[-1]) + 1) <= max_tokens:
+            parts[-1].append(episode)
+            longest = max(longest, size)
+        else:
+            parts.append([episode])
+            longest = size
+    return [select(batch, part, own_totals=False) for part in parts]
+
+
+def minibatches(batch: PackedBatch, n: int, generator: torch.Generator | None = None) -> list[PackedBatch]:
+    """Cut a batch into at most n optimizer steps, each a batch of its own with its own totals.
+
+    Groups are kept whole and spread evenly, shuffled if there is a generator. Groups without a masked-in token are left out, so there
+    are fewer than n if fewer groups have any.
+    """
+    live = torch.unique(batch.group_ids[scored(batch)]).cpu()
+    if n == 1 or live.numel() == 0:
+        return [batch]
+    order = torch.randperm(live.numel(), generator=generator) if generator is not None else torch.arange(live.numel())
+    chunks = [chunk for chunk in live[order].tensor_split(n) if chunk.numel()]
+    group_ids = batch.group_ids.cpu()
+    return [select(batch, torch.nonzero(torch.isin(group_ids, chunk)).squeeze(1).tolist(), own_totals=True) for chunk in chunks]
