@@ -16,8 +16,7 @@ from torch import Tensor
 
 from kgym.algorithms.aggregation import mean_over_tokens
 from kgym.algorithms.batch import count
-from kgym.algorithms.episodes import masked
-from kgym.algorithms.kl import kl_estimate
+from kgym.algorithms.kl import kl_to_reference
 from kgym.algorithms.mismatch import Correction, Level, mismatch_metrics, mismatch_weights
 from kgym.options import Options
 from kgym.types import LossOutput, PackedBatch, UpdatePlan
@@ -91,11 +90,9 @@ class AlgorithmBase:
 
     def output(self, batch: PackedBatch, logprobs: Tensor, loss: Tensor, **metrics_T: Tensor) -> LossOutput:
         """Return `loss` with the figures of every algorithm, and the mean over tokens of `metrics_T` as `policy/NAME`."""
-        now_T = masked(batch, logprobs.detach())
-        metrics_T["kl_nats"] = kl_estimate(masked(batch, batch.old_logprobs), now_T, "k3")  # KL(old || now): the tokens came from old
         if batch.ref_logprobs is not None:
-            metrics_T["kl_reference_nats"] = kl_estimate(now_T, masked(batch, batch.ref_logprobs), "k3")
-        metrics = {f"policy/{name}": float(mean_over_tokens(batch, value_T.to(now_T.dtype))) for name, value_T in metrics_T.items()}
+            metrics_T["kl_reference_nats"] = kl_to_reference(batch, logprobs.detach(), "k3")
+        metrics = {f"policy/{name}": float(mean_over_tokens(batch, value_T.to(logprobs.dtype))) for name, value_T in metrics_T.items()}
         return LossOutput(loss, metrics | mismatch_metrics(batch, self.mismatch_weights(batch), self.options.mismatch_cap))
 
     def loss_on(

@@ -2,14 +2,15 @@
 
     batch = pack(prompt_ids=[[5, 6]], token_ids=[[7, 2]], token_mask=None, engine_logprobs=[[-0.1, -0.2]], rewards=[1.0],
                  group_ids=[0], truncated=[False])          # T = 4, mask 0 0 1 1
-    for step in minibatches(batch, 4, generator):           # groups kept whole; each has totals of its own
-        for part in split(step, max_tokens=8192):           # in order; each carries the totals of its step
+    for step in minibatches(batch, 4, rng):                 # groups kept whole; each has totals of its own
+        for part in split(step, max_tokens=8192):           # each carries the totals of its step
             algorithm.loss(part, ...).loss.backward()       # so the gradients add up
 
 Dimension key:  T tokens of the pack   E episodes   G groups
 """
 
 import dataclasses
+import random
 from collections.abc import Sequence
 from itertools import chain
 
@@ -92,34 +93,32 @@ def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> 
 
 
 def split(batch: PackedBatch, max_tokens: int) -> list[PackedBatch]:
-    """Cut a batch into micro-batches of neighbouring episodes that carry its totals.
+    """Cut a batch into micro-batches that carry its totals.
 
     A micro-batch takes at most `max_tokens` as the right-padded rows of a forward pass: its episodes times the longest of them; an
-    episode that is longer gets one to itself. Order is kept: what is computed for the parts, laid end to end, is that of the batch.
+    episode that is longer gets one to itself. Episodes are taken by length, the longest first, so that rows are padded little.
     """
     sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
     parts: list[list[int]] = []
-    longest = 0
-    for episode, size in enumerate(sizes):
-        if parts and max(longest, size) * (len(parts[-1]) + 1) <= max_tokens:
+    for episode in sorted(range(len(sizes)), key=lambda e: -sizes[e]):
+        if parts and sizes[parts[-1][0]] * (len(parts[-1]) + 1) <= max_tokens:
             parts[-1].append(episode)
-            longest = max(longest, size)
         else:
             parts.append([episode])
-            longest = size
     return [select(batch, part, own_totals=False) for part in parts]
 
 
-def minibatches(batch: PackedBatch, n: int, generator: torch.Generator | None = None) -> list[PackedBatch]:
+def minibatches(batch: PackedBatch, n: int, rng: random.Random | None = None) -> list[PackedBatch]:
     """Cut a batch into at most n optimizer steps, each a batch of its own with its own totals.
 
-    Groups are kept whole and spread evenly, shuffled if there is a generator. Groups without a masked-in token are left out, so there
+    Groups are kept whole and spread evenly, shuffled if there is an `rng`. Groups without a masked-in token are left out, so there
     are fewer than n if fewer groups have any.
     """
-    live = torch.unique(batch.group_ids[scored(batch)]).cpu()
-    if n == 1 or live.numel() == 0:
+    if n == 1:
         return [batch]
-    order = torch.randperm(live.numel(), generator=generator) if generator is not None else torch.arange(live.numel())
-    chunks = [chunk for chunk in live[order].tensor_split(n) if chunk.numel()]
-    group_ids = batch.group_ids.cpu()
-    return [select(batch, torch.nonzero(torch.isin(group_ids, chunk)).squeeze(1).tolist(), own_totals=True) for chunk in chunks]
+    live = sorted(set(batch.group_ids[scored(batch)].tolist()))
+    if rng is not None:
+        rng.shuffle(live)
+    group_ids = batch.group_ids.tolist()
+    chunks = [set(live[first::n]) for first in range(min(n, len(live)))]
+    return [select(batch, [e for e, group in enumerate(group_ids) if group in chunk], own_totals=True) for chunk in chunks]
