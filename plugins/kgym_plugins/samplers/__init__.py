@@ -6,8 +6,13 @@ from kgym.hookspecs import SamplerInfo, hookimpl
 
 kgym_api = 1
 
+_SAMPLERS = {
+    "uniform": ("Uniform", "every problem equally often: shuffled epochs, or always fresh from an endless source"),
+}
+
 
 @hookimpl
 def kgym_register_samplers() -> Iterator[SamplerInfo]:
-    """Yield the samplers that come with kgym."""
-    yield from ()
+    """Yield the samplers that come with kgym; each is the file of its name."""
+    for name, (attribute, summary) in _SAMPLERS.items():
+        yield SamplerInfo(name, f"kgym_plugins.samplers.{name}:{attribute}", summary)

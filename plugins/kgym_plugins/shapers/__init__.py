@@ -6,8 +6,13 @@ from kgym.hookspecs import ShaperInfo, hookimpl
 
 kgym_api = 1
 
+_SHAPERS = {
+    "length_penalty": ("LengthPenalty", "Kimi k1.5's length penalty: among the answers of a group, shorter is better"),
+}
+
 
 @hookimpl
 def kgym_register_shapers() -> Iterator[ShaperInfo]:
-    """Yield the shapers that come with kgym."""
-    yield from ()
+    """Yield the shapers that come with kgym; each is the file of its name."""
+    for name, (attribute, summary) in _SHAPERS.items():
+        yield ShaperInfo(name, f"kgym_plugins.shapers.{name}:{attribute}", summary)
