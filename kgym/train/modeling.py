@@ -1,0 +1,101 @@
+"""The policy as tensors: load it from a Hugging Face folder, and ask it how likely tokens are.
+
+Dimension key:  B rows   L tokens of the longest row   N = B * L   V vocabulary
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from kgym.errors import ConfigError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+CHUNK_ELEMENTS = 1 << 25
+"""Logits that are held in float32 at once: 128 MiB. A vocabulary of 150,000 over a long pack would otherwise be copied whole, twice."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A causal language model with its tokenizer."""
+
+    model: PreTrainedModel
+    """In evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
+    tokenizer: PreTrainedTokenizerBase
+    folder: str
+    """Where it was loaded from."""
+
+
+def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
+    """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
+
+    `dtype` is a key of `DTYPES`, or `auto`: float32 on the CPU, bfloat16 on a GPU. `device` is a name that torch knows, or `auto`:
+    the GPU if there is one. Raises ConfigError if the folder holds no causal language model with a tokenizer.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "bfloat16"
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype={dtype!r} is none of auto, {', '.join(DTYPES)}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=DTYPES[dtype])
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(f"cannot load a causal language model and its tokenizer from {folder}: {reason}") from error
+    return Policy(model.to(device).eval(), tokenizer, str(folder))
+
+
+def token_logprobs(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, *, temperature: float = 1.0, with_entropy: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Return log p(token t | tokens before t) and, if asked for, the entropy of the distribution that token t was drawn from, in nats.
+
+    All of shape (B, L) and float32 whatever the weights are in; 0 for the first token of a row and for padding. `input_ids` and
+    `attention_mask` (1 for tokens, 0 for padding) are padded on the right, where a causal model does not look, so that attention
+    runs without a mask. The entropy carries no gradient. At temperature 0, which is greedy, the distribution is the untempered one.
+
+    Raises ValueError if a row is padded anywhere else.
+    """
+    mask_BL = attention_mask.bool()
+    if bool((mask_BL[:, 1:] & ~mask_BL[:, :-1]).any()):
+        raise ValueError("attention_mask has padding in front of a token; pad the rows on the right")
+    logits_BLV = model(input_ids=input_ids, use_cache=False).logits
+    targets_BL = torch.cat([input_ids[:, 1:], input_ids[:, :1]], dim=1)  # what stands in the last column is dropped below
+    logprobs_N, entropy_N = _gather(logits_BLV.flatten(0, 1), targets_BL.flatten(), temperature or 1.0, with_entropy=with_entropy)
+    logprobs_BL = _shift(logprobs_N.view_as(mask_BL), mask_BL)
+    return logprobs_BL, None if entropy_N is None else _shift(entropy_N.view_as(mask_BL), mask_BL)
+
+
+def _shift(values_BL: Tensor, mask_BL: Tensor) -> Tensor:
+    """Move what was computed at token t to token t + 1, which it is about."""
+    shifted_BL = torch.cat([torch.zeros_like(values_BL[:, :1]), values_BL[:, :-1]], dim=1)
+    return shifted_BL.masked_fill(~mask_BL, 0.0)
+
+
+def _gather(logits_NV: Tensor, targets_N: Tensor, temperature: float, *, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
+    """Look the targets up in log-softmax(logits / temperature), a chunk of rows at a time; the backward pass computes a chunk again."""
+    rows = max(1, CHUNK_ELEMENTS // logits_NV.shape[1])
+    if rows >= logits_NV.shape[0]:
+        logprobs_N = _lookup(logits_NV, targets_N, temperature)
+    else:
+        parts = zip(logits_NV.split(rows), targets_N.split(rows), strict=True)
+        logprobs_N = torch.cat([checkpoint(_lookup, logits, targets, temperature, use_reentrant=False) for logits, targets in parts])
+    if not with_entropy:
+        return logprobs_N, None
+    with torch.no_grad():
+        return logprobs_N, torch.cat([_entropy(logits, temperature) for logits in logits_NV.split(rows)])
+
+
+def _lookup(logits_NV: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+    scaled_NV = logits_NV.float() / temperature
+    return scaled_NV.gather(1, targets_N[:, None]).squeeze(1) - scaled_NV.logsumexp(1)
+
+
+def _entropy(logits_NV: Tensor, temperature: float) -> Tensor:
+    return torch.special.entr((logits_NV.float() / temperature).softmax(1)).sum(1)  # 0 log 0 is 0 there, and NaN if written out
