@@ -46,7 +46,7 @@ def mean_stderr(values: ArrayLike) -> tuple[float, float]:
     With the k scores of each problem averaged first, this is avg@k with a standard error clustered by problem.
 
     >>> mean_stderr([0.0, 0.5, 1.0])
-    (0.5, 0.28867513459481287)
+    (0.5, 0.2886751345948129)
     """
     values_P = np.asarray(values, dtype=np.float64)
     if len(values_P) == 0:

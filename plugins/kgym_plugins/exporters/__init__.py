@@ -10,4 +10,6 @@ kgym_api = 1
 @hookimpl
 def kgym_register_exporters() -> Iterator[ExporterInfo]:
     """Yield the exporters that come with kgym."""
-    yield from ()
+    yield ExporterInfo(name="csv", target="kgym_plugins.exporters.csv:CsvExporter", summary="comma-separated, for spreadsheets and pandas")
+    yield ExporterInfo(name="json", target="kgym_plugins.exporters.json:JsonExporter", summary="a list of objects, one a row")
+    yield ExporterInfo(name="md", target="kgym_plugins.exporters.markdown:MarkdownExporter", summary="a Markdown table of the main columns")

@@ -1,0 +1,76 @@
+"""A picture of a training run: reward and validation over the steps, from its `metrics.jsonl`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.errors import ConfigError, RunError
+from kgym.train.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Z_95 = 1.96
+"""Half width of a 95 % interval in standard errors; validation sets have hundreds of problems."""
+BLUE, ORANGE, GREY = "#1f5fa8", "#c8501e", "#8a8a8a"
+SMOOTH = 5
+"""Steps in the running mean of the reward."""
+
+
+def plot_run(run: Path, out: Path) -> None:
+    """Draw the curves of a run folder to a PNG file (or what else the suffix of `out` says).
+
+    Left: mean reward of each step, and its running mean. Right: validation accuracy with 95 % intervals, and the truncated share.
+    Raises ConfigError if the run has no metrics, or the suffix is unknown; RunError if the file cannot be written.
+    """
+    lines = read_metrics(run / "metrics.jsonl")
+    if not lines:
+        raise ConfigError(f"{run} has no metrics to plot: {run / 'metrics.jsonl'} is absent or empty")
+    import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
+
+    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}):
+        from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
+
+        figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _reward(left, lines)
+        _validation(right, lines)
+        figure.suptitle(run.name or str(run), fontsize=10)
+        try:
+            figure.savefig(out)
+        except ValueError as error:
+            raise ConfigError(f"cannot plot to {out}: {error}") from error
+        except OSError as error:
+            raise RunError(f"cannot write {out}: {error.strerror}") from error
+
+
+def _reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+    steps, rewards = _series(lines, "reward/mean")
+    axes.plot(steps, rewards, color=GREY, linewidth=0.8, alpha=0.7, label="each step")
+    smooth = [sum(rewards[max(0, i - SMOOTH + 1) : i + 1]) / min(i + 1, SMOOTH) for i in range(len(rewards))]
+    axes.plot(steps, smooth, color=BLUE, linewidth=1.8, label=f"mean of {SMOOTH} steps")
+    axes.set(xlabel="step", ylabel="reward, mean over answers", title="Training")
+    if steps:
+        axes.legend(frameon=False)
+
+
+def _validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+    measured = [line for line in lines if line.get("eval/accuracy") is not None]
+    steps = [line["step"] for line in measured]
+    accuracy = [100 * line["eval/accuracy"] for line in measured]
+    reach = [100 * Z_95 * (line.get("eval/stderr") or 0.0) for line in measured]
+    if measured:
+        axes.errorbar(steps, accuracy, yerr=reach, color=ORANGE, marker="o", markersize=4, capsize=3, linewidth=1.5, label="accuracy, 95 %")
+    cut_steps, cut = _series(lines, "eval/truncated_frac")
+    if any(cut):
+        axes.plot(cut_steps, [100 * share for share in cut], color=GREY, linestyle="--", linewidth=1, label="truncated")
+    axes.set(xlabel="step", ylabel="answers, %", title="Validation")
+    axes.set_ylim(0, 100)
+    if measured:
+        axes.legend(frameon=False, loc="lower right")
+
+
+def _series(lines: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """Steps and values of a metric, where it is a number."""
+    pairs = [(int(line["step"]), float(line[key])) for line in lines if line.get(key) is not None]
+    return [step for step, _ in pairs], [value for _, value in pairs]

@@ -1,0 +1,144 @@
+"""Leaderboard files: CSV that pandas and spreadsheets open as it is.
+
+Text cells that a spreadsheet would take for a formula get a quote in front; `read_board` takes it off again. Rows are appended under a
+lock, by writing the whole file anew and renaming it: two writers lose nothing, and a reader never sees half a row.
+"""
+
+import csv
+import importlib.resources
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kgym.board.schema import RESULTS, SCHEMA_VERSION, SCHEMAS, Column, Schema
+from kgym.errors import ConfigError, DataError, RunError
+from kgym.files import locked, write_atomic
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board in memory; cells are text, int, float, or None where the file has an empty one."""
+
+    schema: Schema
+    rows: list[Row]
+
+
+def read_board(where: str) -> Board:
+    """Read a board: a file, or `PACKAGE:NAME` for NAME.csv that an installed package brings (`kgym_boards:published`).
+
+    Raises ConfigError if there is none, DataError if it is not a board or of a newer version.
+    """
+    path = Path(where)
+    package, colon, name = where.partition(":")
+    if not path.exists() and colon and package.isidentifier() and name.isidentifier():
+        try:
+            text = importlib.resources.files(package).joinpath(f"{name}.csv").read_text(encoding="utf-8")
+        except (ModuleNotFoundError, FileNotFoundError):
+            raise ConfigError(f"no installed package {package!r} has a board {name!r}; give a CSV file, or kgym_boards:results") from None
+        return parse_board(text, where)
+    try:
+        return parse_board(path.read_text(encoding="utf-8"), where)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no board {where}; kgym eval --model nano --bench aime-style --board {where} makes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the board {where}: {error}") from error
+
+
+def parse_board(text: str, where: str) -> Board:
+    """Read the text of a board; `where` is for messages."""
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{where} is not a CSV file: {error}") from error
+    header = lines[0] if lines else []
+    schema = next((schema for schema in SCHEMAS if schema.names == header), None)
+    if schema is None:
+        versions = {line[0] for line in lines[1:] if line and header[0] == "schema_version"}
+        newer = sorted(version for version in versions if version.isdecimal() and int(version) > SCHEMA_VERSION)
+        if newer:
+            raise DataError(f"{where} has schema version {newer[-1]}, this kgym reads up to {SCHEMA_VERSION}; install a newer kgym")
+        raise DataError(f"{where} is not a leaderboard of kgym: its columns are not those of docs/leaderboard.md; choose another file")
+    return Board(schema, [_parse_row(schema, cells, f"{where}, line {number}") for number, cells in enumerate(lines[1:], start=2)])
+
+
+def format_board(board: Board) -> str:
+    """Return the text of a board, with line feeds as ends of lines."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(board.schema.names)
+    for row in board.rows:
+        writer.writerow([format_cell(column, row.get(column.name)) for column in board.schema.columns])
+    return out.getvalue()
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> bool:
+    """Add one row to a board of results, which is made if it is absent. Returns False if that very row is there already.
+
+    Raises DataError if the file is something else, ConfigError if a column is missing or unknown, RunError if it cannot be written.
+    """
+    wrong = sorted(set(RESULTS.names) ^ row.keys())
+    if wrong:
+        raise ConfigError(f"a row of a leaderboard has exactly the columns of docs/leaderboard.md; missing or unknown: {', '.join(wrong)}")
+    try:
+        with locked(path.with_name(f".{path.name}.lock"), what=f"the board {path}", wait=True):
+            fresh = not path.exists() or path.stat().st_size == 0
+            board = Board(RESULTS, []) if fresh else read_board(str(path))
+            if board.schema is not RESULTS:
+                raise DataError(f"{path} is a board of {board.schema.name} figures; results go into a file of their own")
+            added = parse_board(format_board(Board(RESULTS, [dict(row)])), str(path)).rows[0]
+            if added in board.rows:
+                return False
+            write_atomic(path, format_board(Board(RESULTS, [*board.rows, added])))
+    except OSError as error:
+        raise RunError(f"cannot write the board {path}: {error.strerror}; choose another with --board") from error
+    return True
+
+
+def format_cell(column: Column, value: Any) -> str:
+    """Return the text of one cell; floats have six decimals at most, NaN is empty."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if column.type == "int":
+        return str(int(value))
+    if column.type == "float":
+        return str(round(float(value), 6))
+    return neutral(str(value))
+
+
+def neutral(text: str) -> str:
+    """Return a text on one line that no spreadsheet takes for a formula.
+
+    Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run.
+
+    >>> neutral("=HYPERLINK(0)")
+    "'=HYPERLINK(0)"
+    """
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return f"'{line}" if line.startswith(("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")) else line
+
+
+def _parse_row(schema: Schema, cells: Sequence[str], where: str) -> Row:
+    if len(cells) != len(schema.columns):
+        raise DataError(f"{where}: {len(cells)} cells, {len(schema.columns)} columns")
+    row: Row = {}
+    for column, cell in zip(schema.columns, cells, strict=True):
+        try:
+            row[column.name] = _parse_cell(column, cell)
+        except ValueError:
+            raise DataError(f"{where}: {column.name} is {cell[:40]!r}, which is no {column.type}") from None
+    if row["schema_version"] != SCHEMA_VERSION:
+        raise DataError(f"{where}: schema version {row['schema_version']}, this kgym reads {SCHEMA_VERSION}")
+    return row
+
+
+def _parse_cell(column: Column, cell: str) -> Any:
+    if column.type == "text":
+        return cell[1:] if cell.startswith("'") else cell
+    if cell == "":
+        return None
+    return int(cell) if column.type == "int" else float(cell)

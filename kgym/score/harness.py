@@ -1,0 +1,201 @@
+"""Scoring: the environment and the engine of training, played over a list of problems, k answers each.
+
+    Evaluation(env, split, k ...) --chunks--> collect --groups--> store, frame --summarise--> EvalResult
+
+An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each, leaves those that are
+there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k only generates what is missing.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kgym.envs.build import make_vector
+from kgym.envs.vector import ReasoningVectorEnv
+from kgym.errors import ConfigError
+from kgym.rollout.collector import collect
+from kgym.rollout.records import episode_rows
+from kgym.score.comparability import comparability_facts, comparability_hash
+from kgym.score.results import COLUMNS, EvalResult, summarise
+from kgym.types import Engine, Group, ProblemSource, Sampling
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Progress = Callable[[int, int], None]
+"""Called as (answers that have stopped, answers asked for), those of an earlier run included."""
+
+
+class Store(Protocol):
+    """Keeps the answers of an evaluation, so that it can go on."""
+
+    def add(self, groups: Sequence[Group]) -> None:
+        """Keep the answers of one chunk; they are safe when this returns."""
+
+    def frame(self) -> "DataFrame | None":
+        """Return the answers kept so far with the columns of `kgym.score.results.COLUMNS`, None if there are none."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Answers that are played at once: `attempts` for each problem, numbered from `first_attempt`."""
+
+    indices: tuple[int, ...]
+    first_attempt: int
+    attempts: int
+
+
+class Evaluation:
+    """What is asked, ready to be put to any number of engines."""
+
+    def __init__(
+        self,
+        env_name: str,
+        *,
+        split: str = "validation",
+        env_options: Mapping[str, Any] | None = None,
+        problems: int = 0,
+        samples: int = 1,
+        sampling: Sampling | None = None,
+        max_tokens: int | None = None,
+        truncated: str = "zero",
+        verifier: str | None = None,
+        seed: int = 0,
+        slots: int = 256,
+    ) -> None:
+        """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are played at once.
+
+        Raises ConfigError for numbers that cannot be, MissingData for a split whose problems the user has yet to bring.
+        """
+        for name, value, least in (("samples", samples, 1), ("problems", problems, 0), ("slots", slots, 1)):
+            if value < least:
+                raise ConfigError(f"{name}={value}: an evaluation needs at least {least}")
+        self.samples = samples
+        self.seed = seed
+        self.sampling = sampling or Sampling()
+        self._slots = slots
+        self._make = lambda groups, attempts: make_vector(
+            env_name,
+            split=split,
+            num_envs=groups * attempts,
+            group_size=attempts,
+            max_tokens=max_tokens,
+            truncated=truncated,
+            verifier=verifier,
+            **(env_options or {}),
+        )
+        self._envs: dict[tuple[int, int], ReasoningVectorEnv] = {}
+        first = self._env(1, 1)
+        self.source: ProblemSource = first.source
+        self.indices = range(_n_problems(env_name, split, self.source.size, problems))
+        self.truncated = truncated
+        self.env_facts: dict[str, Any] = first.spec_facts()
+        self.facts = comparability_facts(self.env_facts, sampling=self.sampling, n_problems=len(self.indices))
+        self.comparability = comparability_hash(self.facts)
+
+    def run(
+        self,
+        engine: Engine,
+        *,
+        store: Store | None = None,
+        progress: Progress | None = None,
+        chunk_finished: Callable[["DataFrame"], None] | None = None,
+    ) -> EvalResult:
+        """Put the questions to an engine, but for the answers that `store` has already, and summarise all of them."""
+        import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
+
+        kept = store.frame() if store is not None else None
+        frames = [] if kept is None else [self._asked(kept)]
+        if frames and chunk_finished is not None:
+            chunk_finished(frames[0])
+        done = sum(map(len, frames))
+        total = len(self.indices) * self.samples
+        for chunk in self._missing(frames[0] if frames else None):
+            groups = self._play(engine, chunk, done, total, progress)
+            if store is not None:
+                store.add(groups)
+            frame = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in episode_rows(groups)])
+            frames.append(frame)
+            done += len(frame)
+            if chunk_finished is not None:
+                chunk_finished(frame)
+        return summarise(
+            self._in_order(pd.concat(frames, ignore_index=True)),
+            samples=self.samples,
+            truncated=self.truncated,
+            facts=self.facts,
+            comparability=self.comparability,
+        )
+
+    def close(self) -> None:
+        """Let go of the environments and what they hold."""
+        for env in self._envs.values():
+            env.close()
+        self._envs.clear()
+
+    def _play(self, engine: Engine, chunk: Chunk, done: int, total: int, progress: Progress | None) -> list[Group]:
+        return collect(
+            self._env(len(chunk.indices), chunk.attempts),
+            engine,
+            chunk.indices,
+            sampling=self.sampling,
+            seed_parts=(self.seed, "eval"),
+            attempt_offset=chunk.first_attempt,
+            progress=None if progress is None else lambda stopped, _asked, _tokens: progress(done + stopped, total),
+        )
+
+    def _env(self, groups: int, attempts: int) -> ReasoningVectorEnv:
+        if (groups, attempts) not in self._envs:
+            self._envs[groups, attempts] = self._make(groups, attempts)
+        return self._envs[groups, attempts]
+
+    def _ids(self) -> dict[str, int]:
+        """Problem ids with their places in the evaluation."""
+        return {self.source[index].id: index for index in self.indices}
+
+    def _asked(self, kept: "DataFrame") -> "DataFrame":
+        """Leave out stored answers beyond the k that is asked for now."""
+        return kept[kept["attempt"] < self.samples]
+
+    def _in_order(self, frame: "DataFrame") -> "DataFrame":
+        """Sort by problem and attempt, so that sums do not depend on when an answer was generated."""
+        places = frame["problem_id"].map(self._ids())
+        return frame.assign(place=places).sort_values(["place", "attempt"], kind="stable", ignore_index=True)
+
+    def _missing(self, kept: "DataFrame | None") -> Iterator[Chunk]:
+        """Cut what is not kept into chunks of at most `slots` answers; attempts of a problem are kept without gaps, from 0 on."""
+        have = {} if kept is None else dict(kept["problem_id"].value_counts())
+        first_attempts = {index: have.get(self.source[index].id, 0) for index in self.indices} if have else dict.fromkeys(self.indices, 0)
+        for first, run in groupby(self.indices, key=first_attempts.__getitem__):
+            lacking = self.samples - first
+            if lacking <= 0:
+                continue
+            indices = tuple(run)
+            attempts = min(lacking, self._slots)
+            width = max(1, self._slots // attempts)
+            for start in range(0, len(indices), width):
+                for offset in range(0, lacking, attempts):
+                    yield Chunk(indices[start : start + width], first + offset, min(attempts, lacking - offset))
+
+
+def evaluate(
+    engine: Engine,
+    env_name: str,
+    *,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    **what: Any,
+) -> EvalResult:
+    """Score a live engine; `what` are the arguments of `Evaluation`."""
+    with contextlib.closing(Evaluation(env_name, **what)) as evaluation:
+        return evaluation.run(engine, store=store, progress=progress)
+
+
+def _n_problems(env_name: str, split: str, size: int | None, problems: int) -> int:
+    if size is None and problems == 0:
+        raise ConfigError(f"{env_name}:{split} is generated and has no end; say how many problems with --problems N")
+    if size is not None and problems > size:
+        raise ConfigError(f"problems={problems}: {env_name}:{split} has {size}")
+    return problems or size or 0

@@ -1,0 +1,122 @@
+"""The folder of an evaluation: every answer on disk as soon as its chunk is judged, and a manifest that says what made them.
+
+runs/eval-NAME/  manifest.json  samples/part-00000.parquet ...  results.json
+
+The same command again goes on where it stopped. `manifest["request"]` says what may not differ when it does.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.errors import ConfigError, RunError
+from kgym.files import locked, write_atomic
+from kgym.rollout.records import write_episodes
+from kgym.score.comparability import differences
+from kgym.score.results import COLUMNS, EvalResult
+from kgym.types import Group
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+KIND = "eval"
+"""What `manifest["kind"]` says in such a folder."""
+
+
+class EvalFolder:
+    """An evaluation on disk; a `kgym.score.harness.Store` while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.samples = path / "samples"
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Raise ConfigError if the folder holds anything but the beginning of this very evaluation."""
+        try:
+            manifest = self.manifest()
+        except FileNotFoundError:
+            if any(child.name != "samples" and not child.name.startswith(".") for child in self._children()):
+                raise ConfigError(f"{self.path} is not empty and holds no evaluation; choose another folder with --run") from None
+            return
+        if manifest.get("kind") != KIND:
+            raise ConfigError(f"{self.path} holds a training run; choose another folder with --run")
+        differing = differences(manifest["request"], json.loads(json.dumps(request)))
+        if differing:
+            raise ConfigError(
+                f"{self.path} holds an evaluation of something else ({'; '.join(differing)}: its own, then the one asked for); "
+                "choose another folder with --run"
+            )
+
+    @contextlib.contextmanager
+    def opened(self, request: Mapping[str, Any], **facts: Any) -> Iterator[None]:
+        """Make the folder, or go on with it, and hold it for this process.
+
+        Raises ConfigError if it holds something else, RunError if another process has it or it cannot be written.
+        """
+        with self._writing():
+            self.samples.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as held:
+            with self._writing():
+                held.enter_context(locked(self.path / ".lock", what=f"the evaluation in {self.path}"))
+            self.check(request)
+            with self._writing():
+                if not (self.path / "manifest.json").exists():
+                    manifest = {"kind": KIND, "request": dict(request)} | facts
+                    write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+                for leftover in self.samples.glob(".part-*.tmp"):
+                    leftover.unlink()
+            yield
+
+    def manifest(self) -> dict[str, Any]:
+        """Raises FileNotFoundError if there is none, ConfigError if it is damaged."""
+        return _read_json(self.path / "manifest.json")
+
+    def add(self, groups: Sequence[Group]) -> None:
+        """Keep the answers of one chunk."""
+        with self._writing():
+            write_episodes(self.samples / f"part-{len(self._parts()):05d}.parquet", groups)
+
+    def frame(self) -> "DataFrame | None":
+        """Return the answers kept so far, without their texts."""
+        import pandas as pd  # noqa: PLC0415  (heavy)
+
+        parts = [pd.read_parquet(part, columns=list(COLUMNS)) for part in self._parts()]
+        return pd.concat(parts, ignore_index=True) if parts else None
+
+    def write_result(self, result: EvalResult, **facts: Any) -> None:
+        """Write `results.json`."""
+        with self._writing():
+            write_atomic(self.path / "results.json", json.dumps(result.to_json() | facts, indent=2) + "\n")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"cannot write to {self.path}: {error.strerror}; the answers up to here are kept, and the same command goes on from there"
+            ) from error
+
+    def _children(self) -> list[Path]:
+        return list(self.path.iterdir()) if self.path.is_dir() else []
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.samples.glob("part-*.parquet"))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return the `results.json` of an evaluation. Raises ConfigError if `path` is no folder of a finished one."""
+    try:
+        return _read_json(path / "results.json")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"{path} holds no finished evaluation: there is no results.json; make one with kgym eval --run {path}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
+    return data

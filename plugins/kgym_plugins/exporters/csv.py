@@ -1,0 +1,39 @@
+"""Rows as CSV. Cells that a spreadsheet would run as a formula get a quote in front (OWASP, CSV injection)."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kgym.options import Options
+
+RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")
+
+
+class CsvOptions(Options):
+    """No options."""
+
+
+class CsvExporter:
+    """Writes every column."""
+
+    Options = CsvOptions
+
+    def __init__(self, options: CsvOptions) -> None:
+        pass
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the text of the file, with the keys of the first row as its header."""
+        out = io.StringIO(newline="")
+        writer = csv.writer(out, lineterminator="\n")
+        header = list(rows[0]) if rows else []
+        writer.writerow(header)
+        writer.writerows([_cell(row.get(name)) for name in header] for row in rows)
+        return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    line = " ".join("".join(char if char.isprintable() else " " for char in value).split())
+    return f"'{line}" if line.startswith(RUN_BY_SPREADSHEETS) else line

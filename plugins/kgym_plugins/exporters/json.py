@@ -1,0 +1,28 @@
+"""Rows as JSON."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kgym.options import Options
+
+
+class JsonOptions(Options):
+    """No options."""
+
+
+class JsonExporter:
+    """Writes a list of objects; a figure that could not be computed is null."""
+
+    Options = JsonOptions
+
+    def __init__(self, options: JsonOptions) -> None:
+        pass
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the text of the file."""
+        plain = [
+            {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()} for row in rows
+        ]
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
