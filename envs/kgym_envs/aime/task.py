@@ -1,0 +1,64 @@
+"""The environment `aime`: generated problems for training and validation, the real examinations for the years.
+
+The years are data that the user brings (`kgym data add aime24 FILE`); a year that is absent is an error, and nothing generated ever
+stands in for it.
+"""
+
+from pydantic import Field, model_validator
+
+from kgym.envs.generated import SPLITS, GeneratedSource
+from kgym.envs.task import TaskOptions
+from kgym.types import Chat, Message, Problem, ProblemSource
+from kgym_envs.aime import algebra, counting, geometry, number_theory, probability, sequences
+
+VERSION = 1
+FAMILIES = (
+    *number_theory.FAMILIES,
+    *counting.FAMILIES,
+    *probability.FAMILIES,
+    *algebra.FAMILIES,
+    *sequences.FAMILIES,
+    *geometry.FAMILIES,
+)
+YEARS = {"2024": "aime24", "2025": "aime25", "2026": "aime26"}
+
+
+class AimeOptions(TaskOptions):
+    """Which generated problems there are; the years do not depend on it."""
+
+    difficulty: int = Field(2, ge=1, le=10)
+    """Hardest level of the generated problems, 1 to 10; the levels up to it take turns."""
+    min_difficulty: int = Field(1, ge=1, le=10)
+    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "AimeOptions":
+        if self.min_difficulty > self.difficulty:
+            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+        return self
+
+
+class Aime:
+    """Competition problems with an integer answer from 0 to 999; follows `kgym.envs.task.Task`."""
+
+    Options = AimeOptions
+    splits = (*SPLITS, *YEARS)
+    verifier = "integer"
+
+    def __init__(self, options: AimeOptions) -> None:
+        self.options = options
+        # Every worked solution fits in as many characters, so a model that reads characters has room for it at every level.
+        self.max_tokens = 128 + 64 * options.difficulty
+
+    def source(self, split: str) -> ProblemSource:
+        """Return the problems of a split. Raises MissingData for a year that the user has yet to bring, UnknownName for no split at all."""
+        if split in YEARS:
+            from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
+
+            return data_source(YEARS[split])
+        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
+        return GeneratedSource("aime", VERSION, split, FAMILIES, levels)
+
+    def prompt(self, problem: Problem) -> Chat:
+        """Ask the question and say how to answer."""
+        return (Message("user", f"{problem.question}\nAnswer in \\boxed{{}}."),)
