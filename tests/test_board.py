@@ -1,0 +1,187 @@
+"""Leaderboard files: what is written is what is read, by us, by pandas and by spreadsheets."""
+
+import csv
+import json
+import multiprocessing
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgym.board.schema import PUBLISHED, RESULTS
+from kgym.board.table import Board, append_row, format_board, neutral, parse_board, read_board
+from kgym.errors import ConfigError, DataError, RunError
+from kgym_plugins.exporters.csv import CsvExporter, CsvOptions
+from kgym_plugins.exporters.json import JsonExporter, JsonOptions
+from kgym_plugins.exporters.markdown import MarkdownExporter, MarkdownOptions
+
+ROOT = Path(__file__).parent.parent
+CELL = {"int": 7, "float": 0.4125, "text": "nano"}
+
+
+def row(**cells):
+    return {column.name: CELL[column.type] for column in RESULTS.columns} | {"schema_version": 1} | cells
+
+
+def test_a_row_comes_back_as_it_was(tmp_path):
+    board = tmp_path / "board.csv"
+    added = row(stderr=None, note='a, b; "c"', model="=1+1")
+    assert append_row(board, added)
+    assert read_board(str(board)) == Board(RESULTS, [added])
+
+
+def test_the_same_row_is_added_once(tmp_path):
+    board = tmp_path / "board.csv"
+    assert append_row(board, row(accuracy=1 / 3))
+    assert not append_row(board, row(accuracy=1 / 3))
+    assert append_row(board, row(accuracy=2 / 3))
+    assert len(read_board(str(board)).rows) == 2
+
+
+def test_pandas_reads_the_file_as_it_is(tmp_path):
+    board = tmp_path / "board.csv"
+    append_row(board, row(pass_at_k=json.dumps({"1": 0.4, "4": 0.7}), stderr=None))
+    frame = pd.read_csv(board)
+    assert list(frame.columns) == RESULTS.names
+    assert frame["accuracy"].dtype == "float64"
+    assert frame["n_problems"].dtype == "int64"
+    assert pd.isna(frame["stderr"][0])
+    assert json.loads(frame["pass_at_k"][0])["4"] == 0.7
+
+
+@given(st.text())
+def test_no_cell_begins_like_a_formula(text):
+    cell = neutral(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert "\n" not in cell
+    assert "\r" not in cell
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))
+def test_neutral_text_comes_back(text):
+    (back,) = parse_board(format_board(Board(RESULTS, [row(note=text)])), "text").rows
+    assert back["note"] == text
+
+
+@given(st.text())
+def test_the_csv_exporter_and_the_board_neutralise_alike(text):
+    exported = CsvExporter(CsvOptions())([row(note=text)])
+    (_, cells) = csv.reader(exported.splitlines())
+    assert cells[-1] == neutral(text)
+
+
+def test_markdown_escapes_what_would_break_the_table():
+    text = MarkdownExporter(MarkdownOptions())([row(model="a|b\n<script>", accuracy=0.4125, comparability="0123456789abcdef")])
+    header, rule, cells = text.splitlines()
+    assert header.count("|") == rule.count("|") == cells.replace("\\|", "").count("|")
+    assert "a\\|b &lt;script&gt;" in cells
+    assert "| 41.2% |" in cells
+    assert "| 0123456789ab |" in cells
+
+
+def test_json_has_null_for_what_could_not_be_computed():
+    assert json.loads(JsonExporter(JsonOptions())([{"stderr": float("nan"), "model": "ü"}])) == [{"stderr": None, "model": "ü"}]
+
+
+def _append_many(path, writer):
+    for number in range(10):
+        append_row(Path(path), row(note=f"{writer}/{number}"))
+
+
+def test_two_writers_lose_nothing(tmp_path):
+    board = tmp_path / "board.csv"
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_append_many, args=(board, writer)) for writer in range(2)]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+    assert {line["note"] for line in read_board(str(board)).rows} == {f"{writer}/{number}" for writer in range(2) for number in range(10)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "not a leaderboard"),
+        ("", "not a leaderboard"),
+        ("schema_version,new\n2,x\n", "schema version 2"),
+        (",".join(RESULTS.names) + "\n1,2\n", "line 2: 2 cells"),
+        (format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1), "accuracy is 'many', which is no float"),
+        (format_board(Board(RESULTS, [row()])).replace("\n1,", "\n9,", 1), "schema version 9"),
+        ('"open\n', "not a CSV file"),
+    ],
+)
+def test_what_is_no_board_is_refused(tmp_path, text, message):
+    path = tmp_path / "board.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_board(str(path))
+    if text:
+        with pytest.raises(DataError):
+            append_row(path, row())
+        assert path.read_text() == text
+
+
+def test_an_absent_board_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="kgym eval"):
+        read_board(str(tmp_path / "board.csv"))
+    with pytest.raises(ConfigError, match="'published'"):
+        read_board("kgym_bords:published")
+
+
+def test_a_row_with_another_column_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="acuracy"):
+        append_row(tmp_path / "board.csv", row(acuracy=1.0))
+
+
+def test_a_board_that_cannot_be_written(tmp_path):
+    with pytest.raises(RunError, match="--board"):
+        append_row(Path("/proc/board.csv"), row())
+
+
+def test_results_do_not_go_among_published_figures(tmp_path):
+    path = tmp_path / "published.csv"
+    path.write_text(",".join(PUBLISHED.names) + "\n")
+    with pytest.raises(DataError, match="a file of their own"):
+        append_row(path, row())
+
+
+def test_packaged_boards_are_boards():
+    assert read_board("kgym_boards:results").schema is RESULTS
+    published = read_board("kgym_boards:published")
+    assert published.schema is PUBLISHED
+    for name in ("results", "published"):  # in the one form that we write
+        path = ROOT / f"leaderboards/kgym_boards/{name}.csv"
+        assert format_board(read_board(str(path))) == path.read_text()
+
+
+def test_published_figures_keep_the_two_models_of_k15_apart():
+    figures = {
+        (line["model"], line["benchmark"]): line["figure"]
+        for line in read_board("kgym_boards:published").rows
+        if line["model"].startswith("Kimi k1.5")
+    }
+    assert figures == {
+        ("Kimi k1.5 long-CoT", "aime24"): 77.5,
+        ("Kimi k1.5 long-CoT", "math500"): 96.2,
+        ("Kimi k1.5 short-CoT", "aime24"): 60.8,
+        ("Kimi k1.5 short-CoT", "math500"): 94.6,
+    }
+
+
+@pytest.mark.parametrize("schema", [RESULTS, PUBLISHED], ids=lambda schema: schema.name)
+def test_columns_are_documented(schema):
+    page = (ROOT / "docs/leaderboard.md").read_text()
+    lines = [f"| `{column.name}` | {column.type} | {column.summary} |" for column in schema.columns]
+    assert "\n".join(lines) in page
+
+
+def test_every_published_figure_has_a_source_and_a_protocol():
+    for line in read_board("kgym_boards:published").rows:
+        assert line["source"]
+        assert line["protocol"]
+        assert 0 <= line["figure"] <= 100
+        assert re.fullmatch("aime2[45]|math500", line["benchmark"])
