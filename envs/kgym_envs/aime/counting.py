@@ -96,7 +96,8 @@ def paths(rng: random.Random, level: int) -> Draft | None:
 
 def multiples(rng: random.Random, level: int) -> Draft | None:
     """Integers up to n that some of two numbers divide, of three from level 6; from level 4 also those that none divides."""
-    limit = rng.randint(20, (200, 400, 800, 999, 999, 1200, 1200, 1500, 1500, 1500)[level - 1])
+    high = (200, 400, 800, 999, 999, 1200, 1200, 1500, 1500, 1500)[level - 1]
+    limit = rng.randint(high // 5, high)
     numbers = sorted(rng.sample(range(2, 9 + level if level < 6 else 4 + level), 2 if level < 6 else 3))
     if any(gcd(a, b) == a for a, b in combinations(numbers, 2)):
         return None

@@ -34,7 +34,7 @@ def common_divisor(rng: random.Random, level: int) -> Draft | None:
 
 def power(rng: random.Random, level: int) -> Draft | None:
     """Remainder of a power, by multiplying and reducing; from level 5 by squaring."""
-    modulus = rng.randint(5, (12, 15, 20, 30, 40, 50, 60, 80, 99, 150)[level - 1])
+    modulus = rng.randint(5, (12, 15, 20, 30, 40, 50, 60, 70, 80, 99)[level - 1])
     exponent_high = (3, 3, 4, 5, 6, 8, 11, 16, 24, 40)[level - 1]
     base, exponent = rng.randint(13, 100 + 50 * level), rng.randint(max(2, exponent_high // 2), exponent_high)
     reduced = base % modulus
@@ -51,6 +51,8 @@ def power(rng: random.Random, level: int) -> Draft | None:
     while done < exponent:
         done += 1
         value = _times(steps, value, reduced, modulus, f"{reduced}^{done}")
+    if value < 2:
+        return None
     question = rng.choice(
         (
             f"Find the remainder when ${base}^{{{exponent}}}$ is divided by {modulus}.",

@@ -17,7 +17,7 @@ def _chain(factors: list[int]) -> tuple[int, list[str]]:
 
 def urn(rng: random.Random, level: int) -> Draft | None:
     """Balls of three colours: one is drawn, two without putting back from level 3, three from level 8."""
-    high = (15, 30, 14, 16, 18, 16, 18, 14, 16, 12)[level - 1]
+    high = (15, 30, 11, 16, 18, 16, 18, 14, 16, 12)[level - 1]
     red, blue, green = (rng.randint(2, high) for _ in range(3))
     if level < 3:
         drawn, event, above, below = 1, "red", [red], 1

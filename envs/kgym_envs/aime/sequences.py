@@ -45,21 +45,21 @@ def arithmetic(rng: random.Random, level: int) -> Draft | None:
 
 def geometric(rng: random.Random, level: int) -> Draft | None:
     """Remainder of a term of a geometric sequence, of a sum of its terms from level 3."""
-    modulus = rng.randint(7, (20, 30, 30, 50, 80, 99, 150, 200, 300, 400)[level - 1])
+    modulus = rng.randint(7, (20, 30, 30, 50, 60, 80, 99, 150, 200, 300)[level - 1])
     first, ratio = rng.randint(2, 20 + 8 * level), rng.randint(2, 4 + level)
-    n = rng.randint(3, 3 + level // 2) if level < 5 else rng.randint(level - 1, level + 2)
+    n = rng.randint(3, 3 + level // 2) if level < 5 else rng.randint(level - 2, level)
     value, steps = first % modulus, [", ".join(remainder(first, modulus))] if first >= modulus else []
     values = [value]
     for _ in range(n - 1):
         steps.append(", ".join([*product(value, ratio), *remainder(value * ratio, modulus)]))
         value = value * ratio % modulus
-        if value == 0:
-            return None
         values.append(value)
     wanted = f"term {n}"
     if level >= 3:
         wanted, value = f"the sum of {n} terms", sum(values)
         steps += [total(values), *remainder(value, modulus)]
+    if value % modulus == 0:
+        return None
     question = rng.choice(
         (
             f"Geometric sequence, first term {first}, ratio {ratio}. Find {wanted} mod {modulus}.",

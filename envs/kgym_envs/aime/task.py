@@ -48,7 +48,7 @@ class Aime:
     def __init__(self, options: AimeOptions) -> None:
         self.options = options
         # Every worked solution fits in as many characters, so a model that reads characters has room for it at every level.
-        self.max_tokens = 128 + 64 * options.difficulty
+        self.max_tokens = 64 + 96 * options.difficulty
 
     def source(self, split: str) -> ProblemSource:
         """Return the problems of a split. Raises MissingData for a year that the user has yet to bring, UnknownName for no split at all."""

@@ -96,14 +96,12 @@ def lcm_of(a: int, b: int) -> str:
 
 def choose(n: int, k: int) -> list[str]:
     """Binomial coefficients C(n,2), C(n,3), ... up to C(n,k), each from the one before."""
-    k = min(k, n - k)
-    if k <= 1:
-        return [f"C({n},{k})={comb(n, k)}"]
-    lines = []
-    for j in range(2, k + 1):
+    short = min(k, n - k)
+    lines = [f"C({n},{short})={n if short else 1}"] if short < 2 else []
+    for j in range(2, short + 1):
         above = comb(n, j - 1) * (n - j + 1)
         lines.append(f"C({n},{j})={comb(n, j - 1)}*{n - j + 1}/{j}={above}/{j}={comb(n, j)}")
-    return lines
+    return [*lines, f"C({n},{k})=C({n},{short})={comb(n, k)}"] if k > short else lines
 
 
 def lowest_terms(m: int, n: int) -> list[str]:
