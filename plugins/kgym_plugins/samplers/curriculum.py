@@ -1,0 +1,88 @@
+"""Easy problems first: the ceiling on the level of difficulty rises with the steps.
+
+The levels are the labels of the problems. Of a finite source all are known; of an endless one the first `lookahead` in its order stand
+for the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn, uniformly; afterwards all are.
+
+Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from kgym.errors import ConfigError
+from kgym.options import Options
+from kgym.seeding import derive_seed
+from kgym.types import ProblemSource, Verdict
+
+
+class CurriculumOptions(Options):
+    """Easy to hard, by the labels of the problems."""
+
+    steps: int = Field(50, ge=1)
+    """Training steps until problems of every level are drawn."""
+    lookahead: int = Field(1024, ge=1)
+    """Of an endless source: how many problems stand for its levels, and are looked at in search of an easy one."""
+
+
+class Curriculum:
+    """See the module."""
+
+    Options = CurriculumOptions
+
+    def __init__(self, options: CurriculumOptions, source: ProblemSource, seed: int) -> None:
+        self.options = options
+        self.source = source
+        self.seed = seed
+        self._first = derive_seed(seed, "first") % 2**32 if source.size is None else 0  # another seed, other problems
+        self._n_known = options.lookahead if source.size is None else source.size
+        self._levels = [source[self._first + place].level for place in range(self._n_known)]
+        self._step = 0
+        self._seen = 0  # of an endless source: how far along it the last step came
+
+    def next(self, n: int) -> list[int]:
+        """Return n different indices.
+
+        Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems behind too many others.
+        """
+        self._step += 1
+        ranked = sorted(self._levels)
+        share = min(1.0, self._step / self.options.steps)
+        ceiling = ranked[max(0, round(share * self._n_known) - 1)]
+        return self._fresh(n, ceiling) if self.source.size is None else self._finite(n, ceiling)
+
+    def _finite(self, n: int, ceiling: int) -> list[int]:
+        if n > self._n_known:
+            raise ConfigError(f"a step of {n} problems from a source of {self._n_known}: take at most {self._n_known} problems a step")
+        order = list(range(self._n_known))
+        random.Random(derive_seed(self.seed, "step", self._step)).shuffle(order)  # noqa: S311  (an order, not a secret)
+        allowed = [index for index in order if self._levels[index] <= ceiling]
+        harder = sorted((index for index in order if self._levels[index] > ceiling), key=self._levels.__getitem__)
+        return (allowed + harder)[:n]  # the easiest of the others, should too few be allowed
+
+    def _fresh(self, n: int, ceiling: int) -> list[int]:
+        chosen: list[int] = []
+        looked = 0
+        while len(chosen) < n:
+            index = self._first + self._seen
+            self._seen += 1
+            looked += 1
+            if self.source[index].level <= ceiling:
+                chosen.append(index)
+                looked = 0
+            elif looked >= self.options.lookahead:
+                raise ConfigError(f"no problem up to level {ceiling} among {looked}: raise the curriculum's lookahead, or use uniform")
+        return chosen
+
+    def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
+        """Learn nothing: the curriculum goes by labels."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step and the place in an endless source."""
+        return {"step": self._step, "seen": self._seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._step, self._seen = int(state["step"]), int(state["seen"])

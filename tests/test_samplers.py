@@ -1,0 +1,116 @@
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgym.errors import ConfigError
+from kgym.types import Problem, Verdict
+from kgym_plugins.samplers.curriculum import Curriculum
+from kgym_plugins.samplers.prioritized import Prioritized
+from kgym_plugins.samplers.uniform import Uniform
+
+SAMPLERS = [Uniform, Curriculum, Prioritized]
+
+
+class Levels:
+    """A source whose problem i has level i % 10 + 1."""
+
+    fingerprint = "levels"
+
+    def __init__(self, size):
+        self.size = size
+
+    def __getitem__(self, index):
+        if self.size is not None and not 0 <= index < self.size:
+            raise IndexError(index)
+        return Problem(id=f"levels/{index}", question="?", gold="1", level=index % 10 + 1)
+
+
+def make(sampler, size, seed=0, **options):
+    return sampler(sampler.Options(**options), Levels(size), seed)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@given(size=st.one_of(st.none(), st.integers(8, 40)), steps=st.integers(0, 6), n=st.integers(1, 8), seed=st.integers(0, 99))
+def test_resumes_where_it_stopped(sampler, size, steps, n, seed):
+    straight = make(sampler, size, seed)
+    for step in range(steps):
+        for index in straight.next(n):
+            straight.update(index, [Verdict("correct" if step % 2 else "wrong")])
+    resumed = make(sampler, size, seed)
+    resumed.load_state_dict(json.loads(json.dumps(straight.state_dict())))
+    assert [resumed.next(n) for _ in range(4)] == [straight.next(n) for _ in range(4)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@given(size=st.one_of(st.none(), st.integers(5, 40)), n=st.integers(1, 5), seed=st.integers(0, 99))
+def test_a_step_has_no_problem_twice(sampler, size, n, seed):
+    # the seeds of two groups of the same problem would be the same, and so would their answers
+    source = make(sampler, size, seed)
+    for _ in range(20):
+        chosen = source.next(n)
+        assert len(set(chosen)) == n
+        assert all(size is None or 0 <= index < size for index in chosen)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_seeds_differ(sampler):
+    assert make(sampler, None, 1).next(5) != make(sampler, None, 2).next(5)
+    assert make(sampler, 1000, 1).next(5) != make(sampler, 1000, 2).next(5)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_step_larger_than_the_source_is_refused(sampler):
+    with pytest.raises(ConfigError, match="a step of 9 problems"):
+        make(sampler, 8).next(9)
+
+
+@given(size=st.integers(1, 30), seed=st.integers(0, 99), data=st.data())
+def test_uniform_gives_each_problem_once_an_epoch(size, seed, data):
+    n = data.draw(st.integers(1, size))
+    sampler = make(Uniform, size, seed)
+    drawn = [index for _ in range(3 * size) for index in sampler.next(n)]
+    for epoch in range(3 * n):
+        assert sorted(drawn[epoch * size : (epoch + 1) * size]) == list(range(size))
+
+
+def test_uniform_never_repeats_an_endless_source():
+    sampler = make(Uniform, None)
+    drawn = [index for _ in range(50) for index in sampler.next(7)]
+    assert len(set(drawn)) == 350
+
+
+@pytest.mark.parametrize("size", [None, 200])
+def test_curriculum_climbs(size):
+    sampler = make(Curriculum, size, steps=10, lookahead=200)
+    source = Levels(size)
+    tops = [max(source[index].level for index in sampler.next(20)) for _ in range(12)]
+    assert tops[0] == 1
+    assert tops == sorted(tops)
+    assert tops[-1] == 10
+    assert tops[4] <= 5
+
+
+def test_curriculum_takes_the_easiest_of_the_rest_when_too_few_are_easy():
+    sampler = make(Curriculum, 20, steps=10)  # two problems of each level
+    assert sorted(Levels(20)[index].level for index in sampler.next(6)) == [1, 1, 2, 2, 3, 3]
+
+
+def test_prioritized_is_proportional_to_failure():
+    # solved at rates 0, 0.5 and 0.75: drawn 4 : 2 : 1 times
+    sampler = make(Prioritized, 3, memory=0.0)
+    for index, n_right in enumerate((0, 2, 3)):
+        sampler.update(index, [Verdict("correct")] * n_right + [Verdict("wrong")] * (4 - n_right))
+    drawn = Counter(sampler.next(1)[0] for _ in range(7000))
+    assert [drawn[index] / 1000 for index in range(3)] == pytest.approx([4, 2, 1], abs=0.2)
+
+
+def test_prioritized_forgets_and_ignores_the_unscored():
+    sampler = make(Prioritized, 3, memory=0.5)
+    sampler.update(0, [Verdict("correct"), Verdict("unscored", reason="timeout")])
+    sampler.update(0, [Verdict("unscored", reason="timeout")])
+    assert sampler.state_dict()["rates"] == [[0, 1.0]]
+    sampler.update(0, [Verdict("wrong")])
+    assert sampler.state_dict()["rates"] == [[0, 0.5]]
