@@ -1,0 +1,307 @@
+"""What there is, by kind and name: the components of all plugins, imported when somebody first uses them.
+
+    registry().info("environment", "aime")                   the record; unknown names are refused with the nearest one
+    registry().create("algorithm", "mirror", {"tau": 0.1})   options checked, target imported, constructed
+    registry().observe("kgym_run_finished", run=..., ...)    tell the observers; what they raise changes nothing
+
+How plugins are found and loaded is in `discovery.py`; which ones, is decided here:
+
+    -p NAME                           load this entry point, distribution or module too
+    -p no:NAME                        leave it out
+    KGYM_DISABLE_PLUGINS=a,b          leave these out, unless -p names them
+    KGYM_DISABLE_PLUGIN_AUTOLOAD=1    only kgym's own and those that -p names; no kgymfile.py either
+"""
+
+import importlib
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.discovery import Candidate, PluginRecord, blocked, call_one, identity, installed, load, local, new_manager, one_line
+from kgym.errors import KgymError, PluginError, UnknownName
+from kgym.hookspecs import PROJECT, EnvInfo, Info
+
+if TYPE_CHECKING:  # pydantic is imported by those who validate with it
+    from kgym.options import Options
+
+log = logging.getLogger(__name__)
+
+INHERITED = "KGYM_PLUGINS_OF_PARENT"
+"""Environment variable by which the `-p` of a command reach its worker processes."""
+
+_KEYS = {"environment": "env", "algorithm": "algo", "shaper": "shapers.{}", "tracker": "trackers.{}"}
+"""Where the options of a kind stand in a configuration, for messages; elsewhere the kind itself."""
+
+
+@dataclass(frozen=True)
+class Clash:
+    """A name that several plugins offer."""
+
+    kind: str
+    name: str
+    offers: tuple[tuple[Info, PluginRecord], ...]
+
+    def __str__(self) -> str:
+        """Say who offers it, and how to choose."""
+        records = [record for _, record in self.offers]
+        origins = list(dict.fromkeys(record.origin for record in records))
+        if len(origins) == 1:  # one distribution, several entry points
+            origins = [record.name for record in records]
+        removable = [origin for origin in origins if origin != PROJECT]
+        remedy = " or ".join(f"-p no:{origin}" for origin in removable)
+        ids = sorted({identity(info) for info, _ in self.offers})
+        by_id = f", or ask for {' or '.join(map(repr, ids))}" if len(ids) > 1 else ""
+        all_of_them = "both " + " and ".join(origins) if len(origins) == 2 else ", ".join(origins)
+        return f"{self.kind} {self.name!r} is offered by {all_of_them}; choose one: {remedy}{by_id}"
+
+
+class Registry:
+    """The plugins of one process and what they offer.
+
+    `plugins` are the arguments of `-p`. What is installed, the environment variables and the working directory can be given, for tests.
+
+    Raises UnknownName if `-p` names a plugin that does not exist, PluginError if it names one that is broken.
+    """
+
+    def __init__(
+        self,
+        plugins: Sequence[str] = (),
+        *,
+        candidates: Iterable[Candidate] | None = None,
+        environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        self.observer_errors: Counter[str] = Counter()
+        """How often the observers of each plugin raised."""
+        self._manager = new_manager()
+        self._resolved: dict[str, tuple[Info, PluginRecord]] = {}
+        self._records = list(self._discover(plugins, installed() if candidates is None else list(candidates), environ, folder))
+        for record in self._records:
+            if record.status == "broken":
+                log.warning("plugin %s is broken and left out: %s (more: kgym plugins doctor)", _title(record), record.error)
+
+    def _discover(
+        self, plugins: Sequence[str], candidates: list[Candidate], environ: Mapping[str, str], folder: Path | None
+    ) -> Iterable[PluginRecord]:
+        refused = [name.removeprefix("no:") for name in plugins if name.startswith("no:")]
+        wanted = [name for name in plugins if not name.startswith("no:")]
+        disabled = [name.strip() for name in environ.get("KGYM_DISABLE_PLUGINS", "").split(",") if name.strip()]
+        autoload = environ.get("KGYM_DISABLE_PLUGIN_AUTOLOAD", "") in ("", "0")
+        if autoload and (file := local(folder or Path())):
+            candidates = [*candidates, file]
+        for name in refused:
+            if not any(candidate.answers_to([name]) for candidate in candidates):
+                raise UnknownName.near(
+                    "plugin", name, {item.distribution or item.name for item in candidates} | {c.name for c in candidates}
+                )
+        asked = [name for name in wanted if not any(candidate.answers_to([name]) for candidate in candidates)]
+        for candidate in [*candidates, *(Candidate(name, name) for name in dict.fromkeys(asked))]:
+            if candidate.answers_to(refused):
+                yield blocked(candidate, f"-p no:{candidate.distribution or candidate.name}")
+            elif candidate.answers_to(wanted):
+                record = load(self._manager, candidate)
+                if record.status == "broken":
+                    raise PluginError(f"plugin {_title(record)} cannot be loaded: {record.error}")
+                yield record
+            elif candidate.answers_to(disabled):
+                yield blocked(candidate, "KGYM_DISABLE_PLUGINS")
+            elif not autoload and candidate.distribution != PROJECT:
+                yield blocked(candidate, "KGYM_DISABLE_PLUGIN_AUTOLOAD")
+            else:
+                yield load(self._manager, candidate)
+
+    # --- plugins
+
+    def plugins(self) -> list[PluginRecord]:
+        """Return every plugin that was found, also those that are broken or left out."""
+        return list(self._records)
+
+    def clashes(self) -> list[Clash]:
+        """Return every name that more than one plugin offers."""
+        found = {}
+        for info, _ in self.offers():
+            for name in (info.name, identity(info)):
+                if len(offers := self._named(info.kind, name)) > 1:
+                    found[info.kind, frozenset(offers)] = Clash(info.kind, name, tuple(offers))
+        return list(found.values())
+
+    def observe(self, hook: str, **kwargs: Any) -> None:
+        """Call an observer hook of each plugin by itself; what one raises is logged and counted and changes nothing."""
+        for record in self._active():
+            try:
+                call_one(self._manager, record.plugin, hook, **kwargs)
+            except Exception as error:  # a stranger's code, and read-only by contract
+                self.observer_errors[record.name] += 1
+                log.warning("%s of plugin %s failed: %s", hook, _title(record), one_line(error))
+                log.debug("%s of plugin %s", hook, _title(record), exc_info=error)
+
+    def _active(self) -> list[PluginRecord]:
+        return [record for record in self._records if record.status == "ok"]
+
+    # --- components
+
+    def offers(self, kind: str | None = None) -> list[tuple[Info, PluginRecord]]:
+        """Return every component of a kind, or of all kinds, with the plugin that offers it; every version of every environment."""
+        return [(info, record) for record in self._active() for info in record.offers if kind in (None, info.kind)]
+
+    def infos(self, kind: str) -> dict[str, Info]:
+        """Return the components of a kind by name, of environments the newest version; names that clash are left out."""
+        names = dict.fromkeys(info.name for info, _ in self.offers(kind))
+        return {name: offers[0][0] for name in names if len(offers := self._named(kind, name)) == 1}
+
+    def info(self, kind: str, name: str) -> Info:
+        """Return the record of a component. An environment is named by its short name, its id, or by a prefix that a plugin resolves.
+
+        Raises UnknownName with the nearest name, or PluginError if several plugins offer it.
+        """
+        return self._find(kind, name)[0]
+
+    def provider(self, kind: str, name: str) -> PluginRecord:
+        """Return the plugin that offers a component; raises as `info` does."""
+        return self._find(kind, name)[1]
+
+    def target(self, kind: str, name: str) -> Any:
+        """Import what a component's `target` names.
+
+        Raises PluginError that says whose it is if that fails; a KgymError that the module raises on purpose comes through as it is.
+        """
+        info, record = self._find(kind, name)
+        module, _, attributes = info.target.partition(":")
+        try:
+            if not module:
+                raise ImportError("it has no target")
+            return reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
+        except KgymError:
+            raise
+        except Exception as error:  # a stranger's module may raise anything
+            whose = f"{kind} {name!r} of plugin {_title(record)}"
+            raise PluginError(f"{whose} cannot be imported from {info.target!r}: {one_line(error)}") from error
+
+    def options(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> "Options":
+        """Check options of a component and fill in its defaults; a component without `Options` takes none.
+
+        Raises UnknownName with the nearest key, or ConfigError in one line with the key's full path.
+        """
+        from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
+
+        key = _KEYS.get(kind, kind).format(name)
+        return validated(self.options_model(kind, name), values or {}, key)
+
+    def options_model(self, kind: str, name: str) -> "type[Options]":
+        """Return the class of a component's options. Raises PluginError if it is none."""
+        from kgym.options import Options  # noqa: PLC0415  (pydantic: discovery does without)
+
+        model = getattr(self.target(kind, name), "Options", Options)
+        if not (isinstance(model, type) and issubclass(model, Options)):
+            raise PluginError(f"{kind} {name!r}: its Options are {model!r}, which is no subclass of kgym.options.Options")
+        return model
+
+    def create(self, kind: str, name: str, values: Mapping[str, Any] | None = None, *context: Any) -> Any:
+        """Construct a component as `target(options, *context)`."""
+        options = self.options(kind, name, values)
+        return self.target(kind, name)(options, *context)
+
+    def _find(self, kind: str, name: str) -> tuple[Info, PluginRecord]:
+        offers = self._named(kind, name)
+        if len(offers) > 1:
+            raise PluginError(str(Clash(kind, name, tuple(offers))))
+        if offers:
+            return offers[0]
+        if kind == EnvInfo.kind and (resolved := self._resolve(name)):
+            return resolved
+        known = {identity(info) if "/" in name else info.name for info, _ in self.offers(kind)}
+        error = UnknownName.near(kind, name, known)
+        if broken := [record.name for record in self._records if record.status == "broken"]:
+            raise UnknownName(f"{error} (broken, so not asked: {', '.join(broken)}; see kgym plugins doctor)")
+        raise error
+
+    def _named(self, kind: str, name: str) -> list[tuple[Info, PluginRecord]]:
+        """Return what answers to a name: more than one is a clash. A short name stands for the newest version in a namespace."""
+        offers = self.offers(kind)
+        if exact := [(info, record) for info, record in offers if identity(info) == name]:
+            return exact
+        short = [(info, record) for info, record in offers if isinstance(info, EnvInfo) and info.name == name]
+        newest: dict[str, int] = {}
+        for info, _ in short:
+            assert isinstance(info, EnvInfo)
+            newest[info.namespace] = max(info.version, newest.get(info.namespace, 0))
+        return [(info, record) for info, record in short if info.version == newest[info.namespace]]
+
+    def _resolve(self, name: str) -> tuple[Info, PluginRecord] | None:
+        """Ask each plugin whether the name has a prefix of its own."""
+        if name not in self._resolved:
+            for record in self._active():
+                try:
+                    info = call_one(self._manager, record.plugin, "kgym_resolve_env", name=name)
+                except KgymError:  # the plugin knows the prefix and explains what is wrong behind it
+                    raise
+                except Exception as error:
+                    raise PluginError(f"plugin {_title(record)} failed to resolve environment {name!r}: {one_line(error)}") from error
+                if info is not None:
+                    if not isinstance(info, EnvInfo):
+                        raise PluginError(f"plugin {_title(record)} resolved environment {name!r} to {info!r}; it has to be an EnvInfo")
+                    self._resolved[name] = (info, record)
+                    break
+        return self._resolved.get(name)
+
+
+def _title(record: PluginRecord) -> str:
+    return f"{record.name!r}" + (f" ({record.distribution} {record.version})" if record.distribution else "")
+
+
+# --- the process's own ------------------------------------------------------------------------------------------------
+
+_lock = threading.RLock()
+_current: Registry | None = None
+_loading = False
+_waiting: list[Callable[[], None]] = []
+
+
+def registry() -> Registry:
+    """Return the registry of this process; the first call loads the plugins."""
+    return _current or _load(None)
+
+
+def configure(plugins: Sequence[str] = ()) -> Registry:
+    """Load the plugins anew, with the arguments of `-p`, here and in the processes that this one starts from now on."""
+    return _load(plugins)
+
+
+def when_loaded(action: Callable[[], None]) -> None:
+    """Call `action` now, or, if it is the loading of a plugin that leads here, as soon as all are loaded."""
+    with _lock:
+        if _loading:
+            _waiting.append(action)
+            return
+    action()
+
+
+def _load(plugins: Sequence[str] | None) -> Registry:
+    global _current, _loading  # noqa: PLW0603  (one registry a process)
+    with _lock:
+        if plugins is None and _current is not None:  # another thread was faster
+            return _current
+        if _loading:
+            raise PluginError("a plugin asks for the registry while plugins are being loaded; ask in a function that is called later")
+        if plugins is None:
+            plugins = [name for name in os.environ.get(INHERITED, "").split(",") if name]
+        _loading = True
+        try:
+            _current = Registry(plugins)
+        finally:
+            _loading = False
+        os.environ.pop(INHERITED, None)
+        if plugins:
+            os.environ[INHERITED] = ",".join(plugins)
+        waiting = _waiting.copy()
+        _waiting.clear()
+    for action in waiting:
+        action()
+    return _current
