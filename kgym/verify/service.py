@@ -1,0 +1,41 @@
+"""From a verifier's name to a verifier that is safe to call.
+
+Verifiers that are safe by construction say `isolation="none"` and judge in the caller. All others judge in a pool of killable
+workers, one pool for each verifier and its options, which everything in this process shares.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, cast
+
+from kgym.options import Options
+from kgym.registry import registry
+from kgym.types import Verifier
+from kgym.verify.limits import PoolLimits
+from kgym.verify.pool import Fast, VerifierPool
+
+_shared: dict[tuple[str, str, str], VerifierPool] = {}
+_lock = threading.Lock()
+
+
+def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> Verifier:
+    """Return the verifier called `name`, in a pool unless it is safe without one.
+
+    A verifier may have a method `fast(item) -> Verdict | None` for what it can judge at once and without danger; it is called in this
+    process, and only what it returns None for goes to a worker.
+
+    Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
+    """
+    info = registry().info("verifier", name)
+    verifier = cast(Verifier, registry().create("verifier", name, options))  # also checks the options here, where the user sees it
+    if getattr(info, "isolation", "process") == "none":
+        return verifier
+    plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
+    limits = limits or PoolLimits()
+    key = (info.target, repr(sorted(plain.items())), limits.model_dump_json())
+    with _lock:
+        pool = _shared.get(key)
+        if pool is None:
+            fast = cast("Fast | None", getattr(verifier, "fast", None))
+            pool = _shared[key] = VerifierPool(info.target, plain, limits=limits, fast=fast)
+        return pool
