@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from kgym.board.schema import PUBLISHED, RESULTS
 from kgym.board.table import Board, append_row, format_board, neutral, parse_board, read_board
 from kgym.errors import ConfigError, DataError, RunError
-from kgym_plugins.exporters.csv import CsvExporter, CsvOptions
-from kgym_plugins.exporters.json import JsonExporter, JsonOptions
-from kgym_plugins.exporters.markdown import MarkdownExporter, MarkdownOptions
+from kgym.options import Options
+from kgym_plugins.exporters.csv import CsvExporter
+from kgym_plugins.exporters.json import JsonExporter
+from kgym_plugins.exporters.markdown import MarkdownExporter
 
 ROOT = Path(__file__).parent.parent
 CELL = {"int": 7, "float": 0.4125, "text": "nano"}
@@ -68,13 +69,13 @@ def test_neutral_text_comes_back(text):
 
 @given(st.text())
 def test_the_csv_exporter_and_the_board_neutralise_alike(text):
-    exported = CsvExporter(CsvOptions())([row(note=text)])
+    exported = CsvExporter(Options())([row(note=text)])
     (_, cells) = csv.reader(exported.splitlines())
     assert cells[-1] == neutral(text)
 
 
 def test_markdown_escapes_what_would_break_the_table():
-    text = MarkdownExporter(MarkdownOptions())([row(model="a|b\n<script>", accuracy=0.4125, comparability="0123456789abcdef")])
+    text = MarkdownExporter(Options())([row(model="a|b\n<script>", accuracy=0.4125, comparability="0123456789abcdef")])
     header, rule, cells = text.splitlines()
     assert header.count("|") == rule.count("|") == cells.replace("\\|", "").count("|")
     assert "a\\|b &lt;script&gt;" in cells
@@ -83,7 +84,7 @@ def test_markdown_escapes_what_would_break_the_table():
 
 
 def test_json_has_null_for_what_could_not_be_computed():
-    assert json.loads(JsonExporter(JsonOptions())([{"stderr": float("nan"), "model": "ü"}])) == [{"stderr": None, "model": "ü"}]
+    assert json.loads(JsonExporter(Options())([{"stderr": float("nan"), "model": "ü"}])) == [{"stderr": None, "model": "ü"}]
 
 
 def _append_many(path, writer):

@@ -97,13 +97,16 @@ class Evaluation:
 
     def run(
         self,
-        engine: Engine,
+        engine: Engine | None,
         *,
         store: Store | None = None,
         progress: Progress | None = None,
         chunk_finished: Callable[["DataFrame"], None] | None = None,
     ) -> EvalResult:
-        """Put the questions to an engine, but for the answers that `store` has already, and summarise all of them."""
+        """Put the questions to an engine, but for those that `store` has the answers to, and summarise all answers.
+
+        `chunk_finished` sees the answers of each chunk as a frame, first those of the store. The engine may be None if none is missing.
+        """
         import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
 
         kept = store.frame() if store is not None else None
@@ -113,10 +116,11 @@ class Evaluation:
         done = sum(map(len, frames))
         total = len(self.indices) * self.samples
         for chunk in self._missing(frames[0] if frames else None):
+            assert engine is not None, "answers are missing and there is no engine"
             groups = self._play(engine, chunk, done, total, progress)
             if store is not None:
                 store.add(groups)
-            frame = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in episode_rows(groups)])
+            frame = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in episode_rows(groups)]).astype({"score": "float64"})
             frames.append(frame)
             done += len(frame)
             if chunk_finished is not None:
@@ -128,6 +132,11 @@ class Evaluation:
             facts=self.facts,
             comparability=self.comparability,
         )
+
+    def n_missing(self, store: Store) -> int:
+        """How many answers an engine has yet to give."""
+        kept = store.frame()
+        return sum(len(chunk.indices) * chunk.attempts for chunk in self._missing(None if kept is None else self._asked(kept)))
 
     def close(self) -> None:
         """Let go of the environments and what they hold."""

@@ -54,7 +54,10 @@ class _CharacterEngine:
 
 
 class ScriptedEngine(_CharacterEngine):
-    """Answers as told: by a mapping from the text of the last message, or by a function of the request. Raises KeyError for what is not in it."""
+    """Answers as told: by a mapping from the text of the last message, or by a function of the request.
+
+    Raises KeyError for a message that is not in the mapping.
+    """
 
     def __init__(self, script: Mapping[str, str] | Callable[[GenerateRequest], str]) -> None:
         super().__init__()
@@ -66,7 +69,7 @@ class ScriptedEngine(_CharacterEngine):
 
 
 class UniformEngine(_CharacterEngine):
-    """Draws every character uniformly from an alphabet and the end of the answer; the draw at a position depends on (seed, position) alone."""
+    """Draws every character uniformly from an alphabet and the end of the answer; a draw depends on (seed, position) alone."""
 
     def __init__(self, alphabet: str = "0123456789") -> None:
         super().__init__()

@@ -10,16 +10,10 @@ from kgym.options import Options
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")
 
 
-class CsvOptions(Options):
-    """No options."""
-
-
 class CsvExporter:
     """Writes every column."""
 
-    Options = CsvOptions
-
-    def __init__(self, options: CsvOptions) -> None:
+    def __init__(self, options: Options) -> None:
         pass
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,16 +8,10 @@ from typing import Any
 from kgym.options import Options
 
 
-class JsonOptions(Options):
-    """No options."""
-
-
 class JsonExporter:
     """Writes a list of objects; a figure that could not be computed is null."""
 
-    Options = JsonOptions
-
-    def __init__(self, options: JsonOptions) -> None:
+    def __init__(self, options: Options) -> None:
         pass
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:

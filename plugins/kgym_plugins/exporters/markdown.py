@@ -12,16 +12,10 @@ HASHES = ("comparability",)
 SHARES = ("accuracy", "stderr", "truncated_frac", "unscored_frac", "no_answer_frac")
 
 
-class MarkdownOptions(Options):
-    """No options."""
-
-
 class MarkdownExporter:
     """Writes the columns that people compare; shares in per cent, hashes in their first 12 digits."""
 
-    Options = MarkdownOptions
-
-    def __init__(self, options: MarkdownOptions) -> None:
+    def __init__(self, options: Options) -> None:
         pass
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:

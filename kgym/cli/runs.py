@@ -1,0 +1,112 @@
+"""`kgym runs`: what lies below runs/, and how one of them went."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show")
+    listing = commands.add_parser("list", help="print the runs, the newest last")
+    listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
+    show = commands.add_parser("show", help="print how a run went")
+    show.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym train or kgym eval")
+    show.add_argument("--plot", metavar="FILE.png", type=Path, help="draw its reward and validation curves")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the subcommand says."""
+    return _list(args) if args.action == "list" else _show(args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    manifests = sorted(args.root.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    facts = [_facts(path.parent) for path in manifests]
+    if args.json:
+        print(json.dumps(facts))
+    elif not facts:
+        print(f"no runs below {args.root}/")
+    else:
+        print(_lines([("run", "what", "state", "score"), *((fact["run"], fact["what"], fact["state"], _score(fact)) for fact in facts)]))
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    facts = _facts(args.run_folder)
+    if args.plot is not None:
+        from kgym.board.plots import plot_run
+
+        plot_run(args.run_folder, args.plot)
+        facts["plot"] = str(args.plot)
+    if args.json:
+        print(json.dumps(facts))
+        return 0
+    print(_lines([(key, _say(value)) for key, value in facts.items() if value is not None]))
+    return 0
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """Return what a run is and how it went. Raises ConfigError if the folder is no run."""
+    from kgym.score.store import KIND
+    from kgym.train.runfolder import RunFolder
+
+    manifest = RunFolder(run).read_manifest()
+    return _eval_facts(run, manifest) if manifest.get("kind") == KIND else _train_facts(run, manifest)
+
+
+def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    from kgym.train.metrics import read_metrics
+
+    config = manifest["config"]
+    lines = read_metrics(run / "metrics.jsonl")
+    measured = [line for line in lines if line.get("eval/accuracy") is not None]
+    first, last = (measured[0], measured[-1]) if measured else ({}, {})
+    step, steps = (int(lines[-1]["step"]) if lines else 0), config["train"]["steps"]
+    summary = run / "summary.json"
+    finished = summary.exists() and step >= steps
+    facts = {
+        "run": str(run),
+        "what": f"train {config['env']['name']} with {config['algo']['name']} from {config['model']}",
+        "state": "finished" if finished else f"step {step} of {steps}",
+        "accuracy_before": first.get("eval/accuracy"),
+        "accuracy": last.get("eval/accuracy"),
+        "stderr": last.get("eval/stderr"),
+        "reward": lines[-1].get("reward/mean") if lines else None,
+    }
+    if finished:
+        stored = json.loads(summary.read_text())
+        facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "checkpoint")}
+    return facts
+
+
+def _eval_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    results = json.loads((run / "results.json").read_text()) if (run / "results.json").exists() else {}
+    keys = ("accuracy", "stderr", "n_problems", "samples", "truncated_frac", "unscored_frac", "no_answer_frac", "tokens_mean")
+    return {
+        "run": str(run),
+        "what": f"eval {manifest['request']['model']} on {manifest['benchmark']}",
+        "state": "finished" if results else "unfinished",
+        **{key: results.get(key) for key in keys},
+        "comparability": results.get("comparability"),
+    }
+
+
+def _score(facts: Mapping[str, Any]) -> str:
+    accuracy, stderr = facts.get("accuracy"), facts.get("stderr")
+    if accuracy is None:
+        return "-"
+    return f"{accuracy:.1%}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(map(_say, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,77 @@
+"""From the name of a model, as people type it, to a folder or hub id that an engine and the trainer load."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kgym.errors import ConfigError, UnknownName
+from kgym.registry import registry
+from kgym.types import Engine
+
+CONFIG = "config.json"
+"""What makes a folder a Hugging Face model."""
+SAMPLED_BYTES = 1 << 20
+
+
+def resolve_model(name: str) -> str:
+    """Return the folder of a model, or the id of one on the hub.
+
+    A registered name stands for its folder, a folder with a config.json for itself, a run folder for its newest checkpoint, and what looks
+    like `OWNER/NAME` and is not on the disk for a model on the hub.
+
+    Raises ConfigError for a folder without a model, UnknownName for anything else.
+    """
+    known = registry().infos("model")
+    if name in known:
+        return str(registry().target("model", name)())
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if (folder / CONFIG).is_file():
+            return str(folder)
+        checkpoint = _newest_checkpoint(folder / "checkpoints")
+        if checkpoint is None:
+            raise ConfigError(
+                f"{name} holds no model: neither a {CONFIG} nor a finished checkpoint below checkpoints/; name another folder"
+            )
+        return str(checkpoint)
+    if folder.exists():
+        raise ConfigError(f"{name} is a file; name the folder that holds the model's {CONFIG}")
+    parts = name.split("/")
+    if len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts) and not Path(parts[0]).is_dir():
+        return name
+    if "/" in name or name.startswith((".", "~")):
+        raise ConfigError(f"there is no model folder {name}; name an existing one, a model of kgym plugins list, or OWNER/NAME on the hub")
+    raise UnknownName.near("model", name, known)
+
+
+def model_fingerprint(resolved: str) -> str:
+    """Return a sha256 that tells the weights of two folders apart; "" for a model on the hub.
+
+    Over the name and size of every file of weights or configuration, and its first and last MiB: training changes all of a tensor, and
+    reading 100 GB whole would take longer than many an evaluation.
+    """
+    folder = Path(resolved)
+    if not folder.is_dir():
+        return ""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".jinja") and path.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as data:
+            digest.update(data.read(SAMPLED_BYTES))
+            data.seek(max(0, size - SAMPLED_BYTES))
+            digest.update(data.read())
+    return digest.hexdigest()
+
+
+def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
+    """Load a resolved model into an engine."""
+    engine: Engine = registry().create("engine", name, options, model)
+    return engine
+
+
+def _newest_checkpoint(root: Path) -> Path | None:
+    """Return the `step-N` with the largest N that holds a model; unfinished ones have another name."""
+    steps = [path for path in root.glob("step-*") if path.name.removeprefix("step-").isdecimal() and (path / CONFIG).is_file()]
+    return max(steps, key=lambda path: int(path.name.removeprefix("step-")), default=None)

@@ -1,0 +1,23 @@
+"""What is asked under a name: a registered benchmark, or any split of any environment as `ENV:SPLIT`."""
+
+from kgym.errors import ConfigError, UnknownName
+from kgym.hookspecs import BenchmarkInfo
+from kgym.registry import registry
+
+
+def resolve_bench(name: str) -> BenchmarkInfo:
+    """Return a benchmark. `ENV:SPLIT` is all problems of the split, one answer each; the environment itself is looked up later.
+
+    Raises UnknownName for a name without a colon that nothing is registered under.
+    """
+    known = registry().infos("benchmark")
+    if name in known:
+        found = known[name]
+        assert isinstance(found, BenchmarkInfo)
+        return found
+    env, colon, split = name.rpartition(":")  # the last colon: environments of a plugin may have a prefix of their own
+    if not colon:
+        raise UnknownName.near("benchmark", name, [*known, "ENV:SPLIT"])
+    if not env or not split:
+        raise ConfigError(f"benchmark {name!r}: ENV:SPLIT wants an environment and a split, such as aime:validation")
+    return BenchmarkInfo(name=name, env=env, split=split)

@@ -1,0 +1,121 @@
+"""From answers to figures, and which figures may be compared."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from kgym.score.comparability import comparability_facts, comparability_hash, differences
+from kgym.score.results import EvalResult, summarise
+from kgym.types import Sampling
+
+
+def frame(*rows):
+    """Answers as (problem, attempt, status, truncated, tokens); problems "a..." are of level 1, others of level 2."""
+    return pd.DataFrame(
+        [
+            {
+                "problem_id": problem,
+                "attempt": attempt,
+                "level": 1 if problem.startswith("a") else 2,
+                "subject": "algebra",
+                "status": status,
+                "score": None if status.startswith("unscored") else float(status == "correct"),
+                "tokens": tokens,
+                "truncated": truncated,
+            }
+            for problem, attempt, status, truncated, tokens in rows
+        ]
+    )
+
+
+TABLE = frame(
+    ("a1", 0, "correct", False, 10),
+    ("a1", 1, "correct", True, 20),  # right, but cut short
+    ("a2", 0, "wrong", False, 10),
+    ("a2", 1, "unscored:timeout", False, 10),
+    ("b1", 0, "correct", False, 30),
+    ("b1", 1, "no_answer", True, 10),
+    ("b2", 0, "unscored:crash", False, 10),
+    ("b2", 1, "unscored:crash", False, 12),
+)
+
+
+def summary(rule="zero", table=TABLE):
+    return summarise(table, samples=2, truncated=rule, facts={"split": "test"}, comparability="c0ffee")
+
+
+def test_unscored_answers_are_masked_and_counted():
+    result = summary()
+    assert result.scores == {"a1": 0.5, "a2": 0.0, "b1": 0.5}  # b2 has no score at all
+    assert result.accuracy == pytest.approx(1 / 3)
+    assert result.stderr == pytest.approx(math.sqrt(1 / 12) / math.sqrt(3))  # variance of (1/2, 0, 1/2) is 1/12
+    assert (result.n_problems, result.n_scored_problems, result.n_samples) == (4, 3, 8)
+    assert result.unscored_frac == 3 / 8
+    assert result.truncated_frac == 2 / 8
+    assert result.no_answer_frac == 1 / 8
+    assert result.tokens_mean == 14.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "scores"),
+    [
+        ("zero", {"a1": 0.5, "a2": 0.0, "b1": 0.5}),
+        ("score", {"a1": 1.0, "a2": 0.0, "b1": 0.5}),
+        ("mask", {"a1": 1.0, "a2": 0.0, "b1": 1.0}),
+    ],
+)
+def test_what_an_answer_cut_short_is_worth(rule, scores):
+    assert summary(rule).scores == scores
+
+
+def test_pass_at_k_is_over_problems_with_k_scored_answers():
+    assert summary().pass_at_k == {"1": pytest.approx(1 / 3), "2": 1.0}  # for k=2: a1 and b1, each with one correct of two
+
+
+def test_accuracy_by_level():
+    assert summary().by_level == {"1": {"accuracy": 0.25, "n_problems": 2}, "2": {"accuracy": 0.5, "n_problems": 1}}
+    assert summary().by_subject == {"algebra": {"accuracy": pytest.approx(1 / 3), "n_problems": 3}}
+
+
+def test_nothing_scored_is_no_figure_and_not_zero():
+    result = summary(table=TABLE[TABLE["problem_id"] == "b2"])
+    assert math.isnan(result.accuracy)
+    assert result.to_json()["accuracy"] is None
+    assert result.scores == {}
+
+
+@pytest.mark.parametrize("table", [TABLE, TABLE[TABLE["problem_id"] == "b2"]])
+def test_results_survive_json(table):
+    result = summary(table=table)
+    text = json.dumps(result.to_json(), allow_nan=False)
+    back = EvalResult.from_json(json.loads(text) | {"model": "nano"})
+    assert json.dumps(back.to_json()) == text
+
+
+ENV = {"env_id": "kgym/aime-v0", "split": "validation", "data_sha256": "ab", "verifier": "integer", "max_tokens": 512, "truncated": "zero"}
+
+
+def test_the_hash_is_of_values_and_not_of_their_order_or_type():
+    one = comparability_facts(ENV, sampling=Sampling(temperature=1, stop=("b", "a")), n_problems=30)
+    other = comparability_facts(dict(reversed(ENV.items())), sampling=Sampling(temperature=1.0, stop=("a", "b")), n_problems=30)
+    assert comparability_hash(one) == comparability_hash(other)
+
+
+@pytest.mark.parametrize(
+    "change", [{"env": {"max_tokens": 1024}}, {"env": {"data_sha256": "cd"}}, {"sampling": Sampling(temperature=0.6)}, {"n_problems": 31}]
+)
+def test_every_fact_changes_the_hash_and_is_named(change):
+    base = comparability_facts(ENV, sampling=Sampling(), n_problems=30)
+    sampling, n_problems = change.get("sampling", Sampling()), change.get("n_problems", 30)
+    changed = comparability_facts(ENV | change.get("env", {}), sampling=sampling, n_problems=n_problems)
+    assert comparability_hash(base) != comparability_hash(changed)
+    (words,) = differences(base, changed)
+    assert " in one and " in words
+
+
+def test_the_hash_stays_the_same_for_ever():
+    # golden: rows on boards carry it; it changes only together with a changelog line
+    facts = comparability_facts(ENV, sampling=Sampling(), n_problems=30)
+    assert comparability_hash(facts)[:12] == "b3731285cf26"
