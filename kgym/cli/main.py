@@ -1,0 +1,245 @@
+"""The frame of the command line: finds the command, gives it its arguments, and turns what it raises into one line and an exit status.
+
+A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has `json` (every command
+can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_register_commands`).
+
+Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted; 141 nobody reads the output any more.
+"""
+
+import argparse
+import errno
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
+from kgym.registry import configure, registry
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("kgym.cli.train", "train a policy on an environment"),
+    "eval": ("kgym.cli.eval", "score a model on a benchmark"),
+    "sft": ("kgym.cli.sft", "supervised warm-up on worked solutions"),
+    "envs": ("kgym.cli.envs", "list, show and check environments"),
+    "data": ("kgym.cli.data", "bring data sets that may not be shipped"),
+    "verify": ("kgym.cli.verify", "judge answers from a file of JSON lines"),
+    "rescore": ("kgym.cli.rescore", "judge the answers of a run by another verifier"),
+    "leaderboard": ("kgym.cli.leaderboard", "show, add to, compare and export leaderboards"),
+    "runs": ("kgym.cli.runs", "list and show runs"),
+    "plugins": ("kgym.cli.plugins", "list, show and examine plugins"),
+}
+"""Module and help line of each command. One whose module is not there is not offered."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains by a KgymError with the nearest name, and takes no abbreviations: they would break as options come."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError in the place of printing the usage and leaving."""
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; raise UnknownName for an option that does not exist."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.refuse(unknown)
+        return parsed
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Raise for the first argument that nobody wants."""
+        options = [item.partition("=")[0] for item in unknown if item.startswith("-") and item != "-"]
+        if options:
+            raise UnknownName.near("option", options[0], {name for parser in leaves(self) for name in parser._option_string_actions})
+        raise ConfigError(f"unexpected argument {unknown[0]!r} (see {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = (
+                "subcommand"
+                if isinstance(action, argparse._SubParsersAction)
+                else f"value of {'/'.join(action.option_strings) or action.dest}"
+            )
+            raise UnknownName.near(what, value, map(str, action.choices))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status; `argv` is without the program name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    messages = Messages()
+    logging.getLogger().addHandler(messages)
+    debug = "--debug" in arguments  # asked for even if the arguments cannot be parsed
+    try:
+        status = _main(arguments)
+        sys.stdout.flush()  # a closed pipe shows itself here, while it can still be caught
+    except SystemExit as stop:  # argparse leaves this way after --help and --version
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
+        return 141
+    except Exception as error:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        return _complain(describe(error), error.exit_status if isinstance(error, KgymError) else 1)
+    else:
+        return status
+    finally:
+        logging.getLogger().removeHandler(messages)
+
+
+def describe(error: Exception) -> str:
+    """Return one line about what went wrong."""
+    if isinstance(error, KgymError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        if error.errno == errno.ENOSPC:
+            text += " (what was written before is whole; make room and go on)"
+    else:
+        text = f"{type(error).__name__}: {error} (run with --debug for the traceback)"
+    return "error: " + " ".join(text.split())
+
+
+def _complain(text: str, status: int) -> int:
+    print(f"kgym: {text}", file=sys.stderr)
+    return status
+
+
+def _main(arguments: list[str]) -> int:
+    parser = _global_parser()
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.refuse(unknown)
+    _set_level(given.verbose)
+    configure(given.plugins)
+    if given.command is None:
+        print(_help(parser))
+        return 0 if given.help else 2
+    module = _command(given.command)
+    return _run(module, given, ["--help", *given.rest] if given.help else given.rest)
+
+
+def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
+    parser = Parser(prog=f"kgym {given.command}", description=(module.__doc__ or "").strip())
+    module.configure(parser)
+    for leaf in leaves(parser):
+        _add_common(leaf)
+    args = parser.parse_args(rest)
+    for name, default in (("json", False), ("debug", given.debug), ("verbose", 0), ("plugins", [])):
+        setattr(args, name, getattr(args, name, default))
+    args.verbose += given.verbose
+    _set_level(args.verbose)
+    if args.plugins:
+        configure([*given.plugins, *args.plugins])
+    return int(module.run(args) or 0)
+
+
+def _command(name: str) -> Any:
+    """Import the module of a command."""
+    if name in COMMANDS and _exists(COMMANDS[name][0]):
+        return importlib.import_module(COMMANDS[name][0])
+    from_plugins = dict.fromkeys(info.name for info, _ in registry().offers("command"))
+    if name not in from_plugins:
+        raise UnknownName.near("command", name, [*_built_in(), *from_plugins])
+    module = registry().target("command", name)
+    if not (hasattr(module, "configure") and hasattr(module, "run")):
+        raise PluginError(f"command {name!r} has to have configure(parser) and run(args); {module!r} has not")
+    return module
+
+
+def _built_in() -> list[str]:
+    return [name for name, (module, _) in COMMANDS.items() if _exists(module)]
+
+
+def _exists(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _global_parser() -> Parser:
+    parser = Parser(prog="kgym", usage="kgym [-p NAME] [-v | -q] [--debug] COMMAND ...", add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", help="show this help")
+    parser.add_argument("--version", action="version", version=f"kgym {importlib.metadata.version('kgym')}", help="show the version")
+    _add_common(parser, top=True)
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
+    """Add the options that hold everywhere. Before a command they have defaults; behind it they are absent unless given."""
+    group = parser if top else parser.add_argument_group("everywhere")
+
+    def default(value: Any) -> Any:
+        return value if top else argparse.SUPPRESS
+
+    if not top:
+        group.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    group.add_argument(
+        "-p", dest="plugins", metavar="NAME", action="append", default=default([]), help="load a plugin; no:NAME leaves it out"
+    )
+    group.add_argument("--debug", action="store_true", default=default(False), help="show the traceback of an error")
+    group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="say more; -vv for debugging")
+    group.add_argument("-q", dest="verbose", action=Louder, const=-1, default=default(0), help="only errors")
+
+
+class Louder(argparse.Action):
+    """Counts `-v` up and `-q` down."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        """Count one."""
+        setattr(namespace, self.dest, getattr(namespace, self.dest, 0) + self.const)
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]:
+    """Yield the parsers that have no subcommands below `parser`, or `parser` itself."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for child in dict.fromkeys(action.choices.values()):
+            yield from leaves(child)
+
+
+def _help(parser: Parser) -> str:
+    lines = [(name, COMMANDS[name][1]) for name in _built_in()]
+    taken = set(COMMANDS)
+    added = [(info.name, f"{info.summary} ({record.origin})") for info, record in registry().offers("command") if info.name not in taken]
+    width = max(len(name) for name, _ in lines + added)
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in lines + added)
+    return (
+        "kgym: train on a chain-of-thought environment and score on the very same one.\n\n"
+        f"{parser.format_help()}\ncommands:\n{commands}\n\nkgym COMMAND --help explains a command."
+    )
+
+
+class Messages(logging.Handler):
+    """Writes what the library logs to standard error, in the form of the other messages of the command line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        print(f"kgym: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+
+
+def _set_level(verbose: int) -> None:
+    """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs."""
+    logging.getLogger().setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(max(-1, min(verbose, 1)), logging.INFO))
+    logging.getLogger("kgym").setLevel(logging.DEBUG if verbose > 1 else logging.NOTSET)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
