@@ -26,11 +26,11 @@ def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None,
 
     Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
     """
+    plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
     info = registry().info("verifier", name)
-    verifier = cast(Verifier, registry().create("verifier", name, options))  # also checks the options here, where the user sees it
+    verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options here, where the user sees it
     if getattr(info, "isolation", "process") == "none":
         return verifier
-    plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
     limits = limits or PoolLimits()
     key = (info.target, repr(sorted(plain.items())), limits.model_dump_json())
     with _lock:
