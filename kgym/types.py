@@ -349,6 +349,8 @@ class PackedBatch:
     totals: Totals
     truncated: "Tensor | None" = None
     """(E,) bool"""
+    greedy_rewards: "Tensor | None" = None
+    """(E,) float32, reward of the greedy answer to the same problem"""
     engine_logprobs: "Tensor | None" = None
     """(T,) float32"""
     ref_logprobs: "Tensor | None" = None
@@ -362,7 +364,7 @@ class PackedBatch:
         """Compare every array with `input_ids` or `rewards`; a shape note that nothing checks will one day be wrong."""
         for shape_of, names in (
             ("input_ids", ("episode_ids", "mask", "old_logprobs", "engine_logprobs", "ref_logprobs", "old_values", "advantages")),
-            ("rewards", ("group_ids", "truncated")),
+            ("rewards", ("group_ids", "truncated", "greedy_rewards")),
         ):
             want = getattr(self, shape_of).shape[0]
             unit = "tokens" if shape_of == "input_ids" else "episodes"
@@ -404,6 +406,10 @@ class UpdatePlan:
     """Start each batch with a fresh optimizer state."""
     needs_reference: bool = False
     """Fill in `ref_logprobs`."""
+    needs_values: bool = False
+    """Keep a critic: fill in `old_values`, and train it with the algorithm's `value_loss(batch, values)`."""
+    needs_greedy: bool = False
+    """Fill in `greedy_rewards`."""
 
 
 class Algorithm(Protocol):
