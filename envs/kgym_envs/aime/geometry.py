@@ -58,9 +58,8 @@ def distance(rng: random.Random, level: int) -> Draft | None:
     return draft(("sum", *centre, *(x for point in sorted(points) for x in point)), question, sum(squares), steps)
 
 
-def _convex(rng: random.Random, corners: int, high: int) -> list[Point] | None:
-    """Draw a strictly convex polygon, its corners in counter-clockwise order; None if the points drawn make none."""
-    points: list[Point] = [(rng.randint(0, high), rng.randint(0, high)) for _ in range(corners)]
+def _convex(points: list[Point]) -> list[Point] | None:
+    """Put points in counter-clockwise order; None unless they are the corners of a strictly convex polygon."""
     first, rest = min(points), sorted(points)[1:]
     # Around the leftmost corner the others lie in the order of their slopes; equal slopes are refused by the test below.
     rest.sort(key=lambda p: (p[1] - first[1]) / (p[0] - first[0]) if p[0] > first[0] else float("inf"))
@@ -100,7 +99,8 @@ def area(rng: random.Random, level: int) -> Draft | None:
         ring = [(0, 0), (a, b), (c, d)]
         steps = [*product(a, d), *product(b, c), f"{a * d}-{b * c}={double}"]
     else:
-        drawn = _convex(rng, 3 if level < 7 else 4 if level < 9 else 5, high)
+        corners = 3 if level < 7 else 4 if level < 9 else 5
+        drawn = _convex([(rng.randint(0, high), rng.randint(0, high)) for _ in range(corners)])
         if drawn is None:
             return None
         ring = drawn
@@ -120,7 +120,7 @@ def area(rng: random.Random, level: int) -> Draft | None:
 
 def lattice(rng: random.Random, level: int) -> Draft | None:
     """Lattice points on a segment, on the sides of a triangle from level 4, inside it from level 7."""
-    high = (40, 90, 300, 40, 80, 200, 15, 25, 35, 45)[level - 1]
+    high = (40, 90, 300, 40, 80, 200, 15, 20, 25, 30)[level - 1]
     if level < 4:
         common = rng.randint(2, 5 + 5 * level)
         a, b = rng.randint(0, 20), rng.randint(0, high)
@@ -140,8 +140,12 @@ def lattice(rng: random.Random, level: int) -> Draft | None:
             )
         )
         return draft(("segment", a, b, c, d), question, common + 1, steps)
-    ring = _convex(rng, 3, high)
-    if ring is None:
+    corners: list[Point] = [(rng.randint(0, high), rng.randint(0, high))]
+    for _ in range(2):  # sides that are multiples of something: with corners at random most hold no points but their ends
+        common = rng.randint(1, 12 if level < 7 else 4)
+        corners.append(tuple(x + common * rng.randint(-high // common, high // common) for x in corners[0]))
+    ring = _convex(corners)
+    if ring is None or min(map(min, ring)) < 0:
         return None
     steps, sides = [], []
     for p, q in pairwise([*ring, ring[0]]):
@@ -152,8 +156,6 @@ def lattice(rng: random.Random, level: int) -> Draft | None:
         steps += [f"{across}, {along}", *euclid(dx, dy)]
     rim = sum(sides)
     steps.append(total(sides))
-    if max(sides) == 1:
-        return None
     where, answer = "on the sides of", rim
     if level >= 7:
         double, lines = _shoelace(ring)

@@ -34,7 +34,8 @@ def common_divisor(rng: random.Random, level: int) -> Draft | None:
 
 def power(rng: random.Random, level: int) -> Draft | None:
     """Remainder of a power, by multiplying and reducing; from level 5 by squaring."""
-    modulus = rng.randint(5, (12, 15, 20, 30, 40, 50, 60, 70, 80, 99)[level - 1])
+    modulus_high = (16, 19, 25, 30, 40, 50, 60, 70, 80, 99)[level - 1]
+    modulus = rng.randint(modulus_high // 2, modulus_high)
     exponent_high = (3, 3, 4, 5, 6, 8, 11, 16, 24, 40)[level - 1]
     base, exponent = rng.randint(13, 100 + 50 * level), rng.randint(max(2, exponent_high // 2), exponent_high)
     reduced = base % modulus
@@ -80,7 +81,7 @@ def divisors(rng: random.Random, level: int) -> Draft | None:
         number = "*".join(f"{p}^{e}" for p, e in zip(primes, exponents, strict=True))
         params: tuple[int, ...] = tuple(x for pair in zip(primes, exponents, strict=True) for x in pair)
     else:
-        factors = sorted(rng.choices(PRIMES[:6], k=level - 2 if level < 9 else level - 4))
+        factors = sorted(rng.choices(PRIMES[:6], k=rng.randint(level - 3, level) if level < 9 else rng.randint(level - 5, level - 3)))
         n, outer = prod(factors), 1 if level < 9 else rng.randint(2, level - 5)
         primes = sorted(set(factors))
         exponents = [factors.count(p) * outer for p in primes]
