@@ -93,10 +93,9 @@ def normal(name: str) -> str:
 
 def installed() -> list[Candidate]:
     """Return the plugins of all installed distributions: ours first, then by name, whatever the order on the disk."""
-    found = [
-        Candidate(point.name, point.value, point.dist.name if point.dist else "", point.dist.version if point.dist else "")
-        for point in importlib.metadata.entry_points(group=PROJECT)
-    ]
+    points = importlib.metadata.entry_points(group=PROJECT)
+    dists = {id(point.dist): (point.dist.name, point.dist.version) if point.dist else ("", "") for point in points}
+    found = [Candidate(point.name, point.value, *dists[id(point.dist)]) for point in points]
     return sorted(found, key=lambda item: (item.distribution != PROJECT, normal(item.distribution), item.name))
 
 

@@ -36,6 +36,8 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     if item["type"] == "missing":
         raise ConfigError(f"{where} is missing")
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if item["type"] in ("model_type", "dict_type", "mapping_type"):
+        text = "must be a table of keys"
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 
 

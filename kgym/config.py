@@ -1,0 +1,305 @@
+"""The configuration of a run: defaults, then a TOML file, then `--set key=value`.
+
+    seed = 1
+
+    [algo]                       # everything here but `name` belongs to the component and is checked when it is made
+    name = "mirror"
+    tau = 0.1
+
+    [shapers.length_penalty]     # shapers and trackers by name, in the order in which they work
+    weight = 0.1
+
+`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` say the same. Unknown keys are refused with the nearest one.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from kgym.errors import ConfigError
+from kgym.options import Options, validated
+
+
+class Component(Options):
+    """A component by name, with its options; they may stand beside the name."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    name: str = Field(min_length=1)
+    """As `kgym plugins list` has it."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the component is told; checked by its own `Options` when it is made."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        """Move what is no field of this model into `options`. A plain string is a name."""
+        if isinstance(values, str):
+            return {"name": values}
+        if not isinstance(values, Mapping):
+            return values
+        fields = {key: value for key, value in values.items() if key in cls.model_fields}
+        beside = {key: value for key, value in values.items() if key not in cls.model_fields}
+        if beside and isinstance(fields.get("options", {}), Mapping):
+            fields["options"] = {**fields.get("options", {}), **beside}
+        return fields
+
+
+class EnvConfig(Component):
+    """The environment."""
+
+    name: str = Field("aime", min_length=1)
+    """Short name (the newest version) or id."""
+    split: str = Field("train", min_length=1)
+    """Which of its problems to train on."""
+
+
+class EngineConfig(Component):
+    """What samples text."""
+
+    name: str = Field("transformers", min_length=1)
+    """As `kgym plugins list --kind engine` has it."""
+
+
+class AlgoConfig(Component):
+    """What turns rewards into a gradient."""
+
+    name: str = Field("mirror", min_length=1)
+    """As `kgym plugins list --kind algorithm` has it."""
+
+
+class SamplerConfig(Component):
+    """What chooses the problems."""
+
+    name: str = Field("uniform", min_length=1)
+    """As `kgym plugins list --kind sampler` has it."""
+
+
+class RolloutConfig(Options):
+    """How episodes are played."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    problems_per_step: int = Field(32, ge=1)
+    """Groups in a step."""
+    group_size: int = Field(8, ge=1)
+    """Attempts at each problem; they are compared with each other."""
+    temperature: float = Field(1.0, ge=0)
+    """Of sampling; 1 samples from the policy itself, 0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the smallest set of tokens with this much probability; 1 is off, as training on policy wants it."""
+    top_k: int = Field(0, ge=0)
+    """Sample from so many most likely tokens; 0 is off."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Token budget of an answer; without it the environment's."""
+    segment_tokens: int | None = Field(None, ge=1)
+    """Tokens of a segment: long answers go on in the next one, under newer weights; without it an answer is one segment."""
+    truncated: Literal["zero", "score", "mask"] = "zero"
+    """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or no part in the loss."""
+
+
+class TrainConfig(Options):
+    """How the policy is updated, checked and kept."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    steps: int = Field(60, ge=1)
+    """Collect-and-update steps."""
+    lr: float = Field(1e-5, gt=0)
+    """Learning rate of AdamW after the warm-up."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """After the warm-up: stay, or fall linearly to a tenth at the last step."""
+    warmup_steps: int = Field(2, ge=0)
+    """Steps over which the learning rate rises."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Of matrices; vectors have none."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay of the gradient's mean and of its square."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients longer than this are scaled down to it."""
+    microbatch_tokens: int = Field(16384, ge=1)
+    """Tokens in a forward pass, prompts included: bounds the memory and changes no number but by rounding."""
+    eval_every: int = Field(20, ge=0)
+    """Steps between validations; there is one before the first and one after the last step. 0: none at all."""
+    eval_split: str = Field("validation", min_length=1)
+    """Problems to validate on."""
+    eval_problems: int = Field(500, ge=1)
+    """The first so many of them."""
+    eval_samples: int = Field(1, ge=1)
+    """Answers a problem."""
+    save_every: int = Field(20, ge=0)
+    """Steps between checkpoints; 0: only after the last step."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Older ones are deleted."""
+    max_unscored_frac: float = Field(0.1, ge=0, le=1)
+    """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the policy's weights; losses are computed in float32."""
+    device: str = "auto"
+    """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
+    threads: int | None = Field(None, ge=1)
+    """Threads that torch computes with; without it its own choice."""
+
+    @field_validator("betas")
+    @classmethod
+    def _decay(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError("must be two numbers, at least 0 and less than 1")
+        return betas
+
+
+class RunConfig(Options):
+    """Everything that decides the numbers of a training run."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    model: str = Field("nano", min_length=1)
+    """Policy to start from: a registered name, a Hugging Face model folder, a run folder or an id of the hub."""
+    verifier: str | None = None
+    """Verifier in the place of the environment's own."""
+    seed: int = Field(0, ge=0)
+    """Problems, samples and the order of minibatches derive from it."""
+    env: EnvConfig = EnvConfig()
+    engine: EngineConfig = EngineConfig()
+    algo: AlgoConfig = AlgoConfig()
+    sampler: SamplerConfig = SamplerConfig()
+    shapers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Reward shapers with their options, in the order in which they work."""
+    trackers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Where metrics are sent besides metrics.jsonl, with options."""
+    rollout: RolloutConfig = RolloutConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration of a TOML file (none: the defaults) with `key=value` overrides over it, later ones over earlier ones.
+
+    Raises ConfigError, naming file or key, for what cannot be read, and UnknownName for a key that does not exist.
+    """
+    values = {} if path is None else _read(path)
+    for override in overrides:
+        key, value = parse_override(override)
+        set_key(values, key, value)
+    return validated(RunConfig, values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path} is not TOML: {error}") from None
+
+
+# --- overrides
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `key=value`. The value is TOML if it is that, and otherwise the text as it stands; where text is wanted, it stays text.
+
+    Raises ConfigError if there is no key.
+
+    >>> parse_override("algo.tau=0.1"), parse_override("env.split=2024"), parse_override("shapers.brevity={}")
+    (('algo.tau', 0.1), ('env.split', '2024'), ('shapers.brevity', {}))
+    """
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {text!r}: write it as key=value, for example train.lr=1e-5")
+    parsed = _toml_value(value)
+    return key, value if _wants_text(key) and not isinstance(parsed, str) else parsed
+
+
+def set_key(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested tables, which are made as needed."""
+    *tables, last = key.split(".")
+    for depth, name in enumerate(tables, 1):
+        inner = values.setdefault(name, {})
+        if isinstance(inner, str) and depth == 1 and _is_component(name):  # algo = "mirror" is short for its name
+            inner = values[name] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
+        values = inner
+    values[last] = value
+
+
+def _toml_value(text: str) -> Any:
+    """Return `text` read as a TOML value; the text itself if it is none, or a date, which no setting of ours is."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    value = document.get("value")
+    return value if len(document) == 1 and isinstance(value, bool | int | float | str | list | dict) else text
+
+
+def _wants_text(key: str) -> bool:
+    """Whether a key of the configuration is a text, so that `--env 007` is no number."""
+    model: Any = RunConfig
+    for part in key.split("."):
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            return False
+        model = field.annotation
+    return model is str or (str in get_args(model) and type(None) in get_args(model))
+
+
+def _is_component(name: str) -> bool:
+    field = RunConfig.model_fields.get(name)
+    return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Component)
+
+
+# --- what was resolved
+
+
+def to_json(config: RunConfig) -> str:
+    """Return the whole configuration as JSON; `RunConfig.model_validate_json` reads it."""
+    return json.dumps(config.model_dump(mode="json"), indent=2)
+
+
+def to_toml(config: RunConfig) -> str:
+    """Return the whole configuration as TOML, options beside the names of their components; `load_config` reads it."""
+    values = config.model_dump(mode="json")
+    for name, value in values.items():
+        if _is_component(name) and not value["options"].keys() & value.keys():
+            values[name] = {**{key: item for key, item in value.items() if key != "options"}, **value["options"]}
+    return "\n".join(_table_lines(values, ())).strip() + "\n"
+
+
+def config_hash(config: RunConfig) -> str:
+    """Return 12 hexadecimal digits of the sha256 of the configuration; equal configurations have equal ones, however they were written."""
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _table_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    """Write a table and those below it; None, which TOML does not have, is left out."""
+    tables = {key: value for key, value in table.items() if isinstance(value, Mapping)}
+    plain = {key: value for key, value in table.items() if key not in tables and value is not None}
+    lines = [f"{_key(key)} = {_literal(value)}" for key, value in plain.items()]
+    if path and (lines or not tables):
+        lines = ["", f"[{'.'.join(map(_key, path))}]", *lines]
+    for key, value in tables.items():
+        lines += _table_lines(value, (*path, key))
+    return lines
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _literal(key)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_literal(item) for item in value if item is not None)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_key(key)} = {_literal(item)}' for key, item in value.items() if item is not None)}}}"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
