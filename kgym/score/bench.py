@@ -1,8 +1,22 @@
 """What is asked under a name: a registered benchmark, or any split of any environment as `ENV:SPLIT`."""
 
+from typing import Any
+
+from pydantic import Field
+
 from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
+from kgym.options import Options
 from kgym.registry import registry
+
+
+class EvalSettings(Options):
+    """What `kgym eval --set` reaches."""
+
+    env: dict[str, Any] = Field(default_factory=dict)
+    """Options of the environment."""
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """Options of the engine."""
 
 
 def resolve_bench(name: str) -> BenchmarkInfo:

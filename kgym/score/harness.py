@@ -18,11 +18,11 @@ from kgym.errors import ConfigError
 from kgym.rollout.collector import collect
 from kgym.rollout.records import episode_rows
 from kgym.score.comparability import comparability_facts, comparability_hash
-from kgym.score.results import COLUMNS, EvalResult, summarise
+from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
 from kgym.types import Engine, Group, ProblemSource, Sampling
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 Progress = Callable[[int, int], None]
 """Called as (answers that have stopped, answers asked for), those of an earlier run included."""
@@ -101,18 +101,19 @@ class Evaluation:
         *,
         store: Store | None = None,
         progress: Progress | None = None,
-        chunk_finished: Callable[["DataFrame"], None] | None = None,
+        chunk_finished: Callable[["Series[float]"], None] | None = None,
     ) -> EvalResult:
         """Put the questions to an engine, but for those that `store` has the answers to, and summarise all answers.
 
-        `chunk_finished` sees the answers of each chunk as a frame, first those of the store. The engine may be None if none is missing.
+        `chunk_finished` sees the scores of each chunk, NaN where masked, first those of the store. Without missing answers the engine may
+        be None.
         """
         import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
 
         kept = store.frame() if store is not None else None
         frames = [] if kept is None else [self._asked(kept)]
         if frames and chunk_finished is not None:
-            chunk_finished(frames[0])
+            chunk_finished(counted_score(frames[0], self.truncated))
         done = sum(map(len, frames))
         total = len(self.indices) * self.samples
         for chunk in self._missing(frames[0] if frames else None):
@@ -124,7 +125,7 @@ class Evaluation:
             frames.append(frame)
             done += len(frame)
             if chunk_finished is not None:
-                chunk_finished(frame)
+                chunk_finished(counted_score(frame, self.truncated))
         return summarise(
             self._in_order(pd.concat(frames, ignore_index=True)),
             samples=self.samples,

@@ -70,12 +70,21 @@ class EvalResult:
         return cls(**fields)
 
 
+def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
+    """Return the score of each answer as it counts, NaN where it is masked; `rule` is the `truncated` of `summarise`."""
+    score = frame["score"].astype("float64")
+    cut = frame["truncated"].astype(bool)
+    if rule == "zero":
+        return score.mask(cut & score.notna(), 0.0)  # an unscored answer stays masked: nobody knows what it was worth
+    return score.mask(cut) if rule == "mask" else score
+
+
 def summarise(frame: "DataFrame", *, samples: int, truncated: str, facts: Mapping[str, Any], comparability: str) -> EvalResult:
     """Summarise answers, one row each, with the columns of `COLUMNS`.
 
     `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or `mask`.
     """
-    score = _counted_score(frame, truncated)
+    score = counted_score(frame, truncated)
     by_problem = score.groupby(frame["problem_id"], sort=False)
     problem_score = by_problem.mean().dropna()
     n_scored = by_problem.count()
@@ -100,15 +109,6 @@ def summarise(frame: "DataFrame", *, samples: int, truncated: str, facts: Mappin
         facts=dict(facts),
         comparability=comparability,
     )
-
-
-def _counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
-    """Score of each answer as it counts, NaN where it is masked."""
-    score = frame["score"].astype("float64")
-    cut = frame["truncated"].astype(bool)
-    if rule == "zero":
-        return score.mask(cut & score.notna(), 0.0)  # an unscored answer stays masked: nobody knows what it was worth
-    return score.mask(cut) if rule == "mask" else score
 
 
 def _by(problem_score: "Series[float]", label: "Series[Any]") -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ The same command again goes on where it stopped. `manifest["request"]` says what
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +86,15 @@ class EvalFolder:
         parts = [pd.read_parquet(part, columns=list(COLUMNS)) for part in self._parts()]
         return pd.concat(parts, ignore_index=True) if parts else None
 
-    def write_result(self, result: EvalResult, **facts: Any) -> None:
-        """Write `results.json`."""
+    def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:
+        """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there already."""
+        path = self.path / "results.json"
+        old = _read_json(path) if path.exists() else {}
+        same = all(old.get(key) == value for key, value in json.loads(json.dumps(result.to_json())).items())
+        date = str(old["date"]) if same else datetime.now(UTC).date().isoformat()
         with self._writing():
-            write_atomic(self.path / "results.json", json.dumps(result.to_json() | facts, indent=2) + "\n")
+            write_atomic(path, json.dumps(result.to_json() | {"date": date} | dict(about), indent=2) + "\n")
+        return date
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

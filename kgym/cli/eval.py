@@ -1,0 +1,217 @@
+"""`kgym eval`: score a model on a benchmark, through the environment and the engine of training."""
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+    from kgym.score.bench import EvalSettings
+    from kgym.score.results import EvalResult
+
+RUNS = Path("runs")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="a model, or a run folder for its newest checkpoint (default: nano)")
+    add("--bench", metavar="NAME|ENV:SPLIT", default="aime-style", help="a benchmark, or a split of an environment (default: aime-style)")
+    add("--samples", metavar="K", type=int, help="answers for each problem (default: the benchmark's, or 1)")
+    add("--problems", metavar="N", type=int, help="only the first N problems (default: the benchmark's, or all; 0 is all)")
+    add("--max-tokens", metavar="N", type=int, help="token budget of an answer (default: the environment's)")
+    add("--temperature", metavar="T", type=float, default=1.0, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
+    add("--top-p", metavar="P", type=float, default=1.0, help="nucleus sampling (default: 1.0, off)")
+    add("--top-k", metavar="N", type=int, default=0, help="draw from the N likeliest tokens (default: 0, off)")
+    add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
+    add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
+    add("--engine", metavar="NAME", default="transformers", help="rollout engine (default: transformers)")
+    add("--seed", metavar="N", type=int, default=0, help="seed of the sampling (default: 0)")
+    add("--slots", metavar="N", type=int, default=256, help="answers played at once; each batch is stored when it ends (default: 256)")
+    add(
+        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="options such as env.difficulty=2 or engine.max_batch=64"
+    )
+    add("--run", metavar="DIR", type=Path, help="run folder (default: one below runs/ that the same command finds again)")
+    add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
+    add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
+    add("--note", metavar="TEXT", default="", help="free text for the board")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, or go on with scoring, and print the figures."""
+    import contextlib
+
+    from kgym.config import RolloutConfig
+    from kgym.options import validated
+    from kgym.registry import registry
+    from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
+    from kgym.score.bench import resolve_bench
+    from kgym.score.harness import Evaluation
+    from kgym.score.store import EvalFolder
+    from kgym.train.runfolder import machine, versions
+    from kgym.types import Sampling
+
+    bench = resolve_bench(args.bench)
+    model = resolve_model(args.model)
+    settings = _settings(args.set)
+    engine_options = registry().options("engine", args.engine, settings.engine)
+    rollout = validated(RolloutConfig, {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "truncated")})
+    evaluation = Evaluation(
+        bench.env,
+        split=bench.split,
+        env_options=settings.env,
+        problems=bench.problems if args.problems is None else args.problems,
+        samples=bench.samples if args.samples is None else args.samples,
+        sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k),
+        max_tokens=rollout.max_tokens,
+        truncated=rollout.truncated,
+        verifier=args.verifier,
+        seed=args.seed,
+        slots=args.slots,
+    )
+    request = {
+        "model": _shown(args.model, model),
+        "model_fingerprint": model_fingerprint(model),
+        "engine": args.engine,
+        "engine_options": engine_options.model_dump(mode="json"),
+        "seed": args.seed,
+    } | evaluation.facts
+    folder = EvalFolder(args.run or RUNS / _folder_name(args, request))
+    about = {
+        "model": args.label or request["model"],
+        "benchmark": bench.name,
+        "engine": args.engine,
+        "kgym_version": versions()["kgym"],
+        "seed": args.seed,
+        "run": str(folder.path),
+        "note": args.note,
+    }
+    progress = _Progress(sys.stderr if args.json else sys.stdout)
+    with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
+        folder.check(request)  # before a model is loaded for nothing
+        engine = make_engine(args.engine, settings.engine, model) if evaluation.n_missing(folder) else None
+        stack.enter_context(folder.opened(request, benchmark=bench.name, versions=versions(), machine=machine()))
+        progress.say(
+            f"scoring {about['model']} on {bench.name}: {len(evaluation.indices)} problems x {evaluation.samples}, in {folder.path}"
+        )
+        result = evaluation.run(engine, store=folder, progress=progress, chunk_finished=progress.scored)
+        about["date"] = folder.write_result(result, about)
+    registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
+    added = _to_board(args.board, result, about)
+    if args.json:
+        print(json.dumps(result.to_json() | about))
+    else:
+        progress.say(_table(result, about) + added)
+    return 0
+
+
+def _settings(settings: Sequence[str]) -> "EvalSettings":
+    """Parse `env.difficulty=2` and `engine.max_batch=64`."""
+    from kgym.config import parse_override, set_key
+    from kgym.options import validated
+    from kgym.score.bench import EvalSettings
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        set_key(values, *parse_override(setting))
+    return validated(EvalSettings, values)
+
+
+def _shown(name: str, resolved: str) -> str:
+    """Return how a model is called in results: as it was named, with the checkpoint if a run folder was."""
+    return resolved if Path(name).is_dir() else name
+
+
+def _folder_name(args: argparse.Namespace, request: Mapping[str, Any]) -> str:
+    """The same request gives the same folder, so that the same command goes on with it."""
+    words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")[-40:] for word in ("eval", request["model"], args.bench))
+    return f"{words}-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]) -> str:
+    """Add the row, and say so."""
+    if board is None:
+        return ""
+    from kgym.board.rows import result_row
+    from kgym.board.table import append_row
+
+    return f"\nrow added to {board}" if append_row(board, result_row(result, about)) else f"\n{board} has this row already"
+
+
+def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
+    facts = result.facts
+    cells = {
+        "model": about["model"],
+        "benchmark": f"{about['benchmark']} ({facts['env_id']}, {facts['split']}, verifier {facts['verifier']})",
+        "accuracy": f"{_percent(result.accuracy)} ± {100 * result.stderr:.1f} (avg@{result.samples}, {result.n_problems} problems)",
+        f"pass@{result.samples}": _percent(result.pass_at_k[str(result.samples)]),
+        "truncated": f"{_percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)",
+        "unscored": _percent(result.unscored_frac),
+        "no answer": _percent(result.no_answer_frac),
+        "tokens": f"{result.tokens_mean:.0f} an answer",
+        "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}",
+        "comparability": result.comparability[:12],
+        "run": about["run"],
+    }
+    if result.samples == 1:
+        del cells["pass@1"]  # it is the accuracy
+    return "\n".join(f"{key:<14}{value}" for key, value in cells.items())
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+class _Progress:
+    """Rate, remaining time and running score: in one line that changes on a terminal, a line each tenth elsewhere."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.live = out.isatty()
+        self.start = time.monotonic()
+        self.first: int | None = None  # answers that were there before
+        self.tenth = 0
+        self.score_sum, self.n_scored = 0.0, 0
+
+    def scored(self, scores: "Series[float]") -> None:
+        """See the scores of a chunk."""
+        self.score_sum += float(scores.sum())
+        self.n_scored += int(scores.count())
+
+    def __call__(self, done: int, total: int) -> None:
+        """See how far it is."""
+        if self.first is None:
+            self.first, self.start = done - 1, time.monotonic()
+        seconds = time.monotonic() - self.start
+        rate = (done - self.first) / seconds if seconds > 0 else 0.0
+        tenth = 10 * done // total
+        if not self.live and tenth == self.tenth:
+            return
+        self.tenth = tenth
+        parts = [f"{done}/{total} answers"]
+        if rate > 0:
+            parts += [f"{rate:.1f}/s", f"{_clock((total - done) / rate)} left"]
+        if self.n_scored:
+            parts.append(f"score {_percent(self.score_sum / self.n_scored)} of {self.n_scored}")
+        self._write(" | ".join(parts), end="" if self.live else "\n")
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        self._write(text, end="\n")
+
+    def _write(self, text: str, end: str) -> None:
+        self.out.write(("\r\033[K" if self.live else "") + text + end)
+        self.out.flush()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,106 @@
+"""The picture of a run, and the commands that look at boards and runs."""
+
+import json
+
+import pytest
+
+from kgym.board.plots import plot_run
+from kgym.cli.main import main
+from kgym.errors import ConfigError
+
+LINES = [
+    {"step": 0, "eval/accuracy": 0.3, "eval/stderr": 0.02, "eval/truncated_frac": 0.1},
+    {"step": 1, "reward/mean": 0.3},
+    {"step": 2, "reward/mean": None},  # nothing was trainable
+    {"step": 3, "reward/mean": 0.5, "eval/accuracy": 0.6, "eval/stderr": None, "eval/truncated_frac": 0.0},
+]
+
+
+@pytest.fixture
+def training_run(tmp_path):
+    run = tmp_path / "runs" / "aime-mirror"
+    run.mkdir(parents=True)
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    config = {"model": "nano", "env": {"name": "aime"}, "algo": {"name": "mirror"}, "train": {"steps": 3}}
+    (run / "manifest.json").write_text(json.dumps({"config": config}))
+    return run
+
+
+def test_the_curves_are_drawn(training_run, tmp_path):
+    out = tmp_path / "curves.png"
+    plot_run(training_run, out)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    before = out.read_bytes()
+    (training_run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES[:2]))
+    plot_run(training_run, out)
+    assert out.read_bytes() != before  # it is the metrics that are drawn
+
+
+def test_a_run_without_metrics_has_no_curves(tmp_path):
+    with pytest.raises(ConfigError, match="no metrics to plot"):
+        plot_run(tmp_path, tmp_path / "curves.png")
+
+
+def test_an_unknown_picture_format(training_run, tmp_path):
+    with pytest.raises(ConfigError, match=r"curves\.doc"):
+        plot_run(training_run, tmp_path / "curves.doc")
+
+
+def test_runs_show_and_list(training_run, tmp_path, capsys):
+    assert main(["runs", "show", str(training_run), "--plot", str(tmp_path / "curves.png"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["accuracy_before"], facts["accuracy"], facts["state"]) == (0.3, 0.6, "step 3 of 3")
+    assert (tmp_path / "curves.png").exists()
+    (training_run / "summary.json").write_text(json.dumps({"gain": 0.3, "p_value": 0.0001}))
+    assert main(["runs", "list", "--root", str(training_run.parent)]) == 0
+    _, line = capsys.readouterr().out.splitlines()
+    assert "finished" in line
+    assert "60.0%" in line
+
+
+def test_what_is_no_run_is_refused(tmp_path, capsys):
+    assert main(["runs", "show", str(tmp_path)]) == 2
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_the_published_board_is_shown(capsys):
+    assert main(["leaderboard", "show", "--board", "kgym_boards:published", "--bench", "math500"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("Gemini 2.5 Pro")  # the best first
+    assert all("math500" in line for line in lines[1:])
+
+
+def test_a_missing_board_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", "show"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "kgym eval" in err
+
+
+def test_an_unknown_format_is_refused(capsys):
+    assert main(["leaderboard", "export", "--board", "kgym_boards:published", "--format", "jsn"]) == 2
+    assert "did you mean 'json'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "md"])
+def test_export_writes_the_file(name, tmp_path, capsys):
+    out = tmp_path / f"board.{name}"
+    assert main(["leaderboard", "export", "--board", "kgym_boards:published", "--format", name, "-o", str(out)]) == 0
+    assert main(["leaderboard", "export", "--board", "kgym_boards:published", "--format", name]) == 0
+    assert capsys.readouterr().out.endswith(out.read_text())
+    assert "Kimi k1.5 long-CoT" in out.read_text()
+
+
+def test_escape_sequences_do_not_reach_the_terminal(tmp_path, capsys):
+    board = tmp_path / "board.csv"
+    main(["leaderboard", "export", "--board", "kgym_boards:published", "-o", str(board)])
+    board.write_text(board.read_text().replace("Kimi", "\x1b[2J"))
+    capsys.readouterr()
+    assert main(["leaderboard", "show", "--board", str(board)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_an_unwritable_export_says_so(capsys):
+    assert main(["leaderboard", "export", "--board", "kgym_boards:published", "-o", "/proc/board.csv"]) == 1
+    assert "choose another with -o" in capsys.readouterr().err
