@@ -1,0 +1,77 @@
+"""Names of models and benchmarks, as people type them."""
+
+import json
+
+import pytest
+
+from kgym.errors import ConfigError, UnknownName
+from kgym.hookspecs import BenchmarkInfo
+from kgym.rollout.models import model_fingerprint, resolve_model
+from kgym.score.bench import resolve_bench
+
+
+def model_folder(path, weights=b"weights"):
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (path / "model.safetensors").write_bytes(weights)
+    return path
+
+
+def test_a_model_folder_stands_for_itself(tmp_path):
+    folder = model_folder(tmp_path / "model")
+    assert resolve_model(str(folder)) == str(folder)
+
+
+def test_a_run_folder_stands_for_its_newest_checkpoint(tmp_path):
+    for step in (9, 10):  # by number and not by name
+        model_folder(tmp_path / "checkpoints" / f"step-{step}")
+    model_folder(tmp_path / "checkpoints" / ".step-11.tmp")  # was being written when the run was killed
+    (tmp_path / "checkpoints" / "step-12").mkdir()
+    assert resolve_model(str(tmp_path)) == str(tmp_path / "checkpoints" / "step-10")
+
+
+def test_owner_and_name_are_a_model_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+
+
+@pytest.mark.parametrize("name", ["runs/gone", "./gone", "a/b/c", "/gone", "~/gone", "runs/"])
+def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ConfigError, match=r"no model"):
+        resolve_model(name)
+
+
+def test_a_file_is_no_model(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ConfigError, match="is a file"):
+        resolve_model(str(tmp_path / "model.safetensors"))
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(UnknownName, match="no model named 'nanoo'"):
+        resolve_model("nanoo")
+
+
+def test_other_weights_have_another_fingerprint(tmp_path):
+    one = model_folder(tmp_path / "one", b"\0" * 3_000_000)
+    same = model_folder(tmp_path / "same", b"\0" * 3_000_000)
+    other = model_folder(tmp_path / "other", b"\0" * 2_999_999 + b"\1")
+    (same / "README.md").write_text("notes change no number")
+    assert model_fingerprint(str(one)) == model_fingerprint(str(same)) != model_fingerprint(str(other))
+    assert model_fingerprint("Qwen/Qwen3-0.6B") == ""
+
+
+def test_benchmarks_by_name_and_by_split():
+    assert resolve_bench("aime-style").problems == 500
+    assert resolve_bench("aime:2024") == BenchmarkInfo(name="aime:2024", env="aime", split="2024")
+    assert resolve_bench("rg:countdown:test").env == "rg:countdown"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("aime-stile", "did you mean 'aime-style'"), ("aime:", "ENV:SPLIT"), (":train", "ENV:SPLIT")]
+)
+def test_unknown_benchmarks_are_refused(name, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_bench(name)
