@@ -34,7 +34,7 @@ def common_divisor(rng: random.Random, level: int) -> Draft | None:
 
 def power(rng: random.Random, level: int) -> Draft | None:
     """Remainder of a power, by multiplying and reducing; from level 5 by squaring."""
-    modulus_high = (16, 19, 25, 30, 40, 50, 60, 70, 80, 99)[level - 1]
+    modulus_high = (14, 17, 19, 30, 40, 50, 60, 70, 80, 99)[level - 1]
     modulus = rng.randint(modulus_high // 2, modulus_high)
     exponent_high = (3, 3, 4, 5, 6, 8, 11, 16, 24, 40)[level - 1]
     base, exponent = rng.randint(13, 100 + 50 * level), rng.randint(max(2, exponent_high // 2), exponent_high)

@@ -17,7 +17,7 @@ def _chain(factors: list[int]) -> tuple[int, list[str]]:
 
 def urn(rng: random.Random, level: int) -> Draft | None:
     """Balls of three colours: one is drawn, two without putting back from level 3, three from level 8."""
-    high = (15, 30, 11, 16, 18, 16, 18, 14, 16, 12)[level - 1]
+    high = (15, 30, 10, 16, 18, 16, 18, 14, 16, 12)[level - 1]
     red, blue, green = (rng.randint(2, high) for _ in range(3))
     if level < 3:
         drawn, event, above, below = 1, "red", [red], 1
@@ -72,7 +72,7 @@ def spinners(rng: random.Random, level: int) -> Draft | None:
     shown = ", ".join(f"1-{size}" for size in sizes[:-1]) + f" and 1-{sizes[-1]}"
     question = rng.choice(
         (
-            f"Spin {shown}. P(sum {relation} {goal})=m/n reduced. Find m+n.",
+            f"Spin spinners {shown}. P(sum {relation} {goal})=m/n reduced. Find m+n.",
             f"Fair spinners show {shown}. If P(sum {relation} {goal})=m/n reduced, find m+n.",
             f"Spinners {shown}: P(sum {relation} {goal})=m/n in lowest terms. What is m+n?",
         )
