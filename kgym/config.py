@@ -139,8 +139,8 @@ class TrainConfig(Options):
     """Older ones are deleted."""
     max_unscored_frac: float = Field(0.1, ge=0, le=1)
     """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the policy's weights; losses are computed in float32."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the policy's weights; `auto` is float32 on the CPU and bfloat16 on a GPU. Losses are computed in float32 whatever it is."""
     device: str = "auto"
     """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
     threads: int | None = Field(None, ge=1)

@@ -191,8 +191,12 @@ class Registry:
         """
         from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
 
-        key = _KEYS.get(kind, kind).format(name)
-        return validated(self.options_model(kind, name), values or {}, key)
+        return validated(self.options_model(kind, name), values or {}, self.key(kind, name))
+
+    @staticmethod
+    def key(kind: str, name: str) -> str:
+        """Return where the options of a component stand in a configuration: `algo`, `shapers.length_penalty`."""
+        return _KEYS.get(kind, kind).format(name)
 
     def options_model(self, kind: str, name: str) -> "type[Options]":
         """Return the class of a component's options. Raises PluginError if it is none."""

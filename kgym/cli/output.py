@@ -1,0 +1,79 @@
+"""What commands write: JSON for programs, tables for people, progress for those who wait.
+
+Results go to standard output, everything else to standard error, so that `kgym ... --json | jq` works.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+UNBOUNDED = 10_000
+"""Columns of a table that nobody looks at on a terminal: nothing is cut or wrapped."""
+
+
+def print_json(value: Any) -> None:
+    """Write a value as one JSON document. What is not a number (NaN, infinity) becomes null, a path a string."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, file: IO[str] | None = None) -> None:
+    """Write rows under their headings, numbers to the right. Text is shown as it is: it may come from a stranger."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    out = file or sys.stdout
+    console = Console(file=out, highlight=False, width=None if out.isatty() else UNBOUNDED)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_printable(value)) for value in row))
+    console.print(table)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far long work is, on standard error; the value is called with the number of things done since the last call.
+
+    A bar on a terminal; elsewhere a line at each tenth of the way.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda n: bar.advance(task, n)
+        return
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        before, done = done, done + n
+        if before * 10 // max(total, 1) < done * 10 // max(total, 1):
+            print(f"{what} {done}/{total}", file=sys.stderr, flush=True)
+
+    yield advance
+
+
+def _printable(value: Any) -> str:
+    """Return a value as text without control characters, which could write anywhere on a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" if c not in "\n\t" else c for c in text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,227 @@
+"""What there is to plug together: list it, explain one component, or find out why something is missing."""
+
+import argparse
+import importlib.metadata
+import platform
+from typing import TYPE_CHECKING, Any
+
+from kgym.cli.output import print_json, print_table
+from kgym.discovery import KINDS, PluginRecord, one_line
+from kgym.errors import UnknownName
+from kgym.hookspecs import API_VERSION, Info
+from kgym.registry import registry
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+VERSIONS = ("kgym", "pluggy", "pydantic", "gymnasium", "numpy", "torch", "transformers")
+"""Distributions that doctor names; their versions are read from metadata, without importing them."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|doctor")
+    listing = commands.add_parser("list", help="print the components and who offers them")
+    show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
+    show.add_argument("name", metavar="NAME", help="of a component, as list has it")
+    commands.add_parser("doctor", help="print what is broken, left out or clashes; exit status 1 if anything is wrong")
+    for command in (listing, show):
+        command.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the subcommand says."""
+    return {"list": _list, "show": _show, "doctor": _doctor}[args.action](args)
+
+
+# --- list
+
+
+def _list(args: argparse.Namespace) -> int:
+    offers = sorted(registry().offers(args.kind), key=lambda offer: (KINDS.index(offer[0].kind), offer[0].name, _shown_name(offer[0])))
+    if args.json:
+        print_json(
+            {"components": [_component(*offer) for offer in offers], "plugins": [_plugin(record) for record in registry().plugins()]}
+        )
+        return 0
+    rows = [(info.kind, _shown_name(info), info.summary, record.origin) for info, record in offers]
+    print_table(("kind", "name", "what it is", "from"), rows)
+    return 0
+
+
+def _shown_name(info: Info) -> str:
+    """Return the id of an environment that is not the newest of its name, or is not alone; otherwise the name."""
+    return info.name if registry().infos(info.kind).get(info.name) == info else getattr(info, "id", info.name)
+
+
+def _component(info: Info, record: PluginRecord) -> dict[str, Any]:
+    facts = {"kind": info.kind, **vars(info)}
+    if hasattr(info, "id"):
+        facts["id"] = info.id
+    return facts | {"plugin": record.name, "distribution": record.distribution, "version_of_distribution": record.version}
+
+
+def _plugin(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "distribution": record.distribution,
+        "version": record.version,
+        "module": record.module,
+        "status": record.status,
+        "error": record.error,
+        "offers": [{"kind": info.kind, "name": info.name} for info in record.offers],
+    }
+
+
+# --- show
+
+
+def _show(args: argparse.Namespace) -> int:
+    kinds = [args.kind] if args.kind else list(KINDS)
+    offered = [kind for kind in kinds if any(args.name in (info.name, getattr(info, "id", None)) for info, _ in registry().offers(kind))]
+    if not offered and "environment" in kinds:  # a name that only a plugin's prefix explains
+        offered = ["environment"] if ":" in args.name else []
+    if not offered:
+        raise UnknownName.near(args.kind or "component", args.name, {info.name for info, _ in registry().offers(args.kind)})
+    shown = [_explain(kind, args.name) for kind in offered]
+    if args.json:
+        print_json(shown)
+        return 0
+    for index, facts in enumerate(shown):
+        print("\n" * bool(index) + f"{facts['kind']} {facts['name']}: {facts['summary']}")
+        print(
+            f"from {facts['plugin']}" + (f" of {facts['distribution']} {facts['version_of_distribution']}" if facts["distribution"] else "")
+        )
+        if facts["target"]:
+            print(f"target {facts['target']}")
+        if facts["options"]:
+            print()
+            rows = [
+                (option["key"], option["type"], option["default"], option["constraints"], option["description"])
+                for option in facts["options"]
+            ]
+            print_table(("option", "type", "default", "must be", "meaning"), rows)
+        else:
+            print("no options")
+    return 0
+
+
+def _explain(kind: str, name: str) -> dict[str, Any]:
+    info = registry().info(kind, name)
+    facts = _component(info, registry().provider(kind, name))
+    takes_options = info.target and kind not in ("model", "benchmark", "command", "check")
+    return facts | {"options": describe_options(registry().options_model(kind, name), registry().key(kind, name)) if takes_options else []}
+
+
+def describe_options(model: "type[BaseModel]", key: str) -> list[dict[str, str]]:
+    """Return each option of a component as texts: key, type, default, constraints, description."""
+    rows = []
+    for name, field in model.model_fields.items():
+        required = field.is_required()
+        rows.append(
+            {
+                "key": f"{key}.{name}",
+                "type": _type_name(field.annotation),
+                "default": "required" if required else repr(field.get_default(call_default_factory=True)),
+                "constraints": ", ".join(text for item in field.metadata if (text := _constraint(item))),
+                "description": " ".join((field.description or "").split()),
+            }
+        )
+    return rows
+
+
+def _type_name(annotation: Any) -> str:
+    """Return a type as it is written: `float`, `int | None`, `'zero' | 'mask'`.
+
+    >>> from typing import Literal
+    >>> _type_name(Literal["zero", "mask"] | None)
+    "'zero' | 'mask' | None"
+    """
+    import types
+    import typing
+
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_type_name, arguments))
+    if annotation is type(None):
+        return "None"
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join('...' if item is Ellipsis else _type_name(item) for item in arguments)}]"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _constraint(item: Any) -> str:
+    """Return `> 0` for `annotated_types.Gt(0)`, and so on; what has no short form is left to the description."""
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "min_length": "length >=", "max_length": "length <=", "pattern": "like"}
+    return ", ".join(f"{sign} {value}" for name, sign in signs.items() if (value := getattr(item, name, None)) is not None)
+
+
+# --- doctor
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from kgym.cli.main import COMMANDS
+
+    records = registry().plugins()
+    report: dict[str, Any] = {
+        "versions": {name: _version(name) for name in VERSIONS} | {"python": platform.python_version(), "plugin API": str(API_VERSION)},
+        "broken": [_plugin(record) | {"traceback": record.traceback} for record in records if record.status == "broken"],
+        "blocked": [_plugin(record) for record in records if record.status == "blocked"],
+        "clashes": [str(clash) for clash in registry().clashes()],
+        "hidden": [
+            f"command {info.name!r} of {who.origin}: kgym has its own"
+            for info, who in registry().offers("command")
+            if info.name in COMMANDS
+        ],
+        "checks": {info.name: _check(info.name) for info, _ in registry().offers("check")},
+        "loaded": [_plugin(record) for record in records if record.status == "ok"],
+    }
+    troubles = [*report["broken"], *report["clashes"], *report["hidden"], *(text for texts in report["checks"].values() for text in texts)]
+    report["healthy"] = not troubles
+    if args.json:
+        print_json(report)
+    else:
+        _print_report(report)
+    return 1 if troubles else 0
+
+
+def _check(name: str) -> list[str]:
+    try:
+        return [str(trouble) for trouble in registry().target("check", name)()]
+    except Exception as error:  # a stranger's code; that it fails is what the doctor is to find
+        return [one_line(error)]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    print(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
+    print()
+    print_table(
+        ("plugin", "from", "status", "offers or reason"),
+        [
+            (plugin["name"], f"{plugin['distribution']} {plugin['version']}".strip() or plugin["module"], plugin["status"], _said(plugin))
+            for plugin in [*report["loaded"], *report["blocked"], *report["broken"]]
+        ],
+    )
+    for plugin in report["broken"]:
+        print(f"\nbroken: {plugin['name']} ({plugin['module']})")
+        print("\n".join(f"    {line}" for line in plugin["traceback"].rstrip().splitlines()[-6:]))
+    for clash in report["clashes"]:
+        print(f"\nclash: {clash}")
+    for hidden in report["hidden"]:
+        print(f"\nhidden: {hidden}")
+    for name, troubles in report["checks"].items():
+        print(f"\ncheck {name}: {'; '.join(troubles) or 'fine'}")
+    print("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")
+
+
+def _said(plugin: dict[str, Any]) -> str:
+    return plugin["error"] or ", ".join(f"{offer['kind']} {offer['name']}" for offer in plugin["offers"]) or "nothing yet"
