@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kgym.algorithms.aggregation import mean_over_tokens
+from kgym.algorithms.aggregation import Aggregation, aggregate, mean_over_tokens
 from kgym.algorithms.batch import count
-from kgym.algorithms.kl import kl_to_reference
+from kgym.algorithms.kl import Estimator, kl_to_reference
 from kgym.algorithms.mismatch import Correction, Level, mismatch_metrics, mismatch_weights
 from kgym.options import Options
 from kgym.types import LossOutput, PackedBatch, UpdatePlan
@@ -40,6 +40,15 @@ class AlgorithmOptions(Options):
     """Weigh each token by itself, or all tokens of an answer by the product of theirs."""
     mismatch_cap: float = Field(2.0, gt=0)
     """Largest weight; the C of truncated importance sampling."""
+
+
+class TokenLossOptions(AlgorithmOptions):
+    """What an algorithm with one loss a token can be told besides."""
+
+    aggregation: Aggregation = "token_mean"
+    """How token losses become one: who weighs how much."""
+    max_tokens: int = Field(1024, ge=1)
+    """The constant length of `seq_mean_token_sum_norm`; it scales the loss and does nothing else."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,16 @@ class AlgorithmBase:
         options = self.options
         return mismatch_weights(batch, options.mismatch, options.mismatch_level, options.mismatch_cap)
 
+    def kl_penalty(self, batch: PackedBatch, logprobs: Tensor, estimator: Estimator = "k3") -> Tensor:
+        """Return kl_coef * KL(policy || reference) for each token, (T,); 0 if kl_coef is, and then no reference is needed."""
+        if not self.options.kl_coef:
+            return torch.zeros_like(logprobs)
+        return self.options.kl_coef * kl_to_reference(batch, logprobs, estimator)
+
+    def aggregate(self, batch: PackedBatch, loss_T: Tensor) -> Tensor:
+        """Return the loss that the options make of token losses, ()."""
+        return aggregate(batch, loss_T, self.options.aggregation, self.options.max_tokens)
+
     def output(self, batch: PackedBatch, logprobs: Tensor, loss: Tensor, **metrics_T: Tensor) -> LossOutput:
         """Return `loss` with the figures of every algorithm, and the mean over tokens of `metrics_T` as `policy/NAME`."""
         if batch.ref_logprobs is not None:
@@ -107,12 +126,15 @@ class AlgorithmBase:
         ref_logprobs: Rows | None = None,
         values: Rows | None = None,
         old_values: Rows | None = None,
+        greedy_rewards: Tensor | Sequence[float] | None = None,
     ) -> LossOutput:
         """Return the loss of one whole batch, from plain tensors or lists; no trainer, model or tokenizer is needed.
 
         The seven tables have one row an episode and one entry an answer token: (E, T) tensors, padded where `mask` is 0, or ragged lists
-        [E][T_j]. `rewards` and `group_ids` have E entries. Differentiable in `logprobs` (and `values`, if the algorithm has a
-        critic), whose dtype is that of the result; lists of numbers are taken as float64. Without `ref_logprobs` a KL term is left out.
+        [E][T_j]. `rewards`, `group_ids` and `greedy_rewards` have E entries. Differentiable in `logprobs` (and `values`, if the algorithm
+        has a critic), whose dtype is that of the result; lists of numbers are taken as float64.
+
+        Without `ref_logprobs` a KL term is left out. Without `old_values` they are `values`, or 0.
 
         Raises ValueError if the shapes do not agree.
         """
@@ -128,6 +150,10 @@ class AlgorithmBase:
         logprobs_T = _lay("logprobs", logprobs, sizes)
         values_T = None if values is None else _lay("values", values, sizes, logprobs_T)
         batch = _batch(logprobs_T, sizes, tables, rewards, group_ids)
+        if values_T is not None and batch.old_values is None:
+            batch = replace(batch, old_values=values_T.detach())
+        if greedy_rewards is not None:
+            batch = replace(batch, greedy_rewards=torch.as_tensor(greedy_rewards).to(batch.rewards))
         with torch.no_grad():
             batch = replace(batch, advantages=algorithm.advantages(batch))
         return algorithm.full_loss(batch, logprobs_T, values_T)

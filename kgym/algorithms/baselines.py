@@ -69,8 +69,8 @@ def batch_mean(batch: PackedBatch) -> Tensor:
 
 
 def whiten(batch: PackedBatch, values_T: Tensor) -> Tensor:
-    """Shift and scale to mean 0 and (sample) standard deviation 1 over the masked-in tokens of the batch, (T,); 0 elsewhere."""
+    """Shift and scale to mean 0 and (sample) variance 1 over the masked-in tokens of the batch, (T,); 0 elsewhere."""
     chosen = values_T.double()[batch.mask]
     if chosen.numel() < 2:
         return torch.zeros_like(values_T)
-    return masked(batch, (values_T.double() - chosen.mean()) / (chosen.std() + 1e-8)).to(values_T.dtype)
+    return masked(batch, (values_T.double() - chosen.mean()) * (chosen.var() + 1e-8).rsqrt()).to(values_T.dtype)

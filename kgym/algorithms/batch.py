@@ -20,6 +20,9 @@ from torch import Tensor
 from kgym.algorithms.episodes import scored
 from kgym.types import PackedBatch, Totals
 
+PER_EPISODE = ("rewards", "group_ids", "truncated", "greedy_rewards")
+"""Fields of a batch with one entry an episode; its other tensors have one a token."""
+
 
 def count(mask: Tensor, episode_ids: Tensor, group_ids: Tensor) -> Totals:
     """Count the masked-in tokens, and the episodes and groups that have any."""
@@ -86,7 +89,7 @@ def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> 
     for field in dataclasses.fields(batch):
         value = getattr(batch, field.name)
         if isinstance(value, Tensor):
-            fields[field.name] = value[rows] if field.name in ("rewards", "group_ids", "truncated") else value[order]
+            fields[field.name] = value[rows] if field.name in PER_EPISODE else value[order]
     fields["episode_ids"] = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), sizes)
     part = dataclasses.replace(batch, **fields)  # type: ignore[arg-type]
     return dataclasses.replace(part, totals=count(part.mask, part.episode_ids, part.group_ids)) if own_totals else part

@@ -12,17 +12,16 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from kgym.algorithms.aggregation import Aggregation, aggregate
-from kgym.algorithms.base import AlgorithmBase, AlgorithmOptions, Facts
+from kgym.algorithms.aggregation import Aggregation
+from kgym.algorithms.base import AlgorithmBase, Facts, TokenLossOptions
 from kgym.algorithms.baselines import group_mean, group_std
 from kgym.algorithms.clipping import clipped_gain
 from kgym.algorithms.episodes import to_tokens
-from kgym.algorithms.kl import kl_to_reference
 from kgym.algorithms.ratios import token_ratios
 from kgym.types import LossOutput, PackedBatch
 
 
-class GRPOOptions(AlgorithmOptions):
+class GRPOOptions(TokenLossOptions):
     """Group relative policy optimization."""
 
     clip_low: float = Field(0.2, ge=0, lt=1)
@@ -34,9 +33,7 @@ class GRPOOptions(AlgorithmOptions):
     std: Literal["sample", "population"] = "sample"
     """Divide by n - 1 or by n in the group's standard deviation; published implementations differ."""
     aggregation: Aggregation = "seq_mean_token_mean"
-    """How token losses become one."""
-    max_tokens: int = Field(1024, ge=1)
-    """The constant length of `seq_mean_token_sum_norm`."""
+    """How token losses become one: every answer weighs the same."""
 
 
 class GRPO(AlgorithmBase):
@@ -63,8 +60,5 @@ class GRPO(AlgorithmBase):
         assert batch.advantages is not None
         o = self.options
         gain_T, clip_frac = clipped_gain(token_ratios(batch, logprobs), batch.advantages, o.clip_low, o.clip_high)
-        loss_T = -self.mismatch_weights(batch) * gain_T
-        if o.kl_coef:
-            loss_T = loss_T + o.kl_coef * kl_to_reference(batch, logprobs, "k3")
-        loss = aggregate(batch, loss_T, o.aggregation, o.max_tokens)
-        return self.output(batch, logprobs, loss, clip_frac=clip_frac)
+        loss_T = -self.mismatch_weights(batch) * gain_T + self.kl_penalty(batch, logprobs)
+        return self.output(batch, logprobs, self.aggregate(batch, loss_T), clip_frac=clip_frac)
