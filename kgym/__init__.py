@@ -1,1 +1,112 @@
-"""kgym: a gym for LLM reasoning."""
+"""kgym: a gym for LLM reasoning. The same environment trains a model and scores it.
+
+    import kgym, gymnasium
+    env = gymnasium.make("kgym/aime-v0")                     # importing kgym registers the environments
+
+    kgym.verify("204", r"So the answer is \\boxed{204}.")     # a Verdict
+    kgym.make("aime", split="validation")                    # the same environment by its short name
+    kgym.make_algorithm("mirror", tau=0.1)                   # its loss can be called on plain tensors
+
+Importing kgym loads nothing heavy: what is named here is imported when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kgym._gymnasium import register_with_gymnasium
+
+if TYPE_CHECKING:
+    from kgym.api import make, make_algorithm, verify
+    from kgym.errors import (
+        ConfigError,
+        DataError,
+        EngineError,
+        EnvError,
+        KgymError,
+        MissingData,
+        PluginError,
+        RunError,
+        UnknownName,
+        VerifierError,
+    )
+    from kgym.types import (
+        Algorithm,
+        Chat,
+        Engine,
+        Episode,
+        GenerateRequest,
+        Group,
+        LossOutput,
+        Message,
+        PackedBatch,
+        Problem,
+        ProblemSource,
+        Sampler,
+        Sampling,
+        Segment,
+        Shaper,
+        UpdatePlan,
+        Verdict,
+        Verifier,
+        VerifyItem,
+    )
+
+    __version__: str
+
+__all__ = [
+    "Algorithm",
+    "Chat",
+    "ConfigError",
+    "DataError",
+    "Engine",
+    "EngineError",
+    "EnvError",
+    "Episode",
+    "GenerateRequest",
+    "Group",
+    "KgymError",
+    "LossOutput",
+    "Message",
+    "MissingData",
+    "PackedBatch",
+    "PluginError",
+    "Problem",
+    "ProblemSource",
+    "RunError",
+    "Sampler",
+    "Sampling",
+    "Segment",
+    "Shaper",
+    "UnknownName",
+    "UpdatePlan",
+    "Verdict",
+    "Verifier",
+    "VerifierError",
+    "VerifyItem",
+    "__version__",
+    "make",
+    "make_algorithm",
+    "verify",
+]
+
+_MODULES = ("kgym.api", "kgym.errors", "kgym.types")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  (slow, and seldom asked for)
+
+        return version("kgym")
+    if name in __all__:
+        for module in map(importlib.import_module, _MODULES):
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+register_with_gymnasium()

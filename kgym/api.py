@@ -1,0 +1,43 @@
+"""The public one-liners; `import kgym` offers them as its own."""
+
+from typing import TYPE_CHECKING, Any
+
+from kgym.registry import registry
+from kgym.types import Algorithm, Verdict, VerifyItem
+
+if TYPE_CHECKING:
+    from gymnasium import Env
+
+
+def make(env_id: str, **options: Any) -> "Env[Any, Any]":
+    """Return `gymnasium.make(env_id, **options)`; a short name (`aime`) stands for the newest version.
+
+    Raises UnknownName for a name that no plugin offers, MissingData if the user has to bring the data of the split.
+    """
+    import gymnasium  # noqa: PLC0415  (loads numpy)
+
+    from kgym.envs.registration import register_envs  # noqa: PLC0415
+
+    register_envs()  # again: plugins may have been loaded anew
+    info = registry().info("environment", env_id)
+    return gymnasium.make(getattr(info, "id", env_id), **options)
+
+
+def make_algorithm(name: str, **options: Any) -> Algorithm:
+    """Return an algorithm. Its `loss_on` takes plain tensors, so that a loss can be looked at without a trainer.
+
+    Raises UnknownName for the name or an option, ConfigError for a value that the option does not take.
+    """
+    algorithm: Algorithm = registry().create("algorithm", name, options)
+    return algorithm
+
+
+def verify(gold: str, response: str, verifier: str = "integer", **options: Any) -> Verdict:
+    """Judge one answer, the untrusted text of a model, as an environment would; for many, `kgym verify` or `load_verifier` is faster.
+
+    Raises UnknownName for the name or an option of the verifier. A hostile answer gets a verdict.
+    """
+    from kgym.verify.service import load_verifier  # noqa: PLC0415
+
+    (verdict,) = load_verifier(verifier, options).verify_many([VerifyItem(gold, response)])
+    return verdict
