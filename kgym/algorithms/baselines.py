@@ -48,18 +48,29 @@ def group_std(batch: PackedBatch, *, sample: bool = True) -> Tensor:
 def leave_one_out_mean(batch: PackedBatch) -> Tensor:
     """Return the mean reward of the *other* episodes of each episode's group, (E,) float64; its own reward for a group of one.
 
-    Source: Ahmadian et al. 2024 (RLOO), arXiv:2402.14740, equation 8.
+    Source: Ahmadian et al. 2024 (RLOO), arXiv:2402.14740.
     """
     n_E = group_sizes(batch)
     others_E = (_group_sums(batch, batch.rewards) - batch.rewards) / (n_E - 1).clamp(min=1)
     return torch.where(n_E > 1, others_E, batch.rewards.double())
 
 
+def _group_max(batch: PackedBatch, values_E: Tensor) -> Tensor:
+    """Give each episode the largest of `values_E` among the scored episodes of its group, (E,) float64; -inf if there is none."""
+    group_E = _group_ranks(batch)
+    values_E = torch.where(scored(batch), values_E.double(), -torch.inf)
+    return torch.full_like(values_E, -torch.inf).scatter_reduce(0, group_E, values_E, "amax")[group_E]
+
+
+def group_max(batch: PackedBatch) -> Tensor:
+    """Return the highest reward in each episode's group, (E,) float64."""
+    return _group_max(batch, batch.rewards)
+
+
 def group_logmeanexp(batch: PackedBatch, tau: float) -> Tensor:
     """Return tau log mean exp(r / tau) over each episode's group, (E,) float64: Kimi k1.5's estimate of tau log Z, section 2.3.2."""
-    group_E = _group_ranks(batch)
-    scaled_E = torch.where(scored(batch), batch.rewards.double() / tau, -torch.inf)
-    top_E = torch.full_like(scaled_E, -torch.inf).scatter_reduce(0, group_E, scaled_E, "amax")[group_E]  # or exp() overflows
+    scaled_E = batch.rewards.double() / tau
+    top_E = _group_max(batch, scaled_E)  # taken out first, or exp() overflows
     return tau * (top_E + (_group_sums(batch, (scaled_E - top_E).exp()) / group_sizes(batch)).log())
 
 

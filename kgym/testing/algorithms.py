@@ -52,6 +52,7 @@ def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: 
     batch = replace(
         packed,
         rewards=packed.rewards.double(),
+        greedy_rewards=noise(1.0)[:n_groups].repeat_interleave(group_size),
         old_logprobs=old_T,
         engine_logprobs=old_T + noise(0.3),
         ref_logprobs=old_T + noise(0.3),

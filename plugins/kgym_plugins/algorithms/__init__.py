@@ -7,13 +7,27 @@ from kgym.hookspecs import AlgorithmInfo, hookimpl
 kgym_api = 1
 
 _ALGORITHMS = {
-    "mirror": ("Mirror", "Kimi k1.5's online policy mirror descent: a squared surrogate around the policy that sampled"),
-    "grpo": ("GRPO", "DeepSeek's group relative policy optimization: clipped ratios, rewards standardised within the group"),
+    "mirror": ("mirror:Mirror", "Kimi k1.5's online policy mirror descent: a squared surrogate around the policy that sampled"),
+    "grpo": ("grpo:GRPO", "DeepSeek's group relative policy optimization: clipped ratios, rewards standardised within the group"),
+    "dr_grpo": ("dr_grpo:DrGRPO", "GRPO without the division by std and length that biases it"),
+    "dapo": ("dapo:DAPO", "GRPO with a higher upper clip and every token weighing the same"),
+    "gspo": ("gspo:GSPO", "GRPO with ratio and clip for whole answers"),
+    "gmpo": ("gmpo:GMPO", "GRPO with the geometric mean of clipped token ratios"),
+    "cispo": ("cispo:CISPO", "MiniMax's policy gradient with bounded weights and no clipped gradients"),
+    "sapo": ("sapo:SAPO", "GRPO with a soft gate in the place of the clip"),
+    "dro": ("dro:DRO", "policy gradient with a squared pull on each token: mirror descent's cousin"),
+    "gpg": ("gpg:GPG", "plain policy gradient against the group mean, scaled for groups that teach nothing"),
+    "reinforce": ("reinforce:Reinforce", "policy gradient against the batch mean"),
+    "rloo": ("rloo:RLOO", "policy gradient against the mean of the other answers"),
+    "reinforce++": ("reinforce_pp:ReinforcePP", "PPO's clip without a critic, advantages whitened over the batch"),
+    "reinforce++-baseline": ("reinforce_pp_baseline:ReinforcePPBaseline", "reinforce++ against the group mean"),
+    "rest": ("rest:ReST", "imitation of the right answers"),
+    "raft": ("rest:RAFT", "imitation of the best answer of each group"),
 }
 
 
 @hookimpl
 def kgym_register_algorithms() -> Iterator[AlgorithmInfo]:
-    """Yield the algorithms that come with kgym; each is the file of its name."""
-    for name, (attribute, summary) in _ALGORITHMS.items():
-        yield AlgorithmInfo(name, f"kgym_plugins.algorithms.{name}:{attribute}", summary)
+    """Yield the algorithms that come with kgym."""
+    for name, (target, summary) in _ALGORITHMS.items():
+        yield AlgorithmInfo(name, f"kgym_plugins.algorithms.{target}", summary)

@@ -1,0 +1,48 @@
+"""GPG: plain policy gradient against the group mean, made good for the groups that teach nothing.
+
+    A = alpha (r - group mean),    alpha = groups / groups whose rewards differ
+    L = -mean over the tokens of the batch of A log p(token)
+
+Groups of equal rewards have no gradient but stand in the mean; alpha takes their share out again. No ratio, no clip, no reference.
+
+Source: Chu et al. 2025, arXiv:2504.02546.
+"""
+
+from torch import Tensor
+
+from kgym.algorithms.base import AlgorithmBase, Facts, TokenLossOptions
+from kgym.algorithms.baselines import group_mean, group_sizes, group_std
+from kgym.algorithms.episodes import scored, to_tokens
+from kgym.types import LossOutput, PackedBatch
+
+
+class GPGOptions(TokenLossOptions):
+    """Group policy gradient."""
+
+
+class GPG(AlgorithmBase):
+    """See the module."""
+
+    Options = GPGOptions
+    facts = Facts(
+        advantage="(r - group mean) x groups / groups that differ",
+        ratio="none",
+        clip="none",
+        aggregation="token mean",
+        kl="none",
+        reference="none",
+        source="Chu et al. 2025, arXiv:2504.02546",
+    )
+
+    def advantages(self, batch: PackedBatch) -> Tensor:
+        """Return the centred and scaled reward of its answer for each token, (T,); 0 if no group's rewards differ."""
+        per_group_E = scored(batch) / group_sizes(batch).clamp(min=1)  # sums to 1 over each group
+        n_differ = per_group_E[group_std(batch) > 1e-9].sum().round()
+        alpha = per_group_E.sum().round() / n_differ.clamp(min=1)
+        return to_tokens(batch, alpha * (batch.rewards - group_mean(batch))).to(batch.rewards.dtype)
+
+    def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:
+        """Return the policy-gradient loss; `logprobs` is (T,)."""
+        assert batch.advantages is not None
+        loss_T = -self.mismatch_weights(batch) * batch.advantages * logprobs
+        return self.output(batch, logprobs, self.aggregate(batch, loss_T))
