@@ -14,16 +14,34 @@
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kgym.errors import ConfigError
 from kgym.options import Options, validated
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it is; raise ValueError if JSON, in which a run keeps its configuration, does not have it (infinity, a date)."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _plain(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _plain(item)
+    elif not (value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))):
+        raise ValueError(f"{value} is no text, finite number, truth value, list or table")
+    return value
+
+
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+"""Options of a component, before the component has seen them."""
 
 
 class Component(Options):
@@ -33,7 +51,7 @@ class Component(Options):
 
     name: str = Field(min_length=1)
     """As `kgym plugins list` has it."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Plain = Field(default_factory=dict)
     """What the component is told; checked by its own `Options` when it is made."""
 
     @model_validator(mode="before")
@@ -169,9 +187,9 @@ class RunConfig(Options):
     engine: EngineConfig = EngineConfig()
     algo: AlgoConfig = AlgoConfig()
     sampler: SamplerConfig = SamplerConfig()
-    shapers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    shapers: dict[str, Plain] = Field(default_factory=dict)
     """Reward shapers with their options, in the order in which they work."""
-    trackers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    trackers: dict[str, Plain] = Field(default_factory=dict)
     """Where metrics are sent besides metrics.jsonl, with options."""
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig = TrainConfig()

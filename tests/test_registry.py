@@ -1,0 +1,429 @@
+"""The registry: what is found, what is left out, and that one plugin's trouble is its own."""
+
+import logging
+import pickle
+import sys
+import textwrap
+from types import ModuleType
+
+import pytest
+
+from kgym import registry as registry_module
+from kgym.discovery import KINDS, Candidate, installed
+from kgym.errors import ConfigError, PluginError, UnknownName
+from kgym.hookspecs import AlgorithmInfo, ShaperInfo, VerifierInfo
+from kgym.registry import INHERITED, Registry, configure, registry, when_loaded
+
+
+@pytest.fixture
+def plug(monkeypatch):
+    """Return a function that makes a plugin module out of source, and the candidate that names it."""
+
+    def make(name, source="", *, distribution="", version="1.0", api="kgym_api = 1"):
+        module = ModuleType(name)
+        module.__spec__ = None
+        exec(textwrap.dedent(f"from kgym.hookspecs import *\n{api}\n") + textwrap.dedent(source), vars(module))
+        monkeypatch.setitem(sys.modules, name, module)
+        return Candidate(name, name, distribution or name, version)
+
+    return make
+
+
+def make_registry(*candidates, plugins=(), environ=None, folder=None, tmp=None):
+    return Registry(plugins, candidates=candidates, environ=environ or {}, folder=folder or tmp)
+
+
+def offering(kind, *names):
+    hook, record = {"verifier": ("kgym_register_verifiers", "VerifierInfo"), "algorithm": ("kgym_register_algorithms", "AlgorithmInfo")}[
+        kind
+    ]
+    records = ", ".join(f"{record}({name!r}, 'nowhere:Nothing')" for name in names)
+    return f"@hookimpl\ndef {hook}():\n    yield from [{records}]\n"
+
+
+def statuses(registry):
+    return {record.name: record.status for record in registry.plugins()}
+
+
+# --- what comes with kgym
+
+
+def test_every_component_that_comes_with_kgym_can_be_imported_and_has_checked_options():
+    ours = Registry(candidates=[item for item in installed() if item.distribution == "kgym"], environ={})
+    assert {record.status for record in ours.plugins()} == {"ok"}, [record.error for record in ours.plugins()]
+    assert ours.clashes() == []
+    for info, _ in ours.offers():
+        if info.target and info.kind not in ("model", "benchmark"):
+            ours.target(info.kind, info.name)
+            ours.options(info.kind, info.name)
+            with pytest.raises(UnknownName, match="surely_not"):
+                ours.options(info.kind, info.name, {"surely_not": 1})
+
+
+def test_kinds_are_those_of_the_records():
+    assert set(KINDS) == {
+        "environment", "verifier", "algorithm", "engine", "sampler", "shaper",
+        "model", "tracker", "benchmark", "exporter", "command", "check",
+    }  # fmt: skip
+
+
+# --- broken plugins
+
+
+BROKEN = {
+    "raises on import": ("raise ImportError('no module named torchh')", "no module named torchh"),
+    "leaves on import": ("raise SystemExit(3)", "SystemExit: 3"),
+    "raises in a hook": (
+        "@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('x', 'x:X')\n    raise RuntimeError('half way')",
+        "half way",
+    ),
+    "has an unknown hook": ("@hookimpl\ndef kgym_register_verfiers():\n    yield 1", "did you mean 'kgym_register_verifiers'"),
+    "has a wrong argument": ("@hookimpl\ndef kgym_step_finished(sstep): pass", "sstep"),
+    "yields the wrong record": ("@hookimpl\ndef kgym_register_envs():\n    yield VerifierInfo('x', 'x:X')", "it has to yield EnvInfo"),
+    "yields no record": ("@hookimpl\ndef kgym_register_envs():\n    yield 'x'", "it has to yield EnvInfo"),
+    "returns no iterable": ("@hookimpl\ndef kgym_register_envs():\n    return 3", "not iterable"),
+    "has no name": ("@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('', 'x:X')", "name not empty"),
+    "has no target text": ("@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('x', len)", "have to be strings"),
+    "yields a name twice": (offering("verifier", "x", "x"), "'x' twice"),
+}
+
+
+@pytest.mark.parametrize(("source", "why"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_costs_one_line_and_nothing_else(source, why, tmp_path, monkeypatch, caplog):
+    (tmp_path / "brokenplug.py").write_text(f"from kgym.hookspecs import *\nkgym_api = 1\n{source}\n")
+    (tmp_path / "soundplug.py").write_text(f"from kgym.hookspecs import *\nkgym_api = 1\n{offering('verifier', 'sound')}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("brokenplug", "soundplug"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    found = make_registry(Candidate("brokenplug", "brokenplug", "acme"), Candidate("soundplug", "soundplug", "sound"), tmp=tmp_path)
+    assert statuses(found) == {"brokenplug": "broken", "soundplug": "ok"}
+    assert why in found.plugins()[0].error
+    assert found.plugins()[0].traceback.startswith("Traceback")
+    assert list(found.infos("verifier")) == ["sound"]
+    assert found.infos("environment") == {}
+    (record,) = caplog.records
+    assert why in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert "kgym plugins doctor" in record.getMessage()
+    with pytest.raises(UnknownName, match="brokenplug"):  # perhaps it would have had it
+        found.info("verifier", "loud")
+    found.observe("kgym_run_finished", run=tmp_path, summary={})  # nothing of it is left behind
+    with pytest.raises(PluginError, match="cannot be loaded"):  # named on the command line, it is no longer optional
+        make_registry(Candidate("brokenplug", "brokenplug", "acme"), plugins=["acme"], tmp=tmp_path)
+
+
+@pytest.mark.parametrize(("api", "why"), [("", "add the line: kgym_api = 1"), ("kgym_api = 2", "kgym_api = 2, this kgym speaks 1")])
+def test_the_api_version_is_checked(plug, tmp_path, api, why):
+    found = make_registry(plug("p", offering("verifier", "x"), api=api), tmp=tmp_path)
+    assert why in found.plugins()[0].error
+
+
+def test_a_plugin_for_a_later_kgym_may_mark_its_hooks_optional(plug, tmp_path):
+    found = make_registry(plug("p", "@hookimpl(optionalhook=True)\ndef kgym_register_dreams():\n    yield 1"), tmp=tmp_path)
+    assert statuses(found) == {"p": "ok"}
+
+
+# --- clashes
+
+
+def test_a_clash_is_an_error_when_the_name_is_asked_for(plug, tmp_path):
+    one = plug("one", offering("verifier", "math", "other"), distribution="kgym")
+    two = plug("two", offering("verifier", "math"), distribution="acme-math")
+    found = make_registry(one, two, tmp=tmp_path)
+    with pytest.raises(PluginError, match=r"^verifier 'math' is offered by both kgym and acme-math; choose one: -p no:acme-math$"):
+        found.info("verifier", "math")
+    assert [str(clash).split(" is ")[0] for clash in found.clashes()] == ["verifier 'math'"]
+    assert list(found.infos("verifier")) == ["other"]
+    chosen = make_registry(one, two, plugins=["no:acme_math"], tmp=tmp_path)  # the remedy works
+    assert chosen.provider("verifier", "math").name == "one"
+    assert chosen.clashes() == []
+
+
+def test_the_same_name_of_another_kind_is_no_clash(plug, tmp_path):
+    found = make_registry(plug("p", offering("verifier", "x") + offering("algorithm", "x")), tmp=tmp_path)
+    assert found.clashes() == []
+    assert isinstance(found.info("verifier", "x"), VerifierInfo)
+    assert isinstance(found.info("algorithm", "x"), AlgorithmInfo)
+
+
+def test_two_entry_points_of_one_distribution_that_clash_are_told_apart(plug, tmp_path):
+    found = make_registry(
+        plug("one", offering("verifier", "x"), distribution="acme"),
+        plug("two", offering("verifier", "x"), distribution="acme"),
+        tmp=tmp_path,
+    )
+    with pytest.raises(PluginError, match="both one and two; choose one: -p no:one or -p no:two"):
+        found.info("verifier", "x")
+
+
+# --- environments
+
+
+ENVS = """
+@hookimpl
+def kgym_register_envs():
+    yield EnvInfo("aime", "m:V0", version=0)
+    yield EnvInfo("aime", "m:V2", version=2)
+    yield EnvInfo("aime", "m:V1", version=1)
+    yield EnvInfo("arith", "m:A")
+"""
+
+
+def test_a_short_name_is_the_newest_version_and_an_id_is_exact(plug, tmp_path):
+    found = make_registry(plug("p", ENVS), tmp=tmp_path)
+    assert found.info("environment", "aime").target == "m:V2"
+    assert found.info("environment", "kgym/aime-v1").target == "m:V1"
+    assert {name: info.id for name, info in found.infos("environment").items()} == {"aime": "kgym/aime-v2", "arith": "kgym/arith-v0"}
+    assert len(found.offers("environment")) == 4
+    with pytest.raises(UnknownName, match=r"^no environment named 'airth'; did you mean 'arith'"):
+        found.info("environment", "airth")
+    with pytest.raises(UnknownName, match="'kgym/aime-v"):
+        found.info("environment", "kgym/aime-v7")
+
+
+def test_a_short_name_in_two_namespaces_has_to_be_spelt_out(plug, tmp_path):
+    other = plug("q", "@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('aime', 'q:Q', namespace='acme')", distribution="acme")
+    found = make_registry(plug("p", ENVS, distribution="kgym"), other, tmp=tmp_path)
+    with pytest.raises(PluginError, match="choose one: -p no:acme, or ask for 'acme/aime-v0' or 'kgym/aime-v2'"):
+        found.info("environment", "aime")
+    assert found.info("environment", "acme/aime-v0").target == "q:Q"
+
+
+RESOLVER = """
+@hookimpl
+def kgym_resolve_env(name):
+    if name == "rg:bad":
+        raise __import__("kgym.errors").errors.ConfigError("reasoning-gym has no 'bad'")
+    if name == "rg:worse":
+        raise KeyError(name)
+    if name == "rg:odd":
+        return "odd"
+    return EnvInfo(name[3:], "rg:Task", namespace="rg") if name.startswith("rg:") else None
+"""
+
+
+def test_a_prefix_is_resolved_by_the_plugin_whose_it_is(plug, tmp_path):
+    found = make_registry(plug("deaf", ENVS), plug("rg", RESOLVER), tmp=tmp_path)
+    assert found.info("environment", "rg:countdown").id == "rg/countdown-v0"
+    assert found.provider("environment", "rg:countdown").name == "rg"
+    with pytest.raises(ConfigError, match="reasoning-gym has no 'bad'"):
+        found.info("environment", "rg:bad")
+    with pytest.raises(PluginError, match="failed to resolve environment 'rg:worse': KeyError"):
+        found.info("environment", "rg:worse")
+    with pytest.raises(PluginError, match="has to be an EnvInfo"):
+        found.info("environment", "rg:odd")
+    with pytest.raises(UnknownName, match="xx:countdown"):
+        found.info("environment", "xx:countdown")
+
+
+# --- which plugins
+
+
+def test_a_plugin_is_left_out_by_entry_point_or_distribution(plug, tmp_path):
+    candidates = [plug("one", offering("verifier", "a"), distribution="Acme_One"), plug("two", offering("verifier", "b"))]
+    for plugins, environ, left in [
+        (["no:one"], {}, "two"),
+        (["no:acme-one"], {}, "two"),
+        ([], {"KGYM_DISABLE_PLUGINS": "acme.one, elsewhere"}, "two"),
+        ([], {"KGYM_DISABLE_PLUGINS": "two"}, "one"),
+        (["no:one", "one"], {}, "two"),
+    ]:
+        found = make_registry(*candidates, plugins=plugins, environ=environ, tmp=tmp_path)
+        assert [name for name, status in statuses(found).items() if status == "ok"] == [left]
+        assert next(record.error for record in found.plugins() if record.status == "blocked").startswith("left out by ")
+    both = make_registry(*candidates, plugins=["one"], environ={"KGYM_DISABLE_PLUGINS": "one"}, tmp=tmp_path)
+    assert statuses(both) == {"one": "ok", "two": "ok"}  # naming it goes over the environment variable
+    with pytest.raises(UnknownName, match="no plugin named 'tow'; did you mean 'two'"):
+        make_registry(*candidates, plugins=["no:tow"], tmp=tmp_path)
+
+
+def test_without_autoload_only_kgyms_own_and_the_named_ones_are_there(plug, tmp_path):
+    (tmp_path / "kgymfile.py").write_text("raise RuntimeError('not to be run')")
+    plug("by_module", offering("verifier", "module"))
+    found = make_registry(
+        plug("own", offering("verifier", "own"), distribution="kgym"),
+        plug("stranger", offering("verifier", "stranger")),
+        plug("named", offering("verifier", "named")),
+        plugins=["named", "by_module"],
+        environ={"KGYM_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        tmp=tmp_path,
+    )
+    assert statuses(found) == {"own": "ok", "stranger": "blocked", "named": "ok", "by_module": "ok"}
+    assert found.provider("verifier", "module").origin == "by_module"
+
+
+def test_a_module_that_does_not_exist_is_an_error_for_who_names_it(tmp_path):
+    with pytest.raises(PluginError, match="'no_such_module' cannot be loaded: ModuleNotFoundError"):
+        make_registry(plugins=["no_such_module"], tmp=tmp_path)
+
+
+def test_a_kgymfile_is_a_plugin(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kgymfile", ModuleType("kgymfile"))  # that of another folder
+    (tmp_path / "kgymfile.py").write_text(
+        "from kgym.hookspecs import ShaperInfo, hookimpl\n"
+        "kgym_api = 1\n"
+        "@hookimpl\ndef kgym_register_shapers():\n    yield ShaperInfo('half', 'kgymfile:Half')\n"
+        "class Half:\n"
+        "    def __init__(self, options): pass\n"
+        "    def __call__(self, group, rewards, step): return [reward / 2 for reward in rewards]\n"
+    )
+    found = make_registry(tmp=tmp_path)
+    assert found.info("shaper", "half") == ShaperInfo("half", "kgymfile:Half")
+    assert found.create("shaper", "half")(None, [1.0, 0.0], 1) == [0.5, 0.0]
+    again = make_registry(tmp=tmp_path)  # the same classes, so that pickles and isinstance go on working
+    assert again.target("shaper", "half") is found.target("shaper", "half")
+    assert statuses(make_registry(plugins=["no:kgymfile"], tmp=tmp_path)) == {"kgymfile": "blocked"}
+    (tmp_path / "kgymfile.py").write_text("1 / 0")
+    monkeypatch.delitem(sys.modules, "kgymfile")
+    assert "ZeroDivisionError" in make_registry(tmp=tmp_path).plugins()[0].error
+
+
+# --- components
+
+
+TARGETS = """
+from kgym.options import Options
+from pydantic import Field
+
+class Tuned:
+    class Options(Options):
+        tau: float = Field(0.1, gt=0)
+        names: tuple[str, ...] = ()
+    def __init__(self, options, *context):
+        self.options, self.context = options, context
+
+class Plain:
+    def __init__(self, options):
+        self.options = options
+
+class Odd:
+    Options = dict
+
+@hookimpl
+def kgym_register_algorithms():
+    yield AlgorithmInfo("tuned", "targets:Tuned")
+    yield AlgorithmInfo("plain", "targets:Plain")
+    yield AlgorithmInfo("odd", "targets:Odd")
+    yield AlgorithmInfo("lost", "targets:Lots")
+    yield AlgorithmInfo("gone", "targets_gone:Tuned")
+    yield AlgorithmInfo("empty", "")
+
+@hookimpl
+def kgym_register_shapers():
+    yield ShaperInfo("tuned", "targets:Tuned")
+"""
+
+
+@pytest.fixture
+def targets(plug, tmp_path):
+    return make_registry(plug("targets", TARGETS, distribution="acme", version="2.1"), tmp=tmp_path)
+
+
+def test_options_are_checked_and_completed(targets):
+    made = targets.create("algorithm", "tuned", {"tau": 0.5}, "folder", 7)
+    assert (made.options.tau, made.options.names, made.context) == (0.5, (), ("folder", 7))
+    assert targets.options("algorithm", "tuned").tau == 0.1
+    assert targets.create("algorithm", "plain").options.model_dump() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values", "error", "message"),
+    [
+        ("algorithm", "tuned", {"tau": -1}, ConfigError, "algo.tau=-1: must be greater than 0"),
+        ("algorithm", "tuned", {"tua": 1, "tau": -1}, UnknownName, "no key named 'algo.tua'; did you mean 'algo.tau'?"),
+        ("shaper", "tuned", {"tau": "x"}, ConfigError, "shapers.tuned.tau='x': must be a valid number, unable to parse string as a number"),
+        ("shaper", "tuned", {"names": [3]}, ConfigError, "shapers.tuned.names.0=3: must be a valid string"),
+        ("algorithm", "plain", {"tau": 1}, UnknownName, "no key named 'algo.tau'; known: none"),
+    ],
+)
+def test_a_wrong_option_is_one_line_with_the_whole_key(targets, kind, name, values, error, *, message):
+    with pytest.raises(error) as caught:
+        targets.create(kind, name, values)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("lost", "algorithm 'lost' of plugin 'targets' (acme 2.1) cannot be imported from 'targets:Lots': AttributeError"),
+        ("gone", "No module named 'targets_gone'"),
+        ("empty", "it has no target"),
+        ("odd", "no subclass of kgym.options.Options"),
+    ],
+)
+def test_a_target_that_cannot_be_had_says_whose_it_is(targets, name, why):
+    with pytest.raises(PluginError) as caught:
+        targets.create("algorithm", name)
+    assert why in str(caught.value)
+    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+
+
+# --- observers
+
+
+def test_an_observer_that_raises_changes_nothing(plug, tmp_path, caplog):
+    seen = "seen = []\n@hookimpl\ndef kgym_step_finished(step, metrics):\n    seen.append((step, metrics['x']))"
+    bad = plug("bad", "@hookimpl\ndef kgym_step_finished(step):\n    raise ValueError('of no\\nimportance')")
+    found = make_registry(plug("before", seen), bad, plug("after", seen), tmp=tmp_path)
+    for step in (1, 2):
+        found.observe("kgym_step_finished", run=tmp_path, step=step, metrics={"x": 0.5})
+    assert sys.modules["before"].seen == sys.modules["after"].seen == [(1, 0.5), (2, 0.5)]
+    assert found.observer_errors == {"bad": 2}
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        "kgym_step_finished of plugin 'bad' (bad 1.0) failed: ValueError: of no importance"
+    ] * 2
+
+
+# --- the process's own
+
+
+@pytest.fixture
+def own(monkeypatch, tmp_path):
+    """A process-wide registry of this test's own."""
+    monkeypatch.setenv(INHERITED, "")
+    monkeypatch.delenv(INHERITED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry_module, "_current", None)
+
+
+@pytest.mark.usefixtures("own")
+def test_there_is_one_registry_and_child_processes_load_the_same_plugins(plug, monkeypatch):
+    import os
+
+    plug("extra", offering("verifier", "extra"))
+    assert registry() is registry()
+    assert "extra" not in registry().infos("verifier")
+    configure(["extra", "no:kgym-envs"])
+    assert os.environ[INHERITED] == "extra,no:kgym-envs"
+    assert "extra" in registry().infos("verifier")
+    assert registry().infos("environment") == {}
+    monkeypatch.setattr(registry_module, "_current", None)  # as in a fresh process
+    assert "extra" in registry().infos("verifier")
+    configure()
+    assert INHERITED not in os.environ
+    assert "extra" not in registry().infos("verifier")
+
+
+@pytest.mark.usefixtures("own")
+def test_a_plugin_that_asks_for_the_registry_too_early_is_broken_alone(tmp_path, monkeypatch):
+    (tmp_path / "hasty.py").write_text("from kgym.registry import registry\nregistry()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match="ask in a function that is called later"):
+        configure(["hasty"])
+    assert "hasty" not in statuses(registry())
+
+
+@pytest.mark.usefixtures("own")
+def test_what_waits_for_the_plugins_is_called_once_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "waiting.py").write_text(
+        "from kgym.registry import registry, when_loaded\nkgym_api = 1\nseen = []\n"
+        "when_loaded(lambda: seen.append(sorted(p.name for p in registry().plugins())))\nassert seen == []\n"
+    )
+    monkeypatch.delitem(sys.modules, "waiting", raising=False)
+    configure(["waiting"])
+    (names,) = sys.modules["waiting"].seen
+    assert "waiting" in names
+    calls = []
+    when_loaded(lambda: calls.append(1))
+    assert calls == [1]
