@@ -60,14 +60,17 @@ def _validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
     accuracy = [100 * line["eval/accuracy"] for line in measured]
     reach = [100 * Z_95 * (line.get("eval/stderr") or 0.0) for line in measured]
     if measured:
-        axes.errorbar(steps, accuracy, yerr=reach, color=ORANGE, marker="o", markersize=4, capsize=3, linewidth=1.5, label="accuracy, 95 %")
+        axes.errorbar(
+            steps, accuracy, yerr=reach, color=ORANGE, marker="o", markersize=4, capsize=3, linewidth=1.5, label="accuracy, 95 % interval"
+        )
     cut_steps, cut = _series(lines, "eval/truncated_frac")
     if any(cut):
         axes.plot(cut_steps, [100 * share for share in cut], color=GREY, linestyle="--", linewidth=1, label="truncated")
     axes.set(xlabel="step", ylabel="answers, %", title="Validation")
     axes.set_ylim(0, 100)
     if measured:
-        axes.legend(frameon=False, loc="lower right")
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles[::-1], labels[::-1], frameon=False, loc="lower right")  # the accuracy first
 
 
 def _series(lines: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:

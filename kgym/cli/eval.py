@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from kgym.cli.output import percent, print_json
+
 if TYPE_CHECKING:
     from pandas import Series
 
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         "run": str(folder.path),
         "note": args.note,
     }
-    progress = _Progress(sys.stderr if args.json else sys.stdout)
+    progress = _Progress(sys.stderr)
     with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
         folder.check(request)  # before a model is loaded for nothing
         engine = make_engine(args.engine, settings.engine, model) if evaluation.n_missing(folder) else None
@@ -106,9 +108,9 @@ def run(args: argparse.Namespace) -> int:
     registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
     added = _to_board(args.board, result, about)
     if args.json:
-        print(json.dumps(result.to_json() | about))
+        print_json(result.to_json() | about)
     else:
-        progress.say(_table(result, about) + added)
+        print(_table(result, about) + added)
     return 0
 
 
@@ -150,11 +152,11 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cells = {
         "model": about["model"],
         "benchmark": f"{about['benchmark']} ({facts['env_id']}, {facts['split']}, verifier {facts['verifier']})",
-        "accuracy": f"{_percent(result.accuracy)} ± {100 * result.stderr:.1f} (avg@{result.samples}, {result.n_problems} problems)",
-        f"pass@{result.samples}": _percent(result.pass_at_k[str(result.samples)]),
-        "truncated": f"{_percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)",
-        "unscored": _percent(result.unscored_frac),
-        "no answer": _percent(result.no_answer_frac),
+        "accuracy": f"{percent(result.accuracy, result.stderr)} (avg@{result.samples}, {result.n_problems} problems)",
+        f"pass@{result.samples}": percent(result.pass_at_k[str(result.samples)]),
+        "truncated": f"{percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)",
+        "unscored": percent(result.unscored_frac),
+        "no answer": percent(result.no_answer_frac),
         "tokens": f"{result.tokens_mean:.0f} an answer",
         "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}",
         "comparability": result.comparability[:12],
@@ -163,10 +165,6 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     if result.samples == 1:
         del cells["pass@1"]  # it is the accuracy
     return "\n".join(f"{key:<14}{value}" for key, value in cells.items())
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
 
 
 class _Progress:
@@ -199,7 +197,7 @@ class _Progress:
         if rate > 0:
             parts += [f"{rate:.1f}/s", f"{_clock((total - done) / rate)} left"]
         if self.n_scored:
-            parts.append(f"score {_percent(self.score_sum / self.n_scored)} of {self.n_scored}")
+            parts.append(f"score {percent(self.score_sum / self.n_scored)} of {self.n_scored}")
         self._write(" | ".join(parts), end="" if self.live else "\n")
 
     def say(self, text: str) -> None:

@@ -1,11 +1,12 @@
 """`kgym leaderboard`: show and export boards, compare two evaluations."""
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kgym.cli.output import percent, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from kgym.board.table import Board
@@ -41,9 +42,11 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     board = _board(args)
     if args.json:
-        print(json.dumps(board.rows))
-        return 0
-    print(_published(board.rows) if board.schema.name == "published" else _results(board.rows))
+        print_json(board.rows)
+    elif board.schema.name == "published":
+        _show_published(board.rows)
+    else:
+        _show_results(board.rows)
     return 0
 
 
@@ -62,8 +65,10 @@ def _export(args: argparse.Namespace) -> int:
         write_atomic(args.output, text)
     except OSError as error:
         raise RunError(f"cannot write {args.output}: {error.strerror}; choose another with -o") from error
-    message = {"rows": len(board.rows), "file": str(args.output)}
-    print(json.dumps(message) if args.json else f"{len(board.rows)} rows in {args.output}")
+    if args.json:
+        print_json({"rows": len(board.rows), "file": args.output})
+    else:
+        print(f"{len(board.rows)} rows in {args.output}")
     return 0
 
 
@@ -72,11 +77,11 @@ def _compare(args: argparse.Namespace) -> int:
 
     comparison = compare_runs(args.before, args.after)
     if args.json:
-        print(json.dumps(comparison))
+        print_json(comparison)
         return 0
     for name in ("before", "after"):
         side = comparison[name]
-        print(f"{name:<10}{_percent(side['accuracy'], side['stderr']):<16}{side['model']}  ({side['run']})")
+        print(f"{name:<10}{percent(side['accuracy'], side['stderr']):<16}{side['model']}  ({side['run']})")
     print(f"{'':<10}{describe_comparison(comparison)}")
     return 0
 
@@ -94,42 +99,44 @@ def _board(args: argparse.Namespace) -> "Board":
     return Board(board.schema, rows)
 
 
-def _results(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table for each set of comparable rows."""
+def _show_results(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table for each set of comparable rows."""
     if not rows:
-        return "no rows yet; kgym eval --board FILE adds one"
-    blocks = []
-    for benchmark, comparability in sorted({(row["benchmark"], row["comparability"]) for row in rows}):
+        print("no rows yet; kgym eval --board FILE adds one")
+        return
+    tables = sorted({(row["benchmark"], row["comparability"]) for row in rows})
+    for benchmark, comparability in tables:
         block = [row for row in rows if (row["benchmark"], row["comparability"]) == (benchmark, comparability)]
-        block.sort(key=lambda row: (-(row["accuracy"] if row["accuracy"] is not None else -1), row["model"]))
+        block.sort(key=lambda row: (-(row["accuracy"] if row["accuracy"] is not None else -1.0), row["model"]))
         first = block[0]
         title = (
             f"{benchmark} ({first['env_id']}, {first['split']}), {first['n_problems']} problems, {first['max_tokens']} tokens, "
             f"temperature {first['temperature']:g}, top-p {first['top_p']:g}, comparability {comparability[:12]}"
         )
-        blocks.append(f"{title}\n{_table(RESULT_HEADER, [_result_cells(row) for row in block])}")
-    note = "\n\nTables with different hashes asked different things: compare rows within a table only." if len(blocks) > 1 else ""
-    return "\n\n".join(blocks) + note
+        print(printable(title))
+        print_table(RESULT_HEADER, [_result_cells(row) for row in block])
+        print()
+    if len(tables) > 1:
+        print("Tables with different hashes asked different things: compare rows within a table only.")
 
 
 RESULT_HEADER = ("model", "accuracy", "samples", "truncated", "unscored", "no answer", "tokens", "seed", "date", "run")
 
 
-def _result_cells(row: Mapping[str, Any]) -> list[str]:
-    tokens = row["tokens_mean"]
+def _result_cells(row: Mapping[str, Any]) -> list[Any]:
     return [
         row["model"],
-        _percent(row["accuracy"], row["stderr"]),
-        str(row["samples_per_problem"]),
-        *(_percent(row[name]) for name in ("truncated_frac", "unscored_frac", "no_answer_frac")),
-        "-" if tokens is None else f"{tokens:.0f}",
-        str(row["seed"]),
+        percent(row["accuracy"], row["stderr"]),
+        row["samples_per_problem"],
+        *(percent(row[name]) for name in ("truncated_frac", "unscored_frac", "no_answer_frac")),
+        None if row["tokens_mean"] is None else round(row["tokens_mean"]),
+        row["seed"],
         row["date"],
         row["run"],
     ]
 
 
-def _published(rows: Sequence[Mapping[str, Any]]) -> str:
+def _show_published(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [
         [
             row["model"],
@@ -141,22 +148,4 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in sorted(rows, key=lambda row: (row["benchmark"], -row["figure"]))
     ]
-    return _table(("model", "benchmark", "points", "metric", "protocol", "source"), cells)
-
-
-def _percent(share: float | None, stderr: float | None = None) -> str:
-    if share is None:
-        return "-"
-    return f"{share:.1%}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their longest cell; what a terminal cannot print is left out."""
-    lines = [list(header), *([_printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
-
-
-def _printable(text: str) -> str:
-    """Boards are files of strangers: no escape sequence of theirs reaches the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    print_table(("model", "benchmark", "points", "metric", "protocol", "source"), cells)

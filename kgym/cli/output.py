@@ -33,7 +33,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, file: 
         numeric = all(isinstance(row[index], int | float) for row in rows)
         table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(value)) for value in row))
+        table.add_row(*(Text(printable(value)) for value in row))
     console.print(table)
 
 
@@ -63,7 +63,18 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     yield advance
 
 
-def _printable(value: Any) -> str:
+def percent(share: float | None, stderr: float | None = None) -> str:
+    """Return a share, which may be unknown, for people.
+
+    >>> percent(0.4125, 0.018), percent(None)
+    ('41.2% ± 1.8', '-')
+    """
+    if share is None or math.isnan(share):
+        return "-"
+    return f"{share:.1%}" + ("" if stderr is None or math.isnan(stderr) else f" ± {100 * stderr:.1f}")
+
+
+def printable(value: Any) -> str:
     """Return a value as text without control characters, which could write anywhere on a terminal."""
     text = "" if value is None else str(value)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" if c not in "\n\t" else c for c in text)

@@ -2,9 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from kgym.cli.output import percent, print_json, print_table, printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +28,12 @@ def _list(args: argparse.Namespace) -> int:
     manifests = sorted(args.root.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
     facts = [_facts(path.parent) for path in manifests]
     if args.json:
-        print(json.dumps(facts))
+        print_json(facts)
     elif not facts:
         print(f"no runs below {args.root}/")
     else:
-        print(_lines([("run", "what", "state", "score"), *((fact["run"], fact["what"], fact["state"], _score(fact)) for fact in facts)]))
+        rows = [(fact["run"], fact["what"], fact["state"], percent(fact["accuracy"], fact["stderr"])) for fact in facts]
+        print_table(("run", "what", "state", "accuracy"), rows)
     return 0
 
 
@@ -42,9 +45,11 @@ def _show(args: argparse.Namespace) -> int:
         plot_run(args.run_folder, args.plot)
         facts["plot"] = str(args.plot)
     if args.json:
-        print(json.dumps(facts))
+        print_json(facts)
         return 0
-    print(_lines([(key, _say(value)) for key, value in facts.items() if value is not None]))
+    for key, value in facts.items():
+        if value is not None:
+            print(f"{key:<18}{printable(_say(value))}")
     return 0
 
 
@@ -94,19 +99,7 @@ def _eval_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _score(facts: Mapping[str, Any]) -> str:
-    accuracy, stderr = facts.get("accuracy"), facts.get("stderr")
-    if accuracy is None:
-        return "-"
-    return f"{accuracy:.1%}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
-
-
 def _say(value: Any) -> str:
     if isinstance(value, list):
         return " to ".join(map(_say, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
