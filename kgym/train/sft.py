@@ -98,7 +98,7 @@ def task_examples(task: Task, *, split: str, seed: int) -> Examples:
 
 
 def shuffled(items: Sequence[Any], *, seed: int) -> Callable[[int], Any]:
-    """Return a function that gives the n-th of the items, in endless passes that each have their own order. Raises DataError for no items."""
+    """Return a function: the n-th of the items, in endless passes that each have their own order. Raises DataError if there are none."""
     if not items:
         raise DataError("there is no example to learn from")
     current: tuple[int, list[int]] = (-1, [])

@@ -10,4 +10,8 @@ kgym_api = 1
 @hookimpl
 def kgym_register_engines() -> Iterator[EngineInfo]:
     """Yield the engines that come with kgym."""
-    yield from ()
+    yield EngineInfo(
+        "transformers",
+        "kgym_plugins.engines.transformers:TransformersEngine",
+        "any Hugging Face causal language model, with torch alone, on a CPU or a GPU",
+    )

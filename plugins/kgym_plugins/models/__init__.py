@@ -10,4 +10,4 @@ kgym_api = 1
 @hookimpl
 def kgym_register_models() -> Iterator[ModelInfo]:
     """Yield the models that come with kgym."""
-    yield from ()
+    yield ModelInfo("nano", "kgym_plugins.models.builtin:nano", "a million parameters, one token a character, warmed up on `aime`")

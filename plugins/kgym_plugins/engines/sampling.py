@@ -1,0 +1,58 @@
+"""The choice of a token: one uniform number a token, and the place where it falls in the cumulative distribution.
+
+The number behind position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however it is cut into
+segments, up to the rounding of the logits.
+
+Dimension key:  B rows of the batch   V vocabulary
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def uniforms(seed: int, start: int, n: int) -> np.ndarray:
+    """Return the numbers of positions start .. start + n - 1, float64 in [0, 1).
+
+    Philox is counter-based: the seed is its key and needs no mixing (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+    """
+    return np.random.Generator(np.random.Philox(key=seed)).random(start + n)[start:]
+
+
+def choose(
+    logits_BV: Tensor, uniform_B: Tensor, temperature_B: Tensor, top_k_B: Tensor | None = None, top_p_B: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the chosen tokens and their log-probabilities, int64 and float32, each (B,).
+
+    Rows of temperature 0 take the likeliest token. The log-probability is that of log-softmax(logits / temperature) over the whole
+    vocabulary, before `top_k_B` and `top_p_B` cut it (None: no row is cut); at temperature 0, of the untempered distribution.
+    """
+    greedy_B = temperature_B == 0
+    scaled_BV = logits_BV.float() / temperature_B.masked_fill(greedy_B, 1.0)[:, None]
+    logprobs_BV = scaled_BV.log_softmax(1)
+    weights_BV = logprobs_BV.exp()
+    if top_k_B is not None or top_p_B is not None:
+        weights_BV = truncate(weights_BV, top_k_B, top_p_B)
+    cdf_BV = weights_BV.cumsum(1, dtype=torch.float64)
+    total_B1 = cdf_BV[:, -1:]
+    below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))  # rounding must not carry u * total past the last token
+    target_B1 = torch.minimum(uniform_B[:, None].to(cdf_BV.dtype) * total_B1, below_B1)
+    sampled_B = torch.searchsorted(cdf_BV, target_B1, right=True).squeeze(1)
+    chosen_B = torch.where(greedy_B, scaled_BV.argmax(1), sampled_B)
+    return chosen_B, logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
+
+
+def truncate(probs_BV: Tensor, top_k_B: Tensor | None, top_p_B: Tensor | None) -> Tensor:
+    """Set to 0 all but the k likeliest tokens (0: all), then all but the fewest that hold a share p of what is left. Not normalised."""
+    sorted_BV, order_BV = probs_BV.sort(dim=1, descending=True, stable=True)
+    if top_k_B is not None:
+        rank_V = torch.arange(probs_BV.shape[1], device=probs_BV.device)
+        k_B = top_k_B.masked_fill(top_k_B == 0, probs_BV.shape[1])
+        sorted_BV = sorted_BV.masked_fill(rank_V >= k_B[:, None], 0.0)
+    if top_p_B is not None:
+        before_BV = sorted_BV.cumsum(1, dtype=torch.float64) - sorted_BV
+        cut_BV = before_BV >= top_p_B[:, None] * sorted_BV.sum(1, keepdim=True, dtype=torch.float64)
+        cut_BV[:, 0] = False
+        cut_BV &= (top_p_B < 1.0)[:, None]  # at 1 rounding would cut the unlikeliest tokens
+        sorted_BV = sorted_BV.masked_fill(cut_BV, 0.0)
+    return torch.zeros_like(probs_BV).scatter(1, order_BV, sorted_BV)

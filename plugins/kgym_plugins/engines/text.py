@@ -1,0 +1,36 @@
+"""Text of token ids that come in segments, and the search for stop texts in it."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+REPLACEMENT = "\ufffd"
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Return the text as it is, special tokens included."""
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return text
+
+
+def segment_text(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], new: Sequence[int], *, final: bool) -> str:
+    """Return what the text of `before + new` has beyond that of `before`, so that the texts of segments add up to the text of the whole.
+
+    Decoding `new` alone would not do: its first token may finish a character, or owe its space to what stands before it. A character
+    that is begun at the end and may still be finished is left to the next segment, unless this one is `final`.
+    """
+    done = decode(tokenizer, before).rstrip(REPLACEMENT) if before else ""
+    text = decode(tokenizer, [*before, *new])
+    return (text if final else text.rstrip(REPLACEMENT))[len(done) :]
+
+
+def completes_stop(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], new: Sequence[int], stops: Sequence[str]) -> bool:
+    """Whether the last token of `before + new` completes one of the stop texts. Looks at the end only: the cost does not grow."""
+    longest = max(len(stop.encode()) for stop in stops)
+    size = 2 * longest + 4  # a token is a byte at the least, but for the odd one that is no text at all
+    window = [*before[-size:], *new[-size:]][-size:]
+    text = decode(tokenizer, window)
+    if not any(stop in text for stop in stops):
+        return False
+    earlier = decode(tokenizer, window[:-1])
+    return any(text.count(stop) > earlier.count(stop) for stop in stops)

@@ -1,0 +1,350 @@
+"""The engine `transformers`: batched sampling from any Hugging Face causal language model that keeps keys and values, on a CPU or a GPU.
+
+A loop of our own around the model's forward pass, as training needs what `generate` hides: the log-probability of each token, answers that
+are cut and continued, and rows that leave the batch when they have ended. Equal prompts (a group's) are read once.
+
+    waiting -> prefill -> [choose a token for each row -> finished rows leave -> forward] -> ...
+                 ^------------ when the batch is half empty ------------'
+
+For serving at scale use an engine made for it; this one is for models and machines where starting such a server does not pay.
+
+Dimension key:  B rows of the batch   L columns, padding on the left   V vocabulary
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from kgym.errors import EngineError
+from kgym.options import Options
+from kgym.types import Chat, FinishReason, GenerateRequest, Segment
+from kgym_plugins.engines.kvcache import RowCache
+from kgym_plugins.engines.sampling import choose, uniforms
+from kgym_plugins.engines.text import completes_stop, segment_text
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PREFILL_TOKENS = 16_384
+"""Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
+IDLE_FRAC = 1 / 8
+"""Finished rows leave the batch when they are this share of it: dropping a row copies the cache of the others."""
+
+
+class TransformersOptions(Options):
+    """Sampling with transformers and torch alone."""
+
+    device: str = "auto"
+    """Where to sample: a name that torch knows (`cpu`, `cuda:1`), or `auto`: the GPU if there is one."""
+    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$")
+    """Type of the weights; `auto`: float32 on the CPU, bfloat16 elsewhere."""
+    max_batch: int = Field(256, ge=1)
+    """Answers that are sampled at once. Fewer need less memory for keys and values."""
+
+
+@dataclass(eq=False)
+class _Row:
+    """One request on its way."""
+
+    request: GenerateRequest
+    prompt_ids: tuple[int, ...]
+    context: tuple[int, ...]
+    """What the model has to read before the first token: the prompt and the earlier segments."""
+    uniforms: np.ndarray
+    """One for each token that may come: the answer's budget, or what the context leaves of it."""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+@dataclass
+class _Batch:
+    """Rows that are sampled together. `rows[i]` is None once row i has ended, until the others are moved up."""
+
+    rows: list[_Row | None]
+    cache: RowCache
+    attention: Tensor
+    """(B, L) int64, 0 for padding."""
+    logits: Tensor
+    """(B, V), of the token to choose next."""
+
+    @property
+    def n_live(self) -> int:
+        return sum(row is not None for row in self.rows)
+
+
+class TransformersEngine:
+    """See `kgym.types.Engine`. One `generate` at a time; `abort` may be called from another thread."""
+
+    Options = TransformersOptions
+
+    def __init__(self, options: TransformersOptions, model_folder: str | Path) -> None:
+        """Load the model. Raises EngineError if it cannot be loaded or does not work with a cache of keys and values."""
+        self.options = options
+        self.version = 0
+        device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = options.dtype if options.dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
+        try:
+            self.device = torch.device(device)
+            self.tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
+            self.model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=DTYPES[dtype]).to(self.device).eval()
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise EngineError(f"cannot load {model_folder} on {device}: {reason}") from error
+        if getattr(self.model, "_is_stateful", False):
+            raise EngineError(f"{model_folder} is a {type(self.model).__name__}, which keeps a state other than keys and values")
+        if self.tokenizer.chat_template is None:
+            raise EngineError(f"the tokenizer of {model_folder} has no chat template; give it one, or use a chat model")
+        self.end_ids = self._end_ids()
+        self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self._awake = True
+        self._open: set[str] = set()
+        self._aborted: set[str] = set()
+        self._lock = threading.Lock()
+
+    def _end_ids(self) -> frozenset[int]:
+        """Every token that the model or its tokenizer ends an answer with: chat models have one for the turn and one for the text."""
+        configured = self.model.generation_config.eos_token_id
+        ids = set(configured if isinstance(configured, list) else [configured]) | {self.tokenizer.eos_token_id}
+        return frozenset(ids - {None})
+
+    # --- the protocol ---------------------------------------------------------------------------------------------
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
+        """Yield one segment for each request, in the order in which they finish.
+
+        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full. Raises EngineError
+        for a prompt that leaves no room for an answer, for ids that are not unique, and while the engine sleeps or generates already.
+        """
+        if not self._awake:
+            raise EngineError("the engine sleeps; call wake() first")
+        with self._lock:
+            if self._open:
+                raise EngineError("the engine is generating already; finish or close that iterator first")
+            self._open = {request.id for request in requests}
+            self._aborted = set()
+        try:
+            if len(self._open) < len(requests):
+                raise EngineError("two requests have the same id; segments could not be told apart")
+            yield from self._generate(deque(self._rows(requests)))
+        finally:
+            with self._lock:
+                self._open = set()
+
+    def abort(self, ids: Sequence[str]) -> None:
+        """Stop these requests after the token that is being chosen; ids that are not open are ignored."""
+        with self._lock:
+            self._aborted |= self._open.intersection(ids)
+
+    @torch.no_grad()
+    def update_weights(self, version: int, model: nn.Module) -> None:
+        """Copy parameters and buffers of `model` over those of the engine; the types and devices may differ, names and shapes may not.
+
+        Raises EngineError if they do, and while requests are open: their keys and values would belong to other weights.
+        """
+        if self._open:
+            raise EngineError(f"{len(self._open)} requests are open; abort them before updating the weights")
+        mine, theirs = self.model.state_dict(), model.state_dict()
+        if mine.keys() != theirs.keys():
+            raise EngineError(f"the weights have other names than the engine's: {sorted(mine.keys() ^ theirs.keys())[:4]}")
+        for name, tensor in mine.items():
+            if tensor.shape != theirs[name].shape:
+                raise EngineError(f"{name} has shape {tuple(theirs[name].shape)}, the engine has {tuple(tensor.shape)}")
+        for name, tensor in mine.items():
+            tensor.copy_(theirs[name])
+        self.version = version
+
+    def sleep(self) -> None:
+        """Move the weights to main memory until `wake`; on a CPU they are there already."""
+        self._awake = False
+        self.model.to("cpu")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def wake(self) -> None:
+        """Move the weights back."""
+        self.model.to(self.device)
+        self._awake = True
+
+    # --- requests to rows -----------------------------------------------------------------------------------------
+
+    def _rows(self, requests: Sequence[GenerateRequest]) -> list[_Row]:
+        """Render the prompts; rows of like length and equal prompts come to stand together."""
+        rendered: dict[Chat, tuple[int, ...]] = {}
+        rows = []
+        for request in requests:
+            if request.prompt not in rendered:
+                rendered[request.prompt] = self._render(request.prompt)
+            prompt_ids = rendered[request.prompt]
+            context, n = prompt_ids + request.prefix_ids, request.max_tokens
+            if self.context_length is not None:
+                n = min(n, self.context_length - len(context))
+            rows.append(_Row(request, prompt_ids, context, uniforms(request.seed, len(request.prefix_ids), max(0, n))))
+        return sorted(rows, key=lambda row: (len(row.context), row.context))
+
+    def _render(self, prompt: Chat) -> tuple[int, ...]:
+        messages = [message._asdict() for message in prompt]
+        ids = tuple(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
+        if self.context_length is not None and len(ids) >= self.context_length:
+            raise EngineError(f"a prompt has {len(ids)} tokens, which leaves no room for an answer in a context of {self.context_length}")
+        return ids
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def _generate(self, waiting: deque[_Row]) -> Iterator[Segment]:
+        batch: _Batch | None = None
+        while waiting or batch:
+            if waiting and (batch is None or batch.n_live <= self.options.max_batch // 2):
+                yield from self._leave_early(waiting)
+                batch = self._admit(batch, waiting)
+            if batch is None:
+                continue
+            yield from self._choose(batch)
+            batch = self._forward(batch)
+
+    def _leave_early(self, waiting: deque[_Row]) -> Iterator[Segment]:
+        """Send back what need not be computed: requests that were aborted while they waited, or have no token to spend."""
+        for _ in range(len(waiting)):
+            row = waiting.popleft()
+            if row.request.id in self._aborted:
+                yield self._segment(row, "abort")
+            elif not len(row.uniforms):
+                yield self._segment(row, "length")
+            else:
+                waiting.append(row)
+
+    def _admit(self, batch: _Batch | None, waiting: deque[_Row]) -> _Batch | None:
+        """Fill the batch up with rows that wait."""
+        while waiting and (batch is None or batch.n_live < self.options.max_batch):
+            room = self.options.max_batch - (batch.n_live if batch else 0)
+            contexts: dict[tuple[int, ...], int] = {}
+            rows: list[_Row] = []
+            while waiting and len(rows) < room:
+                context = waiting[0].context
+                if context not in contexts and contexts and (len(contexts) + 1) * len(context) > PREFILL_TOKENS:
+                    break  # the rows are sorted by length, so this one would be the longest
+                contexts.setdefault(context, len(contexts))
+                rows.append(waiting.popleft())
+            fresh = self._prefill(rows, contexts)
+            batch = fresh if batch is None else self._join(batch, fresh)
+        return batch
+
+    @torch.inference_mode()
+    def _prefill(self, rows: list[_Row], contexts: dict[tuple[int, ...], int]) -> _Batch:
+        """Read each different context once, then give every row a copy of its keys and values."""
+        length = max(map(len, contexts))
+        input_ids_BL = torch.zeros((len(contexts), length), dtype=torch.long)
+        attention_BL = torch.zeros_like(input_ids_BL)
+        for context, number in contexts.items():
+            input_ids_BL[number, length - len(context) :] = torch.tensor(context)
+            attention_BL[number, length - len(context) :] = 1
+        cache, attention_BL = RowCache(), attention_BL.to(self.device)
+        output = self.model(
+            input_ids=input_ids_BL.to(self.device),
+            attention_mask=attention_BL,
+            position_ids=(attention_BL.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        order_B = torch.tensor([contexts[row.context] for row in rows], device=self.device)
+        cache.select(order_B)
+        return _Batch(list(rows), cache, attention_BL[order_B], output.logits[order_B, -1])
+
+    @torch.inference_mode()
+    def _join(self, batch: _Batch, fresh: _Batch) -> _Batch:
+        self._drop_ended(batch)
+        batch.cache.join(fresh.cache)
+        columns = max(batch.attention.shape[1], fresh.attention.shape[1])
+        attention_BL = torch.cat([pad(mask, (columns - mask.shape[1], 0)) for mask in (batch.attention, fresh.attention)])
+        return _Batch(batch.rows + fresh.rows, batch.cache, attention_BL, torch.cat([batch.logits, fresh.logits]))
+
+    def _choose(self, batch: _Batch) -> Iterator[Segment]:
+        """Append a token to every live row and send those back that end with it; the rows that were aborted leave without one."""
+        for i, row in enumerate(batch.rows):
+            if row is not None and row.request.id in self._aborted:
+                batch.rows[i] = None
+                yield self._segment(row, "abort")
+        ids_B, logprobs_B = self._sample(batch)
+        for i, (row, token, logprob) in enumerate(zip(batch.rows, ids_B, logprobs_B, strict=True)):
+            if row is None:
+                continue
+            row.token_ids.append(token)
+            row.logprobs.append(logprob)
+            reason = self._end(row)
+            if reason is not None:
+                batch.rows[i] = None
+                yield self._segment(row, reason)
+
+    @torch.inference_mode()
+    def _sample(self, batch: _Batch) -> tuple[list[int], list[float]]:
+        samplings = [row.request.sampling if row else None for row in batch.rows]
+        top_k = [sampling.top_k if sampling else 0 for sampling in samplings]
+        top_p = [sampling.top_p if sampling else 1.0 for sampling in samplings]
+        ids_B, logprobs_B = choose(
+            batch.logits,
+            self._tensor([row.uniforms[len(row.token_ids)] if row else 0.0 for row in batch.rows], torch.float64),
+            self._tensor([sampling.temperature if sampling else 1.0 for sampling in samplings], torch.float32),
+            self._tensor(top_k, torch.long) if any(top_k) else None,
+            self._tensor(top_p, torch.float64) if min(top_p) < 1.0 else None,
+        )
+        return ids_B.tolist(), logprobs_B.tolist()
+
+    def _tensor(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=self.device)
+
+    def _end(self, row: _Row) -> FinishReason | None:
+        if row.token_ids[-1] in self.end_ids:
+            return "stop"
+        stops = row.request.sampling.stop
+        if stops and completes_stop(self.tokenizer, row.request.prefix_ids, row.token_ids, stops):
+            return "stop"
+        return "length" if len(row.token_ids) == len(row.uniforms) else None
+
+    @torch.inference_mode()
+    def _forward(self, batch: _Batch) -> _Batch | None:
+        """Read the chosen tokens; None if no row is left to go on."""
+        n_live = batch.n_live
+        if n_live == 0:
+            return None
+        if len(batch.rows) - n_live >= IDLE_FRAC * len(batch.rows):
+            self._drop_ended(batch)
+        batch.attention = pad(batch.attention, (0, 1), value=1)
+        output = self.model(
+            input_ids=self._tensor([row.token_ids[-1] if row else 0 for row in batch.rows], torch.long)[:, None],
+            attention_mask=batch.attention,
+            position_ids=batch.attention.sum(1, keepdim=True) - 1,
+            past_key_values=batch.cache,
+            use_cache=True,
+        )
+        batch.logits = output.logits[:, -1]
+        return batch
+
+    def _drop_ended(self, batch: _Batch) -> None:
+        """Move the live rows up, and drop the columns that are padding to all of them."""
+        kept = [i for i, row in enumerate(batch.rows) if row is not None]
+        kept_B = self._tensor(kept, torch.long)
+        first_column = int(batch.attention[kept_B].argmax(1).min())
+        batch.cache.select(kept_B, first_column)
+        batch.rows = [batch.rows[i] for i in kept]
+        batch.attention = batch.attention[kept_B, first_column:]
+        batch.logits = batch.logits[kept_B]
+
+    def _segment(self, row: _Row, reason: FinishReason) -> Segment:
+        ended = bool(row.token_ids) and row.token_ids[-1] in self.end_ids
+        text_ids = row.token_ids[:-1] if ended else row.token_ids
+        return Segment(
+            segment_text(self.tokenizer, row.request.prefix_ids, text_ids, final=reason == "stop"),
+            token_ids=row.token_ids,
+            engine_logprobs=row.logprobs,
+            prompt_ids=row.prompt_ids,
+            finish_reason=reason,
+            version=self.version,
+            request_id=row.request.id,
+        )

@@ -1,0 +1,8 @@
+"""Where the models that come with kgym lie. Their folders are package data, so a wheel has them too."""
+
+from pathlib import Path
+
+
+def nano() -> Path:
+    """Return the folder of `nano`, a million parameters warmed up on worked solutions; see its MODEL_CARD.md and `recipes/nano.py`."""
+    return Path(__file__).with_name("nano")

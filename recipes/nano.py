@@ -1,0 +1,134 @@
+"""Make the built-in model `nano` from nothing: tokenizer, random weights, supervised warm-up on worked solutions, and its accuracy.
+
+    OMP_NUM_THREADS=2 python recipes/nano.py --out runs/nano
+
+takes about half an hour on two cores and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano` is such a folder. The warm-up is
+cut short on purpose: nano reasons in the right form nearly always and still errs, so that reinforcement learning has work to do.
+"""
+
+import argparse
+import random
+import string
+import tempfile
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from kgym.registry import registry
+from kgym.seeding import derive_seed
+from kgym.train.sft import Example, Examples, SFTOptions, finetune, task_examples
+
+PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"
+ROLES = ("system", "user", "assistant")
+CHARACTERS = sorted(set(string.printable) - set("\t\r\x0b\x0c"))
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('no role ' + message['role'] + '; use system, user or assistant') }}"
+    "{% endif %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+"""One token before a turn and one behind it: at one character a token, every word of a template would be paid for in every answer."""
+
+MIXTURE = (
+    (0.86, "aime", {}),
+    (0.08, "aime", {"min_difficulty": 3, "difficulty": 5}),
+    (0.06, "arithmetic", {}),
+)
+"""Share of the examples, environment and its options: mostly what nano starts from, and a taste of what comes after."""
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a character: printable ASCII and the newline; anything else is unknown."""
+    special = [PAD, UNKNOWN, END, *(f"<|{role}|>" for role in ROLES)]
+    vocabulary = {token: number for number, token in enumerate([*special, *CHARACTERS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        eos_token=END,
+        additional_special_tokens=special[3:],
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=1024,
+        padding_side="left",
+    )
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
+    """About a million random weights."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+def mixture(*, seed: int) -> Examples:
+    """Draw each example from one of the parts, by its share."""
+    weights = [weight for weight, _, _ in MIXTURE]
+    parts = [
+        task_examples(registry().create("environment", name, options), split="train", seed=derive_seed("nano", seed, number))
+        for number, (_, name, options) in enumerate(MIXTURE)
+    ]
+
+    def example(n: int) -> Example:
+        (part,) = random.Random(derive_seed("nano", "part", seed, n)).choices(parts, weights)  # noqa: S311  (not a secret)
+        return part(n)
+
+    return example
+
+
+def main() -> None:
+    """Make the model and measure it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/nano"))
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on with OUT.partial")
+    args = parser.parse_args()
+
+    options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, seed=args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = make_tokenizer()
+        tokenizer.save_pretrained(folder)
+        make_model(tokenizer, seed=args.seed).save_pretrained(folder)
+        finetune(
+            folder,
+            mixture(seed=args.seed),
+            args.out,
+            options,
+            data=f"nano {MIXTURE}",
+            resume=args.resume,
+            report=lambda metrics: (
+                print(
+                    f"step {metrics['step']:5.0f} | loss {metrics['loss_nats']:.4f} nats | {metrics['tokens_per_s'] / 1000:.1f}k tok/s",
+                    flush=True,
+                )
+                if metrics["step"] % 50 == 0
+                else None
+            ),
+        )
+
+
+if __name__ == "__main__":
+    main()
