@@ -103,8 +103,8 @@ class Registry:
                 )
         asked = [name for name in wanted if not any(candidate.answers_to([name]) for candidate in candidates)]
         for candidate in [*candidates, *(Candidate(name, name) for name in dict.fromkeys(asked))]:
-            if candidate.answers_to(refused):
-                yield blocked(candidate, f"-p no:{candidate.distribution or candidate.name}")
+            if by := next((name for name in refused if candidate.answers_to([name])), None):
+                yield blocked(candidate, f"-p no:{by}")
             elif candidate.answers_to(wanted):
                 record = load(self._manager, candidate)
                 if record.status == "broken":

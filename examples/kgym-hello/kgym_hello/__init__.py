@@ -1,0 +1,23 @@
+"""kgym_hello: greetings as an environment, a verifier for them, and a small algorithm."""
+
+from collections.abc import Iterator
+
+from kgym.hookspecs import AlgorithmInfo, EnvInfo, VerifierInfo, hookimpl
+
+kgym_api = 1
+
+
+@hookimpl
+def kgym_register_envs() -> Iterator[EnvInfo]:
+    yield EnvInfo(name="greeting", namespace="hello", target="kgym_hello.env:Greeting", summary="greet somebody by name")
+
+
+@hookimpl
+def kgym_register_verifiers() -> Iterator[VerifierInfo]:
+    # It does no more than search a text of bounded length, so it needs no worker process.
+    yield VerifierInfo(name="hello", target="kgym_hello.verifier:Hello", summary="the text greets the right person", isolation="none")
+
+
+@hookimpl
+def kgym_register_algorithms() -> Iterator[AlgorithmInfo]:
+    yield AlgorithmInfo(name="hello", target="kgym_hello.algorithm:Hello", summary="REINFORCE with the group mean as its baseline")
