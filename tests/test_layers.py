@@ -17,7 +17,8 @@ LAYERS = [
     {"hookspecs"},
     {"discovery"},
     {"config", "registry"},
-    {"algorithms", "envs", "verify"},
+    {"algorithms", "verify"},
+    {"envs"},  # judges by a verifier
     {"rollout"},
     {"score"},
     {"train"},
