@@ -122,6 +122,9 @@ def _main(arguments: list[str]) -> int:
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.refuse(unknown)
+    if given.version:
+        print(f"kgym {importlib.metadata.version('kgym')}")
+        return 0
     _set_level(given.verbose)
     configure(given.plugins)
     if given.command is None:
@@ -170,7 +173,7 @@ def _exists(module: str) -> bool:
 def _global_parser() -> Parser:
     parser = Parser(prog="kgym", usage="kgym [-p NAME] [-v | -q] [--debug] COMMAND ...", add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
-    parser.add_argument("--version", action="version", version=f"kgym {importlib.metadata.version('kgym')}", help="show the version")
+    parser.add_argument("--version", action="store_true", help="show the version")
     _add_common(parser, top=True)
     parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
