@@ -14,7 +14,7 @@ from kgym.testing.algorithms import check_algorithm
 from kgym_plugins.algorithms.ppo import PPO
 from kgym_plugins.algorithms.remax import ReMax
 
-NAMES = sorted(registry().infos("algorithm"))
+NAMES = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
 UNREGISTERED = {"ppo": PPO, "remax": ReMax}  # the trainer has neither a critic nor greedy answers yet
 AGGREGATIONS = ["token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"]
 

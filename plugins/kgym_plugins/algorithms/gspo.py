@@ -40,7 +40,7 @@ class GSPO(AlgorithmBase):
     facts = Facts(
         advantage="(r - group mean) / group std",
         ratio="answer, geometric mean",
-        clip="3e-4 / 4e-4",
+        clip="0.0003 / 0.0004",
         aggregation="mean over answers",
         kl="k3 in the loss, off",
         reference="frozen, if kl_coef > 0",
