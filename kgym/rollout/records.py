@@ -27,10 +27,10 @@ def episode_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
                     "question": episode.problem.question,
                     "gold": episode.problem.gold,
                     "text": episode.text,
-                    "answer": verdict.answer if verdict else None,
-                    "normal": verdict.normal if verdict else None,
-                    "status": verdict.label if verdict else "open",
-                    "reason": verdict.reason if verdict else "",
+                    "answer": verdict.answer if verdict is not None else None,
+                    "normal": verdict.normal if verdict is not None else None,
+                    "status": verdict.label if verdict is not None else "open",
+                    "reason": verdict.reason if verdict is not None else "",
                     "score": verdict.score if verdict is not None and verdict.scored else None,
                     "reward": reward,
                     "tokens": episode.n_tokens,
@@ -39,7 +39,7 @@ def episode_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
                     "trainable": episode.trainable,
                     "first_version": min(versions, default=0),
                     "last_version": max(versions, default=0),
-                    "verify_s": verdict.seconds if verdict else 0.0,
+                    "verify_s": verdict.seconds if verdict is not None else 0.0,
                 }
             )
     return rows
