@@ -28,6 +28,10 @@ Progress = Callable[[int, int], None]
 """Called as (answers that have stopped, answers asked for), those of an earlier run included."""
 
 
+OWN_SETTINGS = {"split", "num_envs", "group_size", "max_tokens", "truncated", "verifier"}
+"""Settings of an environment that an evaluation decides."""
+
+
 class Store(Protocol):
     """Keeps the answers of an evaluation, so that it can go on."""
 
@@ -72,6 +76,8 @@ class Evaluation:
         for name, value, least in (("samples", samples, 1), ("problems", problems, 0), ("slots", slots, 1)):
             if value < least:
                 raise ConfigError(f"{name}={value}: an evaluation needs at least {least}")
+        if twice := sorted(OWN_SETTINGS & (env_options or {}).keys()):
+            raise ConfigError(f"env.{twice[0]} is no option of the environment here: an evaluation has a setting of its own for it")
         self.samples = samples
         self.seed = seed
         self.sampling = sampling or Sampling()

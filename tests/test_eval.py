@@ -1,0 +1,292 @@
+"""The harness and `kgym eval`: one path, nothing generated twice, the same numbers after a kill -9."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from kgym.cli.main import main
+from kgym.errors import ConfigError
+from kgym.files import locked
+from kgym.registry import configure
+from kgym.rollout.collector import collect
+from kgym.score.harness import Evaluation, evaluate
+from kgym.score.results import EvalResult
+from kgym.score.store import EvalFolder
+from kgym.seeding import derive_seed
+from kgym.testing.engines import ScriptedEngine, UniformEngine
+from kgym.types import Sampling
+
+PLUGIN = r'''
+"""An engine that can add up, most of the time, and keeps a record of what it was asked."""
+
+import os
+import re
+import time
+
+from pydantic import Field
+
+from kgym.hookspecs import BenchmarkInfo, EngineInfo, hookimpl
+from kgym.options import Options
+from kgym.testing.engines import ScriptedEngine
+
+kgym_api = 1
+
+
+@hookimpl
+def kgym_register_engines():
+    yield EngineInfo(name="mostly-right", target="kgymfile:MostlyRight")
+
+
+@hookimpl
+def kgym_register_benchmarks():
+    yield BenchmarkInfo(name="sums", env="arithmetic", split="validation", problems=12, samples=3)
+
+
+class MostlyRightOptions(Options):
+    sleep_s: float = Field(0.0, ge=0)
+
+
+def answer(request):
+    a, sign, b = re.search(r"(\d+)([-+*])(\d+)", request.prompt[-1].content).groups()
+    value = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[sign]
+    luck = request.seed % 10  # the seed alone decides: 6 right, 2 wrong, 1 without an answer, 1 without an end
+    if luck < 8:
+        return f"So \\boxed{{{value if luck < 6 else value + 1}}}"
+    return "I do not know." if luck == 8 else "So " * 1000
+
+
+class MostlyRight(ScriptedEngine):
+    Options = MostlyRightOptions
+
+    def __init__(self, options, model):
+        super().__init__(answer)
+        self.sleep_s = options.sleep_s
+
+    def generate(self, requests):
+        for segment, request in zip(super().generate(requests), requests):
+            time.sleep(self.sleep_s)
+            with open("asked.txt", "a") as file:
+                file.write(f"{request.seed}\n")
+            yield segment
+'''
+
+COMMAND = ["eval", "--model", "model", "--bench", "sums", "--engine", "mostly-right", "--slots", "9"]
+
+
+def right_half_the_time(request):
+    """Answer by the seed alone: right in the first half of its range."""
+    a, sign, b = request.prompt[-1].content.split("What is ")[1].split("?")[0].partition("+")
+    value = int(a) + int(b) if sign else 0
+    return rf"\boxed{{{value + (request.seed >> 62)}}}"
+
+
+# --- the harness ------------------------------------------------------------------------------------------------------
+
+
+def test_the_score_is_the_mean_of_the_verdicts_that_the_environment_gives():
+    engine = ScriptedEngine(right_half_the_time)
+    evaluation = Evaluation("arithmetic", problems=6, samples=4, slots=8, seed=1)
+    result = evaluation.run(engine)
+    evaluation.close()
+    ids = [evaluation.source[index].id for index in range(6)]
+    expected = {}
+    for name in ids:
+        seeds = [derive_seed(1, "eval", name, attempt) for attempt in range(4)]
+        expected[name] = sum(seed >> 62 == 0 for seed in seeds) / 4 if "/sum/" in name else 0.0
+    assert result.scores == expected
+    assert 0 < result.accuracy < 1
+    assert result.accuracy == pytest.approx(sum(expected.values()) / 6)
+    assert (result.n_problems, result.samples, result.n_samples) == (6, 4, 24)
+    assert set(result.pass_at_k) == {"1", "2", "3", "4"}
+    assert result.pass_at_k["1"] == pytest.approx(result.accuracy)
+
+
+def test_neither_slots_nor_other_problems_change_an_answer():
+    what = {"env_name": "arithmetic", "samples": 3, "max_tokens": 12}
+    many = evaluate(UniformEngine(r"\boxed{}0123456789"), **what, problems=7, slots=256)
+    few = evaluate(UniformEngine(r"\boxed{}0123456789"), **what, problems=7, slots=2)
+    fewer_problems = evaluate(UniformEngine(r"\boxed{}0123456789"), **what, problems=4, slots=5)
+    assert many == few
+    assert many.tokens_mean != fewer_problems.tokens_mean
+    assert many.comparability != fewer_problems.comparability
+
+
+def test_scoring_steps_the_environment_of_training():
+    from kgym.envs.build import make_vector
+
+    engine = UniformEngine(r"\boxed{}0123456789")
+    evaluate(engine, "arithmetic", problems=2, samples=2)
+    asked, engine.requests = engine.requests, []
+    env = make_vector("arithmetic", split="validation", num_envs=4, group_size=2)
+    collect(env, engine, [0, 1], sampling=Sampling(), seed_parts=(0, "eval"))
+    assert engine.requests == asked  # same prompts, same seeds, same budget
+
+
+@pytest.mark.parametrize("what", [{"samples": 0}, {"problems": -1}, {"slots": 0}, {"problems": 0}])
+def test_numbers_that_cannot_be_are_refused(what):
+    with pytest.raises(ConfigError, match=next(iter(what))):
+        Evaluation("arithmetic", **({"problems": 2} | what))
+
+
+def test_progress_counts_every_answer():
+    seen = []
+    evaluate(UniformEngine(), "arithmetic", problems=3, samples=2, slots=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 6) for done in range(1, 7)]
+
+
+def test_a_larger_k_only_generates_what_is_missing(tmp_path):
+    folder = EvalFolder(tmp_path / "run")
+    engine = UniformEngine(r"\boxed{}0123456789")
+    with folder.opened({}):
+        evaluate(engine, "arithmetic", problems=4, samples=2, slots=3, store=folder)
+        assert len(engine.requests) == 8
+        engine.requests.clear()
+        grown = evaluate(engine, "arithmetic", problems=4, samples=5, slots=3, store=folder)
+        assert len(engine.requests) == 12
+        assert grown == evaluate(UniformEngine(r"\boxed{}0123456789"), "arithmetic", problems=4, samples=5)
+        shrunk = evaluate(None, "arithmetic", problems=4, samples=2, store=folder)
+    assert shrunk == evaluate(UniformEngine(r"\boxed{}0123456789"), "arithmetic", problems=4, samples=2)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with a plugin and something that passes for a model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kgymfile.py").write_text(PLUGIN)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    yield tmp_path
+    sys.modules.pop("kgymfile", None)
+    monkeypatch.undo()
+    configure()
+
+
+def run_json(capsys, *arguments):
+    status = main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    return json.loads(captured.out)
+
+
+def test_eval_writes_every_answer_and_prints_the_figures(place, capsys):
+    assert main([*COMMAND, "--run", "run"]) == 0
+    out = capsys.readouterr().out
+    frame = pd.read_parquet(place / "run" / "samples")
+    assert len(frame) == 36
+    assert set(frame["status"]) == {"correct", "wrong", "no_answer"}
+    assert frame["truncated"].any()
+    assert frame[["text", "gold", "finish_reason", "tokens"]].notna().all(axis=None)
+    accuracy = frame["score"].where(~frame["truncated"], 0.0).mean()
+    assert f"accuracy      {accuracy:.1%} ±" in out
+    results = json.loads((place / "run" / "results.json").read_text())
+    assert f"comparability {results['comparability'][:12]}" in out
+    assert results["accuracy"] == pytest.approx(accuracy)
+    manifest = (place / "run" / "manifest.json").read_text()
+    assert str(place) not in manifest  # nothing of this machine's folders
+    assert os.uname().nodename not in manifest
+
+
+def test_the_same_command_again_loads_no_model_and_adds_no_row(place, capsys):
+    first = run_json(capsys, *COMMAND, "--board", "board.csv")
+    asked = (place / "asked.txt").read_text()
+    (place / "kgymfile.py").write_text(PLUGIN.replace("super().__init__(answer)", "raise RuntimeError"))
+    sys.modules.pop("kgymfile")
+    assert run_json(capsys, *COMMAND, "--board", "board.csv") == first
+    assert (place / "asked.txt").read_text() == asked
+    (row,) = pd.read_csv("board.csv").to_dict("records")
+    assert (row["model"], row["benchmark"], row["n_problems"], row["samples_per_problem"]) == ("model", "sums", 12, 3)
+    assert row["accuracy"] == pytest.approx(first["accuracy"], abs=1e-6)
+
+
+def test_kill_9_in_the_middle_and_again(place, capsys):
+    straight = run_json(capsys, *COMMAND, "--run", "straight", "--set", "engine.sleep_s=0.03")
+    (place / "asked.txt").unlink()
+    killed = [sys.executable, "-m", "kgym.cli.main", *COMMAND, "--run", "killed", "--set", "engine.sleep_s=0.03"]
+    process = subprocess.Popen(killed, cwd=place, stdout=subprocess.DEVNULL)
+    while not (place / "killed" / "samples" / "part-00001.parquet").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = len(pd.read_parquet(place / "killed" / "samples"))
+    assert 0 < kept < 36
+    (place / "asked.txt").unlink()
+    again = run_json(capsys, *COMMAND, "--run", "killed", "--set", "engine.sleep_s=0.03")
+    assert len((place / "asked.txt").read_text().splitlines()) == 36 - kept  # nothing twice
+    frame = pd.read_parquet(place / "killed" / "samples")
+    assert not frame.duplicated(["problem_id", "attempt"]).any()
+    assert EvalResult.from_json(again) == EvalResult.from_json(straight)
+
+
+def test_two_at_once_one_is_refused_politely(place, capsys):
+    run_json(capsys, *COMMAND, "--run", "run")
+    with locked(place / "run" / ".lock", what="the first"):
+        assert main([*COMMAND, "--run", "run"]) == 1
+    assert "in use by another process" in capsys.readouterr().err
+
+
+def test_another_request_in_the_same_folder_is_refused(place, capsys):
+    run_json(capsys, *COMMAND, "--run", "run")
+    assert main([*COMMAND, "--run", "run", "--temperature", "0.5", "--seed", "1"]) == 2
+    err = capsys.readouterr().err
+    assert "seed is 0 in one and 1 in the other; temperature is 1.0 in one and 0.5 in the other" in err
+    assert err.count("\n") == 1
+    run_json(capsys, *COMMAND, "--run", "run", "--samples", "5")  # a larger k is the same request
+
+
+def test_other_weights_in_the_same_folder_are_refused(place, capsys):
+    run_json(capsys, *COMMAND, "--run", "run")
+    (place / "model" / "model.safetensors").write_bytes(b"trained since")
+    assert main([*COMMAND, "--run", "run"]) == 2
+    assert "model_fingerprint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--samples", "0"], "samples=0"),
+        (["--bench", "summs"], "did you mean 'sums'"),
+        (["--bench", "arithmetic:validation"], "--problems"),
+        (["--bench", "aritmetic:validation"], "did you mean 'arithmetic'"),
+        (["--bench", "arithmetic:tests", "--problems", "3"], "tests"),
+        (["--model", "./gone"], "./gone"),
+        (["--model", "nanno"], "nanno"),
+        (["--engine", "mostly-rigt"], "did you mean 'mostly-right'"),
+        (["--set", "env.dificulty=3"], "difficulty"),
+        (["--set", "env.split=train"], "env.split"),
+        (["--set", "engine.sleep_s=-1"], "engine.sleep_s=-1"),
+        (["--set", "envs.difficulty=3"], "did you mean 'env'"),
+        (["--temperature", "-1"], "temperature=-1"),
+        (["--max-tokens", "0"], "max_tokens=0"),
+    ],
+)
+def test_bad_input_is_one_clear_line(place, capsys, arguments, message):
+    assert main([*COMMAND, *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (place / "runs").exists()  # nothing was written
+
+
+def test_compare_pairs_two_runs(place, capsys):
+    run_json(capsys, *COMMAND, "--run", "a")
+    run_json(capsys, *COMMAND, "--run", "b", "--seed", "5")
+    run_json(capsys, *COMMAND, "--run", "c", "--max-tokens", "30")
+    comparison = run_json(capsys, "leaderboard", "compare", "a", "b")
+    a, b = (json.loads((place / name / "results.json").read_text()) for name in "ab")
+    assert comparison["difference"] == pytest.approx(b["accuracy"] - a["accuracy"])
+    assert main(["leaderboard", "compare", "a", "b"]) == 0
+    assert ("not distinguishable" in capsys.readouterr().out) == (comparison["p_value"] > 0.05)
+    assert main(["leaderboard", "compare", "a", "c"]) == 2
+    assert "max_tokens is 64 in one and 30 in the other" in capsys.readouterr().err
+    assert main(["leaderboard", "compare", "a", "nowhere"]) == 2
+    assert "no finished evaluation" in capsys.readouterr().err
