@@ -10,4 +10,9 @@ kgym_api = 1
 @hookimpl
 def kgym_register_verifiers() -> Iterator[VerifierInfo]:
     """Yield the verifiers that come with kgym."""
-    yield from ()
+    yield VerifierInfo(
+        name="integer",
+        target="kgym_plugins.verifiers.integer:Integer",
+        summary="an integer in the last box, compared digit by digit",
+        isolation="none",
+    )

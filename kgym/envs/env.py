@@ -1,0 +1,132 @@
+"""A reasoning task as a Gymnasium environment: an episode is one answer to one problem, a step is one segment of it.
+
+env = gymnasium.make("kgym/aime-v0", split="validation", difficulty=3)
+chat, info = env.reset(options={"index": 17})
+chat, reward, terminated, truncated, info = env.step(r"So the answer is \\boxed{204}.")
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+
+from kgym.envs import rules
+from kgym.envs.setup import EnvSetup
+from kgym.envs.spaces import Chat, UnicodeText
+from kgym.errors import ConfigError, EnvError, UnknownName
+from kgym.types import Chat as Conversation
+from kgym.types import Episode, Problem, ProblemSource
+
+RENDER_MODES = ("ansi",)
+
+
+class ReasoningEnv(gymnasium.Env[Conversation, str]):
+    """One episode at a time. For many at once, with one batch of verdicts a step: `ReasoningVectorEnv`.
+
+    `task` names the environment, `settings` are those of `EnvOptions` and the task's own; raises what `EnvSetup` raises.
+
+    Action: a text, which is a finished answer, or a `Segment`, after which the episode stays open if the engine was interrupted.
+    Observation: the conversation so far, whose last message is the answer as far as it goes. The reward comes at the end.
+    `info` has the same keys at every step; `info["status"]` is `open`, `correct`, `wrong`, `no_answer` or `unscored:<why>`.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012  (as Gymnasium declares it)
+
+    def __init__(self, task: str, *, render_mode: str | None = None, **settings: Any) -> None:
+        self.setup = EnvSetup(task, settings)
+        self.render_mode = checked_render_mode(render_mode)
+        self.observation_space = Chat()
+        self.action_space = UnicodeText()
+        self._episode: Episode | None = None
+        self._index = -1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Conversation, dict[str, Any]]:
+        """Begin an attempt at a problem, a random one unless `options` say `{"index": i}`.
+
+        `attempt_offset` in `options` is the number of the attempt (0 without it), which is part of the seed of its answer.
+        """
+        super().reset(seed=seed)
+        given = checked_options(options, ("index", "attempt_offset"))
+        index = whole(given["index"], "index") if "index" in given else self.setup.draw(self.np_random)
+        self._episode = self.setup.start(index, whole(given.get("attempt_offset", 0), "attempt_offset"))
+        self._index = index
+        return rules.observe(self._episode), rules.describe(self._episode, index)
+
+    def step(self, action: str) -> tuple[Conversation, float, bool, bool, dict[str, Any]]:
+        """Add a segment to the answer. Raises EnvError if there is no open episode, or for an action that is no text."""
+        episode = self.episode
+        self.setup.extend(episode, checked_action(action, self.action_space))
+        self.setup.settle([episode])
+        return rules.observe(episode), episode.reward, episode.terminated, episode.truncated, rules.describe(episode, self._index)
+
+    def render(self) -> str | None:
+        """Return the conversation as text in the render mode `ansi`."""
+        return rendered(self.episode) if self.render_mode == "ansi" else None
+
+    @property
+    def episode(self) -> Episode:
+        """The record of the current episode. Raises EnvError before the first reset."""
+        if self._episode is None:
+            raise EnvError("there is no episode yet; call reset first")
+        return self._episode
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of the current episode, with its gold answer."""
+        return self.episode.problem
+
+    @property
+    def source(self) -> ProblemSource:
+        """The problems of the split."""
+        return self.setup.source
+
+    @property
+    def max_tokens(self) -> int:
+        """Token budget of an answer."""
+        return self.setup.budgets.max_tokens
+
+    def spec_facts(self) -> dict[str, Any]:
+        """Return what a score depends on, besides the policy and its sampling; see `EnvSetup.facts`."""
+        return self.setup.facts()
+
+
+# --- checks of what the user gives, shared with the vector environment ------------------------------------------------
+
+
+def checked_render_mode(mode: str | None) -> str | None:
+    """Return the mode. Raises UnknownName if it is none."""
+    if mode is not None and mode not in RENDER_MODES:
+        raise UnknownName.near("render mode", str(mode), RENDER_MODES)
+    return mode
+
+
+def checked_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of a reset. Raises UnknownName for one that does not exist."""
+    given = dict(options or {})
+    for name in given.keys() - set(known):
+        raise UnknownName.near("option of reset", name, known)
+    return given
+
+
+def whole(value: Any, name: str) -> int:
+    """Return a whole number from 0 on, NumPy's too, as an int. Raises ConfigError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ConfigError(f"{name}={value!r} has to be a whole number from 0 on")
+    return int(value)
+
+
+def checked_action(action: Any, space: gymnasium.Space[str]) -> str:
+    """Return the action. Raises EnvError if it is no text, or one that is too long."""
+    if action not in space:
+        what = f"a text of {len(action)} characters" if isinstance(action, str) else repr(type(action))
+        raise EnvError(f"the action is {what}; it has to be a str or Segment in {space}")
+    return cast(str, action)
+
+
+def rendered(episode: Episode) -> str:
+    """Return the conversation with its roles and, at the end, how it went."""
+    lines = [f"[{message.role}] {message.content}" for message in rules.observe(episode)]
+    if episode.verdict is not None:
+        lines.append(f"({episode.verdict.label}, reward {episode.reward:g})")
+    return "\n".join(lines)

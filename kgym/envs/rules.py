@@ -1,0 +1,99 @@
+"""The rules of an episode: what a segment does to it, when it ends and what it is worth. The same for one environment and for many.
+
+    extend(episode, action, budgets)      one step: the answer grows, and may end
+    settle(episodes, truncated, verifier) those that have ended: one batch of verdicts, and the rewards
+
+An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an answer that stops
+only behind its budget is truncated. A plain `str` is a finished answer without tokens, which no budget of tokens can end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kgym.errors import EnvError, VerifierError
+from kgym.types import Chat, Episode, Message, Segment, Verdict, Verifier, VerifyItem
+
+Truncated = Literal["zero", "score", "mask"]
+
+CUT = Verdict("wrong", reason="truncated")
+"""Of an answer that a budget ended and that is not judged."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What ends an answer that does not end itself."""
+
+    max_tokens: int
+    """Tokens of the answer, its end token included."""
+    context_tokens: int | None = None
+    """Tokens of the prompt and the answer together."""
+    max_segments: int | None = None
+
+
+def ended(episode: Episode) -> bool:
+    """Whether an episode takes no more segments."""
+    return episode.terminated or episode.truncated
+
+
+def extend(episode: Episode, action: str, budgets: Budgets) -> None:
+    """Add a segment, or a plain text as a finished answer. Raises EnvError if the episode has ended."""
+    if ended(episode):
+        raise EnvError(f"the episode of problem {episode.problem.id} has ended; reset before the next step")
+    segment = action if isinstance(action, Segment) else Segment(action)
+    episode.segments.append(segment)
+    left = tokens_left(episode, budgets)
+    if segment.finish_reason == "stop" and left >= 0:
+        episode.terminated = True
+    elif left <= 0 or (budgets.max_segments is not None and len(episode.segments) >= budgets.max_segments):
+        episode.truncated = True
+
+
+def tokens_left(episode: Episode, budgets: Budgets) -> int:
+    """How many more tokens the answer may have; negative if it has too many. The prompt's tokens are known from the first segment on."""
+    left = budgets.max_tokens - episode.n_tokens
+    if budgets.context_tokens is None:
+        return left
+    return min(left, budgets.context_tokens - len(episode.prompt_ids) - episode.n_tokens)
+
+
+def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier) -> None:
+    """Give ended episodes their verdict and reward, by one call of the verifier.
+
+    The reward is the verdict's score; an unscored verdict gives 0 and makes the episode untrainable. Truncated episodes go to the verifier
+    only under the rule `score`. Raises VerifierError if the verifier does not return one verdict for each answer.
+    """
+    judged = [episode for episode in episodes if truncated == "score" or not episode.truncated]
+    items = [VerifyItem(gold=episode.problem.gold, response=episode.text, question=episode.problem.question) for episode in judged]
+    verdicts = verifier.verify_many(items) if items else []
+    if len(verdicts) != len(items):
+        raise VerifierError(f"the verifier returned {len(verdicts)} verdicts for {len(items)} answers; it has to return one for each")
+    for episode, verdict in zip(judged, verdicts, strict=True):
+        episode.verdict = verdict
+        episode.reward = float(verdict.score) if verdict.scored else 0.0
+        episode.trainable = verdict.scored
+    for episode in episodes:
+        if episode.verdict is None:
+            episode.verdict, episode.reward, episode.trainable = CUT, 0.0, truncated != "mask"
+
+
+def observe(episode: Episode) -> Chat:
+    """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes."""
+    return (*episode.prompt, Message("assistant", episode.text)) if episode.segments else episode.prompt
+
+
+def describe(episode: Episode, index: int) -> dict[str, Any]:
+    """Return `info`: the same keys of the same types at every step, and not the gold answer."""
+    problem, verdict = episode.problem, episode.verdict
+    return {
+        "status": verdict.label if verdict is not None else "open",
+        "reason": verdict.reason if verdict is not None else "",
+        "answer": (verdict.answer or "") if verdict is not None else "",
+        "score": float(verdict.score) if verdict is not None and verdict.scored else 0.0,
+        "problem_id": problem.id,
+        "index": index,
+        "level": problem.level,
+        "subject": problem.subject,
+        "tokens": episode.n_tokens,
+        "segments": len(episode.segments),
+    }

@@ -1,0 +1,158 @@
+"""What all episodes of an environment share: its task and problems, its budgets, and the verifier that judges.
+
+    setup = EnvSetup("aime", split="validation", max_tokens=512, difficulty=3)
+    episode = setup.start(index=17, attempt=0)
+
+Settings that are not in `EnvOptions` go to the task as its options.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from pydantic import Field
+
+from kgym.envs import rules
+from kgym.envs.rules import Budgets, Truncated
+from kgym.envs.task import Task
+from kgym.errors import ConfigError, PluginError, UnknownName
+from kgym.hookspecs import EnvInfo
+from kgym.options import Options, validated
+from kgym.registry import registry
+from kgym.types import Chat, Episode, Problem, ProblemSource
+from kgym.verify.service import load_verifier
+
+ENDLESS = 1 << 40
+"""Random indices of an endless source are drawn below this: two draws of a run practically never meet."""
+
+PLACEHOLDER = Problem(id="kgym/placeholder", question="QUESTION", gold="GOLD", level=1, subject="SUBJECT")
+"""Its prompt stands for the prompt template."""
+
+
+class EnvOptions(Options):
+    """Options that every environment takes."""
+
+    split: str = Field("train", min_length=1)
+    """Which of the problems: `train`, `validation` or another split of the environment."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Token budget of an answer, its end token included; without it the environment's own."""
+    context_tokens: int | None = Field(None, ge=1)
+    """Token budget of the prompt and the answer together; without it there is none."""
+    max_segments: int | None = Field(None, ge=1)
+    """Segments that an answer may have; without it as many as the tokens allow."""
+    truncated: Truncated = "zero"
+    """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without the verifier.
+    `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss."""
+    verifier: str | None = Field(None, min_length=1)
+    """Verifier in the place of the environment's own."""
+    verifier_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the verifier."""
+
+
+class EnvSetup:
+    """An environment with everything settled but the episodes.
+
+    Raises UnknownName for an environment, split, verifier or setting that does not exist, ConfigError for a value that a setting does not
+    take, and MissingData, with the command that gets it, for a split whose data the user has yet to bring.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+        self._name, self._settings = name, dict(settings)
+        self.info = env_info(name)
+        common, own = split_settings(name, settings)
+        self.options = validated(EnvOptions, common, registry().key("environment", name))
+        self.task = make_task(name, own)
+        if self.options.split not in self.task.splits:
+            raise UnknownName.near(f"split of {self.info.id}", self.options.split, self.task.splits)
+        self.source: ProblemSource = self.task.source(self.options.split)
+        self.verifier_name = self.options.verifier or self.task.verifier
+        self.verifier = load_verifier(self.verifier_name, self.options.verifier_options)
+        self.budgets = Budgets(
+            max_tokens=self.options.max_tokens or self.task.max_tokens,
+            context_tokens=self.options.context_tokens,
+            max_segments=self.options.max_segments,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name and settings: a verifier may have worker processes, which stay where they are."""
+        return EnvSetup, (self._name, self._settings)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Return the index of a random problem. Raises ConfigError if the split has none."""
+        if self.source.size == 0:
+            raise ConfigError(f"split {self.options.split!r} of {self.info.id} has no problems")
+        return int(rng.integers(self.source.size or ENDLESS))
+
+    def start(self, index: int, attempt: int) -> Episode:
+        """Return an attempt at the problem at `index`, without a segment. Raises ConfigError if the split has no such problem."""
+        problem = self.problem(index)
+        return Episode(problem=problem, attempt=attempt, prompt=self.task.prompt(problem))
+
+    def problem(self, index: int) -> Problem:
+        """Return the problem at `index`. Raises ConfigError if the split has no such problem."""
+        size = self.source.size
+        if index < 0 or (size is not None and index >= size):
+            wanted = "at least 0" if size is None else f"0 to {size - 1}"
+            raise ConfigError(f"index={index}: split {self.options.split!r} of {self.info.id} has problems {wanted}")
+        return self.source[index]
+
+    def extend(self, episode: Episode, action: str) -> None:
+        """Add a segment; see `rules.extend`."""
+        rules.extend(episode, action, self.budgets)
+
+    def settle(self, episodes: Sequence[Episode]) -> None:
+        """Give those of the episodes that have just ended their verdict and reward."""
+        rules.settle([episode for episode in episodes if rules.ended(episode)], self.options.truncated, self.verifier)
+
+    @cached_property
+    def prompt_sha256(self) -> str:
+        """Of the prompt of a placeholder: changes with the template, and not with the problems."""
+        chat: Chat = self.task.prompt(PLACEHOLDER)
+        return hashlib.sha256(json.dumps([list(message) for message in chat]).encode()).hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a score depends on, besides the policy and its sampling, as plain JSON values.
+
+        One: {"env_id": "kgym/aime-v0", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...", "verifier": "integer",
+        "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None, "truncated": "zero"}.
+        """
+        options = registry().options("verifier", self.verifier_name, self.options.verifier_options)
+        return {
+            "env_id": self.info.id,
+            "split": self.options.split,
+            "data_sha256": self.source.fingerprint,
+            "prompt_sha256": self.prompt_sha256,
+            "verifier": self.verifier_name,
+            "verifier_options": options.model_dump(mode="json"),
+            "max_tokens": self.budgets.max_tokens,
+            "context_tokens": self.budgets.context_tokens,
+            "max_segments": self.budgets.max_segments,
+            "truncated": self.options.truncated,
+        }
+
+
+def env_info(name: str) -> EnvInfo:
+    """Return the record of an environment: by its short name (the newest version), its id, or a prefix of a plugin."""
+    return cast(EnvInfo, registry().info("environment", name))
+
+
+def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
+    """Return the task of an environment. Raises UnknownName for the name or an option, ConfigError for a value that it does not take."""
+    return cast(Task, registry().create("environment", name, options))
+
+
+def split_settings(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings that every environment takes and those of its task.
+
+    Raises UnknownName for a setting that is neither, PluginError if the task has an option with the name of one that all have.
+    """
+    common, own = EnvOptions.model_fields, registry().options_model("environment", name).model_fields
+    if both := sorted(common.keys() & own.keys()):
+        raise PluginError(f"environment {name!r} has an option {both[0]!r}, which every environment has already; give it another name")
+    key = registry().key("environment", name)
+    for unknown in settings.keys() - common.keys() - own.keys():
+        raise UnknownName.near("key", f"{key}.{unknown}", [f"{key}.{known}" for known in (*common, *own)])
+    return {k: v for k, v in settings.items() if k in common}, {k: v for k, v in settings.items() if k in own}
