@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from aime_answers import ANSWERS, integers, statements
 from kgym.envs.generated import Draft, Family, GeneratedSource, split_of
-from kgym.errors import UnknownName
+from kgym.errors import MissingData, UnknownName
 from kgym.types import Problem
-from kgym_envs.aime.task import FAMILIES, VERSION, Aime, AimeOptions
+from kgym_envs.aime.task import FAMILIES, VERSION, YEARS, Aime, AimeOptions
 
 LEVELS = range(1, 11)
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -241,3 +241,13 @@ def test_wrong_indices_and_splits_are_refused():
         aime.source("train")[-1]
     with pytest.raises(UnknownName, match="validation"):
         aime.source("validaton")
+
+
+@pytest.mark.parametrize(("year", "name"), YEARS.items())
+def test_a_year_that_is_not_there_names_the_command_that_gets_it(year, name, tmp_path, monkeypatch):
+    pytest.importorskip("kgym.envs.sources")
+    for variable in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "KGYM_HOME", "KGYM_DATA"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingData, match=f"kgym data add {name}"):
+        Aime(AimeOptions()).source(year)
