@@ -108,6 +108,7 @@ def test_two_writers_lose_nothing(tmp_path):
     [
         ("a,b\n1,2\n", "not a leaderboard"),
         ("", "not a leaderboard"),
+        ("\n\na,b\n", "not a leaderboard"),
         ("schema_version,new\n2,x\n", "schema version 2"),
         (",".join(RESULTS.names) + "\n1,2\n", "line 2: 2 cells"),
         (format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1), "accuracy is 'many', which is no float"),

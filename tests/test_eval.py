@@ -254,6 +254,7 @@ def test_other_weights_in_the_same_folder_are_refused(place, capsys):
     ("arguments", "message"),
     [
         (["--samples", "0"], "samples=0"),
+        (["--board", "kgymfile.py"], "kgymfile.py is not a leaderboard"),
         (["--bench", "summs"], "did you mean 'sums'"),
         (["--bench", "arithmetic:validation"], "--problems"),
         (["--bench", "aritmetic:validation"], "did you mean 'arithmetic'"),

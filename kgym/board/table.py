@@ -58,7 +58,7 @@ def parse_board(text: str, where: str) -> Board:
     header = lines[0] if lines else []
     schema = next((schema for schema in SCHEMAS if schema.names == header), None)
     if schema is None:
-        versions = {line[0] for line in lines[1:] if line and header[0] == "schema_version"}
+        versions = {line[0] for line in lines[1:] if line and header[:1] == ["schema_version"]}
         newer = sorted(version for version in versions if version.isdecimal() and int(version) > SCHEMA_VERSION)
         if newer:
             raise DataError(f"{where} has schema version {newer[-1]}, this kgym reads up to {SCHEMA_VERSION}; install a newer kgym")
@@ -76,6 +76,16 @@ def format_board(board: Board) -> str:
     return out.getvalue()
 
 
+def board_to_append(path: Path) -> Board:
+    """Return the board of results in a file, an empty one if the file is absent. Raises DataError if the file is something else."""
+    if not path.exists() or path.stat().st_size == 0:
+        return Board(RESULTS, [])
+    board = read_board(str(path))
+    if board.schema is not RESULTS:
+        raise DataError(f"{path} is a board of {board.schema.name} figures; results go into a file of their own")
+    return board
+
+
 def append_row(path: Path, row: Mapping[str, Any]) -> bool:
     """Add one row to a board of results, which is made if it is absent. Returns False if that very row is there already.
 
@@ -86,10 +96,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> bool:
         raise ConfigError(f"a row of a leaderboard has exactly the columns of docs/leaderboard.md; missing or unknown: {', '.join(wrong)}")
     try:
         with locked(path.with_name(f".{path.name}.lock"), what=f"the board {path}", wait=True):
-            fresh = not path.exists() or path.stat().st_size == 0
-            board = Board(RESULTS, []) if fresh else read_board(str(path))
-            if board.schema is not RESULTS:
-                raise DataError(f"{path} is a board of {board.schema.name} figures; results go into a file of their own")
+            board = board_to_append(path)
             added = parse_board(format_board(Board(RESULTS, [dict(row)])), str(path)).rows[0]
             if added in board.rows:
                 return False

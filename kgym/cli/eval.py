@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Score, or go on with scoring, and print the figures."""
     import contextlib
 
+    from kgym.board.table import board_to_append
     from kgym.config import RolloutConfig
     from kgym.options import validated
     from kgym.registry import registry
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from kgym.train.runfolder import machine, versions
     from kgym.types import Sampling
 
+    if args.board is not None:
+        board_to_append(args.board)  # refuse what is no board before hours of scoring
     bench = resolve_bench(args.bench)
     model = resolve_model(args.model)
     settings = _settings(args.set)
@@ -95,11 +98,11 @@ def run(args: argparse.Namespace) -> int:
         "run": str(folder.path),
         "note": args.note,
     }
-    progress = _Progress(sys.stderr)
     with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
         folder.check(request)  # before a model is loaded for nothing
         engine = make_engine(args.engine, settings.engine, model) if evaluation.n_missing(folder) else None
         stack.enter_context(folder.opened(request, benchmark=bench.name, versions=versions(), machine=machine()))
+        progress = _Progress(sys.stderr, quiet=args.verbose < 0)
         progress.say(
             f"scoring {about['model']} on {bench.name}: {len(evaluation.indices)} problems x {evaluation.samples}, in {folder.path}"
         )
@@ -170,8 +173,9 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
 class _Progress:
     """Rate, remaining time and running score: in one line that changes on a terminal, a line each tenth elsewhere."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, *, quiet: bool) -> None:
         self.out = out
+        self.quiet = quiet
         self.live = out.isatty()
         self.start = time.monotonic()
         self.first: int | None = None  # answers that were there before
@@ -186,7 +190,7 @@ class _Progress:
     def __call__(self, done: int, total: int) -> None:
         """See how far it is."""
         if self.first is None:
-            self.first, self.start = done - 1, time.monotonic()
+            self.first = done - 1
         seconds = time.monotonic() - self.start
         rate = (done - self.first) / seconds if seconds > 0 else 0.0
         tenth = 10 * done // total
@@ -205,6 +209,8 @@ class _Progress:
         self._write(text, end="\n")
 
     def _write(self, text: str, end: str) -> None:
+        if self.quiet:
+            return
         self.out.write(("\r\033[K" if self.live else "") + text + end)
         self.out.flush()
 
