@@ -1,9 +1,9 @@
 """Tell Gymnasium about the environments of all plugins, so that `gymnasium.make("kgym/aime-v0")` finds them.
 
 Only names are registered, never problems: `gymnasium.make` copies what it is given.
-"""
 
-import gymnasium
+Gymnasium is imported by the functions: its import calls `register_envs` (see `kgym._gymnasium`), which has to be there by then.
+"""
 
 from kgym.hookspecs import EnvInfo
 from kgym.registry import registry
@@ -17,6 +17,8 @@ def register_envs() -> None:
 
     May be called again at any time. A name that something other than kgym has registered is left alone.
     """
+    import gymnasium  # noqa: PLC0415
+
     offered = {info.id: info for info, _ in registry().offers(EnvInfo.kind) if isinstance(info, EnvInfo)}
     for known, spec in list(gymnasium.registry.items()):
         if spec.entry_point == ENTRY_POINT and known not in offered:
@@ -27,6 +29,8 @@ def register_envs() -> None:
 
 def register_env(info: EnvInfo, name: str) -> None:
     """Register one environment under its id; `name` is what the registry of plugins finds it by."""
+    import gymnasium  # noqa: PLC0415
+
     if info.id not in gymnasium.registry:
         gymnasium.register(
             id=info.id,
