@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kgym._gymnasium import register_with_gymnasium
 
 if TYPE_CHECKING:
-    from kgym.api import make, make_algorithm, verify
+    from kgym.api import make, make_algorithm
     from kgym.errors import (
         ConfigError,
         DataError,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Verifier,
         VerifyItem,
     )
+    from kgym.verify.one import verify
 
     __version__: str
 
@@ -97,6 +98,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # noqa: PLC0415  (slow, and seldom asked for)
 
         return version("kgym")
+    if name == "verify":
+        return importlib.import_module("kgym.verify")  # a package that can be called
     if name in __all__:
         for module in map(importlib.import_module, _MODULES):
             if hasattr(module, name):

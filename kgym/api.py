@@ -1,9 +1,9 @@
-"""The public one-liners; `import kgym` offers them as its own."""
+"""The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` beside them."""
 
 from typing import TYPE_CHECKING, Any
 
 from kgym.registry import registry
-from kgym.types import Algorithm, Verdict, VerifyItem
+from kgym.types import Algorithm
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -30,14 +30,3 @@ def make_algorithm(name: str, **options: Any) -> Algorithm:
     """
     algorithm: Algorithm = registry().create("algorithm", name, options)
     return algorithm
-
-
-def verify(gold: str, response: str, verifier: str = "integer", **options: Any) -> Verdict:
-    """Judge one answer, the untrusted text of a model, as an environment would; for many, `kgym verify` or `load_verifier` is faster.
-
-    Raises UnknownName for the name or an option of the verifier. A hostile answer gets a verdict.
-    """
-    from kgym.verify.service import load_verifier  # noqa: PLC0415
-
-    (verdict,) = load_verifier(verifier, options).verify_many([VerifyItem(gold, response)])
-    return verdict

@@ -129,3 +129,9 @@ def test_the_one_liners():
     assert kgym.make_algorithm("mirror", tau=0.5).options.tau == 0.5
     assert kgym.verify("204", r"so \boxed{204}").status == "correct"
     assert kgym.verify("204", r"so \boxed{205}").status == "wrong"
+
+
+@pytest.mark.parametrize("first", ["", "import kgym.verify.pool", "import kgym.verify.one", "from kgym import verify", "import kgym.api"])
+def test_verify_is_a_package_and_can_be_called_all_the_same(first):
+    done = python(f"{first}\nimport kgym\nprint(kgym.verify('5', r'\\boxed{{5}}').label, kgym.verify.service.__name__)")
+    assert (done.stdout, done.stderr) == ("correct kgym.verify.service\n", "")

@@ -113,10 +113,10 @@ EVERYDAY = {"json", "csv", "md", "format", "transformers"}
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in CORE if path.name not in ("config.py", "api.py") and "cli" not in path.parts], ids=module_name
+    "path", [path for path in CORE if path.name not in ("config.py", "one.py") and "cli" not in path.parts], ids=module_name
 )
 def test_the_core_names_no_component(path):
-    """Outside defaults (config, api) and help texts (cli), no string of the code is the name of a component or of their packages."""
+    """Outside defaults (config, verify.one) and help texts (cli), no string of the code is the name of a component or of their packages."""
     ours = Registry(candidates=[item for item in installed() if item.distribution == "kgym"], environ={"KGYM_DISABLE_PLUGIN_AUTOLOAD": "1"})
     names = {info.name for info, _ in ours.offers()} - EVERYDAY
     assert {"aime", "mirror"} <= names
