@@ -29,6 +29,11 @@ class Policy:
     folder: str
     """Where it was loaded from."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.model.device
+
 
 def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
     """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
