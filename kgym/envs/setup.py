@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from kgym.envs import rules
 from kgym.envs.rules import Budgets, Truncated
@@ -34,6 +34,8 @@ PLACEHOLDER = Problem(id="kgym/placeholder", question="QUESTION", gold="GOLD", l
 
 class EnvOptions(Options):
     """Options that every environment takes."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # split=2024
 
     split: str = Field("train", min_length=1)
     """Which of the problems: `train`, `validation` or another split of the environment."""
@@ -95,7 +97,7 @@ class EnvSetup:
         """Return the problem at `index`. Raises ConfigError if the split has no such problem."""
         size = self.source.size
         if index < 0 or (size is not None and index >= size):
-            wanted = "at least 0" if size is None else f"0 to {size - 1}"
+            wanted = "from 0 on" if size is None else f"0 to {size - 1}"
             raise ConfigError(f"index={index}: split {self.options.split!r} of {self.info.id} has problems {wanted}")
         return self.source[index]
 

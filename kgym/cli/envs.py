@@ -1,0 +1,162 @@
+"""Environments: list them, show one with its options and a problem, or check that one keeps the contract."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from kgym.cli.output import print_json, print_table, printable
+from kgym.errors import ConfigError, KgymError
+from kgym.hookspecs import EnvInfo
+from kgym.registry import registry
+
+if TYPE_CHECKING:
+    from kgym.envs.setup import EnvSetup
+    from kgym.envs.task import Task
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|check")
+    commands.add_parser("list", help="print the environments")
+    show = commands.add_parser("show", help="print an environment's splits, options and a problem")
+    show.add_argument("name", metavar="NAME", help="short name (the newest version) or id")
+    show.add_argument("--split", metavar="SPLIT", help="whose problem to print (default: the first one)")
+    show.add_argument("--index", metavar="N", type=int, default=0, help="which problem to print (default: 0)")
+    check = commands.add_parser("check", help="check environments against Gymnasium's contract and kgym's; exit status 1 if one fails")
+    check.add_argument("names", metavar="NAME", nargs="*", help="without names, all of them")
+    check.add_argument("--problems", metavar="N", type=int, default=120, help="problems to look at in each split (default: 120)")
+    for command in (show, check):
+        command.add_argument(
+            "--set", metavar="KEY=VALUE", action="append", default=[], help="an option, such as difficulty=3; may be given again"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the subcommand says."""
+    return {"list": _list, "show": _show, "check": _check}[args.action](args)
+
+
+# --- list
+
+
+def _list(args: argparse.Namespace) -> int:
+    offers = sorted(registry().offers(EnvInfo.kind), key=lambda offer: getattr(offer[0], "id", offer[0].name))
+    facts = [_listed(info, record.origin) for info, record in offers if isinstance(info, EnvInfo)]
+    if args.json:
+        print_json(facts)
+        return 0
+    rows = [(fact["name"], fact["id"], ", ".join(fact["splits"]) or fact["error"], fact["summary"], fact["from"]) for fact in facts]
+    print_table(("name", "id", "splits", "what it is", "from"), rows)
+    return 0
+
+
+def _listed(info: EnvInfo, origin: str) -> dict[str, Any]:
+    """Return what a line says; an environment that cannot be made is listed with the reason."""
+    from kgym.envs.setup import make_task
+
+    splits: list[str] = []
+    error = ""
+    try:
+        splits = list(make_task(info.id).splits)
+    except KgymError as caught:
+        error = str(caught)
+    return {"name": info.name, "id": info.id, "splits": splits, "summary": info.summary, "from": origin, "error": error}
+
+
+# --- show
+
+
+def _show(args: argparse.Namespace) -> int:
+    from kgym.envs.setup import EnvOptions, EnvSetup, env_info, make_task, split_settings
+
+    info = env_info(args.name)
+    settings = _settings(args.set)
+    task = make_task(args.name, split_settings(args.name, settings)[1])
+    setup = EnvSetup(args.name, settings | {"split": args.split or settings.get("split", task.splits[0])})
+    facts = {
+        "name": info.name,
+        "id": info.id,
+        "summary": info.summary,
+        "from": registry().provider(EnvInfo.kind, args.name).origin,
+        "splits": {split: _size(task, split) for split in task.splits},
+        "facts": setup.facts(),
+        "options": _options(EnvOptions, args.name, own=False)
+        + _options(registry().options_model(EnvInfo.kind, args.name), args.name, own=True),
+        "problem": _problem(setup, args.index),
+    }
+    if args.json:
+        print_json(facts)
+    else:
+        _print_shown(facts)
+    return 0
+
+
+def _print_shown(facts: dict[str, Any]) -> None:
+    print(f"{facts['id']}: {facts['summary']}\nfrom {facts['from']}\n")
+    print_table(("split", "problems"), [(split, said) for split, said in facts["splits"].items()])
+    print()
+    print_table(
+        ("option", "type", "default", "must be", "meaning"),
+        [(option["key"], option["type"], option["default"], option["constraints"], option["description"]) for option in facts["options"]],
+    )
+    problem = facts["problem"]
+    level = f", level {problem['level']}" if problem["level"] else ""
+    print(f"\n{problem['id']} ({problem['subject'] or 'no subject'}{level}), gold {printable(problem['gold'])}")
+    for message in problem["prompt"]:
+        print(printable(f"[{message['role']}] {message['content']}"))
+    if problem["solution"]:
+        print(printable(f"[worked solution] {problem['solution']}"))
+
+
+def _options(model: Any, name: str, *, own: bool) -> list[dict[str, Any]]:
+    from kgym.cli.plugins import describe_options
+
+    return [option | {"own": own} for option in describe_options(model, registry().key(EnvInfo.kind, name))]
+
+
+def _size(task: "Task", split: str) -> str:
+    """Return how many problems a split has, in words."""
+    try:
+        size = task.source(split).size
+    except KgymError as error:
+        return str(error)
+    return "endless" if size is None else str(size)
+
+
+def _problem(setup: "EnvSetup", index: int) -> dict[str, Any]:
+    problem = setup.problem(index)
+    return vars(problem) | {"prompt": [message._asdict() for message in setup.task.prompt(problem)]}
+
+
+# --- check
+
+
+def _check(args: argparse.Namespace) -> int:
+    from kgym.testing.envs import findings
+
+    if args.problems < 1:
+        raise ConfigError(f"--problems {args.problems}: look at one at least")
+    settings = _settings(args.set)
+    names = args.names or sorted(info.id for info, _ in registry().offers(EnvInfo.kind) if isinstance(info, EnvInfo))
+    rows = [
+        {"environment": name, "split": split, "check": what, "trouble": trouble}
+        for name in names
+        for split, what, trouble in findings(name, sample=args.problems, **settings)
+    ]
+    troubled = [row for row in rows if row["trouble"]]
+    if args.json:
+        print_json({"checks": rows, "healthy": not troubled})
+    else:
+        print_table(("environment", "split", "check", ""), [(*list(row.values())[:3], row["trouble"] or "ok") for row in rows])
+        print(f"\n{len(troubled)} of {len(rows)} checks failed" if troubled else f"\nall {len(rows)} checks passed")
+    return 1 if troubled else 0
+
+
+def _settings(overrides: list[str]) -> dict[str, Any]:
+    """Return `--set key=value` as settings; a leading `env.`, as in a configuration, is allowed."""
+    from kgym.config import parse_override
+
+    settings = {}
+    for override in overrides:
+        key, value = parse_override(override)
+        settings[key.removeprefix("env.")] = value
+    return settings

@@ -1,0 +1,191 @@
+"""Problems in files: any JSONL, CSV or Parquet file, and the data sets that `kgym data add` has put away.
+
+A data set that was added lies in `KGYM_DATA_DIR`, or else in the user's data folder, as NAME.parquet. One row of it:
+{"id": "aime24/2024-I-1", "question": "Every morning ...", "gold": "204", "level": 0, "subject": "", "solution": "..."}
+"""
+
+import csv
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kgym.envs.columns import Row, problems_of
+from kgym.errors import ConfigError, DataError, MissingData
+from kgym.files import write_atomic
+from kgym.types import Problem, ProblemSource
+
+FIELDS = ("id", "question", "gold", "level", "subject", "solution")
+CHECKSUM = b"kgym_sha256"
+"""Key in the Parquet file under which the fingerprint stands that it was written with."""
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+
+
+class FileSource:
+    """The problems of a file, or of several joined, in order: a `kgym.types.ProblemSource`.
+
+    Columns are found as `columns.py` says; ids begin with `name`, without it with the name of the first file. `notes` says what was left
+    out. Raises DataError for a file that cannot be read, or that has a row without question or answer.
+    """
+
+    def __init__(self, *paths: Path, name: str = "") -> None:
+        rows = (row for path in paths for row in read_rows(path))
+        self.problems, self.notes = problems_of(rows, name or paths[0].stem)
+
+    @property
+    def size(self) -> int:
+        """How many problems there are."""
+        return len(self.problems)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what a score depends on: questions and gold answers, in order."""
+        return fingerprint(self.problems)
+
+    def __getitem__(self, index: int) -> Problem:
+        """Return the problem at `index`. Raises IndexError outside of 0 .. size-1."""
+        if not 0 <= index < len(self.problems):
+            raise IndexError(f"index={index}: there are problems 0 to {len(self.problems) - 1}")
+        return self.problems[index]
+
+
+class DataSource(FileSource):
+    """A data set as `save_data` wrote it. Raises DataError if it is not what its checksum says."""
+
+    def __init__(self, path: Path) -> None:
+        table = _read_parquet(path)
+        if not set(FIELDS) <= set(table.column_names) or CHECKSUM not in (table.schema.metadata or {}):
+            raise DataError(f"{path} was not written by kgym data add; add it again from its file")
+        self.problems = [Problem(**row) for row in table.select(FIELDS).to_pylist()]
+        self.notes: list[str] = []
+        written = table.schema.metadata[CHECKSUM].decode(errors="replace")
+        if self.fingerprint != written:
+            raise DataError(f"{path} has sha256 {self.fingerprint[:12]} and was written with {written[:12]}; add it again from its file")
+
+
+def fingerprint(problems: Sequence[Problem]) -> str:
+    """Return the sha256 of the questions and gold answers, in order."""
+    digest = hashlib.sha256()
+    for problem in problems:
+        digest.update(json.dumps([problem.question, problem.gold]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+# --- data sets that the user brings -----------------------------------------------------------------------------------
+
+
+def data_folder() -> Path:
+    """Return where added data sets lie: `KGYM_DATA_DIR`, else `kgym/data` in the user's data folder."""
+    if folder := os.environ.get("KGYM_DATA_DIR"):
+        return Path(folder)
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "kgym" / "data"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kgym" / "data"
+
+
+def data_path(name: str) -> Path:
+    """Return the file of a data set. Raises ConfigError for a name that is no plain word."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise ConfigError(f"data set name {name!r}: use letters, digits, - and _")
+    return data_folder() / f"{name}.parquet"
+
+
+def data_source(name: str) -> ProblemSource:
+    """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is not there."""
+    path = data_path(name)
+    if not path.is_file():
+        raise MissingData(f"data set {name!r} is not here yet; bring it with: kgym data add {name} FILE (JSONL, CSV or Parquet)")
+    return DataSource(path)
+
+
+def save_data(name: str, source: FileSource) -> Path:
+    """Write a data set under `name`, whole or not at all, and return the file."""
+    import pyarrow as pa  # noqa: PLC0415  (heavy)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    path = data_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    types = {field: pa.int64() if field == "level" else pa.string() for field in FIELDS}
+    schema = pa.schema(list(types.items()), metadata={CHECKSUM: source.fingerprint.encode()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([asdict(problem) for problem in source.problems], schema=schema), sink)
+    write_atomic(path, sink.getvalue().to_pybytes())
+    return path
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, read by its suffix. Raises DataError, with the line, for what cannot be read."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path}: known kinds of data files are {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if suffix == ".parquet":
+        for number, values in enumerate(_read_parquet(path).to_pylist(), 1):
+            yield Row(f"{path.name} row {number}", values)
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if suffix == ".csv":
+                yield from _csv_rows(file, path)
+            elif suffix == ".json":
+                yield from _json_rows(file.read(), path)
+            else:
+                yield from (_json_row(line, f"{path.name} line {number}") for number, line in enumerate(file, 1) if line.strip())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
+    reader = csv.DictReader(file, strict=True)
+    try:
+        for values in reader:
+            if None in values:
+                raise DataError(
+                    f"{path.name} line {reader.line_num}: more fields than the {len(reader.fieldnames or ())} of the first line"
+                )
+            yield Row(f"{path.name} line {reader.line_num}", values)
+    except csv.Error as error:
+        raise DataError(f"{path.name} line {reader.line_num}: {error}") from None
+
+
+def _json_rows(text: str, path: Path) -> Iterator[Row]:
+    values = _parsed(text, path.name)
+    if not isinstance(values, list):
+        raise DataError(f"{path.name} is no list of rows; name a file with one row a line .jsonl")
+    for number, value in enumerate(values, 1):
+        yield _row(value, f"{path.name} row {number}")
+
+
+def _json_row(line: str, where: str) -> Row:
+    return _row(_parsed(line, where), where)
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}") from None
+
+
+def _row(value: Any, where: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: a row has to be an object with named columns")
+    return Row(where, value)
+
+
+def _read_parquet(path: Path) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  (heavy)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is no Parquet file that can be read: {error}") from None

@@ -1,0 +1,233 @@
+"""The contract of an environment, as checks that a plugin author runs over his own; `kgym envs check` runs the same.
+
+from kgym.testing.envs import check_environment
+
+def test_contract():
+    check_environment("mine")
+"""
+
+import copy
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+
+from kgym.envs.env import ReasoningEnv
+from kgym.envs.registration import register_env
+from kgym.envs.setup import EnvSetup, make_task, split_settings
+from kgym.envs.vector import ReasoningVectorEnv
+from kgym.errors import EnvError, KgymError, MissingData
+from kgym.types import Episode, FinishReason, Problem, ProblemSource, Segment, VerifyItem
+
+SAMPLE = 120
+"""Problems of a split that are looked at."""
+
+Settings = Mapping[str, Any]
+
+
+def check_environment(name: str, *, sample: int = SAMPLE, **settings: Any) -> None:
+    """Run every check on every split of an environment. Raises AssertionError that says which does not hold, and of which split.
+
+    `settings` are those of the task; `sample` is how many problems of a split are looked at. A split whose data the user has yet to bring
+    is only asked for the command that gets it.
+    """
+    troubles = [f"{split} {what}: {trouble}" for split, what, trouble in findings(name, sample=sample, **settings) if trouble]
+    assert not troubles, "; ".join(troubles)
+
+
+def findings(name: str, *, sample: int = SAMPLE, **settings: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield, check by check, the split, what was checked, and what does not hold ("" if it does)."""
+    _, own = split_settings(name, settings)
+    setups: dict[str, EnvSetup] = {}
+    for split in make_task(name, own).splits:
+        given = {**settings, "split": split}
+        try:
+            setups[split] = EnvSetup(name, given)
+        except MissingData as error:
+            yield split, "missing data", "" if re.search(r"\bkgym \w+", str(error)) else f"names no command that gets it: {error}"
+            continue
+        except Exception as error:  # a stranger's code
+            yield split, "construction", _said(error)
+            continue
+        for what, check in CHECKS.items():
+            yield split, what, _trouble(partial(check, setups[split], {"task": name, **given}, sample))
+    yield "all", "disjoint splits", _trouble(partial(check_disjoint, {split: setup.source for split, setup in setups.items()}, sample))
+
+
+def _trouble(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Exception as error:  # a stranger's code, and Gymnasium's checks raise many things
+        return _said(error)
+    return ""
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "it raised without a word"
+    return text if isinstance(error, AssertionError | KgymError) else f"{type(error).__name__}: {text}"
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """Gymnasium's own checker has nothing to say, not even a warning."""
+    register_env(setup.info, make["task"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gymnasium.make(setup.info.id, **make)
+        check_env(env.unwrapped)
+        env.close()
+
+
+def check_source(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """A problem is a function of its index: the same when asked again, in another order, and of a copy; with an id of its own."""
+    source, problems = setup.source, _problems(setup.source, sample)
+    assert problems, "the split has no problems"
+    assert len({problem.id for problem in problems}) == len(problems), "two problems have the same id"
+    again = copy.deepcopy(setup).source
+    for index in reversed(range(len(problems))):
+        assert source[index] == problems[index], f"problem {index} is another when asked again"
+        assert again[index] == problems[index], f"problem {index} of a copy is another"
+    assert again.fingerprint == source.fingerprint, "a copy has another fingerprint"
+    for problem in problems:
+        assert all(map(str.strip, (problem.id, problem.question, problem.gold))), f"{problem} lacks its id, question or gold answer"
+        assert 0 <= problem.level <= 10, f"{problem.id} has level {problem.level}, which is not 0 to 10"
+    for index in [-1] if source.size is None else [-1, source.size]:
+        try:
+            source[index]
+        except IndexError:
+            continue
+        raise AssertionError(f"index {index} is none, and gives no IndexError")
+
+
+def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """The verifier accepts every gold answer, boxed or as it stands, and every worked solution, and no silence."""
+    problems = _problems(setup.source, sample)
+    for what, answers in (
+        ("the gold answer", [(f"\\boxed{{{problem.gold}}}", problem.gold) for problem in problems]),
+        ("the worked solution", [(problem.solution,) if problem.solution else () for problem in problems]),
+    ):
+        accepted = [_any_correct(setup, problem, texts) for problem, texts in zip(problems, answers, strict=True)]
+        refused = [problem.id for problem, ok in zip(problems, accepted, strict=True) if not ok]
+        assert not refused, f"{what} is not correct of {len(refused)} of {len(problems)} problems, such as {refused[0]}"
+    silent = setup.verifier.verify_many([VerifyItem(problem.gold, "", problem.question) for problem in problems])
+    assert not any(verdict.status == "correct" for verdict in silent), "an empty answer is correct"
+
+
+def _any_correct(setup: EnvSetup, problem: Problem, texts: Sequence[str]) -> bool:
+    verdicts = setup.verifier.verify_many([VerifyItem(problem.gold, text, problem.question) for text in texts])
+    return not verdicts or any(verdict.status == "correct" for verdict in verdicts)
+
+
+def check_info(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """`info` has the same keys of the same plain types at every step, and no gold answer among them."""
+    env = ReasoningEnv(**make)
+    _, first = env.reset(options={"index": 0})
+    infos = [first, env.step(piece("a", "length", n_tokens=1))[-1], env.step("b")[-1]]
+    assert first["status"] == "open", f"the status after reset is {first['status']!r}"
+    assert "gold" not in first, "info shows the gold answer"
+    types = {key: type(value) for key, value in first.items()}
+    assert set(types.values()) <= {str, int, float, bool}, f"info holds other things than texts and numbers: {types}"
+    for info in infos[1:]:
+        assert {key: type(value) for key, value in info.items()} == types, f"info has other keys or types at a later step: {info}"
+
+
+def check_episode(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """Answers in pieces end as whole ones do; a budget truncates, by each of the three rules; an ended episode takes no step."""
+    right = right_answer(setup, 0)
+    half = len(right) // 2
+    whole = _played(make, [piece(right)])
+    parts = _played(make, [piece(right[:half], "length"), piece("", "abort", n_tokens=0), piece(right[half:])])
+    assert (whole.reward, whole.verdict, whole.terminated, whole.truncated) == (1.0, whole.verdict, True, False), (
+        "a right answer earns no 1"
+    )
+    assert (parts.text, parts.reward, parts.verdict) == (whole.text, 1.0, whole.verdict), "an answer in pieces is another answer"
+    budget = setup.budgets.max_tokens
+    for rule, reward, trainable in (("zero", 0.0, True), ("score", 1.0, True), ("mask", 0.0, False)):
+        cut = _played({**make, "truncated": rule}, [piece(right, "length", n_tokens=budget)])
+        found = (cut.terminated, cut.truncated, cut.reward, cut.trainable)
+        assert found == (False, True, reward, trainable), f"an answer that the budget cut ends as {found} under the rule {rule}"
+    env = ReasoningEnv(**make)
+    env.reset(options={"index": 0})
+    env.step("an answer")
+    try:
+        env.step("one more")
+    except EnvError:
+        return
+    raise AssertionError("an ended episode takes another step")
+
+
+def check_vector(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """Many environments are as many single ones, with shared problems in a group."""
+    indices = [0, _size(setup.source, 2) - 1]
+    vector = pickle.loads(pickle.dumps(ReasoningVectorEnv(num_envs=6, group_size=3, **make)))  # noqa: S301  (our own bytes)
+    vector.reset(options={"indices": indices})
+    answers = [text for index in indices for text in (right_answer(setup, index), "no answer", piece("cut", "length"))]
+    chats, rewards, terminations, truncations, infos = vector.step(answers)
+    for slot, (index, answer) in enumerate(zip(np.repeat(indices, 3).tolist(), answers, strict=True)):
+        env = ReasoningEnv(**make)
+        env.reset(options={"index": index})
+        chat, reward, terminated, truncated, info = env.step(answer)
+        many = (chats[slot], rewards[slot], terminations[slot], truncations[slot], {key: infos[key][slot] for key in info})
+        assert many == (chat, reward, terminated, truncated, info), f"slot {slot} has {many}, and alone it has {info}"
+    assert [episode.attempt for episode in vector.episodes] == [0, 1, 2, 0, 1, 2]
+
+
+CHECKS: dict[str, Callable[[EnvSetup, Settings, int], None]] = {
+    "gymnasium": check_gymnasium,
+    "source": check_source,
+    "gold answers": check_gold,
+    "info": check_info,
+    "episode": check_episode,
+    "vector": check_vector,
+}
+
+
+def check_disjoint(sources: Mapping[str, ProblemSource], sample: int) -> None:
+    """No problem of one split, by its id or its question, is in another."""
+    seen: dict[str, str] = {}
+    for split, source in sources.items():
+        for problem in _problems(source, sample):
+            for what in (f"id {problem.id}", f"question {problem.question}"):
+                assert seen.setdefault(what, split) == split, f"{seen[what]} and {split} share the {what}"
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+def piece(text: str, finish_reason: FinishReason = "stop", *, n_tokens: int = 1) -> Segment:
+    """Return a segment of made-up tokens."""
+    return Segment(text, token_ids=[1] * n_tokens, engine_logprobs=[0.0] * n_tokens, prompt_ids=(1,), finish_reason=finish_reason)
+
+
+def right_answer(setup: EnvSetup, index: int) -> str:
+    """Return an answer that the verifier accepts. Raises AssertionError if it accepts none that is known."""
+    problem = setup.source[index]
+    for text in filter(None, (problem.solution, f"\\boxed{{{problem.gold}}}", problem.gold)):
+        if _any_correct(setup, problem, [text]):
+            return text
+    raise AssertionError(f"no answer to {problem.id} is known that the verifier accepts")
+
+
+def _played(make: Settings, segments: Sequence[Segment]) -> Episode:
+    env = ReasoningEnv(**make)
+    env.reset(options={"index": 0})
+    for segment in segments:
+        env.step(segment)
+    return env.episode
+
+
+def _size(source: ProblemSource, at_most: int) -> int:
+    return at_most if source.size is None else min(source.size, at_most)
+
+
+def _problems(source: ProblemSource, sample: int) -> list[Problem]:
+    """Return the first problems of a split: pure sources have no better ones."""
+    return [source[index] for index in range(_size(source, sample))]
