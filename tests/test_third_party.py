@@ -96,12 +96,20 @@ def test_an_installed_package_can_be_left_out(stranger):
 
 @pytest.mark.slow
 def test_kgym_trains_on_a_strangers_environment_with_a_strangers_algorithm(stranger, tmp_path):
-    sizes = {"rollout.problems_per_step": 2, "rollout.group_size": 2, "rollout.max_tokens": 12, "train.eval_problems": 2}
+    sizes = {
+        "rollout.problems_per_step": 2,
+        "rollout.group_size": 2,
+        "rollout.max_tokens": 12,
+        "rollout.truncated": "score",
+        "train.eval_problems": 2,
+    }
     settings = [part for key, value in sizes.items() for part in ("--set", f"{key}={value}")]
     done = stranger("train", "--env", "greeting", "--algo", "hello", "--steps", "2", "--run", str(tmp_path / "run"), "--json", *settings)
     assert done.returncode == 0, done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in metrics] == [1, 2]
+    assert [line["step"] for line in metrics][-2:] == [1, 2]
+    assert metrics[-1]["policy/ratio"] == pytest.approx(1.0, abs=1e-3)  # of its loss; one inner step on fresh data
+    assert metrics[-1]["verdict/no_answer_frac"] == 1.0  # of its verifier: nano has never greeted anybody
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert {"name": "kgym-hello", "distribution": "kgym-hello", "version": "0.1.0"} in manifest["plugins"]
     assert "hello/greeting-v0" in json.dumps(manifest)
