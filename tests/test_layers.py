@@ -84,6 +84,8 @@ def test_imports_of_the_core_point_down(path):
         assert top not in BUNDLED, f"{where}: the core knows no component"
         if top != "kgym" or not rest or own in ABOVE_ALL:
             continue
+        if (own, rest[0]) == ("cli", "testing"):  # `kgym envs check` runs the checks that plugin authors have
+            continue
         assert rest[0] not in ABOVE_ALL, where
         assert rest[0] == own or RANK[rest[0]] < RANK[own], f"{where}, which is not below it"
 
