@@ -16,3 +16,8 @@ def kgym_register_verifiers() -> Iterator[VerifierInfo]:
         summary="an integer in the last box, compared digit by digit",
         isolation="none",
     )
+    yield VerifierInfo(
+        name="math",
+        target="kgym_plugins.verifiers.math.verifier:MathVerifier",
+        summary="free-form mathematical answers, compared by type and meaning",
+    )

@@ -1,0 +1,566 @@
+"""Whether an answer is the gold answer, by type. Every rule has a name, which becomes the reason of the verdict.
+
+The gold answer says what is asked for: an interval, a point, an equation of a line, an amount with its unit. The answer may leave out what
+the question has named already (the unit, the `x =`), and may not add or change anything.
+"""
+
+from fractions import Fraction
+from itertools import pairwise
+
+from kgym_plugins.verifiers.math.exact import Undefined, exact, stated
+from kgym_plugins.verifiers.math.interpret import _as_set, interpret, interval
+from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.nodes import Node, canonical, number, symbols, walk
+from kgym_plugins.verifiers.math.realsets import INFINITY, MINUS_INFINITY, Unordered, same_set
+from kgym_plugins.verifiers.math.scalars import proportional, same_scalar
+from kgym_plugins.verifiers.math.units import ANGLE, TEXT_ONLY, UNITS, Unit
+from kgym_plugins.verifiers.math.values import (
+    Assignments,
+    BaseNumber,
+    Choice,
+    Clock,
+    Collection,
+    Congruence,
+    Equation,
+    Inequality,
+    Matrix,
+    Opaque,
+    Ordered,
+    Ratio,
+    RealSet,
+    Scalar,
+    Value,
+    Words,
+)
+
+_MOST_ITEMS = 200
+_PLACEHOLDER = "placeholder"
+_FUNCTION_NAMES = frozenset("yfghpq")
+_OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
+
+
+def same(gold: Value, answer: Value) -> str | None:
+    """Return the name of the rule by which the answer is right, or None. Raises LimitError if it asks for too much."""
+    gold, answer = _plain(gold), _plain(answer)
+    if isinstance(gold, Choice) or isinstance(answer, Choice):
+        return _choice(gold, answer)
+    if isinstance(gold, Assignments) or isinstance(answer, Assignments):
+        return _assignments(gold, answer)
+    if isinstance(gold, Equation) or isinstance(answer, Equation):
+        return _equation(gold, answer)
+    if isinstance(gold, Inequality) or isinstance(answer, Inequality):
+        return _inequality(gold, answer)
+    if isinstance(gold, RealSet) or isinstance(answer, RealSet):
+        return _real_set(gold, answer)
+    if isinstance(gold, Collection) or isinstance(answer, Collection):
+        return _collection(gold, answer)
+    if isinstance(gold, Matrix) or isinstance(answer, Matrix):
+        return _matrix(gold, answer)
+    if isinstance(gold, Ordered) or isinstance(answer, Ordered):
+        return _ordered(gold, answer)
+    if isinstance(gold, Ratio) or isinstance(answer, Ratio):
+        return _ratio(gold, answer)
+    if isinstance(gold, Scalar) and isinstance(answer, Scalar):
+        return _scalar(gold, answer)
+    if isinstance(gold, Congruence) or isinstance(answer, Congruence):
+        return _congruence(gold, answer)
+    if isinstance(gold, BaseNumber) or isinstance(answer, BaseNumber):
+        return _based(gold, answer)
+    if isinstance(gold, Clock) or isinstance(answer, Clock):
+        return _clock(gold, answer)
+    return _text(gold, answer)
+
+
+def _plain(value: Value) -> Value:
+    """A collection of one thing is that thing."""
+    while isinstance(value, Collection) and len(value.items) == 1:
+        value = value.items[0]
+    return value
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _scalar(gold: Scalar, answer: Scalar) -> str | None:
+    if gold.unit.dimension or answer.unit.dimension:
+        return _quantity(gold, answer)
+    if gold.noun and answer.noun and not _same_noun(gold.noun, answer.noun):
+        return None
+    if bool(gold.percent) != bool(answer.percent):
+        percent = gold.percent or answer.percent
+        rule = same_scalar(gold.expression, answer.expression)
+        if rule:
+            return "percent"
+        left, right = (_percentage(item) if item.percent else item.expression for item in (gold, answer))
+        return "percent" if percent and same_scalar(left, right) else None
+    if gold.percent != answer.percent:
+        return "percent" if same_scalar(_percentage(gold), _percentage(answer)) else None
+    return same_scalar(gold.expression, answer.expression)
+
+
+def _percentage(value: Scalar) -> Node:
+    return Node("percent", (value.expression,), value.percent)
+
+
+def _same_noun(one: str, other: str) -> bool:
+    stems = [{word.rstrip(".").removesuffix("es").removesuffix("s").removesuffix("e") for word in noun.split()} for noun in (one, other)]
+    return bool(stems[0] & stems[1])
+
+
+def _times(expression: Node, size: Fraction) -> Node:
+    return expression if size == 1 else Node("mul", (expression, number(size)))
+
+
+def _quantity(gold: Scalar, answer: Scalar) -> str | None:
+    """Amounts with units: a missing unit is forgiven, another one is converted, one of another kind is wrong."""
+    one, other = gold.unit, answer.unit
+    if not other.dimension and not answer.noun and (found := _letters_as_unit(answer, one)):
+        return _quantity(gold, found)
+    if not one.dimension and not gold.noun and (found := _letters_as_unit(gold, other)):
+        return _quantity(found, answer)
+    placeholder = [bool(unit.dimension) and all(name == _PLACEHOLDER for name, _ in unit.dimension) for unit in (one, other)]
+    if one.dimension and other.dimension and not (any(placeholder) and not all(placeholder)):
+        if one.dimension == other.dimension:
+            if one.size == other.size:
+                return "unit" if same_scalar(gold.expression, answer.expression) else None
+            if one.offset or other.offset:
+                return None
+            return "unit" if same_scalar(_times(gold.expression, one.size), _times(answer.expression, other.size)) else None
+        radians = {(("angle", 1),): True, (("radian", 1),): True}
+        if one.dimension in radians and other.dimension in radians:
+            return "unit" if same_scalar(_radians(gold), _radians(answer)) else None
+        return None
+    if (gold.noun and not one.dimension and other.dimension) or (answer.noun and not other.dimension and one.dimension):
+        return None
+    if same_scalar(gold.expression, answer.expression):
+        return "unit"
+    if {one.dimension, other.dimension} == {ANGLE, ()} and any("pi" in canonical(item.expression) for item in (gold, answer)):
+        return "unit" if same_scalar(_radians(gold), _radians(answer)) else None
+    return None
+
+
+def _radians(value: Scalar) -> Node:
+    return Node("degree", (value.expression,)) if value.unit.dimension == ANGLE else value.expression
+
+
+def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
+    """`9.8 m/s^2` without `\\text`: if all variables of a product are names of units and the unit is the wanted kind, they are units."""
+    if not symbols(value.expression) or not all(name in UNITS or name in TEXT_ONLY for name in symbols(value.expression)):
+        return None
+    unit = Unit(())
+    numbers: list[Node] = []
+
+    def collect(node: Node, power: int) -> bool:
+        nonlocal unit
+        if node.head == "mul":
+            return all(collect(arg, power) for arg in node.args)
+        if node.head == "div":
+            return collect(node.args[0], power) and collect(node.args[1], -power)
+        if node.head == "pow" and node.args[0].head == "sym":
+            exponent = exact(node.args[1])
+            if exponent is None or exponent.denominator != 1 or abs(exponent) > 4:
+                return False
+            unit = unit.times(UNITS[node.args[0].value], power * int(exponent))
+            return True
+        if node.head == "sym":
+            unit = unit.times(UNITS[node.value], power)
+            return True
+        if symbols(node):
+            return False
+        numbers.append(node if power > 0 else Node("pow", (node, number(-1))))
+        return True
+
+    if not collect(value.expression, 1) or unit.dimension != wanted.dimension:
+        return None
+    return Scalar(Node("mul", tuple(numbers)) if len(numbers) > 1 else numbers[0] if numbers else number(1), unit)
+
+
+# --- equations and inequalities ---------------------------------------------------------------------------------------
+
+
+def _is_name(node: Node) -> bool:
+    return node.head in ("sym", "fcall")
+
+
+def _named_value(equation: Equation) -> bool:
+    """Whether the left side only names what the right side says: x, f(x), m + n, |AB|, but not 2x + 1."""
+    if _is_name(equation.left):
+        return equation.left.head == "fcall" or equation.left.value not in symbols(equation.right)
+    if not symbols(equation.left) or symbols(equation.right):
+        return False
+    exponents = {id(item.args[1]) for item in walk(equation.left) if item.head == "pow"}
+    return not any(
+        item.head in ("num", "const")
+        and id(item) not in exponents
+        and not (item.head == "num" and item.value.value in (2, 3) and _is_root_index(item, equation.left))
+        for item in walk(equation.left)
+    )
+
+
+def _is_root_index(item: Node, tree: Node) -> bool:
+    return any(node.head == "call" and node.value == "root" and node.args[1] is item for node in walk(tree))
+
+
+def _values(equation: Equation) -> list[Node] | None:
+    """What the sides of a chain say the value is, the exact one first; None if they contradict each other."""
+    sides = [*equation.middle, equation.right]
+    operators = equation.operators[1:]
+    if not symbols(equation.left) and not _is_name(equation.left):  # 2 + 3 = 5
+        sides = [equation.left, *sides]
+        operators = equation.operators
+    for (left, right), operator in zip(pairwise(sides), operators, strict=True):
+        if left.head in ("seq", "list") or right.head in ("seq", "list"):
+            continue
+        one, other = interpret(left), interpret(right)
+        if operator == "=" and same(one, other) is None and not _rounds(left, right):
+            return None
+        if operator == "~" and not _near(left, right):
+            return None
+    exact_sides = [side for position, side in enumerate(sides) if position == 0 or (*("=",), *operators)[position] == "="]
+    last = exact_sides[-1]
+    return [last, *(side for side in sides if side is not last)]
+
+
+def _rounds(left: Node, right: Node) -> bool:
+    return stated(right) is not None and _near(left, right)
+
+
+def _near(left: Node, right: Node) -> bool:
+    """Whether two sides of an approximate equality agree to the precision of the coarser, or to one in a hundred."""
+    from kgym_plugins.verifiers.math.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
+
+    evaluator = Evaluator(30)
+    try:
+        one, other = evaluator(_bare(left)), evaluator(_bare(right))
+    except (Undefined, LimitError):
+        return False
+    halves = [found[1] for found in (stated(_bare(left)), stated(_bare(right))) if found]
+    tolerance = max([abs(one) / 100, *(evaluator._fraction(2 * half) for half in halves)])
+    return bool(abs(one - other) <= tolerance)
+
+
+def _bare(node: Node) -> Node:
+    return node.args[0] if node.head in ("quantity", "percent") else node
+
+
+def _equation(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Equation) and isinstance(answer, Equation):
+        return _two_equations(gold, answer)
+    if isinstance(answer, Equation):
+        if symbols(answer.left) and not _named_value(answer):
+            return None
+        values = _values(answer)
+        for value in values or []:
+            rule = same(gold, interpret(value))
+            if rule:
+                return "named value"
+        return None
+    assert isinstance(gold, Equation)
+    if symbols(gold.left) and not _named_value(gold):
+        return None
+    for value in _values(gold) or []:
+        if same(interpret(value), answer):
+            return "value of an equation"
+    return None
+
+
+def _two_equations(gold: Equation, answer: Equation) -> str | None:
+    if canonical(gold.left) == canonical(answer.left) and canonical(gold.right) == canonical(answer.right):
+        return "identical"
+    if _is_name(gold.left) and _is_name(answer.left) and _named_value(gold) and _named_value(answer):
+        if canonical(gold.left) != canonical(answer.left) and not (_is_function(gold.left) and _is_function(answer.left)):
+            if symbols(gold.right) and symbols(answer.right):
+                return _same_curve(gold, answer)
+            return None
+        return _equal_sides(gold, answer)
+    if _named_value(gold) and not symbols(gold.right) and not _solved_alike(gold, answer):
+        return None  # the answer x = 3 wants more than the equation 2x = 6
+    return _same_curve(gold, answer)
+
+
+def _is_function(node: Node) -> bool:
+    return node.head == "fcall" or node.value in _FUNCTION_NAMES
+
+
+def _solved_alike(gold: Equation, answer: Equation) -> bool:
+    return canonical(gold.left) == canonical(answer.left) and not symbols(answer.right)
+
+
+def _equal_sides(gold: Equation, answer: Equation) -> str | None:
+    left, right = _values(gold), _values(answer)
+    if not left or not right:
+        return None
+    if gold.left.head == "fcall" and answer.left.head == "fcall" and gold.left.args and answer.left.args:
+        old, new = answer.left.args[0].value, gold.left.args[0].value
+        if old != new and new not in symbols(right[0]):
+            right = [_renamed(side, old, new) for side in right]
+    return "equal sides" if any(same(interpret(one), interpret(other)) for one in left for other in right) else None
+
+
+def _renamed(node: Node, old: str, new: str) -> Node:
+    if node.head == "sym":
+        return node._replace(value=new) if node.value == old else node
+    return node._replace(args=tuple(_renamed(arg, old, new) for arg in node.args))
+
+
+def _difference(equation: Equation | Inequality) -> Node:
+    return Node("add", (equation.left, Node("neg", (equation.right,))))
+
+
+def _same_curve(gold: Equation, answer: Equation) -> str | None:
+    """Equations up to a factor that is not zero."""
+    if len(gold.operators) > 1 or len(answer.operators) > 1:
+        return None
+    one, other = _difference(gold), _difference(answer)
+    if symbols(one) != symbols(other):
+        return None
+    if any(item.head in ("pm", "mp") for tree in (one, other) for item in walk(tree)):
+        return None
+    return "equation" if proportional(one, other) is not None else None
+
+
+def _inequality(gold: Value, answer: Value) -> str | None:
+    gold, answer = _as_inequality(gold), _as_inequality(answer)
+    if not isinstance(gold, Inequality) or not isinstance(answer, Inequality):
+        return None
+    one, other = _difference(gold), _difference(answer)
+    if symbols(one) != symbols(other):
+        return None
+    sign = proportional(one, other)
+    if sign is None:
+        return None
+    operator = answer.operator if sign > 0 else _OPPOSITE[answer.operator]
+    return "inequality" if operator == gold.operator else None
+
+
+def _as_inequality(value: Value) -> Value:
+    """Half a line of a variable whose end has variables, back to the inequality."""
+    if not isinstance(value, RealSet) or not value.variable or len(value.pieces) != 1:
+        return value
+    (piece,) = value.pieces
+    name = Node("sym", (), value.variable)
+    if not symbols(piece.low) | symbols(piece.high):
+        return value  # a solved inequality is not the unsolved one
+    if piece.low == MINUS_INFINITY:
+        return Inequality("<=" if piece.high_closed else "<", name, piece.high)
+    if piece.high == INFINITY:
+        return Inequality(">=" if piece.low_closed else ">", name, piece.low)
+    return value
+
+
+def _real_set(gold: Value, answer: Value) -> str | None:
+    if isinstance(answer, Words) or isinstance(gold, Words):
+        return None
+    if isinstance(gold, Scalar) or isinstance(answer, Scalar):
+        return None
+    left, right = _as_set(gold), _as_set(answer)
+    if left is None or right is None:
+        return None
+    try:
+        if same_set(left, right):
+            return "interval"
+    except Unordered:
+        return None
+    if left.variable and right.variable and symbols_of_set(left) and symbols_of_set(right):
+        return _inequality(gold, answer) if _as_inequality(gold) is not gold and _as_inequality(answer) is not answer else None
+    return None
+
+
+def symbols_of_set(value: RealSet) -> bool:
+    """Whether an end point has variables."""
+    return any(symbols(piece.low) | symbols(piece.high) for piece in value.pieces)
+
+
+# --- several things ---------------------------------------------------------------------------------------------------
+
+
+def _pairs(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
+    return len(gold) == len(answer) and all(same(one, other) for one, other in zip(gold, answer, strict=True))
+
+
+def _matching(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
+    """Whether two collections have the same items, whatever the order."""
+    if len(gold) != len(answer):
+        return False
+    if len(gold) > _MOST_ITEMS:
+        raise LimitError(f"a collection of more than {_MOST_ITEMS} items")
+    left = list(answer)
+    for item in gold:
+        found = next((at for at, other in enumerate(left) if same(item, other)), None)
+        if found is None:
+            return False
+        del left[found]
+    return True
+
+
+def _distinct(items: tuple[Value, ...]) -> tuple[Value, ...]:
+    if len(items) > _MOST_ITEMS:
+        raise LimitError(f"a collection of more than {_MOST_ITEMS} items")
+    found: list[Value] = []
+    for item in items:
+        if not any(same(other, item) for other in found):
+            found.append(item)
+    return tuple(found)
+
+
+def _collection(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Collection) and isinstance(answer, Collection):
+        one, other = gold.items, answer.items
+        if gold.braces or answer.braces or gold.alternatives or answer.alternatives:
+            one, other = _distinct(one), _distinct(other)
+        return "collection" if _matching(one, other) else None
+    collection, rest = (gold, answer) if isinstance(gold, Collection) else (answer, gold)
+    assert isinstance(collection, Collection)
+    if not isinstance(rest, Ordered) or rest.opening == "<" or collection.alternatives:
+        return None
+    pair = len(rest.items) == 2 and interval(rest) is not None
+    if rest.opening == "[" and rest.closing == "]" and not (pair and collection.braces):
+        return "collection" if _matching(collection.items, rest.items) else None
+    if rest.opening == "(" and rest.closing == ")" and not collection.braces:
+        return "tuple" if _pairs(collection.items, rest.items) else None
+    return None
+
+
+def _ordered(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Ordered) and isinstance(answer, Ordered):
+        one, other = (gold.opening, gold.closing), (answer.opening, answer.closing)
+        if (
+            one != other
+            and "<" not in (one[0], other[0])
+            and (len(gold.items) == 2 or set(one + other) - set("()[]") or one[0] + one[1] in ("(]", "[)"))
+        ):
+            return None
+        return "tuple" if _pairs(gold.items, answer.items) else None
+    ordered, rest = (gold, answer) if isinstance(gold, Ordered) else (answer, gold)
+    assert isinstance(ordered, Ordered)
+    if len(ordered.items) == 1:
+        inner = ordered.items[0]
+        return same(inner, rest) if ordered is gold else same(rest, inner)
+    return None
+
+
+def _assignments(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Assignments) and isinstance(answer, Assignments):
+        one, other = dict(gold.items), dict(answer.items)
+        return "assignments" if one.keys() == other.keys() and all(same(one[name], other[name]) for name in one) else None
+    named, rest = (gold, answer) if isinstance(gold, Assignments) else (answer, gold)
+    assert isinstance(named, Assignments)
+    if isinstance(rest, Ordered) and rest.opening in "(<[" and rest.opening != "{":
+        values = tuple(value for _, value in sorted(named.items, key=lambda pair: pair[0]))
+    elif isinstance(rest, Collection) and not rest.braces:
+        values = tuple(value for _, value in named.items)
+    else:
+        return None
+    return "assignments" if _pairs(values, rest.items) else None
+
+
+def _matrix(gold: Value, answer: Value) -> str | None:
+    one, other = _rows(gold), _rows(answer)
+    if one is None or other is None:
+        return None
+    if not isinstance(gold, Matrix) or not isinstance(answer, Matrix):  # a point is a column or a row
+        one, other = _flat(one), _flat(other)
+    if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
+        return None
+    cells = zip((cell for row in one for cell in row), (cell for row in other for cell in row), strict=True)
+    return "matrix" if all(same(interpret(left), interpret(right)) for left, right in cells) else None
+
+
+def _rows(value: Value) -> tuple[tuple[Node, ...], ...] | None:
+    if isinstance(value, Matrix):
+        return value.rows
+    if isinstance(value, Ordered) and all(isinstance(item, Scalar) and not item.unit.dimension for item in value.items):
+        return tuple((item.expression,) for item in value.items if isinstance(item, Scalar))
+    return None
+
+
+def _flat(rows: tuple[tuple[Node, ...], ...]) -> tuple[tuple[Node, ...], ...] | None:
+    if all(len(row) == 1 for row in rows):
+        return rows
+    return tuple((cell,) for cell in rows[0]) if len(rows) == 1 else None
+
+
+# --- other kinds of number and text -----------------------------------------------------------------------------------
+
+
+def _ratio(gold: Value, answer: Value) -> str | None:
+    one, other = _parts(gold), _parts(answer)
+    if one is None or other is None or len(one) != len(other):
+        return None
+    scale = [Node("mul", (left, other[0])) for left in one], [Node("mul", (right, one[0])) for right in other]
+    return "ratio" if all(same_scalar(left, right) for left, right in zip(*scale, strict=True)) else None
+
+
+def _parts(value: Value) -> tuple[Node, ...] | None:
+    if isinstance(value, Ratio):
+        return value.parts
+    if isinstance(value, Clock):
+        return tuple(number(part) for part in (value.hours, value.minutes))
+    if isinstance(value, Scalar) and not value.unit.dimension:
+        return (value.expression, number(1))
+    return None
+
+
+def _congruence(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Congruence) and isinstance(answer, Congruence):
+        modulus = exact(gold.modulus)
+        if modulus is None or modulus == 0:
+            return "identical" if gold == answer else None
+        if not same_scalar(gold.modulus, answer.modulus):
+            return None
+        residues = exact(gold.residue), exact(answer.residue)
+        return "congruence" if None not in residues and (residues[0] - residues[1]) % modulus == 0 else None  # type: ignore[operator]
+    if isinstance(gold, Congruence) and isinstance(answer, Scalar):
+        return "residue" if same_scalar(gold.residue, answer.expression) else None
+    if isinstance(answer, Congruence) and isinstance(gold, Scalar):
+        return "residue" if same_scalar(gold.expression, answer.residue) else None
+    return None
+
+
+def _based(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, BaseNumber) and isinstance(answer, BaseNumber):
+        return "base" if gold == answer else None
+    number_, rest = (gold, answer) if isinstance(gold, BaseNumber) else (answer, gold)
+    assert isinstance(number_, BaseNumber)
+    if number_.base == 10 and isinstance(rest, Scalar):
+        return "base" if exact(rest.expression) == int(number_.digits) else None
+    return None
+
+
+def _clock(gold: Value, answer: Value) -> str | None:
+    if not isinstance(gold, Clock) or not isinstance(answer, Clock):
+        return None
+    if (gold.minutes, gold.seconds) != (answer.minutes, answer.seconds):
+        return None
+    if gold.half and answer.half and gold.half != answer.half:
+        return None
+    if (gold.half and answer.half) or not (gold.half or answer.half):
+        return "time" if gold.hours == answer.hours else None
+    named, bare = (gold, answer) if gold.half else (answer, gold)
+    hours = named.hours % 12 + (12 if named.half == "p" else 0)
+    return "time" if bare.hours in (named.hours, hours) else None
+
+
+def _choice(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Choice) and isinstance(answer, Choice):
+        return "choice" if gold.letter == answer.letter else None
+    choice, rest = (gold, answer) if isinstance(gold, Choice) else (answer, gold)
+    assert isinstance(choice, Choice)
+    if isinstance(rest, Scalar) and rest.expression.head in ("sym", "const") and str(rest.expression.value).upper() == choice.letter:
+        return "choice"
+    if isinstance(rest, Words) and rest.text in (
+        choice.letter.lower(),
+        f"option {choice.letter.lower()}",
+        f"choice {choice.letter.lower()}",
+    ):
+        return "choice"
+    if choice.content is not None and choice is answer:
+        return "choice" if same(rest, choice.content) else None
+    return None
+
+
+def _text(gold: Value, answer: Value) -> str | None:
+    if isinstance(gold, Words | Opaque) and isinstance(answer, Words | Opaque):
+        one, other = (value.text.replace("-", " ") if isinstance(value, Words) else value.text for value in (gold, answer))
+        return "text" if one == other or one.replace(" ", "") == other.replace(" ", "") else None
+    return None

@@ -1,0 +1,334 @@
+r"""Finding the answer in a response. Linear in its length: one pass for boxes, and a bounded tail for everything else.
+
+What counts begins after the last `</think>`; a `<think>` that is never closed has no answer behind it. Then the rules in the order that
+the verifier's options give, the first that finds something deciding:
+
+    boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no answer
+    answer      "the final answer is ...", "Answer: ...", on the last line that says so
+    hash        "#### ..."
+    bold        **...** at the end
+    display     a display formula at the end
+    conclusion  the last sentence, if it begins with "therefore", "so", ... and ends like a sentence
+    whole       the whole response, if it is one line, or a last line that is nothing but an answer
+
+Everything found must be the end of what the response says: a number met on the way is not an answer, and what was cut off has none.
+"""
+
+import re
+from dataclasses import dataclass
+
+RULES = ("boxed", "answer", "hash", "bold", "display", "conclusion", "whole")
+
+_TAIL = 4000
+_MANY = 3
+"""More different boxes than these are guesses, wherever they stand."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What was found: one answer, or several candidates that stand side by side; or why there is none."""
+
+    answers: tuple[str, ...] = ()
+    rule: str = ""
+    problem: str = ""
+    """`hedged`, or why there is no answer."""
+
+
+def extract(response: str, rules: tuple[str, ...] = RULES) -> Extraction:
+    """Find the answer by the first of `rules` that applies."""
+    text, problem = _spoken(response)
+    if problem:
+        return Extraction(problem=problem)
+    for rule in rules:
+        found = _RULES[rule](text)
+        if found is not None:
+            return found
+    return Extraction(problem="no answer found")
+
+
+def _spoken(response: str) -> tuple[str, str]:
+    """What comes after the reasoning in tags, or why nothing does."""
+    end = response.rfind("</think>")
+    begin = response.rfind("<think>")
+    if begin > end:
+        return "", "the reasoning is not closed"
+    return (response[end + len("</think>") :] if end >= 0 else response), ""
+
+
+# --- boxes ------------------------------------------------------------------------------------------------------------
+
+_BRACES = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])|\\.|[{}]", re.DOTALL)
+_OPENING = re.compile(r"(?:\s{0,9}\[[^\]\n]{0,20}\]){0,2}\s{0,9}\{")
+_NOTHING = re.compile(
+    r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|\.\.\.|…|□|\\square|\\phantom\{[^{}]*\})*"
+)
+_PLACEHOLDER = re.compile(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", re.IGNORECASE)
+_LETTERS = re.compile(r"[A-Za-z]+")
+_JOINING = frozenset(
+    ["and", "or", "maybe", "perhaps", "possibly", "alternatively", "also", "either", "text", "quad", "qquad", "the", "answer", "answers", "is", "are", "it", "could", "be", "might", "else", "otherwise", "as", "well"]
+)
+_HEDGING = frozenset(
+    ["or", "maybe", "perhaps", "possibly", "alternatively", "either", "could", "might", "guess", "another", "else", "otherwise", "unsure", "alternative", "option"]
+)
+_REVISING = frozenset(
+    ["wait", "actually", "correction", "corrected", "correcting", "mistake", "instead", "recheck", "rechecking", "sorry", "final", "finally", "therefore", "thus", "hence", "so", "total"]
+)
+
+
+@dataclass(frozen=True)
+class _Box:
+    begin: int
+    end: int
+    content: str | None
+    """None if the box is never closed."""
+
+
+def boxes(text: str) -> list[_Box]:
+    """All outermost boxes in order. One pass, whatever the nesting."""
+    found: list[_Box] = []
+    stack: list[tuple[int, int] | None] = []  # for each open brace: where its box begins and where its content does, or None
+    inside = 0
+    at = 0
+    while match := _BRACES.search(text, at):
+        token, at = match.group(), match.end()
+        if token == "{":
+            stack.append(None)
+        elif token == "}":
+            if stack and (opened := stack.pop()) is not None:
+                inside -= 1
+                if inside == 0 or not any(item is not None for item in stack[-50:]):
+                    while found and found[-1].begin > opened[0]:
+                        found.pop()
+                    found.append(_Box(opened[0], match.end(), text[opened[1] : match.start()]))
+        elif len(token) > 2:
+            brace = _OPENING.match(text, at)
+            if brace:
+                stack.append((match.start(), brace.end()))
+                inside += 1
+                at = brace.end()
+            elif bare := re.compile(r"\s?([0-9A-Za-z])(?![A-Za-z])").match(text, at):
+                found.append(_Box(match.start(), bare.end(), bare.group(1)))
+            else:
+                found.append(_Box(match.start(), match.end(), None))
+    open_boxes = [item for item in stack if item is not None]
+    if open_boxes and (not found or open_boxes[-1][0] > found[-1].begin):
+        found.append(_Box(open_boxes[-1][0], len(text), None))
+    return found
+
+
+def _boxed(text: str) -> Extraction | None:
+    if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
+        return None
+    found = boxes(text)
+    if not found:
+        return None
+    last = found[-1]
+    if last.content is None:
+        return Extraction(rule="boxed", problem="the last box is not closed")
+    if empty(last.content):
+        return Extraction(rule="boxed", problem="the last box is empty")
+    cluster, contents, hedging = [last], {_key(last.content)}, False
+    for before, after in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+        if before.content is None or empty(before.content):
+            continue
+        gap = text[before.end : after.begin]
+        words = {word.lower() for word in _LETTERS.findall(gap[:400])}
+        close = len(gap) <= 120 and all(word in _JOINING or len(word) == 1 for word in words)
+        hedged = len(gap) <= 400 and bool(words & _HEDGING) and not words & _REVISING
+        if not (close or hedged):
+            break
+        hedging |= not close
+        cluster.insert(0, before)
+        contents.add(_key(before.content))
+        if len(contents) > 50:
+            break
+    answers = tuple(dict.fromkeys(box.content for box in cluster if box.content is not None))
+    if hedging and len(contents) > 1:
+        return Extraction(answers, "boxed", "hedged")
+    if len(contents) == 1 and len({_key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY:
+        return Extraction((last.content,), "boxed", "hedged")
+    return Extraction(answers, "boxed")
+
+
+def _key(content: str) -> str:
+    return re.sub(r"\s+|\\[,;:! ]|\$", "", content)
+
+
+def empty(content: str) -> bool:
+    """Whether a box holds nothing, or the placeholder that the question asked to replace."""
+    content = content.strip()
+    return len(content) < 200 and (
+        _NOTHING.fullmatch(content) is not None or _PLACEHOLDER.fullmatch(_key(re.sub(r"\\text|[{}]", "", content))) is not None
+    )
+
+
+# --- phrases ----------------------------------------------------------------------------------------------------------
+
+_ANCHOR = re.compile(
+    r"(?:\bfinal[ \t]{1,4}answers?|\banswers?|\bans|\bfinal[ \t]{1,4}result|\bFINAL[ \t]{1,4}ANSWER)\b[*_]{0,3}"
+    r"(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?"
+    r"[ \t]{0,4}[*_]{0,3}(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}|[*_:]{0,3}[ \t]{0,4}\n)"
+    r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)")
+_AFTERTHOUGHT = re.compile(
+    r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which is)\b.*", re.DOTALL | re.IGNORECASE
+)
+_DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
+
+
+def _statement(text: str) -> str:
+    """What follows a phrase that announces the answer: a display formula, or the rest of the sentence."""
+    text = text.lstrip(" \t*_:\n>") if not text.lstrip().startswith("**") else text.lstrip()
+    for opening, closing in _DISPLAYS:
+        if text.startswith(opening):
+            end = text.find(closing, len(opening))
+            if end >= 0:
+                stop = text.find("\n", end + len(closing))
+                return text[: stop if stop >= 0 else len(text)] if opening != "\\begin{" else text[: text.find("}", end) + 1]
+    at = 0
+    while match := _SENTENCE_END.search(text, at):
+        inside = text.count("$", 0, match.start()) - text.count("\\$", 0, match.start())
+        if inside % 2 == 0 or match.group() == "\n":
+            return _without_afterthought(text[: match.start()])
+        at = match.end()
+    return _without_afterthought(text)
+
+
+def _without_afterthought(text: str) -> str:
+    return _AFTERTHOUGHT.sub("", text).strip().rstrip("*").strip() or text.strip()
+
+
+def _answer(text: str) -> Extraction | None:
+    tail = text[-_TAIL:]
+    found = [(match.start(), match.end(), _statement(tail[match.end() :])) for match in _ANCHOR.finditer(tail)]
+    found = [item for item in found if item[2].strip("*_ $\n")]
+    if not found:
+        return None
+    begin, end, last = found[-1]
+    contents = [last]
+    for (start, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+        gap = tail[stop + len(earlier) : after]
+        words = {word.lower() for word in _LETTERS.findall(gap)}
+        if len(gap) > 120 or words & _REVISING or _key(earlier).rstrip(".") == _key(last).rstrip("."):
+            break
+        if words - _JOINING - _HEDGING:
+            break
+        contents.insert(0, earlier)
+    if len(contents) > 1:
+        return Extraction(tuple(contents), "answer", "hedged")
+    return Extraction((last,), "answer") if len(last) < 1000 else None
+
+
+def _hash(text: str) -> Extraction | None:
+    at = text.rfind("####", max(0, len(text) - _TAIL))
+    if at < 0:
+        return None
+    line = text[at + 4 :].strip().partition("\n")[0].strip()
+    return Extraction((line,), "hash") if line else Extraction(rule="hash", problem="nothing behind ####")
+
+
+_BOLD = re.compile(r"\*\*([^*\n]{1,400})\*\*[\s.!]{0,9}\Z")
+
+
+def _bold(text: str) -> Extraction | None:
+    match = _BOLD.search(text[-_TAIL:].rstrip()[-500:])
+    if match is None or match.group(1).rstrip().endswith(":"):
+        return None
+    content = match.group(1).strip()
+    return Extraction((_after_verb(content),), "bold")
+
+
+_DISPLAY = re.compile(r"(?:\$\$(?P<dollars>(?:[^$]|\\\$){1,2000})\$\$|\\\[(?P<brackets>(?:(?!\\\]).){1,2000})\\\])[\s.]{0,9}\Z", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline)\*?\}(.*)\\end\{\1\*?\}", re.DOTALL)
+
+
+def _display(text: str) -> Extraction | None:
+    tail = text[-_TAIL:].rstrip()
+    begin = max(tail.rfind("$$", 0, max(0, len(tail) - 4)), tail.rfind("\\["), tail.rfind("\\begin{align"), tail.rfind("\\begin{equation"))
+    if begin < 0:
+        return None
+    part = tail[begin:]
+    if part.startswith("\\begin"):
+        match = _ENVIRONMENT.match(part)
+        content = part if match and not part[match.end() :].strip(" .$\n") else None
+    else:
+        match = _DISPLAY.match(part)
+        content = (match.group("dollars") or match.group("brackets")) if match else None
+    if content is None:
+        return None
+    return Extraction((last_row(content),), "display")
+
+
+def last_row(content: str) -> str:
+    """The last line of an aligned calculation."""
+    match = _ENVIRONMENT.search(content)
+    if match is None:
+        return content.strip()
+    rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?", match.group(2)) if row.strip()]
+    row = rows[-1] if rows else ""
+    return row.replace("&", " ").strip().lstrip("= ").strip()
+
+
+_CONCLUDING = re.compile(
+    r"\W{0,9}(?:therefore|thus|hence|so|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)|this (?:gives|means|yields)|it follows"
+    r"|\\therefore|∴|in total|altogether|the final)\b",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of)\s*:?\s+(?!\b(?:the|that|a|an)\b\s+[a-z]{3})",
+    re.IGNORECASE,
+)
+_ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\\∴])")
+
+
+def _conclusion(text: str) -> Extraction | None:
+    tail = text[-_TAIL:].rstrip()
+    line = tail.rpartition("\n")[2].strip()
+    if not line.endswith((".", "!", "$", "*", "\\)", "]")) or line.endswith("..."):
+        return None
+    sentence = _ABBREVIATION.split(line)[-1]
+    match = _CONCLUDING.match(sentence)
+    if match is None or len(sentence) > 400:
+        return None
+    rest = sentence[match.end() :].strip(" ,:")
+    return Extraction((_after_verb(rest),), "conclusion")
+
+
+_INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
+
+
+def _after_verb(sentence: str) -> str:
+    """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
+    sentence = sentence.strip().rstrip(".!").strip()
+    formulas = list(_INLINE.finditer(sentence))
+    if formulas and (formulas[-1].end() == len(sentence) or not re.search(r"\d", sentence[formulas[-1].end() :])):
+        last = formulas[-1]
+        verbs = list(_VERB.finditer(sentence, 0, last.start()))
+        start = verbs[-1].end() if verbs else last.start()
+        return sentence[start:] if verbs and len(sentence) - start < 200 else sentence[last.start() :]
+    verbs = list(_VERB.finditer(sentence))
+    return sentence[verbs[-1].end() :].strip() if verbs else sentence
+
+
+def _whole(text: str) -> Extraction | None:
+    tail = text.strip()
+    if not tail:
+        return None
+    if "\n" in tail:
+        if tail.startswith(("$$", "\\[", "\\begin")) and len(tail) < 1000:
+            return Extraction((tail,), "whole")
+        line = tail[-_TAIL:].rpartition("\n")[2].strip()
+        if len(line) > 100 or not line:
+            return None
+        formula = _INLINE.fullmatch(line.rstrip("."))
+        lone = re.fullmatch(r"[-+]?[\d.,/^\\{}()\[\]|frac sqrtpi%°$]{1,60}\.?", line) and re.search(r"\d", line)
+        named = re.fullmatch(r"\$?\\?\(?\s*[a-zA-Z]\s*=\s*[-+]?[^=a-zA-Z]{1,40}\$?\.?", line)
+        return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
+    if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("..."):
+        return None
+    return Extraction((_after_verb(tail) if re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
+
+
+_RULES = {"boxed": _boxed, "answer": _answer, "hash": _hash, "bold": _bold, "display": _display, "conclusion": _conclusion, "whole": _whole}

@@ -1,0 +1,484 @@
+"""From the text of an answer to a typed value: the syntax tree read as mathematics."""
+
+import re
+from itertools import product
+
+from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, PRODUCT_TERMS, LimitError, SyntaxProblem
+from kgym_plugins.verifiers.math.nodes import Node, symbols, walk
+from kgym_plugins.verifiers.math.parse import Parser, based
+from kgym_plugins.verifiers.math.phrases import meaning, normal_words
+from kgym_plugins.verifiers.math.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
+from kgym_plugins.verifiers.math.tokens import Token, tokenize
+from kgym_plugins.verifiers.math.units import UNITS
+from kgym_plugins.verifiers.math.values import (
+    Assignments,
+    BaseNumber,
+    Choice,
+    Clock,
+    Collection,
+    Congruence,
+    Equation,
+    Inequality,
+    Matrix,
+    Opaque,
+    Ordered,
+    Piece,
+    Ratio,
+    RealSet,
+    Scalar,
+    Value,
+    Words,
+)
+from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, to_ascii
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
+_ORDER = ("<", ">", "<=", ">=")
+_WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}")
+_CHOICE = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?\s*([A-Ja-j])\s*[).:]\s*(.*)", re.IGNORECASE | re.DOTALL)
+_OPTION = re.compile(r"(?:option|choice)\s+\(?\s*([A-Ja-j])\s*\)?", re.IGNORECASE)
+_CLOCK = re.compile(r"(\d{1,2})(?::|\s*h\s*)(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s?m\.?)?(?:\s*o'clock)?", re.IGNORECASE)
+_HOUR = re.compile(r"(\d{1,2})\s*(?:([ap])\.?\s?m\.?|o'clock)", re.IGNORECASE)
+_BASED = re.compile(
+    r"\(?\s*([0-9A-Fa-f][0-9A-Fa-f\s]*)\)?\s*(?:_\s*\{?\s*\(?(?:base\s*)?([0-9]{1,2}|[a-z]+)\)?\s*\}?|\(?\s*(?:in\s+)?base[\s-]*\(?([0-9]{1,2}|[a-z]+)\)?)"
+)
+_EXCEPT = re.compile(
+    r"(?:the\s+)?(?:set\s+of\s+)?all\s+real\s+(?:numbers|values)(?:\s+(?:of\s+)?[a-z])?\s*,?\s*(?:except|but|other\s+than|excluding|besides)\s+(?:for\s+)?(.+)",
+    re.IGNORECASE,
+)
+_FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
+_LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?[A-Za-z][A-Za-z ]{2,40}(?::|\bis\b|\bare\b)\s*\}?\s*", re.IGNORECASE)
+
+
+def read(text: str, *, thousands: bool = True) -> Value:
+    """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or too deep."""
+    if len(text) > ANSWER_CHARS:
+        raise LimitError(f"an answer of more than {ANSWER_CHARS} characters")
+    text = _french(tidy(text))
+    special = _special(text)
+    if special is not None:
+        return special
+    try:
+        return interpret(Parser(tokenize(text, thousands=thousands)).whole())
+    except (SyntaxProblem, Unordered):
+        return _second_try(text, thousands)
+
+
+def _french(text: str) -> str:
+    """]1,2[ is the open interval from 1 to 2."""
+    if not text.startswith("]") and not text.endswith("["):
+        return text
+    return _FRENCH.sub(lambda m: f"{'(' if m[1] == ']' else '['}{m[2]},{m[3]}{')' if m[4] == '[' else ']'}", text)
+
+
+def tidy(text: str) -> str:
+    """Remove what surrounds an answer: dollar signs, bold, quotes, the full stop at the end."""
+    text = to_ascii(text).strip()
+    previous = None
+    while text != previous:
+        previous = text
+        for opening, closing in (
+            (r"\(", r"\)"),
+            (r"\[", r"\]"),
+            ("**", "**"),
+            ("__", "__"),
+            ("`", "`"),
+            ('"', '"'),
+            ("$$", "$$"),
+            ("$", "$"),
+        ):
+            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing) and not text.endswith("\\$"):
+                inner = text[len(opening) : -len(closing)]
+                if opening not in inner or opening == "**":
+                    text = inner.strip()
+        if text.endswith((".", ",", ";", "!.")) and not text.endswith("...") and not text.endswith("\\,") and not text.endswith("\\;"):
+            text = text[:-1].rstrip()
+    if text.count("$") > 1 and (text.count("$") - text.count("\\$")) % 2 == 0:
+        text = re.sub(r"(?<!\\)\$", " ", text)
+    return re.sub(r"\\[()\[\]]", " ", text)
+
+
+def normal_text(text: str) -> str:
+    """Text without what makes no difference to its meaning: spaces, sizes of brackets, ways to write a fraction."""
+    text = re.sub(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])", "", tidy(text))
+    text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text)
+    return re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", "", text)
+
+
+def _unwrapped(text: str) -> str:
+    previous = None
+    while previous != text:
+        previous, text = text, _WRAPPED.sub(r"\1", text)
+    return re.sub(r"\\[,;:! ]|\\q?quad|[$~]", " ", text).strip()
+
+
+def _special(text: str) -> Value | None:
+    """Forms that are told by their shape: choices, times, numbers in other bases, phrases."""
+    plain = _unwrapped(text)
+    if match := _OPTION.fullmatch(plain):
+        return Choice(match.group(1).upper())
+    if match := re.fullmatch(r"\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:]", plain):
+        return Choice((match.group(1) or match.group(2)).upper())
+    if (match := _CHOICE.fullmatch(plain)) and (match.group(1).isupper() or plain.startswith("(")) and match.group(2):
+        start = re.search(r"[A-Ja-j]\s*[).:]\s*\}?\s*", text)
+        content = text[start.end() :] if start else match.group(2)
+        return Choice(match.group(1).upper(), read(content.removeprefix("}").strip() or match.group(2)))
+    if (match := _CLOCK.fullmatch(plain)) and int(match.group(1)) <= 24 and int(match.group(2)) < 60:
+        return Clock(int(match.group(1)), int(match.group(2)), int(match.group(3) or 0), (match.group(4) or "").lower())
+    if (match := _HOUR.fullmatch(plain)) and int(match.group(1)) <= 24:
+        return Clock(int(match.group(1)), 0, 0, (match.group(2) or "").lower())
+    if (match := _BASED.fullmatch(plain)) and (word := match.group(2) or match.group(3)):
+        base = int(word) if word.isdigit() else BASE_WORDS.get(word.lower())
+        if base:
+            try:
+                return BaseNumber(*based(re.sub(r"\s", "", match.group(1)), base).value)
+            except SyntaxProblem:
+                return Opaque(normal_text(text))
+    if match := _EXCEPT.fullmatch(plain):
+        holes = _as_set(read(re.sub(r"^[a-z]\s*=", "", match.group(1))))
+        if holes is not None:
+            return RealSet(complement(union(list(holes.pieces))))
+    found = meaning(plain) if (len(plain) < 80 and " " in plain) or (plain.isalpha() and len(plain) > 2) else None
+    return None if found is None else interpret(found)
+
+
+def _second_try(text: str, thousands: bool) -> Value:
+    """What is left if the grammar fails: the last side of an equation whose left side is words, or what follows a label."""
+    tokens = tokenize_or_none(text, thousands)
+    if tokens is not None:
+        depth, last = 0, -1
+        for at, token in enumerate(tokens):
+            depth += (token.kind in ("open", "lb", "begin")) - (token.kind in ("close", "rb", "end"))
+            if token.kind == "op" and token.value in ("=", "~") and depth == 0:
+                last = at
+        label = [token for token in tokens[:last] if token.kind != "op"]
+        if last >= 0 and label and all(token.kind in ("word", "name", "open", "close", "lb", "rb") for token in label):
+            try:
+                return interpret(Parser(tokens[last + 1 :]).whole())
+            except (SyntaxProblem, Unordered):
+                pass
+    if (match := _LABEL.match(text)) and match.end() < len(text):
+        rest = text[match.end() :]
+        inner = rest.removesuffix("}") if rest.count("}") > rest.count("{") else rest
+        try:
+            return interpret(Parser(tokenize(inner, thousands=thousands)).whole())
+        except (SyntaxProblem, Unordered):
+            pass
+    plain = _unwrapped(text)
+    if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
+        return Words(normal_words(plain))
+    return Opaque(normal_text(text))
+
+
+def tokenize_or_none(text: str, thousands: bool = True) -> list[Token] | None:
+    """Tokens, or None where there is a sign without meaning."""
+    try:
+        return tokenize(text, thousands=thousands)
+    except SyntaxProblem:
+        return None
+
+
+# --- trees to values --------------------------------------------------------------------------------------------------
+
+
+def interpret(node: Node) -> Value:
+    """Give a tree its type. Raises Unordered for sets that cannot be put in order."""
+    match node.head:
+        case "list":
+            return _list(node)
+        case "rel":
+            return _relation(node)
+        case "seq":
+            return _sequence(node)
+        case "union" | "inter" | "diff":
+            return _set_operation(node)
+        case "builder":
+            return _builder(node)
+        case "matrix":
+            columns = node.value
+            return Matrix(tuple(node.args[at : at + columns] for at in range(0, len(node.args), columns)))
+        case "text":
+            return Words(node.value)
+        case "base":
+            return BaseNumber(*node.value)
+        case "ratio":
+            return Ratio(node.args)
+        case "congruence":
+            return Congruence(*node.args)
+        case "const" if node.value == "empty":
+            return Collection((), braces=True)
+        case "const" if node.value == "reals":
+            return RealSet((EVERYTHING,))
+        case "const" if node.value in ("integers", "naturals", "rationals", "complexes"):
+            return Words(node.value)
+    if any(item.head in ("pm", "mp") for item in walk(node)):
+        return Collection(tuple(interpret(choice) for choice in signs(node)), alternatives=True)
+    if any(item.head == "matrix" for item in walk(node)):
+        return _matrix_product(node)
+    return _scalar(node)
+
+
+def _scalar(node: Node) -> Scalar:
+    if node.head == "quantity":
+        inner = _scalar(node.args[0])
+        unit, noun = node.value
+        return Scalar(inner.expression, inner.unit.times(unit), noun, inner.percent)
+    if node.head == "degree":
+        return Scalar(node.args[0], UNITS["degree"])
+    if node.head == "percent":
+        return Scalar(node.args[0], percent=node.value)
+    if node.head == "neg" and node.args[0].head in ("degree", "percent", "quantity"):
+        inner = _scalar(node.args[0])
+        return Scalar(Node("neg", (inner.expression,)), inner.unit, inner.noun, inner.percent)
+    return Scalar(node)
+
+
+def signs(node: Node) -> list[Node]:
+    """All expressions that the signs ± and ∓ stand for: each ± alone, all together where there is a ∓. Raises LimitError for too many."""
+    places = [item for item in walk(node) if item.head in ("pm", "mp")]
+    together = any(item.head == "mp" for item in places)
+    free = 1 if together else len(places)
+    if 2**free > PRODUCT_TERMS:
+        raise LimitError(f"{len(places)} signs ±")
+    found = []
+    for choice in product((1, -1), repeat=free):
+        numbered = iter(choice if not together else choice * len(places))
+        found.append(_signed(node, numbered))
+    unique: list[Node] = []
+    for item in found:
+        if item not in unique:
+            unique.append(item)
+    return unique
+
+
+def _signed(node: Node, choices: "object") -> Node:
+    if node.head in ("pm", "mp"):
+        sign = next(choices) * (1 if node.head == "pm" else -1)  # type: ignore[call-overload]
+        args = [_signed(arg, choices) for arg in node.args]
+        last = args[-1] if sign > 0 else Node("neg", (args[-1],))
+        return last if len(args) == 1 else Node("add", (args[0], last))
+    if not node.args:
+        return node
+    return node._replace(args=tuple(_signed(arg, choices) for arg in node.args))
+
+
+def _matrix_product(node: Node) -> Value:
+    """A number times a matrix; other products with matrices stay as they are."""
+    factors = [item for item in _factors(node)]
+    matrices = [item for item in factors if item.head == "matrix"]
+    rest = [item for item in factors if item.head != "matrix"]
+    if len(matrices) != 1 or any(item.head == "matrix" for factor in rest for item in walk(factor)):
+        return Scalar(node)
+    scale = rest[0] if len(rest) == 1 else Node("mul", tuple(rest))
+    cells = tuple(Node("mul", (scale, cell)) for cell in matrices[0].args)
+    columns = matrices[0].value
+    return Matrix(tuple(cells[at : at + columns] for at in range(0, len(cells), columns)))
+
+
+def _factors(node: Node) -> list[Node]:
+    if node.head == "mul":
+        return [factor for arg in node.args for factor in _factors(arg)]
+    if node.head == "neg":
+        return [_MINUS_ONE, *_factors(node.args[0])]
+    if node.head == "div" and any(item.head == "matrix" for item in walk(node.args[0])):
+        return [*_factors(node.args[0]), Node("pow", (node.args[1], _MINUS_ONE))]
+    return [node]
+
+
+def _sequence(node: Node) -> Value:
+    opening, closing = node.value
+    items = [interpret(arg) for arg in node.args]
+    if opening == "{":
+        flat: list[Value] = []
+        for item in items:
+            flat += item.items if isinstance(item, Collection) and item.alternatives else [item]
+        if len(flat) == 1 and isinstance(flat[0], RealSet):
+            return flat[0]
+        return Collection(tuple(flat), braces=True)
+    if all(isinstance(item, Equation) and item.left.head == "sym" for item in items) and opening in ("(", "["):
+        return _equations([item for item in items if isinstance(item, Equation)])
+    rows = [item for item in items if isinstance(item, Ordered) and item.opening == "["]
+    if opening == "[" and len(rows) == len(items) and len({len(row.items) for row in rows}) == 1:
+        cells = [[cell.expression for cell in row.items if isinstance(cell, Scalar)] for row in rows]
+        if all(len(row) == len(rows[0].items) for row in cells):
+            return Matrix(tuple(map(tuple, cells)))
+    return Ordered(tuple(items), opening, closing)
+
+
+def interval(value: Value) -> Piece | None:
+    """Read a pair as an interval, if it can be one."""
+    if not isinstance(value, Ordered) or len(value.items) != 2 or value.opening not in "([" or value.closing not in ")]":
+        return None
+    low, high = value.items
+    if not isinstance(low, Scalar) or not isinstance(high, Scalar):
+        return None
+    low_closed = value.opening == "[" and low.expression != MINUS_INFINITY
+    return Piece(low.expression, high.expression, low_closed, value.closing == "]" and high.expression != INFINITY)
+
+
+def _as_set(value: Value) -> RealSet | None:
+    """Read a value as a set of real numbers, if it can be one."""
+    if isinstance(value, RealSet):
+        return value
+    if isinstance(value, Ordered):
+        piece = interval(value)
+        return None if piece is None else RealSet((piece,))
+    if isinstance(value, Collection):
+        if not all(isinstance(item, Scalar) for item in value.items):
+            return None
+        return RealSet(tuple(Piece(item.expression, item.expression, True, True) for item in value.items if isinstance(item, Scalar)))
+    if isinstance(value, Scalar):
+        return RealSet((Piece(value.expression, value.expression, True, True),))
+    return None
+
+
+def _set_operation(node: Node) -> Value:
+    left, right = (interpret(arg) for arg in node.args)
+    if isinstance(left, Collection) and isinstance(right, Collection):
+        if node.head == "union":
+            return Collection((*left.items, *right.items), braces=True)
+    one, other = _as_set(left), _as_set(right)
+    if one is None or other is None or "Words" in (type(left).__name__, type(right).__name__):
+        raise SyntaxProblem("a set operation on something else")
+    if node.head == "union":
+        return RealSet(union([*one.pieces, *other.pieces]), one.variable or other.variable)
+    if node.head == "inter":
+        return RealSet(intersection(one.pieces, other.pieces), one.variable or other.variable)
+    return RealSet(intersection(one.pieces, complement(union(list(other.pieces)))), one.variable or other.variable)
+
+
+def _builder(node: Node) -> Value:
+    condition = interpret(node.args[1])
+    subject = interpret(node.args[0]) if node.args[0].head == "rel" else None
+    if isinstance(condition, RealSet):
+        if isinstance(subject, RealSet):
+            condition = RealSet(intersection(subject.pieces, condition.pieces), condition.variable)
+        return RealSet(condition.pieces)
+    raise SyntaxProblem("a set described by a condition")
+
+
+def _relation(node: Node) -> Value:
+    operands, operators = node.args, node.value
+    if set(operators) <= {"=", "~"}:
+        left, right = operands[0], operands[-1]
+        if left.head == "text":
+            return interpret(right) if len(operands) == 2 else _relation(node._replace(args=operands[1:], value=operators[1:]))
+        if left.head == "seq" and right.head in ("seq", "list") and all(arg.head == "sym" for arg in left.args):
+            return interpret(right)
+        if len(operands) == 2 and right.head == "sym" and left.head != "sym" and not symbols(left):
+            left, right = right, left
+        return Equation(left, right, operands[1:-1], operators)
+    if operators == ("in",):
+        value = interpret(operands[1])
+        if isinstance(value, Ordered) and operands[0].head == "sym" and (piece := interval(value)):
+            value = RealSet((piece,))
+        return RealSet(value.pieces, operands[0].value) if isinstance(value, RealSet) and operands[0].head == "sym" else value
+    if operators == ("notin",):
+        without = _as_set(interpret(operands[1]))
+        if without is not None and operands[0].head == "sym":
+            return RealSet(complement(union(list(without.pieces))), operands[0].value)
+        raise SyntaxProblem("not an element")
+    if len(operands) == 2 and operators[0] in _FLIPPED:
+        left, right, operator = operands[0], operands[1], operators[0]
+        if right.head == "sym" and left.head != "sym":
+            left, right, operator = right, left, _FLIPPED[operator]
+        if left.head == "sym" and left.value not in symbols(right):
+            solved = _solved(left.value, operator, right)
+            if solved is not None:
+                return solved
+        return Inequality(operator, left, right)
+    if len(operands) == 3 and operands[1].head == "sym" and all(operator in ("<", "<=") for operator in operators):
+        return RealSet((Piece(operands[0], operands[2], operators[0] == "<=", operators[1] == "<="),), operands[1].value)
+    if len(operands) == 3 and operands[1].head == "sym" and all(operator in (">", ">=") for operator in operators):
+        return RealSet((Piece(operands[2], operands[0], operators[1] == ">=", operators[0] == ">="),), operands[1].value)
+    if all(operator in _ORDER for operator in operators):
+        chain = zip(operators, operands, operands[1:], strict=False)
+        return Collection(tuple(Inequality(operator, left, right) for operator, left, right in chain))
+    raise SyntaxProblem("a chain of different relations")
+
+
+def _solved(name: str, operator: str, bound: Node) -> RealSet | None:
+    if any(item.head in ("pm", "mp") for item in walk(bound)) or bound.head in ("list", "seq"):
+        points = _as_set(interpret(bound)) if operator == "!=" else None
+        return None if points is None else RealSet(complement(union(list(points.pieces))), name)
+    if bound.head in ("text", "quantity", "matrix", "seq", "union"):
+        return None
+    if operator == "!=":
+        return RealSet((Piece(MINUS_INFINITY, bound, False, False), Piece(bound, INFINITY, False, False)), name)
+    if operator in ("<", "<="):
+        return RealSet((Piece(MINUS_INFINITY, bound, False, operator == "<="),), name)
+    return RealSet((Piece(bound, INFINITY, operator == ">=", False),), name)
+
+
+def _list(node: Node) -> Value:
+    items = [interpret(arg) for arg in node.args if not _declaration(arg)] or [interpret(arg) for arg in node.args]
+    separators = node.value
+    if len(items) == 1:
+        return items[0]
+    sets = [item for item in items if isinstance(item, RealSet)]
+    if len(sets) == len(items) and len({item.variable for item in sets}) == 1 and sets[0].variable:
+        return _combined(sets, separators)
+    if (
+        len(sets) == len(items) - 1
+        and isinstance(items[0], RealSet)
+        and items[0].variable
+        and isinstance(items[-1], (Scalar, Collection))
+        and node.args[0].value == ("!=",)
+    ):
+        holes = _as_set(items[-1])  # x != 1, 2
+        if holes is not None:
+            return RealSet(intersection(items[0].pieces, complement(union(list(holes.pieces)))), items[0].variable)
+    if "or" in separators and len(sets) < len(items):
+        converted = [_as_set(item) if not isinstance(item, (Collection, Scalar)) else None for item in items]
+        if all(item is not None for item in converted):
+            return RealSet(union([piece for item in converted if item is not None for piece in item.pieces]))
+    equations = [item for item in items if isinstance(item, Equation)]
+    if len(equations) == len(items) and all(_name(item.left) for item in equations):
+        return _equations(equations)
+    if isinstance(items[0], Equation) and _name(items[0].left) and len(equations) == 1:  # x = 1, 2
+        items[0] = interpret(items[0].right)
+    flat: list[Value] = []
+    for item in items:
+        flat += item.items if isinstance(item, Collection) and item.alternatives else [item]
+    return Collection(tuple(flat), alternatives=separators == {"or"})
+
+
+def _declaration(node: Node) -> bool:
+    """`k \\in \\mathbb{Z}` beside an answer: what a letter stands for."""
+    return (
+        node.head == "rel"
+        and node.value == ("in",)
+        and node.args[1].head == "const"
+        and node.args[1].value in ("integers", "naturals", "reals")
+    )
+
+
+def _combined(sets: list[RealSet], separators: frozenset[str]) -> RealSet:
+    """Several inequalities for one variable: "and" intersects, "or" unites, a comma does what leaves something."""
+    together = sets[0].pieces
+    for item in sets[1:]:
+        together = intersection(together, item.pieces)
+    if "or" in separators or (not together and "and" not in separators):
+        return RealSet(union([piece for item in sets for piece in item.pieces]), sets[0].variable)
+    return RealSet(together, sets[0].variable)
+
+
+def _name(node: Node) -> str | None:
+    return node.value if node.head == "sym" else None
+
+
+def _equations(equations: list[Equation]) -> Value:
+    """x = 1, x = 2 are two values of x; x = 1, y = 2 is one solution."""
+    names = [str(_name(item.left)) for item in equations]
+    stems = {re.sub(r"_.*", "", name) for name in names}
+    values = [interpret(item.right) for item in equations]
+    if len(stems) == 1 and (len(set(names)) == 1 or all("_" in name for name in names)):
+        flat: list[Value] = []
+        for value in values:
+            flat += value.items if isinstance(value, Collection) and value.alternatives else [value]
+        return Collection(tuple(flat), alternatives=True)
+    if len(set(names)) == len(names):
+        return Assignments(tuple(zip(names, values, strict=True)))
+    return Collection(tuple(equations))
+
+
+_MINUS_ONE = Node("neg", (Parser(tokenize("1")).whole(),))

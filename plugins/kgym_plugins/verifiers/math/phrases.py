@@ -1,0 +1,145 @@
+"""What words mean: numbers, units behind a number, and answers that are text."""
+
+import re
+
+from kgym_plugins.verifiers.math.limits import SyntaxProblem
+from kgym_plugins.verifiers.math.nodes import Node, number
+from kgym_plugins.verifiers.math.tokens import Token
+from kgym_plugins.verifiers.math.units import NO_UNIT, POWER_WORDS, UNITS
+from kgym_plugins.verifiers.math.vocabulary import (
+    EMPTY_WORDS,
+    INFINITE_WORDS,
+    INFINITY_WORDS,
+    REAL_WORDS,
+    UNDEFINED_WORDS,
+    YES_WORDS,
+    number_from_words,
+)
+
+_MOST_NOUNS = 4
+_ARTICLES = re.compile(r"\b(?:the|a|an)\b")
+_FILLER = frozenset(["of", "the", "a", "an", "in", "total", "approximately", "about", "exactly", "long", "wide", "tall", "away", "old", "per"])
+_ORDINALS = frozenset({"th", "st", "nd", "rd"})
+
+
+def normal_words(text: str) -> str:
+    """Lower case, single spaces, no articles and no punctuation around."""
+    words = re.sub(r"[\s_]+", " ", text.casefold()).strip(" .,;:!?\"'*")
+    return re.sub(r"\s+", " ", _ARTICLES.sub(" ", words)).strip() or words
+
+
+def meaning(words: str) -> Node | None:
+    """Return what a phrase stands for: the empty set, all real numbers, infinity, a number; None if it is just text."""
+    plain = words.casefold().strip(" .,;:!?\"'*")
+    without = normal_words(words)
+    for form in (plain, without):
+        if form in EMPTY_WORDS:
+            return Node("const", (), "empty")
+        if form in REAL_WORDS:
+            return Node("const", (), "reals")
+        if form in UNDEFINED_WORDS:
+            return Node("text", (), "undefined")
+        if form in INFINITE_WORDS:
+            return Node("text", (), "infinitely many")
+        if form in INFINITY_WORDS:
+            return Node("const", (), "oo")
+        if form in ("negative infinity", "minus infinity", "-infinity"):
+            return Node("neg", (Node("const", (), "oo"),))
+        if form in YES_WORDS and len(form) > 1:
+            return Node("text", (), YES_WORDS[form])
+    value = number_from_words(plain.split())
+    if value is not None:
+        above, below = value
+        return Node("div", (number(above), number(below))) if below != 1 else number(above)
+    return None
+
+
+def text_node(tokens: list[Token]) -> Node | None:
+    """Make sense of an item that begins with a word; None if formulas and words are mixed."""
+    if any(
+        token.kind not in ("word", "name", "num") and token.value not in ("'", "-", "(", ")", ".", ":", "!", "pi", "mod")
+        for token in tokens
+    ):
+        return None
+    words = " ".join(token.value for token in tokens)
+    found = meaning(words)
+    if found is not None:
+        return found
+    if len(tokens) > 1:  # "two apples", "three quarters mile": a number in words and what it counts
+        for end in range(len(tokens) - 1, 0, -1):
+            value = number_from_words([token.value.casefold() for token in tokens[:end]])
+            if value is not None:
+                amount = Node("div", (number(value[0]), number(value[1]))) if value[1] != 1 else number(value[0])
+                return unit_phrase(amount, tokens[end:])
+    return Node("text", (), normal_words(words))
+
+
+def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
+    """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem if it is no phrase of words."""
+    unit, nouns, power_of_next, sign, at = NO_UNIT, list[str](), 1, 1, 0
+    while at < len(tokens):
+        token = tokens[at]
+        word = token.value.casefold()
+        at += 1
+        if token.kind == "op" and token.value in ("/",):
+            sign = -1
+            continue
+        if token.kind == "op" and token.value in ("*", "-", "."):
+            continue
+        if token.kind in ("lb", "rb") or token.value in ("(", ")"):
+            continue
+        if token.kind not in ("word", "name"):
+            raise SyntaxProblem(f"{token.value!r} behind a unit")
+        if word in _ORDINALS and not nouns:
+            continue
+        if word in ("per", "each", "every"):
+            sign = -1
+            continue
+        if word == "percent" or word == "pct":
+            amount = Node("percent", (amount,), 100)
+            continue
+        if word in POWER_WORDS:
+            if word in ("squared", "cubed"):
+                raise SyntaxProblem("a power without its unit")
+            power_of_next = POWER_WORDS[word]
+            continue
+        known = UNITS.get(word) or (UNITS.get(word.rstrip(".")) if len(word) > 2 else None)
+        if word == "in" and at < len(tokens) and tokens[at].kind == "word" and UNITS.get(tokens[at].value) is None and nouns:
+            known = None
+        if known is None:
+            if word not in _FILLER:
+                nouns.append(word)
+            if len(nouns) > _MOST_NOUNS:
+                raise SyntaxProblem("a sentence behind a number")
+            sign = 1
+            continue
+        power = power_of_next
+        if at + 1 < len(tokens) and tokens[at].value == "^":
+            exponent, at = _exponent(tokens, at + 1)
+            power *= exponent
+        elif at < len(tokens) and tokens[at].value.casefold() in ("squared", "cubed"):
+            power *= POWER_WORDS[tokens[at].value.casefold()]
+            at += 1
+        unit = unit.times(known, power * sign)
+        power_of_next, sign = 1, 1
+    if unit.offset and amount.head == "degree":
+        amount = amount.args[0]
+    return Node("quantity", (amount,), (unit, " ".join(nouns)))
+
+
+def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:
+    sign = 1
+    value = None
+    while at < len(tokens) and (tokens[at].kind in ("lb", "num") or tokens[at].value == "-"):
+        if tokens[at].value == "-":
+            sign = -1
+        elif tokens[at].kind == "num":
+            value = tokens[at].value
+            at += 1
+            break
+        at += 1
+    if at < len(tokens) and tokens[at].kind == "rb":
+        at += 1
+    if value is None or not value.isdigit() or len(value) > 1:
+        raise SyntaxProblem("an exponent behind a unit that is no digit")
+    return sign * int(value), at

@@ -1,0 +1,208 @@
+r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type.
+
+    extract.py   where the answer is                    numeric.py   values at high precision
+    tokens.py    text to tokens                         scalars.py   equal numbers and functions
+    parse.py     tokens to a syntax tree                realsets.py  unions of intervals
+    interpret.py tree to a typed value                  compare.py   equal values, with the rule that decided
+    exact.py     rational arithmetic                    algebra.py   sympy, by constructors alone, as the last resort
+
+Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a formula of the question, not worked out), `limit` (the answer
+asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that breaks the limits itself.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+
+from pydantic import Field
+
+from kgym.options import Options
+from kgym.types import Verdict, VerifyItem
+from kgym_plugins.verifiers.math.compare import same
+from kgym_plugins.verifiers.math.exact import Undefined
+from kgym_plugins.verifiers.math.extract import RULES, Extraction, boxes, extract
+from kgym_plugins.verifiers.math.interpret import normal_text, read
+from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.values import BaseNumber, Collection, Scalar, Value, normal
+
+_SHOWN = 500
+"""Characters of an answer and its normal form that a verdict keeps."""
+
+
+class MathOptions(Options):
+    """Free-form mathematical answers, judged by meaning."""
+
+    extraction: tuple[str, ...] = Field(RULES)
+    """Ways to find the answer, in order; the first that finds something decides."""
+    forgive_missing_base: bool = False
+    """Take the bare digits 52 for a gold answer 52_8 even if the question names no base."""
+
+
+class MathVerifier:
+    """Judges mathematical answers. Safe on hostile text, but not bounded in time by construction: it belongs into the pool."""
+
+    Options = MathOptions
+
+    def __init__(self, options: MathOptions | None = None) -> None:
+        """Raises ValueError for an extraction rule that does not exist."""
+        self.options = options or MathOptions()
+        unknown = set(self.options.extraction) - set(RULES)
+        if unknown:
+            raise ValueError(f"extraction={', '.join(sorted(unknown))}: no such rule; known: {', '.join(RULES)}")
+
+    def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
+        """Return one verdict for each item, in order."""
+        return [self.verify(item) for item in items]
+
+    def fast(self, item: VerifyItem) -> Verdict | None:
+        """Judge what needs no algebra: no answer, the same text, integers and plain fractions. None for everything else."""
+        begin = time.perf_counter()
+        found = extract(item.response, self.options.extraction)
+        verdict = self._easy(item, found)
+        return None if verdict is None else _timed(verdict, begin)
+
+    def verify(self, item: VerifyItem) -> Verdict:
+        """Judge one answer. Whatever the text, this returns a verdict; MemoryError alone goes on to the pool."""
+        begin = time.perf_counter()
+        found = extract(item.response, self.options.extraction)
+        verdict = self._easy(item, found)
+        return _timed(self._judge(item, found) if verdict is None else verdict, begin)
+
+    def _easy(self, item: VerifyItem, found: Extraction) -> Verdict | None:
+        if not item.gold.strip():
+            return Verdict("unscored", "gold: empty")
+        if not found.answers:
+            return Verdict("no_answer", found.problem)
+        if found.problem or len(found.answers) > 1:
+            return None
+        (answer,) = found.answers
+        if len(answer) > _SHOWN or len(item.gold) > _SHOWN:
+            return None
+        gold = gold_answer(item.gold)
+        one, other = normal_text(gold), normal_text(answer)
+        if one == other:
+            return Verdict("correct", "same text", answer, one)
+        left, right = _plain_number(one), _plain_number(other)
+        if left is None or right is None:
+            return None
+        if left[0] == right[0]:
+            return Verdict("correct", "exact", answer, str(left[0]))
+        if left[1] != right[1]:
+            return None  # a decimal against a fraction: perhaps rounded
+        return Verdict("wrong", "different", answer, str(right[0]))
+
+    def _judge(self, item: VerifyItem, found: Extraction) -> Verdict:
+        try:
+            golds = _gold_readings(item.gold)
+        except (LimitError, RecursionError) as error:
+            return Verdict("unscored", f"gold: {error}")
+        text = ", ".join(found.answers)
+        shown = text[:_SHOWN]
+        try:
+            answers = _readings(text)
+            if len(found.answers) > 1:
+                parts = [read(answer) for answer in found.answers]
+                if all(same(parts[0], part) and same(part, parts[0]) for part in parts[1:]):
+                    answers = [parts[0]]  # boxes that agree are one answer
+                elif found.problem or not any(isinstance(gold, Collection) for gold in golds):
+                    return Verdict("wrong", "hedged", shown)
+                else:
+                    answers = [Collection(tuple(parts))]
+            elif found.problem:
+                return Verdict("wrong", found.problem, shown)
+            return self._compare(item, golds, answers, shown)
+        except LimitError:
+            return Verdict("wrong", "limit", shown)
+        except (RecursionError, Undefined):
+            return Verdict("wrong", "limit", shown)
+
+    def _compare(self, item: VerifyItem, golds: list[Value], answers: list[Value], shown: str) -> Verdict:
+        form = normal(answers[0])[:_SHOWN]
+        for gold, answer in zip(golds, answers, strict=False):
+            rule = same(gold, answer) or self._missing_base(item, gold, answer)
+            if rule:
+                if self._echo(item, gold, shown):
+                    return Verdict("wrong", "echo", shown, form)
+                return Verdict("correct", rule, shown, form)
+        answer = answers[0]
+        if isinstance(answer, Collection) and not answer.braces and len(answer.items) > 1 and not isinstance(golds[0], Collection):
+            if any(same(golds[0], choice) for choice in answer.items):
+                return Verdict("wrong", "hedged", shown, form)
+        return Verdict("wrong", "different", shown, form)
+
+    def _missing_base(self, item: VerifyItem, gold: Value, answer: Value) -> str | None:
+        """The digits of a number in base n without the base: right only if the question has named it."""
+        if not isinstance(gold, BaseNumber) or not isinstance(answer, Scalar) or answer.expression.head != "num":
+            return None
+        if answer.expression.value.text != gold.digits:
+            return None
+        named = re.search(
+            rf"base[- ${{\\]*{gold.base}\b|base[- ]{_BASES.get(gold.base, '-')}|{_ADJECTIVES.get(gold.base, '-')}", item.question
+        )
+        return "base of the question" if named or self.options.forgive_missing_base else None
+
+    def _echo(self, item: VerifyItem, gold: Value, shown: str) -> bool:
+        """Whether a formula was copied from the question instead of being worked out."""
+        if not item.question or not re.search(r"[-+*/^=<>(\\]", shown):
+            return False
+        answer = normal_text(shown)
+        return (
+            len(answer) >= 3 and answer != normal_text(gold_answer(item.gold)) and answer in normal_text(item.question) and _works(answer)
+        )
+
+
+_BASES = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 12: "twelve", 16: "sixteen"}
+_ADJECTIVES = {2: "binary", 8: "octal", 16: "hexadecimal"}
+_NUMBER = re.compile(r"([+-]?)(?:0*(\d{1,40})|0*(\d{0,20})\.(\d{1,20}))")
+_FRACTION = re.compile(r"([+-]?)(?:\\frac(?:\{([+-]?\d{1,30})\}\{(\d{1,30})\}|(\d)(\d))|(\d{1,30})/(\d{1,30}))")
+_WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!")
+
+
+def _works(text: str) -> bool:
+    """Whether there is something left to work out, other than a fraction or a sign."""
+    return _WORK.search(text, 1) is not None
+
+
+def _plain_number(text: str) -> tuple[Fraction, bool] | None:
+    """An integer, a decimal or a fraction of integers, and whether it is a decimal."""
+    if match := _NUMBER.fullmatch(text):
+        sign, whole, before, after = match.groups()
+        if whole is not None:
+            return Fraction(int(sign + whole)), False
+        return Fraction(int(f"{sign}{before}{after}"), 10 ** len(after)), True
+    if match := _FRACTION.fullmatch(text):
+        sign, *parts = match.groups()
+        above, below = (part for part in parts if part is not None)
+        if int(below) == 0:
+            return None
+        value = Fraction(int(above), int(below))
+        return (-value if sign == "-" else value), False
+    return None
+
+
+def gold_answer(gold: str) -> str:
+    """The answer part of a gold text: what stands behind ####, or in its last box, or all of it."""
+    if "####" in gold:
+        gold = gold.rpartition("####")[2]
+    if "\\boxed" in gold or "\\framebox" in gold or "\\fbox" in gold:
+        found = [box.content for box in boxes(gold) if box.content]
+        if found:
+            return found[-1]
+    return gold
+
+
+@lru_cache(maxsize=8192)
+def _gold_readings(gold: str) -> list[Value]:
+    return _readings(gold_answer(gold))
+
+
+def _readings(text: str) -> list[Value]:
+    """The value of a text; a second one where its commas may be read in another way."""
+    first = read(text)
+    return [first, read(text, thousands=False)] if re.search(r"\d,\d{3}", text) else [first, first]
+
+
+def _timed(verdict: Verdict, begin: float) -> Verdict:
+    return Verdict(verdict.status, verdict.reason, verdict.answer, verdict.normal, time.perf_counter() - begin)
