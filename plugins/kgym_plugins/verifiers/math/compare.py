@@ -273,7 +273,7 @@ def _two_equations(gold: Equation, answer: Equation) -> str | None:
                 return _same_curve(gold, answer)
             return None
         return _equal_sides(gold, answer)
-    if _named_value(gold) and not symbols(gold.right) and not _solved_alike(gold, answer):
+    if _is_name(gold.left) and _named_value(gold) and not symbols(gold.right) and not _solved_alike(gold, answer):
         return None  # the answer x = 3 wants more than the equation 2x = 6
     return _same_curve(gold, answer)
 

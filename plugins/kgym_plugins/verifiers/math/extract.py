@@ -206,9 +206,11 @@ def _answer(text: str) -> Extraction | None:
     found = [item for item in found if item[2].strip("*_ $\n")]
     if not found:
         return None
-    begin, end, last = found[-1]
+    last = found[-1][2]
     contents = [last]
-    for (start, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+    for (_, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+        if stop + len(earlier) > after:
+            continue  # "Final Answer: The final answer is 5."
         gap = tail[stop + len(earlier) : after]
         words = {word.lower() for word in _LETTERS.findall(gap)}
         if len(gap) > 120 or words & _REVISING or _key(earlier).rstrip(".") == _key(last).rstrip("."):

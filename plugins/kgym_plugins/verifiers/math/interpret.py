@@ -35,6 +35,7 @@ _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
 _ORDER = ("<", ">", "<=", ">=")
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}")
 _CHOICE = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?\s*([A-Ja-j])\s*[).:]\s*(.*)", re.IGNORECASE | re.DOTALL)
+_CONTENT = re.compile(r"(?!(?:and|or|nor)\b|[,;/&(=+^*<>-])\S", re.IGNORECASE)
 _OPTION = re.compile(r"(?:option|choice)\s+\(?\s*([A-Ja-j])\s*\)?", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2})(?::|\s*h\s*)(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s?m\.?)?(?:\s*o'clock)?", re.IGNORECASE)
 _HOUR = re.compile(r"(\d{1,2})\s*(?:([ap])\.?\s?m\.?|o'clock)", re.IGNORECASE)
@@ -101,7 +102,8 @@ def normal_text(text: str) -> str:
     """Text without what makes no difference to its meaning: spaces, sizes of brackets, ways to write a fraction."""
     text = re.sub(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])", "", tidy(text))
     text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text)
-    return re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", "", text)
+    text = re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", " ", text)
+    return re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])", "", text)  # a space between two numbers or words stays
 
 
 def _unwrapped(text: str) -> str:
@@ -118,7 +120,7 @@ def _special(text: str) -> Value | None:
         return Choice(match.group(1).upper())
     if match := re.fullmatch(r"\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:]", plain):
         return Choice((match.group(1) or match.group(2)).upper())
-    if (match := _CHOICE.fullmatch(plain)) and (match.group(1).isupper() or plain.startswith("(")) and match.group(2):
+    if (match := _CHOICE.fullmatch(plain)) and (match.group(1).isupper() or plain.startswith("(")) and _CONTENT.match(match.group(2)):
         start = re.search(r"[A-Ja-j]\s*[).:]\s*\}?\s*", text)
         content = text[start.end() :] if start else match.group(2)
         return Choice(match.group(1).upper(), read(content.removeprefix("}").strip() or match.group(2)))
@@ -213,7 +215,7 @@ def interpret(node: Node) -> Value:
     if any(item.head in ("pm", "mp") for item in walk(node)):
         return Collection(tuple(interpret(choice) for choice in signs(node)), alternatives=True)
     if any(item.head == "matrix" for item in walk(node)):
-        return _matrix_product(node)
+        return _matrix_product(_determinants(node))
     return _scalar(node)
 
 
@@ -263,15 +265,36 @@ def _signed(node: Node, choices: "object") -> Node:
 
 def _matrix_product(node: Node) -> Value:
     """A number times a matrix; other products with matrices stay as they are."""
-    factors = [item for item in _factors(node)]
+    factors = _factors(node)
     matrices = [item for item in factors if item.head == "matrix"]
     rest = [item for item in factors if item.head != "matrix"]
+    if not any(item.head == "matrix" for item in walk(node)):
+        return _scalar(node)
     if len(matrices) != 1 or any(item.head == "matrix" for factor in rest for item in walk(factor)):
         return Scalar(node)
     scale = rest[0] if len(rest) == 1 else Node("mul", tuple(rest))
     cells = tuple(Node("mul", (scale, cell)) for cell in matrices[0].args)
     columns = matrices[0].value
     return Matrix(tuple(cells[at : at + columns] for at in range(0, len(cells), columns)))
+
+
+def _determinants(node: Node) -> Node:
+    """Write determinants up to order four as sums of products."""
+    if node.head == "call" and node.value == "det" and node.args[0].head == "matrix":
+        cells, order = node.args[0].args, node.args[0].value
+        if order * order == len(cells) and order <= _LARGEST_DETERMINANT:
+            return _determinant([cells[at : at + order] for at in range(0, len(cells), order)])
+    return node._replace(args=tuple(map(_determinants, node.args))) if node.args else node
+
+
+def _determinant(rows: list[tuple[Node, ...]]) -> Node:
+    if len(rows) == 1:
+        return rows[0][0]
+    terms = []
+    for column, cell in enumerate(rows[0]):
+        minor = _determinant([row[:column] + row[column + 1 :] for row in rows[1:]])
+        terms.append(Node("mul", (cell, minor) if column % 2 == 0 else (_MINUS_ONE, cell, minor)))
+    return Node("add", tuple(terms))
 
 
 def _factors(node: Node) -> list[Node]:
@@ -481,4 +504,5 @@ def _equations(equations: list[Equation]) -> Value:
     return Collection(tuple(equations))
 
 
+_LARGEST_DETERMINANT = 4
 _MINUS_ONE = Node("neg", (Parser(tokenize("1")).whole(),))

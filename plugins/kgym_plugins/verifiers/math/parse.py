@@ -33,6 +33,7 @@ class Parser:
         self._at = 0
         self._depth = 0
         self._bars = 0
+        self._in_set = False
 
     # --- tokens ---
 
@@ -196,7 +197,7 @@ class Parser:
             if value == "'" and left.head == "sym" and power <= POSTFIX:
                 self._at += 1
                 return Node("sym", (), left.value + "'")
-            if value == ":" and power <= RATIO:
+            if value == ":" and power <= RATIO and not self._in_set:
                 parts = [left]
                 while self._is_op(":"):
                     self._at += 1
@@ -472,12 +473,13 @@ class Parser:
         if self._depth > DEPTH:
             raise LimitError(f"an answer nested deeper than {DEPTH}")
         bars, self._bars = self._bars, 0
+        in_set, self._in_set = self._in_set, opening == "{"
         if self._peek().kind == "close" and opening in ("{", "["):
             self._at += 1
             node = Node("const", (), "empty")
         else:
             node = self._inside(opening)
-        self._bars = bars
+        self._bars, self._in_set = bars, in_set
         self._depth -= 1
         return node
 
@@ -491,8 +493,6 @@ class Parser:
         closing = self._next()
         if closing.kind != "close":
             raise SyntaxProblem(f"{opening} without its partner")
-        if opening == "{" and node.head == "ratio" and len(node.args) == 2:
-            return Node("builder", node.args)
         if node.head == "list":
             return Node("seq", node.args, (opening, closing.value))
         if opening in ("{", "<") or node.head in ("text", "quantity"):
@@ -607,9 +607,10 @@ class Parser:
         return self._peek().value == "and" and before in ("hundred", "thousand", "million")
 
     def _quantity(self, node: Node) -> Node:
-        begin = self._at
-        while not self._closing() and not self._separator():
-            self._at += 1
+        begin, braces = self._at, 0
+        while not (braces == 0 and (self._closing() or self._separator())) and self._peek().kind != "end of text":
+            token = self._next()
+            braces += (token.kind in ("lb", "open")) - (token.kind in ("rb", "close"))
         return unit_phrase(node, self._tokens[begin : self._at]) if self._at > begin else node
 
 

@@ -257,6 +257,9 @@ class Tokenizer:
 
     def _text_argument(self, command: str) -> None:
         content = self._argument()
+        if command != "text" and content.strip() in FUNCTIONS:
+            self._add("fn", FUNCTIONS[content.strip()], 0)
+            return
         inner = Tokenizer(content, thousands=self._thousands, text_mode=True)
         inner._space = self._space
         if command in ("mathrm", "operatorname", "mathit") and content.strip() in ("e", "i", "d", "x", "y", "z", "n"):
