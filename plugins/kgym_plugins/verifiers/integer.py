@@ -16,6 +16,7 @@ Linear in the text, and no number is ever computed: digits are compared as text,
 import re
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from kgym.options import Options
@@ -104,7 +105,7 @@ def find_boxes(text: str) -> list[Box]:
     ['\\{1\\}', '{2}', '\\boxed{3}', None]
     """
     open_braces: list[tuple[int, int] | None] = []  # of a box: where it begins, and where its content does
-    boxes: list[Box] = []
+    spans: list[tuple[int, int, int | None]] = []  # and where that ends; cut out last, since nested contents would be quadratic
     for token in _TOKEN.finditer(text):
         mark = token.group()
         if mark == "{":
@@ -112,14 +113,13 @@ def find_boxes(text: str) -> list[Box]:
         elif mark == "}":
             box = open_braces.pop() if open_braces else None
             if box is not None:
-                start, inside = box
-                while boxes and boxes[-1].start > start:  # belongs to its content
-                    boxes.pop()
-                boxes.append(Box(start, text[inside : token.start()]))
+                while spans and spans[-1][0] > box[0]:  # belongs to its content
+                    spans.pop()
+                spans.append((*box, token.start()))
         elif token["box"]:
             open_braces.append(token.span())
-    boxes += [Box(box[0], None) for box in open_braces if box is not None]
-    return sorted(boxes)
+    spans += [(*box, None) for box in open_braces if box is not None]
+    return [Box(start, None if end is None else text[inside:end]) for start, inside, end in sorted(spans, key=itemgetter(0))]
 
 
 def integer_form(content: str) -> str | None:
