@@ -1,7 +1,8 @@
 """The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` beside them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from kgym.hookspecs import EnvInfo
 from kgym.registry import registry
 from kgym.types import Algorithm
 
@@ -16,11 +17,11 @@ def make(env_id: str, **options: Any) -> "Env[Any, Any]":
     """
     import gymnasium  # noqa: PLC0415  (loads numpy)
 
-    from kgym.envs.registration import register_envs  # noqa: PLC0415
+    from kgym.envs.registration import register_env, register_envs  # noqa: PLC0415
 
     register_envs()  # again: plugins may have been loaded anew
-    info = registry().info("environment", env_id)
-    return gymnasium.make(getattr(info, "id", env_id), **options)
+    info = cast(EnvInfo, registry().info("environment", env_id))
+    return gymnasium.make(register_env(info, env_id), **options)  # of the record: Gymnasium takes no id with a colon
 
 
 def make_algorithm(name: str, **options: Any) -> Algorithm:

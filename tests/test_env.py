@@ -14,7 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import kgym  # noqa: F401  (registers)
+import kgym
+from kgym.envs.build import make_vector
 from kgym.envs.registration import ENTRY_POINT, register_envs
 from kgym.envs.setup import EnvOptions
 from kgym.errors import ConfigError, EnvError, MissingData, PluginError, UnknownName, VerifierError
@@ -118,6 +119,14 @@ def test_a_fresh_process_makes_it(order):
     out = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, env=clean)
     assert out.stdout.strip() == make("kgym/aime-v0", split="validation").reset(options={"index": 3})[1]["problem_id"]
     assert out.stderr == ""
+
+
+def test_a_name_that_only_a_plugin_explains():
+    check_environment("small:one")
+    env = kgym.make("small:one", add=2)
+    assert env.reset(options={"index": 0})[0][-1].content == "What is 10+2?"
+    assert env.unwrapped.spec_facts()["env_id"] == "tests/small:one-v0"
+    assert make_vector("small:one", num_envs=2).spec_facts() == kgym.make("small:one").unwrapped.spec_facts()
 
 
 # --- problems

@@ -25,6 +25,11 @@ def kgym_register_verifiers():
     yield VerifierInfo(name="short", target="tiny_env:Short", isolation="none")
 
 
+@hookimpl
+def kgym_resolve_env(name):
+    return EnvInfo(name=name, namespace="tests", target="tiny_env:Tiny") if name.startswith("small:") else None
+
+
 class TinyOptions(Options):
     add: int = 1
     """What to add."""

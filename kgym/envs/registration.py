@@ -5,8 +5,13 @@ Only names are registered, never problems: `gymnasium.make` copies what it is gi
 Gymnasium is imported by the functions: its import calls `register_envs` (see `kgym._gymnasium`), which has to be there by then.
 """
 
+from typing import TYPE_CHECKING
+
 from kgym.hookspecs import EnvInfo
 from kgym.registry import registry
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 ENTRY_POINT = "kgym.envs.env:ReasoningEnv"
 VECTOR_ENTRY_POINT = "kgym.envs.vector:ReasoningVectorEnv"
@@ -27,8 +32,12 @@ def register_envs() -> None:
         register_env(info, info.id)
 
 
-def register_env(info: EnvInfo, name: str) -> None:
-    """Register one environment under its id; `name` is what the registry of plugins finds it by."""
+def register_env(info: EnvInfo, name: str) -> "EnvSpec":
+    """Register one environment under its id, unless it is there, and return what `gymnasium.make` takes.
+
+    `name` is what the registry of plugins finds it by. Make it of the spec and not of the id if that may hold a colon, as a name with a
+    plugin's prefix does: Gymnasium would take what stands before it for a module.
+    """
     import gymnasium  # noqa: PLC0415
 
     if info.id not in gymnasium.registry:
@@ -39,3 +48,4 @@ def register_env(info: EnvInfo, name: str) -> None:
             kwargs={"task": name},
             order_enforce=False,  # the environment says itself, and as an EnvError, what was called too early
         )
+    return gymnasium.registry[info.id]

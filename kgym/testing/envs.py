@@ -78,10 +78,9 @@ def _said(error: Exception) -> str:
 
 def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
     """Gymnasium's own checker has nothing to say, not even a warning."""
-    register_env(setup.info, make["task"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        env = gymnasium.make(setup.info.id, **make)
+        env = gymnasium.make(register_env(setup.info, make["task"]), **make)
         check_env(env.unwrapped)
         env.close()
 
