@@ -11,7 +11,7 @@ from kgym_plugins.verifiers.math.exact import Undefined, exact, stated
 from kgym_plugins.verifiers.math.interpret import _as_set, interpret, interval
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.nodes import Node, canonical, number, symbols, walk
-from kgym_plugins.verifiers.math.realsets import INFINITY, MINUS_INFINITY, Unordered, same_set
+from kgym_plugins.verifiers.math.realsets import INFINITY, MINUS_INFINITY, Unordered, same_set, union
 from kgym_plugins.verifiers.math.scalars import proportional, same_scalar
 from kgym_plugins.verifiers.math.units import ANGLE, TEXT_ONLY, UNITS, Unit
 from kgym_plugins.verifiers.math.values import (
@@ -353,7 +353,7 @@ def _real_set(gold: Value, answer: Value) -> str | None:
         return None
     if isinstance(gold, Scalar) or isinstance(answer, Scalar):
         return None
-    left, right = _as_set(gold), _as_set(answer)
+    left, right = _as_set(_united(gold)), _as_set(_united(answer))
     if left is None or right is None:
         return None
     try:
@@ -364,6 +364,15 @@ def _real_set(gold: Value, answer: Value) -> str | None:
     if left.variable and right.variable and symbols_of_set(left) and symbols_of_set(right):
         return _inequality(gold, answer) if _as_inequality(gold) is not gold and _as_inequality(answer) is not answer else None
     return None
+
+
+def _united(value: Value) -> Value:
+    """Intervals with commas between them, as a union."""
+    if isinstance(value, Collection) and not value.braces and value.items:
+        pieces = [interval(item) for item in value.items]
+        if all(piece is not None for piece in pieces):
+            return RealSet(union([piece for piece in pieces if piece is not None]))
+    return value
 
 
 def symbols_of_set(value: RealSet) -> bool:

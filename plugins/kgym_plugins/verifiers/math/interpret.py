@@ -47,15 +47,18 @@ _EXCEPT = re.compile(
     re.IGNORECASE,
 )
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
-_LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?[A-Za-z][A-Za-z ]{2,40}(?::|\bis\b|\bare\b)\s*\}?\s*", re.IGNORECASE)
+_LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
+_LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE)
 
 
 def read(text: str, *, thousands: bool = True) -> Value:
     """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or too deep."""
     if len(text) > ANSWER_CHARS:
         raise LimitError(f"an answer of more than {ANSWER_CHARS} characters")
-    text = _french(tidy(text))
+    text = _LEADING.sub("", _french(tidy(text)))
     special = _special(text)
+    if special is None:
+        special = _labelled(text, thousands)
     if special is not None:
         return special
     try:
@@ -102,6 +105,7 @@ def normal_text(text: str) -> str:
     """Text without what makes no difference to its meaning: spaces, sizes of brackets, ways to write a fraction."""
     text = re.sub(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])", "", tidy(text))
     text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text)
+    text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", " ", text)
     return re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])", "", text)  # a space between two numbers or words stays
 
@@ -158,17 +162,23 @@ def _second_try(text: str, thousands: bool) -> Value:
                 return interpret(Parser(tokens[last + 1 :]).whole())
             except (SyntaxProblem, Unordered):
                 pass
-    if (match := _LABEL.match(text)) and match.end() < len(text):
-        rest = text[match.end() :]
-        inner = rest.removesuffix("}") if rest.count("}") > rest.count("{") else rest
-        try:
-            return interpret(Parser(tokenize(inner, thousands=thousands)).whole())
-        except (SyntaxProblem, Unordered):
-            pass
     plain = _unwrapped(text)
     if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
         return Words(normal_words(plain))
     return Opaque(normal_text(text))
+
+
+def _labelled(text: str, thousands: bool) -> Value | None:
+    """`Total: 7`, `the answer is 3`: what follows a label in words, if that is no text itself."""
+    match = _LABEL.match(text)
+    if match is None or match.end() == len(text):
+        return None
+    rest = text[match.end() :]
+    try:
+        value = interpret(Parser(tokenize(rest, thousands=thousands)).whole())
+    except (SyntaxProblem, Unordered):
+        return None
+    return None if isinstance(value, Words) else value
 
 
 def tokenize_or_none(text: str, thousands: bool = True) -> list[Token] | None:

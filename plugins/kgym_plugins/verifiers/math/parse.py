@@ -208,6 +208,9 @@ class Parser:
                 right = self._expression(SETS + 1)
                 return Node(_SET_OPERATORS[value], (left, right))
             return None
+        if kind == "word" and value.lower() == "to" and power <= RATIO:
+            self._at += 1
+            return Node("ratio", (left, self._expression(RATIO + 1)))
         if kind == "cmd" and value in ("bmod", "over", "choose"):
             if power > (PRODUCT if value == "bmod" else SUM):
                 return None
@@ -299,6 +302,9 @@ class Parser:
             self._at += 3
             return Node("degree", (base,))
         word = self._peek(1) if self._peek().kind == "lb" else self._peek()
+        if word.kind == "name" and word.text and word.value in ("o", "O"):
+            self._at += 3 if self._peek().kind == "lb" else 1
+            return Node("degree", (base,))
         if word.kind == "word" and word.value.lower() in _ORDINALS:
             self._at += 3 if self._peek().kind == "lb" else 1
             return base

@@ -88,6 +88,9 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             continue
         if token.kind in ("lb", "rb") or token.value in ("(", ")"):
             continue
+        if token.kind == "currency":
+            unit = unit.times(UNITS[token.value])
+            continue
         if token.kind not in ("word", "name"):
             raise SyntaxProblem(f"{token.value!r} behind a unit")
         if word in _ORDINALS and not nouns:

@@ -157,9 +157,8 @@ class Tokenizer:
                 self._add("num", _dotted(dotted.group()), len(dotted.group()))
                 return
             if dots := re.compile(r"\s*(?:\.\.\.|\\[lcd]?dots\b)").match(text, end):
-                block = _repeated(digits.partition(".")[2])
-                if block:
-                    self._add("num", f"{digits.partition('.')[0]}.({block})", dots.end() - begin)
+                if periodic := _repeated(digits.partition(".")[2]):
+                    self._add("num", f"{digits.partition('.')[0]}.{periodic}", dots.end() - begin)
                     return
                 self._add("num", digits, dots.end() - begin)  # 3.14159... states the digits that it shows
                 return
@@ -352,10 +351,13 @@ def _dotted(text: str) -> str:
 
 
 def _repeated(places: str) -> str | None:
-    """The block that `333`, `142857142857` or `1212` repeat, if these digits are at least two of it and at least three."""
-    for length in range(1, len(places) // 2 + 1):
-        if len(places) >= 3 and places == (places[:length] * len(places))[: len(places)]:
-            return places[:length]
+    """Before dots, `333` means (3), `1212` means (12) and `1666` means 1(6): a block that ends the digits twice, and at least three digits of it."""
+    places = places[-60:] if len(places) > 60 else places
+    for start in range(len(places) - 2):
+        rest = places[start:]
+        for length in range(1, len(rest) // 2 + 1):
+            if len(rest) >= max(3, 2 * length) and rest == (rest[:length] * len(rest))[: len(rest)]:
+                return f"{places[:start]}({rest[:length]})"
     return None
 
 
