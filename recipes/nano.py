@@ -8,8 +8,8 @@ cut short on purpose: nano reasons in the right form nearly always and still err
 
 import argparse
 import random
+import shutil
 import string
-import tempfile
 from pathlib import Path
 
 import torch
@@ -36,9 +36,9 @@ CHAT_TEMPLATE = (
 """One token before a turn and one behind it: at one character a token, every word of a template would be paid for in every answer."""
 
 MIXTURE = (
-    (0.86, "aime", {}),
-    (0.08, "aime", {"min_difficulty": 3, "difficulty": 5}),
-    (0.06, "arithmetic", {}),
+    (0.94, "aime", {}),
+    (0.03, "aime", {"min_difficulty": 3, "difficulty": 5}),
+    (0.03, "arithmetic", {}),
 )
 """Share of the examples, environment and its options: mostly what nano starts from, and a taste of what comes after."""
 
@@ -102,31 +102,25 @@ def main() -> None:
     """Make the model and measure it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on with OUT.partial")
     args = parser.parse_args()
 
-    options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, seed=args.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = make_tokenizer()
-        tokenizer.save_pretrained(folder)
-        make_model(tokenizer, seed=args.seed).save_pretrained(folder)
-        finetune(
-            folder,
-            mixture(seed=args.seed),
-            args.out,
-            options,
-            data=f"nano {MIXTURE}",
-            resume=args.resume,
-            report=lambda metrics: (
-                print(
-                    f"step {metrics['step']:5.0f} | loss {metrics['loss_nats']:.4f} nats | {metrics['tokens_per_s'] / 1000:.1f}k tok/s",
-                    flush=True,
-                )
-                if metrics["step"] % 50 == 0
-                else None
-            ),
+    options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, decay_frac=0.4, save_every=100, seed=args.seed)
+    start = args.out.with_name(f"{args.out.name}.init")
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(start)
+    make_model(tokenizer, seed=args.seed).save_pretrained(start)
+    finetune(start, mixture(seed=args.seed), args.out, options, data=f"nano {MIXTURE}", resume=args.resume, report=report)
+    shutil.rmtree(start)
+
+
+def report(metrics: dict[str, float]) -> None:
+    """Print every 50th step."""
+    if metrics["step"] % 50 == 0:
+        print(
+            f"step {metrics['step']:4.0f} | loss {metrics['loss_nats']:.4f} nats | {metrics['tokens_per_s'] / 1000:.1f}k tok/s", flush=True
         )
 
 
