@@ -82,7 +82,7 @@ def power(base: Fraction, exponent: Fraction) -> Fraction | None:
     if base == 0 and exponent < 0:
         raise Undefined("division by zero")
     if base in (0, 1, -1):
-        return base ** int(exponent % 2 if base == -1 else min(exponent, 1))
+        return base ** (int(exponent % 2) if base == -1 else min(int(exponent), 1))
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
     if bits * abs(exponent) > EXACT_BITS:
         return None

@@ -17,6 +17,8 @@ Everything found must be the end of what the response says: a number met on the 
 import re
 from dataclasses import dataclass
 
+from kgym_plugins.verifiers.math.vocabulary import name_list
+
 RULES = ("boxed", "answer", "hash", "bold", "display", "conclusion", "whole")
 
 _TAIL = 4000
@@ -65,13 +67,27 @@ _NOTHING = re.compile(
 _PLACEHOLDER = re.compile(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", re.IGNORECASE)
 _LETTERS = re.compile(r"[A-Za-z]+")
 _JOINING = frozenset(
-    ["and", "or", "maybe", "perhaps", "possibly", "alternatively", "also", "either", "text", "quad", "qquad", "the", "answer", "answers", "is", "are", "it", "could", "be", "might", "else", "otherwise", "as", "well"]
+    name_list(
+        """
+    and or maybe perhaps possibly alternatively also either text quad qquad the answer answers is are it could be might else
+    otherwise as well
+    """
+    )
 )
 _HEDGING = frozenset(
-    ["or", "maybe", "perhaps", "possibly", "alternatively", "either", "could", "might", "guess", "another", "else", "otherwise", "unsure", "alternative", "option"]
+    name_list(
+        """
+    or maybe perhaps possibly alternatively either could might guess another else otherwise unsure alternative option
+    """
+    )
 )
 _REVISING = frozenset(
-    ["wait", "actually", "correction", "corrected", "correcting", "mistake", "instead", "recheck", "rechecking", "sorry", "final", "finally", "therefore", "thus", "hence", "so", "total"]
+    name_list(
+        """
+    wait actually correction corrected correcting mistake instead recheck rechecking sorry final finally therefore thus
+    hence so total
+    """
+    )
 )
 
 
@@ -90,17 +106,17 @@ def boxes(text: str) -> list[_Box]:
     inside = 0
     at = 0
     while match := _BRACES.search(text, at):
-        token, at = match.group(), match.end()
-        if token == "{":
+        sign, at = match.group(), match.end()
+        if sign == "{":
             stack.append(None)
-        elif token == "}":
+        elif sign == "}":
             if stack and (opened := stack.pop()) is not None:
                 inside -= 1
                 if inside == 0 or not any(item is not None for item in stack[-50:]):
                     while found and found[-1].begin > opened[0]:
                         found.pop()
                     found.append(_Box(opened[0], match.end(), text[opened[1] : match.start()]))
-        elif len(token) > 2:
+        elif len(sign) > 2:
             brace = _OPENING.match(text, at)
             if brace:
                 stack.append((match.start(), brace.end()))
@@ -274,8 +290,8 @@ def last_row(content: str) -> str:
 
 
 _CONCLUDING = re.compile(
-    r"\W{0,9}(?:therefore|thus|hence|so|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)|this (?:gives|means|yields)|it follows"
-    r"|\\therefore|∴|in total|altogether|the final)\b",
+    r"\W{0,9}(?:therefore|thus|hence|so|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)|this (?:gives|means|yields)"
+    r"|it follows|\\therefore|∴|in total|altogether|the final)\b",
     re.IGNORECASE,
 )
 _VERB = re.compile(

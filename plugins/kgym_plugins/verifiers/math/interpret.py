@@ -366,9 +366,8 @@ def _as_set(value: Value) -> RealSet | None:
 
 def _set_operation(node: Node) -> Value:
     left, right = (interpret(arg) for arg in node.args)
-    if isinstance(left, Collection) and isinstance(right, Collection):
-        if node.head == "union":
-            return Collection((*left.items, *right.items), braces=True)
+    if isinstance(left, Collection) and isinstance(right, Collection) and node.head == "union":
+        return Collection((*left.items, *right.items), braces=True)
     one, other = _as_set(left), _as_set(right)
     if one is None or other is None or "Words" in (type(left).__name__, type(right).__name__):
         raise SyntaxProblem("a set operation on something else")

@@ -6,14 +6,16 @@ Magnitudes are looked at before anything is computed: an exponent tower is refus
 import threading
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
-import mpmath
-from mpmath.ctx_mp import MPContext
+import mpmath  # type: ignore[import-untyped]
+from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
 
 from kgym_plugins.verifiers.math.exact import NOWHERE, Point, Undefined, exact
 from kgym_plugins.verifiers.math.limits import EXPONENT_BITS, FACTORIAL, LimitError
 from kgym_plugins.verifiers.math.nodes import Node
+from kgym_plugins.verifiers.math.vocabulary import name_list
 
 _MAX_MAGNITUDE = 20_000
 """Binary exponent beyond which a number is not turned into an integer."""
@@ -168,7 +170,7 @@ class Evaluator:
             raise Undefined("logarithm of a number that is not positive")
         if base is None:
             return self.ctx.log(value)
-        if base == 0 or base == 1 or (self.real and base < 0):
+        if base in {0, 1} or (self.real and base < 0):
             raise Undefined("a base of logarithms that is not positive")
         return self.ctx.log(value) / self.ctx.log(base)
 
@@ -197,10 +199,16 @@ class Evaluator:
         return function(ctx, self._small(first))
 
 
+def _by_name(name: str, ctx: Any, value: Any) -> Any:
+    return getattr(ctx, name)(value)
+
+
 _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     **{
-        name: (lambda ctx, x, name=name: getattr(ctx, name)(x))
-        for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "asin", "acos", "atan", "acot", "asec", "acsc", "asinh", "acosh", "atanh", "floor", "ceil", "erf", "arg"]
+        name: partial(_by_name, name)
+        for name in name_list(
+            "sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan acot asec acsc asinh acosh atanh floor ceil erf arg"
+        )
     },
     "sgn": lambda ctx, x: ctx.sign(x),
     "Re": lambda ctx, x: ctx.re(x),

@@ -12,7 +12,7 @@ from kgym_plugins.verifiers.math.nodes import ONE, Literal, Node, depth, number
 from kgym_plugins.verifiers.math.phrases import text_node, unit_phrase
 from kgym_plugins.verifiers.math.tokens import Token
 from kgym_plugins.verifiers.math.units import UNITS
-from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, CONNECTIVES, NUMBER_WORDS
+from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, CONNECTIVES, NUMBER_WORDS, name_list
 
 RELATION, SETS, RATIO, SUM, PRODUCT, PREFIX, POWER, POSTFIX = 10, 15, 18, 20, 30, 35, 50, 60
 RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "~", "===", "in", "notin"})
@@ -20,7 +20,12 @@ _SET_OPERATORS = {"cup": "union", "cap": "inter", "setminus": "diff"}
 _END = Token("end of text", "")
 _STRUCTURES = frozenset({"seq", "list", "text", "matrix", "rel", "builder", "union", "inter", "diff", "quantity", "base", "ratio"})
 _UNARY_FUNCTIONS = frozenset(
-    ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "asin", "acos", "atan", "acot", "asec", "acsc", "asinh", "acosh", "atanh", "ln", "exp", "log", "lg", "sgn", "abs", "floor", "ceil", "erf", "Re", "Im", "arg", "cis", "sqrt", "cbrt", "det"]
+    name_list(
+        """
+    sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan acot asec acsc asinh acosh atanh ln exp log lg sgn
+    abs floor ceil erf Re Im arg cis sqrt cbrt det
+    """
+    )
 )
 _CALLED = frozenset("fghFGHPQRSTpqruvwC")
 
@@ -97,10 +102,7 @@ class Parser:
     def _item(self, top: bool) -> Node:
         if self._peek().kind == "word" and not self._starts_expression():
             return self._words()
-        if (called := self._called()) is not None:
-            left = called
-        else:
-            left = self._expression(SETS)
+        left = called if (called := self._called()) is not None else self._expression(SETS)
         operands, operators = [left], []
         while self._peek().kind == "op" and self._peek().value in RELATIONS:
             operators.append(self._next().value)
@@ -261,7 +263,7 @@ class Parser:
             return False
         before, after = self._peek(-1) if self._at else _END, self._peek(1)
         alone = (before.kind in ("end of text",) or (before.kind == "op" and before.value == ",")) and (
-            after.kind == "end of text" or after.kind == "word" or after.value in (",", ".")
+            after.kind in {"end of text", "word"} or after.value in (",", ".")
         )
         return not (alone and (not word.islower()))
 
@@ -520,13 +522,15 @@ class Parser:
             raise SyntaxProblem(f"{name} without a left operand")
         if (self._peek().kind == "open" and self._peek().value in ("(", "[")) or self._peek().kind == "lb":
             inner = self._group() if self._peek().kind == "lb" else self._prefix()
-            arguments = inner.args if inner.head in ("seq", "list") else (inner,)
+            arguments: tuple[Node, ...] = inner.args if inner.head in ("seq", "list") else (inner,)
         else:
             arguments = (self._function_operand(),)
+        if not arguments:
+            raise SyntaxProblem(f"{name} of nothing")
         if name in _UNARY_FUNCTIONS and len(arguments) != 1 and not (name == "log" and len(arguments) == 2):
             raise SyntaxProblem(f"{name} of {len(arguments)} arguments")
         if name == "log" and len(arguments) == 2:
-            arguments, base = arguments[:1], arguments[1]
+            base, arguments = arguments[-1], arguments[:1]
         if name == "exp":
             call = Node("pow", (Node("const", (), "e"), arguments[0]))
         elif name == "abs":
@@ -622,7 +626,11 @@ class Parser:
 
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 _SHORT_WORDS = frozenset(
-    ["no", "yes", "all", "any", "the", "not", "odd", "red", "dne", "one", "two", "six", "ten", "a", "an", "is", "are", "if", "for", "max", "min", "day", "new", "box", "way", "low", "top", "bad", "men", "sum", "set"]
+    name_list(
+        """
+    no yes all any the not odd red dne one two six ten a an is are if for max min day new box way low top bad men sum set
+    """
+    )
 )
 ONE_LITERAL = Node("num", (), Literal(Fraction(1), None, "1"))
 _NUMBER = re.compile(r"(\d*)(?:\.(\d*)(?:\((\d+)\))?)?(?:[eE]([+-]?\d+))?\Z")

@@ -13,12 +13,13 @@ from kgym_plugins.verifiers.math.vocabulary import (
     REAL_WORDS,
     UNDEFINED_WORDS,
     YES_WORDS,
+    name_list,
     number_from_words,
 )
 
 _MOST_NOUNS = 4
 _ARTICLES = re.compile(r"\b(?:the|a|an)\b")
-_FILLER = frozenset(["of", "the", "a", "an", "in", "total", "approximately", "about", "exactly", "long", "wide", "tall", "away", "old", "per"])
+_FILLER = frozenset(name_list("of the a an in total approximately about exactly long wide tall away old per"))
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 
 
@@ -75,7 +76,7 @@ def text_node(tokens: list[Token]) -> Node | None:
 
 
 def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
-    """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem if it is no phrase of words."""
+    """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
     unit, nouns, power_of_next, sign, at = NO_UNIT, list[str](), 1, 1, 0
     while at < len(tokens):
         token = tokens[at]
@@ -98,7 +99,7 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
         if word in ("per", "each", "every"):
             sign = -1
             continue
-        if word == "percent" or word == "pct":
+        if word in {"percent", "pct"}:
             amount = Node("percent", (amount,), 100)
             continue
         if word in POWER_WORDS:

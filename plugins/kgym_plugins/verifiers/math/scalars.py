@@ -106,7 +106,7 @@ def _digits_for(*nodes: Node) -> int:
                 base, exponent = _exact_or_none(item.args[0]), _exact_or_none(item.args[1])
                 if base is not None and exponent is not None and base != 0:
                     size = abs(base.numerator.bit_length() - base.denominator.bit_length()) * abs(exponent)
-                    extra = max(extra, int(min(size, 10**6)) // 3)
+                    extra = max(extra, int(size if size < 10**6 else 10**6) // 3)
     return min(_DIGITS + 2 * extra, _MOST_DIGITS)
 
 
@@ -198,7 +198,7 @@ def points(names: Sequence[str], count: int = 18) -> Iterator[dict[str, Fraction
 
 
 def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
-    """Return "numeric" if two expressions agree wherever both are defined, None if they differ somewhere; ask algebra if that is nowhere."""
+    """Return the rule by which two expressions agree wherever both are defined, None if they differ; if that is nowhere, ask algebra."""
     digits = _digits_for(gold, answer)
     fields = (False,) if _is_complex(gold, answer) else (True, False)
     for base in _log_bases(gold, answer):
@@ -206,7 +206,7 @@ def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
             agreed = 0
             differ = False
             for point in points(names):
-                outcome = _agree_at(gold, answer, point, digits, real, base)
+                outcome = _agree_at(gold, answer, point, digits, real=real, base=base)
                 if outcome is False:
                     differ = True
                     break
@@ -225,7 +225,7 @@ def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
     return None
 
 
-def _agree_at(gold: Node, answer: Node, point: dict[str, Fraction], digits: int, real: bool, base: int) -> bool | None:
+def _agree_at(gold: Node, answer: Node, point: dict[str, Fraction], digits: int, *, real: bool, base: int) -> bool | None:
     """Whether two expressions agree at a point; None if one of them is undefined there."""
     try:
         left, right = exact(gold, point), exact(answer, point)

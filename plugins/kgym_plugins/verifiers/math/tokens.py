@@ -59,16 +59,21 @@ _WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*")
 _TEXT_WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*\.?(?=[^\w]|$)|[^\W\d_]+")
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)", re.DOTALL)
 _SIGNS = {
-    "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "!=": "!=", "==": "=", "=": "=", "<": "<", ">": ">", "+": "+", "-": "-", "**": "^", "*": "*", "/": "/",
-    "^": "^", "_": "_", "!": "!", "%": "%", ",": ",", ";": ";", ":": ":", "|": "|", "||": "||", "'": "'", "...": "...", "~=": "~", "+-": "pm", "+/-": "pm",
+    "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "!=": "!=", "==": "=", "=": "=", "<": "<", ">": ">", "+": "+", "-": "-", "**": "^",
+    "*": "*", "/": "/",
+    "^": "^", "_": "_", "!": "!", "%": "%", ",": ",", ";": ";", ":": ":", "|": "|", "||": "||", "'": "'", "...": "...", "~=": "~",
+    "+-": "pm", "+/-": "pm",
     "->": "to", "''": "''", "<>": "!=", ":=": "=", "-+": "mp",
 }  # fmt: skip
 _SIGN = re.compile("|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True)))
 _BRACKETS = {"(": "open", "[": "open", ")": "close", "]": "close"}
 _KEPT_COMMANDS = {
-    "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sfrac": "frac", "nicefrac": "frac", "sqrt": "sqrt", "binom": "binom",
-    "dbinom": "binom", "tbinom": "binom", "over": "over", "choose": "choose", "surd": "surd", "cuberoot": "cuberoot", "fourthroot": "fourthroot",
-    "pmod": "pmod", "bmod": "bmod", "mod": "bmod", "angle": "angle", "triangle": "triangle", "substack": "substack", "root": "root", "of": "of",
+    "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sfrac": "frac", "nicefrac": "frac", "sqrt": "sqrt",
+    "binom": "binom",
+    "dbinom": "binom", "tbinom": "binom", "over": "over", "choose": "choose", "surd": "surd", "cuberoot": "cuberoot",
+    "fourthroot": "fourthroot",
+    "pmod": "pmod", "bmod": "bmod", "mod": "bmod", "angle": "angle", "triangle": "triangle", "substack": "substack", "root": "root",
+    "of": "of",
 }  # fmt: skip
 _UNIT_LETTERS = {name for name in UNITS if len(name) > 1}
 
@@ -204,7 +209,7 @@ class Tokenizer:
             self._text_argument(name)
         elif name == "textdegree":
             self._add("op", "degree", length)
-        elif name == "mathbb" or name == "mathds" or name == "Bbb" or name in LETTERS:
+        elif name in {"mathbb", "mathds", "Bbb"} or name in LETTERS:
             self._position += length
             self._letter_argument(name)
         elif name in DROPPED_WITH_ARGUMENT:
@@ -269,12 +274,7 @@ class Tokenizer:
 
     def _letter_argument(self, command: str) -> None:
         content = self._argument().strip()
-        if (
-            command in ("mathbb", "mathds", "Bbb", "mathbf", "mathcal")
-            and content in NUMBER_SETS
-            and command != "mathcal"
-            and command != "mathbf"
-        ):
+        if command in ("mathbb", "mathds", "Bbb", "mathbf", "mathcal") and content in NUMBER_SETS and command not in {"mathcal", "mathbf"}:
             self._add("const", NUMBER_SETS[content], 0)
         elif command in ("mathbf", "boldsymbol", "bm", "pmb") and (len(content) != 1 or not content.isalpha()):
             inner = Tokenizer(content, thousands=self._thousands, text_mode=len(content) > 1 and content.isalpha())
@@ -351,7 +351,7 @@ def _dotted(text: str) -> str:
 
 
 def _repeated(places: str) -> str | None:
-    """Before dots, `333` means (3), `1212` means (12) and `1666` means 1(6): a block that ends the digits twice, and at least three digits of it."""
+    """Before dots, `333` means (3), `1212` (12) and `1666` 1(6): a block that ends the digits twice, with three digits at least."""
     places = places[-60:] if len(places) > 60 else places
     for start in range(len(places) - 2):
         rest = places[start:]

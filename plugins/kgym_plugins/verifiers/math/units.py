@@ -32,7 +32,7 @@ class Unit:
 NO_UNIT = Unit(())
 ANGLE: Dimension = (("angle", 1),)
 
-_TABLE = {
+_TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
     ("length", 1): {
         "m meter meters metre metres": 1, "cm centimeter centimeters centimetre centimetres": Fraction(1, 100),
         "mm millimeter millimeters millimetre millimetres": Fraction(1, 1000), "km kilometer kilometers kilometre kilometres kms": 1000,
@@ -41,17 +41,21 @@ _TABLE = {
     },
     ("placeholder", 1): {"unit units": 1},
     ("time", 1): {
-        "s sec secs second seconds": 1, "min mins minute minutes": 60, "h hr hrs hour hours": 3600, "day days": 86400, "week weeks wk wks": 604800,
+        "s sec secs second seconds": 1, "min mins minute minutes": 60, "h hr hrs hour hours": 3600, "day days": 86400,
+        "week weeks wk wks": 604800,
         "ms millisecond milliseconds": Fraction(1, 1000),
     },
     ("months", 1): {"month months mo mos": 1, "year years yr yrs": 12, "decade decades": 120, "century centuries": 1200},
     ("mass", 1): {
-        "g gram grams": 1, "kg kilogram kilograms kgs": 1000, "mg milligram milligrams": Fraction(1, 1000), "lb lbs pound pounds": Fraction(45359237, 100000),
+        "g gram grams": 1, "kg kilogram kilograms kgs": 1000, "mg milligram milligrams": Fraction(1, 1000),
+        "lb lbs pound pounds": Fraction(45359237, 100000),
         "oz ounce ounces": Fraction(45359237, 1600000), "ton tons": Fraction(90718474, 100), "tonne tonnes": 10**6,
     },
     ("volume", 1): {
-        "l liter liters litre litres": Fraction(1, 1000), "ml milliliter milliliters millilitre millilitres": Fraction(1, 10**6), "cc": Fraction(1, 10**6),
-        "gal gallon gallons": Fraction(3785411784, 10**12), "quart quarts qt qts": Fraction(946352946, 10**12), "pint pints pt pts": Fraction(473176473, 10**12),
+        "l liter liters litre litres": Fraction(1, 1000), "ml milliliter milliliters millilitre millilitres": Fraction(1, 10**6),
+        "cc": Fraction(1, 10**6),
+        "gal gallon gallons": Fraction(3785411784, 10**12), "quart quarts qt qts": Fraction(946352946, 10**12),
+        "pint pints pt pts": Fraction(473176473, 10**12),
         "cup cups": Fraction(2365882365, 10**13),
     },
     ("angle", 1): {"degree degrees deg degs": 1},

@@ -1,6 +1,6 @@
 """Typed values: what the syntax tree of an answer stands for.
 
-The type decides how it is compared: order counts in a tuple and not in a set, end points count in an interval, a name counts in an equation.
+The type decides how it is compared: order counts in a tuple and not in a set, end points in an interval, a name in an equation.
 """
 
 from dataclasses import dataclass

@@ -126,11 +126,7 @@ class MathVerifier:
                 if self._echo(item, gold, shown):
                     return Verdict("wrong", "echo", shown, form)
                 return Verdict("correct", rule, shown, form)
-        answer = answers[0]
-        if isinstance(answer, Collection) and not answer.braces and len(answer.items) > 1 and not isinstance(golds[0], Collection):
-            if any(same(golds[0], choice) for choice in answer.items):
-                return Verdict("wrong", "hedged", shown, form)
-        return Verdict("wrong", "different", shown, form)
+        return Verdict("wrong", "hedged" if _hedged(golds[0], answers[0]) else "different", shown, form)
 
     def _missing_base(self, item: VerifyItem, gold: Value, answer: Value) -> str | None:
         """The digits of a number in base n without the base: right only if the question has named it."""
@@ -151,6 +147,13 @@ class MathVerifier:
         return (
             len(answer) >= 3 and answer != normal_text(gold_answer(item.gold)) and answer in normal_text(item.question) and _works(answer)
         )
+
+
+def _hedged(gold: Value, answer: Value) -> bool:
+    """Whether the right answer is one of several where one was asked for."""
+    if not isinstance(answer, Collection) or answer.braces or isinstance(gold, Collection):
+        return False
+    return len(answer.items) > 1 and any(same(gold, item) for item in answer.items)
 
 
 _BASES = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 12: "twelve", 16: "sixteen"}
