@@ -286,6 +286,12 @@ def test_who_ends_an_episode(limits, segments, ends):
     assert reward == 0.0
 
 
+def test_an_engine_that_has_no_room_left_ends_an_episode():
+    env = started()
+    assert env.step(piece("x", "length", n_tokens=4))[2:4] == (False, False)
+    assert env.step(Segment("", finish_reason="length"))[2:4] == (False, True)
+
+
 @pytest.mark.parametrize(
     ("rule", "reward", "status", "reason", "trainable"),
     [

@@ -47,6 +47,8 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
         episode.terminated = True
     elif left <= 0 or (budgets.max_segments is not None and len(episode.segments) >= budgets.max_segments):
         episode.truncated = True
+    elif segment.finish_reason == "length" and not segment and not segment.token_ids:
+        episode.truncated = True  # the model's context is full, whatever the budgets say; asking again would go on for ever
 
 
 def tokens_left(episode: Episode, budgets: Budgets) -> int:
