@@ -53,7 +53,7 @@ def test_it_is_small_and_fits_every_answer_of_its_environment():
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert 0.8e6 < sum(parameter.numel() for parameter in model.parameters()) < 1.2e6
     assert sum(file.stat().st_size for file in folder.iterdir()) < 5_000_000
-    budget = registry().create("environment", "aime", {"difficulty": 5}).max_tokens
+    budget = registry().create("environment", "aime", {"difficulty": 10}).max_tokens
     assert model.config.max_position_embeddings >= budget + 300
 
 

@@ -138,7 +138,7 @@ class TransformersEngine:
                 self._open = set()
 
     def abort(self, ids: Sequence[str]) -> None:
-        """Stop these requests after the token that is being chosen; ids that are not open are ignored."""
+        """Stop these requests before their next token; ids that are not open are ignored."""
         with self._lock:
             self._aborted |= self._open.intersection(ids)
 
@@ -199,14 +199,15 @@ class TransformersEngine:
 
     def _generate(self, waiting: deque[_Row]) -> Iterator[Segment]:
         batch: _Batch | None = None
+        yield from self._leave_early(waiting)
         while waiting or batch:
-            if waiting and (batch is None or batch.n_live <= self.options.max_batch // 2):
+            if self._aborted:
                 yield from self._leave_early(waiting)
+            if waiting and (batch is None or batch.n_live <= self.options.max_batch // 2):
                 batch = self._admit(batch, waiting)
-            if batch is None:
-                continue
-            yield from self._choose(batch)
-            batch = self._forward(batch)
+            if batch is not None:
+                yield from self._choose(batch)
+                batch = self._forward(batch)
 
     def _leave_early(self, waiting: deque[_Row]) -> Iterator[Segment]:
         """Send back what need not be computed: requests that were aborted while they waited, or have no token to spend."""
