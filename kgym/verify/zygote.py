@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import reduce
 from typing import Any
 
 from kgym.types import Verdict, Verifier, VerifyItem
@@ -36,8 +37,10 @@ def main(control_fd: int) -> None:
     config = receive_frame(control)
     sys.path[:] = config["path"]
     try:
-        module, _, attribute = config["target"].partition(":")
-        target = getattr(importlib.import_module(module), attribute)
+        module, _, attributes = config["target"].partition(":")
+        target = reduce(getattr, attributes.split("."), importlib.import_module(module))
+        if preload := getattr(target, "preload", None):
+            preload()
     except Exception as error:
         send_frame(control, {"error": f"{type(error).__name__}: {error}"})
         return

@@ -79,8 +79,8 @@ def power(base: Fraction, exponent: Fraction) -> Fraction | None:
             return None
         rooted = root(base, exponent.denominator)
         return None if rooted is None else power(rooted, Fraction(exponent.numerator))
-    if base == 0 and exponent < 0:
-        raise Undefined("division by zero")
+    if base == 0 and exponent <= 0:
+        raise Undefined("0 ** 0 or a division by zero")
     if base in (0, 1, -1):
         return base ** (int(exponent % 2) if base == -1 else min(int(exponent), 1))
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())

@@ -17,11 +17,14 @@ Everything found must be the end of what the response says: a number met on the 
 import re
 from dataclasses import dataclass
 
+from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
 from kgym_plugins.verifiers.math.vocabulary import name_list
 
 RULES = ("boxed", "answer", "hash", "bold", "display", "conclusion", "whole")
 
 _TAIL = 4000
+_MOST_BOXES = 200
+_WINDOW = 200_000
 _MANY = 3
 """More different boxes than these are guesses, wherever they stand."""
 
@@ -60,6 +63,7 @@ def _spoken(response: str) -> tuple[str, str]:
 # --- boxes ------------------------------------------------------------------------------------------------------------
 
 _BRACES = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])|\\.|[{}]", re.DOTALL)
+_BARE = re.compile(r"\s?([0-9A-Za-z])(?![A-Za-z])")
 _OPENING = re.compile(r"(?:\s{0,9}\[[^\]\n]{0,20}\]){0,2}\s{0,9}\{")
 _NOTHING = re.compile(
     r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|\.\.\.|…|□|\\square|\\phantom\{[^{}]*\})*"
@@ -100,36 +104,49 @@ class _Box:
 
 
 def boxes(text: str) -> list[_Box]:
-    """All outermost boxes in order. One pass, whatever the nesting."""
+    """The outermost boxes in order, the last two hundred at most. One pass, whatever the nesting."""
     found: list[_Box] = []
     stack: list[tuple[int, int] | None] = []  # for each open brace: where its box begins and where its content does, or None
-    inside = 0
-    at = 0
-    while match := _BRACES.search(text, at):
+    begin, end = _window(text)
+    at = begin
+    while match := _BRACES.search(text, at, end):
         sign, at = match.group(), match.end()
         if sign == "{":
             stack.append(None)
         elif sign == "}":
             if stack and (opened := stack.pop()) is not None:
-                inside -= 1
-                if inside == 0 or not any(item is not None for item in stack[-50:]):
-                    while found and found[-1].begin > opened[0]:
-                        found.pop()
-                    found.append(_Box(opened[0], match.end(), text[opened[1] : match.start()]))
+                while found and found[-1].begin > opened[0]:
+                    found.pop()  # a box inside this one
+                found.append(_Box(opened[0], match.end(), text[opened[1] : match.start()]))
         elif len(sign) > 2:
             brace = _OPENING.match(text, at)
             if brace:
                 stack.append((match.start(), brace.end()))
-                inside += 1
                 at = brace.end()
-            elif bare := re.compile(r"\s?([0-9A-Za-z])(?![A-Za-z])").match(text, at):
+            elif bare := _BARE.match(text, at):
                 found.append(_Box(match.start(), bare.end(), bare.group(1)))
             else:
                 found.append(_Box(match.start(), match.end(), None))
     open_boxes = [item for item in stack if item is not None]
     if open_boxes and (not found or open_boxes[-1][0] > found[-1].begin):
-        found.append(_Box(open_boxes[-1][0], len(text), None))
+        start, content = open_boxes[-1]
+        # beyond the window nobody looks: so long a content is no answer, but a limit that the answer broke
+        found.append(_Box(start, len(text), text[content:end] if end < len(text) else None))
     return found
+
+
+def _window(text: str) -> tuple[int, int]:
+    """Where the last two hundred boxes begin, and as far behind the last as an answer can reach."""
+    begin = end = len(text)
+    commands = [command for command in ("\\boxed", "\\fbox", "\\framebox") if command in text]
+    for count in range(_MOST_BOXES):
+        before = max((text.rfind(command, 0, begin) for command in commands), default=-1)
+        if before < 0:
+            break
+        begin = before
+        if count == 0:
+            end = min(len(text), before + 2 * ANSWER_CHARS)
+    return max(begin, end - _WINDOW), end
 
 
 def _boxed(text: str) -> Extraction | None:
@@ -154,11 +171,9 @@ def _boxed(text: str) -> Extraction | None:
         if not (close or hedged):
             break
         hedging |= not close
-        cluster.insert(0, before)
+        cluster.append(before)
         contents.add(_key(before.content))
-        if len(contents) > 50:
-            break
-    answers = tuple(dict.fromkeys(box.content for box in cluster if box.content is not None))
+    answers = tuple(dict.fromkeys(box.content for box in reversed(cluster) if box.content is not None))
     if hedging and len(contents) > 1:
         return Extraction(answers, "boxed", "hedged")
     if len(contents) == 1 and len({_key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY:
@@ -225,8 +240,11 @@ def _answer(text: str) -> Extraction | None:
     last = found[-1][2]
     contents = [last]
     for (_, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
-        if stop + len(earlier) > after:
-            continue  # "Final Answer: The final answer is 5."
+        if stop + len(earlier) > after:  # "Final Answer: The final answer is 5." or "the answer is 6 or the answer is 5"
+            between = _LETTERS.sub(lambda match: "" if match.group().lower() in _JOINING else match.group(), tail[stop:after])
+            if re.search(r"\w", between) and set(_LETTERS.findall(tail[stop:after].lower())) & _HEDGING:
+                contents.insert(0, tail[stop:after])
+            continue
         gap = tail[stop + len(earlier) : after]
         words = {word.lower() for word in _LETTERS.findall(gap)}
         if len(gap) > 120 or words & _REVISING or _key(earlier).rstrip(".") == _key(last).rstrip("."):
@@ -344,7 +362,7 @@ def _whole(text: str) -> Extraction | None:
         lone = re.fullmatch(r"[-+]?[\d.,/^\\{}()\[\]|frac sqrtpi%°$]{1,60}\.?", line) and re.search(r"\d", line)
         named = re.fullmatch(r"\$?\\?\(?\s*[a-zA-Z]\s*=\s*[-+]?[^=a-zA-Z]{1,40}\$?\.?", line)
         return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
-    if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("..."):
+    if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith(("...", "?")):
         return None
     return Extraction((_after_verb(tail) if re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
 

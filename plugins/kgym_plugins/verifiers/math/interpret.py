@@ -48,7 +48,9 @@ _EXCEPT = re.compile(
 )
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
-_LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
+)
 
 
 def read(text: str, *, thousands: bool = True) -> Value:
@@ -459,7 +461,7 @@ def _list(node: Node) -> Value:
         holes = _as_set(items[-1])  # x != 1, 2
         if holes is not None:
             return RealSet(intersection(items[0].pieces, complement(union(list(holes.pieces)))), items[0].variable)
-    if "or" in separators and len(sets) < len(items):
+    if "or" in separators and len(sets) < len(items) and (sets or any(map(_surely_interval, items))):
         converted = [_as_set(item) if not isinstance(item, (Collection, Scalar)) else None for item in items]
         if all(item is not None for item in converted):
             return RealSet(union([piece for item in converted if item is not None for piece in item.pieces]))
@@ -472,6 +474,14 @@ def _list(node: Node) -> Value:
     for item in items:
         flat += item.items if isinstance(item, Collection) and item.alternatives else [item]
     return Collection(tuple(flat), alternatives=separators == {"or"})
+
+
+def _surely_interval(value: Value) -> bool:
+    """Whether brackets can only mean an interval: half open, or with an infinite end."""
+    piece = interval(value)
+    if piece is None or not isinstance(value, Ordered):
+        return False
+    return (value.opening, value.closing) in (("(", "]"), ("[", ")")) or piece.low == MINUS_INFINITY or piece.high == INFINITY
 
 
 def _declaration(node: Node) -> bool:

@@ -87,6 +87,8 @@ class Parser:
                 separators.add(separator)
                 self._at += 1
             if self._closing():
+                if items and not top:
+                    raise SyntaxProblem("a separator with nothing behind it")
                 break
             items.append(self._item(top))
             if not self._separator():

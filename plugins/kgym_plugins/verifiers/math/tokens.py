@@ -78,6 +78,9 @@ _KEPT_COMMANDS = {
 _UNIT_LETTERS = {name for name in UNITS if len(name) > 1}
 
 
+_TEXT_DEPTH = 8
+
+
 class Tokenizer:
     """One pass over one text."""
 
@@ -89,6 +92,7 @@ class Tokenizer:
         self._text_mode = text_mode
         self._thousands = thousands
         self._brackets = 0
+        self._depth = 0
         self._environments: list[str] = []
 
     def run(self) -> list[Token]:
@@ -264,7 +268,10 @@ class Tokenizer:
         if command != "text" and content.strip() in FUNCTIONS:
             self._add("fn", FUNCTIONS[content.strip()], 0)
             return
+        if self._depth >= _TEXT_DEPTH:
+            raise LimitError("text within text within text")
         inner = Tokenizer(content, thousands=self._thousands, text_mode=True)
+        inner._depth = self._depth + 1
         inner._space = self._space
         if command in ("mathrm", "operatorname", "mathit") and content.strip() in ("e", "i", "d", "x", "y", "z", "n"):
             inner._text_mode = False

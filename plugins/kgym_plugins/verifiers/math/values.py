@@ -5,6 +5,7 @@ The type decides how it is compared: order counts in a tuple and not in a set, e
 
 from dataclasses import dataclass
 
+from kgym_plugins.verifiers.math.exact import Undefined, exact
 from kgym_plugins.verifiers.math.nodes import Node, canonical
 from kgym_plugins.verifiers.math.units import NO_UNIT, Unit
 
@@ -165,13 +166,21 @@ Value = (
 )
 
 
+def _number(expression: Node) -> str:
+    try:
+        value = exact(expression)
+    except Undefined:
+        value = None
+    return canonical(expression) if value is None else str(value)
+
+
 def normal(value: Value) -> str:
     """Text that says what was understood."""
     match value:
         case Scalar(expression, unit, noun, percent):
             name = "*".join(f"{base}^{power}" if power != 1 else base for base, power in unit.dimension)
             size = f"{unit.size}*" if name and unit.size != 1 else ""
-            return canonical(expression) + ("%" if percent else "") + (f" [{size}{name}]" if name else "") + (f" {noun}" if noun else "")
+            return _number(expression) + ("%" if percent else "") + (f" [{size}{name}]" if name else "") + (f" {noun}" if noun else "")
         case Equation(left, right):
             return f"{canonical(left)} = {canonical(right)}"
         case Inequality(operator, left, right):
@@ -197,6 +206,6 @@ def normal(value: Value) -> str:
         case Congruence(residue, modulus):
             return f"{canonical(residue)} mod {canonical(modulus)}"
         case Choice(letter, content):
-            return f"({letter})" + (f" {normal(content)}" if content else "")
+            return letter + (f": {normal(content)}" if content else "")
         case Words(text) | Opaque(text):
             return text

@@ -52,6 +52,11 @@ class MathVerifier:
         if unknown:
             raise ValueError(f"extraction={', '.join(sorted(unknown))}: no such rule; known: {', '.join(RULES)}")
 
+    @staticmethod
+    def preload() -> None:
+        """Import in the pool's fork server what only hard answers need."""
+        import kgym_plugins.verifiers.math.algebra  # noqa: F401, PLC0415  (sympy)
+
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item, in order."""
         return [self.verify(item) for item in items]

@@ -1,0 +1,170 @@
+"""Properties of the math verifier: golds verify themselves, rewriting changes nothing, hostile text never raises."""
+
+import contextlib
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kgym.testing.attacks import attacks, bombs
+from kgym.testing.golds import KINDS, golds
+from kgym.testing.verifiers import check_verifier
+from kgym.types import VerifyItem
+from kgym.verify.limits import PoolLimits
+from kgym.verify.pool import VerifierPool
+from kgym_plugins.verifiers.math.extract import RULES, extract
+from kgym_plugins.verifiers.math.interpret import read
+from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.values import Opaque, normal
+from kgym_plugins.verifiers.math.verifier import MathOptions, MathVerifier
+
+MATH = "kgym_plugins.verifiers.math.verifier:MathVerifier"
+VERIFIER = MathVerifier()
+
+
+def status(gold, response, question=""):
+    return VERIFIER.verify(VerifyItem(gold, response, question)).status
+
+
+def test_golds_of_all_kinds_verify_themselves_boxed_and_unboxed():
+    for gold in golds(5760, seed=7):
+        assert status(gold, rf"\boxed{{{gold}}}") == "correct", gold
+        assert status(gold, gold) == "correct", gold
+        assert status(gold, f"The answer is ${gold}$.") == "correct", gold
+        assert not isinstance(read(gold), Opaque), f"the grammar does not know {gold}"
+
+
+def test_equal_normal_forms_are_equal_answers():
+    forms = {}
+    for gold in golds(1280, seed=8):
+        forms.setdefault(normal(read(gold)), []).append(gold)
+    for same in forms.values():
+        assert all(status(same[0], rf"\boxed{{{other}}}") == "correct" for other in same), same
+
+
+def test_different_golds_of_a_kind_do_not_verify_each_other():
+    # two draws that the verifier calls equal must have the same normal form; chance makes a few pairs equal
+    for kind in ("integer", "base", "interval", "point", "matrix", "clock", "congruence", "choice"):
+        drawn = golds(60, seed=9, kinds=(kind,))
+        for one, other in pairwise(drawn):
+            if status(one, rf"\boxed{{{other}}}") == "correct":
+                assert normal(read(one)) == normal(read(other)), (one, other)
+
+
+def test_the_conformance_kit_finds_nothing():
+    report = check_verifier(VERIFIER, golds(640, seed=10))
+    assert not report.failures, "\n".join(report.failures[:20])
+    assert report.golds_verified == 640
+    assert report.unscored == 0
+    assert report.slowest_s < 2.0
+
+
+def test_the_kit_finds_what_is_wrong():
+    class Gullible:
+        def verify_many(self, items):
+            return [VERIFIER.verify(VerifyItem(item.gold, rf"\boxed{{{item.gold}}}")) for item in items]
+
+    failures = check_verifier(Gullible(), ["7", r"\frac{1}{2}"]).failures
+    assert "8 was accepted for 7" in failures
+    assert sum("accepted for 7:" in line for line in failures) > 100
+
+
+COMMANDS = "frac sqrt boxed text pm cup infty pi left right begin{pmatrix} end{pmatrix} in ln sin circ cdot overline binom"
+PIECES = [*"0123456789xyzabei+-*/^_(){}[]|,.;:!%$ =<>'\\&~", *"\u221a\u00b2\u2264\u221e\uff14\u0664", " or ", " and ", "</think>", "\n"]
+ALPHABET = st.sampled_from([*PIECES, *(f"\\{name} " for name in COMMANDS.split()), "<think>", "answer is ", "####"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(ALPHABET, max_size=60).map("".join))
+def test_hostile_text_never_raises(text):
+    for response in (text, rf"\boxed{{{text}}}"):
+        assert status("7", response) in ("correct", "wrong", "no_answer")
+    assert VERIFIER.verify(VerifyItem(text, r"\boxed{7}")).status in ("correct", "wrong", "unscored")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text):
+    with contextlib.suppress(LimitError):
+        normal(read(text))
+    extract(text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(list(KINDS)))
+def test_spacing_and_sizes_of_brackets_change_nothing(seed, kind):
+    (gold,) = golds(1, seed=seed, kinds=(kind,))
+    for other in (f" {gold} ", rf"\displaystyle {gold}", rf"{gold}\,", rf"\!{gold}", f"{gold}.", f"${gold}$"):
+        assert status(gold, rf"\boxed{{{other}}}") == "correct", other
+
+
+@pytest.mark.parametrize("attack", [attack for attack in attacks() if "megabyte" in attack.name], ids=lambda attack: attack.name)
+def test_a_megabyte_costs_milliseconds(attack):
+    extract(attack.response)
+    begin = time.perf_counter()
+    extract(attack.response)
+    assert time.perf_counter() - begin < 0.25
+
+
+def test_the_order_of_extraction_is_an_option():
+    response = "Answer: 3\n#### 4"
+    assert extract(response).answers == ("3",)
+    assert extract(response, ("hash", "answer")).answers == ("4",)
+    boxed_only = MathVerifier(MathOptions(extraction=("boxed",)))
+    assert boxed_only.verify(VerifyItem("3", response)).status == "no_answer"
+    with pytest.raises(ValueError, match="italics"):
+        MathVerifier(MathOptions(extraction=("italics",)))
+    assert set(RULES) == {"boxed", "answer", "hash", "bold", "display", "conclusion", "whole"}
+
+
+def test_the_question_decides_what_it_can():
+    question = "Solve $2x + 1 = 5$, and compute $3 + 9$ in base 8."
+    assert status("12", r"\boxed{3 + 9}", question) == "wrong"
+    assert VERIFIER.verify(VerifyItem("12", r"\boxed{3 + 9}", question)).reason == "echo"
+    assert status("12", r"\boxed{12}", question) == "correct"
+    assert status("14_8", r"\boxed{14}", question) == "correct"
+    assert status("14_8", r"\boxed{14}") == "wrong"
+    assert MathVerifier(MathOptions(forgive_missing_base=True)).verify(VerifyItem("14_8", r"\boxed{14}")).status == "correct"
+
+
+def test_what_the_gold_answer_breaks_is_nobodys_fault():
+    assert VERIFIER.verify(VerifyItem("", r"\boxed{7}")).label == "unscored:gold: empty"
+    assert VERIFIER.verify(VerifyItem("9" * 5000, r"\boxed{\sqrt{7}}")).status == "unscored"
+
+
+def test_bombs_among_a_thousand_answers_from_four_threads():
+    # 1000 answers, of which ten are bombs; every one is judged, the bombs as what they are, and the workers are gone afterwards
+    fuses = bombs()[:10]
+    drawn = golds(198, seed=11)
+    results = {}
+    with VerifierPool(MATH, limits=PoolLimits(workers=2, deadline_s=1.0), fast=VERIFIER.fast) as pool:
+
+        def judge(name):
+            items = []
+            for number in range(250):
+                items.append(VerifyItem(drawn[number % 198], rf"\boxed{{ {drawn[number % 198]} }}"))
+            for number, bomb in enumerate(fuses[name::4]):
+                items[number * 40 + 5] = VerifyItem("7", bomb)
+            results[name] = list(zip(items, pool.verify_many(items), strict=True))
+
+        threads = [threading.Thread(target=judge, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        zygote = pool._zygote
+    assert zygote is not None
+    assert zygote.returncode is not None
+    judged = [pair for name in range(4) for pair in results[name]]
+    assert len(judged) == 1000
+    exploded = [verdict for item, verdict in judged if item.response in fuses]
+    assert len(exploded) == 10
+    assert {(verdict.status, verdict.reason) for verdict in exploded} <= {
+        ("wrong", "limit"),
+        ("wrong", "different"),
+        ("unscored", "timeout"),
+    }
+    assert all(verdict.status == "correct" for item, verdict in judged if item.response not in fuses)
