@@ -6,7 +6,7 @@ from kgym.types import Verdict, VerifyItem
 from kgym.verify.service import load_verifier
 
 
-def verify(gold: str, response: str, verifier: str = "integer", **options: Any) -> Verdict:
+def verify(gold: str, response: str, verifier: str = "math", **options: Any) -> Verdict:
     """Judge one answer, the untrusted text of a model, as an environment would; for many, `kgym verify` or `load_verifier` is faster.
 
     Raises UnknownName for the name or an option of the verifier. A hostile answer gets a verdict.

@@ -24,6 +24,8 @@ RULES = ("boxed", "answer", "hash", "bold", "display", "conclusion", "whole")
 
 _TAIL = 4000
 _MOST_BOXES = 200
+_MOST_PHRASES = 10
+_STATEMENT = 1200
 _WINDOW = 200_000
 _MANY = 3
 """More different boxes than these are guesses, wherever they stand."""
@@ -233,7 +235,8 @@ def _without_afterthought(text: str) -> str:
 
 def _answer(text: str) -> Extraction | None:
     tail = text[-_TAIL:]
-    found = [(match.start(), match.end(), _statement(tail[match.end() :])) for match in _ANCHOR.finditer(tail)]
+    anchors = list(_ANCHOR.finditer(tail))[-_MOST_PHRASES:]
+    found = [(match.start(), match.end(), _statement(tail[match.end() : match.end() + _STATEMENT])) for match in anchors]
     found = [item for item in found if item[2].strip("*_ $\n")]
     if not found:
         return None

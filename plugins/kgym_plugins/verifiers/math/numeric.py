@@ -4,7 +4,8 @@ Magnitudes are looked at before anything is computed: an exponent tower is refus
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -21,12 +22,34 @@ _MAX_MAGNITUDE = 20_000
 """Binary exponent beyond which a number is not turned into an integer."""
 
 
+class Deferred(Exception):
+    """Floating point or algebra was asked for where only exact arithmetic is allowed."""
+
+
 class _Local(threading.local):
+    exact_only = False
+
     def __init__(self) -> None:
         self.context = MPContext()  # the precision of mpmath.mp belongs to whoever imported it
 
 
 _local = _Local()
+
+
+@contextmanager
+def exact_only() -> Iterator[None]:
+    """Raise Deferred, in this thread, for everything that exact arithmetic does not decide."""
+    _local.exact_only = True
+    try:
+        yield
+    finally:
+        _local.exact_only = False
+
+
+def refuse_if_exact_only() -> None:
+    """Raises Deferred inside `exact_only`."""
+    if _local.exact_only:
+        raise Deferred
 
 
 class Evaluator:
@@ -37,6 +60,7 @@ class Evaluator:
     """
 
     def __init__(self, digits: int, *, real: bool = True, log_base: int = 0) -> None:
+        refuse_if_exact_only()
         self.ctx = _local.context
         self.ctx.dps = digits
         self.real = real

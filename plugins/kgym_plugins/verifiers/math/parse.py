@@ -81,7 +81,8 @@ class Parser:
 
     def _list(self, top: bool = False) -> Node:
         """Items between separators; one item alone is itself."""
-        items, separators = [], set()
+        items: list[Node] = []
+        separators: set[str] = set()
         while True:
             while separator := self._separator():
                 separators.add(separator)

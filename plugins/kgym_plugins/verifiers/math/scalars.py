@@ -14,7 +14,7 @@ from typing import Any
 from kgym_plugins.verifiers.math.exact import Undefined, exact, stated
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.nodes import Node, canonical, symbols, walk
-from kgym_plugins.verifiers.math.numeric import Evaluator
+from kgym_plugins.verifiers.math.numeric import Evaluator, refuse_if_exact_only
 
 _DIGITS = 40
 _GUARD = 12
@@ -218,6 +218,7 @@ def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
             if agreed >= _ENOUGH:
                 return "numeric"
         else:
+            refuse_if_exact_only()
             from kgym_plugins.verifiers.math.algebra import same_symbolically  # noqa: PLC0415  (sympy is slow to import)
 
             if same_symbolically(gold, answer):

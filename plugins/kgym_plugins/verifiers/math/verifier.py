@@ -25,8 +25,11 @@ from kgym_plugins.verifiers.math.exact import Undefined
 from kgym_plugins.verifiers.math.extract import RULES, Extraction, boxes, extract
 from kgym_plugins.verifiers.math.interpret import normal_text, read
 from kgym_plugins.verifiers.math.limits import LimitError
-from kgym_plugins.verifiers.math.values import BaseNumber, Collection, Scalar, Value, normal
+from kgym_plugins.verifiers.math.numeric import Deferred, exact_only
+from kgym_plugins.verifiers.math.values import BaseNumber, Collection, Opaque, Scalar, Value, Words, normal
 
+_SHORT = 240
+"""Characters of gold answer and answer together that are judged in the caller."""
 _SHOWN = 500
 """Characters of an answer and its normal form that a verdict keeps."""
 
@@ -62,10 +65,16 @@ class MathVerifier:
         return [self.verify(item) for item in items]
 
     def fast(self, item: VerifyItem) -> Verdict | None:
-        """Judge what needs no algebra: no answer, the same text, integers and plain fractions. None for everything else."""
+        """Judge what exact arithmetic decides, if the answer is short; None for everything else. Bounded: it may run in the caller."""
         begin = time.perf_counter()
         found = extract(item.response, self.options.extraction)
         verdict = self._easy(item, found)
+        if verdict is None and len(item.gold) + sum(map(len, found.answers)) <= _SHORT:
+            try:
+                with exact_only():
+                    verdict = self._judge(item, found)
+            except Deferred:
+                return None
         return None if verdict is None else _timed(verdict, begin)
 
     def verify(self, item: VerifyItem) -> Verdict:
@@ -117,6 +126,8 @@ class MathVerifier:
                     answers = [Collection(tuple(parts))]
             elif found.problem:
                 return Verdict("wrong", found.problem, shown)
+            if found.rule == "whole" and isinstance(answers[0], Words | Opaque) and not any(map(same, golds, answers)):
+                return Verdict("no_answer", "no answer found")  # one line of prose
             return self._compare(item, golds, answers, shown)
         except LimitError:
             return Verdict("wrong", "limit", shown)

@@ -1,0 +1,172 @@
+"""kgym verify and kgym rescore, and the drop-in rewards for other trainers."""
+
+import asyncio
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kgym.cli.main import main
+from kgym.rollout.records import write_rows
+from kgym.verify.pool import close_all
+from kgym.verify.rewards import compute_score, text_of, trl_reward, verifiers_reward
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_workers_left():
+    yield
+    close_all()
+
+
+def run(capfd, *arguments):
+    status = main(list(arguments))
+    out, err = capfd.readouterr()
+    return status, out, err
+
+
+def write(path, *rows):
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_verify_answers_in_order_and_keeps_the_line(tmp_path, capfd):
+    path = write(
+        tmp_path / "answers.jsonl",
+        {"gold": "1/2", "response": r"So it is \boxed{0.5}.", "id": 7},
+        {"gold": 12, "response": r"\boxed{13}"},
+        {"gold": "12", "response": "I do not know"},
+        {"gold": r"\sqrt{8}", "response": r"\boxed{2\sqrt2}", "question": "?"},
+    )
+    status, out, err = run(capfd, "verify", path)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [(row["correct"], row["status"]) for row in rows] == [
+        (True, "correct"),
+        (False, "wrong"),
+        (False, "no_answer"),
+        (True, "correct"),
+    ]
+    assert rows[0]["id"] == 7
+    assert (rows[0]["answer"], rows[0]["normal"], rows[0]["reason"]) == ("0.5", "1/2", "exact")
+    assert "4 answers: correct 2" in err
+    assert "accuracy 50.0%" in err
+
+
+def test_bad_lines_are_named_and_the_rest_is_judged(tmp_path, capfd):
+    path = write(
+        tmp_path / "answers.jsonl",
+        {"gold": "5", "response": r"\boxed{5}"},
+        "no json\n",
+        "\n",
+        {"gold": "5"},
+        "[1, 2]\n",
+        {"gold": None, "response": "5"},
+        {"gold": "5", "response": 5},
+        {"gold": "5", "response": "\ud800 \\boxed{5}"},
+    )
+    status, out, err = run(capfd, "verify", path, "--json")
+    assert status == 1
+    assert [json.loads(line)["correct"] for line in out.splitlines()] == [True, True]
+    complaints = [line for line in err.splitlines() if ", line " in line]
+    assert [line.split(", line ")[1].split(":")[0] for line in complaints] == ["2", "4", "5", "6", "7"]
+    summary = json.loads(err.splitlines()[-1])
+    assert summary["answers"] == 2
+    assert summary["bad_lines"] == 5
+    assert summary["accuracy"] == 1.0
+
+
+def test_requests_that_cannot_work(tmp_path, capfd):
+    status, _, err = run(capfd, "verify", str(tmp_path / "absent.jsonl"))
+    assert status == 2
+    assert "absent.jsonl" in err
+    status, _, err = run(capfd, "verify", "-", "--verifier", "maths")
+    assert status == 2
+    assert "did you mean 'math'?" in err
+    status, _, err = run(capfd, "verify", "-", "--set", "forgive=1")
+    assert status == 2
+    status, _, err = run(capfd, "verify", "-", "--workers", "0")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+
+
+def test_a_pipe_is_answered_line_by_line():
+    command = [sys.executable, "-c", "import sys; from kgym.cli.main import main; sys.exit(main(['verify', '-']))"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for gold in ("3", "4"):
+            process.stdin.write(json.dumps({"gold": gold, "response": rf"\boxed{{{gold}}}"}) + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["gold"] == gold
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+def row(attempt, text, status, answer):
+    base = {"problem_id": "p/1", "level": 0, "subject": "", "question": "", "gold": r"\frac{1}{2}", "normal": None, "reason": ""}
+    rest = {"score": None, "reward": 0.0, "tokens": 1, "finish_reason": "stop", "truncated": False, "trainable": True}
+    versions = {"first_version": 0, "last_version": 0, "verify_s": 0.0}
+    return base | rest | versions | {"attempt": attempt, "text": text, "status": status, "answer": answer}
+
+
+def test_rescore_shows_what_changes(tmp_path, capfd):
+    (tmp_path / "samples").mkdir()
+    rows = [row(0, r"\boxed{0.5}", "no_answer", None), row(1, r"\boxed{1}", "wrong", "1"), row(2, r"\boxed{2/4}", "no_answer", None)]
+    write_rows(tmp_path / "samples" / "part-00000.parquet", rows)
+    status, out, _ = run(capfd, "rescore", str(tmp_path), "--verifier", "math", "--json")
+    facts = json.loads(out)
+    assert status == 0
+    assert (facts["answers"], facts["changed"], facts["accuracy_before"]) == (3, 2, 0.0)
+    assert facts["accuracy_now"] == pytest.approx(2 / 3)
+    (change,) = facts["changes"]
+    assert (change["before"], change["now"], change["answers"]) == ("no_answer", "correct", 2)
+    assert [example["answer_now"] for example in change["examples"]] == ["0.5", "2/4"]
+    status, out, _ = run(capfd, "rescore", str(tmp_path), "--verifier", "math")
+    assert "3 answers judged by math: 2 verdicts change; accuracy of scored answers 0.0% -> 66.7%" in out
+    status, _, err = run(capfd, "rescore", str(tmp_path / "samples"), "--verifier", "math")
+    assert status == 2
+    assert "no Parquet files" in err
+
+
+def test_trl_reward_funcs():
+    reward = trl_reward()
+    assert reward.__name__ == "kgym_reward", "TRL logs rewards by the function's name"
+    assert inspect.signature(reward).parameters["columns"].kind is inspect.Parameter.VAR_KEYWORD, "TRL passes every column"
+    chats = [[{"role": "assistant", "content": r"\boxed{0.5}"}], [{"role": "assistant", "content": "hm"}]]
+    arguments = {"completion_ids": [[1], [2]], "trainer_state": None, "answer": ["1/2", "1/2"]}
+    assert reward(prompts=[[{"role": "user", "content": "?"}]] * 2, completions=chats, **arguments) == [1.0, 0.0]
+    assert trl_reward(gold="key")(completions=[r"\boxed{7}"], key=["7"], answer=["8"]) == [1.0]
+    with pytest.raises(ValueError, match="no column of gold answers"):
+        reward(completions=["5"], topic=["x"])
+
+
+def test_an_unscored_answer_is_none_for_trl_and_flagged_for_verl():
+    assert trl_reward()(completions=[r"\boxed{7}"], answer=[""]) == [None], "an empty gold answer cannot be judged"
+    flagged = compute_score("math", r"\boxed{7}", "")
+    assert (flagged["score"], flagged["unscored"]) == (0.0, 1.0)
+
+
+def test_verl_compute_score():
+    assert list(inspect.signature(compute_score).parameters)[:4] == ["data_source", "solution_str", "ground_truth", "extra_info"]
+    right = compute_score(data_source="math_dapo", solution_str=r"Answer: $\frac{1}{2}$", ground_truth="0.5", extra_info={"index": 0})
+    assert (right["score"], right["acc"], right["unscored"], right["pred"]) == (1.0, 1.0, 0.0, r"$\frac{1}{2}$")
+    wrong = compute_score("aime", r"\boxed{73}", ["074"], None, verifier="integer")
+    assert (wrong["score"], wrong.keys()) == (0.0, right.keys())
+
+
+def test_verifiers_reward():
+    reward = verifiers_reward()
+    assert {"completion", "answer", "state"} <= set(inspect.signature(reward).parameters)
+    assert inspect.iscoroutinefunction(reward)
+    state = {}
+    completion = [{"role": "assistant", "content": r"\boxed{\frac{2}{\sqrt{2}}}"}]
+    assert asyncio.run(reward(completion=completion, answer=r"\sqrt{2}", state=state, prompt=[], task="math", info={})) == 1.0
+    assert state["kgym_verdict"] == "correct"
+    assert asyncio.run(reward(completion="no idea", answer="3")) == 0.0
+
+
+def test_text_of_a_completion():
+    assert text_of([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]) == "b"
+    assert text_of([{"role": "assistant", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]}]) == "bc"
+    assert text_of([{"role": "assistant", "content": None}]) == ""
+    assert text_of([]) == ""
