@@ -47,6 +47,8 @@ _EXCEPT = re.compile(
     re.IGNORECASE,
 )
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
+_PROSE = re.compile(r"(?=.*[A-Za-z]{4})[A-Za-z'-]+(?: [A-Za-z'-]+){2,}")
+_JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
 _LABEL = re.compile(
     r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
@@ -146,7 +148,9 @@ def _special(text: str) -> Value | None:
         if holes is not None:
             return RealSet(complement(union(list(holes.pieces))))
     found = meaning(plain) if (len(plain) < 80 and " " in plain) or (plain.isalpha() and len(plain) > 2) else None
-    return None if found is None else interpret(found)
+    if found is not None:
+        return interpret(found)
+    return Words(normal_words(plain)) if _PROSE.fullmatch(plain) and not _JOINED.search(plain) else None
 
 
 def _second_try(text: str, thousands: bool) -> Value:
