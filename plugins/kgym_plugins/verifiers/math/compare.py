@@ -42,6 +42,10 @@ _OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 def same(gold: Value, answer: Value) -> str | None:
     """Return the name of the rule by which the answer is right, or None. Raises LimitError if it asks for too much."""
     gold, answer = _plain(gold), _plain(answer)
+    if isinstance(answer, Collection) and answer.alternatives and answer.items and not isinstance(gold, Collection):
+        rules = [same(gold, item) for item in answer.items]  # "1/2 or 0.5" is one answer
+        if all(rules):
+            return rules[0]
     if isinstance(gold, Choice) or isinstance(answer, Choice):
         return _choice(gold, answer)
     if isinstance(gold, Assignments) or isinstance(answer, Assignments):
@@ -188,17 +192,16 @@ def _named_value(equation: Equation) -> bool:
         return equation.left.head == "fcall" or equation.left.value not in symbols(equation.right)
     if not symbols(equation.left) or symbols(equation.right):
         return False
-    exponents = {id(item.args[1]) for item in walk(equation.left) if item.head == "pow"}
-    return not any(
-        item.head in ("num", "const")
-        and id(item) not in exponents
-        and not (item.head == "num" and item.value.value in (2, 3) and _is_root_index(item, equation.left))
-        for item in walk(equation.left)
-    )
+    return not _has_numbers(equation.left)
 
 
-def _is_root_index(item: Node, tree: Node) -> bool:
-    return any(node.head == "call" and node.value == "root" and node.args[1] is item for node in walk(tree))
+def _has_numbers(node: Node) -> bool:
+    """Whether a left side computes with numbers, other than as exponents and arguments of functions."""
+    if node.head in ("num", "const"):
+        return True
+    if node.head == "call":
+        return node.value == "root" and _has_numbers(node.args[0])
+    return any(map(_has_numbers, node.args[:1] if node.head == "pow" else node.args))
 
 
 def _values(equation: Equation) -> list[Node] | None:

@@ -204,6 +204,7 @@ _ANCHOR = re.compile(
     r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}",
     re.IGNORECASE,
 )
+_TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)")
 _AFTERTHOUGHT = re.compile(
     r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which is)\b.*", re.DOTALL | re.IGNORECASE
@@ -235,6 +236,8 @@ def _without_afterthought(text: str) -> str:
 
 def _answer(text: str) -> Extraction | None:
     tail = text[-_TAIL:]
+    if (tags := _TAGS.findall(tail)) and tags[-1].strip():
+        return Extraction((tags[-1].strip(),), "answer")
     anchors = list(_ANCHOR.finditer(tail))[-_MOST_PHRASES:]
     found = [(match.start(), match.end(), _statement(tail[match.end() : match.end() + _STATEMENT])) for match in anchors]
     found = [item for item in found if item[2].strip("*_ $\n")]
@@ -316,7 +319,7 @@ _CONCLUDING = re.compile(
     re.IGNORECASE,
 )
 _VERB = re.compile(
-    r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of)\s*:?\s+(?!\b(?:the|that|a|an)\b\s+[a-z]{3})",
+    r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of)\s*:?\s+",
     re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\\∴])")

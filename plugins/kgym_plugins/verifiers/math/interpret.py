@@ -4,7 +4,7 @@ import re
 from itertools import product
 
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, PRODUCT_TERMS, LimitError, SyntaxProblem
-from kgym_plugins.verifiers.math.nodes import Node, symbols, walk
+from kgym_plugins.verifiers.math.nodes import ZERO, Node, number, symbols, walk
 from kgym_plugins.verifiers.math.parse import Parser, based
 from kgym_plugins.verifiers.math.phrases import meaning, normal_words
 from kgym_plugins.verifiers.math.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
@@ -49,6 +49,9 @@ _EXCEPT = re.compile(
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 _PROSE = re.compile(r"(?=.*[A-Za-z]{4})[A-Za-z'-]+(?: [A-Za-z'-]+){2,}")
 _JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
+_ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
+_YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s+[a-z].*", re.IGNORECASE | re.DOTALL)
+_NOUN = re.compile(r"(?:a|an|the) [A-Za-z]{3}[A-Za-z -]*", re.IGNORECASE)
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
 _LABEL = re.compile(
     r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
@@ -59,7 +62,7 @@ def read(text: str, *, thousands: bool = True) -> Value:
     """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or too deep."""
     if len(text) > ANSWER_CHARS:
         raise LimitError(f"an answer of more than {ANSWER_CHARS} characters")
-    text = _LEADING.sub("", _french(tidy(text)))
+    text = _ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text))))
     special = _special(text)
     if special is None:
         special = _labelled(text, thousands)
@@ -98,6 +101,8 @@ def tidy(text: str) -> str:
                 inner = text[len(opening) : -len(closing)]
                 if opening not in inner or opening == "**":
                     text = inner.strip()
+        if text.endswith("\\"):
+            text = text.rstrip("\\").rstrip()
         if text.endswith((".", ",", ";", "!.")) and not text.endswith("...") and not text.endswith("\\,") and not text.endswith("\\;"):
             text = text[:-1].rstrip()
     if text.count("$") > 1 and (text.count("$") - text.count("\\$")) % 2 == 0:
@@ -143,6 +148,10 @@ def _special(text: str) -> Value | None:
                 return BaseNumber(*based(re.sub(r"\s", "", match.group(1)), base).value)
             except SyntaxProblem:
                 return Opaque(normal_text(text))
+    if match := _YES_NO.fullmatch(plain):
+        return interpret(meaning(match.group(1)) or Node("text", (), match.group(1)))
+    if _NOUN.fullmatch(plain) and not _JOINED.search(plain) and meaning(plain) is None:
+        return Words(normal_words(plain))
     if match := _EXCEPT.fullmatch(plain):
         holes = _as_set(read(re.sub(r"^[a-z]\s*=", "", match.group(1))))
         if holes is not None:
@@ -163,7 +172,8 @@ def _second_try(text: str, thousands: bool) -> Value:
             if token.kind == "op" and token.value in ("=", "~") and depth == 0:
                 last = at
         label = [token for token in tokens[:last] if token.kind != "op"]
-        if last >= 0 and label and all(token.kind in ("word", "name", "open", "close", "lb", "rb") for token in label):
+        kinds = ("word", "name", "open", "close", "lb", "rb", "cmd")
+        if last >= 0 and label and all(token.kind in kinds and token.value != "int" for token in label):
             try:
                 return interpret(Parser(tokens[last + 1 :]).whole())
             except (SyntaxProblem, Unordered):
@@ -180,6 +190,8 @@ def _labelled(text: str, thousands: bool) -> Value | None:
     if match is None or match.end() == len(text):
         return None
     rest = text[match.end() :]
+    if rest.count("}") > rest.count("{"):
+        rest = rest.removesuffix("}")
     try:
         value = interpret(Parser(tokenize(rest, thousands=thousands)).whole())
     except (SyntaxProblem, Unordered):
@@ -226,6 +238,12 @@ def interpret(node: Node) -> Value:
             return Collection((), braces=True)
         case "const" if node.value == "reals":
             return RealSet((EVERYTHING,))
+        case "const" if node.value == "positives":
+            return RealSet((Piece(ZERO, INFINITY, False, False),))
+        case "const" if node.value == "negatives":
+            return RealSet((Piece(MINUS_INFINITY, ZERO, False, False),))
+        case "call" if str(node.value).startswith("$") and node.value[1:].isupper() and len(node.args) > 1:
+            return Ordered(tuple(map(interpret, node.args)), "(", ")")  # P(2, 3), a named point
         case "const" if node.value in ("integers", "naturals", "rationals", "complexes"):
             return Words(node.value)
     if any(item.head in ("pm", "mp") for item in walk(node)):
@@ -477,7 +495,10 @@ def _list(node: Node) -> Value:
     flat: list[Value] = []
     for item in items:
         flat += item.items if isinstance(item, Collection) and item.alternatives else [item]
-    return Collection(tuple(flat), alternatives=separators == {"or"})
+    scalars = [item for item in items if isinstance(item, Scalar)]
+    if separators == {"and"} and len(scalars) == len(items) == 2 and (amount := added(scalars[0], scalars[1])):
+        return amount
+    return Collection(tuple(flat), alternatives="or" in separators)
 
 
 def _surely_interval(value: Value) -> bool:
@@ -486,6 +507,14 @@ def _surely_interval(value: Value) -> bool:
     if piece is None or not isinstance(value, Ordered):
         return False
     return (value.opening, value.closing) in (("(", "]"), ("[", ")")) or piece.low == MINUS_INFINITY or piece.high == INFINITY
+
+
+def added(large: Scalar, small: Scalar) -> Scalar | None:
+    """`1 hour and 30 minutes`: two amounts of one kind, the larger unit first, are one."""
+    if not large.unit.dimension or large.unit.dimension != small.unit.dimension or large.unit.size <= small.unit.size:
+        return None
+    factor = number(large.unit.size / small.unit.size)
+    return Scalar(Node("add", (Node("mul", (large.expression, factor)), small.expression)), small.unit)
 
 
 def _declaration(node: Node) -> bool:

@@ -56,8 +56,8 @@ def depth(node: Node) -> int:
 
 
 def symbols(node: Node) -> frozenset[str]:
-    """Names of the variables in a tree."""
-    return frozenset(item.value for item in walk(node) if item.head == "sym")
+    """Names of the variables in a tree, and of the functions that nobody knows (`$f`)."""
+    return frozenset(item.value for item in walk(node) if item.head == "sym" or (item.head == "call" and item.value.startswith("$")))
 
 
 def heads(node: Node) -> frozenset[str]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from kgym_plugins.verifiers.math.limits import DEPTH, DIGITS, TREE_DEPTH, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.nodes import ONE, Literal, Node, depth, number
-from kgym_plugins.verifiers.math.phrases import text_node, unit_phrase
+from kgym_plugins.verifiers.math.phrases import sum_of_amounts, text_node, unit_phrase
 from kgym_plugins.verifiers.math.tokens import Token
 from kgym_plugins.verifiers.math.units import UNITS
 from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, CONNECTIVES, NUMBER_WORDS, name_list
@@ -27,6 +27,7 @@ _UNARY_FUNCTIONS = frozenset(
     """
     )
 )
+_FUNCTION_NAMES = frozenset("fghFGHP")
 _CALLED = frozenset("fghFGHPQRSTpqruvwC")
 
 
@@ -169,6 +170,8 @@ class Parser:
             if value in ("+", "-", "pm", "mp") and power <= SUM:
                 self._at += 1
                 right = self._expression(SUM + 1)
+                if value == "-" and right.head == "seq" and (left.head in ("seq", "union") or left.value == "reals"):
+                    return Node("diff", (left, right))
                 _only_expressions(left, right)
                 if value in ("pm", "mp"):
                     return Node(value, (left, right))
@@ -232,7 +235,10 @@ class Parser:
             mixed = self._mixed(left)
             if mixed is not None:
                 return mixed
-            right = self._expression(PRODUCT + 1)
+            called = left.head == "sym" and left.value in _FUNCTION_NAMES and self._peek().kind == "open" and not self._peek().space
+            right = self._expression(POSTFIX + 1 if called else PRODUCT + 1)
+            if called and right.head not in _STRUCTURES:
+                return Node("call", (right,), f"${left.value}")
             return _product(left, right)
         return None
 
@@ -306,6 +312,8 @@ class Parser:
         ):
             self._at += 3
             return Node("degree", (base,))
+        if base.value == "reals" and self._is_op("+", "-"):
+            return Node("const", (), "positives" if self._next().value == "+" else "negatives")
         word = self._peek(1) if self._peek().kind == "lb" else self._peek()
         if word.kind == "name" and word.text and word.value in ("o", "O"):
             self._at += 3 if self._peek().kind == "lb" else 1
@@ -622,9 +630,14 @@ class Parser:
     def _quantity(self, node: Node) -> Node:
         begin, braces = self._at, 0
         while not (braces == 0 and (self._closing() or self._separator())) and self._peek().kind != "end of text":
+            if braces == 0 and self._peek().kind == "num" and self._peek(-1).value != "^":
+                break
             token = self._next()
             braces += (token.kind in ("lb", "open")) - (token.kind in ("rb", "close"))
-        return unit_phrase(node, self._tokens[begin : self._at]) if self._at > begin else node
+        amount = unit_phrase(node, self._tokens[begin : self._at]) if self._at > begin else node
+        if amount.head == "quantity" and self._peek().kind == "num":  # 1 hour 30 minutes
+            return sum_of_amounts(amount, self._quantity(self._expression(SETS)))
+        return amount
 
 
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})

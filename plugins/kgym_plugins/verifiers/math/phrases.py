@@ -131,6 +131,17 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
     return Node("quantity", (amount,), (unit, " ".join(nouns)))
 
 
+def sum_of_amounts(large: Node, small: Node) -> Node:
+    """Add `1 hour` and `30 minutes`. Raises SyntaxProblem unless they are of one kind, the larger unit first."""
+    if small.head != "quantity":
+        raise SyntaxProblem("a number behind an amount")
+    (one, _), (other, _) = large.value, small.value
+    if not one.dimension or one.dimension != other.dimension or one.size <= other.size:
+        raise SyntaxProblem("two amounts side by side")
+    inner = Node("add", (Node("mul", (large.args[0], number(one.size / other.size))), small.args[0]))
+    return Node("quantity", (inner,), small.value)
+
+
 def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:
     sign = 1
     value = None
