@@ -81,7 +81,9 @@ def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file
     else:
         differing = _differences(config, asked)
     if differing:
-        raise ConfigError(f"--resume goes on with the run as it began, but {', '.join(differing)} differ(s) from its manifest; leave it out")
+        raise ConfigError(
+            f"--resume goes on with the run as it began, but {', '.join(differing)} differ(s) from its manifest; leave it out"
+        )
     return config
 
 
@@ -109,7 +111,9 @@ def terminal_reporter(*, json_output: bool) -> Any:
         def started(self, facts: Mapping[str, Any]) -> None:
             spec = facts["env"]
             self._line(f"run         {facts['run']}" + (f" (from step {facts['step']})" if facts["step"] else ""))
-            self._line(f"environment {spec['env_id']}, split {spec['split']}, verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer")
+            self._line(
+                f"environment {spec['env_id']}, split {spec['split']}, verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
+            )
 
         def progress(self, phase: str, done: int, total: int) -> None:
             if live:

@@ -1,6 +1,6 @@
 """Sampled answers on disk: one row for each episode, the same columns wherever kgym stores them.
 
-One row: {"problem_id": "aime/train/gcd/d2/17", "attempt": 3, "text": "...\\boxed{12}", "status": "correct", "reward": 1.0, "tokens": 48, ...}
+One row: {"problem_id": "aime/train/gcd/d2/17", "attempt": 3, "text": "...", "status": "correct", "reward": 1.0, ...}
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Dimension key:  T tokens of the pack   E episodes   L tokens of the longest episode
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -33,5 +31,5 @@ def policy_logprobs(
     attention_EL = torch.zeros_like(input_ids_EL)
     attention_EL[batch.episode_ids, columns_T] = 1
     logprobs_EL, entropy_EL = token_logprobs(model, input_ids_EL, attention_EL, temperature=temperature, with_entropy=with_entropy)
-    logprobs_T = cast(Tensor, logprobs_EL[batch.episode_ids, columns_T])
+    logprobs_T = logprobs_EL[batch.episode_ids, columns_T]
     return logprobs_T, None if entropy_EL is None else entropy_EL[batch.episode_ids, columns_T]

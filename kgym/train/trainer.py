@@ -1,6 +1,6 @@
 """The training loop: collect groups, shape rewards, update the policy, hand its weights to the engine, and write everything down.
 
-A step is one collect-and-update; an inner step is one optimizer step inside it. After step N the run folder holds everything that step N + 1
+A step is one collect-and-update; an inner step is one optimizer step inside it. A checkpoint holds everything that the next step
 needs, so a run that was killed goes on from its newest checkpoint and ends in the same numbers as one that was not.
 """
 

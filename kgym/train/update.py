@@ -4,8 +4,8 @@ groups -> pack -> old_logprobs (and ref_logprobs) -> Algorithm.advantages -> inn
 """
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,11 @@ from kgym.train.forward import policy_logprobs
 from kgym.types import Algorithm, Group, PackedBatch
 
 
-def pack_groups(groups: Sequence[Group]) -> PackedBatch | None:
-    """Lay the trainable episodes of the groups end to end; None if there is none.
+def pack_groups(groups: Sequence[Group], *, device: torch.device) -> PackedBatch | None:
+    """Lay the trainable episodes of the groups end to end, on `device`; None if there is none.
 
-    An episode that is not trainable (unscored, or masked because it was truncated) is left out whole: it neither has a gradient nor counts in
-    a group's mean.
+    An episode that is not trainable (unscored, or masked because it was truncated) is left out whole: it neither has a gradient
+    nor counts in a group's mean.
     """
     kept = [
         (number, episode, reward)
@@ -29,7 +29,7 @@ def pack_groups(groups: Sequence[Group]) -> PackedBatch | None:
     ]
     if not kept:
         return None
-    return pack(
+    batch = pack(
         prompt_ids=[episode.prompt_ids for _, episode, _ in kept],
         token_ids=[episode.token_ids for _, episode, _ in kept],
         engine_logprobs=[episode.engine_logprobs for _, episode, _ in kept],
@@ -37,6 +37,8 @@ def pack_groups(groups: Sequence[Group]) -> PackedBatch | None:
         group_ids=[number for number, _, _ in kept],
         truncated=[episode.truncated for _, episode, _ in kept],
     )
+    tensors = {field.name: value.to(device) for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
+    return replace(batch, **tensors)  # type: ignore[arg-type]  # only fields that are tensors
 
 
 @torch.no_grad()
@@ -44,11 +46,14 @@ def frozen_logprobs(model: nn.Module, batch: PackedBatch, *, temperature: float,
     """Return the log-probabilities and the entropies of a batch without gradient, each (T,), 0 where the mask is 0."""
     logprobs_T = torch.zeros_like(batch.old_logprobs)
     entropy_T = torch.zeros_like(batch.old_logprobs)
-    for micro, tokens in _with_positions(batch, microbatch_tokens):
+    places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
+    # micro-batches come in another order; the advantages, which are not needed here, carry each token's place in the batch
+    for micro in split(replace(batch, advantages=places_T), microbatch_tokens):
         micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
         assert micro_entropy is not None
-        logprobs_T[tokens] = micro_logprobs * micro.mask
-        entropy_T[tokens] = micro_entropy * micro.mask
+        assert micro.advantages is not None
+        logprobs_T[micro.advantages] = micro_logprobs * micro.mask
+        entropy_T[micro.advantages] = micro_entropy * micro.mask
     return logprobs_T, entropy_T
 
 
@@ -63,8 +68,11 @@ def update(
     max_grad_norm: float,
     rng: random.Random,
     reference: nn.Module | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Train `model` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
+
+    `progress` is called as (passes over the batch that are done, passes planned).
 
     Raises FloatingPointError if the gradient is not finite: a step with it would destroy the policy.
     """
@@ -78,14 +86,16 @@ def update(
 
     plan = algorithm.plan
     steps: list[dict[str, float]] = []
-    for _ in range(plan.inner_steps):
+    for n_done in range(plan.inner_steps):
+        if progress is not None:
+            progress(n_done, plan.inner_steps)
         for minibatch in minibatches(batch, plan.minibatches, rng):
             optimizer.zero_grad(set_to_none=True)
             metrics: dict[str, float] = {}
             for micro in split(minibatch, microbatch_tokens):
                 logprobs_T, _ = policy_logprobs(model, micro, temperature=temperature)
                 output = algorithm.loss(micro, logprobs_T)
-                output.loss.backward()  # type: ignore[no-untyped-call]
+                output.loss.backward()
                 for key, value in (output.metrics | {"policy/loss": float(output.loss.detach())}).items():
                     metrics[key] = metrics.get(key, 0.0) + value
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
@@ -113,10 +123,3 @@ def _drift(batch: PackedBatch, new_T: Tensor, entropy_T: Tensor) -> dict[str, fl
 
 def _mean(steps: Sequence[dict[str, float]]) -> dict[str, float]:
     return {key: sum(step[key] for step in steps) / len(steps) for key in steps[0]}
-
-
-def _with_positions(batch: PackedBatch, microbatch_tokens: int) -> Iterator[tuple[PackedBatch, Tensor]]:
-    """Yield the micro-batches with the places of their tokens in the batch."""
-    marked = replace(batch, old_logprobs=torch.arange(batch.n_tokens, device=batch.input_ids.device, dtype=torch.float64))
-    for micro in split(marked, microbatch_tokens):
-        yield micro, micro.old_logprobs.long()
