@@ -5,7 +5,7 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import print_json, print_table
+from kgym.cli.output import print_json, print_table, printable
 from kgym.discovery import KINDS, PluginRecord, one_line
 from kgym.errors import UnknownName
 from kgym.hookspecs import API_VERSION, Info
@@ -20,18 +20,20 @@ VERSIONS = ("kgym", "pluggy", "pydantic", "gymnasium", "numpy", "torch", "transf
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|doctor")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|doctor|check")
     listing = commands.add_parser("list", help="print the components and who offers them")
     show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
     show.add_argument("name", metavar="NAME", help="of a component, as list has it")
     commands.add_parser("doctor", help="print what is broken, left out or clashes; exit status 1 if anything is wrong")
+    check = commands.add_parser("check", help="put a verifier through the conformance kit; exit status 1 if it fails")
+    check.add_argument("name", metavar="NAME", help="of a verifier")
     for command in (listing, show):
         command.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"list": _list, "show": _show, "doctor": _doctor}[args.action](args)
+    return {"list": _list, "show": _show, "doctor": _doctor, "check": _conform}[args.action](args)
 
 
 # --- list
@@ -156,6 +158,27 @@ def _constraint(item: Any) -> str:
     """Return `> 0` for `annotated_types.Gt(0)`, and so on; what has no short form is left to the description."""
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "min_length": "length >=", "max_length": "length <=", "pattern": "like"}
     return ", ".join(f"{sign} {value}" for name, sign in signs.items() if (value := getattr(item, name, None)) is not None)
+
+
+# --- check
+
+
+def _conform(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from kgym.testing.verifiers import check_verifier
+    from kgym.verify.service import load_verifier
+
+    report = check_verifier(load_verifier(args.name))
+    if args.json:
+        print_json(asdict(report))
+    else:
+        print(f"verifier {args.name}: {report.attacks} attacks, the slowest {report.slowest_s:.2f} s, {report.unscored} unscored")
+        print(f"{report.golds_verified} of {report.golds} gold answers verify themselves in a box; {report.rewritings} rewritings tried")
+        for failure in report.failures:
+            print(f"FAILED {printable(failure)}")
+        print("it conforms" if not report.failures else f"{len(report.failures)} failures")
+    return 1 if report.failures else 0
 
 
 # --- doctor

@@ -239,7 +239,7 @@ def _congruence(rng: random.Random) -> str:
 
 
 KINDS: dict[str, Draw] = {
-    "integer": _integer, "fraction": _fraction, "decimal": _decimal, "thousands": _thousands, "mixed": _mixed, "repeating": _repeating,
+    "whole": _integer, "fraction": _fraction, "decimal": _decimal, "thousands": _thousands, "mixed": _mixed, "repeating": _repeating,
     "scientific": _scientific, "radical": _radical, "constant": _constant, "power": _power, "complex": _complex, "polynomial": _polynomial,
     "expression": _expression, "equation": _equation, "inequality": _inequality, "interval": _interval, "point": _point, "set": _set,
     "list": _listing, "signs": _signs, "matrix": _matrix, "text": _text, "words": _words, "choice": _choice, "base": _based,

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from kgym.types import Verdict, Verifier, VerifyItem
+from kgym.verify.one import DEFAULT
 from kgym.verify.pool import VerifierPool
 from kgym.verify.service import load_verifier
 
 log = logging.getLogger(__name__)
 
-DEFAULT = "math"
 _GOLD_COLUMNS = ("answer", "solution", "gold", "ground_truth", "target")
 
 

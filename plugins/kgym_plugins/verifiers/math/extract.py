@@ -68,7 +68,7 @@ _BRACES = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])|\\.|[{}]", re.DOTAL
 _BARE = re.compile(r"\s?([0-9A-Za-z])(?![A-Za-z])")
 _OPENING = re.compile(r"(?:\s{0,9}\[[^\]\n]{0,20}\]){0,2}\s{0,9}\{")
 _NOTHING = re.compile(
-    r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|\.\.\.|…|□|\\square|\\phantom\{[^{}]*\})*"
+    r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|…|□|\\square|\\phantom\{[^{}]*\})*"
 )
 _PLACEHOLDER = re.compile(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", re.IGNORECASE)
 _LETTERS = re.compile(r"[A-Za-z]+")

@@ -49,6 +49,7 @@ _EXCEPT = re.compile(
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 _PROSE = re.compile(r"(?=.*[A-Za-z]{4})[A-Za-z'-]+(?: [A-Za-z'-]+){2,}")
 _JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
+_SHORT = 300
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s+[a-z].*", re.IGNORECASE | re.DOTALL)
 _NOUN = re.compile(r"(?:a|an|the) [A-Za-z]{3}[A-Za-z -]*", re.IGNORECASE)
@@ -129,6 +130,8 @@ def _unwrapped(text: str) -> str:
 def _special(text: str) -> Value | None:
     """Forms that are told by their shape: choices, times, numbers in other bases, phrases."""
     plain = _unwrapped(text)
+    if len(plain) > _SHORT:
+        return None
     if match := _OPTION.fullmatch(plain):
         return Choice(match.group(1).upper())
     if match := re.fullmatch(r"\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:]", plain):
