@@ -16,8 +16,8 @@ from kgym.types import VerifyItem
 from kgym.verify.limits import PoolLimits
 from kgym.verify.pool import VerifierPool
 from kgym_plugins.verifiers.math.extract import RULES, extract
-from kgym_plugins.verifiers.math.interpret import read
 from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.reading import read
 from kgym_plugins.verifiers.math.values import Opaque, normal
 from kgym_plugins.verifiers.math.verifier import MathOptions, MathVerifier
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from kgym.testing.attacks import attacks
 from kgym.testing.golds import golds
 from kgym.types import VerifyItem
-from kgym_plugins.verifiers.math.interpret import read
 from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.reading import read
 from kgym_plugins.verifiers.math.values import normal
 from kgym_plugins.verifiers.math.verifier import MathVerifier
 from kgym_plugins.verifiers.math.vocabulary import name_list

@@ -23,9 +23,9 @@ from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.compare import same
 from kgym_plugins.verifiers.math.exact import Undefined
 from kgym_plugins.verifiers.math.extract import RULES, Extraction, boxes, extract
-from kgym_plugins.verifiers.math.interpret import normal_text, read
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numeric import Deferred, exact_only
+from kgym_plugins.verifiers.math.reading import normal_text, read
 from kgym_plugins.verifiers.math.values import BaseNumber, Collection, Opaque, Scalar, Value, Words, normal
 
 _SHORT = 240
