@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 
-from kgym_plugins.verifiers.math.limits import SYMBOLIC_NODES
+from kgym_plugins.verifiers.math.limits import EXACT_BITS, SYMBOLIC_NODES
 from kgym_plugins.verifiers.math.nodes import Node, walk
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -18,6 +18,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ln": sympy.log, "floor": sympy.floor, "ceil": sympy.ceiling, "sgn": sympy.sign, "gcd": sympy.gcd, "lcm": sympy.lcm,
     "binom": sympy.binomial, "max": sympy.Max, "min": sympy.Min, "Re": sympy.re, "Im": sympy.im,
 }  # fmt: skip
+_GROWING = frozenset({"binom", "gcd", "lcm", "floor", "ceil"})
 _MAX_EXPONENT = 200
 
 
@@ -34,6 +35,10 @@ def same_symbolically(one: Node, other: Node) -> bool:
         return bool(sympy.expand(difference) == 0) or bool(sympy.simplify(difference) == 0)
     except (_TooHard, TypeError, ValueError, AttributeError, NotImplementedError, ArithmeticError, RecursionError):
         return False
+
+
+def _small_integer(value: Any) -> bool:
+    return bool(value.is_Integer and abs(value) <= _MAX_EXPONENT)
 
 
 def _build(node: Node) -> Any:
@@ -57,10 +62,12 @@ def _build(node: Node) -> Any:
         case "div":
             return sympy.Mul(_build(args[0]), sympy.Pow(_build(args[1]), -1))
         case "pow":
-            exponent = _build(args[1])
+            base, exponent = _build(args[0]), _build(args[1])
             if exponent.is_number and not (exponent.is_Rational and abs(exponent) <= _MAX_EXPONENT):
                 raise _TooHard
-            return sympy.Pow(_build(args[0]), exponent)
+            if base.is_Rational and exponent.is_Rational and max(abs(base.p), base.q).bit_length() * abs(exponent) > EXACT_BITS:
+                raise _TooHard
+            return sympy.Pow(base, exponent)
         case "abs":
             return sympy.Abs(_build(args[0]))
         case "percent":
@@ -69,14 +76,17 @@ def _build(node: Node) -> Any:
             return _build(args[0]) * sympy.pi / 180
         case "fact" if node.value == 1:
             operand = _build(args[0])
-            if operand.is_number and not (operand.is_Integer and abs(operand) <= _MAX_EXPONENT):
+            if operand.is_number and not _small_integer(operand):
                 raise _TooHard
             return sympy.factorial(operand)
         case "call":
             if node.value == "root":
                 return sympy.Pow(_build(args[0]), sympy.Pow(_build(args[1]), -1))
             if node.value in _FUNCTIONS:
-                return _FUNCTIONS[node.value](*map(_build, args))
+                operands = [_build(arg) for arg in args]
+                if node.value in _GROWING and any(operand.is_number and not _small_integer(operand) for operand in operands):
+                    raise _TooHard
+                return _FUNCTIONS[node.value](*operands)
             if node.value.startswith("$"):
                 return sympy.Function(node.value[1:])(*map(_build, args))
     raise _TooHard

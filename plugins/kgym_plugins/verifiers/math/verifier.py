@@ -1,10 +1,11 @@
 r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type.
 
-    extract.py   where the answer is                    numeric.py   values at high precision
-    tokens.py    text to tokens                         scalars.py   equal numbers and functions
-    parse.py     tokens to a syntax tree                realsets.py  unions of intervals
-    interpret.py tree to a typed value                  compare.py   equal values, with the rule that decided
-    exact.py     rational arithmetic                    algebra.py   sympy, by constructors alone, as the last resort
+    extract.py      where the answer is                 values.py       what an answer can be
+    tokens.py       text to tokens                      exact.py        rational arithmetic
+    parse.py        tokens to a syntax tree             numeric.py      values at high precision
+    interpret.py    tree to a typed value               scalars.py      equal numbers and functions
+    reading.py      all of that, for a text             algebra.py      sympy, by constructors alone, as the last resort
+    compare.py      equal values, with the rule that decided (amounts.py, realsets.py)
 
 Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a formula of the question, not worked out), `limit` (the answer
 asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that breaks the limits itself.
