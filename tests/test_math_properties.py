@@ -1,6 +1,9 @@
 """Properties of the math verifier: golds verify themselves, rewriting changes nothing, hostile text never raises."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -168,3 +171,15 @@ def test_bombs_among_a_thousand_answers_from_four_threads():
         ("unscored", "timeout"),
     }
     assert all(verdict.status == "correct" for item, verdict in judged if item.response not in fuses)
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=pytest.mark.slow)])
+def test_fuzzing_finds_nothing(seconds):
+    # in a process of its own, since it limits its memory; the hour-long version: python -m kgym_plugins.verifiers.math.fuzz
+    code = f"from kgym_plugins.verifiers.math.fuzz import fuzz; tried, found = fuzz({seconds}, seed=1); print(tried); print(found)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"}
+    )
+    tried, found = done.stdout.splitlines()
+    assert found == "[]"
+    assert int(tried) > 50 * seconds

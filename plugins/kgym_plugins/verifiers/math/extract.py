@@ -207,7 +207,7 @@ _ANCHOR = re.compile(
 _TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)")
 _AFTERTHOUGHT = re.compile(
-    r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which is)\b.*", re.DOTALL | re.IGNORECASE
+    r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which)\b.*", re.DOTALL | re.IGNORECASE
 )
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
 
@@ -322,6 +322,9 @@ _VERB = re.compile(
     r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of)\s*:?\s+",
     re.IGNORECASE,
 )
+_NEGATION = re.compile(r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply)\b", re.IGNORECASE)
+_DOTS = re.compile(r"\$?-?\d{0,9}\.\d{2,40}(?:\.\.\.|…)\$?")
+_ARROW = re.compile(r"\A(?:[∴⇒→✓✔✅☑\s]|=>|->|\\(?:therefore|Rightarrow|implies|to)\b)+")
 _ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\\∴])")
 
 
@@ -344,6 +347,8 @@ _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 def _after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
     sentence = sentence.strip().rstrip(".!").strip()
+    if _NEGATION.search(sentence):
+        return sentence  # "the answer cannot be 7" says nothing that it is
     formulas = list(_INLINE.finditer(sentence))
     if formulas and (formulas[-1].end() == len(sentence) or not re.search(r"\d", sentence[formulas[-1].end() :])):
         last = formulas[-1]
@@ -361,14 +366,16 @@ def _whole(text: str) -> Extraction | None:
     if "\n" in tail:
         if tail.startswith(("$$", "\\[", "\\begin")) and len(tail) < 1000:
             return Extraction((tail,), "whole")
-        line = tail[-_TAIL:].rpartition("\n")[2].strip()
+        line = _ARROW.sub("", tail[-_TAIL:].rpartition("\n")[2].strip())
         if len(line) > 100 or not line:
             return None
         formula = _INLINE.fullmatch(line.rstrip("."))
         lone = re.fullmatch(r"[-+]?[\d.,/^\\{}()\[\]|frac sqrtpi%°$]{1,60}\.?", line) and re.search(r"\d", line)
         named = re.fullmatch(r"\$?\\?\(?\s*[a-zA-Z]\s*=\s*[-+]?[^=a-zA-Z]{1,40}\$?\.?", line)
         return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
-    if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith(("...", "?")):
+    if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("?"):
+        return None
+    if tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail):
         return None
     return Extraction((_after_verb(tail) if re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
 

@@ -92,6 +92,9 @@ class Operands(Reader):
         if self._depth > DEPTH:
             raise LimitError(f"an answer nested deeper than {DEPTH}")
         node = self._list()
+        if self._is_op("|", ":"):  # {x | x > 2} in plain text
+            self._at += 1
+            node = Node("builder", (node, self._list()))
         self._depth -= 1
         self._bars = bars
         self._expect("rb")

@@ -37,6 +37,13 @@ _EXCEPT = re.compile(
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 _PROSE = re.compile(r"(?=.*[A-Za-z]{4})[A-Za-z'-]+(?: [A-Za-z'-]+){2,}")
 _JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
+_PREFIXED = re.compile(r"0([xXbBoO])([0-9A-Fa-f]+)")
+_PREFIXES = {"x": 16, "b": 2, "o": 8}
+_SUCH_THAT = re.compile(
+    r"(?:the set of )?(?:all|any|every) (?:(?:real )?(?:numbers?|values?|reals?) (?:of )?)?"
+    r"(?:[a-z],? (?:such that|with|where|for which|satisfying) )?([a-z] ?(?:<|>|=|\\[gln]).*)",
+    re.IGNORECASE,
+)
 _SHORT = 300
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s+[a-z].*", re.IGNORECASE | re.DOTALL)
@@ -135,14 +142,16 @@ def _special(text: str) -> Value | None:
     if (match := _BASED.fullmatch(plain)) and (word := match.group(2) or match.group(3)):
         base = int(word) if word.isdigit() else BASE_WORDS.get(word.lower())
         if base:
-            try:
-                return BaseNumber(*based(re.sub(r"\s", "", match.group(1)), base).value)
-            except SyntaxProblem:
-                return Opaque(normal_text(text))
+            return _number_in_base(match.group(1), base, text)
     if match := _YES_NO.fullmatch(plain):
         return interpret(meaning(match.group(1)) or Node("text", (), match.group(1)))
     if _NOUN.fullmatch(plain) and not _JOINED.search(plain) and meaning(plain) is None:
         return Words(normal_words(plain))
+    if match := _PREFIXED.fullmatch(plain):
+        return _number_in_base(match.group(2), _PREFIXES[match.group(1).lower()], text)
+    if match := _SUCH_THAT.fullmatch(plain):
+        value = read(match.group(1))
+        return value if isinstance(value, RealSet) else None
     if match := _EXCEPT.fullmatch(plain):
         holes = as_set(read(re.sub(r"^[a-z]\s*=", "", match.group(1))))
         if holes is not None:
@@ -151,6 +160,13 @@ def _special(text: str) -> Value | None:
     if found is not None:
         return interpret(found)
     return Words(normal_words(plain)) if _PROSE.fullmatch(plain) and not _JOINED.search(plain) else None
+
+
+def _number_in_base(digits: str, base: int, text: str) -> Value:
+    try:
+        return BaseNumber(*based(re.sub(r"\s", "", digits), base).value)
+    except SyntaxProblem:
+        return Opaque(normal_text(text))
 
 
 def _second_try(text: str, thousands: bool) -> Value:

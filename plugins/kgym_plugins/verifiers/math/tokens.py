@@ -51,7 +51,7 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )
 _REPEATING = re.compile(
-    r"(?:\\(?:overline|bar|overbar|overbracket)\s*\{\s*(\d+)\s*\}|\\(?:overline|bar)\s*(\d)|\((\d+)\)|\\(?:combiningbar)\s+)"
+    r"(?:\\(?:overline|bar|overbar|overbracket)\s*\{\s*(\d+)\s*\}|\\(?:overline|bar)\s*(\d)|\((\d+)\)|\\combiningbar\s*)"
 )
 _DOTTED = re.compile(r"\d*\.?\d*(?:\\dot\s*\{?\s*\d\s*\}?\d*)+")
 _EXPONENT = re.compile(r"[eE][+-]?\d{1,6}(?![\w.])")

@@ -39,6 +39,7 @@ _SIGNS = {
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2002": " ", "\u2003": " ", "\u3000": " ", "\u200a": " ", "\u2005": " ", "\u2006": " ",
     "\u200b": "", "\u200c": "", "\u200d": "", "\ufeff": "", "\u2060": "", "\u2061": "", "\u2062": "", "\u2063": "", "\u200e": "",
     "\u200f": "",
+    "✓": "", "✔": "", "✅": "", "☑": "", "\ufe0f": "", "🎉": "",
     "ℯ": "e", "ℓ": "l", "ⅈ": "i", "ⅇ": "e", "µ": r"\mu ", "Ω": r"\Omega ", "ϕ": r"\phi ", "ϵ": r"\epsilon ", "ϑ": r"\theta ",
     "٬": ",", "٫": ".",
 }  # fmt: skip
@@ -253,6 +254,11 @@ BASE_WORDS = {**_CARDINALS, "binary": 2, "octal": 8, "decimal": 10, "hexadecimal
 def number_from_words(words: list[str]) -> tuple[int, int] | None:
     """Read "twenty-five" as (25, 1), "three quarters" as (3, 4), "minus two" as (-2, 1); None for anything else."""
     words = [part for word in words for part in word.split("-") if part]
+    if len(words) > 3 and words[-2] == "a" and words[-3] == "and" and words[-1] in _PARTS:  # two and a half
+        whole = number_from_words(words[:-3])
+        if whole is None or whole[1] != 1:
+            return None
+        return (abs(whole[0]) * _PARTS[words[-1]] + 1) * (1 if whole[0] >= 0 else -1), _PARTS[words[-1]]
     sign = 1
     if words and words[0] in ("minus", "negative"):
         sign, words = -1, words[1:]
