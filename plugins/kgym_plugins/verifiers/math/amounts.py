@@ -6,7 +6,7 @@ The rules are documented in docs/verifier.md: what an answer leaves out is forgi
 from fractions import Fraction
 
 from kgym_plugins.verifiers.math.exact import exact
-from kgym_plugins.verifiers.math.nodes import Node, canonical, number, symbols
+from kgym_plugins.verifiers.math.nodes import Node, canonical, number, symbols, walk
 from kgym_plugins.verifiers.math.scalars import same_scalar
 from kgym_plugins.verifiers.math.units import ANGLE, TEXT_ONLY, UNITS, Unit
 from kgym_plugins.verifiers.math.values import (
@@ -36,7 +36,16 @@ def same_amount(gold: Scalar, answer: Scalar) -> str | None:
         return "percent" if percent and same_scalar(left, right) else None
     if gold.percent != answer.percent:
         return "percent" if same_scalar(_percentage(gold), _percentage(answer)) else None
-    return same_scalar(gold.expression, answer.expression)
+    return same_scalar(gold.expression, _constant_renamed(gold.expression, answer.expression))
+
+
+def _constant_renamed(gold: Node, answer: Node) -> Node:
+    """Call a constant of integration C, as the gold answer does."""
+    extra = symbols(answer) - symbols(gold)
+    if answer.head == "add" and symbols(gold) - symbols(answer) == {"C"} and extra <= {"c", "K", "k"} and len(extra) == 1:
+        terms = [Node("sym", (), "C") if term.head == "sym" and term.value in extra else term for term in answer.args]
+        return Node("add", tuple(terms))
+    return answer
 
 
 def _percentage(value: Scalar) -> Node:
@@ -75,9 +84,14 @@ def _quantity(gold: Scalar, answer: Scalar) -> str | None:
         return None
     if same_scalar(gold.expression, answer.expression):
         return "unit"
-    if {one.dimension, other.dimension} == {ANGLE, ()} and any("pi" in canonical(item.expression) for item in (gold, answer)):
+    if {one.dimension, other.dimension} == {ANGLE, ()} and any(_in_radians(item.expression) for item in (gold, answer)):
         return "unit" if same_scalar(_radians(gold), _radians(answer)) else None
     return None
+
+
+def _in_radians(node: Node) -> bool:
+    """Whether a number without a unit is plainly an angle: it has pi, or is the value of an inverse function."""
+    return "pi" in canonical(node) or any(item.head == "call" and item.value.startswith("a") for item in walk(node))
 
 
 def _radians(value: Scalar) -> Node:

@@ -44,6 +44,15 @@ def root(inner: Node, index: Node | None) -> Node:
     return Node("call", (inner, index if index is not None else number(2)), "root")
 
 
+def transposed(node: Node) -> Node:
+    """Transpose a matrix; a point becomes a column."""
+    if node.head == "seq":
+        return Node("matrix", node.args, 1)
+    columns = node.value
+    rows = len(node.args) // columns
+    return Node("matrix", tuple(node.args[row * columns + column] for column in range(columns) for row in range(rows)), rows)
+
+
 def product(left: Node, right: Node) -> Node:
     """Make a product, flat so that a long one is not a deep one; or call a function that nobody knows."""
     if "matrix" in (left.head, right.head):

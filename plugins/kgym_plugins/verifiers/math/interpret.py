@@ -4,7 +4,7 @@ import re
 from itertools import product
 
 from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError, SyntaxProblem
-from kgym_plugins.verifiers.math.nodes import ZERO, Node, number, symbols, walk
+from kgym_plugins.verifiers.math.nodes import ZERO, Node, canonical, number, symbols, walk
 from kgym_plugins.verifiers.math.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, complement, intersection, union
 from kgym_plugins.verifiers.math.units import UNITS
 from kgym_plugins.verifiers.math.values import (
@@ -25,6 +25,7 @@ from kgym_plugins.verifiers.math.values import (
 )
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
+_DERIVATIVE = re.compile(r"\(\(d\*(\w)\)/\(d\*(\w)\)\)")
 _ORDER = ("<", ">", "<=", ">=")
 
 
@@ -238,8 +239,10 @@ def _relation(node: Node) -> Value:
             return interpret(right) if len(operands) == 2 else _relation(node._replace(args=operands[1:], value=operators[1:]))
         if left.head == "seq" and right.head in ("seq", "list") and all(arg.head == "sym" for arg in left.args):
             return interpret(right)
-        if len(operands) == 2 and right.head == "sym" and left.head != "sym" and not symbols(left):
+        if len(operands) == 2 and right.head == "sym" and left.head not in ("sym", "fcall") and right.value not in symbols(left):
             left, right = right, left
+        if derivative := _DERIVATIVE.fullmatch(canonical(left)):
+            left = Node("sym", (), f"d{derivative.group(1)}/d{derivative.group(2)}")
         return Equation(left, right, operands[1:-1], operators)
     if operators == ("in",):
         value = interpret(operands[1])

@@ -1,6 +1,6 @@
 """Operands of the grammar: numbers, names, groups, brackets, LaTeX commands, functions, environments."""
 
-from kgym_plugins.verifiers.math.build import ONE_LITERAL, literal, only_expressions, product, root
+from kgym_plugins.verifiers.math.build import ONE_LITERAL, literal, only_expressions, product, root, transposed
 from kgym_plugins.verifiers.math.limits import DEPTH, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.nodes import ONE, Node, number
 from kgym_plugins.verifiers.math.reader import END, Reader
@@ -193,7 +193,7 @@ class Operands(Reader):
             return root(self._bracketed_or_operand(), number(3))
         if name in ("mod", "choose"):
             raise SyntaxProblem(f"{name} without a left operand")
-        if (self._peek().kind == "open" and self._peek().value in ("(", "[")) or self._peek().kind == "lb":
+        if (self._peek().kind == "open" and self._peek().value in _ARGUMENT_BRACKETS.get(name, "([")) or self._peek().kind == "lb":
             inner = self._group() if self._peek().kind == "lb" else self._prefix()
             arguments: tuple[Node, ...] = inner.args if inner.head in ("seq", "list") else (inner,)
         else:
@@ -301,6 +301,9 @@ class Operands(Reader):
         ):
             self._at += 3
             return Node("degree", (base,))
+        if base.head in ("seq", "matrix") and self._peek().kind == "name" and self._peek().value == "T":
+            self._at += 1
+            return transposed(base)
         if base.value == "reals" and self._is_op("+", "-"):
             return Node("const", (), "positives" if self._next().value == "+" else "negatives")
         word = self._peek(1) if self._peek().kind == "lb" else self._peek()
@@ -326,11 +329,12 @@ class Operands(Reader):
         return Node("pow", (base, exponent))
 
 
+_ARGUMENT_BRACKETS = dict.fromkeys(("max", "min", "gcd", "lcm"), "([{")
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 _SHORT_WORDS = frozenset(
     name_list(
         """
-    no yes all any the not odd red dne one two six ten a an is are if for max min day new box way low top bad men sum set
+    no yes all any the not out of odd red dne one two six ten a an is are if for max min day new box way low top bad men sum set
     """
     )
 )

@@ -176,6 +176,9 @@ class Parser(Operands):
                 right = self._expression(SETS + 1)
                 return Node(_SET_OPERATORS[value], (left, right))
             return None
+        if kind == "word" and value.lower() == "out" and self._peek(1).value.lower() == "of" and power <= RATIO:  # 3 out of 4
+            self._at += 2
+            return Node("div", (left, self._expression(RATIO + 1)))
         if kind == "word" and value.lower() == "to" and power <= RATIO:
             self._at += 1
             return Node("ratio", (left, self._expression(RATIO + 1)))

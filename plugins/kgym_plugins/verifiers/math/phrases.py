@@ -11,6 +11,7 @@ from kgym_plugins.verifiers.math.vocabulary import (
     INFINITE_WORDS,
     INFINITY_WORDS,
     REAL_WORDS,
+    SCALES,
     UNDEFINED_WORDS,
     YES_WORDS,
     name_list,
@@ -101,6 +102,10 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             continue
         if word in {"percent", "pct"}:
             amount = Node("percent", (amount,), 100)
+            continue
+        if word in SCALES and not nouns:
+            inner = Node("mul", (amount.args[0] if amount.head == "quantity" else amount, number(SCALES[word])))
+            amount = amount._replace(args=(inner,)) if amount.head == "quantity" else inner
             continue
         if word in POWER_WORDS:
             if word in ("squared", "cubed"):

@@ -18,7 +18,7 @@ from kgym_plugins.verifiers.math.numeric import Evaluator, refuse_if_exact_only
 
 _DIGITS = 40
 _GUARD = 12
-_MOST_DIGITS = 1200
+_MOST_DIGITS = 300
 _ENOUGH = 3
 """Points at which two expressions must both be defined before their agreement means anything."""
 MIN_SIGNIFICANT = 4

@@ -265,7 +265,7 @@ class Tokenizer:
 
     def _text_argument(self, command: str) -> None:
         content = self._argument()
-        if command != "text" and content.strip() in FUNCTIONS:
+        if content.strip() in FUNCTIONS and (command != "text" or content.strip() not in ("max", "min", "arg", "det")):
             self._add("fn", FUNCTIONS[content.strip()], 0)
             return
         if self._depth >= _TEXT_DEPTH:
@@ -293,6 +293,7 @@ class Tokenizer:
             if not letter.isalpha() or (len(letter) > 1 and letter not in GREEK and letter not in ("imath", "jmath")):
                 raise SyntaxProblem(f"\\{command} around {content!r}")
             plain = command in ("mathbf", "boldsymbol", "bm", "pmb", "mathcal", "mathscr", "vec") and letter not in ("i", "j", "k", "e")
+            command = "overline" if command == "bar" else command
             self._add("name", letter if plain else f"{command}_{letter}" if command != "mathbf" else f"hat_{letter}", 0)
 
     # --- letters ---

@@ -242,12 +242,12 @@ _ONES = name_list(
     """
 )
 _TENS = name_list("twenty thirty forty fifty sixty seventy eighty ninety")
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _CARDINALS = {word: i for i, word in enumerate(_ONES)} | {word: 20 + 10 * i for i, word in enumerate(_TENS)}
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4}
 _PARTS |= {word: i for i, word in enumerate(name_list("third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"), start=3)}
 _PARTS |= {word + "s": value for word, value in _PARTS.items() if not word.endswith("s") and word != "half"}
-NUMBER_WORDS = frozenset(_CARDINALS) | frozenset(_SCALES) | frozenset(_PARTS)
+NUMBER_WORDS = frozenset(_CARDINALS) | frozenset(SCALES) | frozenset(_PARTS)
 BASE_WORDS = {**_CARDINALS, "binary": 2, "octal": 8, "decimal": 10, "hexadecimal": 16}
 
 
@@ -278,8 +278,8 @@ def number_from_words(words: list[str]) -> tuple[int, int] | None:
             if previous and (previous < 20 or value >= 20 or value == 0) and previous < 100:
                 return None  # "two three" is no number
             group += value
-        elif word in _SCALES:
-            value = _SCALES[word]
+        elif word in SCALES:
+            value = SCALES[word]
             if not group:
                 return None
             if value == 100:
