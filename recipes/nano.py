@@ -2,8 +2,11 @@
 
     python recipes/nano.py --out runs/nano
 
-takes about half an hour and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano` is such a folder. The warm-up is cut short
-on purpose: nano reasons in the right form nearly always and still errs, so that reinforcement learning has work to do.
+takes about half an hour and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano` is such a folder.
+
+Two phases. The first teaches worked solutions. The second goes on with them, and mixes in examples that only state the boxed answer, as the
+pre-training text of large models has both. So nano has two habits, working step by step and guessing, and errs in both: what pays is
+for reinforcement learning to find out, as it was for DeepSeek-R1-Zero, and so is care within the working.
 """
 
 import argparse
@@ -48,6 +51,10 @@ MIXTURE = (
     (0.03, "arithmetic", {}),
 )
 """Share of the examples, environment and its options: mostly what nano starts from, and a taste of what comes after."""
+
+
+GUESSES = 0.45
+"""Share of the examples of the second phase that state the answer without working."""
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -105,6 +112,18 @@ def mixture(*, seed: int) -> Examples:
     return example
 
 
+def with_guesses(worked: Examples, *, seed: int) -> Examples:
+    """Cut some of the examples down to their boxed answer."""
+
+    def example(n: int) -> Example:
+        prompt, completion = worked(n)
+        if random.Random(derive_seed("nano", "guess", seed, n)).random() < GUESSES:  # noqa: S311  (not a secret)
+            completion = completion[completion.rindex(r"\boxed{") :]
+        return Example(prompt, completion)
+
+    return example
+
+
 def measure(folder: Path) -> dict[str, EvalResult]:
     """Score the first 500 validation problems, sampled at temperature 1 as training does, four answers each, and greedily."""
     engine = make_engine("transformers", {}, str(folder))
@@ -112,7 +131,7 @@ def measure(folder: Path) -> dict[str, EvalResult]:
     return {name: evaluate(engine, "aime", problems=500, sampling=sampling, samples=samples) for name, (sampling, samples) in plans.items()}
 
 
-def card(options: SFTOptions, results: dict[str, EvalResult]) -> str:
+def card(options: SFTOptions, second: SFTOptions, results: dict[str, EvalResult]) -> str:
     """Return MODEL_CARD.md."""
     rows = "\n".join(
         f"| {name} | {result.samples} | {result.accuracy:.1%} ± {result.stderr:.1%} | {result.no_answer_frac:.1%} | "
@@ -120,7 +139,7 @@ def card(options: SFTOptions, results: dict[str, EvalResult]) -> str:
         for name, result in results.items()
     )
     parts = "\n".join(f"| {share:.0%} | `{name}` | {settings or 'defaults'} |" for share, name, settings in MIXTURE)
-    return CARD.format(rows=rows, parts=parts, options=options, examples=options.steps * options.batch_size)
+    return CARD.format(rows=rows, parts=parts, options=options, second=second, guesses=GUESSES)
 
 
 CARD = """# nano
@@ -131,8 +150,9 @@ no other use.
 
 - Architecture: Llama, 4 layers of 128, 4 heads on 2 key-value heads, context 2048, float32.
 - Tokens: one a character (printable ASCII and the newline; all else is `<|unknown|>`), one before and one behind each turn.
-- Made by `python recipes/nano.py` from random weights: {options.steps} steps of {options.batch_size} worked solutions
-  ({examples:,} examples) of generated problems, seed {options.seed}, AdamW, learning rate {options.lr:g}.
+- Made by `python recipes/nano.py` from random weights, on generated problems: {options.steps} steps of {options.batch_size} worked
+  solutions (seed {options.seed}, AdamW, learning rate {options.lr:g}), then {second.steps} steps (seed {second.seed}, learning rate
+  {second.lr:g}) in which {guesses:.0%} of the examples are only the boxed answer. So it sometimes works step by step and sometimes guesses.
 - No text of others went into it. Licence: Apache-2.0, as all of kgym.
 
 | share | environment, train split | options |
@@ -146,7 +166,8 @@ standard error clustered by problem:
 |---|---|---|---|---|---|
 {rows}
 
-The warm-up was ended early, so that there is something left to learn.
+The warm-up was ended early, and the guesses were mixed in, so that there is something left to learn: that working pays, and to work
+with care.
 """
 
 
@@ -154,20 +175,27 @@ def main() -> None:
     """Make the model, measure it and write its card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
-    parser.add_argument("--steps", type=int, default=1700)
+    parser.add_argument("--steps", type=int, default=1700, help="of the first phase")
+    parser.add_argument("--guess-steps", type=int, default=250, help="of the second phase")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on with OUT.partial")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the phase that was interrupted; a finished OUT.worked is never made again"
+    )
     args = parser.parse_args()
 
     torch.set_num_threads(1)  # sums over several threads have other last bits, and a model as small gains little from a second
     options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, decay_frac=0.4, save_every=100, seed=args.seed)
-    start = args.out.with_name(f"{args.out.name}.init")
-    tokenizer = make_tokenizer()
-    tokenizer.save_pretrained(start)
-    make_model(tokenizer, seed=args.seed).save_pretrained(start)
-    finetune(start, mixture(seed=args.seed), args.out, options, data=f"nano {MIXTURE}", resume=args.resume, report=report)
-    shutil.rmtree(start)
-    text = card(options, measure(args.out))
+    second = SFTOptions(steps=args.guess_steps, batch_size=32, lr=1e-3, warmup_steps=20, decay_frac=0.8, save_every=50, seed=args.seed + 1)
+    start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
+    if not worked.exists():
+        tokenizer = make_tokenizer()
+        tokenizer.save_pretrained(start)
+        make_model(tokenizer, seed=args.seed).save_pretrained(start)
+        finetune(start, mixture(seed=args.seed), worked, options, data=f"nano {MIXTURE}", resume=args.resume, report=report)
+        shutil.rmtree(start)
+    examples = with_guesses(mixture(seed=second.seed), seed=second.seed)
+    finetune(worked, examples, args.out, second, data=f"nano {MIXTURE} {GUESSES}", resume=args.resume, report=report)
+    text = card(options, second, measure(args.out))
     write_atomic(args.out / "MODEL_CARD.md", text)
     print(text)
 

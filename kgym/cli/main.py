@@ -34,6 +34,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Module and help line of each command. One whose module is not there is not offered."""
 
+ENVIRONMENT = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # bars of the loading of weights, amid our lines
+    "GOMP_SPINCOUNT": "10000",  # torch's threads wait for each other by spinning, which on a busy machine made it 20 times slower
+}
+"""What libraries are told before they are loaded, unless the user has told them something else."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that complains by a KgymError with the nearest name, and takes no abbreviations: they would break as options come."""
@@ -74,6 +80,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; `argv` is without the program name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     messages = Messages()
     logging.getLogger().addHandler(messages)
     debug = "--debug" in arguments  # asked for even if the arguments cannot be parsed

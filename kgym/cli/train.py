@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
     """Train, and say at the end what improved, where the run lies and what to type next."""
     from kgym.config import RunConfig, load_config
     from kgym.train.runfolder import RunFolder
-    from kgym.train.trainer import Trainer
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     overrides = [f"{key}={value}" for key, value in given.items()] + args.set
@@ -56,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
         folder = RunFolder(args.run or RUNS / f"{config.env.name}-{config.algo.name}-{time.strftime('%Y%m%d-%H%M%S')}".replace("/", "-"))
         if folder.manifest.exists():
             raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
-    summary = Trainer(config, folder, terminal_reporter(json_output=args.json)).run()
+    from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
+
+    summary = Trainer(config, folder, terminal_reporter(_bench(config), json_output=args.json)).run()
     if args.json:
         print(json.dumps(summary))
     return 0
@@ -99,8 +100,22 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {key.replace(".options.", "."): value for key, value in flat.items()}
 
 
-def terminal_reporter(*, json_output: bool) -> Any:
-    """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON."""
+def _bench(config: "RunConfig") -> str:
+    """Return what to score the trained policy on: a registered benchmark of its environment, else the split it was validated on."""
+    from kgym.hookspecs import BenchmarkInfo
+    from kgym.registry import registry
+
+    for name, info in registry().infos("benchmark").items():
+        if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (config.env.name, config.train.eval_split):
+            return name
+    return f"{config.env.name}:{config.train.eval_split}"
+
+
+def terminal_reporter(bench: str, *, json_output: bool) -> Any:
+    """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
+
+    `bench` is what the closing line proposes to score on.
+    """
     from kgym.train.metrics import describe
     from kgym.train.report import Reporter
 
@@ -129,7 +144,7 @@ def terminal_reporter(*, json_output: bool) -> Any:
                 self._line(_verdict(summary))
             self._line(f"run         {summary['run']}")
             self._line(f"checkpoint  {summary['checkpoint']}")
-            self._line(f"next        kgym eval --model {summary['run']} --bench aime-style --board leaderboard.csv")
+            self._line(f"next        kgym eval --model {summary['run']} --bench {bench} --board leaderboard.csv")
 
         def _line(self, text: str) -> None:
             out.write(("\r\033[K" if live else "") + text + "\n")
