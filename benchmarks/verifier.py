@@ -58,9 +58,9 @@ def main() -> int:
     cases += [] if args.no_bombs else BOMBS
     with tempfile.TemporaryDirectory() as folder:
         python = args.peer_python or peer_environment(Path(folder))
-        results = {"kgym math": run_kgym(cases), "Math-Verify 0.9.0": run_peer(python, cases)}
+        results = {"math (kgym)": run_kgym(cases), "Math-Verify 0.9.0": run_peer(python, cases)}
     table = {name: summary(cases, result) for name, result in results.items()}
-    table["kgym math"]["times_faster_at_the_median"] = table["Math-Verify 0.9.0"]["median_ms"] / table["kgym math"]["median_ms"]
+    table["math (kgym)"]["times_faster_at_the_median"] = table["Math-Verify 0.9.0"]["median_ms"] / table["math (kgym)"]["median_ms"]
     if args.json:
         print(json.dumps({"cases": len(cases), "machine": machine(), "results": table}, indent=2))
     else:
@@ -142,7 +142,7 @@ def show(count: int, table: dict[str, dict[str, float]]) -> None:
         rejects = f"{row['false_rejects']} ({row['false_reject_frac']:.1%})"
         times = "".join(f"{row[key]:>8.2f} ms" for key in ("median_ms", "p99_ms"))
         print(f"{name:<20}{row['right']:>8.1%}{accepts:>18}{rejects:>18}{times}{row['max_ms']:>9.1f} ms")
-    print(f"\nkgym is {table['kgym math']['times_faster_at_the_median']:.0f} times faster at the median")
+    print(f"\nat the median {table['math (kgym)']['times_faster_at_the_median']:.0f} times faster")
 
 
 if __name__ == "__main__":
