@@ -53,7 +53,7 @@ MIXTURE = (
 """Share of the examples, environment and its options: mostly what nano starts from, and a taste of what comes after."""
 
 
-GUESSES = 0.45
+GUESSES = 0.35
 """Share of the examples of the second phase that state the answer without working."""
 
 
@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
     parser.add_argument("--steps", type=int, default=1700, help="of the first phase")
-    parser.add_argument("--guess-steps", type=int, default=250, help="of the second phase")
+    parser.add_argument("--guess-steps", type=int, default=150, help="of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--resume", action="store_true", help="go on with the phase that was interrupted; a finished OUT.worked is never made again"
@@ -185,7 +185,7 @@ def main() -> None:
 
     torch.set_num_threads(1)  # sums over several threads have other last bits, and a model as small gains little from a second
     options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, decay_frac=0.4, save_every=100, seed=args.seed)
-    second = SFTOptions(steps=args.guess_steps, batch_size=32, lr=1e-3, warmup_steps=20, decay_frac=0.8, save_every=50, seed=args.seed + 1)
+    second = SFTOptions(steps=args.guess_steps, batch_size=32, lr=5e-4, warmup_steps=20, decay_frac=0.8, save_every=50, seed=args.seed + 1)
     start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
     if not worked.exists():
         tokenizer = make_tokenizer()
