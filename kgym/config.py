@@ -104,7 +104,7 @@ class RolloutConfig(Options):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    problems_per_step: int = Field(32, ge=1)
+    problems_per_step: int = Field(24, ge=1)
     """Groups in a step."""
     group_size: int = Field(8, ge=1)
     """Attempts at each problem; they are compared with each other."""
@@ -127,10 +127,10 @@ class TrainConfig(Options):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    steps: int = Field(60, ge=1)
+    steps: int = Field(20, ge=1)
     """Collect-and-update steps."""
-    lr: float = Field(1e-5, gt=0)
-    """Learning rate of AdamW after the warm-up."""
+    lr: float = Field(1e-4, gt=0)
+    """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion wants about 1e-6."""
     schedule: Literal["constant", "linear"] = "constant"
     """After the warm-up: stay, or fall linearly to a tenth at the last step."""
     warmup_steps: int = Field(2, ge=0)
@@ -143,7 +143,7 @@ class TrainConfig(Options):
     """Gradients longer than this are scaled down to it."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Tokens in a forward pass, prompts included: bounds the memory and changes no number but by rounding."""
-    eval_every: int = Field(20, ge=0)
+    eval_every: int = Field(10, ge=0)
     """Steps between validations; there is one before the first and one after the last step. 0: none at all."""
     eval_split: str = Field("validation", min_length=1)
     """Problems to validate on."""
@@ -151,7 +151,7 @@ class TrainConfig(Options):
     """The first so many of them."""
     eval_samples: int = Field(1, ge=1)
     """Answers a problem."""
-    save_every: int = Field(20, ge=0)
+    save_every: int = Field(10, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
     """Older ones are deleted."""

@@ -29,7 +29,7 @@ class MirrorOptions(AlgorithmOptions):
 
     tau: float = Field(0.1, gt=0)
     """Pull towards the policy that sampled; the paper's tau. Smaller trusts the rewards more."""
-    inner_steps: int = Field(4, ge=1)
+    inner_steps: int = Field(2, ge=1)
     """Passes over each batch. With one optimizer step, on fresh data, D is 0 and this is plain policy gradient with a mean baseline."""
     log_partition: Literal["mean", "logmeanexp"] = "mean"
     """Estimate of tau log Z: the group mean of the rewards, or tau log mean exp(r / tau), which tends to it for large tau."""
