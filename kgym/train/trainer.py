@@ -65,6 +65,7 @@ class Trainer:
             raise ConfigError(
                 f"rollout.group_size={rollout.group_size}: attempts are compared within a group, so 1 gives no gradient; use 2 or more"
             )
+        registry().options("engine", config.engine.name, config.engine.options)  # refused before a model is loaded, which takes a while
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
         self.shapers: list[Shaper] = [registry().create("shaper", name, options) for name, options in config.shapers.items()]
         self.env = make_vector(
