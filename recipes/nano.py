@@ -46,7 +46,8 @@ CHAT_TEMPLATE = (
 """One token before a turn and one behind it: at one character a token, every word of a template would be paid for in every answer."""
 
 MIXTURE = (
-    (0.94, "aime", {}),
+    (0.86, "aime", {}),
+    (0.08, "aime", {"min_difficulty": 2, "difficulty": 2}),
     (0.03, "aime", {"min_difficulty": 3, "difficulty": 5}),
     (0.03, "arithmetic", {}),
 )
@@ -175,7 +176,7 @@ def main() -> None:
     """Make the model, measure it and write its card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
-    parser.add_argument("--steps", type=int, default=1700, help="of the first phase")
+    parser.add_argument("--steps", type=int, default=2400, help="of the first phase")
     parser.add_argument("--guess-steps", type=int, default=150, help="of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

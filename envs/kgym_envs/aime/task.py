@@ -26,7 +26,7 @@ YEARS = {"2024": "aime24", "2025": "aime25", "2026": "aime26"}
 class AimeOptions(TaskOptions):
     """Which generated problems there are; the years do not depend on it."""
 
-    difficulty: int = Field(2, ge=1, le=10)
+    difficulty: int = Field(1, ge=1, le=10)
     """Hardest level of the generated problems, 1 to 10; the levels up to it take turns."""
     min_difficulty: int = Field(1, ge=1, le=10)
     """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
