@@ -1,11 +1,13 @@
 """Names of models and benchmarks, as people type them."""
 
+import doctest
 import json
 
 import pytest
 
-from kgym.errors import ConfigError, UnknownName
+from kgym.errors import ConfigError, EngineError, KgymError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
+from kgym.rollout import models
 from kgym.rollout.models import model_fingerprint, resolve_model
 from kgym.score.bench import resolve_bench
 
@@ -41,6 +43,36 @@ def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, na
     (tmp_path / "runs").mkdir()
     with pytest.raises(ConfigError, match=r"no model"):
         resolve_model(name)
+
+
+@pytest.mark.parametrize("name", ["runs/typo", "runs/typo/checkpoints", "a owner/name", "owner/.name", "owner/ä"])
+def test_what_is_no_folder_and_no_hub_id_says_how_both_are_written(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)  # without a folder runs/
+    with pytest.raises(ConfigError, match=rf"there is no model folder {name}; .* on the hub as OWNER/NAME"):
+        resolve_model(name)
+
+
+@pytest.mark.parametrize("load", ["engine", "policy"])
+def test_what_cannot_be_downloaded_names_both_readings(tmp_path, monkeypatch, load):
+    from kgym.rollout.models import make_engine
+    from kgym.train.modeling import load_policy
+
+    monkeypatch.chdir(tmp_path)
+    model = resolve_model("acme/typo")
+    with pytest.raises(KgymError, match=r"there is no folder acme/typo here, so it was taken for a model on the hub"):
+        make_engine("transformers", {}, model) if load == "engine" else load_policy(model)
+
+
+def test_a_folder_that_cannot_be_loaded_is_not_called_a_model_on_the_hub(tmp_path):
+    from kgym.rollout.models import make_engine
+
+    with pytest.raises(EngineError) as error:
+        make_engine("transformers", {"device": "cpu"}, str(model_folder(tmp_path / "model")))
+    assert "on the hub:" not in str(error.value)
+
+
+def test_examples():
+    assert doctest.testmod(models).failed == 0
 
 
 def test_a_file_is_no_model(tmp_path):

@@ -1,17 +1,20 @@
 """From the name of a model, as people type it, to a folder or hub id that an engine and the trainer load."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kgym.errors import ConfigError, UnknownName
+from kgym.errors import ConfigError, EngineError, UnknownName
 from kgym.registry import registry
 from kgym.types import Engine
 
 CONFIG = "config.json"
 """What makes a folder a Hugging Face model."""
 SAMPLED_BYTES = 1 << 20
+HUB_ID = re.compile(r"(?!runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+"""`OWNER/NAME` on the hub. Not below `runs/`, where kgym keeps its runs, whether or not there is one yet."""
 
 
 def resolve_model(name: str) -> str:
@@ -37,12 +40,25 @@ def resolve_model(name: str) -> str:
         return str(checkpoint)
     if folder.exists():
         raise ConfigError(f"{name} is a file; name the folder that holds the model's {CONFIG}")
-    parts = name.split("/")
-    if len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts) and not Path(parts[0]).is_dir():
+    if HUB_ID.fullmatch(name) and not folder.parent.is_dir():
         return name
     if "/" in name or name.startswith((".", "~")):
-        raise ConfigError(f"there is no model folder {name}; name an existing one, a model of kgym plugins list, or OWNER/NAME on the hub")
+        raise ConfigError(
+            f"there is no model folder {name}; name an existing one, a model of kgym plugins list, or a model on the hub as OWNER/NAME "
+            "(Qwen/Qwen3-0.6B), where OWNER is no folder here"
+        )
     raise UnknownName.near("model", name, known)
+
+
+def two_readings(resolved: str) -> str:
+    """Return what to add when a resolved model cannot be loaded: that no folder of its name is here, if it was taken for one on the hub.
+
+    >>> two_readings("acme/typo")
+    '; there is no folder acme/typo here, so it was taken for a model on the hub: check the spelling of either, and the network'
+    """
+    if Path(resolved).is_dir():
+        return ""
+    return f"; there is no folder {resolved} here, so it was taken for a model on the hub: check the spelling of either, and the network"
 
 
 def model_fingerprint(resolved: str) -> str:
@@ -66,8 +82,13 @@ def model_fingerprint(resolved: str) -> str:
 
 
 def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
-    """Load a resolved model into an engine."""
-    engine: Engine = registry().create("engine", name, options, model)
+    """Load a resolved model into an engine. Raises EngineError, naming both readings of a name that is no folder, if it cannot."""
+    try:
+        engine: Engine = registry().create("engine", name, options, model)
+    except EngineError as error:
+        if isinstance(error.__cause__, OSError) and (hint := two_readings(model)):  # neither found nor downloaded
+            raise EngineError(f"{error}{hint}") from error.__cause__
+        raise
     return engine
 
 

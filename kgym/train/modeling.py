@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError
+from kgym.rollout.models import two_readings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -52,7 +53,9 @@ def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto"
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=DTYPES[dtype])
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ConfigError(f"cannot load a causal language model and its tokenizer from {folder}: {reason}") from error
+        raise ConfigError(
+            f"cannot load a causal language model and its tokenizer from {folder}: {reason}{two_readings(str(folder))}"
+        ) from error
     return Policy(model.to(device).eval(), tokenizer, str(folder))
 
 
