@@ -1,9 +1,10 @@
 """Bring data sets that may not be shipped, such as the real examinations: added once, they are there by name."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kgym.cli.output import print_json, print_table
 from kgym.errors import ConfigError, DataError
@@ -11,45 +12,75 @@ from kgym.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from kgym.envs.sources import FileSource
 
-ROWS = {"aime24": 30, "aime25": 30, "aime26": 30, "math500": 500}
-"""How many problems well-known sets have."""
+SHOWN_NOTES = 3
+"""Notes that are printed; --json has them all."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="add|list")
-    add = commands.add_parser("add", help="put a data set away under a name, from JSONL, JSON, CSV or Parquet files")
-    add.add_argument("name", metavar="NAME", help="as environments ask for it, such as aime24")
-    add.add_argument("files", metavar="FILE", nargs="+", type=Path, help="its files; several are joined, in this order")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="add|show|list")
+    add = commands.add_parser("add", help="put a data set away under a name: a known one from the hub, any from files or the hub")
+    add.add_argument(
+        "what",
+        metavar="NAME|FILE|hub:ID",
+        help="a name such as aime24, aime25, aime26, math500, gsm8k or your own; a FILE or hub:OWNER/NAME alone is named after itself",
+    )
+    add.add_argument(
+        "places",
+        metavar="FILE",
+        nargs="*",
+        help="JSONL, JSON, CSV or Parquet files, folders or hub:OWNER/NAME; several are joined in order",
+    )
+    add.add_argument("--config", metavar="NAME", action="append", default=[], help="configuration of a repository; several are joined")
+    add.add_argument("--split", metavar="NAME", help="split of a repository (default: the one named like the data set, else test)")
+    add.add_argument("--revision", metavar="REV", help="commit, branch or tag of a repository on the hub")
     add.add_argument("--replace", action="store_true", help="put it in the place of one with the same name and other problems")
+    show = commands.add_parser("show", help="print where a data set is from: files with their sha256, revision, date")
+    show.add_argument("name", metavar="NAME", help="as kgym data list has it")
     commands.add_parser("list", help="print the data sets that are there, and where they lie")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return _add(args) if args.action == "add" else _list(args)
+    return {"add": _add, "show": _show, "list": _list}[args.action](args)
 
 
 def _add(args: argparse.Namespace) -> int:
-    from kgym.envs.sources import FileSource, data_path, save_data
+    from kgym.envs.bring import bring
+    from kgym.envs.known import KNOWN
+    from kgym.envs.repository import Wanted
+    from kgym.envs.sources import data_path, save_data
 
-    path = data_path(args.name)
-    source = FileSource(*args.files, name=args.name)
-    if not source.size:
-        raise DataError(f"{', '.join(map(str, args.files))}: no rows")
-    for note in source.notes:
+    name, places = _name_and_places(args.what, args.places)
+    path = data_path(name)
+    source = bring(name, places, revision=args.revision, wanted=Wanted(tuple(args.config), args.split))
+    for note in source.notes[:SHOWN_NOTES]:
         print(f"kgym: {note}", file=sys.stderr)
-    wanted = ROWS.get(args.name)
-    if wanted is not None and source.size != wanted:
-        print(f"kgym: warning: {args.name} has {wanted} problems, and these are {source.size}", file=sys.stderr)
+    if (more := len(source.notes) - SHOWN_NOTES) > 0:
+        print(f"kgym: and {more} more such rows", file=sys.stderr)
+    if name in KNOWN and source.size != KNOWN[name].problems:
+        print(f"kgym: warning: {name} has {KNOWN[name].problems} problems, and these are {source.size}", file=sys.stderr)
     _refuse_other(path, source, replace=args.replace)
-    save_data(args.name, source)
-    facts = _facts(args.name, path, source)
+    save_data(name, source)
+    facts = _facts(name, path, source)
     if args.json:
         print_json(facts | {"left_out": source.notes})
     else:
-        print(f"{args.name}: {source.size} problems, sha256 {source.fingerprint[:12]}, in {path}")
+        print(f"{name}: {source.size} problems, sha256 {source.fingerprint[:12]}, in {path}")
     return 0
+
+
+def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
+    """Read `NAME FILE ...`, `NAME`, or a place alone, which is named after itself."""
+    from kgym.envs.bring import HUB
+    from kgym.envs.repository import SUFFIXES
+
+    alone = what.startswith(HUB) or what.endswith(SUFFIXES) or "/" in what
+    if places or not alone:
+        return what, places
+    place = what.rstrip("/")
+    stem = place.rpartition("/")[2] if place.startswith(HUB) or Path(place).is_dir() else Path(place).stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_"), [what]
 
 
 def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
@@ -66,6 +97,24 @@ def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
         raise ConfigError(
             f"{path.stem} is there already with {there.size} other problems (sha256 {there.fingerprint[:12]}); say --replace to have these"
         )
+
+
+def _show(args: argparse.Namespace) -> int:
+    from kgym.envs.sources import data_path, data_source
+
+    source = cast("FileSource", data_source(args.name))
+    facts = _facts(args.name, data_path(args.name), source) | {"provenance": source.provenance}
+    if args.json:
+        print_json(facts)
+        return 0
+    lines = {"data set": args.name, "problems": source.size, "sha256": source.fingerprint, "file": facts["file"]}
+    lines |= {key.replace("_", " "): value for key, value in source.provenance.items() if key != "sources"}
+    for place in source.provenance.get("sources", ()):
+        lines[place["source"]] = f"revision {place['revision']}" if place["revision"] else ""
+        lines |= {f"  {file['name']}": f"sha256 {file['sha256']}" for file in place["files"]}
+    width = max(map(len, lines))
+    print("\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in lines.items()))
+    return 0
 
 
 def _list(args: argparse.Namespace) -> int:

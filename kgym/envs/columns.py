@@ -5,20 +5,24 @@
     {"prompt": [{"role": "user", "content": "..."}], "reward_model": {"ground_truth": "73"}}  training rows
     {"question": "...", "answer": "... #### 72"}                                             behind four hashes
 
-The first of the known columns that has something in it counts. The gold answer stays the raw text, leading zeros and LaTeX kept.
+The first of the known columns that has something in it counts. The gold answer stays the raw text, leading zeros and LaTeX kept; a box
+around the whole of it is taken off.
 """
 
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kgym.envs.known import KnownSet, examination_answer, year_of
 from kgym.errors import DataError
 from kgym.types import Problem
 
-QUESTION = ("problem", "question", "Problem", "Question", "prompt", "extra_info.raw_problem")
+QUESTION = ("problem", "question", "Problem", "Question", "extra_info.raw_problem", "prompt")
+"""The raw problem before the prompt, which has somebody's instruction around it."""
 GOLD = (
     "answer",
     "Answer",
@@ -46,19 +50,24 @@ class Row:
     values: Mapping[str, Any]
 
 
-def problems_of(rows: Iterable[Row], name: str) -> tuple[list[Problem], list[str]]:
+def problems_of(rows: Iterable[Row], name: str, known: KnownSet | None = None) -> tuple[list[Problem], list[str]]:
     """Return the problems of a data set called `name`, their ids beginning with it, and what was left out, in words.
 
-    A question that stands there twice is kept once. Ids that are missing or not unique give way to hashes of the questions.
-    Raises DataError, naming the first one, for rows without a question or a gold answer, and for one question with two answers.
+    A question that stands there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
+    unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without a question or a gold answer, for
+    one question with two answers, and for answers that the examination cannot have.
     """
     problems: list[Problem] = []
     lines: list[str] = []
     first: dict[str, int] = {}
     notes, bad = [], []
+    others: Counter[int] = Counter()
     for row in rows:
+        if known is not None and known.year is not None and (year := year_of(row.values)) not in (None, known.year):
+            others[year] += 1
+            continue
         try:
-            problem = _problem(row)
+            problem = _problem(row, examination=known is not None and known.examination)
         except DataError as error:
             bad.append(str(error))
             continue
@@ -66,19 +75,22 @@ def problems_of(rows: Iterable[Row], name: str) -> tuple[list[Problem], list[str
             first[problem.question] = len(problems)
             problems.append(problem)
             lines.append(row.where)
-        elif problems[seen].gold == problem.gold:
+        elif _same(problems[seen].gold, problem.gold):
             notes.append(f"{row.where}: the question of {lines[seen]} again, left out")
         else:
             bad.append(f"{row.where}: the question of {lines[seen]} with another answer, {problem.gold!r} and not {problems[seen].gold!r}")
     if bad:
         more = f" (and {len(bad) - 1} more bad rows)" if len(bad) > 1 else ""
         raise DataError(f"{bad[0]}{more}; mend the file, nothing was taken")
+    if others:
+        years = ", ".join(f"{count} of {year}" for year, count in sorted(others.items()))
+        notes.append(f"rows of other years, left out: {years}")
     if len({problem.id for problem in problems}) < len(problems) or not all(problem.id for problem in problems):
         problems = [replace(problem, id=_digest(problem.question)) for problem in problems]
     return [replace(problem, id=f"{name}/{problem.id}") for problem in problems], notes
 
 
-def _problem(row: Row) -> Problem:
+def _problem(row: Row, *, examination: bool) -> Problem:
     """Return a problem whose id may yet be empty."""
     question = _text(row, QUESTION)
     if not question:
@@ -88,9 +100,16 @@ def _problem(row: Row) -> Problem:
     if HASHES in gold:
         working, _, gold = gold.rpartition(HASHES)
         solution = solution or working.strip()
+    if _BOX.match(gold) and gold.endswith("}") and len(_BOX.findall(gold)) == 1:
+        gold = last_box(gold)
     gold = gold or last_box(solution) or (solution.rpartition(HASHES)[2] if HASHES in solution else "")
     if not gold.strip():
         raise DataError(f"{row.where}: no answer; it is looked for in {', '.join(GOLD)}, and in a box at the end of {', '.join(SOLUTION)}")
+    if examination:
+        digits = examination_answer(gold)
+        if digits is None:
+            raise DataError(f"{row.where}: the answer {gold!r} is no integer from 0 to 999, as this examination has them")
+        gold = digits
     try:
         f"{question}{gold}{solution}".encode()
     except UnicodeEncodeError as error:
@@ -156,6 +175,10 @@ def _of_list(value: list[Any]) -> str:
         said = [item.get("content") for item in value if isinstance(item, Mapping) and item.get("role") == "user"]
         return said[-1].strip() if said and isinstance(said[-1], str) else ""
     return ", ".join(str(item) for item in value)
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or (one.isdecimal() and other.isdecimal() and int(one) == int(other))
 
 
 def _level(text: str) -> int:

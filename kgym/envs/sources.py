@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kgym.envs.columns import Row, problems_of
+from kgym.envs.known import KNOWN, KnownSet
+from kgym.envs.repository import SUFFIXES
 from kgym.errors import ConfigError, DataError, MissingData
 from kgym.files import write_atomic
 from kgym.types import Problem, ProblemSource
@@ -22,19 +24,22 @@ from kgym.types import Problem, ProblemSource
 FIELDS = ("id", "question", "gold", "level", "subject", "solution")
 CHECKSUM = b"kgym_sha256"
 """Key in the Parquet file under which the fingerprint stands that it was written with."""
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+PROVENANCE = b"kgym_provenance"
+"""Key under which stands, as JSON, where the problems are from: files with their sha256, revision, date, version of kgym."""
 
 
 class FileSource:
     """The problems of a file, or of several joined, in order: a `kgym.types.ProblemSource`.
 
-    Columns are found as `columns.py` says; ids begin with `name`, without it with the name of the first file. `notes` says what was left
-    out. Raises DataError for a file that cannot be read, or that has a row without question or answer.
+    Columns are found as `columns.py` says; ids begin with `name`, without it with the name of the first file. `known` is what the problems
+    have to agree with. `notes` says what was left out, `provenance` where the files are from if anybody has said so. Raises DataError for a
+    file that cannot be read, or that has a row without question or answer.
     """
 
-    def __init__(self, *paths: Path, name: str = "") -> None:
+    def __init__(self, *paths: Path, name: str = "", known: KnownSet | None = None) -> None:
         rows = (row for path in paths for row in read_rows(path))
-        self.problems, self.notes = problems_of(rows, name or paths[0].stem)
+        self.problems, self.notes = problems_of(rows, name or paths[0].stem, known)
+        self.provenance: dict[str, Any] = {}
 
     @property
     def size(self) -> int:
@@ -62,6 +67,7 @@ class DataSource(FileSource):
             raise DataError(f"{path} was not written by kgym data add; add it again from its file")
         self.problems = [Problem(**row) for row in table.select(FIELDS).to_pylist()]
         self.notes: list[str] = []
+        self.provenance = _parsed(table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from")
         written = table.schema.metadata[CHECKSUM].decode(errors="replace")
         if self.fingerprint != written:
             raise DataError(f"{path} has sha256 {self.fingerprint[:12]} and was written with {written[:12]}; add it again from its file")
@@ -98,7 +104,8 @@ def data_source(name: str) -> ProblemSource:
     """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is not there."""
     path = data_path(name)
     if not path.is_file():
-        raise MissingData(f"data set {name!r} is not here yet; bring it with: kgym data add {name} FILE (JSONL, CSV or Parquet)")
+        from_hub = f"kgym data add {name} (from the hub) or: " if name in KNOWN else ""
+        raise MissingData(f"data set {name!r} is not here yet; bring it with: {from_hub}kgym data add {name} FILE (JSONL, CSV or Parquet)")
     return DataSource(path)
 
 
@@ -110,7 +117,9 @@ def save_data(name: str, source: FileSource) -> Path:
     path = data_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     types = {field: pa.int64() if field == "level" else pa.string() for field in FIELDS}
-    schema = pa.schema(list(types.items()), metadata={CHECKSUM: source.fingerprint.encode()})
+    schema = pa.schema(
+        list(types.items()), metadata={CHECKSUM: source.fingerprint.encode(), PROVENANCE: json.dumps(source.provenance).encode()}
+    )
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist([asdict(problem) for problem in source.problems], schema=schema), sink)
     write_atomic(path, sink.getvalue().to_pybytes())
@@ -157,6 +166,10 @@ def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
 
 
 def _json_rows(text: str, path: Path) -> Iterator[Row]:
+    first, _, more = text.strip().partition("\n")
+    if first.startswith("{") and first.endswith("}") and more:  # JSON lines under the name .json, as some data sets have it
+        yield from (_json_row(line, f"{path.name} line {number}") for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        return
     values = _parsed(text, path.name)
     if not isinstance(values, list):
         raise DataError(f"{path.name} is no list of rows; name a file with one row a line .jsonl")

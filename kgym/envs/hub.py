@@ -1,0 +1,71 @@
+"""Data sets from the hub: only the card and the files that are meant are fetched, at one revision.
+
+    fetched("HuggingFaceH4/MATH-500", revision=None, choose=...).paths
+
+Files are kept in the cache of huggingface_hub; tokens and mirrors are its settings too (`HF_TOKEN`, `HF_ENDPOINT`).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kgym.envs.repository import CARD
+from kgym.errors import ConfigError, DataError
+
+Choose = Callable[[Collection[str], Mapping[str, Any]], Sequence[str]]
+"""From the names of the files and the metadata of the card to the names that are wanted."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Files of a repository, and which commit they are of."""
+
+    paths: list[Path]
+    names: list[str]
+    commit: str
+
+
+def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
+    """Fetch the files that `choose` names. Raises DataError, with what to do instead, for whatever goes wrong on the way."""
+    from huggingface_hub import HfApi  # noqa: PLC0415  (heavy)
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError  # noqa: PLC0415
+
+    api = HfApi(library_name="kgym")
+    where = f"{repo} on the hub" + (f" at {revision}" if revision else "")
+    try:
+        info = api.dataset_info(repo, revision=revision)
+        commit = str(info.sha)
+        listed = [sibling.rfilename for sibling in info.siblings or ()]
+        card = card_of(Path(api.hf_hub_download(repo, CARD, repo_type="dataset", revision=commit))) if CARD in listed else {}
+        names = choose(listed, card)
+        paths = [Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=commit)) for name in names]
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    except ConfigError:  # a configuration or split that is not there
+        raise
+    except GatedRepoError:
+        raise DataError(f"{where} wants its terms accepted on its page first, and then a token: hf auth login, or HF_TOKEN") from None
+    except RevisionNotFoundError:
+        raise DataError(f"{where}: there is no such revision") from None
+    except RepositoryNotFoundError:
+        raise DataError(f"{where}: there is no such data set, or it is private and wants a token (HF_TOKEN)") from None
+    except Exception as error:  # every version of the client has other exceptions for a network that is not there
+        raise DataError(f"cannot get {where}: {_first_line(error)}; get it elsewhere and name its file or folder instead") from None
+    return Fetched(paths, list(names), commit)
+
+
+def card_of(readme: Path) -> dict[str, Any]:
+    """Return the metadata at the head of a card, {} if it has none. Raises DataError if it is no YAML."""
+    from huggingface_hub import metadata_load  # noqa: PLC0415  (heavy)
+    from yaml import YAMLError  # noqa: PLC0415
+
+    try:
+        card = metadata_load(readme)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"{readme.name}: its metadata cannot be read: {_first_line(error)}") from None
+    return card if isinstance(card, dict) else {}
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].rstrip(": ")
