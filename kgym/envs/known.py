@@ -56,7 +56,7 @@ def year_of(values: Mapping[str, Any]) -> int | None:
         if re.fullmatch(r"(?:19|20)[0-9]{2}(?:\.0)?", text := str(values.get(column, ""))):
             return int(text[:4])
     for column in ("ID", "id", "url"):
-        if isinstance(text := values.get(column), str) and (found := _EXAMINATION.search(text)):
+        if found := _EXAMINATION.search(str(values.get(column, ""))):
             return int(found[1])
     return None
 
