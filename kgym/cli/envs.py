@@ -124,7 +124,7 @@ def _size(task: "Task", split: str) -> str:
 
 def _problem(setup: "EnvSetup", index: int) -> dict[str, Any]:
     problem = setup.problem(index)
-    return vars(problem) | {"prompt": [message._asdict() for message in setup.task.prompt(problem)]}
+    return vars(problem) | {"prompt": [message._asdict() for message in setup.prompt(problem)]}
 
 
 # --- check

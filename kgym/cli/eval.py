@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kgym.cli.output import percent, print_json
+from kgym.cli.output import percent, print_json, print_table
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -26,12 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="a model, or a run folder for its newest checkpoint (default: nano)")
     add("--bench", metavar="NAME|ENV:SPLIT", default="aime-style", help="a benchmark, or a split of an environment (default: aime-style)")
+    add("--preset", metavar="NAME", help="a published protocol: r1, qwen3, dapo, k1.5, or list to see them; explicit options win over it")
     add("--samples", metavar="K", type=int, help="answers for each problem (default: the benchmark's, or 1)")
     add("--problems", metavar="N", type=int, help="only the first N problems (default: the benchmark's, or all; 0 is all)")
     add("--max-tokens", metavar="N", type=int, help="token budget of an answer (default: the environment's)")
-    add("--temperature", metavar="T", type=float, default=1.0, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
-    add("--top-p", metavar="P", type=float, default=1.0, help="nucleus sampling (default: 1.0, off)")
-    add("--top-k", metavar="N", type=int, default=0, help="draw from the N likeliest tokens (default: 0, off)")
+    add("--temperature", metavar="T", type=float, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
+    add("--top-p", metavar="P", type=float, help="nucleus sampling (default: 1.0, off)")
+    add("--top-k", metavar="N", type=int, help="draw from the N likeliest tokens (default: 0, off)")
     add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
     add("--engine", metavar="NAME", default="transformers", help="rollout engine (default: transformers)")
@@ -48,6 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, or go on with scoring, and print the figures."""
+    if args.preset == "list":
+        return _list_presets(as_json=args.json)
     import contextlib
 
     from kgym.board.table import board_to_append
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
     from kgym.score.bench import resolve_bench
     from kgym.score.harness import Evaluation
+    from kgym.score.presets import preset_of
     from kgym.score.store import EvalFolder
     from kgym.train.runfolder import machine, versions
     from kgym.types import Sampling
@@ -67,20 +71,27 @@ def run(args: argparse.Namespace) -> int:
     model = resolve_model(args.model)
     settings = _settings(args.set)
     engine_options = registry().options("engine", args.engine, settings.engine)
-    rollout = validated(RolloutConfig, {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "truncated")})
+    preset = preset_of(args.preset) if args.preset is not None else None
+    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier")}
+    asked = (preset.options() if preset else {}) | {name: value for name, value in given.items() if value is not None}
+    verifier = asked.pop("verifier", None)
+    env_options = (preset.env() if preset else {}) | settings.env
+    rollout = validated(RolloutConfig, asked | {"truncated": args.truncated})
     evaluation = Evaluation(
         bench.env,
         split=bench.split,
-        env_options=settings.env,
+        env_options=env_options,
         problems=bench.problems if args.problems is None else args.problems,
-        samples=bench.samples if args.samples is None else args.samples,
+        samples=(preset.samples if preset else bench.samples) if args.samples is None else args.samples,
         sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k),
         max_tokens=rollout.max_tokens,
         truncated=rollout.truncated,
-        verifier=args.verifier,
+        verifier=verifier,
         seed=args.seed,
         slots=args.slots,
     )
+    if preset is not None and args.samples is None:
+        evaluation.samples = preset.samples_of(len(evaluation.indices))
     request = {
         "model": _shown(args.model, model),
         "model_fingerprint": model_fingerprint(model),
@@ -101,7 +112,11 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
         folder.check(request)  # before a model is loaded for nothing
         engine = make_engine(args.engine, settings.engine, model) if evaluation.n_missing(folder) else None
-        stack.enter_context(folder.opened(request, benchmark=bench.name, versions=versions(), machine=machine()))
+        stack.enter_context(
+            folder.opened(
+                request, benchmark=bench.name, preset=args.preset, env_options=env_options, versions=versions(), machine=machine()
+            )
+        )
         progress = _Progress(sys.stderr, quiet=args.verbose < 0)
         progress.say(
             f"scoring {about['model']} on {bench.name}: {len(evaluation.indices)} problems x {evaluation.samples}, in {folder.path}"
@@ -114,6 +129,18 @@ def run(args: argparse.Namespace) -> int:
         print_json(result.to_json() | about)
     else:
         print(_table(result, about) + added)
+    return 0
+
+
+def _list_presets(*, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from kgym.score.presets import PRESETS
+
+    if as_json:
+        print_json({name: asdict(preset) for name, preset in PRESETS.items()})
+    else:
+        print_table(("preset", "what it sets", "source"), [(name, preset.summary, preset.source) for name, preset in PRESETS.items()])
     return 0
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from kgym.envs import rules
 from kgym.envs.rules import Budgets, Truncated
@@ -22,11 +22,14 @@ from kgym.errors import ConfigError, PluginError, UnknownName
 from kgym.hookspecs import EnvInfo
 from kgym.options import Options, validated
 from kgym.registry import registry
-from kgym.types import Chat, Episode, Problem, ProblemSource
+from kgym.types import Chat, Episode, Message, Problem, ProblemSource
 from kgym.verify.service import load_verifier
 
 ENDLESS = 1 << 40
 """Random indices of an endless source are drawn below this: two draws of a run practically never meet."""
+
+QUESTION = "{question}"
+"""What a template has for the question; other braces are the template's own, as in `\\boxed{}`."""
 
 PLACEHOLDER = Problem(id="kgym/placeholder", question="QUESTION", gold="GOLD", level=1, subject="SUBJECT")
 """Its prompt stands for the prompt template."""
@@ -48,10 +51,23 @@ class EnvOptions(Options):
     truncated: Truncated = "zero"
     """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without the verifier.
     `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss."""
+    prompt: str | None = None
+    """Template of the user's message in the place of the environment's own prompt, with `{question}` where the question goes."""
+    system: str | None = None
+    """System message in front of the prompt; without it the environment's own, if it has one."""
     verifier: str | None = Field(None, min_length=1)
     """Verifier in the place of the environment's own."""
     verifier_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the verifier."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_a_place_for_the_question(cls, prompt: str | None) -> str | None:
+        if prompt is not None and prompt.count(QUESTION) != 1:
+            raise ValueError(
+                f"the template {prompt[:60]!r} has {QUESTION} {prompt.count(QUESTION)} times; write it where the question goes"
+            )
+        return prompt
 
 
 class EnvSetup:
@@ -91,7 +107,16 @@ class EnvSetup:
     def start(self, index: int, attempt: int) -> Episode:
         """Return an attempt at the problem at `index`, without a segment. Raises ConfigError if the split has no such problem."""
         problem = self.problem(index)
-        return Episode(problem=problem, attempt=attempt, prompt=self.task.prompt(problem))
+        return Episode(problem=problem, attempt=attempt, prompt=self.prompt(problem))
+
+    def prompt(self, problem: Problem) -> Chat:
+        """Return the conversation that the policy is to continue: the task's, or what the options put in its place."""
+        chat = self.task.prompt(problem)
+        if self.options.prompt is not None:
+            chat = (*_system_of(chat), Message("user", self.options.prompt.replace(QUESTION, problem.question)))
+        if self.options.system is not None:
+            chat = (Message("system", self.options.system), *chat[len(_system_of(chat)) :])
+        return chat
 
     def problem(self, index: int) -> Problem:
         """Return the problem at `index`. Raises ConfigError if the split has no such problem."""
@@ -112,7 +137,7 @@ class EnvSetup:
     @cached_property
     def prompt_sha256(self) -> str:
         """Of the prompt of a placeholder: changes with the template, and not with the problems."""
-        chat: Chat = self.task.prompt(PLACEHOLDER)
+        chat = self.prompt(PLACEHOLDER)
         return hashlib.sha256(json.dumps([list(message) for message in chat]).encode()).hexdigest()
 
     def facts(self) -> dict[str, Any]:
@@ -134,6 +159,11 @@ class EnvSetup:
             "max_segments": self.budgets.max_segments,
             "truncated": self.options.truncated,
         }
+
+
+def _system_of(chat: Chat) -> Chat:
+    """Return the system message that a conversation begins with, () if it has none."""
+    return chat[:1] if chat and chat[0].role == "system" else ()
 
 
 def env_info(name: str) -> EnvInfo:
