@@ -132,6 +132,51 @@ class BenchmarkInfo(Info):
 
 
 @dataclass(frozen=True)
+class DatasetInfo(Info):
+    """What is known of a data set that users bring, and what `kgym data add` holds it to. `target` is unused and empty."""
+
+    kind: ClassVar[str] = "dataset"
+
+    target: str = ""
+    hub: tuple[str, ...] = ()
+    """Its repositories on the hub, joined in this order."""
+    problems: int = 0
+    """How many there are; 0 if nobody knows. Another number is warned of."""
+    year: int | None = None
+    """Rows that say that they are of another year are left out; rows that say none are not."""
+    max_answer: int | None = None
+    """Answers are integers from 0 to this; rows with others are refused."""
+    configs: tuple[str, ...] = ()
+    """Which of several configurations of a repository is meant: the first of these that it has; without one, all of them."""
+    splits: tuple[str, ...] = ()
+    """Which of several splits is meant: the first of these that it has; without one, the split called like the data set, or `test`."""
+
+
+@dataclass(frozen=True)
+class PresetInfo(Info):
+    """A published protocol of evaluation. None leaves a value to the benchmark and the environment. `target` is unused and empty."""
+
+    kind: ClassVar[str] = "preset"
+
+    target: str = ""
+    source: str = ""
+    """Where it is published, and what in it is a reading of ours."""
+    samples: int = 1
+    """Answers a problem, of benchmarks with up to a hundred problems such as AIME."""
+    samples_large: int | None = None
+    """The same of larger ones; None: as of small ones."""
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    prompt: str | None = None
+    """Template of the user's message, with `{question}` in it."""
+    system: str | None = None
+    verifier: str | None = None
+    """For a prompt that asks for the answer in a form which the environment's own verifier does not read."""
+
+
+@dataclass(frozen=True)
 class ExporterInfo(Info):
     """A file format for leaderboard tables: `kgym.types.Exporter`. The name is the word after `--format`."""
 
@@ -198,6 +243,16 @@ def kgym_register_trackers() -> Iterable[TrackerInfo]:  # type: ignore[empty-bod
 @hookspec
 def kgym_register_benchmarks() -> Iterable[BenchmarkInfo]:  # type: ignore[empty-body]
     """Yield the benchmarks of this plugin."""
+
+
+@hookspec
+def kgym_register_datasets() -> Iterable[DatasetInfo]:  # type: ignore[empty-body]
+    """Yield the data sets that the environments of this plugin ask the user for."""
+
+
+@hookspec
+def kgym_register_presets() -> Iterable[PresetInfo]:  # type: ignore[empty-body]
+    """Yield the protocols of evaluation that this plugin knows."""
 
 
 @hookspec

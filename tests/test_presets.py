@@ -8,7 +8,7 @@ from kgym.cli.main import main
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError
 from kgym.registry import configure
-from kgym.score.presets import PRESETS
+from kgym.score.presets import presets, stated_env
 from kgym.types import Message
 
 PLUGIN = '''
@@ -78,7 +78,7 @@ def test_what_a_preset_asks(evaluate, name, samples, asked, ends):
     assert (role, content.endswith(ends)) == ("user", True)
     assert "What is " in content
     assert manifest["preset"] == name
-    assert manifest["env_options"] == PRESETS[name].env()
+    assert manifest["env_options"] == stated_env(presets()[name])
     assert result["no_answer_frac"] == 0, "the verifier reads the form that the prompt asks for"
 
 
@@ -99,7 +99,7 @@ def test_the_hash_is_of_the_values_and_not_of_the_name(evaluate):
     by_name = evaluate("--preset", "qwen3", "--samples", 1)[0]
     by_value = evaluate(
         "--samples", 1, "--temperature", 0.6, "--top-p", 0.95, "--top-k", 20, "--max-tokens", 38_912,
-        "--set", f"env.prompt={json.dumps(PRESETS['qwen3'].prompt)}", "--run", "by-value",
+        "--set", f"env.prompt={json.dumps(presets()['qwen3'].prompt)}", "--run", "by-value",
     )[0]  # fmt: skip
     others = [evaluate("--preset", name, "--samples", 1)[0] for name in ("r1", "dapo", "k1.5")]
     assert by_name["comparability"] == by_value["comparability"]
@@ -114,7 +114,7 @@ def test_a_large_set_gets_fewer_samples(evaluate):
 def test_presets_are_listed(capsys):
     assert main(["eval", "--preset", "list"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out and preset.source in out for name, preset in PRESETS.items())
+    assert all(name in out and preset.source in out for name, preset in presets().items())
     assert main(["eval", "--preset", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dapo"]["top_p"] == 0.7
     assert main(["eval", "--preset", "qwen"]) == 2

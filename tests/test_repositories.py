@@ -13,7 +13,7 @@ import pytest
 
 from kgym.envs.bring import bring
 from kgym.envs.hub import card_of
-from kgym.envs.known import KNOWN
+from kgym.envs.known import known_sets
 from kgym.envs.repository import Wanted, chosen, parts_of
 from kgym.errors import ConfigError, DataError, UnknownName
 
@@ -42,7 +42,7 @@ DEV_CARD = {"configs": [{"config_name": "c", "data_dir": "y", "data_files": {"de
 
 
 def files(names, card, name="mine", **wanted):
-    return [file for part in chosen(parts_of(names, card), Wanted(**wanted), name, KNOWN.get(name)) for file in part.files]
+    return [file for part in chosen(parts_of(names, card), Wanted(**wanted), name, known_sets().get(name)) for file in part.files]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import EnvInfo, hookimpl
+from kgym.hookspecs import DatasetInfo, EnvInfo, hookimpl
 
 kgym_api = 1
 
@@ -14,3 +14,14 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(
         name="arithmetic", target="kgym_envs.arithmetic:Arithmetic", summary="sums, differences and products; the smallest example"
     )
+
+
+@hookimpl
+def kgym_register_datasets() -> Iterator[DatasetInfo]:
+    """Yield the data sets that these environments ask the user for."""
+    for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
+        yield DatasetInfo(
+            name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"
+        )
+    yield DatasetInfo(name="math500", hub=("HuggingFaceH4/MATH-500",), problems=500, summary="500 problems of the test split of MATH")
+    yield DatasetInfo(name="gsm8k", hub=("openai/gsm8k",), problems=1319, configs=("main",), summary="the test split of GSM8K")

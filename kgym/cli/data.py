@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     from kgym.envs.bring import bring
-    from kgym.envs.known import KNOWN
+    from kgym.envs.known import known_sets
     from kgym.envs.repository import Wanted
     from kgym.envs.sources import data_path, save_data
 
@@ -58,8 +58,9 @@ def _add(args: argparse.Namespace) -> int:
         print(f"kgym: {note}", file=sys.stderr)
     if (more := len(source.notes) - SHOWN_NOTES) > 0:
         print(f"kgym: and {more} more such rows", file=sys.stderr)
-    if name in KNOWN and source.size != KNOWN[name].problems:
-        print(f"kgym: warning: {name} has {KNOWN[name].problems} problems, and these are {source.size}", file=sys.stderr)
+    known = known_sets().get(name)
+    if known is not None and known.problems and source.size != known.problems:
+        print(f"kgym: warning: {name} has {known.problems} problems, and these are {source.size}", file=sys.stderr)
     _refuse_other(path, source, replace=args.replace)
     save_data(name, source)
     facts = _facts(name, path, source)

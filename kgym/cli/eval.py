@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
     from kgym.score.bench import resolve_bench
     from kgym.score.harness import Evaluation
-    from kgym.score.presets import preset_of
+    from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
     from kgym.score.store import EvalFolder
     from kgym.train.runfolder import machine, versions
     from kgym.types import Sampling
@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
     engine_options = registry().options("engine", args.engine, settings.engine)
     preset = preset_of(args.preset) if args.preset is not None else None
     given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier")}
-    asked = (preset.options() if preset else {}) | {name: value for name, value in given.items() if value is not None}
+    asked = (stated_options(preset) if preset else {}) | {name: value for name, value in given.items() if value is not None}
     verifier = asked.pop("verifier", None)
-    env_options = (preset.env() if preset else {}) | settings.env
+    env_options = (stated_env(preset) if preset else {}) | settings.env
     rollout = validated(RolloutConfig, asked | {"truncated": args.truncated})
     evaluation = Evaluation(
         bench.env,
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         slots=args.slots,
     )
     if preset is not None and args.samples is None:
-        evaluation.samples = preset.samples_of(len(evaluation.indices))
+        evaluation.samples = samples_of(preset, len(evaluation.indices))
     request = {
         "model": _shown(args.model, model),
         "model_fingerprint": model_fingerprint(model),
@@ -135,12 +135,12 @@ def run(args: argparse.Namespace) -> int:
 def _list_presets(*, as_json: bool) -> int:
     from dataclasses import asdict
 
-    from kgym.score.presets import PRESETS
+    from kgym.score.presets import presets
 
     if as_json:
-        print_json({name: asdict(preset) for name, preset in PRESETS.items()})
+        print_json({name: asdict(preset) for name, preset in presets().items()})
     else:
-        print_table(("preset", "what it sets", "source"), [(name, preset.summary, preset.source) for name, preset in PRESETS.items()])
+        print_table(("preset", "what it sets", "source"), [(name, preset.summary, preset.source) for name, preset in presets().items()])
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kgym.envs.hub import card_of, fetched
-from kgym.envs.known import KNOWN
+from kgym.envs.known import known_sets
 from kgym.envs.repository import CARD, Wanted, chosen, parts_of
 from kgym.envs.sources import FileSource
 from kgym.errors import ConfigError, DataError
@@ -41,10 +41,12 @@ def bring(name: str, places: Sequence[str], *, revision: str | None = None, want
     A place is a file, a folder or `hub:OWNER/NAME`; several are joined in order. Without one, the data set has to be a known one.
     Raises ConfigError for a request that cannot be met, DataError for files that are not there or cannot be read.
     """
-    known, wanted = KNOWN.get(name), wanted or Wanted()
+    known, wanted = known_sets().get(name), wanted or Wanted()
     if not places:
-        if known is None:
-            raise ConfigError(f"nothing is known of a data set {name!r} (known: {', '.join(KNOWN)}); name its FILE or hub:OWNER/NAME")
+        if known is None or not known.hub:
+            raise ConfigError(
+                f"nothing is known of a data set {name!r} (known: {', '.join(known_sets())}); name its FILE or hub:OWNER/NAME"
+            )
         places = [f"{HUB}{repo}" for repo in known.hub]
     _check_settings(places, revision, wanted)
 

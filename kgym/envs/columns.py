@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kgym.envs.known import KnownSet, examination_answer, year_of
+from kgym.envs.known import integer_answer, year_of
 from kgym.errors import DataError
+from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem
 
 QUESTION = ("problem", "question", "Problem", "Question", "extra_info.raw_problem", "prompt")
@@ -50,12 +51,12 @@ class Row:
     values: Mapping[str, Any]
 
 
-def problems_of(rows: Iterable[Row], name: str, known: KnownSet | None = None) -> tuple[list[Problem], list[str]]:
+def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None) -> tuple[list[Problem], list[str]]:
     """Return the problems of a data set called `name`, their ids beginning with it, and what was left out, in words.
 
     A question that stands there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
     unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without a question or a gold answer, for
-    one question with two answers, and for answers that the examination cannot have.
+    one question with two answers, and for answers that the data set cannot have.
     """
     problems: list[Problem] = []
     lines: list[str] = []
@@ -67,7 +68,7 @@ def problems_of(rows: Iterable[Row], name: str, known: KnownSet | None = None) -
             others[year] += 1
             continue
         try:
-            problem = _problem(row, examination=known is not None and known.examination)
+            problem = _problem(row, None if known is None else known.max_answer)
         except DataError as error:
             bad.append(str(error))
             continue
@@ -90,7 +91,7 @@ def problems_of(rows: Iterable[Row], name: str, known: KnownSet | None = None) -
     return [replace(problem, id=f"{name}/{problem.id}") for problem in problems], notes
 
 
-def _problem(row: Row, *, examination: bool) -> Problem:
+def _problem(row: Row, max_answer: int | None) -> Problem:
     """Return a problem whose id may yet be empty."""
     question = _text(row, QUESTION)
     if not question:
@@ -105,10 +106,10 @@ def _problem(row: Row, *, examination: bool) -> Problem:
     gold = gold or last_box(solution) or (solution.rpartition(HASHES)[2] if HASHES in solution else "")
     if not gold.strip():
         raise DataError(f"{row.where}: no answer; it is looked for in {', '.join(GOLD)}, and in a box at the end of {', '.join(SOLUTION)}")
-    if examination:
-        digits = examination_answer(gold)
+    if max_answer is not None:
+        digits = integer_answer(gold, max_answer)
         if digits is None:
-            raise DataError(f"{row.where}: the answer {gold!r} is no integer from 0 to 999, as this examination has them")
+            raise DataError(f"{row.where}: the answer {gold!r} is no integer from 0 to {max_answer}, as this data set has them")
         gold = digits
     try:
         f"{question}{gold}{solution}".encode()

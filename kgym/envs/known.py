@@ -1,49 +1,23 @@
-"""Data sets that are known by name: where they are on the hub, how many problems they have, what their answers look like.
+"""What is known of data sets by name, such as that `aime24` has 30 problems of 2024 with answers from 0 to 999; of any other name nothing.
 
-    aime24  30 problems of HuggingFaceH4/aime_2024; of a file with more years, those of 2024; answers 0 to 999
-
-Of any other name nothing is assumed.
+The records come from plugins (`kgym_register_datasets`); here is how rows are held to them.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from kgym.hookspecs import DatasetInfo
+from kgym.registry import registry
 
 _EXAMINATION = re.compile(r"((?:19|20)[0-9]{2})[-_/ ](?:AIME|I{1,2}\b|[0-9])")
 """The year in an id `2024-I-1` or `1983-7`, or in an address `.../2024_AIME_I_Problems/Problem_1`."""
-_ORNAMENT = re.compile(r"\$|\\[()]|\^\s*(?:\\circ|\{\s*\\circ\s*\})|°|\.0*$|\s")
-_EXAMINATION_ANSWER = re.compile(r"0*[0-9]{1,3}")
+_ORNAMENT = re.compile(r"\$|\\[()]|\^\s*(?:\\circ|\{\s*\\circ\s*\})|°|\.0*$|\s|(?<=[0-9]),(?=[0-9]{3})")
 
 
-@dataclass(frozen=True)
-class KnownSet:
-    """What is known of a data set."""
-
-    hub: tuple[str, ...]
-    """Its repositories on the hub, joined in this order."""
-    problems: int
-    year: int | None = None
-    """Rows that say that they are of another year are left out; rows that say none are not."""
-    splits: tuple[str, ...] = ()
-    """Which of several splits of a repository is meant: the first of these that it has."""
-    configs: tuple[str, ...] = field(default=())
-    """Which of several configurations of a repository is meant: the first of these that it has; without one, all of them."""
-    examination: bool = False
-    """Answers are integers from 0 to 999."""
-
-
-def _aime(year: int, *hub: str) -> KnownSet:
-    return KnownSet(hub=hub, problems=30, year=year, examination=True)
-
-
-KNOWN = {
-    "aime24": _aime(2024, "HuggingFaceH4/aime_2024"),
-    "aime25": _aime(2025, "MathArena/aime_2025"),
-    "aime26": _aime(2026, "MathArena/aime_2026"),
-    "math500": KnownSet(hub=("HuggingFaceH4/MATH-500",), problems=500, splits=("math500",)),
-    "gsm8k": KnownSet(hub=("openai/gsm8k",), problems=1319, configs=("main",)),
-}
+def known_sets() -> dict[str, DatasetInfo]:
+    """Return what plugins say of data sets, by name."""
+    return {name: info for name, info in registry().infos(DatasetInfo.kind).items() if isinstance(info, DatasetInfo)}
 
 
 def year_of(values: Mapping[str, Any]) -> int | None:
@@ -61,11 +35,11 @@ def year_of(values: Mapping[str, Any]) -> int | None:
     return None
 
 
-def examination_answer(gold: str) -> str | None:
-    r"""Return the digits of an answer from 0 to 999, leading zeros kept; None if it is no such answer.
+def integer_answer(gold: str, max_answer: int) -> str | None:
+    r"""Return the digits of an answer from 0 to `max_answer`, leading zeros kept; None if it is no such answer.
 
-    >>> examination_answer(r"$336^\circ$"), examination_answer("073"), examination_answer("1/2")
-    ('336', '073', None)
+    >>> integer_answer(r"$336^\circ$", 999), integer_answer("073", 999), integer_answer("1/2", 999), integer_answer("1000", 999)
+    ('336', '073', None, None)
     """
     bare = _ORNAMENT.sub("", gold)
-    return bare if _EXAMINATION_ANSWER.fullmatch(bare) else None
+    return bare if re.fullmatch("[0-9]{1,18}", bare) and int(bare) <= max_answer else None

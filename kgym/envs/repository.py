@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
 
-from kgym.envs.known import KnownSet
 from kgym.errors import DataError, UnknownName
+from kgym.hookspecs import DatasetInfo
 
 CARD = "README.md"
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
@@ -58,7 +58,7 @@ def parts_of(files: Collection[str], card: Mapping[str, Any]) -> list[Part]:
     return parts
 
 
-def chosen(parts: Sequence[Part], wanted: Wanted, name: str, known: KnownSet | None) -> list[Part]:
+def chosen(parts: Sequence[Part], wanted: Wanted, name: str, known: DatasetInfo | None) -> list[Part]:
     """Return the parts that are meant, to be joined in order.
 
     Without a word, the configuration that the card or the set's record prefers, else all of them (an examination in two halves); the
@@ -77,7 +77,7 @@ def chosen(parts: Sequence[Part], wanted: Wanted, name: str, known: KnownSet | N
     return [_one_split([part for part in parts if part.config == config], wanted, name, known) for config in use]
 
 
-def _one_split(parts: Sequence[Part], wanted: Wanted, name: str, known: KnownSet | None) -> Part:
+def _one_split(parts: Sequence[Part], wanted: Wanted, name: str, known: DatasetInfo | None) -> Part:
     by_split = {part.split: part for part in parts}
     if wanted.split is not None:
         if wanted.split not in by_split:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from kgym.envs.columns import Row, problems_of
-from kgym.envs.known import KNOWN, KnownSet
+from kgym.envs.known import known_sets
 from kgym.envs.repository import SUFFIXES
 from kgym.errors import ConfigError, DataError, MissingData
 from kgym.files import write_atomic
+from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem, ProblemSource
 
 FIELDS = ("id", "question", "gold", "level", "subject", "solution")
@@ -36,7 +37,7 @@ class FileSource:
     file that cannot be read, or that has a row without question or answer.
     """
 
-    def __init__(self, *paths: Path, name: str = "", known: KnownSet | None = None) -> None:
+    def __init__(self, *paths: Path, name: str = "", known: DatasetInfo | None = None) -> None:
         rows = (row for path in paths for row in read_rows(path))
         self.problems, self.notes = problems_of(rows, name or paths[0].stem, known)
         self.provenance: dict[str, Any] = {}
@@ -104,7 +105,7 @@ def data_source(name: str) -> ProblemSource:
     """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is not there."""
     path = data_path(name)
     if not path.is_file():
-        from_hub = f"kgym data add {name} (from the hub) or: " if name in KNOWN else ""
+        from_hub = f"kgym data add {name} (from the hub) or: " if name in known_sets() else ""
         raise MissingData(f"data set {name!r} is not here yet; bring it with: {from_hub}kgym data add {name} FILE (JSONL, CSV or Parquet)")
     return DataSource(path)
 
