@@ -92,11 +92,13 @@ def update(
         for minibatch in minibatches(batch, plan.minibatches, rng):
             optimizer.zero_grad(set_to_none=True)
             metrics: dict[str, float] = {}
+            n_tokens = int(minibatch.mask.sum())
             for micro in split(minibatch, microbatch_tokens):
                 logprobs_T, _ = policy_logprobs(model, micro, temperature=temperature)
                 output = algorithm.loss(micro, logprobs_T)
                 output.loss.backward()
-                for key, value in (output.metrics | {"policy/loss": float(output.loss.detach())}).items():
+                parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
+                for key, value in parts.items():
                     metrics[key] = metrics.get(key, 0.0) + value
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
             if not torch.isfinite(norm):
@@ -104,18 +106,20 @@ def update(
             optimizer.step()
             steps.append(metrics | {"optim/grad_norm": norm.item()})
 
-    new_T, _ = frozen_logprobs(model, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
-    return _mean(steps) | _drift(batch, new_T, entropy_T)
+    return _mean(steps) | _before(batch, entropy_T)
 
 
-def _drift(batch: PackedBatch, new_T: Tensor, entropy_T: Tensor) -> dict[str, float]:
-    """How far the update moved the policy, and how far the engine was from it; means over the trained tokens."""
+@torch.no_grad()
+def _kl(batch: PackedBatch, logprobs_T: Tensor) -> float:
+    """Return KL(old || current) summed over the trained tokens, by the estimator k3: the tokens are the old policy's."""
+    delta_T = (logprobs_T - batch.old_logprobs)[batch.mask]
+    return (delta_T.exp() - delta_T - 1).sum().item()
+
+
+def _before(batch: PackedBatch, entropy_T: Tensor) -> dict[str, float]:
+    """Return the entropy of the policy before the update, and how far the engine was from it; means over the trained tokens."""
     mask_T = batch.mask
-    delta_T = (new_T - batch.old_logprobs)[mask_T]
-    metrics = {
-        "policy/entropy_nats": entropy_T[mask_T].mean().item(),
-        "policy/kl_nats": (delta_T.exp() - delta_T - 1).mean().item(),  # KL(old || new): k3 with tokens from the old policy
-    }
+    metrics = {"policy/entropy_nats": entropy_T[mask_T].mean().item()}
     if batch.engine_logprobs is not None:
         metrics["policy/engine_gap_nats"] = (batch.engine_logprobs - batch.old_logprobs)[mask_T].abs().mean().item()
     return metrics
