@@ -52,6 +52,8 @@ class Problem:
     subject: str = ""
     solution: str = ""
     """A worked solution that ends in the boxed answer, or "" if there is none."""
+    year: int = 0
+    """Year of the examination it is from; 0 if unknown, or from none."""
 
 
 class ProblemSource(Protocol):

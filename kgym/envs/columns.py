@@ -122,6 +122,7 @@ def _problem(row: Row, max_answer: int | None) -> Problem:
         level=_level(_text(row, LEVEL)),
         subject=_text(row, SUBJECT),
         solution=solution,
+        year=year_of(row.values) or 0,
     )
 
 

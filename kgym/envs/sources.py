@@ -22,7 +22,7 @@ from kgym.files import write_atomic
 from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem, ProblemSource
 
-FIELDS = ("id", "question", "gold", "level", "subject", "solution")
+FIELDS = ("id", "question", "gold", "level", "subject", "solution", "year")
 CHECKSUM = b"kgym_sha256"
 """Key in the Parquet file under which the fingerprint stands that it was written with."""
 PROVENANCE = b"kgym_provenance"
@@ -64,9 +64,10 @@ class DataSource(FileSource):
 
     def __init__(self, path: Path) -> None:
         table = _read_parquet(path)
-        if not set(FIELDS) <= set(table.column_names) or CHECKSUM not in (table.schema.metadata or {}):
+        if not set(FIELDS) - {"year"} <= set(table.column_names) or CHECKSUM not in (table.schema.metadata or {}):
             raise DataError(f"{path} was not written by kgym data add; add it again from its file")
-        self.problems = [Problem(**row) for row in table.select(FIELDS).to_pylist()]
+        there = [field for field in FIELDS if field in table.column_names]  # files of earlier versions have no year
+        self.problems = [Problem(**row) for row in table.select(there).to_pylist()]
         self.notes: list[str] = []
         self.provenance = _parsed(table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from")
         written = table.schema.metadata[CHECKSUM].decode(errors="replace")
@@ -117,7 +118,7 @@ def save_data(name: str, source: FileSource) -> Path:
 
     path = data_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    types = {field: pa.int64() if field == "level" else pa.string() for field in FIELDS}
+    types = {field: pa.int64() if field in ("level", "year") else pa.string() for field in FIELDS}
     schema = pa.schema(
         list(types.items()), metadata={CHECKSUM: source.fingerprint.encode(), PROVENANCE: json.dumps(source.provenance).encode()}
     )
