@@ -151,6 +151,8 @@ class TrainConfig(Options):
     """The first so many of them."""
     eval_samples: int = Field(1, ge=1)
     """Answers a problem."""
+    benches: tuple[str, ...] = ()
+    """Benchmarks, or ENV:SPLIT, that each validation also scores, as many problems and answers as they say."""
     save_every: int = Field(10, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)

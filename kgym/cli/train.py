@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-FLAGS = {"env": "env.name", "algo": "algo.name", "model": "model", "engine": "engine.name", "steps": "train.steps", "seed": "seed"}
+FLAGS = {
+    "env": "env.name",
+    "algo": "algo.name",
+    "model": "model",
+    "engine": "engine.name",
+    "steps": "train.steps",
+    "seed": "seed",
+    "eval_every": "train.eval_every",
+    "bench": "train.benches",
+}
 """Options of the command line that stand for a key of the configuration."""
 
 
@@ -27,6 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="NAME", help="rollout engine (default: transformers)")
     parser.add_argument("--steps", metavar="N", type=int, help="collect-and-update steps")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the run (default: 0)")
+    parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 10)")
+    parser.add_argument("--bench", metavar="NAME|ENV:SPLIT", action="append", help="also score this at each validation; may be given again")
     parser.add_argument("--run", metavar="DIR", type=Path, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
     parser.add_argument(
@@ -45,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.train.runfolder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
-    overrides = [f"{key}={value}" for key, value in given.items()] + args.set
+    overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()] + args.set
     if args.resume:
         folder = RunFolder(args.run or _newest_run())
         stored = RunConfig.model_validate(folder.read_manifest()["config"])

@@ -1,5 +1,6 @@
 """What is asked under a name: a registered benchmark, or any split of any environment as `ENV:SPLIT`."""
 
+import re
 from typing import Any
 
 from pydantic import Field
@@ -35,3 +36,12 @@ def resolve_bench(name: str) -> BenchmarkInfo:
     if not env or not split:
         raise ConfigError(f"benchmark {name!r}: ENV:SPLIT wants an environment and a split, such as aime:validation")
     return BenchmarkInfo(name=name, env=env, split=split)
+
+
+def bench_slug(name: str) -> str:
+    """Return a benchmark's name as it stands in names of metrics and folders.
+
+    >>> bench_slug("aime:2024")
+    'aime-2024'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from kgym.registry import registry
 from kgym.rollout.collector import collect
 from kgym.rollout.models import make_engine, resolve_model
 from kgym.rollout.records import write_episodes
-from kgym.score.harness import EvalResult, evaluate
+from kgym.score.bench import bench_slug, resolve_bench
+from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
 from kgym.train.metrics import MetricsFile, read_metrics
@@ -82,6 +84,7 @@ class Trainer:
             "sampler", config.sampler.name, config.sampler.options, self.env.source, derive_seed(config.seed, "sampler")
         )
         self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+        self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
         self.step = steps[-1] if steps else 0
@@ -214,16 +217,41 @@ class Trainer:
                 seed=config.seed,
                 progress=lambda done, total: self.reporter.progress("validation", done, total),
             )
-        write_atomic(self.folder.evals / f"step-{self.step:05d}.json", json.dumps(result.to_json()) + "\n")
+        figures = self._keep(result, self.folder.evals, "eval")
+        with _clock() as bench_s:
+            for name, evaluation in self.benches.items():
+                result = evaluation.run(self.engine, progress=lambda done, total: self.reporter.progress("benchmark", done, total))
+                figures |= self._keep(result, self.folder.evals / name, f"bench/{name}")
+        return figures | {"time/eval_s": eval_s()} | ({"time/bench_s": bench_s()} if self.benches else {})
+
+    def _keep(self, result: EvalResult, folder: Path, group: str) -> dict[str, float]:
+        """Write a result, show it to observers and return its figures."""
+        folder.mkdir(exist_ok=True)
+        write_atomic(folder / f"step-{self.step:05d}.json", json.dumps(result.to_json()) + "\n")
         registry().observe("kgym_eval_finished", run=self.folder.path, step=self.step, results=result.to_json())
         return {
-            "eval/accuracy": result.accuracy,
-            "eval/stderr": result.stderr,
-            "eval/tokens_mean": result.tokens_mean,
-            "eval/truncated_frac": result.truncated_frac,
-            "eval/unscored_frac": result.unscored_frac,
-            "time/eval_s": eval_s(),
+            f"{group}/accuracy": result.accuracy,
+            f"{group}/stderr": result.stderr,
+            f"{group}/tokens_mean": result.tokens_mean,
+            f"{group}/truncated_frac": result.truncated_frac,
+            f"{group}/unscored_frac": result.unscored_frac,
         }
+
+    def _bench(self, name: str) -> Evaluation:
+        """Return a benchmark as `kgym eval` asks it, with the sampling of training; the policy is put to it at every validation."""
+        bench, rollout = resolve_bench(name), self.config.rollout
+        return Evaluation(
+            bench.env,
+            split=bench.split,
+            env_options=self.config.env.options if bench.env == self.config.env.name else None,
+            problems=bench.problems,
+            samples=bench.samples,
+            sampling=self.sampling,
+            max_tokens=rollout.max_tokens,
+            truncated=rollout.truncated,
+            verifier=self.config.verifier if bench.env == self.config.env.name else None,
+            seed=self.config.seed,
+        )
 
     def _finish_step(self, metrics: Mapping[str, float], trackers: Sequence[Tracker]) -> None:
         self.metrics.append(self.step, metrics)
@@ -262,7 +290,7 @@ class Trainer:
         elif read_metrics(self.folder.metrics):
             self.metrics.cut_after(step)
         for folder in (self.folder.episodes, self.folder.evals):
-            for file in folder.glob("step-*"):
+            for file in folder.rglob("step-*"):  # benchmarks have folders of their own
                 if int(file.stem.removeprefix("step-")) > (step or -1):
                     file.unlink()
         for leftover in self.folder.checkpoints.glob(".step-*"):
