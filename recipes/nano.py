@@ -54,7 +54,7 @@ MIXTURE = (
 """Share of the examples, environment and its options: mostly what nano starts from, and a taste of what comes after."""
 
 
-GUESSES = 0.35
+GUESSES = 0.40
 """Share of the examples of the second phase that state the answer without working."""
 
 
@@ -186,7 +186,7 @@ def main() -> None:
 
     torch.set_num_threads(1)  # sums over several threads have other last bits, and a model as small gains little from a second
     options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, decay_frac=0.4, save_every=100, seed=args.seed)
-    second = SFTOptions(steps=args.guess_steps, batch_size=32, lr=5e-4, warmup_steps=20, decay_frac=0.8, save_every=50, seed=args.seed + 1)
+    second = SFTOptions(steps=args.guess_steps, batch_size=32, lr=3e-4, warmup_steps=20, decay_frac=0.8, save_every=50, seed=args.seed + 1)
     start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
     if not worked.exists():
         tokenizer = make_tokenizer()
