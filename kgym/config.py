@@ -19,7 +19,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -122,6 +122,25 @@ class RolloutConfig(Options):
     """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or no part in the loss."""
 
 
+class CriticConfig(Options):
+    """The critic of an algorithm that asks for one (`ppo`); the others make none."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    backbone: Literal["separate", "shared"] = "separate"
+    """A model of its own, or a layer on the policy's backbone, which then learns from both losses."""
+    model: str | None = Field(None, min_length=1)
+    """What a separate one starts from: a model, as `model` is named, such as a trained reward model; without it the policy."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate after the policy's warm-up; the default suits nano, a billion parameters want about 1e-5."""
+
+    @model_validator(mode="after")
+    def _has_a_model_only_if_separate(self) -> Self:
+        if self.model is not None and self.backbone == "shared":
+            raise ValueError(f"critic.model={self.model} is for a backbone of its own; leave it out, or set critic.backbone=separate")
+        return self
+
+
 class TrainConfig(Options):
     """How the policy is updated, checked and kept."""
 
@@ -194,6 +213,7 @@ class RunConfig(Options):
     trackers: dict[str, Plain] = Field(default_factory=dict)
     """Where metrics are sent besides metrics.jsonl, with options."""
     rollout: RolloutConfig = RolloutConfig()
+    critic: CriticConfig = CriticConfig()
     train: TrainConfig = TrainConfig()
 
 

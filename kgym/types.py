@@ -103,6 +103,8 @@ class GenerateRequest:
     sampling: Sampling
     seed: int
     prefix_ids: tuple[int, ...] = ()
+    context_tokens: int | None = None
+    """Tokens of the prompt and the answer together, at most; without it only `max_tokens` and the model's context bound the answer."""
 
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -409,9 +411,16 @@ class UpdatePlan:
     needs_reference: bool = False
     """Fill in `ref_logprobs`."""
     needs_values: bool = False
-    """Keep a critic: fill in `old_values`, and train it with the algorithm's `value_loss(batch, values)`."""
+    """Keep a critic: fill in `old_values`, and train it with `CriticAlgorithm.value_loss`."""
     needs_greedy: bool = False
-    """Fill in `greedy_rewards`."""
+    """Play a greedy answer to each problem besides, and fill in `greedy_rewards`."""
+    min_group_size: int = 2
+    """Attempts at a problem without which there is no gradient: 1 for algorithms that do not compare attempts with each other."""
+    max_rounds: int = 1
+    """Rounds of rollouts for a batch. With more than one, groups that teach nothing, whose scores are all equal, are replaced by attempts
+    at other problems until the batch is full or the rounds are spent."""
+    mask_truncated: bool = False
+    """Leave answers that a budget ended out of the loss."""
 
 
 class Algorithm(Protocol):
@@ -429,6 +438,13 @@ class Algorithm(Protocol):
 
     def loss(self, batch: PackedBatch, logprobs: "Tensor") -> LossOutput:
         """Return the loss of a micro-batch; `logprobs` is (T,) with gradient, `batch.advantages` is filled in."""
+
+
+class CriticAlgorithm(Algorithm, Protocol):
+    """An algorithm whose plan has `needs_values`."""
+
+    def value_loss(self, batch: PackedBatch, values: "Tensor") -> LossOutput:
+        """Return the loss of the critic on a micro-batch; `values` is (T,) with gradient, `batch.old_values` is filled in."""
 
 
 class Sampler(Protocol):

@@ -34,6 +34,11 @@ class AlgorithmOptions(Options):
     """Optimizer steps in a pass; groups are kept whole."""
     reset_optimizer: bool = False
     """Start each batch with a fresh optimizer state, as Kimi k1.5 does."""
+    max_rounds: int = Field(1, ge=1)
+    """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced until the batch is
+    full or the rounds are spent: DAPO's dynamic sampling."""
+    mask_truncated: bool = False
+    """Leave answers that a budget ended out of the loss: DAPO's overlong filtering."""
     mismatch: Correction = "truncate"
     """What becomes of a weight exp(old - engine) beyond the cap: cut to it, or the token is masked. `off`: no weights."""
     mismatch_level: Level = "token"
@@ -70,6 +75,8 @@ class AlgorithmBase:
 
     Options: ClassVar[type[AlgorithmOptions]] = AlgorithmOptions
     facts: ClassVar[Facts]
+    min_group_size: ClassVar[int] = 2
+    """1 for algorithms that do not compare the attempts at a problem with each other."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -82,7 +89,18 @@ class AlgorithmBase:
             minibatches=self.options.minibatches,
             reset_optimizer=self.options.reset_optimizer,
             needs_reference=getattr(self.options, "kl_coef", 0.0) > 0,
+            min_group_size=self.min_group_size,
+            max_rounds=self.options.max_rounds,
+            mask_truncated=self.options.mask_truncated,
         )
+
+    @staticmethod
+    def recipe(max_tokens: int) -> dict[str, Any]:
+        """Return settings of a run that belong to the algorithm, by key (`rollout.truncated`), for answers of at most `max_tokens`.
+
+        They stand in the place of the defaults; what the user sets goes over them.
+        """
+        return {}
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the advantage of each token, (T,)."""

@@ -146,6 +146,9 @@ def terminal_reporter(bench: str, *, json_output: bool) -> Any:
                 out.write(f"\r\033[K{phase} {done}/{total}")
                 out.flush()
 
+        def note(self, text: str) -> None:
+            self._line(text)
+
         def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
             self._line(describe(step, steps, metrics))
 

@@ -5,7 +5,11 @@ between the two until every episode has ended.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+
+from kgym.envs.rules import tokens_left
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import EngineError
 from kgym.seeding import derive_seed
@@ -20,6 +24,7 @@ def collect(
     engine: Engine,
     indices: Sequence[int],
     *,
+    places: Sequence[int] | None = None,
     sampling: Sampling,
     seed_parts: tuple[str | int, ...],
     attempt_offset: int = 0,
@@ -28,13 +33,18 @@ def collect(
 ) -> list[Group]:
     """Play one episode in every slot of `env` and return the groups, in the order of `indices`.
 
-    `indices` holds one problem for each group of the environment. The seed of an answer derives from `seed_parts`, its problem
+    `indices` holds one problem for each group of the environment, or for each of the groups numbered `places`, in rising order; the others
+    then stay as they are and are not returned. The seed of an answer derives from `seed_parts`, its problem
     and its attempt, never from its slot. With `segment_tokens`, an answer is continued in segments of so many tokens (partial
     rollouts, Kimi k1.5, section 2.6.2).
 
     Raises EngineError if the engine loses a request.
     """
-    env.reset(options={"indices": list(indices), "attempt_offset": attempt_offset})
+    options: dict[str, Any] = {"indices": list(indices), "attempt_offset": attempt_offset}
+    if places is not None:
+        options["reset_mask"] = np.isin(np.arange(env.num_envs) // env.group_size, places)
+    env.reset(options=options)
+    n_asked = len(indices) * env.group_size
     n_tokens = 0
     while open_slots := [slot for slot, episode in enumerate(env.episodes) if not (episode.terminated or episode.truncated)]:
         requests = {str(slot): _request(slot, env, sampling, seed_parts, segment_tokens) for slot in open_slots}
@@ -45,19 +55,21 @@ def collect(
             actions[int(segment.request_id)] = segment
             n_tokens += len(segment.token_ids)
             if progress is not None:
-                progress(env.num_envs - len(open_slots) + n_back, env.num_envs, n_tokens)
+                progress(n_asked - len(open_slots) + n_back, n_asked, n_tokens)
         lost = [name for name in requests if actions[int(name)] is None]
         if lost:
             raise EngineError(f"the engine returned no segment for {len(lost)} of {len(requests)} requests, the first is {lost[0]}")
         env.step(actions)
-    return env.groups()
+    groups = env.groups()
+    return groups if places is None else [groups[place] for place in places]
 
 
 def _request(
     slot: int, env: ReasoningVectorEnv, sampling: Sampling, seed_parts: tuple[str | int, ...], segment_tokens: int | None
 ) -> GenerateRequest:
     episode: Episode = env.episodes[slot]
-    left = env.max_tokens - episode.n_tokens
+    budgets = env.setup.budgets
+    left = tokens_left(episode, budgets)  # of a first segment the engine alone knows how long the prompt is
     return GenerateRequest(
         id=str(slot),
         prompt=episode.prompt,
@@ -65,4 +77,5 @@ def _request(
         sampling=sampling,
         seed=derive_seed(*seed_parts, episode.problem.id, episode.attempt),
         prefix_ids=episode.token_ids,
+        context_tokens=budgets.context_tokens,
     )

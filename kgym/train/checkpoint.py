@@ -1,9 +1,10 @@
 """Checkpoints: a Hugging Face folder that `transformers` and vLLM load as it is, plus what the trainer needs to go on.
 
-checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt
+checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt  (critic/  if there is one)
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,19 @@ def checkpoint_steps(root: Path) -> list[int]:
 
 
 def save_checkpoint(
-    root: Path, step: int, *, model: nn.Module, tokenizer: PreTrainedTokenizerBase, state: dict[str, Any], keep: int
+    root: Path,
+    step: int,
+    *,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    state: dict[str, Any],
+    keep: int,
+    save_more: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write `root/step-N`, whole or not at all, and remove all but the newest `keep` checkpoints (0 keeps all).
 
-    `state` holds tensors and plain values only, as it is read back without unpickling code.
+    `state` holds tensors and plain values only, as it is read back without unpickling code. `save_more` may write into the folder while it
+    is being made.
     """
     folder = root / f"step-{step}"
     temporary = root / f".step-{step}.tmp"
@@ -36,6 +45,8 @@ def save_checkpoint(
     temporary.mkdir(parents=True)
     model.save_pretrained(temporary)  # type: ignore[operator]  # a PreTrainedModel
     tokenizer.save_pretrained(temporary)
+    if save_more is not None:
+        save_more(temporary)
     torch.save(state, temporary / STATE_FILE)
     sync_folder(temporary)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,6 @@
-"""From a packed batch to the log-probability of each of its tokens.
+"""From a packed batch to the log-probability, or the value, of each of its tokens.
+
+A pack is laid out as right-padded rows for the forward pass: a causal model does not see what stands behind a token.
 
 Dimension key:  T tokens of the pack   E episodes   L tokens of the longest episode
 """
@@ -6,6 +8,8 @@ Dimension key:  T tokens of the pack   E episodes   L tokens of the longest epis
 import torch
 from torch import Tensor, nn
 
+from kgym.algorithms.episodes import masked
+from kgym.train.critic import ValueModel
 from kgym.train.modeling import token_logprobs
 from kgym.types import PackedBatch
 
@@ -20,16 +24,24 @@ def columns(batch: PackedBatch) -> Tensor:
 def policy_logprobs(
     model: nn.Module, batch: PackedBatch, *, temperature: float, with_entropy: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Return log p(token | tokens before it) in its episode, (T,) float32, at the sampling temperature, and the entropies if asked for.
-
-    The pack is laid out as right-padded rows for the forward pass: a causal model does not see what stands behind a token.
-    """
+    """Return log p(token | tokens before it) in its episode, (T,) float32, at the sampling temperature, and the entropies if asked for."""
     columns_T = columns(batch)
-    shape = (batch.n_episodes, int(columns_T.max()) + 1)
-    input_ids_EL = batch.input_ids.new_zeros(shape)
-    input_ids_EL[batch.episode_ids, columns_T] = batch.input_ids
-    attention_EL = torch.zeros_like(input_ids_EL)
-    attention_EL[batch.episode_ids, columns_T] = 1
+    input_ids_EL = _rows(batch.input_ids, batch, columns_T)
+    attention_EL = _rows(torch.ones_like(batch.input_ids), batch, columns_T)
     logprobs_EL, entropy_EL = token_logprobs(model, input_ids_EL, attention_EL, temperature=temperature, with_entropy=with_entropy)
     logprobs_T = logprobs_EL[batch.episode_ids, columns_T]
     return logprobs_T, None if entropy_EL is None else entropy_EL[batch.episode_ids, columns_T]
+
+
+def token_values(model: ValueModel, batch: PackedBatch) -> Tensor:
+    """Return the value of the state in which each token was chosen, behind the token before it, (T,) float32; 0 where the mask is 0."""
+    columns_T = columns(batch)
+    values_EL = model(_rows(batch.input_ids, batch, columns_T))
+    return masked(batch, values_EL[batch.episode_ids, (columns_T - 1).clamp(min=0)])  # a first token is never trained on
+
+
+def _rows(values_T: Tensor, batch: PackedBatch, columns_T: Tensor) -> Tensor:
+    """Lay the tokens out as rows, (E, L), 0 where there is none."""
+    rows_EL = values_T.new_zeros((batch.n_episodes, int(columns_T.max()) + 1))
+    rows_EL[batch.episode_ids, columns_T] = values_T
+    return rows_EL

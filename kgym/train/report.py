@@ -13,6 +13,9 @@ class Reporter:
     def progress(self, phase: str, done: int, total: int) -> None:
         """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer steps)."""
 
+    def note(self, text: str) -> None:
+        """Hear of something out of the ordinary that is no reason to end."""
+
     def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         """See the metrics of a finished step; step 0 is the validation before training."""
 

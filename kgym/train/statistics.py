@@ -9,6 +9,7 @@ from typing import Any
 
 from kgym.score.harness import EvalResult
 from kgym.score.stats import paired_difference
+from kgym.train.rollouts import Played
 from kgym.types import Group
 
 
@@ -28,6 +29,30 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "verdict/unscored_frac": _mean([not verdict.scored for verdict in verdicts]),
         "group/informative_frac": _mean([_informative(group) for group in groups]),
     }
+
+
+def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
+    """Describe what it took to fill the batch."""
+    metrics = {
+        "rollout/tokens": float(played.n_tokens),
+        "rollout/rounds": float(played.rounds),
+        "rollout/filled_frac": len(played.batch) / problems_per_step,
+    }
+    if played.greedy:
+        metrics["greedy/reward_mean"] = _mean([reward for reward in played.greedy_rewards or () if reward is not None])
+    return metrics
+
+
+def nothing_to_learn(played: Played) -> str:
+    """Say why a step has no batch."""
+    episodes = [episode for group in played.sampled for episode in group.episodes]
+    trainable = [episode for episode in episodes if episode.trainable]
+    rounds = f"{len(played.sampled)} problems in {played.rounds} round{'s' * (played.rounds > 1)}"
+    if not trainable:
+        return f"none of the {len(episodes)} answers to {rounds} may be trained on (unscored, or truncated and masked)"
+    right = sum(episode.reward > 0 for episode in trainable) / len(trainable)
+    remedy = "take harder problems" if right > 0.5 else "take easier problems, or a larger rollout.group_size"
+    return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right; {remedy}"
 
 
 def improvement(before: EvalResult, after: EvalResult, *, seed: int) -> dict[str, Any]:

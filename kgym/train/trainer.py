@@ -14,27 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kgym.config import RunConfig
-from kgym.envs.build import make_vector
-from kgym.errors import ConfigError, RunError
+from kgym.errors import RunError
 from kgym.files import write_atomic
 from kgym.registry import registry
-from kgym.rollout.collector import collect
 from kgym.rollout.models import make_engine, resolve_model
 from kgym.rollout.records import write_episodes
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
+from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.metrics import MetricsFile, read_metrics
 from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
 from kgym.train.report import Reporter
+from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
-from kgym.train.statistics import group_metrics, improvement
+from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics
 from kgym.train.update import pack_groups, update
-from kgym.types import Algorithm, Engine, Group, Sampler, Sampling, Shaper, Tracker
+from kgym.types import Algorithm, Engine, Tracker
+
+PATIENCE = 3
+"""Steps on end without anything to learn from, after which a run ends."""
 
 
 class Trainer:
@@ -62,34 +66,16 @@ class Trainer:
 
     def _build(self) -> None:
         """Make every component once, so that a wrong option is refused before the first file is written."""
-        config, rollout = self.config, self.config.rollout
-        if rollout.group_size < 2:
-            raise ConfigError(
-                f"rollout.group_size={rollout.group_size}: attempts are compared within a group, so 1 gives no gradient; use 2 or more"
-            )
+        config = self.config
         registry().options("engine", config.engine.name, config.engine.options)  # refused before a model is loaded, which takes a while
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
-        self.shapers: list[Shaper] = [registry().create("shaper", name, options) for name, options in config.shapers.items()]
-        self.env = make_vector(
-            config.env.name,
-            split=config.env.split,
-            num_envs=rollout.problems_per_step * rollout.group_size,
-            group_size=rollout.group_size,
-            max_tokens=rollout.max_tokens,
-            truncated=rollout.truncated,
-            verifier=config.verifier,
-            **config.env.options,
-        )
-        self.sampler: Sampler = registry().create(
-            "sampler", config.sampler.name, config.sampler.options, self.env.source, derive_seed(config.seed, "sampler")
-        )
-        self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+        self.rollouts = Rollouts(config, self.algorithm.plan)
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
         self.step = steps[-1] if steps else 0
-        start = self.folder.checkpoints / f"step-{self.step}" if steps else base
-        self.policy = load_policy(str(start), dtype=config.train.dtype, device=config.train.device)
+        checkpoint = self.folder.checkpoints / f"step-{self.step}" if steps else None
+        self.policy = load_policy(str(checkpoint or base), dtype=config.train.dtype, device=config.train.device)
         self.reference = (
             load_policy(base, dtype=config.train.dtype, device=config.train.device).model.requires_grad_(False)
             if self.algorithm.plan.needs_reference
@@ -97,22 +83,27 @@ class Trainer:
         )
         self.engine: Engine = make_engine(config.engine.name, config.engine.options, base)
         self.optimizer = self._fresh_optimizer()
-        if steps:
-            state = load_state(start)  # type: ignore[arg-type]  # a Path: there are checkpoints
+        self.critic = self._make_critic(base, checkpoint) if self.algorithm.plan.needs_values else None
+        self.empty_steps = 0
+        if checkpoint is not None:
+            state = load_state(checkpoint)
             self.optimizer.load_state_dict(state["optimizer"])
-            self.sampler.load_state_dict(json.loads(state["sampler"]))
+            if self.critic is not None:
+                self.critic.optimizer.load_state_dict(state["critic_optimizer"])
+            self.rollouts.sampler.load_state_dict(json.loads(state["sampler"]))
+            self.empty_steps = state["empty_steps"]
             self.engine.update_weights(self.step, self.policy.model)
 
     def _run(self) -> dict[str, Any]:
         config = self.config.train
         self._forget_after(self.step)
         if not self.folder.manifest.exists():
-            self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, env=self.env.spec_facts())
+            self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, env=self.rollouts.env.spec_facts())
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
         trackers: list[Tracker] = [
             registry().create("tracker", name, options, self.folder.path) for name, options in self.config.trackers.items()
         ]
-        self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.env.spec_facts()})
+        self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.rollouts.env.spec_facts()})
         if self.step == 0 and config.eval_every:
             self._finish_step(self._validate(), trackers)
         while self.step < config.steps:
@@ -134,63 +125,50 @@ class Trainer:
         config = self.config
         step = self.step + 1
         with _clock() as rollout_s:
-            groups = collect(
-                self.env,
-                self.engine,
-                self.sampler.next(config.rollout.problems_per_step),
-                sampling=self.sampling,
-                seed_parts=(config.seed, "train", step),
-                segment_tokens=config.rollout.segment_tokens,
-                progress=lambda done, total, _: self.reporter.progress("rollout", done, total),
-            )
-        self._shape(groups, step)
-        metrics = group_metrics(groups)
+            played = self.rollouts.play(self.engine, step, lambda done, total: self.reporter.progress("rollout", done, total))
+        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled)
+        registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
+        metrics = group_metrics(played.sampled) | rollout_metrics(played, self.config.rollout.problems_per_step)
         if metrics["verdict/unscored_frac"] > config.train.max_unscored_frac:
             raise RunError(
                 f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
                 f"{config.train.max_unscored_frac}; see the reasons in {self.folder.episodes}"
             )
         with _clock() as train_s:
-            metrics |= self._update(groups, step)
+            metrics |= self._update(played, step)
         self.engine.update_weights(step, self.policy.model)
-        n_tokens = sum(episode.n_tokens for group in groups for episode in group.episodes)
         self.step = step
         return metrics | {
             "time/rollout_s": rollout_s(),
             "time/train_s": train_s(),
-            "speed/tokens_per_s": n_tokens / max(rollout_s(), 1e-9),
+            "speed/tokens_per_s": played.n_tokens / max(rollout_s(), 1e-9),
         }
 
-    def _shape(self, groups: Sequence[Group], step: int) -> None:
-        """Shape the rewards, teach the sampler, store the episodes and show them to observers."""
-        for group in groups:
-            for shaper in self.shapers:
-                group.rewards = list(shaper(group, group.rewards, step))
-        for index, group in zip(self.env.indices, groups, strict=True):
-            self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
-        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", groups)
-        registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=groups)
-
-    def _update(self, groups: Sequence[Group], step: int) -> dict[str, float]:
+    def _update(self, played: Played, step: int) -> dict[str, float]:
         config = self.config.train
-        batch = pack_groups(groups, device=self.policy.device)
+        batch = pack_groups(played.batch, device=self.policy.device, greedy_rewards=played.greedy_rewards)
         if batch is None:
+            self._nothing_to_learn(played, step)
             return {}
+        self.empty_steps = 0
         if self.algorithm.plan.reset_optimizer:
             self.optimizer = self._fresh_optimizer()
-        lr = lr_at(step, lr=config.lr, warmup_steps=config.warmup_steps, steps=config.steps, schedule=config.schedule)
+        lr = self._lr(config.lr, step)
         set_lr(self.optimizer, lr)
+        if self.critic is not None:
+            set_lr(self.critic.optimizer, self._lr(self.config.critic.lr, step))
         try:
             metrics = update(
                 self.policy.model,
                 self.optimizer,
                 self.algorithm,
                 batch,
-                temperature=self.sampling.temperature,
+                temperature=self.rollouts.sampling.temperature,
                 microbatch_tokens=config.microbatch_tokens,
                 max_grad_norm=config.max_grad_norm,
                 rng=random.Random(derive_seed(self.config.seed, "minibatches", step)),  # noqa: S311  (not a secret)
                 reference=self.reference,
+                critic=self.critic,
                 progress=lambda done, total: self.reporter.progress("update", done, total),
             )
         except FloatingPointError as error:
@@ -198,6 +176,24 @@ class Trainer:
                 f"step {step}: {error}; go on from the last checkpoint with --resume, or start again with a smaller train.lr"
             ) from error
         return metrics | {"optim/lr": lr}
+
+    def _lr(self, lr: float, step: int) -> float:
+        config = self.config.train
+        return lr_at(step, lr=lr, warmup_steps=config.warmup_steps, steps=config.steps, schedule=config.schedule)
+
+    def _nothing_to_learn(self, played: Played, step: int) -> None:
+        """Let a step pass without an update; end the run when they come one after the other."""
+        self.empty_steps += 1
+        why = nothing_to_learn(played)
+        self.reporter.note(f"step {step}: nothing to learn from, the policy stays as it is: {why}")
+        if self.empty_steps < PATIENCE:
+            return
+        if self.step and self.step not in checkpoint_steps(self.folder.checkpoints):
+            self._save()
+        raise RunError(
+            f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one {why}. "
+            f"What was learnt before is kept in {self.folder.path}"
+        )
 
     def _validate(self) -> dict[str, float]:
         """Score the policy on the validation split through the path of training, and keep the results for paired comparison."""
@@ -210,7 +206,7 @@ class Trainer:
                 env_options=config.env.options,
                 problems=config.train.eval_problems,
                 samples=config.train.eval_samples,
-                sampling=self.sampling,
+                sampling=self.rollouts.sampling,
                 max_tokens=config.rollout.max_tokens,
                 truncated=config.rollout.truncated,
                 verifier=config.verifier,
@@ -246,7 +242,7 @@ class Trainer:
             env_options=self.config.env.options if bench.env == self.config.env.name else None,
             problems=bench.problems,
             samples=bench.samples,
-            sampling=self.sampling,
+            sampling=self.rollouts.sampling,
             max_tokens=rollout.max_tokens,
             truncated=rollout.truncated,
             verifier=self.config.verifier if bench.env == self.config.env.name else None,
@@ -261,13 +257,23 @@ class Trainer:
         self.reporter.step(self.step, self.config.train.steps, metrics)
 
     def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "optimizer": self.optimizer.state_dict(),
+            "sampler": json.dumps(self.rollouts.sampler.state_dict()),
+            "empty_steps": self.empty_steps,
+        }
+        critic = self.critic
+        if critic is not None:
+            state["critic_optimizer"] = critic.optimizer.state_dict()
         folder = save_checkpoint(
             self.folder.checkpoints,
             self.step,
             model=self.policy.model,
             tokenizer=self.policy.tokenizer,
-            state={"step": self.step, "optimizer": self.optimizer.state_dict(), "sampler": json.dumps(self.sampler.state_dict())},
+            state=state,
             keep=self.config.train.keep_checkpoints,
+            save_more=None if critic is None else lambda folder: critic.model.save(folder / FOLDER),
         )
         registry().observe("kgym_checkpoint_saved", run=self.folder.path, step=self.step, folder=folder)
 
@@ -297,8 +303,17 @@ class Trainer:
             shutil.rmtree(leftover)
 
     def _fresh_optimizer(self) -> torch.optim.AdamW:
+        return self._optimizer(self.policy.model, self.config.train.lr)
+
+    def _optimizer(self, model: nn.Module, lr: float) -> torch.optim.AdamW:
         config = self.config.train
-        return make_optimizer(self.policy.model, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
+        return make_optimizer(model, lr=lr, weight_decay=config.weight_decay, betas=config.betas)
+
+    def _make_critic(self, base: str, checkpoint: Path | None) -> Critic:
+        config = self.config.critic
+        start = base if config.model is None else resolve_model(config.model)
+        model = load_value_model(self.policy, shared=config.backbone == "shared", start=start, checkpoint=checkpoint)
+        return Critic(model, self._optimizer(model.own, config.lr))
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

@@ -1,31 +1,36 @@
 """One batch of groups becomes a few optimizer steps. Knows protocols, no algorithm.
 
-groups -> pack -> old_logprobs (and ref_logprobs) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
+groups -> pack -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from kgym.algorithms.batch import minibatches, pack, split
-from kgym.train.forward import policy_logprobs
-from kgym.types import Algorithm, Group, PackedBatch
+from kgym.train.critic import Critic
+from kgym.train.forward import policy_logprobs, token_values
+from kgym.types import Algorithm, CriticAlgorithm, Group, PackedBatch
 
 
-def pack_groups(groups: Sequence[Group], *, device: torch.device) -> PackedBatch | None:
+def pack_groups(
+    groups: Sequence[Group], *, device: torch.device, greedy_rewards: Sequence[float | None] | None = None
+) -> PackedBatch | None:
     """Lay the trainable episodes of the groups end to end, on `device`; None if there is none.
 
     An episode that is not trainable (unscored, or masked because it was truncated) is left out whole: it neither has a gradient
-    nor counts in a group's mean.
+    nor counts in a group's mean. `greedy_rewards` has one entry a group; a group whose greedy answer could not be judged (None) has
+    nothing to be compared with and is left out too.
     """
     kept = [
         (number, episode, reward)
         for number, group in enumerate(groups)
         for episode, reward in zip(group.episodes, group.rewards, strict=True)
-        if episode.trainable and episode.n_tokens
+        if episode.trainable and episode.n_tokens and (greedy_rewards is None or greedy_rewards[number] is not None)
     ]
     if not kept:
         return None
@@ -37,6 +42,8 @@ def pack_groups(groups: Sequence[Group], *, device: torch.device) -> PackedBatch
         group_ids=[number for number, _, _ in kept],
         truncated=[episode.truncated for _, episode, _ in kept],
     )
+    if greedy_rewards is not None:
+        batch = replace(batch, greedy_rewards=torch.tensor([greedy_rewards[number] for number, _, _ in kept], dtype=torch.float32))
     tensors = {field.name: value.to(device) for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
     return replace(batch, **tensors)  # type: ignore[arg-type]  # only fields that are tensors
 
@@ -46,15 +53,30 @@ def frozen_logprobs(model: nn.Module, batch: PackedBatch, *, temperature: float,
     """Return the log-probabilities and the entropies of a batch without gradient, each (T,), 0 where the mask is 0."""
     logprobs_T = torch.zeros_like(batch.old_logprobs)
     entropy_T = torch.zeros_like(batch.old_logprobs)
-    places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
-    # micro-batches come in another order; the advantages, which are not needed here, carry each token's place in the batch
-    for micro in split(replace(batch, advantages=places_T), microbatch_tokens):
+    for micro, places in _parts(batch, microbatch_tokens):
         micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
         assert micro_entropy is not None
-        assert micro.advantages is not None
-        logprobs_T[micro.advantages] = micro_logprobs * micro.mask
-        entropy_T[micro.advantages] = micro_entropy * micro.mask
+        logprobs_T[places] = micro_logprobs * micro.mask
+        entropy_T[places] = micro_entropy * micro.mask
     return logprobs_T, entropy_T
+
+
+@torch.no_grad()
+def frozen_values(critic: Critic, batch: PackedBatch, *, microbatch_tokens: int) -> Tensor:
+    """Return the values of a batch without gradient, (T,), 0 where the mask is 0."""
+    values_T = torch.zeros_like(batch.old_logprobs)
+    for micro, places in _parts(batch, microbatch_tokens):
+        values_T[places] = token_values(critic.model, micro)
+    return values_T
+
+
+def _parts(batch: PackedBatch, microbatch_tokens: int) -> Iterator[tuple[PackedBatch, Tensor]]:
+    """Yield the micro-batches, which come in another order, with the place of each of their tokens in the batch."""
+    places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
+    # the advantages, which are not needed where this is used, carry the places
+    for micro in split(replace(batch, advantages=places_T), microbatch_tokens):
+        assert micro.advantages is not None
+        yield micro, micro.advantages
 
 
 def update(
@@ -68,11 +90,12 @@ def update(
     max_grad_norm: float,
     rng: random.Random,
     reference: nn.Module | None = None,
+    critic: Critic | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Train `model` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
 
-    `progress` is called as (passes over the batch that are done, passes planned).
+    A critic is trained besides, on the same micro-batches. `progress` is called as (passes over the batch that are done, passes planned).
 
     Raises FloatingPointError if the gradient is not finite: a step with it would destroy the policy.
     """
@@ -81,6 +104,8 @@ def update(
     if reference is not None:
         ref_T, _ = frozen_logprobs(reference, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
         batch = replace(batch, ref_logprobs=ref_T)
+    if critic is not None:
+        batch = replace(batch, old_values=frozen_values(critic, batch, microbatch_tokens=microbatch_tokens))
     with torch.no_grad():
         batch = replace(batch, advantages=algorithm.advantages(batch))
 
@@ -91,6 +116,8 @@ def update(
             progress(n_done, plan.inner_steps)
         for minibatch in minibatches(batch, plan.minibatches, rng):
             optimizer.zero_grad(set_to_none=True)
+            if critic is not None:
+                critic.optimizer.zero_grad(set_to_none=True)
             metrics: dict[str, float] = {}
             n_tokens = int(minibatch.mask.sum())
             for micro in split(minibatch, microbatch_tokens):
@@ -98,15 +125,28 @@ def update(
                 output = algorithm.loss(micro, logprobs_T)
                 output.loss.backward()
                 parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
+                if critic is not None:
+                    value_output = cast(CriticAlgorithm, algorithm).value_loss(micro, token_values(critic.model, micro))
+                    value_output.loss.backward()
+                    parts |= value_output.metrics
                 for key, value in parts.items():
                     metrics[key] = metrics.get(key, 0.0) + value
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-            if not torch.isfinite(norm):
-                raise FloatingPointError(f"the gradient norm is {norm.item()}")
+            norms = {"optim/grad_norm": _clip(model, max_grad_norm)}
+            if critic is not None:
+                norms["optim/critic_grad_norm"] = _clip(critic.model.own, max_grad_norm)
+                critic.optimizer.step()
             optimizer.step()
-            steps.append(metrics | {"optim/grad_norm": norm.item()})
+            steps.append(metrics | norms)
 
     return _mean(steps) | _before(batch, entropy_T)
+
+
+def _clip(model: nn.Module, max_grad_norm: float) -> float:
+    """Scale the gradient down to `max_grad_norm` and return its norm before. Raises FloatingPointError if that is not finite."""
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"the gradient norm is {norm.item()}")
+    return norm.item()
 
 
 @torch.no_grad()

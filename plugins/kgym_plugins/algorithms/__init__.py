@@ -21,6 +21,8 @@ _ALGORITHMS = {
     "rloo": ("rloo:RLOO", "policy gradient against the mean of the other answers"),
     "reinforce++": ("reinforce_pp:ReinforcePP", "PPO's clip without a critic, advantages whitened over the batch"),
     "reinforce++-baseline": ("reinforce_pp_baseline:ReinforcePPBaseline", "reinforce++ against the group mean"),
+    "remax": ("remax:ReMax", "policy gradient against the greedy answer"),
+    "ppo": ("ppo:PPO", "InstructGPT's: a critic, generalised advantages, clipped ratios"),
     "rest": ("rest:ReST", "imitation of the right answers"),
     "raft": ("rest:RAFT", "imitation of the best answer of each group"),
 }

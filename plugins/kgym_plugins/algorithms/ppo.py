@@ -1,6 +1,6 @@
 """Proximal policy optimization with a critic, as InstructGPT trains language models.
 
-    r_t = -kl_coef * (old_t - ref_t), and r on top at the last token
+    r_t = -kl_coef * (old_t - ref_t), and r on top at the last token      (kl_in = "loss": r alone, and k3 in the policy's loss)
     A = GAE(r_t, values), whitened over the tokens of the batch
     policy: L = -mean over tokens of min(ratio A, clip(ratio) A)
     critic: L = 0.5 mean over tokens of max((V - R)^2, (clip(V, old V +- clip_value) - R)^2),    R = A before whitening + old V
@@ -10,11 +10,13 @@ Source: Schulman et al. 2017, arXiv:1707.06347, equations 7 and 9; Schulman et a
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from kgym.algorithms.aggregation import mean_over_tokens
 from kgym.algorithms.base import AlgorithmBase, Facts, TokenLossOptions
 from kgym.algorithms.baselines import whiten
 from kgym.algorithms.clipping import clipped_gain
@@ -33,7 +35,9 @@ class PPOOptions(TokenLossOptions):
     clip_high: float = Field(0.2, ge=0)
     """A token's ratio gains nothing above 1 + clip_high; the paper's epsilon."""
     kl_coef: float = Field(0.02, ge=0)
-    """Weight of the KL to the frozen reference in the reward of each token; InstructGPT's beta. 0 keeps no reference in memory."""
+    """Weight of the KL to the frozen reference; InstructGPT's beta. 0 keeps no reference in memory."""
+    kl_in: Literal["reward", "loss"] = "reward"
+    """Where the KL is: k1 in the reward of each token, which the critic then foresees, or k3 in the loss of the policy."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount a token; answers end, so there is no need for one."""
     lam: float = Field(0.95, ge=0, le=1)
@@ -41,7 +45,7 @@ class PPOOptions(TokenLossOptions):
     clip_value: float = Field(0.2, gt=0)
     """How far the critic may move from its old value before the loss stops to reward it."""
     value_coef: float = Field(1.0, ge=0)
-    """Weight of the critic's loss where both are one; the paper's c1."""
+    """Weight of the critic's loss; the paper's c1. It matters where critic and policy share a backbone."""
     inner_steps: int = Field(4, ge=1)
     """Passes over each batch; the paper's K."""
 
@@ -59,6 +63,7 @@ class PPO(AlgorithmBase):
         reference="frozen",
         source="Schulman et al. 2017, arXiv:1707.06347, equation 7",
     )
+    min_group_size = 1
 
     @property
     def plan(self) -> UpdatePlan:
@@ -74,26 +79,38 @@ class PPO(AlgorithmBase):
         assert batch.advantages is not None
         o = self.options
         gain_T, clip_frac = clipped_gain(token_ratios(batch, logprobs), batch.advantages, o.clip_low, o.clip_high)
-        loss = self.aggregate(batch, -self.mismatch_weights(batch) * gain_T)
-        return self.output(batch, logprobs, loss, clip_frac=clip_frac)
+        loss_T = -self.mismatch_weights(batch) * gain_T
+        if o.kl_in == "loss":
+            loss_T = loss_T + self.kl_penalty(batch, logprobs)
+        return self.output(batch, logprobs, self.aggregate(batch, loss_T), clip_frac=clip_frac)
 
     def value_loss(self, batch: PackedBatch, values: Tensor) -> LossOutput:
-        """Return the clipped squared error of the critic, before `value_coef`; `values` is (T,) with gradient."""
+        """Return value_coef * the clipped squared error of the critic; `values` is (T,) with gradient."""
+        o = self.options
         old_T = torch.zeros_like(values) if batch.old_values is None else masked(batch, batch.old_values)
         returns_T = self._gae(batch) + old_T
         values_T = masked(batch, values)
-        held_T = old_T + (values_T - old_T).clamp(-self.options.clip_value, self.options.clip_value)
-        loss = 0.5 * self.aggregate(batch, torch.maximum((values_T - returns_T).square(), (held_T - returns_T).square()))
-        return LossOutput(loss, {"critic/loss": float(loss.detach())})
+        held_T = old_T + (values_T - old_T).clamp(-o.clip_value, o.clip_value)
+        error_T = torch.maximum((values_T - returns_T).square(), (held_T - returns_T).square())
+        loss = 0.5 * self.aggregate(batch, error_T)
+        metrics = {
+            "critic/loss": float(loss.detach()),
+            "critic/value_mean": float(mean_over_tokens(batch, values.detach())),
+            "critic/return_mean": float(mean_over_tokens(batch, returns_T)),
+        }
+        return LossOutput(o.value_coef * loss, metrics)
 
     def full_loss(self, batch: PackedBatch, logprobs: Tensor, values: Tensor | None) -> LossOutput:
-        """Return policy loss + value_coef * critic loss, the latter if there are `values`, (T,)."""
+        """Return the loss of the policy, and of the critic if there are `values`, (T,)."""
         policy = self.loss(batch, logprobs)
         if values is None:
             return policy
         critic = self.value_loss(batch, values)
-        return LossOutput(policy.loss + self.options.value_coef * critic.loss, policy.metrics | critic.metrics)
+        return LossOutput(policy.loss + critic.loss, policy.metrics | critic.metrics)
 
     def _gae(self, batch: PackedBatch) -> Tensor:
         o = self.options
-        return gae(batch, at_last_token(batch, batch.rewards) + kl_in_reward(batch, o.kl_coef), o.gamma, o.lam)
+        rewards_T = at_last_token(batch, batch.rewards)
+        if o.kl_in == "reward":
+            rewards_T = rewards_T + kl_in_reward(batch, o.kl_coef)
+        return gae(batch, rewards_T, o.gamma, o.lam)

@@ -37,6 +37,7 @@ class Reinforce(AlgorithmBase):
         reference="frozen, if kl_coef > 0",
         source="Williams 1992",
     )
+    min_group_size = 1
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the centred reward of its answer for each token, (T,)."""

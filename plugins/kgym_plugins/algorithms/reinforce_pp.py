@@ -46,6 +46,7 @@ class ReinforcePP(AlgorithmBase):
         reference="frozen",
         source="Hu et al. 2025, arXiv:2501.03262",
     )
+    min_group_size = 1
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the whitened reward to go of each token, (T,); 0 if all are equal."""

@@ -43,6 +43,7 @@ class ReMax(AlgorithmBase):
         reference="frozen",
         source="Li et al. 2023, arXiv:2310.10505",
     )
+    min_group_size = 1
 
     @property
     def plan(self) -> UpdatePlan:

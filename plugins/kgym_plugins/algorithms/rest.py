@@ -36,6 +36,7 @@ class ReST(AlgorithmBase):
         reference="none",
         source="Gulcehre et al. 2023, arXiv:2308.08998",
     )
+    min_group_size = 1
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return 1 for each token of a right answer, else 0, (T,)."""

@@ -1,0 +1,127 @@
+"""The critic: a model of what an answer will be worth, asked before each of its tokens.
+
+    separate    a model of its own with one output a token, as transformers' token classification has it. It starts from the policy, with
+                a head of zeros, or from a reward model (sequence classification), whose head is kept
+    shared      one layer on the policy's backbone, which learns from both losses: the memory of one model, the forward passes of two
+
+The folder `critic` of a checkpoint holds it, beside the policy and apart from it: whoever loads the policy sees nothing of it.
+
+Dimension key:  B rows   L tokens of the longest row
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForTokenClassification, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from kgym.errors import ConfigError
+from kgym.train.modeling import Policy
+
+FOLDER = "critic"
+HEAD_FILE = "value_head.safetensors"
+
+
+class ValueModel(Protocol):
+    """Says what the rest of an answer is worth."""
+
+    own: nn.Module
+    """The weights that are the critic's alone; its optimizer has these."""
+
+    def __call__(self, input_ids: Tensor) -> Tensor:
+        """Return the value of the state behind each token, (B, L) float32; the rows are padded on the right."""
+
+    def save(self, folder: Path) -> None:
+        """Write the critic's own weights."""
+
+
+@dataclass
+class Critic:
+    """A value model and what trains it."""
+
+    model: ValueModel
+    optimizer: torch.optim.Optimizer
+
+
+class SeparateBackbone:
+    """A value model that shares nothing with the policy."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model.eval()
+        self.own: nn.Module = model
+
+    def __call__(self, input_ids: Tensor) -> Tensor:
+        """See `ValueModel`."""
+        values_BL: Tensor = self.own(input_ids=input_ids, use_cache=False).logits.float().squeeze(-1)
+        return values_BL
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `AutoModelForTokenClassification` loads."""
+        self._model.save_pretrained(folder)
+
+
+class SharedBackbone:
+    """A layer on the hidden states of the policy."""
+
+    def __init__(self, policy: PreTrainedModel) -> None:
+        self._backbone = policy.base_model
+        self.own: nn.Module = nn.Linear(policy.config.get_text_config().hidden_size, 1).to(policy.device)
+        for parameter in self.own.parameters():
+            nn.init.zeros_(parameter)
+
+    def __call__(self, input_ids: Tensor) -> Tensor:
+        """See `ValueModel`."""
+        hidden_BLH = self._backbone(input_ids=input_ids, use_cache=False).last_hidden_state
+        values_BL: Tensor = self.own(hidden_BLH.float()).squeeze(-1)
+        return values_BL
+
+    def save(self, folder: Path) -> None:
+        """Write the layer; the backbone is in the policy's own folder."""
+        folder.mkdir()
+        save_file(dict(self.own.state_dict()), folder / HEAD_FILE)
+
+
+def load_value_model(policy: Policy, *, shared: bool, start: str, checkpoint: Path | None = None) -> ValueModel:
+    """Return a value model of the policy's dtype, on its device: that of a checkpoint of the run if there is one, otherwise a new one.
+
+    A new separate one starts from the folder or hub id `start`. Raises ConfigError if it cannot be made from it.
+    """
+    if not shared:
+        return SeparateBackbone(_token_values(start if checkpoint is None else str(checkpoint / FOLDER), policy))
+    value_model = SharedBackbone(policy.model)
+    if checkpoint is not None:
+        value_model.own.load_state_dict(load_file(checkpoint / FOLDER / HEAD_FILE))
+    return value_model
+
+
+def _token_values(folder: str, policy: Policy) -> PreTrainedModel:
+    """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at first."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would warn of a new head, which is what is wanted
+    try:
+        model, report = AutoModelForTokenClassification.from_pretrained(
+            folder, num_labels=1, dtype=policy.model.dtype, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(
+            f"cannot make a critic of {folder}: {reason}; name another critic.model, or set critic.backbone=shared"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(level)
+    if strangers := sorted(name for name in report["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")):
+        raise ConfigError(f"cannot make a critic of {folder}: it has no weights for {strangers[0]}; name another critic.model")
+    if model.config.vocab_size != policy.model.config.vocab_size:
+        raise ConfigError(
+            f"critic.model={folder}: it has {model.config.vocab_size} tokens and the policy {policy.model.config.vocab_size}; "
+            "a critic reads the policy's tokens and needs its vocabulary"
+        )
+    with torch.no_grad():
+        for name in report["missing_keys"]:
+            model.get_parameter(name).zero_()
+    on_device: PreTrainedModel = model.to(policy.device)
+    return on_device

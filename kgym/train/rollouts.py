@@ -1,0 +1,135 @@
+"""The rollouts of a step, as the plan of the algorithm asks for them: rounds until the batch is full, and greedy answers besides.
+
+    Sampler.next -> collect -> shapers -> Sampler.update    and again in the place of the groups that teach nothing, while rounds are left
+
+Source of the rounds: DAPO, arXiv:2503.14476, section 3.2, dynamic sampling.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kgym.config import RunConfig
+from kgym.envs.build import make_vector
+from kgym.envs.vector import ReasoningVectorEnv
+from kgym.errors import ConfigError
+from kgym.registry import registry
+from kgym.rollout.collector import collect
+from kgym.seeding import derive_seed
+from kgym.types import Engine, Group, Sampler, Sampling, Shaper, UpdatePlan
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a step played; rewards are shaped."""
+
+    sampled: list[Group]
+    """All groups, round by round."""
+    batch: list[Group]
+    """Those to train on."""
+    greedy: list[Group]
+    """One greedy answer to the problem of each group of `batch`; [] if the plan does not ask for any."""
+    rounds: int
+
+    @property
+    def greedy_rewards(self) -> list[float | None] | None:
+        """The rewards of the greedy answers, None for one that could not be judged; None if there are no such answers."""
+        if not self.greedy:
+            return None
+        return [group.rewards[0] if group.episodes[0].trainable else None for group in self.greedy]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens sampled, those of the greedy answers too."""
+        return sum(episode.n_tokens for group in [*self.sampled, *self.greedy] for episode in group.episodes)
+
+
+class Rollouts:
+    """Plays the rollouts of a run, step by step."""
+
+    def __init__(self, config: RunConfig, plan: UpdatePlan) -> None:
+        """Make environments, sampler and shapers. Raises ConfigError, or what `make_vector` raises, for what cannot work."""
+        rollout = config.rollout
+        if rollout.group_size < plan.min_group_size:
+            raise ConfigError(
+                f"rollout.group_size={rollout.group_size}: attempts are compared within a group, so 1 gives no gradient; use 2 or more"
+            )
+        self._config = config
+        self._plan = plan
+        self.env = self._make_env(rollout.group_size)
+        self._greedy_env = self._make_env(1) if plan.needs_greedy else None
+        self.sampler: Sampler = registry().create(
+            "sampler", config.sampler.name, config.sampler.options, self.env.source, derive_seed(config.seed, "sampler")
+        )
+        self._shapers: list[Shaper] = [registry().create("shaper", name, options) for name, options in config.shapers.items()]
+        self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+
+    def _make_env(self, group_size: int) -> ReasoningVectorEnv:
+        config, rollout = self._config, self._config.rollout
+        return make_vector(
+            config.env.name,
+            split=config.env.split,
+            num_envs=rollout.problems_per_step * group_size,
+            group_size=group_size,
+            max_tokens=rollout.max_tokens,
+            truncated=rollout.truncated,
+            verifier=config.verifier,
+            **config.env.options,
+        )
+
+    def play(self, engine: Engine, step: int, progress: Callable[[int, int], None]) -> Played:
+        """Play the groups of a step. `progress` is called as (answers of a round that have stopped, answers of the round)."""
+        places = range(self._config.rollout.problems_per_step)
+        seed_parts: tuple[str | int, ...] = (self._config.seed, "train", step)
+        sampled: list[Group] = []
+        kept: dict[int, Group] = {}
+        rounds = 0
+        while rounds < self._plan.max_rounds and len(kept) < len(places):
+            rounds += 1
+            open_places = [place for place in places if place not in kept]
+            groups = collect(
+                self.env,
+                engine,
+                indices := self.sampler.next(len(open_places)),
+                places=open_places,
+                sampling=self.sampling,
+                seed_parts=seed_parts if rounds == 1 else (*seed_parts, "round", rounds),  # a problem that comes again has other attempts
+                segment_tokens=self._config.rollout.segment_tokens,
+                progress=lambda done, total, _: progress(done, total),
+            )
+            for place, index, group in zip(open_places, indices, groups, strict=True):
+                self._settle(group, step)
+                self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
+                if self._plan.max_rounds == 1 or teaches(group):
+                    kept[place] = group
+            sampled += groups
+        chosen = sorted(kept)
+        return Played(sampled, [kept[place] for place in chosen], self._greedy(engine, step, chosen), rounds)
+
+    def _settle(self, group: Group, step: int) -> None:
+        """Shape the rewards, and leave truncated answers out of the loss if the plan says so."""
+        for shaper in self._shapers:
+            group.rewards = list(shaper(group, group.rewards, step))
+        if self._plan.mask_truncated:
+            for episode in group.episodes:
+                episode.trainable = episode.trainable and not episode.truncated
+
+    def _greedy(self, engine: Engine, step: int, places: list[int]) -> list[Group]:
+        if self._greedy_env is None:
+            return []
+        groups = collect(
+            self._greedy_env,
+            engine,
+            self.env.indices,
+            sampling=replace(self.sampling, temperature=0.0, top_p=1.0, top_k=0),
+            seed_parts=(self._config.seed, "greedy", step),
+            segment_tokens=self._config.rollout.segment_tokens,
+        )
+        for group in groups:
+            for shaper in self._shapers:
+                group.rewards = list(shaper(group, group.rewards, step))
+        return [groups[place] for place in places]
+
+
+def teaches(group: Group) -> bool:
+    """Whether the scores of the answers that are trained on differ; before shaping, as otherwise a length would do."""
+    return len({episode.reward for episode in group.episodes if episode.trainable}) > 1
