@@ -20,6 +20,9 @@ def frame(*rows):
                 "attempt": attempt,
                 "level": 1 if problem.startswith("a") else 2,
                 "subject": "algebra",
+                "year": 2024 if problem.endswith("1") else 0,
+                "answer": None if status == "no_answer" else f"{problem} {status}",
+                "normal": None,
                 "status": status,
                 "score": None if status.startswith("unscored") else float(status == "correct"),
                 "tokens": tokens,
@@ -75,8 +78,12 @@ def test_pass_at_k_is_over_problems_with_k_scored_answers():
 
 
 def test_accuracy_by_level():
-    assert summary().by_level == {"1": {"accuracy": 0.25, "n_problems": 2}, "2": {"accuracy": 0.5, "n_problems": 1}}
-    assert summary().by_subject == {"algebra": {"accuracy": pytest.approx(1 / 3), "n_problems": 3}}
+    levels = summary().by_level
+    assert levels["1"] == {"accuracy": 0.25, "stderr": pytest.approx(0.25), "n_problems": 2}
+    assert (levels["2"]["accuracy"], levels["2"]["n_problems"]) == (0.5, 1)
+    assert math.isnan(levels["2"]["stderr"])  # one problem says nothing of others
+    assert summary().by_subject["algebra"]["accuracy"] == pytest.approx(1 / 3)
+    assert {year: by["n_problems"] for year, by in summary().by_year.items()} == {"2024": 2}
 
 
 def test_nothing_scored_is_no_figure_and_not_zero():

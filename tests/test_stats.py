@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from kgym.score.stats import (
     EXACT_UP_TO,
     mcnemar,
-    mean_pass_at_k,
     mean_stderr,
     paired_difference,
     pass_at_k,
@@ -48,11 +47,6 @@ def test_pass_at_k_counts_the_subsets_with_a_correct_answer(case):
 def test_pass_at_k_refuses_to_flatter():
     with pytest.raises(ValueError, match="k=5"):
         pass_at_k(4, 1, 5)
-
-
-def test_mean_pass_at_k_leaves_out_problems_with_too_few_scored_answers():
-    assert mean_pass_at_k([4, 1], [1, 1], 2) == 0.5
-    assert math.isnan(mean_pass_at_k([1], [1], 2))
 
 
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))

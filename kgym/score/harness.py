@@ -19,7 +19,8 @@ from kgym.rollout.collector import collect
 from kgym.rollout.records import episode_rows
 from kgym.score.comparability import comparability_facts, comparability_hash
 from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
-from kgym.types import Engine, Group, ProblemSource, Sampling
+from kgym.score.votes import Pair
+from kgym.types import Engine, Group, ProblemSource, Sampling, VerifyItem
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -138,6 +139,7 @@ class Evaluation:
             truncated=self.truncated,
             facts=self.facts,
             comparability=self.comparability,
+            same=self._same,
         )
 
     def n_missing(self, store: Store) -> int:
@@ -161,6 +163,11 @@ class Evaluation:
             attempt_offset=chunk.first_attempt,
             progress=None if progress is None else lambda stopped, _asked, _tokens: progress(done + stopped, total),
         )
+
+    def _same(self, pairs: Sequence[Pair]) -> list[bool]:
+        """Whether the verifier takes the second answer of each pair for the first."""
+        items = [VerifyItem(gold=one, response=f"\\boxed{{{other}}}") for one, other in pairs]
+        return [verdict.status == "correct" for verdict in self._env(1, 1).setup.verifier.verify_many(items)]
 
     def _env(self, groups: int, attempts: int) -> ReasoningVectorEnv:
         if (groups, attempts) not in self._envs:

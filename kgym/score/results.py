@@ -1,7 +1,7 @@
 """From sampled answers to the figures of a board.
 
     avg@k      mean over problems of the mean score of their scored answers; its standard error is over problems
-    pass@k     unbiased, from the same answers, for every k up to the number taken
+    pass@k     unbiased, from the same answers, for every k up to the number taken; G-Pass@k and maj@k for the powers of two
     shares     truncated, unscored and no_answer, each over all answers
 
 An unscored answer is masked, never a 0: a problem with none but unscored answers has no score and leaves the mean.
@@ -10,19 +10,28 @@ An unscored answer is masked, never a 0: a problem with none but unscored answer
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kgym.score.stats import mean_pass_at_k, mean_stderr
+import numpy as np
+from numpy.typing import NDArray
+
+from kgym.score.intervals import bootstrap_interval, score_interval
+from kgym.score.passes import g_pass_at_k, pass_at_ks
+from kgym.score.stats import mean_stderr
+from kgym.score.variance import Variance, split_variance
+from kgym.score.votes import NO_VOTE, Same, answer_classes, maj_at_k
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-COLUMNS = ("problem_id", "attempt", "level", "subject", "status", "score", "tokens", "truncated")
+COLUMNS = ("problem_id", "attempt", "level", "subject", "year", "answer", "normal", "status", "score", "tokens", "truncated")
 """What the summary needs of a row of `kgym.rollout.records`; the texts stay on disk."""
+Floats = NDArray[np.float64]
+UNKNOWN = (math.nan, math.nan)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EvalResult:
     """What came of an evaluation. Figures that cannot be computed are NaN here and null in JSON."""
 
@@ -46,7 +55,7 @@ class EvalResult:
     pass_at_k: dict[str, float]
     """By k as a string: JSON knows no other keys."""
     by_level: dict[str, dict[str, float]]
-    """Accuracy and number of scored problems by difficulty."""
+    """Accuracy, its standard error and the number of scored problems by difficulty."""
     by_subject: dict[str, dict[str, float]]
     scores: dict[str, float]
     """Mean score of each problem, by its id: what paired tests compare."""
@@ -54,6 +63,31 @@ class EvalResult:
     """What the comparability hash is of."""
     comparability: str
     """sha256 of `facts`."""
+    interval: tuple[float, float] = UNKNOWN
+    """95 % interval of the accuracy, for problems like these; see `kgym.score.intervals.score_interval`."""
+    bootstrap_interval: tuple[float, float] = UNKNOWN
+    """The same by resampling problems: shorter than it should be where there are few."""
+    maj_at_k: dict[str, float] = field(default_factory=dict)
+    """Score of the most frequent answer of k, for the powers of two and the number taken."""
+    g_pass_at_k: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By k, then by tau: chance that at least tau k of k answers are correct; `mean` is mG-Pass@k."""
+    finished_accuracy: float = math.nan
+    """Mean score of the scored answers that no budget cut short, over answers."""
+    truncated_bounds: tuple[float, float] = UNKNOWN
+    """Accuracy if every answer that was cut short were wrong, and if it were right."""
+    tokens_median: float = math.nan
+    tokens_p95: float = math.nan
+    tokens_per_solved: float = math.nan
+    """Tokens of all answers for each correct one."""
+    by_year: dict[str, dict[str, float]] = field(default_factory=dict)
+    variance: dict[str, float] = field(default_factory=dict)
+    """`kgym.score.variance.Variance.to_json`: problem part and sampling part."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all figures agree; two that are both unknown do."""
+        return isinstance(other, EvalResult) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -62,11 +96,12 @@ class EvalResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvalResult":
-        """Read back `to_json`; what else stands beside it is left alone."""
-        fields = {field.name: data[field.name] for field in dataclasses.fields(cls)}
-        for name in ("accuracy", "stderr", "truncated_frac", "unscored_frac", "no_answer_frac", "tokens_mean"):
-            fields[name] = math.nan if fields[name] is None else fields[name]
-        fields["pass_at_k"] = {k: math.nan if value is None else value for k, value in fields["pass_at_k"].items()}
+        """Read back `to_json`; what else stands beside it is left alone, and figures that an earlier version did not have are unknown."""
+        fields = {}
+        for known in dataclasses.fields(cls):
+            if known.name in data or (known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING):
+                value = data[known.name]
+                fields[known.name] = value if known.name == "facts" else _with_nan(value)
         return cls(**fields)
 
 
@@ -79,46 +114,122 @@ def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
     return score.mask(cut) if rule == "mask" else score
 
 
-def summarise(frame: "DataFrame", *, samples: int, truncated: str, facts: Mapping[str, Any], comparability: str) -> EvalResult:
+def summarise(
+    frame: "DataFrame", *, samples: int, truncated: str, facts: Mapping[str, Any], comparability: str, same: Same | None = None
+) -> EvalResult:
     """Summarise answers, one row each, with the columns of `COLUMNS`.
 
-    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or `mask`.
+    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or `mask`. `same` says of
+    answers without a plain normal form whether they are equal, for maj@k.
     """
-    score = counted_score(frame, truncated)
-    by_problem = score.groupby(frame["problem_id"], sort=False)
-    problem_score = by_problem.mean().dropna()
-    n_scored = by_problem.count()
-    n_correct = (score >= 1.0).groupby(frame["problem_id"], sort=False).sum()
-    accuracy, stderr = mean_stderr(problem_score.to_numpy())
-    problems = frame.drop_duplicates("problem_id").set_index("problem_id").loc[problem_score.index]
+    import pandas as pd  # noqa: PLC0415  (heavy)
+
+    score = np.asarray(counted_score(frame, truncated), dtype=np.float64)
+    cut = frame["truncated"].to_numpy(dtype=bool)
+    tokens = frame["tokens"].to_numpy(dtype=np.float64)
+    status = frame["status"]
+    place, ids = pd.factorize(frame["problem_id"])
+    problems = _Problems(place, len(ids))
+    n_scored, means, variances = problems.moments(score)
+    n_correct = np.bincount(place, weights=score >= 1.0, minlength=len(ids)).astype(np.int64)
+    there = n_scored > 0
+    known = means[there]
+    accuracy, stderr = mean_stderr(known)
+    labels = frame.loc[~frame["problem_id"].duplicated(), ["level", "subject", "year"]][there]
+    split = split_variance(known, variances[there], n_scored[there])
+    classes = np.where(cut & (truncated == "zero"), NO_VOTE, answer_classes(frame, same)) if samples > 1 else np.empty(0, dtype=np.int64)
+    attempts = frame["attempt"].to_numpy(dtype=np.int64)
+    ks = sorted({2**power for power in range(samples.bit_length())} | {samples})
     return EvalResult(
         accuracy=accuracy,
         stderr=stderr,
-        n_problems=int(frame["problem_id"].nunique()),
-        n_scored_problems=len(problem_score),
+        interval=score_interval(known, n_answers=int(n_scored.sum())),
+        bootstrap_interval=bootstrap_interval(known),
+        n_problems=len(ids),
+        n_scored_problems=len(known),
         samples=samples,
         n_samples=len(frame),
-        truncated_frac=float(frame["truncated"].mean()),
-        unscored_frac=float(frame["status"].str.startswith("unscored").mean()),
-        no_answer_frac=float((frame["status"] == "no_answer").mean()),
-        tokens_mean=float(frame["tokens"].mean()),
-        pass_at_k={str(k): mean_pass_at_k(n_scored.tolist(), n_correct.tolist(), k) for k in range(1, samples + 1)},
-        by_level=_by(problem_score, problems["level"]),
-        by_subject=_by(problem_score, problems["subject"]),
-        scores={str(key): float(value) for key, value in problem_score.items()},
+        truncated_frac=float(cut.mean()),
+        unscored_frac=float(status.str.startswith("unscored").mean()),
+        no_answer_frac=float((status == "no_answer").mean()),
+        finished_accuracy=_mean(score[~cut & ~np.isnan(score)]),
+        truncated_bounds=(problems.mean(np.where(cut, 0.0, score)), problems.mean(np.where(cut, 1.0, score))),
+        tokens_mean=float(tokens.mean()),
+        tokens_median=float(np.median(tokens)),
+        tokens_p95=float(np.quantile(tokens, 0.95)),
+        tokens_per_solved=float(tokens.sum() / solved) if (solved := float(np.nansum(score))) > 0 else math.nan,
+        pass_at_k={str(k): float(value) for k, value in enumerate(pass_at_ks(n_scored, n_correct, samples), start=1)},
+        g_pass_at_k={str(k): dict(found) for k in ks if k > 1 and (found := g_pass_at_k(n_scored, n_correct, k))},
+        maj_at_k={str(k): maj_at_k(place, attempts, classes, score, k=k, samples=samples) for k in ks if k > 1},
+        by_level=_by(known, labels["level"]),
+        by_subject=_by(known, labels["subject"]),
+        by_year=_by(known, labels["year"]),
+        variance=split.to_json(),
+        scores={str(name): float(value) for name, value in zip(ids[there], known, strict=True)},
         facts=dict(facts),
         comparability=comparability,
     )
 
 
-def _by(problem_score: "Series[float]", label: "Series[Any]") -> dict[str, dict[str, float]]:
+def variance_of(result: EvalResult) -> Variance:
+    """Return the parts that a result was written with. Raises ValueError if it is of a version that did not know them."""
+    if not result.variance:
+        raise ValueError("the result was written without them; run the same kgym eval again, which generates nothing")
+    names = {known.name for known in dataclasses.fields(Variance)}
+    return Variance(**{name: value for name, value in result.variance.items() if name in names})  # type: ignore[arg-type]
+
+
+class _Problems:
+    """Sums by problem; NaN stands for a masked answer."""
+
+    def __init__(self, place: NDArray[np.int64], n: int) -> None:
+        self.place, self.n = place, n
+
+    def moments(self, score: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Number of scored answers, their mean and their unbiased variance, by problem; NaN where there are too few."""
+        open_N = ~np.isnan(score)
+        place, score = self.place[open_N], score[open_N]
+        count = np.bincount(place, minlength=self.n)
+        sums = np.bincount(place, weights=score, minlength=self.n).astype(np.float64)
+        mean = _ratio(sums, count)
+        squares = np.bincount(place, weights=(score - mean[place]) ** 2, minlength=self.n).astype(np.float64)
+        return count, mean, _ratio(squares, count - 1)
+
+    def mean(self, score: Floats) -> float:
+        """Mean over problems of the mean over their answers."""
+        means = self.moments(score)[1]
+        return _mean(means[~np.isnan(means)])
+
+
+def _ratio(above: Floats, below: NDArray[np.int64]) -> Floats:
+    return np.divide(above, below, out=np.full(len(above), math.nan), where=below > 0)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _by(scores: Floats, label: "Series[Any]") -> dict[str, dict[str, float]]:
     """Accuracy by a label of the problems; nothing if no problem has one (level 0, subject "")."""
-    known = label[(label != 0) & (label != "")]
-    groups = problem_score[known.index].groupby(known)
-    return {str(key): {"accuracy": float(values.mean()), "n_problems": len(values)} for key, values in groups}
+    values = label.to_numpy()
+    groups: dict[str, dict[str, float]] = {}
+    for key in sorted({value for value in values.tolist() if value not in (0, "")}):
+        mean, stderr = mean_stderr(scores[values == key])
+        groups[str(key)] = {"accuracy": mean, "stderr": stderr, "n_problems": int((values == key).sum())}
+    return groups
 
 
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_with_nan(item) for item in value)  # intervals and bounds
+    return math.nan if value is None else value

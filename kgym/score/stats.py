@@ -5,7 +5,7 @@ spread is taken over problems (a standard error clustered by problem; Miller 202
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -68,12 +68,6 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     if not 1 <= k <= n or not 0 <= c <= n:
         raise ValueError(f"pass_at_k(n={n}, c={c}, k={k}) wants 0 <= c <= n and 1 <= k <= n")
     return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(n, k)  # whole numbers up to the division: nothing cancels
-
-
-def mean_pass_at_k(n_scored: Sequence[int], n_correct: Sequence[int], k: int) -> float:
-    """Mean of pass@k over the problems with at least k scored answers; NaN if there is none."""
-    values = [pass_at_k(n, c, k) for n, c in zip(n_scored, n_correct, strict=True) if n >= k]
-    return sum(values) / len(values) if values else math.nan
 
 
 def paired_difference(before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0) -> PairedTest:

@@ -81,10 +81,19 @@ class EvalFolder:
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far, without their texts."""
-        import pandas as pd  # noqa: PLC0415  (heavy)
+        parts = self._parts()
+        if not parts:
+            return None
+        import pyarrow as pa  # noqa: PLC0415  (heavy)
+        import pyarrow.parquet as pq  # noqa: PLC0415
 
-        parts = [pd.read_parquet(part, columns=list(COLUMNS)) for part in self._parts()]
-        return pd.concat(parts, ignore_index=True) if parts else None
+        tables = []
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                there = [name for name in COLUMNS if name in file.schema_arrow.names]
+                tables.append(file.read(columns=there))
+        frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        return frame.assign(year=frame["year"].fillna(0).astype("int64") if "year" in frame else 0)  # earlier versions kept none
 
     def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:
         """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there already."""

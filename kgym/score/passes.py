@@ -1,0 +1,74 @@
+"""pass@k and G-Pass@k of many problems at once, unbiased, from one set of answers.
+
+Both depend on a problem only through n, its scored answers, and c, the correct ones among them, so each pair (n, c) is computed once.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+THRESHOLDS = (0.25, 0.5, 0.75, 1.0)
+"""The tau of G-Pass@k that are reported, as in the paper."""
+Floats = NDArray[np.float64]
+
+
+def pass_at_ks(n_scored: ArrayLike, n_correct: ArrayLike, largest: int) -> Floats:
+    """Mean of pass@k for k = 1 .. `largest`, shape (largest,), over the problems with at least k scored answers; NaN if there are none.
+
+    Source: Chen et al. 2021, arXiv:2107.03374, section 2.1. The chance to miss k times, C(n-c, k) / C(n, k), as a running product.
+    """
+    pairs_U2, weights_U = _pairs(n_scored, n_correct)
+    sums_K, n_K = np.zeros(largest), np.zeros(largest)
+    for (n, c), weight in zip(pairs_U2.tolist(), weights_U.tolist(), strict=True):
+        drawn = np.arange(min(n, largest))  # answers that are drawn already
+        miss = np.cumprod(np.maximum(n - c - drawn, 0) / (n - drawn))
+        sums_K[: len(drawn)] += weight * (1.0 - miss)
+        n_K[: len(drawn)] += weight
+    return np.divide(sums_K, n_K, out=np.full(largest, math.nan), where=n_K > 0)
+
+
+def g_pass_at_k(n_scored: ArrayLike, n_correct: ArrayLike, k: int) -> Mapping[str, float]:
+    """Mean of G-Pass@k_tau for the `THRESHOLDS`, and as `mean` of mG-Pass@k, over the problems with at least k scored answers; {} if none.
+
+    G-Pass@k_tau is the chance that at least tau k of k drawn answers are correct; mG-Pass@k averages it over tau in (1/2, 1].
+    Source: Liu et al. 2024, arXiv:2412.13147, equations 3 to 5.
+
+    >>> round(g_pass_at_k([4], [2], 2)["1.0"], 9)  # both of two: 1 of 6 pairs
+    0.166666667
+    """
+    pairs_U2, weights_U = _pairs(n_scored, n_correct)
+    keep = pairs_U2[:, 0] >= k
+    if not keep.any():
+        return {}
+    pairs_U2, weights_U = pairs_U2[keep], weights_U[keep] / weights_U[keep].sum()
+    log_factorial = np.concatenate(([0.0], np.log(np.arange(1, pairs_U2.max() + 1)).cumsum()))
+    at_least_K = weights_U @ np.array([_at_least(n, c, k, log_factorial) for n, c in pairs_U2.tolist()])
+    named = {str(tau): float(at_least_K[_votes(tau, k)]) for tau in THRESHOLDS}
+    return named | {"mean": float(2 / k * at_least_K[_votes(0.5, k) + 1 :].sum())} if k > 1 else named
+
+
+def _pairs(n_scored: ArrayLike, n_correct: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    """The distinct (n, c), shape (U, 2), with the number of problems of each."""
+    both_P2 = np.stack([np.asarray(n_scored, dtype=np.int64), np.asarray(n_correct, dtype=np.int64)], axis=1)
+    pairs_U2, counts_U = np.unique(both_P2, axis=0, return_counts=True)
+    return pairs_U2, counts_U.astype(np.float64)
+
+
+def _votes(tau: float, k: int) -> int:
+    """How many of k are at least the share tau; at least one."""
+    return max(1, math.ceil(round(tau * k, 9)))
+
+
+def _at_least(n: int, c: int, k: int, log_factorial: Floats) -> Floats:
+    """P(at least j of k drawn answers are correct) for j = 0 .. k: tails of the hypergeometric distribution."""
+    j = np.arange(max(0, k - (n - c)), min(c, k) + 1)
+
+    def log_ways(total: int, chosen: NDArray[np.int64] | int) -> Any:
+        return log_factorial[total] - log_factorial[chosen] - log_factorial[total - chosen]
+
+    chance_K = np.zeros(k + 1)
+    chance_K[j] = np.exp(log_ways(c, j) + log_ways(n - c, k - j) - log_ways(n, k))
+    return np.minimum(1.0, chance_K[::-1].cumsum()[::-1])
