@@ -91,7 +91,9 @@ def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file
         named = {item.partition("=")[0] for item in overrides}
         differing = [key for key in _differences(config, asked) if any(key == name or key.startswith(f"{name}.") for name in named)]
     else:
-        differing = _differences(config, asked)
+        from kgym.train.recipe import with_recipe
+
+        differing = _differences(config, with_recipe(asked))
     if differing:
         raise ConfigError(
             f"--resume goes on with the run as it began, but {', '.join(differing)} differ(s) from its manifest; leave it out"

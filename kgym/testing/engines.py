@@ -24,12 +24,16 @@ class _CharacterEngine:
         for request in requests:
             self.requests.append(request)
             ids, logprob = self._answer(request)
-            new = ids[len(request.prefix_ids) :][: request.max_tokens]
+            prompt_ids = [ord(char) for message in request.prompt for char in message.content]
+            n = request.max_tokens
+            if request.context_tokens is not None:
+                n = min(n, max(0, request.context_tokens - len(prompt_ids) - len(request.prefix_ids)))
+            new = ids[len(request.prefix_ids) :][:n]
             yield Segment(
                 "".join(chr(i) for i in new if i != END),
                 token_ids=new,
                 engine_logprobs=[logprob] * len(new),
-                prompt_ids=[ord(char) for message in request.prompt for char in message.content],
+                prompt_ids=prompt_ids,
                 finish_reason="stop" if new and new[-1] == END else "length",
                 version=self.version,
                 request_id=request.id,

@@ -30,6 +30,7 @@ from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.metrics import MetricsFile, read_metrics
 from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
+from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
@@ -66,7 +67,7 @@ class Trainer:
 
     def _build(self) -> None:
         """Make every component once, so that a wrong option is refused before the first file is written."""
-        config = self.config
+        config = self.config = with_recipe(self.config)
         registry().options("engine", config.engine.name, config.engine.options)  # refused before a model is loaded, which takes a while
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
         self.rollouts = Rollouts(config, self.algorithm.plan)

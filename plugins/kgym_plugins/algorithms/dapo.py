@@ -3,11 +3,14 @@
     A = (r - group mean) / (group std + 1e-6)
     L = -mean over the tokens of the batch of min(ratio A, clip(ratio, 1 - 0.2, 1 + 0.28) A)
 
-The paper's other parts have their own places: soft overlong punishment is the shaper `overlong`, overlong filtering is what the
-rollout does with truncated answers (`mask`), and its rewards are +1 and -1, which a group's standardisation makes the same as 1 and 0.
+Dynamic sampling (`max_rounds`) refills the batch until every group has right and wrong answers, overlong filtering (`mask_truncated`)
+leaves truncated answers out of the loss, and the recipe adds soft overlong punishment, the shaper `overlong`. The paper's rewards are +1
+and -1, which a group's standardisation makes the same as 1 and 0; the punishment is halved with them.
 
 Source: Yu et al. 2025, arXiv:2503.14476, equation 8 and section 3.
 """
+
+from typing import Any
 
 from pydantic import Field
 from torch import Tensor
@@ -31,6 +34,11 @@ class DAPOOptions(TokenLossOptions):
     """Weight of the KL to the frozen reference; the paper drops it. 0 keeps no reference in memory."""
     minibatches: int = Field(4, ge=1)
     """Optimizer steps in a pass; groups are kept whole. The paper takes 16 of 32 problems each."""
+    max_rounds: int = Field(10, ge=1)
+    """Rounds of rollouts for a batch: groups whose answers are all right or all wrong are replaced until the batch is full or the rounds
+    are spent. 1 turns dynamic sampling off."""
+    mask_truncated: bool = True
+    """Leave answers that a budget ended out of the loss: overlong filtering."""
 
 
 class DAPO(AlgorithmBase):
@@ -46,6 +54,11 @@ class DAPO(AlgorithmBase):
         reference="frozen, if kl_coef > 0",
         source="Yu et al. 2025, arXiv:2503.14476, equation 8",
     )
+
+    @staticmethod
+    def recipe(max_tokens: int) -> dict[str, Any]:
+        """Punish the last fifth of the token budget, as the paper does: 4,096 of 20,480 tokens."""
+        return {"shapers.overlong": {"max_tokens": max_tokens, "cache_tokens": max(1, max_tokens // 5), "weight": 0.5}}
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""

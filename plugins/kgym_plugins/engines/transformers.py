@@ -183,8 +183,9 @@ class TransformersEngine:
                 rendered[request.prompt] = self._render(request.prompt)
             prompt_ids = rendered[request.prompt]
             context, n = prompt_ids + request.prefix_ids, request.max_tokens
-            if self.context_length is not None:
-                n = min(n, self.context_length - len(context))
+            for bound in (self.context_length, request.context_tokens):
+                if bound is not None:
+                    n = min(n, bound - len(context))
             rows.append(_Row(request, prompt_ids, context, uniforms(request.seed, len(request.prefix_ids), max(0, n))))
         return sorted(rows, key=lambda row: (len(row.context), row.context))
 
