@@ -28,7 +28,8 @@ class Draft(NamedTuple):
     params: tuple[str | int, ...]
     """What makes it this problem, in one canonical order and free of wording: decides the split."""
     question: str
-    answer: int
+    answer: int | str
+    """A number, or the text of another answer, in LaTeX."""
     solution: str
     """Worked steps that end in the boxed answer."""
 

@@ -30,6 +30,15 @@ def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
         yield BenchmarkInfo(
             name=f"aime{year % 100}", env="aime", split=str(year), samples=16, summary=f"AIME {year}, both halves, as data that you bring"
         )
+    yield BenchmarkInfo(
+        name="math500-style",
+        env="math500",
+        split="validation",
+        problems=510,
+        samples=4,
+        summary="510 generated problems in the manner of MATH, two of each family and level, that no one trains on",
+    )
+    yield BenchmarkInfo(name="math500", env="math500", split="test", samples=4, summary="MATH-500, as data that you bring")
 
 
 @hookimpl

@@ -1,0 +1,66 @@
+"""The environment `math500`: generated problems in the manner of MATH for training and validation, the real MATH-500 for the split `test`.
+
+Seven subjects, five levels, answers in LaTeX: fractions, roots, multiples of pi, polynomials, equations, intervals, tuples, matrices,
+complex numbers, other bases, lists, degrees, names. The real problems are data that the user brings (`kgym data add math500`); nothing
+generated ever stands in for them.
+"""
+
+from pydantic import Field, model_validator
+
+from kgym.envs.generated import SPLITS, GeneratedSource
+from kgym.envs.task import TaskOptions
+from kgym.types import Chat, Message, Problem, ProblemSource
+from kgym_envs.math500 import algebra, counting, geometry, intermediate, number_theory, prealgebra, precalculus
+
+VERSION = 1
+FAMILIES = (
+    *prealgebra.FAMILIES,
+    *algebra.FAMILIES,
+    *counting.FAMILIES,
+    *number_theory.FAMILIES,
+    *geometry.FAMILIES,
+    *intermediate.FAMILIES,
+    *precalculus.FAMILIES,
+)
+TEST = "test"
+DATA = "math500"
+
+
+class Math500Options(TaskOptions):
+    """Which generated problems there are; the split `test` does not depend on it."""
+
+    difficulty: int = Field(5, ge=1, le=5)
+    """Hardest level of the generated problems, 1 to 5 as in MATH; the levels up to it take turns."""
+    min_difficulty: int = Field(1, ge=1, le=5)
+    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Math500Options":
+        if self.min_difficulty > self.difficulty:
+            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+        return self
+
+
+class Math500:
+    """Free-form answers to school mathematics; follows `kgym.envs.task.Task`."""
+
+    Options = Math500Options
+    splits = (*SPLITS, TEST)
+    verifier = "math"
+    max_tokens = 1024  # every worked solution fits in as many characters; a model that reasons at length wants --max-tokens
+
+    def __init__(self, options: Math500Options) -> None:
+        self.options = options
+
+    def source(self, split: str) -> ProblemSource:
+        """Return the problems of a split. Raises MissingData for `test` until the user has brought it, UnknownName for no split at all."""
+        if split == TEST:
+            from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
+
+            return data_source(DATA)
+        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
+        return GeneratedSource("math500", VERSION, split, FAMILIES, levels)
+
+    def prompt(self, problem: Problem) -> Chat:
+        """Ask the question and say how to answer."""
+        return (Message("user", f"{problem.question}\nAnswer in \\boxed{{}}."),)
