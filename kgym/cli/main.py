@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # bars of the loading of weights, amid our lines
-    "GOMP_SPINCOUNT": "10000",  # torch's threads wait for each other by spinning, which on a busy machine made it 20 times slower
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads wait for each other by spinning, which on a busy machine made it 20 times slower
 }
 """What libraries are told before they are loaded, unless the user has told them something else."""
 
