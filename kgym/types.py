@@ -484,7 +484,11 @@ class Tracker(Protocol):
 
 
 class Exporter(Protocol):
-    """Writes a leaderboard table in some format. Constructed as `target(options)`."""
+    """Writes a leaderboard table in some format. Constructed as `target(options)`.
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Return the text of the file."""
+    With a class attribute `ranked = True` it gets the rows of a board of results table by table, the best first, each with `rank_low` and
+    `rank_high` besides its columns. An option `suffix` is filled in from the name of the file that is to be written.
+    """
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str | bytes:
+        """Return the text of the file, or its bytes where it is no text."""

@@ -1,17 +1,48 @@
 """From the results of an evaluation to its row on a board."""
 
 import json
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from kgym.board.lmeval import is_lm_eval, lm_eval_rows
 from kgym.board.schema import SCHEMA_VERSION
+from kgym.board.table import Row
+from kgym.errors import ConfigError, DataError
 from kgym.score.results import EvalResult
+from kgym.score.store import read_results
+
+ABOUT = ("date", "model", "benchmark", "engine", "kgym_version", "seed", "run", "note")
+
+
+def rows_of(source: Path, *, label: str | None = None, note: str = "") -> list[Row]:
+    """Return the rows of a run folder of `kgym eval`, or of a results file of it or of lm-evaluation-harness.
+
+    Raises ConfigError if there is no such thing, DataError if a file is something else.
+    """
+    if source.is_file():
+        try:
+            data = json.loads(source.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError, OSError) as error:
+            raise DataError(f"{source} is not JSON: {error}") from error
+        if is_lm_eval(data):
+            return lm_eval_rows(data, where=str(source), label=label, note=note)
+        if source.name != "results.json" or not isinstance(data, dict) or "comparability" not in data:
+            raise DataError(f"{source} is neither a results.json of kgym eval nor a results file of lm-evaluation-harness")
+        source = source.parent
+    elif not source.exists():
+        raise ConfigError(f"there is no {source}; name a run folder of kgym eval, or a results file of lm-evaluation-harness")
+    stored = read_results(source)
+    about = {name: stored[name] for name in ABOUT} | {"run": str(source)}
+    return [result_row(EvalResult.from_json(stored), about | ({"model": label} if label else {}) | ({"note": note} if note else {}))]
 
 
 def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a result; `about` has date, model, benchmark, engine, kgym_version, seed, run and note."""
     facts = result.facts
-    shown = {k: round(value, 6) for k, value in result.pass_at_k.items() if _power_of_two(int(k)) or int(k) == result.samples}
+    shown = {k: _rounded(value) for k, value in result.pass_at_k.items() if _power_of_two(int(k)) or int(k) == result.samples}
+    g_pass = result.g_pass_at_k.get(str(result.samples), {})
     return {
         "schema_version": SCHEMA_VERSION,
         "date": about["date"],
@@ -21,13 +52,23 @@ def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
         "split": facts["split"],
         "accuracy": result.accuracy,
         "stderr": result.stderr,
+        "interval_low": result.interval[0],
+        "interval_high": result.interval[1],
         "n_problems": result.n_problems,
         "samples_per_problem": result.samples,
         "pass_at_k": json.dumps(shown),
+        "g_pass_at_k": json.dumps({tau: _rounded(value) for tau, value in g_pass.items()}),
+        "maj_at_k": result.maj_at_k.get(str(result.samples)),
+        "finished_accuracy": result.finished_accuracy,
+        "accuracy_if_cut_wrong": result.truncated_bounds[0],
+        "accuracy_if_cut_right": result.truncated_bounds[1],
         "truncated_frac": result.truncated_frac,
         "unscored_frac": result.unscored_frac,
         "no_answer_frac": result.no_answer_frac,
         "tokens_mean": result.tokens_mean,
+        "tokens_median": result.tokens_median,
+        "tokens_p95": result.tokens_p95,
+        "tokens_per_solved": result.tokens_per_solved,
         "temperature": facts["temperature"],
         "top_p": facts["top_p"],
         "top_k": facts["top_k"],
@@ -42,6 +83,10 @@ def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
         "run": about["run"],
         "note": about["note"],
     }
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)  # NaN is not JSON
 
 
 def _power_of_two(k: int) -> bool:

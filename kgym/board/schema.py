@@ -6,8 +6,8 @@ A board of results has one row for each `kgym eval --board`; a board of publishe
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
-"""Goes up when a column is renamed, removed or changes its meaning."""
+SCHEMA_VERSION = 2
+"""Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written anew as this one."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Column:
     name: str
     type: Literal["text", "int", "float"]
     summary: str
+    since: int = 1
+    """Version that brought it."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,22 @@ class Schema:
     """The columns of a kind of board, in the order of the file."""
 
     name: str
+    version: int
     columns: tuple[Column, ...]
 
     @property
     def names(self) -> list[str]:
         """The header line."""
-        return [column.name for column in self.columns]
+        return self.names_of(self.version)
+
+    def names_of(self, version: int) -> list[str]:
+        """The header line of files of that version."""
+        return [column.name for column in self.columns if column.since <= version]
 
 
 RESULTS = Schema(
     "results",
+    SCHEMA_VERSION,
     (
         Column("schema_version", "int", "version of these columns"),
         Column("date", "text", "day on which the evaluation ended, UTC, YYYY-MM-DD"),
@@ -43,13 +51,23 @@ RESULTS = Schema(
         Column("split", "text", "split of the environment"),
         Column("accuracy", "float", "avg@k, 0 to 1: mean over problems of the mean score of their scored answers"),
         Column("stderr", "float", "standard error of the accuracy, clustered by problem"),
+        Column("interval_low", "float", "lower end of the 95 % interval of the accuracy, for problems like these", since=2),
+        Column("interval_high", "float", "its upper end", since=2),
         Column("n_problems", "int", "problems asked"),
         Column("samples_per_problem", "int", "k, the answers asked for each problem"),
         Column("pass_at_k", "text", "unbiased pass@k as a JSON object, for the powers of two up to k, and k"),
+        Column("g_pass_at_k", "text", "G-Pass@k by tau, and mG-Pass@k as `mean`, as a JSON object; {} for k = 1", since=2),
+        Column("maj_at_k", "float", "score of the most frequent of k answers; equal answers vote together; empty for k = 1", since=2),
+        Column("finished_accuracy", "float", "mean score of the answers that no budget cut short, over answers", since=2),
+        Column("accuracy_if_cut_wrong", "float", "accuracy if every answer that was cut short were wrong", since=2),
+        Column("accuracy_if_cut_right", "float", "accuracy if every one of them were right", since=2),
         Column("truncated_frac", "float", "share of answers that a budget cut short, over all answers"),
         Column("unscored_frac", "float", "share of answers that could not be judged, over all answers; they are masked from the accuracy"),
         Column("no_answer_frac", "float", "share of answers in which the verifier found nothing to judge, over all answers"),
         Column("tokens_mean", "float", "mean length of an answer in tokens, end token included"),
+        Column("tokens_median", "float", "median length", since=2),
+        Column("tokens_p95", "float", "length that 95 % of the answers do not exceed", since=2),
+        Column("tokens_per_solved", "float", "tokens of all answers for each correct one", since=2),
         Column("temperature", "float", "sampling temperature; 0 is greedy"),
         Column("top_p", "float", "nucleus; 1 is off"),
         Column("top_k", "int", "0 is off"),
@@ -61,7 +79,7 @@ RESULTS = Schema(
             "comparability", "text", "sha256 of all that a score depends on besides the model; rows with different ones cannot be compared"
         ),
         Column("engine", "text", "name of the rollout engine"),
-        Column("kgym_version", "text", "version of kgym"),
+        Column("kgym_version", "text", "version of kgym, or name and version of the harness that measured"),
         Column("seed", "int", "seed of the sampling"),
         Column("run", "text", "run folder that holds every answer"),
         Column("note", "text", "free text, from --note"),
@@ -70,6 +88,7 @@ RESULTS = Schema(
 
 PUBLISHED = Schema(
     "published",
+    1,
     (
         Column("schema_version", "int", "version of these columns"),
         Column("model", "text", "name of the model as its report has it"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgym.board.schema import RESULTS, SCHEMA_VERSION, SCHEMAS, Column, Schema
+from kgym.board.schema import RESULTS, SCHEMAS, Column, Schema
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import locked, write_atomic
 
@@ -56,14 +56,16 @@ def parse_board(text: str, where: str) -> Board:
     except csv.Error as error:
         raise DataError(f"{where} is not a CSV file: {error}") from error
     header = lines[0] if lines else []
-    schema = next((schema for schema in SCHEMAS if schema.names == header), None)
+    known = {tuple(schema.names_of(version)): (schema, version) for schema in SCHEMAS for version in range(1, schema.version + 1)}
+    schema, version = known.get(tuple(header), (None, 0))
     if schema is None:
         versions = {line[0] for line in lines[1:] if line and header[:1] == ["schema_version"]}
-        newer = sorted(version for version in versions if version.isdecimal() and int(version) > SCHEMA_VERSION)
+        newest = max(schema.version for schema in SCHEMAS)
+        newer = sorted(version for version in versions if version.isdecimal() and int(version) > newest)
         if newer:
-            raise DataError(f"{where} has schema version {newer[-1]}, this kgym reads up to {SCHEMA_VERSION}; install a newer kgym")
+            raise DataError(f"{where} has schema version {newer[-1]}, this kgym reads up to {newest}; install a newer kgym")
         raise DataError(f"{where} is not a leaderboard of kgym: its columns are not those of docs/leaderboard.md; choose another file")
-    return Board(schema, [_parse_row(schema, cells, f"{where}, line {number}") for number, cells in enumerate(lines[1:], start=2)])
+    return Board(schema, [_parse_row(schema, version, cells, f"{where}, line {number}") for number, cells in enumerate(lines[1:], start=2)])
 
 
 def format_board(board: Board) -> str:
@@ -129,18 +131,20 @@ def neutral(text: str) -> str:
     return f"'{line}" if line.startswith(("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")) else line
 
 
-def _parse_row(schema: Schema, cells: Sequence[str], where: str) -> Row:
-    if len(cells) != len(schema.columns):
-        raise DataError(f"{where}: {len(cells)} cells, {len(schema.columns)} columns")
-    row: Row = {}
-    for column, cell in zip(schema.columns, cells, strict=True):
+def _parse_row(schema: Schema, version: int, cells: Sequence[str], where: str) -> Row:
+    """Return a row with all columns of the newest version; those that its own did not have are None."""
+    columns = [column for column in schema.columns if column.since <= version]
+    if len(cells) != len(columns):
+        raise DataError(f"{where}: {len(cells)} cells, {len(columns)} columns")
+    row: Row = dict.fromkeys(schema.names)
+    for column, cell in zip(columns, cells, strict=True):
         try:
             row[column.name] = _parse_cell(column, cell)
         except ValueError:
             raise DataError(f"{where}: {column.name} is {cell[:40]!r}, which is no {column.type}") from None
-    if row["schema_version"] != SCHEMA_VERSION:
-        raise DataError(f"{where}: schema version {row['schema_version']}, this kgym reads {SCHEMA_VERSION}")
-    return row
+    if row["schema_version"] != version:
+        raise DataError(f"{where}: schema version {row['schema_version']}, the columns are those of version {version}")
+    return row | {"schema_version": schema.version}
 
 
 def _parse_cell(column: Column, cell: str) -> Any:

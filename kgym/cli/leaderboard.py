@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 from kgym.cli.output import percent, print_json, print_table, printable
 
 if TYPE_CHECKING:
-    from kgym.board.table import Board
+    from kgym.board.table import Board, Row
 
 DEFAULT_BOARD = "leaderboard.csv"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="show|export|compare")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="add|show|export|compare|precision")
+    add = commands.add_parser("add", help="add what an evaluation found to a board")
+    add.add_argument(
+        "source", metavar="RUN|FILE.json", type=Path, help="run folder of kgym eval, or a results file of lm-evaluation-harness"
+    )
+    add.add_argument("--board", metavar="FILE", type=Path, default=Path(DEFAULT_BOARD), help=f"where to (default: {DEFAULT_BOARD})")
+    add.add_argument("--label", metavar="NAME", help="name of the model on the board (default: the one it was scored under)")
+    add.add_argument("--note", metavar="TEXT", default="", help="free text for the board")
     show = commands.add_parser("show", help="print a board, comparable rows together, the best first")
     export = commands.add_parser("export", help="write a board in another format")
     for command in (show, export):
@@ -27,16 +34,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help=f"a CSV file, or one that a package brings: kgym_boards:results, kgym_boards:published (default: {DEFAULT_BOARD})",
         )
         command.add_argument("--bench", metavar="NAME", help="only rows of this benchmark")
-    export.add_argument("--format", metavar="NAME", default="csv", help="an exporter: csv, json, md or a plugin's (default: csv)")
+        command.add_argument("--model", metavar="NAME", help="only rows of this model")
+    export.add_argument(
+        "--format", metavar="NAME", default="csv", help="csv, html, json, latex, lm-eval, md, plot or a plugin's (default: csv)"
+    )
+    export.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="options of the exporter")
     export.add_argument("-o", "--output", metavar="FILE", type=Path, help="where to write it (default: standard output)")
-    compare = commands.add_parser("compare", help="paired test between two evaluations of the same problems")
+    compare = commands.add_parser("compare", help="paired tests between evaluations of the same problems")
     compare.add_argument("before", metavar="A", type=Path, help="run folder of kgym eval")
-    compare.add_argument("after", metavar="B", type=Path, help="another one")
+    compare.add_argument("after", metavar="B", type=Path, nargs="+", help="another one; of three or more every pair is compared")
+    precision = commands.add_parser("precision", help="where the uncertainty of a score comes from, and what less of it costs")
+    precision.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym eval with two or more samples a problem")
+    precision.add_argument("--points", metavar="X", type=float, default=1.0, help="wanted half of the 95 %% interval (default: 1.0 point)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"show": _show, "export": _export, "compare": _compare}[args.action](args)
+    return {"add": _add, "show": _show, "export": _export, "compare": _compare, "precision": _precision}[args.action](args)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -50,15 +64,41 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add(args: argparse.Namespace) -> int:
+    from kgym.board.rows import rows_of
+    from kgym.board.table import append_row, board_to_append
+
+    board_to_append(args.board)  # refuse what is no board before anything else
+    rows = rows_of(args.source, label=args.label, note=args.note)
+    added = sum(append_row(args.board, row) for row in rows)
+    if args.json:
+        print_json({"board": str(args.board), "added": added, "rows": rows})
+    else:
+        for row in rows:
+            print(printable(f"{row['model']} on {row['benchmark']}: {percent(row['accuracy'], row['stderr'])}"))
+        print(f"{added} of {len(rows)} rows added to {args.board}" + ("" if added == len(rows) else "; the others are there already"))
+    return 0
+
+
 def _export(args: argparse.Namespace) -> int:
-    from kgym.errors import RunError
+    from kgym.board.standings import ranked_rows
+    from kgym.config import parse_override, set_key
+    from kgym.errors import ConfigError, RunError
     from kgym.files import write_atomic
     from kgym.registry import registry
 
-    exporter = registry().create("exporter", args.format, {})
+    options: dict[str, Any] = {}
+    for setting in args.set:
+        set_key(options, *parse_override(setting))
+    if args.output is not None and "suffix" in registry().options_model("exporter", args.format).model_fields:
+        options.setdefault("suffix", args.output.suffix.lstrip(".").lower())  # an exporter of several kinds of files goes by the name
+    exporter = registry().create("exporter", args.format, options)
     board = _board(args)
-    text = exporter(board.rows)
+    ranked = getattr(exporter, "ranked", False) and board.schema.name == "results"
+    text = exporter(ranked_rows(board.rows) if ranked else board.rows)
     if args.output is None:
+        if isinstance(text, bytes):
+            raise ConfigError(f"format {args.format!r} is no text here; name a file with -o")
         sys.stdout.write(text)
         return 0
     try:
@@ -73,9 +113,30 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from kgym.board.compare import compare_runs, describe_comparison
+    from kgym.board.compare import compare_many, compare_runs, describe_comparison, say_p
 
-    comparison = compare_runs(args.before, args.after)
+    if len(args.after) > 1:
+        many = compare_many([args.before, *args.after])
+        if args.json:
+            print_json(many)
+            return 0
+        print_table(("run", "model", "accuracy"), [(s["run"], s["model"], percent(s["accuracy"], s["stderr"])) for s in many["runs"]])
+        print()
+        cells = [
+            (
+                f"{pair['before']} -> {pair['after']}",
+                f"{100 * pair['difference']:+.1f}",
+                " to ".join(f"{100 * bound:+.1f}" for bound in pair["interval"]),
+                pair["n"],
+                say_p(pair["p_value"]),
+                say_p(pair["p_holm"]),
+                "differ" if pair["distinguishable"] else "not distinguishable",
+            )
+            for pair in many["pairs"]
+        ]
+        print_table(("pair", "points", "95% interval", "problems", "alone", "Holm", f"of {len(cells)} comparisons"), cells)
+        return 0
+    comparison = compare_runs(args.before, args.after[0])
     if args.json:
         print_json(comparison)
         return 0
@@ -86,48 +147,109 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _precision(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from kgym.errors import ConfigError
+    from kgym.score.results import EvalResult, variance_of
+    from kgym.score.store import read_results
+    from kgym.score.variance import plan_precision
+
+    result = EvalResult.from_json(read_results(args.run_folder))
+    try:
+        variance = variance_of(result)
+        plan = plan_precision(variance, args.points / 100)
+    except ValueError as error:
+        raise ConfigError(f"{args.run_folder}: {error}") from error
+    if args.json:
+        print_json({"variance": variance.to_json(), "plan": asdict(plan)})
+        return 0
+    low, high = (100 * bound for bound in result.interval)
+    lines = {
+        "accuracy": f"{percent(result.accuracy, result.stderr)}, 95% interval {low:.1f} to {high:.1f} "
+        f"({result.n_scored_problems} problems, {result.samples} answers each)",
+        "problems": f"± {100 * variance.stderr_problems:.1f} points would stay with endless answers to these problems (standard error)",
+        "sampling": f"± {100 * variance.stderr_sampling:.1f} points is what another run over the same problems differs by",
+    }
+    print("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
+    print(f"\nFor a 95% interval of ± {args.points:g} points:")
+    print(f"  on these very problems       {plan.samples_same_problems} answers to each")
+    more = f"{plan.samples} answers to each" if plan.samples is not None else "no number of answers is enough: the problems differ too much"
+    print(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} answers each")
+    return 0
+
+
 def _board(args: argparse.Namespace) -> "Board":
     from kgym.board.table import Board, read_board
     from kgym.errors import UnknownName
 
     board = read_board(args.board)
-    if args.bench is None:
-        return board
-    rows = [row for row in board.rows if row["benchmark"] == args.bench]
-    if not rows:
-        raise UnknownName.near(f"benchmark on {args.board}", args.bench, {row["benchmark"] for row in board.rows})
-    return Board(board.schema, rows)
+    for column, wanted in (("benchmark", args.bench), ("model", args.model)):
+        if wanted is not None:
+            rows = [row for row in board.rows if row[column] == wanted]
+            if not rows:
+                raise UnknownName.near(f"{column} on {args.board}", wanted, {row[column] for row in board.rows})
+            board = Board(board.schema, rows)
+    return board
 
 
-def _show_results(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table for each set of comparable rows."""
+def _show_results(rows: Sequence["Row"]) -> None:
+    """Print a table for each set of comparable rows, and why they are apart."""
+    from kgym.board.standings import blocks_of
+
     if not rows:
         print("no rows yet; kgym eval --board FILE adds one")
         return
-    tables = sorted({(row["benchmark"], row["comparability"]) for row in rows})
-    for benchmark, comparability in tables:
-        block = [row for row in rows if (row["benchmark"], row["comparability"]) == (benchmark, comparability)]
-        block.sort(key=lambda row: (-(row["accuracy"] if row["accuracy"] is not None else -1.0), row["model"]))
-        first = block[0]
-        title = (
-            f"{benchmark} ({first['env_id']}, {first['split']}), {first['n_problems']} problems, {first['max_tokens']} tokens, "
-            f"temperature {first['temperature']:g}, top-p {first['top_p']:g}, comparability {comparability[:12]}"
-        )
-        print(printable(title))
-        print_table(RESULT_HEADER, [_result_cells(row) for row in block])
+    blocks = blocks_of(rows)
+    for block in blocks:
+        first = block.rows[0]
+        asked = [
+            f"{block.benchmark} ({first['env_id']}, {first['split']})",
+            None if first["n_problems"] is None else f"{first['n_problems']} problems",
+            None if first["max_tokens"] is None else f"{first['max_tokens']} tokens",
+            None if first["temperature"] is None else f"temperature {first['temperature']:g}",
+            None if first["top_p"] is None else f"top-p {first['top_p']:g}",
+            f"comparability {block.comparability[:12]}",
+        ]
+        print(printable(", ".join(part for part in asked if part)))
+        for reason in block.apart:
+            print(printable(f"  apart from the first table: {reason}"))
+        print_table(RESULT_HEADER, [_result_cells(row, rank) for row, rank in zip(block.rows, block.ranks, strict=True)])
+        if 1 < len(block.rows) != block.n_paired:
+            print(f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means alone and are wider")
         print()
-    if len(tables) > 1:
+    if any(len(block.rows) > 1 for block in blocks):
+        print("Ranks are 95% intervals over all pairs of a table (Holm): overlapping ranks are not distinguishable.")
+    if len(blocks) > 1:
         print("Tables with different hashes asked different things: compare rows within a table only.")
 
 
-RESULT_HEADER = ("model", "accuracy", "samples", "truncated", "unscored", "no answer", "tokens", "seed", "date", "run")
+RESULT_HEADER = (
+    "rank",
+    "model",
+    "accuracy",
+    "95% interval",
+    "samples",
+    "maj@k",
+    "truncated",
+    "unscored",
+    "no answer",
+    "tokens",
+    "seed",
+    "date",
+    "run",
+)
 
 
-def _result_cells(row: Mapping[str, Any]) -> list[Any]:
+def _result_cells(row: Mapping[str, Any], rank: tuple[int, int]) -> list[Any]:
+    interval = (row["interval_low"], row["interval_high"])
     return [
+        f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}",
         row["model"],
         percent(row["accuracy"], row["stderr"]),
+        "-" if None in interval else " to ".join(f"{100 * bound:.1f}" for bound in interval),
         row["samples_per_problem"],
+        percent(row["maj_at_k"]),
         *(percent(row[name]) for name in ("truncated_frac", "unscored_frac", "no_answer_frac")),
         None if row["tokens_mean"] is None else round(row["tokens_mean"]),
         row["seed"],

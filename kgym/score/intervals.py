@@ -38,7 +38,14 @@ def score_interval(values: ArrayLike, *, n_answers: int, level: float = LEVEL) -
     mean, stderr = mean_stderr(values_P)
     if np.isin(values_P, (0.0, 1.0)).all():
         return wilson(mean, n, NormalDist().inv_cdf(0.5 + level / 2))
-    n_eff = min(mean * (1 - mean) / stderr**2 if stderr > 0 else math.inf, n_answers)
+    return interval_of(mean, stderr, n=n, n_answers=n_answers, level=level)
+
+
+def interval_of(mean: float, stderr: float, *, n: int, n_answers: int, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of `score_interval` where only the mean over n problems and its standard error are known."""
+    if n < 2:
+        return 0.0, 1.0
+    n_eff = float(n) if mean in (0.0, 1.0) else min(mean * (1 - mean) / stderr**2 if stderr > 0 else math.inf, n_answers)
     return wilson(mean, n_eff, t_quantile(0.5 + level / 2, n - 1))
 
 

@@ -1,0 +1,87 @@
+"""A board as tables of rows that may be compared, with the ranks that are certain, and with what keeps the tables apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kgym.board.table import Row
+from kgym.errors import ConfigError
+from kgym.score.comparability import differences
+from kgym.score.ranks import Standing, rank_intervals
+from kgym.score.results import EvalResult
+from kgym.score.store import read_results
+
+ASKED = ("env_id", "split", "n_problems", "data_sha256", "verifier", "max_tokens", "truncated_rule", "temperature", "top_p", "top_k")
+"""Columns that say what was asked; the run folders know more."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows with the same benchmark and comparability hash, the best first."""
+
+    benchmark: str
+    comparability: str
+    rows: list[Row]
+    ranks: list[tuple[int, int]]
+    """Lowest and highest rank of each row."""
+    n_paired: int
+    """Rows whose scores by problem were found in their run folders; the others' tests are weaker."""
+    apart: list[str]
+    """In what it differs from the first table of its benchmark, in words; [] if it is that one."""
+
+
+def blocks_of(rows: Sequence[Row], folder: Path = Path()) -> list[Block]:
+    """Cut a board of results into tables. Run folders are looked for below `folder`; without them rank intervals are wider, never wrong."""
+    keys = list(dict.fromkeys((row["benchmark"], row["comparability"]) for row in sorted(rows, key=lambda row: row["benchmark"])))
+    blocks: list[Block] = []
+    first_of: dict[str, tuple[Row, EvalResult | None]] = {}
+    for benchmark, comparability in keys:
+        block = [row for row in rows if (row["benchmark"], row["comparability"]) == (benchmark, comparability)]
+        block.sort(key=lambda row: (-(row["accuracy"] if row["accuracy"] is not None else -1.0), row["model"]))
+        results = [_result(row, folder) for row in block]
+        first = first_of.setdefault(benchmark, (block[0], results[0]))
+        blocks.append(
+            Block(
+                benchmark=benchmark,
+                comparability=comparability,
+                rows=block,
+                ranks=rank_intervals([_standing(row, result) for row, result in zip(block, results, strict=True)]),
+                n_paired=sum(result is not None for result in results),
+                apart=[] if first[0] is block[0] else _apart(first, (block[0], results[0])),
+            )
+        )
+    return blocks
+
+
+def ranked_rows(rows: Sequence[Row], folder: Path = Path()) -> list[Row]:
+    """Return the rows of a board of results in the order of its tables, each with `rank_low` and `rank_high` besides its columns."""
+    return [
+        row | {"rank_low": low, "rank_high": high}
+        for block in blocks_of(rows, folder)
+        for row, (low, high) in zip(block.rows, block.ranks, strict=True)
+    ]
+
+
+def _result(row: Mapping[str, Any], folder: Path) -> EvalResult | None:
+    """The evaluation that a row is from, if its folder is here and still holds that very evaluation."""
+    if not row["run"]:
+        return None
+    try:
+        result = EvalResult.from_json(read_results(folder / row["run"]))
+    except (ConfigError, KeyError, OSError):
+        return None  # moved, deleted, or another machine's: the row stands for itself
+    agrees = row["accuracy"] is not None and abs(result.accuracy - row["accuracy"]) < 1e-6
+    return result if agrees and result.comparability == row["comparability"] else None
+
+
+def _standing(row: Mapping[str, Any], result: EvalResult | None) -> Standing:
+    accuracy, stderr = (float("nan") if row[name] is None else float(row[name]) for name in ("accuracy", "stderr"))
+    return Standing(accuracy, stderr, result.scores if result is not None else None)
+
+
+def _apart(one: tuple[Row, EvalResult | None], other: tuple[Row, EvalResult | None]) -> list[str]:
+    if one[1] is not None and other[1] is not None:
+        return differences(one[1].facts, other[1].facts)
+    found = differences({name: one[0][name] for name in ASKED}, {name: other[0][name] for name in ASKED})
+    return found or ["something that the board has no column for, such as the prompt, differs; the results.json of the runs say what"]
