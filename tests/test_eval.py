@@ -187,6 +187,8 @@ def test_eval_writes_every_answer_and_prints_the_figures(place, capsys):
     assert frame[["text", "gold", "finish_reason", "tokens"]].notna().all(axis=None)
     accuracy = frame["score"].where(~frame["truncated"], 0.0).mean()
     assert f"accuracy      {accuracy:.1%} ±" in out
+    for line in ("pass@3", "maj@3", "mG-Pass@3", "uncertainty", "of the finished"):
+        assert line in out
     results = json.loads((place / "run" / "results.json").read_text())
     assert f"comparability {results['comparability'][:12]}" in out
     assert results["accuracy"] == pytest.approx(accuracy)
@@ -225,6 +227,50 @@ def test_kill_9_in_the_middle_and_again(place, capsys):
     frame = pd.read_parquet(place / "killed" / "samples")
     assert not frame.duplicated(["problem_id", "attempt"]).any()
     assert EvalResult.from_json(again) == EvalResult.from_json(straight)
+
+
+def test_killed_and_gone_on_with_it_leaves_the_same_csv(place, capsys, monkeypatch):
+    """The same commands in two folders, one of them killed; afterwards with a larger k, killed again."""
+    boards = []
+    for name in ("straight", "killed"):
+        folder = place / name
+        folder.mkdir()
+        for needed in ("kgymfile.py", "model"):
+            (folder / needed).symlink_to(place / needed)
+        monkeypatch.chdir(folder)
+        for samples in ("2", "5"):
+            command = [*COMMAND, "--samples", samples, "--run", "run", "--board", "board.csv", "--set", "engine.sleep_s=0.02"]
+            if name == "killed":
+                n_before = len(list(folder.glob("run/samples/*.parquet")))
+                process = subprocess.Popen([sys.executable, "-m", "kgym.cli.main", *command], cwd=folder, stdout=subprocess.DEVNULL)
+                while len(list(folder.glob("run/samples/*.parquet"))) == n_before:
+                    assert process.poll() is None
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                assert len(pd.read_parquet(folder / "run" / "samples")) < 12 * int(samples)
+            assert main(command) == 0
+        frame = pd.read_parquet(folder / "run" / "samples")
+        assert len(frame) == 60
+        assert not frame.duplicated(["problem_id", "attempt"]).any()
+        boards.append((folder / "board.csv").read_bytes())
+    capsys.readouterr()
+    assert boards[0] == boards[1]
+    assert boards[0].count(b"\n") == 3
+
+
+def test_two_processes_on_one_folder_one_is_refused_politely(place, capsys):
+    slow = [*COMMAND, "--run", "run", "--set", "engine.sleep_s=0.1"]
+    first = subprocess.Popen([sys.executable, "-m", "kgym.cli.main", *slow], cwd=place, stdout=subprocess.DEVNULL)
+    while not (place / "run" / "samples" / "part-00000.parquet").exists():
+        assert first.poll() is None
+        time.sleep(0.005)
+    assert main(slow) == 1
+    err = capsys.readouterr().err
+    assert "in use by another process; wait for it to end, or choose another folder" in err
+    assert "Traceback" not in err
+    assert first.wait() == 0
+    assert len((place / "asked.txt").read_text().splitlines()) == 36
 
 
 def test_two_at_once_one_is_refused_politely(place, capsys):

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import math
 import re
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kgym.cli.output import percent, print_json, print_table
+from kgym.cli.output import percent, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -178,23 +179,46 @@ def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]
 
 
 def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
-    facts = result.facts
+    facts, k = result.facts, str(result.samples)
+    low, high = (percent(bound) for bound in result.interval)
     cells = {
         "model": about["model"],
         "benchmark": f"{about['benchmark']} ({facts['env_id']}, {facts['split']}, verifier {facts['verifier']})",
-        "accuracy": f"{percent(result.accuracy, result.stderr)} (avg@{result.samples}, {result.n_problems} problems)",
-        f"pass@{result.samples}": percent(result.pass_at_k[str(result.samples)]),
-        "truncated": f"{percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)",
+        "accuracy": f"{percent(result.accuracy, result.stderr)} (avg@{k}, {result.n_problems} problems), 95% interval {low} to {high}",
+    }
+    if result.samples > 1:  # of one answer they are the accuracy
+        at_least = result.g_pass_at_k.get(k, {})
+        cells[f"pass@{k}"] = percent(result.pass_at_k[k])
+        cells[f"maj@{k}"] = percent(result.maj_at_k[k])
+        cells[f"mG-Pass@{k}"] = f"{percent(at_least.get('mean'))} ({percent(at_least.get('1.0'))} all {k} right)"
+        cells["uncertainty"] = _uncertainty(result)
+    cut = f"{percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)"
+    if result.truncated_frac > 0:
+        worst, best = (percent(bound) for bound in result.truncated_bounds)
+        cut += f"; of the finished {percent(result.finished_accuracy)} are right; accuracy {worst} to {best} if all cut were wrong or right"
+    cells |= {
+        "truncated": cut,
         "unscored": percent(result.unscored_frac),
         "no answer": percent(result.no_answer_frac),
-        "tokens": f"{result.tokens_mean:.0f} an answer",
+        "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to {result.tokens_p95:.0f}"
+        + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each right answer"),
+    }
+    for name, by in (("level", result.by_level), ("subject", result.by_subject), ("year", result.by_year)):
+        if len(by) > 1:
+            cells[f"by {name}"] = ", ".join(f"{printable(label)} {percent(figures['accuracy'])}" for label, figures in by.items())
+    cells |= {
         "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}",
         "comparability": result.comparability[:12],
         "run": about["run"],
     }
-    if result.samples == 1:
-        del cells["pass@1"]  # it is the accuracy
     return "\n".join(f"{key:<14}{value}" for key, value in cells.items())
+
+
+def _uncertainty(result: "EvalResult") -> str:
+    problems, sampling = (result.variance.get(name, math.nan) for name in ("stderr_problems", "stderr_sampling"))
+    if math.isnan(problems) or math.isnan(sampling):
+        return "-"
+    return f"± {100 * problems:.1f} by which problems they are, ± {100 * sampling:.1f} by sampling; see kgym leaderboard precision"
 
 
 class _Progress:
