@@ -1,6 +1,7 @@
 """Every algorithm on the example of `test_algorithms.py`, its loss and gradient worked out by hand, and on a bandit that it must solve."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -206,6 +207,72 @@ def test_contract(name, seed):
 def test_contract_of_every_aggregation(name, how):
     for seed in range(3):
         check_algorithm(make(name, aggregation=how, max_tokens=7), seed=seed)
+
+
+def test_the_contract_sees_a_critic_that_breaks_it():
+    algorithm = make("ppo")
+    right = algorithm.value_loss
+    algorithm.value_loss = lambda batch, values: right(replace(batch, mask=torch.ones_like(batch.mask)), values)
+    with pytest.raises(AssertionError, match="masked out"):
+        check_algorithm(algorithm)
+
+
+# --- engine and trainer -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("mismatch", "factor"), [("off", 1.0), ("truncate", 2.0), ("mask", 0.0)])
+@pytest.mark.parametrize("level", ["token", "sequence"])
+def test_every_algorithm_weighs_what_the_engine_sampled_otherwise(name, mismatch, factor, level):
+    # every token five times as likely to the trainer as to the engine: a weight of 5, cut at 2, masked at 2, or none
+    options = {"kl_coef": 0} if "kl_coef" in type(make(name).options).model_fields else {}
+    rows = {"logprobs": OLD, "greedy_rewards": [0.25, 0.25]}
+    _, plain = differentiate(name, options, **rows)
+    engine = [[value - math.log(5) for value in row] for row in OLD]
+    options |= {"mismatch": mismatch, "mismatch_level": level}
+    _, weighed = differentiate(name, options, **rows, engine_logprobs=engine)
+    assert max(map(abs, plain)) > 1e-4
+    assert weighed == pytest.approx([factor * value for value in plain], rel=1e-9)
+
+
+DEFAULTS = {
+    # what the papers take, where they say it
+    "mirror": {"inner_steps": 2, "length_normalize": False, "log_partition": "mean"},
+    "grpo": {"kl_coef": 0.04, "clip_low": 0.2, "clip_high": 0.2, "std": "sample", "aggregation": "seq_mean_token_mean"},
+    "dr_grpo": {"kl_coef": 0.0, "clip_low": 0.2, "clip_high": 0.2, "aggregation": "seq_mean_token_sum_norm"},
+    "dapo": {"kl_coef": 0.0, "clip_low": 0.2, "clip_high": 0.28, "aggregation": "token_mean", "max_rounds": 10, "mask_truncated": True},
+    "gspo": {"kl_coef": 0.0, "clip_low": 3e-4, "clip_high": 4e-4},
+    "gmpo": {"kl_coef": 0.0, "clip_low": 0.4, "clip_high": 0.4},
+    "cispo": {"kl_coef": 0.0, "aggregation": "token_mean"},
+    "sapo": {"kl_coef": 0.0, "t_positive": 1.0, "t_negative": 1.05, "aggregation": "seq_mean_token_mean"},
+    "dro": {"aggregation": "token_mean"},
+    "gpg": {"aggregation": "token_mean"},
+    "reinforce": {"kl_coef": 0.0, "aggregation": "token_mean"},
+    "rloo": {"aggregation": "seq_mean_token_sum"},
+    "reinforce++": {"clip_low": 0.2, "clip_high": 0.2, "aggregation": "token_mean"},
+    "reinforce++-baseline": {"clip_low": 0.2, "clip_high": 0.2, "aggregation": "token_mean"},
+    "remax": {"aggregation": "seq_mean_token_sum"},
+    "ppo": {
+        **{"kl_coef": 0.02, "kl_in": "reward", "clip_low": 0.2, "clip_high": 0.2, "clip_value": 0.2},
+        **{"gamma": 1.0, "lam": 0.95, "aggregation": "token_mean"},
+    },
+    "rest": {"aggregation": "token_mean"},
+    "raft": {"aggregation": "token_mean"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_are_those_of_the_papers(name):
+    options = make(name).options.model_dump()
+    assert {key: options[key] for key in DEFAULTS[name]} == DEFAULTS[name]
+    assert (options["mismatch"], options["mismatch_cap"]) == ("truncate", 2.0)
+    if name != "dapo":
+        assert (options["max_rounds"], options["mask_truncated"]) == (1, False)
+
+
+def test_remax_learns_nothing_from_answers_as_good_as_the_greedy_one():
+    _, grad = differentiate("remax", {"kl_coef": 0}, rewards=[0.7, 0.7], greedy_rewards=[0.7, 0.7])
+    assert grad == [0.0, 0.0, 0.0]
 
 
 # --- a bandit of two tokens ---------------------------------------------------------------------------------------------

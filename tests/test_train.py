@@ -29,6 +29,9 @@ def arguments(run, *more):
     return ["train", "--run", str(run), *SETTINGS, *more]
 
 
+CRITIC = ("--algo", "ppo", "--set", "train.eval_every=4")
+
+
 def numbers(run):
     """The metrics without what comes from the clock."""
     return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
@@ -94,6 +97,23 @@ def test_killed_and_resumed_it_ends_in_the_same_numbers(straight, tmp_path, mome
     assert main(["train", "--run", str(run), "--resume", "--json"]) == 0
     assert numbers(run) == numbers(straight)
     assert not list((run / "checkpoints").glob(".step-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["episodes/step-00003.parquet", "checkpoints/.step-4.tmp", "checkpoints/.step-4.tmp/critic"])
+def test_killed_and_resumed_a_run_with_a_critic_ends_in_the_same_numbers(tmp_path, moment):
+    straight, run = tmp_path / "straight", tmp_path / "run"
+    assert main(arguments(straight, "--steps", "4", *CRITIC, "--json")) == 0
+    command = [sys.executable, "-m", "kgym", *arguments(run, "--steps", "4", *CRITIC)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while not (run / moment).exists() and process.poll() is None:
+            time.sleep(0.0005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert main(["train", "--run", str(run), "--resume", "--json"]) == 0
+    assert numbers(run) == numbers(straight)
+    assert numbers(run)[-1]["critic/value_mean"] != 0
+    weights = [(folder / "checkpoints" / "step-4" / "critic" / "model.safetensors").read_bytes() for folder in (straight, run)]
+    assert weights[0] == weights[1]
 
 
 def test_a_finished_run_resumes_to_the_same_summary(straight, capsys):

@@ -171,7 +171,8 @@ class AlgorithmBase:
         if values_T is not None and batch.old_values is None:
             batch = replace(batch, old_values=values_T.detach())
         if greedy_rewards is not None:
-            batch = replace(batch, greedy_rewards=torch.as_tensor(greedy_rewards).to(batch.rewards))
+            greedy_E = torch.as_tensor(greedy_rewards, dtype=batch.rewards.dtype, device=batch.rewards.device)
+            batch = replace(batch, greedy_rewards=greedy_E)
         with torch.no_grad():
             batch = replace(batch, advantages=algorithm.advantages(batch))
         return algorithm.full_loss(batch, logprobs_T, values_T)

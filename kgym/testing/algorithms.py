@@ -10,15 +10,15 @@ Dimension key:  T tokens of the pack   E episodes
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from kgym.algorithms.batch import count, pack, select, split
-from kgym.types import Algorithm, PackedBatch
+from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch
 
 
 def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: int = 6) -> tuple[PackedBatch, Tensor]:
@@ -70,6 +70,7 @@ def check_algorithm(algorithm: Algorithm | str, *, seed: int = 0, options: dict[
     4. The order of the episodes changes nothing.
     5. Longer prompts change nothing.
     6. Episodes without a masked-in token, whatever their reward, change nothing.
+    7. All this holds for the loss of a critic in its values too, if the plan asks for one.
     """
     if isinstance(algorithm, str):
         from kgym.registry import registry  # noqa: PLC0415  (an author who passes his own instance needs no registry)
@@ -77,18 +78,26 @@ def check_algorithm(algorithm: Algorithm | str, *, seed: int = 0, options: dict[
         subject: Algorithm = registry().create("algorithm", algorithm, options or {})
     else:
         subject = algorithm
-    _check(subject, seed)
-
-
-def _check(algorithm: Algorithm, seed: int) -> None:
     batch, logprobs_T = random_batch(seed)
+    _check(subject, subject.loss, batch, logprobs_T, seed)
+    if subject.plan.needs_values:
+        assert batch.old_values is not None
+        values_T = batch.old_values + logprobs_T - batch.old_logprobs  # a critic that has moved as the policy has
+        _check(subject, cast(CriticAlgorithm, subject).value_loss, batch, values_T, seed)
+
+
+Loss = Callable[[PackedBatch, Tensor], LossOutput]
+
+
+def _check(algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, seed: int) -> None:
+    """Check a loss as a function of `logprobs_T`, which may also be the values of a critic."""
     with torch.no_grad():
         advantages_T = algorithm.advantages(batch)
     assert advantages_T.shape == batch.mask.shape, f"advantages have shape {tuple(advantages_T.shape)}, the batch {tuple(batch.mask.shape)}"
     assert bool(advantages_T.isfinite().all()), "advantages are not finite"
     assert not bool(advantages_T[~batch.mask].any()), "advantages are not 0 where the mask is 0"
     batch = replace(batch, advantages=advantages_T)
-    loss, grad_T, metrics = _differentiate(algorithm, [batch], [logprobs_T])
+    loss, grad_T, metrics = _differentiate(loss_of, [batch], [logprobs_T])
     assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not that of a scalar"
     assert bool(loss.isfinite()), f"the loss is {float(loss)}"
     assert not bool(grad_T[~batch.mask].any()), "tokens that are masked out have a gradient"
@@ -101,50 +110,51 @@ def _check(algorithm: Algorithm, seed: int) -> None:
             _assert_close(f"{what}: metric {key}", torch.tensor(other[2][key]), torch.tensor(value), tolerance=1e-5)
 
     elsewhere_T = torch.where(batch.mask, logprobs_T, -3.0)
-    same("other values at masked-out tokens", _differentiate(algorithm, [batch], [elsewhere_T]))
+    same("other values at masked-out tokens", _differentiate(loss_of, [batch], [elsewhere_T]))
 
     places = replace(batch, input_ids=torch.arange(batch.n_tokens))  # carried along, to find the tokens again
     parts = split(places, max_tokens=20)
     order = torch.cat([part.input_ids for part in parts])
     assert len(parts) > 1
-    same("micro-batches", _differentiate(algorithm, parts, [logprobs_T[part.input_ids] for part in parts]), order)
+    same("micro-batches", _differentiate(loss_of, parts, [logprobs_T[part.input_ids] for part in parts]), order)
 
     episodes = list(range(batch.n_episodes))
     random.Random(seed).shuffle(episodes)  # noqa: S311
     shuffled = select(places, episodes, own_totals=False)
     order = shuffled.input_ids
-    same("episodes in another order", _evaluate(algorithm, shuffled, logprobs_T[order]), order)
+    same("episodes in another order", _evaluate(algorithm, loss_of, shuffled, logprobs_T[order]), order)
 
     longer, came_from = _with_longer_prompts(batch)
-    loss_and_grad = _evaluate(algorithm, longer, logprobs_T[came_from])
+    loss_and_grad = _evaluate(algorithm, loss_of, longer, logprobs_T[came_from])
     first_T = torch.ones_like(came_from, dtype=torch.bool)
     first_T[1:] = came_from[1:] != came_from[:-1]
     same("longer prompts", (loss_and_grad[0], loss_and_grad[1][first_T], loss_and_grad[2]))
 
     empty_E = torch.bincount(batch.episode_ids[batch.mask], minlength=batch.n_episodes) == 0
-    same("the reward of an untrained episode", _evaluate(algorithm, replace(batch, rewards=batch.rewards + 5.0 * empty_E), logprobs_T))
+    same(
+        "the reward of an untrained episode",
+        _evaluate(algorithm, loss_of, replace(batch, rewards=batch.rewards + 5.0 * empty_E), logprobs_T),
+    )
     kept = select(places, torch.nonzero(~empty_E).squeeze(1).tolist(), own_totals=True)
     order = kept.input_ids
-    same("leaving untrained episodes out", _evaluate(algorithm, kept, logprobs_T[order]), order)
+    same("leaving untrained episodes out", _evaluate(algorithm, loss_of, kept, logprobs_T[order]), order)
 
 
-def _evaluate(algorithm: Algorithm, batch: PackedBatch, logprobs_T: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+def _evaluate(algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
     """Compute the advantages anew, then loss, gradient and metrics."""
     with torch.no_grad():
         batch = replace(batch, advantages=algorithm.advantages(batch))
-    return _differentiate(algorithm, [batch], [logprobs_T])
+    return _differentiate(loss_of, [batch], [logprobs_T])
 
 
-def _differentiate(
-    algorithm: Algorithm, parts: Sequence[PackedBatch], logprobs: Sequence[Tensor]
-) -> tuple[Tensor, Tensor, dict[str, float]]:
+def _differentiate(loss_of: Loss, parts: Sequence[PackedBatch], logprobs: Sequence[Tensor]) -> tuple[Tensor, Tensor, dict[str, float]]:
     """Return the sum of the losses of the parts, the gradient of each of their tokens, end to end, and the sums of the metrics."""
     total = torch.zeros((), dtype=torch.float64)
     grads: list[Tensor] = []
     metrics: dict[str, float] = {}
     for part, part_T in zip(parts, logprobs, strict=True):
         leaf_T = part_T.detach().clone().requires_grad_()
-        output = algorithm.loss(part, leaf_T)
+        output = loss_of(part, leaf_T)
         (grad_T,) = torch.autograd.grad(output.loss, leaf_T, allow_unused=True)
         grads.append(torch.zeros_like(leaf_T) if grad_T is None else grad_T)
         total = total + output.loss.detach()
