@@ -39,7 +39,7 @@ def linear_equation(rng: random.Random, level: int) -> Draft | None:
     question = rng.choice(
         (f"Solve for $x$: ${left}={right}$.", f"If ${left}={right}$, what is the value of $x$?", f"Find $x$ such that ${left}={right}$.")
     )
-    steps += [f"{poly([many, 0])}={value}"] + ([f"x={value}/{bracket(many)}={plain(x)}"] if many != 1 else [])
+    steps += [f"{poly([many, 0])}={value}"] + ([f"x={quotient(value, many)}"] if many != 1 else [])
     kind = ("plain", "plain", "brackets", "brackets", "fractions")[level - 1]
     return draft([kind, *(part for pair in params for part in pair)], question, frac(x), *steps)
 
@@ -100,7 +100,7 @@ def inequality(rng: random.Random, level: int) -> Draft | None:
         text = f"{poly([a, b])} {relation} {poly([c, d])}"
         below = (sign[0] == "<") == (many > 0)
         answer = interval(None if below else bound, bound if below else None, closed=(not strict, not strict))
-        steps = [f"{a}-{bracket(c)}={many}, {d}-{bracket(b)}={value}", f"{value}/{bracket(many)}={plain(bound)}"]
+        steps = [f"{a}-{bracket(c)}={many}, {d}-{bracket(b)}={value}", quotient(value, many)]
         params = ["line", strict, *((a, b, c, d) if sign[0] == "<" else (c, d, a, b))]
     elif level == 3:
         low, top = sorted((c, d))
@@ -195,7 +195,7 @@ def system(rng: random.Random, level: int) -> Draft | None:
         f"{s}*{bracket(d)}-{bracket(b)}*{bracket(t)}={s * d - b * t}",
         f"{a}*{bracket(t)}-{bracket(c)}*{bracket(s)}={a * t - c * s}",
     ]
-    steps += [f"x={s * d - b * t}/{bracket(det)}={plain(one)}", f"y={a * t - c * s}/{bracket(det)}={plain(two)}"]
+    steps += [f"x={quotient(s * d - b * t, det)}", f"y={quotient(a * t - c * s, det)}"]
     params = [part for equation in sorted(((a, b, s), (c, d, t))) for part in equation]
     return draft(params, question, brackets(frac(one), frac(two)), *steps)
 
@@ -203,7 +203,7 @@ def system(rng: random.Random, level: int) -> Draft | None:
 def radical(rng: random.Random, level: int) -> Draft | None:
     """Square roots simplified, added at level 3, out of the denominator from level 4."""
     r = rng.choice((2, 3, 5, 6, 7, 10, 11, 13))
-    c, d, k = (rng.randint(2, 4 + 3 * level) for _ in range(3))
+    c, d, k = (rng.randint(2, 9 + 3 * level) for _ in range(3))
     if level < 3:
         n = c * c * r
         many = 1 if level == 1 else k
@@ -228,7 +228,8 @@ def radical(rng: random.Random, level: int) -> Draft | None:
         steps.append(quotient(-k, below))
     ask = "Rationalize the denominator of" if level > 3 else "Simplify"
     question = rng.choice((f"{ask} ${text}$.", f"Write ${text}$ in simplest radical form.", f"Express ${text}$ in simplest form."))
-    return draft([text], question, answer, *steps)
+    key = ["sum", *sorted((c, d)), r] if "+\\sqrt" in text and level == 3 else [text]
+    return draft(key, question, answer, *steps)
 
 
 def composition(rng: random.Random, level: int) -> Draft | None:
@@ -254,7 +255,7 @@ def composition(rng: random.Random, level: int) -> Draft | None:
             f"g({n})=({n})^2{d:+d}={inner}",
             f"{a}*({inner}){b:+d}={top}",
             f"{inner}{c:+d}={below}",
-            f"{top}/{bracket(below)}={plain(value)}",
+            quotient(top, below),
         ]
     question = rng.choice(
         (

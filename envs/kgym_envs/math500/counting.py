@@ -31,7 +31,8 @@ def arrangements(rng: random.Random, level: int) -> Draft | None:
     repeated = [count for count in counts.values() if count > 1]
     steps = [f"{'*'.join(map(str, range(n, 0, -1)))}={factorial(n)}"]
     if below > 1:
-        steps += ["*".join("*".join(map(str, range(count, 1, -1))) for count in repeated) + f"={below}", f"{factorial(n)}/{below}={answer}"]
+        steps += ["*".join("*".join(map(str, range(count, 1, -1))) for count in repeated) + f"={below}"] if below > 2 else []
+        steps.append(f"{factorial(n)}/{below}={answer}")
     return draft(letters, question, answer, *steps)
 
 

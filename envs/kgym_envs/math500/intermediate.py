@@ -153,14 +153,14 @@ def series(rng: random.Random, level: int) -> Draft | None:
         return None
     terms = [first * ratio**k for k in range(3)]
     text = "".join(f"{'-' if term < 0 else '+'}{frac(abs(term))}" for term in terms).removeprefix("+") + "+\\cdots"
-    steps = [f"{bracket(terms[1])}/{bracket(terms[0])}={plain(ratio)}"]
+    steps = [quotient(terms[1], terms[0])]
     if level < 4:
         total, what = first / (1 - ratio), "sum"
-        steps += [f"1-{bracket(ratio)}={plain(1 - ratio)}", f"{bracket(first)}/{bracket(1 - ratio)}={plain(total)}"]
+        steps += [f"1-{bracket(ratio)}={plain(1 - ratio)}", quotient(first, 1 - ratio)]
     else:
         total, what = first / (1 - ratio**2), "sum of the first, third, fifth, ... terms"
         steps += [f"{bracket(ratio)}^2={plain(ratio**2)}", f"1-{bracket(ratio**2)}={plain(1 - ratio**2)}"]
-        steps.append(f"{bracket(first)}/{bracket(1 - ratio**2)}={plain(total)}")
+        steps.append(quotient(first, 1 - ratio**2))
     question = rng.choice(
         (
             f"Find the {what} of the infinite geometric series ${text}$.",
@@ -218,8 +218,8 @@ def partial_fractions(rng: random.Random, level: int) -> Draft | None:
             f"If ${whole}={parts}$, what is the ordered pair $(A,B)$?",
         )
     )
-    steps = [f"{p}*{bracket(r)}{q:+d}={p * r + q}, {r}-{bracket(s)}={r - s}", f"{p * r + q}/{bracket(r - s)}={plain(one)}"]
-    steps += [f"{p}*{bracket(s)}{q:+d}={p * s + q}, {s}-{bracket(r)}={s - r}", f"{p * s + q}/{bracket(s - r)}={plain(two)}"]
+    steps = [f"{p}*{bracket(r)}{q:+d}={p * r + q}, {r}-{bracket(s)}={r - s}", quotient(p * r + q, r - s)]
+    steps += [f"{p}*{bracket(s)}{q:+d}={p * s + q}, {s}-{bracket(r)}={s - r}", quotient(p * s + q, s - r)]
     return draft([p, q, r, s], question, brackets(frac(one), frac(two)), *steps)
 
 
@@ -262,7 +262,7 @@ def cubic_roots(rng: random.Random, level: int) -> Draft | None:
         wanted = "\\frac{1}{r}+\\frac{1}{s}+\\frac{1}{t}"
         value = Fraction(-c, d)
         steps = [f"rs+st+tr={plain(Fraction(c, a))}, rst={plain(Fraction(-d, a))}"]
-        steps.append(f"{bracket(Fraction(c, a))}/{bracket(Fraction(-d, a))}={plain(value)}")
+        steps.append(quotient(Fraction(c, a), Fraction(-d, a)))
     else:
         wanted = "r^2+s^2+t^2"
         total, pairs = Fraction(-b, a), Fraction(c, a)

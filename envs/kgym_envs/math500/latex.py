@@ -36,10 +36,11 @@ def plain(value: Number) -> str:
     return str(Fraction(value))
 
 
-def quotient(a: int, b: int) -> str:
+def quotient(a: Number, b: Number) -> str:
     """Write a division for the working, with its value unless that is the division itself: `28/4=7`, `29/4`."""
-    text = f"{a}/{bracket(b)}"
-    return text if plain(Fraction(a, b)) == text else f"{text}={plain(Fraction(a, b))}"
+    value = plain(Fraction(a) / Fraction(b))
+    text = f"{plain(a) if Fraction(a).denominator == 1 else bracket(a)}/{bracket(b)}"
+    return text if value == text else f"{text}={value}"
 
 
 def plain_sum(terms: Iterable[Number]) -> str:

@@ -85,7 +85,9 @@ def expression(rng: random.Random, level: int) -> Draft | None:
         steps = [f"({a}-{b}*{c})^2=({a - b * c})^2={one}", f"({d}-{e})^2={two}", f"{b}*{two}={b * two}", f"{one}-{b * two}={value}"]
     shown = text.replace("*(", "(").replace("*", " \\cdot ")
     question = rng.choice((f"Evaluate ${shown}$.", f"What is the value of ${shown}$?", f"Compute ${shown}$."))
-    return draft([text], question, value, *steps)
+    swapped = ((a, *sorted((b, c))), (a, d, *sorted((b, c))), (a, b, *sorted((c, d))))  # the same sum in another order
+    key = [text] if level > 3 else ["expression", level, *swapped[level - 1]]
+    return draft(key, question, value, *steps)
 
 
 def angle(rng: random.Random, level: int) -> Draft | None:

@@ -125,7 +125,7 @@ def tangent_sum(rng: random.Random, level: int) -> Draft | None:
             return None
         value, asked, given = 2 * s / (1 - s * s), "\\tan 2a", f"$\\tan a={frac(s)}$"
         steps = [f"2*{bracket(s)}={plain(2 * s)}, 1-{bracket(s)}^2={plain(1 - s * s)}"]
-        steps.append(f"{bracket(2 * s)}/{bracket(1 - s * s)}={plain(value)}")
+        steps.append(quotient(2 * s, 1 - s * s))
         params = [plain(s)]
     else:
         minus = level % 2 == 1
@@ -135,8 +135,8 @@ def tangent_sum(rng: random.Random, level: int) -> Draft | None:
         value = (s + u) / (1 - s * u)
         asked, given = f"\\tan(a{'-' if minus else '+'}b)", f"$\\tan a={frac(s)}$ and $\\tan b={frac(t)}$"
         steps = [f"{plain_sum([s, u])}={plain(s + u)}", f"1-{bracket(s)}*{bracket(u)}={plain(1 - s * u)}"]
-        steps.append(f"{bracket(s + u)}/{bracket(1 - s * u)}={plain(value)}")
-        params = [asked, plain(s), plain(t)]
+        steps.append(quotient(s + u, 1 - s * u))
+        params = [asked, *((plain(s), plain(t)) if minus else sorted((plain(s), plain(t))))]
     question = rng.choice((f"If {given}, what is ${asked}$?", f"Given that {given}, find ${asked}$.", f"Let {given}. Compute ${asked}$."))
     return draft(params, question, frac(value), *steps)
 
