@@ -78,3 +78,7 @@ class VerifierError(KgymError, RuntimeError):
 
 class RunError(KgymError, RuntimeError):
     """A run cannot go on."""
+
+
+class NothingToLearn(RunError):
+    """Step after step had no group of answers to learn from: the problems are too easy or too hard for the policy."""

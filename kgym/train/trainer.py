@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from kgym.config import RunConfig
-from kgym.errors import RunError
+from kgym.errors import NothingToLearn, RunError
 from kgym.files import write_atomic
 from kgym.registry import registry
 from kgym.rollout.models import make_engine, resolve_model
@@ -191,7 +191,7 @@ class Trainer:
             return
         if self.step and self.step not in checkpoint_steps(self.folder.checkpoints):
             self._save()
-        raise RunError(
+        raise NothingToLearn(
             f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one {why}. "
             f"What was learnt before is kept in {self.folder.path}"
         )
