@@ -40,6 +40,7 @@ LEVEL = ("level", "Level")
 SUBJECT = ("subject", "Subject", "type", "problem_type")
 HASHES = "####"
 
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+")
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox)\s*\{")
 
 
@@ -99,11 +100,11 @@ def _problem(row: Row, max_answer: int | None) -> Problem:
     solution = _text(row, SOLUTION)
     gold = _text(row, GOLD)
     if HASHES in gold:
-        working, _, gold = gold.rpartition(HASHES)
-        solution = solution or working.strip()
+        working, gold = _at_hashes(gold)
+        solution = solution or working
     if _BOX.match(gold) and gold.endswith("}") and len(_BOX.findall(gold)) == 1:
         gold = last_box(gold)
-    gold = gold or last_box(solution) or (solution.rpartition(HASHES)[2] if HASHES in solution else "")
+    gold = gold or last_box(solution) or (_at_hashes(solution)[1] if HASHES in solution else "")
     if not gold.strip():
         raise DataError(f"{row.where}: no answer; it is looked for in {', '.join(GOLD)}, and in a box at the end of {', '.join(SOLUTION)}")
     if max_answer is not None:
@@ -124,6 +125,12 @@ def _problem(row: Row, max_answer: int | None) -> Problem:
         solution=solution,
         year=year_of(row.values) or 0,
     )
+
+
+def _at_hashes(text: str) -> tuple[str, str]:
+    """Return the working before the last `####` and the number behind it, which loses its thousands separators: 2,004 might be a list."""
+    working, _, gold = (part.strip() for part in text.rpartition(HASHES))
+    return working, gold.replace(",", "") if _THOUSANDS.fullmatch(gold) else gold
 
 
 def last_box(text: str) -> str:

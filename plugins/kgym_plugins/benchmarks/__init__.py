@@ -39,6 +39,15 @@ def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
         summary="510 generated problems in the manner of MATH, two of each family and level, that no one trains on",
     )
     yield BenchmarkInfo(name="math500", env="math500", split="test", samples=4, summary="MATH-500, as data that you bring")
+    yield BenchmarkInfo(
+        name="gsm8k-style",
+        env="gsm8k",
+        split="validation",
+        problems=520,
+        samples=4,
+        summary="520 generated word problems, 13 of each family and level, that no one trains on",
+    )
+    yield BenchmarkInfo(name="gsm8k", env="gsm8k", split="test", summary="the 1,319 test problems of GSM8K, as data that you bring")
 
 
 @hookimpl

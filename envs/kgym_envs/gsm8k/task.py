@@ -1,0 +1,56 @@
+"""The environment `gsm8k`: generated word problems for training and validation, the real test problems for the split `test`.
+
+The real ones are data that the user brings (`kgym data add gsm8k`); nothing generated ever stands in for them. Answers are integers,
+judged by the `math` verifier, which also reads `$18` and `18 dollars`.
+"""
+
+from pydantic import Field, model_validator
+
+from kgym.envs.generated import SPLITS, GeneratedSource
+from kgym.envs.task import TaskOptions
+from kgym.types import Chat, Message, Problem, ProblemSource
+from kgym_envs.gsm8k.stories import FAMILIES
+
+VERSION = 1
+TEST = "test"
+DATA = "gsm8k"
+
+
+class Gsm8kOptions(TaskOptions):
+    """Which generated problems there are; the split `test` does not depend on it."""
+
+    difficulty: int = Field(5, ge=1, le=5)
+    """Hardest level of the generated problems, from two steps at 1 to about six at 5; the levels up to it take turns."""
+    min_difficulty: int = Field(1, ge=1, le=5)
+    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Gsm8kOptions":
+        if self.min_difficulty > self.difficulty:
+            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+        return self
+
+
+class Gsm8k:
+    """Grade-school word problems with an integer answer; follows `kgym.envs.task.Task`."""
+
+    Options = Gsm8kOptions
+    splits = (*SPLITS, TEST)
+    verifier = "math"
+    max_tokens = 512  # every worked solution fits in as many characters; a model that reasons at length wants --max-tokens
+
+    def __init__(self, options: Gsm8kOptions) -> None:
+        self.options = options
+
+    def source(self, split: str) -> ProblemSource:
+        """Return the problems of a split. Raises MissingData for `test` until the user has brought it, UnknownName for no split at all."""
+        if split == TEST:
+            from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
+
+            return data_source(DATA)
+        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
+        return GeneratedSource("gsm8k", VERSION, split, FAMILIES, levels)
+
+    def prompt(self, problem: Problem) -> Chat:
+        """Ask the question and say how to answer."""
+        return (Message("user", f"{problem.question}\nAnswer in \\boxed{{}}."),)
