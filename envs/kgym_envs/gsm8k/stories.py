@@ -28,7 +28,7 @@ def shopping(rng: random.Random, level: int) -> Draft | None:
         steps.append(f"off: {cost}*{off}/100={saved}, {cost}-{saved}={cost - saved}")
         cost -= saved
         extra = f" At the counter {they} shows a coupon for {off}% off the whole bill."
-    params = ["shopping", level > 1, off, *(part for line in sorted(lines) for part in line)]
+    params: list[str | int] = ["shopping", level > 1, off, *(part for line in sorted(lines) for part in line)]
     if level == 1:
         texts = (
             f"{name} buys {bought}. How many dollars does {they} spend?",
@@ -98,7 +98,7 @@ def wages(rng: random.Random, level: int) -> Draft | None:
     pay = rate * hours * days
     steps = [f"hours: {hours}*{days}={hours * days}", f"pay: {hours * days}*{rate}={pay}"]
     told = f"{name} earns {rate} dollars an hour and works {hours} hours a day on {days} days of the week"
-    params = ["wages", level, rate, days, hours]
+    params: list[str | int] = ["wages", level, rate, days, hours]
     if level == 2:
         tips = rng.randint(5, 60)
         told += f", and gets {tips} dollars in tips on top"
@@ -241,7 +241,7 @@ def packing(rng: random.Random, level: int) -> Draft | None:
     what = rng.choice(("eggs", "oranges", "bottles", "bulbs", "jars"))
     made, steps = rows * each, [f"all: {rows}*{each}={rows * each}"]
     told = f"{rows} crates with {each} {what} each arrive"
-    params = ["packing", level, rows, each, size]
+    params: list[str | int] = ["packing", level, rows, each, size]
     if level > 3:
         broken = rng.randint(2, made // 5)
         told += f", but {broken} of the {what} are broken and thrown away"
@@ -300,7 +300,7 @@ def shares(rng: random.Random, level: int) -> Draft | None:
     rest = whole - first
     steps = [f"{whole}*{percent}/100={first}", f"{whole}-{first}={rest}"]
     told = f"Of the {whole} {who} of a {place}, {percent}% are new"
-    params = ["shares", level, whole, percent]
+    params: list[str | int] = ["shares", level, whole, percent]
     if level == 1:
         asks = (f"How many {who} are not new?", f"How many of the {who} are old ones?", f"What is the number of {who} that are not new?")
         return story(params, f"{told}. {rng.choice(asks)}", rest, *steps)
@@ -376,11 +376,11 @@ def ratio(rng: random.Random, level: int) -> Draft | None:
         steps = [f"parts: {a}+{b}={a + b}", f"a part: {whole}/{a + b}={unit}", f"{a}*{unit}={a * unit}"]
         return story(["sum", a, b, whole], f"{kind}. {rng.choice(asks)}", a * unit, *steps)
     if level == 3:
-        apart, more, less = abs(a - b) * unit, (one if a > b else two), (two if a > b else one)
+        apart, larger, smaller = abs(a - b) * unit, (one if a > b else two), (two if a > b else one)
         asks = ("How many grams is the whole mixture?", "What does all of it weigh, in grams?", "How many grams are there in all?")
         steps = [f"parts apart: {max(a, b)}-{min(a, b)}={abs(a - b)}", f"a part: {apart}/{abs(a - b)}={unit}"]
         steps += [f"parts: {a}+{b}={a + b}", f"all: {a + b}*{unit}={(a + b) * unit}"]
-        told = f"{kind}, with {apart} grams more of {more} than of {less}"
+        told = f"{kind}, with {apart} grams more of {larger} than of {smaller}"
         return story(["difference", *sorted((a, b)), apart], f"{told}. {rng.choice(asks)}", (a + b) * unit, *steps)
     if gcd(a, b, c) > 1:
         return None

@@ -15,18 +15,19 @@ def nonzero(rng: random.Random, high: int) -> int:
 
 def linear_equation(rng: random.Random, level: int) -> Draft | None:
     """The unknown on both sides; brackets from level 3, fractions at level 5. Solutions are fractions."""
+    params: list[tuple[int, ...]]
     high = 4 + 3 * level
     a, b, c, d = (nonzero(rng, high) for _ in range(4))
     if level < 3:
         left, right = poly([a, b]), poly([c, d])
         many, value, steps = a - c, d - b, []
-        params = sorted([(a, b), (c, d)])
+        params = [*sorted([(a, b), (c, d)])]
     elif level < 5:
         if abs(a) == 1 or abs(c) == 1:
             return None
         left, right = f"{a}({poly([1, b])})", f"{c}({poly([1, d])})"
         many, value, steps = a - c, c * d - a * b, [f"{a}*({b})={a * b}, {c}*({d})={c * d}"]
-        params = sorted([(a, b), (c, d)])
+        params = [*sorted([(a, b), (c, d)])]
     else:
         p, q = rng.sample(range(2, 12), 2)
         left, right = f"\\frac{{{poly([1, b])}}}{{{p}}}", f"\\frac{{{poly([1, d])}}}{{{q}}}+{abs(a)}"
@@ -89,6 +90,7 @@ def expand(rng: random.Random, level: int) -> Draft | None:
 
 def inequality(rng: random.Random, level: int) -> Draft | None:
     """Linear inequalities; between two bounds at level 3, of an absolute value above. The answer is an interval."""
+    params: list[str | int]
     high = 4 + 3 * level
     a, b, c, d = (nonzero(rng, high) for _ in range(4))
     strict, relations = rng.random() < 0.5, ("\\le", "<")
@@ -132,6 +134,7 @@ def inequality(rng: random.Random, level: int) -> Draft | None:
 
 def line(rng: random.Random, level: int) -> Draft | None:
     """A line through two points, parallel to another at level 4, perpendicular at level 5; the answer is its equation."""
+    params: list[str | int]
     high = 3 + 2 * level
     x, y = nonzero(rng, high), nonzero(rng, high)
     if level < 4:
@@ -202,6 +205,7 @@ def system(rng: random.Random, level: int) -> Draft | None:
 
 def radical(rng: random.Random, level: int) -> Draft | None:
     """Square roots simplified, added at level 3, out of the denominator from level 4."""
+    key: list[str | int]
     r = rng.choice((2, 3, 5, 6, 7, 10, 11, 13))
     c, d, k = (rng.randint(2, 9 + 3 * level) for _ in range(3))
     if level < 3:

@@ -38,6 +38,7 @@ def arrangements(rng: random.Random, level: int) -> Draft | None:
 
 def committee(rng: random.Random, level: int) -> Draft | None:
     """Committees: one choice, so many of each of two kinds from level 2, at least so many from level 4."""
+    params: list[str | int]
     n, m = rng.randint(4, 6 + level), rng.randint(4, 6 + level)
     a, b = rng.randint(2, min(4, n - 1)), rng.randint(1, min(3, m - 1))
     if level == 1:

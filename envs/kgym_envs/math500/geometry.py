@@ -13,6 +13,7 @@ PI = "\\pi"
 
 def right_triangle(rng: random.Random, level: int) -> Draft | None:
     """A side of a right triangle from the other two; the diagonal of a box from level 4. Answers are simplified roots."""
+    params: list[str | int]
     high = 6 + 5 * level
     a, b, c = sorted(rng.randint(2, high) for _ in range(3))
     if level < 4:
@@ -47,6 +48,7 @@ def right_triangle(rng: random.Random, level: int) -> Draft | None:
 
 def sector(rng: random.Random, level: int) -> Draft | None:
     """Area of a circle from its circumference; of a sector or its arc from level 2; of a ring's sector at level 5. Multiples of pi."""
+    params: list[str | int]
     r = rng.randint(2, 12 + 10 * level)
     degrees = 5 * rng.randint(3, 60)
     share = Fraction(degrees, 360)

@@ -15,6 +15,7 @@ def nonzero(rng: random.Random, high: int) -> int:
 
 def complex_value(rng: random.Random, level: int) -> Draft | None:
     """Products and quotients of complex numbers; the answer is one."""
+    params: list[str | int]
     high = 3 + 2 * level
     a, b, c, d = (nonzero(rng, high) for _ in range(4))
     one, two = complex_number(a, b), complex_number(c, d)

@@ -38,7 +38,7 @@ def plain(value: Number) -> str:
 
 def quotient(a: Number, b: Number) -> str:
     """Write a division for the working, with its value unless that is the division itself: `28/4=7`, `29/4`."""
-    value = plain(Fraction(a) / Fraction(b))
+    value = plain(Fraction(a, b))
     text = f"{plain(a) if Fraction(a).denominator == 1 else bracket(a)}/{bracket(b)}"
     return text if value == text else f"{text}={value}"
 

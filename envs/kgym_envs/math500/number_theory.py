@@ -24,6 +24,7 @@ def to_base(n: int, base: int) -> list[str]:
 
 def base(rng: random.Random, level: int) -> Draft | None:
     """Numbers in other bases: into ten, from ten, between two bases, sums and products in a base."""
+    params: list[str | int]
     b, c = rng.sample(range(3, 10), 2)
     m = rng.randint(b**2, b**3 + 30 * level)
     k = rng.randint(b, b**2 * level)

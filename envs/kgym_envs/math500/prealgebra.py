@@ -14,7 +14,7 @@ POLYGONS = {3: "triangle", 4: "quadrilateral"}
 def fraction_sum(rng: random.Random, level: int) -> Draft | None:
     """Sums of two fractions, of three from level 4; differences from level 2."""
     high = (9, 12, 15, 12, 20)[level - 1]
-    terms = []
+    terms: list[Fraction] = []
     for _ in range(2 if level < 4 else 3):
         below = rng.randint(2, high)
         above = rng.randint(1, below - 1)
@@ -65,6 +65,7 @@ def discount(rng: random.Random, level: int) -> Draft | None:
 
 def expression(rng: random.Random, level: int) -> Draft | None:
     """Order of operations: products before sums, brackets from level 2, squares from level 3."""
+    key: list[str | int]
     a, b, c, d, e = (rng.randint(2, 7 + 2 * level) for _ in range(5))
     if level == 1:
         text, value, steps = f"{a}+{b}*{c}", a + b * c, [f"{b}*{c}={b * c}", f"{a}+{b * c}={a + b * c}"]
