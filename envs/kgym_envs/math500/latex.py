@@ -45,7 +45,7 @@ def quotient(a: Number, b: Number) -> str:
 
 def plain_sum(terms: Iterable[Number]) -> str:
     """Write a sum for the working: `3/4-2`."""
-    return "".join(f"{'-' if term < 0 else '+'}{plain(abs(term))}" for term in terms).removeprefix("+")
+    return "".join(f"{'-' if term < 0 else '+'}{plain(abs(Fraction(term)))}" for term in terms).removeprefix("+")
 
 
 def bracket(value: Number) -> str:
