@@ -5,11 +5,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+import gymnasium
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import kgym  # noqa: F401  (registers the environments)
 from kgym.cli.main import main
+from kgym.envs.known import known_sets
 from kgym.envs.sources import DataSource, data_source
 
 
@@ -156,6 +159,21 @@ LAYOUTS = {
         "2024-I-3",
         left_out="rows of other years, left out: 15 of 1983",
     ),
+    "gneubig/aime-1983-2024": Layout(
+        "train.jsonl",
+        [
+            {"ID": f"{year}-{n}", "Year": year, "Problem Number": n, "Question": question(k), "Answer": str(answer(k)), "Part": None}
+            for k, (year, n) in enumerate([(year, n) for year in (1999, 2024) for n in NUMBERS])
+        ],
+        "40",
+        "2024-4",
+        left_out="rows of other years, left out: 30 of 1999",
+    ),
+    "hendrydong/aime24": Layout(
+        "test.jsonl",
+        [{"problem": question(n), "solution": rf"\fbox{{0}} or rather $\fbox{{{answer(n)}}}$", "url": url(2024, n)} for n in NUMBERS],
+        "10",
+    ),
     "MathArena/aime_2025": Layout(
         "train.parquet",
         [{"problem_idx": n, "problem": question(n), "answer": answer(n), "problem_type": ["Algebra"]} for n in NUMBERS],
@@ -183,6 +201,20 @@ LAYOUTS = {
         ],
         "10",
         "2025-I-3",
+        name="aime25",
+    ),
+    "minyichen/AIME2025": Layout(
+        "train.jsonl",
+        [{"question": question(n), "answer": str(answer(n)), "index": n, "extra": {"why": "not"}} for n in NUMBERS],
+        "10",
+        "3",
+        name="aime25",
+    ),
+    "ming9999/AIME2025": Layout(
+        "train.csv",
+        [{"Year": 2025, "Problem Number": n, "problem": question(n), "target": f" {answer(n)} ", "Part": "I"} for n in NUMBERS],
+        "10",
+        "3",
         name="aime25",
     ),
     "MultiturnRL/AIME25": Layout(
@@ -217,6 +249,23 @@ LAYOUTS = {
             for n in range(1, 501)
         ],
         r"\left( 3, \frac{\pi}{10} \right)",
+        "test/precalculus/3.json",
+        name="math500",
+    ),
+    "PRM800K": Layout(
+        "test.jsonl",
+        [
+            {
+                "problem": question(n),
+                "solution": r"Hence $x=\boxed{0}$.",
+                "answer": f"x={answer(n)}",
+                "subject": "Precalculus",
+                "level": 1 + n % 5,
+                "unique_id": f"test/precalculus/{n}.json",
+            }
+            for n in range(1, 501)
+        ],
+        "x=10",
         "test/precalculus/3.json",
         name="math500",
     ),
@@ -309,10 +358,71 @@ def test_two_halves_of_an_examination_are_joined(add, tmp_path):
     assert [problem.question for problem in data_source("aime24").problems] == [question(n) for n in NUMBERS]
 
 
-def test_fifteen_of_thirty_are_warned_of(add, tmp_path):
-    status, facts, err = add("aime25", write(tmp_path / "half.jsonl", LAYOUTS["math-ai/aime25"].rows[:15]))
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("aime24", "evalchemy"),
+        ("aime25", "math-ai/aime25"),
+        ("aime26", "MathArena/aime_2026"),
+        ("math500", "PRM800K"),
+        ("gsm8k", "openai/gsm8k"),
+    ],
+)
+def test_a_part_of_a_set_is_warned_of(add, tmp_path, name, layout):
+    status, facts, err = add(name, write(tmp_path / "half.jsonl", LAYOUTS[layout].rows[:15]))
     assert (status, facts["problems"]) == (0, 15)
-    assert "warning: aime25 has 30 problems, and these are 15" in err
+    assert f"warning: {name} has {EXPECTED[name]} problems, and these are 15" in err
+    assert {info.name: info.problems for info in known_sets().values()} == EXPECTED
+
+
+def test_seven_configurations_are_joined(add, tmp_path):
+    """As EleutherAI/hendrycks_math has them: a folder for each subject, a file for each split."""
+    subjects = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra", "precalculus")
+    for k, subject in enumerate(subjects):
+        for split, n in (("train", 3), ("test", 2)):
+            rows = [
+                {"problem": question(100 * k + i + n), "level": f"Level {1 + i}", "type": subject, "solution": rf"$\boxed{{{i}}}$"}
+                for i in range(n)
+            ]
+            write(tmp_path / "math" / subject / f"{split}-00000-of-00001.parquet", rows)
+    assert add("own", tmp_path / "math")[1]["problems"] == 14
+    assert {(problem.subject, problem.level) for problem in data_source("own").problems} == {
+        (s, level) for s in subjects for level in (1, 2)
+    }
+    assert add("own-train", tmp_path / "math", "--split", "train", "--config", "geometry", "--config", "algebra")[1]["problems"] == 6
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (r"\left( 3, \frac{\pi}{2} \right)", r"(3, \pi/2)"),
+        (r"\text{Evelyn}", "Evelyn"),
+        (r"90^\circ", "90"),
+        ("52_8", "52_8"),
+        ("x=5", "5"),
+        ("1,-2", "-2, 1"),
+        (r"\frac{14}{3}", r"\dfrac{28}{6}"),
+        (r"p - q", "-q+p"),
+        (r"10,\!080", "10080"),
+    ],
+)
+def test_an_answer_as_math500_has_it_is_kept_and_judged(add, tmp_path, gold, answer):
+    row = {"problem": question(1), "solution": "So.", "answer": gold, "subject": "Algebra", "level": 2, "unique_id": "test/algebra/1.json"}
+    add("math500", write(tmp_path / "test.jsonl", [row]))
+    assert data_source("math500")[0].gold == gold
+    env = gymnasium.make("kgym/math500-v0", split="test")
+    for text, reward in ((gold, 1.0), (answer, 1.0), ("17", 0.0)):
+        env.reset(options={"index": 0})
+        assert env.step(rf"\boxed{{{text}}}")[1] == reward, text
+
+
+def test_leading_zeros_are_kept_and_mean_nothing(add, tmp_path):
+    add("aime24", write(tmp_path / "x.parquet", LAYOUTS["HuggingFaceH4/aime_2024"].rows))
+    env = gymnasium.make("kgym/aime-v0", split="2024")
+    for text, reward in (("010", 1.0), ("10", 1.0), ("11", 0.0)):
+        env.reset(options={"index": 2})
+        assert env.step(rf"\boxed{{{text}}}")[1] == reward
+    assert data_source("aime24")[2].gold == "010"
 
 
 @pytest.mark.parametrize("gold", ["1000", "-3", r"\frac{1}{2}", "12 or 13", "12.5"])
