@@ -6,8 +6,8 @@ r"""kgym eval against lm-evaluation-harness: the same model, the same prompts, g
 
 The problems are the first of the validation split of `aime`. lm-eval gets them as a task of its own over a local JSON file, with the chat
 template of the model, the same token budget, and a scorer that compares the integer in the last box; kgym judges by its own verifier. Both
-load the model before the clock starts and take the better of two passes. lm-eval is measured with its default batch size, 1, and with others;
-kgym has its defaults. Seconds of the processor stand beside those of the clock, which on a shared machine are worth less.
+load the model before the clock starts and take the better of two passes. lm-eval is measured with its default batch size, 1, and with
+others; kgym has its defaults. Seconds of the processor stand beside those of the clock, which on a shared machine are worth less.
 """
 
 import argparse

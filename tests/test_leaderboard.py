@@ -137,6 +137,12 @@ def test_tables_rank_by_paired_tests_and_say_what_keeps_them_apart(place, capsys
     out = capsys.readouterr().out
     assert "apart from the first table: max_tokens is 512 in one and 1024 in the other" in out
     assert re.search(r"1-2 +good +83\.3% ± 4\.9", out)
+    ranks = [(row["model"], row["rank_low"], row["rank_high"]) for row in run_json(capsys, "leaderboard", "show")[:3]]
+    assert ranks == [("good", 1, 2), ("twin", 1, 2), ("bad", 3, 3)]
+    assert main(["leaderboard", "export", "--format", "md"]) == 0
+    header, _, best, *_ = capsys.readouterr().out.splitlines()
+    assert header.startswith("| rank | date | model |")
+    assert best.startswith("| 1-2 | 2026-11-23 | good |")
 
 
 def test_without_the_run_folders_the_ranks_are_wider_and_the_reason_is_from_the_columns(place):

@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     board = _board(args)
     if args.json:
-        print_json(board.rows)
+        from kgym.board.standings import ranked_rows
+
+        print_json(ranked_rows(board.rows) if board.schema.name == "results" else board.rows)
     elif board.schema.name == "published":
         _show_published(board.rows)
     else:

@@ -6,23 +6,48 @@ from typing import Any
 
 from kgym.options import Options
 
-BOOKKEEPING = ("schema_version", "env_id", "split", "data_sha256", "kgym_version", "run", "pass_at_k", "truncated_rule", "seed", "engine")
-"""Columns that say how to reproduce a row; the CSV has them."""
+BOOKKEEPING = (
+    *(
+        "schema_version",
+        "env_id",
+        "split",
+        "data_sha256",
+        "kgym_version",
+        "run",
+        "truncated_rule",
+        "seed",
+        "engine",
+        "rank_low",
+        "rank_high",
+    ),
+    *("pass_at_k", "g_pass_at_k", "finished_accuracy", "accuracy_if_cut_wrong", "accuracy_if_cut_right", "tokens_median", "tokens_p95"),
+)
+"""Columns that say how to reproduce a row, or more than a table for people has room for; the CSV has them."""
 HASHES = ("comparability",)
-SHARES = ("accuracy", "stderr", "truncated_frac", "unscored_frac", "no_answer_frac")
+SHARES = ("accuracy", "stderr", "interval_low", "interval_high", "maj_at_k", "truncated_frac", "unscored_frac", "no_answer_frac")
 
 
 class MarkdownExporter:
-    """Writes the columns that people compare; shares in per cent, hashes in their first 12 digits."""
+    """Writes the columns that people compare, table by table, the best first; shares in per cent, hashes in their first 12 digits."""
+
+    ranked = True
 
     def __init__(self, options: Options) -> None:
         pass
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the text of the file."""
-        header = [name for name in (rows[0] if rows else ()) if name not in BOOKKEEPING]
-        lines = [header, ["---"] * len(header), *([_cell(name, row.get(name)) for name in header] for row in rows)]
-        return "".join(f"| {' | '.join(cells)} |\n" for cells in lines) if header else ""
+        if not rows:
+            return ""
+        header = [name for name in rows[0] if name not in BOOKKEEPING]
+        ranked = "rank_low" in rows[0]
+        lines = [["rank"] * ranked + header, ["---"] * (len(header) + ranked)]
+        lines += [([_rank(row)] if ranked else []) + [_cell(name, row.get(name)) for name in header] for row in rows]
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _rank(row: Mapping[str, Any]) -> str:
+    return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
 
 
 def _cell(name: str, value: Any) -> str:
