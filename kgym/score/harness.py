@@ -94,6 +94,7 @@ class Evaluation:
             **(env_options or {}),
         )
         self._envs: dict[tuple[int, int], ReasoningVectorEnv] = {}
+        self._known: dict[int, str] = {}
         first = self._env(1, 1)
         self.source: ProblemSource = first.source
         self.indices = range(_n_problems(env_name, split, self.source.size, problems))
@@ -154,7 +155,7 @@ class Evaluation:
         self._envs.clear()
 
     def _play(self, engine: Engine, chunk: Chunk, done: int, total: int, progress: Progress | None) -> list[Group]:
-        return collect(
+        groups = collect(
             self._env(len(chunk.indices), chunk.attempts),
             engine,
             chunk.indices,
@@ -163,6 +164,8 @@ class Evaluation:
             attempt_offset=chunk.first_attempt,
             progress=None if progress is None else lambda stopped, _asked, _tokens: progress(done + stopped, total),
         )
+        self._known |= {index: group.problem.id for index, group in zip(chunk.indices, groups, strict=True)}
+        return groups
 
     def _same(self, pairs: Sequence[Pair]) -> list[bool]:
         """Whether the verifier takes the second answer of each pair for the first."""
@@ -174,9 +177,15 @@ class Evaluation:
             self._envs[groups, attempts] = self._make(groups, attempts)
         return self._envs[groups, attempts]
 
+    def _id(self, index: int) -> str:
+        """The id of a problem; a generated one is made for it no more than once."""
+        if index not in self._known:
+            self._known[index] = self.source[index].id
+        return self._known[index]
+
     def _ids(self) -> dict[str, int]:
         """Problem ids with their places in the evaluation."""
-        return {self.source[index].id: index for index in self.indices}
+        return {self._id(index): index for index in self.indices}
 
     def _asked(self, kept: "DataFrame") -> "DataFrame":
         """Leave out stored answers beyond the k that is asked for now."""
@@ -190,7 +199,7 @@ class Evaluation:
     def _missing(self, kept: "DataFrame | None") -> Iterator[Chunk]:
         """Cut what is not kept into chunks of at most `slots` answers; attempts of a problem are kept without gaps, from 0 on."""
         have = {} if kept is None else dict(kept["problem_id"].value_counts())
-        first_attempts = {index: have.get(self.source[index].id, 0) for index in self.indices} if have else dict.fromkeys(self.indices, 0)
+        first_attempts = {index: have.get(self._id(index), 0) for index in self.indices} if have else dict.fromkeys(self.indices, 0)
         for first, run in groupby(self.indices, key=first_attempts.__getitem__):
             lacking = self.samples - first
             if lacking <= 0:
