@@ -20,18 +20,8 @@ from kgym.registry import registry
 from kgym.train import modeling
 from kgym.train.modeling import Policy, load_policy, token_logprobs
 from kgym.train.optim import make_optimizer
-from kgym.train.sft import (
-    Example,
-    SFTOptions,
-    encode,
-    finetune,
-    lr_at,
-    microbatches,
-    read_examples,
-    shuffled,
-    task_examples,
-    train_step,
-)
+from kgym.train.sft import Example, SFTOptions, backward, finetune, read_examples, task_examples
+from kgym.train.supervised import encode_row, lr_at, microbatches, shuffled, train_step
 from kgym.types import Message
 from kgym_plugins.models.builtin import nano
 
@@ -120,7 +110,7 @@ def test_what_is_no_model_is_refused(tmp_path, folder):
 
 
 def test_only_the_completion_and_its_end_are_learnt(policy):
-    prompt_ids, completion_ids = encode(policy, sums(3))
+    prompt_ids, completion_ids = encode_row(policy, *sums(3))
     tokenizer = policy.tokenizer
     assert tokenizer.decode(prompt_ids) == "<|user|>3+1<|end|><|assistant|>"
     assert tokenizer.decode(completion_ids) == "\\boxed{4}<|end|>"
@@ -130,10 +120,10 @@ def test_only_the_completion_and_its_end_are_learnt(policy):
     start = len(prompt_ids)
     expected = -sum(logprobs[start + i - 1, token].item() for i, token in enumerate(completion_ids)) / len(completion_ids)
     optimizer = make_optimizer(policy.model, lr=0.0, weight_decay=0.0, betas=(0.9, 0.98))
-    loss, norm, n_tokens = train_step(policy, optimizer, [sums(3)], SFTOptions())
-    assert loss == pytest.approx(expected, abs=1e-5)
-    assert norm > 0
-    assert n_tokens == ids.numel()
+    metrics = train_step(policy, optimizer, lambda policy: backward(policy, [sums(3)], 4096), SFTOptions())
+    assert metrics["loss_nats"] == pytest.approx(expected, abs=1e-5)
+    assert metrics["grad_norm"] > 0
+    assert metrics["tokens"] == ids.numel()
 
 
 def test_microbatches_change_the_loss_and_the_step_by_rounding_only(folder):
@@ -142,8 +132,8 @@ def test_microbatches_change_the_loss_and_the_step_by_rounding_only(folder):
     for tokens in (1, 60, 100_000):
         policy = load_policy(folder, device="cpu")
         optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
-        loss, norm, n_tokens = train_step(policy, optimizer, batch, SFTOptions(microbatch_tokens=tokens))
-        results.append((loss, norm, n_tokens, policy.model.get_input_embeddings().weight.sum().item()))
+        metrics = train_step(policy, optimizer, lambda policy, tokens=tokens: backward(policy, batch, tokens), SFTOptions())
+        results.append((*metrics.values(), policy.model.get_input_embeddings().weight.sum().item()))
     assert results[1] == pytest.approx(results[0], rel=1e-4)
     assert results[2] == pytest.approx(results[0], rel=1e-4)
 
@@ -152,7 +142,7 @@ def test_microbatches_change_the_loss_and_the_step_by_rounding_only(folder):
 @settings(max_examples=50, deadline=None)
 def test_microbatches_hold_every_row_once_and_stay_within_their_tokens(lengths, tokens):
     rows = [([i] * prompt, [i] * completion) for i, (prompt, completion) in enumerate(lengths)]
-    parts = list(microbatches(rows, tokens))
+    parts = list(microbatches(rows, tokens, lambda row: [row]))
     assert sorted(row for part in parts for row in part) == sorted(rows)
     for part in parts:
         assert len(part) == 1 or len(part) * max(len(p) + len(c) for p, c in part) <= tokens
@@ -160,7 +150,7 @@ def test_microbatches_hold_every_row_once_and_stay_within_their_tokens(lengths, 
 
 def test_an_example_that_does_not_fit_is_refused_by_name(policy):
     with pytest.raises(DataError, match=r"context 128.*'long question"):
-        encode(policy, Example((Message("user", "long question" + "x" * 100),), "y" * 20))
+        encode_row(policy, (Message("user", "long question" + "x" * 100),), "y" * 20)
 
 
 def test_the_learning_rate_rises_stays_and_falls():
@@ -241,7 +231,7 @@ def test_a_model_learns_its_examples_and_is_written_whole(tmp_path, folder):
     assert summary["loss_nats"] == losses[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     policy = load_policy(tmp_path / "out", device="cpu")
-    prompt_ids, completion_ids = encode(policy, sums(4))
+    prompt_ids, completion_ids = encode_row(policy, *sums(4))
     generated = policy.model.generate(
         torch.tensor([prompt_ids]), attention_mask=torch.ones(1, len(prompt_ids)), max_new_tokens=20, do_sample=False
     )

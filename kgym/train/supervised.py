@@ -1,0 +1,274 @@
+"""The run of everything that learns from examples instead of rewards: `sft`, `dpo` and `rm` differ in their examples and their loss.
+
+The examples of step s are a pure function of (source, seed, s), so a run that was killed goes on from its newest checkpoint as if nothing
+had happened.
+
+OUT            the finished Hugging Face folder, with metrics.jsonl beside the weights: there whole, or not there
+OUT.partial/   step-N/ as in `checkpoint.py`, and metrics.jsonl, while the run lasts
+"""
+
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgym.errors import ConfigError, DataError, RunError
+from kgym.files import sync_folder
+from kgym.options import Options
+from kgym.rollout.encoding import encode
+from kgym.seeding import derive_seed
+from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
+from kgym.train.metrics import MetricsFile
+from kgym.train.optim import make_optimizer, set_lr
+from kgym.types import Chat
+
+T = TypeVar("T")
+
+ENDLESS = 1 << 40
+"""Indices of an endless source are drawn below this: two draws of a run practically never meet."""
+
+METRICS = "metrics.jsonl"
+
+Row = tuple[list[int], list[int]]
+"""The ids of a prompt, which are read, and those of a completion, which count in the loss."""
+
+
+class Learner(Protocol):
+    """A model that learns, with its tokenizer."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """In evaluation mode."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Has a chat template."""
+
+    @property
+    def folder(self) -> str:
+        """Where it was loaded from."""
+
+
+L = TypeVar("L", bound=Learner)
+
+
+class SupervisedOptions(Options):
+    """What all runs on examples have in common."""
+
+    steps: int = Field(1000, ge=1)
+    """Optimizer steps."""
+    batch_size: int = Field(64, ge=1)
+    """Examples a step."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 1e-5."""
+    warmup_steps: int = Field(50, ge=0)
+    """Steps over which the learning rate rises from 0."""
+    decay_frac: float = Field(0.2, ge=0, le=1)
+    """Share of the steps, at the end, over which the learning rate falls to a tenth."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Of matrices only."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Longest gradient; longer ones are shortened to it."""
+    microbatch_tokens: int = Field(4096, ge=1)
+    """Tokens, padding included, in one forward pass; a single longer example still makes one."""
+    save_every: int = Field(200, ge=1)
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Decides the order of the examples."""
+
+
+def fit(
+    base: str | Path,
+    out: Path,
+    options: SupervisedOptions,
+    *,
+    load: Callable[[str], L],
+    backward: Callable[[L, int], dict[str, float]],
+    data: str,
+    resume: bool = False,
+    finish: Callable[[L, Path], Mapping[str, Any]] = lambda learner, folder: {},
+    report: Callable[[dict[str, float]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train what `load` makes of the folder `base` and write the folder `out`; return what came of it.
+
+    `backward(learner, step)` adds up the gradient of a step, counted from 1, and returns its metrics: `loss_nats`, `tokens` (read) and what
+    else there is to say. `data` names the examples, so that a resumed run can tell that they are the same. `report` is given the metrics of
+    every step; `finish` may write more into the finished folder and add to what is returned.
+
+    Raises ConfigError if `out` is there already or the run to resume is another one, RunError if the loss is not finite.
+    """
+    partial = out.with_name(f"{out.name}.partial")
+    identity = json.dumps({"base": str(base), "data": data, "options": options.model_dump()}, sort_keys=True)
+    learner, optimizer, step = _start(base, out, partial, options, identity, load=load, resume=resume)
+    partial.mkdir(parents=True, exist_ok=True)
+    log = MetricsFile(partial / METRICS)
+    log.cut_after(step)
+    metrics: dict[str, float] = {}
+    started, first_step, n_tokens = time.perf_counter(), step, 0.0
+    while step < options.steps:
+        step += 1
+        lr = lr_at(step, options)
+        set_lr(optimizer, lr)
+        metrics = train_step(learner, optimizer, lambda learner, now=step: backward(learner, now), options)  # type: ignore[misc]
+        n_tokens += metrics["tokens"]
+        metrics |= {"lr": lr}
+        log.append(step, metrics)
+        report({"step": step} | metrics | {"tokens_per_s": n_tokens / (time.perf_counter() - started)})
+        if step % options.save_every == 0 and step < options.steps:
+            state = {"step": step, "identity": identity, "optimizer": optimizer.state_dict()}
+            save_checkpoint(partial, step, model=learner.model, tokenizer=learner.tokenizer, state=state, keep=1)
+    found = _finish(learner, out, partial, finish)
+    summary = {"model": str(out), "steps": step, "steps_this_time": step - first_step}
+    return summary | metrics | {"seconds": time.perf_counter() - started} | found
+
+
+def train_step(
+    learner: L, optimizer: torch.optim.Optimizer, backward: Callable[[L], dict[str, float]], options: SupervisedOptions
+) -> dict[str, float]:
+    """Take one optimizer step; return what `backward` does and `grad_norm`, the norm of the gradient before it was shortened."""
+    optimizer.zero_grad(set_to_none=True)
+    metrics = backward(learner)
+    norm = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), options.max_grad_norm).item()
+    if not math.isfinite(metrics["loss_nats"] + norm):
+        raise RunError(f"the loss is {metrics['loss_nats']} and the gradient norm {norm}; lower the learning rate")
+    optimizer.step()
+    return metrics | {"grad_norm": norm}
+
+
+def _start(
+    base: str | Path, out: Path, partial: Path, options: SupervisedOptions, identity: str, *, load: Callable[[str], L], resume: bool
+) -> tuple[L, torch.optim.Optimizer, int]:
+    if out.exists():
+        raise ConfigError(f"{out} exists already; choose another folder with --out")
+    steps = checkpoint_steps(partial)
+    if steps and not resume:
+        raise ConfigError(f"{partial} holds a run that did not end; go on with it by --resume, or remove it")
+    start = str(partial / f"step-{steps[-1]}" if steps else base)
+    learner = load(start)
+    optimizer = make_optimizer(learner.model, lr=options.lr, weight_decay=options.weight_decay, betas=(0.9, 0.98))
+    if not steps:
+        return learner, optimizer, 0
+    state = load_state(Path(start))
+    if state["identity"] != identity:
+        raise ConfigError(f"{partial} was begun with other settings: {state['identity']}; wanted {identity}")
+    optimizer.load_state_dict(state["optimizer"])
+    return learner, optimizer, state["step"]
+
+
+def _finish(learner: L, out: Path, partial: Path, finish: Callable[[L, Path], Mapping[str, Any]]) -> Mapping[str, Any]:
+    temporary = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    learner.model.save_pretrained(temporary)
+    learner.tokenizer.save_pretrained(temporary)
+    shutil.copyfile(partial / METRICS, temporary / METRICS)
+    found = finish(learner, temporary)
+    sync_folder(temporary)
+    temporary.rename(out)
+    shutil.rmtree(partial, ignore_errors=True)
+    return found
+
+
+def lr_at(step: int, options: SupervisedOptions) -> float:
+    """Learning rate of step 1, 2, ...: up in a line, flat, down in a line to a tenth; Hu et al. 2024, arXiv:2404.06395, section 4.
+
+    >>> options = SupervisedOptions(steps=10, lr=1.0, warmup_steps=2, decay_frac=0.2)
+    >>> [round(lr_at(step, options), 2) for step in (1, 2, 8, 9, 10)]
+    [0.5, 1.0, 1.0, 0.55, 0.1]
+    """
+    rise = min(1.0, step / options.warmup_steps) if options.warmup_steps else 1.0
+    decay_steps = options.steps * options.decay_frac
+    fall = min(1.0, (options.steps - step) / decay_steps) if decay_steps else 1.0
+    return options.lr * rise * (0.1 + 0.9 * fall)
+
+
+# --- examples as rows -------------------------------------------------------------------------------------------------
+
+
+def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
+    """Return a function: the n-th of the items, in endless passes that each have their own order. Raises DataError if there are none."""
+    if not items:
+        raise DataError("there is no example to learn from")
+    current: tuple[int, list[int]] = (-1, [])
+
+    def nth(n: int) -> T:
+        nonlocal current
+        number, place = divmod(n, len(items))
+        if current[0] != number:
+            order = list(range(len(items)))
+            random.Random(derive_seed("sft", seed, number)).shuffle(order)  # noqa: S311  (not a secret)
+            current = (number, order)
+        return items[current[1][place]]
+
+    return nth
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield each line of a file of JSON lines as (where it stands, its value). Raises DataError for one that is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                yield where, json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise DataError(f"{where}: not JSON: {error}") from error
+
+
+def encode_row(learner: Learner, prompt: Chat, completion: str) -> Row:
+    """Return the ids of the prompt and of the completion with its end token.
+
+    Raises ConfigError if the tokenizer has no chat template or end token, DataError if the row does not fit into the context.
+    """
+    prompt_ids, completion_ids = encode(learner.tokenizer, prompt, completion, whose=learner.folder)
+    limit = getattr(learner.model.config, "max_position_embeddings", None)
+    if limit is not None and len(prompt_ids) + len(completion_ids) > limit:
+        raise DataError(
+            f"an example has {len(prompt_ids)} + {len(completion_ids)} tokens and the model's context {limit}; "
+            f"shorten or drop it: {prompt[-1].content[:80]!r}"
+        )
+    return prompt_ids, completion_ids
+
+
+def microbatches(items: Sequence[T], tokens: int, rows_of: Callable[[T], Sequence[Row]]) -> Iterator[list[T]]:
+    """Cut a batch into parts of at most so many tokens, padding included; items of like length go together, so there is little of it.
+
+    `rows_of` gives the rows that an item, which is never cut, brings.
+    """
+    part: list[T] = []
+    n_rows = 0
+    for item in sorted(items, key=lambda item: _longest(rows_of(item))):
+        rows = rows_of(item)
+        if part and (n_rows + len(rows)) * _longest(rows) > tokens:
+            yield part
+            part, n_rows = [], 0
+        part.append(item)
+        n_rows += len(rows)
+    yield part
+
+
+def _longest(rows: Sequence[Row]) -> int:
+    return max(len(prompt) + len(completion) for prompt, completion in rows)
+
+
+def pad(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return input ids, attention and the mask of the tokens that count, each (rows, longest row), padded on the right."""
+    shape = (len(rows), _longest(rows))
+    input_ids, attention, counts = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
+    for number, (prompt, completion) in enumerate(rows):
+        length = len(prompt) + len(completion)
+        input_ids[number, :length] = torch.tensor(prompt + completion)
+        attention[number, :length] = 1
+        counts[number, len(prompt) : length] = 1
+    return input_ids.to(device), attention.to(device), counts.to(device)
