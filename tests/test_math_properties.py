@@ -138,6 +138,13 @@ def test_what_the_gold_answer_breaks_is_nobodys_fault():
     assert VERIFIER.verify(VerifyItem("9" * 5000, r"\boxed{\sqrt{7}}")).status == "unscored"
 
 
+def test_infinity_in_a_function_is_not_given_to_algebra():
+    # sympy.simplify does not return from cos(oo*t*oo*t*oo*t); found by the fuzzer
+    begin = time.perf_counter()
+    assert status("5", "\\boxed{\\cos \\infty t \\infty t \\infty t \\infty t \\infty t}") == "wrong"
+    assert time.perf_counter() - begin < 5
+
+
 def test_bombs_among_a_thousand_answers_from_four_threads():
     # 1000 answers, of which ten are bombs; every one is judged, the bombs as what they are, and the workers are gone afterwards
     fuses = bombs()[:10]

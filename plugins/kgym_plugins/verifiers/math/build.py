@@ -6,7 +6,7 @@ from fractions import Fraction
 from kgym_plugins.verifiers.math.limits import DIGITS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.nodes import Literal, Node, number
 
-STRUCTURES = frozenset({"seq", "list", "text", "matrix", "rel", "builder", "union", "inter", "diff", "quantity", "base", "ratio"})
+STRUCTURES = frozenset({"seq", "list", "text", "matrix", "rel", "builder", "union", "inter", "diff", "quantity", "base", "ratio", "cases"})
 ONE_LITERAL = Node("num", (), Literal(Fraction(1), None, "1"))
 _NUMBER = re.compile(r"(\d*)(?:\.(\d*)(?:\((\d+)\))?)?(?:[eE]([+-]?\d+))?\Z")
 

@@ -10,9 +10,9 @@ from kgym_plugins.verifiers.math import amounts
 from kgym_plugins.verifiers.math.exact import Undefined, stated
 from kgym_plugins.verifiers.math.interpret import as_set, interpret, interval
 from kgym_plugins.verifiers.math.limits import LimitError
-from kgym_plugins.verifiers.math.nodes import Node, canonical, symbols, walk
+from kgym_plugins.verifiers.math.nodes import ONE, ZERO, Node, canonical, symbols, walk
 from kgym_plugins.verifiers.math.realsets import INFINITY, MINUS_INFINITY, Unordered, same_set, union
-from kgym_plugins.verifiers.math.scalars import proportional
+from kgym_plugins.verifiers.math.scalars import proportional, same_scalar
 from kgym_plugins.verifiers.math.values import (
     Assignments,
     BaseNumber,
@@ -25,6 +25,7 @@ from kgym_plugins.verifiers.math.values import (
     Matrix,
     Opaque,
     Ordered,
+    Piecewise,
     Ratio,
     RealSet,
     Scalar,
@@ -40,12 +41,15 @@ _OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 def same(gold: Value, answer: Value) -> str | None:
     """Return the name of the rule by which the answer is right, or None. Raises LimitError if it asks for too much."""
     gold, answer = _plain(gold), _plain(answer)
+    gold, answer = _components(gold, answer), _components(answer, gold)
     if isinstance(answer, Collection) and answer.alternatives and answer.items and not isinstance(gold, Collection):
         rules = [same(gold, item) for item in answer.items]  # "1/2 or 0.5" is one answer
         if all(rules):
             return rules[0]
     if isinstance(gold, Choice) or isinstance(answer, Choice):
         return _choice(gold, answer)
+    if isinstance(gold, Piecewise) and isinstance(answer, Piecewise):
+        return _piecewise(gold, answer)
     if isinstance(gold, Assignments) or isinstance(answer, Assignments):
         return _assignments(gold, answer)
     if isinstance(gold, Equation) or isinstance(answer, Equation):
@@ -75,9 +79,59 @@ def same(gold: Value, answer: Value) -> str | None:
 
 def _plain(value: Value) -> Value:
     """A collection of one thing is that thing."""
-    while isinstance(value, Collection) and len(value.items) == 1:
+    while isinstance(value, Collection) and len(value.items) == 1 and not (value.braces and isinstance(value.items[0], Collection)):
         value = value.items[0]
     return value
+
+
+_UNIT_VECTORS = ("hat_i", "hat_j", "hat_k")
+
+
+def _components(value: Value, other: Value) -> Value:
+    """A sum of multiples of the unit vectors i, j, k (in bold or with hats) as a vector, where the other side is one."""
+    if not isinstance(value, Scalar) or not isinstance(other, Ordered | Matrix):
+        return value
+    if not (names := symbols(value.expression) & frozenset(_UNIT_VECTORS)):
+        return value
+    size = len(other.items) if isinstance(other, Ordered) else sum(map(len, other.rows))
+    if size not in (2, 3) or (size == 2 and "hat_k" in names):
+        return value
+    nothing = _at(value.expression, {})
+    cells = tuple(_at(value.expression, {name: ONE}) for name in _UNIT_VECTORS[:size])
+    total = Node("add", tuple(Node("mul", (cell, Node("sym", (), name))) for cell, name in zip(cells, _UNIT_VECTORS, strict=False)))
+    if same_scalar(ZERO, nothing) is None or same_scalar(total, value.expression) is None:
+        return value  # not linear
+    return Ordered(tuple(Scalar(cell) for cell in cells), "<", ">")
+
+
+def _at(node: Node, point: dict[str, Node]) -> Node:
+    """Put numbers in the place of the unit vectors, zero for those that are not named."""
+    if node.head == "sym":
+        return point.get(node.value, ZERO) if node.value in _UNIT_VECTORS else node
+    return node._replace(args=tuple(_at(arg, point) for arg in node.args))
+
+
+def _piecewise(gold: Piecewise, answer: Piecewise) -> str | None:
+    """Cases in any order; "otherwise" stands for the one condition that is left over."""
+    if len(gold.cases) != len(answer.cases):
+        return None
+    rest = list(answer.cases)
+    for one in sorted(gold.cases, key=lambda case: case[1] == _OTHERWISE):
+        ranked = sorted(rest, key=lambda case: case[1] == _OTHERWISE)
+        found = next((case for case in ranked if same(one[0], case[0]) and _same_condition(one[1], case[1], len(rest))), None)
+        if found is None:
+            return None
+        rest.remove(found)
+    return "cases"
+
+
+def _same_condition(gold: Value, answer: Value, left: int) -> bool:
+    if _OTHERWISE in (gold, answer):
+        return gold == answer or left == 1
+    return same(gold, answer) is not None
+
+
+_OTHERWISE = Words("otherwise")
 
 
 # --- equations and inequalities ---------------------------------------------------------------------------------------

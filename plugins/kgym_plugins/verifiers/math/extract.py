@@ -59,13 +59,29 @@ def _spoken(response: str) -> tuple[str, str]:
     begin = response.rfind("<think>")
     if begin > end:
         return "", "the reasoning is not closed"
-    return (response[end + len("</think>") :] if end >= 0 else response), ""
+    text = response[end + len("</think>") :] if end >= 0 else response
+    return _without_markup(
+        _END_OF_TURN.sub("", text[-_TAIL:]) if len(text) <= _TAIL else text[:-_TAIL] + _END_OF_TURN.sub("", text[-_TAIL:])
+    ), ""
+
+
+_END_OF_TURN = re.compile(r"(?:\s{0,9}(?:<\|[A-Za-z_]{1,30}\|>|</s>|<eos>|<end_of_turn>|<｜[^<>\n]{1,40}｜>))+\s*\Z")
+_MARKUP = re.compile(r"</?(?:b|i|p|u|strong|em|span|div|code|br|h[1-6]|font|center|mark)(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE)
+_SCRIPT = re.compile(r"<(sup|sub)>([^<>]{1,40})</\1>", re.IGNORECASE)
+
+
+def _without_markup(text: str) -> str:
+    """Tags of HTML that change nothing are removed, if one of them is closed; powers become powers."""
+    if "</" not in text or not re.search(r"</(?:b|i|p|u|strong|em|span|div|code|h[1-6]|font|center|mark|sup|sub)>", text, re.IGNORECASE):
+        return text
+    return _SCRIPT.sub(lambda match: f"{'^' if match[1].lower() == 'sup' else '_'}{{{match[2]}}}", _MARKUP.sub("", text))
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
 
 _BRACES = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"\s?([0-9A-Za-z])(?![A-Za-z])")
+_BARE_FRACTION = re.compile(r"\s?(\\[dt]?frac\s?(?:\d\d|\{[^{}\n]{1,60}\}\s?\{[^{}\n]{1,60}\}))")
 _OPENING = re.compile(r"(?:\s{0,9}\[[^\]\n]{0,20}\]){0,2}\s{0,9}\{")
 _NOTHING = re.compile(
     r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|…|□|\\square|\\phantom\{[^{}]*\})*"
@@ -125,7 +141,7 @@ def boxes(text: str) -> list[_Box]:
             if brace:
                 stack.append((match.start(), brace.end()))
                 at = brace.end()
-            elif bare := _BARE.match(text, at):
+            elif bare := _BARE.match(text, at) or _BARE_FRACTION.match(text, at):
                 found.append(_Box(match.start(), bare.end(), bare.group(1)))
             else:
                 found.append(_Box(match.start(), match.end(), None))
@@ -197,15 +213,27 @@ def empty(content: str) -> bool:
 
 # --- phrases ----------------------------------------------------------------------------------------------------------
 
+_NAMES = r"\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?|\bfinal[ \t]{1,4}result"
+_FOREIGN = r"respuesta(?:[ ]final)?|réponse(?:[ ]finale)?|antwort|endergebnis|risposta(?:[ ]finale)?|resposta(?:[ ]final)?|ответ|відповідь"
 _ANCHOR = re.compile(
-    r"(?:\bfinal[ \t]{1,4}answers?|\banswers?|\bans|\bfinal[ \t]{1,4}result|\bFINAL[ \t]{1,4}ANSWER)\b[*_]{0,3}"
-    r"(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?"
-    r"[ \t]{0,4}[*_]{0,3}(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}|[*_:]{0,3}[ \t]{0,4}\n)"
-    r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}",
+    rf"(?:(?:{_NAMES})(?!\w)[*_]{{0,3}}"
+    r"(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?[ \t]{0,4}[*_]{0,3}"
+    r"(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}|[*_:]{0,3}[ \t]{0,4}\n|(?<=ans\.))"
+    r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}"
+    r"|(?:答案|最终答案|最終答案|答え|答|정답|답)[*_]{0,3}[ \t]{0,4}"
+    r"(?:应该是|應該是|就是|等于|是|为|為|は|은|는|:|：|=)[ \t:：]{0,4}[*_]{0,3}\s{0,9}"
+    rf"|\b(?:{_FOREIGN})\b[*_]{{0,3}}[ \t]{{0,4}}(?:(?:est?|ist|lautet|è|é)\b|—|:|=)[ \t:]{{0,4}}[*_]{{0,3}}\s{{0,9}})",
     re.IGNORECASE,
 )
+_SUPPOSED = re.compile(
+    r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?|expected)\b[^.!?;:,\n]{0,40}\Z", re.IGNORECASE
+)
+"""What stands before "the answer is" and takes it back."""
+_RETRACTED = re.compile(r"\b(?:wait|actually|hmm+|no|wrong|incorrect|mistake|mistaken|not right|not correct)\b", re.IGNORECASE)
+"""What stands behind an answer that is not the last word."""
+_FINISHED = re.compile(r"(?:[^\w\s,;:(\[{<=+*/^&-]|\*\*|\\\)|\\\])\s*\Z|(?:\A|\n)\W*\Z")
 _TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
-_SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)")
+_SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
 _AFTERTHOUGHT = re.compile(
     r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which)\b.*", re.DOTALL | re.IGNORECASE
 )
@@ -231,7 +259,8 @@ def _statement(text: str) -> str:
 
 
 def _without_afterthought(text: str) -> str:
-    return _AFTERTHOUGHT.sub("", text).strip().rstrip("*").strip() or text.strip()
+    short = _AFTERTHOUGHT.sub("", text).strip()
+    return short.strip("*").strip() if short.startswith("**") == short.endswith("**") else short.rstrip("*").strip() or text.strip()
 
 
 def _answer(text: str) -> Extraction | None:
@@ -241,7 +270,7 @@ def _answer(text: str) -> Extraction | None:
     anchors = list(_ANCHOR.finditer(tail))[-_MOST_PHRASES:]
     found = [(match.start(), match.end(), _statement(tail[match.end() : match.end() + _STATEMENT])) for match in anchors]
     found = [item for item in found if item[2].strip("*_ $\n")]
-    if not found:
+    if not found or _taken_back(tail, *found[-1]):
         return None
     last = found[-1][2]
     contents = [last]
@@ -261,6 +290,18 @@ def _answer(text: str) -> Extraction | None:
     if len(contents) > 1:
         return Extraction(tuple(contents), "answer", "hedged")
     return Extraction((last,), "answer") if len(last) < 1000 else None
+
+
+def _taken_back(tail: str, begin: int, stop: int, statement: str) -> bool:
+    """Whether an announced answer is only supposed, is taken back by what follows, or stands in reasoning that was cut off."""
+    if _SUPPOSED.search(tail, max(0, begin - 80), begin):
+        return True
+    end = tail.find(statement, stop)
+    rest = tail[end + len(statement) :] if end >= 0 else ""
+    if rest.startswith("?") or _RETRACTED.search(rest[:_STATEMENT]):
+        return True
+    labelled = re.search(r"final|:", tail[begin:stop], re.IGNORECASE)
+    return not labelled and re.search(r"\w", rest) is not None and not _FINISHED.search(rest)
 
 
 def _hash(text: str) -> Extraction | None:
@@ -319,7 +360,7 @@ _CONCLUDING = re.compile(
     re.IGNORECASE,
 )
 _VERB = re.compile(
-    r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of)\s*:?\s+",
+    r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to|amounts? to|totals)\s*:?\s+",
     re.IGNORECASE,
 )
 _NEGATION = re.compile(r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply)\b", re.IGNORECASE)
@@ -359,6 +400,12 @@ def _after_verb(sentence: str) -> str:
     return sentence[verbs[-1].end() :].strip() if verbs else sentence
 
 
+_FENCE = re.compile(r"\n```\w{0,20}\s*\Z")
+_RESULT = re.compile(
+    r"\A[*_#\s]{0,9}(?:result|output|total|value|solution|ergebnis|résultat|resultado)[*_]{0,2}\s?[:：][*_\s]{0,4}", re.IGNORECASE
+)
+
+
 def _whole(text: str) -> Extraction | None:
     tail = text.strip()
     if not tail:
@@ -366,7 +413,8 @@ def _whole(text: str) -> Extraction | None:
     if "\n" in tail:
         if tail.startswith(("$$", "\\[", "\\begin")) and len(tail) < 1000:
             return Extraction((tail,), "whole")
-        line = _ARROW.sub("", tail[-_TAIL:].rpartition("\n")[2].strip())
+        line = _ARROW.sub("", _FENCE.sub("", tail[-_TAIL:]).rpartition("\n")[2].strip())
+        line = _RESULT.sub("", line)
         if len(line) > 100 or not line:
             return None
         formula = _INLINE.fullmatch(line.rstrip("."))
@@ -377,6 +425,9 @@ def _whole(text: str) -> Extraction | None:
         return None
     if tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail):
         return None
+    formulas = list(_INLINE.finditer(tail))
+    if formulas and re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()]) and re.search(r"[A-Za-z]{2,}\Z", tail[formulas[-1].end() :]):
+        return None  # a sentence without its end
     return Extraction((_after_verb(tail) if re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
 
 

@@ -3,9 +3,11 @@
 import re
 from itertools import product
 
+from kgym_plugins.verifiers.math.build import STRUCTURES
 from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.nodes import ZERO, Node, canonical, number, symbols, walk
 from kgym_plugins.verifiers.math.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, complement, intersection, union
+from kgym_plugins.verifiers.math.scalars import sign_of
 from kgym_plugins.verifiers.math.units import UNITS
 from kgym_plugins.verifiers.math.values import (
     Assignments,
@@ -17,6 +19,7 @@ from kgym_plugins.verifiers.math.values import (
     Matrix,
     Ordered,
     Piece,
+    Piecewise,
     Ratio,
     RealSet,
     Scalar,
@@ -47,6 +50,9 @@ def interpret(node: Node) -> Value:
             return Matrix(tuple(node.args[at : at + columns] for at in range(0, len(node.args), columns)))
         case "text":
             return Words(node.value)
+        case "cases":
+            items = tuple(map(interpret, node.args))
+            return Piecewise(tuple(zip(items[::2], items[1::2], strict=True)))
         case "base":
             return BaseNumber(*node.value)
         case "ratio":
@@ -61,6 +67,10 @@ def interpret(node: Node) -> Value:
             return RealSet((Piece(ZERO, INFINITY, False, False),))
         case "const" if node.value == "negatives":
             return RealSet((Piece(MINUS_INFINITY, ZERO, False, False),))
+        case "const" if node.value == "nonnegatives":
+            return RealSet((Piece(ZERO, INFINITY, True, False),))
+        case "const" if node.value == "nonpositives":
+            return RealSet((Piece(MINUS_INFINITY, ZERO, False, True),))
         case "call" if str(node.value).startswith("$") and node.value[1:].isupper() and len(node.args) > 1:
             return Ordered(tuple(map(interpret, node.args)), "(", ")")  # P(2, 3), a named point
         case "const" if node.value in ("integers", "naturals", "rationals", "complexes"):
@@ -262,6 +272,8 @@ def _relation(node: Node) -> Value:
             solved = _solved(left.value, operator, right)
             if solved is not None:
                 return solved
+        if left.head == "abs" and left.args[0].head == "sym" and (solved := _solved_absolute(left.args[0].value, operator, right)):
+            return solved
         return Inequality(operator, left, right)
     if len(operands) == 3 and operands[1].head == "sym" and all(operator in ("<", "<=") for operator in operators):
         return RealSet((Piece(operands[0], operands[2], operators[0] == "<=", operators[1] == "<="),), operands[1].value)
@@ -271,6 +283,15 @@ def _relation(node: Node) -> Value:
         chain = zip(operators, operands, operands[1:], strict=False)
         return Collection(tuple(Inequality(operator, left, right) for operator, left, right in chain))
     raise SyntaxProblem("a chain of different relations")
+
+
+def _solved_absolute(name: str, operator: str, bound: Node) -> RealSet | None:
+    """|x| < 3 is -3 < x < 3, and |x| > 3 the two rays; nothing for a bound that is negative or has variables."""
+    if symbols(bound) or bound.head in STRUCTURES or operator == "!=" or (sign_of(bound) or 0) < 1:
+        return None
+    closed = operator in ("<=", ">")  # |x| > 3 is what is left without the closed interval
+    inside = Piece(Node("neg", (bound,)), bound, closed, closed)
+    return RealSet((inside,) if operator in ("<", "<=") else complement((inside,)), name)
 
 
 def _solved(name: str, operator: str, bound: Node) -> RealSet | None:

@@ -247,6 +247,7 @@ class Operands(Reader):
 
     def _environment(self, name: str) -> Node:
         rows: list[list[Node]] = [[]]
+        piecewise = name in ("cases", "dcases", "rcases")
         while True:
             token = self._peek()
             if token.kind == "end":
@@ -260,17 +261,33 @@ class Operands(Reader):
             elif token.kind == "end of text":
                 raise SyntaxProblem("an environment without its end")
             else:
-                rows[-1].append(self._list(top=name in ("cases", "aligned", "align")))
+                if piecewise and rows[-1] and (condition := self._condition()) is not None:
+                    rows[-1].append(condition)
+                    continue
+                rows[-1].append(self._list(top=piecewise or name in ("aligned", "align")))
         rows = [row for row in rows if row]
         if not rows or len({len(row) for row in rows}) != 1:
             raise SyntaxProblem("rows of a matrix have different lengths")
         cells = tuple(cell for row in rows for cell in row)
-        if name in ("cases", "aligned", "align", "gathered", "split"):
+        if piecewise and len(rows[0]) == 2:
+            return Node("cases", cells)
+        if piecewise or name in ("aligned", "align", "gathered", "split"):
             if len(rows[0]) != 1:
-                raise SyntaxProblem("a function defined by cases")
+                raise SyntaxProblem("columns of formulas")
             return Node("list", cells, frozenset({"and"})) if len(cells) > 1 else cells[0]
         matrix = Node("matrix", cells, len(rows[0]))
         return Node("call", (matrix,), "det") if name == "vmatrix" else matrix
+
+    def _condition(self) -> Node | None:
+        """`otherwise`; or nothing, and the word before a condition (`if x > 0`) is passed over."""
+        while self._peek().kind == "word" and self._peek().value.lower() in _BEFORE_CONDITION:
+            self._at += 1
+        if self._peek().kind == "word" and self._peek().value.lower() in ("otherwise", "else"):
+            self._at += 1
+            while self._is_op(",", ";"):
+                self._at += 1
+            return Node("text", (), "otherwise")
+        return None
 
     def _starts_expression(self) -> bool:
         """Whether the word that comes next is a product of variables (`xy`, `ABC`) rather than a word."""
@@ -329,6 +346,7 @@ class Operands(Reader):
         return Node("pow", (base, exponent))
 
 
+_BEFORE_CONDITION = frozenset({"if", "for", "when", "where", "whenever", "and"})
 _ARGUMENT_BRACKETS = dict.fromkeys(("max", "min", "gcd", "lcm"), "([{")
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 _SHORT_WORDS = frozenset(

@@ -21,6 +21,19 @@ from kgym_plugins.verifiers.math.vocabulary import (
 _MOST_NOUNS = 4
 _ARTICLES = re.compile(r"\b(?:the|a|an)\b")
 _FILLER = frozenset(name_list("of the a an in total approximately about exactly long wide tall away old per"))
+_SIGNED_REALS = re.compile(
+    r"(?:(?:set of )?(?:all|any|every) )?(?:real )?"
+    r"(positive|negative|non[- ]?negative|non[- ]?positive)(?: real numbers?| reals?| numbers?)"
+)
+_NO_NOUNS = frozenset(
+    name_list(
+        """
+    is are was were be not isn't isnt no nor never wrong incorrect false right correct if when unless until without minus plus times
+    maybe perhaps possibly probably otherwise except but than versus vs some any most least
+    """
+    )
+)
+"""Words behind a number that say something about it, and are nothing that is counted."""
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 
 
@@ -39,6 +52,10 @@ def meaning(words: str) -> Node | None:
             return Node("const", (), "empty")
         if form in REAL_WORDS:
             return Node("const", (), "reals")
+        if match := _SIGNED_REALS.fullmatch(form):
+            return Node("const", (), f"{match.group(1).replace('-', '').replace(' ', '')}s")
+        if form in ("all integers", "set of integers", "set of all integers", "any integer", "every integer"):
+            return Node("const", (), "integers")
         if form in UNDEFINED_WORDS:
             return Node("text", (), "undefined")
         if form in INFINITE_WORDS:
@@ -97,6 +114,8 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             raise SyntaxProblem(f"{token.value!r} behind a unit")
         if word in _ORDINALS and not nouns:
             continue
+        if word in _NO_NOUNS:
+            raise SyntaxProblem(f"{word!r} behind a number")
         if word in ("per", "each", "every"):
             sign = -1
             continue

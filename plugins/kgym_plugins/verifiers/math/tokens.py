@@ -75,6 +75,7 @@ _KEPT_COMMANDS = {
     "pmod": "pmod", "bmod": "bmod", "mod": "bmod", "angle": "angle", "triangle": "triangle", "substack": "substack", "root": "root",
     "of": "of",
 }  # fmt: skip
+_WITHIN = re.compile(r"\\(?:mathbf|boldsymbol|bm|mathrm|vec|hat)\s*\{?\s*(\w)\s*\}?")
 _UNIT_LETTERS = {name for name in UNITS if len(name) > 1}
 
 
@@ -165,7 +166,7 @@ class Tokenizer:
             if (dotted := _DOTTED.match(text, begin)) and "\\" in dotted.group():
                 self._add("num", _dotted(dotted.group()), len(dotted.group()))
                 return
-            if dots := re.compile(r"\s*(?:\.\.\.|\\[lcd]?dots\b)").match(text, end):
+            if "." in digits and (dots := re.compile(r"\s*(?:\.\.\.|\\[lcd]?dots\b)").match(text, end)):
                 if periodic := _repeated(digits.partition(".")[2]):
                     self._add("num", f"{digits.partition('.')[0]}.{periodic}", dots.end() - begin)
                     return
@@ -289,8 +290,9 @@ class Tokenizer:
         elif command in ("overline", "bar", "overrightarrow", "vec", "widehat") and content.isalpha() and len(content) > 1:
             self._add("name", f"{'overline' if command == 'bar' else command}_{content}", 0)
         else:
-            letter = content.lstrip("\\")
-            if not letter.isalpha() or (len(letter) > 1 and letter not in GREEK and letter not in ("imath", "jmath")):
+            letter = _WITHIN.sub(r"\1", content).lstrip("\\")
+            letter = {"imath": "i", "jmath": "j"}.get(letter, letter)
+            if not letter.isalpha() or (len(letter) > 1 and letter not in GREEK):
                 raise SyntaxProblem(f"\\{command} around {content!r}")
             plain = command in ("mathbf", "boldsymbol", "bm", "pmb", "mathcal", "mathscr", "vec") and letter not in ("i", "j", "k", "e")
             command = "overline" if command == "bar" else command

@@ -93,6 +93,13 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Piecewise:
+    """A function defined by cases: values with their conditions."""
+
+    cases: "tuple[tuple[Value, Value], ...]"
+
+
+@dataclass(frozen=True)
 class BaseNumber:
     """Digits in a base."""
 
@@ -156,6 +163,7 @@ Value = (
     | Collection
     | Assignments
     | Matrix
+    | Piecewise
     | BaseNumber
     | Ratio
     | Clock
@@ -197,6 +205,8 @@ def normal(value: Value) -> str:
             return ", ".join(f"{name} = {normal(item)}" for name, item in sorted(pairs, key=lambda pair: pair[0]))
         case Matrix(rows):
             return "[" + "; ".join(", ".join(map(canonical, row)) for row in rows) + "]"
+        case Piecewise(cases):
+            return "; ".join(f"{normal(item)} if {normal(condition)}" for item, condition in cases)
         case BaseNumber(digits, base):
             return f"{digits}_{base}"
         case Ratio(parts):
