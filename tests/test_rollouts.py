@@ -15,6 +15,7 @@ from kgym.train.checkpoint import checkpoint_steps
 from kgym.train.metrics import read_metrics
 from kgym.train.recipe import with_recipe
 from kgym.train.rollouts import Rollouts, teaches
+from kgym.train.statistics import nothing_to_learn
 from kgym.train.update import pack_groups
 from kgym.types import Sampling, UpdatePlan
 
@@ -171,7 +172,12 @@ def test_greedy_answers_are_to_the_same_problems():
 
 
 def test_a_greedy_answer_that_cannot_be_judged_is_no_baseline():
-    assert play(rollouts(UpdatePlan(needs_greedy=True), "never-sure")).greedy_rewards == [None] * 5
+    played = play(rollouts(UpdatePlan(needs_greedy=True), "never-sure"))
+    assert played.greedy_rewards == [None] * 5
+    assert "may be trained on" in nothing_to_learn(played)
+    for group in played.sampled:
+        group.episodes[0].trainable = True
+    assert "none of the 5 greedy answers could be judged" in nothing_to_learn(played)
 
 
 # --- runs that have nothing to learn ----------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ def nothing_to_learn(played: Played) -> str:
     rounds = f"{len(played.sampled)} problems in {played.rounds} round{'s' * (played.rounds > 1)}"
     if not trainable:
         return f"none of the {len(episodes)} answers to {rounds} may be trained on (unscored, or truncated and masked)"
+    if played.batch:
+        return f"none of the {len(played.greedy)} greedy answers could be judged, so there is nothing to compare with"
     right = sum(episode.reward > 0 for episode in trainable) / len(trainable)
     remedy = "take harder problems" if right > 0.5 else "take easier problems, or a larger rollout.group_size"
     return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right; {remedy}"
