@@ -14,6 +14,7 @@ from kgym.score.stats import (
     mcnemar,
     mean_stderr,
     paired_difference,
+    paired_interval,
     pass_at_k,
     sign_flip,
     t_interval,
@@ -118,6 +119,39 @@ def test_interval_covers_as_often_as_it_says():
         low, high = t_interval(after - before)
         covered += low <= 0 <= high
     assert 0.93 <= covered / 2_000 <= 0.97
+
+
+def test_interval_of_paired_single_answers():
+    # 5 gained and none lost of 60, with one more each: 6/62 - 1/62 +- 1.96 sqrt((7/62 - (5/62)^2) / 62)
+    reach = 1.959964 * math.sqrt((7 / 62 - (5 / 62) ** 2) / 62)
+    assert paired_interval(5, 0, 60) == pytest.approx((5 / 62 - reach, 5 / 62 + reach), abs=1e-6)
+    low, high = paired_interval(0, 0, 30)
+    assert low == -high < 0  # no difference seen is not none
+
+
+@pytest.mark.parametrize("skill", [0.0, 0.5, 1.5])
+def test_interval_of_paired_single_answers_covers_as_often_as_it_says(skill):
+    """30 problems, one answer each; the other model is better by `skill` on the logit scale."""
+    rng = np.random.default_rng(8)
+    difficulty = rng.normal(size=200_000)
+    before, after = 1 / (1 + np.exp(-difficulty)), 1 / (1 + np.exp(-difficulty - skill))
+    true = (after - before).mean()
+    gained, lost = np.zeros(4_000, dtype=int), np.zeros(4_000, dtype=int)
+    for i in range(4_000):
+        drawn = rng.integers(0, 200_000, size=30)
+        moved = (rng.random(30) < after[drawn]).astype(int) - (rng.random(30) < before[drawn])
+        gained[i], lost[i] = (moved > 0).sum(), (moved < 0).sum()
+    held = [
+        low <= true <= high
+        for low, high in (paired_interval(up, down, 30) for up, down in zip(gained.tolist(), lost.tolist(), strict=True))
+    ]
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+def test_the_interval_and_the_test_agree_about_a_handful_of_problems():
+    for gained in range(1, 6):  # 2 / 2^gained > 0.05
+        low, high = paired_interval(gained, 0, 60)
+        assert low < 0 < high
 
 
 def test_paired_difference_pairs_by_problem():
