@@ -16,6 +16,7 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(
         name="arithmetic", target="kgym_envs.arithmetic:Arithmetic", summary="sums, differences and products; the smallest example"
     )
+    yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
 
 
 @hookimpl
