@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("kgym.cli.train", "train a policy on an environment"),
     "eval": ("kgym.cli.eval", "score a model on a benchmark"),
     "sft": ("kgym.cli.sft", "supervised warm-up on worked solutions"),
+    "dpo": ("kgym.cli.dpo", "train a policy on preferences"),
+    "rm": ("kgym.cli.rm", "train a reward model on preferences"),
     "envs": ("kgym.cli.envs", "list, show and check environments"),
     "data": ("kgym.cli.data", "bring data sets that may not be shipped"),
     "verify": ("kgym.cli.verify", "judge answers from a file of JSON lines"),

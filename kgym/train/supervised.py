@@ -128,7 +128,7 @@ def fit(
             save_checkpoint(partial, step, model=learner.model, tokenizer=learner.tokenizer, state=state, keep=1)
     found = _finish(learner, out, partial, finish)
     summary = {"model": str(out), "steps": step, "steps_this_time": step - first_step}
-    return summary | metrics | {"seconds": time.perf_counter() - started} | found
+    return summary | metrics | dict(found) | {"seconds": time.perf_counter() - started}
 
 
 def train_step(

@@ -1,0 +1,41 @@
+"""`kgym dpo`: direct preference optimization of a policy, on generated preferences, stored answers or a file."""
+
+import argparse
+
+from kgym.cli import supervised
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--model", metavar="NAME|DIR|HUB_ID", default="nano", help="policy to start from; also the reference (default: nano)"
+    )
+    supervised.configure_preferences(parser)
+    supervised.configure(parser, key="dpo", steps=200, batch=16, lr="1e-4")
+    parser.add_argument("--beta", metavar="X", type=float, help="how much distance from the reference is worth (default: 0.1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and say where the policy lies."""
+    from kgym.options import validated
+    from kgym.rollout.models import resolve_model
+
+    values = supervised.settings(args, "env", "pairs", "dpo")
+    if args.beta is not None:
+        values["dpo"]["beta"] = args.beta
+    from kgym.train.dpo import DPOOptions, train_dpo
+
+    options = validated(DPOOptions, values["dpo"], "dpo")
+    model = resolve_model(args.model)
+    summary = train_dpo(
+        model,
+        supervised.preferences(args, values["env"], values["pairs"], options.seed),
+        args.out,
+        options,
+        dtype=args.dtype,
+        device=args.device,
+        resume=args.resume,
+        report=supervised.reporter(args, options, "a pair"),
+    )
+    bench = f"{args.env}:validation" if args.env else "aime-style"
+    return supervised.conclude(args, summary, f"kgym eval --model {summary['model']} --bench {bench}")

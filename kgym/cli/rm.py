@@ -1,0 +1,40 @@
+"""`kgym rm`: train a reward model on preferences; the verifier `reward_model` judges with it."""
+
+import argparse
+
+from kgym.cli import supervised
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="model whose weights to start from (default: nano)")
+    supervised.configure_preferences(parser)
+    supervised.configure(parser, key="rm", steps=300, batch=16, lr="5e-4")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and say where the reward model lies."""
+    from kgym.options import validated
+    from kgym.rollout.models import resolve_model
+
+    values = supervised.settings(args, "env", "pairs", "rm")
+    from kgym.train.reward_model import RMOptions, train_reward_model
+
+    options = validated(RMOptions, values["rm"], "rm")
+    model = resolve_model(args.model)
+    summary = train_reward_model(
+        model,
+        supervised.preferences(args, values["env"], values["pairs"], options.seed),
+        args.out,
+        options,
+        dtype=args.dtype,
+        device=args.device,
+        resume=args.resume,
+        report=supervised.reporter(args, options, "a pair"),
+    )
+    env = args.env or "aime"
+    following = (
+        f"kgym train --env {env} --algo ppo --set verifier=reward_model --set env.verifier_options.model={summary['model']} "
+        f"--set critic.model={summary['model']}"
+    )
+    return supervised.conclude(args, summary, following)

@@ -1,0 +1,113 @@
+"""What the commands that learn from examples share (`sft`, `dpo`, `rm`): options, settings, progress, and the lines at the end."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.cli.output import print_json
+from kgym.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kgym.train.comparisons import PreferenceData
+    from kgym.train.supervised import SupervisedOptions
+
+FLAGS = {"steps": "steps", "batch": "batch_size", "lr": "lr", "seed": "seed"}
+"""Options of the command line that stand for a key of the command's own."""
+LINES = 100
+"""Progress lines in a run, about."""
+
+
+def configure(parser: argparse.ArgumentParser, *, key: str, steps: int, batch: int, lr: str) -> None:
+    """Add the options that all of them have; `key` is what the command's own settings begin with."""
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the new model; must not be there yet")
+    parser.add_argument("--steps", metavar="N", type=int, help=f"optimizer steps (default: {steps})")
+    parser.add_argument("--batch", metavar="N", type=int, help=f"examples a step (default: {batch})")
+    parser.add_argument("--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)")
+    parser.add_argument("--seed", metavar="N", type=int, help="decides the order of the examples (default: 0)")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help=f"options such as env.difficulty=3 or {key}.warmup_steps=10",
+    )
+    parser.add_argument("--device", metavar="NAME", default="auto", help="where to compute (default: auto, a GPU if there is one)")
+    parser.add_argument("--dtype", metavar="TYPE", default="float32", help="type of the weights (default: float32)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+
+
+def configure_preferences(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where preferences come from."""
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--env", metavar="NAME", help="worked solutions of an environment's train split against wrong answers")
+    data.add_argument("--episodes", metavar="RUN", type=Path, help="answers that a run of kgym train or kgym eval has stored")
+    data.add_argument(
+        "--data", metavar="FILE.jsonl", type=Path, help='lines of {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ...]}'
+    )
+
+
+def settings(args: argparse.Namespace, *sections: str) -> dict[str, dict[str, Any]]:
+    """Parse `env.difficulty=3` and `sft.warmup_steps=10` into the options of each section; the last one also has the flags."""
+    from kgym.config import parse_override, set_key
+
+    values: dict[str, Any] = {section: {} for section in sections}
+    for setting in args.set:
+        key, value = parse_override(setting)
+        if key.partition(".")[0] not in sections or "." not in key:
+            raise ConfigError(f"--set {setting}: keys of this command begin with {' or '.join(f'{section}.' for section in sections)}")
+        set_key(values, key, value)
+    if args.env is None and values["env"]:
+        raise ConfigError("--set env.*: there is no environment to set anything of; name one with --env")
+    values[sections[-1]] |= {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
+    return values
+
+
+def preferences(args: argparse.Namespace, env_options: Mapping[str, Any], pairs: Mapping[str, Any], seed: int) -> "PreferenceData":
+    """Return what the options of `configure_preferences` name."""
+    import hashlib
+
+    from kgym.options import validated
+    from kgym.train.comparisons import PairOptions, from_env, from_list, read_comparisons, stored_comparisons
+
+    options = validated(PairOptions, pairs, "pairs")
+    if args.env is not None:
+        return from_env(args.env, env_options, options, seed=seed)
+    found = read_comparisons(args.data) if args.episodes is None else stored_comparisons(args.episodes, options, seed=seed)
+    digest = hashlib.sha256("\n".join(map(repr, found)).encode()).hexdigest()
+    return from_list(found, options, seed=seed, fingerprint=f"sha256:{digest} held_out={options.held_out}")
+
+
+def reporter(args: argparse.Namespace, options: "SupervisedOptions", unit: str) -> Callable[[Mapping[str, float]], None]:
+    """Return what prints about a hundred lines in a run; to standard error if standard output carries JSON."""
+    out = sys.stderr if args.json else sys.stdout
+    steps = options.steps
+    every = max(1, steps // LINES)
+
+    def report(metrics: Mapping[str, float]) -> None:
+        step = int(metrics["step"])
+        if step % every == 0 or step == steps:
+            figures = [f"loss {metrics['loss_nats']:.4f} nats {unit}"]
+            if "preference/accuracy_frac" in metrics:
+                figures.append(f"accuracy {metrics['preference/accuracy_frac']:.1%} | margin {metrics['preference/margin_mean']:+.3f}")
+            figures.append(f"grad norm {metrics['grad_norm']:.2f} | lr {metrics['lr']:.2e}")
+            out.write(f"step {step:>{len(str(steps))}}/{steps} | {' | '.join(figures)} | {metrics['tokens_per_s'] / 1000:.1f}k tok/s\n")
+            out.flush()
+
+    return report
+
+
+def conclude(args: argparse.Namespace, summary: Mapping[str, Any], following: str) -> int:
+    """Print what came of it and what to type next."""
+    if args.json:
+        print_json(summary)
+        return 0
+    if "held_out/accuracy_frac" in summary:
+        print(
+            f"held out    {summary['held_out/accuracy_frac']:.1%} of the preferences, loss {summary['held_out/loss_nats']:.4f} nats a pair"
+        )
+    print(f"model       {summary['model']}")
+    print(f"next        {following}")
+    return 0

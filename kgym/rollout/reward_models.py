@@ -1,0 +1,151 @@
+"""A reward model on disk, and its scores: a Hugging Face folder for sequence classification with one label.
+
+DIR/  config.json  model.safetensors  tokenizer...  reward_model.json
+
+`reward_model.json` is ours: the text that stands for a question, and the bias that brings the mean score of demonstrations to 0. A folder
+without it is read with the question as it is and no bias.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from kgym.errors import ConfigError
+from kgym.files import write_atomic
+from kgym.options import Options, validated
+from kgym.rollout.encoding import encode
+from kgym.rollout.models import two_readings
+from kgym.types import Message
+
+FILE = "reward_model.json"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BATCH_TOKENS = 8192
+"""Tokens, padding included, in one forward pass of `scores`."""
+
+
+class Reading(Options):
+    """How a reward model is read; what is in `reward_model.json`."""
+
+    prompt: str = Field("{question}", min_length=1)
+    """The user's message: `{question}` stands for the question, `{gold}` for the right answer, for models that were trained to compare with
+    it (Kimi k1.5, section 2.3.5)."""
+    bias: float = Field(0.0, allow_inf_nan=False)
+    """What is taken off the output of the head."""
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """A scorer of answers with its tokenizer."""
+
+    model: PreTrainedModel
+    """In evaluation mode."""
+    tokenizer: PreTrainedTokenizerBase
+    folder: str
+    reading: Reading
+
+    def row(self, question: str, gold: str, answer: str) -> tuple[list[int], list[int]]:
+        """Return the ids of the prompt and of the answer, which is the text of a stranger, with its end token."""
+        parts = self.reading.prompt.split("{question}")  # in two steps, so that a question with "{gold}" in it stays what it is
+        text = question.join(part.replace("{gold}", gold) for part in parts)
+        return encode(self.tokenizer, (Message("user", text),), answer, whose=self.folder, untrusted=True)
+
+    def head(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the output of the head for each row, (rows,) float32; rows are padded on the right."""
+        output: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits.float().squeeze(-1)
+        return output
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens that a row may have."""
+        limit: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return limit
+
+    @torch.no_grad()
+    def scores(self, items: Sequence[tuple[str, str, str]]) -> list[float | None]:
+        """Return the score of each (question, gold, answer), bias taken off; None for one that is longer than the model's context."""
+        rows = [prompt + answer for prompt, answer in (self.row(*item) for item in items)]
+        found: list[float | None] = [None] * len(rows)
+        fitting = [i for i, row in enumerate(rows) if self.context is None or len(row) <= self.context]
+        for batch in _batches(sorted(fitting, key=lambda i: len(rows[i])), rows):
+            for place, value in zip(batch, self._forward([rows[i] for i in batch]), strict=True):
+                found[place] = value - self.reading.bias
+        return found
+
+    def _forward(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        length = max(map(len, rows))
+        padding = self.model.config.pad_token_id
+        input_ids = torch.tensor([[*row, *[padding] * (length - len(row))] for row in rows], device=self.model.device)
+        attention = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=self.model.device)
+        values: list[float] = self.head(input_ids, attention).tolist()
+        return values
+
+    def save_reading(self, folder: Path) -> None:
+        """Write `reward_model.json`."""
+        write_atomic(folder / FILE, self.reading.model_dump_json(indent=2) + "\n")
+
+    def read_as(self, **changes: object) -> "RewardModel":
+        """Return the same model with another prompt or bias."""
+        return replace(self, reading=validated(Reading, self.reading.model_dump() | changes))
+
+
+def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto", new_head: bool = False) -> RewardModel:
+    """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every answer the score 0.
+
+    `dtype` and `device` as in `load_policy`. Raises ConfigError if the folder holds no such model.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "bfloat16"
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype={dtype!r} is none of auto, {', '.join(DTYPES)}")
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would warn of a new head, which is either wanted or refused below
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        labels = {"num_labels": 1} if new_head else {}
+        model, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=DTYPES[dtype], output_loading_info=True, **labels)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(f"cannot load a reward model from {folder}: {reason}{two_readings(folder)}") from error
+    finally:
+        transformers_logging.set_verbosity(level)
+    missing = sorted(report["missing_keys"])
+    if model.config.num_labels != 1 or (missing and not new_head):
+        what = f"it has no weights for {missing[0]}" if missing else f"it has {model.config.num_labels} labels in the place of one"
+        raise ConfigError(f"{folder} is no reward model: {what}; train one with kgym rm")
+    with torch.no_grad():
+        for name in missing:
+            model.get_parameter(name).zero_()
+    if model.config.pad_token_id is None:  # the model looks for the last token that is no padding
+        model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return RewardModel(model.to(device).eval(), tokenizer, folder, _read(Path(folder) / FILE))
+
+
+def _batches(order: Sequence[int], rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Cut the numbers of some rows, the shortest first, into forward passes."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * len(rows[i]) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _read(path: Path) -> Reading:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return Reading()
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
+    return validated(Reading, values, str(path))

@@ -1,0 +1,260 @@
+"""Preferences: some answers to one prompt, and which of them is better than which.
+
+They come from a file, from the answers that a run has stored, or from generated problems: the worked solution against the same working with
+another answer in the box. K answers ranked without ties have K-choose-2 pairs; answers that are equally good have none between them.
+"""
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kgym.envs.setup import EnvSetup
+from kgym.errors import ConfigError, DataError
+from kgym.options import Options
+from kgym.seeding import derive_seed
+from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
+from kgym.types import Chat, Message, Problem, VerifyItem
+
+BOX = "\\boxed{"
+WRONG_DRAWS = 20
+"""Wrong answers that are tried until the verifier finds so many of them wrong."""
+LONGER = 1.5
+"""How many times longer a right answer must be to lose to the shortest; Kimi k1.5, section 2.4."""
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One prompt, its answers, and the pairs (number of the better one, number of the worse one) among them; at least one pair.
+
+    One: Comparison((Message("user", "What is 2+3?"),), "What is 2+3?", "5", (r"2+3=\\boxed{5}", r"2+3=\\boxed{6}"), ((0, 1),)).
+    """
+
+    prompt: Chat
+    """As the policy sees it."""
+    question: str
+    """Without what an environment puts around it."""
+    gold: str
+    """The right answer, "" if there is none or nobody knows."""
+    answers: tuple[str, ...]
+    pairs: Pairs
+
+    @property
+    def best(self) -> str:
+        """An answer that no other one is better than."""
+        beaten = {worse for _, worse in self.pairs}
+        return next(self.answers[better] for better, _ in self.pairs if better not in beaten)
+
+
+Comparisons = Callable[[int], Comparison]
+"""The n-th comparison of a run, n = 0, 1, ...: a pure function."""
+
+
+@dataclass(frozen=True)
+class PreferenceData:
+    """What a model of preferences learns from and is measured on."""
+
+    train: Comparisons
+    held_out: Sequence[Comparison]
+    """Never learnt from; may be empty."""
+    fingerprint: str
+    """Tells the data from others."""
+
+
+class PairOptions(Options):
+    """How comparisons are made of problems and stored answers; a file has them as they are."""
+
+    answers: int = Field(4, ge=2)
+    """Answers to a prompt, at most; InstructGPT's K."""
+    prefer: Literal["right", "short"] = "right"
+    """Of stored answers, what is better: a higher score, or, as Kimi k1.5's long2short DPO has it, the shortest right answer, over wrong
+    ones that are longer and right ones that are half as long again."""
+    held_out: int = Field(64, ge=0)
+    """Comparisons to measure on after training: of the validation split, or a fifth of a file or of a run's problems if that is less."""
+
+
+# --- from a file ------------------------------------------------------------------------------------------------------
+
+
+def read_comparisons(path: Path) -> list[Comparison]:
+    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" may stand beside.
+
+    Raises DataError, naming the line, for one that is neither.
+    """
+    found = [_comparison(row, where) for where, row in read_jsonl(path)]
+    if not found:
+        raise DataError(f'{path} is empty; wanted JSON lines {{"prompt": ..., "chosen": ..., "rejected": ...}}')
+    return found
+
+
+def _comparison(row: Any, where: str) -> Comparison:
+    wanted = f'{where}: wanted {{"prompt", "chosen", "rejected"}} or {{"prompt", "ranked": [best, ..., worst]}}, all of them texts'
+    if not isinstance(row, Mapping) or ("ranked" in row) == ("chosen" in row or "rejected" in row):
+        raise DataError(wanted)
+    answers = row["ranked"] if "ranked" in row else [row.get("chosen"), row.get("rejected")]
+    prompt, gold = row.get("prompt"), row.get("gold", "")
+    if not isinstance(answers, list) or not all(isinstance(text, str) for text in (prompt, gold, *answers)) or not prompt:
+        raise DataError(wanted)
+    if len(answers) < 2 or len(set(answers)) < len(answers):
+        raise DataError(f"{where}: wanted two or more answers that differ, got {len(answers)} of which {len(set(answers))} do")
+    return Comparison((Message("user", prompt),), prompt, gold, tuple(answers), all_pairs(len(answers)))
+
+
+def all_pairs(k: int) -> Pairs:
+    """Return the K-choose-2 pairs of a ranking, best first.
+
+    >>> all_pairs(3)
+    ((0, 1), (0, 2), (1, 2))
+    """
+    return tuple((better, worse) for better in range(k) for worse in range(better + 1, k))
+
+
+# --- from generated problems ------------------------------------------------------------------------------------------
+
+
+def generated_comparisons(env: str, env_options: Mapping[str, Any], options: PairOptions, *, split: str, seed: int) -> Comparisons:
+    """Worked solutions of an environment's problems against the same working with wrong answers in the box.
+
+    The wrong answers are near misses of integers, and otherwise the answers to other problems; the environment's verifier finds each of
+    them wrong. Raises DataError, when it meets one, for a problem without a worked solution that ends in a box.
+    """
+    setup = EnvSetup(env, {**env_options, "split": split})
+    size = setup.source.size
+    order = None if size is None else shuffled(range(size), seed=seed)
+
+    def nth(n: int) -> Comparison:
+        problem = setup.source[derive_seed("comparisons", seed, n) % ENDLESS if order is None else order(n)]
+        head, box, _ = problem.solution.rpartition(BOX)
+        if not box:
+            raise DataError(f"problem {problem.id} has no worked solution with an answer in a box; use another environment, or --data FILE")
+        rng = random.Random(derive_seed("comparisons", seed, n, "wrong"))  # noqa: S311  (not a secret)
+        answers = [problem.solution]
+        for candidate in _candidates(problem, setup, rng):
+            answer = f"{head}{BOX}{candidate}}}"
+            (verdict,) = setup.verifier.verify_many([VerifyItem(problem.gold, answer, problem.question)])
+            if verdict.status == "wrong" and answer not in answers:
+                answers.append(answer)
+            if len(answers) == options.answers:
+                break
+        if len(answers) < 2:
+            raise DataError(f"problem {problem.id}: the verifier found none of {WRONG_DRAWS} other answers wrong")
+        pairs = tuple((0, wrong) for wrong in range(1, len(answers)))
+        return Comparison(setup.prompt(problem), problem.question, problem.gold, tuple(answers), pairs)
+
+    return nth
+
+
+def _candidates(problem: Problem, setup: EnvSetup, rng: random.Random) -> Iterator[str]:
+    """Yield answers that may be wrong: a digit changed or a little beside, or the answer to another problem."""
+    for _ in range(WRONG_DRAWS):
+        if re.fullmatch(r"-?[0-9]{1,15}", problem.gold):
+            value = int(problem.gold)
+            change = rng.choice((1, 1, 2, 10 ** rng.randrange(len(problem.gold.lstrip("-"))))) * rng.choice((-1, 1))
+            yield str(value + change if value + change >= 0 or value < 0 else value - change)
+        else:
+            yield setup.source[rng.randrange(setup.source.size or ENDLESS)].gold
+
+
+# --- from stored answers ----------------------------------------------------------------------------------------------
+
+
+def stored_comparisons(run: Path, options: PairOptions, *, seed: int) -> list[Comparison]:
+    """Compare the answers that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the problems' ids.
+
+    Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError for a folder that is
+    no run, DataError if no comparison is left.
+    """
+    by_problem: dict[str, list[Mapping[str, Any]]] = {}
+    for row in _stored_rows(run):
+        if row["score"] is not None and not row["truncated"]:
+            by_problem.setdefault(row["problem_id"], []).append(row)
+    setup = _setup_of(run)
+    found = []
+    for problem_id, rows in sorted(by_problem.items()):
+        rng = random.Random(derive_seed("comparisons", seed, problem_id))  # noqa: S311  (not a secret)
+        kept = _choose(rows, options, rng)
+        pairs = _pairs(kept, options.prefer)
+        if pairs:
+            row = kept[0]
+            problem = Problem(problem_id, row["question"], row["gold"], row["level"], row["subject"])
+            answers = tuple(row["text"] for row in kept)
+            found.append(Comparison(setup.prompt(problem), problem.question, problem.gold, answers, pairs))
+    if not found:
+        raise DataError(f"no two answers in {run} differ in what they are worth; sample more for each problem (kgym eval --samples 8)")
+    return found
+
+
+def _choose(rows: Sequence[Mapping[str, Any]], options: PairOptions, rng: random.Random) -> list[Mapping[str, Any]]:
+    """Return at most `answers` different answers, taken in turn from the best and the worst."""
+    different = list({row["text"]: row for row in rows}.values())
+    rng.shuffle(different)
+    if options.prefer == "short":
+        shortest = min((row for row in different if row["score"] == 1.0), key=lambda row: row["tokens"], default=None)
+        if shortest is None:
+            return []
+        losers = [row for row in different if _loses(row, shortest)]
+        return [shortest, *losers[: options.answers - 1]]
+    different.sort(key=lambda row: -row["score"])
+    kept: list[Mapping[str, Any]] = []
+    while different and len(kept) < options.answers:
+        kept.append(different.pop(0 if len(kept) % 2 == 0 else -1))
+    return kept
+
+
+def _loses(row: Mapping[str, Any], shortest: Mapping[str, Any]) -> bool:
+    tokens: int = row["tokens"]
+    return tokens > shortest["tokens"] if row["score"] < 1.0 else tokens >= LONGER * shortest["tokens"]
+
+
+def _pairs(kept: Sequence[Mapping[str, Any]], prefer: str) -> Pairs:
+    if prefer == "short":
+        return tuple((0, worse) for worse in range(1, len(kept)))
+    return tuple((i, j) for i, one in enumerate(kept) for j, other in enumerate(kept) if one["score"] > other["score"])
+
+
+def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
+    import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
+
+    files = sorted([*run.glob("episodes/step-*.parquet"), *run.glob("samples/part-*.parquet")])
+    if not files:
+        raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
+    columns = ["problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
+    for file in files:
+        yield from pq.ParquetFile(file).read(columns=columns).to_pylist()
+
+
+def _setup_of(run: Path) -> EnvSetup:
+    """Return the environment of a run, which knows what is put around a question."""
+    from kgym.train.runfolder import RunFolder  # noqa: PLC0415
+
+    manifest = RunFolder(run).read_manifest()
+    if "config" in manifest:
+        env = manifest["config"]["env"]
+        return EnvSetup(env["name"], {**env["options"], "split": env["split"]})
+    request = manifest["request"]
+    return EnvSetup(request["env_id"], {**manifest["env_options"], "split": request["split"]})
+
+
+# --- what is held out -------------------------------------------------------------------------------------------------
+
+
+def from_list(comparisons: Sequence[Comparison], options: PairOptions, *, seed: int, fingerprint: str) -> PreferenceData:
+    """Learn from comparisons in shuffled passes; some, but never more than a fifth, are held out."""
+    order = list(comparisons)
+    random.Random(derive_seed("held out", seed)).shuffle(order)  # noqa: S311  (not a secret)
+    n_held_out = min(options.held_out, len(order) // 5)
+    return PreferenceData(shuffled(order[n_held_out:], seed=seed), order[:n_held_out], fingerprint)
+
+
+def from_env(env: str, env_options: Mapping[str, Any], options: PairOptions, *, seed: int) -> PreferenceData:
+    """Learn from generated comparisons of the train split; those held out are of the validation split."""
+    train = generated_comparisons(env, env_options, options, split="train", seed=seed)
+    held_out = generated_comparisons(env, env_options, options, split="validation", seed=seed)
+    setup = EnvSetup(env, {**env_options, "split": "train"})
+    return PreferenceData(train, [held_out(n) for n in range(options.held_out)], f"{env} {setup.source.fingerprint} {options}")
