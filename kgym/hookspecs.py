@@ -71,7 +71,8 @@ class VerifierInfo(Info):
     kind: ClassVar[str] = "verifier"
 
     isolation: str = "process"
-    """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe by construction."""
+    """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe by construction,
+    and for those that hold a model, which a worker would load again and its limits of memory and time end."""
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ LAYERS = [
 ABOVE_ALL = {"testing", "__init__", "__main__", "_gymnasium"}
 """`testing` stands beside; the others are the package's front door, which loads what it names when it is asked for."""
 
-FOR_PLUGINS = {"types", "errors", "seeding", "options", "hookspecs", "envs", "algorithms", "testing"}
-"""What the built-in components may use of kgym, as a stranger may."""
+FOR_PLUGINS = {"types", "errors", "seeding", "options", "hookspecs", "envs", "algorithms", "rollout", "testing"}
+"""What the built-in components may use of kgym, as a stranger may; `rollout` has models and engines by name, for those that need one."""
 BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}
 
 CORE = sorted((ROOT / "kgym").rglob("*.py"))
@@ -111,7 +111,7 @@ def test_components_use_what_a_stranger_may_use_and_not_each_other(path):
 
 
 # Names of components that are also words of the core's own: file formats, libraries.
-EVERYDAY = {"json", "csv", "md", "format", "transformers"}
+EVERYDAY = {"data", "json", "csv", "md", "format", "transformers"}
 
 
 @pytest.mark.parametrize(
