@@ -141,6 +141,19 @@ class CriticConfig(Options):
         return self
 
 
+class PtxConfig(Options):
+    """Supervised examples in each optimizer step, so that the policy does not forget (PPO-ptx)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    coef: float = Field(0.0, ge=0)
+    """Weight of their mean log-likelihood of a token; InstructGPT's gamma, which is 27.8 there. 0 is off."""
+    batch_size: int = Field(8, ge=1)
+    """Examples in each optimizer step."""
+    data: str | None = Field(None, min_length=1)
+    """File of JSON lines {"question", "solution"}; without it the worked solutions of the environment."""
+
+
 class TrainConfig(Options):
     """How the policy is updated, checked and kept."""
 
@@ -167,7 +180,7 @@ class TrainConfig(Options):
     eval_split: str = Field("validation", min_length=1)
     """Problems to validate on."""
     eval_problems: int = Field(500, ge=1)
-    """The first so many of them."""
+    """The first so many of them; all, if there are fewer."""
     eval_samples: int = Field(1, ge=1)
     """Answers a problem."""
     benches: tuple[str, ...] = ()
@@ -214,6 +227,7 @@ class RunConfig(Options):
     """Where metrics are sent besides metrics.jsonl, with options."""
     rollout: RolloutConfig = RolloutConfig()
     critic: CriticConfig = CriticConfig()
+    ptx: PtxConfig = PtxConfig()
     train: TrainConfig = TrainConfig()
 
 

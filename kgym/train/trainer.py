@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from kgym.config import RunConfig
+from kgym.envs.setup import EnvSetup
 from kgym.errors import NothingToLearn, RunError
 from kgym.files import write_atomic
 from kgym.registry import registry
@@ -30,6 +31,7 @@ from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.metrics import MetricsFile, read_metrics
 from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
+from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
@@ -85,6 +87,7 @@ class Trainer:
         self.engine: Engine = make_engine(config.engine.name, config.engine.options, base)
         self.optimizer = self._fresh_optimizer()
         self.critic = self._make_critic(base, checkpoint) if self.algorithm.plan.needs_values else None
+        self.pretraining = pretraining_examples(config)
         self.empty_steps = 0
         if checkpoint is not None:
             state = load_state(checkpoint)
@@ -170,6 +173,7 @@ class Trainer:
                 rng=random.Random(derive_seed(self.config.seed, "minibatches", step)),  # noqa: S311  (not a secret)
                 reference=self.reference,
                 critic=self.critic,
+                pretraining=self._pretraining_term(step),
                 progress=lambda done, total: self.reporter.progress("update", done, total),
             )
         except FloatingPointError as error:
@@ -177,6 +181,20 @@ class Trainer:
                 f"step {step}: {error}; go on from the last checkpoint with --resume, or start again with a smaller train.lr"
             ) from error
         return metrics | {"optim/lr": lr}
+
+    def _pretraining_term(self, step: int) -> Callable[[int], dict[str, float]] | None:
+        """Return what adds the pre-training term to the optimizer steps of an update; None if there is none."""
+        if self.pretraining is None:
+            return None
+        ptx, plan = self.config.ptx, self.algorithm.plan
+        return pretraining_term(
+            self.policy,
+            self.pretraining,
+            coef=ptx.coef,
+            batch_size=ptx.batch_size,
+            microbatch_tokens=self.config.train.microbatch_tokens,
+            first=(step - 1) * plan.inner_steps * plan.minibatches,
+        )
 
     def _lr(self, lr: float, step: int) -> float:
         config = self.config.train
@@ -205,7 +223,7 @@ class Trainer:
                 config.env.name,
                 split=config.train.eval_split,
                 env_options=config.env.options,
-                problems=config.train.eval_problems,
+                problems=self._n_validation(),
                 samples=config.train.eval_samples,
                 sampling=self.rollouts.sampling,
                 max_tokens=config.rollout.max_tokens,
@@ -220,6 +238,12 @@ class Trainer:
                 result = evaluation.run(self.engine, progress=lambda done, total: self.reporter.progress("benchmark", done, total))
                 figures |= self._keep(result, self.folder.evals / name, f"bench/{name}")
         return figures | {"time/eval_s": eval_s()} | ({"time/bench_s": bench_s()} if self.benches else {})
+
+    def _n_validation(self) -> int:
+        """Return how many problems a validation has: as many as the configuration says, or as there are."""
+        setup = EnvSetup(self.config.env.name, {**self.config.env.options, "split": self.config.train.eval_split})
+        wanted = self.config.train.eval_problems
+        return wanted if setup.source.size is None else min(wanted, setup.source.size)
 
     def _keep(self, result: EvalResult, folder: Path, group: str) -> dict[str, float]:
         """Write a result, show it to observers and return its figures."""

@@ -91,11 +91,14 @@ def update(
     rng: random.Random,
     reference: nn.Module | None = None,
     critic: Critic | None = None,
+    pretraining: Callable[[int], dict[str, float]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Train `model` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
 
-    A critic is trained besides, on the same micro-batches. `progress` is called as (passes over the batch that are done, passes planned).
+    A critic is trained besides, on the same micro-batches. `pretraining` adds a term of its own to the gradient of each optimizer step; it
+    is told the number of the step, from 0, and returns its metrics.
+    `progress` is called as (passes over the batch that are done, passes planned).
 
     Raises FloatingPointError if the gradient is not finite: a step with it would destroy the policy.
     """
@@ -131,6 +134,8 @@ def update(
                     parts |= value_output.metrics
                 for key, value in parts.items():
                     metrics[key] = metrics.get(key, 0.0) + value
+            if pretraining is not None:
+                metrics |= pretraining(len(steps))
             norms = {"optim/grad_norm": _clip(model, max_grad_norm)}
             if critic is not None:
                 norms["optim/critic_grad_norm"] = _clip(critic.model.own, max_grad_norm)

@@ -1,0 +1,46 @@
+"""PPO-ptx: each optimizer step of reinforcement learning also raises the likelihood of texts that the policy should not forget.
+
+    L = L of the algorithm - coef * mean over the completion tokens of some examples of lp
+
+Works with every algorithm. The examples of an optimizer step are a function of the seed and its number, so a resumed run sees the same.
+
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2, whose gamma is `coef`. There the texts are from pre-training; here
+they are worked solutions of the environment, or a file of prompts and completions.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kgym.config import RunConfig
+from kgym.envs.setup import make_task, split_settings
+from kgym.seeding import derive_seed
+from kgym.train.modeling import Policy
+from kgym.train.sft import Examples, backward, read_examples, task_examples
+from kgym.train.supervised import shuffled
+
+
+def pretraining_examples(config: RunConfig) -> Examples | None:
+    """Return the examples that `ptx` names; None if it is off. Raises DataError for a file that holds none."""
+    if not config.ptx.coef:
+        return None
+    seed = derive_seed(config.seed, "ptx")
+    if config.ptx.data is not None:
+        return shuffled(read_examples(Path(config.ptx.data)), seed=seed)
+    _, own = split_settings(config.env.name, config.env.options)
+    return task_examples(make_task(config.env.name, own), split=config.env.split, seed=seed)
+
+
+def pretraining_term(
+    policy: Policy, examples: Examples, *, coef: float, batch_size: int, microbatch_tokens: int, first: int
+) -> Callable[[int], dict[str, float]]:
+    """Return a function that adds the gradient of the term for the n-th optimizer step of an update.
+
+    `first` is the number of the update's first one within the run. The function returns the loss, without coefficient, as `ptx/loss_nats`.
+    """
+
+    def add(n: int) -> dict[str, float]:
+        start = (first + n) * batch_size
+        batch = [examples(number) for number in range(start, start + batch_size)]
+        return {"ptx/loss_nats": backward(policy, batch, microbatch_tokens, coef)["loss_nats"]}
+
+    return add
