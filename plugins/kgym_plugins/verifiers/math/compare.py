@@ -41,7 +41,7 @@ _OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 def same(gold: Value, answer: Value) -> str | None:
     """Return the name of the rule by which the answer is right, or None. Raises LimitError if it asks for too much."""
     gold, answer = _plain(gold), _plain(answer)
-    gold, answer = _components(gold, answer), _components(answer, gold)
+    gold, answer = _components(gold, answer), _imaginary(_components(answer, gold), gold)
     if isinstance(answer, Collection) and answer.alternatives and answer.items and not isinstance(gold, Collection):
         rules = [same(gold, item) for item in answer.items]  # "1/2 or 0.5" is one answer
         if all(rules):
@@ -102,6 +102,25 @@ def _components(value: Value, other: Value) -> Value:
     if same_scalar(ZERO, nothing) is None or same_scalar(total, value.expression) is None:
         return value  # not linear
     return Ordered(tuple(Scalar(cell) for cell in cells), "<", ">")
+
+
+def _imaginary(answer: Value, gold: Value) -> Value:
+    """`3 + 4*I` and `3 + 4j`, as programs write it, where the gold answer is complex."""
+    if not isinstance(gold, Scalar) or not isinstance(answer, Scalar) or not symbols(answer.expression) & {"I", "j"}:
+        return answer
+    if symbols(gold.expression) & {"I", "j"} or not _has_i(gold.expression) or _has_i(answer.expression):
+        return answer
+    return Scalar(_with_i(answer.expression), answer.unit, answer.noun, answer.percent)
+
+
+def _has_i(node: Node) -> bool:
+    return any(item.head == "const" and item.value == "i" for item in walk(node))
+
+
+def _with_i(node: Node) -> Node:
+    if node.head == "sym" and node.value in ("I", "j"):
+        return Node("const", (), "i")
+    return node._replace(args=tuple(map(_with_i, node.args))) if node.args else node
 
 
 def _at(node: Node, point: dict[str, Node]) -> Node:
@@ -170,6 +189,10 @@ def _values(equation: Equation) -> list[Node] | None:
         if left.head in ("seq", "list") or right.head in ("seq", "list"):
             continue
         one, other = interpret(left), interpret(right)
+        if isinstance(one, BaseNumber) and isinstance(other, BaseNumber):  # 12_7 = 9_10
+            if int(one.digits, one.base) != int(other.digits, other.base):
+                return None
+            continue
         if operator == "=" and same(one, other) is None and not _rounds(left, right):
             return None
         if operator == "~" and not _near(left, right):
@@ -463,6 +486,8 @@ def _choice(gold: Value, answer: Value) -> str | None:
         f"choice {choice.letter.lower()}",
     ):
         return "choice"
+    if isinstance(rest, Scalar) and rest.expression.head == "sym" and str(rest.expression.value) in "ABCDEFGHIJ":
+        return None  # another letter, whatever the text of the choice
     if choice.content is not None and choice is answer:
         return "choice" if same(rest, choice.content) else None
     return None

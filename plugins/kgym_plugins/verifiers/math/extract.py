@@ -213,7 +213,7 @@ def empty(content: str) -> bool:
 
 # --- phrases ----------------------------------------------------------------------------------------------------------
 
-_NAMES = r"\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?|\bfinal[ \t]{1,4}result"
+_NAMES = r"\b(?:correct|right|best)[ \t](?:choice|option)|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?|\bfinal[ \t]{1,4}result"
 _FOREIGN = r"respuesta(?:[ ]final)?|réponse(?:[ ]finale)?|antwort|endergebnis|risposta(?:[ ]finale)?|resposta(?:[ ]final)?|ответ|відповідь"
 _ANCHOR = re.compile(
     rf"(?:(?:{_NAMES})(?!\w)[*_]{{0,3}}"
@@ -385,11 +385,19 @@ def _conclusion(text: str) -> Extraction | None:
 _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 
 
+_CHOSEN = re.compile(
+    r"(?:\W{0,9}(?:so|thus|therefore|hence),? )?(?:the )?(?:option|choice|answer) (\(?[A-J]\)?) is (?:the )?(?:correct|right)(?: \w+)?",
+    re.IGNORECASE,
+)
+
+
 def _after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
     sentence = sentence.strip().rstrip(".!").strip()
     if _NEGATION.search(sentence):
         return sentence  # "the answer cannot be 7" says nothing that it is
+    if match := _CHOSEN.fullmatch(sentence):
+        return match.group(1)
     formulas = list(_INLINE.finditer(sentence))
     if formulas and (formulas[-1].end() == len(sentence) or not re.search(r"\d", sentence[formulas[-1].end() :])):
         last = formulas[-1]
@@ -404,6 +412,13 @@ _FENCE = re.compile(r"\n```\w{0,20}\s*\Z")
 _RESULT = re.compile(
     r"\A[*_#\s]{0,9}(?:result|output|total|value|solution|ergebnis|résultat|resultado)[*_]{0,2}\s?[:：][*_\s]{0,4}", re.IGNORECASE
 )
+
+
+_SUPPOSITION = re.compile(
+    r"\W{0,9}(?:let|suppose|assum(?:e|ing)|consider|try|if|say|given|when|take|recall|note|notice|since|because|first|for example)\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that says no result."""
 
 
 def _whole(text: str) -> Extraction | None:
@@ -423,7 +438,7 @@ def _whole(text: str) -> Extraction | None:
         return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
     if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("?"):
         return None
-    if tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail):
+    if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or _SUPPOSITION.match(tail):
         return None
     formulas = list(_INLINE.finditer(tail))
     if formulas and re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()]) and re.search(r"[A-Za-z]{2,}\Z", tail[formulas[-1].end() :]):

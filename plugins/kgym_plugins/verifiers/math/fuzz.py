@@ -38,6 +38,7 @@ _PIECES = [
     " ",
     "\n",
 ]
+_CORPUS = 20_000
 _SLOW_S = 2.0
 _HANG_S = 10.0
 """The pool's deadline is 5 s: what takes longer is a finding, although the pool would survive it."""
@@ -51,6 +52,7 @@ def fuzz(seconds: float, seed: int = 0, *, memory_mib: int = 512, report: Callab
     _limit_memory(memory_mib)
     signal.signal(signal.SIGALRM, _hang)
     corpus = golds(320, seed) + [attack.response for attack in attacks() if len(attack.response) < 2000]
+    seeds = len(corpus)
     seen: set[object] = set()
     findings: list[str] = []
     tried, until, next_report = 0, time.monotonic() + seconds, time.monotonic() + 60
@@ -62,7 +64,7 @@ def fuzz(seconds: float, seed: int = 0, *, memory_mib: int = 512, report: Callab
         try:
             try:
                 value = read(text)
-                shape: object = (type(value).__name__, "".join(c for c in normal(value) if not c.isalnum())[:40])
+                shape: object = (type(value).__name__, "".join(sorted({c for c in normal(value) if not c.isalnum()})))
             except LimitError as error:
                 shape = str(error)
             response = rng.choice([text, rf"\boxed{{{text}}}", f"The answer is {text}."])
@@ -79,8 +81,12 @@ def fuzz(seconds: float, seed: int = 0, *, memory_mib: int = 512, report: Callab
         if time.monotonic() - begin > _SLOW_S:
             findings.append(f"{time.monotonic() - begin:.1f} s on {text!r}")
         if novelty not in seen:
-            seen.add(novelty)
-            corpus.append(text)
+            if len(seen) < 10 * _CORPUS:
+                seen.add(novelty)
+            if len(corpus) < _CORPUS:
+                corpus.append(text)
+            else:  # the limit of memory is for the verifier, not for what the fuzzer keeps
+                corpus[rng.randrange(seeds, _CORPUS)] = text
         if report and time.monotonic() > next_report:
             report(f"{tried:,} inputs, {len(corpus):,} in the corpus, {len(findings)} findings")
             next_report += 60

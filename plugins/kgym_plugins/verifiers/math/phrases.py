@@ -20,10 +20,14 @@ from kgym_plugins.verifiers.math.vocabulary import (
 
 _MOST_NOUNS = 4
 _ARTICLES = re.compile(r"\b(?:the|a|an)\b")
+_IT_IS = re.compile(r"\A(?:it|this|that|they|these|he|she) (?:is|are|was|were) (?=\w)")
 _FILLER = frozenset(name_list("of the a an in total approximately about exactly long wide tall away old per"))
 _SIGNED_REALS = re.compile(
     r"(?:(?:set of )?(?:all|any|every) )?(?:real )?"
     r"(positive|negative|non[- ]?negative|non[- ]?positive)(?: real numbers?| reals?| numbers?)"
+)
+_NONZERO = re.compile(
+    r"(?:(?:set of )?(?:all|any|every) )?non-?zero (?:real numbers?|reals?)|(?:all|any|every) real numbers? except (?:0|zero)"
 )
 _NO_NOUNS = frozenset(
     name_list(
@@ -40,7 +44,7 @@ _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 def normal_words(text: str) -> str:
     """Lower case, single spaces, no articles and no punctuation around."""
     words = re.sub(r"[\s_]+", " ", text.casefold()).strip(" .,;:!?\"'*")
-    return re.sub(r"\s+", " ", _ARTICLES.sub(" ", words)).strip() or words
+    return re.sub(r"\s+", " ", _ARTICLES.sub(" ", _IT_IS.sub("", words))).strip() or words
 
 
 def meaning(words: str) -> Node | None:
@@ -54,6 +58,8 @@ def meaning(words: str) -> Node | None:
             return Node("const", (), "reals")
         if match := _SIGNED_REALS.fullmatch(form):
             return Node("const", (), f"{match.group(1).replace('-', '').replace(' ', '')}s")
+        if _NONZERO.fullmatch(form):
+            return Node("diff", (Node("const", (), "reals"), Node("seq", (number(0),), ("{", "}"))))
         if form in ("all integers", "set of integers", "set of all integers", "any integer", "every integer"):
             return Node("const", (), "integers")
         if form in UNDEFINED_WORDS:

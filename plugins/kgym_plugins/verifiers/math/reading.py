@@ -46,6 +46,7 @@ _SUCH_THAT = re.compile(
 )
 _SHORT = 300
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
+_COMBINATIONS = re.compile(r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{C\}|\{?C\}?)_\{?(\w{1,4})\}?")
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s+[a-z].*", re.IGNORECASE | re.DOTALL)
 _NOUN = re.compile(r"(?:a|an|the) [A-Za-z]{3}[A-Za-z -]*", re.IGNORECASE)
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
@@ -58,6 +59,7 @@ def read(text: str, *, thousands: bool = True) -> Value:
     """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or too deep."""
     if len(text) > ANSWER_CHARS:
         raise LimitError(f"an answer of more than {ANSWER_CHARS} characters")
+    text = _COMBINATIONS.sub(r"\\binom{\1}{\2}", text) if "C" in text else text
     text = _ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text))))
     special = _special(text)
     if special is None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from math import gcd
 
 from pydantic import Field
 
@@ -103,6 +104,8 @@ class MathVerifier:
         if left is None or right is None:
             return None
         if left[0] == right[0]:
+            if self._echo(item, answer):
+                return Verdict("wrong", "echo", answer, str(right[0]))
             return Verdict("correct", "exact", answer, str(left[0]))
         if left[1] != right[1]:
             return None  # a decimal against a fraction: perhaps rounded
@@ -140,7 +143,7 @@ class MathVerifier:
         for gold, answer in zip(golds, answers, strict=False):
             rule = same(gold, answer) or self._missing_base(item, gold, answer)
             if rule:
-                if self._echo(item, gold, shown):
+                if self._echo(item, shown):
                     return Verdict("wrong", "echo", shown, form)
                 return Verdict("correct", rule, shown, form)
         return Verdict("wrong", "hedged" if _hedged(golds[0], answers[0]) else "different", shown, form)
@@ -156,13 +159,16 @@ class MathVerifier:
         )
         return "base of the question" if named or self.options.forgive_missing_base else None
 
-    def _echo(self, item: VerifyItem, gold: Value, shown: str) -> bool:
+    def _echo(self, item: VerifyItem, shown: str) -> bool:
         """Whether a formula was copied from the question instead of being worked out."""
-        if not item.question or not re.search(r"[-+*/^=<>(\\]", shown):
+        if not item.question or not re.search(r"[-+*/^=<>(\\!]", shown):
             return False
         answer = normal_text(shown)
         return (
-            len(answer) >= 3 and answer != normal_text(gold_answer(item.gold)) and answer in normal_text(item.question) and _works(answer)
+            (len(answer) >= 3 or answer.endswith("!"))
+            and answer != normal_text(gold_answer(item.gold))
+            and answer in normal_text(item.question)
+            and _works(answer)
         )
 
 
@@ -182,7 +188,10 @@ _WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|co
 
 def _works(text: str) -> bool:
     """Whether there is something left to work out, other than a fraction or a sign."""
-    return _WORK.search(text, 1) is not None
+    if match := _FRACTION.fullmatch(text):
+        above, below = (int(part) for part in match.groups()[1:] if part is not None)
+        return gcd(above, below) > 1
+    return _WORK.search(text, 0 if text.startswith("\\") else 1) is not None
 
 
 def _plain_number(text: str) -> tuple[Fraction, bool] | None:
