@@ -5,13 +5,14 @@ import inspect
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from kgym.cli.main import main
 from kgym.rollout.records import write_rows
 from kgym.verify.pool import close_all
-from kgym.verify.rewards import compute_score, text_of, trl_reward, verifiers_reward
+from kgym.verify.rewards import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,6 +153,41 @@ def test_verl_compute_score():
     assert (right["score"], right["acc"], right["unscored"], right["pred"]) == (1.0, 1.0, 0.0, r"$\frac{1}{2}$")
     wrong = compute_score("aime", r"\boxed{73}", ["074"], None, verifier="integer")
     assert (wrong["score"], wrong.keys()) == (0.0, right.keys())
+
+
+def test_verl_reward_loop_and_batch_manager():
+    # the reward loop calls by keyword, in an executor's thread, and passes a reward model's address and tokenizer along
+    extra = {"question": "Compute $3 \\times 4$.", "num_turns": 2, "rollout_reward_scores": {}}
+    found = compute_score(
+        data_source="d",
+        solution_str=r"\boxed{12}",
+        ground_truth="12",
+        extra_info=extra,
+        reward_router_address=None,
+        reward_model_tokenizer=None,
+    )
+    assert found["score"] == 1.0
+    assert compute_score("d", r"\boxed{3 \times 4}", "12", extra)["score"] == 0.0, "the question copied is no answer"
+    assert not inspect.iscoroutinefunction(compute_score), "a synchronous function is given to an executor"
+    batch = compute_score_batch(
+        data_sources=["d", "d"], solution_strs=[r"\boxed{1}", r"\boxed{2}"], ground_truths=["1", "1"], extra_infos=[{}, None]
+    )
+    assert [result["score"] for result in batch] == [1.0, 0.0]
+
+
+def test_verifiers_task_reward():
+    reward = verifiers_task_reward()
+    assert list(inspect.signature(reward).parameters) == ["task", "trace"], "verifiers passes arguments by these names"
+    row = SimpleNamespace(prompt="What is 1/2?", answer="1/2")
+    trace = SimpleNamespace(last_reply=r"\boxed{0.5}", info={})
+    assert asyncio.run(reward(task=row, trace=trace)) == 1.0
+    assert trace.info["kgym_verdict"] == "correct"
+
+    class Task:
+        data = row
+        correct = reward
+
+    assert asyncio.run(Task().correct(trace=SimpleNamespace(last_reply="no idea", info={}))) == 0.0
 
 
 def test_verifiers_reward():
