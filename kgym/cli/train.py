@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -114,14 +115,15 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _bench(config: "RunConfig") -> str:
-    """Return what to score the trained policy on: a registered benchmark of its environment, else the split it was validated on."""
+    """Return what to score the trained policy on: a benchmark of its environment, else the split it was validated on, with its options."""
     from kgym.hookspecs import BenchmarkInfo
     from kgym.registry import registry
 
     for name, info in registry().infos("benchmark").items():
         if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (config.env.name, config.train.eval_split):
             return name
-    return f"{config.env.name}:{config.train.eval_split}"
+    options = [shlex.quote(f"env.{name}={value}") for name, value in config.env.options.items()]
+    return " ".join([f"{config.env.name}:{config.train.eval_split}", *(["--set", *options] if options else [])])
 
 
 def terminal_reporter(bench: str, *, json_output: bool) -> Any:

@@ -229,5 +229,5 @@ def _n_problems(env_name: str, split: str, size: int | None, problems: int) -> i
     if size is None and problems == 0:
         raise ConfigError(f"{env_name}:{split} is generated and has no end; say how many problems with --problems N")
     if size is not None and problems > size:
-        raise ConfigError(f"problems={problems}: {env_name}:{split} has {size}")
+        raise ConfigError(f"problems={problems}: {env_name}:{split} has {size}; ask for as many or fewer, or for 0, which is all")
     return problems or size or 0
