@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kgym.score.comparability import comparability_facts, comparability_hash, differences
-from kgym.score.results import EvalResult, summarise
+from kgym.score.results import EvalResult, summarise, variance_of
 from kgym.types import Sampling
 
 
@@ -126,3 +126,37 @@ def test_the_hash_stays_the_same_for_ever():
     # golden: rows on boards carry it; it changes only together with a changelog line
     facts = comparability_facts(ENV, sampling=Sampling(), n_problems=30)
     assert comparability_hash(facts)[:12] == "b3731285cf26"
+
+
+def test_results_of_an_earlier_version_are_read_and_say_no_more_than_they_knew():
+    first = {name: value for name, value in summary().to_json().items() if name not in LATER}
+    back = EvalResult.from_json(first)
+    assert (back.accuracy, back.scores) == (summary().accuracy, summary().scores)
+    assert all(map(math.isnan, back.interval))
+    with pytest.raises(ValueError, match="same kgym eval again"):
+        variance_of(back)
+
+
+LATER = {"interval", "bootstrap_interval", "maj_at_k", "g_pass_at_k", "finished_accuracy", "truncated_bounds", "by_year", "variance"} | {
+    "tokens_median",
+    "tokens_p95",
+    "tokens_per_solved",
+}
+
+
+def test_the_cut_and_the_finished():
+    result = summary()
+    # finished and scored: a1 right, a2 wrong, b1 right; with the cut answers of a1 and b1 wrong or right
+    assert result.finished_accuracy == pytest.approx(2 / 3)
+    assert result.truncated_bounds == (pytest.approx((0.5 + 0 + 0.5) / 3), pytest.approx((1 + 0 + 1) / 3))
+    assert (result.tokens_median, result.tokens_per_solved) == (10.0, 112 / 2)
+
+
+def test_the_year_of_a_row_travels_from_the_file_to_the_problem(tmp_path, monkeypatch):
+    from kgym.envs.sources import FileSource, data_source, save_data
+
+    monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path))
+    rows = [{"id": "2024-I-1", "problem": "What is 1+1?", "answer": "2"}, {"id": 7, "problem": "What is 1+2?", "answer": "3"}]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    save_data("mine", FileSource(tmp_path / "mine.jsonl"))
+    assert [data_source("mine")[i].year for i in range(2)] == [2024, 0]
