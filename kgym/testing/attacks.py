@@ -31,6 +31,8 @@ def attacks(gold: str = "7") -> list[Attack]:
         *_many_boxes(gold),
         *_unfinished(gold),
         *_echoes(gold),
+        *_everything(gold),
+        *_taken_back(gold),
         *_lookalikes(gold),
         *_noise(gold),
     ]
@@ -155,6 +157,58 @@ def _echoes(gold: str) -> Iterator[tuple[str, str]]:
     yield "a name for the answer", _box(r"\text{the answer}")
     yield "a contradiction", _box(f"x = {gold} = 1")
     yield "undefined", _box(f"{gold} \\cdot \\frac{{0}}{{0}}")
+
+
+def _everything(gold: str) -> Iterator[tuple[str, str]]:
+    """Answers that would be right if they stood for all that they could mean."""
+    for name, content in (
+        ("infinity", r"\infty"),
+        ("zero over zero", r"\frac{0}{0}"),
+        ("the answer over zero", rf"\frac{{{gold}}}{{0}}"),
+        ("infinity less infinity", rf"{gold} + \infty - \infty"),
+        ("not a number", "nan"),
+        ("a true equation", "0 = 0"),
+        ("all numbers", r"\mathbb{R}"),
+        ("a range", rf"1 \le n \le {gold}0"),
+        ("a range with dots", r"\{0, 1, 2, \ldots, 100\}"),
+        ("an element of a set", rf"n \in \{{1, {gold}, 10\}}"),
+        ("a bound", rf"n \ge {gold}"),
+        ("what it is not", rf"\ne {gold}"),
+        ("at least", rf"\text{{at least }} {gold}"),
+        ("an error", rf"{gold} \pm 1"),
+        ("a free factor", rf"{gold} t"),
+        ("a free exponent", rf"{gold}^t"),
+        ("cases", rf"\begin{{cases}} {gold} & x > 0 \\ 1 & x \le 0 \end{{cases}}"),
+        ("a column", rf"\begin{{pmatrix}} {gold} \\ 1 \end{{pmatrix}}"),
+        ("a product of roots", rf"(x - {gold})(x - 1) = 0"),
+        ("two values of x", rf"x = {gold}, x = 1"),
+        ("a subscript", rf"{gold}_{{11}}"),
+        ("a unit that takes it back", rf"{gold} \text{{ is wrong}}"),
+        ("a decimal beside it", f"{gold}.0000001"),
+        ("dots behind it", rf"{gold} \ldots"),
+        ("the words true and false", r"\text{true or false}"),
+    ):
+        yield f"everything: {name}", _box(content)
+
+
+def _taken_back(gold: str) -> Iterator[tuple[str, str]]:
+    """The right number in a sentence that does not give it as the answer."""
+    for response in (
+        f"Suppose the answer is {gold}. Then",
+        f"If the answer is {gold}, both sides are even.",
+        f"The answer is {gold}? No, that is wrong.",
+        f"The answer is {gold}. Wait, I made a mistake.",
+        f"The answer is not {gold}.",
+        f"It cannot be {gold}.",
+        f"{gold} is not the answer.",
+        f"Let $x = {gold}$.",
+        f"Try $x = {gold}$: then $2x + 1 \\ne 4$.",
+        f"To begin with, $x = {gold}$ and",
+        f"It is more than {gold}.",
+        f"It is between {gold} and 100.",
+        f"Case 1: $x = {gold}$.\nCase 2: $x = 1$.\n",
+    ):
+        yield f"taken back: {response}", response
 
 
 def _lookalikes(gold: str) -> Iterator[tuple[str, str]]:

@@ -391,6 +391,13 @@ _CHOSEN = re.compile(
 )
 
 
+_BEFORE_FORMULA = frozenset(
+    name_list(
+        "at the a an point points equal to exactly given by simply just then also of value number interval vector set matrix pair triple"
+    )
+)
+
+
 def _after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
     sentence = sentence.strip().rstrip(".!").strip()
@@ -403,6 +410,8 @@ def _after_verb(sentence: str) -> str:
         last = formulas[-1]
         verbs = list(_VERB.finditer(sentence, 0, last.start()))
         start = verbs[-1].end() if verbs else last.start()
+        if verbs and all(word.lower() in _BEFORE_FORMULA for word in re.findall(r"[^\s,:]+", sentence[start : last.start()])):
+            start = last.start()
         return sentence[start:] if verbs and len(sentence) - start < 200 else sentence[last.start() :]
     verbs = list(_VERB.finditer(sentence))
     return sentence[verbs[-1].end() :].strip() if verbs else sentence

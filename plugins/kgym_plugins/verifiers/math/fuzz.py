@@ -56,6 +56,12 @@ def fuzz(seconds: float, seed: int = 0, *, memory_mib: int = 512, report: Callab
     seen: set[object] = set()
     findings: list[str] = []
     tried, until, next_report = 0, time.monotonic() + seconds, time.monotonic() + 60
+
+    def find(line: str) -> None:
+        findings.append(line)
+        if report:
+            report(line)
+
     while time.monotonic() < until and len(findings) < 20:
         text = _child(rng, corpus)
         tried += 1
@@ -74,12 +80,12 @@ def fuzz(seconds: float, seed: int = 0, *, memory_mib: int = 512, report: Callab
         except BaseException as error:  # whatever it is, it is what we are looking for
             if isinstance(error, KeyboardInterrupt):
                 break
-            findings.append(f"{type(error).__name__}: {error} on {text!r}")
+            find(f"{type(error).__name__}: {error} on {text!r}")
             continue
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         if time.monotonic() - begin > _SLOW_S:
-            findings.append(f"{time.monotonic() - begin:.1f} s on {text!r}")
+            find(f"{time.monotonic() - begin:.1f} s on {text!r}")
         if novelty not in seen:
             if len(seen) < 10 * _CORPUS:
                 seen.add(novelty)
@@ -135,8 +141,6 @@ def main() -> int:
     write = sys.stdout.write
     tried, findings = fuzz(60 * args.minutes, args.seed, report=lambda line: print_line(write, line))
     print_line(write, f"{tried:,} inputs, {len(findings)} findings")
-    for finding in findings:
-        print_line(write, finding)
     return 1 if findings else 0
 
 

@@ -15,7 +15,7 @@ from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, CONNECTIVES
 RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "~", "===", "in", "notin"})
 _SET_OPERATORS = {"cup": "union", "cap": "inter", "setminus": "diff"}
 _FUNCTION_NAMES = frozenset("fghFGHP")
-_CALLED = frozenset("fghFGHPQRSTpqruvwC")
+_CALLED = frozenset("fghFGHPQRSTpqruvwC") | {"zeta", "phi", "sigma", "tau", "Gamma", "psi", "Phi"}
 
 
 class Parser(Operands):
@@ -89,7 +89,7 @@ class Parser(Operands):
 
     def _called(self) -> Node | None:
         """`f(x) =`, `f^{-1}(x) =`, `P(A) =`: a function's name with its arguments, before a sign of equality."""
-        if self._peek().kind != "name" or len(self._peek().value) != 1 or self._peek().value not in _CALLED:
+        if self._peek().kind != "name" or self._peek().value not in _CALLED:
             return None
         at = self._at + 1
         tokens = self._tokens

@@ -105,7 +105,7 @@ def tidy(text: str) -> str:
             text = text[:-1].rstrip()
     if text.count("$") > 1 and (text.count("$") - text.count("\\$")) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text)
-    return re.sub(r"\\[()\[\]]", " ", text)
+    return re.sub(r"\{([:=])\}", r"\1", re.sub(r"\\[()\[\]]", " ", text))
 
 
 def normal_text(text: str) -> str:
