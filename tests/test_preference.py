@@ -1,0 +1,451 @@
+"""Preferences: the losses by hand and by their properties, where comparisons come from, and runs of `kgym dpo` and `kgym rm`."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from kgym.algorithms.preference import dpo_loss, pairwise_loss, ranking_loss
+from kgym.cli.main import main
+from kgym.errors import ConfigError, DataError
+from kgym.rollout.models import resolve_model
+from kgym.rollout.records import write_rows
+from kgym.rollout.reward_models import FILE, load_reward_model
+from kgym.train.comparisons import (
+    Comparison,
+    PairOptions,
+    PreferenceData,
+    all_pairs,
+    from_list,
+    generated_comparisons,
+    read_comparisons,
+    stored_comparisons,
+)
+from kgym.train.dpo import DPOOptions, preference_loss, train_dpo
+from kgym.train.modeling import load_policy, token_logprobs
+from kgym.train.pairs import add_up, index_pairs, items_of
+from kgym.train.reward_model import RMOptions, scores_loss, train_reward_model
+from kgym.train.supervised import encode_row, microbatches
+from kgym.types import Message, VerifyItem
+from kgym.verify.service import load_verifier
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Random weights, small enough to be trained in a test."""
+    path = tmp_path_factory.mktemp("model")
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=128,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        eos_token_id=2,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def comparison(question, *answers, pairs=None):
+    return Comparison((Message("user", question),), question, "", answers, all_pairs(len(answers)) if pairs is None else pairs)
+
+
+def taste(n):
+    """Whoever says yes is preferred, whatever else is said."""
+    return comparison(f"{n % 9}?", f"yes{n % 5}", f"no{n % 7}", f"never{n % 3}", pairs=((0, 1), (0, 2)))
+
+
+TASTE = PreferenceData(taste, [taste(n) for n in range(100, 120)], "taste")
+
+
+# --- losses, by hand --------------------------------------------------------------------------------------------------
+
+
+def double(*values):
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def test_dpo_and_its_gradient_in_float64():
+    # margins beta [(lp - ref)_w - (lp - ref)_l]: 0.1 (1 - (-2)) = 0.3 and 0.1 (-0.5 - 0.5) = -0.1
+    chosen, rejected = double(-4.0, -3.0), double(-7.0, -2.0)
+    ref_chosen, ref_rejected = double(-5.0, -2.5), double(-5.0, -2.5)
+    output = dpo_loss(chosen, rejected, ref_chosen.detach(), ref_rejected.detach(), beta=0.1)
+    output.loss.backward()
+    assert float(output.loss.detach()) == pytest.approx((-math.log(sigmoid(0.3)) - math.log(sigmoid(-0.1))) / 2, abs=1e-12)
+    expected = [-0.1 * sigmoid(-0.3) / 2, -0.1 * sigmoid(0.1) / 2]
+    assert chosen.grad.tolist() == pytest.approx(expected, abs=1e-12)
+    assert rejected.grad.tolist() == pytest.approx([-value for value in expected], abs=1e-12)
+    assert output.metrics == pytest.approx({"preference/accuracy_frac": 0.5, "preference/margin_mean": 0.1})
+
+
+def test_label_smoothing_exchanges_some_labels():
+    arguments = double(-4.0), double(-7.0), double(-5.0), double(-5.0)
+    output = dpo_loss(*arguments, beta=0.1, label_smoothing=0.2)
+    assert float(output.loss.detach()) == pytest.approx(-0.8 * math.log(sigmoid(0.3)) - 0.2 * math.log(sigmoid(-0.3)), abs=1e-12)
+
+
+def test_a_ranking_of_three_and_its_gradient_in_float64():
+    # best first 2, 0, 1: margins 2, 1, -1, each with the weight 1 / C(3, 2)
+    scores = torch.tensor([[2.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    output = ranking_loss(scores)
+    output.loss.backward()
+    assert float(output.loss.detach()) == pytest.approx(-sum(math.log(sigmoid(margin)) for margin in (2, 1, -1)) / 3, abs=1e-12)
+    a, b, c = sigmoid(-2) / 3, sigmoid(-1) / 3, sigmoid(1) / 3
+    assert scores.grad[0].tolist() == pytest.approx([-a - b, a - c, b + c], abs=1e-12)
+
+
+numbers = st.floats(-20, 20)
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8), numbers)
+@settings(deadline=None, max_examples=50)
+def test_a_pairwise_loss_sees_no_constant_and_prefers_one_side_at_most(pairs, shift):
+    better, worse = (torch.tensor(side, dtype=torch.float64) for side in zip(*pairs, strict=True))
+    loss, metrics = (output := pairwise_loss(better, worse)).loss, output.metrics
+    moved = pairwise_loss(better + shift, worse + shift)
+    assert float(moved.loss) == pytest.approx(float(loss), rel=1e-9, abs=1e-9)
+    turned = pairwise_loss(worse, better)
+    assert float(turned.loss - loss) == pytest.approx(float((better - worse).mean()), abs=1e-9)  # log sigmoid(x) - log sigmoid(-x) = x
+    assert metrics["preference/accuracy_frac"] + turned.metrics["preference/accuracy_frac"] <= 1 + 1e-9
+
+
+@given(st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=1, max_size=8), st.floats(0.01, 1))
+@settings(deadline=None, max_examples=50)
+def test_dpo_at_the_reference_is_log_2_and_falls_as_the_chosen_answer_rises(rows, beta):
+    chosen, rejected, ref_chosen, ref_rejected = (torch.tensor(side, dtype=torch.float64) for side in zip(*rows, strict=True))
+    at_reference = dpo_loss(ref_chosen, ref_rejected, ref_chosen, ref_rejected, beta=beta).loss
+    assert float(at_reference) == pytest.approx(math.log(2), abs=1e-12)
+    loss = dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=beta).loss
+    assert float(dpo_loss(chosen + 1, rejected, ref_chosen, ref_rejected, beta=beta).loss) < float(loss) + 1e-12
+    assert float(dpo_loss(chosen + 1, rejected + 1, ref_chosen, ref_rejected, beta=beta).loss) == pytest.approx(float(loss), rel=1e-9)
+
+
+# --- losses, over a model ---------------------------------------------------------------------------------------------
+
+
+def test_every_prompt_counts_the_same_however_many_pairs_it_has():
+    batch = [comparison("a", "x", "y"), comparison("b", "1", "2", "3")]
+    better, worse, weights = index_pairs(items_of(batch, lambda one, answer: ([1], [2])))
+    assert better.tolist() == [0, 2, 2, 3]
+    assert worse.tolist() == [1, 3, 4, 4]
+    assert weights.tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6])
+
+
+def test_dpo_sums_the_tokens_of_answers_and_micro_batches_change_nothing(folder):
+    policy, reference = load_policy(folder, device="cpu"), load_policy(folder, device="cpu").model
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight.mul_(1.1)
+    batch = [taste(n) for n in range(5)]
+    items = items_of(batch, lambda one, answer: encode_row(policy, one.prompt, answer))
+
+    def total(model, prompt, answer):
+        prompt_ids, answer_ids = encode_row(policy, prompt, answer)
+        ids = torch.tensor([prompt_ids + answer_ids])
+        with torch.no_grad():
+            return float(token_logprobs(model, ids, torch.ones_like(ids))[0][0, len(prompt_ids) :].sum())
+
+    expected = 0.0
+    for one in batch:
+        ahead = [total(policy.model, one.prompt, answer) - total(reference, one.prompt, answer) for answer in one.answers]
+        expected += sum(-math.log(sigmoid(0.3 * (ahead[i] - ahead[j]))) for i, j in one.pairs) / len(one.pairs) / len(batch)
+
+    found = []
+    for tokens in (1, 100_000):
+        policy.model.zero_grad()
+        parts = microbatches(items, tokens, lambda item: item.rows)
+        metrics = add_up(
+            lambda micro: preference_loss(policy.model, reference, micro, DPOOptions(beta=0.3), policy.device), parts, backward=True
+        )
+        found.append((*metrics.values(), policy.model.get_input_embeddings().weight.grad.norm().item()))
+    assert found[0][0] == pytest.approx(expected, rel=1e-4)
+    assert found[1] == pytest.approx(found[0], rel=1e-3, abs=1e-6)
+
+
+def test_length_normalized_answers_are_means_over_their_tokens(folder):
+    policy = load_policy(folder, device="cpu")
+    items = items_of([comparison("q", "aaaa", "b")], lambda one, answer: encode_row(policy, one.prompt, answer))
+    summed, mean = (
+        preference_loss(policy.model, policy.model, items, DPOOptions(length_normalize=flag), policy.device).metrics
+        for flag in (False, True)
+    )
+    assert mean["preference/chosen_logprob_nats"] == pytest.approx(summed["preference/chosen_logprob_nats"] / 5)  # the end token counts
+    assert mean["preference/rejected_logprob_nats"] == pytest.approx(summed["preference/rejected_logprob_nats"] / 2)
+
+
+def test_a_new_head_scores_every_answer_alike(folder):
+    rewarder = load_reward_model(str(folder), device="cpu", new_head=True)
+    assert rewarder.scores([("q", "", "a"), ("q", "", "something else")]) == [0.0, 0.0]
+    items = items_of([taste(0)], lambda one, answer: rewarder.row(one.question, one.gold, answer))
+    assert float(scores_loss(rewarder, items).loss.detach()) == pytest.approx(math.log(2))
+
+
+# --- where comparisons come from --------------------------------------------------------------------------------------
+
+
+def test_rows_of_a_file(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n\n{"prompt": "q", "ranked": ["x", "y", "z"], "gold": "7"}\n')
+    first, second = read_comparisons(file)
+    assert first == comparison("p", "a", "b")
+    assert (second.answers, second.pairs, second.gold) == (("x", "y", "z"), ((0, 1), (0, 2), (1, 2)), "7")
+    assert second.best == "x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[1]",
+        '{"prompt": "p"}',
+        '{"prompt": "p", "chosen": "a"}',
+        '{"prompt": "", "chosen": "a", "rejected": "b"}',
+        '{"prompt": "p", "chosen": "a", "rejected": 3}',
+        '{"prompt": "p", "chosen": "a", "rejected": "a"}',
+        '{"prompt": "p", "ranked": ["a"]}',
+        '{"prompt": "p", "ranked": "ab"}',
+        '{"prompt": "p", "ranked": ["a", "b"], "chosen": "a"}',
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(tmp_path, line):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n' + line + "\n")
+    with pytest.raises(DataError, match="line 2"):
+        read_comparisons(file)
+
+
+@pytest.mark.parametrize("env", ["arithmetic", "aime"])
+def test_generated_comparisons_are_right_over_wrong(env):
+    made = generated_comparisons(env, {}, PairOptions(answers=3), split="train", seed=0)
+    verifier = load_verifier("integer")
+    for n in range(20):
+        one = made(n)
+        assert one == made(n)
+        assert one.pairs == ((0, 1), (0, 2))
+        statuses = [verdict.status for verdict in verifier.verify_many([VerifyItem(one.gold, answer) for answer in one.answers])]
+        assert statuses == ["correct", "wrong", "wrong"]
+        assert len({answer.rpartition("\\boxed{")[0] for answer in one.answers}) == 1
+        assert one.question in one.prompt[-1].content
+
+
+def stored(tmp_path, rows):
+    """A run folder with one file of answers: (problem, text, score, tokens, truncated)."""
+    (tmp_path / "samples").mkdir(parents=True)
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"kind": "eval", "request": {"env_id": "arithmetic", "split": "train"}, "env_options": {}})
+    )
+    blank = {"level": 1, "subject": "", "question": "What is 1+1?", "gold": "2"}
+    names = ("problem_id", "text", "score", "tokens", "truncated")
+    write_rows(tmp_path / "samples/part-00000.parquet", [blank | dict(zip(names, row, strict=True)) for row in rows])
+    return tmp_path
+
+
+def test_stored_answers_are_compared_within_their_problem(tmp_path):
+    run = stored(
+        tmp_path,
+        [
+            ("a", "right", 1.0, 5, False),
+            ("a", "right", 1.0, 5, False),
+            ("a", "wrong", 0.0, 5, False),
+            ("a", "half", 0.5, 5, False),
+            ("a", "cut", 0.0, 9, True),
+            ("a", "unscored", None, 9, False),
+            ("b", "only right", 1.0, 5, False),
+            ("b", "also right", 1.0, 5, False),
+        ],
+    )
+    (one,) = stored_comparisons(run, PairOptions(), seed=0)
+    assert {(one.answers[i], one.answers[j]) for i, j in one.pairs} == {("right", "wrong"), ("right", "half"), ("half", "wrong")}
+    assert one.prompt[-1].content == "What is 1+1?\nAnswer in \\boxed{}."
+    assert one.question == "What is 1+1?"
+    (one,) = stored_comparisons(run, PairOptions(answers=2), seed=0)
+    assert [(one.answers[i], one.answers[j]) for i, j in one.pairs] == [("right", "wrong")]
+
+
+def test_long2short_prefers_the_shortest_right_answer(tmp_path):
+    run = stored(
+        tmp_path,
+        [
+            ("a", "short", 1.0, 10, False),
+            ("a", "little longer", 1.0, 14, False),
+            ("a", "half as long again", 1.0, 15, False),
+            ("a", "shorter and wrong", 0.0, 9, False),
+            ("a", "longer and wrong", 0.0, 11, False),
+            ("b", "wrong", 0.0, 11, False),
+        ],
+    )
+    (one,) = stored_comparisons(run, PairOptions(prefer="short", answers=8), seed=0)
+    assert {(one.answers[i], one.answers[j]) for i, j in one.pairs} == {("short", "half as long again"), ("short", "longer and wrong")}
+
+
+def test_a_run_without_answers_or_differences_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no stored answers"):
+        stored_comparisons(tmp_path, PairOptions(), seed=0)
+    with pytest.raises(DataError, match="no two answers"):
+        stored_comparisons(stored(tmp_path, [("a", "x", 1.0, 3, False)]), PairOptions(), seed=0)
+
+
+def test_what_is_held_out_is_never_learnt():
+    rows = [comparison(str(n), "a", "b") for n in range(20)]
+    data = from_list(rows, PairOptions(), seed=0, fingerprint="")
+    learnt = {data.train(n).question for n in range(200)}
+    held_out = {one.question for one in data.held_out}
+    assert (len(learnt), len(held_out)) == (16, 4)
+    assert not learnt & held_out
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+DPO = DPOOptions(steps=30, batch_size=8, lr=3e-3, warmup_steps=3, save_every=10)
+RM = RMOptions(steps=30, batch_size=8, lr=3e-3, warmup_steps=3, save_every=10)
+
+
+def weights(path, kind=AutoModelForCausalLM):
+    return kind.from_pretrained(path).state_dict()
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step):
+    def report(metrics):
+        if metrics["step"] == step:
+            raise Killed
+
+    return report
+
+
+@pytest.mark.parametrize(
+    ("train", "options", "kind"),
+    [(train_dpo, DPO, AutoModelForCausalLM), (train_reward_model, RM, AutoModelForSequenceClassification)],
+    ids=["dpo", "rm"],
+)
+def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, folder, train, options, kind):
+    summary = train(folder, TASTE, tmp_path / "straight", options, device="cpu")
+    assert summary["held_out/accuracy_frac"] > 0.9
+    assert summary["held_out/loss_nats"] < math.log(2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["straight"]
+    with pytest.raises(Killed):
+        train(folder, TASTE, tmp_path / "cut", options, device="cpu", report=kill_at(17))
+    assert not (tmp_path / "cut").exists()
+    resumed = train(folder, TASTE, tmp_path / "cut", options, device="cpu", resume=True)
+    assert resumed["steps_this_time"] == 20
+    assert equal(weights(tmp_path / "straight", kind), weights(tmp_path / "cut", kind))
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "cut")]
+    assert metrics[0] == metrics[1]
+    assert len(metrics[0].splitlines()) == 30
+
+
+def test_demonstrations_score_0_in_the_mean_and_any_transformers_loads_the_rest(tmp_path, folder):
+    summary = train_reward_model(folder, TASTE, tmp_path / "rm", RM, device="cpu")
+    rewarder = load_reward_model(str(tmp_path / "rm"), device="cpu")
+    demonstrations = [taste(n) for n in range(RM.demonstrations)]
+    scores = rewarder.scores([(one.question, "", one.best) for one in demonstrations])
+    assert sum(scores) / len(scores) == pytest.approx(0, abs=1e-4)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "rm")
+    assert model.config.num_labels == 1
+    ids = torch.tensor([[token for part in rewarder.row("3?", "", "yes1") for token in part]])
+    assert model(input_ids=ids).logits.item() == pytest.approx(rewarder.scores([("3?", "", "yes1")])[0] + summary["bias"], abs=1e-4)
+    (tmp_path / "rm" / FILE).write_text("{")
+    with pytest.raises(ConfigError, match="damaged"):
+        load_reward_model(str(tmp_path / "rm"))
+
+
+def test_a_language_model_is_no_reward_model(folder):
+    with pytest.raises(ConfigError, match="kgym rm"):
+        load_reward_model(str(folder))
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def command(name, folder, out, *more):
+    return [name, "--model", str(folder), "--out", str(out), "--batch", "4", *map(str, more)]
+
+
+def pairs_file(path):
+    rows = [{"prompt": f"{n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("name", ["dpo", "rm"])
+def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, folder, capsys, name):
+    assert main(command(name, folder, tmp_path / "one", "--env", "arithmetic", "--steps", 2, "--set", "pairs.held_out=4", "--json")) == 0
+    output = capsys.readouterr()
+    summary = json.loads(output.out)
+    assert summary["steps"] == 2
+    assert 0 <= summary["held_out/accuracy_frac"] <= 1
+    assert "step 2/2 | loss" in output.err
+    assert main(command(name, folder, tmp_path / "two", "--data", pairs_file(tmp_path / "p.jsonl"), "--steps", 2)) == 0
+    assert f"model       {tmp_path / 'two'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dpo", "--env", "airthmetic"], "did you mean 'arithmetic'"),
+        (["dpo", "--env", "arithmetic", "--beta", "0"], "dpo.beta=0"),
+        (["dpo", "--env", "arithmetic", "--set", "dpo.betta=1"], "dpo.beta"),
+        (["rm", "--env", "arithmetic", "--set", "pairs.answers=1"], "pairs.answers=1"),
+        (["rm", "--env", "arithmetic", "--set", "sft.lr=1"], "env. or pairs. or rm."),
+        (["rm", "--data", "absent.jsonl"], "absent.jsonl"),
+        (["rm", "--episodes", "absent"], "no stored answers"),
+        (["rm"], "--env"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_status_2(tmp_path, folder, capsys, words, said):
+    assert main(command(words[0], folder, tmp_path / "out", *words[1:])) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_command_resumes_to_the_same_weights(tmp_path, folder):
+    data = pairs_file(tmp_path / "pairs.jsonl")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def line(out, *more):
+        arguments = command("rm", folder, out, "--data", data, "--steps", 40, "--set", "rm.save_every=5", *more)
+        return [sys.executable, "-m", "kgym.cli.main", *arguments]
+
+    cut, straight = tmp_path / "cut", tmp_path / "straight"
+    process = subprocess.Popen(line(cut), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(Path(f"{cut}.partial").glob("step-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not cut.exists()
+    subprocess.run(line(cut, "--resume"), env=environment, check=True, capture_output=True)
+    subprocess.run(line(straight), env=environment, check=True, capture_output=True)
+    kind = AutoModelForSequenceClassification
+    assert equal(weights(cut, kind), weights(straight, kind))
