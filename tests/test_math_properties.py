@@ -145,6 +145,14 @@ def test_infinity_in_a_function_is_not_given_to_algebra():
     assert time.perf_counter() - begin < 5
 
 
+def test_complex_sides_have_a_ratio():
+    # found by the fuzzer: the ratio of two complex numbers was compared with 0
+    assert status("2ix < 6iy", r"\boxed{ix < 3iy}") == "correct"
+    assert status("2ix < 6iy", r"\boxed{-ix > -3iy}") == "correct"
+    assert status("2ix < 6iy", r"\boxed{-ix < -3iy}") == "wrong"
+    assert status("5", r"\boxed{x > -9 \operatorname{cis} 9}") == "wrong"
+
+
 def test_bombs_among_a_thousand_answers_from_four_threads():
     # 1000 answers, of which ten are bombs; every one is judged, the bombs as what they are, and the workers are gone afterwards
     fuses = bombs()[:10]

@@ -385,6 +385,8 @@ def _conclusion(text: str) -> Extraction | None:
 _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 
 
+_SUBORDINATE = re.compile(r",\s{1,9}(?:which|as|since|because)\s[^\d]*\Z")
+_YES_NO = re.compile(r"(?:yes|no)[,.;]\s", re.IGNORECASE)
 _CHOSEN = re.compile(
     r"(?:\W{0,9}(?:so|thus|therefore|hence),? )?(?:the )?(?:option|choice|answer) (\(?[A-J]\)?) is (?:the )?(?:correct|right)(?: \w+)?",
     re.IGNORECASE,
@@ -400,7 +402,7 @@ _BEFORE_FORMULA = frozenset(
 
 def _after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
-    sentence = sentence.strip().rstrip(".!").strip()
+    sentence = _SUBORDINATE.sub("", sentence.strip().rstrip(".!")).strip()
     if _NEGATION.search(sentence):
         return sentence  # "the answer cannot be 7" says nothing that it is
     if match := _CHOSEN.fullmatch(sentence):
@@ -450,9 +452,10 @@ def _whole(text: str) -> Extraction | None:
     if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or _SUPPOSITION.match(tail):
         return None
     formulas = list(_INLINE.finditer(tail))
-    if formulas and re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()]) and re.search(r"[A-Za-z]{2,}\Z", tail[formulas[-1].end() :]):
-        return None  # a sentence without its end
-    return Extraction((_after_verb(tail) if re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
+    if formulas and re.search(r"[A-Za-z]{2}\Z", rest := tail[formulas[-1].end() :]):
+        if re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()]) or len(rest.split()) > 3:
+            return None  # a sentence without its end
+    return Extraction((_after_verb(tail) if not _YES_NO.match(tail) and re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
 
 
 _RULES = {"boxed": _boxed, "answer": _answer, "hash": _hash, "bold": _bold, "display": _display, "conclusion": _conclusion, "whole": _whole}

@@ -38,6 +38,7 @@ _NO_NOUNS = frozenset(
     )
 )
 """Words behind a number that say something about it, and are nothing that is counted."""
+_AFTER_NOUNS = frozenset(name_list("to for that which who with on from left remaining"))
 _ORDINALS = frozenset({"th", "st", "nd", "rd"})
 
 
@@ -120,6 +121,8 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             raise SyntaxProblem(f"{token.value!r} behind a unit")
         if word in _ORDINALS and not nouns:
             continue
+        if word in _AFTER_NOUNS and nouns and _prose(tokens[at:]):
+            break  # 36 ways to arrange the books
         if word in _NO_NOUNS:
             raise SyntaxProblem(f"{word!r} behind a number")
         if word in ("per", "each", "every"):
@@ -159,6 +162,11 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
     if unit.offset and amount.head == "degree":
         amount = amount.args[0]
     return Node("quantity", (amount,), (unit, " ".join(nouns)))
+
+
+def _prose(tokens: list[Token]) -> bool:
+    """Whether words follow that neither compute nor contradict."""
+    return all(token.kind in ("word", "name") and token.value.casefold() not in _NO_NOUNS for token in tokens)
 
 
 def sum_of_amounts(large: Node, small: Node) -> Node:

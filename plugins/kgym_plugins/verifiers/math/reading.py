@@ -1,8 +1,10 @@
 """From the text of an answer to a typed value: what surrounds it, forms that are told by their shape, and the grammar for the rest."""
 
 import re
+from fractions import Fraction
 
 from kgym_plugins.verifiers.math.build import based
+from kgym_plugins.verifiers.math.exact import exact
 from kgym_plugins.verifiers.math.interpret import as_set, interpret
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.nodes import Node
@@ -19,7 +21,7 @@ from kgym_plugins.verifiers.math.values import (
     Value,
     Words,
 )
-from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, to_ascii
+from kgym_plugins.verifiers.math.vocabulary import BASE_WORDS, number_from_words, to_ascii
 
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}")
 _CHOICE = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?\s*([A-Ja-j])\s*[).:]\s*(.*)", re.IGNORECASE | re.DOTALL)
@@ -46,6 +48,7 @@ _SUCH_THAT = re.compile(
 )
 _SHORT = 300
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
+_TWICE = re.compile(r"([A-Za-z][A-Za-z -]{1,60}?)\s*\((-?\d{1,12})\)|(-?\d{1,12})\s*\(([A-Za-z][A-Za-z -]{1,60})\)")
 _COMBINATIONS = re.compile(r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{C\}|\{?C\}?)_\{?(\w{1,4})\}?")
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s+[a-z].*", re.IGNORECASE | re.DOTALL)
 _NOUN = re.compile(r"(?:a|an|the) [A-Za-z]{3}[A-Za-z -]*", re.IGNORECASE)
@@ -149,6 +152,9 @@ def _special(text: str) -> Value | None:
         return interpret(meaning(match.group(1)) or Node("text", (), match.group(1)))
     if _NOUN.fullmatch(plain) and not _JOINED.search(plain) and meaning(plain) is None:
         return Words(normal_words(plain))
+    if (match := _TWICE.fullmatch(plain)) and number_from_words((match[1] or match[4]).casefold().split()):
+        words, digits = (match[1], match[2]) if match[1] else (match[4], match[3])
+        return _said_twice(words, digits, text)
     if match := _PREFIXED.fullmatch(plain):
         return _number_in_base(match.group(2), _PREFIXES[match.group(1).lower()], text)
     if match := _SUCH_THAT.fullmatch(plain):
@@ -162,6 +168,13 @@ def _special(text: str) -> Value | None:
     if found is not None:
         return interpret(found)
     return Words(normal_words(plain)) if _PROSE.fullmatch(plain) and not _JOINED.search(plain) else None
+
+
+def _said_twice(words: str, digits: str, text: str) -> Value:
+    """`seven (7)`: one number, if both say the same."""
+    value = meaning(words)
+    same = value is not None and exact(value) == Fraction(digits)
+    return interpret(value) if value is not None and same else Opaque(normal_text(text))
 
 
 def _number_in_base(digits: str, base: int, text: str) -> Value:

@@ -281,7 +281,8 @@ def proportional(gold: Node, answer: Node) -> int | None:
         if first is None:
             first = (one, other)
             ratio = one / other
-            sign = -1 if (isinstance(ratio, Fraction) or evaluator.ctx.im(ratio) == 0) and ratio < 0 else 1
+            real_part = ratio if isinstance(ratio, Fraction) else evaluator.ctx.re(ratio)
+            sign = -1 if (isinstance(ratio, Fraction) or evaluator.ctx.im(ratio) == 0) and real_part < 0 else 1
             continue
         if isinstance(one, Fraction) != isinstance(first[0], Fraction):
             continue
@@ -302,8 +303,12 @@ def sign_of(node: Node) -> int | None:
     value = _exact_or_none(node)
     if value is not None:
         return (value > 0) - (value < 0)
+    evaluator = Evaluator(_digits_for(node))
     try:
-        found = Evaluator(_digits_for(node))(node)
+        found = evaluator(node)
     except Undefined:
         return None
-    return int(found > 0) - int(found < 0)
+    if evaluator.ctx.im(found) != 0:
+        return None
+    real = evaluator.ctx.re(found)
+    return int(real > 0) - int(real < 0)

@@ -63,6 +63,8 @@ _GREEK_CHARACTERS = {
 }  # fmt: skip
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱˣʸᵃᵇᶜᵈᵉᵏᵐᵗ", "0123456789+-=()nixyabcdekmt", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙᵢₓₐₑₖₘ", "0123456789+-=()nixaekm", strict=True))
+_FRACTION = re.compile("([⁰¹²³⁴-⁹]{1,20})[⁄∕/]([₀-₉]{1,20})")
+_LEVEL = {ord(sign): plain for table in (_SUPERSCRIPTS, _SUBSCRIPTS) for sign, plain in table.items()}
 _RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+|[{''.join(_SUBSCRIPTS)}]+")
 
 
@@ -95,6 +97,7 @@ def to_ascii(text: str) -> str:
         table = _SUPERSCRIPTS if above else _SUBSCRIPTS
         return ("^{" if above else "_{") + "".join(table[character] for character in run) + "}"
 
+    text = _FRACTION.sub(lambda match: f"({match[1]})/({match[2]})".translate(_LEVEL), text)
     return "".join(map(_translate, _RUN.sub(script, text)))
 
 
