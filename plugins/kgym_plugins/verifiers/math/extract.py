@@ -452,9 +452,9 @@ def _whole(text: str) -> Extraction | None:
     if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or _SUPPOSITION.match(tail):
         return None
     formulas = list(_INLINE.finditer(tail))
-    if formulas and re.search(r"[A-Za-z]{2}\Z", rest := tail[formulas[-1].end() :]):
-        if re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()]) or len(rest.split()) > 3:
-            return None  # a sentence without its end
+    rest = tail[formulas[-1].end() :] if formulas else ""
+    if re.search(r"[A-Za-z]{2}\Z", rest) and (len(rest.split()) > 3 or re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()])):
+        return None  # a sentence without its end
     return Extraction((_after_verb(tail) if not _YES_NO.match(tail) and re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
 
 
