@@ -134,20 +134,17 @@ def _piecewise(gold: Piecewise, answer: Piecewise) -> str | None:
     """Cases in any order; "otherwise" stands for the one condition that is left over."""
     if len(gold.cases) != len(answer.cases):
         return None
-    rest = list(answer.cases)
-    for one in sorted(gold.cases, key=lambda case: case[1] == _OTHERWISE):
-        ranked = sorted(rest, key=lambda case: case[1] == _OTHERWISE)
-        found = next((case for case in ranked if same(one[0], case[0]) and _same_condition(one[1], case[1], len(rest))), None)
+    rest, unmatched = list(answer.cases), list[tuple[Value, Value]]()
+    for value, condition in gold.cases:
+        found = next((case for case in rest if same(condition, case[1]) and same(value, case[0])), None)
         if found is None:
-            return None
-        rest.remove(found)
-    return "cases"
-
-
-def _same_condition(gold: Value, answer: Value, left: int) -> bool:
-    if _OTHERWISE in (gold, answer):
-        return gold == answer or left == 1
-    return same(gold, answer) is not None
+            unmatched.append((value, condition))
+        else:
+            rest.remove(found)
+    if not unmatched:
+        return "cases"
+    left_over = len(unmatched) == 1 and _OTHERWISE in (unmatched[0][1], rest[0][1])
+    return "cases" if left_over and same(unmatched[0][0], rest[0][0]) else None
 
 
 _OTHERWISE = Words("otherwise")
@@ -203,11 +200,16 @@ def _values(equation: Equation) -> list[Node] | None:
 
 
 def _rounds(left: Node, right: Node) -> bool:
-    return stated(right) is not None and _near(left, right)
+    """Whether the right side is a decimal that rounds or cuts off the left one."""
+    return stated(right) is not None and _near(left, right, exactly=True)
 
 
-def _near(left: Node, right: Node) -> bool:
-    """Whether two sides of an approximate equality agree to the precision of the coarser, or to one in a hundred."""
+def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
+    """Whether two sides of an approximate equality agree to the precision of the coarser, or to one in a hundred.
+
+    `exactly`: the right side is a decimal that a sign of equality stands before; it must have all its digits right, but for the last,
+    which may be cut off instead of rounded.
+    """
     from kgym_plugins.verifiers.math.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
 
     evaluator = Evaluator(30)
@@ -215,6 +217,9 @@ def _near(left: Node, right: Node) -> bool:
         one, other = evaluator(_bare(left)), evaluator(_bare(right))
     except (Undefined, LimitError):
         return False
+    if exactly:
+        _, half, _ = stated(right) or (0, 0, 0)
+        return bool(abs(one - other) < evaluator._fraction(2 * half) * (1 - evaluator.ctx.mpf(10) ** -9))
     halves = [found[1] for found in (stated(_bare(left)), stated(_bare(right))) if found]
     tolerance = max([abs(one) / 100, *(evaluator._fraction(2 * half) for half in halves)])
     return bool(abs(one - other) <= tolerance)

@@ -355,8 +355,8 @@ def last_row(content: str) -> str:
 
 
 _CONCLUDING = re.compile(
-    r"\W{0,9}(?:therefore|thus|hence|so|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)|this (?:gives|means|yields)"
-    r"|it follows|\\therefore|∴|in total|altogether|the final)\b",
+    r"\W{0,9}(?:therefore|thus|hence|so(?! far)|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)"
+    r"|this (?:gives|means|yields)|it follows|\\therefore|∴|in total|altogether|the final)\b",
     re.IGNORECASE,
 )
 _VERB = re.compile(
@@ -426,7 +426,8 @@ _RESULT = re.compile(
 
 
 _SUPPOSITION = re.compile(
-    r"\W{0,9}(?:let|suppose|assum(?:e|ing)|consider|try|if|say|given|when|take|recall|note|notice|since|because|first|for example)\b",
+    r"\W{0,9}(?:let|suppose|assum(?:e|ing)|consider|try|if|say|given|when|take|recall|note|notice|since|because|first|for example"
+    r"|so far|step \d+)\b",
     re.IGNORECASE,
 )
 """How a sentence begins that says no result."""
