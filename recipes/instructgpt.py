@@ -1,0 +1,100 @@
+"""The pipeline of InstructGPT on generated problems: demonstrations, preferences, a reward model, PPO with a per-token KL and PPO-ptx.
+
+    python recipes/instructgpt.py --out runs/instructgpt
+
+takes about ten minutes of one core and prints each command of kgym that it gives, so that any of them can be given by hand. A step whose
+result is there is not taken again, and one that was interrupted goes on where it stopped.
+
+    sft         the policy learns a few demonstrations (worked solutions)
+    samples     it answers problems of the train split, several times each
+    rm          right answers are preferred to wrong ones: the environment's verifier stands in for the people who rank
+    ppo         the policy is rewarded by the reward model alone, held to its start by the KL, and reminded of demonstrations by ptx
+    before, after   both policies, judged by the environment's verifier, which training has not seen
+
+Source: Ouyang et al. 2022, arXiv:2203.02155, sections 3.1 and 3.5. Not as there: the reward is the probability sigmoid(score) in [0, 1],
+and the critic starts from the policy and not from the reward model, whose scores are on another scale.
+"""
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgym.cli.main import main as kgym
+
+SIZES = {
+    "full": {"sft": 10, "problems": 192, "samples": 4, "rm": 60, "ppo": 10, "batch": 16, "scored": 500},
+    "tiny": {"sft": 1, "problems": 48, "samples": 4, "rm": 2, "ppo": 1, "batch": 2, "scored": 8},
+}
+"""What `--size` means; `tiny` shows that every step runs, and nothing else."""
+
+PPO = (
+    "algo.kl_coef=0.02",
+    "algo.inner_steps=2",
+    "ptx.coef=0.02",
+    "ptx.batch_size=4",
+    "train.lr=2e-4",
+    "train.eval_every=0",
+    "train.save_every=2",
+    "train.threads=1",
+)
+"""Settings of the last phase; InstructGPT's KL."""
+
+
+def commands(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -> list[tuple[Path, list[str]]]:
+    """Return the commands in order, each with the file that is there when it is done."""
+    sft, samples, rm, ppo, before, after = (out / name for name in ("sft", "samples", "rm", "ppo", "before", "after"))
+    sft_flags = ("--steps", size["sft"], "--batch", 16, "--lr", 3e-5, "--set", "sft.warmup_steps=2", "--resume")
+    rm_flags = ("--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--set", "rm.save_every=20", "--resume")
+    rewarded = ("verifier=reward_model", f"env.verifier_options.model={rm}", f"rollout.problems_per_step={size['batch']}")
+    settings = [word for setting in (*rewarded, *PPO) for word in ("--set", setting)]
+    ppo_flags = ("--env", env, "--algo", "ppo", "--model", sft, "--steps", size["ppo"], "--seed", seed, *settings)
+    sampled = ("--problems", size["problems"], "--samples", size["samples"])
+    scored = ("--bench", f"{env}:validation", "--problems", size["scored"], "--seed", seed)
+    listed: list[tuple[Path, tuple[object, ...]]] = [
+        (sft / "config.json", ("sft", "--model", model, "--env", env, "--out", sft, *sft_flags, "--seed", seed)),
+        (
+            samples / "results.json",
+            ("eval", "--model", sft, "--bench", f"{env}:train", *sampled, "--run", samples, "--seed", seed),
+        ),
+        (rm / "config.json", ("rm", "--model", sft, "--episodes", samples, "--out", rm, *rm_flags, "--seed", seed)),
+        (ppo / "summary.json", ("train", "--run", ppo, *(("--resume",) if (ppo / "manifest.json").exists() else ppo_flags))),
+        (before / "results.json", ("eval", "--model", sft, *scored, "--run", before)),
+        (after / "results.json", ("eval", "--model", ppo, *scored, "--run", after)),
+    ]
+    return [(done, [str(word) for word in words]) for done, words in listed]
+
+
+def report(out: Path) -> str:
+    """Return what came of it."""
+    before, after = (json.loads((out / name / "results.json").read_text()) for name in ("before", "after"))
+    rewards = [json.loads(line)["reward/mean"] for line in (out / "ppo/metrics.jsonl").read_text().splitlines()]
+    return (
+        f"reward      {rewards[0]:.3f} -> {rewards[-1]:.3f} in {len(rewards)} steps, by the reward model\n"
+        f"accuracy    {before['accuracy']:.1%} -> {after['accuracy']:.1%}, by the environment's verifier"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Give the commands one after the other; the first that fails ends the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/instructgpt"))
+    parser.add_argument("--env", default="aime", help="environment with worked solutions (default: aime)")
+    parser.add_argument("--model", default="nano", help="model to start from (default: nano)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", choices=SIZES, default="full")
+    args = parser.parse_args(argv)
+    for number in range(6):
+        done, words = commands(args.out, args.env, args.model, args.seed, SIZES[args.size])[number]
+        if done.exists():
+            continue
+        print(f"\n$ kgym {shlex.join(words)}", flush=True)
+        if status := kgym(words):
+            return status
+    print(f"\n{report(args.out)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

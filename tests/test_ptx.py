@@ -1,0 +1,50 @@
+"""PPO-ptx: the term is the supervised loss times its coefficient, on examples that move on from step to step."""
+
+import json
+
+import pytest
+import torch
+
+from kgym.config import load_config
+from kgym.errors import ConfigError, DataError
+from kgym.rollout.models import resolve_model
+from kgym.train.modeling import load_policy
+from kgym.train.ptx import pretraining_examples, pretraining_term
+from kgym.train.sft import backward
+
+
+@pytest.fixture
+def policy():
+    return load_policy(resolve_model("nano"), device="cpu")
+
+
+def gradient(policy):
+    return torch.cat([parameter.grad.flatten() for parameter in policy.model.parameters()])
+
+
+def test_the_term_adds_coef_times_the_gradient_of_the_supervised_loss(policy):
+    examples = pretraining_examples(load_config(overrides=["ptx.coef=0.5"]))
+    backward(policy, [examples(n) for n in (6, 7, 8)], 4096)
+    alone = gradient(policy)
+    add = pretraining_term(policy, examples, coef=0.5, batch_size=3, microbatch_tokens=100, first=1)
+    policy.model.zero_grad()
+    metrics = add(1)  # the third optimizer step of the run: examples 6, 7 and 8
+    assert torch.allclose(gradient(policy), 0.5 * alone, atol=1e-6)
+    assert metrics["ptx/loss_nats"] > 0
+    add(0)
+    assert not torch.allclose(gradient(policy), alone, atol=1e-3)  # it adds to what is there, and other examples
+
+
+def test_examples_are_those_of_the_environment_or_of_a_file_and_depend_on_the_seed(tmp_path):
+    assert pretraining_examples(load_config()) is None
+    worked = pretraining_examples(load_config(overrides=["ptx.coef=1", "env.name=arithmetic"]))
+    other = pretraining_examples(load_config(overrides=["ptx.coef=1", "env.name=arithmetic", "seed=1"]))
+    assert "\\boxed{" in worked(0).solution
+    assert worked(0) != other(0)
+    file = tmp_path / "texts.jsonl"
+    file.write_text(json.dumps({"question": "q", "solution": "s"}) + "\n")
+    assert pretraining_examples(load_config(overrides=["ptx.coef=1", f"ptx.data={file}"]))(5).solution == "s"
+    with pytest.raises(DataError, match="absent"):
+        pretraining_examples(load_config(overrides=["ptx.coef=1", "ptx.data=absent.jsonl"]))
+    with pytest.raises(ConfigError, match=r"ptx\.coef"):
+        load_config(overrides=["ptx.coef=-1"])
