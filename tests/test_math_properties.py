@@ -145,6 +145,14 @@ def test_infinity_in_a_function_is_not_given_to_algebra():
     assert time.perf_counter() - begin < 5
 
 
+def test_a_large_exact_number_can_be_shown():
+    # found by the fuzzer: 4545 digits, which Python does not turn into text
+    for power in ("888888889^508", "2^{13999}", "2^{14300}", "7^{5000}"):
+        verdict = MathVerifier().verify(VerifyItem("5", rf"\boxed{{{power}}}"))
+        assert (verdict.status, verdict.reason) == ("wrong", "different")
+        assert status(power, rf"\boxed{{{power}}}") == "correct"
+
+
 def test_complex_sides_have_a_ratio():
     # found by the fuzzer: the ratio of two complex numbers was compared with 0
     assert status("2ix < 6iy", r"\boxed{ix < 3iy}") == "correct"

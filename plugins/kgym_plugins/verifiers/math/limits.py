@@ -12,8 +12,9 @@ TREE_DEPTH = 150
 """Of a syntax tree: a chain of quotients or of factorials is deep without brackets."""
 DIGITS = 2000
 """Of one number."""
-EXACT_BITS = 16000
-"""Of a numerator or denominator in exact arithmetic; what would be larger is computed in floating point."""
+EXACT_BITS = 14000
+"""Of a numerator or denominator in exact arithmetic; what would be larger is computed in floating point. Python refuses to write integers
+of more than 4300 digits, which is 14284 bits."""
 EXPONENT_BITS = 256
 """Of the binary exponent of a floating-point number: 2 ** (2 ** 256) is refused before it is computed."""
 FACTORIAL = 10**9
