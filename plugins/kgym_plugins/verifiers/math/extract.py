@@ -235,7 +235,8 @@ _FINISHED = re.compile(r"(?:[^\w\s,;:(\[{<=+*/^&-]|\*\*|\\\)|\\\])\s*\Z|(?:\A|\n
 _TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
 _AFTERTHOUGHT = re.compile(
-    r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which)\b.*", re.DOTALL | re.IGNORECASE
+    r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at|achieved at)\b.*",
+    re.DOTALL | re.IGNORECASE,
 )
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
 
@@ -385,7 +386,9 @@ def _conclusion(text: str) -> Extraction | None:
 _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 
 
-_SUBORDINATE = re.compile(r",\s{1,9}(?:which|as|since|because)\s[^\d]*\Z")
+_SUBORDINATE = re.compile(
+    r",\s{1,9}(?:(?:which|as|since|because)\s[^\d]*|(?:attained|achieved|reached|occurring) (?:at|when|for|by)\s.*)\Z", re.DOTALL
+)
 _YES_NO = re.compile(r"(?:yes|no)[,.;]\s", re.IGNORECASE)
 _CHOSEN = re.compile(
     r"(?:\W{0,9}(?:so|thus|therefore|hence),? )?(?:the )?(?:option|choice|answer) (\(?[A-J]\)?) is (?:the )?(?:correct|right)(?: \w+)?",

@@ -29,6 +29,7 @@ _SIGNED_REALS = re.compile(
 _NONZERO = re.compile(
     r"(?:(?:set of )?(?:all|any|every) )?non-?zero (?:real numbers?|reals?)|(?:all|any|every) real numbers? except (?:0|zero)"
 )
+_NO_SUCH = re.compile(r"(?:there (?:is|are|exists?) )?no such \w{2,20}(?: exists?)?")
 _NO_NOUNS = frozenset(
     name_list(
         """
@@ -53,7 +54,7 @@ def meaning(words: str) -> Node | None:
     plain = words.casefold().strip(" .,;:!?\"'*")
     without = normal_words(words)
     for form in (plain, without):
-        if form in EMPTY_WORDS:
+        if form in EMPTY_WORDS or _NO_SUCH.fullmatch(form):
             return Node("const", (), "empty")
         if form in REAL_WORDS:
             return Node("const", (), "reals")
