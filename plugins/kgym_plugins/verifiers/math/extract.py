@@ -17,28 +17,17 @@ Everything found must be the end of what the response says: a number met on the 
 import re
 from dataclasses import dataclass
 
+from kgym_plugins.verifiers.math.announced import TAIL, announced
+from kgym_plugins.verifiers.math.candidates import HEDGING, JOINING, LETTERS, REVISING, Extraction, key
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
 from kgym_plugins.verifiers.math.vocabulary import name_list
 
 RULES = ("boxed", "answer", "hash", "bold", "display", "conclusion", "whole")
 
-_TAIL = 4000
 _MOST_BOXES = 200
-_MOST_PHRASES = 10
-_STATEMENT = 1200
 _WINDOW = 200_000
 _MANY = 3
 """More different boxes than these are guesses, wherever they stand."""
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What was found: one answer, or several candidates that stand side by side; or why there is none."""
-
-    answers: tuple[str, ...] = ()
-    rule: str = ""
-    problem: str = ""
-    """`hedged`, or why there is no answer."""
 
 
 def extract(response: str, rules: tuple[str, ...] = RULES) -> Extraction:
@@ -61,7 +50,7 @@ def _spoken(response: str) -> tuple[str, str]:
         return "", "the reasoning is not closed"
     text = response[end + len("</think>") :] if end >= 0 else response
     return _without_markup(
-        _END_OF_TURN.sub("", text[-_TAIL:]) if len(text) <= _TAIL else text[:-_TAIL] + _END_OF_TURN.sub("", text[-_TAIL:])
+        _END_OF_TURN.sub("", text[-TAIL:]) if len(text) <= TAIL else text[:-TAIL] + _END_OF_TURN.sub("", text[-TAIL:])
     ), ""
 
 
@@ -87,30 +76,6 @@ _NOTHING = re.compile(
     r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|…|□|\\square|\\phantom\{[^{}]*\})*"
 )
 _PLACEHOLDER = re.compile(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", re.IGNORECASE)
-_LETTERS = re.compile(r"[A-Za-z]+")
-_JOINING = frozenset(
-    name_list(
-        """
-    and or maybe perhaps possibly alternatively also either text quad qquad the answer answers is are it could be might else
-    otherwise as well
-    """
-    )
-)
-_HEDGING = frozenset(
-    name_list(
-        """
-    or maybe perhaps possibly alternatively either could might guess another else otherwise unsure alternative option
-    """
-    )
-)
-_REVISING = frozenset(
-    name_list(
-        """
-    wait actually correction corrected correcting mistake instead recheck rechecking sorry final finally therefore thus
-    hence so total
-    """
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -178,135 +143,40 @@ def _boxed(text: str) -> Extraction | None:
         return Extraction(rule="boxed", problem="the last box is not closed")
     if empty(last.content):
         return Extraction(rule="boxed", problem="the last box is empty")
-    cluster, contents, hedging = [last], {_key(last.content)}, False
+    cluster, contents, hedging = [last], {key(last.content)}, False
     for before, after in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
         if before.content is None or empty(before.content):
             continue
         gap = text[before.end : after.begin]
-        words = {word.lower() for word in _LETTERS.findall(gap[:400])}
-        close = len(gap) <= 120 and all(word in _JOINING or len(word) == 1 for word in words)
-        hedged = len(gap) <= 400 and bool(words & _HEDGING) and not words & _REVISING
+        words = {word.lower() for word in LETTERS.findall(gap[:400])}
+        close = len(gap) <= 120 and all(word in JOINING or len(word) == 1 for word in words)
+        hedged = len(gap) <= 400 and bool(words & HEDGING) and not words & REVISING
         if not (close or hedged):
             break
         hedging |= not close
         cluster.append(before)
-        contents.add(_key(before.content))
+        contents.add(key(before.content))
     answers = tuple(dict.fromkeys(box.content for box in reversed(cluster) if box.content is not None))
     if hedging and len(contents) > 1:
         return Extraction(answers, "boxed", "hedged")
-    if len(contents) == 1 and len({_key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY:
+    if len(contents) == 1 and len({key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY:
         return Extraction((last.content,), "boxed", "hedged")
     return Extraction(answers, "boxed")
-
-
-def _key(content: str) -> str:
-    return re.sub(r"\s+|\\[,;:! ]|\$", "", content)
 
 
 def empty(content: str) -> bool:
     """Whether a box holds nothing, or the placeholder that the question asked to replace."""
     content = content.strip()
     return len(content) < 200 and (
-        _NOTHING.fullmatch(content) is not None or _PLACEHOLDER.fullmatch(_key(re.sub(r"\\text|[{}]", "", content))) is not None
+        _NOTHING.fullmatch(content) is not None or _PLACEHOLDER.fullmatch(key(re.sub(r"\\text|[{}]", "", content))) is not None
     )
 
 
-# --- phrases ----------------------------------------------------------------------------------------------------------
-
-_NAMES = r"\b(?:correct|right|best)[ \t](?:choice|option)|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?|\bfinal[ \t]{1,4}result"
-_FOREIGN = r"respuesta(?:[ ]final)?|réponse(?:[ ]finale)?|antwort|endergebnis|risposta(?:[ ]finale)?|resposta(?:[ ]final)?|ответ|відповідь"
-_ANCHOR = re.compile(
-    rf"(?:(?:{_NAMES})(?!\w)[*_]{{0,3}}"
-    r"(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?[ \t]{0,4}[*_]{0,3}"
-    r"(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}|[*_:]{0,3}[ \t]{0,4}\n|(?<=ans\.))"
-    r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}"
-    r"|(?:答案|最终答案|最終答案|答え|答|정답|답)[*_]{0,3}[ \t]{0,4}"
-    r"(?:应该是|應該是|就是|等于|是|为|為|は|은|는|:|：|=)[ \t:：]{0,4}[*_]{0,3}\s{0,9}"
-    rf"|\b(?:{_FOREIGN})\b[*_]{{0,3}}[ \t]{{0,4}}(?:(?:est?|ist|lautet|è|é)\b|—|:|=)[ \t:]{{0,4}}[*_]{{0,3}}\s{{0,9}})",
-    re.IGNORECASE,
-)
-_SUPPOSED = re.compile(
-    r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?|expected)\b[^.!?;:,\n]{0,40}\Z", re.IGNORECASE
-)
-"""What stands before "the answer is" and takes it back."""
-_RETRACTED = re.compile(r"\b(?:wait|actually|hmm+|no|wrong|incorrect|mistake|mistaken|not right|not correct)\b", re.IGNORECASE)
-"""What stands behind an answer that is not the last word."""
-_FINISHED = re.compile(r"(?:[^\w\s,;:(\[{<=+*/^&-]|\*\*|\\\)|\\\])\s*\Z|(?:\A|\n)\W*\Z")
-_TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
-_SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
-_AFTERTHOUGHT = re.compile(
-    r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at|achieved at)\b.*",
-    re.DOTALL | re.IGNORECASE,
-)
-_DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
-
-
-def _statement(text: str) -> str:
-    """What follows a phrase that announces the answer: a display formula, or the rest of the sentence."""
-    text = text.lstrip(" \t*_:\n>") if not text.lstrip().startswith("**") else text.lstrip()
-    for opening, closing in _DISPLAYS:
-        if text.startswith(opening):
-            end = text.find(closing, len(opening))
-            if end >= 0:
-                stop = text.find("\n", end + len(closing))
-                return text[: stop if stop >= 0 else len(text)] if opening != "\\begin{" else text[: text.find("}", end) + 1]
-    at = 0
-    while match := _SENTENCE_END.search(text, at):
-        inside = text.count("$", 0, match.start()) - text.count("\\$", 0, match.start())
-        if inside % 2 == 0 or match.group() == "\n":
-            return _without_afterthought(text[: match.start()])
-        at = match.end()
-    return _without_afterthought(text)
-
-
-def _without_afterthought(text: str) -> str:
-    short = _AFTERTHOUGHT.sub("", text).strip()
-    return short.strip("*").strip() if short.startswith("**") == short.endswith("**") else short.rstrip("*").strip() or text.strip()
-
-
-def _answer(text: str) -> Extraction | None:
-    tail = text[-_TAIL:]
-    if (tags := _TAGS.findall(tail)) and tags[-1].strip():
-        return Extraction((tags[-1].strip(),), "answer")
-    anchors = list(_ANCHOR.finditer(tail))[-_MOST_PHRASES:]
-    found = [(match.start(), match.end(), _statement(tail[match.end() : match.end() + _STATEMENT])) for match in anchors]
-    found = [item for item in found if item[2].strip("*_ $\n")]
-    if not found or _taken_back(tail, *found[-1]):
-        return None
-    last = found[-1][2]
-    contents = [last]
-    for (_, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
-        if stop + len(earlier) > after:  # "Final Answer: The final answer is 5." or "the answer is 6 or the answer is 5"
-            between = _LETTERS.sub(lambda match: "" if match.group().lower() in _JOINING else match.group(), tail[stop:after])
-            if re.search(r"\w", between) and set(_LETTERS.findall(tail[stop:after].lower())) & _HEDGING:
-                contents.insert(0, tail[stop:after])
-            continue
-        gap = tail[stop + len(earlier) : after]
-        words = {word.lower() for word in _LETTERS.findall(gap)}
-        if len(gap) > 120 or words & _REVISING or _key(earlier).rstrip(".") == _key(last).rstrip("."):
-            break
-        if words - _JOINING - _HEDGING:
-            break
-        contents.insert(0, earlier)
-    if len(contents) > 1:
-        return Extraction(tuple(contents), "answer", "hedged")
-    return Extraction((last,), "answer") if len(last) < 1000 else None
-
-
-def _taken_back(tail: str, begin: int, stop: int, statement: str) -> bool:
-    """Whether an announced answer is only supposed, is taken back by what follows, or stands in reasoning that was cut off."""
-    if _SUPPOSED.search(tail, max(0, begin - 80), begin):
-        return True
-    end = tail.find(statement, stop)
-    rest = tail[end + len(statement) :] if end >= 0 else ""
-    if rest.startswith("?") or _RETRACTED.search(rest[:_STATEMENT]):
-        return True
-    labelled = re.search(r"final|:", tail[begin:stop], re.IGNORECASE)
-    return not labelled and re.search(r"\w", rest) is not None and not _FINISHED.search(rest)
+# --- the other rules ---------------------------------------------------------------------------------------------------
 
 
 def _hash(text: str) -> Extraction | None:
-    at = text.rfind("####", max(0, len(text) - _TAIL))
+    at = text.rfind("####", max(0, len(text) - TAIL))
     if at < 0:
         return None
     line = text[at + 4 :].strip().partition("\n")[0].strip()
@@ -317,7 +187,7 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,400})\*\*[\s.!]{0,9}\Z")
 
 
 def _bold(text: str) -> Extraction | None:
-    match = _BOLD.search(text[-_TAIL:].rstrip()[-500:])
+    match = _BOLD.search(text[-TAIL:].rstrip()[-500:])
     if match is None or match.group(1).rstrip().endswith(":"):
         return None
     content = match.group(1).strip()
@@ -329,7 +199,7 @@ _ENVIRONMENT = re.compile(r"\\begin\{(align|aligned|gather|gathered|equation|spl
 
 
 def _display(text: str) -> Extraction | None:
-    tail = text[-_TAIL:].rstrip()
+    tail = text[-TAIL:].rstrip()
     begin = max(tail.rfind("$$", 0, max(0, len(tail) - 4)), tail.rfind("\\["), tail.rfind("\\begin{align"), tail.rfind("\\begin{equation"))
     if begin < 0:
         return None
@@ -371,7 +241,7 @@ _ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\\∴])")
 
 
 def _conclusion(text: str) -> Extraction | None:
-    tail = text[-_TAIL:].rstrip()
+    tail = text[-TAIL:].rstrip()
     line = tail.rpartition("\n")[2].strip()
     if not line.endswith((".", "!", "$", "*", "\\)", "]")) or line.endswith("..."):
         return None
@@ -443,7 +313,7 @@ def _whole(text: str) -> Extraction | None:
     if "\n" in tail:
         if tail.startswith(("$$", "\\[", "\\begin")) and len(tail) < 1000:
             return Extraction((tail,), "whole")
-        line = _ARROW.sub("", _FENCE.sub("", tail[-_TAIL:]).rpartition("\n")[2].strip())
+        line = _ARROW.sub("", _FENCE.sub("", tail[-TAIL:]).rpartition("\n")[2].strip())
         line = _RESULT.sub("", line)
         if len(line) > 100 or not line:
             return None
@@ -462,4 +332,12 @@ def _whole(text: str) -> Extraction | None:
     return Extraction((_after_verb(tail) if not _YES_NO.match(tail) and re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
 
 
-_RULES = {"boxed": _boxed, "answer": _answer, "hash": _hash, "bold": _bold, "display": _display, "conclusion": _conclusion, "whole": _whole}
+_RULES = {
+    "boxed": _boxed,
+    "answer": announced,
+    "hash": _hash,
+    "bold": _bold,
+    "display": _display,
+    "conclusion": _conclusion,
+    "whole": _whole,
+}

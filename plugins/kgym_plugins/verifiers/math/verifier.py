@@ -1,6 +1,6 @@
 r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type.
 
-    extract.py      where the answer is                 values.py       what an answer can be
+    extract.py      where the answer is (announced.py)  values.py       what an answer can be
     tokens.py       text to tokens                      exact.py        rational arithmetic
     parse.py        tokens to a syntax tree             numeric.py      values at high precision
     interpret.py    tree to a typed value               scalars.py      equal numbers and functions
