@@ -218,8 +218,8 @@ def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
     except (Undefined, LimitError):
         return False
     if exactly:
-        _, half, _ = stated(right) or (0, 0, 0)
-        return bool(abs(one - other) < evaluator._fraction(2 * half) * (1 - evaluator.ctx.mpf(10) ** -9))
+        decimal = stated(right)
+        return decimal is not None and bool(abs(one - other) < evaluator._fraction(2 * decimal[1]) * (1 - evaluator.ctx.mpf(10) ** -9))
     halves = [found[1] for found in (stated(_bare(left)), stated(_bare(right))) if found]
     tolerance = max([abs(one) / 100, *(evaluator._fraction(2 * half) for half in halves)])
     return bool(abs(one - other) <= tolerance)

@@ -55,15 +55,17 @@ def _spoken(response: str) -> tuple[str, str]:
 
 
 _END_OF_TURN = re.compile(r"(?:\s{0,9}(?:<\|[A-Za-z_]{1,30}\|>|</s>|<eos>|<end_of_turn>|<｜[^<>\n]{1,40}｜>))+\s*\Z")
+_MARKED = 20_000
 _MARKUP = re.compile(r"</?(?:b|i|p|u|strong|em|span|div|code|br|h[1-6]|font|center|mark)(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE)
 _SCRIPT = re.compile(r"<(sup|sub)>([^<>]{1,40})</\1>", re.IGNORECASE)
 
 
 def _without_markup(text: str) -> str:
-    """Tags of HTML that change nothing are removed, if one of them is closed; powers become powers."""
+    """Tags of HTML that change nothing are removed near the end, if one of them is closed; powers become powers."""
+    head, text = text[:-_MARKED], text[-_MARKED:]
     if "</" not in text or not re.search(r"</(?:b|i|p|u|strong|em|span|div|code|h[1-6]|font|center|mark|sup|sub)>", text, re.IGNORECASE):
-        return text
-    return _SCRIPT.sub(lambda match: f"{'^' if match[1].lower() == 'sup' else '_'}{{{match[2]}}}", _MARKUP.sub("", text))
+        return head + text
+    return head + _SCRIPT.sub(lambda match: f"{'^' if match[1].lower() == 'sup' else '_'}{{{match[2]}}}", _MARKUP.sub("", text))
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
