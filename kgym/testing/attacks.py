@@ -240,6 +240,7 @@ def _noise(gold: str) -> Iterator[tuple[str, str]]:
         ("words", "answer is "),
         ("emoji", "\N{BOMB}"),
         ("hash signs", "#"),
+        ("tags of HTML", "<b>x</b>"),
     ):
         yield f"a megabyte of {name}", unit * (MEGABYTE // len(unit))
     yield "a megabyte in a box", _box(gold * MEGABYTE)
