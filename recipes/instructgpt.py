@@ -2,7 +2,7 @@
 
     python recipes/instructgpt.py --out runs/instructgpt
 
-takes about ten minutes of one core and prints each command of kgym that it gives, so that any of them can be given by hand. A step whose
+takes about five minutes of one core and prints each command of kgym that it gives, so that any of them can be given by hand. A step whose
 result is there is not taken again, and one that was interrupted goes on where it stopped.
 
     sft         the policy learns a few demonstrations (worked solutions)
