@@ -159,7 +159,7 @@ class TrainConfig(Options):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    steps: int = Field(20, ge=1)
+    steps: int = Field(12, ge=1)
     """Collect-and-update steps."""
     lr: float = Field(1e-4, gt=0)
     """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion wants about 1e-6."""
@@ -175,7 +175,7 @@ class TrainConfig(Options):
     """Gradients longer than this are scaled down to it."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Tokens in a forward pass, prompts included: bounds the memory and changes no number but by rounding."""
-    eval_every: int = Field(10, ge=0)
+    eval_every: int = Field(4, ge=0)
     """Steps between validations; there is one before the first and one after the last step. 0: none at all."""
     eval_split: str = Field("validation", min_length=1)
     """Problems to validate on."""
@@ -185,7 +185,7 @@ class TrainConfig(Options):
     """Answers a problem."""
     benches: tuple[str, ...] = ()
     """Benchmarks, or ENV:SPLIT, that each validation also scores, as many problems and answers as they say."""
-    save_every: int = Field(10, ge=0)
+    save_every: int = Field(4, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
     """Older ones are deleted."""
