@@ -11,6 +11,8 @@ log-probabilities in the place of a model, so that the code that runs is TRL's o
     cispo         TRL's epsilon_high is the bound itself, kgym's clip_high what it is above 1.
     sapo          TRL's temperatures are rounded to float32 on the way: 1.05 moves by 5e-8, and the loss with it.
     rloo          TRL clips the ratio of the whole answer, kgym's has no ratio; on fresh data the gradients are the same.
+    dpo           without label smoothing: kgym's adds the loss of the exchanged pair (conservative DPO), TRL's "robust" subtracts it and
+                  divides by 1 - 2e, which is another loss.
 
 Exit status 1 if a pair differs by more than 1e-9 (sapo: 1e-7).
 """
@@ -24,6 +26,7 @@ import torch
 from torch import Tensor
 
 import kgym
+from kgym.algorithms.preference import dpo_loss, pairwise_loss
 
 E, GROUP, T = 16, 4, 12
 
@@ -128,6 +131,93 @@ def theirs(name: str, settings: dict, tables: dict[str, Tensor]) -> tuple[Tensor
     return loss.detach(), torch.autograd.grad(loss, logprobs)[0]
 
 
+def preferences(seed: int) -> dict[str, Tensor]:
+    """Return random log-probabilities of the tokens of E pairs, chosen answers first, (2 E, T) each, and the mask."""
+    generator = torch.Generator().manual_seed(seed)
+    logprobs, ref_logprobs = -torch.randn(2, 2 * E, T, generator=generator, dtype=torch.float64).abs()
+    mask = (torch.arange(T) < torch.randint(1, T + 1, (2 * E, 1), generator=generator)).double()
+    return {"logprobs": logprobs * mask, "ref_logprobs": ref_logprobs * mask, "mask": mask}
+
+
+def our_dpo(tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return loss and gradient of DPO by kgym."""
+    logprobs = tables["logprobs"].clone().requires_grad_()
+    chosen, rejected = logprobs.sum(1).chunk(2)
+    ref_chosen, ref_rejected = tables["ref_logprobs"].sum(1).chunk(2)
+    loss = dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=0.1).loss
+    return loss.detach(), torch.autograd.grad(loss, logprobs)[0]
+
+
+def their_dpo(tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return loss and gradient of DPO by TRL."""
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    def outputs(logprobs: Tensor) -> SimpleNamespace:
+        unused = torch.zeros_like(logprobs)
+        return SimpleNamespace(log_probs=logprobs, entropy=unused, mean_logits=unused, is_top1=unused.bool())
+
+    logprobs = tables["logprobs"].clone().requires_grad_()
+    chosen, rejected = tables["ref_logprobs"].sum(1).chunk(2)
+    trainer = SimpleNamespace(
+        model=SimpleNamespace(training=True),
+        accelerator=SimpleNamespace(device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x),
+        precompute_ref_logps=True,
+        loss_types=["sigmoid"],
+        loss_weights=[1.0],
+        beta=0.1,
+        ld_alpha=None,
+        f_divergence_type="reverse_kl",
+        use_weighting=False,
+        aux_loss_enabled=False,
+        _total_train_tokens=0,
+        _tp_size=1,
+        _metrics=defaultdict(lambda: defaultdict(list)),
+    )
+    mask = torch.nn.functional.pad(tables["mask"], (1, 0))  # one token of prompt
+    inputs = {
+        "input_ids": torch.zeros(mask.shape, dtype=torch.int64),
+        "attention_mask": torch.ones_like(mask),
+        "completion_mask": mask,
+        "ref_chosen_logps": chosen,
+        "ref_rejected_logps": rejected,
+    }
+    loss = DPOTrainer._compute_loss(trainer, lambda **_: outputs(logprobs), inputs, return_outputs=False)
+    return loss.detach(), torch.autograd.grad(loss, logprobs)[0]
+
+
+def our_reward_model(tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return loss and gradient of the pairwise loss by kgym; the sums of log-probabilities serve as scores."""
+    scores = tables["logprobs"].sum(1).requires_grad_()
+    loss = pairwise_loss(*scores.chunk(2)).loss
+    return loss.detach(), torch.autograd.grad(loss, scores)[0]
+
+
+def their_reward_model(tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return loss and gradient of the pairwise loss by TRL."""
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    class Model:
+        training = True
+
+        def __call__(self, **_: object) -> SimpleNamespace:
+            return SimpleNamespace(logits=scores.unsqueeze(1))
+
+    scores = tables["logprobs"].sum(1).requires_grad_()
+    trainer = SimpleNamespace(
+        model=Model(),
+        args=SimpleNamespace(center_rewards_coefficient=None),
+        accelerator=SimpleNamespace(gather=lambda x: x, gather_for_metrics=lambda x: x),
+        _total_train_tokens=0,
+        _tp_size=1,
+        _metrics=defaultdict(lambda: defaultdict(list)),
+    )
+    loss = RewardTrainer.compute_loss(trainer, trainer.model, {"attention_mask": torch.ones(1)})
+    return loss.detach(), torch.autograd.grad(loss, scores)[0]
+
+
+PREFERENCE_PAIRS = {"dpo": (our_dpo, their_dpo), "rm (pairwise)": (our_reward_model, their_reward_model)}
+
+
 def main() -> int:
     """Print the table; return the exit status."""
     too_far = False
@@ -145,6 +235,11 @@ def main() -> int:
         loss_gap, grad_gap = (max(column) for column in zip(*gaps, strict=True))
         too_far |= max(loss_gap, grad_gap) > (1e-7 if name == "sapo" else 1e-9)
         print(f"| {label} | {len(gaps)} | {'not compared' if name == 'rloo' else f'{loss_gap:.1e}'} | {grad_gap:.1e} |")
+    for label, (one, other) in PREFERENCE_PAIRS.items():
+        pairs = [(one(tables), other(tables)) for tables in map(preferences, range(20))]
+        loss_gap, grad_gap = (max(float((a[part] - b[part]).abs().max()) for a, b in pairs) for part in (0, 1))
+        too_far |= max(loss_gap, grad_gap) > 1e-9
+        print(f"| {label} | {len(pairs)} | {loss_gap:.1e} | {grad_gap:.1e} |")
     rewards = batch(0, fresh=True)["rewards"]
     ratio = advantages("grpo", rewards, 1e-4) / advantages("grpo", rewards, 1e-6)
     print(f"\nTRL's 1e-4 in the place of 1e-6: advantages times {float(ratio.min()):.6f} to {float(ratio.max()):.6f}")
