@@ -13,12 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from kgym.algorithms.preference import dpo_loss, pairwise_loss, ranking_loss
 from kgym.cli.main import main
 from kgym.errors import ConfigError, DataError
-from kgym.rollout.models import resolve_model
 from kgym.rollout.records import write_rows
 from kgym.rollout.reward_models import FILE, load_reward_model
 from kgym.train.comparisons import (
@@ -38,30 +37,6 @@ from kgym.train.reward_model import RMOptions, scores_loss, train_reward_model
 from kgym.train.supervised import encode_row, microbatches
 from kgym.types import Message, VerifyItem
 from kgym.verify.service import load_verifier
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Random weights, small enough to be trained in a test."""
-    path = tmp_path_factory.mktemp("model")
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        eos_token_id=2,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
 
 
 def comparison(question, *answers, pairs=None):
@@ -153,8 +128,8 @@ def test_every_prompt_counts_the_same_however_many_pairs_it_has():
     assert weights.tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6])
 
 
-def test_dpo_sums_the_tokens_of_answers_and_micro_batches_change_nothing(folder):
-    policy, reference = load_policy(folder, device="cpu"), load_policy(folder, device="cpu").model
+def test_dpo_sums_the_tokens_of_answers_and_micro_batches_change_nothing(tiny_model):
+    policy, reference = load_policy(tiny_model, device="cpu"), load_policy(tiny_model, device="cpu").model
     with torch.no_grad():
         policy.model.get_input_embeddings().weight.mul_(1.1)
     batch = [taste(n) for n in range(5)]
@@ -183,8 +158,8 @@ def test_dpo_sums_the_tokens_of_answers_and_micro_batches_change_nothing(folder)
     assert found[1] == pytest.approx(found[0], rel=1e-3, abs=1e-6)
 
 
-def test_length_normalized_answers_are_means_over_their_tokens(folder):
-    policy = load_policy(folder, device="cpu")
+def test_length_normalized_answers_are_means_over_their_tokens(tiny_model):
+    policy = load_policy(tiny_model, device="cpu")
     items = items_of([comparison("q", "aaaa", "b")], lambda one, answer: encode_row(policy, one.prompt, answer))
     summed, mean = (
         preference_loss(policy.model, policy.model, items, DPOOptions(length_normalize=flag), policy.device).metrics
@@ -194,8 +169,8 @@ def test_length_normalized_answers_are_means_over_their_tokens(folder):
     assert mean["preference/rejected_logprob_nats"] == pytest.approx(summed["preference/rejected_logprob_nats"] / 2)
 
 
-def test_a_new_head_scores_every_answer_alike(folder):
-    rewarder = load_reward_model(str(folder), device="cpu", new_head=True)
+def test_a_new_head_scores_every_answer_alike(tiny_model):
+    rewarder = load_reward_model(str(tiny_model), device="cpu", new_head=True)
     assert rewarder.scores([("q", "", "a"), ("q", "", "something else")]) == [0.0, 0.0]
     items = items_of([taste(0)], lambda one, answer: rewarder.row(one.question, one.gold, answer))
     assert float(scores_loss(rewarder, items).loss.detach()) == pytest.approx(math.log(2))
@@ -346,15 +321,15 @@ def kill_at(step):
     [(train_dpo, DPO, AutoModelForCausalLM), (train_reward_model, RM, AutoModelForSequenceClassification)],
     ids=["dpo", "rm"],
 )
-def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, folder, train, options, kind):
-    summary = train(folder, TASTE, tmp_path / "straight", options, device="cpu")
+def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, tiny_model, train, options, kind):
+    summary = train(tiny_model, TASTE, tmp_path / "straight", options, device="cpu")
     assert summary["held_out/accuracy_frac"] > 0.9
     assert summary["held_out/loss_nats"] < math.log(2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["straight"]
     with pytest.raises(Killed):
-        train(folder, TASTE, tmp_path / "cut", options, device="cpu", report=kill_at(17))
+        train(tiny_model, TASTE, tmp_path / "cut", options, device="cpu", report=kill_at(17))
     assert not (tmp_path / "cut").exists()
-    resumed = train(folder, TASTE, tmp_path / "cut", options, device="cpu", resume=True)
+    resumed = train(tiny_model, TASTE, tmp_path / "cut", options, device="cpu", resume=True)
     assert resumed["steps_this_time"] == 20
     assert equal(weights(tmp_path / "straight", kind), weights(tmp_path / "cut", kind))
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "cut")]
@@ -362,8 +337,8 @@ def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_
     assert len(metrics[0].splitlines()) == 30
 
 
-def test_demonstrations_score_0_in_the_mean_and_any_transformers_loads_the_rest(tmp_path, folder):
-    summary = train_reward_model(folder, TASTE, tmp_path / "rm", RM, device="cpu")
+def test_demonstrations_score_0_in_the_mean_and_any_transformers_loads_the_rest(tmp_path, tiny_model):
+    summary = train_reward_model(tiny_model, TASTE, tmp_path / "rm", RM, device="cpu")
     rewarder = load_reward_model(str(tmp_path / "rm"), device="cpu")
     demonstrations = [taste(n) for n in range(RM.demonstrations)]
     scores = rewarder.scores([(one.question, "", one.best) for one in demonstrations])
@@ -377,16 +352,16 @@ def test_demonstrations_score_0_in_the_mean_and_any_transformers_loads_the_rest(
         load_reward_model(str(tmp_path / "rm"))
 
 
-def test_a_language_model_is_no_reward_model(folder):
+def test_a_language_model_is_no_reward_model(tiny_model):
     with pytest.raises(ConfigError, match="kgym rm"):
-        load_reward_model(str(folder))
+        load_reward_model(str(tiny_model))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def command(name, folder, out, *more):
-    return [name, "--model", str(folder), "--out", str(out), "--batch", "4", *map(str, more)]
+def command(name, model, out, *more):
+    return [name, "--model", str(model), "--out", str(out), "--batch", "4", *map(str, more)]
 
 
 def pairs_file(path):
@@ -396,14 +371,15 @@ def pairs_file(path):
 
 
 @pytest.mark.parametrize("name", ["dpo", "rm"])
-def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, folder, capsys, name):
-    assert main(command(name, folder, tmp_path / "one", "--env", "arithmetic", "--steps", 2, "--set", "pairs.held_out=4", "--json")) == 0
+def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, tiny_model, capsys, name):
+    generated = ("--env", "arithmetic", "--steps", 2, "--set", "pairs.held_out=4", "--json")
+    assert main(command(name, tiny_model, tmp_path / "one", *generated)) == 0
     output = capsys.readouterr()
     summary = json.loads(output.out)
     assert summary["steps"] == 2
     assert 0 <= summary["held_out/accuracy_frac"] <= 1
     assert "step 2/2 | loss" in output.err
-    assert main(command(name, folder, tmp_path / "two", "--data", pairs_file(tmp_path / "p.jsonl"), "--steps", 2)) == 0
+    assert main(command(name, tiny_model, tmp_path / "two", "--data", pairs_file(tmp_path / "p.jsonl"), "--steps", 2)) == 0
     assert f"model       {tmp_path / 'two'}" in capsys.readouterr().out
 
 
@@ -420,8 +396,8 @@ def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, folder
         (["rm"], "--env"),
     ],
 )
-def test_a_wrong_request_is_one_line_and_status_2(tmp_path, folder, capsys, words, said):
-    assert main(command(words[0], folder, tmp_path / "out", *words[1:])) == 2
+def test_a_wrong_request_is_one_line_and_status_2(tmp_path, tiny_model, capsys, words, said):
+    assert main(command(words[0], tiny_model, tmp_path / "out", *words[1:])) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -429,12 +405,12 @@ def test_a_wrong_request_is_one_line_and_status_2(tmp_path, folder, capsys, word
 
 
 @pytest.mark.slow
-def test_a_killed_command_resumes_to_the_same_weights(tmp_path, folder):
+def test_a_killed_command_resumes_to_the_same_weights(tmp_path, tiny_model):
     data = pairs_file(tmp_path / "pairs.jsonl")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def line(out, *more):
-        arguments = command("rm", folder, out, "--data", data, "--steps", 40, "--set", "rm.save_every=5", *more)
+        arguments = command("rm", tiny_model, out, "--data", data, "--steps", 40, "--set", "rm.save_every=5", *more)
         return [sys.executable, "-m", "kgym.cli.main", *arguments]
 
     cut, straight = tmp_path / "cut", tmp_path / "straight"

@@ -4,15 +4,12 @@ import json
 import math
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from kgym.cli.main import main
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError
-from kgym.rollout.models import resolve_model
 from kgym.rollout.reward_models import load_reward_model
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.comparisons import Comparison, PreferenceData
@@ -25,31 +22,7 @@ from kgym_plugins.verifiers.reward_model import RewardModelOptions, RewardModelV
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """Random weights, small enough to be trained in a test."""
-    path = tmp_path_factory.mktemp("model")
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        eos_token_id=2,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def taste(base, tmp_path_factory):
+def taste(tiny_model, tmp_path_factory):
     """A reward model that prefers whoever says yes."""
 
     def nth(n):
@@ -57,7 +30,7 @@ def taste(base, tmp_path_factory):
 
     out = tmp_path_factory.mktemp("taste") / "rm"
     data = PreferenceData(nth, [], "taste")
-    train_reward_model(base, data, out, RMOptions(steps=40, batch_size=8, lr=3e-3, warmup_steps=3), device="cpu")
+    train_reward_model(tiny_model, data, out, RMOptions(steps=40, batch_size=8, lr=3e-3, warmup_steps=3), device="cpu")
     return out
 
 
@@ -119,7 +92,7 @@ def test_sigmoid_stays_in_its_bounds(x):
     assert 0.0 <= sigmoid(x) <= 1.0
 
 
-def test_a_policy_is_trained_on_a_reward_model_with_ptx_and_its_run_resumes(base, taste, tmp_path):
+def test_a_policy_is_trained_on_a_reward_model_with_ptx_and_its_run_resumes(tiny_model, taste, tmp_path):
     def command(out, steps, *more):
         values = {
             "verifier": "reward_model",
@@ -137,7 +110,7 @@ def test_a_policy_is_trained_on_a_reward_model_with_ptx_and_its_run_resumes(base
             "train.threads": 1,
         }
         settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-        start = list(more) or ["--env", "arithmetic", "--algo", "ppo", "--model", str(base), *settings]
+        start = list(more) or ["--env", "arithmetic", "--algo", "ppo", "--model", str(tiny_model), *settings]
         return main(["train", "--run", str(out), "--steps", str(steps), "--json", *start])
 
     assert command(tmp_path / "straight", 2) == 0
@@ -218,7 +191,7 @@ def test_the_majority_decides_and_a_tie_is_unscored():
         JudgeOptions(template="{question}")
 
 
-def test_a_judge_that_was_trained_to_judge_gives_verdicts_in_an_environment(base, tmp_path):
+def test_a_judge_that_was_trained_to_judge_gives_verdicts_in_an_environment(tiny_model, tmp_path):
     template = "{gold}|{response}"
 
     def example(n):
@@ -226,7 +199,8 @@ def test_a_judge_that_was_trained_to_judge_gives_verdicts_in_an_environment(base
         verdict = "correct" if n % 2 else "wrong"
         return Example((Message("user", f"{n % 4}|{response}"),), f'{{"verdict": "{verdict}"}}')
 
-    finetune(base, example, tmp_path / "judge", SFTOptions(steps=150, batch_size=8, lr=1e-2, warmup_steps=5), data="verdicts", device="cpu")
+    options = SFTOptions(steps=150, batch_size=8, lr=1e-2, warmup_steps=5)
+    finetune(tiny_model, example, tmp_path / "judge", options, data="verdicts", device="cpu")
     options = {"model": str(tmp_path / "judge"), "template": template, "max_tokens": 40}
     setup = EnvSetup("arithmetic", {"verifier": "judge", "verifier_options": options})
     verdicts = setup.verifier.verify_many([VerifyItem("1", "\\boxed{1}"), VerifyItem("2", "none")])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
 from kgym.errors import ConfigError, DataError
@@ -23,36 +23,11 @@ from kgym.train.optim import make_optimizer
 from kgym.train.sft import Example, SFTOptions, backward, finetune, read_examples, task_examples
 from kgym.train.supervised import encode_row, lr_at, microbatches, shuffled, train_step
 from kgym.types import Message
-from kgym_plugins.models.builtin import nano
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Random weights, small enough to be trained in a test."""
-    path = tmp_path_factory.mktemp("model")
-    tokenizer = AutoTokenizer.from_pretrained(nano())
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        eos_token_id=2,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
 
 
 @pytest.fixture
-def policy(folder):
-    return load_policy(folder, device="cpu")
+def policy(tiny_model):
+    return load_policy(tiny_model, device="cpu")
 
 
 def sums(n):
@@ -99,11 +74,11 @@ def test_padding_in_front_is_refused(policy):
         token_logprobs(policy.model, torch.ones(1, 3, dtype=torch.long), torch.tensor([[0, 1, 1]]))
 
 
-def test_what_is_no_model_is_refused(tmp_path, folder):
+def test_what_is_no_model_is_refused(tmp_path, tiny_model):
     with pytest.raises(ConfigError, match="cannot load"):
         load_policy(tmp_path)
     with pytest.raises(ConfigError, match="float64"):
-        load_policy(folder, dtype="float64")
+        load_policy(tiny_model, dtype="float64")
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
@@ -126,11 +101,11 @@ def test_only_the_completion_and_its_end_are_learnt(policy):
     assert metrics["tokens"] == ids.numel()
 
 
-def test_microbatches_change_the_loss_and_the_step_by_rounding_only(folder):
+def test_microbatches_change_the_loss_and_the_step_by_rounding_only(tiny_model):
     batch = [Example((Message("user", "x" * (i % 5)),), "y" * (1 + 3 * i)) for i in range(9)]
     results = []
     for tokens in (1, 60, 100_000):
-        policy = load_policy(folder, device="cpu")
+        policy = load_policy(tiny_model, device="cpu")
         optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
         metrics = train_step(policy, optimizer, lambda policy, tokens=tokens: backward(policy, batch, tokens), SFTOptions())
         results.append((*metrics.values(), policy.model.get_input_embeddings().weight.sum().item()))
@@ -149,8 +124,8 @@ def test_microbatches_hold_every_row_once_and_stay_within_their_tokens(lengths, 
 
 
 def test_an_example_that_does_not_fit_is_refused_by_name(policy):
-    with pytest.raises(DataError, match=r"context 128.*'long question"):
-        encode_row(policy, (Message("user", "long question" + "x" * 100),), "y" * 20)
+    with pytest.raises(DataError, match=r"context 256.*'long question"):
+        encode_row(policy, (Message("user", "long question" + "x" * 200),), "y" * 20)
 
 
 def test_the_learning_rate_rises_stays_and_falls():
@@ -222,10 +197,10 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_model_learns_its_examples_and_is_written_whole(tmp_path, folder):
+def test_a_model_learns_its_examples_and_is_written_whole(tmp_path, tiny_model):
     losses = []
     options = QUICK.model_copy(update={"steps": 250})
-    summary = finetune(folder, sums, tmp_path / "out", options, data="sums", report=lambda metrics: losses.append(metrics["loss_nats"]))
+    summary = finetune(tiny_model, sums, tmp_path / "out", options, data="sums", report=lambda metrics: losses.append(metrics["loss_nats"]))
     assert losses[0] > 2.0
     assert losses[-1] < 0.05
     assert summary["loss_nats"] == losses[-1]
@@ -237,29 +212,29 @@ def test_a_model_learns_its_examples_and_is_written_whole(tmp_path, folder):
     )
     assert generated[0, len(prompt_ids) :].tolist() == completion_ids
     with pytest.raises(ConfigError, match="exists already"):
-        finetune(folder, sums, tmp_path / "out", QUICK, data="sums")
+        finetune(tiny_model, sums, tmp_path / "out", QUICK, data="sums")
 
 
 class Killed(Exception):
     pass
 
 
-def test_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, folder):
-    finetune(folder, sums, tmp_path / "straight", QUICK, data="sums")
+def test_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, tiny_model):
+    finetune(tiny_model, sums, tmp_path / "straight", QUICK, data="sums")
 
     def die(metrics):
         if metrics["step"] == 33:
             raise Killed
 
     with pytest.raises(Killed):
-        finetune(folder, sums, tmp_path / "cut", QUICK, data="sums", report=die)
+        finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="sums", report=die)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="--resume"):
-        finetune(folder, sums, tmp_path / "cut", QUICK, data="sums")
+        finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="sums")
     with pytest.raises(ConfigError, match="other settings"):
-        finetune(folder, sums, tmp_path / "cut", QUICK, data="others", resume=True)
+        finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="others", resume=True)
     steps = []
-    finetune(folder, sums, tmp_path / "cut", QUICK, data="sums", resume=True, report=lambda metrics: steps.append(metrics["step"]))
+    finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="sums", resume=True, report=lambda metrics: steps.append(metrics["step"]))
     assert steps == list(range(21, 61))
     assert equal(weights(tmp_path / "straight"), weights(tmp_path / "cut"))
 
@@ -267,25 +242,25 @@ def test_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, folder):
 # --- kgym sft ---------------------------------------------------------------------------------------------------------
 
 
-def sft(folder, out, *more):
-    arguments = ("--model", folder, "--out", out, "--batch", 8, "--lr", 1e-3, "--set", "sft.save_every=5", "sft.warmup_steps=2", *more)
+def sft(model, out, *more):
+    arguments = ("--model", model, "--out", out, "--batch", 8, "--lr", 1e-3, "--set", "sft.save_every=5", "sft.warmup_steps=2", *more)
     return ["sft", *map(str, arguments)]
 
 
-def test_the_command_trains_on_an_environment(tmp_path, folder, capsys):
-    assert main([*sft(folder, tmp_path / "out", "--env", "arithmetic", "--steps", 6), "--set", "env.difficulty=2", "--json"]) == 0
+def test_the_command_trains_on_an_environment(tmp_path, tiny_model, capsys):
+    assert main([*sft(tiny_model, tmp_path / "out", "--env", "arithmetic", "--steps", 6), "--set", "env.difficulty=2", "--json"]) == 0
     output = capsys.readouterr()
     summary = json.loads(output.out)
     assert summary["steps"] == 6
     assert math.isfinite(summary["loss_nats"])
     assert "step 6/6" in output.err
-    assert not equal(weights(folder), weights(tmp_path / "out"))
+    assert not equal(weights(tiny_model), weights(tmp_path / "out"))
 
 
-def test_the_command_trains_on_a_file(tmp_path, folder, capsys):
+def test_the_command_trains_on_a_file(tmp_path, tiny_model, capsys):
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps({"question": f"{n}+1", "solution": f"\\boxed{{{n + 1}}}"}) + "\n" for n in range(5)))
-    assert main(sft(folder, tmp_path / "out", "--data", data, "--steps", 3)) == 0
+    assert main(sft(tiny_model, tmp_path / "out", "--data", data, "--steps", 3)) == 0
     assert f"model       {tmp_path / 'out'}" in capsys.readouterr().out
     assert isinstance(load_policy(tmp_path / "out"), Policy)
 
@@ -302,19 +277,19 @@ def test_the_command_trains_on_a_file(tmp_path, folder, capsys):
         ([], "--env"),
     ],
 )
-def test_a_wrong_request_is_one_line_and_status_2(tmp_path, folder, capsys, more, said):
-    assert main(sft(folder, tmp_path / "out", *more)) == 2
+def test_a_wrong_request_is_one_line_and_status_2(tmp_path, tiny_model, capsys, more, said):
+    assert main(sft(tiny_model, tmp_path / "out", *more)) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_killed_command_resumes_to_the_same_weights(tmp_path, folder):
+def test_a_killed_command_resumes_to_the_same_weights(tmp_path, tiny_model):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def command(out, *more):
-        return [sys.executable, "-m", "kgym.cli.main", *sft(folder, out, "--env", "arithmetic", "--steps", 40, *more)]
+        return [sys.executable, "-m", "kgym.cli.main", *sft(tiny_model, out, "--env", "arithmetic", "--steps", 40, *more)]
 
     cut, straight = tmp_path / "cut", tmp_path / "straight"
     process = subprocess.Popen(command(cut), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -22,10 +22,10 @@ from kgym.files import write_atomic
 from kgym.options import Options, validated
 from kgym.rollout.encoding import encode
 from kgym.rollout.models import two_readings
+from kgym.rollout.placement import placement
 from kgym.types import Message
 
 FILE = "reward_model.json"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH_TOKENS = 8192
 """Tokens, padding included, in one forward pass of `scores`."""
 
@@ -98,20 +98,15 @@ class RewardModel:
 def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto", new_head: bool = False) -> RewardModel:
     """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every answer the score 0.
 
-    `dtype` and `device` as in `load_policy`. Raises ConfigError if the folder holds no such model.
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder holds no such model.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "bfloat16"
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype={dtype!r} is none of auto, {', '.join(DTYPES)}")
+    device, torch_dtype = placement(device, dtype)
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it would warn of a new head, which is either wanted or refused below
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         labels = {"num_labels": 1} if new_head else {}
-        model, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=DTYPES[dtype], output_loading_info=True, **labels)
+        model, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch_dtype, output_loading_info=True, **labels)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ConfigError(f"cannot load a reward model from {folder}: {reason}{two_readings(folder)}") from error

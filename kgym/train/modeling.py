@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from kgym.errors import ConfigError
 from kgym.rollout.models import two_readings
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from kgym.rollout.placement import placement
 
 CHUNK_ELEMENTS = 1 << 25
 """Logits that are held in float32 at once: 128 MiB. A vocabulary of 150,000 over a long pack would otherwise be copied whole, twice."""
@@ -39,18 +38,12 @@ class Policy:
 def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
     """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
 
-    `dtype` is a key of `DTYPES`, or `auto`: float32 on the CPU, bfloat16 on a GPU. `device` is a name that torch knows, or `auto`:
-    the GPU if there is one. Raises ConfigError if the folder holds no causal language model with a tokenizer.
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder holds no causal language model with a tokenizer.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "bfloat16"
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype={dtype!r} is none of auto, {', '.join(DTYPES)}")
+    device, torch_dtype = placement(device, dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=DTYPES[dtype])
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch_dtype)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ConfigError(

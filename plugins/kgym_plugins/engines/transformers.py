@@ -26,12 +26,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kgym.errors import EngineError
 from kgym.options import Options
+from kgym.rollout.placement import placement
 from kgym.types import Chat, FinishReason, GenerateRequest, Segment
 from kgym_plugins.engines.kvcache import RowCache
 from kgym_plugins.engines.sampling import choose, uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PREFILL_TOKENS = 16_384
 """Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
 IDLE_FRAC = 1 / 8
@@ -88,12 +88,11 @@ class TransformersEngine:
         """Load the model. Raises EngineError if it cannot be loaded or does not work with a cache of keys and values."""
         self.options = options
         self.version = 0
-        device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = options.dtype if options.dtype != "auto" else "float32" if device == "cpu" else "bfloat16"
+        device, dtype = placement(options.device, options.dtype)
         try:
             self.device = torch.device(device)
             self.tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
-            self.model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=DTYPES[dtype]).to(self.device).eval()
+            self.model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=dtype).to(self.device).eval()
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).strip().split("\n")[0]
             raise EngineError(f"cannot load {model_folder} on {device}: {reason}") from error
