@@ -125,7 +125,7 @@ def test_microbatches_hold_every_row_once_and_stay_within_their_tokens(lengths, 
 
 def test_an_example_that_does_not_fit_is_refused_by_name(policy):
     with pytest.raises(DataError, match=r"context 256.*'long question"):
-        encode_row(policy, (Message("user", "long question" + "x" * 200),), "y" * 20)
+        encode_row(policy, (Message("user", "long question" + "x" * 230),), "y" * 20)
 
 
 def test_the_learning_rate_rises_stays_and_falls():
