@@ -486,8 +486,9 @@ class Tracker(Protocol):
 class Exporter(Protocol):
     """Writes a leaderboard table in some format. Constructed as `target(options)`.
 
-    With a class attribute `ranked = True` it gets the rows of a board of results table by table, the best first, each with `rank_low` and
-    `rank_high` besides its columns. An option `suffix` is filled in from the name of the file that is to be written.
+    With a class attribute `ranked = True` it gets the rows of a board of results table by table, the best first, each with `rank_low`,
+    `rank_high` and `apart` (why its table is not comparable with the first of its benchmark) besides its columns. An option `suffix` is
+    filled in from the name of the file that is to be written.
     """
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str | bytes:

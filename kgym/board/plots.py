@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.errors import ConfigError, RunError
+from kgym.page.picture import COLOURS
 from kgym.train.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 Z_95 = 1.96
 """Half width of a 95 % interval in standard errors; validation sets have hundreds of problems."""
-BLUE, ORANGE, GREY = "#1f5fa8", "#c8501e", "#8a8a8a"
+BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], COLOURS[-1]
 SMOOTH = 5
 """Steps in the running mean of the reward."""
 
@@ -33,8 +34,8 @@ def plot_run(run: Path, out: Path) -> None:
 
         figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
         left, right = figure.subplots(1, 2)
-        _reward(left, lines)
-        _validation(right, lines)
+        draw_reward(left, lines)
+        draw_validation(right, lines)
         figure.suptitle(run.name or str(run), fontsize=10)
         try:
             figure.savefig(out)
@@ -44,7 +45,8 @@ def plot_run(run: Path, out: Path) -> None:
             raise RunError(f"cannot write {out}: {error.strerror}") from error
 
 
-def _reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+def draw_reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+    """Draw the mean reward of each step, and its running mean."""
     steps, rewards = _series(lines, "reward/mean")
     axes.plot(steps, rewards, color=GREY, linewidth=0.8, alpha=0.7, label="each step")
     smooth = [sum(rewards[max(0, i - SMOOTH + 1) : i + 1]) / min(i + 1, SMOOTH) for i in range(len(rewards))]
@@ -54,7 +56,8 @@ def _reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
         axes.legend(frameon=False)
 
 
-def _validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+def draw_validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+    """Draw the validation accuracy with 95 % intervals, and the truncated share if there is any."""
     measured = [line for line in lines if line.get("eval/accuracy") is not None]
     steps = [line["step"] for line in measured]
     accuracy = [100 * line["eval/accuracy"] for line in measured]
@@ -71,6 +74,15 @@ def _validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
     if measured:
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], frameon=False, loc="lower right")  # the accuracy first
+
+
+def draw_series(axes: "Axes", lines: Sequence[dict[str, Any]], key: str, unit: str) -> bool:
+    """Draw one metric over the steps; return whether there was any of it."""
+    steps, values = _series(lines, key)
+    axes.plot(steps, values, color=BLUE, marker="o", markersize=3, linewidth=1.5)
+    axes.set(xlabel="step", ylabel=unit)
+    axes.set_ylim(bottom=min([0.0, *values]))
+    return bool(steps)
 
 
 def _series(lines: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:

@@ -55,9 +55,12 @@ def blocks_of(rows: Sequence[Row], folder: Path = Path()) -> list[Block]:
 
 
 def ranked_rows(rows: Sequence[Row], folder: Path = Path()) -> list[Row]:
-    """Return the rows of a board of results in the order of its tables, each with `rank_low` and `rank_high` besides its columns."""
+    """Return the rows of a board of results in the order of its tables, each with `rank_low`, `rank_high` and `apart` besides its columns.
+
+    `apart` says in words what keeps the table of the row from being compared with the first of its benchmark; "" in that one.
+    """
     return [
-        row | {"rank_low": low, "rank_high": high}
+        row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart)}
         for block in blocks_of(rows, folder)
         for row, (low, high) in zip(block.rows, block.ranks, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""`kgym runs`: what lies below runs/, and how one of them went."""
+"""`kgym runs`: what lies below runs/, how one of them went, and a page to look at."""
 
 import argparse
 import json
@@ -11,17 +11,31 @@ from kgym.cli.output import percent, print_json, print_table, printable
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|view")
     listing = commands.add_parser("list", help="print the runs, the newest last")
     listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
     show = commands.add_parser("show", help="print how a run went")
     show.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym train or kgym eval")
     show.add_argument("--plot", metavar="FILE.png", type=Path, help="draw its reward and validation curves")
+    view = commands.add_parser("view", help="write a page with figures, curves and every answer, for a browser")
+    view.add_argument(
+        "run_folders",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="run folder of kgym train, with the evaluations in its folder eval, or of kgym eval; several are shown side by side",
+    )
+    view.add_argument(
+        "-o", "--output", metavar="FILE.html", type=Path, help="where to write it (default: view.html in the first run folder)"
+    )
+    view.add_argument(
+        "--answers", metavar="N", type=int, help="answers in the page at most, whole problems from the first on (default: 40000)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return _list(args) if args.action == "list" else _show(args)
+    return {"list": _list, "show": _show, "view": _view}[args.action](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -50,6 +64,32 @@ def _show(args: argparse.Namespace) -> int:
     for key, value in facts.items():
         if value is not None:
             print(f"{key:<18}{printable(_say(value))}")
+    return 0
+
+
+def _view(args: argparse.Namespace) -> int:
+    from kgym.board.view import run_page
+    from kgym.errors import ConfigError, RunError
+    from kgym.files import write_atomic
+    from kgym.page.answers import MOST_ANSWERS
+    from kgym.page.document import render
+
+    if args.answers is not None and args.answers < 1:
+        raise ConfigError(f"--answers {args.answers}: a page has at least one")
+    page = run_page(args.run_folders, most_answers=args.answers or MOST_ANSWERS)
+    output = args.output or args.run_folders[0] / "view.html"
+    try:
+        write_atomic(output, render(page))
+    except OSError as error:
+        raise RunError(f"cannot write {output}: {error.strerror}; choose another with -o") from error
+    answers = page.answers.n if page.answers else 0
+    left_out = page.answers.n_left_out if page.answers else 0
+    if args.json:
+        print_json({"file": str(output), "answers": answers, "answers_left_out": left_out, "bytes": output.stat().st_size})
+    else:
+        print(f"page              {printable(str(output))}")
+        print(f"answers           {answers:,}" + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else ""))
+        print("open it in a browser; it needs no network")
     return 0
 
 

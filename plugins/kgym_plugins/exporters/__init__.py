@@ -11,6 +11,9 @@ kgym_api = 1
 def kgym_register_exporters() -> Iterator[ExporterInfo]:
     """Yield the exporters that come with kgym."""
     yield ExporterInfo(name="csv", target="kgym_plugins.exporters.csv:CsvExporter", summary="comma-separated, for spreadsheets and pandas")
+    yield ExporterInfo(
+        name="html", target="kgym_plugins.exporters.html:HtmlExporter", summary="a self-contained page with sortable tables and pictures"
+    )
     yield ExporterInfo(name="json", target="kgym_plugins.exporters.json:JsonExporter", summary="a list of objects, one a row")
     yield ExporterInfo(
         name="latex", target="kgym_plugins.exporters.latex:LatexExporter", summary="a LaTeX table for each comparability hash"

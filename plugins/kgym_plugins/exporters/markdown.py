@@ -19,6 +19,7 @@ BOOKKEEPING = (
         "engine",
         "rank_low",
         "rank_high",
+        "apart",
     ),
     *("pass_at_k", "g_pass_at_k", "finished_accuracy", "accuracy_if_cut_wrong", "accuracy_if_cut_right", "tokens_median", "tokens_p95"),
 )

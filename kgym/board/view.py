@@ -1,0 +1,181 @@
+"""What `kgym runs view` shows of run folders: figures, curves and answers of trainings and evaluations, as one page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.board.compare import compare_runs, describe_comparison
+from kgym.board.plots import draw_reward, draw_series, draw_validation
+from kgym.board.rows import rows_of
+from kgym.board.standings import ranked_rows
+from kgym.errors import ConfigError
+from kgym.page.answers import COLUMNS, MOST_ANSWERS, Answers, pack_answers
+from kgym.page.board import pictures, tables
+from kgym.page.document import Page
+from kgym.page.picture import Picture, drawing, new_figure, picture
+from kgym.score.results import counted_score
+from kgym.score.store import KIND, read_results
+from kgym.train.metrics import read_metrics
+from kgym.train.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SERIES = {
+    "episode/tokens_mean": ("Length of answers", "tokens, mean"),
+    "policy/entropy_nats": ("Entropy", "nats a token"),
+    "policy/kl_nats": ("KL from the start of a step", "nats a token"),
+    "optim/grad_norm": ("Norm of the gradient", "before clipping"),
+}
+"""Metrics that get a picture beside reward and validation, where a run has them."""
+
+
+def run_page(folders: Sequence[Path], *, most_answers: int = MOST_ANSWERS) -> Page:
+    """Return the page of run folders, of `kgym eval` and `kgym train`; with a training come the evaluations in its folder `eval`.
+
+    A training without any shows the rollouts of its first and last step in their place. Raises ConfigError for a folder that is no run,
+    or that holds nothing to show.
+    """
+    trainings = [folder for folder in folders if _manifest(folder).get("kind") != KIND]
+    evaluations = [folder for folder in folders if folder not in trainings]
+    for folder in trainings:
+        evaluations += _scored(folder)
+    evaluations = list(dict.fromkeys(evaluations))
+    for folder in evaluations:
+        read_results(folder)  # refuse an unfinished one before any work
+    curves = [image for folder in trainings for image in _curves(folder, of=f", {_name(folder)}" if len(trainings) > 1 else "")]
+    rows = _rows(evaluations)
+    answers = _answers(trainings, evaluations, most_answers)
+    if not (curves or rows or answers):
+        raise ConfigError(f"{folders[0]} holds nothing to show yet: neither metrics nor answers")
+    return Page(
+        title=" and ".join(_name(folder) for folder in folders),
+        lead=[*(_what(folder) for folder in folders), *_difference(evaluations)],
+        facts=_facts(trainings[0]) if len(folders) == 1 and trainings else (),
+        tables=tables(rows),
+        pictures=[*curves, *pictures(rows, {place: read_results(Path(row["run"])).get("maj_at_k", {}) for place, row in enumerate(rows)})],
+        answers=answers,
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    return RunFolder(folder).read_manifest()
+
+
+def _scored(training: Path) -> list[Path]:
+    """The finished evaluations in a training's folder `eval`, those of the model that it began with first."""
+    start = _manifest(training)["config"]["model"]
+    found = [path.parent for path in training.glob("eval/*/results.json")]
+    return sorted(found, key=lambda folder: (_manifest(folder)["request"]["model"] != start, folder.name))
+
+
+def _name(folder: Path) -> str:
+    return folder.name or str(folder)
+
+
+def _what(folder: Path) -> str:
+    manifest = _manifest(folder)
+    if manifest.get("kind") == KIND:
+        return f"{_name(folder)}: {manifest['request']['model']} on {manifest['benchmark']}"
+    config = manifest["config"]
+    steps = int((read_metrics(folder / "metrics.jsonl") or [{"step": 0}])[-1]["step"])
+    trained = f"{config['model']} trained on {config['env']['name']} with {config['algo']['name']}"
+    return f"{trained}, {steps} of {config['train']['steps']} steps"
+
+
+def _difference(evaluations: Sequence[Path]) -> list[str]:
+    """Say in a line by how much two evaluations differ; nothing if they are not two that may be compared."""
+    if len(evaluations) != 2:
+        return []
+    try:
+        found = compare_runs(*evaluations)
+    except ConfigError:
+        return []
+    return [f"{evaluations[0].name} to {evaluations[1].name}: {describe_comparison(found)}"]
+
+
+def _facts(folder: Path) -> list[tuple[str, str]]:
+    config = _manifest(folder)["config"]
+    rollout, train = config["rollout"], config["train"]
+    facts = {
+        "model": config["model"],
+        "environment": config["env"]["name"],
+        "algorithm": config["algo"]["name"],
+        "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} answers",
+        "learning rate": f"{train['lr']:g}",
+        "seed": config["seed"],
+    }
+    summary = folder / "summary.json"
+    stored = json.loads(summary.read_text()) if summary.exists() else {}
+    if stored.get("gain") is not None:
+        low, high = stored["gain_interval_95"]
+        facts["gain on validation"] = f"{100 * stored['gain']:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+    return [(name, str(value)) for name, value in facts.items()]
+
+
+def _curves(folder: Path, of: str) -> list[Picture]:
+    lines = read_metrics(folder / "metrics.jsonl")
+    if not lines:
+        return []
+    images = []
+    with drawing():
+        for draw, title in ((draw_reward, "Reward in training"), (draw_validation, "Validation")):
+            figure = new_figure()
+            draw(figure.subplots(), lines)
+            figure.axes[0].set_title("")
+            images.append(picture(figure, title + of, _in_words(title, lines)))
+        for key, (title, unit) in SERIES.items():
+            figure = new_figure()
+            if draw_series(figure.subplots(), lines, key, unit):
+                images.append(picture(figure, title + of, _in_words(title, lines, key)))
+    return images
+
+
+def _in_words(title: str, lines: Sequence[Mapping[str, Any]], key: str | None = None) -> str:
+    key = key or ("eval/accuracy" if title == "Validation" else "reward/mean")
+    known = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+    return f"{title}: " + (
+        f"{known[0][1]:.3g} at step {known[0][0]}, {known[-1][1]:.3g} at step {known[-1][0]}" if known else "not measured"
+    )
+
+
+def _rows(evaluations: Sequence[Path]) -> list[dict[str, Any]]:
+    """Rows of a board, named by their folders: the models of before and after may bear one name."""
+    rows = []
+    for folder in evaluations:
+        (row,) = rows_of(folder)
+        rows.append(row | {"model": _name(folder), "note": row["model"]})
+    return ranked_rows(rows)
+
+
+def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], most: int) -> Answers | None:
+    runs = [(_name(folder), _frame(sorted(folder.glob("samples/part-*.parquet")), _rule(folder))) for folder in evaluations]
+    if not runs:
+        for folder in trainings:
+            steps = sorted(folder.glob("episodes/step-*.parquet"))
+            named = f"{_name(folder)}, " if len(trainings) > 1 else ""
+            rule = _manifest(folder)["config"]["rollout"]["truncated"]
+            runs += [
+                (f"{named}step {int(path.stem.removeprefix('step-'))}", _frame([path], rule))
+                for path in dict.fromkeys([*steps[:1], *steps[-1:]])
+            ]
+    return pack_answers(runs, most) if any(len(frame) for _, frame in runs) else None
+
+
+def _rule(folder: Path) -> str:
+    return str(_manifest(folder)["request"]["truncated"])
+
+
+def _frame(parts: Sequence[Path], rule: str) -> "DataFrame":
+    import pandas as pd  # noqa: PLC0415  (heavy)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    frames = []
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            frames.append(file.read(columns=[name for name in (*COLUMNS, "score") if name in file.schema_arrow.names]).to_pandas())
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*COLUMNS, "score"])
+    if "year" not in frame:
+        frame["year"] = 0
+    return frame.assign(worth=counted_score(frame, rule))

@@ -1,0 +1,99 @@
+"""Sampled answers, packed for the page: columns in place of rows, words by number, compressed. The script unpacks them when it starts.
+
+{"problems": [[id, subject, level, year, question, gold], ...], "words": [...],
+ "runs": [{"name": "before", "problem": [0, 0, ...], "attempt": [...], "text": [...], "answer": [...], "status": [number of a word ...],
+           "reason": [...], "tokens": [...], "finish": [...], "cut": [0, 1 ...], "worth": [1, null ...]}]}
+"""
+
+import base64
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MOST_ANSWERS = 40_000
+MOST_CHARACTERS = 100_000
+"""Of one answer; of a longer one its head and its tail are kept."""
+PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
+COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
+"""What is needed: columns of `kgym.rollout.records`, and as `worth` the score that counts, NaN where none does."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers of one or more runs, ready to be put into a page."""
+
+    packed: str = field(repr=False)
+    """JSON, deflated (zlib), in base64."""
+    n: int
+    n_left_out: int
+    left_out: str
+    """What is not in the page, in words; "" if all is."""
+
+
+def pack_answers(runs: Sequence[tuple[str, "DataFrame"]], most: int = MOST_ANSWERS) -> Answers:
+    """Pack the answers of named runs, at most about `most` of them: the first problems, with all their answers, in every run."""
+    ids = list(dict.fromkeys(problem for _, frame in runs for problem in frame["problem_id"]))
+    n_all = sum(len(frame) for _, frame in runs)
+    counts = dict.fromkeys(ids, 0)
+    for _, frame in runs:
+        for problem, count in frame["problem_id"].value_counts().items():
+            counts[problem] += int(count)
+    kept: dict[str, int] = {}
+    n = 0
+    for problem in ids:
+        if kept and n + counts[problem] > most:
+            break
+        kept[problem] = len(kept)
+        n += counts[problem]
+    words = _Words()
+    problems: dict[int, list[Any]] = {}
+    packed = [_pack(name, frame[frame["problem_id"].isin(kept)], kept, problems, words) for name, frame in runs]
+    data = {"problems": [problems[place] for place in range(len(kept))], "words": list(words.numbers), "runs": packed}
+    body = zlib.compress(json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode(), 9)
+    left_out = (
+        f"{n:,} of {n_all:,} answers are in this page: those to the first {len(kept):,} of {len(ids):,} problems" if n < n_all else ""
+    )
+    return Answers(base64.b64encode(body).decode(), n, n_all - n, left_out)
+
+
+class _Words:
+    """Texts that come again and again, by number."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def __call__(self, word: object) -> int:
+        return self.numbers.setdefault(str(word), len(self.numbers))
+
+
+def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[int, list[Any]], words: _Words) -> dict[str, Any]:
+    frame = frame.assign(place=frame["problem_id"].map(kept)).sort_values(["place", "attempt"], kind="stable")
+    for row in frame[["place", *PROBLEM]].drop_duplicates("place").to_dict("records"):
+        about = [str(row[name]) if name not in ("level", "year") else int(row[name]) for name in PROBLEM]
+        problems.setdefault(int(row["place"]), about)
+    return {
+        "name": name,
+        "problem": [int(place) for place in frame["place"]],
+        "attempt": [int(value) for value in frame["attempt"]],
+        "text": [_bounded(text) for text in frame["text"]],
+        "answer": [None if answer is None or answer != answer else _bounded(answer) for answer in frame["answer"]],  # noqa: PLR0124  (NaN)
+        "status": [words(status) for status in frame["status"]],
+        "reason": [words(reason) for reason in frame["reason"]],
+        "tokens": [int(value) for value in frame["tokens"]],
+        "finish": [words(reason) for reason in frame["finish_reason"]],
+        "cut": [int(value) for value in frame["truncated"]],
+        "worth": [None if math.isnan(value) else value for value in frame["worth"].astype("float64")],
+    }
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    half = MOST_CHARACTERS // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters are left out here ...]\n{text[-half:]}"

@@ -1,0 +1,177 @@
+"""Rows of a leaderboard as tables and pictures of a page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kgym.page.document import Cell, Column, Table
+from kgym.page.picture import Picture, drawing, new_figure, picture, plain
+
+Row = Mapping[str, Any]
+RESULTS = (
+    Column(
+        "rank",
+        True,
+        "lowest and highest rank that 95 % intervals over all pairs of the table allow (Holm): overlapping ranks are not distinguishable",
+    ),
+    Column("model"),
+    Column("accuracy", True, "avg@k in %, with its 95 % interval for problems like these"),
+    Column("95 % interval", True),
+    Column("pass@k", True, "chance that one of k answers is right, unbiased"),
+    Column("maj@k", True, "score of the most frequent of k answers"),
+    Column("k", True, "answers to each problem"),
+    Column("truncated", True, "share of answers that a budget cut short"),
+    Column("unscored", True, "share of answers that could not be judged; masked from the accuracy"),
+    Column("no answer", True, "share of answers without anything to judge"),
+    Column("tokens", True, "mean length of an answer"),
+    Column("tokens / solved", True, "tokens of all answers for each right one"),
+    Column("date"),
+)
+PUBLISHED = (
+    Column("model"),
+    Column("benchmark"),
+    Column("points", True),
+    Column("metric"),
+    Column("protocol"),
+    Column("source"),
+    Column("note"),
+)
+MOST_CURVES = 8
+"""Rows of a picture; of more the best are drawn."""
+
+
+def tables(rows: Sequence[Row]) -> list[Table]:
+    """Return a table for each set of rows that may be compared, or one of published figures."""
+    if rows and "comparability" not in rows[0]:
+        ordered = sorted(rows, key=lambda row: (row["benchmark"], -row["figure"]))
+        note = "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison."
+        return [Table("Published figures", PUBLISHED, [_published(row) for row in ordered], [note])]
+    return [_table(block) for block in _blocks(rows)]
+
+
+def pictures(rows: Sequence[Row], majority: Mapping[int, Mapping[str, float]] | None = None) -> list[Picture]:
+    """Return, for each set of comparable results, accuracy against tokens, and pass@k where more than one answer was taken.
+
+    `majority` has maj@k by k for some of the rows, by their place; a row itself knows only that of all answers.
+    """
+    if not rows or "comparability" not in rows[0]:
+        return []
+    places = {id(row): place for place, row in enumerate(rows)}
+    drawn = []
+    blocks = _blocks(rows)
+    with drawing():
+        for block in blocks:
+            of = f" — {block[0]['benchmark']}" + (f", {str(block[0]['comparability'])[:8]}" if len(blocks) > 1 else "")
+            best = sorted(block, key=lambda row: -(row["accuracy"] or 0.0))[:MOST_CURVES]
+            drawn.append(_against_tokens(best, of))
+            if any((row["samples_per_problem"] or 1) > 1 for row in best):
+                drawn.append(_curves(best, of, {id(row): (majority or {}).get(places[id(row)], {}) for row in best}))
+    return [found for found in drawn if found is not None]
+
+
+def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
+    blocks: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        blocks.setdefault((row["benchmark"], row["comparability"]), []).append(row)
+    return list(blocks.values())
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    first = rows[0]
+    asked = [f"{first['env_id']}, split {first['split']}"]
+    asked += [
+        f"{first[key]:,} {unit}" for key, unit in (("n_problems", "problems"), ("max_tokens", "tokens at most")) if first[key] is not None
+    ]
+    asked += [f"{word} {first[key]:g}" for key, word in (("temperature", "temperature"), ("top_p", "top-p")) if first[key] is not None]
+    asked += [f"verifier {first['verifier']}" if first["verifier"] else "", f"comparability {str(first['comparability'])[:12]}"]
+    notes = [", ".join(part for part in asked if part)]
+    if first.get("apart"):
+        notes.append(f"Not comparable with the first table of this benchmark: {first['apart']}.")
+    return Table(str(first["benchmark"]), RESULTS, [_result(row) for row in rows], notes)
+
+
+def _result(row: Row) -> list[Cell]:
+    low, high = row["interval_low"], row["interval_high"]
+    known = None not in (row["accuracy"], low, high)
+    passes = json.loads(row["pass_at_k"] or "{}")
+    last = max(passes, key=int, default=None)
+    ranks = (row.get("rank_low"), row.get("rank_high"))
+    rank = "" if None in ranks else f"{ranks[0]}" if ranks[0] == ranks[1] else f"{ranks[0]}–{ranks[1]}"
+    return [
+        Cell(rank, float(ranks[0]) if ranks[0] is not None else None),
+        Cell(str(row["model"]), remark=str(row["note"] or "")),
+        Cell(_percent(row["accuracy"]), row["accuracy"], (100 * low, 100 * row["accuracy"], 100 * high) if known else None),
+        Cell(f"{100 * low:.1f}–{100 * high:.1f}" if known else "", low),
+        Cell(f"{100 * passes[last]:.1f} (k={last})" if last and last != "1" else "", passes.get(last or "")),
+        Cell(_percent(row["maj_at_k"]), row["maj_at_k"]),
+        Cell(_number(row["samples_per_problem"]), row["samples_per_problem"]),
+        *(Cell(_percent(row[name]), row[name]) for name in ("truncated_frac", "unscored_frac", "no_answer_frac")),
+        *(Cell(_number(row[name]), row[name]) for name in ("tokens_mean", "tokens_per_solved")),
+        Cell(str(row["date"] or "")),
+    ]
+
+
+def _published(row: Row) -> list[Cell]:
+    spread = row["spread"]
+    interval = None if spread is None else (row["figure"] - spread, row["figure"], row["figure"] + spread)
+    points = Cell(f"{row['figure']:g}" + (f" ± {spread:g}" if spread is not None else ""), row["figure"], interval)
+    return [points if name == "points" else Cell(str(row[name] or "")) for name in (column.label for column in PUBLISHED)]
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _against_tokens(rows: Sequence[Row], of: str) -> Picture | None:
+    there = [row for row in rows if None not in (row["accuracy"], row["tokens_mean"])]
+    if not there:
+        return None
+    figure = new_figure()
+    axes = figure.subplots()
+    for row in there:
+        value, low, high = (
+            100 * (row[name] if row[name] is not None else row["accuracy"]) for name in ("accuracy", "interval_low", "interval_high")
+        )
+        axes.errorbar(
+            [row["tokens_mean"]], [value], yerr=[[value - low], [high - value]], marker="o", capsize=3, label=plain(str(row["model"]))
+        )
+    most = max(row["tokens_mean"] for row in there)
+    axes.set(xlabel="tokens an answer, mean", ylabel="accuracy, %", xlim=(0, 1.12 * most), ylim=(0, 100))
+    axes.legend(loc="best", fontsize=9)
+    said = "; ".join(f"{row['model']}: {100 * row['accuracy']:.1f} % with {row['tokens_mean']:.0f} tokens" for row in there)
+    return picture(figure, f"Accuracy against tokens{of}", said)
+
+
+def _curves(rows: Sequence[Row], of: str, majority: Mapping[int, Mapping[str, float]]) -> Picture:
+    figure = new_figure()
+    axes = figure.subplots()
+    said = []
+    most = 1
+    for number, row in enumerate(rows):
+        passes = {int(k): value for k, value in json.loads(row["pass_at_k"] or "{}").items() if value is not None}
+        votes = {int(k): value for k, value in majority[id(row)].items() if value is not None}
+        if not votes and row["maj_at_k"] is not None:
+            votes = {int(row["samples_per_problem"]): row["maj_at_k"]}
+        most = max([most, *passes])
+        axes.plot(
+            list(passes),
+            [100 * value for value in passes.values()],
+            color=f"C{number}",
+            marker="o",
+            markersize=4,
+            label=plain(str(row["model"])),
+        )
+        axes.plot(list(votes), [100 * value for value in votes.values()], color=f"C{number}", marker="s", markersize=4, linestyle="--")
+        said.append(f"{row['model']}: " + ", ".join(f"pass@{k} {100 * value:.1f} %" for k, value in passes.items()))
+    axes.plot([], [], color="#8a8a8a", marker="s", markersize=4, linestyle="--", label="maj@k")
+    axes.set_xscale("log", base=2)
+    ticks = [2**power for power in range(most.bit_length())]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="k, answers to a problem", ylabel="pass@k (lines) and maj@k (dashes), %", ylim=(0, 100))
+    axes.legend(loc="lower right", fontsize=9)
+    return picture(figure, f"pass@k and maj@k{of}", "; ".join(said))

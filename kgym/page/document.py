@@ -1,0 +1,73 @@
+"""The page: a template, one style sheet, one script, and a policy that allows nothing else."""
+
+import base64
+import hashlib
+import importlib.resources
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kgym.page.answers import Answers
+from kgym.page.picture import Picture
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table."""
+
+    text: str
+    sort: float | str | None = None
+    """What it is sorted by, in the place of its text."""
+    interval: tuple[float, float, float] | None = None
+    """Low, value, high between 0 and 100, drawn as a bar beside the text."""
+    remark: str = ""
+    """A smaller line under the text."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. Numbers stand right and are sorted as such."""
+
+    label: str
+    numeric: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that the reader sorts by a click on a head."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands on a page, from top to bottom; what is empty is left out."""
+
+    title: str
+    lead: Sequence[str] = ()
+    """Lines under the title."""
+    facts: Sequence[tuple[str, str]] = ()
+    """Names and values."""
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    answers: Answers | None = field(default=None, repr=False)
+
+
+def render(page: Page) -> str:
+    """Return the page as one HTML text that needs no other file and no network."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (only those who write a page need it)
+
+    environment = Environment(
+        loader=PackageLoader("kgym.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    static = importlib.resources.files("kgym.page") / "static"
+    style, script = ((static / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    return environment.get_template("page.html").render(page=page, style=style, script=script, policy=policy)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

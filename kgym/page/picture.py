@@ -1,0 +1,78 @@
+"""A figure of matplotlib as an image inside the page. Its ink follows the reader's theme: light, or dark."""
+
+import base64
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#102030"
+"""Drawn in the theme's own colour."""
+COLOURS = ("#3b82c4", "#d9662b", "#2f9e6e", "#9a6fd6", "#c2a01e", "#c94f7c", "#4fa8a8", "#8a8a8a")
+"""Readable on white and on black."""
+THEME = "<style>svg{color:#1d2430}@media(prefers-color-scheme:dark){svg{color:#d7dde6}}</style>"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its heading and what it shows in words."""
+
+    title: str
+    alt: str
+    source: str = field(repr=False)
+    """A `data:` address."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Hold the style of the page's figures: make a `Figure` inside, and turn it into a `Picture` there."""
+    import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
+    from cycler import cycler  # noqa: PLC0415
+
+    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style = dict.fromkeys(inks, INK) | {
+        "axes.grid": True,
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "grid.alpha": 0.3,
+        "grid.color": "#8a8a8a",
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "kgym",
+    }
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name may be in any script
+        yield
+
+
+def new_figure(width: float = 5.6, height: float = 3.4) -> "Figure":
+    """Return an empty figure of so many inches."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def picture(figure: "Figure", title: str, alt: str) -> Picture:
+    """Return a figure as an image. Names in it are taken as they are: a dollar sign begins no formula."""
+    for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    start = svg.index(">") + 1
+    return Picture(title, alt, "data:image/svg+xml;base64," + base64.b64encode((svg[:start] + THEME + svg[start:]).encode()).decode())
+
+
+def plain(text: str, longest: int = 44) -> str:
+    """Return a name as one line that is not too long."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

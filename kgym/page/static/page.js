@@ -1,0 +1,243 @@
+"use strict";
+// Sorts the tables, and shows the answers. Text of models is only ever set as text, never read as markup.
+
+(() => {
+  for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+  const packed = document.getElementById("packed");
+  if (packed) unpack(packed.textContent).then(browse);
+  else done();
+
+  function done() {
+    document.documentElement.dataset.ready = String(Math.round(performance.now()));
+  }
+
+  // --- tables ---
+
+  function makeSortable(table) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, place) => head.querySelector("button").addEventListener("click", () => {
+      const numeric = head.classList.contains("number");
+      const descending = head.getAttribute("aria-sort") ? head.getAttribute("aria-sort") === "ascending" : numeric;
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const rows = [...table.tBodies[0].rows].sort((a, b) => (descending ? -1 : 1) * compare(a.cells[place], b.cells[place], numeric, descending));
+      table.tBodies[0].append(...rows);
+    }));
+  }
+
+  function compare(a, b, numeric, descending) {
+    if (!numeric) return a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
+    const last = descending ? -Infinity : Infinity; // what is not known stands at the end
+    const [x, y] = [a, b].map((cell) => (cell.dataset.sort === "" ? last : Number(cell.dataset.sort)));
+    return x === y ? 0 : x - y;
+  }
+
+  // --- answers ---
+
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text.trim()), (char) => char.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return JSON.parse(await new Response(stream).text());
+  }
+
+  function element(name, text, className) {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = visible(text);
+    if (className) made.className = className;
+    return made;
+  }
+
+  // Characters that move or hide others are shown by their number.
+  function visible(text) {
+    return String(text).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g,
+      (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  }
+
+  function browse(data) {
+    const PAGE = 25;
+    const KINDS = { correct: "correct", wrong: "wrong", no_answer: "no answer", unscored: "unscored", truncated: "truncated" };
+    const form = document.getElementById("filter");
+    const list = document.getElementById("problems");
+    const pages = document.getElementById("pages");
+    const detail = document.getElementById("detail");
+    const count = document.getElementById("count");
+    const { problems, words, runs } = data;
+    for (const run of runs) {
+      run.rows = problems.map(() => []);
+      run.problem.forEach((problem, row) => run.rows[problem].push(row));
+      run.kind = run.status.map((word) => words[word].split(":")[0]);
+      run.colour = run.worth.map((worth, row) => (worth === null ? "unscored" : worth >= 1 ? "correct" : run.kind[row] === "no_answer" ? "no_answer" : "wrong"));
+    }
+    const haystacks = problems.map((problem) => `${problem[0]} ${problem[4]} ${problem[5]}`.toLowerCase());
+    const subjects = [...new Set(problems.map((problem) => problem[1]))].filter(Boolean).sort();
+    const levels = [...new Set(problems.map((problem) => problem[2]))].filter(Boolean).sort((a, b) => a - b);
+    options("run", [["", "all"], ...runs.map((run, place) => [String(place), run.name])]);
+    options("verdict", [["", "all"], ...Object.entries(KINDS), ...(runs.length > 1 ? [["gained", "problem gained"], ["lost", "problem lost"]] : [])]);
+    options("subject", [["", "all"], ...subjects.map((name) => [name, name])]);
+    options("level", [["", "all"], ...levels.map((level) => [String(level), String(level)])]);
+    let shown = []; // places of the problems that match
+    let page = 0;
+    let chosen = null;
+
+    function options(name, entries) {
+      for (const [value, label] of entries) {
+        const option = element("option", label);
+        option.value = value;
+        form.elements[name].append(option);
+      }
+      form.elements[name].closest("label").hidden = entries.length < 3;
+    }
+
+    function share(run, problem) {
+      const scored = run.rows[problem].map((row) => run.worth[row]).filter((worth) => worth !== null);
+      return scored.length ? scored.reduce((sum, worth) => sum + worth, 0) / scored.length : null;
+    }
+
+    function moved(problem) {
+      const [first, last] = [share(runs[0], problem), share(runs[runs.length - 1], problem)];
+      return first === null || last === null ? 0 : last - first;
+    }
+
+    // Which answers of a problem match all that is asked.
+    function matching(wanted, run, problem, named) {
+      return run.rows[problem].filter((row) => {
+        if (wanted.from !== null && run.tokens[row] < wanted.from) return false;
+        if (wanted.to !== null && run.tokens[row] > wanted.to) return false;
+        if (wanted.verdict === "truncated" ? !run.cut[row] : KINDS[wanted.verdict] && run.kind[row] !== wanted.verdict) return false;
+        return named || !wanted.text || run.text[row].toLowerCase().includes(wanted.text);
+      });
+    }
+
+    function asked() {
+      const of = (name) => form.elements[name].value.trim();
+      const number = (name) => (of(name) === "" ? null : Number(of(name)));
+      return { run: of("run"), verdict: of("verdict"), subject: of("subject"), level: of("level"), from: number("from"), to: number("to"), text: of("text").toLowerCase() };
+    }
+
+    function filter() {
+      const wanted = asked();
+      const chosenRuns = wanted.run === "" ? runs : [runs[Number(wanted.run)]];
+      let answers = 0;
+      shown = [];
+      problems.forEach((problem, place) => {
+        if (wanted.subject && problem[1] !== wanted.subject) return;
+        if (wanted.level && String(problem[2]) !== wanted.level) return;
+        if (wanted.verdict === "gained" && !(moved(place) > 0)) return;
+        if (wanted.verdict === "lost" && !(moved(place) < 0)) return;
+        const named = !wanted.text || haystacks[place].includes(wanted.text);
+        const found = chosenRuns.reduce((sum, run) => sum + matching(wanted, run, place, named).length, 0);
+        if (found) {
+          answers += found;
+          shown.push(place);
+        }
+      });
+      const total = runs.reduce((sum, run) => sum + run.problem.length, 0);
+      count.textContent = `${answers.toLocaleString("en")} of ${total.toLocaleString("en")} answers, to ${shown.length.toLocaleString("en")} of ${problems.length.toLocaleString("en")} problems`;
+      page = Math.max(0, Math.floor(shown.indexOf(chosen) / PAGE));
+      if (!shown.includes(chosen)) chosen = shown.length ? shown[0] : null;
+      paint();
+    }
+
+    function paint() {
+      const visibleProblems = shown.slice(page * PAGE, (page + 1) * PAGE);
+      list.replaceChildren(...visibleProblems.map(entry));
+      const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
+      const turn = (label, to) => {
+        const button = element("button", label);
+        button.type = "button";
+        button.disabled = to < 0 || to > last;
+        button.addEventListener("click", () => { page = to; paint(); });
+        return button;
+      };
+      pages.replaceChildren(...(last ? [turn("‹ Back", page - 1), element("span", `page ${page + 1} of ${last + 1}`), turn("Next ›", page + 1)] : []));
+      paintDetail();
+    }
+
+    function entry(place) {
+      const item = element("li");
+      const button = element("button");
+      button.type = "button";
+      if (place === chosen) button.setAttribute("aria-current", "true");
+      button.append(element("span", problems[place][4], "question"));
+      for (const run of runs) {
+        const strip = element("span", undefined, "strip");
+        if (runs.length > 1) strip.append(element("span", run.name, "name"));
+        const marks = element("span");
+        for (const row of run.rows[place].slice(0, 32)) marks.append(element("i", undefined, run.colour[row]));
+        const right = share(run, place);
+        strip.append(marks, element("span", right === null ? "not scored" : `${Math.round(100 * right)} %`, "share"));
+        button.append(strip);
+      }
+      button.addEventListener("click", () => { chosen = place; paint(); remember(); });
+      item.append(button);
+      return item;
+    }
+
+    function paintDetail() {
+      if (chosen === null) {
+        detail.replaceChildren(element("p", "No answer matches."));
+        return;
+      }
+      const wanted = asked();
+      const [id, subject, level, year, question, gold] = problems[chosen];
+      const about = [subject, level ? `level ${level}` : "", year ? String(year) : ""].filter(Boolean).join(", ");
+      const parts = [element("h3", id), element("p", about, "note"), element("div", question, "text")];
+      const answer = element("p", "Right answer: ", "gold");
+      answer.append(element("strong", gold));
+      parts.push(answer);
+      const named = !wanted.text || haystacks[chosen].includes(wanted.text);
+      runs.forEach((run, place) => {
+        if (wanted.run !== "" && Number(wanted.run) !== place) return;
+        const rows = matching(wanted, run, chosen, named);
+        const all = run.rows[chosen].length;
+        parts.push(element("h3", `${run.name}: ${rows.length === all ? all : `${rows.length} of ${all}`} answer${all === 1 ? "" : "s"}`));
+        parts.push(...rows.map((row) => paintAnswer(run, row)));
+      });
+      detail.replaceChildren(...parts);
+    }
+
+    function paintAnswer(run, row) {
+      const box = element("div", undefined, "answer");
+      const head = element("p");
+      head.append(element("span", KINDS[run.kind[row]] || run.kind[row], `badge ${run.kind[row]}`));
+      if (run.cut[row]) head.append(element("span", "truncated", "badge cut"));
+      const status = words[run.status[row]];
+      const why = [status.includes(":") ? status.slice(status.indexOf(":") + 1) : "", words[run.reason[row]]].filter(Boolean).join(", ");
+      if (why) head.append(element("span", why));
+      if (run.answer[row] !== null) head.append(element("span", `read: ${run.answer[row]}`));
+      head.append(element("span", `${run.tokens[row].toLocaleString("en")} tokens, ended by ${words[run.finish[row]]}, attempt ${run.attempt[row]}`));
+      const body = element("pre");
+      const text = run.text[row];
+      const read = run.answer[row];
+      const at = read ? text.lastIndexOf(read) : -1;
+      if (at < 0) body.append(visible(text));
+      else body.append(visible(text.slice(0, at)), element("mark", read), visible(text.slice(at + read.length)));
+      box.append(head, body);
+      return box;
+    }
+
+    // The fragment of the address holds what is asked, so that a view can be passed on.
+    function remember() {
+      const wanted = new URLSearchParams();
+      for (const field of form.elements) if (field.name && field.value) wanted.set(field.name, field.value);
+      if (chosen !== null) wanted.set("problem", problems[chosen][0]);
+      history.replaceState(null, "", `#${wanted}`);
+    }
+
+    function recall() {
+      const wanted = new URLSearchParams(location.hash.slice(1));
+      for (const field of form.elements) if (field.name && wanted.has(field.name)) field.value = wanted.get(field.name);
+      const place = problems.findIndex((problem) => problem[0] === wanted.get("problem"));
+      if (place >= 0) chosen = place;
+    }
+
+    form.addEventListener("input", () => { filter(); remember(); });
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(() => { filter(); remember(); }));
+    addEventListener("hashchange", () => { recall(); filter(); });
+    recall();
+    filter();
+    if (location.hash) document.getElementById("answers").scrollIntoView();
+    done();
+  }
+})();
