@@ -272,7 +272,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def set_key(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested tables, which are made as needed."""
+    """Set a dotted key in nested tables, which are made as needed. An empty table over one that is there changes nothing."""
     *tables, last = key.split(".")
     for depth, name in enumerate(tables, 1):
         inner = values.setdefault(name, {})
@@ -281,7 +281,8 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
         values = inner
-    values[last] = value
+    if value != {} or not isinstance(values.get(last), dict):
+        values[last] = value
 
 
 def _toml_value(text: str) -> Any:

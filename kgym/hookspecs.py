@@ -46,6 +46,8 @@ class Info:
     """`module:attribute`, imported on first use."""
     summary: str = ""
     """One line for `kgym plugins list`."""
+    needs: tuple[str, ...] = ()
+    """Packages that its plugin does not install, by the name to install and import them by; without them it is refused, with a hint."""
 
 
 @dataclass(frozen=True)

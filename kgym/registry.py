@@ -13,6 +13,7 @@ How plugins are found and loaded is in `discovery.py`; which ones, is decided he
 """
 
 import importlib
+import importlib.util
 import logging
 import os
 import threading
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.discovery import Candidate, PluginRecord, blocked, call_one, identity, installed, load, local, new_manager, one_line
-from kgym.errors import KgymError, PluginError, UnknownName
+from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
 from kgym.hookspecs import PROJECT, EnvInfo, Info
 
 if TYPE_CHECKING:  # pydantic is imported by those who validate with it
@@ -187,10 +188,13 @@ class Registry:
     def options(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> "Options":
         """Check options of a component and fill in its defaults; a component without `Options` takes none.
 
-        Raises UnknownName with the nearest key, or ConfigError in one line with the key's full path.
+        Raises UnknownName with the nearest key, or ConfigError in one line with the key's full path, or with the packages that it lacks.
         """
         from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
 
+        info, _ = self._find(kind, name)
+        if missing := [package for package in info.needs if importlib.util.find_spec(package) is None]:
+            raise ConfigError(f"{kind} {name!r} needs what is not installed: pip install {' '.join(missing)}")
         return validated(self.options_model(kind, name), values or {}, self.key(kind, name))
 
     @staticmethod

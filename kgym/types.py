@@ -474,13 +474,17 @@ class Shaper(Protocol):
 
 
 class Tracker(Protocol):
-    """Takes metrics somewhere else. Constructed as `target(options, run_folder)`."""
+    """Takes metrics somewhere else. Constructed as `target(options, run_folder, config)`, with the resolved configuration as plain values,
+    when a run begins and again when it is resumed; `run_folder` is there and stays, so what is needed to go on can be kept in it.
+
+    What it raises when it is constructed ends the run; what it raises later is said once and counted.
+    """
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record the metrics of one step."""
+        """Record the metrics of one step. After a kill the steps behind the last checkpoint come again."""
 
-    def close(self) -> None:
-        """Flush."""
+    def close(self, *, failed: bool) -> None:
+        """Flush; `failed` if the run did not end well."""
 
 
 class Exporter(Protocol):

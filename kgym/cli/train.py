@@ -35,10 +35,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
     parser.add_argument("--engine", metavar="NAME", help="rollout engine (default: transformers)")
-    parser.add_argument("--steps", metavar="N", type=int, help="collect-and-update steps")
+    parser.add_argument("--steps", metavar="N", type=int, help="collect-and-update steps (default: 12)")
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the run (default: 0)")
-    parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 10)")
+    parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 4)")
     parser.add_argument("--bench", metavar="NAME|ENV:SPLIT", action="append", help="also score this at each validation; may be given again")
+    parser.add_argument(
+        "--tracker",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="also send the metrics to tensorboard, wandb, trackio, mlflow or a plugin's; may be given again",
+    )
     parser.add_argument("--run", metavar="DIR", type=Path, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
     parser.add_argument(
@@ -57,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     from kgym.train.runfolder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
-    overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()] + args.set
+    overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()]
+    overrides += [f"trackers.{name}={{}}" for name in args.tracker] + args.set
     if args.resume:
         folder = RunFolder(args.run or _newest_run())
         stored = RunConfig.model_validate(folder.read_manifest()["config"])

@@ -83,7 +83,11 @@ def _table(rows: Sequence[Row]) -> Table:
         f"{first[key]:,} {unit}" for key, unit in (("n_problems", "problems"), ("max_tokens", "tokens at most")) if first[key] is not None
     ]
     asked += [f"{word} {first[key]:g}" for key, word in (("temperature", "temperature"), ("top_p", "top-p")) if first[key] is not None]
-    asked += [f"verifier {first['verifier']}" if first["verifier"] else "", f"comparability {str(first['comparability'])[:12]}", "figures in %"]
+    asked += [
+        f"verifier {first['verifier']}" if first["verifier"] else "",
+        f"comparability {str(first['comparability'])[:12]}",
+        "figures in %",
+    ]
     notes = [", ".join(part for part in asked if part)]
     if first.get("apart"):
         notes.append(f"Not comparable with the first table of this benchmark: {first['apart']}.")

@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
 from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics
+from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
-from kgym.types import Algorithm, Engine, Tracker
+from kgym.types import Algorithm, Engine
 
 PATIENCE = 3
 """Steps on end without anything to learn from, after which a run ends."""
@@ -61,16 +62,21 @@ class Trainer:
         with self._threads():
             self._build()
             with self.folder.opened():
+                trackers = Trackers(self.config, self.folder.path, self.reporter.note)
                 try:
-                    return self._run()
+                    summary = self._run(trackers)
                 except BaseException as error:
                     registry().observe("kgym_exception", run=self.folder.path, error=error)
+                    trackers.close(failed=True)
                     raise
+                trackers.close(failed=False)
+                return summary
 
     def _build(self) -> None:
         """Make every component once, so that a wrong option is refused before the first file is written."""
         config = self.config = with_recipe(self.config)
         registry().options("engine", config.engine.name, config.engine.options)  # refused before a model is loaded, which takes a while
+        Trackers.check(config)
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
         self.rollouts = Rollouts(config, self.algorithm.plan)
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
@@ -98,15 +104,12 @@ class Trainer:
             self.empty_steps = state["empty_steps"]
             self.engine.update_weights(self.step, self.policy.model)
 
-    def _run(self) -> dict[str, Any]:
+    def _run(self, trackers: Trackers) -> dict[str, Any]:
         config = self.config.train
         self._forget_after(self.step)
         if not self.folder.manifest.exists():
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, env=self.rollouts.env.spec_facts())
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
-        trackers: list[Tracker] = [
-            registry().create("tracker", name, options, self.folder.path) for name, options in self.config.trackers.items()
-        ]
         self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.rollouts.env.spec_facts()})
         if self.step == 0 and config.eval_every:
             self._finish_step(self._validate(), trackers)
@@ -117,8 +120,6 @@ class Trainer:
             self._finish_step(metrics, trackers)
             if self.step == config.steps or (config.save_every and self.step % config.save_every == 0):
                 self._save()
-        for tracker in trackers:
-            tracker.close()
         summary = self._summary()
         write_atomic(self.folder.summary, json.dumps(summary, indent=2) + "\n")
         registry().observe("kgym_run_finished", run=self.folder.path, summary=summary)
@@ -274,10 +275,9 @@ class Trainer:
             seed=self.config.seed,
         )
 
-    def _finish_step(self, metrics: Mapping[str, float], trackers: Sequence[Tracker]) -> None:
+    def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:
         self.metrics.append(self.step, metrics)
-        for tracker in trackers:
-            tracker.log(self.step, metrics)
+        trackers.log(self.step, metrics)
         registry().observe("kgym_step_finished", run=self.folder.path, step=self.step, metrics=dict(metrics))
         self.reporter.step(self.step, self.config.train.steps, metrics)
 

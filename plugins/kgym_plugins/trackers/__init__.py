@@ -10,4 +10,20 @@ kgym_api = 1
 @hookimpl
 def kgym_register_trackers() -> Iterator[TrackerInfo]:
     """Yield the trackers that come with kgym."""
-    yield from ()
+    yield TrackerInfo(name="jsonl", target="kgym_plugins.trackers.jsonl:JsonlTracker", summary="one file of JSON lines for many runs")
+    yield TrackerInfo(
+        name="tensorboard",
+        target="kgym_plugins.trackers.tensorboard:TensorBoardTracker",
+        summary="TensorBoard event files in the run folder",
+        needs=("tensorboard",),
+    )
+    yield TrackerInfo(name="wandb", target="kgym_plugins.trackers.wandb:WandbTracker", summary="Weights & Biases", needs=("wandb",))
+    yield TrackerInfo(
+        name="trackio",
+        target="kgym_plugins.trackers.trackio:TrackioTracker",
+        summary="Trackio, on this machine or a space",
+        needs=("trackio",),
+    )
+    yield TrackerInfo(
+        name="mlflow", target="kgym_plugins.trackers.mlflow:MlflowTracker", summary="an MLflow store or server", needs=("mlflow",)
+    )

@@ -1,0 +1,61 @@
+"""The trackers of a run. They see every step and change nothing: what one raises is said once, counted, and the run goes on."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kgym.config import RunConfig
+from kgym.errors import KgymError, RunError
+from kgym.registry import registry
+from kgym.types import Tracker
+
+
+class Trackers:
+    """Every tracker that a configuration names, as one."""
+
+    def __init__(self, config: RunConfig, run_folder: Path, note: Callable[[str], None]) -> None:
+        """Begin, or go on with, the run at each of them. Raises RunError if one of them cannot."""
+        self.note = note
+        self.failures: dict[str, int] = {}
+        self.trackers: dict[str, Tracker] = {}
+        plain = config.model_dump(mode="json")
+        for name, options in config.trackers.items():
+            try:
+                self.trackers[name] = registry().create("tracker", name, options, run_folder, plain)
+            except KgymError:
+                self.close(failed=True)
+                raise
+            except Exception as error:  # somebody else's package, and perhaps their server
+                self.close(failed=True)
+                raise RunError(f"the tracker {name} cannot begin: {_line(error)}; mend that, or leave it out") from error
+
+    @staticmethod
+    def check(config: RunConfig) -> None:
+        """Refuse trackers that do not exist or whose package is missing, and wrong options, before anything is begun."""
+        for name, options in config.trackers.items():
+            registry().options("tracker", name, options)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show a step to each of them."""
+        for name, tracker in self.trackers.items():
+            self._call(name, tracker.log, step, metrics)
+
+    def close(self, *, failed: bool) -> None:
+        """Let each of them end; `failed` if the run did not end well."""
+        for name, tracker in self.trackers.items():
+            self._call(name, tracker.close, failed=failed)
+        for name, count in self.failures.items():
+            if count > 1:
+                self.note(f"the tracker {name} failed {count} times; metrics.jsonl has everything")
+
+    def _call(self, name: str, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        try:
+            method(*args, **kwargs)
+        except Exception as error:
+            self.failures[name] = self.failures.get(name, 0) + 1
+            if self.failures[name] == 1:
+                self.note(f"the tracker {name} failed, and the run goes on without it if need be: {_line(error)}")
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

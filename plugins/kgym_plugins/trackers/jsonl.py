@@ -1,0 +1,37 @@
+"""One file of JSON lines for many runs, to be read by pandas. Each run has its own `metrics.jsonl` with or without it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from kgym.options import Options
+from kgym_plugins.trackers.records import finite, run_name
+
+
+class JsonlOptions(Options):
+    """A file that many runs add to."""
+
+    path: str = Field("metrics-of-all-runs.jsonl", min_length=1)
+    """Where it lies."""
+
+
+class JsonlTracker:
+    """Appends `{"run": ..., "step": ..., metric: value ...}`; of a step that was taken again after a kill, the last line counts."""
+
+    Options = JsonlOptions
+
+    def __init__(self, options: JsonlOptions, run_folder: Path, config: Mapping[str, Any]) -> None:
+        self.name = run_name(run_folder)
+        self.file = Path(options.path).open("a")  # noqa: SIM115  (closed by close)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add a line, whole: other runs may write to the same file."""
+        self.file.write(json.dumps({"run": self.name, "step": step} | finite(metrics)) + "\n")
+        self.file.flush()
+
+    def close(self, *, failed: bool) -> None:
+        """Close the file."""
+        self.file.close()

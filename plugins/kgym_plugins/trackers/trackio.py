@@ -1,0 +1,40 @@
+"""Trackio: a local store that `trackio show` opens, or a space on the hub."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from kgym.options import Options
+from kgym_plugins.trackers.records import finite, run_name
+
+
+class TrackioOptions(Options):
+    """A run in Trackio."""
+
+    project: str = Field("kgym", min_length=1)
+    """Project that the run is in."""
+    space_id: str | None = None
+    """Space on the hub; without it everything stays on this machine (TRACKIO_DIR)."""
+
+
+class TrackioTracker:
+    """Logs to a run that is named like the run folder; a resumed run goes on with it."""
+
+    Options = TrackioOptions
+
+    def __init__(self, options: TrackioOptions, run_folder: Path, config: Mapping[str, Any]) -> None:
+        import trackio  # noqa: PLC0415  (an extra)
+
+        self.run = trackio.init(
+            project=options.project, name=run_name(run_folder), space_id=options.space_id, config=dict(config), resume="allow", embed=False
+        )
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log a step."""
+        self.run.log(finite(metrics), step=step)
+
+    def close(self, *, failed: bool) -> None:
+        """Write what is left."""
+        self.run.finish()

@@ -1,0 +1,225 @@
+"""Trackers, each with its real package where that is installed; what they store is read back by the package's own reader."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from kgym.cli.main import main
+from kgym.config import load_config, parse_override, set_key
+from kgym.errors import RunError
+from kgym.registry import registry
+from kgym.train.metrics import read_metrics
+from kgym.train.trackers import Trackers
+from kgym_plugins.trackers.jsonl import JsonlOptions, JsonlTracker
+from kgym_plugins.trackers.records import finite, flat, remember, remembered
+
+SMALL = {
+    "rollout.problems_per_step": 2,
+    "rollout.group_size": 2,
+    "rollout.max_tokens": 32,
+    "train.eval_problems": 8,
+    "train.eval_every": 1,
+    "train.save_every": 1,
+    "train.threads": 1,
+}
+CONFIG = {"model": "nano", "train": {"lr": 1e-4, "betas": [0.9, 0.95]}, "trackers": {}}
+STEPS = [
+    (0, {"eval/accuracy": 0.25}),
+    (1, {"reward/mean": 0.5, "optim/lr": float("nan")}),
+    (2, {"reward/mean": 0.75, "eval/accuracy": 0.5}),
+]
+
+
+def arguments(run, *more):
+    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    return ["train", "--env", "arithmetic", "--algo", "grpo", "--run", str(run), "-q", *settings, *more]
+
+
+def play(name, options, run, *, first=STEPS[:2], then=STEPS[2:], config=CONFIG):
+    """Log some steps, end as if the run had failed, and go on with the rest."""
+    run.mkdir(exist_ok=True)
+    for steps, failed in ((first, True), (then, False)):
+        tracker = registry().create("tracker", name, options, run, config)
+        for step, metrics in steps:
+            tracker.log(step, metrics)
+        tracker.close(failed=failed)
+
+
+# --- each of them -----------------------------------------------------------------------------------------------------
+
+
+def test_jsonl_holds_the_lines_of_many_runs(tmp_path):
+    path = tmp_path / "all.jsonl"
+    for name in ("one", "two"):
+        play("jsonl", {"path": str(path)}, tmp_path / name)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["run"], line["step"]) for line in lines] == [(run, step) for run in ("one", "two") for step in (0, 1, 2)]
+    assert lines[1] == {"run": "one", "step": 1, "reward/mean": 0.5}  # NaN is left out
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_scalars_are_read_back_by_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    play("tensorboard", {}, tmp_path / "run", then=[(1, {"reward/mean": 0.625}), STEPS[2]])  # step 1 is taken again
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("reward/mean")] == [(1, 0.625), (2, 0.75)]
+    assert [(event.step, event.value) for event in events.Scalars("eval/accuracy")] == [(0, 0.25), (2, 0.5)]
+    assert "config/text_summary" in events.Tags()["tensors"]
+
+
+def test_mlflow_has_one_run_with_parameters_metrics_and_its_end(tmp_path):
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    options = {"experiment": "kgym tests", "tracking_uri": uri}
+    wide = CONFIG | {"many": {str(n): n for n in range(250)}}  # more parameters than MLflow takes at once
+    play("mlflow", options, tmp_path / "run", config=wide)
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("kgym tests").experiment_id])
+    assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
+    assert run.data.params["train.lr"] == "0.0001"
+    assert run.data.params["many.249"] == "249"
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "reward/mean")] == [(1, 0.5), (2, 0.75)]
+
+
+def test_wandb_keeps_an_offline_run_under_one_id(tmp_path):
+    pytest.importorskip("wandb")
+    from wandb.sdk.internal.datastore import DataStore
+
+    play("wandb", {"mode": "offline", "project": "tests"}, tmp_path / "run")
+    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert {file.stem.removeprefix("run-") for file in files} == {remembered(tmp_path / "run", "wandb")}
+    assert len(files) == 2
+    from wandb.proto import wandb_internal_pb2
+
+    found = {}
+    for file in files:
+        store = DataStore()
+        store.open_for_scan(str(file))
+        while (data := store.scan_data()) is not None:
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            items = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
+            if items:
+                found[items["_step"]] = items
+    assert found[1]["reward/mean"] == 0.5
+    assert found[2]["eval/accuracy"] == 0.5
+    assert "optim/lr" not in found[1]
+
+
+def test_trackio_keeps_a_run_that_goes_on(tmp_path, monkeypatch):
+    pytest.importorskip("trackio")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "store"))
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom kgym.registry import registry\n"
+        "run, step, value = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])\n"
+        "run.mkdir(exist_ok=True)\n"
+        "tracker = registry().create('tracker', 'trackio', {'project': 'tests'}, run, {'model': 'nano'})\n"
+        "tracker.log(step, {'reward/mean': value, 'bad': float('nan')})\ntracker.close(failed=False)\n"
+    )
+    import subprocess
+
+    for step, value in ((1, 0.5), (2, 0.75)):  # trackio reads the place of its store when it is imported
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / "run"), str(step), str(value)], check=True, timeout=120)
+    read = "from trackio.sqlite_storage import SQLiteStorage as S; import json; print(json.dumps(S.get_logs('tests', 'run')))"
+    out = subprocess.run([sys.executable, "-c", read], check=True, timeout=120, capture_output=True, text=True).stdout
+    logs = json.loads(out.strip().splitlines()[-1])
+    assert [(log["step"], log["reward/mean"]) for log in logs] == [(1, 0.5), (2, 0.75)]
+
+
+# --- in a run ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_trackers_and_a_benchmark_goes_on_with_them(tmp_path):
+    path = tmp_path / "all.jsonl"
+    tracked = ("--tracker", "jsonl", "--set", f"trackers.jsonl.path={path}", "--bench", "arithmetic:validation")
+    assert main(arguments(tmp_path / "run", *tracked, "--steps", "1")) == 0
+    assert main(["train", "--run", str(tmp_path / "run"), "--resume", "--steps", "2", "-q"]) == 0
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [line["step"] for line in kept] == [0, 1, 2]
+    for seen, stored in zip(lines, kept, strict=True):
+        assert seen == {"run": "run"} | {key: value for key, value in stored.items() if value is not None}
+    assert any(key.startswith("bench/") for key in lines[-1])
+
+
+def test_an_unknown_tracker_or_option_is_refused_before_a_folder_is_made(tmp_path, capsys):
+    assert main(arguments(tmp_path / "run", "--tracker", "tensorbord")) == 2
+    assert "did you mean 'tensorboard'" in capsys.readouterr().err
+    assert main(arguments(tmp_path / "run", "--tracker", "wandb", "--set", "trackers.jsonl.pth=x")) == 2
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio", "mlflow"])
+def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    assert main(arguments(tmp_path / "run", "--tracker", name)) == 2
+    assert capsys.readouterr().err == f"kgym: error: tracker '{name}' needs what is not installed: pip install {name}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_five_are_listed_and_shown_with_or_without_their_packages(capsys):
+    assert main(["plugins", "list", "--kind", "tracker", "--json"]) == 0
+    listed = {item["name"] for item in json.loads(capsys.readouterr().out) if item["kind"] == "tracker"}
+    assert listed >= {"jsonl", "tensorboard", "wandb", "trackio", "mlflow"}
+    for name in sorted(listed):
+        assert main(["plugins", "show", name]) == 0
+    assert "tracking_uri" in capsys.readouterr().out
+
+
+class Failing(JsonlTracker):
+    """Fails when a step is logged, like a server that is away."""
+
+    def log(self, step, metrics):
+        raise OSError(f"no network\nat step {step}")
+
+
+def test_a_tracker_that_fails_is_said_once_counted_and_ends_no_run(tmp_path):
+    notes = []
+    config = load_config(None, ["trackers.jsonl={}", f"trackers.jsonl.path={tmp_path / 'x.jsonl'}"])
+    trackers = Trackers(config, tmp_path, notes.append)
+    trackers.trackers["failing"] = Failing(JsonlOptions(path=str(tmp_path / "y.jsonl")), tmp_path, {})
+    for step, metrics in STEPS:
+        trackers.log(step, metrics)
+    trackers.close(failed=False)
+    assert notes == [
+        "the tracker failing failed, and the run goes on without it if need be: OSError: no network at step 0",
+        "the tracker failing failed 3 times; metrics.jsonl has everything",
+    ]
+    assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_tracker_that_cannot_begin_ends_the_run_before_it_begins(tmp_path, capsys):
+    path = tmp_path / "no" / "folder.jsonl"
+    assert main(arguments(tmp_path / "run", "--tracker", "jsonl", "--set", f"trackers.jsonl.path={path}")) == 1
+    error = capsys.readouterr().err
+    assert "the tracker jsonl cannot begin: FileNotFoundError" in error
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    assert main(arguments(tmp_path / "run", "--steps", "1")) == 0  # the folder is still free
+    with pytest.raises(RunError, match="cannot begin"):
+        Trackers(load_config(None, [f"trackers.jsonl.path={path}"]), tmp_path, logging.info)
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+def test_figures_and_settings_for_other_programs(tmp_path):
+    assert finite({"a": 1, "b": float("nan"), "c": float("inf"), "d": None}) == {"a": 1.0}
+    assert flat({"a": {"b": 1, "c": {}}, "d": 2}) == {"a.b": 1, "a.c": {}, "d": 2}
+    assert remembered(tmp_path, "wandb") is None
+    remember(tmp_path, "wandb", "abc")
+    assert remembered(tmp_path, "wandb") == "abc"
+
+
+def test_naming_a_tracker_keeps_its_options_from_the_file():
+    values = {"trackers": {"wandb": {"project": "mine"}}}
+    set_key(values, *parse_override("trackers.wandb={}"))
+    assert values == {"trackers": {"wandb": {"project": "mine"}}}
+    set_key(values, *parse_override("trackers.mlflow={}"))
+    assert values["trackers"]["mlflow"] == {}
