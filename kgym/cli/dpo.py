@@ -3,6 +3,7 @@
 import argparse
 
 from kgym.cli import supervised
+from kgym.cli.following import how_to_score
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,5 +38,4 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         report=supervised.reporter(args, options, "a pair"),
     )
-    bench = f"{args.env}:validation" if args.env else "aime-style"
-    return supervised.conclude(args, summary, f"kgym eval --model {summary['model']} --bench {bench}")
+    return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli import supervised
+from kgym.cli.following import how_to_score
 
 if TYPE_CHECKING:
     from kgym.train.sft import Examples
@@ -45,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         report=supervised.reporter(args, options, "a token"),
     )
-    bench = f"{args.env}:validation" if args.env else "aime-style"
-    return supervised.conclude(args, summary, f"kgym eval --model {summary['model']} --bench {bench}")
+    return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))
 
 
 def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: int) -> tuple["Examples", str]:

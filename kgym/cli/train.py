@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgym.cli.following import how_to_score
 from kgym.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
     from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
-    summary = Trainer(config, folder, terminal_reporter(_bench(config), json_output=args.json)).run()
+    train = config.train
+    following = how_to_score(str(folder.path), config.env.name, train.eval_split, config.env.options, problems=train.eval_problems)
+    summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json)).run()
     if args.json:
         print(json.dumps(summary))
     return 0
@@ -122,22 +124,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {key.replace(".options.", "."): value for key, value in flat.items()}
 
 
-def _bench(config: "RunConfig") -> str:
-    """Return what to score the trained policy on: a benchmark of its environment, else the split it was validated on, with its options."""
-    from kgym.hookspecs import BenchmarkInfo
-    from kgym.registry import registry
-
-    for name, info in registry().infos("benchmark").items():
-        if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (config.env.name, config.train.eval_split):
-            return name
-    options = [shlex.quote(f"env.{name}={value}") for name, value in config.env.options.items()]
-    return " ".join([f"{config.env.name}:{config.train.eval_split}", *(["--set", *options] if options else [])])
-
-
-def terminal_reporter(bench: str, *, json_output: bool) -> Any:
+def terminal_reporter(following: str, *, json_output: bool) -> Any:
     """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
 
-    `bench` is what the closing line proposes to score on.
+    `following` is the command that the closing line proposes.
     """
     from kgym.train.metrics import describe
     from kgym.train.report import Reporter
@@ -170,7 +160,7 @@ def terminal_reporter(bench: str, *, json_output: bool) -> Any:
                 self._line(_verdict(summary))
             self._line(f"run         {summary['run']}")
             self._line(f"checkpoint  {summary['checkpoint']}")
-            self._line(f"next        kgym eval --model {summary['run']} --bench {bench} --board leaderboard.csv")
+            self._line(f"next        {following} --board leaderboard.csv")
 
         def _line(self, text: str) -> None:
             out.write(("\r\033[K" if live else "") + text + "\n")

@@ -1,0 +1,37 @@
+"""The command that training proposes to type next does what it says."""
+
+import shlex
+
+import pytest
+
+from kgym.cli.following import how_to_score
+from kgym.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("env", "split", "options", "said"),
+    [
+        ("aime", "validation", {}, "aime-style"),
+        ("aime", "validation", {"difficulty": 3}, "aime:validation --problems 7 --set env.difficulty=3"),
+        ("aime", "2024", {}, "aime24"),  # data that the user has to bring
+        ("aime", "2024", {"max_tokens": 64}, "aime:2024 --set env.max_tokens=64"),
+        ("arithmetic", "validation", {}, "arithmetic:validation --problems 7"),
+    ],
+)
+def test_the_benchmark_or_the_split_with_its_options(env, split, options, said):
+    assert how_to_score("runs/a b", env, split, options, problems=7) == f"kgym eval --model 'runs/a b' --bench {said}"
+
+
+def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, tiny_model):
+    monkeypatch.chdir(tmp_path)
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_problems=3", "train.threads=1")
+    settings = [word for setting in (*small, "env.difficulty=2") for word in ("--set", setting)]
+    trained = ["train", "--env", "arithmetic", "--algo", "grpo", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]
+    tuned = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--out", "tuned", "--steps", "1", "--batch", "2"]
+    for command in (trained, tuned):
+        assert main(command) == 0
+        (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("next "))
+        program, *words = shlex.split(line.removeprefix("next"))
+        assert program == "kgym"
+        assert main([*words, "--problems", "3", "--max-tokens", "8", "--json"]) == 0
+        capsys.readouterr()
