@@ -48,6 +48,8 @@ class Info:
     """One line for `kgym plugins list`."""
     needs: tuple[str, ...] = ()
     """Packages that its plugin does not install, by the name to install and import them by; without them it is refused, with a hint."""
+    extra: str = ""
+    """Extra of the plugin's distribution that installs them (`wandb` of `kgym[wandb]`), for the hint; without one it names the packages."""
 
 
 @dataclass(frozen=True)

@@ -192,9 +192,10 @@ class Registry:
         """
         from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
 
-        info, _ = self._find(kind, name)
+        info, record = self._find(kind, name)
         if missing := [package for package in info.needs if importlib.util.find_spec(package) is None]:
-            raise ConfigError(f"{kind} {name!r} needs what is not installed: pip install {' '.join(missing)}")
+            remedy = f"'{record.distribution}[{info.extra}]'" if info.extra and record.distribution else " ".join(missing)
+            raise ConfigError(f"{kind} {name!r} needs {' and '.join(missing)}, which is not installed: pip install {remedy}")
         return validated(self.options_model(kind, name), values or {}, self.key(kind, name))
 
     @staticmethod

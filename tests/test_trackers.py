@@ -171,7 +171,7 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, capsy
     found = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None if package == name else found(package))
     assert main(arguments(tmp_path / "run", "--tracker", name)) == 2
-    assert capsys.readouterr().err == f"kgym: error: tracker '{name}' needs what is not installed: pip install {name}\n"
+    assert capsys.readouterr().err == (f"kgym: error: tracker '{name}' needs {name}, which is not installed: pip install 'kgym[{name}]'\n")
     assert not (tmp_path / "run").exists()
 
 

@@ -16,14 +16,22 @@ def kgym_register_trackers() -> Iterator[TrackerInfo]:
         target="kgym_plugins.trackers.tensorboard:TensorBoardTracker",
         summary="TensorBoard event files in the run folder",
         needs=("tensorboard",),
+        extra="tensorboard",
     )
-    yield TrackerInfo(name="wandb", target="kgym_plugins.trackers.wandb:WandbTracker", summary="Weights & Biases", needs=("wandb",))
+    yield TrackerInfo(
+        name="wandb", target="kgym_plugins.trackers.wandb:WandbTracker", summary="Weights & Biases", needs=("wandb",), extra="wandb"
+    )
     yield TrackerInfo(
         name="trackio",
         target="kgym_plugins.trackers.trackio:TrackioTracker",
         summary="Trackio, on this machine or a space",
         needs=("trackio",),
+        extra="trackio",
     )
     yield TrackerInfo(
-        name="mlflow", target="kgym_plugins.trackers.mlflow:MlflowTracker", summary="an MLflow store or server", needs=("mlflow",)
+        name="mlflow",
+        target="kgym_plugins.trackers.mlflow:MlflowTracker",
+        summary="an MLflow store or server",
+        needs=("mlflow",),
+        extra="mlflow",
     )
