@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -82,6 +83,27 @@ def test_a_checkpoint_is_a_model_that_transformers_loads(straight):
     after = AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight
     assert not before.equal(after)
     assert AutoTokenizer.from_pretrained(folder).decode(AutoTokenizer.from_pretrained(folder)("a+b")["input_ids"]) == "a+b"
+
+
+@pytest.mark.parametrize("room", [2_000_000, 6_000_000], ids=["the weights", "the state of the optimizer"])
+def test_without_room_for_a_checkpoint_the_run_ends_in_one_line_and_goes_on_from_the_last(straight, tmp_path, capsys, room):
+    """A file of more bytes than `room` cannot be written: the same failures in the same writers as on a full disk."""
+    run = tmp_path / "run"
+    assert main(arguments(run, "--steps", "2", "--json")) == 0
+    capsys.readouterr()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        assert main(["train", "--run", str(run), "--resume", "--steps", "4", "-q"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert error.startswith("kgym: error: cannot write the checkpoint")
+    assert "--resume" in error
+    assert error.count("\n") == 1
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-2"]  # nothing half-written takes room
+    assert main(["train", "--run", str(run), "--resume", "--steps", "4", "--json"]) == 0
+    assert numbers(run) == numbers(straight)
 
 
 @pytest.mark.slow

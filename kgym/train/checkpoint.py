@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -37,20 +38,27 @@ def save_checkpoint(
     """Write `root/step-N`, whole or not at all, and remove all but the newest `keep` checkpoints (0 keeps all).
 
     `state` holds tensors and plain values only, as it is read back without unpickling code. `save_more` may write into the folder while it
-    is being made.
+    is being made. Raises RunError if it cannot be written, on a full disk for instance; the earlier ones are there still.
     """
     folder = root / f"step-{step}"
     temporary = root / f".step-{step}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    model.save_pretrained(temporary)  # type: ignore[operator]  # a PreTrainedModel
-    tokenizer.save_pretrained(temporary)
-    if save_more is not None:
-        save_more(temporary)
-    torch.save(state, temporary / STATE_FILE)
-    sync_folder(temporary)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    try:
+        temporary.mkdir(parents=True)
+        model.save_pretrained(temporary)  # type: ignore[operator]  # a PreTrainedModel
+        tokenizer.save_pretrained(temporary)
+        if save_more is not None:
+            save_more(temporary)
+        torch.save(state, temporary / STATE_FILE)
+        sync_folder(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except (OSError, SafetensorError, RuntimeError) as error:  # what the three writers raise when the disk is full
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = str(error).strip().split("\n")[0]
+        raise RunError(
+            f"cannot write the checkpoint {folder}: {reason}; make room, and go on from the checkpoint before it with --resume"
+        ) from error
     if keep:
         for old in checkpoint_steps(root)[:-keep]:
             shutil.rmtree(root / f"step-{old}")
