@@ -204,7 +204,7 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
     )
     group.add_argument("--debug", action="store_true", default=default(False), help="show the traceback of an error")
     group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="say more; -vv for debugging")
-    group.add_argument("-q", dest="verbose", action=Louder, const=-1, default=default(0), help="only errors")
+    group.add_argument("-q", dest="verbose", action=Louder, const=-1, default=default(0), help="no progress: only results and errors")
 
 
 class Louder(argparse.Action):

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
     train = config.train
     following = how_to_score(str(folder.path), config.env.name, train.eval_split, config.env.options, problems=train.eval_problems)
-    summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json)).run()
+    summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
         print(json.dumps(summary))
     return 0
@@ -124,19 +124,21 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {key.replace(".options.", "."): value for key, value in flat.items()}
 
 
-def terminal_reporter(following: str, *, json_output: bool) -> Any:
+def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
     """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
 
-    `following` is the command that the closing line proposes.
+    `following` is the command that the closing line proposes. With `quiet` there are no lines on the way, only notes and the end.
     """
     from kgym.train.metrics import describe
     from kgym.train.report import Reporter
 
     out = sys.stderr if json_output else sys.stdout
-    live = out.isatty()
+    live = out.isatty() and not quiet
 
     class Terminal(Reporter):
         def started(self, facts: Mapping[str, Any]) -> None:
+            if quiet:
+                return
             spec = facts["env"]
             self._line(f"run         {facts['run']}" + (f" (from step {facts['step']})" if facts["step"] else ""))
             self._line(
@@ -152,11 +154,13 @@ def terminal_reporter(following: str, *, json_output: bool) -> Any:
             self._line(text)
 
         def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
-            self._line(describe(step, steps, metrics))
+            if not quiet:
+                self._line(describe(step, steps, metrics))
 
         def finished(self, summary: Mapping[str, Any]) -> None:
             if "gain" in summary:
-                self._line("")
+                if not quiet:
+                    self._line("")
                 self._line(_verdict(summary))
             self._line(f"run         {summary['run']}")
             self._line(f"checkpoint  {summary['checkpoint']}")
