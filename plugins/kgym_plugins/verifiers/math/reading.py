@@ -27,7 +27,11 @@ _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|text
 _CHOICE = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?\s*([A-Ja-j])\s*[).:]\s*(.*)", re.IGNORECASE | re.DOTALL)
 _CONTENT = re.compile(r"(?!(?:and|or|nor)\b|[,;/&(=+^*<>-])\S", re.IGNORECASE)
 _OPTION = re.compile(r"(?:option|choice)\s+\(?\s*([A-Ja-j])\s*\)?", re.IGNORECASE)
-_CLOCK = re.compile(r"(\d{1,2})(?::|\s*h\s*)(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s?m\.?)?(?:\s*o'clock)?", re.IGNORECASE)
+_CLOCK = re.compile(r"(\d{1,2})(?:\s*:\s*|\s*h\s*)(\d{2})(?::(\d{2}))?\s*(?:([ap])\.?\s?m\.?)?(?:\s*o'clock)?", re.IGNORECASE)
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
+_YEAR = r"(?:\s*,?\s+(\d{4}))?"
+_MONTH_DAY = re.compile(rf"{_MONTH}\s+(?:the\s+)?(\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}\.?", re.IGNORECASE)
+_DAY_MONTH = re.compile(rf"(?:the\s+)?(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}{_YEAR}\.?", re.IGNORECASE)
 _HOUR = re.compile(r"(\d{1,2})\s*(?:([ap])\.?\s?m\.?|o'clock)", re.IGNORECASE)
 _BASED = re.compile(
     r"\(?\s*([0-9A-Fa-f][0-9A-Fa-f\s]*)\)?\s*(?:_\s*\{?\s*\(?(?:base\s*)?([0-9]{1,2}|[a-z]+)\)?\s*\}?|\(?\s*(?:in\s+)?base[\s-]*\(?([0-9]{1,2}|[a-z]+)\)?)"
@@ -108,7 +112,7 @@ def tidy(text: str) -> str:
             text = text[:-1].rstrip()
     if text.count("$") > 1 and (text.count("$") - text.count("\\$")) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text)
-    return re.sub(r"\{([:=])\}", r"\1", re.sub(r"\\[()\[\]]", " ", text))
+    return re.sub(r"\{([:=])\}", r"\1", re.sub(r"(?<!\\)\\[()\[\]]", " ", text))  # \\[2pt] opens no display
 
 
 def normal_text(text: str) -> str:
@@ -125,6 +129,10 @@ def _unwrapped(text: str) -> str:
     while previous != text:
         previous, text = text, _WRAPPED.sub(r"\1", text)
     return re.sub(r"\\[,;:! ]|\\q?quad|[$~]", " ", text).strip()
+
+
+def _date(month: str, day: str, year: str | None) -> Words:
+    return Words(" ".join(part for part in (month.lower(), str(int(day)), year) if part))
 
 
 def _special(text: str) -> Value | None:
@@ -144,6 +152,10 @@ def _special(text: str) -> Value | None:
         return Clock(int(match.group(1)), int(match.group(2)), int(match.group(3) or 0), (match.group(4) or "").lower())
     if (match := _HOUR.fullmatch(plain)) and int(match.group(1)) <= 24:
         return Clock(int(match.group(1)), 0, 0, (match.group(2) or "").lower())
+    if match := _MONTH_DAY.fullmatch(plain):
+        return _date(match.group(1), match.group(2), match.group(3))
+    if match := _DAY_MONTH.fullmatch(plain):
+        return _date(match.group(2), match.group(1), match.group(3))
     if (match := _BASED.fullmatch(plain)) and (word := match.group(2) or match.group(3)):
         base = int(word) if word.isdigit() else BASE_WORDS.get(word.lower())
         if base:

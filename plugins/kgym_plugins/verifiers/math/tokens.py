@@ -57,6 +57,8 @@ _DOTTED = re.compile(r"\d*\.?\d*(?:\\dot\s*\{?\s*\d\s*\}?\d*)+")
 _EXPONENT = re.compile(r"[eE][+-]?\d{1,6}(?![\w.])")
 _WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*")
 _TEXT_WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*\.?(?=[^\w]|$)|[^\W\d_]+")
+_ROW_SPACING = re.compile(r"\s*\[\s*-?\d{0,4}\.?\d{0,4}\s*(?:pt|ex|em|mm|cm|in|bp|pc|sp)\s*\]")
+"""`\\\\[2pt]`: more room behind a row."""
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)", re.DOTALL)
 _SIGNS = {
     "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "!=": "!=", "==": "=", "=": "=", "<": "<", ">": ">", "+": "+", "-": "-", "**": "^",
@@ -185,7 +187,8 @@ class Tokenizer:
             raise SyntaxProblem("a backslash at the end")
         name, length = match.group()[1:].rstrip("*"), len(match.group())
         if name == "\\":
-            self._add("row", "\\\\", length)
+            spacing = _ROW_SPACING.match(self.text, self._position + length)
+            self._add("row", "\\\\", length + (len(spacing.group()) if spacing else 0))
         elif name in SPACES:
             self._space = True
             self._position += length
