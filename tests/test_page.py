@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgym.board.view import run_page
+from kgym.board.view import names_of, run_page
 from kgym.cli.main import main
 from kgym.errors import ConfigError
 from kgym.page.answers import MOST_CHARACTERS, pack_answers
@@ -109,6 +109,13 @@ def test_what_does_not_fit_is_left_out_by_whole_problems_and_said():
     assert (answers.n, answers.n_left_out) == (8, 12)
     assert answers.left_out == "8 of 20 answers are in this page: those to the first 2 of 5 problems"
     assert pack_answers([("one", frame(["a"]))]).left_out == ""
+
+
+def test_long_answers_fill_a_page_sooner():
+    page = pack_answers([("one", frame(["x" * 1000, "y"], problems=5)), ("two", frame(["z" * 500], problems=5))], most_characters=4600)
+    assert (page.n, page.n_left_out) == (9, 6)  # 1,501 characters a problem
+    assert page.left_out == "9 of 15 answers are in this page: those to the first 3 of 5 problems"
+    assert pack_answers([("one", frame(["x" * 1000], problems=2))], most_characters=1).n == 1
 
 
 def test_a_long_answer_keeps_its_head_and_its_tail():
@@ -307,6 +314,18 @@ def test_what_is_no_run_is_refused_in_one_line(runs, capsys, monkeypatch, argume
     assert error.count("\n") == 1
 
 
+def test_runs_of_one_name_are_told_apart(runs, tmp_path, monkeypatch):
+    for side in ("a", "b"):
+        shutil.copytree(runs / "before", tmp_path / side / "eval" / "after")
+    monkeypatch.chdir(tmp_path)
+    folders = [tmp_path / side / "eval" / "after" for side in ("a", "b")]
+    assert list(names_of(folders).values()) == ["a/eval/after", "b/eval/after"]
+    assert list(names_of([*folders, tmp_path]).values()) == ["a/eval/after", "b/eval/after", tmp_path.name]
+    page = run_page(folders)
+    assert page.title == "a/eval/after and b/eval/after"
+    assert [run["name"] for run in unpacked(page.answers.packed)["runs"]] == ["a/eval/after", "b/eval/after"]
+
+
 def test_an_evaluation_that_has_not_ended_is_refused(runs, tmp_path):
     shutil.copytree(runs / "before", tmp_path / "open")
     (tmp_path / "open" / "results.json").unlink()
@@ -360,3 +379,20 @@ def test_in_a_browser_the_fragment_chooses(runs, tmp_path):
     assert "<h3>p/2</h3>" in dom
     dom = opened(path, tmp_path, "#from=4&to=11")
     assert "3 of 9 answers" in dom
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("text", "read", "marked"),
+    [
+        (r"\boxed{12}, and 120 is ten times 12.", "12", r"\boxed{<mark>12</mark>}, and"),
+        (r"\boxed{ 7 } not \boxed{17}", "7", r"\boxed{ <mark>7</mark> } not"),
+        ("so 12 it is, of 120 or 312", "12", "so <mark>12</mark> it is"),
+        ("only 120 and x12", "12", "only 120 and x12</pre>"),
+        (r"\boxed{\frac{1}{2}}, 1/2", r"\frac{1}{2}", r"\boxed{<mark>\frac{1}{2}</mark>}, 1/2"),
+    ],
+)
+def test_in_a_browser_the_answer_is_marked_where_it_was_read(tmp_path, text, read, marked):
+    path = tmp_path / "page.html"
+    path.write_text(render(Page(title="t", answers=pack_answers([("one", frame([text], problems=1).assign(answer=read))]))))
+    assert marked in opened(path, tmp_path)

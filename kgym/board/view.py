@@ -44,14 +44,15 @@ def run_page(folders: Sequence[Path], *, most_answers: int = MOST_ANSWERS) -> Pa
     evaluations = list(dict.fromkeys(evaluations))
     for folder in evaluations:
         read_results(folder)  # refuse an unfinished one before any work
-    curves = [image for folder in trainings for image in _curves(folder, of=f", {_name(folder)}" if len(trainings) > 1 else "")]
-    rows = _rows(evaluations)
-    answers = _answers(trainings, evaluations, most_answers)
+    names = names_of([*trainings, *evaluations])
+    curves = [image for folder in trainings for image in _curves(folder, of=f", {names[folder]}" if len(trainings) > 1 else "")]
+    rows = _rows(evaluations, names)
+    answers = _answers(trainings, evaluations, names, most_answers)
     if not (curves or rows or answers):
         raise ConfigError(f"{folders[0]} holds nothing to show yet: neither metrics nor answers")
     return Page(
-        title=" and ".join(_name(folder) for folder in folders),
-        lead=[*(_what(folder) for folder in folders), *_difference(evaluations)],
+        title=" and ".join(names[folder] for folder in folders),
+        lead=[*(_what(folder, names[folder]) for folder in folders), *_difference(evaluations, names)],
         facts=_facts(trainings[0]) if len(folders) == 1 and trainings else (),
         tables=tables(rows),
         pictures=[*curves, *pictures(rows, {place: read_results(Path(row["run"])).get("maj_at_k", {}) for place, row in enumerate(rows)})],
@@ -70,21 +71,32 @@ def _scored(training: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (_manifest(folder)["request"]["model"] != start, folder.name))
 
 
-def _name(folder: Path) -> str:
-    return folder.name or str(folder)
+def names_of(folders: Sequence[Path]) -> dict[Path, str]:
+    """Return a short name for each folder: its own, with as many of those above it as tell it from the others.
+
+    >>> list(names_of([Path("a/eval/after"), Path("b/eval/after"), Path("b")]).values())
+    ['a/eval/after', 'b/eval/after', 'b']
+    """
+    parts = {folder: folder.resolve().parts for folder in folders}
+    names = {}
+    for folder, own in parts.items():
+        twins = [other for other in parts.values() if other != own]
+        length = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in twins)), len(own))
+        names[folder] = "/".join(own[-length:])
+    return names
 
 
-def _what(folder: Path) -> str:
+def _what(folder: Path, name: str) -> str:
     manifest = _manifest(folder)
     if manifest.get("kind") == KIND:
-        return f"{_name(folder)}: {manifest['request']['model']} on {manifest['benchmark']}"
+        return f"{name}: {manifest['request']['model']} on {manifest['benchmark']}"
     config = manifest["config"]
     steps = int((read_metrics(folder / "metrics.jsonl") or [{"step": 0}])[-1]["step"])
     trained = f"{config['model']} trained on {config['env']['name']} with {config['algo']['name']}"
     return f"{trained}, {steps} of {config['train']['steps']} steps"
 
 
-def _difference(evaluations: Sequence[Path]) -> list[str]:
+def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[str]:
     """Say in a line by how much two evaluations differ; nothing if they are not two that may be compared."""
     if len(evaluations) != 2:
         return []
@@ -92,7 +104,7 @@ def _difference(evaluations: Sequence[Path]) -> list[str]:
         found = compare_runs(*evaluations)
     except ConfigError:
         return []
-    return [f"{evaluations[0].name} to {evaluations[1].name}: {describe_comparison(found)}"]
+    return [f"{names[evaluations[0]]} to {names[evaluations[1]]}: {describe_comparison(found)}"]
 
 
 def _facts(folder: Path) -> list[tuple[str, str]]:
@@ -140,21 +152,21 @@ def _in_words(title: str, lines: Sequence[Mapping[str, Any]], key: str | None = 
     )
 
 
-def _rows(evaluations: Sequence[Path]) -> list[dict[str, Any]]:
+def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[str, Any]]:
     """Rows of a board, named by their folders: the models of before and after may bear one name."""
     rows = []
     for folder in evaluations:
         (row,) = rows_of(folder)
-        rows.append(row | {"model": _name(folder), "note": row["model"]})
+        rows.append(row | {"model": names[folder], "note": row["model"]})
     return ranked_rows(rows)
 
 
-def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], most: int) -> Answers | None:
-    runs = [(_name(folder), _frame(sorted(folder.glob("samples/part-*.parquet")), _rule(folder))) for folder in evaluations]
+def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int) -> Answers | None:
+    runs = [(names[folder], _frame(sorted(folder.glob("samples/part-*.parquet")), _rule(folder))) for folder in evaluations]
     if not runs:
         for folder in trainings:
             steps = sorted(folder.glob("episodes/step-*.parquet"))
-            named = f"{_name(folder)}, " if len(trainings) > 1 else ""
+            named = f"{names[folder]}, " if len(trainings) > 1 else ""
             rule = _manifest(folder)["config"]["rollout"]["truncated"]
             runs += [
                 (f"{named}step {int(path.stem.removeprefix('step-'))}", _frame([path], rule))

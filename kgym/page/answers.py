@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_ANSWERS = 40_000
 MOST_CHARACTERS = 100_000
 """Of one answer; of a longer one its head and its tail are kept."""
+MOST_CHARACTERS_IN_ALL = 50_000_000
+"""Of all answers together: what a browser unpacks in about a second."""
 PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
 COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
 """What is needed: columns of `kgym.rollout.records`, and as `worth` the score that counts, NaN where none does."""
@@ -36,21 +38,29 @@ class Answers:
     """What is not in the page, in words; "" if all is."""
 
 
-def pack_answers(runs: Sequence[tuple[str, "DataFrame"]], most: int = MOST_ANSWERS) -> Answers:
-    """Pack the answers of named runs, at most about `most` of them: the first problems, with all their answers, in every run."""
+def pack_answers(
+    runs: Sequence[tuple[str, "DataFrame"]], most: int = MOST_ANSWERS, most_characters: int = MOST_CHARACTERS_IN_ALL
+) -> Answers:
+    """Pack the answers of named runs, at most `most` of them, with `most_characters` in all.
+
+    The first problems are kept, with all their answers in every run; the very first whatever its length.
+    """
     ids = list(dict.fromkeys(problem for _, frame in runs for problem in frame["problem_id"]))
     n_all = sum(len(frame) for _, frame in runs)
-    counts = dict.fromkeys(ids, 0)
+    counts, lengths = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
     for _, frame in runs:
-        for problem, count in frame["problem_id"].value_counts().items():
-            counts[problem] += int(count)
+        length = frame["text"].str.len().clip(upper=MOST_CHARACTERS)
+        for problem, lengths_of_it in length.groupby(frame["problem_id"], sort=False):
+            counts[problem] += len(lengths_of_it)
+            lengths[problem] += int(lengths_of_it.sum())
     kept: dict[str, int] = {}
-    n = 0
+    n = characters = 0
     for problem in ids:
-        if kept and n + counts[problem] > most:
+        if kept and (n + counts[problem] > most or characters + lengths[problem] > most_characters):
             break
         kept[problem] = len(kept)
         n += counts[problem]
+        characters += lengths[problem]
     words = _Words()
     problems: dict[int, list[Any]] = {}
     packed = [_pack(name, frame[frame["problem_id"].isin(kept)], kept, problems, words) for name, frame in runs]

@@ -146,7 +146,11 @@
         const button = element("button", label);
         button.type = "button";
         button.disabled = to < 0 || to > last;
-        button.addEventListener("click", () => { page = to; paint(); });
+        button.addEventListener("click", () => {
+          page = to;
+          paint();
+          list.querySelector("button").focus(); // the one that was pressed is gone: the keyboard goes on in the list
+        });
         return button;
       };
       pages.replaceChildren(...(last ? [turn("‹ Back", page - 1), element("span", `page ${page + 1} of ${last + 1}`), turn("Next ›", page + 1)] : []));
@@ -168,7 +172,13 @@
         strip.append(marks, element("span", right === null ? "not scored" : `${Math.round(100 * right)} %`, "share"));
         button.append(strip);
       }
-      button.addEventListener("click", () => { chosen = place; paint(); remember(); });
+      button.addEventListener("click", () => {
+        chosen = place;
+        paint();
+        list.querySelector("[aria-current]").focus();
+        if (getComputedStyle(detail.parentElement).gridTemplateColumns.split(" ").length === 1) detail.scrollIntoView(); // a narrow screen: it stands below
+        remember();
+      });
       item.append(button);
       return item;
     }
@@ -209,11 +219,24 @@
       const body = element("pre");
       const text = run.text[row];
       const read = run.answer[row];
-      const at = read ? text.lastIndexOf(read) : -1;
+      const at = read && read.length <= 1000 ? placeOf(read, text) : -1;
       if (at < 0) body.append(visible(text));
       else body.append(visible(text.slice(0, at)), element("mark", read), visible(text.slice(at + read.length)));
       box.append(head, body);
       return box;
+    }
+
+    // Where the verifier read an answer: the last box that holds it, or the last place where it stands by itself, so 12 is not found in 120.
+    function placeOf(read, text) {
+      for (let box = text.lastIndexOf("boxed{"); box >= 0; box = box > 0 ? text.lastIndexOf("boxed{", box - 1) : -1) {
+        const start = box + 6 + text.slice(box + 6).match(/^\s*/)[0].length;
+        if (text.startsWith(read, start) && /^\s*\}/.test(text.slice(start + read.length, start + read.length + 20))) return start;
+      }
+      const joins = (one, other) => /[\p{L}\p{N}]/u.test(one || "") && /[\p{L}\p{N}]/u.test(other || "");
+      for (let at = text.lastIndexOf(read); at >= 0; at = at > 0 ? text.lastIndexOf(read, at - 1) : -1) {
+        if (!joins(text[at - 1], read[0]) && !joins(read[read.length - 1], text[at + read.length])) return at;
+      }
+      return -1;
     }
 
     // The fragment of the address holds what is asked, so that a view can be passed on.
