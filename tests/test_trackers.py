@@ -137,7 +137,14 @@ def test_trackio_keeps_a_run_that_goes_on(tmp_path, monkeypatch):
         "tracker.log(step, {'reward/mean': value, 'bad': float('nan')})\ntracker.close(failed=False)\n"
     )
     for step, value in ((1, 0.5), (2, 0.75)):  # trackio reads the place of its store when it is imported
-        subprocess.run([sys.executable, "-c", script, str(tmp_path / "run"), str(step), str(value)], check=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "run"), str(step), str(value)],
+            check=True,
+            timeout=120,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert done.stdout == ""  # which belongs to the JSON of the command
     read = "from trackio.sqlite_storage import SQLiteStorage as S; import json; print(json.dumps(S.get_logs('tests', 'run')))"
     out = subprocess.run([sys.executable, "-c", read], check=True, timeout=120, capture_output=True, text=True).stdout
     logs = json.loads(out.strip().splitlines()[-1])

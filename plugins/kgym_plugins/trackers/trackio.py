@@ -1,6 +1,8 @@
 """Trackio: a local store that `trackio show` opens, or a space on the hub."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,15 @@ class TrackioTracker:
     def __init__(self, options: TrackioOptions, run_folder: Path, config: Mapping[str, Any]) -> None:
         import trackio  # noqa: PLC0415  (an extra)
 
-        self.run = trackio.init(
-            project=options.project, name=run_name(run_folder), space_id=options.space_id, config=dict(config), resume="allow", embed=False
-        )
+        with redirect_stdout(sys.stderr):  # what it tells people has no place among the JSON of `kgym train --json`
+            self.run = trackio.init(
+                project=options.project,
+                name=run_name(run_folder),
+                space_id=options.space_id,
+                config=dict(config),
+                resume="allow",
+                embed=False,
+            )
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log a step."""
@@ -37,4 +45,7 @@ class TrackioTracker:
 
     def close(self, *, failed: bool) -> None:
         """Write what is left."""
-        self.run.finish()
+        import trackio  # noqa: PLC0415
+
+        with redirect_stdout(sys.stderr):
+            trackio.finish()  # the run's own finish would be called once more, and say so, when the interpreter ends
