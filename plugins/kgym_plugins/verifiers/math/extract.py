@@ -71,7 +71,13 @@ def _without_markup(text: str) -> str:
 # --- boxes ------------------------------------------------------------------------------------------------------------
 
 _BRACES = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])|\\.|[{}]", re.DOTALL)
-_BARE = re.compile(r"\s?([0-9A-Za-z])(?![A-Za-z])")
+_BARE = re.compile(r"\s?(\d{1,20}|[A-Za-z])(?![A-Za-z])")
+_TAKEN_BACK = re.compile(
+    r"[\s$.)\]*]{0,12}(?:\?\s{0,3}(?:no|nope)\b|(?:(?:no|wait|hmm+|oh),?\s{1,3})?(?:(?:that|this|it|which)\s{1,3})?"
+    r"(?:is|was|can't be|cannot be)\s{1,3}(?:wrong|incorrect|false|a mistake|not right|not correct|not the answer)\b)",
+    re.IGNORECASE,
+)
+"""What stands behind a box that is not meant: "? No", "is wrong", "Wait, that is not right"."""
 _BARE_FRACTION = re.compile(r"\s?(\\[dt]?frac\s?(?:\d\d|\{[^{}\n]{1,60}\}\s?\{[^{}\n]{1,60}\}))")
 _OPENING = re.compile(r"(?:\s{0,9}\[[^\]\n]{0,20}\]){0,2}\s{0,9}\{")
 _NOTHING = re.compile(
@@ -145,6 +151,8 @@ def _boxed(text: str) -> Extraction | None:
         return Extraction(rule="boxed", problem="the last box is not closed")
     if empty(last.content):
         return Extraction(rule="boxed", problem="the last box is empty")
+    if _TAKEN_BACK.match(text, last.end):
+        return Extraction(rule="boxed", problem="the last box is taken back")
     cluster, contents, hedging = [last], {key(last.content)}, False
     for before, after in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
         if before.content is None or empty(before.content):
