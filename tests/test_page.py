@@ -116,6 +116,7 @@ def test_long_answers_fill_a_page_sooner():
     assert (page.n, page.n_left_out) == (9, 6)  # 1,501 characters a problem
     assert page.left_out == "9 of 15 answers are in this page: those to the first 3 of 5 problems"
     assert pack_answers([("one", frame(["x" * 1000], problems=2))], most_characters=1).n == 1
+    assert pack_answers([("one", frame(["x" * 1000], problems=5))], most=4, most_characters=1).n == 4  # as asked
 
 
 def test_a_long_answer_keeps_its_head_and_its_tail():

@@ -10,7 +10,7 @@ from kgym.board.plots import draw_reward, draw_series, draw_validation
 from kgym.board.rows import rows_of
 from kgym.board.standings import ranked_rows
 from kgym.errors import ConfigError
-from kgym.page.answers import COLUMNS, MOST_ANSWERS, Answers, pack_answers
+from kgym.page.answers import COLUMNS, Answers, pack_answers
 from kgym.page.board import pictures, tables
 from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
@@ -31,7 +31,7 @@ SERIES = {
 """Metrics that get a picture beside reward and validation, where a run has them."""
 
 
-def run_page(folders: Sequence[Path], *, most_answers: int = MOST_ANSWERS) -> Page:
+def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Page:
     """Return the page of run folders, of `kgym eval` and `kgym train`; with a training come the evaluations in its folder `eval`.
 
     A training without any shows the rollouts of its first and last step in their place. Raises ConfigError for a folder that is no run,
@@ -161,7 +161,7 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
     return ranked_rows(rows)
 
 
-def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int) -> Answers | None:
+def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None) -> Answers | None:
     runs = [(names[folder], _frame(sorted(folder.glob("samples/part-*.parquet")), _rule(folder))) for folder in evaluations]
     if not runs:
         for folder in trainings:

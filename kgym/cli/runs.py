@@ -29,7 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE.html", type=Path, help="where to write it (default: view.html in the first run folder)"
     )
     view.add_argument(
-        "--answers", metavar="N", type=int, help="answers in the page at most, whole problems from the first on (default: 40000)"
+        "--answers",
+        metavar="N",
+        type=int,
+        help="answers in the page at most, whole problems from the first on (default: 40000, fewer if they are long)",
     )
 
 
@@ -71,12 +74,11 @@ def _view(args: argparse.Namespace) -> int:
     from kgym.board.view import run_page
     from kgym.errors import ConfigError, RunError
     from kgym.files import write_atomic
-    from kgym.page.answers import MOST_ANSWERS
     from kgym.page.document import render
 
     if args.answers is not None and args.answers < 1:
         raise ConfigError(f"--answers {args.answers}: a page has at least one")
-    page = run_page(args.run_folders, most_answers=args.answers or MOST_ANSWERS)
+    page = run_page(args.run_folders, most_answers=args.answers)
     output = args.output or args.run_folders[0] / "view.html"
     try:
         write_atomic(output, render(page))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MOST_ANSWERS = 40_000
 MOST_CHARACTERS = 100_000
 """Of one answer; of a longer one its head and its tail are kept."""
-MOST_CHARACTERS_IN_ALL = 50_000_000
-"""Of all answers together: what a browser unpacks in about a second."""
+MOST_CHARACTERS_IN_ALL = 25_000_000
+"""Of all answers together, unless their number was asked for: what a browser unpacks in about a second."""
 PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
 COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
 """What is needed: columns of `kgym.rollout.records`, and as `worth` the score that counts, NaN where none does."""
@@ -39,9 +39,9 @@ class Answers:
 
 
 def pack_answers(
-    runs: Sequence[tuple[str, "DataFrame"]], most: int = MOST_ANSWERS, most_characters: int = MOST_CHARACTERS_IN_ALL
+    runs: Sequence[tuple[str, "DataFrame"]], most: int | None = None, most_characters: int = MOST_CHARACTERS_IN_ALL
 ) -> Answers:
-    """Pack the answers of named runs, at most `most` of them, with `most_characters` in all.
+    """Pack the answers of named runs: at most `most` of them, or, if that is None, `MOST_ANSWERS` with `most_characters` in all.
 
     The first problems are kept, with all their answers in every run; the very first whatever its length.
     """
@@ -56,7 +56,8 @@ def pack_answers(
     kept: dict[str, int] = {}
     n = characters = 0
     for problem in ids:
-        if kept and (n + counts[problem] > most or characters + lengths[problem] > most_characters):
+        too_long = most is None and characters + lengths[problem] > most_characters
+        if kept and (n + counts[problem] > (MOST_ANSWERS if most is None else most) or too_long):
             break
         kept[problem] = len(kept)
         n += counts[problem]
