@@ -49,13 +49,14 @@ def save_checkpoint(
         tokenizer.save_pretrained(temporary)
         if save_more is not None:
             save_more(temporary)
-        torch.save(state, temporary / STATE_FILE)
+        with (temporary / STATE_FILE).open("wb") as file:  # through Python, which keeps the reason of a failure
+            torch.save(state, file)
         sync_folder(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     except (OSError, SafetensorError, RuntimeError) as error:  # what the three writers raise when the disk is full
         shutil.rmtree(temporary, ignore_errors=True)
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error.__context__ if isinstance(error.__context__, OSError) else error).strip().split("\n")[0]
         raise RunError(
             f"cannot write the checkpoint {folder}: {reason}; make room, and go on from the checkpoint before it with --resume"
         ) from error
