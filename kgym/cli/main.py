@@ -36,6 +36,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Module and help line of each command. One whose module is not there is not offered."""
 
+BEGIN = """begin with:
+  kgym train                 some minutes of training, of the model that comes along
+  kgym eval                  its score, on problems that nobody trains on
+  kgym plugins list          every environment, algorithm, verifier, model ... by name
+  kgym COMMAND --help        what a command takes
+
+exit status: 0 done, 1 the run failed, 2 the request was wrong"""
+"""What the help of `kgym` ends with."""
+
 ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # bars of the loading of weights, amid our lines
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads wait for each other by spinning, which on a busy machine made it 20 times slower
@@ -192,7 +201,7 @@ def _global_parser() -> Parser:
 
 def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
     """Add the options that hold everywhere. Before a command they have defaults; behind it they are absent unless given."""
-    group = parser if top else parser.add_argument_group("everywhere")
+    group = parser if top else parser.add_argument_group("options of every command")
 
     def default(value: Any) -> Any:
         return value if top else argparse.SUPPRESS
@@ -200,7 +209,12 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
     if not top:
         group.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
     group.add_argument(
-        "-p", dest="plugins", metavar="NAME", action="append", default=default([]), help="load a plugin; no:NAME leaves it out"
+        "-p",
+        dest="plugins",
+        metavar="NAME",
+        action="append",
+        default=default([]),
+        help="also load this plugin, a module or a file; no:NAME leaves one out",
     )
     group.add_argument("--debug", action="store_true", default=default(False), help="show the traceback of an error")
     group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="say more; -vv for debugging")
@@ -236,7 +250,7 @@ def _help(parser: Parser) -> str:
     commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in lines + added)
     return (
         "kgym: train on a chain-of-thought environment and score on the very same one.\n\n"
-        f"{parser.format_help()}\ncommands:\n{commands}\n\nkgym COMMAND --help explains a command."
+        f"{parser.format_help()}\ncommands:\n{commands}\n\n{BEGIN}"
     )
 
 

@@ -1,4 +1,11 @@
-"""`kgym train`: train a policy on an environment."""
+"""`kgym train`: train a policy on an environment.
+
+    kgym train --env arithmetic --algo grpo --steps 20 --set env.difficulty=2
+    kgym train --run runs/NAME --resume
+
+Everything has a default. The run folder has the configuration, the metrics of each step, every sampled answer and the checkpoints.
+`kgym plugins list` names what can be chosen, and `kgym plugins show NAME` prints the options that `--set` takes.
+"""
 
 import argparse
 import json
@@ -31,20 +38,22 @@ FLAGS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--env", metavar="NAME", help="environment to train on (default: aime)")
+    parser.add_argument("--env", metavar="NAME", help="environment to train on (default: aime); see kgym envs list")
     parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
     parser.add_argument("--engine", metavar="NAME", help="rollout engine (default: transformers)")
-    parser.add_argument("--steps", metavar="N", type=int, help="collect-and-update steps (default: 12)")
+    parser.add_argument(
+        "--steps", metavar="N", type=int, help="steps, in each of which answers are sampled and the policy is updated (default: 12)"
+    )
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the run (default: 0)")
-    parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 4)")
+    parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 4; 0 is none)")
     parser.add_argument("--bench", metavar="NAME|ENV:SPLIT", action="append", help="also score this at each validation; may be given again")
     parser.add_argument(
         "--tracker",
         metavar="NAME",
         action="append",
         default=[],
-        help="also send the metrics to tensorboard, wandb, trackio, mlflow or a plugin's; may be given again",
+        help="send the metrics, which metrics.jsonl has anyway, also to tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
     )
     parser.add_argument("--run", metavar="DIR", type=Path, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")

@@ -227,7 +227,10 @@ def evaluate(
 
 def _n_problems(env_name: str, split: str, size: int | None, problems: int) -> int:
     if size is None and problems == 0:
-        raise ConfigError(f"{env_name}:{split} is generated and has no end; say how many problems with --problems N")
+        raise ConfigError(
+            f"{env_name}:{split} is generated and has no end; say how many problems (kgym eval --problems N), "
+            "or name a benchmark that has a number of its own (kgym plugins list --kind benchmark)"
+        )
     if size is not None and problems > size:
         raise ConfigError(f"problems={problems}: {env_name}:{split} has {size}; ask for as many or fewer, or for 0, which is all")
     return problems or size or 0
