@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="send the metrics, which metrics.jsonl has anyway, also to tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
+        help="where the metrics go besides metrics.jsonl: tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
     )
     parser.add_argument("--run", metavar="DIR", type=Path, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
