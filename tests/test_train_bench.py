@@ -38,9 +38,11 @@ def train(*more):
 
 
 def test_a_benchmark_in_training_scores_as_kgym_eval_does(place, capsys):
-    assert train("--steps", "1", "--eval-every", "1", "--bench", "few") == 0
+    assert train("--steps", "1", "--eval-every", "1", "--bench", "few", "--tracker", "jsonl") == 0
     lines = read_metrics(place / "run" / "metrics.jsonl")
     assert [line["step"] for line in lines if "bench/few/accuracy" in line] == [0, 1]
+    seen = [json.loads(line) for line in (place / "metrics-of-all-runs.jsonl").read_text().splitlines()]
+    assert [line["bench/few/accuracy"] for line in seen] == [line["bench/few/accuracy"] for line in lines]
     kept = json.loads((place / "run" / "eval" / "few" / "step-00001.json").read_text())
     assert (kept["n_problems"], kept["samples"]) == (6, 2)
     capsys.readouterr()
