@@ -44,7 +44,7 @@ class WandbTracker:
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log a step."""
-        self.run.log(finite(metrics), step=step)
+        self.run.log(finite(metrics), step=step, commit=True)  # or it is kept back until the next step, minutes later
 
     def close(self, *, failed: bool) -> None:
         """Send what is left, and say how the run ended."""
