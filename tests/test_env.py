@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kgym
+from kgym.envs.bring import bring
 from kgym.envs.build import make_vector
 from kgym.envs.registration import ENTRY_POINT, register_envs
 from kgym.envs.setup import EnvOptions
+from kgym.envs.sources import save_data
 from kgym.errors import ConfigError, EnvError, MissingData, PluginError, UnknownName, VerifierError
 from kgym.registry import INHERITED, configure, registry
 from kgym.testing.envs import check_environment, findings, piece
@@ -60,11 +62,15 @@ def started(index=0, **settings):
 # --- the contract
 
 
-def test_every_registered_environment_passes_the_checks_of_gymnasium_without_a_warning():
+def test_every_registered_environment_passes_the_checks_of_gymnasium_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "data"))
+    brought = tmp_path / "mine.jsonl"
+    brought.write_text("".join(f'{{"problem": "What is {n}+{n}?", "answer": "{2 * n}"}}\n' for n in range(40)))
+    save_data("mine", bring("mine", [str(brought)]))
     ids = [info.id for info, record in registry().offers("environment") if record.origin == "kgym"]
-    assert {"kgym/aime-v0", "kgym/arithmetic-v0"} <= set(ids)
+    assert {"kgym/aime-v0", "kgym/arithmetic-v0", "kgym/data-v0"} <= set(ids)
     for name in [*ids, "tests/tiny-v3"]:
-        check_env(make(name))
+        check_env(make(name, **({"dataset": "mine"} if name == "kgym/data-v0" else {})))
 
 
 @pytest.mark.parametrize("name", ["aime", "arithmetic", "tiny"])

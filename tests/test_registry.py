@@ -1,5 +1,6 @@
 """The registry: what is found, what is left out, and that one plugin's trouble is its own."""
 
+import importlib.util
 import logging
 import pickle
 import sys
@@ -55,6 +56,10 @@ def test_every_component_that_comes_with_kgym_can_be_imported_and_has_checked_op
     for info, _ in ours.offers():
         if info.target and info.kind not in ("model", "benchmark"):
             ours.target(info.kind, info.name)
+            if any(importlib.util.find_spec(package) is None for package in info.needs):
+                with pytest.raises(ConfigError, match="which is not installed: pip install"):
+                    ours.options(info.kind, info.name)
+                continue
             ours.options(info.kind, info.name)
             with pytest.raises(UnknownName, match="surely_not"):
                 ours.options(info.kind, info.name, {"surely_not": 1})

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from kgym_plugins.verifiers.math import amounts
 from kgym_plugins.verifiers.math.exact import Undefined, stated
-from kgym_plugins.verifiers.math.interpret import as_set, interpret, interval
+from kgym_plugins.verifiers.math.interpret import as_set, interval, part
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.nodes import ONE, ZERO, Node, canonical, symbols, walk
 from kgym_plugins.verifiers.math.realsets import INFINITY, MINUS_INFINITY, Unordered, same_set, union
@@ -185,7 +185,7 @@ def _values(equation: Equation) -> list[Node] | None:
     for (left, right), operator in zip(pairwise(sides), operators, strict=True):
         if left.head in ("seq", "list") or right.head in ("seq", "list"):
             continue
-        one, other = interpret(left), interpret(right)
+        one, other = part(left), part(right)
         if isinstance(one, BaseNumber) and isinstance(other, BaseNumber):  # 12_7 = 9_10
             if int(one.digits, one.base) != int(other.digits, other.base):
                 return None
@@ -237,7 +237,7 @@ def _equation(gold: Value, answer: Value) -> str | None:
             return None
         values = _values(answer)
         for value in values or []:
-            rule = same(gold, interpret(value))
+            rule = same(gold, part(value))
             if rule:
                 return "named value"
         return None
@@ -245,7 +245,7 @@ def _equation(gold: Value, answer: Value) -> str | None:
     if symbols(gold.left) and not _named_value(gold):
         return None
     for value in _values(gold) or []:
-        if same(interpret(value), answer):
+        if same(part(value), answer):
             return "value of an equation"
     return None
 
@@ -280,7 +280,7 @@ def _equal_sides(gold: Equation, answer: Equation) -> str | None:
         old, new = answer.left.args[0].value, gold.left.args[0].value
         if old != new and new not in symbols(right[0]):
             right = [_renamed(side, old, new) for side in right]
-    return "equal sides" if any(same(interpret(one), interpret(other)) for one in left for other in right) else None
+    return "equal sides" if any(same(part(one), part(other)) for one in left for other in right) else None
 
 
 def _renamed(node: Node, old: str, new: str) -> Node:
@@ -458,7 +458,7 @@ def _matrix(gold: Value, answer: Value) -> str | None:
     if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
         return None
     cells = zip((cell for row in one for cell in row), (cell for row in other for cell in row), strict=True)
-    return "matrix" if all(same(interpret(left), interpret(right)) for left, right in cells) else None
+    return "matrix" if all(same(part(left), part(right)) for left, right in cells) else None
 
 
 def _rows(value: Value) -> tuple[tuple[Node, ...], ...] | None:

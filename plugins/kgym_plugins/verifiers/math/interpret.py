@@ -6,7 +6,7 @@ from itertools import product
 from kgym_plugins.verifiers.math.build import STRUCTURES
 from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.nodes import ZERO, Node, canonical, number, symbols, walk
-from kgym_plugins.verifiers.math.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, complement, intersection, union
+from kgym_plugins.verifiers.math.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
 from kgym_plugins.verifiers.math.scalars import sign_of
 from kgym_plugins.verifiers.math.units import UNITS
 from kgym_plugins.verifiers.math.values import (
@@ -17,6 +17,7 @@ from kgym_plugins.verifiers.math.values import (
     Equation,
     Inequality,
     Matrix,
+    Opaque,
     Ordered,
     Piece,
     Piecewise,
@@ -215,6 +216,14 @@ def as_set(value: Value) -> RealSet | None:
     if isinstance(value, Scalar):
         return RealSet((Piece(value.expression, value.expression, True, True),))
     return None
+
+
+def part(node: Node) -> Value:
+    """Give a part of an answer its type. One that makes no sense (the difference of two formulas as sets) is compared as it is written."""
+    try:
+        return interpret(node)
+    except (SyntaxProblem, Unordered):
+        return Opaque(canonical(node))
 
 
 def _set_operation(node: Node) -> Value:
