@@ -31,7 +31,7 @@ def test_facts_name_the_defaults(name):
 
 
 def test_examples_run():
-    assert doctest.testfile(str(PAGE), module_relative=False).attempted == 4
+    assert doctest.testfile(str(PAGE), module_relative=False).attempted == 12
     assert doctest.testfile(str(PAGE), module_relative=False).failed == 0
 
 
