@@ -32,6 +32,7 @@ from kgym_plugins.verifiers.math.values import (
     Value,
     Words,
 )
+from kgym_plugins.verifiers.math.vocabulary import INFINITELY_MANY
 
 _MOST_ITEMS = 200
 _FUNCTION_NAMES = frozenset("yfghpq")
@@ -502,4 +503,6 @@ def _text(gold: Value, answer: Value) -> str | None:
     if isinstance(gold, Words | Opaque) and isinstance(answer, Words | Opaque):
         one, other = (value.text.replace("-", " ") if isinstance(value, Words) else value.text for value in (gold, answer))
         return "text" if one == other or one.replace(" ", "") == other.replace(" ", "") else None
+    if isinstance(gold, Words) and gold.text == INFINITELY_MANY and isinstance(answer, Scalar) and answer.expression == INFINITY:
+        return "text"  # the sign, where a number of things was asked for
     return None

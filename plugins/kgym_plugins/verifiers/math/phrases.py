@@ -9,6 +9,7 @@ from kgym_plugins.verifiers.math.units import NO_UNIT, POWER_WORDS, UNITS
 from kgym_plugins.verifiers.math.vocabulary import (
     EMPTY_WORDS,
     INFINITE_WORDS,
+    INFINITELY_MANY,
     INFINITY_WORDS,
     REAL_WORDS,
     SCALES,
@@ -67,7 +68,7 @@ def meaning(words: str) -> Node | None:
         if form in UNDEFINED_WORDS:
             return Node("text", (), "undefined")
         if form in INFINITE_WORDS:
-            return Node("text", (), "infinitely many")
+            return Node("text", (), INFINITELY_MANY)
         if form in INFINITY_WORDS:
             return Node("const", (), "oo")
         if form in ("negative infinity", "minus infinity", "-infinity"):

@@ -319,6 +319,7 @@ REAL_WORDS = frozenset({
     "all real values", "all real x", "all x", "set of real numbers", "any real", "all numbers", "all real values of x",
     "all values of x", "any real value",
 })  # fmt: skip
+INFINITELY_MANY = "infinitely many"
 INFINITE_WORDS = frozenset({
     "infinitely many", "infinitely many solutions", "infinite", "infinite solutions", "infinite number of solutions", "infinite number",
     "there are infinitely many", "an infinite number", "infinitely many values", "there are infinitely many solutions",
