@@ -30,6 +30,8 @@ _RETRACTED = re.compile(r"\b(?:wait|actually|hmm+|no|wrong|incorrect|mistake|mis
 _FINISHED = re.compile(r"(?:[^\w\s,;:(\[{<=+*/^&-]|\*\*|\\\)|\\\])\s*\Z|(?:\A|\n)\W*\Z")
 _TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
+_ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
+"""What stands before the last dot of 0.666..., which ends no sentence."""
 _AFTERTHOUGHT = re.compile(
     r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at|achieved at)\b.*",
     re.DOTALL | re.IGNORECASE,
@@ -49,7 +51,8 @@ def _statement(text: str) -> str:
     at = 0
     while match := _SENTENCE_END.search(text, at):
         inside = text.count("$", 0, match.start()) - text.count("\\$", 0, match.start())
-        if inside % 2 == 0 or match.group() == "\n":
+        goes_on = match.group() == "." and _ELLIPSIS.search(text, max(0, match.start() - 50), match.start())
+        if (inside % 2 == 0 and not goes_on) or match.group() == "\n":
             return _without_afterthought(text[: match.start()])
         at = match.end()
     return _without_afterthought(text)

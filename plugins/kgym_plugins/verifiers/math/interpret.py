@@ -273,6 +273,7 @@ def _relation(node: Node) -> Value:
         if without is not None and operands[0].head == "sym":
             return RealSet(complement(union(list(without.pieces))), operands[0].value)
         raise SyntaxProblem("not an element")
+    operands = tuple(map(_function_value, operands))
     if len(operands) == 2 and operators[0] in _FLIPPED:
         left, right, operator = operands[0], operands[1], operators[0]
         if right.head == "sym" and left.head != "sym":
@@ -292,6 +293,13 @@ def _relation(node: Node) -> Value:
         chain = zip(operators, operands, operands[1:], strict=False)
         return Collection(tuple(Inequality(operator, left, right) for operator, left, right in chain))
     raise SyntaxProblem("a chain of different relations")
+
+
+def _function_value(node: Node) -> Node:
+    """f(x), where only its values are asked for: 1 <= f(x) <= 4 is the range [1, 4]."""
+    if node.head == "call" and node.value.startswith("$") and len(node.args) == 1 and node.args[0].head == "sym":
+        return Node("sym", (), f"{node.value[1:]}({node.args[0].value})")
+    return node
 
 
 def _solved_absolute(name: str, operator: str, bound: Node) -> RealSet | None:

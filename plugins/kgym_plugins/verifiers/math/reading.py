@@ -10,6 +10,7 @@ from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxP
 from kgym_plugins.verifiers.math.nodes import Node
 from kgym_plugins.verifiers.math.parse import Parser
 from kgym_plugins.verifiers.math.phrases import meaning, normal_words
+from kgym_plugins.verifiers.math.ranges import range_in_words
 from kgym_plugins.verifiers.math.realsets import Unordered, complement, union
 from kgym_plugins.verifiers.math.tokens import Token, tokenize
 from kgym_plugins.verifiers.math.values import (
@@ -128,7 +129,7 @@ def _unwrapped(text: str) -> str:
     previous = None
     while previous != text:
         previous, text = text, _WRAPPED.sub(r"\1", text)
-    return re.sub(r"\\[,;:! ]|\\q?quad|[$~]", " ", text).strip()
+    return re.sub(r"(?:\\[,;:! ]|\\q?quad|[$~\s])+", " ", text).strip()
 
 
 def _date(month: str, day: str, year: str | None) -> Words:
@@ -169,6 +170,8 @@ def _special(text: str) -> Value | None:
         return _said_twice(words, digits, text)
     if match := _PREFIXED.fullmatch(plain):
         return _number_in_base(match.group(2), _PREFIXES[match.group(1).lower()], text)
+    if (formula := range_in_words(plain)) is not None:
+        return read(formula)
     if match := _SUCH_THAT.fullmatch(plain):
         value = read(match.group(1))
         return value if isinstance(value, RealSet) else None

@@ -3,6 +3,7 @@
 Pure tables. Units of measurement have a file of their own.
 """
 
+import html
 import re
 import unicodedata
 
@@ -86,8 +87,15 @@ def _translate(character: str) -> str:
     return character
 
 
+_ENTITY = re.compile(
+    r"&(?:lt|gt|le|ge|ne|amp|nbsp|times|divide|minus|plusmn|pi|radic|infin|deg|frac12|frac14|frac34|sup2|sup3|middot|cup|isin|#\d{2,5}|#x[0-9a-fA-F]{2,4});"
+)
+
+
 def to_ascii(text: str) -> str:
-    """Replace the mathematical signs of Unicode by LaTeX. Letters of other scripts stay: a Cyrillic A is not the choice A."""
+    """Replace signs of Unicode and entities of HTML by LaTeX. Letters of other scripts stay: a Cyrillic A is not the choice A."""
+    if "&" in text and ";" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(match.group()), text)
     if text.isascii():
         return text
 
