@@ -32,10 +32,13 @@ _TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
 _ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
 """What stands before the last dot of 0.666..., which ends no sentence."""
+_FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A-Za-z])[^()]*\))\Z")
+"""What stands before the sign of n! and (n - 1)!, which ends no sentence; behind a number it does."""
 _AFTERTHOUGHT = re.compile(
     r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at|achieved at)\b.*",
     re.DOTALL | re.IGNORECASE,
 )
+_CLOSING = re.compile(r"(?<=\S)\*\*(?=[\s.,;:)]|\Z)")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
 
 
@@ -51,7 +54,8 @@ def _statement(text: str) -> str:
     at = 0
     while match := _SENTENCE_END.search(text, at):
         inside = text.count("$", 0, match.start()) - text.count("\\$", 0, match.start())
-        goes_on = match.group() == "." and _ELLIPSIS.search(text, max(0, match.start() - 50), match.start())
+        sign = {".": _ELLIPSIS, "!": _FACTORIAL}.get(match.group())
+        goes_on = sign is not None and sign.search(text, max(0, match.start() - 50), match.start())
         if (inside % 2 == 0 and not goes_on) or match.group() == "\n":
             return _without_afterthought(text[: match.start()])
         at = match.end()
@@ -60,6 +64,10 @@ def _statement(text: str) -> str:
 
 def _without_afterthought(text: str) -> str:
     short = _AFTERTHOUGHT.sub("", text).strip()
+    if "**" in short and short.count("**") % 2 == 0 and not short.startswith("**"):
+        return short  # bold within: the value is **5**
+    if short.count("**") == 1:
+        short = _CLOSING.sub("", short)  # the phrase before has taken what opens it
     return short.strip("*").strip() if short.startswith("**") == short.endswith("**") else short.rstrip("*").strip() or text.strip()
 
 

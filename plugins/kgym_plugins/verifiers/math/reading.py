@@ -226,7 +226,7 @@ def _labelled(text: str, thousands: bool) -> Value | None:
     match = _LABEL.match(text)
     if match is None or match.end() == len(text):
         return None
-    rest = text[match.end() :]
+    rest = tidy(text[match.end() :])
     if rest.count("}") > rest.count("{"):
         rest = rest.removesuffix("}")
     try:
