@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from kgym_plugins.verifiers.math.announced import TAIL, announced
 from kgym_plugins.verifiers.math.candidates import HEDGING, JOINING, LETTERS, REVISING, Extraction, key
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
+from kgym_plugins.verifiers.math.ranges import range_in_words
 from kgym_plugins.verifiers.math.vocabulary import name_list
 
 RULES = ("boxed", "answer", "hash", "bold", "display", "conclusion", "whole")
@@ -288,6 +289,8 @@ def _after_verb(sentence: str) -> str:
     sentence = _SUBORDINATE.sub("", sentence.strip().rstrip(".!")).strip()
     if _NEGATION.search(sentence):
         return sentence  # "the answer cannot be 7" says nothing that it is
+    if range_in_words(sentence.replace("$", "")) is not None:
+        return sentence  # x is at least 5
     if match := _CHOSEN.fullmatch(sentence):
         return match.group(1)
     formulas = list(_INLINE.finditer(sentence))

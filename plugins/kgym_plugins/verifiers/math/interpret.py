@@ -1,6 +1,7 @@
 """From syntax trees to typed values: the tree of an answer read as mathematics."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 from kgym_plugins.verifiers.math.build import STRUCTURES
@@ -231,7 +232,7 @@ def _set_operation(node: Node) -> Value:
     if isinstance(left, Collection) and isinstance(right, Collection) and node.head == "union":
         return Collection((*left.items, *right.items), braces=True)
     one, other = as_set(left), as_set(right)
-    if one is None or other is None or "Words" in (type(left).__name__, type(right).__name__):
+    if one is None or other is None or one.domain or other.domain or "Words" in (type(left).__name__, type(right).__name__):
         raise SyntaxProblem("a set operation on something else")
     if node.head == "union":
         return RealSet(union([*one.pieces, *other.pieces]), one.variable or other.variable)
@@ -245,8 +246,11 @@ def _builder(node: Node) -> Value:
     subject = interpret(node.args[0]) if node.args[0].head == "rel" else None
     if isinstance(condition, RealSet):
         if isinstance(subject, RealSet):
-            condition = RealSet(intersection(subject.pieces, condition.pieces), condition.variable)
-        return RealSet(condition.pieces)
+            return RealSet(intersection(subject.pieces, condition.pieces), domain=condition.domain)
+        if isinstance(subject, Words):
+            return RealSet(condition.pieces, domain=condition.domain or subject.text)
+        if subject is None:
+            return RealSet(condition.pieces, domain=condition.domain)
     raise SyntaxProblem("a set described by a condition")
 
 
@@ -325,10 +329,12 @@ def _solved(name: str, operator: str, bound: Node) -> RealSet | None:
 
 
 def _list(node: Node) -> Value:
-    items = [interpret(arg) for arg in node.args if not _declaration(arg)] or [interpret(arg) for arg in node.args]
+    declared = {arg.args[0].value: arg.args[1].value for arg in node.args if _declaration(arg)}
+    rest = tuple(arg for arg in node.args if not _declaration(arg))
+    if declared and rest:
+        return _restricted(interpret(rest[0] if len(rest) == 1 else node._replace(args=rest)), declared)
+    items = [interpret(arg) for arg in node.args]
     separators = node.value
-    if len(items) == 1:
-        return items[0]
     sets = [item for item in items if isinstance(item, RealSet)]
     if len(sets) == len(items) and len({item.variable for item in sets}) == 1 and sets[0].variable:
         return _combined(sets, separators)
@@ -344,7 +350,7 @@ def _list(node: Node) -> Value:
             return RealSet(intersection(items[0].pieces, complement(union(list(holes.pieces)))), items[0].variable)
     if "or" in separators and len(sets) < len(items) and (sets or any(map(_surely_interval, items))):
         converted = [as_set(item) if not isinstance(item, (Collection, Scalar)) else None for item in items]
-        if all(item is not None for item in converted):
+        if all(item is not None and not item.domain for item in converted):
             return RealSet(union([piece for item in converted if item is not None for piece in item.pieces]))
     equations = [item for item in items if isinstance(item, Equation)]
     if len(equations) == len(items) and all(_name(item.left) for item in equations):
@@ -381,9 +387,18 @@ def _declaration(node: Node) -> bool:
     return (
         node.head == "rel"
         and node.value == ("in",)
+        and node.args[0].head in ("sym", "list")
         and node.args[1].head == "const"
-        and node.args[1].value in ("integers", "naturals", "reals")
+        and node.args[1].value in ("integers", "naturals", "rationals", "reals")
     )
+
+
+def _restricted(value: Value, declared: dict[str, str]) -> Value:
+    """An inequality or interval for a variable that is declared to be an integer; a letter within an answer restricts nothing."""
+    if (piece := interval(value)) and len(declared) == 1 and not (symbols(piece.low) | symbols(piece.high)) & declared.keys():
+        value = RealSet((piece,), next(iter(declared)))
+    domain = declared.get(value.variable, "reals") if isinstance(value, RealSet) else "reals"
+    return replace(value, domain=domain) if isinstance(value, RealSet) and domain != "reals" else value
 
 
 def _combined(sets: list[RealSet], separators: frozenset[str]) -> RealSet:

@@ -3,10 +3,12 @@
 End points are expressions. Where they are numbers, sets are brought into order; where they have variables, they stay as written.
 """
 
+from dataclasses import replace
 from functools import cmp_to_key
+from math import ceil, floor
 
-from kgym_plugins.verifiers.math.exact import Undefined
-from kgym_plugins.verifiers.math.nodes import Node, symbols
+from kgym_plugins.verifiers.math.exact import Undefined, exact
+from kgym_plugins.verifiers.math.nodes import Node, number, symbols
 from kgym_plugins.verifiers.math.scalars import same_scalar, sign_of
 from kgym_plugins.verifiers.math.values import Piece, RealSet
 
@@ -115,11 +117,52 @@ def complement(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
 
 
 def same_set(gold: RealSet, answer: RealSet) -> bool:
-    """Whether two sets have the same pieces."""
+    """Whether two sets have the same pieces, and are sets of the same numbers: the integers from 1 to 3 are 1, 2 and 3, and no interval."""
     if gold.variable and answer.variable and gold.variable != answer.variable:
+        return False
+    if gold.variable in _INTEGERS and answer.variable in _INTEGERS and not (gold.domain and answer.domain):
+        domain = gold.domain or answer.domain
+        gold, answer = replace(gold, domain=domain), replace(answer, domain=domain)
+    gold, answer = _whole_numbers(gold), _whole_numbers(answer)
+    if gold.domain != answer.domain:
         return False
     one, other = union(list(gold.pieces)), union(list(answer.pieces))
     return len(one) == len(other) and all(map(_same_piece, one, other))
+
+
+_INTEGERS = frozenset("klmn")
+"""Letters that stand for integers without saying so."""
+_MOST_POINTS = 200
+
+
+def _whole_numbers(value: RealSet) -> RealSet:
+    """A set of integers with its ends on integers, or as points, if they are few."""
+    if value.domain not in ("integers", "naturals"):
+        return value
+    pieces, size = list[Piece](), 0
+    for piece in value.pieces:
+        low, high = _end(piece.low, piece.low_closed, 1), _end(piece.high, piece.high_closed, -1)
+        if (low is None and not _infinite(piece.low)) or (high is None and not _infinite(piece.high)):
+            return value
+        if value.domain == "naturals" and (low is None or low < 1):
+            return value  # whether 0 is one of them is a matter of taste
+        size = size + max(0, high - low + 1) if low is not None and high is not None else _MOST_POINTS + 1
+        ends = (piece.low if low is None else number(low), piece.high if high is None else number(high))
+        pieces.append(Piece(*ends, low is not None, high is not None))
+    if size > _MOST_POINTS:
+        return RealSet(tuple(pieces), value.variable, "integers")
+    spans = [(exact(piece.low), exact(piece.high)) for piece in pieces]
+    points = [number(at) for low, high in spans if low is not None and high is not None for at in range(int(low), int(high) + 1)]
+    return RealSet(tuple(Piece(point, point, True, True) for point in points))
+
+
+def _end(node: Node, closed: bool, step: int) -> int | None:
+    """The first integer of an interval from one of its ends, None if that is infinite or no rational number."""
+    value = None if _infinite(node) else exact(node)
+    if value is None:
+        return None
+    nearest = ceil(value) if step > 0 else floor(value)
+    return nearest + step if nearest == value and not closed else nearest
 
 
 def _same_piece(one: Piece, other: Piece) -> bool:

@@ -57,6 +57,8 @@ class RealSet:
 
     pieces: tuple[Piece, ...]
     variable: str = ""
+    domain: str = ""
+    """`integers`, `naturals` or `rationals` where only those are meant."""
 
 
 @dataclass(frozen=True)
@@ -193,10 +195,11 @@ def normal(value: Value) -> str:
             return f"{canonical(left)} = {canonical(right)}"
         case Inequality(operator, left, right):
             return f"{canonical(left)} {operator} {canonical(right)}"
-        case RealSet(pieces):
-            return " u ".join(
+        case RealSet(pieces, _, domain):
+            text = " u ".join(
                 f"{'[' if p.low_closed else '('}{canonical(p.low)}, {canonical(p.high)}{']' if p.high_closed else ')'}" for p in pieces
             )
+            return f"{domain} in {text}" if domain else text
         case Ordered(items, opening, closing):
             return opening + ", ".join(map(normal, items)) + closing
         case Collection(items):
