@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from kgym.errors import RunError
+from kgym.errors import DataError, KgymError, RunError
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -31,6 +31,23 @@ def sync_folder(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reading(path: Path, *, remedy: str) -> Iterator[None]:
+    """Read a file of a run; raise DataError, with its name and what to do, in the place of what a parser raises about its content.
+
+    An OSError with an errno comes from the file system and goes on as it is: there is no such file, or it may not be read.
+    """
+    try:
+        yield
+    except KgymError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:  # of json, the decoder of UTF-8, pyarrow; another shape
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error).strip().split("\n")[0] if isinstance(error, (ValueError, OSError)) else type(error).__name__
+        raise DataError(f"{path} is damaged ({reason}); {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -227,6 +227,8 @@ class Registry:
             return resolved
         known = {identity(info) if "/" in name else info.name for info, _ in self.offers(kind)}
         error = UnknownName.near(kind, name, known)
+        if kind == EnvInfo.kind and (env := name.rpartition(":")[0]) in known:  # as a benchmark would be named
+            error = UnknownName(f"no environment named {name!r}; did you mean {env!r}? Splits are chosen apart from it")
         if broken := [record.name for record in self._records if record.status == "broken"]:
             raise UnknownName(f"{error} (broken, so not asked: {', '.join(broken)}; see kgym plugins doctor)")
         raise error

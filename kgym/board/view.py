@@ -10,6 +10,7 @@ from kgym.board.plots import draw_reward, draw_series, draw_validation
 from kgym.board.rows import rows_of
 from kgym.board.standings import ranked_rows
 from kgym.errors import ConfigError
+from kgym.files import reading
 from kgym.page.answers import COLUMNS, Answers, pack_answers
 from kgym.page.board import pictures, tables
 from kgym.page.document import Page
@@ -119,7 +120,8 @@ def _facts(folder: Path) -> list[tuple[str, str]]:
         "seed": config["seed"],
     }
     summary = folder / "summary.json"
-    stored = json.loads(summary.read_text()) if summary.exists() else {}
+    with reading(summary, remedy="remove it, and kgym train --resume writes it again"):
+        stored = dict(json.loads(summary.read_text())) if summary.exists() else {}
     if stored.get("gain") is not None:
         low, high = stored["gain_interval_95"]
         facts["gain on validation"] = f"{100 * stored['gain']:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
@@ -185,7 +187,7 @@ def _frame(parts: Sequence[Path], rule: str) -> "DataFrame":
 
     frames = []
     for part in parts:
-        with pq.ParquetFile(part) as file:
+        with reading(part, remedy="remove it to see the others"), pq.ParquetFile(part) as file:
             frames.append(file.read(columns=[name for name in (*COLUMNS, "score") if name in file.schema_arrow.names]).to_pandas())
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*COLUMNS, "score"])
     if "year" not in frame:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kgym.cli.output import percent, print_json, print_table, printable
+from kgym.cli.output import folder_name, percent, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="options such as env.difficulty=2 or engine.max_batch=64"
     )
-    add("--run", metavar="DIR", type=Path, help="run folder (default: one below runs/ that the same command finds again)")
+    add("--run", metavar="DIR", type=folder_name, help="run folder (default: one below runs/ that the same command finds again)")
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
     add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
     add("--note", metavar="TEXT", default="", help="free text for the board")

@@ -3,11 +3,13 @@
 Results go to standard output, everything else to standard error, so that `kgym ... --json | jq` works.
 """
 
+import argparse
 import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 UNBOUNDED = 10_000
@@ -72,6 +74,13 @@ def percent(share: float | None, stderr: float | None = None) -> str:
     if share is None or math.isnan(share):
         return "-"
     return f"{share:.1%}" + ("" if stderr is None or math.isnan(stderr) else f" ± {100 * stderr:.1f}")
+
+
+def folder_name(text: str) -> Path:
+    """Return the path of a folder as it was typed. Raises for an empty one (`--run "$UNSET"`), which would be the working directory."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
 
 
 def printable(value: Any) -> str:

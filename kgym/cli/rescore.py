@@ -13,6 +13,7 @@ from typing import Any
 
 from kgym.cli.output import percent, print_json, print_table
 from kgym.errors import ConfigError
+from kgym.files import reading
 from kgym.types import Verdict, VerifyItem
 
 _BATCH = 4096
@@ -64,7 +65,13 @@ def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
     if not parts:
         raise ConfigError(f"{run_folder} holds no answers: there are no Parquet files in samples/ or episodes/ below it")
     for part in parts:
-        for batch in pq.ParquetFile(part).iter_batches(_BATCH, columns=_COLUMNS):
+        with reading(part, remedy="remove it to judge the others"):
+            batches = pq.ParquetFile(part).iter_batches(_BATCH, columns=_COLUMNS)
+        while True:
+            with reading(part, remedy="remove it to judge the others"):
+                batch = next(batches, None)
+            if batch is None:
+                break
             yield batch.to_pylist()
 
 

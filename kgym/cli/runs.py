@@ -105,6 +105,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 
 def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    from kgym.files import reading
     from kgym.train.metrics import read_metrics
 
     config = manifest["config"]
@@ -124,13 +125,16 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "reward": lines[-1].get("reward/mean") if lines else None,
     }
     if finished:
-        stored = json.loads(summary.read_text())
+        with reading(summary, remedy="remove it, and kgym train --resume writes it again"):
+            stored = dict(json.loads(summary.read_text()))
         facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "checkpoint")}
     return facts
 
 
 def _eval_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    results = json.loads((run / "results.json").read_text()) if (run / "results.json").exists() else {}
+    from kgym.score.store import read_results
+
+    results = read_results(run) if (run / "results.json").exists() else {}
     keys = ("accuracy", "stderr", "n_problems", "samples", "truncated_frac", "unscored_frac", "no_answer_frac", "tokens_mean")
     return {
         "run": str(run),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import print_json
+from kgym.cli.output import folder_name, print_json
 from kgym.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LINES = 100
 
 def configure(parser: argparse.ArgumentParser, *, key: str, steps: int, batch: int, lr: str) -> None:
     """Add the options that all of them have; `key` is what the command's own settings begin with."""
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the new model; must not be there yet")
+    parser.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="folder of the new model; must not be there yet")
     parser.add_argument("--steps", metavar="N", type=int, help=f"optimizer steps (default: {steps})")
     parser.add_argument("--batch", metavar="N", type=int, help=f"examples a step (default: {batch})")
     parser.add_argument("--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)")

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.following import how_to_score
+from kgym.cli.output import folder_name
 from kgym.errors import ConfigError
 
 if TYPE_CHECKING:
     from kgym.config import RunConfig
+    from kgym.train.runfolder import RunFolder
 
 RUNS = Path("runs")
 
@@ -55,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="where the metrics go besides metrics.jsonl: tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
     )
-    parser.add_argument("--run", metavar="DIR", type=Path, help="run folder (default: a new one below runs/)")
+    parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
     parser.add_argument(
         "--set",
@@ -69,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say at the end what improved, where the run lies and what to type next."""
-    from kgym.config import RunConfig, load_config
+    from kgym.config import load_config
     from kgym.train.runfolder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
@@ -77,12 +79,13 @@ def run(args: argparse.Namespace) -> int:
     overrides += [f"trackers.{name}={{}}" for name in args.tracker] + args.set
     if args.resume:
         folder = RunFolder(args.run or _newest_run())
-        stored = RunConfig.model_validate(folder.read_manifest()["config"])
+        stored = _stored_config(folder)
         config = _resumed(stored, load_config(args.config, overrides), overrides, args.config)
     else:
         config = load_config(args.config, overrides)
         folder = RunFolder(args.run or RUNS / f"{config.env.name}-{config.algo.name}-{time.strftime('%Y%m%d-%H%M%S')}".replace("/", "-"))
         if folder.manifest.exists():
+            _stored_config(folder)  # raises if it could not be gone on with
             raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
     from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
@@ -94,11 +97,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _stored_config(folder: "RunFolder") -> "RunConfig":
+    """Return the configuration of a run. Raises ConfigError if the folder is none of kgym train, DataError if it is damaged."""
+    from kgym.config import RunConfig
+    from kgym.files import reading
+    from kgym.options import validated
+    from kgym.score.store import KIND
+
+    manifest = folder.read_manifest()
+    if manifest.get("kind") == KIND:
+        raise ConfigError(f"{folder.path} holds an evaluation and no training; choose another folder with --run")
+    with reading(folder.manifest, remedy="without it nobody knows what the run was; begin another"):
+        return validated(RunConfig, manifest["config"])
+
+
 def _newest_run() -> Path:
-    manifests = sorted(RUNS.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    if not manifests:
-        raise ConfigError(f"there is no run below {RUNS}/ to go on with; name its folder with --run")
-    return manifests[-1].parent
+    from kgym.score.store import KIND
+    from kgym.train.runfolder import RunFolder
+
+    manifests = sorted(RUNS.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = next((path.parent for path in manifests if RunFolder(path.parent).read_manifest().get("kind") != KIND), None)
+    if found is None:
+        raise ConfigError(f"there is no training run below {RUNS}/ to go on with; name its folder with --run")
+    return found
 
 
 def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file: Path | None) -> "RunConfig":

@@ -31,6 +31,8 @@ def resolve_bench(name: str) -> BenchmarkInfo:
         assert isinstance(found, BenchmarkInfo)
         return found
     env, colon, split = name.rpartition(":")  # the last colon: environments of a plugin may have a prefix of their own
+    if not colon and name in registry().infos("environment"):
+        raise UnknownName(f"no benchmark named {name!r}, which is an environment; say which split of it, as in {name}:validation")
     if not colon:
         raise UnknownName.near("benchmark", name, [*known, "ENV:SPLIT"])
     if not env or not split:

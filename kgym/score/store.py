@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.errors import ConfigError, RunError
-from kgym.files import locked, write_atomic
+from kgym.files import locked, reading, write_atomic
 from kgym.rollout.records import write_episodes
 from kgym.score.comparability import differences
 from kgym.score.results import COLUMNS, EvalResult
@@ -37,6 +37,8 @@ class EvalFolder:
         """Raise ConfigError if the folder holds anything but the beginning of this very evaluation."""
         try:
             manifest = self.manifest()
+        except NotADirectoryError:
+            raise ConfigError(f"{self.path} is no folder, or below a file; choose another with --run") from None
         except FileNotFoundError:
             if any(child.name != "samples" and not child.name.startswith(".") for child in self._children()):
                 raise ConfigError(f"{self.path} is not empty and holds no evaluation; choose another folder with --run") from None
@@ -71,7 +73,7 @@ class EvalFolder:
             yield
 
     def manifest(self) -> dict[str, Any]:
-        """Raises FileNotFoundError if there is none, ConfigError if it is damaged."""
+        """Raises FileNotFoundError if there is none, DataError if it is damaged."""
         return _read_json(self.path / "manifest.json")
 
     def add(self, groups: Sequence[Group]) -> None:
@@ -89,7 +91,7 @@ class EvalFolder:
 
         tables = []
         for part in parts:
-            with pq.ParquetFile(part) as file:
+            with reading(part, remedy="remove it, and the same command plays its answers again"), pq.ParquetFile(part) as file:
                 there = [name for name in COLUMNS if name in file.schema_arrow.names]
                 tables.append(file.read(columns=there))
         frame = pa.concat_tables(tables, promote_options="default").to_pandas()
@@ -130,8 +132,5 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is damaged: {error}") from error
-    return data
+    with reading(path, remedy=f"remove it, and the command of kgym eval that made {path.parent} writes it again from the stored answers"):
+        return dict(json.loads(path.read_text()))

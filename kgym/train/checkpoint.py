@@ -70,6 +70,8 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Read back the `state` of `save_checkpoint`. Raises RunError if it is damaged."""
     try:
         state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises half a dozen types for a damaged file
-        raise RunError(f"cannot read {folder / STATE_FILE}: {error}; remove this checkpoint to go on from an earlier one") from error
+    except Exception as error:  # torch.load raises half a dozen types for a damaged file, and its advice is to unpickle whatever it holds
+        raise RunError(
+            f"{folder / STATE_FILE} is damaged ({type(error).__name__}); remove the folder {folder} to go on from the checkpoint before it"
+        ) from error
     return state

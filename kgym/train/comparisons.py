@@ -15,6 +15,7 @@ from pydantic import Field
 
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, DataError
+from kgym.files import reading
 from kgym.options import Options
 from kgym.seeding import derive_seed
 from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
@@ -226,7 +227,9 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
         raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
     columns = ["problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
     for file in files:
-        yield from pq.ParquetFile(file).read(columns=columns).to_pylist()
+        with reading(file, remedy="remove it to learn from the others"):
+            rows = pq.ParquetFile(file).read(columns=columns).to_pylist()
+        yield from rows
 
 
 def _setup_of(run: Path) -> EnvSetup:

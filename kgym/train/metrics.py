@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kgym.files import write_atomic
+from kgym.files import reading, write_atomic
 
 CLOCK = ("time/", "speed/")
 """Prefixes of the metrics that come from the clock."""
@@ -36,11 +36,17 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the lines of a `metrics.jsonl`, [] if there is no such file; a torn last line is left out."""
+    """Return the lines of a `metrics.jsonl`, [] if there is no such file; a torn last line is left out. Raises DataError for another."""
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]  # what stands behind the last newline was not finished
+    metrics: list[dict[str, float]] = []
+    lines = path.read_bytes().split(b"\n")[:-1]  # what stands behind the last newline was not finished
+    for number, line in enumerate(lines, start=1):
+        if line:
+            with reading(path, remedy=f"remove line {number} from it, and the run can be shown and gone on with"):
+                found = json.loads(line)
+                metrics.append({"step": found["step"]} | found)
+    return metrics
 
 
 def describe(step: int, steps: int, metrics: Mapping[str, float]) -> str:

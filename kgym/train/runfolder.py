@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kgym.errors import ConfigError, RunError
-from kgym.files import locked, write_atomic
+from kgym.files import locked, reading, write_atomic
 from kgym.registry import registry
 
 PACKAGES = ("kgym", "torch", "transformers", "gymnasium", "numpy")
@@ -76,14 +76,12 @@ class RunFolder:
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def read_manifest(self) -> dict[str, Any]:
-        """Raises ConfigError if there is none, or it is damaged."""
+        """Raises ConfigError if there is none, DataError if it is damaged."""
         try:
-            manifest: dict[str, Any] = json.loads(self.manifest.read_text())
-        except FileNotFoundError:
+            with reading(self.manifest, remedy="without it nobody knows what the run was; begin another"):
+                return dict(json.loads(self.manifest.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{self.path} is not a run folder: it has no manifest.json") from None
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{self.manifest} is damaged: {error}") from error
-        return manifest
 
 
 def versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from torch import nn
 from kgym.config import RunConfig
 from kgym.envs.setup import EnvSetup
 from kgym.errors import NothingToLearn, RunError
-from kgym.files import write_atomic
+from kgym.files import reading, write_atomic
 from kgym.registry import registry
 from kgym.rollout.models import make_engine, resolve_model
 from kgym.rollout.records import write_episodes
@@ -310,7 +310,7 @@ class Trainer:
         }
         results = sorted(self.folder.evals.glob("step-*.json"))
         if len(results) >= 2:
-            first, last = (EvalResult.from_json(json.loads(path.read_text())) for path in (results[0], results[-1]))
+            first, last = map(_read_validation, (results[0], results[-1]))
             summary |= improvement(first, last, seed=self.config.seed)
         return summary
 
@@ -361,3 +361,8 @@ def _clock() -> Iterator[Callable[[], float]]:
         yield lambda: (end[0] if end else time.perf_counter()) - start
     finally:
         end.append(time.perf_counter())
+
+
+def _read_validation(path: Path) -> EvalResult:
+    with reading(path, remedy="remove it to end the run without its figures"):
+        return EvalResult.from_json(json.loads(path.read_text()))

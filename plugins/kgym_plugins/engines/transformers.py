@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,7 +94,7 @@ class TransformersEngine:
             self.device = torch.device(device)
             self.tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
             self.model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=dtype).to(self.device).eval()
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = str(error).strip().split("\n")[0]
             raise EngineError(f"cannot load {model_folder} on {device}: {reason}") from error
         if getattr(self.model, "_is_stateful", False):
