@@ -35,3 +35,26 @@ def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, 
         assert program == "kgym"
         assert main([*words, "--problems", "3", "--max-tokens", "8", "--json"]) == 0
         capsys.readouterr()
+
+
+def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(tmp_path, monkeypatch, capsys, tiny_model):
+    monkeypatch.chdir(tmp_path)
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_problems=3", "train.threads=1")
+    other = ("verifier=math", "env.verifier_options.forgive_missing_base=true")  # an option that `integer` has not
+    settings = [word for setting in (*small, *other) for word in ("--set", setting)]
+    assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "next        kgym eval --model run --bench arithmetic:validation --problems 3 --board leaderboard.csv"
+    assert "step 1: every answer got the same reward, 0, from which there is nothing to learn" in out
+
+
+def test_a_validation_without_problems_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.jsonl").write_text('{"question": "What is 2+3?", "answer": "5"}\n')
+    assert main(["data", "add", "one.jsonl"]) == 0
+    assert main(["train", "--env", "data", "--set", "env.dataset=one", "--run", "run"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "set env.validation_frac" in err
+    assert not (tmp_path / "run").exists()

@@ -81,7 +81,9 @@ class Data:
         held_out = split == "validation"
         problems = [p for p in map(whole.__getitem__, range(whole.size)) if (_place(p) < share) == held_out]
         if not problems:
-            raise DataError(f"no problem of {name!r} is for {split} with validation_frac={share:g}; it has {whole.size} in all")
+            raise DataError(
+                f"no problem of {name!r} is for {split} with validation_frac={share:g}; it has {whole.size} in all: set env.validation_frac"
+            )
         return Part(problems, fingerprint(problems))
 
     def prompt(self, problem: Problem) -> Chat:

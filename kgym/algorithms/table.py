@@ -1,6 +1,6 @@
 """The tables of `docs/algorithms.md`, made from what the algorithms say of themselves.
 
-python -m kgym.algorithms.table docs/algorithms.md      write them anew between the markers
+python -m kgym.algorithms.table      write them anew between the markers; another file may be named
 """
 
 import sys
@@ -51,5 +51,5 @@ def _options(model: Any) -> str:
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/algorithms.md")
     path.write_text(fill(path.read_text()))

@@ -1,6 +1,6 @@
 """`kgym train`: train a policy on an environment.
 
-    kgym train --env arithmetic --algo grpo --steps 20 --set env.difficulty=2
+    kgym train --env aime --algo grpo --steps 20 --set env.difficulty=2
     kgym train --run runs/NAME --resume
 
 Everything has a default. The run folder has the configuration, the metrics of each step, every sampled answer and the checkpoints.
@@ -90,7 +90,10 @@ def run(args: argparse.Namespace) -> int:
     from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
     train = config.train
-    following = how_to_score(str(folder.path), config.env.name, train.eval_split, config.env.options, problems=train.eval_problems)
+    options = dict(config.env.options)
+    if config.verifier is not None:  # the score is that of the environment's own, which training has not seen
+        options.pop("verifier_options", None)
+    following = how_to_score(str(folder.path), config.env.name, train.eval_split, options, problems=train.eval_problems)
     summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
         print(json.dumps(summary))

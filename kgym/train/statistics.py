@@ -43,6 +43,16 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
     return metrics
 
 
+def only_reward(groups: Sequence[Group]) -> float | None:
+    """Return the reward of all answers that may be trained on, if they all have the same one."""
+    rewards = {reward for group in groups for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.trainable}
+    return rewards.pop() if len(rewards) == 1 else None
+
+
+REMEDY = "take easier problems if it is 0 and harder ones if it is 1 (env.difficulty, where there is one), or another model"
+"""What to do when every answer got the same reward."""
+
+
 def nothing_to_learn(played: Played) -> str:
     """Say why a step has no batch."""
     episodes = [episode for group in played.sampled for episode in group.episodes]

@@ -36,7 +36,7 @@ from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
-from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics
+from kgym.train.statistics import REMEDY, group_metrics, improvement, nothing_to_learn, only_reward, rollout_metrics
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.types import Algorithm, Engine
@@ -79,6 +79,7 @@ class Trainer:
         Trackers.check(config)
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
         self.rollouts = Rollouts(config, self.algorithm.plan)
+        self.n_validation = self._n_validation() if config.train.eval_every else 0
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
@@ -139,6 +140,8 @@ class Trainer:
                 f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
                 f"{config.train.max_unscored_frac}; see the reasons in {self.folder.episodes}"
             )
+        if played.batch and (reward := only_reward(played.batch)) is not None:
+            self.reporter.note(f"step {step}: every answer got the same reward, {reward:g}, from which there is nothing to learn; {REMEDY}")
         with _clock() as train_s:
             metrics |= self._update(played, step)
         self.engine.update_weights(step, self.policy.model)
@@ -224,7 +227,7 @@ class Trainer:
                 config.env.name,
                 split=config.train.eval_split,
                 env_options=config.env.options,
-                problems=self._n_validation(),
+                problems=self.n_validation,
                 samples=config.train.eval_samples,
                 sampling=self.rollouts.sampling,
                 max_tokens=config.rollout.max_tokens,
@@ -242,7 +245,10 @@ class Trainer:
 
     def _n_validation(self) -> int:
         """Return how many problems a validation has: as many as the configuration says, or as there are."""
-        setup = EnvSetup(self.config.env.name, {**self.config.env.options, "split": self.config.train.eval_split})
+        options: dict[str, Any] = {**self.config.env.options, "split": self.config.train.eval_split}
+        if self.config.verifier is not None:  # whose options these are
+            options["verifier"] = self.config.verifier
+        setup = EnvSetup(self.config.env.name, options)
         wanted = self.config.train.eval_problems
         return wanted if setup.source.size is None else min(wanted, setup.source.size)
 
