@@ -225,6 +225,11 @@ def call_one(manager: pluggy.PluginManager, plugin: Any, hook: str, **kwargs: An
     return result[0] if result else None
 
 
+def implements(manager: pluggy.PluginManager, plugin: Any, hook: str) -> bool:
+    """Whether a plugin has a hook."""
+    return any(found.plugin is plugin for found in getattr(manager.hook, hook).get_hookimpls())
+
+
 def identity(info: Info) -> str:
     """Return what tells components of a kind apart: the name, or the id of an environment."""
     return info.id if isinstance(info, EnvInfo) else info.name

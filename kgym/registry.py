@@ -24,9 +24,22 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.discovery import Candidate, PluginRecord, blocked, call_one, identity, installed, load, local, new_manager, one_line
+from kgym.discovery import (
+    Candidate,
+    PluginRecord,
+    blocked,
+    call_one,
+    identity,
+    implements,
+    installed,
+    load,
+    local,
+    new_manager,
+    one_line,
+)
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
 from kgym.hookspecs import PROJECT, EnvInfo, Info
+from kgym.observers import copied, same_random_state
 
 if TYPE_CHECKING:  # pydantic is imported by those who validate with it
     from kgym.options import Options
@@ -134,11 +147,17 @@ class Registry:
         return list(found.values())
 
     def observe(self, hook: str, **kwargs: Any) -> None:
-        """Call an observer hook of each plugin by itself; what one raises is logged and counted and changes nothing."""
+        """Call an observer hook of each plugin by itself, with copies of the arguments; what one does or raises changes nothing.
+
+        What it raises is logged and counted.
+        """
         for record in self._active():
+            if not implements(self._manager, record.plugin, hook):
+                continue
             try:
-                call_one(self._manager, record.plugin, hook, **kwargs)
-            except Exception as error:  # a stranger's code, and read-only by contract
+                with same_random_state():
+                    call_one(self._manager, record.plugin, hook, **{name: copied(value) for name, value in kwargs.items()})
+            except (Exception, SystemExit) as error:  # third-party code, and read-only by contract
                 self.observer_errors[record.name] += 1
                 log.warning("%s of plugin %s failed: %s", hook, _title(record), one_line(error))
                 log.debug("%s of plugin %s", hook, _title(record), exc_info=error)

@@ -111,7 +111,7 @@ FinishReason = Literal["stop", "length", "abort"]
 
 
 class Segment(str):
-    """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from.
+    """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from. Immutable.
 
     `stop`: the policy ended its answer. `length`: the token budget of the request ended it. `abort`: someone interrupted it; it may go on.
     The text is for people and verifiers; training uses the ids.
@@ -145,13 +145,24 @@ class Segment(str):
         if len(token_ids) != len(engine_logprobs):
             raise ValueError(f"Segment has {len(token_ids)} token_ids and {len(engine_logprobs)} engine_logprobs")
         self = super().__new__(cls, text)
-        self.token_ids = tuple(token_ids)
-        self.engine_logprobs = tuple(engine_logprobs)
-        self.prompt_ids = tuple(prompt_ids)
-        self.finish_reason = finish_reason
-        self.version = version
-        self.request_id = request_id
+        for name, value in (
+            ("token_ids", tuple(token_ids)),
+            ("engine_logprobs", tuple(engine_logprobs)),
+            ("prompt_ids", tuple(prompt_ids)),
+            ("finish_reason", finish_reason),
+            ("version", version),
+            ("request_id", request_id),
+        ):
+            object.__setattr__(self, name, value)
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raise AttributeError: what was sampled is what is trained on."""
+        raise AttributeError(f"a Segment is immutable; make another one to give it another {name}")
+
+    def __delattr__(self, name: str) -> None:
+        """Raise AttributeError."""
+        raise AttributeError(f"a Segment is immutable; {name} cannot be deleted")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle whole: segments travel between processes."""

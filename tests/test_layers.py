@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"errors", "seeding", "types"},
-    {"files", "options", "page"},
+    {"files", "observers", "options", "page"},
     {"hookspecs"},
     {"discovery"},
     {"config", "registry"},

@@ -18,10 +18,9 @@ class Trackers:
         self.note = note
         self.failures: dict[str, int] = {}
         self.trackers: dict[str, Tracker] = {}
-        plain = config.model_dump(mode="json")
         for name, options in config.trackers.items():
             try:
-                self.trackers[name] = registry().create("tracker", name, options, run_folder, plain)
+                self.trackers[name] = registry().create("tracker", name, options, run_folder, config.model_dump(mode="json"))
             except KgymError:
                 self.close(failed=True)
                 raise
@@ -38,7 +37,7 @@ class Trackers:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show a step to each of them."""
         for name, tracker in self.trackers.items():
-            self._call(name, tracker.log, step, metrics)
+            self._call(name, tracker.log, step, dict(metrics))  # a copy of its own: what it does to it changes nothing
 
     def close(self, *, failed: bool) -> None:
         """Let each of them end; `failed` if the run did not end well."""
