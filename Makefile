@@ -5,18 +5,21 @@ BIN     = $(VENV)/bin
 RUN    ?= runs/quickstart
 BOARD  ?= leaderboard.csv
 SEED   ?= 0
+EXTRAS ?= dev
+JOBS   ?= auto
+PYTEST  = $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile
 
 .PHONY: help quickstart test test-slow lint types install clean
 
 help:
 	@echo "make quickstart   install, train the built-in model on generated AIME-style problems, score it before and after (RUN, BOARD, SEED)"
-	@echo "make test         install and run the tests that take minutes at most"
+	@echo "make test         install and run the quick tests, in parallel (JOBS=1 for one after the other)"
 	@echo "make test-slow    run the rest of the tests"
 	@echo "make lint types   ruff and mypy"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
 install: $(VENV)/installed
@@ -30,10 +33,10 @@ quickstart: install
 	$(BIN)/kgym runs show $(RUN) --plot $(RUN)/curves.png
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 
 lint: install
 	$(BIN)/ruff format --check .

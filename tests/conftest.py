@@ -1,10 +1,16 @@
-"""Settings of all tests: hypothesis without a deadline, since the machines that run them are shared and small."""
+"""Settings of all tests: hypothesis without a deadline and torch on one thread, since the machines that run them are shared and small."""
 
 import os
 
 import pytest
 from hypothesis import settings
 
+from skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
+
+# One thread for each process, those that tests start too: tests run in parallel, and threads of torch that share a core wait
+# for each other by spinning, which made a suite of minutes take 45 beside four busy processes.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests comes from a hub
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # as the command line has it; read when the library is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

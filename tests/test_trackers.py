@@ -109,10 +109,11 @@ def log_records(data, block=32768):
 
 @pytest.mark.filterwarnings("ignore")  # wandb's own
 def test_wandb_keeps_an_offline_run_under_one_id(tmp_path):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
 
     play("wandb", {"mode": "offline", "project": "tests"}, tmp_path / "run")
+    wandb.teardown()  # waits for the process that writes the files, which may lag behind `finish`
     files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
     assert {file.stem.removeprefix("run-") for file in files} == {remembered(tmp_path / "run", "wandb")}
     assert len(files) == 2
