@@ -104,7 +104,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--problems", type=int, default=200, help="validation problems (default: 200)")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--env", default="aime")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of kgym train, for all runs")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="any key of kgym train, for all runs")
     parser.add_argument("--out", type=Path, default=Path("runs/algorithms"))
     parser.add_argument(
         "--write-docs", type=Path, nargs="?", const=PAGE, metavar="PAGE", help=f"write into this page (default: {PAGE.name})"

@@ -49,7 +49,7 @@ class Component(Options):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    name: str = Field(min_length=1)
+    name: str | None = Field(None, min_length=1)
     """As `kgym plugins list` has it."""
     options: Plain = Field(default_factory=dict)
     """What the component is told; checked by its own `Options` when it is made."""
@@ -57,7 +57,9 @@ class Component(Options):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, values: Any) -> Any:
-        """Move what is no field of this model into `options`. A plain string is a name."""
+        """Move what is not a field of this model into `options`. A plain string is a name; nothing is the default."""
+        if values is None:
+            return {}
         if isinstance(values, str):
             return {"name": values}
         if not isinstance(values, Mapping):
@@ -83,6 +85,13 @@ class EngineConfig(Component):
 
     name: str = Field("transformers", min_length=1)
     """As `kgym plugins list --kind engine` has it."""
+
+
+class VerifierConfig(Component):
+    """What judges the answers."""
+
+    name: str | None = Field(None, min_length=1)
+    """As `kgym plugins list --kind verifier` has it; without it the environment's own verifier."""
 
 
 class AlgoConfig(Component):
@@ -213,11 +222,10 @@ class RunConfig(Options):
 
     model: str = Field("nano", min_length=1)
     """Policy to start from: a registered name, a Hugging Face model folder, a run folder or an id of the hub."""
-    verifier: str | None = None
-    """Verifier in the place of the environment's own."""
     seed: int = Field(0, ge=0)
     """Problems, samples and the order of minibatches derive from it."""
     env: EnvConfig = EnvConfig()
+    verifier: VerifierConfig = VerifierConfig()
     engine: EngineConfig = EngineConfig()
     algo: AlgoConfig = AlgoConfig()
     sampler: SamplerConfig = SamplerConfig()
@@ -229,6 +237,47 @@ class RunConfig(Options):
     critic: CriticConfig = CriticConfig()
     ptx: PtxConfig = PtxConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, values: Any) -> Any:
+        return older_spelling(values)
+
+    def env_settings(self) -> dict[str, Any]:
+        """Return the settings that the run's environment is made with, but for the split: see `kgym.envs.setup.EnvOptions`.
+
+        Raises ConfigError for a setting under `env` that a run has a key of its own for.
+        """
+        for setting, key in _SETTINGS_OF_A_RUN.items():
+            if setting in self.env.options:
+                raise ConfigError(f"env.{setting} cannot be set for a training run; use {key}")
+        return {
+            "max_tokens": self.rollout.max_tokens,
+            "truncated": self.rollout.truncated,
+            "verifier": self.verifier.name,
+            "verifier_options": self.verifier.options,
+        } | self.env.options
+
+
+_SETTINGS_OF_A_RUN = {"max_tokens": "rollout.max_tokens", "truncated": "rollout.truncated", "verifier": "verifier=NAME"}
+"""Settings that every environment takes, by the key of a run that decides them."""
+
+
+def older_spelling(values: Any) -> Any:
+    """Move `env.verifier_options`, where manifests and files once had the options of the verifier, to `verifier`."""
+    env = values.get("env") if isinstance(values, Mapping) else None
+    if not isinstance(env, Mapping):
+        return values
+    env = dict(env)
+    found = env.pop("verifier_options", None)
+    if isinstance(env.get("options"), Mapping):
+        env["options"] = dict(env["options"])
+        found = env["options"].pop("verifier_options", found)
+    verifier = values.get("verifier") or {}
+    verifier = {"name": verifier} if isinstance(verifier, str) else verifier
+    if not isinstance(found, Mapping) or not isinstance(verifier, Mapping):
+        return values
+    return {**values, "env": env, "verifier": {**verifier, "options": {**found, **verifier.get("options", {})}}}
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -268,11 +317,15 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {text!r}: write it as key=value, for example train.lr=1e-5")
     parsed = _toml_value(value)
-    return key, value if _wants_text(key) and not isinstance(parsed, str) else parsed
+    as_text = _wants_text(key) or (_is_component(key) and not isinstance(parsed, dict))
+    return key, value if as_text and not isinstance(parsed, str) else parsed
 
 
 def set_key(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested tables, which are made as needed. An empty table over one that is there changes nothing."""
+    """Set a dotted key in nested tables, which are made as needed.
+
+    An empty table over one that is there changes nothing. The name of a component (`algo=grpo`) leaves the options that are there.
+    """
     *tables, last = key.split(".")
     for depth, name in enumerate(tables, 1):
         inner = values.setdefault(name, {})
@@ -281,7 +334,9 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
         values = inner
-    if value != {} or not isinstance(values.get(last), dict):
+    if isinstance(value, str) and isinstance(values.get(last), dict) and _is_component(key):
+        values[last]["name"] = value
+    elif value != {} or not isinstance(values.get(last), dict):
         values[last] = value
 
 

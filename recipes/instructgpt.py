@@ -47,7 +47,7 @@ def commands(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -
     sft, samples, rm, ppo, before, after = (out / name for name in ("sft", "samples", "rm", "ppo", "before", "after"))
     sft_flags = ("--steps", size["sft"], "--batch", 16, "--lr", 3e-5, "--set", "sft.warmup_steps=2", "--resume")
     rm_flags = ("--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--set", "rm.save_every=20", "--resume")
-    rewarded = ("verifier=reward_model", f"env.verifier_options.model={rm}", f"rollout.problems_per_step={size['batch']}")
+    rewarded = ("verifier=reward_model", f"verifier.model={rm}", f"rollout.problems_per_step={size['batch']}")
     settings = [word for setting in (*rewarded, *PPO) for word in ("--set", setting)]
     ppo_flags = ("--env", env, "--algo", "ppo", "--model", sft, "--steps", size["ppo"], "--seed", seed, *settings)
     sampled = ("--problems", size["problems"], "--samples", size["samples"])

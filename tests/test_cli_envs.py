@@ -58,7 +58,7 @@ def test_list(kgym):
 
 
 def test_show(kgym):
-    status, facts, _ = kgym("envs", "show", "tiny", "--set", "add=5", "--split", "validation", "--index", 2, "--json")
+    status, facts, _ = kgym("envs", "show", "tiny", "--set", "env.add=5", "--split", "validation", "--index", 2, "--json")
     assert status == 0
     assert facts["splits"] == {"train": "5", "validation": "5"}
     assert facts["problem"]["gold"] == "27"
@@ -76,7 +76,7 @@ def test_show(kgym):
     ("arguments", "message"),
     [
         (["show", "tinny"], "did you mean 'tiny'"),
-        (["show", "tiny", "--set", "ad=3"], "did you mean 'env.add'"),
+        (["show", "tiny", "--set", "env.ad=3"], "did you mean 'env.add'"),
         (["show", "tiny", "--set", "add"], "write it as key=value"),
         (["show", "tiny", "--index", "5"], "index=5"),
         (["show", "tiny", "--split", "tset"], "no split of tests/tiny-v3 named 'tset'"),

@@ -193,3 +193,33 @@ def test_every_key_is_explained(key, field):
 def test_the_manifest_holds_plain_json():
     dump = load_config(None, ["algo.tau=0.1"]).model_dump(mode="json")
     assert RunConfig.model_validate(json.loads(json.dumps(dump))) == load_config(None, ["algo.tau=0.1"])
+
+
+def test_options_of_a_verifier_are_set_where_plugins_show_prints_them(tmp_path):
+    (tmp_path / "run.toml").write_text('verifier = "judge"\n')
+    for config in (
+        load_config(tmp_path / "run.toml", ["verifier.samples=3"]),
+        load_config(None, ["verifier.samples=3", "verifier=judge"]),
+        load_config(None, ["verifier=judge", "verifier.samples=3"]),
+    ):
+        assert (config.verifier.name, config.verifier.options) == ("judge", {"samples": 3})
+    own = load_config(None, ["verifier.samples=3"])
+    assert (own.verifier.name, own.verifier.options) == (None, {"samples": 3})
+    assert own.env_settings()["verifier_options"] == {"samples": 3}
+
+
+@pytest.mark.parametrize("env", [{"name": "aime", "split": "train", "options": {"verifier_options": {"samples": 3}}},
+                                 {"verifier_options": {"samples": 3}}])  # fmt: skip
+@pytest.mark.parametrize("verifier", [None, "judge"])
+def test_an_older_manifest_keeps_its_verifier_and_its_options(env, verifier):
+    config = RunConfig.model_validate({"env": env, "verifier": verifier})
+    assert (config.verifier.name, config.verifier.options, config.env.options) == (verifier, {"samples": 3}, {})
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [("max_tokens=32", "rollout.max_tokens"), ("truncated=mask", "rollout.truncated"), ("verifier=math", "verifier=NAME")],
+)
+def test_settings_of_the_environment_that_the_run_has_are_refused_by_name(setting, key):
+    with pytest.raises(ConfigError, match=rf"env\.{setting.partition('=')[0]} cannot be set for a training run; use {key}"):
+        load_config(None, [f"env.{setting}"]).env_settings()

@@ -311,7 +311,7 @@ def test_other_weights_in_the_same_folder_are_refused(place, capsys):
         (["--set", "env.dificulty=3"], "difficulty"),
         (["--set", "env.split=train"], "env.split"),
         (["--set", "engine.sleep_s=-1"], "engine.sleep_s=-1"),
-        (["--set", "envs.difficulty=3"], "did you mean 'env'"),
+        (["--set", "envs.difficulty=3"], "did you mean 'env.difficulty'"),
         (["--temperature", "-1"], "temperature=-1"),
         (["--max-tokens", "0"], "max_tokens=0"),
     ],

@@ -347,7 +347,7 @@ def test_the_name_of_the_file_says_which_picture(place, capsys):
     assert (place / "board.png").read_bytes().startswith(b"\x89PNG")
     assert main(["leaderboard", "export", "--format", "plot", "-o", "board.gif"]) == 2
     assert "suffix" in capsys.readouterr().err
-    assert main(["leaderboard", "export", "--format", "plot", "--set", "suffix=png"]) == 2
+    assert main(["leaderboard", "export", "--format", "plot", "--set", "exporter.suffix=png"]) == 2
     assert "name a file with -o" in capsys.readouterr().err
     assert main(["leaderboard", "export", "--format", "plot", "--board", "kgym_boards:published", "--bench", "aime24", "-o", "p.svg"]) == 0
 

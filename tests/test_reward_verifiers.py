@@ -96,7 +96,7 @@ def test_a_policy_is_trained_on_a_reward_model_with_ptx_and_its_run_resumes(tiny
     def command(out, steps, *more):
         values = {
             "verifier": "reward_model",
-            "env.verifier_options.model": taste,
+            "verifier.model": taste,
             "critic.model": taste,
             "ptx.coef": 0.5,
             "ptx.batch_size": 2,

@@ -85,7 +85,7 @@ def test_requests_that_cannot_work(tmp_path, capfd):
     status, _, err = run(capfd, "verify", "-", "--verifier", "maths")
     assert status == 2
     assert "did you mean 'math'?" in err
-    status, _, err = run(capfd, "verify", "-", "--set", "forgive=1")
+    status, _, err = run(capfd, "verify", "-", "--set", "verifier.forgive=1")
     assert status == 2
     status, _, err = run(capfd, "verify", "-", "--workers", "0")
     assert status == 2

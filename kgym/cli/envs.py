@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import print_json, print_table, printable
+from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError, KgymError
 from kgym.hookspecs import EnvInfo
 from kgym.registry import registry
@@ -25,9 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("names", metavar="NAME", nargs="*", help="without names, all of them")
     check.add_argument("--problems", metavar="N", type=int, default=120, help="problems to look at in each split (default: 120)")
     for command in (show, check):
-        command.add_argument(
-            "--set", metavar="KEY=VALUE", action="append", default=[], help="an option, such as difficulty=3; may be given again"
-        )
+        add_set(command, "options of the environment, such as env.difficulty=3")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +68,7 @@ def _show(args: argparse.Namespace) -> int:
     from kgym.envs.setup import EnvOptions, EnvSetup, env_info, make_task, split_settings
 
     info = env_info(args.name)
-    settings = _settings(args.set)
+    settings = component(args.set, "env")
     task = make_task(args.name, split_settings(args.name, settings)[1])
     setup = EnvSetup(args.name, settings | {"split": args.split or settings.get("split", task.splits[0])})
     facts = {
@@ -135,7 +134,7 @@ def _check(args: argparse.Namespace) -> int:
 
     if args.problems < 1:
         raise ConfigError(f"--problems {args.problems}: look at one at least")
-    settings = _settings(args.set)
+    settings = component(args.set, "env")
     names = args.names or sorted(info.id for info, _ in registry().offers(EnvInfo.kind) if isinstance(info, EnvInfo))
     rows = [
         {"environment": name, "split": split, "check": what, "trouble": trouble}
@@ -149,14 +148,3 @@ def _check(args: argparse.Namespace) -> int:
         print_table(("environment", "split", "check", ""), [(*list(row.values())[:3], row["trouble"] or "ok") for row in rows])
         print(f"\n{len(troubled)} of {len(rows)} checks failed" if troubled else f"\nall {len(rows)} checks passed")
     return 1 if troubled else 0
-
-
-def _settings(overrides: list[str]) -> dict[str, Any]:
-    """Return `--set key=value` as settings; a leading `env.`, as in a configuration, is allowed."""
-    from kgym.config import parse_override
-
-    settings = {}
-    for override in overrides:
-        key, value = parse_override(override)
-        settings[key.removeprefix("env.")] = value
-    return settings

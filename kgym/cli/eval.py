@@ -7,11 +7,12 @@ import math
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kgym.cli.output import folder_name, percent, print_json, print_table, printable
+from kgym.cli.settings import add_set, sections
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -36,12 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--top-k", metavar="N", type=int, help="draw from the N likeliest tokens (default: 0, off)")
     add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
-    add("--engine", metavar="NAME", default="transformers", help="rollout engine (default: transformers)")
+    add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
     add("--seed", metavar="N", type=int, default=0, help="seed of the sampling (default: 0)")
     add("--slots", metavar="N", type=int, default=256, help="answers played at once; each batch is stored when it ends (default: 256)")
-    add(
-        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="options such as env.difficulty=2 or engine.max_batch=64"
-    )
+    add_set(parser, "options such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5")
     add("--run", metavar="DIR", type=folder_name, help="run folder (default: one below runs/ that the same command finds again)")
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
     add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
@@ -70,10 +69,11 @@ def run(args: argparse.Namespace) -> int:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
     bench = resolve_bench(args.bench)
     model = resolve_model(args.model)
-    settings = _settings(args.set)
-    engine_options = registry().options("engine", args.engine, settings.engine)
+    settings = _settings(args)
+    engine, engine_options = settings.engine.name, registry().options("engine", settings.engine.name, settings.engine.options)
     preset = preset_of(args.preset) if args.preset is not None else None
-    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier")}
+    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+    given["verifier"] = settings.verifier.name
     asked = (stated_options(preset) if preset else {}) | {name: value for name, value in given.items() if value is not None}
     verifier = asked.pop("verifier", None)
     env_options = (stated_env(preset) if preset else {}) | settings.env
@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         max_tokens=rollout.max_tokens,
         truncated=rollout.truncated,
         verifier=verifier,
+        verifier_options=settings.verifier.options,
         seed=args.seed,
         slots=args.slots,
     )
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     request = {
         "model": _shown(args.model, model),
         "model_fingerprint": model_fingerprint(model),
-        "engine": args.engine,
+        "engine": engine,
         "engine_options": engine_options.model_dump(mode="json"),
         "seed": args.seed,
     } | evaluation.facts
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     about = {
         "model": args.label or request["model"],
         "benchmark": bench.name,
-        "engine": args.engine,
+        "engine": engine,
         "kgym_version": versions()["kgym"],
         "seed": args.seed,
         "run": str(folder.path),
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     }
     with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
         folder.check(request)  # before a model is loaded for nothing
-        engine = make_engine(args.engine, settings.engine, model) if evaluation.n_missing(folder) else None
+        sampler = make_engine(engine, settings.engine.options, model) if evaluation.n_missing(folder) else None
         stack.enter_context(
             folder.opened(
                 request, benchmark=bench.name, preset=args.preset, env_options=env_options, versions=versions(), machine=machine()
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         progress.say(
             f"scoring {about['model']} on {bench.name}: {len(evaluation.indices)} problems x {evaluation.samples}, in {folder.path}"
         )
-        result = evaluation.run(engine, store=folder, progress=progress, chunk_finished=progress.scored)
+        result = evaluation.run(sampler, store=folder, progress=progress, chunk_finished=progress.scored)
         about["date"] = folder.write_result(result, about)
     registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
     added = _to_board(args.board, result, about)
@@ -145,16 +146,13 @@ def _list_presets(*, as_json: bool) -> int:
     return 0
 
 
-def _settings(settings: Sequence[str]) -> "EvalSettings":
-    """Parse `env.difficulty=2` and `engine.max_batch=64`."""
-    from kgym.config import parse_override, set_key
+def _settings(args: argparse.Namespace) -> "EvalSettings":
+    """Parse `env.difficulty=2` and `engine.max_batch=64`, and the options of the command line that name a component."""
     from kgym.options import validated
     from kgym.score.bench import EvalSettings
 
-    values: dict[str, Any] = {}
-    for setting in settings:
-        set_key(values, *parse_override(setting))
-    return validated(EvalSettings, values)
+    named = [f"{kind}.name={name}" for kind in ("engine", "verifier") if (name := getattr(args, kind)) is not None]
+    return validated(EvalSettings, sections([*named, *args.set], "env", "engine", "verifier", chosen=("engine", "verifier")))
 
 
 def _shown(name: str, resolved: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import percent, print_json, print_table, printable
+from kgym.cli.settings import add_set, component
 
 if TYPE_CHECKING:
     from kgym.board.table import Board, Row
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--format", metavar="NAME", default="csv", help="csv, html, json, latex, lm-eval, md, plot or a plugin's (default: csv)"
     )
-    export.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="options of the exporter")
+    add_set(export, "options of the exporter, such as exporter.suffix=svg")
     export.add_argument("-o", "--output", metavar="FILE", type=Path, help="where to write it (default: standard output)")
     compare = commands.add_parser("compare", help="paired tests between evaluations of the same problems")
     compare.add_argument("before", metavar="A", type=Path, help="run folder of kgym eval")
@@ -84,14 +85,11 @@ def _add(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from kgym.board.standings import ranked_rows
-    from kgym.config import parse_override, set_key
     from kgym.errors import ConfigError, RunError
     from kgym.files import write_atomic
     from kgym.registry import registry
 
-    options: dict[str, Any] = {}
-    for setting in args.set:
-        set_key(options, *parse_override(setting))
+    options = component(args.set, "exporter")
     if args.output is not None and "suffix" in registry().options_model("exporter", args.format).model_fields:
         options.setdefault("suffix", args.output.suffix.lstrip(".").lower())  # an exporter of several kinds of files goes by the name
     exporter = registry().create("exporter", args.format, options)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from kgym.cli.settings import expanded
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
 from kgym.registry import configure, registry
 
@@ -63,6 +64,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError in the place of printing the usage and leaving."""
         raise ConfigError(f"{message} (see {self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, with several settings after one `--set` as if it had been written before each."""
+        return super().parse_known_args(expanded(self, sys.argv[1:] if args is None else args), namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; raise UnknownName for an option that does not exist."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kgym.cli.output import percent, print_json, print_table
+from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError
 from kgym.files import reading
 from kgym.types import Verdict, VerifyItem
@@ -24,19 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym eval or kgym train")
     parser.add_argument("--verifier", metavar="NAME", required=True, help="which verifier judges now")
-    parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="options of the verifier")
+    add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
     parser.add_argument("--examples", metavar="N", type=int, default=5, help="answers to show for each kind of change (default: 5)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print."""
-    from kgym.config import parse_override, set_key
     from kgym.verify.service import load_verifier
 
-    options: dict[str, Any] = {}
-    for text in args.set:
-        set_key(options, *parse_override(text))
-    judge = load_verifier(args.verifier, options)
+    judge = load_verifier(args.verifier, component(args.set, "verifier"))
     changes: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for rows in _rows(args.run_folder):

@@ -33,5 +33,5 @@ def run(args: argparse.Namespace) -> int:
         report=supervised.reporter(args, options, "a pair"),
     )
     env = args.env or "aime"
-    following = f"kgym train --env {env} --algo ppo --set verifier=reward_model --set env.verifier_options.model={summary['model']}"
+    following = f"kgym train --env {env} --algo ppo --set verifier=reward_model --set verifier.model={summary['model']}"
     return supervised.conclude(args, summary, following)

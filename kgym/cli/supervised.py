@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import folder_name, print_json
+from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,14 +27,7 @@ def configure(parser: argparse.ArgumentParser, *, key: str, steps: int, batch: i
     parser.add_argument("--batch", metavar="N", type=int, help=f"examples a step (default: {batch})")
     parser.add_argument("--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)")
     parser.add_argument("--seed", metavar="N", type=int, help="decides the order of the examples (default: 0)")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help=f"options such as env.difficulty=3 or {key}.warmup_steps=10",
-    )
+    add_set(parser, f"options such as env.difficulty=3 or {key}.warmup_steps=10")
     parser.add_argument("--device", metavar="NAME", default="auto", help="where to compute (default: auto, a GPU if there is one)")
     parser.add_argument("--dtype", metavar="TYPE", default="float32", help="type of the weights (default: float32)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
@@ -49,19 +43,12 @@ def configure_preferences(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings(args: argparse.Namespace, *sections: str) -> dict[str, dict[str, Any]]:
+def settings(args: argparse.Namespace, *names: str) -> dict[str, dict[str, Any]]:
     """Parse `env.difficulty=3` and `sft.warmup_steps=10` into the options of each section; the last one also has the flags."""
-    from kgym.config import parse_override, set_key
-
-    values: dict[str, Any] = {section: {} for section in sections}
-    for setting in args.set:
-        key, value = parse_override(setting)
-        if key.partition(".")[0] not in sections or "." not in key:
-            raise ConfigError(f"--set {setting}: keys of this command begin with {' or '.join(f'{section}.' for section in sections)}")
-        set_key(values, key, value)
+    values = sections(args.set, *names)
     if args.env is None and values["env"]:
         raise ConfigError("--set env.*: there is no environment to set anything of; name one with --env")
-    values[sections[-1]] |= {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
+    values[names[-1]] |= {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     return values
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgym.cli.following import how_to_score
 from kgym.cli.output import folder_name
+from kgym.cli.settings import add_set
 from kgym.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,13 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4; may be given again",
-    )
+    add_set(parser, "any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4")
     parser.add_argument("--resume", action="store_true", help="go on with --run DIR, or with the newest run below runs/")
 
 
@@ -90,10 +85,10 @@ def run(args: argparse.Namespace) -> int:
     from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
     train = config.train
-    options = dict(config.env.options)
-    if config.verifier is not None:  # the score is that of the environment's own, which training has not seen
-        options.pop("verifier_options", None)
-    following = how_to_score(str(folder.path), config.env.name, train.eval_split, options, problems=train.eval_problems)
+    verifier = config.verifier.options if config.verifier.name is None else {}  # another one than the environment's does not score
+    following = how_to_score(
+        str(folder.path), config.env.name, train.eval_split, config.env.options, verifier, problems=train.eval_problems
+    )
     summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
         print(json.dumps(summary))

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError
 from kgym.types import Verdict, Verifier, VerifyItem
 
@@ -27,14 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("file", metavar="FILE", help="JSON lines; - is standard input")
     parser.add_argument("--verifier", metavar="NAME", default="math", help="which verifier judges (default: math)")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="options of the verifier, such as forgive_missing_base=true",
-    )
+    add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: one for each processor, 8 at most)")
     parser.add_argument("--deadline", metavar="SECONDS", type=float, help="for one answer (default: 5)")
 
@@ -67,14 +61,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verifier(args: argparse.Namespace) -> Verifier:
-    from kgym.config import parse_override, set_key
     from kgym.options import validated
     from kgym.verify.limits import PoolLimits
     from kgym.verify.service import load_verifier
 
-    options: dict[str, Any] = {}
-    for text in args.set:
-        set_key(options, *parse_override(text))
+    options = component(args.set, "verifier")
     limits = {name: value for name, value in (("workers", args.workers), ("deadline_s", args.deadline)) if value is not None}
     return load_verifier(args.verifier, options, limits=validated(PoolLimits, limits, "verify"))
 

@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from kgym.config import EngineConfig, VerifierConfig, older_spelling
 from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
 from kgym.options import Options
@@ -16,8 +17,13 @@ class EvalSettings(Options):
 
     env: dict[str, Any] = Field(default_factory=dict)
     """Options of the environment."""
-    engine: dict[str, Any] = Field(default_factory=dict)
-    """Options of the engine."""
+    engine: EngineConfig = EngineConfig()
+    verifier: VerifierConfig = VerifierConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, values: Any) -> Any:
+        return older_spelling(values)
 
 
 def resolve_bench(name: str) -> BenchmarkInfo:

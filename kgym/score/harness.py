@@ -29,8 +29,16 @@ Progress = Callable[[int, int], None]
 """Called as (answers that have stopped, answers asked for), those of an earlier run included."""
 
 
-OWN_SETTINGS = {"split", "num_envs", "group_size", "max_tokens", "truncated", "verifier"}
-"""Settings of an environment that an evaluation decides."""
+OWN_SETTINGS = {
+    "split": "--bench ENV:SPLIT",
+    "num_envs": "--slots",
+    "group_size": "--samples",
+    "max_tokens": "--max-tokens",
+    "truncated": "--truncated",
+    "verifier": "--verifier",
+    "verifier_options": "--set verifier.KEY=VALUE",
+}
+"""Settings of an environment that an evaluation decides, and the options of `kgym eval` that do."""
 
 
 class Store(Protocol):
@@ -67,6 +75,7 @@ class Evaluation:
         max_tokens: int | None = None,
         truncated: str = "zero",
         verifier: str | None = None,
+        verifier_options: Mapping[str, Any] | None = None,
         seed: int = 0,
         slots: int = 256,
     ) -> None:
@@ -77,8 +86,8 @@ class Evaluation:
         for name, value, least in (("samples", samples, 1), ("problems", problems, 0), ("slots", slots, 1)):
             if value < least:
                 raise ConfigError(f"{name}={value}: an evaluation needs at least {least}")
-        if twice := sorted(OWN_SETTINGS & (env_options or {}).keys()):
-            raise ConfigError(f"env.{twice[0]} is no option of the environment here: an evaluation has a setting of its own for it")
+        if twice := sorted(OWN_SETTINGS.keys() & (env_options or {}).keys()):
+            raise ConfigError(f"env.{twice[0]} cannot be set for an evaluation; use {OWN_SETTINGS[twice[0]]}")
         self.samples = samples
         self.seed = seed
         self.sampling = sampling or Sampling()
@@ -91,6 +100,7 @@ class Evaluation:
             max_tokens=max_tokens,
             truncated=truncated,
             verifier=verifier,
+            verifier_options=dict(verifier_options or {}),
             **(env_options or {}),
         )
         self._envs: dict[tuple[int, int], ReasoningVectorEnv] = {}

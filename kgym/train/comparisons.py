@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from kgym.config import older_spelling
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, DataError
 from kgym.files import reading
@@ -238,10 +239,11 @@ def _setup_of(run: Path) -> EnvSetup:
 
     manifest = RunFolder(run).read_manifest()
     if "config" in manifest:
-        env = manifest["config"]["env"]
+        env = older_spelling(manifest["config"])["env"]
         return EnvSetup(env["name"], {**env["options"], "split": env["split"]})
     request = manifest["request"]
-    return EnvSetup(request["env_id"], {**manifest["env_options"], "split": request["split"]})
+    own = {name: value for name, value in manifest["env_options"].items() if name != "verifier_options"}  # of an older version
+    return EnvSetup(request["env_id"], {**own, "split": request["split"]})
 
 
 # --- what is held out -------------------------------------------------------------------------------------------------

@@ -70,10 +70,7 @@ class Rollouts:
             split=config.env.split,
             num_envs=rollout.problems_per_step * group_size,
             group_size=group_size,
-            max_tokens=rollout.max_tokens,
-            truncated=rollout.truncated,
-            verifier=config.verifier,
-            **config.env.options,
+            **config.env_settings(),
         )
 
     def play(self, engine: Engine, step: int, progress: Callable[[int, int], None]) -> Played:

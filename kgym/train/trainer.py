@@ -232,7 +232,8 @@ class Trainer:
                 sampling=self.rollouts.sampling,
                 max_tokens=config.rollout.max_tokens,
                 truncated=config.rollout.truncated,
-                verifier=config.verifier,
+                verifier=config.verifier.name,
+                verifier_options=config.verifier.options,
                 seed=config.seed,
                 progress=lambda done, total: self.reporter.progress("validation", done, total),
             )
@@ -245,10 +246,7 @@ class Trainer:
 
     def _n_validation(self) -> int:
         """Return how many problems a validation has: as many as the configuration says, or as there are."""
-        options: dict[str, Any] = {**self.config.env.options, "split": self.config.train.eval_split}
-        if self.config.verifier is not None:  # whose options these are
-            options["verifier"] = self.config.verifier
-        setup = EnvSetup(self.config.env.name, options)
+        setup = EnvSetup(self.config.env.name, {**self.config.env_settings(), "split": self.config.train.eval_split})
         wanted = self.config.train.eval_problems
         return wanted if setup.source.size is None else min(wanted, setup.source.size)
 
@@ -268,16 +266,18 @@ class Trainer:
     def _bench(self, name: str) -> Evaluation:
         """Return a benchmark as `kgym eval` asks it, with the sampling of training; the policy is put to it at every validation."""
         bench, rollout = resolve_bench(name), self.config.rollout
+        same = bench.env == self.config.env.name
         return Evaluation(
             bench.env,
             split=bench.split,
-            env_options=self.config.env.options if bench.env == self.config.env.name else None,
+            env_options=self.config.env.options if same else None,
             problems=bench.problems,
             samples=bench.samples,
             sampling=self.rollouts.sampling,
             max_tokens=rollout.max_tokens,
             truncated=rollout.truncated,
-            verifier=self.config.verifier if bench.env == self.config.env.name else None,
+            verifier=self.config.verifier.name if same else None,
+            verifier_options=self.config.verifier.options if same else None,
             seed=self.config.seed,
         )
 

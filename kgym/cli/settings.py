@@ -1,0 +1,84 @@
+"""`--set KEY=VALUE`: declared once, read once, the same in every command.
+
+    kgym eval --set env.difficulty=2 engine.max_batch=64
+    kgym train --set env.difficulty=2 --set verifier.partial=0.5
+
+Both forms work everywhere. A key is what `kgym plugins show NAME` prints: the options of a verifier begin with `verifier.`, and so on.
+"""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from kgym.errors import UnknownName
+
+
+class SetAction(argparse.Action):
+    """Collects `--set KEY=VALUE`."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        """Add one."""
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
+
+
+def add_set(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--set`; `what` says which keys there are."""
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action=SetAction, default=[], help=f"{what}; several may follow, and it may be given again"
+    )
+
+
+def expanded(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Return arguments with `--set a=1 b=2` written as `--set a=1 --set b=2`, if the parser has `--set` from here.
+
+    Words without `=` end the list, so that `--set a=1 FILE` leaves the file.
+    """
+    if not any(isinstance(action, SetAction) for action in parser._actions):
+        return list(arguments)
+    result: list[str] = []
+    listing = False
+    for number, word in enumerate(arguments):
+        follows = number > 0 and arguments[number - 1] == "--set"
+        if word == "--":
+            return [*result, *arguments[number:]]
+        if listing and not follows and not word.startswith("-") and "=" in word:
+            result.append("--set")
+        elif not follows:
+            listing = word == "--set" or word.startswith("--set=")
+        result.append(word)
+    return result
+
+
+def sections(settings: Sequence[str], *names: str, chosen: Sequence[str] = ()) -> dict[str, Any]:
+    """Parse settings into a table for each section: `env.difficulty=3` is `{"env": {"difficulty": 3}}`.
+
+    `chosen` are the sections whose component may be named here too, as in `engine=transformers`.
+
+    Raises UnknownName, with the key that was probably meant, for a key of another section or of none.
+    """
+    from kgym.config import parse_override, set_key
+
+    values: dict[str, Any] = {name: {} for name in names}
+    for setting in settings:
+        key, value = parse_override(setting)
+        section, dot, _ = key.partition(".")
+        if section not in names or not (dot or section in chosen):
+            raise UnknownName(f"no key named {key!r}; {_meant(key, names)}")
+        set_key(values, key, value)
+    return values
+
+
+def _meant(key: str, names: Sequence[str]) -> str:
+    """Say which key was probably meant, or how the keys of the command begin."""
+    section, dot, rest = key.partition(".")
+    close = difflib.get_close_matches(section, names, n=1) if dot else []
+    if close or (len(names) == 1 and not dot and section not in names):
+        return f"did you mean '{close[0]}.{rest}'?" if close else f"did you mean '{names[0]}.{key}'?"
+    return f"keys of this command begin with {' or '.join(f'{name}.' for name in names)}"
+
+
+def component(settings: Sequence[str], section: str) -> dict[str, Any]:
+    """Parse settings of the one component that a command is about; `verifier.partial=0.5` is `{"partial": 0.5}`."""
+    options: dict[str, Any] = sections(settings, section)[section]
+    return options
