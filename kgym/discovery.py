@@ -1,32 +1,31 @@
 """Find plugins and load them one at a time, so that a broken one costs one line and nothing else.
 
-A plugin is a module (or `module:attribute`) named in the entry-point group `kgym` of an installed distribution, named with `-p`, or the
-file `kgymfile.py` of the working directory. pluggy's own loading loop is not used: it ends at the first broken plugin and skips a second
-plugin of the same name in silence.
+A plugin is a module (or `module:attribute`) named in the entry-point group `kgym` of an installed distribution, a module or a file named
+with `-p`, or the file `kgymfile.py` of the working directory. pluggy's own loading loop is not used: it ends at the first broken plugin
+and skips a second plugin of the same name without a word. Each plugin has a pluggy manager of its own, since each is called by itself.
 
 Loading imports the plugin's light module and collects its records; no component is imported.
 """
 
-import importlib
 import importlib.metadata
 import importlib.util
+import os
 import re
 import reprlib
-import sys
 import traceback
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from importlib.machinery import ModuleSpec
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pluggy
 
 from kgym import hookspecs
-from kgym.errors import PluginError, UnknownName
+from kgym.errors import ConfigError, PluginError, UnknownName
 from kgym.hookspecs import API_VERSION, PROJECT, EnvInfo, Info
+from kgym.loading import import_file, import_module, module_name, prints_to_stderr
 
 LOCAL_FILE = "kgymfile.py"
 
@@ -36,6 +35,9 @@ RECORDS: dict[str, type[Info]] = {
     if name.startswith("kgym_register_")
 }
 """The record that each component hook yields."""
+
+_HOOKS = SimpleNamespace(**{name: hook for name, hook in vars(hookspecs).items() if name.startswith("kgym_")})
+"""What a manager of pluggy is told of; it looks at every name of what it is given."""
 
 KINDS = tuple(record.kind for record in RECORDS.values())
 
@@ -52,11 +54,11 @@ class Candidate:
     """Empty for a plugin that belongs to none."""
     version: str = ""
     path: Path | None = None
-    """The file of a plugin that is no installed module."""
+    """The file of a plugin that is not an installed module."""
 
     def answers_to(self, names: Iterable[str]) -> bool:
         """Whether one of `names` is its entry point, its distribution or its module; `-`, `_` and `.` are alike, as for pip."""
-        own = {normal(self.name), normal(self.distribution), normal(self.value)} - {""}
+        own = {normal(self.name), normal(self.distribution), normal(self.value), normal(str(self.path or ""))} - {""}
         return any(normal(name) in own for name in names)
 
 
@@ -73,13 +75,20 @@ class PluginRecord:
     """Why it is broken, or by what it is blocked: one line."""
     traceback: str = field(default="", repr=False)
     offers: tuple[Info, ...] = ()
-    plugin: Any = field(default=None, repr=False, compare=False)
-    """The module with the hooks; None unless `ok`."""
+    printed: str = field(default="", repr=False, compare=False)
+    """What it wrote to standard output while it was loaded, which went to standard error; shortened."""
+    hooks: pluggy.PluginManager | None = field(default=None, repr=False, compare=False)
+    """What calls its hooks; None unless `ok`."""
 
     @property
     def origin(self) -> str:
         """The name that `-p no:` takes: of the distribution, or of the plugin if it belongs to none."""
         return self.distribution or self.name
+
+    @property
+    def title(self) -> str:
+        """The name with its distribution and version, for messages."""
+        return f"{self.name!r}" + (f" ({self.distribution} {self.version})" if self.distribution else "")
 
 
 def normal(name: str) -> str:
@@ -93,37 +102,41 @@ def normal(name: str) -> str:
 
 def installed() -> list[Candidate]:
     """Return the plugins of all installed distributions: ours first, then by name, whatever the order on the disk."""
-    points = importlib.metadata.entry_points(group=PROJECT)
-    dists = {id(point.dist): (point.dist.name, point.dist.version) if point.dist else ("", "") for point in points}
-    found = [Candidate(point.name, point.value, *dists[id(point.dist)]) for point in points]
+    facts: dict[int, tuple[str, str]] = {}  # reading them parses a file
+    found = []
+    for point in importlib.metadata.entry_points(group=PROJECT):
+        if id(point.dist) not in facts:
+            facts[id(point.dist)] = (point.dist.name, point.dist.version) if point.dist else ("", "")
+        found.append(Candidate(point.name, point.value, *facts[id(point.dist)]))
     return sorted(found, key=lambda item: (item.distribution != PROJECT, normal(item.distribution), item.name))
 
 
-def new_manager() -> pluggy.PluginManager:
-    """Return a plugin manager that knows the hooks and no plugin."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    return manager
+def load(candidate: Candidate) -> PluginRecord:
+    """Import a plugin, check it and collect what it offers; a broken one is described."""
+    hooks = pluggy.PluginManager(PROJECT)
+    hooks.add_hookspecs(_HOOKS)
+    with prints_to_stderr() as heard:
+        try:
+            plugin = _import(candidate)
+            _check(hooks, plugin, candidate)
+            hooks.register(plugin)
+            offers = _offers(hooks, candidate)
+        except (Exception, SystemExit) as error:  # other people's code: whatever it raises is about that plugin alone
+            rest: dict[str, Any] = {"status": "broken", "error": one_line(error), "traceback": traceback.format_exc()}
+        else:
+            rest = {"status": "ok", "offers": offers, "hooks": hooks}
+    return _record(candidate, **rest, printed="".join(heard)[:200])
 
 
-def load(manager: pluggy.PluginManager, candidate: Candidate) -> PluginRecord:
-    """Import a plugin, check it, add it to `manager` and collect what it offers; a broken one is taken out again and described."""
-    plugin = None
-    try:
-        plugin = _import(candidate)
-        _check(manager, plugin, candidate)
-        manager.register(plugin, name=f"{candidate.distribution}:{candidate.name}")
-        offers = _offers(manager, plugin)
-    except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is about that plugin alone
-        if plugin is not None and manager.is_registered(plugin):
-            manager.unregister(plugin)
-        return _record(candidate, "broken", error=one_line(error), traceback=traceback.format_exc())
-    return _record(candidate, "ok", offers=offers, plugin=plugin)
+def twice(candidate: Candidate, first: str) -> PluginRecord:
+    """Return the record of a plugin whose module another one has brought already."""
+    error = f"PluginError: {candidate.value} is loaded already, as plugin {first!r}; remove one of the two entry points"
+    return _record(candidate, status="broken", error=error)
 
 
 def blocked(candidate: Candidate, by: str) -> PluginRecord:
     """Return the record of a plugin that is left out on request."""
-    return _record(candidate, "blocked", error=f"left out by {by}")
+    return _record(candidate, status="blocked", error=f"left out by {by}")
 
 
 def local(folder: Path) -> Candidate | None:
@@ -132,7 +145,31 @@ def local(folder: Path) -> Candidate | None:
     It is code and it is executed, like the conftest.py of a test suite: run kgym in folders whose files you trust.
     """
     path = folder / LOCAL_FILE
-    return Candidate(path.stem, path.stem, path=path.absolute()) if path.is_file() else None
+    return Candidate(path.stem, path.stem, path=path.resolve()) if path.is_file() else None
+
+
+def absolute(name: str) -> str:
+    """Return what `-p` names in a form that holds in every working directory."""
+    return str(Path(name).expanduser().resolve()) if _is_path(name) else name
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or os.sep in name
+
+
+def named(name: str) -> Candidate:
+    """Return the plugin that `-p` names and nobody has installed: a Python file if it is written as a path, or else a module.
+
+    Raises ConfigError for a path without a Python file.
+    """
+    if _is_path(name):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"-p {name}: there is no such file; name a Python file, an installed plugin or a module")
+        return Candidate(path.stem, module_name(path), path=path)
+    if Path(f"{name}.py").is_file() and importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise ConfigError(f"-p {name}: no such plugin or module is installed; write -p ./{name}.py to load the file {name}.py")
+    return Candidate(name, name)
 
 
 def one_line(error: BaseException) -> str:
@@ -144,44 +181,15 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _record(candidate: Candidate, status: Literal["ok", "blocked", "broken"], **rest: Any) -> PluginRecord:
-    return PluginRecord(candidate.name, candidate.distribution, candidate.version, candidate.value, status, **rest)
+def _record(candidate: Candidate, **rest: Any) -> PluginRecord:
+    return PluginRecord(candidate.name, candidate.distribution, candidate.version, str(candidate.path or candidate.value), **rest)
 
 
 def _import(candidate: Candidate) -> Any:
     """Import `module` or `module:attribute`."""
     name, _, attribute = candidate.value.partition(":")
-    if candidate.path is not None:
-        module = _import_file(name, candidate.path)
-    else:
-        module = importlib.import_module(name)
-        if getattr(module.__spec__, "_initializing", False):
-            # Its own `import kgym` led here before it was complete, and it would seem to have no hooks: run a copy to the end.
-            module = _execute(importlib.util.find_spec(name))
+    module = import_file(name, candidate.path) if candidate.path is not None else import_module(name)
     return getattr(module, attribute) if attribute else module
-
-
-def _import_file(name: str, path: Path) -> ModuleType:
-    """Import a file as the module `name`, so that the targets of its records can be imported like any other."""
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
-    spec = importlib.util.spec_from_file_location(name, path)
-    try:
-        return _execute(spec, register=True)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-
-
-def _execute(spec: ModuleSpec | None, *, register: bool = False) -> ModuleType:
-    assert spec is not None  # the source was found before
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if register:
-        sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> None:
@@ -200,34 +208,40 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
             raise UnknownName.near("hook", hook, [name for name in vars(hookspecs) if name.startswith("kgym_")])
 
 
-def _offers(manager: pluggy.PluginManager, plugin: Any) -> tuple[Info, ...]:
-    """Call the component hooks of one plugin; raise PluginError if a record is not what its hook yields, or comes twice."""
+def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ...]:
+    """Call the component hooks of one plugin; raise PluginError if a record is not what its hook yields, or comes twice.
+
+    A file may call itself by its own name in targets (`obs:Thing` in obs.py), whatever module name it was loaded as.
+    """
     offers: list[Info] = []
+    seen: set[tuple[str, str]] = set()
     for hook, record in RECORDS.items():
-        for info in call_one(manager, plugin, hook) or ():
+        for info in call_one(hooks, hook) or ():
             if type(info) is not record:
                 raise PluginError(f"{hook} yielded {reprlib.repr(info)}; it has to yield {record.__name__}")
             if not (isinstance(info.name, str) and info.name and isinstance(info.target, str)):
                 raise PluginError(f"{hook} yielded {reprlib.repr(info)}; name and target have to be strings, the name not empty")
-            if any(other.kind == info.kind and identity(other) == identity(info) for other in offers):
+            if (info.kind, identity(info)) in seen:
                 raise PluginError(f"{hook} yielded {info.kind} {identity(info)!r} twice")
-            offers.append(info)
+            seen.add((info.kind, identity(info)))
+            own, colon, attribute = info.target.partition(":")
+            renamed = candidate.path is not None and own == candidate.path.stem
+            offers.append(replace(info, target=f"{candidate.value}{colon}{attribute}") if renamed else info)
     return tuple(offers)
 
 
-def call_one(manager: pluggy.PluginManager, plugin: Any, hook: str, **kwargs: Any) -> Any:
+def call_one(hooks: pluggy.PluginManager, hook: str, **kwargs: Any) -> Any:
     """Call a hook of one plugin; None if it does not have it."""
-    others = [other for other in manager.get_plugins() if other is not plugin]
-    result = manager.subset_hook_caller(hook, others)(**kwargs)
-    spec = getattr(manager.hook, hook).spec
-    if spec.opts["firstresult"]:
+    caller = getattr(hooks.hook, hook)
+    result = caller(**kwargs)
+    if caller.spec.opts["firstresult"]:
         return result
     return result[0] if result else None
 
 
-def implements(manager: pluggy.PluginManager, plugin: Any, hook: str) -> bool:
+def implements(hooks: pluggy.PluginManager, hook: str) -> bool:
     """Whether a plugin has a hook."""
-    return any(found.plugin is plugin for found in getattr(manager.hook, hook).get_hookimpls())
+    return bool(getattr(hooks.hook, hook).get_hookimpls())
 
 
 def identity(info: Info) -> str:

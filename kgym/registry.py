@@ -6,7 +6,7 @@
 
 How plugins are found and loaded is in `discovery.py`; which ones, is decided here:
 
-    -p NAME                           load this entry point, distribution or module too
+    -p NAME                           load this entry point, distribution, module or Python file too
     -p no:NAME                        leave it out
     KGYM_DISABLE_PLUGINS=a,b          leave these out, unless -p names them
     KGYM_DISABLE_PLUGIN_AUTOLOAD=1    only kgym's own and those that -p names; no kgymfile.py either
@@ -14,6 +14,7 @@ How plugins are found and loaded is in `discovery.py`; which ones, is decided he
 
 import importlib
 import importlib.util
+import json
 import logging
 import os
 import threading
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from kgym.discovery import (
     Candidate,
     PluginRecord,
+    absolute,
     blocked,
     call_one,
     identity,
@@ -34,11 +36,13 @@ from kgym.discovery import (
     installed,
     load,
     local,
-    new_manager,
+    named,
     one_line,
+    twice,
 )
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
 from kgym.hookspecs import PROJECT, EnvInfo, Info
+from kgym.loading import prints_to_stderr
 from kgym.observers import copied, same_random_state
 
 if TYPE_CHECKING:  # pydantic is imported by those who validate with it
@@ -47,7 +51,7 @@ if TYPE_CHECKING:  # pydantic is imported by those who validate with it
 log = logging.getLogger(__name__)
 
 INHERITED = "KGYM_PLUGINS_OF_PARENT"
-"""Environment variable by which the `-p` of a command reach its worker processes."""
+"""Environment variable by which the `-p` of a command reach its worker processes, as a JSON list."""
 
 _KEYS = {"environment": "env", "algorithm": "algo", "shaper": "shapers.{}", "tracker": "trackers.{}"}
 """Where the options of a kind stand in a configuration, for messages; elsewhere the kind itself."""
@@ -61,18 +65,24 @@ class Clash:
     name: str
     offers: tuple[tuple[Info, PluginRecord], ...]
 
-    def __str__(self) -> str:
-        """Say who offers it, and how to choose."""
+    @property
+    def origins(self) -> list[str]:
+        """Who offers it, by the names that `-p no:` takes."""
         records = [record for _, record in self.offers]
         origins = list(dict.fromkeys(record.origin for record in records))
-        if len(origins) == 1:  # one distribution, several entry points
-            origins = [record.name for record in records]
-        removable = [origin for origin in origins if origin != PROJECT]
-        remedy = " or ".join(f"-p no:{origin}" for origin in removable)
+        return origins if len(origins) > 1 else [record.name for record in records]  # one distribution, several entry points
+
+    @property
+    def remedy(self) -> str:
+        """The arguments that leave one of them out: `-p no:acme-math`."""
+        return " or ".join(f"-p no:{origin}" for origin in self.origins if origin != PROJECT)
+
+    def __str__(self) -> str:
+        """Say who offers it, and how to choose."""
         ids = sorted({identity(info) for info, _ in self.offers})
         by_id = f", or ask for {' or '.join(map(repr, ids))}" if len(ids) > 1 else ""
-        all_of_them = "both " + " and ".join(origins) if len(origins) == 2 else ", ".join(origins)
-        return f"{self.kind} {self.name!r} is offered by {all_of_them}; choose one: {remedy}{by_id}"
+        all_of_them = "both " + " and ".join(self.origins) if len(self.origins) == 2 else ", ".join(self.origins)
+        return f"{self.kind} {self.name!r} is offered by {all_of_them}; choose one: {self.remedy}{by_id}"
 
 
 class Registry:
@@ -94,18 +104,22 @@ class Registry:
         environ = os.environ if environ is None else environ
         self.observer_errors: Counter[str] = Counter()
         """How often the observers of each plugin raised."""
-        self._manager = new_manager()
         self._resolved: dict[str, tuple[Info, PluginRecord]] = {}
         self._records = list(self._discover(plugins, installed() if candidates is None else list(candidates), environ, folder))
+        self._index: dict[tuple[str, str], list[tuple[Info, PluginRecord]]] = {}
+        """The components by kind and by name, and environments by their id too."""
+        for info, record in self.offers():
+            for name in {info.name, identity(info)}:
+                self._index.setdefault((info.kind, name), []).append((info, record))
         for record in self._records:
             if record.status == "broken":
-                log.warning("plugin %s is broken and left out: %s (more: kgym plugins doctor)", _title(record), record.error)
+                log.warning("plugin %s is broken and left out: %s (more: kgym plugins doctor)", record.title, record.error)
 
     def _discover(
         self, plugins: Sequence[str], candidates: list[Candidate], environ: Mapping[str, str], folder: Path | None
     ) -> Iterable[PluginRecord]:
         refused = [name.removeprefix("no:") for name in plugins if name.startswith("no:")]
-        wanted = [name for name in plugins if not name.startswith("no:")]
+        wanted = [absolute(name) for name in plugins if not name.startswith("no:")]
         disabled = [name.strip() for name in environ.get("KGYM_DISABLE_PLUGINS", "").split(",") if name.strip()]
         autoload = environ.get("KGYM_DISABLE_PLUGIN_AUTOLOAD", "") in ("", "0")
         if autoload and (file := local(folder or Path())):
@@ -116,20 +130,23 @@ class Registry:
                     "plugin", name, {item.distribution or item.name for item in candidates} | {c.name for c in candidates}
                 )
         asked = [name for name in wanted if not any(candidate.answers_to([name]) for candidate in candidates)]
-        for candidate in [*candidates, *(Candidate(name, name) for name in dict.fromkeys(asked))]:
+        loaded: dict[str, str] = {}
+        for candidate in [*candidates, *map(named, dict.fromkeys(asked))]:
+            is_wanted = candidate.answers_to(wanted)
             if by := next((name for name in refused if candidate.answers_to([name])), None):
                 yield blocked(candidate, f"-p no:{by}")
-            elif candidate.answers_to(wanted):
-                record = load(self._manager, candidate)
-                if record.status == "broken":
-                    raise PluginError(f"plugin {_title(record)} cannot be loaded: {record.error}")
-                yield record
-            elif candidate.answers_to(disabled):
+            elif not is_wanted and candidate.answers_to(disabled):
                 yield blocked(candidate, "KGYM_DISABLE_PLUGINS")
-            elif not autoload and candidate.distribution != PROJECT:
+            elif not is_wanted and not autoload and candidate.distribution != PROJECT:
                 yield blocked(candidate, "KGYM_DISABLE_PLUGIN_AUTOLOAD")
+            elif first := loaded.get(candidate.value):
+                yield twice(candidate, first)
             else:
-                yield load(self._manager, candidate)
+                loaded[candidate.value] = candidate.name
+                record = load(candidate)
+                if is_wanted and record.status == "broken":
+                    raise PluginError(f"plugin {record.title} cannot be loaded: {record.error}")
+                yield record
 
     # --- plugins
 
@@ -139,11 +156,10 @@ class Registry:
 
     def clashes(self) -> list[Clash]:
         """Return every name that more than one plugin offers."""
-        found = {}
-        for info, _ in self.offers():
-            for name in (info.name, identity(info)):
-                if len(offers := self._named(info.kind, name)) > 1:
-                    found[info.kind, frozenset(offers)] = Clash(info.kind, name, tuple(offers))
+        found: dict[tuple[int, ...], Clash] = {}
+        for kind, name in self._index:
+            if len(offers := self._named(kind, name)) > 1:
+                found[tuple(sorted(id(info) for info, _ in offers))] = Clash(kind, name, tuple(offers))
         return list(found.values())
 
     def observe(self, hook: str, **kwargs: Any) -> None:
@@ -152,15 +168,16 @@ class Registry:
         What it raises is logged and counted.
         """
         for record in self._active():
-            if not implements(self._manager, record.plugin, hook):
+            assert record.hooks is not None  # it is active
+            if not implements(record.hooks, hook):
                 continue
             try:
-                with same_random_state():
-                    call_one(self._manager, record.plugin, hook, **{name: copied(value) for name, value in kwargs.items()})
+                with same_random_state(), prints_to_stderr():
+                    call_one(record.hooks, hook, **{name: copied(value) for name, value in kwargs.items()})
             except (Exception, SystemExit) as error:  # third-party code, and read-only by contract
                 self.observer_errors[record.name] += 1
-                log.warning("%s of plugin %s failed: %s", hook, _title(record), one_line(error))
-                log.debug("%s of plugin %s", hook, _title(record), exc_info=error)
+                log.warning("%s of plugin %s failed: %s", hook, record.title, one_line(error))
+                log.debug("%s of plugin %s", hook, record.title, exc_info=error)
 
     def _active(self) -> list[PluginRecord]:
         return [record for record in self._records if record.status == "ok"]
@@ -173,7 +190,7 @@ class Registry:
 
     def infos(self, kind: str) -> dict[str, Info]:
         """Return the components of a kind by name, of environments the newest version; names that clash are left out."""
-        names = dict.fromkeys(info.name for info, _ in self.offers(kind))
+        names = [info.name for info, _ in self.offers(kind)]
         return {name: offers[0][0] for name in names if len(offers := self._named(kind, name)) == 1}
 
     def info(self, kind: str, name: str) -> Info:
@@ -197,11 +214,12 @@ class Registry:
         try:
             if not module:
                 raise ImportError("it has no target")
-            return reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
+            with prints_to_stderr():
+                return reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
         except KgymError:
             raise
         except Exception as error:  # a stranger's module may raise anything
-            whose = f"{kind} {name!r} of plugin {_title(record)}"
+            whose = f"{kind} {name!r} of plugin {record.title}"
             raise PluginError(f"{whose} cannot be imported from {info.target!r}: {one_line(error)}") from error
 
     def options(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> "Options":
@@ -234,7 +252,9 @@ class Registry:
     def create(self, kind: str, name: str, values: Mapping[str, Any] | None = None, *context: Any) -> Any:
         """Construct a component as `target(options, *context)`."""
         options = self.options(kind, name, values)
-        return self.target(kind, name)(options, *context)
+        target = self.target(kind, name)
+        with prints_to_stderr():
+            return target(options, *context)
 
     def _find(self, kind: str, name: str) -> tuple[Info, PluginRecord]:
         offers = self._named(kind, name)
@@ -254,36 +274,33 @@ class Registry:
 
     def _named(self, kind: str, name: str) -> list[tuple[Info, PluginRecord]]:
         """Return what answers to a name: more than one is a clash. A short name stands for the newest version in a namespace."""
-        offers = self.offers(kind)
+        offers = self._index.get((kind, name), [])
         if exact := [(info, record) for info, record in offers if identity(info) == name]:
             return exact
-        short = [(info, record) for info, record in offers if isinstance(info, EnvInfo) and info.name == name]
         newest: dict[str, int] = {}
-        for info, _ in short:
-            assert isinstance(info, EnvInfo)
+        for info, _ in offers:
+            assert isinstance(info, EnvInfo)  # of other kinds the name is the identity
             newest[info.namespace] = max(info.version, newest.get(info.namespace, 0))
-        return [(info, record) for info, record in short if info.version == newest[info.namespace]]
+        return [(info, record) for info, record in offers if isinstance(info, EnvInfo) and info.version == newest[info.namespace]]
 
     def _resolve(self, name: str) -> tuple[Info, PluginRecord] | None:
         """Ask each plugin whether the name has a prefix of its own."""
         if name not in self._resolved:
             for record in self._active():
+                assert record.hooks is not None  # it is active
                 try:
-                    info = call_one(self._manager, record.plugin, "kgym_resolve_env", name=name)
+                    with prints_to_stderr():
+                        info = call_one(record.hooks, "kgym_resolve_env", name=name)
                 except KgymError:  # the plugin knows the prefix and explains what is wrong behind it
                     raise
                 except Exception as error:
-                    raise PluginError(f"plugin {_title(record)} failed to resolve environment {name!r}: {one_line(error)}") from error
+                    raise PluginError(f"plugin {record.title} failed to resolve environment {name!r}: {one_line(error)}") from error
                 if info is not None:
                     if not isinstance(info, EnvInfo):
-                        raise PluginError(f"plugin {_title(record)} resolved environment {name!r} to {info!r}; it has to be an EnvInfo")
+                        raise PluginError(f"plugin {record.title} resolved environment {name!r} to {info!r}; it has to be an EnvInfo")
                     self._resolved[name] = (info, record)
                     break
         return self._resolved.get(name)
-
-
-def _title(record: PluginRecord) -> str:
-    return f"{record.name!r}" + (f" ({record.distribution} {record.version})" if record.distribution else "")
 
 
 # --- the process's own ------------------------------------------------------------------------------------------------
@@ -321,7 +338,7 @@ def _load(plugins: Sequence[str] | None) -> Registry:
         if _loading:
             raise PluginError("a plugin asks for the registry while plugins are being loaded; ask in a function that is called later")
         if plugins is None:
-            plugins = [name for name in os.environ.get(INHERITED, "").split(",") if name]
+            plugins = json.loads(os.environ.get(INHERITED) or "[]")
         _loading = True
         try:
             _current = Registry(plugins)
@@ -329,7 +346,7 @@ def _load(plugins: Sequence[str] | None) -> Registry:
             _loading = False
         os.environ.pop(INHERITED, None)
         if plugins:
-            os.environ[INHERITED] = ",".join(plugins)
+            os.environ[INHERITED] = json.dumps([absolute(name) for name in plugins])
         waiting = _waiting.copy()
         _waiting.clear()
     for action in waiting:

@@ -12,7 +12,7 @@ from kgym.registry import Registry
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    {"errors", "seeding", "types"},
+    {"errors", "loading", "seeding", "types"},
     {"files", "observers", "options", "page"},
     {"hookspecs"},
     {"discovery"},

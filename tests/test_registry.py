@@ -1,6 +1,7 @@
 """The registry: what is found, what is left out, and that one plugin's trouble is its own."""
 
 import importlib.util
+import json
 import logging
 import pickle
 import sys
@@ -159,6 +160,48 @@ def test_two_entry_points_of_one_distribution_that_clash_are_told_apart(plug, tm
     )
     with pytest.raises(PluginError, match="both one and two; choose one: -p no:one or -p no:two"):
         found.info("verifier", "x")
+
+
+def test_a_module_that_two_entry_points_name_is_loaded_once(plug, tmp_path):
+    one = plug("one", offering("verifier", "x"), distribution="acme")
+    found = make_registry(one, Candidate("two", "one", "acme"), tmp=tmp_path)
+    assert statuses(found) == {"one": "ok", "two": "broken"}
+    assert "loaded already, as plugin 'one'" in found.plugins()[1].error
+    assert found.clashes() == []
+
+
+def calls_of(action):
+    """Count the calls of Python functions that an action takes: its time, whatever else the machine does."""
+    counts = [0]
+
+    def count(frame, event, arg):
+        counts[0] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return counts[0]
+
+
+@pytest.mark.usefixtures("own")
+def test_listing_and_asking_grow_as_the_plugins_do(plug, monkeypatch, tmp_path, capsys):
+    from kgym.cli.main import main
+
+    def steps(n):
+        candidates = [plug(f"p{n}_{i}", offering("verifier", f"v{i}", "shared")) for i in range(n)]
+        found = []
+        loading = calls_of(lambda: found.append(make_registry(*candidates, tmp=tmp_path)))
+        monkeypatch.setattr(registry_module, "_current", found[0])
+        monkeypatch.setattr("kgym.cli.main.configure", lambda _: None)
+        listing = calls_of(lambda: main(["plugins", "list", "--json"]))
+        asking = calls_of(lambda: [found[0].info("verifier", f"v{i}") for i in range(n)])
+        return loading, listing, asking
+
+    main(["plugins", "list", "--json"])  # imports
+    few, many = steps(20), steps(80)
+    assert all(more < 5 * less for less, more in zip(few, many, strict=True)), (few, many)  # 16 times if it were quadratic
 
 
 # --- environments
@@ -399,7 +442,7 @@ def test_there_is_one_registry_and_child_processes_load_the_same_plugins(plug, m
     assert registry() is registry()
     assert "extra" not in registry().infos("verifier")
     configure(["extra", "no:kgym-envs"])
-    assert os.environ[INHERITED] == "extra,no:kgym-envs"
+    assert json.loads(os.environ[INHERITED]) == ["extra", "no:kgym-envs"]
     assert "extra" in registry().infos("verifier")
     assert registry().infos("environment") == {}
     monkeypatch.setattr(registry_module, "_current", None)  # as in a fresh process

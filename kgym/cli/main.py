@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from kgym.cli.settings import expanded
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
+from kgym.loading import descriptor_to_stderr
 from kgym.registry import configure, registry
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -150,7 +151,8 @@ def _main(arguments: list[str]) -> int:
         print(f"kgym {importlib.metadata.version('kgym')}")
         return 0
     _set_level(given.verbose)
-    configure(given.plugins)
+    with descriptor_to_stderr():
+        configure(given.plugins)
     if given.command is None:
         print(_help(parser))
         return 0 if given.help else 2
@@ -169,7 +171,8 @@ def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
     args.verbose += given.verbose
     _set_level(args.verbose)
     if args.plugins:
-        configure([*given.plugins, *args.plugins])
+        with descriptor_to_stderr():
+            configure([*given.plugins, *args.plugins])
     return int(module.run(args) or 0)
 
 
@@ -219,7 +222,7 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
         metavar="NAME",
         action="append",
         default=default([]),
-        help="also load this plugin, a module or a file; no:NAME leaves one out",
+        help="also load this plugin, a module or a file (./mine.py); no:NAME leaves one out",
     )
     group.add_argument("--debug", action="store_true", default=default(False), help="show the traceback of an error")
     group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="say more; -vv for debugging")

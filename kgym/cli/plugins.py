@@ -3,12 +3,14 @@
 import argparse
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import print_json, print_table, printable
 from kgym.discovery import KINDS, PluginRecord, one_line
 from kgym.errors import UnknownName
-from kgym.hookspecs import API_VERSION, Info
+from kgym.hookspecs import API_VERSION, CommandInfo, Info
+from kgym.loading import prints_to_stderr
 from kgym.registry import registry
 
 if TYPE_CHECKING:
@@ -40,20 +42,40 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    offers = sorted(registry().offers(args.kind), key=lambda offer: (KINDS.index(offer[0].kind), offer[0].name, _shown_name(offer[0])))
+    newest = {kind: registry().infos(kind) for kind in KINDS}
+    offers = [
+        (info, record, _shown_name(info, newest[info.kind]), note)
+        for (info, record), note in zip(registry().offers(args.kind), _notes(args.kind), strict=True)
+    ]
+    offers.sort(key=lambda offer: (KINDS.index(offer[0].kind), offer[0].name, offer[2]))
     if args.json:
-        print_json(
-            {"components": [_component(*offer) for offer in offers], "plugins": [_plugin(record) for record in registry().plugins()]}
-        )
+        components = [_component(info, record) | ({"note": note} if note else {}) for info, record, _, note in offers]
+        print_json({"components": components, "plugins": [_plugin(record) for record in registry().plugins()]})
         return 0
-    rows = [(info.kind, _shown_name(info), info.summary, record.origin) for info, record in offers]
-    print_table(("kind", "name", "what it is", "from"), rows)
+    rows = [(info.kind, name, info.summary, record.origin, note) for info, record, name, note in offers]
+    print_table(("kind", "name", "what it is", "from", "note"), rows)
     return 0
 
 
-def _shown_name(info: Info) -> str:
+def _shown_name(info: Info, newest: Mapping[str, Info]) -> str:
     """Return the id of an environment that is not the newest of its name, or is not alone; otherwise the name."""
-    return info.name if registry().infos(info.kind).get(info.name) == info else getattr(info, "id", info.name)
+    return info.name if newest.get(info.name) is info else getattr(info, "id", info.name)
+
+
+def _notes(kind: str | None) -> list[str]:
+    """Return why a component cannot be asked for by its name, for each that is offered; "" if it can."""
+    clashing = {id(info): clash for clash in registry().clashes() for info, _ in clash.offers}
+    return [
+        f"clash: {clashing[id(info)].remedy}" if id(info) in clashing else "hidden: kgym has its own" if is_hidden(info) else ""
+        for info, _ in registry().offers(kind)
+    ]
+
+
+def is_hidden(info: Info) -> bool:
+    """Whether it is a command with the name of one of kgym's own."""
+    from kgym.cli.main import COMMANDS
+
+    return info.kind == CommandInfo.kind and info.name in COMMANDS
 
 
 def _component(info: Info, record: PluginRecord) -> dict[str, Any]:
@@ -185,8 +207,6 @@ def _conform(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from kgym.cli.main import COMMANDS
-
     records = registry().plugins()
     report: dict[str, Any] = {
         "versions": {name: _version(name) for name in VERSIONS} | {"python": platform.python_version(), "plugin API": str(API_VERSION)},
@@ -194,12 +214,11 @@ def _doctor(args: argparse.Namespace) -> int:
         "blocked": [_plugin(record) for record in records if record.status == "blocked"],
         "clashes": [str(clash) for clash in registry().clashes()],
         "hidden": [
-            f"command {info.name!r} of {who.origin}: kgym has its own"
-            for info, who in registry().offers("command")
-            if info.name in COMMANDS
+            f"command {info.name!r} of {who.origin}: kgym has its own" for info, who in registry().offers("command") if is_hidden(info)
         ],
         "checks": {info.name: _check(info.name) for info, _ in registry().offers("check")},
         "loaded": [_plugin(record) for record in records if record.status == "ok"],
+        "printed": {record.title: record.printed for record in records if record.printed},
     }
     troubles = [*report["broken"], *report["clashes"], *report["hidden"], *(text for texts in report["checks"].values() for text in texts)]
     report["healthy"] = not troubles
@@ -212,7 +231,8 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _check(name: str) -> list[str]:
     try:
-        return [str(trouble) for trouble in registry().target("check", name)()]
+        with prints_to_stderr():
+            return [str(trouble) for trouble in registry().target("check", name)()]
     except Exception as error:  # a stranger's code; that it fails is what the doctor is to find
         return [one_line(error)]
 
@@ -241,6 +261,8 @@ def _print_report(report: dict[str, Any]) -> None:
         print(f"\nclash: {clash}")
     for hidden in report["hidden"]:
         print(f"\nhidden: {hidden}")
+    for title, text in report["printed"].items():
+        print(f"\nprints: plugin {title} writes to standard output when it is loaded: {printable(repr(text))}")
     for name, troubles in report["checks"].items():
         print(f"\ncheck {name}: {'; '.join(troubles) or 'fine'}")
     print("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")

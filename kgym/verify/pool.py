@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kgym.errors import VerifierError
+from kgym.loading import FILES
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.frames import receive_exactly, receive_frame, send_frame
 from kgym.verify.limits import PoolLimits
@@ -149,6 +150,7 @@ class VerifierPool:
         config = {
             "path": [*sys.path, os.getcwd()],
             "target": self.target,
+            "file": str(FILES.get(self.target.partition(":")[0], "")),
             "options": self._options,
             "memory_bytes": int(self.limits.memory_gib * 2**30),
             "cpu_s": self.limits.deadline_s,

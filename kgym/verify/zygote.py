@@ -22,8 +22,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
+from kgym.loading import import_file
 from kgym.types import Verdict, Verifier, VerifyItem
 from kgym.verify.frames import receive_exactly, receive_frame, send_frame
 
@@ -34,10 +36,15 @@ _PR_SET_PDEATHSIG = 1
 def main(control_fd: int) -> None:
     """Serve one pool until it hangs up."""
     control = socket.socket(fileno=control_fd)
+    if control_fd > 2:
+        with contextlib.suppress(OSError):
+            os.dup2(2, 1)  # standard output belongs to the results of the caller's command, whatever a verifier prints
     config = receive_frame(control)
     sys.path[:] = config["path"]
     try:
         module, _, attributes = config["target"].partition(":")
+        if config["file"]:
+            import_file(module, Path(config["file"]))
         target = reduce(getattr, attributes.split("."), importlib.import_module(module))
         if preload := getattr(target, "preload", None):
             preload()
