@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any, Literal
 
 import pluggy
@@ -36,8 +36,9 @@ RECORDS: dict[str, type[Info]] = {
 }
 """The record that each component hook yields."""
 
-_HOOKS = SimpleNamespace(**{name: hook for name, hook in vars(hookspecs).items() if name.startswith("kgym_")})
+_HOOKS = ModuleType("hooks")
 """What a manager of pluggy is told of; it looks at every name of what it is given."""
+vars(_HOOKS).update({name: hook for name, hook in vars(hookspecs).items() if name.startswith("kgym_")})
 
 KINDS = tuple(record.kind for record in RECORDS.values())
 
