@@ -6,6 +6,7 @@
     ├── DataError (ValueError)          a data set is absent, malformed or not what its checksum says
     │   └── MissingData                 the user has to bring it; says the command
     ├── PluginError (RuntimeError)      a plugin is broken, too new, or offers a name twice
+    ├── ComponentError (RuntimeError)   a component raised, or returned what it must not; says which one
     ├── EnvError (RuntimeError)         an environment was stepped out of order
     ├── EngineError (RuntimeError)      an engine could not load or generate
     ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad answer is a Verdict, never an exception)
@@ -62,6 +63,10 @@ class PluginError(KgymError, RuntimeError):
     """A plugin is broken, made for another API, or offers a name that is taken."""
 
     exit_status = 2
+
+
+class ComponentError(KgymError, RuntimeError):
+    """A component raised, or returned what its protocol does not allow."""
 
 
 class EnvError(KgymError, RuntimeError):

@@ -25,6 +25,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgym.blame import blaming, remember
 from kgym.discovery import (
     Candidate,
     PluginRecord,
@@ -215,12 +216,21 @@ class Registry:
             if not module:
                 raise ImportError("it has no target")
             with prints_to_stderr():
-                return reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
+                target = reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
         except KgymError:
             raise
         except Exception as error:  # a stranger's module may raise anything
             whose = f"{kind} {name!r} of plugin {record.title}"
             raise PluginError(f"{whose} cannot be imported from {info.target!r}: {one_line(error)}") from error
+        remember(target, self.label(kind, name))
+        return target
+
+    def label(self, kind: str, name: str) -> str:
+        """Return what a component is called in messages: `shaper 'brevity' of acme-shapers 1.2`, and without an origin if it is kgym's."""
+        record = self._find(kind, name)[1]
+        if record.distribution == PROJECT:
+            return f"{kind} {name!r}"
+        return f"{kind} {name!r} of " + (f"{record.distribution} {record.version}" if record.distribution else f"plugin {record.name!r}")
 
     def options(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> "Options":
         """Check options of a component and fill in its defaults; a component without `Options` takes none.
@@ -253,8 +263,10 @@ class Registry:
         """Construct a component as `target(options, *context)`."""
         options = self.options(kind, name, values)
         target = self.target(kind, name)
-        with prints_to_stderr():
-            return target(options, *context)
+        with blaming(kind, target):
+            component = target(options, *context)
+        remember(component, self.label(kind, name))
+        return component
 
     def _find(self, kind: str, name: str) -> tuple[Info, PluginRecord]:
         offers = self._named(kind, name)

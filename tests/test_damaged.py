@@ -83,7 +83,9 @@ def test_damaged_weights_and_state_name_the_checkpoint_and_the_one_before_it_is_
     (last / "model.safetensors").write_bytes(NOISE)
     assert refused(*resume).startswith(f"cannot load a causal language model and its tokenizer from {last}: ")
     evaluate = copy[1]
-    assert refused(*evaluate, "--model", run, "--run", run.parent / "other", status=1).startswith(f"cannot load {last} on cpu: ")
+    assert refused(*evaluate, "--model", run, "--run", run.parent / "other", status=1).startswith(
+        f"engine 'transformers': cannot load {last} on cpu: "
+    )
     shutil.rmtree(last)
     assert main([*map(str, resume), "-q"]) == 0
     assert last.is_dir()

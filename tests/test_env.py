@@ -86,7 +86,7 @@ def test_every_environment_keeps_the_contract_of_kgym(name):
         ("wronggold", "gold answers", "gold answer is not correct of 5 of 5"),
         ("wrongsolution", "gold answers", "worked solution is not correct of 5 of 5"),
         ("endless", "source", "index 5 is none"),
-        ("plainprompt", "gymnasium", "observation"),
+        ("plainprompt", "gymnasium", "it has to be a tuple of Messages"),
         ("clashing", "construction", "'max_tokens'"),
     ],
 )

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"errors", "loading", "seeding", "types"},
-    {"files", "observers", "options", "page"},
+    {"blame", "files", "observers", "options", "page"},
     {"hookspecs"},
     {"discovery"},
     {"config", "registry"},

@@ -208,8 +208,8 @@ def test_a_tracker_that_fails_is_said_once_counted_and_ends_no_run(tmp_path):
         trackers.log(step, metrics)
     trackers.close(failed=False)
     assert notes == [
-        "the tracker failing failed, and the run goes on without it if need be: OSError: no network at step 0",
-        "the tracker failing failed 3 times; metrics.jsonl has everything",
+        "tracker Failing failed, and the run goes on without it if need be: OSError: no network at step 0",
+        "tracker Failing failed 3 times; metrics.jsonl has everything",
     ]
     assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 3
 
@@ -218,10 +218,10 @@ def test_a_tracker_that_cannot_begin_ends_the_run_before_it_begins(tmp_path, cap
     path = tmp_path / "no" / "folder.jsonl"
     assert main(arguments(tmp_path / "run", "--tracker", "jsonl", "--set", f"trackers.jsonl.path={path}")) == 1
     error = capsys.readouterr().err
-    assert "the tracker jsonl cannot begin: FileNotFoundError" in error
+    assert "tracker 'jsonl': FileNotFoundError" in error
     assert not (tmp_path / "run" / "manifest.json").exists()
     assert main(arguments(tmp_path / "run", "--steps", "1")) == 0  # the folder is still free
-    with pytest.raises(RunError, match="cannot begin"):
+    with pytest.raises(RunError, match="cannot start"):
         Trackers(load_config(None, [f"trackers.jsonl.path={path}"]), tmp_path, logging.info)
 
 

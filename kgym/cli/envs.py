@@ -114,8 +114,10 @@ def _options(model: Any, name: str, *, own: bool) -> list[dict[str, Any]]:
 
 def _size(task: "Task", split: str) -> str:
     """Return how many problems a split has, in words."""
+    from kgym.envs.setup import source_of
+
     try:
-        size = task.source(split).size
+        size = source_of(task, split).size
     except KgymError as error:
         return str(error)
     return "endless" if size is None else str(size)

@@ -84,8 +84,9 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from kgym.blame import blaming
     from kgym.board.standings import ranked_rows
-    from kgym.errors import ConfigError, RunError
+    from kgym.errors import ComponentError, ConfigError, RunError
     from kgym.files import write_atomic
     from kgym.registry import registry
 
@@ -95,7 +96,11 @@ def _export(args: argparse.Namespace) -> int:
     exporter = registry().create("exporter", args.format, options)
     board = _board(args)
     ranked = getattr(exporter, "ranked", False) and board.schema.name == "results"
-    text = exporter(ranked_rows(board.rows) if ranked else board.rows)
+    rows = ranked_rows(board.rows) if ranked else board.rows
+    with blaming("exporter", exporter):
+        text = exporter(rows)
+        if not isinstance(text, str | bytes):
+            raise ComponentError(f"it returned {type(text).__name__}; it has to return the text or the bytes of the file")
     if args.output is None:
         if isinstance(text, bytes):
             raise ConfigError(f"format {args.format!r} is no text here; name a file with -o")

@@ -14,11 +14,13 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from kgym.blame import blame
 from kgym.cli.settings import expanded
-from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
+from kgym.errors import ComponentError, ConfigError, KgymError, PluginError, UnknownName
 from kgym.loading import descriptor_to_stderr
 from kgym.registry import configure, registry
 
@@ -128,6 +130,8 @@ def describe(error: Exception) -> str:
     """Return one line about what went wrong."""
     if isinstance(error, KgymError):
         text = str(error)
+        if isinstance(error, ComponentError) and error.__cause__ is not None:
+            text += " (run with --debug for the traceback)"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         if error.errno == errno.ENOSPC:
@@ -162,7 +166,8 @@ def _main(arguments: list[str]) -> int:
 
 def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
     parser = Parser(prog=f"kgym {given.command}", description=(module.__doc__ or "").strip())
-    module.configure(parser)
+    with _named(given.command, module):
+        module.configure(parser)
     for leaf in leaves(parser):
         _add_common(leaf)
     args = parser.parse_args(rest)
@@ -173,7 +178,21 @@ def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
     if args.plugins:
         with descriptor_to_stderr():
             configure([*given.plugins, *args.plugins])
-    return int(module.run(args) or 0)
+    with _named(given.command, module):
+        return int(module.run(args) or 0)
+
+
+@contextmanager
+def _named(command: str, module: Any) -> Iterator[None]:
+    """Put the name of a plugin's command before what it raises. What it prints is its result."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if command in COMMANDS:
+            raise
+        blame("command", module, error)
 
 
 def _command(name: str) -> Any:

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: int) -> tuple["Examples", str]:
     """Return the examples and a text that tells them from others."""
+    from kgym.envs.setup import source_of
     from kgym.registry import registry
     from kgym.train.sft import read_examples, task_examples
     from kgym.train.supervised import shuffled
@@ -59,4 +60,4 @@ def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: in
         rows = read_examples(args.data)
         return shuffled(rows, seed=seed), f"sha256:{hashlib.sha256(args.data.read_bytes()).hexdigest()}"
     task = registry().create("environment", args.env, env_options)
-    return task_examples(task, split="train", seed=seed), f"{args.env} {task.source('train').fingerprint}"
+    return task_examples(task, split="train", seed=seed), f"{args.env} {source_of(task, 'train').fingerprint}"

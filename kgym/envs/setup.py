@@ -8,6 +8,7 @@ Settings that are not in `EnvOptions` go to the task as its options.
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -15,10 +16,11 @@ from typing import Any, cast
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator
 
+from kgym.blame import blame, blaming
 from kgym.envs import rules
 from kgym.envs.rules import Budgets, Truncated
 from kgym.envs.task import Task
-from kgym.errors import ConfigError, PluginError, UnknownName
+from kgym.errors import ComponentError, ConfigError, PluginError, UnknownName
 from kgym.hookspecs import EnvInfo
 from kgym.options import Options, validated
 from kgym.registry import registry
@@ -83,13 +85,15 @@ class EnvSetup:
         common, own = split_settings(name, settings)
         self.options = validated(EnvOptions, common, registry().key("environment", name))
         self.task = make_task(name, own)
-        if self.options.split not in self.task.splits:
-            raise UnknownName.near(f"split of {self.info.id}", self.options.split, self.task.splits)
-        self.source: ProblemSource = self.task.source(self.options.split)
-        self.verifier_name = self.options.verifier or self.task.verifier
+        with blaming(EnvInfo.kind, self.task):
+            splits, default_verifier, default_max_tokens = self.task.splits, self.task.verifier, self.task.max_tokens
+        if self.options.split not in splits:
+            raise UnknownName.near(f"split of {self.info.id}", self.options.split, splits)
+        self.source: ProblemSource = source_of(self.task, self.options.split)
+        self.verifier_name = self.options.verifier or default_verifier
         self.verifier = load_verifier(self.verifier_name, self.options.verifier_options)
         self.budgets = Budgets(
-            max_tokens=self.options.max_tokens or self.task.max_tokens,
+            max_tokens=self.options.max_tokens or default_max_tokens,
             context_tokens=self.options.context_tokens,
             max_segments=self.options.max_segments,
         )
@@ -111,7 +115,7 @@ class EnvSetup:
 
     def prompt(self, problem: Problem) -> Chat:
         """Return the conversation that the policy is to continue: the task's, or what the options put in its place."""
-        chat = self.task.prompt(problem)
+        chat = prompt_of(self.task, problem)
         if self.options.prompt is not None:
             chat = (*_system_of(chat), Message("user", self.options.prompt.replace(QUESTION, problem.question)))
         if self.options.system is not None:
@@ -174,6 +178,53 @@ def env_info(name: str) -> EnvInfo:
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
     """Return the task of an environment. Raises UnknownName for the name or an option, ConfigError for a value that it does not take."""
     return cast(Task, registry().create("environment", name, options))
+
+
+def source_of(task: Task, split: str) -> ProblemSource:
+    """Return the problems of a split; what they raise names the environment."""
+    with blaming(EnvInfo.kind, task):
+        return _Source(task, task.source(split))
+
+
+def prompt_of(task: Task, problem: Problem) -> Chat:
+    """Return the conversation that the policy is to continue, as the task has it. Raises ComponentError if it is none."""
+    with blaming(EnvInfo.kind, task, problem=problem.id):
+        chat = task.prompt(problem)
+        if not chat or not all(isinstance(message, Message) for message in chat):
+            raise ComponentError(f"prompt returned {reprlib.repr(chat)}; it has to be a tuple of Messages")
+        return tuple(chat)
+
+
+class _Source:
+    """The problems of a task, with the name of its environment before what they raise."""
+
+    def __init__(self, task: Task, source: ProblemSource) -> None:
+        self._task, self._source = task, source
+
+    @property
+    def size(self) -> int | None:
+        with blaming(EnvInfo.kind, self._task):
+            return self._source.size
+
+    @property
+    def fingerprint(self) -> str:
+        with blaming(EnvInfo.kind, self._task):
+            return self._source.fingerprint
+
+    def __getitem__(self, index: int) -> Problem:
+        try:
+            problem: object = self._source[index]
+        except IndexError:  # how a source ends
+            raise
+        except Exception as error:  # third-party code
+            blame(EnvInfo.kind, self._task, error, problem=f"number {index}")
+        if not isinstance(problem, Problem):
+            wrong = ComponentError(f"its source returned {reprlib.repr(problem)} instead of a Problem")
+            blame(EnvInfo.kind, self._task, wrong, problem=f"number {index}")
+        return problem
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
 
 
 def split_settings(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,11 +4,12 @@ An environment of vectors holds the episodes and their rules, an engine continue
 between the two until every episode has ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from kgym.blame import blaming
 from kgym.envs.rules import tokens_left
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import EngineError
@@ -49,19 +50,30 @@ def collect(
     while open_slots := [slot for slot, episode in enumerate(env.episodes) if not (episode.terminated or episode.truncated)]:
         requests = {str(slot): _request(slot, env, sampling, seed_parts, segment_tokens) for slot in open_slots}
         actions: list[Segment | None] = [None] * env.num_envs
-        for n_back, segment in enumerate(engine.generate(list(requests.values())), start=1):
+        for n_back, segment in enumerate(_generate(engine, list(requests.values())), start=1):
             if segment.request_id not in requests:
-                raise EngineError(f"the engine returned a segment for request {segment.request_id!r}, which was not asked for")
+                with blaming("engine", engine):
+                    raise EngineError(f"it returned a segment for request {segment.request_id!r}, which was not asked for")
             actions[int(segment.request_id)] = segment
             n_tokens += len(segment.token_ids)
             if progress is not None:
                 progress(n_asked - len(open_slots) + n_back, n_asked, n_tokens)
         lost = [name for name in requests if actions[int(name)] is None]
         if lost:
-            raise EngineError(f"the engine returned no segment for {len(lost)} of {len(requests)} requests, the first is {lost[0]}")
+            with blaming("engine", engine):
+                raise EngineError(f"it returned no segment for {len(lost)} of {len(requests)} requests, the first is {lost[0]}")
         env.step(actions)
     groups = env.groups()
     return groups if places is None else [groups[place] for place in places]
+
+
+def _generate(engine: Engine, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
+    """Yield what the engine yields; what it raises names it, and what is done with its segments does not."""
+    with blaming("engine", engine):
+        for segment in engine.generate(requests):
+            if not isinstance(segment, Segment):
+                raise EngineError(f"it returned {type(segment).__name__} instead of a Segment")
+            yield segment
 
 
 def _request(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kgym.blame import blaming
 from kgym.errors import ConfigError, EngineError, UnknownName
 from kgym.registry import registry
 from kgym.types import Engine
@@ -27,7 +28,9 @@ def resolve_model(name: str) -> str:
     """
     known = registry().infos("model")
     if name in known:
-        return str(registry().target("model", name)())
+        target = registry().target("model", name)
+        with blaming("model", target):
+            return str(target())
     folder = Path(name).expanduser()
     if folder.is_dir():
         if (folder / CONFIG).is_file():

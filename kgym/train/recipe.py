@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kgym.blame import blaming
 from kgym.config import RunConfig, set_key
 from kgym.envs.setup import make_task, split_settings
 from kgym.options import validated
@@ -14,8 +15,13 @@ def with_recipe(config: RunConfig) -> RunConfig:
 
     Raises UnknownName for an algorithm or environment that does not exist.
     """
-    recipe: Callable[[int], Mapping[str, Any]] | None = getattr(registry().target("algorithm", config.algo.name), "recipe", None)
-    settings = {} if recipe is None else recipe(_answer_tokens(config))
+    target = registry().target("algorithm", config.algo.name)
+    recipe: Callable[[int], Mapping[str, Any]] | None = getattr(target, "recipe", None)
+    if recipe is None:
+        return config
+    answer_tokens = _answer_tokens(config)
+    with blaming("algorithm", target):
+        settings = recipe(answer_tokens)
     if not settings:
         return config
     values: dict[str, Any] = {}

@@ -5,13 +5,17 @@
 Source of the rounds: DAPO, arXiv:2503.14476, section 3.2, dynamic sampling.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
 
+from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.build import make_vector
 from kgym.envs.vector import ReasoningVectorEnv
-from kgym.errors import ConfigError
+from kgym.errors import ComponentError, ConfigError
 from kgym.registry import registry
 from kgym.rollout.collector import collect
 from kgym.seeding import derive_seed
@@ -86,7 +90,7 @@ class Rollouts:
             groups = collect(
                 self.env,
                 engine,
-                indices := self.sampler.next(len(open_places)),
+                indices := self._next(len(open_places)),
                 places=open_places,
                 sampling=self.sampling,
                 seed_parts=seed_parts if rounds == 1 else (*seed_parts, "round", rounds),  # a problem that comes again has other attempts
@@ -95,17 +99,41 @@ class Rollouts:
             )
             for place, index, group in zip(open_places, indices, groups, strict=True):
                 self._settle(group, step)
-                self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
+                with blaming("sampler", self.sampler, problem=group.problem.id):
+                    self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
                 if self._plan.max_rounds == 1 or teaches(group):
                     kept[place] = group
             sampled += groups
         chosen = sorted(kept)
         return Played(sampled, [kept[place] for place in chosen], self._greedy(engine, step, chosen), rounds)
 
+    def _next(self, n: int) -> list[int]:
+        """Ask the sampler for problems. Raises ComponentError, naming it, if it does not return as many indices of problems."""
+        size = self.env.source.size
+        with blaming("sampler", self.sampler):
+            indices: list[Any] = list(self.sampler.next(n))
+            if len(indices) != n:
+                raise ComponentError(f"next({n}) returned {len(indices)} indices; it has to return one for each problem")
+            for index in indices:
+                if not isinstance(index, Integral) or not 0 <= int(index) < (math.inf if size is None else size):
+                    wanted = "from 0 on" if size is None else f"from 0 to {size - 1}"
+                    raise ComponentError(f"next({n}) returned {index!r}; the source has problems {wanted}")
+            return [int(index) for index in indices]
+
+    def _shape(self, group: Group, step: int) -> None:
+        """Apply the shapers. Raises ComponentError, naming the shaper and the problem, if one does not return a number for each episode."""
+        for shaper in self._shapers:
+            with blaming("shaper", shaper, problem=group.problem.id):
+                rewards = list(shaper(group, group.rewards, step))
+                if len(rewards) != len(group.episodes):
+                    raise ComponentError(
+                        f"it returned {len(rewards)} rewards for {len(group.episodes)} episodes; it has to return one for each"
+                    )
+                group.rewards = [float(reward) for reward in rewards]
+
     def _settle(self, group: Group, step: int) -> None:
         """Shape the rewards, and leave truncated answers out of the loss if the plan says so."""
-        for shaper in self._shapers:
-            group.rewards = list(shaper(group, group.rewards, step))
+        self._shape(group, step)
         if self._plan.mask_truncated:
             for episode in group.episodes:
                 episode.trainable = episode.trainable and not episode.truncated
@@ -122,8 +150,7 @@ class Rollouts:
             segment_tokens=self._config.rollout.segment_tokens,
         )
         for group in groups:
-            for shaper in self._shapers:
-                group.rewards = list(shaper(group, group.rewards, step))
+            self._shape(group, step)
         return [groups[place] for place in places]
 
 

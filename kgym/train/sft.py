@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kgym.envs.setup import prompt_of, source_of
 from kgym.envs.task import Task
 from kgym.errors import DataError
 from kgym.seeding import derive_seed
@@ -39,13 +40,13 @@ def task_examples(task: Task, *, split: str, seed: int) -> Examples:
 
     Raises DataError, when it meets one, for a problem without a worked solution.
     """
-    source = task.source(split)
+    source = source_of(task, split)
 
     def example(index: int) -> Example:
         problem = source[index]
         if not problem.solution:
             raise DataError(f"problem {problem.id} has no worked solution to learn from; use another environment, or --data FILE")
-        return Example(task.prompt(problem), problem.solution)
+        return Example(prompt_of(task, problem), problem.solution)
 
     size = source.size
     if size is None:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kgym.blame import label_of
 from kgym.config import RunConfig
-from kgym.errors import KgymError, RunError
+from kgym.errors import ComponentError, KgymError, RunError
+from kgym.loading import prints_to_stderr
 from kgym.registry import registry
 from kgym.types import Tracker
 
@@ -21,12 +23,11 @@ class Trackers:
         for name, options in config.trackers.items():
             try:
                 self.trackers[name] = registry().create("tracker", name, options, run_folder, config.model_dump(mode="json"))
-            except KgymError:
+            except KgymError as error:
                 self.close(failed=True)
+                if isinstance(error, ComponentError):  # third-party code, and perhaps its server
+                    raise RunError(f"{error}; the tracker cannot start: fix that, or leave it out") from error
                 raise
-            except Exception as error:  # somebody else's package, and perhaps their server
-                self.close(failed=True)
-                raise RunError(f"the tracker {name} cannot begin: {_line(error)}; mend that, or leave it out") from error
 
     @staticmethod
     def check(config: RunConfig) -> None:
@@ -45,15 +46,17 @@ class Trackers:
             self._call(name, tracker.close, failed=failed)
         for name, count in self.failures.items():
             if count > 1:
-                self.note(f"the tracker {name} failed {count} times; metrics.jsonl has everything")
+                self.note(f"{label_of('tracker', self.trackers[name])} failed {count} times; metrics.jsonl has everything")
 
     def _call(self, name: str, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         try:
-            method(*args, **kwargs)
+            with prints_to_stderr():
+                method(*args, **kwargs)
         except Exception as error:
             self.failures[name] = self.failures.get(name, 0) + 1
             if self.failures[name] == 1:
-                self.note(f"the tracker {name} failed, and the run goes on without it if need be: {_line(error)}")
+                label = label_of("tracker", self.trackers[name])
+                self.note(f"{label} failed, and the run goes on without it if need be: {_line(error)}")
 
 
 def _line(error: Exception) -> str:

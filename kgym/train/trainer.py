@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.setup import EnvSetup
 from kgym.errors import NothingToLearn, RunError
@@ -78,7 +79,9 @@ class Trainer:
         registry().options("engine", config.engine.name, config.engine.options)  # refused before a model is loaded, which takes a while
         Trackers.check(config)
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
-        self.rollouts = Rollouts(config, self.algorithm.plan)
+        with blaming("algorithm", self.algorithm):
+            plan = self.algorithm.plan
+        self.rollouts = Rollouts(config, plan)
         self.n_validation = self._n_validation() if config.train.eval_every else 0
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         base = resolve_model(config.model)
@@ -101,9 +104,10 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.critic is not None:
                 self.critic.optimizer.load_state_dict(state["critic_optimizer"])
-            self.rollouts.sampler.load_state_dict(json.loads(state["sampler"]))
+            with blaming("sampler", self.rollouts.sampler):
+                self.rollouts.sampler.load_state_dict(json.loads(state["sampler"]))
             self.empty_steps = state["empty_steps"]
-            self.engine.update_weights(self.step, self.policy.model)
+            self._hand_over(self.step)
 
     def _run(self, trackers: Trackers) -> dict[str, Any]:
         config = self.config.train
@@ -144,13 +148,18 @@ class Trainer:
             self.reporter.note(f"step {step}: every answer got the same reward, {reward:g}, from which there is nothing to learn; {REMEDY}")
         with _clock() as train_s:
             metrics |= self._update(played, step)
-        self.engine.update_weights(step, self.policy.model)
+        self._hand_over(step)
         self.step = step
         return metrics | {
             "time/rollout_s": rollout_s(),
             "time/train_s": train_s(),
             "speed/tokens_per_s": played.n_tokens / max(rollout_s(), 1e-9),
         }
+
+    def _hand_over(self, step: int) -> None:
+        """Give the engine the weights of the policy."""
+        with blaming("engine", self.engine):
+            self.engine.update_weights(step, self.policy.model)
 
     def _update(self, played: Played, step: int) -> dict[str, float]:
         config = self.config.train
@@ -288,10 +297,12 @@ class Trainer:
         self.reporter.step(self.step, self.config.train.steps, metrics)
 
     def _save(self) -> None:
+        with blaming("sampler", self.rollouts.sampler):
+            sampler = json.dumps(self.rollouts.sampler.state_dict())
         state = {
             "step": self.step,
             "optimizer": self.optimizer.state_dict(),
-            "sampler": json.dumps(self.rollouts.sampler.state_dict()),
+            "sampler": sampler,
             "empty_steps": self.empty_steps,
         }
         critic = self.critic

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from kgym.algorithms.batch import minibatches, pack, split
+from kgym.blame import blaming
+from kgym.errors import ComponentError
 from kgym.train.critic import Critic
 from kgym.train.forward import policy_logprobs, token_values
-from kgym.types import Algorithm, CriticAlgorithm, Group, PackedBatch
+from kgym.types import Algorithm, CriticAlgorithm, Group, LossOutput, PackedBatch
 
 
 def pack_groups(
@@ -109,8 +111,7 @@ def update(
         batch = replace(batch, ref_logprobs=ref_T)
     if critic is not None:
         batch = replace(batch, old_values=frozen_values(critic, batch, microbatch_tokens=microbatch_tokens))
-    with torch.no_grad():
-        batch = replace(batch, advantages=algorithm.advantages(batch))
+    batch = replace(batch, advantages=_advantages(algorithm, batch))
 
     plan = algorithm.plan
     steps: list[dict[str, float]] = []
@@ -125,11 +126,12 @@ def update(
             n_tokens = int(minibatch.mask.sum())
             for micro in split(minibatch, microbatch_tokens):
                 logprobs_T, _ = policy_logprobs(model, micro, temperature=temperature)
-                output = algorithm.loss(micro, logprobs_T)
+                output = _loss(algorithm, algorithm.loss, micro, logprobs_T)
                 output.loss.backward()
                 parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
                 if critic is not None:
-                    value_output = cast(CriticAlgorithm, algorithm).value_loss(micro, token_values(critic.model, micro))
+                    value_loss = cast(CriticAlgorithm, algorithm).value_loss
+                    value_output = _loss(algorithm, value_loss, micro, token_values(critic.model, micro))
                     value_output.loss.backward()
                     parts |= value_output.metrics
                 for key, value in parts.items():
@@ -144,6 +146,29 @@ def update(
             steps.append(metrics | norms)
 
     return _mean(steps) | _before(batch, entropy_T)
+
+
+@torch.no_grad()
+def _advantages(algorithm: Algorithm, batch: PackedBatch) -> Tensor:
+    """Return the advantages, (T,). Raises ComponentError, naming the algorithm, if they are not one for each token."""
+    with blaming("algorithm", algorithm):
+        advantages_T = algorithm.advantages(batch)
+        if not isinstance(advantages_T, Tensor) or advantages_T.shape != batch.mask.shape:
+            got = tuple(advantages_T.shape) if isinstance(advantages_T, Tensor) else type(advantages_T).__name__
+            raise ComponentError(f"advantages returned {got}; it has to return one for each token, {tuple(batch.mask.shape)}")
+        return advantages_T
+
+
+def _loss(algorithm: Algorithm, loss_of: Callable[[PackedBatch, Tensor], LossOutput], micro: PackedBatch, inputs_T: Tensor) -> LossOutput:
+    """Return the loss of a micro-batch. Raises ComponentError, naming the algorithm, if it cannot be differentiated."""
+    with blaming("algorithm", algorithm):
+        output = loss_of(micro, inputs_T)
+        if not isinstance(output, LossOutput):
+            raise ComponentError(f"the loss is {type(output).__name__}; it has to be a LossOutput")
+        if output.loss.shape != () or not output.loss.requires_grad:
+            gradient = "" if output.loss.requires_grad else " and no gradient"
+            raise ComponentError(f"the loss has shape {tuple(output.loss.shape)}{gradient}; it has to be a scalar with a gradient")
+        return output
 
 
 def _clip(model: nn.Module, max_grad_norm: float) -> float:

@@ -1,0 +1,55 @@
+"""Errors of components name the component: its kind, name and distribution, and the problem that it worked on.
+
+with blaming("shaper", shaper, problem=group.problem.id):
+    rewards = list(shaper(group, group.rewards, step))
+
+shaper 'brevity' of acme-shapers 1.2, problem aime/train/7: ZeroDivisionError: division by zero
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from kgym.errors import ComponentError, KgymError
+from kgym.loading import prints_to_stderr
+
+_labels: dict[int, tuple[Callable[[], Any], str]] = {}
+"""Of the components that the registry made: what they are called, by their id."""
+
+
+def remember(component: Any, label: str) -> None:
+    """Keep what a component is called in messages, for as long as it lives."""
+    key = id(component)
+    try:
+        alive: Callable[[], Any] = weakref.ref(component, lambda _: _labels.pop(key, None))
+    except TypeError:  # of a class without weak references
+        alive = lambda: component  # noqa: E731
+    _labels[key] = alive, label
+
+
+def label_of(kind: str, component: Any) -> str:
+    """Return what a component is called: as the registry knows it, or by its class."""
+    alive, label = _labels.get(id(component), (lambda: None, ""))
+    return label if label and alive() is component else f"{kind} {type(component).__name__}"
+
+
+@contextmanager
+def blaming(kind: str, component: Any, *, problem: str = "") -> Iterator[None]:
+    """Put the name of a component before whatever it raises inside; what it prints goes to standard error."""
+    try:
+        with prints_to_stderr():
+            yield
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        blame(kind, component, error, problem=problem)
+
+
+def blame(kind: str, component: Any, error: BaseException, *, problem: str = "") -> NoReturn:
+    """Raise the error with the name of the component before it: a KgymError keeps its type, anything else becomes a ComponentError."""
+    where = label_of(kind, component) + (f", problem {problem}" if problem else "")
+    if isinstance(error, KgymError):
+        if not str(error).startswith(where):
+            error.args = (f"{where}: {error}",)
+        raise error
+    text = " ".join(str(error).split())
+    raise ComponentError(f"{where}: {type(error).__name__}{': ' if text else ''}{text}") from error
