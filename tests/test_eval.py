@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -337,3 +338,36 @@ def test_compare_pairs_two_runs(place, capsys):
     assert "max_tokens is 64 in one and 30 in the other" in capsys.readouterr().err
     assert main(["leaderboard", "compare", "a", "nowhere"]) == 2
     assert "no finished evaluation" in capsys.readouterr().err
+
+
+def test_compare_takes_the_answers_that_both_have(place, capsys):
+    run_json(capsys, *COMMAND, "--run", "one", "--samples", "1")
+    run_json(capsys, *COMMAND, "--run", "five", "--samples", "5")
+    run_json(capsys, *COMMAND, "--run", "other", "--samples", "2", "--seed", "5")
+    same = run_json(capsys, "leaderboard", "compare", "five", "one")
+    assert (same["samples"], same["difference"]) == (1, 0.0)  # the first of five answers is the one answer
+    shared = run_json(capsys, "leaderboard", "compare", "five", "other")
+    run_json(capsys, *COMMAND, "--run", "two", "--samples", "2")
+    assert shared["samples"] == 2
+    figures = ("difference", "interval", "p_value", "p_exact", "name", "n")
+    expected = run_json(capsys, "leaderboard", "compare", "two", "other")
+    assert {name: shared[name] for name in figures} == {name: expected[name] for name in figures}
+    assert main(["leaderboard", "compare", "five", "other"]) == 0
+    assert "over the first 2 answers to each problem" in capsys.readouterr().out
+    shutil.rmtree(place / "five" / "samples")
+    assert main(["leaderboard", "compare", "five", "other"]) == 2
+    err = capsys.readouterr().err
+    assert "five has 5 answers to each problem and other has 2" in err
+    assert "kgym eval --samples 2" in err
+    assert main(["leaderboard", "compare", "two", "other"]) == 0  # needs no answers
+
+
+def test_ranks_of_unlike_numbers_of_answers_are_those_of_compare(place, capsys):
+    for name, samples, seed in (("one", "1", "0"), ("five", "5", "7"), ("two", "2", "5")):
+        run_json(capsys, *COMMAND, "--run", name, "--samples", samples, "--seed", seed, "--board", "board.csv", "--label", name)
+    pairs = run_json(capsys, "leaderboard", "compare", "one", "five", "two")["pairs"]
+    rows = {row["run"]: (row["rank_low"], row["rank_high"]) for row in run_json(capsys, "leaderboard", "show", "--board", "board.csv")}
+    for name, ranks in rows.items():
+        sure = [pair for pair in pairs if pair["distinguishable"] and name in (pair["before"], pair["after"])]
+        better = [pair for pair in sure if (pair["difference"] > 0) == (name == pair["before"])]
+        assert ranks == (1 + len(better), 3 - (len(sure) - len(better)))

@@ -11,8 +11,10 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from kgym.score import ranks
+from kgym.score.intervals import score_interval
+from kgym.score.paired import mcnemar, paired_difference
 from kgym.score.ranks import Standing, holm, rank_intervals
-from kgym.score.stats import mcnemar, mean_stderr, t_two_sided
+from kgym.score.stats import t_two_sided
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 45])
@@ -33,9 +35,10 @@ def test_t_two_sided_agrees_with_scipy(t, df):
     assert t_two_sided(t, df) == pytest.approx(2 * scipy.stats.t.sf(abs(t), df), abs=1e-9)
 
 
-def standing(scores, paired=True):
-    mean, stderr = mean_stderr(scores)
-    return Standing(mean, stderr, {str(i): float(score) for i, score in enumerate(scores)} if paired else None)
+def standing(scores, paired=True, samples=1):
+    by_problem = {str(i): float(score) for i, score in enumerate(scores)}
+    interval = score_interval(scores, n_answers=len(scores) * samples)
+    return Standing(float(np.mean(scores)), interval, samples, lambda k: by_problem if paired and k == samples else None)
 
 
 def test_clear_differences_give_single_ranks():
@@ -57,10 +60,33 @@ def test_pairing_finds_what_means_alone_do_not():
 
 
 def test_what_is_unknown_may_have_any_rank():
-    assert rank_intervals([Standing(float("nan"), float("nan")), standing([1.0, 0.5, 0.25])]) == [(1, 2), (1, 2)]
+    assert rank_intervals([Standing(float("nan")), standing([1.0, 0.5, 0.25])]) == [(1, 2), (1, 2)]
+    assert rank_intervals([Standing(0.9), standing([0.0] * 20)]) == [(1, 2), (1, 2)]
     assert rank_intervals([standing([0.5] * 20), standing([0.5] * 20)]) == [(1, 2), (1, 2)]
     assert rank_intervals([standing([0.25] * 20), standing([0.5] * 20)]) == [(2, 2), (1, 1)]  # better on every one of 20
     assert rank_intervals([]) == []
+
+
+def test_a_rank_has_the_direction_of_the_tested_difference():
+    # one solves 40 problems that the other has no score for, and none of the 20 that both have, of which the other solves 10
+    one = {f"own {i}": 1.0 for i in range(40)} | {f"both {i}": 0.0 for i in range(20)}
+    other = {f"both {i}": float(i < 10) for i in range(20)}
+    assert paired_difference(one, other).difference == 0.5
+    assert rank_intervals([Standing(40 / 60, (0.5, 0.8), 1, lambda k: one), Standing(0.5, (0.3, 0.7), 1, lambda k: other)]) == [
+        (2, 2),
+        (1, 1),
+    ]
+
+
+def test_unlike_numbers_of_answers_are_compared_over_those_that_both_have():
+    asked = []
+
+    def scores(k):
+        asked.append(k)
+        return {str(i): 0.5 for i in range(30)}
+
+    rank_intervals([Standing(0.5, (0.4, 0.6), 16, scores), Standing(0.5, (0.4, 0.6), 4, scores)])
+    assert asked == [4, 4]
 
 
 def test_all_rank_intervals_of_a_table_hold_at_once():

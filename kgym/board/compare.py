@@ -1,64 +1,67 @@
 """Evaluations of the same problems, compared problem by problem."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from kgym.errors import ConfigError
 from kgym.score.comparability import differences
-from kgym.score.ranks import ALPHA, holm
+from kgym.score.paired import ALPHA, exact_p, paired_difference
+from kgym.score.ranks import holm
 from kgym.score.results import EvalResult
-from kgym.score.stats import PairedTest, paired_difference
-from kgym.score.store import read_results
+from kgym.score.store import StoredScores, read_results
 
 
 def compare_runs(before: Path, after: Path, *, seed: int = 0) -> dict[str, Any]:
-    """Return both accuracies, their paired difference, its interval and p-value.
+    """Return both accuracies, their paired difference, its interval and p-value, and the exact test's p as `p_exact`.
 
-    Raises ConfigError if one is not a finished evaluation, or they asked different things, with what differs in words.
+    Over the answers that both have, where one has more to each problem than the other. Raises ConfigError if one is not a finished
+    evaluation, if they asked different things, with what differs in words, or if the answers that both have are not stored.
     """
-    stored = [read_results(path) for path in (before, after)]
-    first, second = (EvalResult.from_json(results) for results in stored)
-    test = _paired(before, first, after, second, seed=seed)
-    return {
-        "before": _side(before, stored[0]),
-        "after": _side(after, stored[1]),
-        **asdict(test),
-        "distinguishable": test.distinguishable,
-        "comparability": first.comparability,
-    }
+    first, second = _evaluation(before), _evaluation(after)
+    return {"before": first.side(), "after": second.side(), **_pair(first, second, seed), "comparability": first.result.comparability}
 
 
 def compare_many(runs: Sequence[Path], *, seed: int = 0) -> dict[str, Any]:
-    """Compare every pair of three or more evaluations; `p_holm` is corrected for the number of pairs, and `distinguishable` goes by it.
+    """Compare every pair of three or more evaluations.
 
+    `interval` and `p_value` are of the pair alone; `p_holm` is corrected for the number of pairs, and `distinguishable` goes by it.
     Raises ConfigError as `compare_runs` does.
     """
-    stored = [read_results(path) for path in runs]
-    results = [EvalResult.from_json(each) for each in stored]
-    pairs = list(combinations(range(len(runs)), 2))
-    tests = [_paired(runs[one], results[one], runs[other], results[other], seed=seed) for one, other in pairs]
-    adjusted = holm([test.p_value for test in tests])
+    evaluations = [_evaluation(path) for path in runs]
+    pairs = [{"before": str(one.path), "after": str(other.path)} | _pair(one, other, seed) for one, other in combinations(evaluations, 2)]
+    adjusted = holm([pair["p_value"] for pair in pairs])
     return {
-        "runs": [_side(path, each) for path, each in zip(runs, stored, strict=True)],
-        "pairs": [
-            {"before": str(runs[one]), "after": str(runs[other]), **asdict(test), "p_holm": p, "distinguishable": p <= ALPHA}
-            for (one, other), test, p in zip(pairs, tests, adjusted, strict=True)
-        ],
-        "comparability": results[0].comparability,
+        "runs": [evaluation.side() for evaluation in evaluations],
+        "pairs": [pair | {"p_holm": p, "distinguishable": p <= ALPHA} for pair, p in zip(pairs, adjusted, strict=True)],
+        "comparability": evaluations[0].result.comparability,
     }
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
-    """Say the outcome in one sentence, in points."""
-    low, high = (100 * bound for bound in comparison["interval"])
-    finding = "" if comparison["distinguishable"] else "not distinguishable: "
-    return (
-        f"{finding}{100 * comparison['difference']:+.1f} points (95% interval {low:+.1f} to {high:+.1f}), "
-        f"{comparison['n']} problems, paired {comparison['name']} test {say_p(comparison['p_value'])}"
-    )
+    """Say the outcome of `compare_runs` in one sentence, in points."""
+    return describe_difference(**{name: comparison[name] for name in ("difference", "interval", "p_value", "name", "n")})
+
+
+def describe_difference(*, difference: float, interval: Sequence[float], p_value: float, name: str, n: int) -> str:
+    """Say a paired difference in one sentence, in points."""
+    low, high = (100 * bound for bound in interval)
+    finding = "" if p_value <= ALPHA else "not distinguishable: "
+    points = f"{100 * difference:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
+    return f"{finding}{points}, {n} problems, paired {name} test {say_p(p_value)}"
+
+
+def remarks_on(comparison: Mapping[str, Any]) -> list[str]:
+    """Say what else a reader of a compared pair has to know: over which answers it is, and whether the interval falls short."""
+    remarks = []
+    if not comparison["all_answers"]:
+        answers = "answer" if comparison["samples"] == 1 else f"{comparison['samples']} answers"
+        remarks.append(f"over the first {answers} to each problem, which both have")
+    if comparison["caution"]:
+        remarks.append(f"caution: {comparison['caution']}")
+    return remarks
 
 
 def say_p(p: float) -> str:
@@ -70,15 +73,48 @@ def say_p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _paired(before: Path, first: EvalResult, after: Path, second: EvalResult, *, seed: int) -> PairedTest:
-    if first.comparability != second.comparability:
-        reasons = differences(first.facts, second.facts)
-        raise ConfigError(f"{before} and {after} cannot be compared: {'; '.join(reasons)}; score both models with the same settings")
+@dataclass(frozen=True)
+class _Evaluation:
+    path: Path
+    stored: Mapping[str, Any]
+    result: EvalResult
+    scores: StoredScores
+
+    def side(self) -> dict[str, Any]:
+        """What a comparison says of one of its sides."""
+        return {"run": str(self.path)} | {name: self.stored[name] for name in ("model", "accuracy", "stderr", "samples")}
+
+
+def _evaluation(path: Path) -> _Evaluation:
+    stored = read_results(path)
+    result = EvalResult.from_json(stored)
+    return _Evaluation(path, stored, result, StoredScores(path, result))
+
+
+def _pair(before: _Evaluation, after: _Evaluation, seed: int) -> dict[str, Any]:
+    """The paired test of two evaluations as plain values. Raises ConfigError as `compare_runs` does."""
+    refused = f"{before.path} and {after.path} cannot be compared"
+    if before.result.comparability != after.result.comparability:
+        reasons = differences(before.result.facts, after.result.facts)
+        raise ConfigError(f"{refused}: {'; '.join(reasons)}; score both models with the same settings")
+    samples = min(before.result.samples, after.result.samples)
+    scores = [side.scores(samples) for side in (before, after)]
+    for side, found in zip((before, after), scores, strict=True):
+        if found is None:
+            raise ConfigError(
+                f"{refused}: {before.path} has {before.result.samples} answers to each problem and {after.path} has "
+                f"{after.result.samples}, and {side.path / 'samples'}, which has the answers that both share, is gone; "
+                f"score both with kgym eval --samples {samples}"
+            )
+    first, second = (found or {} for found in scores)
     try:
-        return paired_difference(first.scores, second.scores, seed=seed)
+        test = paired_difference(first, second)
     except ValueError as error:
-        raise ConfigError(f"{before} and {after} cannot be compared: {error}") from error
-
-
-def _side(path: Path, results: Mapping[str, Any]) -> dict[str, Any]:
-    return {"run": str(path), "model": results["model"], "accuracy": results["accuracy"], "stderr": results["stderr"]}
+        raise ConfigError(f"{refused}: {error}") from error
+    return asdict(test) | {
+        "distinguishable": test.distinguishable,
+        "caution": test.caution,
+        "p_exact": exact_p(first, second, seed=seed),
+        "samples": samples,
+        "all_answers": before.result.samples == after.result.samples,
+    }

@@ -1,5 +1,6 @@
 """A board as tables of rows that may be compared, with the ranks that are certain, and with what keeps the tables apart."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 from kgym.board.table import Row
 from kgym.errors import ConfigError
 from kgym.score.comparability import differences
-from kgym.score.ranks import Standing, rank_intervals
+from kgym.score.intervals import interval_of
+from kgym.score.ranks import UNKNOWN, Standing, rank_intervals
 from kgym.score.results import EvalResult
-from kgym.score.store import read_results
+from kgym.score.store import StoredScores, read_results
 
 ASKED = ("env_id", "split", "n_problems", "data_sha256", "verifier", "max_tokens", "truncated_rule", "temperature", "top_p", "top_k")
 """Columns that say what was asked; the run folders know more."""
@@ -46,7 +48,7 @@ def blocks_of(rows: Sequence[Row], folder: Path = Path()) -> list[Block]:
                 benchmark=benchmark,
                 comparability=comparability,
                 rows=block,
-                ranks=rank_intervals([_standing(row, result) for row, result in zip(block, results, strict=True)]),
+                ranks=rank_intervals([_standing(row, result, folder) for row, result in zip(block, results, strict=True)]),
                 n_paired=sum(result is not None for result in results),
                 apart=[] if first[0] is block[0] else _apart(first, (block[0], results[0])),
             )
@@ -78,9 +80,21 @@ def _result(row: Mapping[str, Any], folder: Path) -> EvalResult | None:
     return result if agrees and result.comparability == row["comparability"] else None
 
 
-def _standing(row: Mapping[str, Any], result: EvalResult | None) -> Standing:
-    accuracy, stderr = (float("nan") if row[name] is None else float(row[name]) for name in ("accuracy", "stderr"))
-    return Standing(accuracy, stderr, result.scores if result is not None else None)
+def _standing(row: Mapping[str, Any], result: EvalResult | None, folder: Path) -> Standing:
+    accuracy = math.nan if row["accuracy"] is None else float(row["accuracy"])
+    if result is not None:
+        return Standing(accuracy, _interval(row), result.samples, StoredScores(folder / row["run"], result))
+    return Standing(accuracy, _interval(row))
+
+
+def _interval(row: Mapping[str, Any]) -> tuple[float, float]:
+    """The 95 % interval of the accuracy; from its error for rows of the first version, which have none."""
+    if None not in (row["interval_low"], row["interval_high"]):
+        return float(row["interval_low"]), float(row["interval_high"])
+    if None in (row["accuracy"], row["stderr"], row["n_problems"]):
+        return UNKNOWN
+    n = int(row["n_problems"])
+    return interval_of(float(row["accuracy"]), float(row["stderr"]), n=n, n_answers=n * int(row["samples_per_problem"] or 1))
 
 
 def _apart(one: tuple[Row, EvalResult | None], other: tuple[Row, EvalResult | None]) -> list[str]:

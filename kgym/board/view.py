@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.board.compare import compare_runs, describe_comparison
+from kgym.board.compare import compare_runs, describe_comparison, describe_difference, remarks_on
 from kgym.board.plots import draw_reward, draw_series, draw_validation
 from kgym.board.rows import rows_of
 from kgym.board.standings import ranked_rows
@@ -105,7 +105,7 @@ def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[
         found = compare_runs(*evaluations)
     except ConfigError:
         return []
-    return [f"{names[evaluations[0]]} to {names[evaluations[1]]}: {describe_comparison(found)}"]
+    return [f"{names[evaluations[0]]} to {names[evaluations[1]]}: {'; '.join([describe_comparison(found), *remarks_on(found)])}"]
 
 
 def _facts(folder: Path) -> list[tuple[str, str]]:
@@ -123,8 +123,8 @@ def _facts(folder: Path) -> list[tuple[str, str]]:
     with reading(summary, remedy="remove it, and kgym train --resume writes it again"):
         stored = dict(json.loads(summary.read_text())) if summary.exists() else {}
     if stored.get("gain") is not None:
-        low, high = stored["gain_interval_95"]
-        facts["gain on validation"] = f"{100 * stored['gain']:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+        told = {"difference": "gain", "interval": "gain_interval_95", "p_value": "p_value", "name": "test", "n": "n_problems"}
+        facts["gain on validation"] = describe_difference(**{name: stored[key] for name, key in told.items()})
     return [(name, str(value)) for name, value in facts.items()]
 
 

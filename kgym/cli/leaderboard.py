@@ -118,28 +118,14 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from kgym.board.compare import compare_many, compare_runs, describe_comparison, say_p
+    from kgym.board.compare import compare_many, compare_runs, describe_comparison, remarks_on
 
     if len(args.after) > 1:
         many = compare_many([args.before, *args.after])
         if args.json:
             print_json(many)
-            return 0
-        print_table(("run", "model", "accuracy"), [(s["run"], s["model"], percent(s["accuracy"], s["stderr"])) for s in many["runs"]])
-        print()
-        cells = [
-            (
-                f"{pair['before']} -> {pair['after']}",
-                f"{100 * pair['difference']:+.1f}",
-                " to ".join(f"{100 * bound:+.1f}" for bound in pair["interval"]),
-                pair["n"],
-                say_p(pair["p_value"]),
-                say_p(pair["p_holm"]),
-                "differ" if pair["distinguishable"] else "not distinguishable",
-            )
-            for pair in many["pairs"]
-        ]
-        print_table(("pair", "points", "95% interval", "problems", "alone", "Holm", f"of {len(cells)} comparisons"), cells)
+        else:
+            _show_pairs(many)
         return 0
     comparison = compare_runs(args.before, args.after[0])
     if args.json:
@@ -147,9 +133,36 @@ def _compare(args: argparse.Namespace) -> int:
         return 0
     for name in ("before", "after"):
         side = comparison[name]
-        print(f"{name:<10}{percent(side['accuracy'], side['stderr']):<16}{side['model']}  ({side['run']})")
-    print(f"{'':<10}{describe_comparison(comparison)}")
+        print(printable(f"{name:<10}{percent(side['accuracy'], side['stderr']):<16}{side['model']}  ({side['run']})"))
+    for line in (describe_comparison(comparison), *remarks_on(comparison)):
+        print(f"{'':<10}{line}")
     return 0
+
+
+def _show_pairs(many: Mapping[str, Any]) -> None:
+    """Print every pair: interval and p as of that pair alone, and the verdict after the correction for their number."""
+    from kgym.board.compare import remarks_on, say_p
+
+    sides = [(s["run"], s["model"], s["samples"], percent(s["accuracy"], s["stderr"])) for s in many["runs"]]
+    print_table(("run", "model", "samples", "accuracy"), sides)
+    print()
+    names = [f"{pair['before']} -> {pair['after']}" for pair in many["pairs"]]
+    cells = [
+        (
+            name,
+            f"{100 * pair['difference']:+.1f}",
+            " to ".join(f"{100 * bound:+.1f}" for bound in pair["interval"]),
+            pair["n"],
+            say_p(pair["p_value"]),
+            say_p(pair["p_holm"]),
+            "differ" if pair["distinguishable"] else "not distinguishable",
+        )
+        for name, pair in zip(names, many["pairs"], strict=True)
+    ]
+    print_table(("pair", "points", "95% interval, alone", "problems", "p, alone", "p, Holm", f"Holm, {len(cells)} comparisons"), cells)
+    for name, pair in zip(names, many["pairs"], strict=True):
+        for remark in remarks_on(pair):
+            print(printable(f"{name}: {remark}"))
 
 
 def _precision(args: argparse.Namespace) -> int:

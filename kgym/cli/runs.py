@@ -127,7 +127,8 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if finished:
         with reading(summary, remedy="remove it, and kgym train --resume writes it again"):
             stored = dict(json.loads(summary.read_text()))
-        facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "checkpoint")}
+        facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
+        facts["caution"] = stored.get("caution") or None
     return facts
 
 

@@ -189,7 +189,8 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
             if "gain" in summary:
                 if not quiet:
                     self._line("")
-                self._line(_verdict(summary))
+                for line in _verdict(summary):
+                    self._line(line)
             self._line(f"run         {summary['run']}")
             self._line(f"checkpoint  {summary['checkpoint']}")
             self._line(f"next        {following} --board leaderboard.csv")
@@ -201,11 +202,15 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
     return Terminal()
 
 
-def _verdict(summary: Mapping[str, Any]) -> str:
-    low, high = (100 * bound for bound in summary["gain_interval_95"])
-    p = summary["p_value"]
-    return (
-        f"validation  {summary['before']['accuracy']:.1%} -> {summary['after']['accuracy']:.1%}, {100 * summary['gain']:+.1f} points "
-        f"(95% interval {low:+.1f} to {high:+.1f}), {summary['n_problems']} problems, paired {summary['test']} test "
-        f"{'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+def _verdict(summary: Mapping[str, Any]) -> list[str]:
+    from kgym.board.compare import describe_difference
+
+    finding = describe_difference(
+        difference=summary["gain"],
+        interval=summary["gain_interval_95"],
+        p_value=summary["p_value"],
+        name=summary["test"],
+        n=summary["n_problems"],
     )
+    lines = [f"validation  {summary['before']['accuracy']:.1%} -> {summary['after']['accuracy']:.1%}, {finding}"]
+    return lines + ([f"            caution: {summary['caution']}"] if summary["caution"] else [])

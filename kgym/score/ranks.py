@@ -5,26 +5,27 @@ minus those that are surely worse. All intervals of a table hold at once in 95 o
 Source: Holm 1979; Mohamad, Goeman & van Zwet 2022, section 2 (rank intervals from simultaneous pairwise tests).
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import NormalDist
 
-import numpy as np
+from kgym.score.paired import ALPHA, paired_difference, unpaired_p
 
-from kgym.score.stats import mcnemar, mean_stderr, t_two_sided
-
-ALPHA = 0.05
+UNKNOWN = (float("nan"), float("nan"))
+Scores = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of one model's score: for each problem, or only its mean and standard error."""
+    """What is known of one model's score: for each problem, or only its mean and interval."""
 
     accuracy: float
-    stderr: float
-    scores: Mapping[str, float] | None = None
+    interval: tuple[float, float] = UNKNOWN
+    """95 % interval of the accuracy."""
+    samples: int = 1
+    """Answers to each problem."""
+    scores: Callable[[int], Scores | None] = lambda samples: None
+    """Mean score of each problem over the first `samples` answers to it, None if they are not known."""
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -46,29 +47,25 @@ def rank_intervals(standings: Sequence[Standing], alpha: float = ALPHA) -> list[
     """Return the lowest and the highest rank that each model may have; 1 is the best. Models without a score may have any."""
     n = len(standings)
     pairs = list(combinations(range(n), 2))
-    sure = [p <= alpha for p in holm([_p_value(standings[one], standings[other]) for one, other in pairs])]
+    found = [_difference(standings[one], standings[other]) for one, other in pairs]
+    sure = [p <= alpha for p in holm([p for _, p in found])]
     better, worse = [0] * n, [0] * n
-    for (one, other), differ in zip(pairs, sure, strict=True):
+    for (one, other), (difference, _), differ in zip(pairs, found, sure, strict=True):
         if differ:
-            above, below = (one, other) if standings[one].accuracy > standings[other].accuracy else (other, one)
+            above, below = (one, other) if difference > 0 else (other, one)
             better[below] += 1
             worse[above] += 1
     return [(1 + better[i], n - worse[i]) for i in range(n)]
 
 
-def _p_value(one: Standing, other: Standing) -> float:
-    """Two-sided p of a difference: paired by problem where both are known, else as of independent samples, which finds less."""
-    if one.scores is not None and other.scores is not None and (common := sorted(one.scores.keys() & other.scores.keys())):
-        pairs_P2 = np.array([(one.scores[key], other.scores[key]) for key in common], dtype=np.float64)
-        differences_P = pairs_P2[:, 0] - pairs_P2[:, 1]
-        if np.isin(pairs_P2, (0.0, 1.0)).all():
-            return mcnemar(int((differences_P > 0).sum()), int((differences_P < 0).sum()))
-        mean, stderr = mean_stderr(differences_P)
-        if stderr > 0:
-            return t_two_sided(mean / stderr, len(common) - 1)
-        return 1.0 if mean == 0 or len(common) < 2 else 2.0 ** (1 - len(common))  # all alike: the sign-flip test of so many
-    stderr = math.hypot(one.stderr, other.stderr)
-    difference = abs(one.accuracy - other.accuracy)
-    if math.isnan(stderr) or math.isnan(difference) or stderr == 0:
-        return 1.0
-    return 2 * NormalDist().cdf(-difference / stderr)
+def _difference(one: Standing, other: Standing) -> tuple[float, float]:
+    """By how much `one` is better, and the two-sided p of it.
+
+    Paired by problem, over the answers that both have, where they are known; else as of independent scores, which finds less.
+    """
+    shared = min(one.samples, other.samples)  # means of unlike numbers of answers differ in skewness, and no test keeps its level
+    first, second = other.scores(shared), one.scores(shared)
+    if first is not None and second is not None and first.keys() & second.keys():
+        test = paired_difference(first, second)
+        return test.difference, test.p_value
+    return one.accuracy - other.accuracy, unpaired_p((one.accuracy, *one.interval), (other.accuracy, *other.interval))

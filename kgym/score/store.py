@@ -16,7 +16,7 @@ from kgym.errors import ConfigError, RunError
 from kgym.files import locked, reading, write_atomic
 from kgym.rollout.records import write_episodes
 from kgym.score.comparability import differences
-from kgym.score.results import COLUMNS, EvalResult
+from kgym.score.results import COLUMNS, EvalResult, counted_score
 from kgym.types import Group
 
 if TYPE_CHECKING:
@@ -121,6 +121,32 @@ class EvalFolder:
 
     def _parts(self) -> list[Path]:
         return sorted(self.samples.glob("part-*.parquet"))
+
+
+class StoredScores:
+    """Mean score of each problem of a finished evaluation, over all answers to it or over the first ones."""
+
+    def __init__(self, path: Path, result: EvalResult) -> None:
+        self.path, self.result = path, result
+        self._known: dict[int, dict[str, float] | None] = {result.samples: result.scores}
+
+    def __call__(self, samples: int) -> dict[str, float] | None:
+        """Return the scores over the first `samples` answers to each problem; None if the answers are not stored any more.
+
+        Raises DataError if they are damaged.
+        """
+        if samples not in self._known:
+            self._known[samples] = self._of_first(samples)
+        return self._known[samples]
+
+    def _of_first(self, samples: int) -> dict[str, float] | None:
+        frame = EvalFolder(self.path).frame()
+        if frame is None or samples > self.result.samples:
+            return None
+        frame = frame[frame["attempt"] < samples]
+        counted = counted_score(frame, str(self.result.facts["truncated"]))
+        means = counted.groupby(frame["problem_id"], sort=False).mean().dropna()
+        return {str(name): float(value) for name, value in means.items()}
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgym.score.harness import EvalResult
-from kgym.score.stats import paired_difference
+from kgym.score.paired import exact_p, paired_difference
 from kgym.train.rollouts import Played
 from kgym.types import Group
 
@@ -69,14 +69,17 @@ def nothing_to_learn(played: Played) -> str:
 
 def improvement(before: EvalResult, after: EvalResult, *, seed: int) -> dict[str, Any]:
     """Compare two validations of the same problems, paired by problem."""
-    test = paired_difference(before.scores, after.scores, seed=seed)
+    test = paired_difference(before.scores, after.scores)
     return {
         "before": {"accuracy": before.accuracy, "stderr": before.stderr},
         "after": {"accuracy": after.accuracy, "stderr": after.stderr},
         "gain": test.difference,
         "gain_interval_95": list(test.interval),
         "p_value": test.p_value,
+        "p_exact": exact_p(before.scores, after.scores, seed=seed),
         "test": test.name,
+        "distinguishable": test.distinguishable,
+        "caution": test.caution,
         "n_problems": test.n,
         "comparability": after.comparability,
     }
