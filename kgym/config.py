@@ -123,12 +123,19 @@ class RolloutConfig(Options):
     """Sample from the smallest set of tokens with this much probability; 1 is off, as training on policy wants it."""
     top_k: int = Field(0, ge=0)
     """Sample from so many most likely tokens; 0 is off."""
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts that end an answer, besides the model's own end tokens: a list of them, or one."""
     max_tokens: int | None = Field(None, ge=1)
     """Token budget of an answer; without it the environment's."""
     segment_tokens: int | None = Field(None, ge=1)
     """Tokens of a segment: long answers go on in the next one, under newer weights; without it an answer is one segment."""
     truncated: Literal["zero", "score", "mask"] = "zero"
     """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or no part in the loss."""
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, stop: Any) -> Any:
+        return (stop,) if isinstance(stop, str) else stop
 
 
 class CriticConfig(Options):

@@ -174,6 +174,8 @@ class PresetInfo(Info):
     top_p: float | None = None
     top_k: int | None = None
     max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    """Texts that end an answer, besides the model's own end tokens."""
     prompt: str | None = None
     """Template of the user's message, with `{question}` in it."""
     system: str | None = None

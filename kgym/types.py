@@ -113,7 +113,8 @@ FinishReason = Literal["stop", "length", "abort"]
 class Segment(str):
     """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from. Immutable.
 
-    `stop`: the policy ended its answer. `length`: the token budget of the request ended it. `abort`: someone interrupted it; it may go on.
+    `stop`: the policy ended its answer. `length`: the token budget of the request or the model's context ended it; a prompt that
+    leaves no room for an answer gets such a segment without tokens. `abort`: someone interrupted it; it may go on.
     The text is for people and verifiers; training uses the ids.
     """
 
@@ -193,6 +194,17 @@ class Engine(Protocol):
 
     def wake(self) -> None:
         """Be ready to generate again."""
+
+
+@runtime_checkable
+class MeasuresPrompts(Protocol):
+    """What an engine may offer besides: it tells beforehand which prompts it cannot answer."""
+
+    def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
+        """Return the places of the prompts that leave no room for an answer, with their numbers of tokens.
+
+        Raises ConfigError for a prompt that the model's chat template refuses.
+        """
 
 
 # --- verifiers --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from kgym.errors import EngineError
+from kgym.errors import ConfigError, EngineError
 from kgym.registry import registry
 from kgym.types import Engine, GenerateRequest, Message, Sampling
 from kgym_plugins.engines.sampling import choose, truncate, uniforms
@@ -280,13 +280,19 @@ def test_max_tokens_counts_new_tokens_and_0_gives_an_empty_segment(engine):
     assert answers["none"].prompt_ids == answers["a"].prompt_ids
 
 
-def test_the_context_ends_an_answer_and_a_prompt_that_fills_it_is_refused(engine):
+def test_the_context_ends_an_answer_and_a_prompt_that_fills_it_gets_none(engine):
     segments = run(engine, [request(str(i), "x" * 240, max_tokens=100, seed=i) for i in range(30)]).values()
     assert {len(segment.prompt_ids) for segment in segments} == {243}
     assert max(len(segment.token_ids) for segment in segments) == 256 - 243
     assert {s.finish_reason for s in segments if len(s.token_ids) == 13} >= {"length"}
-    with pytest.raises(EngineError, match=r"303 tokens.*context of 256"):
-        run(engine, [request("a", "x" * 300)])
+    answers = run(engine, [request("long", "x" * 300), request("full", "x" * 253), request("short", "x", max_tokens=3, seed=1)])
+    for name, n_tokens in (("long", 303), ("full", 256)):
+        assert (answers[name], answers[name].token_ids, answers[name].finish_reason) == ("", (), "length")
+        assert len(answers[name].prompt_ids) == n_tokens
+    assert answers["short"].token_ids  # one request never spoils the others
+    prompts = [(Message("user", text),) for text in ("x", "x" * 300, "x" * 20, "x" * 252, "x" * 253)]
+    assert engine.too_long(prompts) == {1: 303, 4: 256}
+    assert engine.too_long(prompts, 20) == {1: 303, 2: 23, 3: 255, 4: 256}
 
 
 # --- control ----------------------------------------------------------------------------------------------------------
@@ -389,7 +395,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path, folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = None
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(EngineError, match="no chat template"):
+    with pytest.raises(ConfigError, match="no chat template"):
         TransformersEngine(TransformersOptions(), tmp_path)
 
 

@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--temperature", metavar="T", type=float, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
     add("--top-p", metavar="P", type=float, help="nucleus sampling (default: 1.0, off)")
     add("--top-k", metavar="N", type=int, help="draw from the N likeliest tokens (default: 0, off)")
+    add("--stop", metavar="TEXT", action="append", help="text that ends an answer, besides the model's end tokens; may be given again")
     add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
     add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.options import validated
     from kgym.registry import registry
     from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
+    from kgym.rollout.prompts import describe_long
     from kgym.score.bench import resolve_bench
     from kgym.score.harness import Evaluation
     from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     engine, engine_options = settings.engine.name, registry().options("engine", settings.engine.name, settings.engine.options)
     preset = preset_of(args.preset) if args.preset is not None else None
-    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "stop")}
     given["verifier"] = settings.verifier.name
     asked = (stated_options(preset) if preset else {}) | {name: value for name, value in given.items() if value is not None}
     verifier = asked.pop("verifier", None)
@@ -84,13 +86,14 @@ def run(args: argparse.Namespace) -> int:
         env_options=env_options,
         problems=bench.problems if args.problems is None else args.problems,
         samples=(preset.samples if preset else bench.samples) if args.samples is None else args.samples,
-        sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k),
+        sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k, stop=rollout.stop),
         max_tokens=rollout.max_tokens,
         truncated=rollout.truncated,
         verifier=verifier,
         verifier_options=settings.verifier.options,
         seed=args.seed,
         slots=args.slots,
+        template=getattr(engine_options, "template", None),
     )
     if preset is not None and args.samples is None:
         evaluation.samples = samples_of(preset, len(evaluation.indices))
@@ -114,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
         folder.check(request)  # before a model is loaded for nothing
         sampler = make_engine(engine, settings.engine.options, model) if evaluation.n_missing(folder) else None
+        too_long = evaluation.long_prompts(sampler) if sampler is not None else {}
         stack.enter_context(
             folder.opened(
                 request, benchmark=bench.name, preset=args.preset, env_options=env_options, versions=versions(), machine=machine()
@@ -123,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
         progress.say(
             f"scoring {about['model']} on {bench.name}: {len(evaluation.indices)} problems x {evaluation.samples}, in {folder.path}"
         )
+        if too_long:
+            progress.say(f"kgym: {describe_long(too_long, bench.name)}")
         result = evaluation.run(sampler, store=folder, progress=progress, chunk_finished=progress.scored)
         about["date"] = folder.write_result(result, about)
     registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
@@ -196,6 +202,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
         cut += f"; of the finished {percent(result.finished_accuracy)} are right; accuracy {worst} to {best} if all cut were wrong or right"
     cells |= {
         "truncated": cut,
+        **({"too long": "prompts of " + percent(result.prompt_too_long_frac)} if result.prompt_too_long_frac else {}),
         "unscored": percent(result.unscored_frac),
         "no answer": percent(result.no_answer_frac),
         "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to {result.tokens_p95:.0f}"
@@ -205,11 +212,17 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
         if len(by) > 1:
             cells[f"by {name}"] = ", ".join(f"{printable(label)} {percent(figures['accuracy'])}" for label, figures in by.items())
     cells |= {
-        "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}",
+        "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}"
+        + _asked_besides(facts),
         "comparability": result.comparability[:12],
         "run": about["run"],
     }
     return "\n".join(f"{key:<14}{value}" for key, value in cells.items())
+
+
+def _asked_besides(facts: Mapping[str, Any]) -> str:
+    stop = "".join(f", stop {text!r}" for text in facts["stop"])
+    return stop + "".join(f", template {name}={value!r}" for name, value in facts.get("template", {}).items())
 
 
 def _uncertainty(result: "EvalResult") -> str:

@@ -18,6 +18,8 @@ Truncated = Literal["zero", "score", "mask"]
 
 CUT = Verdict("wrong", reason="truncated")
 """Of an answer that a budget ended and that is not judged."""
+UNASKED = Verdict("wrong", reason="prompt_too_long")
+"""Of a prompt that left no room for an answer."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
     """Give ended episodes their verdict and reward, by one call of the verifier.
 
     The reward is the verdict's score; an unscored verdict gives 0 and makes the episode untrainable. Truncated episodes go to the verifier
-    only under the rule `score`. Raises VerifierError if the verifier does not return one verdict for each answer.
+    only under the rule `score`. An episode whose prompt left no room for an answer does not: it is wrong and untrainable. Raises
+    VerifierError if the verifier does not return one verdict for each answer.
     """
-    judged = [episode for episode in episodes if truncated == "score" or not episode.truncated]
+    judged = [episode for episode in episodes if not unasked(episode) and (truncated == "score" or not episode.truncated)]
     items = [VerifyItem(gold=episode.problem.gold, response=episode.text, question=episode.problem.question) for episode in judged]
     verdicts = verifier.verify_many(items) if items else []
     if len(verdicts) != len(items):
@@ -75,8 +78,19 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
         episode.reward = float(verdict.score) if verdict.scored else 0.0
         episode.trainable = verdict.scored
     for episode in episodes:
-        if episode.verdict is None:
+        if unasked(episode):
+            episode.verdict, episode.reward, episode.trainable = UNASKED, 0.0, False
+        elif episode.verdict is None:
             episode.verdict, episode.reward, episode.trainable = CUT, 0.0, truncated != "mask"
+
+
+def unasked(episode: Episode) -> bool:
+    """Whether the prompt left no room for an answer, so that the policy was never asked."""
+    return (
+        episode.truncated
+        and episode.n_tokens == 0
+        and all(isinstance(s, Segment) and s.finish_reason == "length" for s in episode.segments)
+    )
 
 
 def observe(episode: Episode) -> Chat:

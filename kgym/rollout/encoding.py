@@ -1,25 +1,135 @@
-"""From a conversation and an answer to token ids, for those who did not sample the answer: worked solutions, preferences, reward models.
+"""From a conversation to token ids, for engines, judges and reward models alike; and from an answer, for those who did not sample it.
+
+Control tokens (`<|im_end|>`, `[INST]`) are the template's alone. A question, gold answer or completion that spells one is read as
+characters: the text is cut inside of it, and the pieces are encoded one after the other. Text without one is encoded as ever.
 
 Answers that were sampled keep the ids that the engine reported (`Segment.token_ids`) and are never encoded again.
 """
 
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
 from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError
-from kgym.types import Chat
+from kgym.rollout.templates import ChatTemplate
+from kgym.types import Chat, Message
+
+REASONING = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]|◁/?think▷")
+"""Marks that an assistant writes itself, and that a template may look for in what it has said."""
+ANCHORS = ("\n", "a", "=", ".")
+"""What stands before a piece while it is encoded: tokenizers of the kind of SentencePiece put a blank before the beginning of a text."""
+MARKS = range(0xE000, 0xF8FF)
+"""Characters for private use, one of which marks a cut while the template works."""
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerBase, prompt: Chat, answer: str, *, whose: str, untrusted: bool = False
-) -> tuple[list[int], list[int]]:
-    """Return the ids of the rendered prompt, as an engine renders it, and of the answer with its end token.
+class ChatEncoder:
+    """A tokenizer with its chat template. `whose` names the model in messages; `variables` are those of the template.
 
-    An `untrusted` answer that spells a special token is read as characters. `whose` names the model in the message.
-    Raises ConfigError if the tokenizer has no chat template or end token.
+    Raises ConfigError if there is no template, or one that cannot be used.
     """
-    if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
-        raise ConfigError(f"the tokenizer of {whose} has no chat template or no end token; give it both, or use a chat model")
-    messages = [message._asdict() for message in prompt]
-    prompt_ids = list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
-    answer_ids = tokenizer.encode(answer, add_special_tokens=False, split_special_tokens=untrusted)
-    return prompt_ids, [*answer_ids, tokenizer.eos_token_id]
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, whose: str, variables: Mapping[str, Any] | None = None) -> None:
+        self.template = ChatTemplate(tokenizer, whose=whose, variables=variables)
+        self._tokenizer = tokenizer
+        self._whose = whose
+        self._control = self._control_tokens()
+        texts = sorted((text for text in self._control if len(text) > 1), key=len, reverse=True)
+        self._spelled = re.compile("|".join(map(re.escape, texts)) or r"(?!)")
+
+    def prompt(self, chat: Chat) -> list[int]:
+        """Return the ids of a conversation that is to be continued. Raises ConfigError if the template refuses it."""
+        if not any(self._spells(message.content) for message in chat):
+            return self._encode(self.template.text(chat))
+        mark = next(chr(code) for code in MARKS if not any(chr(code) in message.content for message in chat))
+        cut = tuple(Message(role, self._cut(content, mark, answer=role == "assistant")) for role, content in chat)
+        pieces = self.template.text(cut).split(mark)
+        if len(pieces) - 1 < sum(message.content.count(mark) for message in cut):
+            # the template has dropped some of it, or has changed the mark: nobody knows what is joined, so the text is changed instead
+            pieces = [self.template.text(tuple(Message(role, content.replace(mark, " ")) for role, content in cut))]
+        return self._joined(pieces)
+
+    def answer(self, text: str, *, untrusted: bool = False) -> list[int]:
+        """Return the ids of an answer with the end token behind it; one that is `untrusted` spells no control token but those of reasoning.
+
+        Raises ConfigError if the tokenizer has no end token.
+        """
+        if self._tokenizer.eos_token_id is None:
+            raise ConfigError(f"the tokenizer of {self._whose} has no end token; give it one, or use a chat model")
+        ids = self._encode(text)
+        if untrusted and self._spells(text):
+            mark = next(chr(code) for code in MARKS if chr(code) not in text)
+            ids = self._joined(self._cut(text, mark, answer=True).split(mark))
+        return [*ids, self._tokenizer.eos_token_id]
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The control token that the template puts after an answer, if it puts one: an answer that closes its turn has ended."""
+        behind = self.template.behind_an_answer().lstrip()
+        ids = self._encode(behind) if behind else []
+        return frozenset(ids[:1]) & self._control_ids
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return frozenset(self._control.values())
+
+    def _control_tokens(self) -> dict[str, int]:
+        """Return the special tokens, and the others of the tokenizer's added tokens that the template writes.
+
+        The others are not all meant: some tokenizers have runs of blanks or HTML among them, which are ordinary text.
+        """
+        written = "\0".join((self.template.source, *self.template.examples()))
+        special = set(self._tokenizer.all_special_tokens)
+        found = {}
+        for number, token in self._tokenizer.added_tokens_decoder.items():
+            text = token.content
+            if token.special or text in special or (text.strip() and text in written):
+                found[text] = number
+        return found
+
+    @cached_property
+    def _normalizes(self) -> bool:
+        """Whether a text may become a control token that it does not spell: by lower case, or by another width of its characters."""
+        return any(token.normalized for token in self._tokenizer.added_tokens_decoder.values() if token.content in self._control)
+
+    def _spells(self, text: str) -> bool:
+        return self._spelled.search(text) is not None or (self._normalizes and self._has_control(text))
+
+    def _has_control(self, text: str) -> bool:
+        return not self._control_ids.isdisjoint(self._encode(text))
+
+    def _cut(self, text: str, mark: str, *, answer: bool) -> str:
+        """Put the mark into everything that spells a control token; into an `answer` not where it is one of reasoning."""
+
+        def cut(match: re.Match[str]) -> str:
+            spelled = match[0]
+            return spelled if answer and REASONING.fullmatch(spelled) else f"{spelled[0]}{mark}{spelled[1:]}"
+
+        marked = self._spelled.sub(cut, text)
+        if self._safe(marked.split(mark), answer=answer):
+            return marked
+        return mark.join(text)  # tokens in tokens, or a normalizer: no two characters may meet
+
+    def _safe(self, pieces: Sequence[str], *, answer: bool) -> bool:
+        bare = [REASONING.sub("", piece) if answer else piece for piece in pieces]
+        return not any(self._spells(piece) for piece in bare)
+
+    def _joined(self, pieces: Sequence[str]) -> list[int]:
+        ids = self._encode(pieces[0]) if pieces[0] else []
+        for piece in pieces[1:]:
+            ids += self._continued(piece) if piece else []
+        return ids
+
+    def _continued(self, piece: str) -> list[int]:
+        """Return the ids of a text that stands behind another."""
+        for anchor in ANCHORS:
+            before, ids = self._encode(anchor), self._encode(anchor + piece)
+            if before and ids[: len(before)] == before:
+                return ids[len(before) :]
+        return self._encode(piece)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids

@@ -9,6 +9,7 @@ without it is read with the question as it is and no bias.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from kgym.errors import ConfigError
 from kgym.files import write_atomic
 from kgym.options import Options, validated
-from kgym.rollout.encoding import encode
+from kgym.rollout.encoding import ChatEncoder
 from kgym.rollout.models import two_readings
 from kgym.rollout.placement import placement
 from kgym.types import Message
@@ -54,7 +55,12 @@ class RewardModel:
         """Return the ids of the prompt and of the answer, which is the text of a stranger, with its end token."""
         parts = self.reading.prompt.split("{question}")  # in two steps, so that a question with "{gold}" in it stays what it is
         text = question.join(part.replace("{gold}", gold) for part in parts)
-        return encode(self.tokenizer, (Message("user", text),), answer, whose=self.folder, untrusted=True)
+        return self.encoder.prompt((Message("user", text),)), self.encoder.answer(answer, untrusted=True)
+
+    @cached_property
+    def encoder(self) -> ChatEncoder:
+        """Its tokenizer with the chat template. Raises ConfigError if there is none that can be used."""
+        return ChatEncoder(self.tokenizer, whose=self.folder)
 
     def head(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the output of the head for each row, (rows,) float32; rows are padded on the right."""

@@ -16,15 +16,18 @@ SHORT = 12
 """Hex digits of the hash in tables."""
 
 
-def comparability_facts(env_facts: Mapping[str, Any], *, sampling: Sampling, n_problems: int) -> dict[str, Any]:
-    """Return what a score depends on besides the model: the facts of the environment, the sampling and how many of its problems.
+def comparability_facts(
+    env_facts: Mapping[str, Any], *, sampling: Sampling, n_problems: int, template: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a score depends on besides the model: the facts of the environment, the sampling, how many of its problems, and the
+    variables of the chat template where any were given.
 
     One row: {"env_id": "kgym/aime-v0", "split": "validation", ..., "max_tokens": 512, "truncated": "zero", "n_problems": 500,
     "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.
     """
     drawn = asdict(sampling)
     drawn |= {"temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sorted(sampling.stop)}
-    return dict(env_facts) | {"n_problems": n_problems} | drawn
+    return dict(env_facts) | {"n_problems": n_problems} | drawn | ({"template": dict(template)} if template else {})
 
 
 def comparability_hash(facts: Mapping[str, Any]) -> str:

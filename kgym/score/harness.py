@@ -16,6 +16,7 @@ from kgym.envs.build import make_vector
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError
 from kgym.rollout.collector import collect
+from kgym.rollout.prompts import check_prompts
 from kgym.rollout.records import episode_rows
 from kgym.score.comparability import comparability_facts, comparability_hash
 from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
@@ -78,8 +79,10 @@ class Evaluation:
         verifier_options: Mapping[str, Any] | None = None,
         seed: int = 0,
         slots: int = 256,
+        template: Mapping[str, Any] | None = None,
     ) -> None:
         """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are played at once.
+        `template` has the values that the engine was given for variables of the chat template.
 
         Raises ConfigError for numbers that cannot be, MissingData for a split whose problems the user has yet to bring.
         """
@@ -110,7 +113,7 @@ class Evaluation:
         self.indices = range(_n_problems(env_name, split, self.source.size, problems))
         self.truncated = truncated
         self.env_facts: dict[str, Any] = first.spec_facts()
-        self.facts = comparability_facts(self.env_facts, sampling=self.sampling, n_problems=len(self.indices))
+        self.facts = comparability_facts(self.env_facts, sampling=self.sampling, n_problems=len(self.indices), template=template)
         self.comparability = comparability_hash(self.facts)
 
     def run(
@@ -152,6 +155,10 @@ class Evaluation:
             comparability=self.comparability,
             same=self._same,
         )
+
+    def long_prompts(self, engine: Engine) -> dict[str, int]:
+        """Return which problems have a prompt that leaves no room for an answer; see `kgym.rollout.prompts.check_prompts`."""
+        return check_prompts(engine, self._env(1, 1).setup, len(self.indices))
 
     def n_missing(self, store: Store) -> int:
         """How many answers an engine has yet to give."""

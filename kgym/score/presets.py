@@ -31,7 +31,7 @@ def preset_of(name: str) -> PresetInfo:
 
 def stated_options(preset: PresetInfo) -> dict[str, Any]:
     """Return the sampling, budget and verifier that a preset states, under the names of the options of `kgym eval`."""
-    stated = {name: getattr(preset, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier")}
+    stated = {name: getattr(preset, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier", "stop")}
     return {name: value for name, value in stated.items() if value is not None}
 
 

@@ -80,6 +80,8 @@ class EvalResult:
     tokens_per_solved: float = math.nan
     """Tokens of all answers for each correct one."""
     by_year: dict[str, dict[str, float]] = field(default_factory=dict)
+    prompt_too_long_frac: float = 0.0
+    """Share of answers that were never asked for, as the prompt left no room for one; they are among the truncated ones."""
     variance: dict[str, float] = field(default_factory=dict)
     """`kgym.score.variance.Variance.to_json`: problem part and sampling part."""
 
@@ -164,6 +166,7 @@ def summarise(
         by_level=_by(known, labels["level"]),
         by_subject=_by(known, labels["subject"]),
         by_year=_by(known, labels["year"]),
+        prompt_too_long_frac=float((cut & (tokens == 0)).mean()),
         variance=split.to_json(),
         scores={str(name): float(value) for name, value in zip(ids[there], known, strict=True)},
         facts=dict(facts),

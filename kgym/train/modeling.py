@@ -4,6 +4,7 @@ Dimension key:  B rows   L tokens of the longest row   N = B * L   V vocabulary
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError
+from kgym.rollout.encoding import ChatEncoder
 from kgym.rollout.models import two_readings
 from kgym.rollout.placement import placement
 
@@ -29,6 +31,11 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     folder: str
     """Where it was loaded from."""
+
+    @cached_property
+    def encoder(self) -> ChatEncoder:
+        """Its tokenizer with the chat template. Raises ConfigError if there is none that can be used."""
+        return ChatEncoder(self.tokenizer, whose=self.folder)
 
     @property
     def device(self) -> torch.device:

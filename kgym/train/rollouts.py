@@ -14,6 +14,7 @@ from typing import Any
 from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.build import make_vector
+from kgym.envs.rules import unasked
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import registry
@@ -65,7 +66,7 @@ class Rollouts:
             "sampler", config.sampler.name, config.sampler.options, self.env.source, derive_seed(config.seed, "sampler")
         )
         self._shapers: list[Shaper] = [registry().create("shaper", name, options) for name, options in config.shapers.items()]
-        self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+        self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k, stop=rollout.stop)
 
     def _make_env(self, group_size: int) -> ReasoningVectorEnv:
         config, rollout = self._config, self._config.rollout
@@ -99,8 +100,9 @@ class Rollouts:
             )
             for place, index, group in zip(open_places, indices, groups, strict=True):
                 self._settle(group, step)
-                with blaming("sampler", self.sampler, problem=group.problem.id):
-                    self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
+                if not all(map(unasked, group.episodes)):  # from a prompt that is too long there is nothing to know of the problem
+                    with blaming("sampler", self.sampler, problem=group.problem.id):
+                        self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
                 if self._plan.max_rounds == 1 or teaches(group):
                     kept[place] = group
             sampled += groups

@@ -7,6 +7,7 @@ that are trained on.
 from collections.abc import Sequence
 from typing import Any
 
+from kgym.envs.rules import unasked
 from kgym.score.harness import EvalResult
 from kgym.score.paired import exact_p, paired_difference
 from kgym.train.rollouts import Played
@@ -19,7 +20,8 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
     episodes = [episode for episode, _ in pairs]
     verdicts = [episode.verdict for episode in episodes if episode.verdict is not None]
     scored = [verdict for verdict in verdicts if verdict.scored]
-    return {
+    n_unasked = sum(map(unasked, episodes))
+    return ({"episode/prompt_too_long_frac": n_unasked / len(episodes)} if n_unasked else {}) | {
         "reward/mean": _mean([reward for episode, reward in pairs if episode.trainable]),
         "episode/correct_frac": _mean([verdict.status == "correct" for verdict in scored]),
         "episode/tokens_mean": _mean([episode.n_tokens for episode in episodes]),

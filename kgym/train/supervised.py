@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import sync_folder
 from kgym.options import Options
-from kgym.rollout.encoding import encode
+from kgym.rollout.encoding import ChatEncoder
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
 from kgym.train.metrics import MetricsFile
@@ -56,6 +56,10 @@ class Learner(Protocol):
     @property
     def folder(self) -> str:
         """Where it was loaded from."""
+
+    @property
+    def encoder(self) -> ChatEncoder:
+        """The tokenizer with its chat template."""
 
 
 L = TypeVar("L", bound=Learner)
@@ -231,7 +235,7 @@ def encode_row(learner: Learner, prompt: Chat, completion: str) -> Row:
 
     Raises ConfigError if the tokenizer has no chat template or end token, DataError if the row does not fit into the context.
     """
-    prompt_ids, completion_ids = encode(learner.tokenizer, prompt, completion, whose=learner.folder)
+    prompt_ids, completion_ids = learner.encoder.prompt(prompt), learner.encoder.answer(completion)
     limit = getattr(learner.model.config, "max_position_embeddings", None)
     if limit is not None and len(prompt_ids) + len(completion_ids) > limit:
         raise DataError(

@@ -18,11 +18,13 @@ from torch import nn
 
 from kgym.blame import blaming
 from kgym.config import RunConfig
+from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
 from kgym.errors import NothingToLearn, RunError
 from kgym.files import reading, write_atomic
 from kgym.registry import registry
 from kgym.rollout.models import make_engine, resolve_model
+from kgym.rollout.prompts import check_prompts, describe_long
 from kgym.rollout.records import write_episodes
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation, evaluate
@@ -76,13 +78,16 @@ class Trainer:
     def _build(self) -> None:
         """Make every component once, so that a wrong option is refused before the first file is written."""
         config = self.config = with_recipe(self.config)
-        registry().options("engine", config.engine.name, config.engine.options)  # refused before a model is loaded, which takes a while
+        # before a model is loaded, which takes long
+        engine_options = registry().options("engine", config.engine.name, config.engine.options)
+        self.template: Mapping[str, Any] | None = getattr(engine_options, "template", None)
         Trackers.check(config)
         self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
         self.rollouts = Rollouts(config, plan)
-        self.n_validation = self._n_validation() if config.train.eval_every else 0
+        self.validation = self._validation_setup() if config.train.eval_every else None
+        self.n_validation = self._n_validation(self.validation) if self.validation is not None else 0
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
@@ -95,6 +100,7 @@ class Trainer:
             else None
         )
         self.engine: Engine = make_engine(config.engine.name, config.engine.options, base)
+        self._check_prompts()
         self.optimizer = self._fresh_optimizer()
         self.critic = self._make_critic(base, checkpoint) if self.algorithm.plan.needs_values else None
         self.pretraining = pretraining_examples(config)
@@ -108,6 +114,27 @@ class Trainer:
                 self.rollouts.sampler.load_state_dict(json.loads(state["sampler"]))
             self.empty_steps = state["empty_steps"]
             self._hand_over(self.step)
+
+    def _check_prompts(self) -> None:
+        """Say once which prompts leave no room for an answer. Raises ConfigError if none does, or the chat template refuses them."""
+        config = self.config
+        found = {f"{config.env.name}:{config.env.split}": check_prompts(self.engine, self.rollouts.env.setup)}
+        if self.validation is not None:
+            found[f"{config.env.name}:{config.train.eval_split}"] = check_prompts(self.engine, self.validation, self.n_validation)
+        found |= {name: evaluation.long_prompts(self.engine) for name, evaluation in self.benches.items()}
+        self.too_long = {problem for ids in found.values() for problem in ids}
+        for where, ids in found.items():
+            if ids:
+                self.reporter.note(describe_long(ids, where))
+
+    def _note_long_prompts(self, played: Played) -> None:
+        """Say of each problem once that it was too long; of endless ones nobody knows it beforehand."""
+        for group in played.sampled:
+            name = group.problem.id
+            if name not in self.too_long and unasked(group.episodes[0]):
+                self.too_long.add(name)
+                n_tokens = len(group.episodes[0].prompt_ids)
+                self.reporter.note(describe_long({name: n_tokens}, f"{self.config.env.name}:{self.config.env.split}"))
 
     def _run(self, trackers: Trackers) -> dict[str, Any]:
         config = self.config.train
@@ -137,6 +164,7 @@ class Trainer:
         with _clock() as rollout_s:
             played = self.rollouts.play(self.engine, step, lambda done, total: self.reporter.progress("rollout", done, total))
         write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled)
+        self._note_long_prompts(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         metrics = group_metrics(played.sampled) | rollout_metrics(played, self.config.rollout.problems_per_step)
         if metrics["verdict/unscored_frac"] > config.train.max_unscored_frac:
@@ -244,6 +272,7 @@ class Trainer:
                 verifier=config.verifier.name,
                 verifier_options=config.verifier.options,
                 seed=config.seed,
+                template=self.template,
                 progress=lambda done, total: self.reporter.progress("validation", done, total),
             )
         figures = self._keep(result, self.folder.evals, "eval")
@@ -253,9 +282,12 @@ class Trainer:
                 figures |= self._keep(result, self.folder.evals / name, f"bench/{name}")
         return figures | {"time/eval_s": eval_s()} | ({"time/bench_s": bench_s()} if self.benches else {})
 
-    def _n_validation(self) -> int:
+    def _validation_setup(self) -> EnvSetup:
+        """Return the environment of a validation, whose problems may be read before there is one."""
+        return EnvSetup(self.config.env.name, {**self.config.env_settings(), "split": self.config.train.eval_split})
+
+    def _n_validation(self, setup: EnvSetup) -> int:
         """Return how many problems a validation has: as many as the configuration says, or as there are."""
-        setup = EnvSetup(self.config.env.name, {**self.config.env_settings(), "split": self.config.train.eval_split})
         wanted = self.config.train.eval_problems
         return wanted if setup.source.size is None else min(wanted, setup.source.size)
 
@@ -288,6 +320,7 @@ class Trainer:
             verifier=self.config.verifier.name if same else None,
             verifier_options=self.config.verifier.options if same else None,
             seed=self.config.seed,
+            template=self.template,
         )
 
     def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:

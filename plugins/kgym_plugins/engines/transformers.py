@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kgym.errors import EngineError
 from kgym.options import Options
+from kgym.rollout.encoding import ChatEncoder
 from kgym.rollout.placement import placement
 from kgym.types import Chat, FinishReason, GenerateRequest, Segment
 from kgym_plugins.engines.kvcache import RowCache
@@ -35,6 +37,10 @@ from kgym_plugins.engines.text import completes_stop, segment_text
 
 PREFILL_TOKENS = 16_384
 """Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
+SLACK = 64
+"""Tokens that the frame of a prompt may have more than another whole prompt with the same roles."""
+ENDLESS = 1 << 60
+"""The context of a model that states none."""
 IDLE_FRAC = 1 / 8
 """Finished rows leave the batch when they are this share of it: dropping a row copies the cache of the others."""
 
@@ -48,6 +54,8 @@ class TransformersOptions(Options):
     """Type of the weights; `auto`: float32 on the CPU, bfloat16 elsewhere."""
     max_batch: int = Field(256, ge=1)
     """Answers that are sampled at once. Fewer need less memory for keys and values."""
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of comparability."""
 
 
 @dataclass(eq=False)
@@ -99,8 +107,7 @@ class TransformersEngine:
             raise EngineError(f"cannot load {model_folder} on {device}: {reason}") from error
         if getattr(self.model, "_is_stateful", False):
             raise EngineError(f"{model_folder} is a {type(self.model).__name__}, which keeps a state other than keys and values")
-        if self.tokenizer.chat_template is None:
-            raise EngineError(f"the tokenizer of {model_folder} has no chat template; give it one, or use a chat model")
+        self.encoder = ChatEncoder(self.tokenizer, whose=str(model_folder), variables=options.template)
         self.end_ids = self._end_ids()
         self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._awake = True
@@ -109,9 +116,9 @@ class TransformersEngine:
         self._lock = threading.Lock()
 
     def _end_ids(self) -> frozenset[int]:
-        """Every token that the model or its tokenizer ends an answer with: chat models have one for the turn and one for the text."""
+        """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the text."""
         configured = self.model.generation_config.eos_token_id
-        ids = set(configured if isinstance(configured, list) else [configured]) | {self.tokenizer.eos_token_id}
+        ids = set(configured if isinstance(configured, list) else [configured]) | {self.tokenizer.eos_token_id} | self.encoder.end_ids
         return frozenset(ids - {None})
 
     # --- the protocol ---------------------------------------------------------------------------------------------
@@ -119,8 +126,9 @@ class TransformersEngine:
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
         """Yield one segment for each request, in the order in which they finish.
 
-        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full. Raises EngineError
-        for a prompt that leaves no room for an answer, for ids that are not unique, and while the engine sleeps or generates already.
+        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full: that of a prompt which
+        leaves no room for an answer has no token. Raises EngineError for ids that are not unique, and while the engine sleeps or generates
+        already, ConfigError for a prompt that the chat template refuses.
         """
         if not self._awake:
             raise EngineError("the engine sleeps; call wake() first")
@@ -180,7 +188,7 @@ class TransformersEngine:
         rows = []
         for request in requests:
             if request.prompt not in rendered:
-                rendered[request.prompt] = self._render(request.prompt)
+                rendered[request.prompt] = tuple(self.encoder.prompt(request.prompt))
             prompt_ids = rendered[request.prompt]
             context, n = prompt_ids + request.prefix_ids, request.max_tokens
             for bound in (self.context_length, request.context_tokens):
@@ -189,12 +197,20 @@ class TransformersEngine:
             rows.append(_Row(request, prompt_ids, context, uniforms(request.seed, len(request.prefix_ids), max(0, n))))
         return sorted(rows, key=lambda row: (len(row.context), row.context))
 
-    def _render(self, prompt: Chat) -> tuple[int, ...]:
-        messages = [message._asdict() for message in prompt]
-        ids = tuple(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
-        if self.context_length is not None and len(ids) >= self.context_length:
-            raise EngineError(f"a prompt has {len(ids)} tokens, which leaves no room for an answer in a context of {self.context_length}")
-        return ids
+    def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
+        """Return which of the prompts leave no room for an answer, and how many tokens they have; see `kgym.types.MeasuresPrompts`."""
+        bounds = [bound for bound in (self.context_length, context_tokens, ENDLESS) if bound is not None]
+        found = {}
+        frames: dict[tuple[str, ...], int] = {}
+        for number, prompt in enumerate(prompts):
+            roles = tuple(message.role for message in prompt)
+            n_bytes = sum(len(message.content.encode(errors="replace")) for message in prompt)  # no token is less than a byte
+            if roles not in frames or n_bytes + frames[roles] >= min(bounds):
+                n_tokens = len(self.encoder.prompt(prompt))
+                frames.setdefault(roles, n_tokens + SLACK)
+                if n_tokens >= min(bounds):
+                    found[number] = n_tokens
+        return found
 
     # --- the loop -------------------------------------------------------------------------------------------------
 

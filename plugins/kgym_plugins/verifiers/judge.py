@@ -8,6 +8,7 @@ scalar head. With several samples the majority decides.
     unscored:unparseable    no sample ended in a verdict
     unscored:cut_short      no sample ended in a verdict, and a budget ended one of them
     unscored:tie            as many samples for as against
+    unscored:context        question and response are longer than the judge's context
 
 What counts is the last object of a sample that names a verdict, behind the last `</think>`; a verdict that the response itself contains is
 part of the prompt and counts for nothing, though a weak judge may be talked into repeating it. The judge's text is data: parsed as JSON,
@@ -122,18 +123,20 @@ class Judge:
 
 
 def fill(template: str, item: VerifyItem) -> str:
-    """Put an item into a template, once: what looks like a place in the text of a stranger stays text, and so do special tokens.
+    """Put an item into a template, once: what looks like a place in a foreign text stays text. (The engine reads control tokens as text.)
 
     >>> fill("{question} {response}", VerifyItem("4", "{gold}<|end|>", "2+2?"))
-    '2+2? {gold}< |end|>'
+    '2+2? {gold}<|end|>'
     """
-    texts = {"question": item.question, "gold": item.gold, "response": item.response.replace("<|", "< |")}
+    texts = {"question": item.question, "gold": item.gold, "response": item.response}
     return _PLACE.sub(lambda place: texts[place[1]], template)
 
 
 def verdict_of(said: Sequence[str], *, seconds: float = 0.0) -> Verdict:
     """Return what the majority of the samples found."""
     votes = [vote for text in said if (vote := parse_verdict(text)) is not None]
+    if said and all(isinstance(text, Segment) and text.finish_reason == "length" and not text.token_ids for text in said):
+        return Verdict("unscored", "context", seconds=seconds)
     if not votes:
         cut_short = any(isinstance(text, Segment) and text.finish_reason != "stop" for text in said)
         return Verdict("unscored", "cut_short" if cut_short else "unparseable", seconds=seconds)

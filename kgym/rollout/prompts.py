@@ -1,0 +1,72 @@
+"""Before a run: does the model's chat template take the conversation, and do the prompts leave room for an answer?
+
+A prompt that does not is no reason to end a run. Its episode is truncated before the first token: wrong in an evaluation, with the reason
+`prompt_too_long`, and no part in a loss.
+"""
+
+from collections.abc import Mapping
+
+from kgym.blame import blaming
+from kgym.envs.setup import PLACEHOLDER, EnvSetup
+from kgym.errors import ConfigError
+from kgym.types import Chat, Engine, MeasuresPrompts
+
+MOST = 50_000
+"""Problems of a split that are looked at."""
+SHOWN = 3
+"""Problems that a note names."""
+
+
+def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None) -> dict[str, int]:
+    """Return the ids of the problems whose prompt leaves no room for an answer, with the tokens of the prompt.
+
+    Of the first `n_problems`, or of all if there is an end of them; {} if the engine cannot tell. Raises ConfigError if no prompt leaves
+    room, or if the model's chat template refuses the conversation.
+    """
+    if not isinstance(engine, MeasuresPrompts):
+        return {}
+    _check_conversation(engine, setup.prompt(PLACEHOLDER), own_system=setup.options.system is None)
+    size = setup.source.size if n_problems is None else n_problems
+    if not size:
+        return {}
+    problems = [setup.problem(index) for index in range(min(size, MOST))]
+    with blaming("engine", engine):
+        found = engine.too_long([setup.prompt(problem) for problem in problems], setup.budgets.context_tokens)
+    if len(found) == len(problems):
+        raise ConfigError(
+            f"no prompt of {setup.info.name}:{setup.options.split} leaves room for an answer: the shortest of {len(found)} has "
+            f"{min(found.values())} tokens; take a model with a longer context, shorter problems, or a larger env.context_tokens"
+        )
+    return {problems[place].id: n_tokens for place, n_tokens in found.items()}
+
+
+def describe_long(found: Mapping[str, int], where: str) -> str:
+    """Say which prompts do not fit and what becomes of them.
+
+    >>> describe_long({"mine/7": 1042}, "data:train")
+    'data:train: 1 prompt leaves no room for an answer (mine/7, 1042 tokens); it counts as wrong (prompt_too_long) and is not trained on'
+    """
+    names = ", ".join(f"{name}, {n_tokens} tokens" for name, n_tokens in list(found.items())[:SHOWN])
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    what, counts = ("1 prompt leaves", "it counts") if len(found) == 1 else (f"{len(found)} prompts leave", "they count")
+    verb = "is" if len(found) == 1 else "are"
+    return f"{where}: {what} no room for an answer ({names}{more}); {counts} as wrong (prompt_too_long) and {verb} not trained on"
+
+
+def _check_conversation(engine: MeasuresPrompts, chat: Chat, *, own_system: bool) -> None:
+    try:
+        engine.too_long([chat])
+    except ConfigError as error:
+        rest = tuple(message for message in chat if message.role != "system")
+        if len(rest) == len(chat):
+            raise
+        try:
+            engine.too_long([rest])
+        except ConfigError:
+            raise error from None
+        remedy = (
+            "the environment's own system message is refused; put its text into env.prompt, or use another model"
+            if own_system
+            else "it refuses the system message of env.system; leave it out, or put its text into env.prompt"
+        )
+        raise ConfigError(f"{error}; {remedy}") from error

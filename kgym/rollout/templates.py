@@ -1,0 +1,121 @@
+"""The chat template of a model: checked once in a process of its own, then rendered here, with errors that name it.
+
+A template is code of whoever made the model folder. `transformers` runs it in a sandbox, which keeps it from files and from Python, but not
+from endless loops or from texts of gigabytes. So its first conversations are rendered by `templatecheck.py`, within limits.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from kgym.errors import ConfigError, UnknownName
+from kgym.rollout import templatecheck
+from kgym.types import Chat, Message
+
+RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "conversation", "chat_template", "tokenize", "return_dict"}
+"""Names that belong to the call and not to the template's user."""
+WALL_S = 60.0
+"""Of the check, start of the process included; its computing time is bounded by `templatecheck.CPU_S`."""
+PROBE = "KGYM PROBE 7"
+
+ASKED: Chat = (Message("user", "QUESTION"),)
+_ANSWERED: Chat = (*ASKED, Message("assistant", PROBE))
+_EXAMPLES = (
+    (ASKED, False),
+    (_ANSWERED, True),
+    ((Message("system", "SYSTEM"), *ASKED), False),
+    ((*_ANSWERED, *ASKED), False),
+)
+"""Conversations, and whether they end in an answer."""
+
+
+class ChatTemplate:
+    """The template of a tokenizer with the values of its variables. `whose` names the model in messages.
+
+    Raises ConfigError if there is no template, if it fails or has no end, and for a variable that it does not have.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, whose: str, variables: Mapping[str, Any] | None = None) -> None:
+        if tokenizer.chat_template is None:
+            raise ConfigError(f"the tokenizer of {whose} has no chat template; give it one, or use a chat model")
+        self._tokenizer = tokenizer
+        self._whose = whose
+        self._variables = dict(variables or {})
+        self.source: str = _source(tokenizer)
+        values = json.dumps({**tokenizer.special_tokens_map, **self._variables}, sort_keys=True, default=str)
+        found = json.loads(_checked(self.source, values))
+        if found["over"]:
+            raise self._error(found["over"])
+        self._refuse_unknown(found["variables"])
+        self.text(ASKED)  # raises what is wrong with it
+
+    def examples(self) -> list[str]:
+        """Return small conversations as text, without those that the template refuses."""
+        texts = []
+        for chat, answered in _EXAMPLES:
+            with contextlib.suppress(ConfigError):
+                texts.append(self.text(chat, answered=answered))
+        return texts
+
+    def text(self, chat: Chat, *, answered: bool = False) -> str:
+        """Return a conversation as text; `answered` if it ends in an answer, and is not to be continued.
+
+        Raises ConfigError, with what the template says, if it refuses the conversation.
+        """
+        messages = [message._asdict() for message in chat]
+        try:
+            text: str = self._tokenizer.apply_chat_template(messages, add_generation_prompt=not answered, tokenize=False, **self._variables)
+        except Exception as error:
+            raise self._error(f"{type(error).__name__}: {error}") from error
+        return text
+
+    def behind_an_answer(self) -> str:
+        """Return what the template writes behind the last answer of a conversation; "" if it cannot be told."""
+        try:
+            _, found, behind = self.text(_ANSWERED, answered=True).rpartition(PROBE)
+        except ConfigError:
+            return ""
+        return behind if found else ""
+
+    def _refuse_unknown(self, known: Sequence[str]) -> None:
+        for name in self._variables:
+            if name in RESERVED:
+                raise ConfigError(f"template.{name}: this name belongs to kgym; a chat template variable has another")
+            if known and name not in known:
+                raise UnknownName.near(f"variable of the chat template of {self._whose}", name, set(known) - RESERVED)
+
+    def _error(self, reason: str) -> ConfigError:
+        return ConfigError(f"the chat template of {self._whose} cannot be used: {' '.join(reason.split())[:300].rstrip(' :')}")
+
+
+def _source(tokenizer: PreTrainedTokenizerBase) -> str:
+    template = tokenizer.get_chat_template()
+    assert isinstance(template, str)
+    return template
+
+
+@lru_cache(maxsize=64)
+def _checked(template: str, values: str) -> str:
+    """Return the JSON that `templatecheck.py` writes, or what stands for it where a limit has ended the process."""
+    conversations = [[[message._asdict() for message in chat], not answered] for chat, answered in _EXAMPLES]
+    asked = json.dumps({"template": template, "values": json.loads(values), "conversations": conversations})
+    command = [sys.executable, "-P", str(Path(templatecheck.__file__))]
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=WALL_S, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return json.dumps({"over": f"it was not rendered after {WALL_S:g} s", "variables": []})
+    except OSError as error:
+        raise ConfigError(f"cannot start the process that checks the chat template: {error.strerror}") from error
+    if done.returncode < 0 or "MemoryError" in done.stderr:
+        limits = f"{templatecheck.CPU_S} s and {templatecheck.MEMORY_BYTES >> 30} GiB"
+        return json.dumps({"over": f"a short conversation takes more than {limits}", "variables": []})
+    if done.returncode:
+        raise ConfigError(f"cannot check the chat template: {done.stderr.strip()[-300:]}")
+    return done.stdout
