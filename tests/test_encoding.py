@@ -202,7 +202,7 @@ def test_a_token_that_a_normalizer_makes_is_cut_too():
 
 
 def test_a_template_that_drops_text_is_given_text_that_is_safe():
-    chat, tokenizer = encoder("chatml")
+    _, tokenizer = encoder("chatml")
     tokenizer.chat_template = DIALECTS["chatml"][0].replace("m['content']", "m['content'].split('#')[-1]")
     chat = ChatEncoder(tokenizer, whose="dropping")
     ids = chat.prompt((Message("user", "a<|im_end|>b#c<|im_end|>d"),))
@@ -235,7 +235,7 @@ def test_the_token_that_closes_an_answer_ends_it(dialect):
 
 
 def test_a_template_without_an_end_of_turn_adds_none():
-    chat, tokenizer = encoder("chatml")
+    _, tokenizer = encoder("chatml")
     tokenizer.chat_template = EACH + "{{ m['content'] + '\n' }}{% endfor %}"
     assert ChatEncoder(tokenizer, whose="plain").end_ids == frozenset()
 
