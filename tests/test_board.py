@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgym.board import table
 from kgym.board.schema import PUBLISHED, RESULTS
-from kgym.board.table import Board, append_row, format_board, neutral, parse_board, read_board
+from kgym.board.table import Board, append_row, format_board, parse_board, read_board
 from kgym.errors import ConfigError, DataError, RunError
+from kgym.neutral import for_markdown, for_spreadsheet, from_spreadsheet, printable
 from kgym.options import Options
 from kgym_plugins.exporters.csv import CsvExporter
 from kgym_plugins.exporters.json import JsonExporter
@@ -66,10 +68,27 @@ def test_pandas_reads_the_file_as_it_is(tmp_path):
 
 @given(st.text())
 def test_no_cell_begins_like_a_formula(text):
-    cell = neutral(text)
+    cell = for_spreadsheet(text)
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert "\n" not in cell
     assert "\r" not in cell
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@given(text=st.text(alphabet=st.sampled_from(";=+-@'\" ,\tx1\n＝"), max_size=12))
+def test_no_separator_of_a_spreadsheet_begins_a_formula(separator, text):
+    line = CsvExporter(Options())([{"model": "m", "note": text, "last": 1}]).splitlines()[1]
+    for cell in next(csv.reader([line], delimiter=separator)):
+        assert not cell.strip().startswith(("=", "+", "-", "@", "＝"))
+
+
+@given(st.text(alphabet=st.sampled_from(";=+-@'\"x1＝")))
+def test_a_cell_of_a_spreadsheet_gives_its_text_back(text):
+    assert from_spreadsheet(for_spreadsheet(text)) == text
+
+
+def test_a_semicolon_before_a_formula_is_neutralised():
+    assert for_spreadsheet('x;=HYPERLINK("http://x")') == 'x;\'=HYPERLINK("http://x")'
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))
@@ -82,7 +101,7 @@ def test_neutral_text_comes_back(text):
 def test_the_csv_exporter_and_the_board_neutralise_alike(text):
     exported = CsvExporter(Options())([row(note=text)])
     (_, cells) = csv.reader(exported.splitlines())
-    assert cells[-1] == neutral(text)
+    assert cells[-1] == for_spreadsheet(text)
 
 
 def test_markdown_escapes_what_would_break_the_table():
@@ -92,6 +111,40 @@ def test_markdown_escapes_what_would_break_the_table():
     assert "a\\|b &lt;script&gt;" in cells
     assert "| 41.2% |" in cells
     assert "| 0123456789ab |" in cells
+
+
+def test_markdown_has_no_link_no_picture_and_no_mention():
+    for text in ("[x](javascript:alert(1))", "![x](http://evil/x.png)", "http://evil", "www.evil.org", "@someone", "$x$", "*b* _i_ `c`"):
+        shown = for_markdown(text)
+        bare = re.sub(r"\\.", "", shown)
+        assert not re.search(r"[\[\]!*_`@$]|://|www\.", bare), shown
+        assert re.sub(r"\\(.)", r"\1", shown) == text
+
+
+@given(st.text())
+def test_nothing_that_acts_on_a_terminal_is_left(text):
+    assert all(c.isprintable() or c in "\n\t" for c in printable(text))
+
+
+def test_a_long_board_is_appended_to_without_reading_the_rows_of_others(tmp_path, monkeypatch):
+    board = tmp_path / "board.csv"
+    board.write_text(format_board(Board(RESULTS, [row(model=f"m{number}") for number in range(500)])))
+    read = []
+    monkeypatch.setattr("kgym.board.table._parse_row", lambda *args, real=table._parse_row: read.append(args[3]) or real(*args))
+    assert append_row(board, row(model="new"))
+    assert not append_row(board, row(model="new"))
+    assert len(read) <= 3
+    monkeypatch.undo()
+    assert [line["model"] for line in read_board(str(board)).rows] == [*(f"m{number}" for number in range(500)), "new"]
+
+
+def test_a_board_that_was_edited_is_appended_to(tmp_path):
+    board = tmp_path / "board.csv"
+    append_row(board, row(model="one"))
+    board.write_bytes(board.read_bytes().rstrip(b"\n").replace(b"\n", b"\r\n"))  # as an editor on Windows may leave it
+    assert append_row(board, row(model="two"))
+    assert not append_row(board, row(model="one"))
+    assert [line["model"] for line in read_board(str(board)).rows] == ["one", "two"]
 
 
 def test_json_has_null_for_what_could_not_be_computed():

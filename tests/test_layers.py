@@ -12,7 +12,7 @@ from kgym.registry import Registry
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    {"errors", "loading", "seeding", "types"},
+    {"errors", "loading", "neutral", "seeding", "types"},
     {"blame", "files", "observers", "options", "page"},
     {"hookspecs"},
     {"discovery"},
@@ -30,7 +30,7 @@ LAYERS = [
 ABOVE_ALL = {"testing", "__init__", "__main__", "_gymnasium"}
 """`testing` stands beside; the others are the package's front door, which loads what it names when it is asked for."""
 
-FOR_PLUGINS = {"types", "errors", "seeding", "options", "page", "hookspecs", "envs", "algorithms", "rollout", "testing"}
+FOR_PLUGINS = {"types", "errors", "neutral", "seeding", "options", "page", "hookspecs", "envs", "algorithms", "rollout", "testing"}
 """What the built-in components may use of kgym, as a stranger may; `rollout` has models and engines by name, for those that need one, and
 `page` is for those that write one."""
 BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}

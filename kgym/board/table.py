@@ -1,6 +1,6 @@
 """Leaderboard files: CSV that pandas and spreadsheets open as it is.
 
-Text cells that a spreadsheet would take for a formula get a quote in front; `read_board` takes it off again. Rows are appended under a
+Text that a spreadsheet would run as a formula gets a quote in front; `read_board` takes it off again. Rows are appended under a
 lock, by writing the whole file anew and renaming it: two writers lose nothing, and a reader never sees half a row.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from kgym.board.schema import RESULTS, SCHEMAS, Column, Schema
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import locked, write_atomic
+from kgym.neutral import for_spreadsheet, from_spreadsheet
 
 Row = dict[str, Any]
 
@@ -51,10 +52,7 @@ def read_board(where: str) -> Board:
 
 def parse_board(text: str, where: str) -> Board:
     """Read the text of a board; `where` is for messages."""
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise DataError(f"{where} is not a CSV file: {error}") from error
+    lines = _cells(text, where)
     header = lines[0] if lines else []
     known = {tuple(schema.names_of(version)): (schema, version) for schema in SCHEMAS for version in range(1, schema.version + 1)}
     schema, version = known.get(tuple(header), (None, 0))
@@ -66,6 +64,13 @@ def parse_board(text: str, where: str) -> Board:
             raise DataError(f"{where} has schema version {newer[-1]}, this kgym reads up to {newest}; install a newer kgym")
         raise DataError(f"{where} is not a leaderboard of kgym: its columns are not those of docs/leaderboard.md; choose another file")
     return Board(schema, [_parse_row(schema, version, cells, f"{where}, line {number}") for number, cells in enumerate(lines[1:], start=2)])
+
+
+def _cells(text: str, where: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{where} is not a CSV file: {error}") from error
 
 
 def format_board(board: Board) -> str:
@@ -98,14 +103,39 @@ def append_row(path: Path, row: Mapping[str, Any]) -> bool:
         raise ConfigError(f"a row of a leaderboard has exactly the columns of docs/leaderboard.md; missing or unknown: {', '.join(wrong)}")
     try:
         with locked(path.with_name(f".{path.name}.lock"), what=f"the board {path}", wait=True):
-            board = board_to_append(path)
-            added = parse_board(format_board(Board(RESULTS, [dict(row)])), str(path)).rows[0]
-            if added in board.rows:
-                return False
-            write_atomic(path, format_board(Board(RESULTS, [*board.rows, added])))
+            text = _with_row(path, row)
+            if text is not None:
+                write_atomic(path, text)
     except OSError as error:
         raise RunError(f"cannot write the board {path}: {error.strerror}; choose another with --board") from error
-    return True
+    return text is not None
+
+
+def _with_row(path: Path, row: Mapping[str, Any]) -> str | None:
+    """Return the text of the file with the row at its end; None if the row is there already.
+
+    Rows of a file in the newest version are kept as they are, and only those of the same model are read: a board may have many.
+    """
+    new = format_board(Board(RESULTS, [dict(row)]))
+    try:
+        old = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return new
+    except UnicodeDecodeError:
+        old = ""  # board_to_append says what is wrong
+    lines = _cells(old, str(path))
+    if not lines or lines[0] != RESULTS.names:
+        board = board_to_append(path)
+        old, lines = (text := format_board(board)), _cells(text, str(path))
+    if short := [number for number, cells in enumerate(lines, start=1) if len(cells) != len(RESULTS.names)]:
+        raise DataError(f"{path}, line {short[0]}: {len(lines[short[0] - 1])} cells, {len(RESULTS.names)} columns")
+    model = RESULTS.names.index("model")
+    (added,) = _cells(new, str(path))[1:]
+    of_model = [(number, cells) for number, cells in enumerate(lines[1:], start=2) if cells[model] == added[model]]
+    parsed = _parse_row(RESULTS, RESULTS.version, added, "the new row")
+    if any(_parse_row(RESULTS, RESULTS.version, cells, f"{path}, line {number}") == parsed for number, cells in of_model):
+        return None
+    return old + ("" if old.endswith(("\n", "\r")) else "\n") + new.partition("\n")[2]
 
 
 def format_cell(column: Column, value: Any) -> str:
@@ -116,19 +146,7 @@ def format_cell(column: Column, value: Any) -> str:
         return str(int(value))
     if column.type == "float":
         return str(round(float(value), 6))
-    return neutral(str(value))
-
-
-def neutral(text: str) -> str:
-    """Return a text on one line that no spreadsheet takes for a formula.
-
-    Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run.
-
-    >>> neutral("=HYPERLINK(0)")
-    "'=HYPERLINK(0)"
-    """
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return f"'{line}" if line.startswith(("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")) else line
+    return for_spreadsheet(str(value))
 
 
 def _parse_row(schema: Schema, version: int, cells: Sequence[str], where: str) -> Row:
@@ -149,7 +167,7 @@ def _parse_row(schema: Schema, version: int, cells: Sequence[str], where: str) -
 
 def _parse_cell(column: Column, cell: str) -> Any:
     if column.type == "text":
-        return cell[1:] if cell.startswith("'") else cell
+        return from_spreadsheet(cell)
     if cell == "":
         return None
     return int(cell) if column.type == "int" else float(cell)

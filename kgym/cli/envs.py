@@ -3,10 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import print_json, print_table, printable
+from kgym.cli.output import print_json, print_table
 from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError, KgymError
 from kgym.hookspecs import EnvInfo
+from kgym.neutral import printable
 from kgym.registry import registry
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kgym.cli.output import folder_name, percent, print_json, print_table, printable
+from kgym.cli.output import folder_name, percent, print_json, print_table
 from kgym.cli.settings import add_set, sections
+from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from pandas import Series

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import percent, print_json, print_table, printable
+from kgym.cli.output import percent, print_json, print_table
 from kgym.cli.settings import add_set, component
+from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from kgym.board.table import Board, Row

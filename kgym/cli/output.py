@@ -12,13 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from kgym.neutral import printable
+
 UNBOUNDED = 10_000
 """Columns of a table that nobody looks at on a terminal: nothing is cut or wrapped."""
 
 
 def print_json(value: Any) -> None:
-    """Write a value as one JSON document. What is not a number (NaN, infinity) becomes null, a path a string."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    """Write a value as one JSON document. What is not a number (NaN, infinity) becomes null, a path a string.
+
+    Characters that act on a terminal are written as escapes of JSON.
+    """
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, file: IO[str] | None = None) -> None:
@@ -81,12 +87,6 @@ def folder_name(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("the name of the folder is empty")
     return Path(text)
-
-
-def printable(value: Any) -> str:
-    """Return a value as text without control characters, which could write anywhere on a terminal."""
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" if c not in "\n\t" else c for c in text)
 
 
 def _plain(value: Any) -> Any:

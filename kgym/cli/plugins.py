@@ -6,11 +6,12 @@ import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import print_json, print_table, printable
+from kgym.cli.output import print_json, print_table
 from kgym.discovery import KINDS, PluginRecord, one_line
 from kgym.errors import UnknownName
 from kgym.hookspecs import API_VERSION, CommandInfo, Info
 from kgym.loading import prints_to_stderr
+from kgym.neutral import printable
 from kgym.registry import registry
 
 if TYPE_CHECKING:

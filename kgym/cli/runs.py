@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kgym.cli.output import percent, print_json, print_table, printable
+from kgym.cli.output import percent, print_json, print_table
+from kgym.neutral import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

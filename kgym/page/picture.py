@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kgym.neutral import one_line
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -72,7 +74,6 @@ def picture(figure: "Figure", title: str, alt: str) -> Picture:
     return Picture(title, alt, "data:image/svg+xml;base64," + base64.b64encode((svg[:start] + THEME + svg[start:]).encode()).decode())
 
 
-def plain(text: str, longest: int = 44) -> str:
-    """Return a name as one line that is not too long."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+def plain(text: str) -> str:
+    """Return a name as one line that is not too long for a legend."""
+    return one_line(text, 44)

@@ -1,13 +1,12 @@
-"""Rows as CSV. Cells that a spreadsheet would run as a formula get a quote in front (OWASP, CSV injection)."""
+"""Rows as CSV. Text that a spreadsheet would run as a formula gets a quote in front (OWASP, CSV injection)."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgym.neutral import for_spreadsheet
 from kgym.options import Options
-
-RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")
 
 
 class CsvExporter:
@@ -27,7 +26,4 @@ class CsvExporter:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    line = " ".join("".join(char if char.isprintable() else " " for char in value).split())
-    return f"'{line}" if line.startswith(RUN_BY_SPREADSHEETS) else line
+    return for_spreadsheet(value) if isinstance(value, str) else value

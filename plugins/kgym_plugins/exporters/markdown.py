@@ -1,9 +1,9 @@
 """Rows as a Markdown table, for a README or an issue."""
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgym.neutral import for_markdown
 from kgym.options import Options
 
 BOOKKEEPING = (
@@ -58,5 +58,4 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:.1%}"
     if isinstance(value, float):
         return f"{value:g}"
-    text = str(value)[:12] if name in HASHES else str(value)
-    return html.escape(" ".join(text.split()), quote=False).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    return for_markdown(str(value)[:12] if name in HASHES else str(value))

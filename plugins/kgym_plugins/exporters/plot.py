@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from kgym.errors import ConfigError
+from kgym.neutral import one_line
 from kgym.options import Options
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         axes.plot([value], [place], "o", color=BLUE, markersize=5)
         label = f"{value:.1f}" + (f"  (rank {_rank(rows[index])})" if "rank_low" in rows[index] and len(rows) > 1 else "")
         axes.annotate(label, (min(max(value, high), 100), place), xytext=(8, 0), textcoords="offset points", va="center", color="#444444")
-    names = [_clean(_name(rows[index], rows)) for index in order]
+    names = [one_line(_name(rows[index], rows), NAME) for index in order]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 100)
@@ -85,7 +86,7 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         asked = (("n_problems", "problems"), ("max_tokens", "tokens"))
         said = [f"{first[key]} {unit}" for key, unit in asked if first[key] is not None] + [f"hash {str(first['comparability'])[:12]}"]
         title = f"{first['benchmark']}: {', '.join(said)}"
-    axes.set_title(_clean(title, 110), fontsize=9.5)
+    axes.set_title(one_line(title, 110), fontsize=9.5)
     axes.set_xlabel(
         "accuracy in %, with 95 % interval" if results else "points as printed; bars: standard deviation over seeds, where printed"
     )
@@ -118,8 +119,3 @@ def _published(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 def _rank(row: Mapping[str, Any]) -> str:
     return f"{row['rank_low']}" if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
-
-
-def _clean(text: str, longest: int = NAME) -> str:
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= longest else line[: longest - 3] + "..."

@@ -1,0 +1,64 @@
+r"""Foreign text on its way out, one function for each kind of place where it could act: terminal, spreadsheet, Markdown, picture.
+
+Text of models, data sets, file names and exceptions is untrusted. HTML is escaped by the template (`kgym.page`), LaTeX by its exporter.
+"""
+
+import html
+import re
+
+SIGNS = "=+\\-@'＝＋－＠"
+"""Signs that begin a formula, as a character class, and the quote that keeps one from running."""
+_FORMULA = re.compile(f'(^|;)(?=[\\s"]*[{SIGNS}])')
+_QUOTED = re.compile(f"(^|;)'(?=[\\s\"]*[{SIGNS}])")
+_MARKUP = re.compile(r"([\\`*_\[\]|~!#$@])|:(?=//)|(?<=www)\.", re.IGNORECASE)
+
+
+def printable(value: object) -> str:
+    r"""Return a value as text for a terminal: control characters and direction marks become U+FFFD, line feeds and tabs stay.
+
+    >>> printable("a\x1b[31mb\n")
+    'a�[31mb\n'
+    """
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def one_line(text: object, longest: int | None = None) -> str:
+    r"""Return a text on one line, without control characters, cut at `longest` characters.
+
+    >>> one_line("a\tb\x00\n c", 4)
+    'a b…'
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if longest is None or len(line) <= longest else line[: longest - 1] + "…"
+
+
+def for_spreadsheet(text: str) -> str:
+    """Return a text on one line that no spreadsheet runs as a formula, wherever it may begin a cell.
+
+    A quote is put before a sign that begins a formula, at the start and after each semicolon: where the list separator is a semicolon
+    (most of Europe) a spreadsheet that opens the file begins a cell there. `from_spreadsheet` takes the quotes off again.
+    Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run, after any separator.
+
+    >>> for_spreadsheet("=HYPERLINK(0)"), for_spreadsheet("x;=1+1"), for_spreadsheet("5 - 2; ok")
+    ("'=HYPERLINK(0)", "x;'=1+1", '5 - 2; ok')
+    """
+    return _FORMULA.sub(r"\1'", one_line(text))
+
+
+def from_spreadsheet(cell: str) -> str:
+    """Return the text that `for_spreadsheet` made a cell of.
+
+    >>> from_spreadsheet("x;'=1+1")
+    'x;=1+1'
+    """
+    return _QUOTED.sub(r"\1", cell)
+
+
+def for_markdown(text: str) -> str:
+    r"""Return a text that Markdown shows as it is: no markup, link, image, mention, formula or HTML.
+
+    >>> for_markdown("![x](http://example.org/x.png) a_b <b>")
+    '\\!\\[x\\](http\\://example.org/x.png) a\\_b &lt;b&gt;'
+    """
+    return html.escape(_MARKUP.sub(lambda match: "\\" + match[0], one_line(text)), quote=False)
