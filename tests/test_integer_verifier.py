@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kgym import answers
 from kgym.registry import registry
 from kgym.types import VerifyItem
 from kgym.verify.service import load_verifier
@@ -68,7 +69,7 @@ def test_ways_to_write_204(inside, box):
     ],
 )
 def test_normal_forms(inside, normal):
-    assert integer.integer_form(inside) == normal
+    assert answers.integer_form(inside) == normal
     assert judged(rf"\boxed{{{inside}}}", gold=normal).status == "correct"
 
 
@@ -81,7 +82,7 @@ def test_normal_forms(inside, normal):
     ],
 )  # fmt: skip
 def test_what_is_no_integer_is_no_answer(inside):
-    assert integer.integer_form(inside) is None
+    assert answers.integer_form(inside) is None
     if "}{" not in inside:
         verdict = judged(rf"\boxed{{{inside}}}")
         assert (verdict.status, verdict.normal) == ("no_answer", None)
@@ -171,7 +172,7 @@ def test_any_text_gets_a_verdict(text):
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from(["{", "}", r"\{", r"\}", r"\boxed{", "1", "\\"]), max_size=30).map("".join))
 def test_boxes_are_balanced_and_in_order(text):
-    boxes = integer.find_boxes(text)
+    boxes = answers.find_boxes(text)
     starts = [box.start for box in boxes]
     assert starts == sorted(set(starts))
     for box in boxes:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"errors", "loading", "neutral", "seeding", "types"},
-    {"blame", "files", "observers", "options", "page"},
+    {"answers", "blame", "files", "observers", "options", "page"},
     {"hookspecs"},
     {"discovery"},
     {"config", "registry"},
@@ -30,7 +30,20 @@ LAYERS = [
 ABOVE_ALL = {"testing", "__init__", "__main__", "_gymnasium"}
 """`testing` stands beside; the others are the package's front door, which loads what it names when it is asked for."""
 
-FOR_PLUGINS = {"types", "errors", "neutral", "seeding", "options", "page", "hookspecs", "envs", "algorithms", "rollout", "testing"}
+FOR_PLUGINS = {
+    "types",
+    "answers",
+    "errors",
+    "neutral",
+    "seeding",
+    "options",
+    "page",
+    "hookspecs",
+    "envs",
+    "algorithms",
+    "rollout",
+    "testing",
+}
 """What the built-in components may use of kgym, as a stranger may; `rollout` has models and engines by name, for those that need one, and
 `page` is for those that write one."""
 BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}

@@ -10,7 +10,7 @@ scalar head. With several samples the majority decides.
     unscored:tie            as many samples for as against
     unscored:context        question and response are longer than the judge's context
 
-What counts is the last object of a sample that names a verdict, behind the last `</think>`; a verdict that the response itself contains is
+What counts is the last object of a sample that names a verdict, after its reasoning; a verdict that the response itself contains is
 part of the prompt and counts for nothing, though a weak judge may be talked into repeating it. The judge's text is data: parsed as JSON,
 within limits, and never evaluated.
 """
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from kgym.answers import conclusion
 from kgym.errors import ConfigError
 from kgym.options import Options
 from kgym.seeding import derive_seed
@@ -152,10 +153,10 @@ def parse_verdict(text: str) -> bool | None:
     >>> parse_verdict('At first {"verdict": "wrong"}, but no: {"verdict": "correct"}'), parse_verdict("It is correct.")
     (True, None)
     """
-    _, thought, conclusion = text.rpartition("</think>")
-    if not thought and "<think>" in text:
+    said, is_open = conclusion(text)
+    if is_open:
         return None
-    for found in reversed(_OBJECT.findall(conclusion)):
+    for found in reversed(_OBJECT.findall(said)):
         try:
             value = json.loads(found)
         except ValueError:

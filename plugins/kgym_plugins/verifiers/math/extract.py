@@ -1,7 +1,7 @@
 r"""Finding the answer in a response. Linear in its length: one pass for boxes, and a bounded tail for everything else.
 
-What counts begins after the last `</think>`; a `<think>` that is never closed has no answer behind it. Then the rules in the order that
-the verifier's options give, the first that finds something deciding:
+What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer behind it. Then the
+rules in the order that the verifier's options give, the first that finds something deciding:
 
     boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no answer
     answer      "the final answer is ...", "Answer: ...", on the last line that says so
@@ -17,6 +17,7 @@ Everything found must be the end of what the response says: a number met on the 
 import re
 from dataclasses import dataclass
 
+from kgym.answers import conclusion
 from kgym_plugins.verifiers.math.announced import TAIL, announced
 from kgym_plugins.verifiers.math.candidates import HEDGING, JOINING, LETTERS, REVISING, Extraction, key
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
@@ -44,12 +45,10 @@ def extract(response: str, rules: tuple[str, ...] = RULES) -> Extraction:
 
 
 def _spoken(response: str) -> tuple[str, str]:
-    """What comes after the reasoning in tags, or why nothing does."""
-    end = response.rfind("</think>")
-    begin = response.rfind("<think>")
-    if begin > end:
+    """What comes after the reasoning, or why nothing does."""
+    text, is_open = conclusion(response)
+    if is_open:
         return "", "the reasoning is not closed"
-    text = response[end + len("</think>") :] if end >= 0 else response
     return _without_markup(
         _END_OF_TURN.sub("", text[-TAIL:]) if len(text) <= TAIL else text[:-TAIL] + _END_OF_TURN.sub("", text[-TAIL:])
     ), ""
