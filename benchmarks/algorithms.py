@@ -1,15 +1,18 @@
-"""Every algorithm on the same model, budget and seeds: the gain in validation accuracy, and the tokens it took.
+"""Every algorithm on the same model, seeds, answers and optimizer steps: the gain in validation accuracy, and the tokens it took.
 
-    python benchmarks/algorithms.py                          all that is registered, three seeds; killed and started again it goes on
+    python benchmarks/algorithms.py                          all that is registered, three seeds; a killed comparison resumes
+    python benchmarks/algorithms.py --minutes 20             start no run after 20 minutes; the same command later continues
     python benchmarks/algorithms.py --write-docs             the same, then table and picture go into docs/
 
-    OUT/settings.json                what the runs have in common; other settings want another OUT
+    OUT/settings.json                what the runs have in common; other settings need another OUT
     OUT/before-seed0.json            validation before training, the same for every algorithm
     OUT/mirror-seed0/                the run, and result.json when it has ended
 
-The budget is a number of steps with as many problems and answers each. What an algorithm does with them is its own: inner steps,
-minibatches, a critic, dynamic sampling, greedy answers; the tokens of the latter two are counted. Learning rate and all else are the
-defaults of `kgym train`, tuned for none. Errors are standard errors of the mean over seeds.
+Every algorithm is given as many steps, problems and answers, and takes as many optimizer steps: `--inner-steps` passes over each batch with
+one optimizer step each, whatever its own defaults are. Under AdamW, where the scale of a loss cancels, the number of optimizer steps
+decides more than the loss does, so runs with different numbers of them say nothing about the losses. What else an algorithm does is its
+own: a critic, dynamic sampling, greedy answers; the tokens of the latter two are counted. Learning rate and all else are the defaults of
+`kgym train`, tuned for none. Intervals are Student's t, 95 %, over seeds. Rows are sorted by name.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import math
 import os
 import re
 import shutil
+import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -30,9 +34,12 @@ from kgym.errors import ConfigError, KgymError, NothingToLearn
 from kgym.files import write_atomic
 from kgym.registry import registry
 from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
+from kgym.score.stats import t_quantile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from kgym.score.harness import EvalResult
 
 PAGE = Path(__file__).parent.parent / "docs" / "algorithms.md"
 PICTURE = "algorithms.svg"
@@ -51,6 +58,7 @@ class Row:
     after: list[float]
     tokens: list[float]
     """Sampled in training."""
+    optimizer_steps: list[float]
     seconds: list[float]
 
 
@@ -74,6 +82,7 @@ def compare(args: argparse.Namespace) -> None:
         "weights": model_fingerprint(resolve_model(args.model))[:12],
         "env": args.env,
         "steps": args.steps,
+        "inner_steps": args.inner_steps,
         "problems": args.problems,
         "set": args.set,
     }
@@ -82,11 +91,21 @@ def compare(args: argparse.Namespace) -> None:
     missing = [pair for pair in pairs if not (folder(args.out, *pair) / "result.json").exists()]
     started = time.perf_counter()
     for done, (name, seed) in enumerate(missing, start=1):
+        if args.minutes is not None and time.perf_counter() - started > 60 * args.minutes:
+            print(f"{len(missing) - done + 1} runs are missing; the same command continues", file=sys.stderr, flush=True)
+            break
         result = run(args.out, name, seed, settings)
         left_min = (time.perf_counter() - started) / done * (len(missing) - done) / 60
         print(f"{name}, seed {seed}: {result['before']:.1%} -> {result['after']:.1%}, {left_min:.0f} min left", file=sys.stderr, flush=True)
-    rows = sorted((gather(args.out, name, range(args.seeds)) for name in names), key=lambda row: -mean(row.gains))
+    ended = [name for name in names if all((folder(args.out, name, seed) / "result.json").exists() for seed in range(args.seeds))]
+    if not ended:
+        raise ConfigError(
+            f"no algorithm has a result for each of {args.seeds} seeds yet; run again without --minutes, or with fewer --seeds"
+        )
+    rows = [gather(args.out, name, range(args.seeds)) for name in ended]
     text = report(args.out, rows, settings, args.seeds)
+    if absent := [f"`{name}`" for name in names if name not in ended]:
+        text += f"\n\nNot run: {', '.join(absent)}."
     print(text)
     draw(rows, args.out / PICTURE)
     if args.write_docs is not None:
@@ -101,6 +120,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--algos", default="", help="names with commas between them (default: all)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... (default: 3)")
     parser.add_argument("--steps", type=int, default=6, help="collect-and-update steps a run (default: 6)")
+    parser.add_argument(
+        "--inner-steps", type=int, default=2, help="passes over each batch, one optimizer step each, for every algorithm (default: 2)"
+    )
+    parser.add_argument("--minutes", type=float, help="start no run after so many minutes, and report what has ended")
     parser.add_argument("--problems", type=int, default=200, help="validation problems (default: 200)")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--env", default="aime")
@@ -113,12 +136,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def algorithms(asked: str) -> list[str]:
-    """Return the names to compare. Raises UnknownName for one that is not registered."""
+    """Return the names to compare, sorted. Raises UnknownName for one that is not registered."""
     known = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
     names = asked.split(",") if asked else known
     for name in names:
         registry().info("algorithm", name)
-    return names
+    return sorted(names)
 
 
 def hold_to(file: Path, settings: Mapping[str, Any]) -> None:
@@ -138,31 +161,41 @@ def folder(out: Path, name: str, seed: int) -> Path:
     return out / f"{name}-seed{seed}"
 
 
+def overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Return what all runs are told."""
+    equal = [f"algo.inner_steps={settings['inner_steps']}", "algo.minibatches=1"]
+    about = [f"model={settings['model']}", f"env.name={settings['env']}", f"train.steps={settings['steps']}"]
+    return [*about, *BUDGET, *equal, *settings["set"]]
+
+
 def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[str, float]:
     """Train and score, from where a killed run stopped; return the figures, which are also kept."""
     from kgym.train.metrics import read_metrics
     from kgym.train.runfolder import RunFolder
     from kgym.train.trainer import Trainer
 
-    overrides = [f"model={settings['model']}", f"env.name={settings['env']}", f"train.steps={settings['steps']}", *BUDGET, *settings["set"]]
-    config = load_config(None, [*overrides, f"algo.name={name}", f"seed={seed}"])
+    config = load_config(None, [*overrides(settings), f"algo.name={name}", f"seed={seed}"])
     before_file = out / f"before-seed{seed}.json"
     if not before_file.exists():
-        write_atomic(before_file, json.dumps(accuracy(resolve_model(config.model), config, settings["problems"])))
+        write_atomic(before_file, json.dumps(validate(resolve_model(config.model), config, settings["problems"]).accuracy))
     before = json.loads(before_file.read_text())
 
     path = folder(out, name, seed)
     try:
-        Trainer(config, RunFolder(path)).run()
+        trainer = Trainer(config, RunFolder(path))
+        trainer.run()
     except NothingToLearn as error:
         print(f"{name}, seed {seed}: {error}", file=sys.stderr)
     trained = any((path / "checkpoints").glob("step-*"))
-    after = accuracy(str(resolve_model(str(path))), config, settings["problems"]) if trained else before
+    validation = validate(str(resolve_model(str(path))), config, settings["problems"]) if trained else None
     lines = read_metrics(path / "metrics.jsonl")
+    plan = trainer.algorithm.plan
     result = {
         "before": before,
-        "after": after,
+        "after": validation.accuracy if validation else before,
+        "answer_tokens": validation.tokens_mean if validation else None,
         "tokens": sum(line["rollout/tokens"] for line in lines),
+        "optimizer_steps": plan.inner_steps * plan.minibatches * sum("policy/loss" in line for line in lines),
         "seconds": sum(line["time/rollout_s"] + line["time/train_s"] for line in lines),
     }
     write_atomic(path / "result.json", json.dumps(result, indent=2) + "\n")
@@ -170,13 +203,13 @@ def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[st
     return result
 
 
-def accuracy(model: str, config: RunConfig, problems: int) -> float:
+def validate(model: str, config: RunConfig, problems: int) -> "EvalResult":
     """Score a model on the validation split, as training would."""
     from kgym.score.harness import evaluate
     from kgym.types import Sampling
 
     rollout = config.rollout
-    result = evaluate(
+    return evaluate(
         make_engine(config.engine.name, config.engine.options, model),
         config.env.name,
         split=config.train.eval_split,
@@ -186,7 +219,6 @@ def accuracy(model: str, config: RunConfig, problems: int) -> float:
         max_tokens=rollout.max_tokens,
         seed=config.seed,
     )
-    return result.accuracy
 
 
 # --- what came of them
@@ -200,6 +232,7 @@ def gather(out: Path, name: str, seeds: Sequence[int]) -> Row:
         gains=[result["after"] - result["before"] for result in results],
         after=[result["after"] for result in results],
         tokens=[result["tokens"] for result in results],
+        optimizer_steps=[result["optimizer_steps"] for result in results],
         seconds=[result["seconds"] for result in results],
     )
 
@@ -209,23 +242,32 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def standard_error(values: Sequence[float]) -> float:
-    """Return the standard error of the mean, NaN for one value.
+def reach(values: Sequence[float]) -> float:
+    """Return half the width of the 95 % interval of the mean by Student's t, NaN for one value.
 
-    >>> round(standard_error([1.0, 2.0, 3.0]), 4)
-    0.5774
+    >>> round(reach([1.0, 2.0, 3.0]), 4)
+    2.4841
     """
     if len(values) < 2:
         return math.nan
-    centre = mean(values)
-    return math.sqrt(sum((value - centre) ** 2 for value in values) / (len(values) - 1) / len(values))
+    return t_quantile(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def spread(values: Sequence[float], scale: float, form: str) -> str:
-    """Write mean and standard error, the latter only where there is one."""
-    error = standard_error(values)
+    """Write the mean with its interval, the latter only where there is one."""
+    width = reach(values)
     text = format(scale * mean(values), form)
-    return text if math.isnan(error) else f"{text} ± {format(scale * error, form.lstrip('+'))}"
+    return text if math.isnan(width) else f"{text} ± {format(scale * width, form.lstrip('+'))}"
+
+
+def one(values: Sequence[float]) -> str:
+    """Write what is the same for all seeds, or from which to which it goes.
+
+    >>> one([12, 12, 12]), one([12, 10])
+    ('12', '10 to 12')
+    """
+    low, high = min(values), max(values)
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any], seeds: int) -> str:
@@ -234,16 +276,18 @@ def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any], seeds: i
     config = load_config(None, [*BUDGET, *settings["set"]])
     lines = [
         f"`{settings['model']}` on `{settings['env']}`, {settings['steps']} steps of {config.rollout.problems_per_step} problems x "
-        f"{config.rollout.group_size} answers, learning rate {config.train.lr:g}, {seeds} seed{'s' * (seeds > 1)}, validation on "
-        f"{settings['problems']} problems: {spread(before, 100, '.1f')} % before training. The error is the standard error over seeds.",
+        f"{config.rollout.group_size} answers, {settings['inner_steps']} optimizer steps on each batch for every algorithm, learning rate "
+        f"{config.train.lr:g}, {seeds} seed{'s' * (seeds > 1)}, validation on {settings['problems']} problems: "
+        f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted by name.",
         "",
-        "| algorithm | gain, points | validation after, % | tokens sampled, thousands | seconds |",
-        "|---|---|---|---|---|",
+        "| algorithm | gain, points | validation after, % | optimizer steps | tokens sampled, thousands | seconds |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         figures = (
             spread(row.gains, 100, "+.1f"),
             spread(row.after, 100, ".1f"),
+            one(row.optimizer_steps),
             spread(row.tokens, 1e-3, ".1f"),
             format(mean(row.seconds), ".0f"),
         )
@@ -252,7 +296,7 @@ def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any], seeds: i
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Draw gains and tokens, the best algorithm on top."""
+    """Draw gains and tokens, by name."""
     import matplotlib as mpl
 
     style = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "svg.hashsalt": "kgym", "svg.fonttype": "none"}
@@ -271,11 +315,11 @@ def draw(rows: Sequence[Row], file: Path) -> None:
 
 
 def _bars(axes: "Axes", values: Sequence[Sequence[float]], scale: float, label: str, colour: str) -> None:
-    """Draw mean and standard error, and each seed as a ring."""
+    """Draw the mean with its 95 % interval, and each seed as a ring."""
     for place, seeds in enumerate(values):
-        error = standard_error(seeds)
+        width = reach(seeds)
         axes.errorbar(
-            scale * mean(seeds), place, xerr=None if math.isnan(error) else scale * error, fmt="o", color=colour, capsize=2, markersize=5
+            scale * mean(seeds), place, xerr=None if math.isnan(width) else scale * width, fmt="o", color=colour, capsize=2, markersize=5
         )
         axes.plot([scale * value for value in seeds], [place] * len(seeds), "o", mfc="none", mec=colour, alpha=0.45, markersize=3)
     axes.set_xlabel(label)
