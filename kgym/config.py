@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kgym.errors import ConfigError
-from kgym.options import Options, validated
+from kgym.options import Options, RunSteps, validated
 
 
 def _plain(value: Any) -> Any:
@@ -181,8 +181,8 @@ class TrainConfig(Options):
     """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion wants about 1e-6."""
     schedule: Literal["constant", "linear"] = "constant"
     """After the warm-up: stay, or fall linearly to a tenth at the last step."""
-    warmup_steps: int = Field(2, ge=0)
-    """Steps over which the learning rate rises."""
+    warmup_steps: RunSteps = 2
+    """Steps over which the learning rate rises: a number, or, below 1, a share of the run."""
     weight_decay: float = Field(0.0, ge=0)
     """Of matrices; vectors have none."""
     betas: tuple[float, float] = (0.9, 0.95)

@@ -2,9 +2,9 @@
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kgym.errors import ConfigError, UnknownName
 
@@ -15,6 +15,34 @@ class Options(BaseModel):
     """Options of a component: frozen, unknown keys refused, each field explained by the string under it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+def _whole_from_one_on(value: int | float) -> int | float:
+    if value == int(value):
+        return int(value)
+    if value < 1:
+        return value
+    raise ValueError("must be a whole number of steps, or a share of the run below 1")
+
+
+_OF_RUN = "steps of a run"
+
+RunSteps = Annotated[int | float, Field(ge=0, allow_inf_nan=False), AfterValidator(_whole_from_one_on), _OF_RUN]
+"""Type of an option that counts the steps of a run: a whole number, or, below 1, a share of the run's steps.
+
+`for_run` turns shares into numbers; a share that stays one, because there is no run, is less than any step.
+"""
+
+
+def run_steps(options: BaseModel) -> dict[str, int | float]:
+    """Return the options that count the steps of a run (`RunSteps`), by name."""
+    return {name: getattr(options, name) for name, field in type(options).model_fields.items() if _OF_RUN in field.metadata}
+
+
+def for_run(options: M, steps: int) -> M:
+    """Return the options of a component in a run of so many steps: shares of the run become numbers of steps, rounded down."""
+    counts = {name: int(value * steps) for name, value in run_steps(options).items() if value < 1}
+    return options.model_copy(update=counts) if counts else options
 
 
 def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:

@@ -261,7 +261,10 @@ class Registry:
 
     def create(self, kind: str, name: str, values: Mapping[str, Any] | None = None, *context: Any) -> Any:
         """Construct a component as `target(options, *context)`."""
-        options = self.options(kind, name, values)
+        return self.construct(kind, name, self.options(kind, name, values), *context)
+
+    def construct(self, kind: str, name: str, options: "Options", *context: Any) -> Any:
+        """Construct a component with options that have been checked."""
         target = self.target(kind, name)
         with blaming(kind, target):
             component = target(options, *context)

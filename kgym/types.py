@@ -473,8 +473,11 @@ class CriticAlgorithm(Algorithm, Protocol):
 class Sampler(Protocol):
     """Chooses problems. Constructed as `target(options, source, seed)`."""
 
-    def next(self, n: int) -> Sequence[int]:
-        """Return the indices of the next n problems."""
+    def next(self, n: int, step: int) -> Sequence[int]:
+        """Return the indices of the next n problems; `step` counts from 1.
+
+        An algorithm that replaces groups (`UpdatePlan.max_rounds`) asks again within a step, with the same `step`.
+        """
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
         """Learn how the attempts at one problem went."""

@@ -8,6 +8,7 @@ import pytest
 from kgym.cli.main import main
 from kgym.config import load_config
 from kgym.envs.build import make_vector
+from kgym.errors import ComponentError, ConfigError
 from kgym.registry import configure
 from kgym.rollout.collector import collect
 from kgym.testing.engines import ScriptedEngine, UniformEngine
@@ -17,7 +18,9 @@ from kgym.train.recipe import with_recipe
 from kgym.train.rollouts import Rollouts, teaches
 from kgym.train.statistics import nothing_to_learn
 from kgym.train.update import pack_groups
+from kgym.train.warmups import unended
 from kgym.types import Sampling, UpdatePlan
+from kgym_plugins.samplers.uniform import Uniform
 
 SEED = ("s",)
 
@@ -124,11 +127,78 @@ def test_rounds_come_to_an_end(verifier):
 
 def test_a_problem_that_comes_again_has_other_attempts(monkeypatch):
     subject = rollouts(UpdatePlan(max_rounds=2), "always-wrong")
-    monkeypatch.setattr(subject.sampler, "next", lambda n: [3] * n)
+    monkeypatch.setattr(subject.sampler, "next", lambda n, step: [3] * n)
     engine = UniformEngine("0123")
     play(subject, engine)
     seeds = [request.seed for request in engine.requests]
     assert set(seeds[:20]).isdisjoint(seeds[20:])
+
+
+def test_every_round_tells_the_sampler_the_step(monkeypatch):
+    subject = rollouts(UpdatePlan(max_rounds=3), "always-wrong")
+    asked, draw = [], subject.sampler.next
+    monkeypatch.setattr(subject.sampler, "next", lambda n, step: asked.append((n, step)) or draw(n, step))
+    play(subject, step=4)
+    assert asked == [(5, 4)] * 3
+
+
+def test_the_curriculum_is_as_far_as_the_steps_whatever_the_rounds():
+    settings = {"env.name": "aime", "env.difficulty": 5, "sampler.name": "curriculum", "sampler.steps": 10}
+    subject = rollouts(UpdatePlan(max_rounds=4), "always-wrong", **settings)
+    assert {group.problem.level for group in play(subject).sampled} == {1}
+
+
+def test_a_sampler_that_takes_no_step_is_named(monkeypatch):
+    monkeypatch.setattr(Uniform, "next", lambda self, n: [3] * n)
+    with pytest.raises(ComponentError, match=r"sampler 'uniform': it has next\(n\); kgym calls next\(n, step\)"):
+        rollouts(UpdatePlan())
+
+
+# --- warm-ups ---------------------------------------------------------------------------------------------------------
+
+
+def test_warm_ups_that_outlast_the_run_are_pointed_out():
+    quiet = ["train.steps=4", "shapers.length_penalty.warmup_steps=3", "sampler.name=curriculum", "sampler.steps=3"]
+    assert unended(load_config(None, quiet)) == []
+    assert unended(load_config(None, ["shapers.length_penalty={}", "sampler.name=curriculum"])) == []  # the defaults
+    loud = [
+        "train.steps=4",
+        "train.warmup_steps=5",
+        "shapers.length_penalty.warmup_steps=20",
+        "sampler.name=curriculum",
+        "sampler.steps=50",
+    ]
+    notes = unended(load_config(None, loud))
+    assert [note.partition(":")[0] for note in notes] == [
+        "train.warmup_steps=5",
+        "sampler.steps=50",
+        "shapers.length_penalty.warmup_steps=20",
+    ]
+    assert all("4 steps" in note for note in notes)
+
+
+def test_the_length_penalty_acts_in_a_default_run():
+    subject = rollouts(UpdatePlan(), **{"shapers.length_penalty": "{}", "train.steps": 4})
+    engine = UniformEngine("0123")
+    early, late = (play(subject, engine, step).sampled for step in (1, 2))  # a quarter of four steps is one
+    assert all(group.rewards == [episode.reward for episode in group.episodes] for group in early)
+    assert any(group.rewards != [episode.reward for episode in group.episodes] for group in late)
+
+
+def test_a_share_is_below_one_and_a_number_whole():
+    assert load_config(None, ["train.warmup_steps=0.25"]).train.warmup_steps == 0.25
+    assert load_config(None, ["train.warmup_steps=3.0"]).train.warmup_steps == 3
+    with pytest.raises(ConfigError, match=r"train.warmup_steps=2.5: must be a whole number of steps, or a share"):
+        load_config(None, ["train.warmup_steps=2.5"])
+
+
+def test_a_training_says_that_its_penalty_never_acts(tmp_path, capsys):
+    arguments = ["-p", "fixed_verdicts", "train", "--env", "arithmetic", "--run", str(tmp_path / "run"), "--steps", "1", *SETTINGS]
+    assert main([*arguments, "--set", "algo.max_rounds=1", "--set", "shapers.length_penalty.warmup_steps=20"]) == 0
+    assert "shapers.length_penalty.warmup_steps=20: the run has 1 step and ends before this does" in capsys.readouterr().out
+
+
+# --- the sampler learns -----------------------------------------------------------------------------------------------
 
 
 def test_the_sampler_learns_of_every_group(monkeypatch):
@@ -234,6 +304,24 @@ def test_what_the_user_sets_goes_over_the_recipe():
     assert config.shapers["overlong"]["cache_tokens"] == 32
     assert "format" in config.shapers
     assert config.algo.options == {"clip_high": 0.3}
+
+
+def test_the_method_of_kimi_is_one_setting():
+    config = with_recipe(load_config(None, ["algo.method=k1.5"]))
+    assert config.algo.options == {"method": "k1.5", "reset_optimizer": True}
+    assert (config.sampler.name, config.sampler.options) == ("curriculum", {"then": "prioritized"})
+    assert config.shapers == {"length_penalty": {}}
+    assert with_recipe(config) == config
+
+
+def test_each_part_of_the_method_can_be_left_out():
+    settings = ["algo.method=k1.5", "algo.reset_optimizer=false", "sampler.name=uniform", "shapers.length_penalty.weight=0"]
+    config = with_recipe(load_config(None, settings))
+    assert config.algo.options["reset_optimizer"] is False
+    assert (config.sampler.name, config.sampler.options) == ("uniform", {})
+    assert config.shapers["length_penalty"]["weight"] == 0
+    config = with_recipe(load_config(None, ["algo.method=k1.5", "sampler.steps=3"]))
+    assert (config.sampler.name, config.sampler.options) == ("curriculum", {"then": "prioritized", "steps": 3})
 
 
 def test_the_default_algorithm_brings_nothing():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgym.errors import ConfigError
+from kgym.options import for_run
 from kgym.types import Problem, Verdict
 from kgym_plugins.samplers.curriculum import Curriculum
 from kgym_plugins.samplers.prioritized import Prioritized
@@ -37,11 +38,12 @@ def make(sampler, size, seed=0, **options):
 def test_resumes_where_it_stopped(sampler, size, steps, n, seed):
     straight = make(sampler, size, seed)
     for step in range(steps):
-        for index in straight.next(n):
+        for index in straight.next(n, step + 1):
             straight.update(index, [Verdict("correct" if step % 2 else "wrong")])
     resumed = make(sampler, size, seed)
     resumed.load_state_dict(json.loads(json.dumps(straight.state_dict())))
-    assert [resumed.next(n) for _ in range(4)] == [straight.next(n) for _ in range(4)]
+    following = range(steps + 1, steps + 5)
+    assert [resumed.next(n, step) for step in following] == [straight.next(n, step) for step in following]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -49,36 +51,36 @@ def test_resumes_where_it_stopped(sampler, size, steps, n, seed):
 def test_a_step_has_no_problem_twice(sampler, size, n, seed):
     # the seeds of two groups of the same problem would be the same, and so would their answers
     source = make(sampler, size, seed)
-    for _ in range(20):
-        chosen = source.next(n)
+    for step in range(1, 21):
+        chosen = source.next(n, step)
         assert len(set(chosen)) == n
         assert all(size is None or 0 <= index < size for index in chosen)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_seeds_differ(sampler):
-    assert make(sampler, None, 1).next(5) != make(sampler, None, 2).next(5)
-    assert make(sampler, 1000, 1).next(5) != make(sampler, 1000, 2).next(5)
+    assert make(sampler, None, 1).next(5, 1) != make(sampler, None, 2).next(5, 1)
+    assert make(sampler, 1000, 1).next(5, 1) != make(sampler, 1000, 2).next(5, 1)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_step_larger_than_the_source_is_refused(sampler):
     with pytest.raises(ConfigError, match="a step of 9 problems"):
-        make(sampler, 8).next(9)
+        make(sampler, 8).next(9, 1)
 
 
 @given(size=st.integers(1, 30), seed=st.integers(0, 99), data=st.data())
 def test_uniform_gives_each_problem_once_an_epoch(size, seed, data):
     n = data.draw(st.integers(1, size))
     sampler = make(Uniform, size, seed)
-    drawn = [index for _ in range(3 * size) for index in sampler.next(n)]
+    drawn = [index for step in range(3 * size) for index in sampler.next(n, step + 1)]
     for epoch in range(3 * n):
         assert sorted(drawn[epoch * size : (epoch + 1) * size]) == list(range(size))
 
 
 def test_uniform_never_repeats_an_endless_source():
     sampler = make(Uniform, None)
-    drawn = [index for _ in range(50) for index in sampler.next(7)]
+    drawn = [index for step in range(50) for index in sampler.next(7, step + 1)]
     assert len(set(drawn)) == 350
 
 
@@ -86,7 +88,7 @@ def test_uniform_never_repeats_an_endless_source():
 def test_curriculum_climbs(size):
     sampler = make(Curriculum, size, steps=10, lookahead=200)
     source = Levels(size)
-    tops = [max(source[index].level for index in sampler.next(20)) for _ in range(12)]
+    tops = [max(source[index].level for index in sampler.next(20, step)) for step in range(1, 13)]
     assert tops[0] == 1
     assert tops == sorted(tops)
     assert tops[-1] == 10
@@ -95,7 +97,37 @@ def test_curriculum_climbs(size):
 
 def test_curriculum_takes_the_easiest_of_the_rest_when_too_few_are_easy():
     sampler = make(Curriculum, 20, steps=10)  # two problems of each level
-    assert sorted(Levels(20)[index].level for index in sampler.next(6)) == [1, 1, 2, 2, 3, 3]
+    assert sorted(Levels(20)[index].level for index in sampler.next(6, 1)) == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("size", [None, 200])
+def test_rounds_of_a_step_do_not_hurry_the_curriculum(size):
+    sampler = make(Curriculum, size, steps=10, lookahead=200)
+    rounds = [sampler.next(5, 1) for _ in range(8)]
+    assert {Levels(size)[index].level for indices in rounds for index in indices} == {1}
+    assert rounds[0] != rounds[1]
+
+
+def test_curriculum_in_a_run_ends_at_its_share():
+    options = for_run(Curriculum.Options(steps=0.5), 12)
+    assert options.steps == 6
+    sampler = Curriculum(options, Levels(200), 0)
+    tops = [max(Levels(200)[index].level for index in sampler.next(20, step)) for step in (1, 3, 6)]
+    assert tops[0] < tops[1] < tops[2] == 10
+
+
+def test_curriculum_hands_over_to_priorities_that_it_has_tracked():
+    sampler = make(Curriculum, 20, steps=2, then="prioritized")
+    known = set(sampler.next(10, 1)) | set(sampler.next(10, 2))
+    solved = min(known)
+    for index in known:
+        sampler.update(index, [Verdict("correct" if index == solved else "wrong")])
+    resumed = make(Curriculum, 20, steps=2, then="prioritized")
+    resumed.load_state_dict(json.loads(json.dumps(sampler.state_dict())))
+    draws = Counter(index for step in range(3, 203) for index in resumed.next(5, step))
+    others = [draws[index] for index in known - {solved}]
+    assert draws[solved] < min(others)
+    assert set(draws) - {solved} == set(range(20)) - {solved}  # the hard ones too
 
 
 def test_prioritized_is_proportional_to_failure():
@@ -103,7 +135,7 @@ def test_prioritized_is_proportional_to_failure():
     sampler = make(Prioritized, 3, memory=0.0)
     for index, n_right in enumerate((0, 2, 3)):
         sampler.update(index, [Verdict("correct")] * n_right + [Verdict("wrong")] * (4 - n_right))
-    drawn = Counter(sampler.next(1)[0] for _ in range(7000))
+    drawn = Counter(sampler.next(1, step)[0] for step in range(1, 7001))
     assert [drawn[index] / 1000 for index in range(3)] == pytest.approx([4, 2, 1], abs=0.2)
 
 

@@ -94,11 +94,10 @@ class AlgorithmBase:
             mask_truncated=self.options.mask_truncated,
         )
 
-    @staticmethod
-    def recipe(max_tokens: int) -> dict[str, Any]:
+    def recipe(self, max_tokens: int) -> dict[str, Any]:
         """Return settings of a run that belong to the algorithm, by key (`rollout.truncated`), for answers of at most `max_tokens`.
 
-        They stand in the place of the defaults; what the user sets goes over them.
+        They replace the defaults; what the user sets goes over them. Options of components are named in full (`algo.options.tau`).
         """
         return {}
 

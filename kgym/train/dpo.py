@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kgym.algorithms.preference import dpo_loss
+from kgym.options import RunSteps
 from kgym.train.comparisons import Comparison, PreferenceData
 from kgym.train.modeling import Policy, load_policy, token_logprobs
 from kgym.train.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
@@ -34,8 +35,8 @@ class DPOOptions(SupervisedOptions):
     """Prompts a step, each with all of its pairs."""
     lr: float = Field(1e-4, gt=0)
     """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 5e-7."""
-    warmup_steps: int = Field(10, ge=0)
-    """Steps over which the learning rate rises from 0."""
+    warmup_steps: RunSteps = 10
+    """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
     beta: float = Field(0.1, gt=0)
     """How much a nat of distance from the reference is worth; the paper's beta. Smaller moves further."""
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)

@@ -1,4 +1,7 @@
-"""The settings of a run that belong to its algorithm (`AlgorithmBase.recipe`), under those that the user has made."""
+"""The settings of a run that belong to its algorithm (`AlgorithmBase.recipe`), under those that the user has made.
+
+A component that the user names has the user's options alone: those of a recipe are for the component that the recipe names.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,20 +10,20 @@ from kgym.blame import blaming
 from kgym.config import RunConfig, set_key
 from kgym.envs.setup import make_task, split_settings
 from kgym.options import validated
-from kgym.registry import registry
+from kgym.train.warmups import create_for_run
 
 
 def with_recipe(config: RunConfig) -> RunConfig:
-    """Return the configuration with the algorithm's recipe in the place of defaults; a second time changes nothing.
+    """Return the configuration with the algorithm's recipe instead of defaults; a second time changes nothing.
 
-    Raises UnknownName for an algorithm or environment that does not exist.
+    Raises UnknownName for an algorithm, an option of it or an environment that does not exist.
     """
-    target = registry().target("algorithm", config.algo.name)
-    recipe: Callable[[int], Mapping[str, Any]] | None = getattr(target, "recipe", None)
+    algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
+    recipe: Callable[[int], Mapping[str, Any]] | None = getattr(algorithm, "recipe", None)
     if recipe is None:
         return config
     answer_tokens = _answer_tokens(config)
-    with blaming("algorithm", target):
+    with blaming("algorithm", algorithm):
         settings = recipe(answer_tokens)
     if not settings:
         return config
@@ -39,7 +42,9 @@ def _answer_tokens(config: RunConfig) -> int:
 
 
 def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one nested table over another."""
+    """Lay one nested table over another; a component of another name replaces the one below it."""
+    if "name" in base and "name" in top and base["name"] != top["name"]:
+        return dict(top)
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)

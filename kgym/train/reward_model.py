@@ -17,6 +17,7 @@ from pydantic import Field
 
 from kgym.algorithms.preference import pairwise_loss
 from kgym.errors import DataError
+from kgym.options import RunSteps
 from kgym.rollout.reward_models import RewardModel, load_reward_model
 from kgym.train.comparisons import Comparison, PreferenceData
 from kgym.train.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
@@ -33,8 +34,8 @@ class RMOptions(SupervisedOptions):
     """Prompts a step, each with all of its pairs."""
     lr: float = Field(5e-4, gt=0)
     """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 1e-5."""
-    warmup_steps: int = Field(20, ge=0)
-    """Steps over which the learning rate rises from 0."""
+    warmup_steps: RunSteps = 20
+    """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
     prompt: str = Field("{question}", min_length=1)
     """The user's message that the reward model reads: `{question}`, and `{gold}` if it is to see the right answer."""
     demonstrations: int = Field(64, ge=1)

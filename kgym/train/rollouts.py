@@ -5,6 +5,7 @@
 Source of the rounds: DAPO, arXiv:2503.14476, section 3.2, dynamic sampling.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +18,9 @@ from kgym.envs.build import make_vector
 from kgym.envs.rules import unasked
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ComponentError, ConfigError
-from kgym.registry import registry
 from kgym.rollout.collector import collect
 from kgym.seeding import derive_seed
+from kgym.train.warmups import create_for_run
 from kgym.types import Engine, Group, Sampler, Sampling, Shaper, UpdatePlan
 
 
@@ -62,11 +63,26 @@ class Rollouts:
         self._plan = plan
         self.env = self._make_env(rollout.group_size)
         self._greedy_env = self._make_env(1) if plan.needs_greedy else None
-        self.sampler: Sampler = registry().create(
-            "sampler", config.sampler.name, config.sampler.options, self.env.source, derive_seed(config.seed, "sampler")
-        )
-        self._shapers: list[Shaper] = [registry().create("shaper", name, options) for name, options in config.shapers.items()]
+        self.sampler = self._make_sampler()
+        self._shapers: list[Shaper] = [
+            create_for_run("shaper", name, options, config.train.steps) for name, options in config.shapers.items()
+        ]
         self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k, stop=rollout.stop)
+
+    def _make_sampler(self) -> Sampler:
+        """Return the sampler. Raises ComponentError, naming it, for one whose `next` does not take the step."""
+        name, seed = self._config.sampler.name, derive_seed(self._config.seed, "sampler")
+        options, steps = self._config.sampler.options, self._config.train.steps
+        sampler: Sampler = create_for_run("sampler", name, options, steps, self.env.source, seed)
+        with blaming("sampler", sampler):
+            signature = inspect.signature(sampler.next)
+            try:
+                signature.bind(1, 1)
+            except TypeError:
+                raise ComponentError(
+                    f"it has next{signature}; kgym calls next(n, step) with the training step, from 1: add the parameter"
+                ) from None
+        return sampler
 
     def _make_env(self, group_size: int) -> ReasoningVectorEnv:
         config, rollout = self._config, self._config.rollout
@@ -91,7 +107,7 @@ class Rollouts:
             groups = collect(
                 self.env,
                 engine,
-                indices := self._next(len(open_places)),
+                indices := self._next(len(open_places), step),
                 places=open_places,
                 sampling=self.sampling,
                 seed_parts=seed_parts if rounds == 1 else (*seed_parts, "round", rounds),  # a problem that comes again has other attempts
@@ -109,17 +125,17 @@ class Rollouts:
         chosen = sorted(kept)
         return Played(sampled, [kept[place] for place in chosen], self._greedy(engine, step, chosen), rounds)
 
-    def _next(self, n: int) -> list[int]:
+    def _next(self, n: int, step: int) -> list[int]:
         """Ask the sampler for problems. Raises ComponentError, naming it, if it does not return as many indices of problems."""
         size = self.env.source.size
         with blaming("sampler", self.sampler):
-            indices: list[Any] = list(self.sampler.next(n))
+            indices: list[Any] = list(self.sampler.next(n, step))
             if len(indices) != n:
-                raise ComponentError(f"next({n}) returned {len(indices)} indices; it has to return one for each problem")
+                raise ComponentError(f"next({n}, {step}) returned {len(indices)} indices; it has to return one for each problem")
             for index in indices:
                 if not isinstance(index, Integral) or not 0 <= int(index) < (math.inf if size is None else size):
                     wanted = "from 0 on" if size is None else f"from 0 to {size - 1}"
-                    raise ComponentError(f"next({n}) returned {index!r}; the source has problems {wanted}")
+                    raise ComponentError(f"next({n}, {step}) returned {index!r}; the source has problems {wanted}")
             return [int(index) for index in indices]
 
     def _shape(self, group: Group, step: int) -> None:

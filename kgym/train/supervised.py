@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import sync_folder
-from kgym.options import Options
+from kgym.options import Options, RunSteps, for_run
 from kgym.rollout.encoding import ChatEncoder
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
@@ -74,8 +74,8 @@ class SupervisedOptions(Options):
     """Examples a step."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 1e-5."""
-    warmup_steps: int = Field(50, ge=0)
-    """Steps over which the learning rate rises from 0."""
+    warmup_steps: RunSteps = 50
+    """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
     decay_frac: float = Field(0.2, ge=0, le=1)
     """Share of the steps, at the end, over which the learning rate falls to a tenth."""
     weight_decay: float = Field(0.01, ge=0)
@@ -188,7 +188,8 @@ def lr_at(step: int, options: SupervisedOptions) -> float:
     >>> [round(lr_at(step, options), 2) for step in (1, 2, 8, 9, 10)]
     [0.5, 1.0, 1.0, 0.55, 0.1]
     """
-    rise = min(1.0, step / options.warmup_steps) if options.warmup_steps else 1.0
+    warmup_steps = for_run(options, options.steps).warmup_steps
+    rise = min(1.0, step / warmup_steps) if warmup_steps else 1.0
     decay_steps = options.steps * options.decay_frac
     fall = min(1.0, (options.steps - step) / decay_steps) if decay_steps else 1.0
     return options.lr * rise * (0.1 + 0.9 * fall)

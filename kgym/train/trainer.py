@@ -22,6 +22,7 @@ from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
 from kgym.errors import NothingToLearn, RunError
 from kgym.files import reading, write_atomic
+from kgym.options import for_run
 from kgym.registry import registry
 from kgym.rollout.models import make_engine, resolve_model
 from kgym.rollout.prompts import check_prompts, describe_long
@@ -42,6 +43,7 @@ from kgym.train.runfolder import RunFolder
 from kgym.train.statistics import REMEDY, group_metrics, improvement, nothing_to_learn, only_reward, rollout_metrics
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
+from kgym.train.warmups import create_for_run, unended
 from kgym.types import Algorithm, Engine
 
 PATIENCE = 3
@@ -82,7 +84,7 @@ class Trainer:
         engine_options = registry().options("engine", config.engine.name, config.engine.options)
         self.template: Mapping[str, Any] | None = getattr(engine_options, "template", None)
         Trackers.check(config)
-        self.algorithm: Algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
+        self.algorithm: Algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
         self.rollouts = Rollouts(config, plan)
@@ -143,6 +145,8 @@ class Trainer:
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, env=self.rollouts.env.spec_facts())
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
         self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.rollouts.env.spec_facts()})
+        for note in unended(self.config):
+            self.reporter.note(note)
         if self.step == 0 and config.eval_every:
             self._finish_step(self._validate(), trackers)
         while self.step < config.steps:
@@ -238,8 +242,8 @@ class Trainer:
         )
 
     def _lr(self, lr: float, step: int) -> float:
-        config = self.config.train
-        return lr_at(step, lr=lr, warmup_steps=config.warmup_steps, steps=config.steps, schedule=config.schedule)
+        config = for_run(self.config.train, self.config.train.steps)
+        return lr_at(step, lr=lr, warmup_steps=int(config.warmup_steps), steps=config.steps, schedule=config.schedule)
 
     def _nothing_to_learn(self, played: Played, step: int) -> None:
         """Let a step pass without an update; end the run when they come one after the other."""

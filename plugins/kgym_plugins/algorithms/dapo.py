@@ -55,8 +55,7 @@ class DAPO(AlgorithmBase):
         source="Yu et al. 2025, arXiv:2503.14476, equation 8",
     )
 
-    @staticmethod
-    def recipe(max_tokens: int) -> dict[str, Any]:
+    def recipe(self, max_tokens: int) -> dict[str, Any]:
         """Punish the last fifth of the token budget, as the paper does: 4,096 of 20,480 tokens."""
         return {"shapers.overlong": {"max_tokens": max_tokens, "cache_tokens": max(1, max_tokens // 5), "weight": 0.5}}
 

@@ -11,7 +11,7 @@ pulls as hard as the same answer among right ones pulls back. The old policy is 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.2, equations 2 and 3.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -35,6 +35,9 @@ class MirrorOptions(AlgorithmOptions):
     """Estimate of tau log Z: the group mean of the rewards, or tau log mean exp(r / tau), which tends to it for large tau."""
     length_normalize: bool = False
     """Take the mean over an answer's tokens for D instead of the sum, which grows with length. Not in the paper."""
+    method: Literal["loss", "k1.5"] = "loss"
+    """`loss`: the paper's loss alone. `k1.5`: also a fresh optimizer for each batch, the length penalty, and a curriculum that is followed
+    by prioritized sampling. Each of these can still be set by its own key."""
 
 
 class Mirror(AlgorithmBase):
@@ -50,6 +53,16 @@ class Mirror(AlgorithmBase):
         reference="policy at the start of the batch",
         source="Kimi k1.5, arXiv:2501.12599, section 2.3.2",
     )
+
+    def recipe(self, max_tokens: int) -> dict[str, Any]:
+        """Return the parts of the paper's method around its loss: sections 2.3.2 (fresh optimizer), 2.3.3 and 2.3.4."""
+        if self.options.method == "loss":
+            return {}
+        return {
+            "algo.options.reset_optimizer": True,
+            "shapers.length_penalty": {},
+            "sampler": {"name": "curriculum", "options": {"then": "prioritized"}},
+        }
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return r - tau log Z of its answer for each token, (T,)."""

@@ -1,28 +1,32 @@
 """Easy problems first: the ceiling on the level of difficulty rises with the steps.
 
 The levels are the labels of the problems. Of a finite source all are known; of an endless one the first `lookahead` in its order stand
-for the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn, uniformly; afterwards all are.
+for the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn, uniformly. Later all are, uniformly or,
+with `then = "prioritized"`, by their success rates, which are tracked from the first step on.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from kgym.errors import ConfigError
-from kgym.options import Options
+from kgym.options import Options, RunSteps
 from kgym.seeding import derive_seed
 from kgym.types import ProblemSource, Verdict
+from kgym_plugins.samplers.prioritized import Prioritized, PrioritizedOptions
 
 
 class CurriculumOptions(Options):
     """Easy to hard, by the labels of the problems."""
 
-    steps: int = Field(50, ge=1)
-    """Training steps until problems of every level are drawn."""
+    steps: RunSteps = 0.5
+    """Training steps until problems of every level are drawn: a number, or, below 1, a share of the run."""
+    then: Literal["uniform", "prioritized"] = "uniform"
+    """How problems are drawn afterwards: all alike, or the less solved ones more often, as the sampler `prioritized` does by default."""
     lookahead: int = Field(1024, ge=1)
     """Of an endless source: how many problems stand for its levels, and are looked at in search of an easy one."""
 
@@ -39,17 +43,20 @@ class Curriculum:
         self._first = derive_seed(seed, "first") % 2**32 if source.size is None else 0  # another seed, other problems
         self._n_known = options.lookahead if source.size is None else source.size
         self._levels = [source[self._first + place].level for place in range(self._n_known)]
-        self._step = 0
-        self._seen = 0  # of an endless source: how far along it the last step came
+        self._draws = 0
+        self._seen = 0  # of an endless source: how far along it the last draw came
+        self._then = Prioritized(PrioritizedOptions(), source, seed) if options.then == "prioritized" else None
 
-    def next(self, n: int) -> list[int]:
+    def next(self, n: int, step: int) -> list[int]:
         """Return n different indices.
 
         Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems behind too many others.
         """
-        self._step += 1
+        if self._then is not None and step > self.options.steps:
+            return self._then.next(n, step)
+        self._draws += 1
         ranked = sorted(self._levels)
-        share = min(1.0, self._step / self.options.steps)
+        share = min(1.0, step / self.options.steps) if self.options.steps else 1.0
         ceiling = ranked[max(0, round(share * self._n_known) - 1)]
         return self._fresh(n, ceiling) if self.source.size is None else self._finite(n, ceiling)
 
@@ -57,7 +64,7 @@ class Curriculum:
         if n > self._n_known:
             raise ConfigError(f"a step of {n} problems from a source of {self._n_known}: take at most {self._n_known} problems a step")
         order = list(range(self._n_known))
-        random.Random(derive_seed(self.seed, "step", self._step)).shuffle(order)  # noqa: S311  (an order, not a secret)
+        random.Random(derive_seed(self.seed, "step", self._draws)).shuffle(order)  # noqa: S311  (an order, not a secret)
         allowed = [index for index in order if self._levels[index] <= ceiling]
         harder = sorted((index for index in order if self._levels[index] > ceiling), key=self._levels.__getitem__)
         return (allowed + harder)[:n]  # the easiest of the others, should too few be allowed
@@ -77,12 +84,16 @@ class Curriculum:
         return chosen
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
-        """Learn nothing: the curriculum goes by labels."""
+        """Learn nothing, as the curriculum goes by labels, but for the sampler that follows."""
+        if self._then is not None:
+            self._then.update(index, verdicts)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step and the place in an endless source."""
-        return {"step": self._step, "seen": self._seen}
+        """Return the number of draws, the place in an endless source, and the state of the sampler that follows."""
+        return {"draws": self._draws, "seen": self._seen, "then": None if self._then is None else self._then.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self._step, self._seen = int(state["step"]), int(state["seen"])
+        self._draws, self._seen = int(state["draws"]), int(state["seen"])
+        if self._then is not None:
+            self._then.load_state_dict(state["then"])

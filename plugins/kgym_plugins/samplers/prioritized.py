@@ -40,9 +40,9 @@ class Prioritized:
         first = derive_seed(seed, "first") % 2**32 if source.size is None else 0  # another seed, other problems
         self._indices = range(first, first + (options.pool if source.size is None else source.size))
         self._rates: dict[int, float] = {}
-        self._step = 0
+        self._draws = 0
 
-    def next(self, n: int) -> list[int]:
+    def next(self, n: int, step: int) -> list[int]:
         """Return n different indices. Raises ConfigError if there are fewer than n problems.
 
         Without replacement by exponential clocks: each problem rings after a time with its weight as rate, and the first n are taken
@@ -52,8 +52,8 @@ class Prioritized:
             raise ConfigError(
                 f"a step of {n} problems from a pool of {len(self._indices)}: take at most {len(self._indices)} problems a step"
             )
-        self._step += 1
-        rng = random.Random(derive_seed(self.seed, "step", self._step))  # noqa: S311  (an order, not a secret)
+        self._draws += 1
+        rng = random.Random(derive_seed(self.seed, "step", self._draws))  # noqa: S311  (an order, not a secret)
         rings = {index: rng.expovariate(max(self.options.floor, 1 - self._rates.get(index, 0.0))) for index in self._indices}
         return sorted(self._indices, key=rings.__getitem__)[:n]
 
@@ -66,10 +66,10 @@ class Prioritized:
             self._rates[index] = keep * self._rates.get(index, 0.0) + (1 - keep) * rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step and the success rates as a list of [index, rate]."""
-        return {"step": self._step, "rates": [[index, rate] for index, rate in self._rates.items()]}
+        """Return the number of draws and the success rates as a list of [index, rate]."""
+        return {"draws": self._draws, "rates": [[index, rate] for index, rate in self._rates.items()]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self._step = int(state["step"])
+        self._draws = int(state["draws"])
         self._rates = {int(index): float(rate) for index, rate in state["rates"]}

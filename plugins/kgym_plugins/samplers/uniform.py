@@ -26,7 +26,7 @@ class Uniform:
         self._left: list[int] = []  # of a finite source: what this epoch has yet to give
         self._drawn = 0  # of an endless source
 
-    def next(self, n: int) -> list[int]:
+    def next(self, n: int, step: int) -> list[int]:
         """Return n different indices. Raises ConfigError if the source has fewer than n problems."""
         if self.size is None:
             first = derive_seed(self.seed, "first") % 2**32 + self._drawn  # another seed, other problems

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from kgym.options import Options
+from kgym.options import Options, RunSteps
 from kgym.types import Group
 
 
@@ -19,8 +19,8 @@ class LengthPenaltyOptions(Options):
 
     weight: float = Field(0.2, ge=0)
     """What the penalty, between -0.5 and 0.5, is multiplied by before it is added."""
-    warmup_steps: int = Field(20, ge=0)
-    """Steps without a penalty, since it slows early training down; constant afterwards."""
+    warmup_steps: RunSteps = 0.25
+    """Steps without a penalty, since it slows early training down; constant afterwards. A number, or, below 1, a share of the run."""
 
 
 class LengthPenalty:
