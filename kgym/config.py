@@ -130,7 +130,8 @@ class RolloutConfig(Options):
     segment_tokens: int | None = Field(None, ge=1)
     """Tokens of a segment: long answers go on in the next one, under newer weights; without it an answer is one segment."""
     truncated: Literal["zero", "score", "mask"] = "zero"
-    """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or no part in the loss."""
+    """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or reward 0 and no part in the
+    loss. The others of its group are compared with it in each case."""
 
     @field_validator("stop", mode="before")
     @classmethod

@@ -302,7 +302,12 @@ class Episode:
     terminated: bool = False
     truncated: bool = False
     trainable: bool = True
-    """False if its verdict is unscored, or the environment masks truncated answers: kept, counted, left out of the loss."""
+    """False if its verdict is unscored, or truncated answers are masked: kept, counted, left out of the loss."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a score to compare others with. A truncated answer that is masked is judged, and only left out of the loss."""
+        return self.verdict is not None and self.verdict.scored
 
     @property
     def text(self) -> str:
@@ -378,6 +383,9 @@ class PackedBatch:
     """(E,) bool"""
     greedy_rewards: "Tensor | None" = None
     """(E,) float32, reward of the greedy answer to the same problem"""
+    counted: "Tensor | None" = None
+    """(E,) bool: episodes whose reward the others are compared with; without it those with a masked-in token. Truncated answers that are
+    masked count here, and have no masked-in token."""
     engine_logprobs: "Tensor | None" = None
     """(T,) float32"""
     ref_logprobs: "Tensor | None" = None
@@ -391,7 +399,7 @@ class PackedBatch:
         """Compare every array with `input_ids` or `rewards`; a shape note that nothing checks will one day be wrong."""
         for shape_of, names in (
             ("input_ids", ("episode_ids", "mask", "old_logprobs", "engine_logprobs", "ref_logprobs", "old_values", "advantages")),
-            ("rewards", ("group_ids", "truncated", "greedy_rewards")),
+            ("rewards", ("group_ids", "truncated", "greedy_rewards", "counted")),
         ):
             want = getattr(self, shape_of).shape[0]
             unit = "tokens" if shape_of == "input_ids" else "episodes"
@@ -443,7 +451,7 @@ class UpdatePlan:
     """Rounds of rollouts for a batch. With more than one, groups that teach nothing, whose scores are all equal, are replaced by attempts
     at other problems until the batch is full or the rounds are spent."""
     mask_truncated: bool = False
-    """Leave answers that a budget ended out of the loss."""
+    """Leave answers that a budget ended out of the loss; the others of their group are still compared with them."""
 
 
 class Algorithm(Protocol):

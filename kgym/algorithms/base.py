@@ -38,7 +38,8 @@ class AlgorithmOptions(Options):
     """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced until the batch is
     full or the rounds are spent: DAPO's dynamic sampling."""
     mask_truncated: bool = False
-    """Leave answers that a budget ended out of the loss: DAPO's overlong filtering."""
+    """Leave answers that a budget ended out of the loss: DAPO's overlong filtering. They still count in the mean and the deviation of
+    their group. The same as `rollout.truncated=mask`."""
     mismatch: Correction = "truncate"
     """What becomes of a weight exp(old - engine) beyond the cap: cut to it, or the token is masked. `off`: no weights."""
     mismatch_level: Level = "token"

@@ -1,6 +1,8 @@
 """What a reward is compared with: its group, the others of its group, or the batch.
 
-Only scored episodes, those with a masked-in token, take part; the figures given to the others mean nothing and are masked out later.
+Only the episodes that count take part: those with a masked-in token and, as in DAPO, truncated ones that are masked
+(`PackedBatch.counted`). The figures given to the others mean nothing and are masked out later. Whitening is over the
+masked-in tokens alone.
 Computed in double precision: in float32 the mean of equal rewards need not be equal to them, and a division by std + 1e-6 would
 make an advantage out of the rounding.
 
@@ -10,7 +12,7 @@ Dimension key:  T tokens of the pack   E episodes   G groups
 import torch
 from torch import Tensor
 
-from kgym.algorithms.episodes import masked, scored
+from kgym.algorithms.episodes import counted, masked, scored
 from kgym.types import PackedBatch
 
 
@@ -20,15 +22,21 @@ def _group_ranks(batch: PackedBatch) -> Tensor:
 
 
 def _group_sums(batch: PackedBatch, values_E: Tensor) -> Tensor:
-    """Give each episode the sum of `values_E` over the scored episodes of its group, (E,) float64."""
+    """Give each episode the sum of `values_E` over the episodes of its group that count, (E,) float64."""
     group_E = _group_ranks(batch)
-    values_E = torch.where(scored(batch), values_E.double(), 0.0)
+    values_E = torch.where(counted(batch), values_E.double(), 0.0)
     return torch.zeros_like(values_E).index_add(0, group_E, values_E)[group_E]
 
 
 def group_sizes(batch: PackedBatch) -> Tensor:
-    """Return how many scored episodes the group of each episode has, (E,) float64."""
+    """Return how many episodes that count the group of each episode has, (E,) float64."""
     return _group_sums(batch, torch.ones_like(batch.rewards))
+
+
+def group_shares(batch: PackedBatch) -> Tensor:
+    """Return what part of the trained episodes of its group each of them is, (E,) float64: sums to 1 over each group that has any."""
+    trained_E = scored(batch).double()
+    return trained_E / _group_sums(batch, trained_E).clamp(min=1)
 
 
 def group_mean(batch: PackedBatch) -> Tensor:
@@ -56,9 +64,9 @@ def leave_one_out_mean(batch: PackedBatch) -> Tensor:
 
 
 def _group_max(batch: PackedBatch, values_E: Tensor) -> Tensor:
-    """Give each episode the largest of `values_E` among the scored episodes of its group, (E,) float64; -inf if there is none."""
+    """Give each episode the largest of `values_E` among those of its group that count, (E,) float64; -inf if there is none."""
     group_E = _group_ranks(batch)
-    values_E = torch.where(scored(batch), values_E.double(), -torch.inf)
+    values_E = torch.where(counted(batch), values_E.double(), -torch.inf)
     return torch.full_like(values_E, -torch.inf).scatter_reduce(0, group_E, values_E, "amax")[group_E]
 
 
@@ -75,8 +83,8 @@ def group_logmeanexp(batch: PackedBatch, tau: float) -> Tensor:
 
 
 def batch_mean(batch: PackedBatch) -> Tensor:
-    """Return the mean reward over all scored episodes, () float64."""
-    return batch.rewards.double()[scored(batch)].sum() / scored(batch).sum().clamp(min=1)
+    """Return the mean reward over all episodes that count, () float64."""
+    return batch.rewards.double()[counted(batch)].sum() / counted(batch).sum().clamp(min=1)
 
 
 def whiten(batch: PackedBatch, values_T: Tensor) -> Tensor:

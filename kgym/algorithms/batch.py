@@ -20,7 +20,7 @@ from torch import Tensor
 from kgym.algorithms.episodes import scored
 from kgym.types import PackedBatch, Totals
 
-PER_EPISODE = ("rewards", "group_ids", "truncated", "greedy_rewards")
+PER_EPISODE = ("rewards", "group_ids", "truncated", "greedy_rewards", "counted")
 """Fields of a batch with one entry an episode; its other tensors have one a token."""
 
 
@@ -98,12 +98,13 @@ def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> 
 def split(batch: PackedBatch, max_tokens: int) -> list[PackedBatch]:
     """Cut a batch into micro-batches that carry its totals.
 
-    A micro-batch takes at most `max_tokens` as the right-padded rows of a forward pass: its episodes times the longest of them; an
-    episode that is longer gets one to itself. Episodes are taken by length, the longest first, so that rows are padded little.
+    Episodes without a masked-in token, which have no part in a loss, are left out. A micro-batch takes at most `max_tokens`
+    as the right-padded rows of a forward pass: its episodes times the longest of them; an episode that is longer gets one
+    to itself. Episodes are taken by length, the longest first, so that rows are padded little.
     """
     sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
     parts: list[list[int]] = []
-    for episode in sorted(range(len(sizes)), key=lambda e: -sizes[e]):
+    for episode in sorted(scored(batch).nonzero().flatten().tolist(), key=lambda e: -sizes[e]):
         if parts and sizes[parts[-1][0]] * (len(parts[-1]) + 1) <= max_tokens:
             parts[-1].append(episode)
         else:

@@ -24,8 +24,13 @@ def lengths(batch: PackedBatch) -> Tensor:
 
 
 def scored(batch: PackedBatch) -> Tensor:
-    """Return which episodes have a masked-in token, (E,) bool; the others count for nothing."""
+    """Return which episodes have a masked-in token, (E,) bool; the others have no part in a loss."""
     return lengths(batch) > 0
+
+
+def counted(batch: PackedBatch) -> Tensor:
+    """Return which episodes the others are compared with, (E,) bool: the scored ones, and truncated ones that are masked."""
+    return scored(batch) if batch.counted is None else batch.counted
 
 
 def sum_per_episode(batch: PackedBatch, values_T: Tensor) -> Tensor:

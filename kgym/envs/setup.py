@@ -51,8 +51,9 @@ class EnvOptions(Options):
     max_segments: int | None = Field(None, ge=1)
     """Segments that an answer may have; without it as many as the tokens allow."""
     truncated: Truncated = "zero"
-    """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without the verifier.
-    `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss."""
+    """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without
+    the verifier. `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss; the other
+    answers to the problem are still compared with it."""
     prompt: str | None = None
     """Template of the user's message in the place of the environment's own prompt, with `{question}` where the question goes."""
     system: str | None = None

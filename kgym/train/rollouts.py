@@ -41,7 +41,7 @@ class Played:
         """The rewards of the greedy answers, None for one that could not be judged; None if there are no such answers."""
         if not self.greedy:
             return None
-        return [group.rewards[0] if group.episodes[0].trainable else None for group in self.greedy]
+        return [group.rewards[0] if group.episodes[0].judged else None for group in self.greedy]
 
     @property
     def n_tokens(self) -> int:
@@ -131,11 +131,11 @@ class Rollouts:
         with blaming("sampler", self.sampler):
             indices: list[Any] = list(self.sampler.next(n, step))
             if len(indices) != n:
-                raise ComponentError(f"next({n}, {step}) returned {len(indices)} indices; it has to return one for each problem")
+                raise ComponentError(f"next({n}) returned {len(indices)} indices; it has to return one for each problem")
             for index in indices:
                 if not isinstance(index, Integral) or not 0 <= int(index) < (math.inf if size is None else size):
                     wanted = "from 0 on" if size is None else f"from 0 to {size - 1}"
-                    raise ComponentError(f"next({n}, {step}) returned {index!r}; the source has problems {wanted}")
+                    raise ComponentError(f"next({n}) returned {index!r}; the source has problems {wanted}")
             return [int(index) for index in indices]
 
     def _shape(self, group: Group, step: int) -> None:
@@ -173,5 +173,6 @@ class Rollouts:
 
 
 def teaches(group: Group) -> bool:
-    """Whether the scores of the answers that are trained on differ; before shaping, as otherwise a length would do."""
-    return len({episode.reward for episode in group.episodes if episode.trainable}) > 1
+    """Whether the scores of the judged answers differ and one of them is trained on; before shaping, as otherwise a length would do."""
+    trainable = any(episode.trainable for episode in group.episodes)
+    return trainable and len({episode.reward for episode in group.episodes if episode.judged}) > 1

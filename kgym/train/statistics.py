@@ -46,8 +46,8 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
 
 
 def only_reward(groups: Sequence[Group]) -> float | None:
-    """Return the reward of all answers that may be trained on, if they all have the same one."""
-    rewards = {reward for group in groups for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.trainable}
+    """Return the reward of all answers that were judged, if they all have the same one."""
+    rewards = {reward for group in groups for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.judged}
     return rewards.pop() if len(rewards) == 1 else None
 
 
@@ -88,9 +88,9 @@ def improvement(before: EvalResult, after: EvalResult, *, seed: int) -> dict[str
 
 
 def _informative(group: Group) -> bool:
-    """Whether the rewards that are trained on differ: groups without a difference have no gradient."""
-    rewards = {reward for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.trainable}
-    return len(rewards) > 1
+    """Whether the rewards of judged answers differ and one of them is trained on: other groups have no gradient."""
+    rewards = {reward for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.judged}
+    return len(rewards) > 1 and any(episode.trainable for episode in group.episodes)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -22,28 +22,30 @@ from kgym.types import Algorithm, CriticAlgorithm, Group, LossOutput, PackedBatc
 def pack_groups(
     groups: Sequence[Group], *, device: torch.device, greedy_rewards: Sequence[float | None] | None = None
 ) -> PackedBatch | None:
-    """Lay the trainable episodes of the groups end to end, on `device`; None if there is none.
+    """Lay the judged episodes of the groups end to end, on `device`; None if none of them may be trained on.
 
-    An episode that is not trainable (unscored, or masked because it was truncated) is left out whole: it neither has a gradient
-    nor counts in a group's mean. `greedy_rewards` has one entry a group; a group whose greedy answer could not be judged (None) has
-    nothing to be compared with and is left out too.
+    An unscored episode is left out whole: it neither has a gradient nor counts in a group's mean. One that is masked because
+    it was truncated has no masked-in token and counts in a group's mean. `greedy_rewards` has one entry a group; a group
+    whose greedy answer could not be judged (None) has nothing to be compared with and is left out too.
     """
     kept = [
         (number, episode, reward)
         for number, group in enumerate(groups)
         for episode, reward in zip(group.episodes, group.rewards, strict=True)
-        if episode.trainable and episode.n_tokens and (greedy_rewards is None or greedy_rewards[number] is not None)
+        if (episode.trainable or episode.judged) and episode.n_tokens and (greedy_rewards is None or greedy_rewards[number] is not None)
     ]
-    if not kept:
+    if not any(episode.trainable for _, episode, _ in kept):
         return None
     batch = pack(
         prompt_ids=[episode.prompt_ids for _, episode, _ in kept],
         token_ids=[episode.token_ids for _, episode, _ in kept],
+        token_mask=[[episode.trainable] * episode.n_tokens for _, episode, _ in kept],
         engine_logprobs=[episode.engine_logprobs for _, episode, _ in kept],
         rewards=[reward for _, _, reward in kept],
         group_ids=[number for number, _, _ in kept],
         truncated=[episode.truncated for _, episode, _ in kept],
     )
+    batch = replace(batch, counted=torch.ones(len(kept), dtype=torch.bool))
     if greedy_rewards is not None:
         batch = replace(batch, greedy_rewards=torch.tensor([greedy_rewards[number] for number, _, _ in kept], dtype=torch.float32))
     tensors = {field.name: value.to(device) for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}

@@ -11,8 +11,8 @@ Source: Chu et al. 2025, arXiv:2504.02546.
 from torch import Tensor
 
 from kgym.algorithms.base import AlgorithmBase, Facts, TokenLossOptions
-from kgym.algorithms.baselines import group_mean, group_sizes, group_std
-from kgym.algorithms.episodes import scored, to_tokens
+from kgym.algorithms.baselines import group_mean, group_shares, group_std
+from kgym.algorithms.episodes import to_tokens
 from kgym.types import LossOutput, PackedBatch
 
 
@@ -36,9 +36,9 @@ class GPG(AlgorithmBase):
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the centred and scaled reward of its answer for each token, (T,); 0 if no group's rewards differ."""
-        per_group_E = scored(batch) / group_sizes(batch).clamp(min=1)  # sums to 1 over each group
-        n_differ = per_group_E[group_std(batch) > 1e-9].sum().round()
-        alpha = per_group_E.sum().round() / n_differ.clamp(min=1)
+        shares_E = group_shares(batch)
+        n_differ = shares_E[group_std(batch) > 1e-9].sum().round()
+        alpha = shares_E.sum().round() / n_differ.clamp(min=1)
         return to_tokens(batch, alpha * (batch.rewards - group_mean(batch))).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

@@ -24,7 +24,7 @@ class LengthPenaltyOptions(Options):
 
 
 class LengthPenalty:
-    """See the module. Lengths are tokens; episodes that are not trained on neither set the range nor get a penalty."""
+    """See the module. Lengths are tokens; episodes that could not be judged neither set the range nor get a penalty."""
 
     Options = LengthPenaltyOptions
 
@@ -33,13 +33,13 @@ class LengthPenalty:
 
     def __call__(self, group: Group, rewards: Sequence[float], step: int) -> list[float]:
         """Return the rewards with the penalty of each episode added."""
-        lengths = [episode.n_tokens for episode in group.episodes if episode.trainable]
+        lengths = [episode.n_tokens for episode in group.episodes if episode.judged]
         if step <= self.options.warmup_steps or not lengths or min(lengths) == max(lengths):
             return list(rewards)
         shortest, longest = min(lengths), max(lengths)
         shaped = []
         for episode, reward in zip(group.episodes, rewards, strict=True):
-            if not episode.trainable:
+            if not episode.judged:
                 shaped.append(reward)
                 continue
             share = 0.5 - (episode.n_tokens - shortest) / (longest - shortest)
