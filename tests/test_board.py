@@ -36,14 +36,15 @@ def test_a_row_comes_back_as_it_was(tmp_path):
     assert read_board(str(board)) == Board(RESULTS, [added])
 
 
-def test_a_board_of_the_first_version_is_read_and_goes_on_as_one_of_this(tmp_path):
+@pytest.mark.parametrize("version", range(1, RESULTS.version))
+def test_a_board_of_an_earlier_version_is_read_and_goes_on_as_one_of_this(tmp_path, version):
     board = tmp_path / "board.csv"
-    old = {name: cell for name, cell in row().items() if name in RESULTS.names_of(1)} | {"schema_version": 1}
+    old = {name: cell for name, cell in row().items() if name in RESULTS.names_of(version)} | {"schema_version": version}
     assert len(old) < len(RESULTS.names)
     pd.DataFrame([old]).to_csv(board, index=False)
     assert read_board(str(board)).rows == [dict.fromkeys(RESULTS.names) | old | {"schema_version": RESULTS.version}]
     append_row(board, row())
-    assert [line["tokens_p95"] for line in read_board(str(board)).rows] == [None, CELL["float"]]
+    assert [line["maj_at_k_stderr"] for line in read_board(str(board)).rows] == [None, CELL["float"]]
     assert pd.read_csv(board)["schema_version"].tolist() == [RESULTS.version] * 2
 
 
@@ -173,10 +174,10 @@ def test_two_writers_lose_nothing(tmp_path):
         ("a,b\n1,2\n", "not a leaderboard"),
         ("", "not a leaderboard"),
         ("\n\na,b\n", "not a leaderboard"),
-        ("schema_version,new\n3,x\n", "schema version 3"),
+        ("schema_version,new\n9,x\n", "schema version 9"),
         (",".join(RESULTS.names) + "\n1,2\n", "line 2: 2 cells"),
         (format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1), "accuracy is 'many', which is no float"),
-        (format_board(Board(RESULTS, [row()])).replace("\n2,", "\n9,", 1), "schema version 9"),
+        (format_board(Board(RESULTS, [row()])).replace(f"\n{RESULTS.version},", "\n9,", 1), "schema version 9"),
         ('"open\n', "not a CSV file"),
     ],
 )

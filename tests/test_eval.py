@@ -371,3 +371,12 @@ def test_ranks_of_unlike_numbers_of_answers_are_those_of_compare(place, capsys):
         sure = [pair for pair in pairs if pair["distinguishable"] and name in (pair["before"], pair["after"])]
         better = [pair for pair in sure if (pair["difference"] > 0) == (name == pair["before"])]
         assert ranks == (1 + len(better), 3 - (len(sure) - len(better)))
+
+
+def test_precision_tells_the_error_of_a_run_from_the_difference_of_two(place, capsys):
+    run_json(capsys, *COMMAND, "--run", "a", "--samples", "4")
+    error = run_json(capsys, "leaderboard", "precision", "a")["variance"]["stderr_sampling"]
+    assert main(["leaderboard", "precision", "a"]) == 0
+    out = capsys.readouterr().out
+    assert f"± {100 * error:.1f} points is the standard error of a run" in out
+    assert f"two runs differ by ± {100 * 2**0.5 * error:.1f}" in out

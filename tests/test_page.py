@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kgym.board.schema import RESULTS
+from kgym.board.standings import ranked_rows
 from kgym.board.view import names_of, run_page
 from kgym.cli.main import main
 from kgym.errors import ConfigError
@@ -198,6 +200,7 @@ def test_a_board_becomes_a_page_with_a_table_for_each_hash(tmp_path, capsys):
     assert [tag for tag, _ in page.tags].count("table") == 2
     assert "Not comparable with the first table of this benchmark: temperature is 1.0 in one and 0.0 in the other." in text
     assert "nano + mirror, seed 0" in text
+    assert {"aime-style, temperature 1", "aime-style, temperature 0"} <= {found.strip() for found in page.texts}  # two tables, two headings
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert main(["leaderboard", "export", "--board", "kgym_boards:published", "--format", "html", "-o", str(out)]) == 0
     assert "Published figures" in out.read_text()
@@ -213,6 +216,8 @@ def test_numbers_sort_as_numbers_and_what_is_unknown_has_no_key():
             "interval_low",
             "interval_high",
             "maj_at_k",
+            "maj_at_k_stderr",
+            "pass_at_k_stderr",
             "samples_per_problem",
             "tokens_mean",
             "n_problems",
@@ -228,6 +233,21 @@ def test_numbers_sort_as_numbers_and_what_is_unknown_has_no_key():
     assert table.rows[1][place].interval == (25.0, 50.0, 75.0)
     assert table.rows[0][place].interval is None
     assert "1,234" in [cell.text for cell in table.rows[1]]
+
+
+def test_headings_name_what_tables_of_one_benchmark_differ_in():
+    row = dict.fromkeys([*RESULTS.names, "rank_low", "rank_high"]) | {"env_id": "e", "split": "s", "verifier": "v"}
+    row |= {"temperature": 1.0, "max_tokens": 1024, "note": ""}
+    rows = [row | {"benchmark": "b", "comparability": "1", "model": "m"}, row | {"benchmark": "b", "comparability": "2", "max_tokens": 64}]
+    rows.append(row | {"benchmark": "c", "comparability": "3", "temperature": 0.6})
+    assert [table.title for table in tables(rows)] == ["b, 1,024 tokens", "b, 64 tokens", "c"]
+
+
+def test_an_accuracy_near_the_end_of_the_scale_has_a_caution():
+    row = dict.fromkeys(RESULTS.names) | {"note": "", "model": "m", "accuracy": 0.98, "n_problems": 30, "run": ""}
+    for samples, there in ((1, False), (16, True)):
+        (ranked,) = ranked_rows([row | {"benchmark": "b", "comparability": "1", "samples_per_problem": samples}])
+        assert any("fewer than 3 of 30 problems" in note for note in tables([ranked])[0].notes) == there
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

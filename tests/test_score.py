@@ -138,6 +138,9 @@ def test_results_of_an_earlier_version_are_read_and_say_no_more_than_they_knew()
 
 
 LATER = {"interval", "bootstrap_interval", "maj_at_k", "g_pass_at_k", "finished_accuracy", "truncated_bounds", "by_year", "variance"} | {
+    "pass_at_k_stderr",
+    "maj_at_k_stderr",
+    "g_pass_at_k_stderr",
     "tokens_median",
     "tokens_p95",
     "tokens_per_solved",
@@ -150,6 +153,24 @@ def test_the_cut_and_the_finished():
     assert result.finished_accuracy == pytest.approx(2 / 3)
     assert result.truncated_bounds == (pytest.approx((0.5 + 0 + 0.5) / 3), pytest.approx((1 + 0 + 1) / 3))
     assert (result.tokens_median, result.tokens_per_solved) == (10.0, 112 / 2)
+
+
+@pytest.mark.parametrize("n", [1, 10, 20, 33, 100])
+def test_at_most_5_in_100_answers_are_longer_than_the_95_percent_length(n):
+    table = frame(*((f"b{i}", 0, "wrong", False, 3 * i) for i in range(n)))
+    result = summarise(table, samples=1, truncated="zero", facts={}, comparability="c")
+    assert (table["tokens"] > result.tokens_p95).mean() <= 0.05
+    assert result.tokens_p95 in table["tokens"].tolist()
+
+
+def test_errors_of_pass_and_majority_are_over_problems():
+    table = frame(*((problem, i, status, False, 1) for problem in ("a1", "a2", "b1") for i, status in enumerate(["correct", "wrong"])))
+    table.loc[table["problem_id"] == "b1", ["status", "score"]] = ["wrong", 0.0]
+    result = summarise(table, samples=2, truncated="zero", facts={}, comparability="c")
+    assert result.pass_at_k["2"] == pytest.approx(2 / 3)
+    assert result.pass_at_k_stderr["2"] == pytest.approx(1 / 3)  # of 1, 1, 0: sqrt(1/3) / sqrt(3)
+    assert result.maj_at_k_stderr["2"] == pytest.approx(1 / 6)  # of 1/2, 1/2, 0
+    assert result.g_pass_at_k_stderr["2"]["1.0"] == 0.0
 
 
 def test_the_year_of_a_row_travels_from_the_file_to_the_problem(tmp_path, monkeypatch):

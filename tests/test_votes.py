@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kgym.score.stats import mean_stderr
 from kgym.score.votes import NO_VOTE, answer_classes, maj_at_k
 from kgym.types import VerifyItem
 from kgym.verify.one import verify
@@ -37,7 +38,7 @@ def majority(frame, k, samples=None, same=None):
     samples = samples or k
     problems, _ = pd.factorize(frame["problem_id"])
     attempts = frame.groupby("problem_id").cumcount().to_numpy()
-    return maj_at_k(problems, attempts, answer_classes(frame, same), frame["score"].to_numpy(dtype=float), k=k, samples=samples)
+    return maj_at_k(problems, attempts, answer_classes(frame, same), frame["score"].to_numpy(dtype=float), k=k, samples=samples)[0]
 
 
 def test_a_half_and_five_tenths_vote_together():
@@ -117,5 +118,6 @@ def test_against_a_plain_count(tables, k):
         expected.append(np.mean(scores))
     classes = np.array(tables).ravel()
     problems, attempts = np.repeat(np.arange(len(tables)), 6), np.tile(np.arange(6), len(tables))
-    found = maj_at_k(problems, attempts, classes, (classes == 0).astype(float), k=k, samples=6)
+    found, error = maj_at_k(problems, attempts, classes, (classes == 0).astype(float), k=k, samples=6)
     assert found == pytest.approx(np.mean(expected), abs=1e-12)
+    assert error == pytest.approx(mean_stderr(expected)[1], abs=1e-12, nan_ok=True)

@@ -41,8 +41,7 @@ def rows_of(source: Path, *, label: str | None = None, note: str = "") -> list[R
 def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a result; `about` has date, model, benchmark, engine, kgym_version, seed, run and note."""
     facts = result.facts
-    shown = {k: _rounded(value) for k, value in result.pass_at_k.items() if _power_of_two(int(k)) or int(k) == result.samples}
-    g_pass = result.g_pass_at_k.get(str(result.samples), {})
+    k = str(result.samples)
     return {
         "schema_version": SCHEMA_VERSION,
         "date": about["date"],
@@ -56,9 +55,12 @@ def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
         "interval_high": result.interval[1],
         "n_problems": result.n_problems,
         "samples_per_problem": result.samples,
-        "pass_at_k": json.dumps(shown),
-        "g_pass_at_k": json.dumps({tau: _rounded(value) for tau, value in g_pass.items()}),
-        "maj_at_k": result.maj_at_k.get(str(result.samples)),
+        "pass_at_k": _shown_passes(result.pass_at_k, result.samples),
+        "pass_at_k_stderr": _shown_passes(result.pass_at_k_stderr, result.samples),
+        "g_pass_at_k": _json(result.g_pass_at_k.get(k, {})),
+        "g_pass_at_k_stderr": _json(result.g_pass_at_k_stderr.get(k, {})),
+        "maj_at_k": result.maj_at_k.get(k),
+        "maj_at_k_stderr": result.maj_at_k_stderr.get(k),
         "finished_accuracy": result.finished_accuracy,
         "accuracy_if_cut_wrong": result.truncated_bounds[0],
         "accuracy_if_cut_right": result.truncated_bounds[1],
@@ -85,8 +87,13 @@ def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)  # NaN is not JSON
+def _shown_passes(by_k: Mapping[str, float], samples: int) -> str:
+    """Those for the powers of two and for the number taken."""
+    return _json({k: value for k, value in by_k.items() if _power_of_two(int(k)) or int(k) == samples})
+
+
+def _json(figures: Mapping[str, float]) -> str:
+    return json.dumps({name: None if math.isnan(value) else round(value, 6) for name, value in figures.items()})  # NaN is not JSON
 
 
 def _power_of_two(k: int) -> bool:

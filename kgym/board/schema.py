@@ -6,7 +6,7 @@ A board of results has one row for each `kgym eval --board`; a board of publishe
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written anew as this one."""
 
 
@@ -56,8 +56,11 @@ RESULTS = Schema(
         Column("n_problems", "int", "problems asked"),
         Column("samples_per_problem", "int", "k, the answers asked for each problem"),
         Column("pass_at_k", "text", "unbiased pass@k as a JSON object, for the powers of two up to k, and k"),
+        Column("pass_at_k_stderr", "text", "standard errors of them, clustered by problem, as a JSON object", since=3),
         Column("g_pass_at_k", "text", "G-Pass@k by tau, and mG-Pass@k as `mean`, as a JSON object; {} for k = 1", since=2),
+        Column("g_pass_at_k_stderr", "text", "standard errors of them, clustered by problem, as a JSON object", since=3),
         Column("maj_at_k", "float", "score of the most frequent of k answers; equal answers vote together; empty for k = 1", since=2),
+        Column("maj_at_k_stderr", "float", "its standard error, clustered by problem", since=3),
         Column("finished_accuracy", "float", "mean score of the answers that no budget cut short, over answers", since=2),
         Column("accuracy_if_cut_wrong", "float", "accuracy if every answer that was cut short were wrong", since=2),
         Column("accuracy_if_cut_right", "float", "accuracy if every one of them were right", since=2),
@@ -66,7 +69,7 @@ RESULTS = Schema(
         Column("no_answer_frac", "float", "share of answers in which the verifier found nothing to judge, over all answers"),
         Column("tokens_mean", "float", "mean length of an answer in tokens, end token included"),
         Column("tokens_median", "float", "median length", since=2),
-        Column("tokens_p95", "float", "length that 95 % of the answers do not exceed", since=2),
+        Column("tokens_p95", "float", "length of an answer that 95 % of the answers do not exceed", since=2),
         Column("tokens_per_solved", "float", "tokens of all answers for each correct one", since=2),
         Column("temperature", "float", "sampling temperature; 0 is greedy"),
         Column("top_p", "float", "nucleus; 1 is off"),

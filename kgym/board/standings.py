@@ -9,7 +9,7 @@ from typing import Any
 from kgym.board.table import Row
 from kgym.errors import ConfigError
 from kgym.score.comparability import differences
-from kgym.score.intervals import interval_of
+from kgym.score.intervals import interval_of, near_end, near_end_caution
 from kgym.score.ranks import UNKNOWN, Standing, rank_intervals
 from kgym.score.results import EvalResult
 from kgym.score.store import StoredScores, read_results
@@ -57,15 +57,24 @@ def blocks_of(rows: Sequence[Row], folder: Path = Path()) -> list[Block]:
 
 
 def ranked_rows(rows: Sequence[Row], folder: Path = Path()) -> list[Row]:
-    """Return the rows of a board of results in the order of its tables, each with `rank_low`, `rank_high` and `apart` besides its columns.
+    """Return the rows of a board of results in the order of its tables, each with more than its columns.
 
-    `apart` says in words what keeps the table of the row from being compared with the first of its benchmark; "" in that one.
+    `rank_low` and `rank_high`; `apart`, what keeps the table of the row from being compared with the first of its benchmark, in words, ""
+    in that one; `caution`, why the interval of its accuracy falls short, "" if it does not.
     """
     return [
-        row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart)}
+        row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart), "caution": caution_of(row)}
         for block in blocks_of(rows, folder)
         for row, (low, high) in zip(block.rows, block.ranks, strict=True)
     ]
+
+
+def caution_of(row: Mapping[str, Any]) -> str:
+    """Say why the interval of an accuracy holds the true one less often than it says; "" if it does not."""
+    accuracy, n, samples = (row[name] for name in ("accuracy", "n_problems", "samples_per_problem"))
+    if None in (accuracy, n, samples) or not near_end(accuracy, n_problems=n, samples=samples):
+        return ""
+    return near_end_caution(n)
 
 
 def _result(row: Mapping[str, Any], folder: Path) -> EvalResult | None:

@@ -184,6 +184,8 @@ def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]
 
 
 def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
+    from kgym.score.intervals import near_end, near_end_caution
+
     facts, k = result.facts, str(result.samples)
     low, high = (percent(bound) for bound in result.interval)
     cells = {
@@ -193,10 +195,13 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     }
     if result.samples > 1:  # of one answer they are the accuracy
         at_least = result.g_pass_at_k.get(k, {})
-        cells[f"pass@{k}"] = percent(result.pass_at_k[k])
-        cells[f"maj@{k}"] = percent(result.maj_at_k[k])
-        cells[f"mG-Pass@{k}"] = f"{percent(at_least.get('mean'))} ({percent(at_least.get('1.0'))} all {k} right)"
+        cells[f"pass@{k}"] = percent(result.pass_at_k[k], result.pass_at_k_stderr.get(k))
+        cells[f"maj@{k}"] = percent(result.maj_at_k[k], result.maj_at_k_stderr.get(k))
+        error = result.g_pass_at_k_stderr.get(k, {}).get("mean")
+        cells[f"mG-Pass@{k}"] = f"{percent(at_least.get('mean'), error)} ({percent(at_least.get('1.0'))} all {k} right)"
         cells["uncertainty"] = _uncertainty(result)
+        if near_end(result.accuracy, n_problems=result.n_scored_problems, samples=result.samples):
+            cells["caution"] = near_end_caution(result.n_scored_problems)
     cut = f"{percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)"
     if result.truncated_frac > 0:
         worst, best = (percent(bound) for bound in result.truncated_bounds)

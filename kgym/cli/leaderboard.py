@@ -1,6 +1,7 @@
 """`kgym leaderboard`: show and export boards, compare two evaluations."""
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -170,6 +171,7 @@ def _precision(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from kgym.errors import ConfigError
+    from kgym.score.intervals import near_end, near_end_caution
     from kgym.score.results import EvalResult, variance_of
     from kgym.score.store import read_results
     from kgym.score.variance import plan_precision
@@ -188,8 +190,11 @@ def _precision(args: argparse.Namespace) -> int:
         "accuracy": f"{percent(result.accuracy, result.stderr)}, 95% interval {low:.1f} to {high:.1f} "
         f"({result.n_scored_problems} problems, {result.samples} answers each)",
         "problems": f"± {100 * variance.stderr_problems:.1f} points would stay with endless answers to these problems (standard error)",
-        "sampling": f"± {100 * variance.stderr_sampling:.1f} points is what another run over the same problems differs by",
+        "sampling": f"± {100 * variance.stderr_sampling:.1f} points is the standard error of a run over these very problems; "
+        f"two runs differ by ± {100 * math.sqrt(2) * variance.stderr_sampling:.1f}",
     }
+    if near_end(result.accuracy, n_problems=result.n_scored_problems, samples=result.samples):
+        lines["caution"] = near_end_caution(result.n_scored_problems)
     print("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
     print(f"\nFor a 95% interval of ± {args.points:g} points:")
     print(f"  on these very problems       {plan.samples_same_problems} answers to each")
@@ -214,7 +219,7 @@ def _board(args: argparse.Namespace) -> "Board":
 
 def _show_results(rows: Sequence["Row"]) -> None:
     """Print a table for each set of comparable rows, and why they are apart."""
-    from kgym.board.standings import blocks_of
+    from kgym.board.standings import blocks_of, caution_of
 
     if not rows:
         print("no rows yet; kgym eval --board FILE adds one")
@@ -234,6 +239,8 @@ def _show_results(rows: Sequence["Row"]) -> None:
         for reason in block.apart:
             print(printable(f"  apart from the first table: {reason}"))
         print_table(RESULT_HEADER, [_result_cells(row, rank) for row, rank in zip(block.rows, block.ranks, strict=True)])
+        for caution in dict.fromkeys(caution for row in block.rows if (caution := caution_of(row))):
+            print(f"caution: {caution}")
         if 1 < len(block.rows) != block.n_paired:
             print(f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means alone and are wider")
         print()
@@ -268,7 +275,7 @@ def _result_cells(row: Mapping[str, Any], rank: tuple[int, int]) -> list[Any]:
         percent(row["accuracy"], row["stderr"]),
         "-" if None in interval else " to ".join(f"{100 * bound:.1f}" for bound in interval),
         row["samples_per_problem"],
-        percent(row["maj_at_k"]),
+        percent(row["maj_at_k"], row["maj_at_k_stderr"]),
         *(percent(row[name]) for name in ("truncated_frac", "unscored_frac", "no_answer_frac")),
         None if row["tokens_mean"] is None else round(row["tokens_mean"]),
         row["seed"],

@@ -18,8 +18,8 @@ RESULTS = (
     Column("accuracy", True, "avg@k in %, with its 95 % interval for problems like these"),
     Column("95 % interval", True),
     Column("k", True, "answers to each problem"),
-    Column("pass@k", True, "chance that one of k answers is right, unbiased"),
-    Column("maj@k", True, "score of the most frequent of k answers"),
+    Column("pass@k", True, "chance that one of k answers is right, unbiased, with its standard error over problems"),
+    Column("maj@k", True, "score of the most frequent of k answers, with its standard error over problems"),
     Column("truncated", True, "share of answers that a budget cut short"),
     Column("unscored", True, "share of answers that could not be judged; masked from the accuracy"),
     Column("no answer", True, "share of answers without anything to judge"),
@@ -46,7 +46,8 @@ def tables(rows: Sequence[Row]) -> list[Table]:
         ordered = sorted(rows, key=lambda row: (row["benchmark"], -row["figure"]))
         note = "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison."
         return [Table("Published figures", PUBLISHED, [_published(row) for row in ordered], [note])]
-    return [_table(block) for block in _blocks(rows)]
+    blocks = _blocks(rows)
+    return [_table(block, _heading(block[0], [other[0] for other in blocks])) for block in blocks]
 
 
 def pictures(rows: Sequence[Row], majority: Mapping[int, Mapping[str, float]] | None = None) -> list[Picture]:
@@ -61,7 +62,8 @@ def pictures(rows: Sequence[Row], majority: Mapping[int, Mapping[str, float]] | 
     blocks = _blocks(rows)
     with drawing():
         for block in blocks:
-            of = f" — {block[0]['benchmark']}" + (f", {str(block[0]['comparability'])[:8]}" if len(blocks) > 1 else "")
+            of = f" — {_heading(block[0], [other[0] for other in blocks])}"
+            of += f", {str(block[0]['comparability'])[:8]}" if len(blocks) > 1 else ""
             best = sorted(block, key=lambda row: -(row["accuracy"] or 0.0))[:MOST_CURVES]
             drawn.append(_against_tokens(best, of))
             if any((row["samples_per_problem"] or 1) > 1 for row in best):
@@ -76,7 +78,26 @@ def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
     return list(blocks.values())
 
 
-def _table(rows: Sequence[Row]) -> Table:
+HEADING = (
+    ("temperature", "temperature {:g}"),
+    ("top_p", "top-p {:g}"),
+    ("top_k", "top-k {}"),
+    ("max_tokens", "{:,} tokens"),
+    ("n_problems", "{} problems"),
+    ("split", "{}"),
+    ("verifier", "{} verifier"),
+)
+"""What a heading names where tables of one benchmark differ in it."""
+
+
+def _heading(first: Row, firsts: Sequence[Row]) -> str:
+    """The benchmark of a table, with what tells it from the other tables of that benchmark; rows are the first ones of each table."""
+    twins = [other for other in firsts if other["benchmark"] == first["benchmark"]]
+    differing = [(key, words) for key, words in HEADING if len({other.get(key) for other in twins}) > 1 and first.get(key) is not None]
+    return ", ".join([str(first["benchmark"]), *(words.format(first[key]) for key, words in differing)])
+
+
+def _table(rows: Sequence[Row], heading: str) -> Table:
     first = rows[0]
     asked = [f"{first['env_id']}, split {first['split']}"]
     asked += [
@@ -91,13 +112,14 @@ def _table(rows: Sequence[Row]) -> Table:
     notes = [", ".join(part for part in asked if part)]
     if first.get("apart"):
         notes.append(f"Not comparable with the first table of this benchmark: {first['apart']}.")
-    return Table(str(first["benchmark"]), RESULTS, [_result(row) for row in rows], notes)
+    notes += [f"Caution: {caution}." for caution in dict.fromkeys(row.get("caution") for row in rows) if caution]
+    return Table(heading, RESULTS, [_result(row) for row in rows], notes)
 
 
 def _result(row: Row) -> list[Cell]:
     low, high = row["interval_low"], row["interval_high"]
     known = None not in (row["accuracy"], low, high)
-    passes = json.loads(row["pass_at_k"] or "{}")
+    passes, errors = (json.loads(row[name] or "{}") for name in ("pass_at_k", "pass_at_k_stderr"))
     last = max(passes, key=int, default=None)
     ranks = (row.get("rank_low"), row.get("rank_high"))
     rank = "" if None in ranks else f"{ranks[0]}" if ranks[0] == ranks[1] else f"{ranks[0]}–{ranks[1]}"
@@ -107,8 +129,8 @@ def _result(row: Row) -> list[Cell]:
         Cell(_percent(row["accuracy"]), row["accuracy"], (100 * low, 100 * row["accuracy"], 100 * high) if known else None),
         Cell(f"{100 * low:.1f}–{100 * high:.1f}" if known else "", low),
         Cell(_number(row["samples_per_problem"]), row["samples_per_problem"]),
-        Cell(_percent(passes[last]) if last and last != "1" else "", passes.get(last or "")),
-        Cell(_percent(row["maj_at_k"]), row["maj_at_k"]),
+        Cell(_percent(passes[last], errors.get(last)) if last and last != "1" else "", passes.get(last or "")),
+        Cell(_percent(row["maj_at_k"], row["maj_at_k_stderr"]), row["maj_at_k"]),
         *(Cell(_percent(row[name]), row[name]) for name in ("truncated_frac", "unscored_frac", "no_answer_frac")),
         *(Cell(_number(row[name]), row[name]) for name in ("tokens_mean", "tokens_per_solved")),
         Cell(str(row["date"] or "")),
@@ -122,8 +144,8 @@ def _published(row: Row) -> list[Cell]:
     return [points if name == "points" else Cell(str(row[name] or "")) for name in (column.label for column in PUBLISHED)]
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def _percent(value: float | None, stderr: float | None = None) -> str:
+    return "" if value is None else f"{100 * value:.1f}" + ("" if stderr is None else f" ± {100 * stderr:.1f}")
 
 
 def _number(value: float | None) -> str:

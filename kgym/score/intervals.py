@@ -15,6 +15,8 @@ from kgym.score.stats import mean_stderr, t_quantile
 from kgym.seeding import derive_seed
 
 LEVEL = 0.95
+FEW, MANY = 3, 8
+"""Fewer problems than `FEW` from 0 or 1, with `MANY` answers to each or more, are too few to estimate a spread from."""
 DRAWS = 10_000
 """Resamples of a bootstrap."""
 
@@ -47,6 +49,22 @@ def interval_of(mean: float, stderr: float, *, n: int, n_answers: int, level: fl
         return 0.0, 1.0
     n_eff = float(n) if mean in (0.0, 1.0) else min(mean * (1 - mean) / stderr**2 if stderr > 0 else math.inf, n_answers)
     return wilson(mean, n_eff, t_quantile(0.5 + level / 2, n - 1))
+
+
+def near_end(mean: float, *, n_problems: int, samples: int) -> bool:
+    """Whether the interval of an accuracy holds the true one less often than it says: many answers, and few problems that carry them.
+
+    With 30 problems at 2 % to 5 % or 95 % to 98 % and 8 answers or more, 87 to 90 in 100 hold (`benchmarks/comparisons.py`).
+    """
+    return samples >= MANY and n_problems * min(mean, 1 - mean) < FEW
+
+
+def near_end_caution(n_problems: int) -> str:
+    """What to say of an accuracy that is `near_end`."""
+    return (
+        f"an accuracy fewer than {FEW} of {n_problems} problems from 0% or 100%; "
+        "such an interval can hold the true accuracy less often than 95 times in 100"
+    )
 
 
 def wilson(mean: float, n: float, quantile: float) -> tuple[float, float]:

@@ -17,14 +17,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kgym.score.intervals import FEW
 from kgym.score.stats import mean_stderr, t_quantile, t_two_sided
 from kgym.seeding import derive_seed
 
 ALPHA = 0.05
 EXACT_UP_TO = 20
 """Differences that are not zero; with more, the 2**n sign patterns are sampled and not counted."""
-FEW = 3
-"""Scores that are fewer problems than this from 0 or from 1 rest on too few problems for Student's t."""
 CARRIERS = 2
 """So few problems with half of the squared differences are too few for Student's t."""
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""pass@k and G-Pass@k of many problems at once, unbiased, from one set of answers.
+"""pass@k and G-Pass@k of many problems at once, unbiased, from one set of answers, with standard errors over problems.
 
 Both depend on a problem only through n, its scored answers, and c, the correct ones among them, so each pair (n, c) is computed once.
 """
@@ -15,39 +15,54 @@ THRESHOLDS = (0.25, 0.5, 0.75, 1.0)
 Floats = NDArray[np.float64]
 
 
-def pass_at_ks(n_scored: ArrayLike, n_correct: ArrayLike, largest: int) -> Floats:
-    """Mean of pass@k for k = 1 .. `largest`, shape (largest,), over the problems with at least k scored answers; NaN if there are none.
+def pass_at_ks(n_scored: ArrayLike, n_correct: ArrayLike, largest: int) -> tuple[Floats, Floats]:
+    """Mean of pass@k for k = 1 .. `largest` over the problems with at least k scored answers, and its standard error over them.
 
+    Both have shape (largest,); NaN where there is no problem, or for the error only one.
     Source: Chen et al. 2021, arXiv:2107.03374, section 2.1. The chance to miss k times, C(n-c, k) / C(n, k), as a running product.
     """
     pairs_U2, weights_U = _pairs(n_scored, n_correct)
-    sums_K, n_K = np.zeros(largest), np.zeros(largest)
+    sums_K, squares_K, n_K = np.zeros(largest), np.zeros(largest), np.zeros(largest)
     for (n, c), weight in zip(pairs_U2.tolist(), weights_U.tolist(), strict=True):
         drawn = np.arange(min(n, largest))  # answers that are drawn already
         miss = np.cumprod(np.maximum(n - c - drawn, 0) / (n - drawn))
         sums_K[: len(drawn)] += weight * (1.0 - miss)
+        squares_K[: len(drawn)] += weight * (1.0 - miss) ** 2
         n_K[: len(drawn)] += weight
-    return np.divide(sums_K, n_K, out=np.full(largest, math.nan), where=n_K > 0)
+    return _mean_stderr(sums_K, squares_K, n_K)
 
 
-def g_pass_at_k(n_scored: ArrayLike, n_correct: ArrayLike, k: int) -> Mapping[str, float]:
-    """Mean of G-Pass@k_tau for the `THRESHOLDS`, and as `mean` of mG-Pass@k, over the problems with at least k scored answers; {} if none.
+def g_pass_at_k(n_scored: ArrayLike, n_correct: ArrayLike, k: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Mean of G-Pass@k_tau for the `THRESHOLDS`, and as `mean` of mG-Pass@k, over the problems with at least k scored answers.
 
-    G-Pass@k_tau is the chance that at least tau k of k drawn answers are correct; mG-Pass@k averages it over tau in (1/2, 1].
+    The second value has their standard errors over problems; both are {} without such a problem. G-Pass@k_tau is the chance that at least
+    tau k of k drawn answers are correct; mG-Pass@k averages it over tau in (1/2, 1].
     Source: Liu et al. 2024, arXiv:2412.13147, equations 3 to 5.
 
-    >>> round(g_pass_at_k([4], [2], 2)["1.0"], 9)  # both of two: 1 of 6 pairs
+    >>> round(g_pass_at_k([4], [2], 2)[0]["1.0"], 9)  # both of two: 1 of 6 pairs
     0.166666667
     """
     pairs_U2, weights_U = _pairs(n_scored, n_correct)
     keep = pairs_U2[:, 0] >= k
     if not keep.any():
-        return {}
-    pairs_U2, weights_U = pairs_U2[keep], weights_U[keep] / weights_U[keep].sum()
+        return {}, {}
+    pairs_U2, weights_U = pairs_U2[keep], weights_U[keep]
     log_factorial = np.concatenate(([0.0], np.log(np.arange(1, pairs_U2.max() + 1)).cumsum()))
-    at_least_K = weights_U @ np.array([_at_least(n, c, k, log_factorial) for n, c in pairs_U2.tolist()])
-    named = {str(tau): float(at_least_K[_votes(tau, k)]) for tau in THRESHOLDS}
-    return named | {"mean": float(2 / k * at_least_K[_votes(0.5, k) + 1 :].sum())} if k > 1 else named
+    at_least_UK = np.array([_at_least(n, c, k, log_factorial) for n, c in pairs_U2.tolist()])
+    chances = {str(tau): at_least_UK[:, _votes(tau, k)] for tau in THRESHOLDS}
+    if k > 1:
+        chances["mean"] = 2 / k * at_least_UK[:, _votes(0.5, k) + 1 :].sum(axis=1)
+    values_UT = np.stack(list(chances.values()), axis=1)
+    means, errors = _mean_stderr(weights_U @ values_UT, weights_U @ values_UT**2, np.full(len(chances), weights_U.sum()))
+    return dict(zip(chances, means.tolist(), strict=True)), dict(zip(chances, errors.tolist(), strict=True))
+
+
+def _mean_stderr(sums: Floats, squares: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """Means and their standard errors from the sums of values in [0, 1] and of their squares, over n problems each."""
+    means = np.divide(sums, n, out=np.full(len(n), math.nan), where=n > 0)
+    spread = squares - n * np.nan_to_num(means) ** 2
+    spread[spread < 1e-12 * n] = 0.0  # rounding of values that are all alike
+    return means, np.sqrt(np.divide(spread, n * (n - 1), out=np.full(len(n), math.nan), where=n > 1))
 
 
 def _pairs(n_scored: ArrayLike, n_correct: ArrayLike) -> tuple[NDArray[np.int64], Floats]:

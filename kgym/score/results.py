@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COLUMNS = ("problem_id", "attempt", "level", "subject", "year", "answer", "normal", "status", "score", "tokens", "truncated")
 """What the summary needs of a row of `kgym.rollout.records`; the texts stay on disk."""
 Floats = NDArray[np.float64]
+Figure = TypeVar("Figure")
 UNKNOWN = (math.nan, math.nan)
 
 
@@ -71,12 +72,17 @@ class EvalResult:
     """Score of the most frequent answer of k, for the powers of two and the number taken."""
     g_pass_at_k: dict[str, dict[str, float]] = field(default_factory=dict)
     """By k, then by tau: chance that at least tau k of k answers are correct; `mean` is mG-Pass@k."""
+    pass_at_k_stderr: dict[str, float] = field(default_factory=dict)
+    """Standard errors of `pass_at_k`, clustered by problem, as are the two below."""
+    maj_at_k_stderr: dict[str, float] = field(default_factory=dict)
+    g_pass_at_k_stderr: dict[str, dict[str, float]] = field(default_factory=dict)
     finished_accuracy: float = math.nan
     """Mean score of the scored answers that no budget cut short, over answers."""
     truncated_bounds: tuple[float, float] = UNKNOWN
     """Accuracy if every answer that was cut short were wrong, and if it were right."""
     tokens_median: float = math.nan
     tokens_p95: float = math.nan
+    """Length that 95 % of the answers do not exceed: one of the lengths, not a value between two."""
     tokens_per_solved: float = math.nan
     """Tokens of all answers for each correct one."""
     by_year: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -142,6 +148,9 @@ def summarise(
     classes = np.where(cut & (truncated == "zero"), NO_VOTE, answer_classes(frame, same)) if samples > 1 else np.empty(0, dtype=np.int64)
     attempts = frame["attempt"].to_numpy(dtype=np.int64)
     ks = sorted({2**power for power in range(samples.bit_length())} | {samples})
+    passes = pass_at_ks(n_scored, n_correct, samples)
+    reliable = {k: found for k in ks if k > 1 and (found := g_pass_at_k(n_scored, n_correct, k))[0]}
+    votes = {k: maj_at_k(place, attempts, classes, score, k=k, samples=samples) for k in ks if k > 1}
     return EvalResult(
         accuracy=accuracy,
         stderr=stderr,
@@ -158,11 +167,14 @@ def summarise(
         truncated_bounds=(problems.mean(np.where(cut, 0.0, score)), problems.mean(np.where(cut, 1.0, score))),
         tokens_mean=float(tokens.mean()),
         tokens_median=float(np.median(tokens)),
-        tokens_p95=float(np.quantile(tokens, 0.95)),
+        tokens_p95=float(np.quantile(tokens, 0.95, method="higher")),
         tokens_per_solved=float(tokens.sum() / solved) if (solved := float(np.nansum(score))) > 0 else math.nan,
-        pass_at_k={str(k): float(value) for k, value in enumerate(pass_at_ks(n_scored, n_correct, samples), start=1)},
-        g_pass_at_k={str(k): dict(found) for k in ks if k > 1 and (found := g_pass_at_k(n_scored, n_correct, k))},
-        maj_at_k={str(k): maj_at_k(place, attempts, classes, score, k=k, samples=samples) for k in ks if k > 1},
+        pass_at_k=_by_k(dict(enumerate(passes[0].tolist(), start=1))),
+        pass_at_k_stderr=_by_k(dict(enumerate(passes[1].tolist(), start=1))),
+        g_pass_at_k=_by_k({k: dict(means) for k, (means, _) in reliable.items()}),
+        g_pass_at_k_stderr=_by_k({k: dict(errors) for k, (_, errors) in reliable.items()}),
+        maj_at_k=_by_k({k: mean for k, (mean, _) in votes.items()}),
+        maj_at_k_stderr=_by_k({k: error for k, (_, error) in votes.items()}),
         by_level=_by(known, labels["level"]),
         by_subject=_by(known, labels["subject"]),
         by_year=_by(known, labels["year"]),
@@ -202,6 +214,11 @@ class _Problems:
         """Mean over problems of the mean over their answers."""
         means = self.moments(score)[1]
         return _mean(means[~np.isnan(means)])
+
+
+def _by_k(figures: Mapping[int, Figure]) -> dict[str, Figure]:
+    """With k as JSON has it."""
+    return {str(k): figure for k, figure in figures.items()}
 
 
 def _ratio(above: Floats, below: NDArray[np.int64]) -> Floats:

@@ -34,7 +34,7 @@ class Variance:
 
     @property
     def stderr_sampling(self) -> float:
-        """What another run over the same problems would differ by."""
+        """Standard error of a run among runs over the same problems; two such runs differ by sqrt(2) as much."""
         return math.sqrt(self.sampling_var / self.samples / self.n_problems) if self.n_problems else math.nan
 
     def to_json(self) -> dict[str, float]:

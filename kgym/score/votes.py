@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kgym.score.stats import mean_stderr
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -73,18 +75,19 @@ def _merged(frame: "DataFrame", classes: Ints, open_N: NDArray[np.bool_], forms:
     return np.array([renamed.get(key, key[1]) for key in keys], dtype=np.int64)
 
 
-def maj_at_k(problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k: int, samples: int) -> float:
-    """Mean over problems of maj@k: the score of the most frequent of k answers, the mean over the first ones where several are.
+def maj_at_k(problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k: int, samples: int) -> tuple[float, float]:
+    """Mean over problems of maj@k, and its standard error over them: the score of the most frequent of k answers.
 
-    All arrays have shape (N,); `scores` is NaN for answers that are masked. The `samples` answers of a problem are cut into blocks of k in
-    the order of their attempts: unbiased, and without chance. What is left over votes in no block. A block in which nobody votes scores 0.
+    Where several are the most frequent it is the mean over the first ones. All arrays have shape (N,); `scores` is NaN for answers that
+    are masked. The `samples` answers of a problem are cut into blocks of k in the order of their attempts: unbiased, and without chance.
+    What is left over votes in no block. A block in which nobody votes scores 0.
     """
     width = samples // k  # blocks of a problem
     counted = (attempts < width * k) & ~np.isnan(scores)
     block = problems[counted] * width + attempts[counted] // k
     blocks, block = np.unique(block, return_inverse=True)
     if len(blocks) == 0:
-        return math.nan
+        return math.nan, math.nan
     voting = classes[counted] != NO_VOTE
     n_classes = int(classes.max()) + 1
     kinds, kind, counts = np.unique(
@@ -98,4 +101,4 @@ def maj_at_k(problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k
     score_B = np.bincount(place[first], weights=worth[first], minlength=len(blocks)).astype(np.float64)
     score_B /= np.maximum(np.bincount(place[first], minlength=len(blocks)), 1)
     _, problem = np.unique(blocks // width, return_inverse=True)
-    return float((np.bincount(problem, weights=score_B) / np.bincount(problem)).mean())
+    return mean_stderr(np.bincount(problem, weights=score_B) / np.bincount(problem))

@@ -20,7 +20,9 @@ BOOKKEEPING = (
         "rank_low",
         "rank_high",
         "apart",
+        "caution",
     ),
+    *("pass_at_k_stderr", "g_pass_at_k_stderr", "maj_at_k_stderr"),
     *("pass_at_k", "g_pass_at_k", "finished_accuracy", "accuracy_if_cut_wrong", "accuracy_if_cut_right", "tokens_median", "tokens_p95"),
 )
 """Columns that say how to reproduce a row, or more than a table for people has room for; the CSV has them."""

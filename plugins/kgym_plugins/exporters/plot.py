@@ -84,7 +84,9 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     title = f"{first['benchmark']}: published figures"
     if results:
         asked = (("n_problems", "problems"), ("max_tokens", "tokens"))
-        said = [f"{first[key]} {unit}" for key, unit in asked if first[key] is not None] + [f"hash {str(first['comparability'])[:12]}"]
+        said = [f"{first[key]} {unit}" for key, unit in asked if first[key] is not None]
+        said += [f"temperature {first['temperature']:g}"] if first["temperature"] is not None else []
+        said += [f"hash {str(first['comparability'])[:12]}"]
         title = f"{first['benchmark']}: {', '.join(said)}"
     axes.set_title(one_line(title, 110), fontsize=9.5)
     axes.set_xlabel(
