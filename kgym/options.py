@@ -4,11 +4,12 @@ import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kgym.errors import ConfigError, UnknownName
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class Options(BaseModel):
@@ -67,6 +68,18 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     if item["type"] in ("model_type", "dict_type", "mapping_type"):
         text = "must be a table of keys"
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
+
+
+def conform(values: Mapping[str, Any], shape: type[T]) -> T:
+    """Return what a file holds as `shape`, a dataclass or model; keys that it does not have are left out.
+
+    Raises ValueError in one line, with the first key that is missing or of another type: `config.env: field required`.
+    """
+    try:
+        return TypeAdapter(shape).validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:

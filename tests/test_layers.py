@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"errors", "loading", "neutral", "seeding", "types"},
-    {"answers", "blame", "files", "observers", "options", "page"},
+    {"answers", "blame", "files", "folders", "observers", "options", "page"},
     {"hookspecs"},
     {"discovery"},
     {"config", "registry"},

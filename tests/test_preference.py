@@ -227,9 +227,9 @@ def test_generated_comparisons_are_right_over_wrong(env):
 def stored(tmp_path, rows):
     """A run folder with one file of answers: (problem, text, score, tokens, truncated)."""
     (tmp_path / "samples").mkdir(parents=True)
-    (tmp_path / "manifest.json").write_text(
-        json.dumps({"kind": "eval", "request": {"env_id": "arithmetic", "split": "train"}, "env_options": {}})
-    )
+    request = {"model": "nano", "env_id": "arithmetic", "split": "train", "truncated": "zero"}
+    manifest = {"kind": "eval", "benchmark": "arithmetic:train", "request": request, "env_options": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     blank = {"level": 1, "subject": "", "question": "What is 1+1?", "gold": "2"}
     names = ("problem_id", "text", "score", "tokens", "truncated")
     write_rows(tmp_path / "samples/part-00000.parquet", [blank | dict(zip(names, row, strict=True)) for row in rows])

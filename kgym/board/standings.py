@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kgym.board.table import Row
-from kgym.errors import ConfigError
+from kgym.errors import KgymError
 from kgym.score.comparability import differences
 from kgym.score.intervals import interval_of, near_end, near_end_caution
 from kgym.score.ranks import UNKNOWN, Standing, rank_intervals
@@ -83,8 +83,8 @@ def _result(row: Mapping[str, Any], folder: Path) -> EvalResult | None:
         return None
     try:
         result = EvalResult.from_json(read_results(folder / row["run"]))
-    except (ConfigError, KeyError, OSError):
-        return None  # moved, deleted, or another machine's: the row stands for itself
+    except (KgymError, OSError):
+        return None  # moved, deleted, damaged, or another machine's: the row stands for itself
     agrees = row["accuracy"] is not None and abs(result.accuracy - row["accuracy"]) < 1e-6
     return result if agrees and result.comparability == row["comparability"] else None
 

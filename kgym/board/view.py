@@ -1,6 +1,5 @@
 """What `kgym runs view` shows of run folders: figures, curves and answers of trainings and evaluations, as one page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +8,17 @@ from kgym.board.compare import compare_runs, describe_comparison, describe_diffe
 from kgym.board.plots import draw_reward, draw_series, draw_validation
 from kgym.board.rows import rows_of
 from kgym.board.standings import ranked_rows
-from kgym.errors import ConfigError
-from kgym.files import reading
+from kgym.errors import ConfigError, KgymError
+from kgym.files import read_table, reading
+from kgym.folders import numbered
 from kgym.page.answers import COLUMNS, Answers, pack_answers
 from kgym.page.board import pictures, tables
 from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
+from kgym.rollout.records import answer_columns, answer_files
+from kgym.score.manifest import KIND
 from kgym.score.results import counted_score
-from kgym.score.store import KIND, read_results
+from kgym.score.store import read_results
 from kgym.train.metrics import read_metrics
 from kgym.train.runfolder import RunFolder
 
@@ -40,8 +42,11 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
     """
     trainings = [folder for folder in folders if _manifest(folder).get("kind") != KIND]
     evaluations = [folder for folder in folders if folder not in trainings]
+    left_out = []
     for folder in trainings:
-        evaluations += _scored(folder)
+        readable, odd = _scored(folder)
+        evaluations += readable
+        left_out += odd
     evaluations = list(dict.fromkeys(evaluations))
     for folder in evaluations:
         read_results(folder)  # refuse an unfinished one before any work
@@ -53,7 +58,7 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
         raise ConfigError(f"{folders[0]} holds nothing to show yet: neither metrics nor answers")
     return Page(
         title=" and ".join(names[folder] for folder in folders),
-        lead=[*(_what(folder, names[folder]) for folder in folders), *_difference(evaluations, names)],
+        lead=[*(_what(folder, names[folder]) for folder in folders), *_difference(evaluations, names), *left_out],
         facts=_facts(trainings[0]) if len(folders) == 1 and trainings else (),
         tables=tables(rows),
         pictures=[*curves, *pictures(rows, {place: read_results(Path(row["run"])).get("maj_at_k", {}) for place, row in enumerate(rows)})],
@@ -65,11 +70,19 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return RunFolder(folder).read_manifest()
 
 
-def _scored(training: Path) -> list[Path]:
-    """The finished evaluations in a training's folder `eval`, those of the model that it began with first."""
+def _scored(training: Path) -> tuple[list[Path], list[str]]:
+    """The finished evaluations in a training's folder `eval`, those of the model that it began with first; and why some are left out."""
     start = _manifest(training)["config"]["model"]
-    found = [path.parent for path in training.glob("eval/*/results.json")]
-    return sorted(found, key=lambda folder: (_manifest(folder)["request"]["model"] != start, folder.name))
+    models: dict[Path, str] = {}
+    odd = []
+    for results in sorted(training.glob("eval/*/results.json")):
+        folder = results.parent
+        try:
+            read_results(folder)
+            models[folder] = _manifest(folder)["request"]["model"]
+        except (KgymError, OSError, KeyError) as error:
+            odd.append(f"eval/{folder.name} is left out: {error}")
+    return sorted(models, key=lambda folder: (models[folder] != start, folder.name)), odd
 
 
 def names_of(folders: Sequence[Path]) -> dict[Path, str]:
@@ -120,11 +133,12 @@ def _facts(folder: Path) -> list[tuple[str, str]]:
         "seed": config["seed"],
     }
     summary = folder / "summary.json"
-    with reading(summary, remedy="remove it, and kgym train --resume writes it again"):
-        stored = dict(json.loads(summary.read_text())) if summary.exists() else {}
+    remedy = "remove it, and kgym train --resume writes it again"
+    stored = read_table(summary, remedy=remedy) if summary.exists() else {}
     if stored.get("gain") is not None:
         told = {"difference": "gain", "interval": "gain_interval_95", "p_value": "p_value", "name": "test", "n": "n_problems"}
-        facts["gain on validation"] = describe_difference(**{name: stored[key] for name, key in told.items()})
+        with reading(summary, remedy=remedy):
+            facts["gain on validation"] = describe_difference(**{name: stored[key] for name, key in told.items()})
     return [(name, str(value)) for name, value in facts.items()]
 
 
@@ -164,16 +178,13 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
 
 
 def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None) -> Answers | None:
-    runs = [(names[folder], _frame(sorted(folder.glob("samples/part-*.parquet")), _rule(folder))) for folder in evaluations]
+    runs = [(names[folder], _frame(answer_files(folder), _rule(folder))) for folder in evaluations]
     if not runs:
         for folder in trainings:
-            steps = sorted(folder.glob("episodes/step-*.parquet"))
+            steps = list(numbered(folder / "episodes", "step", ".parquet").items())
             named = f"{names[folder]}, " if len(trainings) > 1 else ""
             rule = _manifest(folder)["config"]["rollout"]["truncated"]
-            runs += [
-                (f"{named}step {int(path.stem.removeprefix('step-'))}", _frame([path], rule))
-                for path in dict.fromkeys([*steps[:1], *steps[-1:]])
-            ]
+            runs += [(f"{named}step {step}", _frame([path], rule)) for step, path in dict([*steps[:1], *steps[-1:]]).items()]
     return pack_answers(runs, most) if any(len(frame) for _, frame in runs) else None
 
 
@@ -188,7 +199,8 @@ def _frame(parts: Sequence[Path], rule: str) -> "DataFrame":
     frames = []
     for part in parts:
         with reading(part, remedy="remove it to see the others"), pq.ParquetFile(part) as file:
-            frames.append(file.read(columns=[name for name in (*COLUMNS, "score") if name in file.schema_arrow.names]).to_pandas())
+            columns = [name for name in (*COLUMNS, "score") if name != "worth"]
+            frames.append(file.read(columns=answer_columns(file.schema_arrow.names, columns)).to_pandas())
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*COLUMNS, "score"])
     if "year" not in frame:
         frame["year"] = 0

@@ -57,13 +57,15 @@ def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Yield the stored answers in order, some thousand at a time."""
     import pyarrow.parquet as pq
 
-    folders = [run_folder / name for name in ("samples", "episodes") if (run_folder / name).is_dir()]
-    parts = [part for folder in folders for part in sorted(folder.glob("*.parquet"))]
+    from kgym.rollout.records import answer_columns, answer_files
+
+    parts = answer_files(run_folder)
     if not parts:
-        raise ConfigError(f"{run_folder} holds no answers: there are no Parquet files in samples/ or episodes/ below it")
+        raise ConfigError(f"{run_folder} holds no answers: there are no Parquet files of kgym in samples/ or episodes/ below it")
     for part in parts:
         with reading(part, remedy="remove it to judge the others"):
-            batches = pq.ParquetFile(part).iter_batches(_BATCH, columns=_COLUMNS)
+            stored = pq.ParquetFile(part)
+            batches = stored.iter_batches(_BATCH, columns=answer_columns(stored.schema_arrow.names, _COLUMNS))
         while True:
             with reading(part, remedy="remove it to judge the others"):
                 batch = next(batches, None)

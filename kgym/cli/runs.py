@@ -1,7 +1,6 @@
 """`kgym runs`: what lies below runs/, how one of them went, and a page to look at."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    manifests = sorted(args.root.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    facts = [_facts(path.parent) for path in manifests]
+    from kgym.train.runfolder import run_folders
+
+    facts = [_facts_or_error(folder) for folder in run_folders(args.root)]
     if args.json:
         print_json(facts)
     elif not facts:
@@ -96,9 +96,20 @@ def _view(args: argparse.Namespace) -> int:
     return 0
 
 
+def _facts_or_error(run: Path) -> dict[str, Any]:
+    """Return `_facts`; for a folder that cannot be read, why: the others are listed all the same."""
+    from kgym.errors import KgymError
+
+    try:
+        return _facts(run)
+    except (KgymError, OSError) as error:
+        unknown = dict.fromkeys(("what", "accuracy", "stderr"))
+        return {"run": str(run), "state": f"cannot be read: {error}", **unknown}
+
+
 def _facts(run: Path) -> dict[str, Any]:
     """Return what a run is and how it went. Raises ConfigError if the folder is no run."""
-    from kgym.score.store import KIND
+    from kgym.score.manifest import KIND
     from kgym.train.runfolder import RunFolder
 
     manifest = RunFolder(run).read_manifest()
@@ -106,7 +117,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 
 def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    from kgym.files import reading
+    from kgym.files import read_table
     from kgym.train.metrics import read_metrics
 
     config = manifest["config"]
@@ -126,8 +137,7 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "reward": lines[-1].get("reward/mean") if lines else None,
     }
     if finished:
-        with reading(summary, remedy="remove it, and kgym train --resume writes it again"):
-            stored = dict(json.loads(summary.read_text()))
+        stored = read_table(summary, remedy="remove it, and kgym train --resume writes it again")
         facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
         facts["caution"] = stored.get("caution") or None
     return facts

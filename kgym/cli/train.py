@@ -9,6 +9,7 @@ Everything has a default. The run folder has the configuration, the metrics of e
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from kgym.cli.following import how_to_score
 from kgym.cli.output import folder_name
 from kgym.cli.settings import add_set
-from kgym.errors import ConfigError
+from kgym.errors import ConfigError, KgymError
 
 if TYPE_CHECKING:
     from kgym.config import RunConfig
     from kgym.train.runfolder import RunFolder
+
+log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
 
@@ -100,7 +103,7 @@ def _stored_config(folder: "RunFolder") -> "RunConfig":
     from kgym.config import RunConfig
     from kgym.files import reading
     from kgym.options import validated
-    from kgym.score.store import KIND
+    from kgym.score.manifest import KIND
 
     manifest = folder.read_manifest()
     if manifest.get("kind") == KIND:
@@ -110,14 +113,16 @@ def _stored_config(folder: "RunFolder") -> "RunConfig":
 
 
 def _newest_run() -> Path:
-    from kgym.score.store import KIND
-    from kgym.train.runfolder import RunFolder
+    from kgym.score.manifest import KIND
+    from kgym.train.runfolder import RunFolder, run_folders
 
-    manifests = sorted(RUNS.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    found = next((path.parent for path in manifests if RunFolder(path.parent).read_manifest().get("kind") != KIND), None)
-    if found is None:
-        raise ConfigError(f"there is no training run below {RUNS}/ to go on with; name its folder with --run")
-    return found
+    for folder in reversed(run_folders(RUNS)):
+        try:
+            if RunFolder(folder).read_manifest().get("kind") != KIND:
+                return folder
+        except (KgymError, OSError) as error:
+            log.warning("%s is passed over: %s", folder, error)
+    raise ConfigError(f"there is no training run below {RUNS}/ to go on with; name its folder with --run")
 
 
 def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file: Path | None) -> "RunConfig":

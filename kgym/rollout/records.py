@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kgym.files import write_atomic
+from kgym.folders import numbered
 from kgym.types import Group
 
 
@@ -59,6 +60,22 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def write_episodes(path: Path, groups: Sequence[Group]) -> None:
     """Write the episodes of some groups as Parquet."""
     write_rows(path, episode_rows(groups))
+
+
+def answer_files(run: Path) -> list[Path]:
+    """Return the files of stored answers in a run folder, of training and of evaluation, in order."""
+    return [*numbered(run / "episodes", "step", ".parquet").values(), *numbered(run / "samples", "part", ".parquet").values()]
+
+
+def answer_columns(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return which of the wanted columns to read from a file that has the columns `there`.
+
+    Raises ValueError if one is missing, other than `year`, which earlier versions did not store.
+    """
+    missing = [name for name in wanted if name not in there and name != "year"]
+    if missing:
+        raise ValueError(f"no column {missing[0]}")
+    return [name for name in wanted if name in there]
 
 
 def _schema() -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kgym.options import conform
 from kgym.score.intervals import bootstrap_interval, score_interval
 from kgym.score.passes import g_pass_at_k, pass_at_ks
 from kgym.score.stats import mean_stderr
@@ -104,13 +105,16 @@ class EvalResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvalResult":
-        """Read back `to_json`; what else stands beside it is left alone, and figures that an earlier version did not have are unknown."""
+        """Read back `to_json`; what else stands beside it is left alone, and figures that an earlier version did not have are unknown.
+
+        Raises ValueError or KeyError if it is something else.
+        """
         fields = {}
         for known in dataclasses.fields(cls):
             if known.name in data or (known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING):
                 value = data[known.name]
                 fields[known.name] = value if known.name == "facts" else _with_nan(value)
-        return cls(**fields)
+        return conform(fields, cls)
 
 
 def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":

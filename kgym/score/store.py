@@ -12,18 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from kgym.errors import ConfigError, RunError
-from kgym.files import locked, reading, write_atomic
-from kgym.rollout.records import write_episodes
+from kgym.files import locked, read_table, reading, write_atomic
+from kgym.folders import numbered, own_folders, remove_leftovers
+from kgym.options import conform
+from kgym.rollout.records import answer_columns, write_episodes
 from kgym.score.comparability import differences
+from kgym.score.manifest import KIND, read_manifest
 from kgym.score.results import COLUMNS, EvalResult, counted_score
 from kgym.types import Group
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-KIND = "eval"
-"""What `manifest["kind"]` says in such a folder."""
 
 
 class EvalFolder:
@@ -59,7 +61,7 @@ class EvalFolder:
         Raises ConfigError if it holds something else, RunError if another process has it or it cannot be written.
         """
         with self._writing():
-            self.samples.mkdir(parents=True, exist_ok=True)
+            own_folders(self.samples)
         with contextlib.ExitStack() as held:
             with self._writing():
                 held.enter_context(locked(self.path / ".lock", what=f"the evaluation in {self.path}"))
@@ -68,22 +70,21 @@ class EvalFolder:
                 if not (self.path / "manifest.json").exists():
                     manifest = {"kind": KIND, "request": dict(request)} | facts
                     write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
-                for leftover in self.samples.glob(".part-*.tmp"):
-                    leftover.unlink()
+                remove_leftovers([self.path, self.samples])
             yield
 
     def manifest(self) -> dict[str, Any]:
         """Raises FileNotFoundError if there is none, DataError if it is damaged."""
-        return _read_json(self.path / "manifest.json")
+        return read_manifest(self.path)
 
     def add(self, groups: Sequence[Group]) -> None:
         """Keep the answers of one chunk."""
         with self._writing():
-            write_episodes(self.samples / f"part-{len(self._parts()):05d}.parquet", groups)
+            write_episodes(self.samples / f"part-{max(self._parts(), default=-1) + 1:05d}.parquet", groups)
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far, without their texts."""
-        parts = self._parts()
+        parts = list(self._parts().values())
         if not parts:
             return None
         import pyarrow as pa  # noqa: PLC0415  (heavy)
@@ -92,15 +93,14 @@ class EvalFolder:
         tables = []
         for part in parts:
             with reading(part, remedy="remove it, and the same command plays its answers again"), pq.ParquetFile(part) as file:
-                there = [name for name in COLUMNS if name in file.schema_arrow.names]
-                tables.append(file.read(columns=there))
+                tables.append(file.read(columns=answer_columns(file.schema_arrow.names, COLUMNS)))
         frame = pa.concat_tables(tables, promote_options="default").to_pandas()
         return frame.assign(year=frame["year"].fillna(0).astype("int64") if "year" in frame else 0)  # earlier versions kept none
 
     def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:
         """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there already."""
         path = self.path / "results.json"
-        old = _read_json(path) if path.exists() else {}
+        old = _read_results(path) if path.exists() else {}
         same = all(old.get(key) == value for key, value in json.loads(json.dumps(result.to_json())).items())
         date = str(old["date"]) if same else datetime.now(UTC).date().isoformat()
         with self._writing():
@@ -119,8 +119,8 @@ class EvalFolder:
     def _children(self) -> list[Path]:
         return list(self.path.iterdir()) if self.path.is_dir() else []
 
-    def _parts(self) -> list[Path]:
-        return sorted(self.samples.glob("part-*.parquet"))
+    def _parts(self) -> dict[int, Path]:
+        return numbered(self.samples, "part", ".parquet")
 
 
 class StoredScores:
@@ -150,13 +150,48 @@ class StoredScores:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Return the `results.json` of an evaluation. Raises ConfigError if `path` is no folder of a finished one."""
+    """Return the `results.json` of an evaluation.
+
+    Raises ConfigError if `path` is not the folder of a finished one, DataError if the file is damaged or another program's.
+    """
     try:
-        return _read_json(path / "results.json")
+        return _read_results(path / "results.json")
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"{path} holds no finished evaluation: there is no results.json; make one with kgym eval --run {path}") from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    with reading(path, remedy=f"remove it, and the command of kgym eval that made {path.parent} writes it again from the stored answers"):
-        return dict(json.loads(path.read_text()))
+class _Facts(BaseModel):
+    """What a board shows of the facts."""
+
+    env_id: str
+    split: str
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    truncated: str
+    verifier: str
+    data_sha256: str
+
+
+class _Results(BaseModel):
+    """What a `results.json` has besides the figures of `EvalResult`."""
+
+    date: str
+    model: str
+    benchmark: str
+    engine: str
+    kgym_version: str
+    seed: int
+    run: str
+    note: str
+    facts: _Facts
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    remedy = f"remove it, and the command of kgym eval that made {path.parent} writes it again from the stored answers"
+    results = read_table(path, remedy=remedy)
+    with reading(path, remedy=remedy):
+        conform(results, _Results)
+        EvalResult.from_json(results)
+    return results

@@ -14,15 +14,15 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import RunError
-from kgym.files import sync_folder
+from kgym.files import sync_folder, sync_names
+from kgym.folders import numbered, remove, set_aside
 
 STATE_FILE = "trainer.pt"
 
 
 def checkpoint_steps(root: Path) -> list[int]:
     """Return the steps of the complete checkpoints below `root`, in order."""
-    found = (path.name.removeprefix("step-") for path in root.glob("step-*") if (path / STATE_FILE).is_file())
-    return sorted(int(name) for name in found if name.isdecimal())
+    return [step for step, folder in numbered(root, "step", "", width=1).items() if (folder / STATE_FILE).is_file()]
 
 
 def save_checkpoint(
@@ -42,9 +42,9 @@ def save_checkpoint(
     """
     folder = root / f"step-{step}"
     temporary = root / f".step-{step}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
+        remove(temporary)
+        temporary.mkdir()
         model.save_pretrained(temporary)  # type: ignore[operator]  # a PreTrainedModel
         tokenizer.save_pretrained(temporary)
         if save_more is not None:
@@ -52,18 +52,27 @@ def save_checkpoint(
         with (temporary / STATE_FILE).open("wb") as file:  # through Python, which keeps the reason of a failure
             torch.save(state, file)
         sync_folder(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
+        replaced = set_aside(folder) if folder.is_symlink() or folder.exists() else None
         temporary.rename(folder)
+        sync_names(root)
     except (OSError, SafetensorError, RuntimeError) as error:  # what the three writers raise when the disk is full
         shutil.rmtree(temporary, ignore_errors=True)
         reason = str(error.__context__ if isinstance(error.__context__, OSError) else error).strip().split("\n")[0]
         raise RunError(
             f"cannot write the checkpoint {folder}: {reason}; make room, and go on from the checkpoint before it with --resume"
         ) from error
+    if replaced is not None:
+        remove(replaced)
     if keep:
-        for old in checkpoint_steps(root)[:-keep]:
-            shutil.rmtree(root / f"step-{old}")
+        _remove_before(root, checkpoint_steps(root)[-keep:][0])
     return folder
+
+
+def _remove_before(root: Path, step: int) -> None:
+    """Remove the checkpoints before a step, those too that an interruption left incomplete. Links are not kgym's and stay."""
+    for number, folder in numbered(root, "step", "", width=1).items():
+        if number < step and folder.is_dir() and not folder.is_symlink():
+            remove(set_aside(folder))  # renamed first, so that an interruption leaves no half of it under its name
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, DataError
 from kgym.files import reading
 from kgym.options import Options
+from kgym.rollout.records import answer_columns, answer_files
 from kgym.seeding import derive_seed
 from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
 from kgym.types import Chat, Message, Problem, VerifyItem
@@ -223,13 +224,14 @@ def _pairs(kept: Sequence[Mapping[str, Any]], prefer: str) -> Pairs:
 def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
-    files = sorted([*run.glob("episodes/step-*.parquet"), *run.glob("samples/part-*.parquet")])
+    files = answer_files(run)
     if not files:
         raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
     columns = ["problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
     for file in files:
         with reading(file, remedy="remove it to learn from the others"):
-            rows = pq.ParquetFile(file).read(columns=columns).to_pylist()
+            stored = pq.ParquetFile(file)
+            rows = stored.read(columns=answer_columns(stored.schema_arrow.names, columns)).to_pylist()
         yield from rows
 
 

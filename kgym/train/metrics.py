@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kgym.files import reading, write_atomic
+from kgym.files import open_to_append, reading, write_atomic
 
 CLOCK = ("time/", "speed/")
 """Prefixes of the metrics that come from the clock."""
@@ -25,7 +25,7 @@ class MetricsFile:
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one line. Figures that are not finite become null: NaN is not JSON."""
         line = {"step": step} | {key: value if math.isfinite(value) else None for key, value in metrics.items()}
-        with self.path.open("a") as file:
+        with open_to_append(self.path) as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -37,16 +37,27 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return the lines of a `metrics.jsonl`, [] if there is no such file; a torn last line is left out. Raises DataError for another."""
-    if not path.exists():
+    if not path.is_file():
         return []
     metrics: list[dict[str, float]] = []
     lines = path.read_bytes().split(b"\n")[:-1]  # what stands behind the last newline was not finished
     for number, line in enumerate(lines, start=1):
         if line:
             with reading(path, remedy=f"remove line {number} from it, and the run can be shown and gone on with"):
-                found = json.loads(line)
-                metrics.append({"step": found["step"]} | found)
+                metrics.append(_checked(json.loads(line)))
     return metrics
+
+
+def _checked(line: object) -> dict[str, float]:
+    """Return a line. Raises ValueError if it is none of a step and its figures."""
+    if not isinstance(line, dict):
+        raise ValueError("not a table of figures")
+    if type(line.get("step")) is not int or line["step"] < 0:
+        raise ValueError("no number of a step")
+    for key, value in line.items():
+        if value is not None and type(value) not in (int, float):
+            raise ValueError(f"{key} is not a number")
+    return {"step": line["step"]} | line
 
 
 def describe(step: int, steps: int, metrics: Mapping[str, float]) -> str:

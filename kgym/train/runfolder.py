@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from kgym.errors import ConfigError, RunError
-from kgym.files import locked, reading, write_atomic
+from kgym.files import Lock, locked, write_atomic
+from kgym.folders import own_folders, remove_leftovers
 from kgym.registry import registry
+from kgym.score.manifest import read_manifest
 
 PACKAGES = ("kgym", "torch", "transformers", "gymnasium", "numpy")
 
@@ -57,18 +60,19 @@ class RunFolder:
         return self.path / "summary.json"
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[None]:
+    def opened(self) -> Iterator[Lock]:
         """Make the folder and hold it for this process. Raises RunError if another process has it or it cannot be written."""
+        folders = (self.episodes, self.checkpoints, self.evals)
         try:
-            for folder in (self.path, self.episodes, self.checkpoints, self.evals):
-                folder.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
-            probe.write_bytes(b"")
-            probe.unlink()
+            self.path.mkdir(parents=True, exist_ok=True)  # may be a link: the user named it
+            own_folders(*folders)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
         except OSError as error:
             raise RunError(f"cannot write to the run folder {self.path}: {error.strerror}; choose another with --run") from error
-        with locked(self.path / ".lock", what=f"the run folder {self.path}"):
-            yield
+        with locked(self.path / ".lock", what=f"the run folder {self.path}") as lock:
+            remove_leftovers((self.path, *folders))
+            yield lock
 
     def write_manifest(self, config: Mapping[str, Any], **facts: Any) -> None:
         """Write down what this run is made of."""
@@ -76,12 +80,20 @@ class RunFolder:
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def read_manifest(self) -> dict[str, Any]:
-        """Raises ConfigError if there is none, DataError if it is damaged."""
+        """Raises ConfigError if there is none, DataError if it is damaged or another program's."""
         try:
-            with reading(self.manifest, remedy="without it nobody knows what the run was; begin another"):
-                return dict(json.loads(self.manifest.read_text()))
+            return read_manifest(self.path)
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{self.path} is not a run folder: it has no manifest.json") from None
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Return the folders below `root` that have a manifest, the newest last."""
+    found = {}
+    for manifest in root.glob("*/manifest.json"):
+        with contextlib.suppress(OSError):  # removed meanwhile, or a link to nowhere
+            found[manifest.parent] = manifest.stat().st_mtime
+    return sorted(found, key=lambda folder: (found[folder], folder.name))
 
 
 def versions() -> dict[str, str]:

@@ -22,7 +22,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError, DataError, RunError
-from kgym.files import sync_folder
+from kgym.files import locked, sync_folder, sync_names
+from kgym.folders import own_folders, remove, remove_leftovers
 from kgym.options import Options, RunSteps, for_run
 from kgym.rollout.encoding import ChatEncoder
 from kgym.seeding import derive_seed
@@ -113,24 +114,28 @@ def fit(
     partial = out.with_name(f"{out.name}.partial")
     identity = json.dumps({"base": str(base), "data": data, "options": options.model_dump()}, sort_keys=True)
     learner, optimizer, step = _start(base, out, partial, options, identity, load=load, resume=resume)
-    partial.mkdir(parents=True, exist_ok=True)
-    log = MetricsFile(partial / METRICS)
-    log.cut_after(step)
-    metrics: dict[str, float] = {}
-    started, first_step, n_tokens = time.perf_counter(), step, 0.0
-    while step < options.steps:
-        step += 1
-        lr = lr_at(step, options)
-        set_lr(optimizer, lr)
-        metrics = train_step(learner, optimizer, lambda learner, now=step: backward(learner, now), options)  # type: ignore[misc]
-        n_tokens += metrics["tokens"]
-        metrics |= {"lr": lr}
-        log.append(step, metrics)
-        report({"step": step} | metrics | {"tokens_per_s": n_tokens / (time.perf_counter() - started)})
-        if step % options.save_every == 0 and step < options.steps:
-            state = {"step": step, "identity": identity, "optimizer": optimizer.state_dict()}
-            save_checkpoint(partial, step, model=learner.model, tokenizer=learner.tokenizer, state=state, keep=1)
-    found = _finish(learner, out, partial, finish)
+    own_folders(partial)
+    with locked(partial / ".lock", what=f"the unfinished run {partial}") as lock:
+        _refuse_existing(out)  # another process may have finished it while the model was loaded
+        remove_leftovers([partial])
+        log = MetricsFile(partial / METRICS)
+        log.cut_after(step)
+        metrics: dict[str, float] = {}
+        started, first_step, n_tokens = time.perf_counter(), step, 0.0
+        while step < options.steps:
+            step += 1
+            lr = lr_at(step, options)
+            set_lr(optimizer, lr)
+            metrics = train_step(learner, optimizer, lambda learner, now=step: backward(learner, now), options)  # type: ignore[misc]
+            n_tokens += metrics["tokens"]
+            metrics |= {"lr": lr}
+            lock.check()
+            log.append(step, metrics)
+            report({"step": step} | metrics | {"tokens_per_s": n_tokens / (time.perf_counter() - started)})
+            if step % options.save_every == 0 and step < options.steps:
+                state = {"step": step, "identity": identity, "optimizer": optimizer.state_dict()}
+                save_checkpoint(partial, step, model=learner.model, tokenizer=learner.tokenizer, state=state, keep=1)
+        found = _finish(learner, out, partial, finish)
     summary = {"model": str(out), "steps": step, "steps_this_time": step - first_step}
     return summary | metrics | dict(found) | {"seconds": time.perf_counter() - started}
 
@@ -151,8 +156,7 @@ def train_step(
 def _start(
     base: str | Path, out: Path, partial: Path, options: SupervisedOptions, identity: str, *, load: Callable[[str], L], resume: bool
 ) -> tuple[L, torch.optim.Optimizer, int]:
-    if out.exists():
-        raise ConfigError(f"{out} exists already; choose another folder with --out")
+    _refuse_existing(out)
     steps = checkpoint_steps(partial)
     if steps and not resume:
         raise ConfigError(f"{partial} holds a run that did not end; go on with it by --resume, or remove it")
@@ -168,15 +172,22 @@ def _start(
     return learner, optimizer, state["step"]
 
 
+def _refuse_existing(out: Path) -> None:
+    if out.exists():
+        raise ConfigError(f"{out} exists already; choose another folder with --out")
+
+
 def _finish(learner: L, out: Path, partial: Path, finish: Callable[[L, Path], Mapping[str, Any]]) -> Mapping[str, Any]:
     temporary = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    remove(temporary)
+    temporary.mkdir()
     learner.model.save_pretrained(temporary)
     learner.tokenizer.save_pretrained(temporary)
     shutil.copyfile(partial / METRICS, temporary / METRICS)
     found = finish(learner, temporary)
     sync_folder(temporary)
     temporary.rename(out)
+    sync_names(out.parent)
     shutil.rmtree(partial, ignore_errors=True)
     return found
 

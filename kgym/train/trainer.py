@@ -6,7 +6,6 @@ needs, so a run that was killed goes on from its newest checkpoint and ends in t
 
 import json
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from kgym.config import RunConfig
 from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
 from kgym.errors import NothingToLearn, RunError
-from kgym.files import reading, write_atomic
+from kgym.files import Lock, reading, write_atomic
+from kgym.folders import numbered, own_folders, refuse_links, remove, remove_leftovers
 from kgym.options import for_run
 from kgym.registry import registry
 from kgym.rollout.models import make_engine, resolve_model
@@ -58,6 +58,7 @@ class Trainer:
         self.folder = folder
         self.reporter = reporter or Reporter()
         self.metrics = MetricsFile(folder.metrics)
+        self.lock: Lock
 
     def run(self) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one, and return the summary.
@@ -66,7 +67,7 @@ class Trainer:
         """
         with self._threads():
             self._build()
-            with self.folder.opened():
+            with self.folder.opened() as self.lock:
                 trackers = Trackers(self.config, self.folder.path, self.reporter.note)
                 try:
                     summary = self._run(trackers)
@@ -167,6 +168,7 @@ class Trainer:
         step = self.step + 1
         with _clock() as rollout_s:
             played = self.rollouts.play(self.engine, step, lambda done, total: self.reporter.progress("rollout", done, total))
+        self.lock.check()
         write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled)
         self._note_long_prompts(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
@@ -297,7 +299,8 @@ class Trainer:
 
     def _keep(self, result: EvalResult, folder: Path, group: str) -> dict[str, float]:
         """Write a result, show it to observers and return its figures."""
-        folder.mkdir(exist_ok=True)
+        self.lock.check()
+        own_folders(folder)
         write_atomic(folder / f"step-{self.step:05d}.json", json.dumps(result.to_json()) + "\n")
         registry().observe("kgym_eval_finished", run=self.folder.path, step=self.step, results=result.to_json())
         return {
@@ -328,6 +331,7 @@ class Trainer:
         )
 
     def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:
+        self.lock.check()
         self.metrics.append(self.step, metrics)
         trackers.log(self.step, metrics)
         registry().observe("kgym_step_finished", run=self.folder.path, step=self.step, metrics=dict(metrics))
@@ -362,7 +366,7 @@ class Trainer:
             "steps": self.step,
             "checkpoint": str(self.folder.checkpoints / f"step-{self.step}"),
         }
-        results = sorted(self.folder.evals.glob("step-*.json"))
+        results = list(numbered(self.folder.evals, "step", ".json").values())
         if len(results) >= 2:
             first, last = map(_read_validation, (results[0], results[-1]))
             summary |= improvement(first, last, seed=self.config.seed)
@@ -374,12 +378,13 @@ class Trainer:
             self.folder.metrics.unlink(missing_ok=True)
         elif read_metrics(self.folder.metrics):
             self.metrics.cut_after(step)
-        for folder in (self.folder.episodes, self.folder.evals):
-            for file in folder.rglob("step-*"):  # benchmarks have folders of their own
-                if int(file.stem.removeprefix("step-")) > (step or -1):
-                    file.unlink()
-        for leftover in self.folder.checkpoints.glob(".step-*"):
-            shutil.rmtree(leftover)
+        evals = [self.folder.evals, *(self.folder.evals / name for name in self.benches)]
+        refuse_links(*evals)
+        remove_leftovers(evals)
+        written = [numbered(self.folder.episodes, "step", ".parquet"), *(numbered(folder, "step", ".json") for folder in evals)]
+        for number, file in (item for files in written for item in files.items()):
+            if number > (step or -1):
+                remove(file)
 
     def _fresh_optimizer(self) -> torch.optim.AdamW:
         return self._optimizer(self.policy.model, self.config.train.lr)
