@@ -8,6 +8,7 @@ from typing import Any
 
 from kgym.blame import blaming
 from kgym.errors import ConfigError, EngineError, UnknownName
+from kgym.folders import numbered
 from kgym.registry import registry
 from kgym.types import Engine
 
@@ -97,5 +98,5 @@ def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
 
 def _newest_checkpoint(root: Path) -> Path | None:
     """Return the `step-N` with the largest N that holds a model; unfinished ones have another name."""
-    steps = [path for path in root.glob("step-*") if path.name.removeprefix("step-").isdecimal() and (path / CONFIG).is_file()]
-    return max(steps, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+    steps = [path for path in numbered(root, "step", "", width=1).values() if (path / CONFIG).is_file()]
+    return steps[-1] if steps else None
