@@ -218,6 +218,8 @@ class VerifyItem:
     response: str
     question: str = ""
     """For verifiers that want to recognise an echo of it."""
+    problem_id: str = ""
+    """Names the problem in messages; a verdict does not depend on it."""
 
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
@@ -280,7 +282,10 @@ class Verifier(Protocol):
     """Judges answers. Constructed as `target(options)`."""
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item, in order. A hostile answer gets a verdict; it never raises."""
+        """Return one verdict for each item, in order. A hostile answer gets a verdict; it never raises.
+
+        An item for which it raises is `unscored:error:NAME`, one for which it returns something else is `unscored:bad_verdict`.
+        """
 
 
 # --- episodes ---------------------------------------------------------------------------------------------------------

@@ -181,9 +181,10 @@ def test_bombs_among_a_thousand_answers_from_four_threads():
             thread.start()
         for thread in threads:
             thread.join()
-        zygote = pool._zygote
-    assert zygote is not None
-    assert zygote.returncode is not None
+        server = pool.server_pid
+    assert server is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
     judged = [pair for name in range(4) for pair in results[name]]
     assert len(judged) == 1000
     exploded = [verdict for item, verdict in judged if item.response in fuses]

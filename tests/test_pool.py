@@ -150,7 +150,7 @@ def test_the_fast_ladder_answers_in_the_caller():
 
     with VerifierPool(ROGUE, limits=limits(), fast=fast) as pool:
         assert pool.verify_many([VerifyItem("x", "easy")])[0].reason == "fast"
-        assert pool._zygote is None, "nothing needed a worker yet"
+        assert pool.server_pid is None, "nothing needed a worker yet"
         assert [verdict.reason for verdict in pool.verify_many([VerifyItem("x", "x"), VerifyItem("x", "easy")])] == ["equal", "fast"]
 
 
@@ -179,7 +179,7 @@ def alive(pid):
 def test_close_leaves_no_process():
     pool = VerifierPool(ROGUE, limits=limits())
     judge(pool, "x", "y")
-    zygote = pool._zygote.pid
+    zygote = pool.server_pid
     processes = [zygote, *children_of(zygote)]
     assert len(processes) >= 2
     pool.close()
@@ -196,7 +196,7 @@ from kgym.verify.limits import PoolLimits
 from kgym.types import VerifyItem
 pool = VerifierPool("test_pool:Rogue", limits=PoolLimits(workers=2, deadline_s=30))
 pool.verify_many([VerifyItem("x", "x")] * 8)
-print(pool._zygote.pid, flush=True)
+print(pool.server_pid, flush=True)
 {ending}
 """
 

@@ -10,34 +10,54 @@ import time
 from typing import Any
 
 _LENGTH = struct.Struct("!I")
+LONGEST = (1 << 32) - 1
+"""Bytes of the longest message that the length can announce."""
+
+
+class FrameTooLong(ValueError):
+    """A message is longer than the receiver takes, or than its length can say."""
+
+
+def encoded(message: Any) -> bytes:
+    """Return one message as bytes. Raises FrameTooLong if it is longer than `LONGEST`."""
+    body = json.dumps(message, separators=(",", ":")).encode()  # ASCII: lone surrogates travel as escapes
+    if len(body) > LONGEST:
+        raise FrameTooLong(f"a message of {len(body)} bytes")
+    return _LENGTH.pack(len(body)) + body
 
 
 def send_frame(sock: socket.socket, message: Any) -> None:
-    """Send one message. Raises OSError if nobody is there."""
-    body = json.dumps(message, separators=(",", ":")).encode()  # ASCII: lone surrogates travel as escapes
-    sock.sendall(_LENGTH.pack(len(body)) + body)
+    """Send one message. Raises OSError if nobody is there, and FrameTooLong."""
+    sock.sendall(encoded(message))
 
 
-def receive_frame(sock: socket.socket, timeout_s: float | None = None) -> Any:
-    """Receive one message. Raises TimeoutError after `timeout_s` in all, EOFError if the other side is gone."""
+def receive_frame(sock: socket.socket, timeout_s: float | None = None, longest: int = LONGEST) -> Any:
+    """Receive one message.
+
+    Raises TimeoutError after `timeout_s` in all, EOFError if the other side is gone, and FrameTooLong for more than `longest` bytes.
+    """
     until = None if timeout_s is None else time.monotonic() + timeout_s
     (length,) = _LENGTH.unpack(receive_exactly(sock, _LENGTH.size, until))
+    if length > longest:
+        raise FrameTooLong(f"a message of {length} bytes")
     return json.loads(receive_exactly(sock, length, until))
 
 
 def receive_exactly(sock: socket.socket, size: int, until: float | None = None) -> bytes:
-    """Receive `size` bytes before the monotonic time `until`."""
+    """Receive `size` bytes before the monotonic time `until`.
+
+    What is there is read before the clock is asked: a caller that was stopped for a while (SIGSTOP, a busy machine) finds what came
+    in meanwhile and does not take it for late.
+    """
     parts = bytearray()
     while len(parts) < size:
-        if until is None:
-            sock.settimeout(None)
-        else:
-            remaining = until - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError
-            sock.settimeout(remaining)
+        sock.settimeout(None if until is None else max(0.0, until - time.monotonic()))  # 0: take what is there, or raise
         try:
             part = sock.recv(min(size - len(parts), 1 << 20))
+        except BlockingIOError:
+            raise TimeoutError from None
+        except TimeoutError:
+            continue  # the clock has passed `until`; look once more without waiting
         except ConnectionError as error:
             raise EOFError from error
         if not part:

@@ -8,13 +8,18 @@ from kgym.options import Options
 
 
 class PoolLimits(Options):
-    """Limits of a verifier pool."""
+    """Limits of the workers in which a verifier judges. A verifier that judges in the caller's process has none."""
 
-    workers: int = Field(default_factory=lambda: max(1, min(8, os.cpu_count() or 1)), ge=1, le=256)
-    """Worker processes; by default one for each processor, 8 at most."""
-    deadline_s: float = Field(5.0, gt=0)
-    """Seconds for one item, from when a worker starts on it."""
-    memory_gib: float = Field(1.0, gt=0)
-    """How much a worker's address space may grow beyond the verifier's own libraries."""
+    workers: int | None = Field(None, ge=1, le=256)
+    """Worker processes; without it one for each processor, at most 8."""
+    deadline_s: float = Field(5.0, gt=0, le=1e6, allow_inf_nan=False)
+    """Seconds for one completion, counted from when a worker starts to judge it; then it is `unscored:timeout`."""
+    memory_gib: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Memory that a worker may use in addition to what the verifier's libraries take; beyond it a completion is `unscored:memory`."""
     recycle_after: int = Field(5000, ge=1)
-    """A worker is replaced after so many items, so that what a library leaks does not grow for ever."""
+    """A worker is replaced after this many completions, so that what a library leaks does not accumulate."""
+
+    @property
+    def n_workers(self) -> int:
+        """The number of worker processes on this machine."""
+        return self.workers or max(1, min(8, os.cpu_count() or 1))

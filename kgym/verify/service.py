@@ -5,37 +5,61 @@ workers, one pool for each verifier and its options, which everything in this pr
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from kgym.loading import prints_to_stderr
 from kgym.options import Options
 from kgym.registry import registry
-from kgym.types import Verifier
+from kgym.types import Verdict, Verifier, VerifyItem
+from kgym.verify.checked import judge
 from kgym.verify.limits import PoolLimits
 from kgym.verify.pool import Fast, VerifierPool
+from kgym.verify.troubles import Troubles
 
 _shared: dict[tuple[str, str, str], VerifierPool] = {}
 _lock = threading.Lock()
+
+
+class CallerVerifier:
+    """A verifier that judges in the caller's process, with the same consequences of its errors as in a worker."""
+
+    def __init__(self, verifier: Verifier, who: str) -> None:
+        self._verifier = verifier
+        self._troubles = Troubles(who)
+
+    def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
+        """Return one verdict for each item, in order."""
+        if not items:
+            return []
+        with prints_to_stderr():
+            judged = judge(self._verifier, items)
+        for item, (_, trouble) in zip(items, judged, strict=True):
+            if trouble is not None:
+                self._troubles.note(trouble, item)
+        return [verdict for verdict, _ in judged]
 
 
 def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> Verifier:
     """Return the verifier called `name`, in a pool unless it is safe without one.
 
     A verifier may have a method `fast(item) -> Verdict | None` for what it can judge at once and without danger; it is called in this
-    process, and only what it returns None for goes to a worker.
+    process, and only what it returns None for goes to a worker. An item for which the verifier raises or returns something other than
+    a Verdict is unscored, and the reason is logged once with the names of the verifier, its distribution and the problem.
 
     Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
     """
     plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
     info = registry().info("verifier", name)
+    who = registry().label("verifier", name)
     verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options here, where the user sees it
     if getattr(info, "isolation", "process") == "none":
-        return verifier
+        return CallerVerifier(verifier, who)
     limits = limits or PoolLimits()
     key = (info.target, repr(sorted(plain.items())), limits.model_dump_json())
     with _lock:
         pool = _shared.get(key)
         if pool is None:
             fast = cast("Fast | None", getattr(verifier, "fast", None))
-            pool = _shared[key] = VerifierPool(info.target, plain, limits=limits, fast=fast)
+            pool = _shared[key] = VerifierPool(info.target, plain, limits=limits, fast=fast, who=who)
         return pool

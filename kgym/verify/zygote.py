@@ -4,12 +4,18 @@ The pool starts this module as a fresh, single-threaded interpreter (`python -m 
 and forks a worker whenever the pool asks, so that no worker descends from a process with threads or CUDA, none runs the user's main
 script again (as multiprocessing's would), and each is there in milliseconds. `multiprocessing` is not used.
 
-Control channel, pool to zygote: `F` with a file descriptor, the worker's end of its own channel, answered by the worker's pid;
-`E` and a pid: kill that worker, answered by its exit code. The end of the channel ends the zygote and all of its workers.
+Control channel, pool to fork server: `F` with a file descriptor, the worker's end of its own channel, answered by the worker's pid or,
+if no process can be made, by the negative errno; `E` and a pid: kill that worker, answered by its exit code. Only the end of the
+control channel ends the fork server, and all of its workers with it.
+
+A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id); the worker sends
+`{"kind": "ready"}` or `{"kind": "failed", "error": ...}` when it is built, then `{"kind": "verdict", ...}` for each item, or
+`{"kind": "memory"}` as its last words if a batch did not fit into its memory.
 """
 
 import contextlib
 import ctypes
+import errno
 import importlib
 import math
 import os
@@ -20,25 +26,30 @@ import struct
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields as fields_of
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from kgym.loading import import_file
 from kgym.types import Verdict, Verifier, VerifyItem
-from kgym.verify.frames import receive_exactly, receive_frame, send_frame
+from kgym.verify.checked import Trouble, judge
+from kgym.verify.frames import encoded, receive_exactly, receive_frame, send_frame
 
 NUMBER = struct.Struct("!q")
+UNKNOWN = 1 << 32
+"""In the place of an exit code: the worker was killed and has not ended yet."""
+LONGEST_VERDICT = 1 << 28
+"""Bytes of a verdict's message."""
+_FIELDS = tuple(field.name for field in fields_of(Verdict))
 _PR_SET_PDEATHSIG = 1
+_REAP_S = 2.0
 
 
 def main(control_fd: int) -> None:
     """Serve one pool until it hangs up."""
     control = socket.socket(fileno=control_fd)
-    if control_fd > 2:
-        with contextlib.suppress(OSError):
-            os.dup2(2, 1)  # standard output belongs to the results of the caller's command, whatever a verifier prints
+    _default_signals()
     config = receive_frame(control)
     sys.path[:] = config["path"]
     try:
@@ -48,78 +59,143 @@ def main(control_fd: int) -> None:
         target = reduce(getattr, attributes.split("."), importlib.import_module(module))
         if preload := getattr(target, "preload", None):
             preload()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         send_frame(control, {"error": f"{type(error).__name__}: {error}"})
         return
     send_frame(control, {"error": None})
     workers: set[int] = set()
-    try:
-        while True:
-            command, fds, _, _ = socket.recv_fds(control, 1, 1)
-            if command == b"F":
-                pid = os.fork()
-                if pid == 0:
-                    control.close()
-                    _work(socket.socket(fileno=fds[0]), target, config)
-                os.close(fds[0])
+    with contextlib.suppress(EOFError, OSError):  # the pool has hung up
+        _serve(control, target, config, workers)
+    for pid in workers:
+        _end(pid)
+
+
+def _serve(control: socket.socket, target: Any, config: Mapping[str, Any], workers: set[int]) -> None:
+    """Answer requests. Raises EOFError or OSError when the pool hangs up, and for no other reason."""
+    while True:
+        command, fds, _, _ = socket.recv_fds(control, 1, 1)
+        if command == b"F":
+            pid = _fork(control, fds, target, config)
+            if pid > 0:
                 workers.add(pid)
-                control.sendall(NUMBER.pack(pid))
-            elif command == b"E":
-                (pid,) = NUMBER.unpack(receive_exactly(control, NUMBER.size))
-                control.sendall(NUMBER.pack(_end(pid)))
+            control.sendall(NUMBER.pack(pid))
+        elif command == b"E":
+            (pid,) = NUMBER.unpack(receive_exactly(control, NUMBER.size))
+            code = _end(pid) if pid in workers else UNKNOWN  # a pid that is not ours is nobody's to kill
+            if code != UNKNOWN:
                 workers.discard(pid)
-            else:
-                return
-    except (EOFError, OSError):
-        return
-    finally:
-        for pid in workers:
-            _end(pid)
+            control.sendall(NUMBER.pack(code))
+        else:
+            return
+
+
+def _fork(control: socket.socket, fds: list[int], target: Any, config: Mapping[str, Any]) -> int:
+    """Return the pid of a new worker, or a negative errno."""
+    if not fds:
+        return -errno.EMFILE  # the descriptor was lost on the way: too many are open
+    try:
+        pid = os.fork()
+    except OSError as error:
+        pid = -(error.errno or errno.EAGAIN)
+    except MemoryError:
+        pid = -errno.ENOMEM
+    if pid == 0:
+        control.close()
+        _work(socket.socket(fileno=fds[0]), target, config)
+    os.close(fds[0])
+    return pid
 
 
 def _end(pid: int) -> int:
-    """Kill a worker if it still runs; return its exit code, negative for a signal. One that is ending already keeps its own code."""
-    os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """Kill a worker and what it started, if it still runs; return its exit code, negative for a signal. One that is ending already
+    keeps its own code.
+    """
+    for kill in (os.killpg, os.kill):  # the group is there once the worker has made it
+        with contextlib.suppress(OSError):
+            kill(pid, signal.SIGKILL)
+    until = time.monotonic() + _REAP_S
+    while time.monotonic() < until:
+        try:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return UNKNOWN
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    return UNKNOWN  # it waits for the kernel (a disk that does not answer) and ends when that lets go of it
 
 
 def _work(channel: socket.socket, target: Any, config: Mapping[str, Any]) -> None:
-    """Judge until the pool hangs up; never returns into the zygote."""
-    code = 0
+    """Judge until the pool hangs up; never returns into the fork server."""
+    code = 1
     try:
+        os.setpgid(0, 0)  # what the verifier starts is killed with it
         _die_with_parent()
-        os.dup2(2, 1)  # a verifier that prints must not write into the output of `kgym verify`
-        options_class = getattr(target, "Options", None)
-        verifier = target(options_class(**config["options"]) if options_class else None)
-        _limit_memory(config["memory_bytes"])
-        send_frame(channel, {"ready": True})
-        while True:
-            for gold, response, question in receive_frame(channel):
-                _limit_cpu(config["cpu_s"])
-                send_frame(channel, _judge(verifier, VerifyItem(gold, response, question)))
+        verifier = _built(channel, target, config)
+        if verifier is not None:
+            _limit_memory(config["memory_bytes"])
+            send_frame(channel, {"kind": "ready"})
+            _judge_all(channel, verifier, config["cpu_s"])
     except (EOFError, OSError):
-        pass
+        code = 0
     except Exception as error:
-        code = 1
         with contextlib.suppress(OSError):
-            send_frame(channel, {"ready": False, "error": f"{type(error).__name__}: {error}"})
+            send_frame(channel, {"kind": "failed", "error": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(code)
 
 
-def _judge(verifier: Verifier, item: VerifyItem) -> dict[str, Any]:
+def _built(channel: socket.socket, target: Any, config: Mapping[str, Any]) -> Verifier | None:
+    try:
+        options_class = getattr(target, "Options", None)
+        verifier: Verifier = target(options_class(**config["options"]) if options_class else None)
+    except (Exception, SystemExit) as error:
+        send_frame(channel, {"kind": "failed", "error": f"{type(error).__name__}: {error}"})
+        return None
+    return verifier
+
+
+def _judge_all(channel: socket.socket, verifier: Verifier, cpu_s: float) -> None:
+    while True:
+        batch: list[VerifyItem] | None = None
+        with contextlib.suppress(MemoryError):
+            batch = [VerifyItem(*fields) for fields in receive_frame(channel)]
+        if batch is None:  # here what was read is freed, so that there is room to say so
+            send_frame(channel, {"kind": "memory"})
+            return
+        for item in batch:
+            _limit_cpu(cpu_s)
+            channel.sendall(_reply(verifier, item))
+
+
+def _reply(verifier: Verifier, item: VerifyItem) -> bytes:
     begin = time.perf_counter()
     try:
-        (verdict,) = verifier.verify_many([item])
-    except MemoryError:
-        verdict = Verdict("unscored", "memory")
-    except Exception as error:
-        verdict = Verdict("unscored", f"error:{type(error).__name__}")
-    return {**asdict(verdict), "seconds": time.perf_counter() - begin}
+        ((verdict, trouble),) = judge(verifier, [item])
+        seconds = time.perf_counter() - begin
+        reply = _message(verdict, trouble, seconds)
+        if len(reply) <= LONGEST_VERDICT:
+            return reply
+        text = f"returned a Verdict of {len(reply):,} bytes; at most {LONGEST_VERDICT:,} are taken"
+        return _message(Verdict("unscored", "bad_verdict"), Trouble("bad_verdict", text), seconds)
+    except MemoryError:  # in writing the verdict down
+        return _message(Verdict("unscored", "memory"), None, time.perf_counter() - begin)
+
+
+def _message(verdict: Verdict, trouble: Trouble | None, seconds: float) -> bytes:
+    fields = {name: getattr(verdict, name) for name in _FIELDS}
+    return encoded({"kind": "verdict", "verdict": {**fields, "seconds": seconds}, "trouble": trouble})
+
+
+def _default_signals() -> None:
+    """Undo what was inherited: with SIGCHLD ignored no exit code can be had, with SIGXCPU ignored the limit of processor time is none."""
+    for number in (signal.SIGCHLD, signal.SIGXCPU, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to kill this worker when the zygote ends, however it ends."""
+    """Ask Linux to kill this worker when the fork server ends, however it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:
@@ -130,7 +206,7 @@ def _limit_memory(extra_bytes: int) -> None:
     """Let the address space grow by `extra_bytes` over what the verifier's own libraries have mapped."""
     if sys.platform != "linux":  # macOS accepts the limit and does not keep it
         return
-    with open("/proc/self/statm", encoding="ascii") as statm:
+    with open("/proc/self/statm", "rb") as statm:
         now = int(statm.read().split()[0]) * resource.getpagesize()
     _set_limit(resource.RLIMIT_AS, now + extra_bytes)
 
