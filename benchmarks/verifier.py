@@ -78,8 +78,8 @@ def peer_environment(folder: Path) -> Path:
 
 def run_kgym(cases: list[dict]) -> list[tuple[bool, float]]:
     """Judge every case; return whether it was accepted, and the seconds."""
+    from kgym.limits import PoolLimits
     from kgym.types import VerifyItem
-    from kgym.verify.limits import PoolLimits
     from kgym.verify.service import load_verifier
 
     verifier = load_verifier("math", limits=PoolLimits(workers=2, deadline_s=5.0))

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kgym.errors import ConfigError
+from kgym.limits import PoolLimits
 from kgym.options import Options, RunSteps, validated
 
 
@@ -92,6 +93,8 @@ class VerifierConfig(Component):
 
     name: str | None = Field(None, min_length=1)
     """As `kgym plugins list --kind verifier` has it; without it the environment's own verifier."""
+    limits: PoolLimits = PoolLimits()
+    """Of the worker processes in which it judges; they change no verdict but those that are unscored."""
 
 
 class AlgoConfig(Component):
@@ -264,10 +267,16 @@ class RunConfig(Options):
             "truncated": self.rollout.truncated,
             "verifier": self.verifier.name,
             "verifier_options": self.verifier.options,
+            "verifier_limits": self.verifier.limits.model_dump(),
         } | self.env.options
 
 
-_SETTINGS_OF_A_RUN = {"max_tokens": "rollout.max_tokens", "truncated": "rollout.truncated", "verifier": "verifier=NAME"}
+_SETTINGS_OF_A_RUN = {
+    "max_tokens": "rollout.max_tokens",
+    "truncated": "rollout.truncated",
+    "verifier": "verifier=NAME",
+    "verifier_limits": "verifier.limits",
+}
 """Settings that every environment takes, by the key of a run that decides them."""
 
 

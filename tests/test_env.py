@@ -20,7 +20,7 @@ from kgym.envs.build import make_vector
 from kgym.envs.registration import ENTRY_POINT, register_envs
 from kgym.envs.setup import EnvOptions
 from kgym.envs.sources import save_data
-from kgym.errors import ConfigError, EnvError, MissingData, PluginError, UnknownName, VerifierError
+from kgym.errors import ConfigError, EnvError, MissingData, PluginError, UnknownName
 from kgym.registry import INHERITED, configure, registry
 from kgym.testing.envs import check_environment, findings, piece
 from kgym.types import Message, Segment
@@ -252,9 +252,14 @@ def test_partial_credit_is_the_reward():
     assert env.episode.trainable
 
 
-def test_a_verifier_that_loses_an_answer_is_found_out():
-    with pytest.raises(VerifierError, match="0 verdicts for 1 answers"):
-        started(verifier="short").step("x")
+def test_a_verifier_that_loses_an_answer_is_found_out(caplog):
+    env = started(verifier="short")
+    env.step("x")
+    assert env.episode.verdict.label == "unscored:bad_verdict"
+    assert not env.episode.trainable
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "verifier 'short'" in said
+    assert "returned 0 verdicts for 1 item (problem tiny/train/" in said
 
 
 # --- budgets: max_tokens is 10, the prompt of a piece has 1 token

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "loading", "neutral", "seeding", "types"},
     {"answers", "blame", "files", "folders", "observers", "options", "page"},
-    {"hookspecs"},
+    {"hookspecs", "limits"},
     {"discovery"},
     {"config", "registry"},
     {"algorithms", "verify"},

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kgym.limits import PoolLimits
 from kgym.testing.attacks import attacks, bombs
 from kgym.testing.golds import KINDS, golds
 from kgym.testing.verifiers import check_verifier
 from kgym.types import VerifyItem
-from kgym.verify.limits import PoolLimits
 from kgym.verify.pool import VerifierPool
 from kgym_plugins.verifiers.math.extract import RULES, extract
 from kgym_plugins.verifiers.math.limits import LimitError

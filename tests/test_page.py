@@ -403,6 +403,22 @@ def test_in_a_browser_the_fragment_chooses(runs, tmp_path):
 
 
 @in_browser
+def test_in_a_browser_partial_credit_has_its_own_mark(tmp_path):
+    answers = frame(["no", "so \\boxed{1}"], problems=2)
+    answers["worth"] = [0.5, 1.0, 0.0, 1.0]
+    path = tmp_path / "page.html"
+    path.write_text(render(Page(title="t", answers=pack_answers([("one", answers)]))))
+    dom = opened(path, tmp_path, "#verdict=partial&problem=p/0")
+    assert "1 of 4 answers, to 1 of 2 problems" in dom
+    assert '<span class="badge partial">partly right</span><span>score 0.5</span>' in dom
+    assert '<i class="partial"' in dom
+    assert '<option value="partial">' in dom
+    answers["worth"] = [0.0, 1.0, 0.0, 1.0]
+    path.write_text(render(Page(title="t", answers=pack_answers([("one", answers)]))))
+    assert '<option value="partial">' not in opened(path, tmp_path), "no filter for what there is not"
+
+
+@in_browser
 @pytest.mark.parametrize(
     ("text", "read", "marked"),
     [

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from kgym.errors import VerifierError
+from kgym.limits import PoolLimits
 from kgym.types import Verdict, VerifyItem
-from kgym.verify.limits import PoolLimits
 from kgym.verify.pool import VerifierPool
 
 
@@ -192,7 +192,7 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from kgym.verify.pool import VerifierPool
-from kgym.verify.limits import PoolLimits
+from kgym.limits import PoolLimits
 from kgym.types import VerifyItem
 pool = VerifierPool("test_pool:Rogue", limits=PoolLimits(workers=2, deadline_s=30))
 pool.verify_many([VerifyItem("x", "x")] * 8)

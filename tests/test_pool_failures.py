@@ -20,9 +20,9 @@ import time
 import pytest
 
 from kgym.errors import VerifierError
+from kgym.limits import PoolLimits
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.frames import receive_frame, send_frame
-from kgym.verify.limits import PoolLimits
 from kgym.verify.pool import VerifierPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -231,7 +231,9 @@ def test_a_storm_of_kills(pool, seed):
     def rage():
         while not storm.wait(rng.uniform(0.02, 0.3)):
             servers, workers = processes_below(os.getpid())
-            kill_all(rng.sample(workers, len(workers) // 2) if rng.random() < 0.8 else servers, rng.choice([signal.SIGKILL, signal.SIGSEGV]))
+            kill_all(
+                rng.sample(workers, len(workers) // 2) if rng.random() < 0.8 else servers, rng.choice([signal.SIGKILL, signal.SIGSEGV])
+            )
 
     judge(pool, "x")
     killer = threading.Thread(target=rage)
@@ -307,7 +309,7 @@ sys.path.insert(0, {tests!r})
 file = os.fdopen(os.dup(9), "w")  # above the standard streams, whichever are closed
 {before}
 from kgym.types import VerifyItem
-from kgym.verify.limits import PoolLimits
+from kgym.limits import PoolLimits
 from kgym.verify.pool import VerifierPool
 pool = VerifierPool("test_pool_failures:Rogue", limits=PoolLimits(workers=2, deadline_s=20))
 labels = [v.label for v in pool.verify_many([VerifyItem("x", r) for r in ("x", "y", "exit", "x") * 3])]

@@ -5,11 +5,13 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from kgym.cli.main import main
+from kgym.cli.verify import _batches
 from kgym.rollout.records import write_rows
 from kgym.verify.pool import close_all
 from kgym.verify.rewards import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
@@ -103,9 +105,84 @@ def test_a_pipe_is_answered_line_by_line():
         assert process.wait(timeout=60) == 0
 
 
+def test_a_line_without_an_end_is_refused_and_the_others_are_judged(tmp_path, capfd):
+    lines = tmp_path / "lines.jsonl"
+    good = b'{"gold": "1", "response": "\\\\boxed{1}"}'
+    lines.write_bytes(good + b"\n" + b"x" * 3_000_000 + b"\n" + good)
+    status, out, err = run(capfd, "verify", str(lines), "--verifier", "integer", "--max-line", "2")
+    assert status == 1
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["correct", "correct"]
+    assert "lines.jsonl, line 2: longer than 2 MiB; --max-line takes longer ones" in err
+    lines.write_bytes(good[:-1] + b', "note": "' + b"x" * 3_000_000 + b'"}')
+    assert run(capfd, "verify", str(lines), "--verifier", "integer")[0] == 0
+    assert run(capfd, "verify", str(lines), "--max-line", "0")[0] == 2
+
+
+def test_a_line_is_read_in_linear_time():
+    # each read used to copy the line so far: 64 times as many reads are 64 times as much work, and not 4096
+    class Reads:
+        def __init__(self, n):
+            self.left = n
+
+        def read(self, size):
+            self.left -= 1
+            return b"x" * 10_000 if self.left >= 0 else b""
+
+    def seconds(n):
+        begin = time.process_time()
+        ((numbered,),) = list(_batches(Reads(n), 1 << 40))
+        assert numbered == (1, b"x" * (10_000 * n))
+        return time.process_time() - begin
+
+    seconds(10)
+    assert min(seconds(6400) for _ in range(3)) < 1000 * min(seconds(100) for _ in range(3))
+
+
+PARTIAL = """
+from kgym.hookspecs import VerifierInfo, hookimpl
+from kgym.options import Options
+from kgym.types import Verdict
+kgym_api = 1
+
+class HalfOptions(Options):
+    credit: float = 0.5
+
+class Half:
+    Options = HalfOptions
+    def __init__(self, options): self.options = options
+    def verify_many(self, items):
+        return [Verdict("wrong", "half", partial=self.options.credit) if "half" in item.response
+                else Verdict("correct" if item.gold in item.response else "wrong", "text") for item in items]
+
+@hookimpl
+def kgym_register_verifiers():
+    yield VerifierInfo(name="half", target=f"{__name__}:Half", isolation="none")
+"""
+
+
+def test_partial_credit_is_in_lines_and_summaries(tmp_path, capfd):
+    plugin = tmp_path / "half_plugin.py"
+    plugin.write_text(PARTIAL)
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps({"gold": "7", "response": text}) + "\n" for text in ("7", "half", "8")))
+    status, out, err = run(capfd, "-p", str(plugin), "verify", str(lines), "--verifier", "half")
+    assert status == 0
+    assert [json.loads(line)["score"] for line in out.splitlines()] == [1.0, 0.5, 0.0]
+    assert "accuracy 50.0% of those scored (mean score, with partial credit)" in err
+    status, _, err = run(capfd, "-p", str(plugin), "verify", str(lines), "--verifier", "half", "--json")
+    assert json.loads(err)["accuracy"] == 0.5
+    (tmp_path / "samples").mkdir()
+    rows = [row(0, "7", "wrong", None), {**row(1, "half", "wrong", None), "score": 0.5}]
+    write_rows(tmp_path / "samples" / "part-00000.parquet", [{**each, "gold": "7"} for each in rows])
+    options = ("rescore", str(tmp_path), "--verifier", "half", "--set", "verifier.credit=0.9")
+    facts = json.loads(run(capfd, "-p", str(plugin), *options, "--json")[1])
+    assert (facts["changed"], facts["rescored"], facts["accuracy_before"], facts["accuracy_now"]) == (1, 1, 0.25, 0.95)
+    assert "1 more have another score; accuracy of scored answers 25.0% -> 95.0% (mean score" in run(capfd, "-p", str(plugin), *options)[1]
+
+
 def row(attempt, text, status, answer):
     base = {"problem_id": "p/1", "level": 0, "subject": "", "question": "", "gold": r"\frac{1}{2}", "normal": None, "reason": ""}
-    rest = {"score": None, "reward": 0.0, "tokens": 1, "finish_reason": "stop", "truncated": False, "trainable": True}
+    rest = {"score": 0.0, "reward": 0.0, "tokens": 1, "finish_reason": "stop", "truncated": False, "trainable": True}
     versions = {"first_version": 0, "last_version": 0, "verify_s": 0.0}
     return base | rest | versions | {"attempt": attempt, "text": text, "status": status, "answer": answer}
 

@@ -70,7 +70,7 @@ RESULTS = Schema(
         Column("tokens_mean", "float", "mean length of an answer in tokens, end token included"),
         Column("tokens_median", "float", "median length", since=2),
         Column("tokens_p95", "float", "length of an answer that 95 % of the answers do not exceed", since=2),
-        Column("tokens_per_solved", "float", "tokens of all answers for each correct one", since=2),
+        Column("tokens_per_solved", "float", "tokens of all answers, divided by the sum of their scores", since=2),
         Column("temperature", "float", "sampling temperature; 0 is greedy"),
         Column("top_p", "float", "nucleus; 1 is off"),
         Column("top_k", "int", "0 is off"),

@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         truncated=rollout.truncated,
         verifier=verifier,
         verifier_options=settings.verifier.options,
+        verifier_limits=settings.verifier.limits,
         seed=args.seed,
         slots=args.slots,
         template=getattr(engine_options, "template", None),
@@ -205,14 +206,14 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cut = f"{percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)"
     if result.truncated_frac > 0:
         worst, best = (percent(bound) for bound in result.truncated_bounds)
-        cut += f"; of the finished {percent(result.finished_accuracy)} are right; accuracy {worst} to {best} if all cut were wrong or right"
+        cut += f"; accuracy of the finished {percent(result.finished_accuracy)}; accuracy {worst} to {best} if all cut were wrong or right"
     cells |= {
         "truncated": cut,
         **({"too long": "prompts of " + percent(result.prompt_too_long_frac)} if result.prompt_too_long_frac else {}),
         "unscored": percent(result.unscored_frac),
         "no answer": percent(result.no_answer_frac),
         "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to {result.tokens_p95:.0f}"
-        + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each right answer"),
+        + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each point of score"),
     }
     for name, by in (("level", result.by_level), ("subject", result.by_subject), ("year", result.by_year)):
         if len(by) > 1:

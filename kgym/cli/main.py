@@ -154,7 +154,7 @@ def _main(arguments: list[str]) -> int:
     if given.version:
         print(f"kgym {importlib.metadata.version('kgym')}")
         return 0
-    _set_level(given.verbose)
+    _set_level(given.verbose, debug=given.debug)
     with descriptor_to_stderr():
         configure(given.plugins)
     if given.command is None:
@@ -174,7 +174,7 @@ def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
     for name, default in (("json", False), ("debug", given.debug), ("verbose", 0), ("plugins", [])):
         setattr(args, name, getattr(args, name, default))
     args.verbose += given.verbose
-    _set_level(args.verbose)
+    _set_level(args.verbose, debug=args.debug)
     if args.plugins:
         with descriptor_to_stderr():
             configure([*given.plugins, *args.plugins])
@@ -289,10 +289,13 @@ class Messages(logging.Handler):
         print(f"kgym: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
 
 
-def _set_level(verbose: int) -> None:
-    """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs."""
+def _set_level(verbose: int, *, debug: bool) -> None:
+    """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs. `debug` adds the tracebacks of
+    errors that do not end the command.
+    """
     logging.getLogger().setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(max(-1, min(verbose, 1)), logging.INFO))
     logging.getLogger("kgym").setLevel(logging.DEBUG if verbose > 1 else logging.NOTSET)
+    logging.getLogger("kgym.tracebacks").setLevel(logging.DEBUG if debug else logging.NOTSET)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ RUN is a folder of kgym eval (its samples) or of kgym train (its episodes).
 """
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,55 @@ from kgym.files import reading
 from kgym.types import Verdict, VerifyItem
 
 _BATCH = 4096
-_COLUMNS = ["problem_id", "attempt", "question", "gold", "text", "status", "answer"]
+_COLUMNS = ["problem_id", "attempt", "question", "gold", "text", "status", "answer", "score"]
+
+
+@dataclass
+class Found:
+    """What has changed so far."""
+
+    most_examples: int
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Answers by their status before and now."""
+    examples: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    scores: tuple[Counter[float], Counter[float]] = field(default_factory=lambda: (Counter(), Counter()))
+    """Scored answers by their score, before and now."""
+    rescored: int = 0
+    """Answers whose status is the same and whose score is another: partial credit."""
+
+    def add(self, row: dict[str, Any], verdict: Verdict) -> None:
+        """Compare the stored verdict on an answer with another one."""
+        before, now = row["score"], verdict.score if verdict.scored else None
+        for score, scores in zip((before, now), self.scores, strict=True):
+            if score is not None:
+                scores[score] += 1
+        change = (str(row["status"]), verdict.label)
+        self.changes[change] += 1
+        self.rescored += change[0] == change[1] and before != now
+        if change[0] != change[1] and len(self.examples.setdefault(change, [])) < self.most_examples:
+            self.examples[change].append(_example(row, verdict))
+
+    def facts(self) -> dict[str, Any]:
+        """Return the comparison. The accuracies are mean scores over the scored answers, as on a leaderboard."""
+        differ = [(change, count) for change, count in self.changes.items() if change[0] != change[1]]
+        before, now = (_mean(scores) for scores in self.scores)
+        ordered = sorted(differ, key=lambda pair: -pair[1])
+        return {
+            "answers": sum(self.changes.values()),
+            "changed": sum(count for _, count in ordered),
+            "rescored": self.rescored,
+            "accuracy_before": before,
+            "accuracy_now": now,
+            "partial_credit": any(0.0 < score < 1.0 for scores in self.scores for score in scores),
+            "changes": [
+                {"before": old, "now": new, "answers": count, "examples": self.examples[old, new]} for (old, new), count in ordered
+            ],
+        }
+
+
+def _mean(scores: Counter[float]) -> float | None:
+    n = sum(scores.values())
+    return math.fsum(score * count for score, count in scores.items()) / n if n else None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,18 +84,14 @@ def run(args: argparse.Namespace) -> int:
     from kgym.verify.service import load_verifier
 
     judge = load_verifier(args.verifier, component(args.set, "verifier"))
-    changes: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    found = Found(most_examples=args.examples)
     for rows in _rows(args.run_folder):
-        verdicts = judge.verify_many([VerifyItem(row["gold"], row["text"], row["question"] or "") for row in rows])
-        for row, verdict in zip(rows, verdicts, strict=True):
-            change = (str(row["status"]), verdict.label)
-            changes[change] += 1
-            if change[0] != change[1] and len(examples.setdefault(change, [])) < args.examples:
-                examples[change].append(_example(row, verdict))
-    if not changes:
+        items = [VerifyItem(row["gold"], row["text"], row["question"] or "", row["problem_id"]) for row in rows]
+        for row, verdict in zip(rows, judge.verify_many(items), strict=True):
+            found.add(row, verdict)
+    if not found.changes:
         raise ConfigError(f"{args.run_folder} holds no answers yet")
-    facts = _facts(changes, examples)
+    facts = found.facts()
     if args.json:
         print_json(facts)
     else:
@@ -85,25 +131,12 @@ def _example(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _facts(changes: Counter[tuple[str, str]], examples: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, Any]:
-    def accuracy(which: int) -> float | None:
-        scored = sum(count for change, count in changes.items() if not change[which].startswith("unscored"))
-        return sum(count for change, count in changes.items() if change[which] == "correct") / scored if scored else None
-
-    ordered = sorted(((change, count) for change, count in changes.items() if change[0] != change[1]), key=lambda pair: -pair[1])
-    return {
-        "answers": sum(changes.values()),
-        "changed": sum(count for _, count in ordered),
-        "accuracy_before": accuracy(0),
-        "accuracy_now": accuracy(1),
-        "changes": [{"before": old, "now": new, "answers": count, "examples": examples[old, new]} for (old, new), count in ordered],
-    }
-
-
 def _print(facts: dict[str, Any], verifier: str) -> None:
     print(
         f"{facts['answers']} answers judged by {verifier}: {facts['changed']} verdicts change; "
-        f"accuracy of scored answers {percent(facts['accuracy_before'])} -> {percent(facts['accuracy_now'])}"
+        + (f"{facts['rescored']} more have another score; " if facts["rescored"] else "")
+        + f"accuracy of scored answers {percent(facts['accuracy_before'])} -> {percent(facts['accuracy_now'])}"
+        + (" (mean score, with partial credit)" if facts["partial_credit"] else "")
     )
     if not facts["changes"]:
         return

@@ -3,8 +3,9 @@ r"""Judge answers: JSON lines in, the same lines with the verdict out, in the sa
     echo '{"gold": "1/2", "response": "So it is \\boxed{0.5}."}' | kgym verify -
 
 A line has `gold` and `response`, and may have `question`; whatever else it has is kept. Added are `correct` (true, false, or null
-if unscored), `status`, `reason`, `answer`, `normal` and `seconds`. Lines are judged as they come in. A line that cannot be used is reported
-on standard error with its number, and the others are judged; the exit status is 1 then. A summary follows on standard error.
+if unscored), `score` (0 to 1, or null if unscored), `status`, `reason`, `answer`, `normal` and `seconds`. Lines are judged as they come in.
+A line that cannot be used is reported on standard error with its number, and the others are judged; the exit status is 1 then.
+A summary follows on standard error; its accuracy is the mean score.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from kgym.cli.settings import add_set, component
@@ -24,11 +26,39 @@ _READ = 1 << 20
 _BATCH = 1024
 
 
+@dataclass
+class Tally:
+    """What was judged so far."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    scored: int = 0
+    score: float = 0.0
+    """The sum of the scores."""
+    partial: bool = False
+    """Whether any answer was given partial credit."""
+    bad_lines: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one verdict."""
+        self.statuses[verdict.label] += 1
+        if verdict.scored:
+            self.scored += 1
+            self.score += verdict.score
+            self.partial = self.partial or 0.0 < verdict.score < 1.0
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("file", metavar="FILE", help="JSON lines; - is standard input")
     parser.add_argument("--verifier", metavar="NAME", default="math", help="which verifier judges (default: math)")
     add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
+    parser.add_argument(
+        "--max-line",
+        metavar="MIB",
+        type=float,
+        default=64.0,
+        help="longest line that is judged, in MiB (default: 64); a longer one is reported, and the others are judged",
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: one for each processor, 8 at most)")
     parser.add_argument("--deadline", metavar="SECONDS", type=float, help="for one answer (default: 5)")
 
@@ -36,33 +66,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Judge until the input ends."""
     judge = _verifier(args)
-    counts: Counter[str] = Counter()
-    bad = 0
+    if not args.max_line > 0:
+        raise ConfigError(f"--max-line {args.max_line:g}: must be more than 0")
+    tally = Tally()
     begin = time.perf_counter()
     with _opened(args.file) as source:
-        for batch in _batches(source):
-            rows: list[dict[str, Any]] = []
-            items: list[VerifyItem] = []
-            for number, line in batch:
-                try:
-                    row, item = _parse(line)
-                except ValueError as error:
-                    print(f"kgym: {args.file}, line {number}: {error}", file=sys.stderr)
-                    bad += 1
-                    continue
-                rows.append(row)
-                items.append(item)
+        for batch in _batches(source, int(args.max_line * 2**20)):
+            rows, items = _usable(batch, args, tally)
             for row, verdict in zip(rows, judge.verify_many(items), strict=True):
-                counts[verdict.label] += 1
+                tally.add(verdict)
                 print(_encoded(row | verdict_fields(verdict)))
             sys.stdout.flush()
-    _summarise(counts, bad, time.perf_counter() - begin, as_json=args.json)
-    return 1 if bad else 0
+    _summarise(tally, time.perf_counter() - begin, as_json=args.json)
+    return 1 if tally.bad_lines else 0
+
+
+def _usable(
+    batch: "list[tuple[int, bytes | None]]", args: argparse.Namespace, tally: Tally
+) -> tuple[list[dict[str, Any]], list[VerifyItem]]:
+    """Return the rows of a batch with what is to be judged; lines that cannot be used are reported."""
+    rows: list[dict[str, Any]] = []
+    items: list[VerifyItem] = []
+    for number, line in batch:
+        try:
+            if line is None:
+                raise ValueError(f"longer than {args.max_line:g} MiB; --max-line takes longer ones")
+            row, item = _parse(line, f"{args.file}:{number}")
+        except ValueError as error:
+            print(f"kgym: {args.file}, line {number}: {error}", file=sys.stderr)
+            tally.bad_lines += 1
+            continue
+        rows.append(row)
+        items.append(item)
+    return rows, items
 
 
 def _verifier(args: argparse.Namespace) -> Verifier:
+    from kgym.limits import PoolLimits
     from kgym.options import validated
-    from kgym.verify.limits import PoolLimits
     from kgym.verify.service import load_verifier
 
     options = component(args.set, "verifier")
@@ -79,22 +120,37 @@ def _opened(name: str) -> BinaryIO:
         raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def _batches(source: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield numbered lines as many at a time as are there, so that a slow pipe is answered line by line."""
-    number, rest = 0, b""
-    while True:
+def _batches(source: BinaryIO, longest: int) -> Iterator[list[tuple[int, bytes | None]]]:
+    """Yield numbered lines as many at a time as are there, so that a slow pipe is answered line by line.
+
+    A line of more than `longest` bytes is None, and is not kept while it is read.
+    """
+    number, length = 0, 0
+    parts: list[bytes] = []  # of the line that has begun; joined once, or a line without an end would be copied at each read
+    data = b"\n"
+    while data:
         data = source.read(_READ)
-        lines = (rest + data).split(b"\n") if data else [rest, b""]
-        rest = lines.pop()
-        numbered = [(number + at, line) for at, line in enumerate(lines, start=1) if line.strip()]
-        number += len(lines)
+        pieces = data.split(b"\n") if data else [b"", b""]  # the last line needs no end
+        numbered: list[tuple[int, bytes | None]] = []
+        for last, piece in zip([*[False] * (len(pieces) - 1), True], pieces, strict=True):
+            length += len(piece)
+            if length <= longest:
+                parts.append(piece)
+            else:
+                parts.clear()
+            if last:
+                continue  # the line goes on in what is read next
+            number += 1
+            line = b"".join(parts) if length <= longest else None
+            if line is None or line.strip():
+                numbered.append((number, line))
+            parts.clear()
+            length = 0
         for begin in range(0, len(numbered), _BATCH):
             yield numbered[begin : begin + _BATCH]
-        if not data:
-            return
 
 
-def _parse(line: bytes) -> tuple[dict[str, Any], VerifyItem]:
+def _parse(line: bytes, where: str) -> tuple[dict[str, Any], VerifyItem]:
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -109,7 +165,8 @@ def _parse(line: bytes) -> tuple[dict[str, Any], VerifyItem]:
         raise ValueError(f"'gold' is to be text or a number, not {type(gold).__name__}")
     if not isinstance(response, str) or not isinstance(question, str):
         raise ValueError("'response' and 'question' are to be text")
-    return row, VerifyItem(str(gold), response, question)
+    known = row.get("problem_id", row.get("id"))
+    return row, VerifyItem(str(gold), response, question, known if isinstance(known, str) and known else where)
 
 
 def _encoded(row: dict[str, Any]) -> str:
@@ -125,6 +182,7 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     """What `kgym verify` adds to a line."""
     return {
         "correct": verdict.correct,
+        "score": verdict.score if verdict.scored else None,
         "status": verdict.label,
         "reason": verdict.reason,
         "answer": verdict.answer,
@@ -133,10 +191,10 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _summarise(counts: Counter[str], bad: int, seconds: float, *, as_json: bool) -> None:
+def _summarise(tally: Tally, seconds: float, *, as_json: bool) -> None:
+    counts, bad = tally.statuses, tally.bad_lines
     total = sum(counts.values())
-    scored = sum(count for label, count in counts.items() if not label.startswith("unscored"))
-    accuracy = counts["correct"] / scored if scored else None
+    accuracy = tally.score / tally.scored if tally.scored else None
     rate = total / seconds if seconds else None
     if as_json:
         facts = {"answers": total, "accuracy": accuracy, "statuses": dict(counts), "bad_lines": bad, "answers_per_s": rate}
@@ -145,5 +203,6 @@ def _summarise(counts: Counter[str], bad: int, seconds: float, *, as_json: bool)
     shown = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "nothing to judge"
     text = f"{total} answers: {shown}"
     if accuracy is not None:
-        text += f"; accuracy {accuracy:.1%} of those scored; {rate:,.0f} answers/s"
+        credit = " (mean score, with partial credit)" if tally.partial else ""
+        text += f"; accuracy {accuracy:.1%} of those scored{credit}; {rate:,.0f} answers/s"
     print(text + (f"; {bad} bad lines" if bad else ""), file=sys.stderr)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kgym.errors import EnvError, VerifierError
+from kgym.errors import EnvError
 from kgym.types import Chat, Episode, Message, Segment, Verdict, Verifier, VerifyItem
 
 Truncated = Literal["zero", "score", "mask"]
@@ -65,14 +65,15 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
     """Give ended episodes their verdict and reward, by one call of the verifier.
 
     The reward is the verdict's score; an unscored verdict gives 0 and makes the episode untrainable. Truncated episodes go to the verifier
-    only under the rule `score`. An episode whose prompt left no room for an answer does not: it is wrong and untrainable. Raises
-    VerifierError if the verifier does not return one verdict for each answer.
+    only under the rule `score`. An episode whose prompt left no room for an answer does not: it is wrong and untrainable. The verifier
+    is one of `load_verifier`, which returns a verdict for each answer whatever happens.
     """
     judged = [episode for episode in episodes if not unasked(episode) and (truncated == "score" or not episode.truncated)]
-    items = [VerifyItem(gold=episode.problem.gold, response=episode.text, question=episode.problem.question) for episode in judged]
+    items = [
+        VerifyItem(gold=episode.problem.gold, response=episode.text, question=episode.problem.question, problem_id=episode.problem.id)
+        for episode in judged
+    ]
     verdicts = verifier.verify_many(items) if items else []
-    if len(verdicts) != len(items):
-        raise VerifierError(f"the verifier returned {len(verdicts)} verdicts for {len(items)} answers; it has to return one for each")
     for episode, verdict in zip(judged, verdicts, strict=True):
         episode.verdict = verdict
         episode.reward = float(verdict.score) if verdict.scored else 0.0

@@ -22,6 +22,7 @@ from kgym.envs.rules import Budgets, Truncated
 from kgym.envs.task import Task
 from kgym.errors import ComponentError, ConfigError, PluginError, UnknownName
 from kgym.hookspecs import EnvInfo
+from kgym.limits import PoolLimits
 from kgym.options import Options, validated
 from kgym.registry import registry
 from kgym.types import Chat, Episode, Message, Problem, ProblemSource
@@ -62,6 +63,8 @@ class EnvOptions(Options):
     """Verifier in the place of the environment's own."""
     verifier_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the verifier."""
+    verifier_limits: PoolLimits = PoolLimits()
+    """Of the worker processes in which the verifier judges: `deadline_s`, `memory_gib`, `workers`, `recycle_after`."""
 
     @field_validator("prompt")
     @classmethod
@@ -92,7 +95,7 @@ class EnvSetup:
             raise UnknownName.near(f"split of {self.info.id}", self.options.split, splits)
         self.source: ProblemSource = source_of(self.task, self.options.split)
         self.verifier_name = self.options.verifier or default_verifier
-        self.verifier = load_verifier(self.verifier_name, self.options.verifier_options)
+        self.verifier = load_verifier(self.verifier_name, self.options.verifier_options, limits=self.options.verifier_limits)
         self.budgets = Budgets(
             max_tokens=self.options.max_tokens or default_max_tokens,
             context_tokens=self.options.context_tokens,

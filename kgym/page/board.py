@@ -24,7 +24,7 @@ RESULTS = (
     Column("unscored", True, "share of answers that could not be judged; masked from the accuracy"),
     Column("no answer", True, "share of answers without anything to judge"),
     Column("tokens", True, "mean length of an answer"),
-    Column("tokens / solved", True, "tokens of all answers for each right one"),
+    Column("tokens / solved", True, "tokens of all answers, divided by the sum of their scores"),
     Column("date"),
 )
 PUBLISHED = (

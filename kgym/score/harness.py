@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kgym.envs.build import make_vector
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError
+from kgym.limits import PoolLimits
 from kgym.rollout.collector import collect
 from kgym.rollout.prompts import check_prompts
 from kgym.rollout.records import episode_rows
@@ -38,6 +39,7 @@ OWN_SETTINGS = {
     "truncated": "--truncated",
     "verifier": "--verifier",
     "verifier_options": "--set verifier.KEY=VALUE",
+    "verifier_limits": "--set verifier.limits.KEY=VALUE",
 }
 """Settings of an environment that an evaluation decides, and the options of `kgym eval` that do."""
 
@@ -77,6 +79,7 @@ class Evaluation:
         truncated: str = "zero",
         verifier: str | None = None,
         verifier_options: Mapping[str, Any] | None = None,
+        verifier_limits: PoolLimits | None = None,
         seed: int = 0,
         slots: int = 256,
         template: Mapping[str, Any] | None = None,
@@ -104,6 +107,7 @@ class Evaluation:
             truncated=truncated,
             verifier=verifier,
             verifier_options=dict(verifier_options or {}),
+            verifier_limits=verifier_limits or PoolLimits(),
             **(env_options or {}),
         )
         self._envs: dict[tuple[int, int], ReasoningVectorEnv] = {}

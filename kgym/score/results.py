@@ -85,7 +85,7 @@ class EvalResult:
     tokens_p95: float = math.nan
     """Length that 95 % of the answers do not exceed: one of the lengths, not a value between two."""
     tokens_per_solved: float = math.nan
-    """Tokens of all answers for each correct one."""
+    """Tokens of all answers, divided by the sum of their scores: for each correct one, where there is no partial credit."""
     by_year: dict[str, dict[str, float]] = field(default_factory=dict)
     prompt_too_long_frac: float = 0.0
     """Share of answers that were never asked for, as the prompt left no room for one; they are among the truncated ones."""

@@ -140,7 +140,7 @@ def generated_comparisons(env: str, env_options: Mapping[str, Any], options: Pai
         answers = [problem.solution]
         for candidate in _candidates(problem, setup, rng):
             answer = f"{head}{BOX}{candidate}}}"
-            (verdict,) = setup.verifier.verify_many([VerifyItem(problem.gold, answer, problem.question)])
+            (verdict,) = setup.verifier.verify_many([VerifyItem(problem.gold, answer, problem.question, problem.id)])
             if verdict.status == "wrong" and answer not in answers:
                 answers.append(answer)
             if len(answers) == options.answers:

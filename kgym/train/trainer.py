@@ -277,6 +277,7 @@ class Trainer:
                 truncated=config.rollout.truncated,
                 verifier=config.verifier.name,
                 verifier_options=config.verifier.options,
+                verifier_limits=config.verifier.limits,
                 seed=config.seed,
                 template=self.template,
                 progress=lambda done, total: self.reporter.progress("validation", done, total),
@@ -326,6 +327,7 @@ class Trainer:
             truncated=rollout.truncated,
             verifier=self.config.verifier.name if same else None,
             verifier_options=self.config.verifier.options if same else None,
+            verifier_limits=self.config.verifier.limits,
             seed=self.config.seed,
             template=self.template,
         )

@@ -49,8 +49,9 @@ def judge(verifier: Verifier, items: Sequence[VerifyItem]) -> list[Judged]:
     except (Exception, SystemExit) as error:  # third-party code; a verifier that calls sys.exit must not end the run
         if len(items) == 1:
             return [_failed(error)]
-        return [judged for item in items for judged in judge(verifier, [item])]
-    return [_checked(value) for value in returned]
+    else:
+        return [_checked(value) for value in returned]
+    return [judged for item in items for judged in judge(verifier, [item])]
 
 
 def _listed(returned: Any, n: int) -> list[Any]:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kgym.errors import VerifierError
+from kgym.limits import PoolLimits
 from kgym.loading import FILES
 from kgym.types import Verdict
 from kgym.verify.call import NO_WORKER, Call
 from kgym.verify.keeper import Job, Keeper
-from kgym.verify.limits import PoolLimits
 from kgym.verify.server import ForkServer
 from kgym.verify.troubles import Troubles
 

@@ -43,11 +43,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from kgym.errors import VerifierError
+from kgym.limits import PoolLimits
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.call import Call
 from kgym.verify.checked import sound
 from kgym.verify.crew import Crew
-from kgym.verify.limits import PoolLimits
 from kgym.verify.server import NoWorker
 from kgym.verify.troubles import Troubles
 
@@ -185,7 +185,7 @@ class VerifierPool:
         if call.stalls(REPORT_S):
             log.warning(
                 "%s: %d of %d completions judged after %.0f s, %d of them timed out; each may take %g s before it is unscored:timeout "
-                "(the limit is deadline_s: --deadline of kgym verify, verifier_limits.deadline_s elsewhere)",
+                "(the limit is deadline_s: --deadline of kgym verify, verifier.limits.deadline_s elsewhere)",
                 self.troubles.who,
                 call.done,
                 len(call.items),

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from kgym.limits import PoolLimits
 from kgym.loading import prints_to_stderr
 from kgym.options import Options
 from kgym.registry import registry
 from kgym.types import Verdict, Verifier, VerifyItem
 from kgym.verify.checked import judge
-from kgym.verify.limits import PoolLimits
 from kgym.verify.pool import Fast, VerifierPool
 from kgym.verify.troubles import Troubles
 

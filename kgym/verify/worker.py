@@ -8,15 +8,14 @@
 import contextlib
 import logging
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from kgym.errors import VerifierError
+from kgym.limits import PoolLimits
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.checked import Trouble
 from kgym.verify.frames import FrameTooLong, encoded, receive_frame
-from kgym.verify.limits import PoolLimits
 from kgym.verify.server import STARTUP_S, ForkServer, NoWorker, ServerLost, channel_pair
 from kgym.verify.zygote import LONGEST_VERDICT
 

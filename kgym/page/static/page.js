@@ -60,7 +60,7 @@
 
   function browse(data) {
     const PAGE = 25;
-    const KINDS = { correct: "correct", wrong: "wrong", no_answer: "no answer", unscored: "unscored", truncated: "truncated" };
+    const KINDS = { correct: "correct", partial: "partly right", wrong: "wrong", no_answer: "no answer", unscored: "unscored", truncated: "truncated" };
     const form = document.getElementById("filter");
     const list = document.getElementById("problems");
     const pages = document.getElementById("pages");
@@ -70,14 +70,15 @@
     for (const run of runs) {
       run.rows = problems.map(() => []);
       run.problem.forEach((problem, row) => run.rows[problem].push(row));
-      run.kind = run.status.map((word) => words[word].split(":")[0]);
-      run.colour = run.worth.map((worth, row) => (worth === null ? "unscored" : worth >= 1 ? "correct" : run.kind[row] === "no_answer" ? "no_answer" : "wrong"));
+      run.kind = run.status.map((word, row) => (run.worth[row] > 0 && run.worth[row] < 1 ? "partial" : words[word].split(":")[0]));
+      run.colour = run.worth.map((worth, row) => (worth === null ? "unscored" : worth >= 1 ? "correct" : ["no_answer", "partial"].includes(run.kind[row]) ? run.kind[row] : "wrong"));
     }
     const haystacks = problems.map((problem) => `${problem[0]} ${problem[4]} ${problem[5]}`.toLowerCase());
     const subjects = [...new Set(problems.map((problem) => problem[1]))].filter(Boolean).sort();
     const levels = [...new Set(problems.map((problem) => problem[2]))].filter(Boolean).sort((a, b) => a - b);
     options("run", [["", "all"], ...runs.map((run, place) => [String(place), run.name])]);
-    options("verdict", [["", "all"], ...Object.entries(KINDS), ...(runs.length > 1 ? [["gained", "problem gained"], ["lost", "problem lost"]] : [])]);
+    const kinds = Object.entries(KINDS).filter(([kind]) => kind !== "partial" || runs.some((run) => run.kind.includes(kind)));
+    options("verdict", [["", "all"], ...kinds, ...(runs.length > 1 ? [["gained", "problem gained"], ["lost", "problem lost"]] : [])]);
     options("subject", [["", "all"], ...subjects.map((name) => [name, name])]);
     options("level", [["", "all"], ...levels.map((level) => [String(level), String(level)])]);
     let shown = []; // places of the problems that match
@@ -215,6 +216,7 @@
       const box = element("div", undefined, "answer");
       const head = element("p");
       head.append(element("span", KINDS[run.kind[row]] || run.kind[row], `badge ${run.kind[row]}`));
+      if (run.kind[row] === "partial") head.append(element("span", `score ${Number(run.worth[row].toFixed(3))}`));
       if (run.cut[row]) head.append(element("span", "truncated", "badge cut"));
       const status = words[run.status[row]];
       const why = [status.includes(":") ? status.slice(status.indexOf(":") + 1) : "", words[run.reason[row]]].filter(Boolean).join(", ");
