@@ -36,6 +36,9 @@ RECORDS: dict[str, type[Info]] = {
 }
 """The record that each component hook yields."""
 
+OBSERVERS = tuple(name for name in vars(hookspecs) if name.startswith("kgym_") and not name.startswith(("kgym_register_", "kgym_resolve_")))
+"""The hooks that see a run."""
+
 _HOOKS = ModuleType("hooks")
 """What a manager of pluggy is told of; it looks at every name of what it is given."""
 vars(_HOOKS).update({name: hook for name, hook in vars(hookspecs).items() if name.startswith("kgym_")})

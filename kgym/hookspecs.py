@@ -77,6 +77,12 @@ class VerifierInfo(Info):
     isolation: str = "process"
     """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe by construction,
     and for those that hold a model, which a worker would load again and its limits of memory and time end."""
+    golds: tuple[str, ...] = ()
+    """Gold answers of the kind that it judges, for `kgym plugins check`; without them mathematical ones are tried."""
+    answer: str = r"\boxed{{gold}}"
+    """How an answer is written that it reads, with `{gold}` in it, for the same check."""
+    numeric: bool = True
+    """Whether golds of digits are numbers, so that 17.0 and 017 are 17; False for a verifier of texts."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def test_a_set_that_grows_moves_no_problem(add):
 
 def test_it_keeps_the_contract(add):
     add(300)
-    check_environment("data", dataset="mine")
+    check_environment("data", options={"dataset": "mine"})
     env = gymnasium.make("kgym/data-v0", dataset="mine", split="validation", validation_frac=1)
     env.reset(options={"index": 21})
     assert env.step(r"\boxed{42}")[1] == 1.0

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from kgym.limits import PoolLimits
 from kgym.testing.attacks import attacks, bombs
 from kgym.testing.golds import KINDS, golds
+from kgym.testing.report import ConformanceError
 from kgym.testing.verifiers import check_verifier
-from kgym.types import VerifyItem
+from kgym.types import Verdict, VerifyItem
 from kgym.verify.pool import VerifierPool
 from kgym_plugins.verifiers.math.extract import RULES, extract
 from kgym_plugins.verifiers.math.limits import LimitError
@@ -58,11 +59,10 @@ def test_different_golds_of_a_kind_do_not_verify_each_other():
 
 
 def test_the_conformance_kit_finds_nothing():
-    report = check_verifier(VERIFIER, golds(640, seed=10))
-    assert not report.failures, "\n".join(report.failures[:20])
-    assert report.golds_verified == 640
-    assert report.unscored == 0
-    assert report.slowest_s < 2.0
+    figures = check_verifier(VERIFIER, golds=golds(640, seed=10)).figures
+    assert figures["golds_verified"] == 640
+    assert figures["attacks_unscored"] == 0
+    assert figures["slowest_s"] < 2.0
 
 
 def test_the_kit_finds_what_is_wrong():
@@ -70,9 +70,19 @@ def test_the_kit_finds_what_is_wrong():
         def verify_many(self, items):
             return [VERIFIER.verify(VerifyItem(item.gold, rf"\boxed{{{item.gold}}}")) for item in items]
 
-    failures = check_verifier(Gullible(), ["7", r"\frac{1}{2}"]).failures
-    assert "8 was accepted for 7" in failures
-    assert sum("accepted for 7:" in line for line in failures) > 100
+    with pytest.raises(ConformanceError) as caught:
+        check_verifier(Gullible(), golds=["7", r"\frac{1}{2}"])
+    assert "was accepted for 7" in caught.value.report.failures[0]
+
+    class Lenient:
+        def verify_many(self, items):
+            wrong = [item.response not in (rf"\boxed{{{item.gold}}}", rf"\boxed{{ {item.gold} }}") for item in items]
+            plain = [item.response in ("", r"\boxed{8}") for item in items]
+            return [Verdict("wrong" if bad and no else "correct") for bad, no in zip(wrong, plain, strict=True)]
+
+    with pytest.raises(ConformanceError) as caught:
+        check_verifier(Lenient(), golds=["7", "8"])
+    assert sum("it accepted for 7:" in line for line in caught.value.report.failures) > 100
 
 
 COMMANDS = "frac sqrt boxed text pm cup infty pi left right begin{pmatrix} end{pmatrix} in ln sin circ cdot overline binom"

@@ -3,19 +3,22 @@
 import argparse
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import print_json, print_table
+from kgym.cli.settings import add_set, component
 from kgym.discovery import KINDS, PluginRecord, one_line
-from kgym.errors import UnknownName
-from kgym.hookspecs import API_VERSION, CommandInfo, Info
+from kgym.errors import ConfigError, UnknownName
+from kgym.hookspecs import API_VERSION, CommandInfo, EnvInfo, Info
 from kgym.loading import prints_to_stderr
 from kgym.neutral import printable
 from kgym.registry import registry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from kgym.testing.report import Report
 
 VERSIONS = ("kgym", "pluggy", "pydantic", "gymnasium", "numpy", "torch", "transformers")
 """Distributions that doctor names; their versions are read from metadata, without importing them."""
@@ -28,9 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
     show.add_argument("name", metavar="NAME", help="of a component, as list has it")
     commands.add_parser("doctor", help="print what is broken, left out or clashes; exit status 1 if anything is wrong")
-    check = commands.add_parser("check", help="put a verifier through the conformance kit; exit status 1 if it fails")
-    check.add_argument("name", metavar="NAME", help="of a verifier")
-    for command in (listing, show):
+    check = commands.add_parser(
+        "check", help="put a component through the conformance kit of its kind; exit status 1 if it does not conform"
+    )
+    check.add_argument("name", metavar="NAME", help="of a component, or of a plugin with observers")
+    add_set(check, "options of the component, by the keys that show prints")
+    for command in (listing, show, check):
         command.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
 
 
@@ -102,12 +108,9 @@ def _plugin(record: PluginRecord) -> dict[str, Any]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    kinds = [args.kind] if args.kind else list(KINDS)
-    offered = [kind for kind in kinds if any(args.name in (info.name, getattr(info, "id", None)) for info, _ in registry().offers(kind))]
-    if not offered and "environment" in kinds:  # a name that only a plugin's prefix explains
-        offered = ["environment"] if ":" in args.name else []
+    offered = _kinds_of(args.name, args.kind)
     if not offered:
-        raise UnknownName.near(args.kind or "component", args.name, {info.name for info, _ in registry().offers(args.kind)})
+        raise _unknown(args.name, args.kind)
     shown = [_explain(kind, args.name) for kind in offered]
     if args.json:
         print_json(shown)
@@ -129,6 +132,19 @@ def _show(args: argparse.Namespace) -> int:
         else:
             print("no options")
     return 0
+
+
+def _kinds_of(name: str, kind: str | None) -> list[str]:
+    """Return the kinds, or whether the one kind, that have a component of this name."""
+    kinds = [kind] if kind else list(KINDS)
+    offered = [kind for kind in kinds if any(name in (info.name, getattr(info, "id", None)) for info, _ in registry().offers(kind))]
+    if not offered and EnvInfo.kind in kinds and ":" in name:  # a name that only a plugin's prefix explains
+        return [EnvInfo.kind]
+    return offered
+
+
+def _unknown(name: str, kind: str | None, also: Sequence[str] = ()) -> UnknownName:
+    return UnknownName.near(kind or "component", name, {info.name for info, _ in registry().offers(kind)} | set(also))
 
 
 def _explain(kind: str, name: str) -> dict[str, Any]:
@@ -189,19 +205,46 @@ def _constraint(item: Any) -> str:
 def _conform(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from kgym.testing.verifiers import check_verifier
-    from kgym.verify.service import load_verifier
-
-    report = check_verifier(load_verifier(args.name))
+    reports = [_examined(kind, name, args.set) for kind, name in _named(args)]
     if args.json:
-        print_json(asdict(report))
+        print_json([asdict(report) | {"conforms": not report.failures} for report in reports])
     else:
-        print(f"verifier {args.name}: {report.attacks} attacks, the slowest {report.slowest_s:.2f} s, {report.unscored} unscored")
-        print(f"{report.golds_verified} of {report.golds} gold answers verify themselves in a box; {report.rewritings} rewritings tried")
-        for failure in report.failures:
-            print(f"FAILED {printable(failure)}")
-        print("it conforms" if not report.failures else f"{len(report.failures)} failures")
-    return 1 if report.failures else 0
+        for report in reports:
+            figures = "".join(f", {name} {figure:g}" for name, figure in report.figures.items())
+            print(f"{report.kind} {report.name}: {len(report.passed)} checks passed, {len(report.failures)} failures{figures}")
+            for failure in report.failures:
+                print(f"  FAILED {printable(failure)}")
+        print("it conforms" if not any(report.failures for report in reports) else "it does not conform")
+    return 1 if any(report.failures for report in reports) else 0
+
+
+def _named(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the kits and names that are meant: components of every kind with the name, and the observers of a plugin with it."""
+    from kgym.testing.observers import observing
+
+    found = [(kind, args.name) for kind in _kinds_of(args.name, args.kind)]
+    if args.kind is None and args.name in observing():
+        found.append(("observers", args.name))
+    if not found:
+        raise _unknown(args.name, args.kind, also=observing())
+    return found
+
+
+def _examined(kind: str, name: str, settings: Sequence[str]) -> "Report":
+    from kgym.testing.kits import CONSTRUCTED, check
+    from kgym.testing.report import ConformanceError
+
+    options: dict[str, Any] = {}
+    if kind in CONSTRUCTED:
+        section, _, own = registry().key(kind, name).partition(".")
+        options = component(settings, section)
+        options = options.get(own, {}) if own else options
+    elif settings:
+        raise ConfigError(f"--set {settings[0]}: a {kind} has no options")
+    try:
+        return check(kind, name, **({"options": options} if kind in CONSTRUCTED else {}))
+    except ConformanceError as error:
+        return error.report
 
 
 # --- doctor

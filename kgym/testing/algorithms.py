@@ -1,4 +1,4 @@
-"""The contract of an algorithm, as checks that a plugin author runs over his own.
+"""The contract of an algorithm, as checks that plugin authors run over their own.
 
     from kgym.testing.algorithms import check_algorithm
 
@@ -10,7 +10,7 @@ Dimension key:  T tokens of the pack   E episodes
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from kgym.algorithms.batch import count, pack, select, split
-from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch
+from kgym.hookspecs import AlgorithmInfo
+from kgym.testing.report import Report, maker, name_of
+from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch, UpdatePlan
 
 
 def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: int = 6) -> tuple[PackedBatch, Tensor]:
@@ -61,8 +63,8 @@ def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: 
     return batch, old_T + noise(0.3)
 
 
-def check_algorithm(algorithm: Algorithm | str, *, seed: int = 0, options: dict[str, Any] | None = None) -> None:
-    """Check an algorithm, or the registered one of that name, on a random batch. Raises AssertionError that says what does not hold.
+def check_algorithm(subject: Algorithm | type | str, *, options: Mapping[str, Any] | None = None, seed: int = 0) -> Report:
+    """Check an algorithm, by name, class or instance, on a random batch. Raises ConformanceError with all that does not hold.
 
     1. Advantages are finite, one a token, and 0 where the mask is 0.
     2. The loss is a finite scalar; tokens that are masked out neither change it nor have a gradient.
@@ -72,72 +74,106 @@ def check_algorithm(algorithm: Algorithm | str, *, seed: int = 0, options: dict[
     6. Episodes without a masked-in token, whatever their reward, change nothing.
     7. All this holds for the loss of a critic in its values too, if the plan asks for one.
     """
-    if isinstance(algorithm, str):
-        from kgym.registry import registry  # noqa: PLC0415  (an author who passes his own instance needs no registry)
-
-        subject: Algorithm = registry().create("algorithm", algorithm, options or {})
-    else:
-        subject = algorithm
+    report = Report(AlgorithmInfo.kind, name_of(subject))
+    algorithm: Algorithm = maker(AlgorithmInfo.kind, subject, options)()
     batch, logprobs_T = random_batch(seed)
-    _check(subject, subject.loss, batch, logprobs_T, seed)
-    if subject.plan.needs_values:
+    with report.check("its plan"):
+        assert isinstance(algorithm.plan, UpdatePlan), f"plan is {type(algorithm.plan).__name__}; it has to be an UpdatePlan"
+    if report.failures:
+        return report.finish()
+    _check(report, algorithm, algorithm.loss, batch, logprobs_T, seed=seed)
+    if algorithm.plan.needs_values:
         assert batch.old_values is not None
         values_T = batch.old_values + logprobs_T - batch.old_logprobs  # a critic that has moved as the policy has
-        _check(subject, cast(CriticAlgorithm, subject).value_loss, batch, values_T, seed)
+        value_loss = cast(CriticAlgorithm, algorithm).value_loss
+        _check(report, algorithm, value_loss, batch, values_T, seed=seed, whose="the critic: ")
+    return report.finish()
 
 
 Loss = Callable[[PackedBatch, Tensor], LossOutput]
 
 
-def _check(algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, seed: int) -> None:
+def _check(
+    report: Report, algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, *, seed: int, whose: str = ""
+) -> None:
     """Check a loss as a function of `logprobs_T`, which may also be the values of a critic."""
-    with torch.no_grad():
-        advantages_T = algorithm.advantages(batch)
-    assert advantages_T.shape == batch.mask.shape, f"advantages have shape {tuple(advantages_T.shape)}, the batch {tuple(batch.mask.shape)}"
-    assert bool(advantages_T.isfinite().all()), "advantages are not finite"
-    assert not bool(advantages_T[~batch.mask].any()), "advantages are not 0 where the mask is 0"
-    batch = replace(batch, advantages=advantages_T)
-    loss, grad_T, metrics = _differentiate(loss_of, [batch], [logprobs_T])
-    assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not that of a scalar"
-    assert bool(loss.isfinite()), f"the loss is {float(loss)}"
-    assert not bool(grad_T[~batch.mask].any()), "tokens that are masked out have a gradient"
+    n_failed = len(report.failures)
+    with report.check(f"{whose}advantages"):
+        with torch.no_grad():
+            advantages_T = algorithm.advantages(batch)
+        got, want = tuple(advantages_T.shape), tuple(batch.mask.shape)
+        assert got == want, f"advantages have shape {got}, the batch {want}"
+        assert bool(advantages_T.isfinite().all()), "advantages are not finite"
+        assert not bool(advantages_T[~batch.mask].any()), "advantages are not 0 where the mask is 0"
+        batch = replace(batch, advantages=advantages_T)
+    if len(report.failures) > n_failed:
+        return
+    with report.check(f"{whose}the loss"):
+        loss, grad_T, metrics = _differentiate(loss_of, [batch], [logprobs_T])
+        assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not that of a scalar"
+        assert bool(loss.isfinite()), f"the loss is {float(loss)}"
+        assert not bool(grad_T[~batch.mask].any()), "tokens that are masked out have a gradient"
+    if len(report.failures) > n_failed:
+        return
 
-    def same(what: str, other: tuple[Tensor, Tensor, dict[str, float]], order: Tensor | slice = slice(None)) -> None:
-        _assert_close(f"{what}: loss", other[0], loss)
-        _assert_close(f"{what}: gradient", other[1], grad_T[order])
-        assert other[2].keys() == metrics.keys(), f"{what}: other metrics"
-        for key, value in metrics.items():
-            _assert_close(f"{what}: metric {key}", torch.tensor(other[2][key]), torch.tensor(value), tolerance=1e-5)
+    for what, changed in _changes(algorithm, loss_of, batch, logprobs_T, seed).items():
+        with report.check(f"{whose}{what}"):
+            (other_loss, other_grad_T, other_metrics), order = changed()
+            _assert_close("the loss", other_loss, loss)
+            _assert_close("the gradient", other_grad_T, grad_T[order])
+            assert other_metrics.keys() == metrics.keys(), f"other metrics: {sorted(other_metrics.keys() ^ metrics.keys())}"
+            for key, value in metrics.items():
+                _assert_close(f"the metric {key}", torch.tensor(other_metrics[key]), torch.tensor(value), tolerance=1e-5)
 
-    elsewhere_T = torch.where(batch.mask, logprobs_T, -3.0)
-    same("other values at masked-out tokens", _differentiate(loss_of, [batch], [elsewhere_T]))
 
+Evaluated = tuple[Tensor, Tensor, dict[str, float]]
+"""Loss, gradient and metrics."""
+
+
+def _changes(
+    algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, seed: int
+) -> dict[str, Callable[[], tuple[Evaluated, Tensor | slice]]]:
+    """Return what may change nothing: each as a function that evaluates the changed batch, and says where its tokens come from."""
     places = replace(batch, input_ids=torch.arange(batch.n_tokens))  # carried along, to find the tokens again
-    parts = split(places, max_tokens=20)
-    order = torch.cat([part.input_ids for part in parts])
-    assert len(parts) > 1
-    same("micro-batches", _differentiate(loss_of, parts, [logprobs_T[part.input_ids] for part in parts]), order)
-
-    episodes = list(range(batch.n_episodes))
-    random.Random(seed).shuffle(episodes)  # noqa: S311
-    shuffled = select(places, episodes, own_totals=False)
-    order = shuffled.input_ids
-    same("episodes in another order", _evaluate(algorithm, loss_of, shuffled, logprobs_T[order]), order)
-
-    longer, came_from = _with_longer_prompts(batch)
-    loss_and_grad = _evaluate(algorithm, loss_of, longer, logprobs_T[came_from])
-    first_T = torch.ones_like(came_from, dtype=torch.bool)
-    first_T[1:] = came_from[1:] != came_from[:-1]
-    same("longer prompts", (loss_and_grad[0], loss_and_grad[1][first_T], loss_and_grad[2]))
-
     empty_E = torch.bincount(batch.episode_ids[batch.mask], minlength=batch.n_episodes) == 0
-    same(
-        "the reward of an untrained episode",
-        _evaluate(algorithm, loss_of, replace(batch, rewards=batch.rewards + 5.0 * empty_E), logprobs_T),
-    )
-    kept = select(places, torch.nonzero(~empty_E).squeeze(1).tolist(), own_totals=True)
-    order = kept.input_ids
-    same("leaving untrained episodes out", _evaluate(algorithm, loss_of, kept, logprobs_T[order]), order)
+
+    def elsewhere() -> tuple[Evaluated, Tensor | slice]:
+        return _differentiate(loss_of, [batch], [torch.where(batch.mask, logprobs_T, -3.0)]), slice(None)
+
+    def parts() -> tuple[Evaluated, Tensor | slice]:
+        found = split(places, max_tokens=20)
+        order = torch.cat([part.input_ids for part in found])
+        assert len(found) > 1
+        return _differentiate(loss_of, found, [logprobs_T[part.input_ids] for part in found]), order
+
+    def shuffled() -> tuple[Evaluated, Tensor | slice]:
+        episodes = list(range(batch.n_episodes))
+        random.Random(seed).shuffle(episodes)  # noqa: S311
+        other = select(places, episodes, own_totals=False)
+        return _evaluate(algorithm, loss_of, other, logprobs_T[other.input_ids]), other.input_ids
+
+    def longer() -> tuple[Evaluated, Tensor | slice]:
+        other, came_from = _with_longer_prompts(batch)
+        loss, grad_T, metrics = _evaluate(algorithm, loss_of, other, logprobs_T[came_from])
+        first_T = torch.ones_like(came_from, dtype=torch.bool)
+        first_T[1:] = came_from[1:] != came_from[:-1]
+        return (loss, grad_T[first_T], metrics), slice(None)
+
+    def rewarded() -> tuple[Evaluated, Tensor | slice]:
+        return _evaluate(algorithm, loss_of, replace(batch, rewards=batch.rewards + 5.0 * empty_E), logprobs_T), slice(None)
+
+    def left_out() -> tuple[Evaluated, Tensor | slice]:
+        kept = select(places, torch.nonzero(~empty_E).squeeze(1).tolist(), own_totals=True)
+        return _evaluate(algorithm, loss_of, kept, logprobs_T[kept.input_ids]), kept.input_ids
+
+    return {
+        "other values at masked-out tokens": elsewhere,
+        "micro-batches": parts,
+        "episodes in another order": shuffled,
+        "longer prompts": longer,
+        "the reward of an untrained episode": rewarded,
+        "leaving untrained episodes out": left_out,
+    }
 
 
 def _evaluate(algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:

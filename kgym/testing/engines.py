@@ -1,12 +1,24 @@
-"""Engines without a model. Their tokens are characters: the ids are code points, and 0 ends an answer."""
+"""Engines without a model, for tests, and the contract of an engine, as checks.
+
+    engine = ScriptedEngine({"What is 1+1?": "so it is 2"})     # says what it is told
+    engine = UniformEngine(alphabet="0123456789")                        # draws characters
+    check_engine("mine", model="runs/mine/checkpoints/step-12")
+
+The tokens of these engines are characters: the ids are code points, and 0 ends an answer.
+"""
 
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
+from kgym.config import RunConfig
+from kgym.hookspecs import EngineInfo
+from kgym.rollout.models import make_engine, resolve_model
 from kgym.seeding import derive_seed
-from kgym.types import GenerateRequest, Segment
+from kgym.testing.report import Report, maker, name_of, shown
+from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling, Segment
 
 END = 0
 
@@ -73,7 +85,10 @@ class ScriptedEngine(_CharacterEngine):
 
 
 class UniformEngine(_CharacterEngine):
-    """Draws every character uniformly from an alphabet and the end of the answer; a draw depends on (seed, position) alone."""
+    """Draws every character uniformly from an alphabet and the end of the answer.
+
+    A draw depends on (seed, position) alone, and at temperature 0 on the position.
+    """
 
     def __init__(self, alphabet: str = "0123456789") -> None:
         super().__init__()
@@ -82,6 +97,126 @@ class UniformEngine(_CharacterEngine):
     def _answer(self, request: GenerateRequest) -> tuple[list[int], float]:
         ids: list[int] = []
         while len(ids) < len(request.prefix_ids) + request.max_tokens and END not in ids:
-            rng = random.Random(derive_seed(request.seed, len(ids)))  # noqa: S311  (a test double)
+            seed = request.seed if request.sampling.temperature else 0
+            rng = random.Random(derive_seed(seed, len(ids)))  # noqa: S311  (a test double)
             ids.append(rng.choice(self._tokens))
         return ids, -math.log(len(self._tokens))
+
+
+# --- the contract -----------------------------------------------------------------------------------------------------
+
+TOKENS = 12
+"""Of an answer in the checks."""
+
+
+def check_engine(
+    subject: Engine | type | str, *, options: Mapping[str, Any] | None = None, model: str | None = None, weights: Any = None
+) -> Report:
+    """Check an engine, by name, class or instance. Raises ConformanceError with all that does not hold.
+
+    1. It yields one segment for each request, with a log-probability for each token, within its budgets, of the version of its weights.
+    2. The answer to a request is the same alone and among others, asked once more, and after `sleep` and `wake`.
+    3. An answer that is cut and continued is the same answer.
+    4. At temperature 0 the seed changes nothing.
+    5. After `update_weights` segments carry the new version. This is tried with `weights`, or with those of the model if
+       an engine is named.
+
+    `model` is what a class or a named engine samples from (default: kgym's own); an instance has its own.
+    """
+    report = Report(EngineInfo.kind, name_of(subject))
+    folder = resolve_model(RunConfig().model if model is None else model)
+    with report.check("construction"):
+        if isinstance(subject, str):
+            engine = make_engine(subject, options or {}, folder)
+        else:
+            engine = subject if not isinstance(subject, type) else maker(EngineInfo.kind, subject, options)(folder)
+    if report.failures:
+        return report.finish()
+    with report.check("segments"):
+        alone = {request.id: _generated(engine, [request])[request.id] for request in _requests()}
+    if report.failures:
+        return report.finish()
+    with report.check("among other requests"):
+        _same(alone, _generated(engine, _requests()))
+        _same(alone, _generated(engine, _requests()[::-1]))
+    with report.check("cut and continued"):
+        _check_cut(engine, alone)
+    with report.check("greedy"):
+        first, *others = [_greedy(engine, seed) for seed in (1, 2, 3)]
+        assert all(other == first for other in others), f"two seeds give {shown(first)} and {shown(others[0])} at temperature 0"
+    with report.check("the context"):
+        prompt_tokens = len(next(iter(alone.values())).prompt_ids)
+        short = replace(_requests()[0], context_tokens=prompt_tokens + 3)
+        segment = _generated(engine, [short])[short.id]
+        assert len(segment.token_ids) <= 3, f"{len(segment.token_ids)} tokens where the context has room for 3"
+    with report.check("abort, sleep, wake"):
+        engine.abort(["nobody"])
+        engine.sleep()
+        engine.wake()
+        _same(alone, _generated(engine, _requests()))
+    if isinstance(subject, str) or weights is not None:
+        with report.check("new weights"):
+            engine.update_weights(engine.version + 7, _weights(folder) if weights is None else weights)
+            _generated(engine, _requests())
+    return report.finish()
+
+
+def _requests() -> list[GenerateRequest]:
+    return [
+        GenerateRequest(f"{name}", (Message("user", f"What is {name}+{name}?"),), TOKENS, Sampling(temperature=temperature), seed=name)
+        for name, temperature in ((1, 1.0), (2, 1.0), (3, 0.7), (4, 0.0))
+    ]
+
+
+def _generated(engine: Engine, requests: Sequence[GenerateRequest]) -> dict[str, Segment]:
+    """Return the segments by the id of their request; each is held to what it was asked for."""
+    asked = {request.id: request for request in requests}
+    found: dict[str, Segment] = {}
+    for segment in engine.generate(requests):
+        assert isinstance(segment, Segment), f"generate yielded {type(segment).__name__} instead of a Segment"
+        assert segment.request_id in asked, f"a segment is of request {segment.request_id!r}, which was not asked for"
+        assert segment.request_id not in found, f"request {segment.request_id!r} has two segments"
+        found[segment.request_id] = segment
+        request, n = asked[segment.request_id], len(segment.token_ids)
+        assert n <= request.max_tokens, f"{n} tokens, and max_tokens is {request.max_tokens}"
+        assert segment.finish_reason in get_args(FinishReason), f"the finish_reason is {segment.finish_reason!r}"
+        assert segment.finish_reason == "stop" or n == request.max_tokens or request.context_tokens is not None, (
+            f"an answer of {n} tokens out of {request.max_tokens} ended by {segment.finish_reason}"
+        )
+        assert segment.prompt_ids, "prompt_ids are empty; they are the tokens of the rendered prompt"
+        assert all(logprob <= 1e-6 for logprob in segment.engine_logprobs), (
+            f"the log-probabilities are {shown(segment.engine_logprobs)}; they have to be numbers up to 0"
+        )
+        assert segment.version == engine.version, f"a segment is of version {segment.version}, the engine of version {engine.version}"
+    assert found.keys() == asked.keys(), f"{len(asked) - len(found)} of {len(asked)} requests have no segment"
+    return found
+
+
+def _same(first: Mapping[str, Segment], second: Mapping[str, Segment]) -> None:
+    for name, segment in first.items():
+        assert segment.token_ids == second[name].token_ids, f"request {name} was answered {shown(segment)}, and then {shown(second[name])}"
+
+
+def _check_cut(engine: Engine, whole: Mapping[str, Segment]) -> None:
+    for request in _requests():
+        first = _generated(engine, [replace(request, max_tokens=TOKENS // 3)])[request.id]
+        ids = first.token_ids
+        if first.finish_reason == "length":
+            rest = replace(request, max_tokens=TOKENS - len(ids), prefix_ids=ids)
+            second = _generated(engine, [rest])[request.id]
+            assert second.prompt_ids == first.prompt_ids, (
+                "prompt_ids are others when an answer goes on; the earlier segments are not in them"
+            )
+            ids += second.token_ids
+        assert ids == whole[request.id].token_ids, f"request {request.id}, cut after {len(first.token_ids)} tokens, has another answer"
+
+
+def _greedy(engine: Engine, seed: int) -> Segment:
+    request = replace(_requests()[0], sampling=Sampling(temperature=0.0), seed=seed)
+    return _generated(engine, [request])[request.id]
+
+
+def _weights(folder: str) -> Any:
+    from kgym.train.modeling import load_policy  # noqa: PLC0415  (loads transformers, which the doubles do without)
+
+    return load_policy(folder).model

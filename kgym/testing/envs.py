@@ -1,9 +1,10 @@
-"""The contract of an environment, as checks that a plugin author runs over his own; `kgym envs check` runs the same.
+"""The contract of an environment, as checks that plugin authors run over their own; `kgym envs check` runs the same.
 
-from kgym.testing.envs import check_environment
+from kgym.testing.envs import check_environment, check_task
 
 def test_contract():
-    check_environment("mine")
+    check_environment("mine")    # registered: played through Gymnasium, single and vectorised
+    check_task(Mine)             # its task alone
 """
 
 import copy
@@ -11,6 +12,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,9 +23,13 @@ from gymnasium.utils.env_checker import check_env
 from kgym.envs.env import ReasoningEnv
 from kgym.envs.registration import register_env
 from kgym.envs.setup import EnvSetup, make_task, split_settings
+from kgym.envs.task import Task
 from kgym.envs.vector import ReasoningVectorEnv
-from kgym.errors import EnvError, KgymError, MissingData
-from kgym.types import Episode, FinishReason, Problem, ProblemSource, Segment, VerifyItem
+from kgym.errors import EnvError, KgymError, MissingData, UnknownName
+from kgym.hookspecs import EnvInfo, VerifierInfo
+from kgym.registry import registry
+from kgym.testing.report import Report, maker, name_of, shown
+from kgym.types import Episode, FinishReason, Message, Problem, ProblemSource, Segment, VerifyItem
 
 SAMPLE = 120
 """Problems of a split that are looked at."""
@@ -31,14 +37,65 @@ SAMPLE = 120
 Settings = Mapping[str, Any]
 
 
-def check_environment(name: str, *, sample: int = SAMPLE, **settings: Any) -> None:
-    """Run every check on every split of an environment. Raises AssertionError that says which does not hold, and of which split.
+def check_environment(subject: str | type, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
+    """Check every split of an environment, by its name or the class of its task. Raises ConformanceError with all that does not hold.
 
-    `settings` are those of the task; `sample` is how many problems of a split are looked at. A split whose data the user has yet to bring
-    is only asked for the command that gets it.
+    Gymnasium makes environments by their names, so the class has to be registered; for one that is not, see `check_task`.
+    `options` are its settings; `sample` is how many problems of a split are looked at. A split whose data the user has yet to add is only
+    asked for the command that gets it.
     """
-    troubles = [f"{split} {what}: {trouble}" for split, what, trouble in findings(name, sample=sample, **settings) if trouble]
-    assert not troubles, "; ".join(troubles)
+    name = subject if isinstance(subject, str) else _registered(subject)
+    report = Report(EnvInfo.kind, name_of(subject))
+    for split, what, trouble in findings(name, sample=sample, **(options or {})):
+        (report.failures if trouble else report.passed).append(f"{split} {what}" + (f": {trouble}" if trouble else ""))
+    return report.finish()
+
+
+def _registered(task: type) -> str:
+    """Return the name under which a class of tasks is registered. Raises UnknownName if it is not."""
+    for info, _ in registry().offers(EnvInfo.kind):
+        if isinstance(info, EnvInfo) and registry().target(EnvInfo.kind, info.id) is task:
+            return info.id
+    raise UnknownName(f"{task.__name__} is not registered as an environment; register it (EnvInfo), or check it with check_task")
+
+
+def check_task(subject: Task | type | str, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
+    """Check the task of an environment, by name, class or instance. Raises ConformanceError with all that does not hold.
+
+    1. It names its splits, `train` and `validation` first, a verifier that exists and a budget of tokens.
+    2. Each split is a pure function from an index to a problem.
+    3. The prompt is a conversation that ends with a message of the user, the same whenever it is asked for, and without the gold answer
+       unless the question has it.
+    """
+    report = Report("task", name_of(subject))
+    make = maker(EnvInfo.kind, subject, options)
+    with report.check("construction"):
+        task: Task = make()
+    if report.failures:
+        return report.finish()
+    with report.check("splits, verifier and budget"):
+        assert tuple(task.splits[:2]) == ("train", "validation"), f"the splits are {task.splits}; train and validation come first"
+        registry().info(VerifierInfo.kind, task.verifier)
+        assert isinstance(task.max_tokens, int) and task.max_tokens > 0, f"max_tokens is {task.max_tokens!r}"
+    for split in task.splits:
+        with report.check(f"{split}: source"), suppress(MissingData):
+            check_problems(task.source(split), make().source(split), sample)
+        with report.check(f"{split}: prompt"), suppress(MissingData):
+            _check_prompts(task, task.source(split), sample)
+    return report.finish()
+
+
+def _check_prompts(task: Task, source: ProblemSource, sample: int) -> None:
+    for problem in _problems(source, sample):
+        chat = task.prompt(problem)
+        assert chat and all(isinstance(message, Message) for message in chat), (
+            f"the prompt is {shown(chat)}; it has to be a tuple of Messages"
+        )
+        assert {message.role for message in chat} <= {"system", "user", "assistant"}, f"the roles are {[message.role for message in chat]}"
+        assert chat[-1].role == "user", f"the last message of the prompt is of the {chat[-1].role}"
+        assert tuple(task.prompt(problem)) == tuple(chat), f"the prompt of {problem.id} is another when asked again"
+        hidden = len(problem.gold) > 8 and problem.gold not in problem.question
+        assert not (hidden and any(problem.gold in message.content for message in chat)), f"the prompt of {problem.id} has the gold answer"
 
 
 def findings(name: str, *, sample: int = SAMPLE, **settings: Any) -> Iterator[tuple[str, str, str]]:
@@ -87,10 +144,14 @@ def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 def check_source(setup: EnvSetup, make: Settings, sample: int) -> None:
     """A problem is a function of its index: the same when asked again, in another order, and of a copy; with an id of its own."""
-    source, problems = setup.source, _problems(setup.source, sample)
+    check_problems(setup.source, copy.deepcopy(setup).source, sample)
+
+
+def check_problems(source: ProblemSource, again: ProblemSource, sample: int) -> None:
+    """Check a source of problems, with another one that was made alike."""
+    problems = _problems(source, sample)
     assert problems, "the split has no problems"
     assert len({problem.id for problem in problems}) == len(problems), "two problems have the same id"
-    again = copy.deepcopy(setup).source
     for index in reversed(range(len(problems))):
         assert source[index] == problems[index], f"problem {index} is another when asked again"
         assert again[index] == problems[index], f"problem {index} of a copy is another"
@@ -104,6 +165,11 @@ def check_source(setup: EnvSetup, make: Settings, sample: int) -> None:
         except IndexError:
             continue
         raise AssertionError(f"index {index} is none, and gives no IndexError")
+
+
+def check_prompt(setup: EnvSetup, make: Settings, sample: int) -> None:
+    """The prompt is a conversation that ends with a message of the user, always the same, and without the gold answer."""
+    _check_prompts(setup.task, setup.source, sample)
 
 
 def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
@@ -182,6 +248,7 @@ def check_vector(setup: EnvSetup, make: Settings, sample: int) -> None:
 CHECKS: dict[str, Callable[[EnvSetup, Settings, int], None]] = {
     "gymnasium": check_gymnasium,
     "source": check_source,
+    "prompt": check_prompt,
     "gold answers": check_gold,
     "info": check_info,
     "episode": check_episode,

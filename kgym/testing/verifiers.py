@@ -1,108 +1,195 @@
 r"""The conformance kit for verifiers: a contract, an attack corpus and metamorphic properties. `kgym plugins check NAME` runs it.
 
-    report = check_verifier(load_verifier("acme-math"), golds=["7", r"\frac{1}{2}"])
-    assert not report.failures, "\n".join(report.failures)
+    check_verifier("acme-math")                                                  # judged as it is in a run, in workers that can be killed
+    check_verifier(Palindrome, golds=["17", "0110"], answer="so it is {gold}", numeric=False)
 
-The contract and the attacks hold for every verifier. The metamorphic properties are tried on those of the `golds` that the verifier
-accepts in a box, since a verifier of integers has nothing to say about intervals; how many these are is part of the report.
+The contract and the attacks hold for every verifier. The metamorphic properties are tried on those of the golds that the verifier accepts,
+since a verifier of integers has nothing to say about intervals; how many these are is part of the report.
 """
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
+from kgym.hookspecs import VerifierInfo
+from kgym.limits import PoolLimits
+from kgym.registry import registry
 from kgym.testing.attacks import attacks
 from kgym.testing.golds import golds as draw_golds
+from kgym.testing.report import Report, maker, name_of, shown
 from kgym.types import Verdict, Verifier, VerifyItem
+from kgym.verify.service import load_verifier
+
+PATIENCE = 5
+"""Attacks in a row that end by a timeout, after which no more are tried."""
 
 
-@dataclass
-class Report:
-    """What the kit found."""
+def check_verifier(
+    subject: Verifier | type | str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    golds: Sequence[str] | None = None,
+    answer: str | None = None,
+    numeric: bool | None = None,
+    deadline_s: float = 10.0,
+) -> Report:
+    """Put a verifier, by name, class or instance, through the kit. Raises ConformanceError with all that does not hold.
 
-    failures: list[str] = field(default_factory=list)
-    """One line each; empty if the verifier conforms."""
-    attacks: int = 0
-    golds: int = 0
-    golds_verified: int = 0
-    """Gold answers that verify themselves in a box."""
-    rewritings: int = 0
-    slowest_s: float = 0.0
-    """The longest that the verifier took for one attack."""
-    unscored: int = 0
-    """Attacks that ended unscored; allowed, but each is an answer that teaches nothing."""
+    1. One Verdict for each item, the same for the same answer, alone and in a batch; the answer to another problem is not correct.
+    2. It accepts gold answers: all of them if `golds` are given, some of 320 mathematical ones otherwise.
+    3. It accepts none of the attacks (`kgym.testing.attacks`), takes no longer than `deadline_s` for one, and can judge some of them.
+    4. Other ways to write a gold answer that it accepts are accepted too.
+
+    `answer` is how an answer is written that it reads, with `{gold}` in it; `numeric` says whether golds of digits are
+    numbers, so that 17.0 and 017 are 17. Without these three, the record of a registered verifier decides (`VerifierInfo`).
+    """
+    report = Report(VerifierInfo.kind, name_of(subject))
+    told = _told(subject)
+    verifier: Verifier
+    if isinstance(subject, str):
+        verifier = load_verifier(subject, options, limits=PoolLimits(deadline_s=deadline_s))
+    else:
+        verifier = maker(VerifierInfo.kind, subject, options)()
+    own = golds if golds is not None else told.golds
+    kit = _Kit(
+        verifier,
+        report,
+        golds=list(own) or draw_golds(320),
+        all_golds=bool(own),
+        answer=told.answer if answer is None else answer,
+        numeric=told.numeric if numeric is None else numeric,
+        deadline_s=deadline_s,
+    )
+    kit.run()
+    return report.finish()
 
 
-def check_verifier(verifier: Verifier, golds: Sequence[str] | None = None, *, deadline_s: float = 10.0) -> Report:
-    """Put a verifier through the kit; hostile answers are judged one at a time, and none may take longer than `deadline_s`."""
-    report = Report()
-    _contract(verifier, report)
-    _attacks(verifier, report, deadline_s)
-    _metamorphic(verifier, draw_golds(320) if golds is None else golds, report)
-    return report
+def _told(subject: Any) -> VerifierInfo:
+    """Return the record of a registered verifier, or one with nothing but defaults."""
+    return cast(VerifierInfo, registry().info(VerifierInfo.kind, subject)) if isinstance(subject, str) else VerifierInfo("", "")
 
 
-def _contract(verifier: Verifier, report: Report) -> None:
-    if list(verifier.verify_many([])):
-        report.failures.append("verify_many([]) returned something")
-    items = [VerifyItem("7", rf"\boxed{{{answer}}}") for answer in ("7", "8", "")] * 2
-    try:
-        verdicts = list(verifier.verify_many(items))
-    except Exception as error:  # a stranger's verifier
-        report.failures.append(f"verify_many raised {type(error).__name__}: {error}")
-        return
-    if len(verdicts) != len(items) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
-        report.failures.append(
-            f"verify_many returned {len(verdicts)} results for {len(items)} items, of { ({type(v).__name__ for v in verdicts}) }"
+class _Kit:
+    """One verifier in the kit."""
+
+    def __init__(
+        self, verifier: Verifier, report: Report, *, golds: Sequence[str], all_golds: bool, answer: str, numeric: bool, deadline_s: float
+    ) -> None:
+        self.verifier, self.report = verifier, report
+        self.golds, self.all_golds = golds, all_golds
+        self.answer, self.numeric = answer, numeric
+        self.deadline_s = deadline_s
+        self.accepted: list[str] = []
+
+    def run(self) -> None:
+        """Run every part that the earlier ones leave sense in."""
+        for what, part in (
+            ("the contract", self._contract),
+            ("gold answers", self._gold_answers),
+            ("attacks", self._attacks),
+            ("rewritings", self._rewritings),
+        ):
+            n_failed = len(self.report.failures)
+            with self.report.check(what):
+                part()
+            if what in ("the contract", "gold answers") and len(self.report.failures) > n_failed:
+                return  # what judges nothing cannot be fooled either
+
+    def _judged(self, items: Sequence[VerifyItem]) -> list[Verdict]:
+        verdicts = list(self.verifier.verify_many(items))
+        kinds = sorted({type(verdict).__name__ for verdict in verdicts})
+        assert len(verdicts) == len(items) and kinds in ([], ["Verdict"]), (
+            f"verify_many returned {len(verdicts)} results for {len(items)} items ({', '.join(kinds) or 'none'}); "
+            "it has to return one Verdict for each"
         )
-        return
-    for item, first, second in zip(items, verdicts[:3], verdicts[3:], strict=False):
-        if first != second:
-            report.failures.append(f"two verdicts on the same answer differ: {item.response!r}: {first} and {second}")
-    alone = [verifier.verify_many([item])[0] for item in items[:3]]
-    if alone != verdicts[:3]:
-        report.failures.append("an answer is judged otherwise alone than in a batch")
-    if verdicts[1].status == "correct":
-        report.failures.append("8 was accepted for 7")
+        return verdicts
+
+    def _written(self, gold: str) -> str:
+        return self.answer.replace("{gold}", gold)
+
+    def _contract(self) -> None:
+        gold, other = (*self.golds, *self.golds)[:2] if self.all_golds else ("7", "8")
+        assert self._judged([]) == []
+        items = [VerifyItem(gold, text) for text in (self._written(gold), self._written(other), "")] * 2
+        verdicts = self._judged(items)
+        unscored = sorted({verdict.label for verdict in verdicts})
+        assert any(verdict.scored for verdict in verdicts), (
+            f"it judges no answer at all: {', '.join(unscored)} for {shown(items[0].response)}"
+        )
+        for item, first, second in zip(items[:3], verdicts[:3], verdicts[3:], strict=True):
+            assert first == second, f"two verdicts on the same answer differ: {shown(item.response)}: {first} and {second}"
+        alone = [self._judged([item])[0] for item in items[:3]]
+        assert alone == verdicts[:3], f"an answer is judged otherwise alone than in a batch: {alone} and {verdicts[:3]}"
+        assert verdicts[1].status != "correct" or gold == other, f"{shown(items[1].response)} was accepted for {gold}"
+        assert verdicts[2].status != "correct", f"an empty answer was accepted for {gold}"
+
+    def _gold_answers(self) -> None:
+        verdicts = self._judged([VerifyItem(gold, self._written(gold)) for gold in self.golds])
+        self.accepted = [gold for gold, verdict in zip(self.golds, verdicts, strict=True) if verdict.status == "correct"]
+        self.report.figures |= {"golds": len(self.golds), "golds_verified": len(self.accepted)}
+        (label, count) = Counter(verdict.label for verdict in verdicts).most_common(1)[0]
+        refused = [(gold, verdict) for gold, verdict in zip(self.golds, verdicts, strict=True) if verdict.status != "correct"]
+        if not self.accepted:
+            raise AssertionError(
+                f"it accepts none of {len(self.golds)} gold answers ({label} for {count} of them), such as "
+                f"{shown(self._written(self.golds[0]))} for {self.golds[0]}; if it reads others, name them in its record: "
+                'VerifierInfo(..., golds=("Ada",), answer="Hello, {gold}")'
+            )
+        assert not (self.all_golds and refused), (
+            f"it does not accept {len(refused)} of its {len(self.golds)} gold answers, such as "
+            f"{shown(self._written(refused[0][0]))} for {refused[0][0]}: {refused[0][1].label}"
+        )
+
+    def _attacks(self) -> None:
+        figures = self.report.figures
+        figures |= {"attacks": 0, "attacks_unscored": 0, "slowest_s": 0.0}
+        in_a_row = 0
+        corpus = attacks()
+        for attack in corpus:
+            figures["attacks"] += 1
+            begin = time.perf_counter()
+            try:
+                (verdict,) = self._judged([VerifyItem(attack.gold, attack.response)])
+            except Exception as error:  # third-party code
+                self._failed(f"it raised {type(error).__name__}: {error} on the attack {attack.name}: {shown(attack.response)}")
+                continue
+            seconds = time.perf_counter() - begin
+            figures["slowest_s"] = max(figures["slowest_s"], seconds)
+            figures["attacks_unscored"] += not verdict.scored
+            if verdict.status == "correct":
+                self._failed(f"it accepted for {attack.gold}: {shown(attack.response)} (the attack {attack.name}; {verdict.reason})")
+            if seconds > self.deadline_s:
+                self._failed(f"it took {seconds:.1f} s for the attack {attack.name}: {shown(attack.response)}")
+            in_a_row = in_a_row + 1 if verdict.label == "unscored:timeout" or seconds > self.deadline_s else 0
+            if in_a_row == PATIENCE:
+                raise AssertionError(f"{PATIENCE} in a row took longer than {self.deadline_s:g} s; the other {len(corpus)} were not tried")
+        assert figures["attacks_unscored"] < figures["attacks"], f"all {len(corpus)} ended unscored; a hostile answer is wrong or no answer"
+
+    def _rewritings(self) -> None:
+        trials = [(gold, name, text) for gold in self.accepted for name, text in rewritings(gold, numeric=self.numeric)]
+        self.report.figures["rewritings"] = len(trials)
+        forth = self._judged([VerifyItem(gold, self._written(text)) for gold, _, text in trials])
+        back = self._judged([VerifyItem(text, self._written(gold)) for gold, _, text in trials])
+        hint = "; if digits are a text for it, say so in its record: VerifierInfo(..., numeric=False)"
+        for (gold, name, text), there, home in zip(trials, forth, back, strict=True):
+            more = hint if name in NUMERIC else ""
+            if there.status != "correct":
+                self._failed(f"{name}: {shown(text)} was rejected for {gold} ({there.label}, {there.reason}){more}")
+            if home.status != "correct":
+                self._failed(f"{name}, the other way round: {gold} was rejected for {shown(text)} ({home.label}, {home.reason}){more}")
+
+    def _failed(self, text: str) -> None:
+        self.report.failures.append(" ".join(text.split()))
 
 
-def _attacks(verifier: Verifier, report: Report, deadline_s: float) -> None:
-    for attack in attacks():
-        report.attacks += 1
-        begin = time.perf_counter()
-        try:
-            (verdict,) = verifier.verify_many([VerifyItem(attack.gold, attack.response)])
-        except Exception as error:  # a stranger's verifier
-            report.failures.append(f"raised {type(error).__name__} on {attack.name}")
-            continue
-        seconds = time.perf_counter() - begin
-        report.slowest_s = max(report.slowest_s, seconds)
-        report.unscored += not verdict.scored
-        if verdict.status == "correct":
-            report.failures.append(f"accepted for {attack.gold}: {attack.name} ({verdict.reason})")
-        if seconds > deadline_s:
-            report.failures.append(f"took {seconds:.1f} s for {attack.name}")
+NUMERIC = ("plus or minus zero", "leading zeros")
+"""Rewritings of numbers alone."""
 
 
-def _metamorphic(verifier: Verifier, golds: Sequence[str], report: Report) -> None:
-    report.golds = len(golds)
-    boxed = verifier.verify_many([VerifyItem(gold, rf"\boxed{{{gold}}}") for gold in golds])
-    known = [gold for gold, verdict in zip(golds, boxed, strict=True) if verdict.status == "correct"]
-    report.golds_verified = len(known)
-    trials = [(gold, name, text) for gold in known for name, text in rewritings(gold)]
-    report.rewritings = len(trials)
-    forth = verifier.verify_many([VerifyItem(gold, rf"\boxed{{{text}}}") for gold, _, text in trials])
-    back = verifier.verify_many([VerifyItem(text, rf"\boxed{{{gold}}}") for gold, _, text in trials])
-    for (gold, name, text), there, home in zip(trials, forth, back, strict=True):
-        if there.status != "correct":
-            report.failures.append(f"{name}: {text} was rejected for {gold} ({there.label}, {there.reason})")
-        if home.status != "correct":
-            report.failures.append(f"{name}, the other way round: {gold} was rejected for {text} ({home.label}, {home.reason})")
-
-
-def rewritings(gold: str) -> Iterator[tuple[str, str]]:
-    """Yield other ways to write a gold answer that mean the same, each with its name."""
+def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield other ways to write a gold answer that mean the same, each with its name; those of numbers only if digits are `numeric`."""
     yield "spaces around", f"  {gold} "
     if re.search(r"\\[dt]?frac\{", gold):
         yield "dfrac", re.sub(r"\\[dt]?frac", r"\\dfrac", gold)
@@ -113,7 +200,7 @@ def rewritings(gold: str) -> Iterator[tuple[str, str]]:
         yield "without left and right", gold.replace(r"\left", "").replace(r"\right", "")
     if re.fullmatch(r"-\\d?t?frac\{\d+\}\{\d+\}", gold):
         yield "minus in the numerator", re.sub(r"-(\\d?t?frac)\{", r"\1{-", gold)
-    if re.fullmatch(r"-?\d{1,3}", gold):
+    if numeric and re.fullmatch(r"-?\d{1,3}", gold):
         yield "plus or minus zero", f"{gold}.0"
         yield "leading zeros", re.sub(r"(\d+)", r"00\1", gold)
     if "," in gold and not re.search(r"\d,\d{3}", gold):

@@ -15,7 +15,16 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
 @hookimpl
 def kgym_register_verifiers() -> Iterator[VerifierInfo]:
     # It does no more than search a text of bounded length, so it needs no worker process.
-    yield VerifierInfo(name="hello", target="kgym_hello.verifier:Hello", summary="the text greets the right person", isolation="none")
+    # What it takes for an answer is said for `kgym plugins check hello`.
+    yield VerifierInfo(
+        name="hello",
+        target="kgym_hello.verifier:Hello",
+        summary="the text greets the right person",
+        isolation="none",
+        golds=("Ada", "Dora", "Leonhard"),
+        answer="Hello, {gold}",
+        numeric=False,
+    )
 
 
 @hookimpl

@@ -33,5 +33,7 @@ class Hello:
         if found is None:
             return Verdict("no_answer", reason="no_greeting")
         answer = found[1]
-        name, gold = (answer.casefold(), item.gold.casefold()) if self.options.ignore_case else (answer, item.gold)
+        name, gold = answer, item.gold.strip()
+        if self.options.ignore_case:
+            name, gold = name.casefold(), gold.casefold()
         return Verdict("correct" if name == gold else "wrong", reason="greeting", answer=answer, normal=name)

@@ -1,0 +1,101 @@
+"""The contract of an exporter, as checks.
+
+from kgym.testing.exporters import check_exporter
+
+def test_contract():
+    check_exporter("mine")
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kgym.board.schema import RESULTS
+from kgym.board.standings import ranked_rows
+from kgym.errors import ConfigError
+from kgym.hookspecs import ExporterInfo
+from kgym.testing.report import Report, maker, name_of
+from kgym.types import Exporter
+
+AWKWARD = 'a|b, "c" & <d> 50% _e_ $f$ {g} \\h #i ~j ^k, ü'
+"""What a label may hold, and what every format has to escape something of."""
+
+
+def board_rows(n: int, *, note: str = "") -> list[dict[str, Any]]:
+    """Return rows of a board of results, of one model over several seeds and two benchmarks; what may be unknown is None in some."""
+    rows = []
+    for number in range(n):
+        row: dict[str, Any] = dict.fromkeys(RESULTS.names)
+        row |= {
+            "schema_version": RESULTS.version,
+            "date": "2026-01-31",
+            "model": "runs/mine",
+            "benchmark": ("aime-style", "math500-style")[number % 2],
+            "env_id": ("kgym/aime-v0", "kgym/math500-v0")[number % 2],
+            "split": "validation",
+            "accuracy": 0.25 + number / 64,
+            "stderr": 0.02,
+            "interval_low": 0.2,
+            "interval_high": 0.9,
+            "n_problems": 500,
+            "samples_per_problem": 1,
+            "pass_at_k": '{"1": 0.25}',
+            "g_pass_at_k": "{}",
+            "truncated_frac": 0.125,
+            "unscored_frac": 0.0,
+            "no_answer_frac": 0.0625,
+            "tokens_mean": 99.5,
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "top_k": 0,
+            "max_tokens": 256,
+            "truncated_rule": "zero",
+            "verifier": "mine",
+            "data_sha256": "0" * 64,
+            "comparability": ("1", "2")[number % 2] * 64,
+            "engine": "mine",
+            "kgym_version": "0",
+            "seed": number,
+            "run": f"runs/mine-{number}",
+            "note": note,
+        }
+        if number % 3 == 2:  # as a board of somebody else may have it
+            row |= dict.fromkeys(("stderr", "interval_low", "interval_high", "tokens_mean", "temperature"))
+        rows.append(row)
+    return rows
+
+
+def check_exporter(subject: Exporter | type | str, *, options: Mapping[str, Any] | None = None) -> Report:
+    """Check an exporter, by name, class or instance, on rows of a board. Raises ConformanceError with all that does not hold.
+
+    1. It returns a text or bytes, and not nothing, for one row and for many, also where figures are unknown and texts are awkward.
+    2. It leaves the rows that it is given as they are.
+    3. The same rows give the same file.
+
+    Rows that a format cannot hold may be refused by a ConfigError, but those of one model may not. Without rows it returns what it likes.
+    """
+    report = Report(ExporterInfo.kind, name_of(subject))
+    exporter: Exporter = maker(ExporterInfo.kind, subject, options)()
+    text: str | bytes = ""
+    ranked = bool(getattr(exporter, "ranked", False))
+    for what, rows in (("one row", board_rows(1)), ("seven rows", board_rows(7)), ("awkward texts", board_rows(3, note=AWKWARD))):
+        given = ranked_rows(rows) if ranked else rows
+        with report.check(what):
+            before = copy.deepcopy(given)
+            text = exporter(given)
+            assert isinstance(text, str | bytes), f"it returned {type(text).__name__}; it has to return a text or bytes"
+            assert text, "it returned nothing"
+            assert given == before, "it changes the rows that it is given"
+        if what == "seven rows":
+            with report.check(f"{what} once more"):
+                assert text == exporter(given), "the same rows give another file"
+    with report.check("no rows"):
+        _written(exporter, [])
+    return report.finish()
+
+
+def _written(exporter: Exporter, rows: Sequence[Mapping[str, Any]]) -> str | bytes | None:
+    try:
+        return exporter(rows)
+    except ConfigError:  # a format may need rows
+        return None

@@ -1,0 +1,49 @@
+"""The kit of each kind, under one roof; `kgym plugins check` and the fixtures of `kgym.testing.fixtures` use it.
+
+check("sampler", "mine", options={"pool": 100})
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from kgym.discovery import KINDS
+from kgym.errors import UnknownName
+from kgym.testing.report import Report
+
+KITS: dict[str, str] = {
+    "environment": "kgym.testing.envs:check_environment",
+    "task": "kgym.testing.envs:check_task",
+    "verifier": "kgym.testing.verifiers:check_verifier",
+    "algorithm": "kgym.testing.algorithms:check_algorithm",
+    "engine": "kgym.testing.engines:check_engine",
+    "sampler": "kgym.testing.samplers:check_sampler",
+    "shaper": "kgym.testing.shapers:check_shaper",
+    "tracker": "kgym.testing.trackers:check_tracker",
+    "exporter": "kgym.testing.exporters:check_exporter",
+    "observers": "kgym.testing.observers:check_observers",
+    "model": "kgym.testing.records:check_model",
+    "benchmark": "kgym.testing.records:check_benchmark",
+    "dataset": "kgym.testing.records:check_dataset",
+    "preset": "kgym.testing.records:check_preset",
+    "command": "kgym.testing.records:check_command",
+    "check": "kgym.testing.records:check_check",
+}
+"""Where the kit of each kind is. The task of an environment can be checked alone; `observers` are those of a plugin."""
+
+CONSTRUCTED = tuple(kind for kind in KINDS if kind not in ("model", "benchmark", "dataset", "preset", "command", "check"))
+"""Kinds whose components have options."""
+
+
+def kit(kind: str) -> Callable[..., Report]:
+    """Return the kit of a kind. Raises UnknownName if there is none."""
+    if kind not in KITS:
+        raise UnknownName.near("kit", kind, KITS)
+    module, _, name = KITS[kind].partition(":")
+    found: Callable[..., Report] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def check(kind: str, subject: Any, **arguments: Any) -> Report:
+    """Put a component through the kit of its kind. Raises ConformanceError with all that does not hold."""
+    return kit(kind)(subject, **arguments)

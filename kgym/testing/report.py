@@ -1,0 +1,98 @@
+"""What every kit of checks takes and gives. One rule for all of them:
+
+    report = check_sampler("mine", options={"pool": 100})     # the name under which it is registered
+    report = check_sampler(Mine, options={"pool": 100})       # the class that `target` of its record names
+    report = check_sampler(mine)                              # an instance
+
+A kit makes all of its checks, and then returns a `Report` if everything holds, or raises a `ConformanceError`, which is an AssertionError
+with every finding in its message.
+"""
+
+import copy
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from kgym.discovery import one_line
+from kgym.errors import ConfigError
+from kgym.options import Options, validated
+from kgym.registry import registry
+
+
+class ConformanceError(AssertionError):
+    """A component does not keep the contract of its kind; `report` has what was found."""
+
+    def __init__(self, report: "Report") -> None:
+        super().__init__("\n".join([f"{report.kind} {report.name} does not conform:", *(f"  {text}" for text in report.failures)]))
+        self.report = report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the report: pytest-xdist sends errors between processes."""
+        return ConformanceError, (self.report,)
+
+
+@dataclass
+class Report:
+    """What a kit found."""
+
+    kind: str
+    name: str
+    passed: list[str] = field(default_factory=list)
+    """The checks that hold, by name."""
+    failures: list[str] = field(default_factory=list)
+    """One line for each that does not; empty if the component conforms."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What was counted or measured (`attacks`, `slowest_s`)."""
+
+    @contextmanager
+    def check(self, what: str) -> Iterator[None]:
+        """Make one check: an AssertionError inside is a finding, and so is whatever else a component raises."""
+        try:
+            yield
+        except AssertionError as error:
+            self.failures.append(f"{what}: {shortened(' '.join(str(error).split()) or 'it does not hold', 300)}")
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
+            self.failures.append(f"{what}: it raised {shortened(one_line(error), 300)}")
+        else:
+            self.passed.append(what)
+
+    def finish(self) -> Self:
+        """Return the report. Raises ConformanceError if anything failed."""
+        if self.failures:
+            raise ConformanceError(self)
+        return self
+
+
+def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+    """Return what makes the component anew, called with what its kind is constructed with besides options.
+
+    Of an instance it makes copies, whatever it is called with. Raises ConfigError for options that it does not take, or cannot be given.
+    """
+    if isinstance(subject, str):
+        registry().options(kind, subject, options)
+        return lambda *context: registry().create(kind, subject, options, *context)
+    if isinstance(subject, type):
+        checked = validated(getattr(subject, "Options", Options), options or {}, kind)
+        return lambda *context: subject(checked, *context)
+    if options:
+        raise ConfigError(f"options={options!r}: an instance of {type(subject).__name__} has its options; give the class instead")
+    return lambda *context: copy.deepcopy(subject)
+
+
+def name_of(subject: Any) -> str:
+    """Return what a report calls a component."""
+    if isinstance(subject, str):
+        return subject
+    return str(getattr(subject, "__name__", type(subject).__name__))
+
+
+def shortened(text: str, at_most: int = 100) -> str:
+    """Return a text with its middle left out if it is longer."""
+    return text if len(text) <= at_most else f"{text[: at_most // 2]} ... {text[-(at_most // 3) :]} ({len(text):,} characters)"
+
+
+def shown(value: Any, at_most: int = 100) -> str:
+    """Return a value as a line of printable characters, shortened."""
+    return shortened(ascii(value) if isinstance(value, str) else reprlib.repr(value), at_most)
