@@ -13,7 +13,7 @@ from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import API_VERSION, CommandInfo, EnvInfo, Info
 from kgym.loading import prints_to_stderr
 from kgym.neutral import printable
-from kgym.registry import registry
+from kgym.registry import Clash, registry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -73,9 +73,14 @@ def _notes(kind: str | None) -> list[str]:
     """Return why a component cannot be asked for by its name, for each that is offered; "" if it can."""
     clashing = {id(info): clash for clash in registry().clashes() for info, _ in clash.offers}
     return [
-        f"clash: {clashing[id(info)].remedy}" if id(info) in clashing else "hidden: kgym has its own" if is_hidden(info) else ""
+        _clash_note(clashing[id(info)]) if id(info) in clashing else "hidden: kgym has its own" if is_hidden(info) else ""
         for info, _ in registry().offers(kind)
     ]
+
+
+def _clash_note(clash: Clash) -> str:
+    n = len(clash.offers)
+    return f"clash: {clash.remedy}" if n <= 4 else f"clash of {n} plugins: see kgym plugins doctor"
 
 
 def is_hidden(info: Info) -> bool:

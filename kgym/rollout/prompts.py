@@ -30,8 +30,9 @@ def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None
     if not size:
         return {}
     problems = [setup.problem(index) for index in range(min(size, MOST))]
+    prompts = [setup.prompt(problem) for problem in problems]
     with blaming("engine", engine):
-        found = engine.too_long([setup.prompt(problem) for problem in problems], setup.budgets.context_tokens)
+        found = engine.too_long(prompts, setup.budgets.context_tokens)
     if len(found) == len(problems):
         raise ConfigError(
             f"no prompt of {setup.info.name}:{setup.options.split} leaves room for an answer: the shortest of {len(found)} has "

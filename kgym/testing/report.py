@@ -17,8 +17,11 @@ from typing import Any, Self
 
 from kgym.discovery import one_line
 from kgym.errors import ConfigError
-from kgym.options import Options, validated
+from kgym.options import Options, for_run, validated
 from kgym.registry import registry
+
+RUN_STEPS = 8
+"""Steps of the run that components are made for: options that are shares of a run become numbers."""
 
 
 class ConformanceError(AssertionError):
@@ -71,10 +74,10 @@ def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> 
     Of an instance it makes copies, whatever it is called with. Raises ConfigError for options that it does not take, or cannot be given.
     """
     if isinstance(subject, str):
-        registry().options(kind, subject, options)
-        return lambda *context: registry().create(kind, subject, options, *context)
+        named = for_run(registry().options(kind, subject, options), RUN_STEPS)
+        return lambda *context: registry().construct(kind, subject, named, *context)
     if isinstance(subject, type):
-        checked = validated(getattr(subject, "Options", Options), options or {}, kind)
+        checked = for_run(validated(getattr(subject, "Options", Options), options or {}, kind), RUN_STEPS)
         return lambda *context: subject(checked, *context)
     if options:
         raise ConfigError(f"options={options!r}: an instance of {type(subject).__name__} has its options; give the class instead")

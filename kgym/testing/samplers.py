@@ -95,16 +95,16 @@ def _steps(sampler: Sampler, source: ProblemSource, n: int, first: int, end: int
 
 def _asked(sampler: Sampler, source: ProblemSource, n: int, step: int) -> list[int]:
     try:
-        indices: list[Any] = list(sampler.next(n))
+        indices: list[Any] = list(sampler.next(n, step))
     except ConfigError as error:
-        raise AssertionError(f"next({n}) was refused: {error}") from error
-    assert len(indices) == n, f"next({n}) returned {len(indices)} indices"
+        raise AssertionError(f"next({n}, {step}) was refused: {error}") from error
+    assert len(indices) == n, f"next({n}, {step}) returned {len(indices)} indices"
     for index in indices:
         whole = isinstance(index, Integral) and not isinstance(index, bool)
         assert whole and int(index) >= 0 and (source.size is None or int(index) < source.size), (
-            f"next({n}) returned {index!r}, and the source has {source.size or 'endless'} problems"
+            f"next({n}, {step}) returned {index!r}, and the source has {source.size or 'endless'} problems"
         )
-    assert len(set(indices)) == n, f"next({n}) returned a problem twice: {indices}; its attempts would be the same"
+    assert len(set(indices)) == n, f"next({n}, {step}) returned a problem twice: {indices}; its attempts would be the same"
     return [int(index) for index in indices]
 
 
