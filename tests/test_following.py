@@ -45,7 +45,7 @@ def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(t
     assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "next        kgym eval --model run --bench arithmetic:validation --problems 3 --board leaderboard.csv"
-    assert "step 1: every answer got the same reward, 0, from which there is nothing to learn" in out
+    assert "step 1: 100% of the answers are cut off by the token budget (the longest has 8 tokens); raise rollout.max_tokens" in out
 
 
 def test_a_validation_without_problems_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):

@@ -260,7 +260,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize(
     ("verifier", "words"),
-    [("always-right", ("100.0% of the answers right", "take harder problems")), ("always-wrong", ("0.0% of", "take easier problems"))],
+    [("always-right", ("100.0% of the answers right", "take harder problems")), ("always-wrong", ("0.0% of", "raise rollout.max_tokens"))],
 )
 def test_dapo_ends_with_a_word_when_problems_are_too_easy_or_too_hard(tmp_path, capsys, verifier, words):
     run = tmp_path / "run"

@@ -56,7 +56,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    facts = _facts(args.run_folder)
+    facts = _facts(args.run_folder) | _hints(args.run_folder)
     if args.plot is not None:
         from kgym.board.plots import plot_run
 
@@ -65,8 +65,12 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print_json(facts)
         return 0
-    for key, value in facts.items():
-        if value is not None:
+    lines = list(facts.items())
+    for hint in facts.get("hints", ()):
+        first, last = hint["first_step"], hint["last_step"]
+        lines.append(("hint", f"{f'step {first}' if first == last else f'steps {first} to {last}'}: {hint['hint']}"))
+    for key, value in lines:
+        if value is not None and key != "hints":
             print(f"{key:<18}{printable(_say(value))}")
     return 0
 
@@ -94,6 +98,20 @@ def _view(args: argparse.Namespace) -> int:
         print(f"answers           {answers:,}" + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else ""))
         print("open it in a browser; it needs no network")
     return 0
+
+
+def _hints(run: Path) -> dict[str, Any]:
+    """Return what was wrong with a training and when, from its metrics; nothing for an evaluation."""
+    from kgym.score.manifest import KIND
+    from kgym.train.diagnosis import diagnose
+    from kgym.train.metrics import read_metrics
+    from kgym.train.runfolder import RunFolder
+
+    manifest = RunFolder(run).read_manifest()
+    if manifest.get("kind") == KIND:
+        return {}
+    found = diagnose(read_metrics(run / "metrics.jsonl"), max_grad_norm=manifest["config"]["train"]["max_grad_norm"])
+    return {"hints": [{"first_step": each.first, "last_step": each.last, "hint": str(each.hint)} for each in found]}
 
 
 def _facts_or_error(run: Path) -> dict[str, Any]:

@@ -45,16 +45,6 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
     return metrics
 
 
-def only_reward(groups: Sequence[Group]) -> float | None:
-    """Return the reward of all answers that were judged, if they all have the same one."""
-    rewards = {reward for group in groups for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.judged}
-    return rewards.pop() if len(rewards) == 1 else None
-
-
-REMEDY = "take easier problems if it is 0 and harder ones if it is 1 (env.difficulty, where there is one), or another model"
-"""What to do when every answer got the same reward."""
-
-
 def nothing_to_learn(played: Played) -> str:
     """Say why a step has no batch."""
     episodes = [episode for group in played.sampled for episode in group.episodes]
@@ -65,8 +55,7 @@ def nothing_to_learn(played: Played) -> str:
     if played.batch:
         return f"none of the {len(played.greedy)} greedy answers could be judged, so there is nothing to compare with"
     right = sum(episode.reward > 0 for episode in trainable) / len(trainable)
-    remedy = "take harder problems" if right > 0.5 else "take easier problems, or a larger rollout.group_size"
-    return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right; {remedy}"
+    return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right"
 
 
 def improvement(before: EvalResult, after: EvalResult, *, seed: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
 from kgym.train.critic import FOLDER, Critic, load_value_model
+from kgym.train.diagnosis import Diagnosis
 from kgym.train.metrics import MetricsFile, read_metrics
 from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
@@ -40,7 +41,7 @@ from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
-from kgym.train.statistics import REMEDY, group_metrics, improvement, nothing_to_learn, only_reward, rollout_metrics
+from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.train.warmups import create_for_run, unended
@@ -142,6 +143,9 @@ class Trainer:
     def _run(self, trackers: Trackers) -> dict[str, Any]:
         config = self.config.train
         self._forget_after(self.step)
+        self.diagnosis = Diagnosis(max_grad_norm=config.max_grad_norm)
+        for line in read_metrics(self.folder.metrics):  # what was said before the run was interrupted is not said again
+            self.diagnosis.new(line, int(line["step"]))
         if not self.folder.manifest.exists():
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, env=self.rollouts.env.spec_facts())
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
@@ -178,10 +182,8 @@ class Trainer:
                 f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
                 f"{config.train.max_unscored_frac}; see the reasons in {self.folder.episodes}"
             )
-        if played.batch and (reward := only_reward(played.batch)) is not None:
-            self.reporter.note(f"step {step}: every answer got the same reward, {reward:g}, from which there is nothing to learn; {REMEDY}")
         with _clock() as train_s:
-            metrics |= self._update(played, step)
+            metrics |= self._update(played, step, metrics)
         self._hand_over(step)
         self.step = step
         return metrics | {
@@ -195,11 +197,11 @@ class Trainer:
         with blaming("engine", self.engine):
             self.engine.update_weights(step, self.policy.model)
 
-    def _update(self, played: Played, step: int) -> dict[str, float]:
+    def _update(self, played: Played, step: int, figures: Mapping[str, float]) -> dict[str, float]:
         config = self.config.train
         batch = pack_groups(played.batch, device=self.policy.device, greedy_rewards=played.greedy_rewards)
         if batch is None:
-            self._nothing_to_learn(played, step)
+            self._nothing_to_learn(played, step, figures)
             return {}
         self.empty_steps = 0
         if self.algorithm.plan.reset_optimizer:
@@ -247,18 +249,18 @@ class Trainer:
         config = for_run(self.config.train, self.config.train.steps)
         return lr_at(step, lr=lr, warmup_steps=int(config.warmup_steps), steps=config.steps, schedule=config.schedule)
 
-    def _nothing_to_learn(self, played: Played, step: int) -> None:
+    def _nothing_to_learn(self, played: Played, step: int, figures: Mapping[str, float]) -> None:
         """Let a step pass without an update; end the run when they come one after the other."""
         self.empty_steps += 1
-        why = nothing_to_learn(played)
-        self.reporter.note(f"step {step}: nothing to learn from, the policy stays as it is: {why}")
         if self.empty_steps < PATIENCE:
             return
         if self.step and self.step not in checkpoint_steps(self.folder.checkpoints):
             self._save()
+        hints = self.diagnosis.see(figures, step)
+        remedy = f"; {hints[0].remedy}" if hints else ""
         raise NothingToLearn(
-            f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one {why}. "
-            f"What was learnt before is kept in {self.folder.path}"
+            f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one {nothing_to_learn(played)}"
+            f"{remedy}. What was learnt before is kept in {self.folder.path}"
         )
 
     def _validate(self) -> dict[str, float]:
@@ -338,6 +340,8 @@ class Trainer:
         trackers.log(self.step, metrics)
         registry().observe("kgym_step_finished", run=self.folder.path, step=self.step, metrics=dict(metrics))
         self.reporter.step(self.step, self.config.train.steps, metrics)
+        for hint in self.diagnosis.new(metrics, self.step):
+            self.reporter.note(f"step {self.step}: {hint}")
 
     def _save(self) -> None:
         with blaming("sampler", self.rollouts.sampler):

@@ -1,0 +1,187 @@
+"""What is wrong with a training, read from its metrics alone: said at the step, and by `kgym runs show` from metrics.jsonl.
+
+The thresholds are those of docs/metrics.md. A cause hides its consequences: answers that are cut off cannot be right, and a policy that an
+update destroyed finds every problem too hard.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+UNSCORED_FRAC = 0.01
+TRUNCATED_FRAC = 0.1
+NO_ANSWER_FRAC = 0.5
+KL_NATS = 0.05
+FATAL_KL_NATS = 1.0
+"""After such an update a policy that knew something no longer does."""
+GRAD_NORMS = 100.0
+"""Gradient norm, in units of `train.max_grad_norm`."""
+ENTROPY_NATS = 0.001
+MOSTLY = 0.5
+"""Share of the answers from which on something is the cause of whatever else there is."""
+GOOD_FRAC = 0.2
+"""Share of right answers that a policy does not lose by chance."""
+GONE_STEPS = 3
+"""Steps after which a hint that was gone is given again."""
+
+LOWER_LR = "start again with a smaller train.lr"
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Something that is wrong, and what to do about it."""
+
+    key: str
+    """What it is, whatever its figures are: a hint of the same key is the same hint."""
+    finding: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Both in one line."""
+        return f"{self.finding}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A hint and the steps that it held for."""
+
+    hint: Hint
+    """With the figures of its first step."""
+    first: int
+    last: int
+
+
+class Diagnosis:
+    """Follows a run step by step."""
+
+    def __init__(self, *, max_grad_norm: float) -> None:
+        self._max_grad_norm = max_grad_norm
+        self._exploded: int | None = None
+        self._best = 0.0
+        self._lost_steps = 0
+        self._last_seen: dict[str, int] = {}
+
+    def see(self, metrics: Mapping[str, float | None], step: int) -> list[Hint]:
+        """Return what is wrong at a step, the likeliest cause first. Steps come in order."""
+        line = {key: value for key, value in metrics.items() if value is not None and math.isfinite(value)}
+        if "episode/truncated_frac" not in line:  # a validation
+            return []
+        right = line.get("episode/correct_frac", 0.0)
+        self._lost_steps = self._lost_steps + 1 if right == 0.0 else 0
+        updates = list(self._updates(line))
+        collapsed = line.get("policy/entropy_nats", 1.0) < ENTROPY_NATS
+        broken = (self._exploded is not None and right <= self._best / 4) or (self._lost_steps > 1 and self._best >= GOOD_FRAC)
+        if self._exploded is None and any(hint.key == "gradient" or line["policy/kl_nats"] > FATAL_KL_NATS for hint in updates):
+            self._exploded = step
+        self._best = max(self._best, right)
+        hints = list(_unscored(line))
+        if broken:
+            hints.append(self._broken(line, right))
+        elif collapsed:
+            hints.append(_collapsed(line))
+        else:
+            hints += _answers(line)
+        return hints + updates
+
+    def new(self, metrics: Mapping[str, float | None], step: int) -> list[Hint]:
+        """Return the hints of a step that were not given yet, or were gone for some steps."""
+        fresh = []
+        for hint in self.see(metrics, step):
+            if step - self._last_seen.get(hint.key, -math.inf) > GONE_STEPS:
+                fresh.append(hint)
+            self._last_seen[hint.key] = step
+        return fresh
+
+    def _updates(self, line: Mapping[str, float]) -> Iterator[Hint]:
+        """Look at the sizes of the update that ends a step."""
+        if (kl := line.get("policy/kl_nats", 0.0)) > KL_NATS:
+            yield Hint(
+                "kl",
+                f"the update moved the policy by {kl:,.2f} nats a token (policy/kl_nats; above {KL_NATS:g} is too much)",
+                f"{LOWER_LR}, or fewer inner steps",
+            )
+        if (norm := line.get("optim/grad_norm", 0.0)) > GRAD_NORMS * self._max_grad_norm:
+            yield Hint(
+                "gradient",
+                f"the gradient explodes: its norm is {norm:,.0f}, and train.max_grad_norm={self._max_grad_norm:g}",
+                f"{LOWER_LR}, and look at policy/engine_gap_nats",
+            )
+
+    def _broken(self, line: Mapping[str, float], right: float) -> Hint:
+        since = f"since the update of step {self._exploded}" if self._exploded is not None else f"where {self._best:.0%} were"
+        entropy = line.get("policy/entropy_nats")
+        shown = "" if entropy is None else f" (entropy {entropy:.3f} nats)"
+        return Hint("broken", f"{right:.0%} of the answers are right {since}: training has destroyed the policy{shown}", LOWER_LR)
+
+
+def diagnose(lines: Iterable[Mapping[str, float]], *, max_grad_norm: float) -> list[Finding]:
+    """Return what was wrong with a run, from the lines of its metrics.jsonl, in the order in which it began."""
+    diagnosis = Diagnosis(max_grad_norm=max_grad_norm)
+    spells: dict[str, list[Finding]] = {}
+    for line in lines:
+        step = int(line["step"])
+        for hint in diagnosis.see(line, step):
+            spell = spells.setdefault(hint.key, [])
+            if spell and step - spell[-1].last <= GONE_STEPS:
+                spell[-1] = replace(spell[-1], last=step)
+            else:
+                spell.append(Finding(hint, step, step))
+    return sorted((finding for spell in spells.values() for finding in spell), key=lambda finding: finding.first)
+
+
+def _unscored(line: Mapping[str, float]) -> Iterator[Hint]:
+    if (unscored := line.get("verdict/unscored_frac", 0.0)) > UNSCORED_FRAC:
+        yield Hint(
+            "unscored",
+            f"{unscored:.1%} of the answers could not be judged and are left out",
+            "see the column status of the newest file in episodes/ for the reasons",
+        )
+
+
+def _collapsed(line: Mapping[str, float]) -> Hint:
+    return Hint(
+        "entropy",
+        f"the entropy is {line['policy/entropy_nats']:.4f} nats: all attempts at a problem are the same, and exploration has ended",
+        f"{LOWER_LR}, or from another model",
+    )
+
+
+def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
+    """Look at the answers of a step, and at whether there was anything to learn from them."""
+    cut, right = line["episode/truncated_frac"], line.get("episode/correct_frac", 0.0)
+    no_update = "optim/grad_norm" not in line
+    stays = "nothing to learn from, the policy stays as it is: " if no_update else ""
+    nothing = no_update or line.get("group/informative_frac") == 0.0
+    explains = cut >= MOSTLY and right < 1.0
+    if nothing and right == 1.0:
+        yield _same_rewards(line, right, stays)
+    if cut > TRUNCATED_FRAC:
+        longest = f" (the longest has {line['episode/tokens_max']:.0f} tokens)" if "episode/tokens_max" in line else ""
+        yield Hint(
+            "truncated",
+            f"{stays if explains else ''}{cut:.0%} of the answers are cut off by the token budget{longest}",
+            "raise rollout.max_tokens, or take a model that ends its answers",
+        )
+    if explains or right == 1.0:
+        return
+    missing = line.get("verdict/no_answer_frac", 0.0)
+    if missing > NO_ANSWER_FRAC:
+        yield Hint(
+            "no answer",
+            f"{stays}the verifier finds no answer in {missing:.0%} of the completions",
+            "see the texts in episodes/: the prompt, the chat template or the verifier does not suit the model",
+        )
+    elif line.get("verdict/unscored_frac", 0.0) < MOSTLY and nothing:
+        yield _same_rewards(line, right, stays)
+
+
+def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
+    if 0.0 < right < 1.0:
+        easier = "take harder problems" if right > MOSTLY else "take easier problems, or a larger rollout.group_size"
+        finding = f"no group has both right and wrong answers, with {right:.1%} of all answers right"
+        return Hint("same in groups", f"{stays}{finding}", easier)
+    reward = f", {line['reward/mean']:g}" if "reward/mean" in line else ""
+    finding = f"every answer got the same reward{reward}, from which there is nothing to learn"
+    if right:
+        return Hint("all right", f"{stays}{finding}", "take harder problems (env.difficulty, where there is one)")
+    return Hint("all wrong", f"{stays}{finding}", "take easier problems (env.difficulty, where there is one), or another model")
