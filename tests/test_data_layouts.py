@@ -522,3 +522,95 @@ def test_without_the_hub_it_says_what_to_do(add):
     assert status == 2
     assert "cannot get HuggingFaceH4/MATH-500 on the hub" in err
     assert "name its file or folder instead" in err
+
+
+# --- more layouts, named columns, gold answers that cannot be right, and how much
+
+
+def sums(n=3):
+    return [(f"What is {i}+{i}?", str(2 * i)) for i in range(1, n + 1)]
+
+
+def boxed(text):
+    return rf"It is \boxed{{{text}}}."
+
+
+def turns(asked, said, keys=("role", "content"), names=("user", "assistant")):
+    return [dict(zip(keys, (name, text), strict=True)) for name, text in zip(names, (asked, said), strict=True)]
+
+
+MORE = {
+    "label": lambda q, a: {"prompt": q, "label": a},
+    "gt_answer": lambda q, a: {"problem": q, "gt_answer": a},
+    "instruction": lambda q, a: {"instruction": "What is", "input": q.removeprefix("What is "), "output": boxed(a)},
+    "response": lambda q, a: {"question": q, "response": boxed(a)},
+    "messages": lambda q, a: {"messages": turns(q, boxed(a))},
+    "messages as text": lambda q, a: {"messages": json.dumps(turns(q, boxed(a)))},
+    "conversations": lambda q, a: {"conversations": turns(q, boxed(a), ("from", "value"), ("human", "gpt"))},
+    "reward_model as text": lambda q, a: {"prompt": turns(q, "")[:1], "reward_model": json.dumps({"ground_truth": a, "style": "rule"})},
+    "verification_info": lambda q, a: {"prompt": q, "verification_info": json.dumps({"ground_truth": a})},
+    "info": lambda q, a: {"question": q, "info": {"answer": a}},
+    "a JSON list": lambda q, a: {"question": q, "answer": json.dumps([a])},
+    "a list": lambda q, a: {"question": q, "answer": [a]},
+}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("layout", MORE)
+def test_more_layouts(add, tmp_path, layout, suffix):
+    status, _, err = add("mine", write(tmp_path / f"x.{suffix}", [MORE[layout](*pair) for pair in sums()]))
+    assert status == 0, err
+    assert [(p.question.replace("\n", " "), p.gold) for p in data_source("mine").problems] == sums()
+
+
+def test_a_list_in_json_is_unwrapped_with_a_note_and_several_answers_are_refused(add, tmp_path):
+    half = {"prompt": chat(1), "reward_model": {"ground_truth": '["\\\\frac{1}{2}"]', "style": "rule"}}
+    _, facts, err = add("sky", write(tmp_path / "sky.jsonl", [half]))
+    assert data_source("sky").problems[0].gold == r"\frac{1}{2}"
+    assert "a JSON list of one text, of which the text was taken: 1" in err
+    assert facts["refused_golds"] == ""
+    for several in ('["1", "2"]', ["1", "2"]):
+        status, _, err = add("two", write(tmp_path / "two.jsonl", [{"question": "Q", "answer": several}]))
+        assert (status, "has 2 gold answers" in err) == (2, True)
+    status, _, _ = add("interval", write(tmp_path / "interval.jsonl", [{"question": "Q", "answer": "[1, 2]"}]))
+    assert data_source("interval").problems[0].gold == "[1, 2]"
+
+
+def test_columns_may_be_named(add, tmp_path, capsys):
+    rows = [{"answer": "of the author", "task": {"text": q}, "result": a} for q, a in sums()]
+    file = write(tmp_path / "x.jsonl", rows)
+    status, _, err = add("mine", file)
+    assert status == 2
+    assert "the row has answer, task, result: name one with --question-column" in err
+    assert add("mine", file, "--question-column", "task.text", "--answer-column", "result")[0] == 0
+    assert [(p.question, p.gold) for p in data_source("mine").problems] == sums()
+    assert data_source("mine").provenance["columns"] == {"question": "task.text", "answer": "result"}
+    assert main(["data", "show", "mine"]) == 0
+    assert "task.text" in capsys.readouterr().out
+    status, _, err = add("mine", file, "--question-column", "task.text", "--answer-column", "nowhere")
+    assert (status, "no answer; it is looked for in nowhere;" in err) == (2, True)
+
+
+def test_gold_answers_that_no_answer_meets_are_counted_and_refused_if_all_are(add, tmp_path):
+    rows = [{"question": q, "answer": a} for q, a in sums()] + [{"question": "And?", "answer": "1}{"}]
+    status, facts, err = add("mine", write(tmp_path / "some.jsonl", rows))
+    assert status == 0
+    assert "does not accept 1 of 4 gold answers in a box, such as '1}{'" in err
+    assert facts["refused_golds"]
+    status, _, err = add("none", write(tmp_path / "none.jsonl", rows[-1:]))
+    assert (status, "--answer-column" in err) == (2, True)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "json", "parquet"])
+def test_files_with_more_text_than_allowed_are_refused_unread(add, tmp_path, suffix):
+    rows = [{"question": "word " * 200, "answer": "7"}] * 3000  # 3 MB; a Parquet file of them has a few KB
+    file = write(tmp_path / f"x.{suffix}", rows)
+    status, _, err = add("mine", file, "--max-gib", "0.002")
+    assert (status, "more than 0.002 GiB of text, unpacked; allow more with --max-gib" in err) == (2, True)
+    assert add("mine", file, "--max-gib", "0.01")[1]["problems"] == 1
+    assert add("mine", file, file, "--max-gib", "0.004")[0] == 2  # together
+
+
+def test_a_long_name_is_refused(add, tmp_path):
+    status, _, err = add("x" * 300, write(tmp_path / "x.jsonl", [{"question": "Q", "answer": "1"}]))
+    assert (status, "100 of them at most" in err, len(err) < 200) == (2, True, True)

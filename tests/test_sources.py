@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kgym.envs import columns
-from kgym.envs.columns import Row, problems_of
+from kgym.envs.cells import Row
+from kgym.envs.columns import problems_of
 from kgym.envs.sources import DataSource, FileSource, data_folder, data_path, data_source, save_data
 from kgym.errors import ConfigError, DataError, MissingData
 

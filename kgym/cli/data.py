@@ -12,6 +12,10 @@ from kgym.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from kgym.envs.sources import FileSource
 
+VERIFIER = "math"
+"""Judges the gold answers of data that are added; it is that of the environment `data`."""
+CHECKED_GOLDS = 20_000
+"""Different gold answers that are judged."""
 SHOWN_NOTES = 3
 """Notes that are printed; --json has them all."""
 
@@ -34,6 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--config", metavar="NAME", action="append", default=[], help="configuration of a repository; several are joined")
     add.add_argument("--split", metavar="NAME", help="split of a repository (default: the one named like the data set, else test)")
     add.add_argument("--revision", metavar="REV", help="commit, branch or tag of a repository on the hub")
+    add.add_argument("--question-column", metavar="NAME", help="column of the question (default: the first known one); dots reach inside")
+    add.add_argument("--answer-column", metavar="NAME", help="column of the gold answer (default: the first known one, or the last box)")
+    add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more text than this, unpacked (default: 1)")
     add.add_argument("--replace", action="store_true", help="put it in the place of one with the same name and other problems")
     show = commands.add_parser("show", help="print where a data set is from: files with their sha256, revision, date")
     show.add_argument("name", metavar="NAME", help="as kgym data list has it")
@@ -47,13 +54,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     from kgym.envs.bring import bring
+    from kgym.envs.columns import Columns
     from kgym.envs.known import known_sets
     from kgym.envs.repository import Wanted
-    from kgym.envs.sources import data_path, save_data
+    from kgym.envs.sources import MAX_GIB, data_path, save_data
 
     name, places = _name_and_places(args.what, args.places)
     path = data_path(name)
-    source = bring(name, places, revision=args.revision, wanted=Wanted(tuple(args.config), args.split))
+    source = bring(
+        name,
+        places,
+        revision=args.revision,
+        wanted=Wanted(tuple(args.config), args.split),
+        columns=Columns(args.question_column, args.answer_column),
+        max_gib=MAX_GIB if args.max_gib is None else args.max_gib,
+    )
     for note in source.notes[:SHOWN_NOTES]:
         print(f"kgym: {note}", file=sys.stderr)
     if (more := len(source.notes) - SHOWN_NOTES) > 0:
@@ -62,13 +77,36 @@ def _add(args: argparse.Namespace) -> int:
     if known is not None and known.problems and source.size != known.problems:
         print(f"kgym: warning: {name} has {known.problems} problems, and these are {source.size}", file=sys.stderr)
     _refuse_other(path, source, replace=args.replace)
+    refused = _refused_golds(source)
+    if refused:
+        print(f"kgym: warning: {refused}", file=sys.stderr)
     save_data(name, source)
     facts = _facts(name, path, source)
     if args.json:
-        print_json(facts | {"left_out": source.notes})
+        print_json(facts | {"left_out": source.notes, "refused_golds": refused})
     else:
         print(f"{name}: {source.size} problems, sha256 {source.fingerprint[:12]}, in {path}")
     return 0
+
+
+def _refused_golds(source: "FileSource") -> str:
+    """Say how many gold answers the verifier does not accept as answers to themselves; "" if it accepts all of them.
+
+    Raises DataError if it accepts none: every answer to these problems would be wrong.
+    """
+    from kgym.types import VerifyItem
+    from kgym.verify.service import load_verifier
+
+    golds = list(dict.fromkeys(problem.gold for problem in source.problems))[:CHECKED_GOLDS]
+    verdicts = load_verifier(VERIFIER).verify_many([VerifyItem(gold, f"\\boxed{{{gold}}}") for gold in golds])
+    bad = [(gold, verdict.label) for gold, verdict in zip(golds, verdicts, strict=True) if verdict.status != "correct"]
+    if not bad:
+        return ""
+    (gold, label), n = bad[0], len(golds)
+    what = f"the verifier {VERIFIER} does not accept {len(bad)} of {n} gold answers in a box, such as {gold[:60]!r} ({label})"
+    if len(bad) == n:
+        raise DataError(f"{what}; is the answer in another column? --answer-column names one")
+    return what
 
 
 def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:

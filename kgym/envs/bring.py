@@ -7,16 +7,17 @@ bring("mine", ["problems.jsonl"])                                               
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from kgym.envs.columns import Columns
 from kgym.envs.hub import card_of, fetched
 from kgym.envs.known import known_sets
 from kgym.envs.repository import CARD, Wanted, chosen, parts_of
-from kgym.envs.sources import FileSource
+from kgym.envs.sources import MAX_GIB, FileSource
 from kgym.errors import ConfigError, DataError
 
 HUB = "hub:"
@@ -35,7 +36,15 @@ class _Found:
         self.places.append(place | {"files": files})
 
 
-def bring(name: str, places: Sequence[str], *, revision: str | None = None, wanted: Wanted | None = None) -> FileSource:
+def bring(
+    name: str,
+    places: Sequence[str],
+    *,
+    revision: str | None = None,
+    wanted: Wanted | None = None,
+    columns: Columns | None = None,
+    max_gib: float = MAX_GIB,
+) -> FileSource:
     """Return the problems of a data set, its `provenance` filled in.
 
     A place is a file, a folder or `hub:OWNER/NAME`; several are joined in order. Without one, the data set has to be a known one.
@@ -64,7 +73,7 @@ def bring(name: str, places: Sequence[str], *, revision: str | None = None, want
             found.add({"source": str(folder), "revision": None}, [folder / name for name in names], names)
         else:
             found.add({"source": str(folder), "revision": None}, [folder], [folder.name])
-    source = FileSource(*found.paths, name=name, known=known)
+    source = FileSource(*found.paths, name=name, known=known, columns=columns, max_gib=max_gib)
     if not source.size:
         raise DataError(f"{', '.join(places)}: no rows" + (f" of {known.year}" if source.notes and known and known.year else ""))
     source.provenance = {
@@ -72,6 +81,8 @@ def bring(name: str, places: Sequence[str], *, revision: str | None = None, want
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "kgym_version": version("kgym"),
     }
+    if columns is not None and (columns.question or columns.answer):
+        source.provenance["columns"] = {key: value for key, value in asdict(columns).items() if value}
     return source
 
 

@@ -10,19 +10,19 @@ around the whole of it is taken off.
 """
 
 import hashlib
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from kgym.envs.cells import ASSISTANT, Row, at, first_gold, first_text
 from kgym.envs.known import integer_answer, year_of
 from kgym.errors import DataError
 from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem
 
-QUESTION = ("problem", "question", "Problem", "Question", "extra_info.raw_problem", "prompt")
+QUESTION = ("problem", "question", "Problem", "Question", "extra_info.raw_problem", "prompt", "instruction", "messages", "conversations")
 """The raw problem before the prompt, which has somebody's instruction around it."""
 GOLD = (
     "answer",
@@ -33,80 +33,141 @@ GOLD = (
     "final_answer",
     "gold_answer",
     "target",
+    "gt_answer",
+    "verification_info.ground_truth",
+    "info.ground_truth",
+    "info.answer",
+    "label",
 )
-SOLUTION = ("solution", "Solution", "reference_solution")
+SOLUTION = ("solution", "Solution", "reference_solution", "output", "response", "messages", "conversations")
 ID = ("unique_id", "ID", "id", "problem_idx", "index", "Problem Number")
 LEVEL = ("level", "Level")
 SUBJECT = ("subject", "Subject", "type", "problem_type")
+YEAR = ("Year", "year", "url")
 HASHES = "####"
 
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+")
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox)\s*\{")
 
 
+MOST_NOTES = 10_000
+"""Rows left out that are told one by one."""
+
+
 @dataclass(frozen=True)
-class Row:
-    """A row and where it stands, for messages: `line 17`."""
+class Columns:
+    """Where question and answer stand. A column that was named by hand is the only one that is looked at."""
 
-    where: str
-    values: Mapping[str, Any]
+    question: str | None = None
+    answer: str | None = None
+
+    @property
+    def questions(self) -> Sequence[str]:
+        """The columns of the question, the first that has something in it counts."""
+        return QUESTION if self.question is None else (self.question,)
+
+    @property
+    def golds(self) -> Sequence[str]:
+        """The columns of the gold answer."""
+        return GOLD if self.answer is None else (self.answer,)
+
+    def top(self) -> set[str]:
+        """Return the names, before any dot, of all columns that are read."""
+        names = (*self.questions, *self.golds, *SOLUTION, *ID, *LEVEL, *SUBJECT, *YEAR, "input")
+        return {*names, *(name.partition(".")[0] for name in names)}
 
 
-def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None) -> tuple[list[Problem], list[str]]:
+class _Notes:
+    """What is to be said of the rows; of very many only how many."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._more = 0
+        self.listed = 0
+        """Gold answers that were JSON lists of one text."""
+        self.others: Counter[int] = Counter()
+        """Rows of other years."""
+
+    def add(self, line: str) -> None:
+        if len(self.lines) < MOST_NOTES:
+            self.lines.append(line)
+        else:
+            self._more += 1
+
+    def finished(self) -> list[str]:
+        lines = list(self.lines)
+        if self._more:
+            lines.append(f"{self._more} more rows with a question that was there before, left out")
+        if self.listed:
+            lines.append(f"answers that were a JSON list of one text, of which the text was taken: {self.listed}")
+        if self.others:
+            years = ", ".join(f"{count} of {year}" for year, count in sorted(self.others.items()))
+            lines.append(f"rows of other years, left out: {years}")
+        return lines
+
+
+def problems_of(
+    rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None
+) -> tuple[list[Problem], list[str]]:
     """Return the problems of a data set called `name`, their ids beginning with it, and what was left out, in words.
 
     A question that stands there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
     unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without a question or a gold answer, for
     one question with two answers, and for answers that the data set cannot have.
     """
-    problems: list[Problem] = []
+    columns = columns or Columns()
+    found: list[dict[str, Any]] = []
     lines: list[str] = []
     first: dict[str, int] = {}
-    notes, bad = [], []
-    others: Counter[int] = Counter()
+    notes = _Notes()
+    bad, n_bad = "", 0
     for row in rows:
         if known is not None and known.year is not None and (year := year_of(row.values)) not in (None, known.year):
-            others[year] += 1
+            notes.others[year] += 1
             continue
         try:
-            problem = _problem(row, None if known is None else known.max_answer)
+            fields, listed = _fields(row, columns, None if known is None else known.max_answer)
+            if (seen := first.get(fields["question"])) is not None and not _same(old := found[seen]["gold"], fields["gold"]):
+                raise DataError(f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} and not {old!r}")
         except DataError as error:
-            bad.append(str(error))
+            bad, n_bad = bad or str(error), n_bad + 1
             continue
-        if (seen := first.get(problem.question)) is None:
-            first[problem.question] = len(problems)
-            problems.append(problem)
+        notes.listed += listed
+        if seen is None:
+            first[fields["question"]] = len(found)
+            found.append(fields)
             lines.append(row.where)
-        elif _same(problems[seen].gold, problem.gold):
-            notes.append(f"{row.where}: the question of {lines[seen]} again, left out")
         else:
-            bad.append(f"{row.where}: the question of {lines[seen]} with another answer, {problem.gold!r} and not {problems[seen].gold!r}")
+            notes.add(f"{row.where}: the question of {lines[seen]} again, left out")
     if bad:
-        more = f" (and {len(bad) - 1} more bad rows)" if len(bad) > 1 else ""
-        raise DataError(f"{bad[0]}{more}; mend the file, nothing was taken")
-    if others:
-        years = ", ".join(f"{count} of {year}" for year, count in sorted(others.items()))
-        notes.append(f"rows of other years, left out: {years}")
-    if len({problem.id for problem in problems}) < len(problems) or not all(problem.id for problem in problems):
-        problems = [replace(problem, id=_digest(problem.question)) for problem in problems]
-    return [replace(problem, id=f"{name}/{problem.id}") for problem in problems], notes
+        more = f" (and {n_bad - 1} more bad rows)" if n_bad > 1 else ""
+        raise DataError(f"{bad}{more}; fix the file, nothing was taken")
+    ids = {fields["id"] for fields in found}
+    hashed = len(ids) < len(found) or "" in ids
+    for fields in found:
+        fields["id"] = f"{name}/{_digest(fields['question']) if hashed else fields['id']}"
+    return [Problem(**fields) for fields in found], notes.finished()
 
 
-def _problem(row: Row, max_answer: int | None) -> Problem:
-    """Return a problem whose id may yet be empty."""
-    question = _text(row, QUESTION)
+def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[str, Any], bool]:
+    """Return the fields of a problem, whose id may yet be empty, and whether its gold answer was a JSON list of one text."""
+    question = first_text(row, columns.questions)
     if not question:
-        raise DataError(f"{row.where}: no question; it is looked for in {', '.join(QUESTION)}")
-    solution = _text(row, SOLUTION)
-    gold = _text(row, GOLD)
+        raise DataError(f"{row.where}: no question; it is looked for in {', '.join(columns.questions)}{_remedy(row, '--question-column')}")
+    if "instruction" in row.values and question == at(row.values, "instruction") and (more := first_text(row, ("input",))):
+        question = f"{question}\n{more}"
+    solution = first_text(row, SOLUTION, said_by=ASSISTANT)
+    gold, listed = first_gold(row, columns.golds)
     if HASHES in gold:
         working, gold = _at_hashes(gold)
         solution = solution or working
     if _BOX.match(gold) and gold.endswith("}") and len(_BOX.findall(gold)) == 1:
         gold = last_box(gold)
-    gold = gold or last_box(solution) or (_at_hashes(solution)[1] if HASHES in solution else "")
+    if columns.answer is None:
+        gold = gold or last_box(solution) or (_at_hashes(solution)[1] if HASHES in solution else "")
     if not gold.strip():
-        raise DataError(f"{row.where}: no answer; it is looked for in {', '.join(GOLD)}, and in a box at the end of {', '.join(SOLUTION)}")
+        boxes = "" if columns.answer else f", and in a box at the end of {', '.join(SOLUTION)}"
+        raise DataError(f"{row.where}: no answer; it is looked for in {', '.join(columns.golds)}{boxes}{_remedy(row, '--answer-column')}")
     if max_answer is not None:
         digits = integer_answer(gold, max_answer)
         if digits is None:
@@ -116,15 +177,21 @@ def _problem(row: Row, max_answer: int | None) -> Problem:
         f"{question}{gold}{solution}".encode()
     except UnicodeEncodeError as error:
         raise DataError(f"{row.where}: half of a surrogate pair, {error.object[error.start]!r}, which is no character") from None
-    return Problem(
-        id=_text(row, ID),
-        question=question,
-        gold=gold.strip(),
-        level=_level(_text(row, LEVEL)),
-        subject=_text(row, SUBJECT),
-        solution=solution,
-        year=year_of(row.values) or 0,
-    )
+    fields = {
+        "id": first_text(row, ID),
+        "question": question,
+        "gold": gold.strip(),
+        "level": _level(first_text(row, LEVEL)),
+        "subject": first_text(row, SUBJECT),
+        "solution": solution,
+        "year": year_of(row.values) or 0,
+    }
+    return fields, listed
+
+
+def _remedy(row: Row, option: str) -> str:
+    names = ", ".join(map(str, row.values))[:200]
+    return f"; the row has {names}: name one with {option}" if names else ""
 
 
 def _at_hashes(text: str) -> tuple[str, str]:
@@ -148,42 +215,6 @@ def last_box(text: str) -> str:
         if depth == 0:
             return text[start : mark.start()]
     return ""
-
-
-def _text(row: Row, columns: Sequence[str]) -> str:
-    """Return the first of the columns that has something in it, as text."""
-    return next((text for column in columns if (text := _as_text(_at(row.values, column), row, column))), "")
-
-
-def _at(values: Mapping[str, Any], column: str) -> Any:
-    if column in values:
-        return values[column]
-    value: Any = values
-    for part in column.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _as_text(value: Any, row: Row, column: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, float):  # a column of numbers with gaps is read as floats; NaN is a gap
-        return str(int(value)) if value.is_integer() else "" if value != value else repr(value)  # noqa: PLR0124
-    if isinstance(value, list):
-        return _of_list(value)
-    raise DataError(f"{row.where}: {column} is {json.dumps(value, default=str)[:80]}, which is no text")
-
-
-def _of_list(value: list[Any]) -> str:
-    """Return what the user says last in a conversation; the entries of any other list."""
-    if any(isinstance(item, Mapping) for item in value):
-        said = [item.get("content") for item in value if isinstance(item, Mapping) and item.get("role") == "user"]
-        return said[-1].strip() if said and isinstance(said[-1], str) else ""
-    return ", ".join(str(item) for item in value)
 
 
 def _same(one: str, other: str) -> bool:

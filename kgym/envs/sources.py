@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kgym.envs.columns import Row, problems_of
+from kgym.envs.cells import Row
+from kgym.envs.columns import Columns, problems_of
 from kgym.envs.known import known_sets
 from kgym.envs.repository import SUFFIXES
 from kgym.errors import ConfigError, DataError, MissingData
@@ -22,6 +23,10 @@ from kgym.files import write_atomic
 from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem, ProblemSource
 
+MAX_GIB = 1.0
+"""Text that the files of a data set hold, unpacked: a Parquet file of 200 KB can have gigabytes in it."""
+PARQUET_ROWS = 1024
+"""Rows of a Parquet file that are unpacked at once."""
 FIELDS = ("id", "question", "gold", "level", "subject", "solution", "year")
 CHECKSUM = b"kgym_sha256"
 """Key in the Parquet file under which the fingerprint stands that it was written with."""
@@ -32,14 +37,26 @@ PROVENANCE = b"kgym_provenance"
 class FileSource:
     """The problems of a file, or of several joined, in order: a `kgym.types.ProblemSource`.
 
-    Columns are found as `columns.py` says; ids begin with `name`, without it with the name of the first file. `known` is what the problems
-    have to agree with. `notes` says what was left out, `provenance` where the files are from if anybody has said so. Raises DataError for a
-    file that cannot be read, or that has a row without question or answer.
+    Columns are found as `columns.py` says, or are those that `columns` names; ids begin with `name`, without it with the name of the first
+    file. `known` is what the problems have to agree with, `max_gib` how much text the files may hold. `notes` says what was left out,
+    `provenance` where the files are from if anybody has said so. Raises DataError for a file that cannot be read or holds too much, or
+    that has a row without question or answer.
     """
 
-    def __init__(self, *paths: Path, name: str = "", known: DatasetInfo | None = None) -> None:
-        rows = (row for path in paths for row in read_rows(path))
-        self.problems, self.notes = problems_of(rows, name or paths[0].stem, known)
+    def __init__(
+        self,
+        *paths: Path,
+        name: str = "",
+        known: DatasetInfo | None = None,
+        columns: Columns | None = None,
+        max_gib: float = MAX_GIB,
+    ) -> None:
+        columns = columns or Columns()
+        n_bytes = sum(_unpacked_bytes(path, columns, max_gib) for path in paths)
+        if n_bytes > max_gib * (1 << 30):
+            raise _too_large(paths, max_gib)
+        rows = (row for path in paths for row in read_rows(path, columns))
+        self.problems, self.notes = problems_of(rows, name or paths[0].stem, known, columns)
         self.provenance: dict[str, Any] = {}
 
     @property
@@ -97,8 +114,9 @@ def data_folder() -> Path:
 
 def data_path(name: str) -> Path:
     """Return the file of a data set. Raises ConfigError for a name that is no plain word."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise ConfigError(f"data set name {name!r}: use letters, digits, - and _")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        raise ConfigError(f"data set name {shown!r}: use letters, digits, - and _, 100 of them at most")
     return data_folder() / f"{name}.parquet"
 
 
@@ -131,16 +149,12 @@ def save_data(name: str, source: FileSource) -> Path:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """Yield the rows of a file, read by its suffix. Raises DataError, with the line, for what cannot be read."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path}: known kinds of data files are {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
     if suffix == ".parquet":
-        for number, values in enumerate(_read_parquet(path).to_pylist(), 1):
-            yield Row(f"{path.name} row {number}", values)
+        values = (values for batch in _parquet_batches(path, columns) for values in batch.to_pylist())
+        yield from (Row(f"{path.name} row {number}", row) for number, row in enumerate(values, 1))
         return
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -152,6 +166,30 @@ def read_rows(path: Path) -> Iterator[Row]:
                 yield from (_json_row(line, f"{path.name} line {number}") for number, line in enumerate(file, 1) if line.strip())
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _unpacked_bytes(path: Path, columns: Columns, max_gib: float) -> int:
+    """Return how much text a file holds. Raises DataError for one that is not there, of an unknown kind or larger than the bound."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: known kinds of data files are {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    n_bytes = path.stat().st_size
+    if path.suffix.lower() == ".parquet":
+        n_bytes = 0
+        for batch in _parquet_batches(path, columns):
+            n_bytes += batch.nbytes
+            if n_bytes > max_gib * (1 << 30):
+                break
+    if n_bytes > max_gib * (1 << 30):
+        raise _too_large([path], max_gib)
+    return n_bytes
+
+
+def _too_large(paths: Sequence[Path], max_gib: float) -> DataError:
+    return DataError(
+        f"{', '.join(map(str, paths))}: more than {max_gib:g} GiB of text, unpacked; allow more with --max-gib, and mind the memory"
+    )
 
 
 def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
@@ -194,6 +232,19 @@ def _row(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
         raise DataError(f"{where}: a row has to be an object with named columns")
     return Row(where, value)
+
+
+def _parquet_batches(path: Path, columns: Columns) -> Iterator[Any]:
+    """Yield the rows of a Parquet file, those columns that are read, some at a time."""
+    import pyarrow as pa  # noqa: PLC0415  (heavy)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        file = pq.ParquetFile(path)
+        names = [name for name in file.schema_arrow.names if name in columns.top()]
+        yield from file.iter_batches(batch_size=PARQUET_ROWS, columns=names or None)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is no Parquet file that can be read: {error}") from None
 
 
 def _read_parquet(path: Path) -> Any:

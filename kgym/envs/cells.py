@@ -1,0 +1,113 @@
+"""What stands in a row under the name of a column, as text: numbers, conversations, lists, JSON in a text.
+
+"answer"                       the value of that column
+"reward_model.ground_truth"    within a mapping, or within a text that is a JSON object
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kgym.errors import DataError
+
+USER = ("user", "human")
+ASSISTANT = ("assistant", "gpt", "model")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row and where it stands, for messages: `line 17`."""
+
+    where: str
+    values: Mapping[str, Any]
+
+
+def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USER) -> str:
+    """Return the first of the columns that has something in it, as text; of a conversation what was said last by one of `said_by`."""
+    values = row.values
+    for column in columns:
+        if (value := at(values, column)) is not None and (text := _as_text(value, row, column, said_by)):
+            return text
+    return ""
+
+
+def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
+    """Return the first of the columns that has something in it, as one gold answer, and whether it was a text that is a JSON list.
+
+    Raises DataError for several gold answers: nobody can tell whether one of them or all of them are wanted.
+    """
+    for column in columns:
+        value = at(row.values, column)
+        listed = _listed(value)
+        if listed is not None and len(listed) > 1:
+            raise DataError(
+                f"{row.where}: {column} has {len(listed)} gold answers, {', '.join(listed)[:80]}, and a problem has one; "
+                "write one text that has all that is wanted"
+            )
+        if listed:
+            return listed[0].strip(), isinstance(value, str)
+        if value is not None and (text := _as_text(value, row, column, ASSISTANT)):
+            return text, False
+    return "", False
+
+
+def at(values: Mapping[str, Any], column: str) -> Any:
+    """Return what stands under a column, whose name may have dots; None if nothing does."""
+    if column in values:
+        return values[column]
+    head, dot, rest = column.partition(".")
+    if not dot or head not in values:
+        return None
+    value = values[head]
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        value = _parsed(value)
+    return at(value, rest) if isinstance(value, Mapping) else None
+
+
+def _listed(value: Any) -> list[str] | None:
+    r"""Return the entries of a list, or of a text that is a JSON list of texts, None for anything else: `[1, 2]` may be an interval.
+
+    >>> _listed('["\\\\frac{1}{2}"]'), _listed("[1, 2]"), _listed("5")
+    (['\\frac{1}{2}'], None, None)
+    """
+    if isinstance(value, list) and not any(isinstance(entry, Mapping) for entry in value):
+        return [str(entry) for entry in value]
+    if not isinstance(value, str) or value.strip()[:1] != "[":
+        return None
+    entries = _parsed(value)
+    return entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _as_text(value: Any, row: Row, column: str, said_by: Sequence[str]) -> str:
+    if isinstance(value, str):
+        text = value.strip()
+        if text[:2] == "[{" and isinstance(turns := _parsed(text), list) and (said := _said(turns, said_by)) is not None:
+            return said
+        return text
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):  # a column of numbers with gaps is read as floats; NaN is a gap
+        return str(int(value)) if value.is_integer() else "" if value != value else repr(value)  # noqa: PLR0124
+    if isinstance(value, list):
+        said = _said(value, said_by)
+        return ", ".join(map(str, value)) if said is None else said
+    raise DataError(f"{row.where}: {column} is {json.dumps(value, default=str)[:80]}, which is no text")
+
+
+def _said(turns: list[Any], by: Sequence[str]) -> str | None:
+    """Return what was said last by somebody, "" if nothing was; None if it is no conversation."""
+    if not any(isinstance(turn, Mapping) for turn in turns):
+        return None
+    for turn in reversed(turns):
+        if isinstance(turn, Mapping) and (turn.get("role") or turn.get("from")) in by:
+            content = turn.get("content") or turn.get("value")
+            return content.strip() if isinstance(content, str) else ""
+    return ""
