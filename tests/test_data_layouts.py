@@ -614,3 +614,17 @@ def test_files_with_more_text_than_allowed_are_refused_unread(add, tmp_path, suf
 def test_a_long_name_is_refused(add, tmp_path):
     status, _, err = add("x" * 300, write(tmp_path / "x.jsonl", [{"question": "Q", "answer": "1"}]))
     assert (status, "100 of them at most" in err, len(err) < 200) == (2, True, True)
+
+
+def test_very_many_repeated_rows_are_counted_and_few_are_told(add, tmp_path):
+    _, facts, err = add("mine", write(tmp_path / "x.jsonl", [{"question": "Q", "answer": "7"}] * 2500))
+    assert len(facts["left_out"]) == 1001
+    assert "2499 rows with a question that was there before, left out; the first 1000:" in err
+
+
+def test_a_dictionary_in_a_parquet_file_counts_as_what_it_stands_for(add, tmp_path):
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * 50_000, pa.int32()), pa.array(["word " * 200]))
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"question": words, "answer": pa.array(["7"] * 50_000)}), file)
+    assert file.stat().st_size < 100_000
+    assert add("mine", file, "--max-gib", "0.01")[0] == 2

@@ -7,6 +7,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from kgym.errors import DataError
@@ -25,9 +26,8 @@ class Row:
 
 def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USER) -> str:
     """Return the first of the columns that has something in it, as text; of a conversation what was said last by one of `said_by`."""
-    values = row.values
-    for column in columns:
-        if (value := at(values, column)) is not None and (text := _as_text(value, row, column, said_by)):
+    for column in _there(row, columns):
+        if (value := at(row.values, column)) is not None and (text := _as_text(value, row, column, said_by)):
             return text
     return ""
 
@@ -37,7 +37,7 @@ def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
 
     Raises DataError for several gold answers: nobody can tell whether one of them or all of them are wanted.
     """
-    for column in columns:
+    for column in _there(row, columns):
         value = at(row.values, column)
         listed = _listed(value)
         if listed is not None and len(listed) > 1:
@@ -50,6 +50,17 @@ def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
         if value is not None and (text := _as_text(value, row, column, ASSISTANT)):
             return text, False
     return "", False
+
+
+def _there(row: Row, columns: Sequence[str]) -> list[str]:
+    """Return the columns of which a row may have something: most rows have few of the known ones."""
+    values = row.values
+    return [column for column, head in _heads(tuple(columns)) if column in values or head in values]
+
+
+@lru_cache(maxsize=64)
+def _heads(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((column, column.partition(".")[0]) for column in columns)
 
 
 def at(values: Mapping[str, Any], column: str) -> Any:

@@ -50,7 +50,7 @@ _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+")
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox)\s*\{")
 
 
-MOST_NOTES = 10_000
+MOST_NOTES = 1000
 """Rows left out that are told one by one."""
 
 
@@ -95,15 +95,18 @@ class _Notes:
             self._more += 1
 
     def finished(self) -> list[str]:
-        lines = list(self.lines)
-        if self._more:
-            lines.append(f"{self._more} more rows with a question that was there before, left out")
+        """Return the lines, sums first."""
+        sums = []
         if self.listed:
-            lines.append(f"answers that were a JSON list of one text, of which the text was taken: {self.listed}")
+            sums.append(f"answers that were a JSON list of one text, of which the text was taken: {self.listed}")
         if self.others:
             years = ", ".join(f"{count} of {year}" for year, count in sorted(self.others.items()))
-            lines.append(f"rows of other years, left out: {years}")
-        return lines
+            sums.append(f"rows of other years, left out: {years}")
+        if self._more:
+            sums.append(
+                f"{len(self.lines) + self._more} rows with a question that was there before, left out; the first {len(self.lines)}:"
+            )
+        return sums + self.lines
 
 
 def problems_of(

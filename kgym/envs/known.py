@@ -27,10 +27,10 @@ def year_of(values: Mapping[str, Any]) -> int | None:
     (2023, 2024, None)
     """
     for column in ("Year", "year"):
-        if re.fullmatch(r"(?:19|20)[0-9]{2}(?:\.0)?", text := str(values.get(column, ""))):
+        if column in values and re.fullmatch(r"(?:19|20)[0-9]{2}(?:\.0)?", text := str(values[column])):
             return int(text[:4])
     for column in ("ID", "id", "url"):
-        if found := _EXAMINATION.search(str(values.get(column, ""))):
+        if column in values and (found := _EXAMINATION.search(str(values[column]))):
             return int(found[1])
     return None
 

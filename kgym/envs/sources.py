@@ -178,12 +178,19 @@ def _unpacked_bytes(path: Path, columns: Columns, max_gib: float) -> int:
     if path.suffix.lower() == ".parquet":
         n_bytes = 0
         for batch in _parquet_batches(path, columns):
-            n_bytes += batch.nbytes
+            n_bytes += sum(_column_bytes(column) for column in batch.columns)
             if n_bytes > max_gib * (1 << 30):
                 break
     if n_bytes > max_gib * (1 << 30):
         raise _too_large([path], max_gib)
     return n_bytes
+
+
+def _column_bytes(column: Any) -> int:
+    """Return the size of a column, every row counted with its whole text."""
+    while hasattr(column, "dictionary_decode"):
+        column = column.dictionary_decode()
+    return int(column.nbytes)
 
 
 def _too_large(paths: Sequence[Path], max_gib: float) -> DataError:
