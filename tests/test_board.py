@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from kgym.board import table
 from kgym.board.schema import PUBLISHED, RESULTS
 from kgym.board.table import Board, append_row, format_board, parse_board, read_board
+from kgym.cli.main import main
+from kgym.envs.known import known_sets
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.neutral import for_markdown, for_spreadsheet, from_spreadsheet, printable
 from kgym.options import Options
@@ -251,4 +253,36 @@ def test_every_published_figure_has_a_source_and_a_protocol():
         assert line["source"]
         assert line["protocol"]
         assert 0 <= line["figure"] <= 100
-        assert re.fullmatch("aime2[45]|math500", line["benchmark"])
+        assert line["benchmark"] in known_sets()
+        assert line["n_problems"] == known_sets()[line["benchmark"]].problems
+        assert all(address.startswith("https://") for address in line["url"].split("; "))
+        assert re.fullmatch(r"20\d\d(-\d\d){0,2}", line["date"])
+
+
+def test_a_published_figure_stands_once_with_the_protocol_of_its_own_source():
+    rows = read_board("kgym_boards:published").rows
+    keys = [(line["model"], line["benchmark"], line["metric"], line["source"]) for line in rows]
+    assert len(set(keys)) == len(keys)
+    for line in rows:
+        if line["source"].startswith("Qwen3 report"):
+            assert "table" in line["source"]
+            assert "4 to 64 answers" not in line["protocol"]  # that is DeepSeek-R1's
+            assert ("38,912" in line["protocol"]) <= line["benchmark"].startswith("aime")  # of AIME alone
+    (version,) = {line["model"] for line in rows if line["figure"] == 7.6}
+    assert version == "GPT-4o (2024-11-20)"
+
+
+def test_a_reader_sees_what_30_problems_carry(capsys):
+    assert main(["leaderboard", "show", "--board", "kgym_boards:published", "--model", "Kimi k1.5 long-CoT"]) == 0
+    out = capsys.readouterr().out
+    assert "60 to 89" in out  # Wilson's interval of 77.5 % of 30; of 96.2 % of 500 it is 94 to 98
+    assert "94 to 98" in out
+    assert "± 10 to 17 points" in out
+
+
+def test_a_published_board_of_the_first_version_is_read_and_shown(tmp_path, capsys):
+    old = {name: CELL[column.type] for column in PUBLISHED.columns for name in [column.name] if column.since == 1} | {"schema_version": 1}
+    pd.DataFrame([old]).to_csv(tmp_path / "old.csv", index=False)
+    assert main(["leaderboard", "show", "--board", str(tmp_path / "old.csv")]) == 0
+    assert main(["leaderboard", "export", "--board", str(tmp_path / "old.csv"), "--format", "html"]) == 0
+    assert "Published figures" in capsys.readouterr().out

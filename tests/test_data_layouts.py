@@ -184,6 +184,13 @@ LAYOUTS = {
     "MathArena/aime_2026": Layout(
         "train.parquet", [{"problem_idx": n, "answer": answer(n), "problem": question(n)} for n in NUMBERS], "10", "3", name="aime26"
     ),
+    "MathArena/hmmt_feb_2025": Layout(
+        "train-00000-of-00001.parquet",
+        [{"problem_idx": n, "answer": rf"\frac{{{answer(n)}}}{{7}}", "problem": question(n), "problem_type": ["Algebra"]} for n in NUMBERS],
+        r"\frac{10}{7}",
+        "3",
+        name="hmmt_feb25",
+    ),
     "math-ai/aime25": Layout(
         "test.jsonl", [{"problem": question(n), "answer": str(answer(n)), "id": str(n - 1)} for n in NUMBERS], "10", "2", name="aime25"
     ),
@@ -316,7 +323,7 @@ LAYOUTS = {
         name="gsm8k",
     ),
 }
-EXPECTED = {"aime24": 30, "aime25": 30, "aime26": 30, "math500": 500, "gsm8k": 1319}
+EXPECTED = {"aime24": 30, "aime25": 30, "aime26": 30, "hmmt_feb25": 30, "hmmt_nov25": 30, "math500": 500, "gsm8k": 1319}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
@@ -500,7 +507,8 @@ def test_a_file_alone_is_named_after_itself(add, tmp_path, monkeypatch, argument
     [
         (
             ["mine"],
-            "nothing is known of a data set 'mine' (known: aime24, aime25, aime26, math500, gsm8k); name its FILE or hub:OWNER/NAME",
+            "nothing is known of a data set 'mine' (known: aime24, aime25, aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k); "
+            "name its FILE or hub:OWNER/NAME",
         ),
         (["aime24", "x.jsonl", "--split", "test"], "--config and --split choose within a repository"),
         (["aime24", "x.jsonl", "--revision", "main"], "--revision main is of one repository on the hub"),

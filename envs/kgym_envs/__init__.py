@@ -13,6 +13,7 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(name="aime", target="kgym_envs.aime.task:Aime", summary="competition problems with an integer answer from 0 to 999")
     yield EnvInfo(name="math500", target="kgym_envs.math500.task:Math500", summary="school mathematics with free-form answers in LaTeX")
     yield EnvInfo(name="gsm8k", target="kgym_envs.gsm8k.task:Gsm8k", summary="grade-school word problems with an integer answer")
+    yield EnvInfo(name="hmmt", target="kgym_envs.hmmt:Hmmt", summary="the Harvard-MIT Mathematics Tournament of 2025, free-form answers")
     yield EnvInfo(
         name="arithmetic", target="kgym_envs.arithmetic:Arithmetic", summary="sums, differences and products; the smallest example"
     )
@@ -25,6 +26,10 @@ def kgym_register_datasets() -> Iterator[DatasetInfo]:
     for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
         yield DatasetInfo(
             name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"
+        )
+    for month, name in (("feb", "February"), ("nov", "November")):
+        yield DatasetInfo(
+            name=f"hmmt_{month}25", hub=(f"MathArena/hmmt_{month}_2025",), problems=30, year=2025, summary=f"HMMT, {name} 2025"
         )
     yield DatasetInfo(name="math500", hub=("HuggingFaceH4/MATH-500",), problems=500, summary="500 problems of the test split of MATH")
     yield DatasetInfo(name="gsm8k", hub=("openai/gsm8k",), problems=1319, configs=("main",), summary="the test split of GSM8K")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SCHEMA_VERSION = 3
-"""Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written anew as this one."""
+"""Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written again as this one."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,21 @@ RESULTS = Schema(
 
 PUBLISHED = Schema(
     "published",
-    1,
+    2,
     (
         Column("schema_version", "int", "version of these columns"),
         Column("model", "text", "name of the model as its report has it"),
-        Column("benchmark", "text", "aime24, aime25 or math500"),
-        Column("metric", "text", "what the figure is: pass@1, cons@64, EM"),
+        Column("benchmark", "text", "aime24, aime25, hmmt_feb25, hmmt_nov25 or math500"),
+        Column("n_problems", "int", "problems of the benchmark", since=2),
+        Column("metric", "text", "what the figure is: pass@1, avg@64, cons@64, EM, accuracy"),
         Column("figure", "float", "in points, 0 to 100, as printed"),
-        Column("spread", "float", "standard deviation over seeds in points, where one is printed"),
+        Column(
+            "spread", "float", "standard deviation over seeds in points, where one is printed; it says nothing of the choice of problems"
+        ),
         Column("protocol", "text", "samples, temperature, top-p, token budget, as far as stated"),
         Column("source", "text", "report and table"),
+        Column("url", "text", "address of the source; of several, with `; ` between them", since=2),
+        Column("date", "text", "date of the source, as exact as known: YYYY, YYYY-MM or YYYY-MM-DD", since=2),
         Column("note", "text", "what to be careful about"),
     ),
 )

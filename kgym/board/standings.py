@@ -4,18 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from kgym.board.table import Row
 from kgym.errors import KgymError
 from kgym.score.comparability import differences
-from kgym.score.intervals import interval_of, near_end, near_end_caution
+from kgym.score.intervals import interval_of, near_end, near_end_caution, wilson
 from kgym.score.ranks import UNKNOWN, Standing, rank_intervals
 from kgym.score.results import EvalResult
 from kgym.score.store import StoredScores, read_results
 
 ASKED = ("env_id", "split", "n_problems", "data_sha256", "verifier", "max_tokens", "truncated_rule", "temperature", "top_p", "top_k")
 """Columns that say what was asked; the run folders know more."""
+NORMAL = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,19 @@ def ranked_rows(rows: Sequence[Row], folder: Path = Path()) -> list[Row]:
         for block in blocks_of(rows, folder)
         for row, (low, high) in zip(block.rows, block.ranks, strict=True)
     ]
+
+
+def published_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a board of published figures, each with `interval_low` and `interval_high` besides its columns, 0 to 1.
+
+    Wilson's 95 % interval of a figure for problems like these, as if each were solved always or never: many answers to each problem make it
+    little shorter where problems differ much. None where the number of problems is not known.
+    """
+    found = []
+    for row in rows:
+        low, high = (None, None) if row["n_problems"] is None else wilson(row["figure"] / 100, row["n_problems"], NORMAL)
+        found.append(row | {"interval_low": low, "interval_high": high})
+    return found
 
 
 def caution_of(row: Mapping[str, Any]) -> str:

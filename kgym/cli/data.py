@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "what",
         metavar="NAME|FILE|hub:ID",
-        help="a name such as aime24, aime25, aime26, math500, gsm8k or your own; a FILE or hub:OWNER/NAME alone is named after itself",
+        help="a known name (aime24 to aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k) or your own; a FILE or hub:OWNER/NAME alone is "
+        "named after itself",
     )
     add.add_argument(
         "places",

@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     board = _board(args)
     if args.json:
-        from kgym.board.standings import ranked_rows
+        from kgym.board.standings import published_rows, ranked_rows
 
-        print_json(ranked_rows(board.rows) if board.schema.name == "results" else board.rows)
+        print_json((ranked_rows if board.schema.name == "results" else published_rows)(board.rows))
     elif board.schema.name == "published":
         _show_published(board.rows)
     else:
@@ -250,6 +250,10 @@ def _show_results(rows: Sequence["Row"]) -> None:
         print("Tables with different hashes asked different things: compare rows within a table only.")
 
 
+PUBLISHED_INTERVALS = (
+    "Intervals are for the choice of problems, as if each were solved always or never: with 30 problems a figure carries ± 10 to 17 points "
+    "(less above 90), however many answers there are. ± after a figure is over seeds, where the source has it."
+)
 RESULT_HEADER = (
     "rank",
     "model",
@@ -284,16 +288,22 @@ def _result_cells(row: Mapping[str, Any], rank: tuple[int, int]) -> list[Any]:
     ]
 
 
-def _show_published(rows: Sequence[Mapping[str, Any]]) -> None:
+def _show_published(rows: Sequence["Row"]) -> None:
+    from kgym.board.standings import published_rows
+
     cells = [
         [
             row["model"],
             row["benchmark"],
             f"{row['figure']:g}" + (f" ± {row['spread']:g}" if row["spread"] is not None else ""),
+            "" if row["interval_low"] is None else f"{100 * row['interval_low']:.0f} to {100 * row['interval_high']:.0f}",
             row["metric"],
             row["protocol"],
             row["source"],
+            row["date"],
+            row["url"],
         ]
-        for row in sorted(rows, key=lambda row: (row["benchmark"], -row["figure"]))
+        for row in published_rows(sorted(rows, key=lambda row: (row["benchmark"], -row["figure"])))
     ]
-    print_table(("model", "benchmark", "points", "metric", "protocol", "source"), cells)
+    print_table(("model", "benchmark", "points", "95% interval", "metric", "protocol", "source", "date", "address"), cells)
+    print(printable(f"\n{PUBLISHED_INTERVALS}"))

@@ -30,11 +30,18 @@ RESULTS = (
 PUBLISHED = (
     Column("model"),
     Column("benchmark"),
-    Column("points", True),
+    Column("points", True, "as printed, with the standard deviation over seeds where the source has it; the bar is the interval"),
+    Column("95 % interval", True, "for the choice of problems, as if each were solved always or never"),
     Column("metric"),
     Column("protocol"),
     Column("source"),
+    Column("date"),
+    Column("address"),
     Column("note"),
+)
+PUBLISHED_NOTES = (
+    "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison.",
+    "With 30 problems a figure carries ± 10 to 17 points (less above 90) for the choice of problems alone, however many answers there are.",
 )
 MOST_CURVES = 8
 """Rows of a picture; of more the best are drawn."""
@@ -44,8 +51,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
     """Return a table for each set of rows that may be compared, or one of published figures."""
     if rows and "comparability" not in rows[0]:
         ordered = sorted(rows, key=lambda row: (row["benchmark"], -row["figure"]))
-        note = "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison."
-        return [Table("Published figures", PUBLISHED, [_published(row) for row in ordered], [note])]
+        return [Table("Published figures", PUBLISHED, [_published(row) for row in ordered], PUBLISHED_NOTES)]
     blocks = _blocks(rows)
     return [_table(block, _heading(block[0], [other[0] for other in blocks])) for block in blocks]
 
@@ -138,10 +144,15 @@ def _result(row: Row) -> list[Cell]:
 
 
 def _published(row: Row) -> list[Cell]:
-    spread = row["spread"]
-    interval = None if spread is None else (row["figure"] - spread, row["figure"], row["figure"] + spread)
-    points = Cell(f"{row['figure']:g}" + (f" ± {spread:g}" if spread is not None else ""), row["figure"], interval)
-    return [points if name == "points" else Cell(str(row[name] or "")) for name in (column.label for column in PUBLISHED)]
+    low, high = row.get("interval_low"), row.get("interval_high")
+    bar = None if low is None or high is None else (100 * low, row["figure"], 100 * high)
+    spread = "" if row["spread"] is None else f" ± {row['spread']:g}"
+    cells = {
+        "points": Cell(f"{row['figure']:g}{spread}", row["figure"], bar),
+        "95 % interval": Cell("" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}", low),
+        "address": Cell(str(row["url"] or "")),
+    }
+    return [cells.get(column.label) or Cell(str(row[column.label] or "")) for column in PUBLISHED]
 
 
 def _percent(value: float | None, stderr: float | None = None) -> str:

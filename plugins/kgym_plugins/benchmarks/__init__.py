@@ -30,6 +30,10 @@ def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
         yield BenchmarkInfo(
             name=f"aime{year % 100}", env="aime", split=str(year), samples=16, summary=f"AIME {year}, both halves, as data that you bring"
         )
+    for month, name in (("feb", "February"), ("nov", "November")):
+        yield BenchmarkInfo(
+            name=f"hmmt_{month}25", env="hmmt", split=f"{month}25", samples=16, summary=f"HMMT, {name} 2025, as data that you bring"
+        )
     yield BenchmarkInfo(
         name="math500-style",
         env="math500",

@@ -32,7 +32,7 @@ class PlotOptions(Options):
 
 
 class PlotExporter:
-    """Draws accuracy and 95 % interval of each row, or the published points with their spread."""
+    """Draws accuracy and 95 % interval of each row, or the published points with the interval for the choice of problems."""
 
     Options = PlotOptions
     ranked = True
@@ -89,9 +89,7 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         said += [f"hash {str(first['comparability'])[:12]}"]
         title = f"{first['benchmark']}: {', '.join(said)}"
     axes.set_title(one_line(title, 110), fontsize=9.5)
-    axes.set_xlabel(
-        "accuracy in %, with 95 % interval" if results else "points as printed; bars: standard deviation over seeds, where printed"
-    )
+    axes.set_xlabel("accuracy in %, with 95 % interval" if results else "points as printed, with 95 % intervals for the choice of problems")
     for text in (*axes.get_yticklabels(), axes.title):
         text.set_parse_math(False)  # a name with dollar signs is a name and no formula
 
@@ -115,8 +113,10 @@ def _point(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _published(row: Mapping[str, Any]) -> tuple[float, float, float]:
-    spread = row["spread"] or 0.0
-    return row["figure"], row["figure"] - spread, row["figure"] + spread
+    low, high = row.get("interval_low"), row.get("interval_high")
+    if low is None or high is None:
+        return row["figure"], row["figure"], row["figure"]
+    return row["figure"], 100 * low, 100 * high
 
 
 def _rank(row: Mapping[str, Any]) -> str:
