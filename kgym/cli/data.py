@@ -173,7 +173,7 @@ def _list(args: argparse.Namespace) -> int:
         print(f"no data sets in {folder}; add one with: kgym data add NAME FILE")
     else:
         rows = [(fact["name"], fact["problems"], fact["sha256"][:12], fact["error"] or fact["file"]) for fact in found]
-        print_table(("name", "problems", "sha256", "file"), rows)
+        print_table(("name", "problems", "sha256", "file"), rows, gives_way=("file",))
     return 0
 
 

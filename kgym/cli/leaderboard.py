@@ -146,7 +146,7 @@ def _show_pairs(many: Mapping[str, Any]) -> None:
     from kgym.board.compare import remarks_on, say_p
 
     sides = [(s["run"], s["model"], s["samples"], percent(s["accuracy"], s["stderr"])) for s in many["runs"]]
-    print_table(("run", "model", "samples", "accuracy"), sides)
+    print_table(("run", "model", "samples", "accuracy"), sides, gives_way=("run",))
     print()
     names = [f"{pair['before']} -> {pair['after']}" for pair in many["pairs"]]
     cells = [
@@ -238,7 +238,8 @@ def _show_results(rows: Sequence["Row"]) -> None:
         print(printable(", ".join(part for part in asked if part)))
         for reason in block.apart:
             print(printable(f"  apart from the first table: {reason}"))
-        print_table(RESULT_HEADER, [_result_cells(row, rank) for row, rank in zip(block.rows, block.ranks, strict=True)])
+        cells = [_result_cells(row, rank) for row, rank in zip(block.rows, block.ranks, strict=True)]
+        print_table(RESULT_HEADER, cells, gives_way=("run",))
         for caution in dict.fromkeys(caution for row in block.rows if (caution := caution_of(row))):
             print(f"caution: {caution}")
         if 1 < len(block.rows) != block.n_paired:

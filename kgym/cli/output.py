@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from kgym.cli.layout import GAP, Layout, layout
 from kgym.neutral import printable
-
-UNBOUNDED = 10_000
-"""Columns of a table that nobody looks at on a terminal: nothing is cut or wrapped."""
 
 
 def print_json(value: Any) -> None:
@@ -27,22 +25,43 @@ def print_json(value: Any) -> None:
     print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, file: IO[str] | None = None) -> None:
-    """Write rows under their headings, numbers to the right. Text is shown as it is: it may come from a stranger."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, gives_way: Sequence[str] = (), file: IO[str] | None = None
+) -> None:
+    """Write rows under their headings, numbers to the right; see `kgym.cli.layout` for what becomes of a table that is too wide.
+
+    Text is shown as it is: it is not markup. `gives_way` names the columns of paths that may be shortened or left out.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     out = file or sys.stdout
-    console = Console(file=out, highlight=False, width=None if out.isatty() else UNBOUNDED)
+    terminal = Console(file=out, highlight=False)
+    fitted = layout(columns, [[printable(value) for value in row] for row in rows], terminal.width if out.isatty() else None, gives_way)
+    if fitted.as_lines:
+        _print_lines(fitted, out)
+        return
+    right = {column for place, column in enumerate(columns) if rows and all(isinstance(row[place], int | float) for row in rows)}
+    width = sum(fitted.widths) + GAP * len(fitted.widths)
+    console = Console(file=out, highlight=False, width=max(width, 1))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(value)) for value in row))
+    for column, column_width in zip(fitted.columns, fitted.widths, strict=True):
+        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold", width=column_width)
+    for row in fitted.rows:
+        table.add_row(*map(Text, row))
     console.print(table)
+    if fitted.left_out:
+        print(f"left out, as the terminal is too narrow: {', '.join(fitted.left_out)} (--json has everything)", file=out)
+
+
+def _print_lines(fitted: Layout, out: IO[str]) -> None:
+    """Write each row as lines of their own, which the terminal wraps."""
+    name_width = max(map(len, fitted.columns))
+    for number, row in enumerate(fitted.rows):
+        lines = [f"{name:<{name_width}}  {cell}" for name, cell in zip(fitted.columns, row, strict=True) if cell]
+        print("\n" * bool(number) + "\n".join(lines), file=out)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -318,4 +319,5 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _said(plugin: dict[str, Any]) -> str:
-    return plugin["error"] or ", ".join(f"{offer['kind']} {offer['name']}" for offer in plugin["offers"]) or "nothing yet"
+    counts = Counter(offer["kind"] for offer in plugin["offers"])
+    return plugin["error"] or ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()) or "nothing yet"
