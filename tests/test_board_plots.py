@@ -6,7 +6,9 @@ import pytest
 
 from kgym.board.plots import plot_run
 from kgym.cli.main import main
+from kgym.config import RunConfig
 from kgym.errors import ConfigError
+from kgym.options import validated
 
 LINES = [
     {"step": 0, "eval/accuracy": 0.3, "eval/stderr": 0.02, "eval/truncated_frac": 0.1},
@@ -21,7 +23,7 @@ def training_run(tmp_path):
     run = tmp_path / "runs" / "aime-mirror"
     run.mkdir(parents=True)
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))
-    config = {"model": "nano", "env": {"name": "aime"}, "algo": {"name": "mirror"}, "train": {"steps": 3}}
+    config = validated(RunConfig, {"train": {"steps": 3}}).model_dump(mode="json")
     (run / "manifest.json").write_text(json.dumps({"config": config}))
     return run
 

@@ -3,14 +3,16 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kgym.board.rows import result_row
 from kgym.board.schema import RESULTS
-from kgym.board.standings import blocks_of
-from kgym.board.table import append_row, read_board
+from kgym.board.standings import MOST_RANKED, blocks_of, ranked_rows
+from kgym.board.table import Board, append_row, format_board, read_board
+from kgym.cli.eval import _short
 from kgym.cli.main import main
 from kgym.errors import ConfigError, DataError
 from kgym.score.results import EvalResult
@@ -359,3 +361,56 @@ def test_formats_of_text_are_the_board(place, capsys):
     header, cells = csv.reader(capsys.readouterr().out.splitlines())
     assert header == RESULTS.names
     assert cells[2] == "'=cmd()"
+
+
+def synthetic(model, **cells):
+    """A row of a board whose run folder is not here."""
+    first = dict.fromkeys(RESULTS.names) | {"schema_version": RESULTS.version, "model": model, "benchmark": "b", "comparability": "c"}
+    figures = {"accuracy": 0.5, "stderr": 0.05, "interval_low": 0.4, "interval_high": 0.6, "n_problems": 100, "samples_per_problem": 1}
+    return first | {"env_id": "e", "split": "s", "run": "", "note": "", "date": "2026-01-01", "pass_at_k": "{}"} | figures | cells
+
+
+def test_a_table_of_many_rows_has_no_ranks_and_says_so(tmp_path, capsys):
+    rows = [synthetic(f"m{number}", accuracy=number / 1000) for number in range(MOST_RANKED + 1)]
+    (block,) = blocks_of(rows)
+    assert block.ranks is None
+    assert [row["rank_low"] for row in ranked_rows(rows)] == [None] * len(rows)
+    board = tmp_path / "board.csv"
+    board.write_text(format_board(Board(RESULTS, rows)))
+    assert main(["leaderboard", "show", "--board", str(board)]) == 0
+    assert f"more than {MOST_RANKED} rows" in capsys.readouterr().out
+    for name in ("md", "html", "latex", "json"):
+        assert main(["leaderboard", "export", "--board", str(board), "--format", name, "-o", str(tmp_path / "out")]) == 0
+    assert blocks_of(rows[:3])[0].ranks == [(1, 3)] * 3
+
+
+def test_a_row_whose_interval_does_not_hold_its_accuracy_is_drawn(tmp_path):
+    board = tmp_path / "board.csv"
+    rows = [synthetic("edited by hand", accuracy=0.9, tokens_mean=10.0), synthetic("other", tokens_mean=10.0)]
+    board.write_text(format_board(Board(RESULTS, rows)))
+    for name in ("html", "plot"):
+        assert main(["leaderboard", "export", "--board", str(board), "--format", name, "-o", str(tmp_path / "out.svg")]) == 0
+
+
+def test_a_note_that_no_reader_of_csv_takes_is_refused_before_anything_runs(tmp_path, capsys):
+    for command in (["eval", "--run", str(tmp_path / "run")], ["leaderboard", "add", str(tmp_path)]):
+        assert main([*command, "--note", "x" * 10_001]) == 2
+        assert "--note: 10,001 characters; at most 10,000" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_folders_are_also_found_beside_the_board(place, monkeypatch, tmp_path_factory):
+    board = place / "leaderboard.csv"
+    for name, solved in (("one", 10), ("two", 25)):
+        append_row(board, evaluation(place, name, solved=solved))
+    rows = read_board(str(board)).rows
+    assert blocks_of(rows)[0].n_paired == 2
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert blocks_of(rows)[0].n_paired == 0
+    assert blocks_of(rows, (Path(), place))[0].n_paired == 2
+
+
+def test_the_folder_of_an_evaluation_is_cut_at_a_word():
+    assert _short("fresh-runs-quickstart-checkpoints-step-12-data-validation") == "checkpoints-step-12-data-validation"
+    assert _short("nano") == "nano"
+    assert len(_short("x" * 99)) == 40

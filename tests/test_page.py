@@ -21,7 +21,7 @@ from kgym.errors import ConfigError
 from kgym.page.answers import MOST_CHARACTERS, pack_answers
 from kgym.page.board import tables
 from kgym.page.document import Cell, Column, Page, Table, render
-from kgym.page.picture import drawing, new_figure, picture
+from kgym.page.picture import drawing, legend_below, new_figure, picture
 
 HOSTILE = (
     "</script><script>document.documentElement.dataset.owned='1'</script>",
@@ -291,6 +291,29 @@ def test_two_evaluations_side_by_side(runs, tmp_path, capsys):
     assert [run["name"] for run in data["runs"]] == ["before", "after"]
 
 
+def test_a_label_is_the_name_of_its_evaluation(runs, tmp_path):
+    labelled = tmp_path / "eval-nano-arithmetic-0123abcd"
+    shutil.copytree(runs / "before", labelled)
+    stored = json.loads((labelled / "results.json").read_text())
+    (labelled / "results.json").write_text(json.dumps(stored | {"model": "our model"}))
+    page = run_page([labelled, runs / "after"])
+    assert page.title == "our model and after"
+    assert [cells[1].text for cells in page.tables[0].rows] in (["our model", "after"], ["after", "our model"])
+    assert {run["name"] for run in unpacked(page.answers.packed)["runs"]} == {"our model", "after"}
+    assert next(cells[1].remark for cells in page.tables[0].rows if cells[1].text == "our model") == str(labelled)
+
+
+def test_no_legend_covers_its_lines():
+    with drawing():
+        figure = new_figure()
+        axes = figure.subplots()
+        for number in range(4):
+            axes.plot([0, 1], [number, number], label=f"a line with a long name, number {number}")
+        legend_below(axes)
+        figure.draw_without_rendering()  # lays out
+        assert not figure.legends[0].get_window_extent().overlaps(axes.get_window_extent())
+
+
 def test_shares_on_the_page_are_those_of_the_harness(runs):
     page = run_page([runs / "before"])
     data = unpacked(page.answers.packed)
@@ -371,6 +394,32 @@ def opened(path, tmp_path, fragment=""):
     quiet = ("--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000")
     command = [CHROMIUM, *switches, *quiet, "--dump-dom", f"file://{path}{fragment}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def screenshot(path, tmp_path):
+    """The page as rows of pixels, (height, width, 4) between 0 and 1."""
+    from matplotlib.image import imread
+
+    switches = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+    quiet = ("--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900")
+    command = [CHROMIUM, *switches, *quiet, f"--screenshot={tmp_path / 'page.png'}", f"file://{path}"]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    return imread(tmp_path / "page.png")
+
+
+@in_browser
+def test_in_a_browser_the_bars_of_a_table_share_one_scale(tmp_path):
+    path = tmp_path / "page.html"
+    values = (8.0, 40.0, 100.0)
+    cells = [[Cell("a model"), Cell(f"{value:g}", value, (value, value, value))] for value in values]
+    path.write_text(render(Page(title="t", tables=[Table("t", (Column("model"), Column("accuracy", True)), cells)])))
+    pixels = screenshot(path, tmp_path)
+    blue = np.argwhere(pixels[:, :, 2] - pixels[:, :, 0] > 0.2)  # nothing else on the page has the colour of the points
+    rows = np.split(blue, np.flatnonzero(np.diff(blue[:, 0]) > 5) + 1)
+    points = [row[:, 1].mean() for row in rows]
+    assert len(points) == 3
+    assert points[1] - points[0] == pytest.approx(32, abs=2)  # the bar is 100 pixels wide
+    assert points[2] - points[1] == pytest.approx(60, abs=2)
 
 
 @in_browser

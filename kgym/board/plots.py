@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.errors import ConfigError, RunError
-from kgym.page.picture import COLOURS
+from kgym.page.picture import COLOURS, PERCENT, legend_below
 from kgym.train.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def plot_run(run: Path, out: Path) -> None:
         from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
 
         figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
-        left, right = figure.subplots(1, 2)
+        left, right = (part.subplots() for part in figure.subfigures(1, 2, squeeze=False)[0])
         draw_reward(left, lines)
         draw_validation(right, lines)
         figure.suptitle(run.name or str(run), fontsize=10)
@@ -53,7 +53,7 @@ def draw_reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
     axes.plot(steps, smooth, color=BLUE, linewidth=1.8, label=f"mean of {SMOOTH} steps")
     axes.set(xlabel="step", ylabel="reward, mean over answers", title="Training")
     if steps:
-        axes.legend(frameon=False)
+        legend_below(axes)
 
 
 def draw_validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
@@ -70,10 +70,9 @@ def draw_validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
     if any(cut):
         axes.plot(cut_steps, [100 * share for share in cut], color=GREY, linestyle="--", linewidth=1, label="truncated")
     axes.set(xlabel="step", ylabel="answers, %", title="Validation")
-    axes.set_ylim(0, 100)
+    axes.set_ylim(*PERCENT)
     if measured:
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[::-1], labels[::-1], frameon=False, loc="lower right")  # the accuracy first
+        legend_below(axes)
 
 
 def draw_series(axes: "Axes", lines: Sequence[dict[str, Any]], key: str, unit: str) -> bool:

@@ -20,6 +20,11 @@ ASKED = ("env_id", "split", "n_problems", "data_sha256", "verifier", "max_tokens
 NORMAL = NormalDist().inv_cdf(0.975)
 
 
+MOST_RANKED = 300
+"""Rows of a table that are ranked. Ranks test every pair of rows: 300 rows have 44,850 pairs, 2,000 have 2 million."""
+NO_RANKS = f"No ranks: they test every pair, and the table has more than {MOST_RANKED} rows. Choose rows by benchmark or model."
+
+
 @dataclass(frozen=True)
 class Block:
     """Rows with the same benchmark and comparability hash, the best first."""
@@ -27,30 +32,39 @@ class Block:
     benchmark: str
     comparability: str
     rows: list[Row]
-    ranks: list[tuple[int, int]]
-    """Lowest and highest rank of each row."""
+    ranks: list[tuple[int, int]] | None
+    """Lowest and highest rank of each row; None for more than `MOST_RANKED` rows."""
     n_paired: int
     """Rows whose scores by problem were found in their run folders; the others' tests are weaker."""
     apart: list[str]
     """In what it differs from the first table of its benchmark, in words; [] if it is that one."""
 
 
-def blocks_of(rows: Sequence[Row], folder: Path = Path()) -> list[Block]:
-    """Cut a board of results into tables. Run folders are looked for below `folder`; without them rank intervals are wider, never wrong."""
-    keys = list(dict.fromkeys((row["benchmark"], row["comparability"]) for row in sorted(rows, key=lambda row: row["benchmark"])))
+HERE = (Path(),)
+"""Where run folders are looked for: they are written on the board as they were named, seen from the working directory."""
+
+
+def blocks_of(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Block]:
+    """Cut a board of results into tables.
+
+    Run folders are looked for below each of `folders`. Without them rank intervals are wider, never wrong.
+    """
+    tables: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row["benchmark"]):
+        tables.setdefault((row["benchmark"], row["comparability"]), []).append(row)
     blocks: list[Block] = []
-    first_of: dict[str, tuple[Row, EvalResult | None]] = {}
-    for benchmark, comparability in keys:
-        block = [row for row in rows if (row["benchmark"], row["comparability"]) == (benchmark, comparability)]
+    first_of: dict[str, tuple[Row, Found | None]] = {}
+    for (benchmark, comparability), block in tables.items():
         block.sort(key=lambda row: (-(row["accuracy"] if row["accuracy"] is not None else -1.0), row["model"]))
-        results = [_result(row, folder) for row in block]
+        results = [_result(row, folders) for row in block]
+        standings = [_standing(row, result) for row, result in zip(block, results, strict=True)]
         first = first_of.setdefault(benchmark, (block[0], results[0]))
         blocks.append(
             Block(
                 benchmark=benchmark,
                 comparability=comparability,
                 rows=block,
-                ranks=rank_intervals([_standing(row, result, folder) for row, result in zip(block, results, strict=True)]),
+                ranks=rank_intervals(standings) if len(block) <= MOST_RANKED else None,
                 n_paired=sum(result is not None for result in results),
                 apart=[] if first[0] is block[0] else _apart(first, (block[0], results[0])),
             )
@@ -58,17 +72,18 @@ def blocks_of(rows: Sequence[Row], folder: Path = Path()) -> list[Block]:
     return blocks
 
 
-def ranked_rows(rows: Sequence[Row], folder: Path = Path()) -> list[Row]:
+def ranked_rows(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Row]:
     """Return the rows of a board of results in the order of its tables, each with more than its columns.
 
-    `rank_low` and `rank_high`; `apart`, what keeps the table of the row from being compared with the first of its benchmark, in words, ""
-    in that one; `caution`, why the interval of its accuracy falls short, "" if it does not.
+    `rank_low` and `rank_high`, None where a table has too many rows; `apart`, what keeps the table of the row from being compared with
+    the first of its benchmark, in words, "" in that one; `caution`, why the interval of its accuracy falls short, "" if it does not.
     """
-    return [
-        row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart), "caution": caution_of(row)}
-        for block in blocks_of(rows, folder)
-        for row, (low, high) in zip(block.rows, block.ranks, strict=True)
-    ]
+    ranked = []
+    for block in blocks_of(rows, folders):
+        ranks: Sequence[tuple[int | None, int | None]] = block.ranks or [(None, None)] * len(block.rows)
+        for row, (low, high) in zip(block.rows, ranks, strict=True):
+            ranked.append(row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart), "caution": caution_of(row)})
+    return ranked
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:
@@ -92,22 +107,33 @@ def caution_of(row: Mapping[str, Any]) -> str:
     return near_end_caution(n)
 
 
-def _result(row: Mapping[str, Any], folder: Path) -> EvalResult | None:
-    """The evaluation that a row is from, if its folder is here and still holds that very evaluation."""
-    if not row["run"]:
-        return None
+@dataclass(frozen=True)
+class Found:
+    """The evaluation that a row is from."""
+
+    path: Path
+    result: EvalResult
+
+
+def _result(row: Mapping[str, Any], folders: Sequence[Path]) -> Found | None:
+    """The evaluation that a row is from, if its folder is below one of `folders` and still holds that very evaluation."""
+    paths = [folder / row["run"] for folder in folders] if row["run"] else []
+    return next((found for path in paths if (found := _found(row, path)) is not None), None)
+
+
+def _found(row: Mapping[str, Any], path: Path) -> Found | None:
     try:
-        result = EvalResult.from_json(read_results(folder / row["run"]))
+        result = EvalResult.from_json(read_results(path))
     except (KgymError, OSError):
         return None  # moved, deleted, damaged, or another machine's: the row stands for itself
     agrees = row["accuracy"] is not None and abs(result.accuracy - row["accuracy"]) < 1e-6
-    return result if agrees and result.comparability == row["comparability"] else None
+    return Found(path, result) if agrees and result.comparability == row["comparability"] else None
 
 
-def _standing(row: Mapping[str, Any], result: EvalResult | None, folder: Path) -> Standing:
+def _standing(row: Mapping[str, Any], found: Found | None) -> Standing:
     accuracy = math.nan if row["accuracy"] is None else float(row["accuracy"])
-    if result is not None:
-        return Standing(accuracy, _interval(row), result.samples, StoredScores(folder / row["run"], result))
+    if found is not None:
+        return Standing(accuracy, _interval(row), found.result.samples, StoredScores(found.path, found.result))
     return Standing(accuracy, _interval(row))
 
 
@@ -121,8 +147,8 @@ def _interval(row: Mapping[str, Any]) -> tuple[float, float]:
     return interval_of(float(row["accuracy"]), float(row["stderr"]), n=n, n_answers=n * int(row["samples_per_problem"] or 1))
 
 
-def _apart(one: tuple[Row, EvalResult | None], other: tuple[Row, EvalResult | None]) -> list[str]:
+def _apart(one: tuple[Row, "Found | None"], other: tuple[Row, "Found | None"]) -> list[str]:
     if one[1] is not None and other[1] is not None:
-        return differences(one[1].facts, other[1].facts)
+        return differences(one[1].result.facts, other[1].result.facts)
     found = differences({name: one[0][name] for name in ASKED}, {name: other[0][name] for name in ASKED})
     return found or ["something that the board has no column for, such as the prompt, differs; the results.json of the runs say what"]

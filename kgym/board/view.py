@@ -1,5 +1,6 @@
 """What `kgym runs view` shows of run folders: figures, curves and answers of trainings and evaluations, as one page."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
     evaluations = list(dict.fromkeys(evaluations))
     for folder in evaluations:
         read_results(folder)  # refuse an unfinished one before any work
-    names = names_of([*trainings, *evaluations])
+    names = names_of([*trainings, *evaluations]) | labels_of(evaluations)
     curves = [image for folder in trainings for image in _curves(folder, of=f", {names[folder]}" if len(trainings) > 1 else "")]
     rows = _rows(evaluations, names)
     answers = _answers(trainings, evaluations, names, most_answers)
@@ -98,6 +99,13 @@ def names_of(folders: Sequence[Path]) -> dict[Path, str]:
         length = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in twins)), len(own))
         names[folder] = "/".join(own[-length:])
     return names
+
+
+def labels_of(evaluations: Sequence[Path]) -> dict[Path, str]:
+    """Return the labels (`kgym eval --label`) of the evaluations that have one which no other has: they say more than a folder's name."""
+    named = {folder: (str(read_results(folder)["model"]), str(_manifest(folder)["request"]["model"])) for folder in evaluations}
+    times = Counter(label for label, _ in named.values())
+    return {folder: label for folder, (label, model) in named.items() if label != model and times[label] == 1}
 
 
 def _what(folder: Path, name: str) -> str:
@@ -173,7 +181,8 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
     rows = []
     for folder in evaluations:
         (row,) = rows_of(folder)
-        rows.append(row | {"model": names[folder], "note": row["model"]})
+        said = row["model"] if row["model"] != names[folder] else str(folder)
+        rows.append(row | {"model": names[folder], "note": said})
     return ranked_rows(rows)
 
 

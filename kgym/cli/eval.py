@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kgym.cli.output import folder_name, percent, print_json, print_table
+from kgym.cli.output import folder_name, free_text, percent, print_json, print_table
 from kgym.cli.settings import add_set, sections
 from kgym.neutral import printable
 
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--run", metavar="DIR", type=folder_name, help="run folder (default: one below runs/ that the same command finds again)")
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
     add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
-    add("--note", metavar="TEXT", default="", help="free text for the board")
+    add("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -170,8 +170,16 @@ def _shown(name: str, resolved: str) -> str:
 
 def _folder_name(args: argparse.Namespace, request: Mapping[str, Any]) -> str:
     """The same request gives the same folder, so that the same command goes on with it."""
-    words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")[-40:] for word in ("eval", request["model"], args.bench))
+    words = "-".join(_short(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")) for word in ("eval", request["model"], args.bench))
     return f"{words}-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def _short(name: str, longest: int = 40) -> str:
+    """Cut a long name at a hyphen; its end says more than its beginning."""
+    if len(name) <= longest:
+        return name
+    end = name[-longest:]
+    return end.partition("-")[2] or end
 
 
 def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]) -> str:

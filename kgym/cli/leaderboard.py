@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import percent, print_json, print_table
+from kgym.cli.output import free_text, percent, print_json, print_table
 from kgym.cli.settings import add_set, component
 from kgym.neutral import printable
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add.add_argument("--board", metavar="FILE", type=Path, default=Path(DEFAULT_BOARD), help=f"where to (default: {DEFAULT_BOARD})")
     add.add_argument("--label", metavar="NAME", help="name of the model on the board (default: the one it was scored under)")
-    add.add_argument("--note", metavar="TEXT", default="", help="free text for the board")
+    add.add_argument("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
     show = commands.add_parser("show", help="print a board, comparable rows together, the best first")
     export = commands.add_parser("export", help="write a board in another format")
     for command in (show, export):
@@ -61,11 +61,12 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         from kgym.board.standings import published_rows, ranked_rows
 
-        print_json((ranked_rows if board.schema.name == "results" else published_rows)(board.rows))
+        rows = ranked_rows(board.rows, _folders(args)) if board.schema.name == "results" else published_rows(board.rows)
+        print_json(rows)
     elif board.schema.name == "published":
         _show_published(board.rows)
     else:
-        _show_results(board.rows)
+        _show_results(board.rows, _folders(args))
     return 0
 
 
@@ -98,7 +99,7 @@ def _export(args: argparse.Namespace) -> int:
     exporter = registry().create("exporter", args.format, options)
     board = _board(args)
     ranked = getattr(exporter, "ranked", False) and board.schema.name == "results"
-    rows = ranked_rows(board.rows) if ranked else board.rows
+    rows = ranked_rows(board.rows, _folders(args)) if ranked else board.rows
     with blaming("exporter", exporter):
         text = exporter(rows)
         if not isinstance(text, str | bytes):
@@ -115,7 +116,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"rows": len(board.rows), "file": args.output})
     else:
-        print(f"{len(board.rows)} rows in {args.output}")
+        print(printable(f"{len(board.rows)} {'row' if len(board.rows) == 1 else 'rows'} in {args.output}"))
     return 0
 
 
@@ -203,6 +204,11 @@ def _precision(args: argparse.Namespace) -> int:
     return 0
 
 
+def _folders(args: argparse.Namespace) -> tuple[Path, ...]:
+    """Where the run folders of a board may be: below the working directory, or below the folder of the board."""
+    return tuple(dict.fromkeys((Path(), Path(args.board).parent)))
+
+
 def _board(args: argparse.Namespace) -> "Board":
     from kgym.board.table import Board, read_board
     from kgym.errors import UnknownName
@@ -217,14 +223,14 @@ def _board(args: argparse.Namespace) -> "Board":
     return board
 
 
-def _show_results(rows: Sequence["Row"]) -> None:
+def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
     """Print a table for each set of comparable rows, and why they are apart."""
-    from kgym.board.standings import blocks_of, caution_of
+    from kgym.board.standings import NO_RANKS, blocks_of, caution_of
 
     if not rows:
         print("no rows yet; kgym eval --board FILE adds one")
         return
-    blocks = blocks_of(rows)
+    blocks = blocks_of(rows, folders)
     for block in blocks:
         first = block.rows[0]
         asked = [
@@ -238,14 +244,17 @@ def _show_results(rows: Sequence["Row"]) -> None:
         print(printable(", ".join(part for part in asked if part)))
         for reason in block.apart:
             print(printable(f"  apart from the first table: {reason}"))
-        cells = [_result_cells(row, rank) for row, rank in zip(block.rows, block.ranks, strict=True)]
+        ranks: Sequence[tuple[int, int] | None] = block.ranks or [None] * len(block.rows)
+        cells = [_result_cells(row, rank) for row, rank in zip(block.rows, ranks, strict=True)]
         print_table(RESULT_HEADER, cells, gives_way=("run",))
         for caution in dict.fromkeys(caution for row in block.rows if (caution := caution_of(row))):
             print(f"caution: {caution}")
-        if 1 < len(block.rows) != block.n_paired:
+        if block.ranks is None:
+            print(NO_RANKS)
+        elif 1 < len(block.rows) != block.n_paired:
             print(f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means alone and are wider")
         print()
-    if any(len(block.rows) > 1 for block in blocks):
+    if any(len(block.rows) > 1 and block.ranks for block in blocks):
         print("Ranks are 95% intervals over all pairs of a table (Holm): overlapping ranks are not distinguishable.")
     if len(blocks) > 1:
         print("Tables with different hashes asked different things: compare rows within a table only.")
@@ -272,10 +281,10 @@ RESULT_HEADER = (
 )
 
 
-def _result_cells(row: Mapping[str, Any], rank: tuple[int, int]) -> list[Any]:
+def _result_cells(row: Mapping[str, Any], rank: tuple[int, int] | None) -> list[Any]:
     interval = (row["interval_low"], row["interval_high"])
     return [
-        f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}",
+        "-" if rank is None else f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}-{rank[1]}",
         row["model"],
         percent(row["accuracy"], row["stderr"]),
         "-" if None in interval else " to ".join(f"{100 * bound:.1f}" for bound in interval),

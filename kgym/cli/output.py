@@ -15,6 +15,9 @@ from typing import IO, Any
 from kgym.cli.layout import GAP, Layout, layout
 from kgym.neutral import printable
 
+LONGEST_NOTE = 10_000
+"""Characters of a note on a board. Readers of CSV refuse cells of more than 131,072."""
+
 
 def print_json(value: Any) -> None:
     """Write a value as one JSON document. What is not a number (NaN, infinity) becomes null, a path a string.
@@ -106,6 +109,13 @@ def folder_name(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("the name of the folder is empty")
     return Path(text)
+
+
+def free_text(text: str) -> str:
+    """Return a text for a cell of a board. Raises for one that is too long for CSV readers."""
+    if len(text) > LONGEST_NOTE:
+        raise argparse.ArgumentTypeError(f"{len(text):,} characters; at most {LONGEST_NOTE:,}")
+    return text
 
 
 def _plain(value: Any) -> Any:

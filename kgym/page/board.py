@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kgym.page.document import Cell, Column, Table
-from kgym.page.picture import Picture, drawing, new_figure, picture, plain
+from kgym.page.picture import PERCENT, Picture, drawing, legend_below, new_figure, picture, plain
 
 Row = Mapping[str, Any]
 RESULTS = (
@@ -119,6 +119,8 @@ def _table(rows: Sequence[Row], heading: str) -> Table:
     if first.get("apart"):
         notes.append(f"Not comparable with the first table of this benchmark: {first['apart']}.")
     notes += [f"Caution: {caution}." for caution in dict.fromkeys(row.get("caution") for row in rows) if caution]
+    if len(rows) > 1 and "rank_low" in first and first["rank_low"] is None:
+        notes.append("Too many rows for ranks, which test every pair; choose rows by benchmark or model.")
     return Table(heading, RESULTS, [_result(row) for row in rows], notes)
 
 
@@ -174,11 +176,16 @@ def _against_tokens(rows: Sequence[Row], of: str) -> Picture | None:
             100 * (row[name] if row[name] is not None else row["accuracy"]) for name in ("accuracy", "interval_low", "interval_high")
         )
         axes.errorbar(
-            [row["tokens_mean"]], [value], yerr=[[value - low], [high - value]], marker="o", capsize=3, label=plain(str(row["model"]))
+            [row["tokens_mean"]],
+            [value],
+            yerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
+            marker="o",
+            capsize=3,
+            label=plain(str(row["model"])),
         )
     most = max(row["tokens_mean"] for row in there)
-    axes.set(xlabel="tokens an answer, mean", ylabel="accuracy, %", xlim=(0, 1.12 * most), ylim=(0, 100))
-    axes.legend(loc="best", fontsize=9)
+    axes.set(xlabel="tokens an answer, mean", ylabel="accuracy, %", xlim=(0, 1.12 * most), ylim=PERCENT)
+    legend_below(axes)
     said = "; ".join(f"{row['model']}: {100 * row['accuracy']:.1f} % with {row['tokens_mean']:.0f} tokens" for row in there)
     return picture(figure, f"Accuracy against tokens{of}", said)
 
@@ -193,6 +200,8 @@ def _curves(rows: Sequence[Row], of: str, majority: Mapping[int, Mapping[str, fl
         votes = {int(k): value for k, value in majority[id(row)].items() if value is not None}
         if not votes and row["maj_at_k"] is not None:
             votes = {int(row["samples_per_problem"]): row["maj_at_k"]}
+        if votes and row["accuracy"] is not None:
+            votes = {1: row["accuracy"], **votes}  # the vote of a single answer is its own
         most = max([most, *passes])
         axes.plot(
             list(passes),
@@ -209,6 +218,6 @@ def _curves(rows: Sequence[Row], of: str, majority: Mapping[int, Mapping[str, fl
     ticks = [2**power for power in range(most.bit_length())]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="k, answers to a problem", ylabel="pass@k (lines) and maj@k (dashes), %", ylim=(0, 100))
-    axes.legend(loc="lower right", fontsize=9)
+    axes.set(xlabel="k, answers to a problem", ylabel="score, %", ylim=PERCENT)
+    legend_below(axes)
     return picture(figure, f"pass@k and maj@k{of}", "; ".join(said))

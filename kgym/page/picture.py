@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from kgym.neutral import one_line
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK = "#102030"
 """Drawn in the theme's own colour."""
+PERCENT = (-2, 102)
+"""Ends of an axis of shares: lines at 0 and 100 are seen whole."""
 COLOURS = ("#3b82c4", "#d9662b", "#2f9e6e", "#9a6fd6", "#c2a01e", "#c94f7c", "#4fa8a8", "#8a8a8a")
 """Readable on white and on black."""
 THEME = "<style>svg{color:#1d2430}@media(prefers-color-scheme:dark){svg{color:#d7dde6}}</style>"
@@ -60,6 +63,13 @@ def new_figure(width: float = 5.6, height: float = 3.4) -> "Figure":
     from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def legend_below(axes: "Axes") -> None:
+    """Put the legend of the only axes of a figure, or of a subfigure, under them, where it covers no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 1 if len(labels) > 1 and max(map(len, labels)) > 24 else 2
+    axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
 
 def picture(figure: "Figure", title: str, alt: str) -> Picture:

@@ -50,6 +50,8 @@ class MarkdownExporter:
 
 
 def _rank(row: Mapping[str, Any]) -> str:
+    if row["rank_low"] is None:
+        return ""
     return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
 
 

@@ -72,7 +72,7 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         value, low, high = points[index]
         axes.plot([low, high], [place, place], color=BLUE if results else GREY, linewidth=2.2, alpha=0.55, solid_capstyle="round")
         axes.plot([value], [place], "o", color=BLUE, markersize=5)
-        label = f"{value:.1f}" + (f"  (rank {_rank(rows[index])})" if "rank_low" in rows[index] and len(rows) > 1 else "")
+        label = f"{value:.1f}" + (f"  (rank {_rank(rows[index])})" if rows[index].get("rank_low") is not None and len(rows) > 1 else "")
         axes.annotate(label, (min(max(value, high), 100), place), xytext=(8, 0), textcoords="offset points", va="center", color="#444444")
     names = [one_line(_name(rows[index], rows), NAME) for index in order]
     axes.set_yticks(range(len(rows)), names)
