@@ -223,7 +223,7 @@ def test_a_stopped_worker_is_replaced():
     assert labels.count("correct") >= 36
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_a_storm_of_kills(pool, seed):
     rng = random.Random(seed)
     storm = threading.Event()

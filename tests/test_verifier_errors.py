@@ -5,12 +5,25 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from kgym.cli.main import main
+from kgym.config import load_config
+from kgym.envs.setup import EnvSetup
+from kgym.errors import ConfigError
 from kgym.limits import PoolLimits
+from kgym.registry import configure
 from kgym.types import Verdict, VerifyItem
-from kgym.verify.pool import VerifierPool
+from kgym.verify.pool import VerifierPool, close_all
 from kgym.verify.service import CallerVerifier
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_plugin_left():
+    yield
+    close_all()
+    configure()
 
 
 class Odd:
@@ -107,6 +120,7 @@ def test_what_becomes_of_it(verifier, deed, label, said, caplog):
 
 
 PLUGIN = """
+import time
 from kgym.hookspecs import VerifierInfo, hookimpl
 kgym_api = 1
 
@@ -118,8 +132,16 @@ class Raises:
     def idea(self, item):
         raise ValueError("no idea")
 
+class Nothing(Raises):
+    def verify_many(self, items): return None
+
+class Hangs(Raises):
+    def verify_many(self, items): time.sleep(60)
+
 @hookimpl
 def kgym_register_verifiers():
+    yield VerifierInfo(name="nothing", target=f"{__name__}:Nothing")
+    yield VerifierInfo(name="hangs", target=f"{__name__}:Hangs")
     for isolation in ("process", "none"):
         yield VerifierInfo(name=f"raises-{isolation}", target=f"{__name__}:Raises", isolation=isolation)
 """
@@ -141,3 +163,31 @@ def test_the_author_sees_the_text_and_the_traceback(tmp_path, isolation):
     assert "(problem p7)" in done.stderr or "(problem -:2)" in done.stderr, "whichever worker was faster"
     assert "Traceback" not in done.stderr
     assert verify("--debug").stderr.count('raise ValueError("no idea")') == 2
+
+
+@pytest.mark.parametrize(
+    ("verifier", "reason"), [("raises-none", "error:ValueError 4"), ("nothing", "bad_verdict 4"), ("hangs", "timeout 4")]
+)
+def test_a_run_ends_with_the_reasons_if_they_are_frequent(tmp_path, capfd, verifier, reason):
+    (tmp_path / "odd_plugin.py").write_text(PLUGIN)
+    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "rollout.max_tokens=8", "rollout.truncated=score"]
+    settings = [*small, f"verifier={verifier}", "verifier.limits.deadline_s=0.2", "verifier.limits.workers=1"]
+    command = ["-p", str(tmp_path / "odd_plugin.py"), "train", "--env", "arithmetic", "--steps", "1", "--eval-every", "0"]
+    assert main([*command, "--run", str(tmp_path / "run"), "--set", *settings]) == 1
+    close_all()
+    err = capfd.readouterr().err
+    assert f"100% of the answers are unscored, more than train.max_unscored_frac=0.1 ({reason})" in err
+    stored = pq.read_table(tmp_path / "run" / "episodes" / "step-00001.parquet")["status"].to_pylist()
+    assert stored == [f"unscored:{reason.removesuffix(' 4')}"] * 4
+
+
+def test_the_limits_of_a_verifier_are_keys_that_commands_take(capfd):
+    assert main(["eval", "--bench", "arithmetic:validation", "--problems", "1", "--set", "verifier.limits.deadline_s=0"]) == 2
+    assert "verifier.limits.deadline_s=0: must be greater than 0" in capfd.readouterr().err
+    assert main(["train", "--set", "verifier.limits.deadlin_s=1"]) == 2
+    assert "did you mean 'verifier.limits.deadline_s'?" in capfd.readouterr().err
+    with pytest.raises(ConfigError, match=r"env\.verifier_limits cannot be set for a training run; use verifier\.limits"):
+        load_config(None, ["env.verifier_limits.workers=2"]).env_settings()
+    setup = EnvSetup("arithmetic", {"verifier": "math", "verifier_limits": {"deadline_s": 2.5}})
+    assert setup.verifier.limits.deadline_s == 2.5
+    assert setup.facts() == EnvSetup("arithmetic", {"verifier": "math"}).facts(), "scores stay comparable"

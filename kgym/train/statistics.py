@@ -4,6 +4,7 @@ Every mean says over what: shares of verdicts are over all episodes, `episode/co
 that are trained on.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,13 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
     if played.greedy:
         metrics["greedy/reward_mean"] = _mean([reward for reward in played.greedy_rewards or () if reward is not None])
     return metrics
+
+
+def unscored_reasons(groups: Sequence[Group]) -> str:
+    """Return the most frequent reasons why answers are unscored: `timeout 180, error:ValueError 4`."""
+    verdicts = [episode.verdict for group in groups for episode in group.episodes]
+    reasons = Counter(verdict.reason for verdict in verdicts if verdict is not None and not verdict.scored)
+    return ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(3))
 
 
 def nothing_to_learn(played: Played) -> str:

@@ -41,7 +41,7 @@ from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
-from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics
+from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics, unscored_reasons
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.train.warmups import create_for_run, unended
@@ -180,7 +180,7 @@ class Trainer:
         if metrics["verdict/unscored_frac"] > config.train.max_unscored_frac:
             raise RunError(
                 f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
-                f"{config.train.max_unscored_frac}; see the reasons in {self.folder.episodes}"
+                f"{config.train.max_unscored_frac} ({unscored_reasons(played.sampled)}); the answers are in {self.folder.episodes}"
             )
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
