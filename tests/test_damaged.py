@@ -79,7 +79,7 @@ def test_damaged_weights_and_state_name_the_checkpoint_and_the_one_before_it_is_
     (last / "trainer.pt").write_bytes(NOISE)
     resume = ["train", "--run", run, "--resume"]
     message = refused(*resume, status=1)
-    assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to go on from the checkpoint before it"
+    assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to go on from step 1 with --resume"
     (last / "model.safetensors").write_bytes(NOISE)
     assert refused(*resume).startswith(f"cannot load a causal language model and its tokenizer from {last}: ")
     evaluate = copy[1]

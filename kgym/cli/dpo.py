@@ -28,14 +28,15 @@ def run(args: argparse.Namespace) -> int:
 
     options = validated(DPOOptions, values["dpo"], "dpo")
     model = resolve_model(args.model)
-    summary = train_dpo(
-        model,
-        supervised.preferences(args, values["env"], values["pairs"], options.seed),
-        args.out,
-        options,
-        dtype=args.dtype,
-        device=args.device,
-        resume=args.resume,
-        report=supervised.reporter(args, options, "a pair"),
-    )
+    with supervised.interruptible(args):
+        summary = train_dpo(
+            model,
+            supervised.preferences(args, values["env"], values["pairs"], options.seed),
+            args.out,
+            options,
+            dtype=args.dtype,
+            device=args.device,
+            resume=args.resume,
+            report=supervised.reporter(args, options, "a pair"),
+        )
     return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kgym.cli.output import folder_name, free_text, percent, print_json, print_table
+from kgym.cli.interrupts import command_line, saying_how_to_go_on
+from kgym.cli.output import clock, folder_name, free_text, percent, print_json, print_table
 from kgym.cli.settings import add_set, sections
 from kgym.neutral import printable
 
@@ -117,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         "note": args.note,
     }
     with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
+        stack.enter_context(saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"))
         folder.check(request)  # before a model is loaded for nothing
         sampler = make_engine(engine, settings.engine.options, model) if evaluation.n_missing(folder) else None
         too_long = evaluation.long_prompts(sampler) if sampler is not None else {}
@@ -276,7 +278,7 @@ class _Progress:
         self.tenth = tenth
         parts = [f"{done}/{total} answers"]
         if rate > 0:
-            parts += [f"{rate:.1f}/s", f"{_clock((total - done) / rate)} left"]
+            parts += [f"{rate:.1f}/s", f"{clock((total - done) / rate)} left"]
         if self.n_scored:
             parts.append(f"score {percent(self.score_sum / self.n_scored)} of {self.n_scored}")
         self._write(" | ".join(parts), end="" if self.live else "\n")
@@ -290,9 +292,3 @@ class _Progress:
             return
         self.out.write(("\r\033[K" if self.live else "") + text + end)
         self.out.flush()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

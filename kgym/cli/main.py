@@ -1,9 +1,11 @@
 """The frame of the command line: finds the command, gives it its arguments, and turns what it raises into one line and an exit status.
 
 A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has `json` (every command
-can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_register_commands`).
+can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_register_commands`). In `args.argv` are
+the words of the command as they were typed, and in `args.loaded` the plugins that -p named before it.
 
-Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted; 141 nobody reads the output any more.
+Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM,
+129 by SIGHUP; 141 nobody reads the output any more.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from kgym.blame import blame
+from kgym.cli.interrupts import farewell, signals_interrupt
 from kgym.cli.settings import expanded
 from kgym.errors import ComponentError, ConfigError, KgymError, PluginError, UnknownName
 from kgym.loading import descriptor_to_stderr
@@ -105,12 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger().addHandler(messages)
     debug = "--debug" in arguments  # asked for even if the arguments cannot be parsed
     try:
-        status = _main(arguments)
+        with signals_interrupt():
+            status = _main(arguments)
         sys.stdout.flush()  # a closed pipe shows itself here, while it can still be caught
     except SystemExit as stop:  # argparse leaves this way after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        return _complain(*farewell(stop))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
         return 141
@@ -173,6 +177,8 @@ def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
     args = parser.parse_args(rest)
     for name, default in (("json", False), ("debug", given.debug), ("verbose", 0), ("plugins", [])):
         setattr(args, name, getattr(args, name, default))
+    args.argv = [given.command, *rest]
+    args.loaded = list(given.plugins)
     args.verbose += given.verbose
     _set_level(args.verbose, debug=args.debug)
     if args.plugins:

@@ -104,6 +104,17 @@ def percent(share: float | None, stderr: float | None = None) -> str:
     return f"{share:.1%}" + ("" if stderr is None or math.isnan(stderr) else f" ± {100 * stderr:.1f}")
 
 
+def clock(seconds: float) -> str:
+    """Return a time for people.
+
+    >>> clock(75), clock(3675)
+    ('1:15', '1:01:15')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def folder_name(text: str) -> Path:
     """Return the path of a folder as it was typed. Raises for an empty one (`--run "$UNSET"`), which would be the working directory."""
     if not text.strip():

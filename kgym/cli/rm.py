@@ -22,16 +22,17 @@ def run(args: argparse.Namespace) -> int:
 
     options = validated(RMOptions, values["rm"], "rm")
     model = resolve_model(args.model)
-    summary = train_reward_model(
-        model,
-        supervised.preferences(args, values["env"], values["pairs"], options.seed),
-        args.out,
-        options,
-        dtype=args.dtype,
-        device=args.device,
-        resume=args.resume,
-        report=supervised.reporter(args, options, "a pair"),
-    )
+    with supervised.interruptible(args):
+        summary = train_reward_model(
+            model,
+            supervised.preferences(args, values["env"], values["pairs"], options.seed),
+            args.out,
+            options,
+            dtype=args.dtype,
+            device=args.device,
+            resume=args.resume,
+            report=supervised.reporter(args, options, "a pair"),
+        )
     env = args.env or "aime"
     following = f"kgym train --env {env} --algo ppo --set verifier=reward_model --set verifier.model={summary['model']}"
     return supervised.conclude(args, summary, following)

@@ -35,17 +35,18 @@ def run(args: argparse.Namespace) -> int:
     options = validated(SFTOptions, values["sft"])
     model = resolve_model(args.model)
     examples, data = _examples(args, values["env"], options.seed)
-    summary = finetune(
-        model,
-        examples,
-        args.out,
-        options,
-        data=data,
-        dtype=args.dtype,
-        device=args.device,
-        resume=args.resume,
-        report=supervised.reporter(args, options, "a token"),
-    )
+    with supervised.interruptible(args):
+        summary = finetune(
+            model,
+            examples,
+            args.out,
+            options,
+            data=data,
+            dtype=args.dtype,
+            device=args.device,
+            resume=args.resume,
+            report=supervised.reporter(args, options, "a token"),
+        )
     return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))
 
 

@@ -3,9 +3,11 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import folder_name, print_json
 from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError
@@ -84,6 +86,20 @@ def reporter(args: argparse.Namespace, options: "SupervisedOptions", unit: str) 
             out.flush()
 
     return report
+
+
+def interruptible(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Say at an interruption how to go on with the run that `--out` names."""
+
+    def how() -> str:
+        from kgym.train.checkpoint import checkpoint_steps, going_on
+        from kgym.train.supervised import partial_folder
+
+        partial = partial_folder(args.out)
+        resume = ["--resume"] if checkpoint_steps(partial) and not args.resume else []
+        return f"{going_on(partial)} with: {command_line(args, [*args.argv, *resume])}"
+
+    return saying_how_to_go_on(how)
 
 
 def conclude(args: argparse.Namespace, summary: Mapping[str, Any], following: str) -> int:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.following import how_to_score
-from kgym.cli.output import folder_name
+from kgym.cli.interrupts import command_line, saying_how_to_go_on
+from kgym.cli.output import clock, folder_name
 from kgym.cli.settings import add_set
 from kgym.errors import ConfigError, KgymError
 
@@ -92,10 +93,23 @@ def run(args: argparse.Namespace) -> int:
     following = how_to_score(
         str(folder.path), config.env.name, train.eval_split, config.env.options, verifier, problems=train.eval_problems
     )
-    summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
+    with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
+        summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
         print(json.dumps(summary))
     return 0
+
+
+def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int) -> str:
+    """Return what to type after an interruption, and from where the run goes on then."""
+    from kgym.train.checkpoint import going_on
+
+    if not folder.manifest.is_file():
+        return f"nothing was done yet; the same command begins again: {command_line(args, args.argv)}"
+    plugins = [word for name in args.plugins for word in ("-p", name)]
+    more = [] if folder.read_manifest()["config"]["train"]["steps"] == steps else ["--steps", str(steps)]
+    command = command_line(args, ["train", *plugins, "--resume", "--run", str(folder.path), *more])
+    return f"{going_on(folder.checkpoints)} with: {command}"
 
 
 def _stored_config(folder: "RunFolder") -> "RunConfig":
@@ -170,6 +184,7 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
 
     class Terminal(Reporter):
         def started(self, facts: Mapping[str, Any]) -> None:
+            self.begun, self.first, self.n_tokens = time.monotonic(), facts["step"], 0
             if quiet:
                 return
             spec = facts["env"]
@@ -188,7 +203,15 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
 
         def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
             if not quiet:
-                self._line(describe(step, steps, metrics))
+                self._line(describe(step, steps, metrics) + self._pace(step, steps, metrics))
+
+        def _pace(self, step: int, steps: int, metrics: Mapping[str, float]) -> str:
+            """Say how many tokens were sampled in this session and how long the rest of the run takes at its pace."""
+            self.n_tokens += int(metrics.get("rollout/tokens", 0))
+            if step <= self.first or step == steps:
+                return ""
+            left = (time.monotonic() - self.begun) / (step - self.first) * (steps - step)
+            return f" | {self.n_tokens:,} tokens so far | {clock(left)} left"
 
         def finished(self, summary: Mapping[str, Any]) -> None:
             if "gain" in summary:

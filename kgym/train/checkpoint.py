@@ -25,6 +25,12 @@ def checkpoint_steps(root: Path) -> list[int]:
     return [step for step, folder in numbered(root, "step", "", width=1).items() if (folder / STATE_FILE).is_file()]
 
 
+def going_on(root: Path, *, without: int | None = None) -> str:
+    """Say from where a run would go on if the checkpoint of the step `without` were not there."""
+    steps = [step for step in checkpoint_steps(root) if step != without]
+    return f"go on from step {steps[-1]}" if steps else "begin again"
+
+
 def save_checkpoint(
     root: Path,
     step: int,
@@ -59,7 +65,7 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         reason = str(error.__context__ if isinstance(error.__context__, OSError) else error).strip().split("\n")[0]
         raise RunError(
-            f"cannot write the checkpoint {folder}: {reason}; make room, and go on from the checkpoint before it with --resume"
+            f"cannot write the checkpoint {folder}: {reason}; make room, and {going_on(root, without=step)} with --resume"
         ) from error
     if replaced is not None:
         remove(replaced)
@@ -80,7 +86,6 @@ def load_state(folder: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen types for a damaged file, and its advice is to unpickle whatever it holds
-        raise RunError(
-            f"{folder / STATE_FILE} is damaged ({type(error).__name__}); remove the folder {folder} to go on from the checkpoint before it"
-        ) from error
+        remedy = f"remove the folder {folder} to {going_on(folder.parent, without=int(folder.name.removeprefix('step-')))} with --resume"
+        raise RunError(f"{folder / STATE_FILE} is damaged ({type(error).__name__}); {remedy}") from error
     return state

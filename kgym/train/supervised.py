@@ -111,7 +111,7 @@ def fit(
 
     Raises ConfigError if `out` is there already or the run to resume is another one, RunError if the loss is not finite.
     """
-    partial = out.with_name(f"{out.name}.partial")
+    partial = partial_folder(out)
     identity = json.dumps({"base": str(base), "data": data, "options": options.model_dump()}, sort_keys=True)
     learner, optimizer, step = _start(base, out, partial, options, identity, load=load, resume=resume)
     own_folders(partial)
@@ -138,6 +138,11 @@ def fit(
         found = _finish(learner, out, partial, finish)
     summary = {"model": str(out), "steps": step, "steps_this_time": step - first_step}
     return summary | metrics | dict(found) | {"seconds": time.perf_counter() - started}
+
+
+def partial_folder(out: Path) -> Path:
+    """Return where a run that makes the folder `out` keeps what it has until it ends."""
+    return out.with_name(f"{out.name}.partial")
 
 
 def train_step(

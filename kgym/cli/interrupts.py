@@ -1,0 +1,63 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command alike: files are left whole, one line says how to go on, and the status is 128 + the signal."""
+
+import argparse
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to end by another signal than that of Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler is left as it is."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    raise Interrupted(number)
+
+
+@contextmanager
+def saying_how_to_go_on(how: Callable[[], str]) -> Iterator[None]:
+    """Add what `how` returns to the line that is printed if the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(how())
+        raise
+
+
+def command_line(args: argparse.Namespace, words: Sequence[str]) -> str:
+    """Return a command as it is typed, with the plugins that -p names for the command at hand."""
+    return shlex.join(["kgym", *(word for name in args.loaded for word in ("-p", name)), *words])
+
+
+def farewell(stop: KeyboardInterrupt) -> tuple[str, int]:
+    """Return the line about an interruption and the exit status."""
+    number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+    text = f"ended by {signal.Signals(number).name}" if isinstance(stop, Interrupted) else "interrupted"
+    return "; ".join([text, *getattr(stop, "__notes__", [])]), 128 + number
