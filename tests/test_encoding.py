@@ -132,7 +132,7 @@ def encoder(dialect, backend=byte_level, **how):
 
 def control(tokenizer, dialect):
     _, special, added, _, _ = DIALECTS[dialect]
-    return {tokenizer.convert_tokens_to_ids(text) for text in (*special, *(text for text in added if text.startswith("<｜U")))}
+    return {tokenizer.convert_tokens_to_ids(text) for text in (*special, *(text for text in added if text.startswith(("<｜", "<|"))))}
 
 
 def frame(ids, tokenizer, dialect):

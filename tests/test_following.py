@@ -22,6 +22,13 @@ def test_the_benchmark_or_the_split_with_its_options(env, split, options, said):
     assert how_to_score("runs/a b", env, split, options, problems=7) == f"kgym eval --model 'runs/a b' --bench {said}"
 
 
+def test_what_is_asked_stays_the_same():
+    said = how_to_score("m", "aime", "validation", {}, template={"enable_thinking": False}, stop=("Q:", "a b"))
+    assert said == "kgym eval --model m --bench aime-style --stop Q: --stop 'a b' --set engine.template.enable_thinking=false"
+    said = how_to_score("m", "aime", "validation", {"difficulty": 3}, template={"x": "y"}, problems=7)
+    assert said == """kgym eval --model m --bench aime:validation --problems 7 --set env.difficulty=3 'engine.template.x="y"'"""
+
+
 def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.chdir(tmp_path)
     small = ("rollout.problems_per_step=1", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_problems=3", "train.threads=1")

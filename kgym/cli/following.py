@@ -1,7 +1,8 @@
 """The command to type next: how to score what was just trained, on what it was trained for."""
 
+import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PROBLEMS = 500
@@ -9,11 +10,19 @@ PROBLEMS = 500
 
 
 def how_to_score(
-    model: str, env: str, split: str, options: Mapping[str, Any], verifier: Mapping[str, Any] | None = None, *, problems: int = PROBLEMS
+    model: str,
+    env: str,
+    split: str,
+    options: Mapping[str, Any],
+    verifier: Mapping[str, Any] | None = None,
+    *,
+    problems: int = PROBLEMS,
+    template: Mapping[str, Any] | None = None,
+    stop: Sequence[str] = (),
 ) -> str:
     """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the environment's options.
 
-    `verifier` are options of the environment's own verifier.
+    `verifier` are options of the environment's own verifier, `template` variables of the chat template, `stop` texts that end an answer.
     """
     from kgym.envs.setup import EnvSetup
     from kgym.errors import KgymError
@@ -22,15 +31,18 @@ def how_to_score(
 
     settings = [f"env.{name}={value}" for name, value in options.items()]
     settings += [f"verifier.{name}={value}" for name, value in (verifier or {}).items()]
+    asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]
+    stops = [word for text in stop for word in ("--stop", shlex.quote(text))]
     start = f"kgym eval --model {shlex.quote(model)} --bench"
     for name, info in registry().infos("benchmark").items():
         if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (env, split) and not settings:
-            return f"{start} {name}"
+            return " ".join([start, name, *stops, *(["--set", *map(shlex.quote, asked)] if asked else [])])
     words = [start, f"{env}:{split}"]
     try:
         endless = EnvSetup(env, {**options, "split": split}).source.size is None
     except KgymError:  # data that the user has not brought yet: eval will say so
         endless = False
     words += ["--problems", str(problems)] if endless else []
-    words += ["--set", *map(shlex.quote, settings)] if settings else []
+    words += stops
+    words += ["--set", *map(shlex.quote, settings + asked)] if settings or asked else []
     return " ".join(words)

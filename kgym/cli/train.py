@@ -91,7 +91,14 @@ def run(args: argparse.Namespace) -> int:
     train = config.train
     verifier = config.verifier.options if config.verifier.name is None else {}  # another one than the environment's does not score
     following = how_to_score(
-        str(folder.path), config.env.name, train.eval_split, config.env.options, verifier, problems=train.eval_problems
+        str(folder.path),
+        config.env.name,
+        train.eval_split,
+        config.env.options,
+        verifier,
+        problems=train.eval_problems,
+        template=config.engine.options.get("template"),
+        stop=config.rollout.stop,
     )
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
         summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()

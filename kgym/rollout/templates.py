@@ -114,7 +114,7 @@ def _checked(template: str, values: str) -> str:
     except OSError as error:
         raise ConfigError(f"cannot start the process that checks the chat template: {error.strerror}") from error
     if done.returncode < 0 or "MemoryError" in done.stderr:
-        limits = f"{templatecheck.CPU_S} s and {templatecheck.MEMORY_BYTES >> 30} GiB"
+        limits = f"{templatecheck.CPU_S} s of computing or {templatecheck.MEMORY_BYTES >> 30} GiB"
         return json.dumps({"over": f"a short conversation takes more than {limits}", "variables": []})
     if done.returncode:
         raise ConfigError(f"cannot check the chat template: {done.stderr.strip()[-300:]}")
