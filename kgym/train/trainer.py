@@ -33,6 +33,7 @@ from kgym.seeding import derive_seed
 from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
 from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
+from kgym.train.held_out import check_held_out
 from kgym.train.metrics import MetricsFile, read_metrics
 from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
@@ -93,6 +94,8 @@ class Trainer:
         self.validation = self._validation_setup() if config.train.eval_every else None
         self.n_validation = self._n_validation(self.validation) if self.validation is not None else 0
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
+        scored = {name: evaluation.source for name, evaluation in self.benches.items()}
+        check_held_out(config, self.rollouts.env.source, self.validation and self.validation.source, scored)
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
         self.step = steps[-1] if steps else 0
