@@ -97,14 +97,11 @@ def compare(args: argparse.Namespace) -> None:
         result = run(args.out, name, seed, settings)
         left_min = (time.perf_counter() - started) / done * (len(missing) - done) / 60
         print(f"{name}, seed {seed}: {result['before']:.1%} -> {result['after']:.1%}, {left_min:.0f} min left", file=sys.stderr, flush=True)
-    ended = [name for name in names if all((folder(args.out, name, seed) / "result.json").exists() for seed in range(args.seeds))]
-    if not ended:
-        raise ConfigError(
-            f"no algorithm has a result for each of {args.seeds} seeds yet; run again without --minutes, or with fewer --seeds"
-        )
-    rows = [gather(args.out, name, range(args.seeds)) for name in ended]
-    text = report(args.out, rows, settings, args.seeds)
-    if absent := [f"`{name}`" for name in names if name not in ended]:
+    rows = [row for name in names if (row := gather(args.out, name, range(args.seeds))).gains]
+    if not rows:
+        raise ConfigError("no run has ended yet; run again without --minutes")
+    text = report(args.out, rows, settings)
+    if absent := [f"`{name}`" for name in names if name not in {row.name for row in rows}]:
         text += f"\n\nNot run: {', '.join(absent)}."
     print(text)
     draw(rows, args.out / PICTURE)
@@ -225,8 +222,9 @@ def validate(model: str, config: RunConfig, problems: int) -> "EvalResult":
 
 
 def gather(out: Path, name: str, seeds: Sequence[int]) -> Row:
-    """Return the results of an algorithm."""
-    results = [json.loads((folder(out, name, seed) / "result.json").read_text()) for seed in seeds]
+    """Return the results of an algorithm, of the seeds that have ended."""
+    files = [folder(out, name, seed) / "result.json" for seed in seeds]
+    results = [json.loads(file.read_text()) for file in files if file.exists()]
     return Row(
         name,
         gains=[result["after"] - result["before"] for result in results],
@@ -270,21 +268,23 @@ def one(values: Sequence[float]) -> str:
     return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
-def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any], seeds: int) -> str:
+def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
     """Return the table in Markdown, with what it was measured on."""
-    before = [json.loads((out / f"before-seed{seed}.json").read_text()) for seed in range(seeds)]
+    before = [json.loads(file.read_text()) for file in sorted(out.glob("before-seed*.json"))]
+    seeds = len(before)
     config = load_config(None, [*BUDGET, *settings["set"]])
     lines = [
         f"`{settings['model']}` on `{settings['env']}`, {settings['steps']} steps of {config.rollout.problems_per_step} problems x "
         f"{config.rollout.group_size} answers, {settings['inner_steps']} optimizer steps on each batch for every algorithm, learning rate "
         f"{config.train.lr:g}, {seeds} seed{'s' * (seeds > 1)}, validation on {settings['problems']} problems: "
-        f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted by name.",
+        f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted by name: no ranking.",
         "",
-        "| algorithm | gain, points | validation after, % | optimizer steps | tokens sampled, thousands | seconds |",
-        "|---|---|---|---|---|---|",
+        "| algorithm | seeds | gain, points | validation after, % | optimizer steps | tokens sampled, thousands | seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         figures = (
+            str(len(row.gains)),
             spread(row.gains, 100, "+.1f"),
             spread(row.after, 100, ".1f"),
             one(row.optimizer_steps),

@@ -4,6 +4,7 @@ Every mean says over what: shares of verdicts are over all episodes, `episode/co
 that are trained on.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,32 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "verdict/unscored_frac": _mean([not verdict.scored for verdict in verdicts]),
         "group/informative_frac": _mean([_informative(group) for group in groups]),
     }
+
+
+def part_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Describe the answers of a step by level, subject and year of their problem, where these are known and occur in the step.
+
+    `level/2/correct_frac` is the share of right answers among the scored ones, `level/2/answers` their number.
+    """
+    parts: dict[str, list[bool]] = {}
+    for group in groups:
+        problem = group.problem
+        known = {"level": problem.level, "subject": _word(problem.subject), "year": problem.year}
+        right = [
+            episode.verdict.status == "correct" for episode in group.episodes if episode.verdict is not None and episode.verdict.scored
+        ]
+        for kind, value in known.items():
+            if value:
+                parts.setdefault(f"{kind}/{value}", []).extend(right)
+    metrics: dict[str, float] = {}
+    for part, right in sorted(parts.items()):
+        metrics |= {f"{part}/correct_frac": _mean(right), f"{part}/answers": float(len(right))}
+    return metrics
+
+
+def _word(text: str) -> str:
+    """Return a text as one word of the name of a metric, of at most 40 characters."""
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:40]
 
 
 def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:

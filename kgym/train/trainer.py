@@ -42,7 +42,7 @@ from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
 from kgym.train.runfolder import RunFolder
-from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, rollout_metrics, unscored_reasons
+from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, part_metrics, rollout_metrics, unscored_reasons
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.train.warmups import create_for_run, unended
@@ -179,7 +179,9 @@ class Trainer:
         write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled)
         self._note_long_prompts(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
-        metrics = group_metrics(played.sampled) | rollout_metrics(played, self.config.rollout.problems_per_step)
+        metrics = (
+            group_metrics(played.sampled) | part_metrics(played.sampled) | rollout_metrics(played, self.config.rollout.problems_per_step)
+        )
         if metrics["verdict/unscored_frac"] > config.train.max_unscored_frac:
             raise RunError(
                 f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
