@@ -131,7 +131,8 @@ class RolloutConfig(Options):
     max_tokens: int | None = Field(None, ge=1)
     """Token budget of an answer; without it the environment's."""
     segment_tokens: int | None = Field(None, ge=1)
-    """Tokens of a segment: long answers go on in the next one, under newer weights; without it an answer is one segment."""
+    """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same weights, which
+    bounds one request to the engine and changes no answer. Without it an answer is one segment."""
     truncated: Literal["zero", "score", "mask"] = "zero"
     """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or reward 0 and no part in the
     loss. The others of its group are compared with it in each case."""

@@ -254,7 +254,18 @@ def test_the_command_trains_on_an_environment(tmp_path, tiny_model, capsys):
     assert summary["steps"] == 6
     assert math.isfinite(summary["loss_nats"])
     assert "step 6/6" in output.err
+    assert "sft.warmup_steps" not in output.err
     assert not equal(weights(tiny_model), weights(tmp_path / "out"))
+
+
+def test_a_warm_up_that_outlasts_the_run_is_pointed_out(tmp_path, tiny_model, capsys):
+    assert main([*sft(tiny_model, tmp_path / "out", "--env", "arithmetic", "--steps", 3), "--set", "sft.warmup_steps=50"]) == 0
+    assert "sft.warmup_steps=50: the run has 3 steps and ends before this does" in capsys.readouterr().out
+
+
+def test_a_warm_up_can_be_a_share(tmp_path):
+    options = SFTOptions(steps=20, lr=1.0, warmup_steps=0.25, decay_frac=0.0)
+    assert [lr_at(step, options) for step in (1, 5, 20)] == pytest.approx([0.2, 1.0, 1.0])
 
 
 def test_the_command_trains_on_a_file(tmp_path, tiny_model, capsys):

@@ -11,7 +11,7 @@ from kgym.envs.rules import CUT
 from kgym.registry import registry
 from kgym.train.metrics import CLOCK
 from kgym.train.rollouts import teaches
-from kgym.train.statistics import group_metrics, only_reward
+from kgym.train.statistics import group_metrics
 from kgym.train.update import pack_groups
 from kgym.types import Episode, Group, Problem, Segment, Verdict
 from kgym_plugins.shapers.length_penalty import LengthPenalty
@@ -104,7 +104,6 @@ def test_gpg_counts_groups_that_it_trains_on():
 def test_a_group_teaches_if_its_judged_answers_differ(verdicts, does):
     assert teaches(group(*verdicts)) is does
     assert group_metrics([group(*verdicts)])["group/informative_frac"] == float(does)
-    assert (only_reward([group(*verdicts)]) is None) is does
 
 
 def test_the_length_penalty_ranges_over_masked_answers():

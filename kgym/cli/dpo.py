@@ -37,6 +37,6 @@ def run(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             device=args.device,
             resume=args.resume,
-            report=supervised.reporter(args, options, "a pair"),
+            report=supervised.reporter(args, options, "dpo", "a pair"),
         )
     return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             device=args.device,
             resume=args.resume,
-            report=supervised.reporter(args, options, "a pair"),
+            report=supervised.reporter(args, options, "rm", "a pair"),
         )
     env = args.env or "aime"
     following = f"kgym train --env {env} --algo ppo --set verifier=reward_model --set verifier.model={summary['model']}"

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             device=args.device,
             resume=args.resume,
-            report=supervised.reporter(args, options, "a token"),
+            report=supervised.reporter(args, options, "sft", "a token"),
         )
     return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))
 

@@ -69,10 +69,17 @@ def preferences(args: argparse.Namespace, env_options: Mapping[str, Any], pairs:
     return from_list(found, options, seed=seed, fingerprint=f"sha256:{digest} held_out={options.held_out}")
 
 
-def reporter(args: argparse.Namespace, options: "SupervisedOptions", unit: str) -> Callable[[Mapping[str, float]], None]:
-    """Return what prints about a hundred lines in a run; to standard error if standard output carries JSON."""
+def reporter(args: argparse.Namespace, options: "SupervisedOptions", key: str, unit: str) -> Callable[[Mapping[str, float]], None]:
+    """Return what prints about a hundred lines in a run; to standard error if standard output carries JSON.
+
+    A warm-up that the run does not reach the end of is pointed out first, by its key.
+    """
+    from kgym.train.warmups import lasting
+
     out = sys.stderr if args.json else sys.stdout
     steps = options.steps
+    for note in lasting(options, key, steps + 1, steps):
+        print(note, file=out)
     every = max(1, steps // LINES)
 
     def report(metrics: Mapping[str, float]) -> None:

@@ -36,8 +36,8 @@ def collect(
 
     `indices` holds one problem for each group of the environment, or for each of the groups numbered `places`, in rising order; the others
     then stay as they are and are not returned. The seed of an answer derives from `seed_parts`, its problem
-    and its attempt, never from its slot. With `segment_tokens`, an answer is continued in segments of so many tokens (partial
-    rollouts, Kimi k1.5, section 2.6.2).
+    and its attempt, never from its slot. With `segment_tokens`, an answer is continued in segments of so many
+    tokens, all of them sampled here, from the same weights.
 
     Raises EngineError if the engine loses a request.
     """
