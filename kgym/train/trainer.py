@@ -95,7 +95,7 @@ class Trainer:
         self.n_validation = self._n_validation(self.validation) if self.validation is not None else 0
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         scored = {name: evaluation.source for name, evaluation in self.benches.items()}
-        check_held_out(config, self.rollouts.env.source, self.validation and self.validation.source, scored)
+        check_held_out(config, self.rollouts.env.source, None if self.validation is None else self.validation.source, scored)
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
         self.step = steps[-1] if steps else 0
