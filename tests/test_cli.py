@@ -16,7 +16,7 @@ import pytest
 
 from kgym import registry as registry_module
 from kgym.cli import main as frame
-from kgym.cli.main import COMMANDS, Parser, main
+from kgym.cli.main import COMMANDS, Messages, Parser, main
 from kgym.cli.output import print_json, print_table, progress
 from kgym.cli.plugins import describe_options
 from kgym.errors import ConfigError, EngineError, PluginError, RunError, UnknownName
@@ -409,3 +409,51 @@ def test_the_parser_takes_no_abbreviation():
     with pytest.raises(UnknownName, match="did you mean '--steps'"):
         parser.parse_args(["--ste", "3"])
     assert parser.parse_args(["--steps", "3"]) == argparse.Namespace(steps="3")
+
+
+# --- what acts on a terminal
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202eevil"
+
+
+def test_commands_write_for_people_by_one_function():
+    for path in sorted(Path(frame.__file__).parent.glob("*.py")):
+        if path.name != "output.py":
+            assert not re.search(r"(?<![\w.])print\(", path.read_text()), f"{path.name}: use kgym.cli.output.say"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["eval", "--model", f"no/{ESCAPES}/such"],
+        ["eval", "--bench", ESCAPES],
+        ["train", "--env", ESCAPES],
+        ["train", "--set", f"train.{ESCAPES}=1"],
+        ["verify", ESCAPES],
+        ["runs", "show", ESCAPES],
+        ["runs", "view", ESCAPES],
+        ["leaderboard", "compare", ESCAPES, ESCAPES],
+        ["leaderboard", "show", "--board", ESCAPES],
+        ["leaderboard", "add", ESCAPES],
+        ["data", "add", "mine", ESCAPES],
+        ["plugins", "show", ESCAPES],
+        ["rescore", ESCAPES],
+        [ESCAPES],
+    ],
+    ids=lambda words: " ".join(word for word in words if word.isprintable()),
+)
+@pytest.mark.parametrize("json_too", [False, True])
+def test_no_name_acts_on_the_terminal(command, json_too, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, *["--json"] * json_too]) != 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("kgym: ")
+    assert all(char.isprintable() or char in "\n\t" for char in captured.out + captured.err)
+
+
+def test_no_log_record_and_no_traceback_acts_on_the_terminal(capsys):
+    record = logging.LogRecord("kgym", logging.WARNING, "f", 1, "text %s", (ESCAPES,), None)
+    Messages().emit(record)
+    assert main(["--debug", "runs", "show", ESCAPES]) == 2
+    assert all(char.isprintable() or char in "\n\t" for char in capsys.readouterr().err)

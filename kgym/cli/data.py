@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from kgym.cli.output import print_json, print_table
+from kgym.cli.output import print_json, print_table, say
 from kgym.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -71,22 +71,22 @@ def _add(args: argparse.Namespace) -> int:
         max_gib=MAX_GIB if args.max_gib is None else args.max_gib,
     )
     for note in source.notes[:SHOWN_NOTES]:
-        print(f"kgym: {note}", file=sys.stderr)
+        say(f"kgym: {note}", file=sys.stderr)
     if (more := len(source.notes) - SHOWN_NOTES) > 0:
-        print(f"kgym: and {more} more such rows", file=sys.stderr)
+        say(f"kgym: and {more} more such rows", file=sys.stderr)
     known = known_sets().get(name)
     if known is not None and known.problems and source.size != known.problems:
-        print(f"kgym: warning: {name} has {known.problems} problems, and these are {source.size}", file=sys.stderr)
+        say(f"kgym: warning: {name} has {known.problems} problems, and these are {source.size}", file=sys.stderr)
     _refuse_other(path, source, replace=args.replace)
     refused = _refused_golds(source)
     if refused:
-        print(f"kgym: warning: {refused}", file=sys.stderr)
+        say(f"kgym: warning: {refused}", file=sys.stderr)
     save_data(name, source)
     facts = _facts(name, path, source)
     if args.json:
         print_json(facts | {"left_out": source.notes, "refused_golds": refused})
     else:
-        print(f"{name}: {source.size} problems, sha256 {source.fingerprint[:12]}, in {path}")
+        say(f"{name}: {source.size} problems, sha256 {source.fingerprint[:12]}, in {path}")
     return 0
 
 
@@ -153,7 +153,7 @@ def _show(args: argparse.Namespace) -> int:
         lines[place["source"]] = f"revision {place['revision']}" if place["revision"] else ""
         lines |= {f"  {file['name']}": f"sha256 {file['sha256']}" for file in place["files"]}
     width = max(map(len, lines))
-    print("\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in lines.items()))
+    say("\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in lines.items()))
     return 0
 
 
@@ -170,7 +170,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found)
     elif not found:
-        print(f"no data sets in {folder}; add one with: kgym data add NAME FILE")
+        say(f"no data sets in {folder}; add one with: kgym data add NAME FILE")
     else:
         rows = [(fact["name"], fact["problems"], fact["sha256"][:12], fact["error"] or fact["file"]) for fact in found]
         print_table(("name", "problems", "sha256", "file"), rows, gives_way=("file",))

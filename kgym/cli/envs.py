@@ -3,11 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import print_json, print_table
+from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError, KgymError
 from kgym.hookspecs import EnvInfo
-from kgym.neutral import printable
 from kgym.registry import registry
 
 if TYPE_CHECKING:
@@ -91,20 +90,20 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _print_shown(facts: dict[str, Any]) -> None:
-    print(f"{facts['id']}: {facts['summary']}\nfrom {facts['from']}\n")
+    say(f"{facts['id']}: {facts['summary']}\nfrom {facts['from']}\n")
     print_table(("split", "problems"), [(split, said) for split, said in facts["splits"].items()])
-    print()
+    say()
     print_table(
         ("option", "type", "default", "must be", "meaning"),
         [(option["key"], option["type"], option["default"], option["constraints"], option["description"]) for option in facts["options"]],
     )
     problem = facts["problem"]
     level = f", level {problem['level']}" if problem["level"] else ""
-    print(f"\n{problem['id']} ({problem['subject'] or 'no subject'}{level}), gold {printable(problem['gold'])}")
+    say(f"\n{problem['id']} ({problem['subject'] or 'no subject'}{level}), gold {problem['gold']}")
     for message in problem["prompt"]:
-        print(printable(f"[{message['role']}] {message['content']}"))
+        say(f"[{message['role']}] {message['content']}")
     if problem["solution"]:
-        print(printable(f"[worked solution] {problem['solution']}"))
+        say(f"[worked solution] {problem['solution']}")
 
 
 def _options(model: Any, name: str, *, own: bool) -> list[dict[str, Any]]:
@@ -149,5 +148,5 @@ def _check(args: argparse.Namespace) -> int:
         print_json({"checks": rows, "healthy": not troubled})
     else:
         print_table(("environment", "split", "check", ""), [(*list(row.values())[:3], row["trouble"] or "ok") for row in rows])
-        print(f"\n{len(troubled)} of {len(rows)} checks failed" if troubled else f"\nall {len(rows)} checks passed")
+        say(f"\n{len(troubled)} of {len(rows)} checks failed" if troubled else f"\nall {len(rows)} checks passed")
     return 1 if troubled else 0

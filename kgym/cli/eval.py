@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
-from kgym.cli.output import clock, folder_name, free_text, percent, print_json, print_table
+from kgym.cli.output import clock, folder_name, free_text, percent, print_json, print_table, say
 from kgym.cli.settings import add_set, sections
 from kgym.neutral import printable
 
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(result.to_json() | about)
     else:
-        print(_table(result, about) + added)
+        say(_table(result, about) + added)
     return 0
 
 
@@ -290,5 +290,5 @@ class _Progress:
     def _write(self, text: str, end: str) -> None:
         if self.quiet:
             return
-        self.out.write(("\r\033[K" if self.live else "") + text + end)
+        self.out.write(("\r\033[K" if self.live else "") + printable(text) + end)
         self.out.flush()

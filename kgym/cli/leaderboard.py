@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import free_text, percent, print_json, print_table
+from kgym.cli.output import free_text, percent, print_json, print_table, say
 from kgym.cli.settings import add_set, component
-from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from kgym.board.table import Board, Row
@@ -81,8 +80,8 @@ def _add(args: argparse.Namespace) -> int:
         print_json({"board": str(args.board), "added": added, "rows": rows})
     else:
         for row in rows:
-            print(printable(f"{row['model']} on {row['benchmark']}: {percent(row['accuracy'], row['stderr'])}"))
-        print(f"{added} of {len(rows)} rows added to {args.board}" + ("" if added == len(rows) else "; the others are there already"))
+            say(f"{row['model']} on {row['benchmark']}: {percent(row['accuracy'], row['stderr'])}")
+        say(f"{added} of {len(rows)} rows added to {args.board}" + ("" if added == len(rows) else "; the others are there already"))
     return 0
 
 
@@ -116,7 +115,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"rows": len(board.rows), "file": args.output})
     else:
-        print(printable(f"{len(board.rows)} {'row' if len(board.rows) == 1 else 'rows'} in {args.output}"))
+        say(f"{len(board.rows)} {'row' if len(board.rows) == 1 else 'rows'} in {args.output}")
     return 0
 
 
@@ -136,9 +135,9 @@ def _compare(args: argparse.Namespace) -> int:
         return 0
     for name in ("before", "after"):
         side = comparison[name]
-        print(printable(f"{name:<10}{percent(side['accuracy'], side['stderr']):<16}{side['model']}  ({side['run']})"))
+        say(f"{name:<10}{percent(side['accuracy'], side['stderr']):<16}{side['model']}  ({side['run']})")
     for line in (describe_comparison(comparison), *remarks_on(comparison)):
-        print(f"{'':<10}{line}")
+        say(f"{'':<10}{line}")
     return 0
 
 
@@ -148,7 +147,7 @@ def _show_pairs(many: Mapping[str, Any]) -> None:
 
     sides = [(s["run"], s["model"], s["samples"], percent(s["accuracy"], s["stderr"])) for s in many["runs"]]
     print_table(("run", "model", "samples", "accuracy"), sides, gives_way=("run",))
-    print()
+    say()
     names = [f"{pair['before']} -> {pair['after']}" for pair in many["pairs"]]
     cells = [
         (
@@ -165,7 +164,7 @@ def _show_pairs(many: Mapping[str, Any]) -> None:
     print_table(("pair", "points", "95% interval, alone", "problems", "p, alone", "p, Holm", f"Holm, {len(cells)} comparisons"), cells)
     for name, pair in zip(names, many["pairs"], strict=True):
         for remark in remarks_on(pair):
-            print(printable(f"{name}: {remark}"))
+            say(f"{name}: {remark}")
 
 
 def _precision(args: argparse.Namespace) -> int:
@@ -196,11 +195,11 @@ def _precision(args: argparse.Namespace) -> int:
     }
     if near_end(result.accuracy, n_problems=result.n_scored_problems, samples=result.samples):
         lines["caution"] = near_end_caution(result.n_scored_problems)
-    print("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
-    print(f"\nFor a 95% interval of ± {args.points:g} points:")
-    print(f"  on these very problems       {plan.samples_same_problems} answers to each")
+    say("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
+    say(f"\nFor a 95% interval of ± {args.points:g} points:")
+    say(f"  on these very problems       {plan.samples_same_problems} answers to each")
     more = f"{plan.samples} answers to each" if plan.samples is not None else "no number of answers is enough: the problems differ too much"
-    print(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} answers each")
+    say(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} answers each")
     return 0
 
 
@@ -228,7 +227,7 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
     from kgym.board.standings import NO_RANKS, blocks_of, caution_of
 
     if not rows:
-        print("no rows yet; kgym eval --board FILE adds one")
+        say("no rows yet; kgym eval --board FILE adds one")
         return
     blocks = blocks_of(rows, folders)
     for block in blocks:
@@ -241,23 +240,23 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
             None if first["top_p"] is None else f"top-p {first['top_p']:g}",
             f"comparability {block.comparability[:12]}",
         ]
-        print(printable(", ".join(part for part in asked if part)))
+        say(", ".join(part for part in asked if part))
         for reason in block.apart:
-            print(printable(f"  apart from the first table: {reason}"))
+            say(f"  apart from the first table: {reason}")
         ranks: Sequence[tuple[int, int] | None] = block.ranks or [None] * len(block.rows)
         cells = [_result_cells(row, rank) for row, rank in zip(block.rows, ranks, strict=True)]
         print_table(RESULT_HEADER, cells, gives_way=("run",))
         for caution in dict.fromkeys(caution for row in block.rows if (caution := caution_of(row))):
-            print(f"caution: {caution}")
+            say(f"caution: {caution}")
         if block.ranks is None:
-            print(NO_RANKS)
+            say(NO_RANKS)
         elif 1 < len(block.rows) != block.n_paired:
-            print(f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means alone and are wider")
-        print()
+            say(f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means alone and are wider")
+        say()
     if any(len(block.rows) > 1 and block.ranks for block in blocks):
-        print("Ranks are 95% intervals over all pairs of a table (Holm): overlapping ranks are not distinguishable.")
+        say("Ranks are 95% intervals over all pairs of a table (Holm): overlapping ranks are not distinguishable.")
     if len(blocks) > 1:
-        print("Tables with different hashes asked different things: compare rows within a table only.")
+        say("Tables with different hashes asked different things: compare rows within a table only.")
 
 
 PUBLISHED_INTERVALS = (
@@ -316,4 +315,4 @@ def _show_published(rows: Sequence["Row"]) -> None:
         for row in published_rows(sorted(rows, key=lambda row: (row["benchmark"], -row["figure"])))
     ]
     print_table(("model", "benchmark", "points", "95% interval", "metric", "protocol", "source", "date", "address"), cells)
-    print(printable(f"\n{PUBLISHED_INTERVALS}"))
+    say(f"\n{PUBLISHED_INTERVALS}")

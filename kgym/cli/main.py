@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from kgym.blame import blame
 from kgym.cli.interrupts import farewell, signals_interrupt
+from kgym.cli.output import say
 from kgym.cli.settings import expanded
 from kgym.errors import ComponentError, ConfigError, KgymError, PluginError, UnknownName
 from kgym.loading import descriptor_to_stderr
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             import traceback
 
-            traceback.print_exc()
+            say(traceback.format_exc(), file=sys.stderr)
         return _complain(describe(error), error.exit_status if isinstance(error, KgymError) else 1)
     else:
         return status
@@ -146,7 +147,7 @@ def describe(error: Exception) -> str:
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"kgym: {text}", file=sys.stderr)
+    say(f"kgym: {text}", file=sys.stderr)
     return status
 
 
@@ -156,13 +157,13 @@ def _main(arguments: list[str]) -> int:
     if unknown:
         parser.refuse(unknown)
     if given.version:
-        print(f"kgym {importlib.metadata.version('kgym')}")
+        say(f"kgym {importlib.metadata.version('kgym')}")
         return 0
     _set_level(given.verbose, debug=given.debug)
     with descriptor_to_stderr():
         configure(given.plugins)
     if given.command is None:
-        print(_help(parser))
+        say(_help(parser))
         return 0 if given.help else 2
     module = _command(given.command)
     return _run(module, given, ["--help", *given.rest] if given.help else given.rest)
@@ -292,7 +293,7 @@ class Messages(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        print(f"kgym: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+        say(f"kgym: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
 
 
 def _set_level(verbose: int, *, debug: bool) -> None:

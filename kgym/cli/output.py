@@ -19,6 +19,11 @@ LONGEST_NOTE = 10_000
 """Characters of a note on a board. Readers of CSV refuse cells of more than 131,072."""
 
 
+def say(text: object = "", *, file: IO[str] | None = None, flush: bool = False) -> None:
+    """Write a line for people, the only way in which commands do: names and messages may hold what acts on a terminal."""
+    print(printable(text), file=file, flush=flush)
+
+
 def print_json(value: Any) -> None:
     """Write a value as one JSON document. What is not a number (NaN, infinity) becomes null, a path a string.
 
@@ -56,7 +61,7 @@ def print_table(
         table.add_row(*map(Text, row))
     console.print(table)
     if fitted.left_out:
-        print(f"left out, as the terminal is too narrow: {', '.join(fitted.left_out)} (--json has everything)", file=out)
+        say(f"left out, as the terminal is too narrow: {', '.join(fitted.left_out)} (--json has everything)", file=out)
 
 
 def _print_lines(fitted: Layout, out: IO[str]) -> None:
@@ -64,7 +69,7 @@ def _print_lines(fitted: Layout, out: IO[str]) -> None:
     name_width = max(map(len, fitted.columns))
     for number, row in enumerate(fitted.rows):
         lines = [f"{name:<{name_width}}  {cell}" for name, cell in zip(fitted.columns, row, strict=True) if cell]
-        print("\n" * bool(number) + "\n".join(lines), file=out)
+        say("\n" * bool(number) + "\n".join(lines), file=out)
 
 
 @contextmanager
@@ -88,7 +93,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         nonlocal done
         before, done = done, done + n
         if before * 10 // max(total, 1) < done * 10 // max(total, 1):
-            print(f"{what} {done}/{total}", file=sys.stderr, flush=True)
+            say(f"{what} {done}/{total}", file=sys.stderr, flush=True)
 
     yield advance
 

@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.output import print_json, print_table
+from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.discovery import KINDS, PluginRecord, one_line
 from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import API_VERSION, CommandInfo, EnvInfo, Info
 from kgym.loading import prints_to_stderr
-from kgym.neutral import printable
 from kgym.registry import Clash, registry
 
 if TYPE_CHECKING:
@@ -122,21 +121,21 @@ def _show(args: argparse.Namespace) -> int:
         print_json(shown)
         return 0
     for index, facts in enumerate(shown):
-        print("\n" * bool(index) + f"{facts['kind']} {facts['name']}: {facts['summary']}")
-        print(
+        say("\n" * bool(index) + f"{facts['kind']} {facts['name']}: {facts['summary']}")
+        say(
             f"from {facts['plugin']}" + (f" of {facts['distribution']} {facts['version_of_distribution']}" if facts["distribution"] else "")
         )
         if facts["target"]:
-            print(f"target {facts['target']}")
+            say(f"target {facts['target']}")
         if facts["options"]:
-            print()
+            say()
             rows = [
                 (option["key"], option["type"], option["default"], option["constraints"], option["description"])
                 for option in facts["options"]
             ]
             print_table(("option", "type", "default", "must be", "meaning"), rows)
         else:
-            print("no options")
+            say("no options")
     return 0
 
 
@@ -217,10 +216,10 @@ def _conform(args: argparse.Namespace) -> int:
     else:
         for report in reports:
             figures = "".join(f", {name} {figure:g}" for name, figure in report.figures.items())
-            print(f"{report.kind} {report.name}: {len(report.passed)} checks passed, {len(report.failures)} failures{figures}")
+            say(f"{report.kind} {report.name}: {len(report.passed)} checks passed, {len(report.failures)} failures{figures}")
             for failure in report.failures:
-                print(f"  FAILED {printable(failure)}")
-        print("it conforms" if not any(report.failures for report in reports) else "it does not conform")
+                say(f"  FAILED {failure}")
+        say("it conforms" if not any(report.failures for report in reports) else "it does not conform")
     return 1 if any(report.failures for report in reports) else 0
 
 
@@ -295,8 +294,8 @@ def _version(name: str) -> str:
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    print(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
-    print()
+    say(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
+    say()
     print_table(
         ("plugin", "from", "status", "offers or reason"),
         [
@@ -305,17 +304,17 @@ def _print_report(report: dict[str, Any]) -> None:
         ],
     )
     for plugin in report["broken"]:
-        print(f"\nbroken: {plugin['name']} ({plugin['module']})")
-        print("\n".join(f"    {line}" for line in plugin["traceback"].rstrip().splitlines()[-6:]))
+        say(f"\nbroken: {plugin['name']} ({plugin['module']})")
+        say("\n".join(f"    {line}" for line in plugin["traceback"].rstrip().splitlines()[-6:]))
     for clash in report["clashes"]:
-        print(f"\nclash: {clash}")
+        say(f"\nclash: {clash}")
     for hidden in report["hidden"]:
-        print(f"\nhidden: {hidden}")
+        say(f"\nhidden: {hidden}")
     for title, text in report["printed"].items():
-        print(f"\nprints: plugin {title} writes to standard output when it is loaded: {printable(repr(text))}")
+        say(f"\nprints: plugin {title} writes to standard output when it is loaded: {text!r}")
     for name, troubles in report["checks"].items():
-        print(f"\ncheck {name}: {'; '.join(troubles) or 'fine'}")
-    print("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")
+        say(f"\ncheck {name}: {'; '.join(troubles) or 'fine'}")
+    say("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")
 
 
 def _said(plugin: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgym.cli.output import percent, print_json, print_table
+from kgym.cli.output import percent, print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError
 from kgym.files import reading
@@ -132,7 +132,7 @@ def _example(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any], verifier: str) -> None:
-    print(
+    say(
         f"{facts['answers']} answers judged by {verifier}: {facts['changed']} verdicts change; "
         + (f"{facts['rescored']} more have another score; " if facts["rescored"] else "")
         + f"accuracy of scored answers {percent(facts['accuracy_before'])} -> {percent(facts['accuracy_now'])}"
@@ -140,10 +140,10 @@ def _print(facts: dict[str, Any], verifier: str) -> None:
     )
     if not facts["changes"]:
         return
-    print()
+    say()
     print_table(("before", "now", "answers"), [(change["before"], change["now"], change["answers"]) for change in facts["changes"]])
     for change in facts["changes"]:
-        print(f"\n{change['before']} -> {change['now']}")
+        say(f"\n{change['before']} -> {change['now']}")
         columns = ("problem_id", "attempt", "gold", "answer_before", "answer_now", "reason")
         print_table(columns, [[_short(example[column]) for column in columns] for example in change["examples"]])
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kgym.cli.output import percent, print_json, print_table
-from kgym.neutral import printable
+from kgym.cli.output import percent, print_json, print_table, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +47,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print_json(facts)
     elif not facts:
-        print(f"no runs below {args.root}/")
+        say(f"no runs below {args.root}/")
     else:
         rows = [(fact["run"], fact["what"], fact["state"], percent(fact["accuracy"], fact["stderr"])) for fact in facts]
         print_table(("run", "what", "state", "accuracy"), rows)
@@ -71,7 +70,7 @@ def _show(args: argparse.Namespace) -> int:
         lines.append(("hint", f"{f'step {first}' if first == last else f'steps {first} to {last}'}: {hint['hint']}"))
     for key, value in lines:
         if value is not None and key != "hints":
-            print(f"{key:<18}{printable(_say(value))}")
+            say(f"{key:<18}{_say(value)}")
     return 0
 
 
@@ -94,9 +93,9 @@ def _view(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"file": str(output), "answers": answers, "answers_left_out": left_out, "bytes": output.stat().st_size})
     else:
-        print(f"page              {printable(str(output))}")
-        print(f"answers           {answers:,}" + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else ""))
-        print("open it in a browser; it needs no network")
+        say(f"page              {output!s}")
+        say(f"answers           {answers:,}" + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else ""))
+        say("open it in a browser; it needs no network")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
-from kgym.cli.output import folder_name, print_json
+from kgym.cli.output import folder_name, print_json, say
 from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError
 
@@ -115,9 +115,7 @@ def conclude(args: argparse.Namespace, summary: Mapping[str, Any], following: st
         print_json(summary)
         return 0
     if "held_out/accuracy_frac" in summary:
-        print(
-            f"held out    {summary['held_out/accuracy_frac']:.1%} of the preferences, loss {summary['held_out/loss_nats']:.4f} nats a pair"
-        )
-    print(f"model       {summary['model']}")
-    print(f"next        {following}")
+        say(f"held out    {summary['held_out/accuracy_frac']:.1%} of the preferences, loss {summary['held_out/loss_nats']:.4f} nats a pair")
+    say(f"model       {summary['model']}")
+    say(f"next        {following}")
     return 0

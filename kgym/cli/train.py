@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from kgym.cli.following import how_to_score
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
-from kgym.cli.output import clock, folder_name
+from kgym.cli.output import clock, folder_name, say
 from kgym.cli.settings import add_set
 from kgym.errors import ConfigError, KgymError
+from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from kgym.config import RunConfig
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
         summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
-        print(json.dumps(summary))
+        say(json.dumps(summary))
     return 0
 
 
@@ -202,7 +203,7 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
 
         def progress(self, phase: str, done: int, total: int) -> None:
             if live:
-                out.write(f"\r\033[K{phase} {done}/{total}")
+                out.write(f"\r\033[K{printable(phase)} {done}/{total}")
                 out.flush()
 
         def note(self, text: str) -> None:
@@ -231,7 +232,7 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
             self._line(f"next        {following} --board leaderboard.csv")
 
         def _line(self, text: str) -> None:
-            out.write(("\r\033[K" if live else "") + text + "\n")
+            out.write(("\r\033[K" if live else "") + printable(text) + "\n")
             out.flush()
 
     return Terminal()

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from kgym.cli.output import say
 from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError
 from kgym.types import Verdict, Verifier, VerifyItem
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             rows, items = _usable(batch, args, tally)
             for row, verdict in zip(rows, judge.verify_many(items), strict=True):
                 tally.add(verdict)
-                print(_encoded(row | verdict_fields(verdict)))
+                say(_encoded(row | verdict_fields(verdict)))
             sys.stdout.flush()
     _summarise(tally, time.perf_counter() - begin, as_json=args.json)
     return 1 if tally.bad_lines else 0
@@ -93,7 +94,7 @@ def _usable(
                 raise ValueError(f"longer than {args.max_line:g} MiB; --max-line takes longer ones")
             row, item = _parse(line, f"{args.file}:{number}")
         except ValueError as error:
-            print(f"kgym: {args.file}, line {number}: {error}", file=sys.stderr)
+            say(f"kgym: {args.file}, line {number}: {error}", file=sys.stderr)
             tally.bad_lines += 1
             continue
         rows.append(row)
@@ -198,11 +199,11 @@ def _summarise(tally: Tally, seconds: float, *, as_json: bool) -> None:
     rate = total / seconds if seconds else None
     if as_json:
         facts = {"answers": total, "accuracy": accuracy, "statuses": dict(counts), "bad_lines": bad, "answers_per_s": rate}
-        print(json.dumps(facts), file=sys.stderr)
+        say(json.dumps(facts), file=sys.stderr)
         return
     shown = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "nothing to judge"
     text = f"{total} answers: {shown}"
     if accuracy is not None:
         credit = " (mean score, with partial credit)" if tally.partial else ""
         text += f"; accuracy {accuracy:.1%} of those scored{credit}; {rate:,.0f} answers/s"
-    print(text + (f"; {bad} bad lines" if bad else ""), file=sys.stderr)
+    say(text + (f"; {bad} bad lines" if bad else ""), file=sys.stderr)
