@@ -154,6 +154,19 @@ def test_the_fast_ladder_answers_in_the_caller():
         assert [verdict.reason for verdict in pool.verify_many([VerifyItem("x", "x"), VerifyItem("x", "easy")])] == ["equal", "fast"]
 
 
+def test_a_fast_ladder_that_fails_leaves_it_to_a_worker(caplog, capfd):
+    def fast(item):
+        print("a print")
+        return {"raise": lambda: 1 / 0, "leave": sys.exit, "number": lambda: 0.5}[item.response]()
+
+    with VerifierPool(ROGUE, limits=limits(), fast=fast, who="verifier 'x'") as pool:
+        assert judge(pool, "raise", "leave", "number", "number") == ["unscored:error:ZeroDivisionError", "wrong", "wrong", "wrong"]
+    said = [record.getMessage() for record in caplog.records if "fast()" in record.getMessage()]
+    assert len(said) == 3, "each kind once"
+    assert said[0] == "verifier 'x': fast() failed with ZeroDivisionError: division by zero (gold answer 'x'); a worker judges instead"
+    assert capfd.readouterr().out == ""
+
+
 def test_what_cannot_start_says_so():
     with VerifierPool("no_such_module:Verifier", limits=limits()) as pool, pytest.raises(VerifierError, match="no_such_module"):
         judge(pool, "x")

@@ -44,6 +44,7 @@ from typing import Any, Self
 
 from kgym.errors import VerifierError
 from kgym.limits import PoolLimits
+from kgym.loading import prints_to_stderr
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.call import Call
 from kgym.verify.checked import sound
@@ -154,16 +155,17 @@ class VerifierPool:
 
     def _at_once(self, items: Sequence[VerifyItem]) -> tuple[list[Verdict | None], list[int]]:
         """Return the verdicts that need no worker, and the places of the other items."""
-        verdicts = [self._fast_verdict(item) for item in items]
+        if self._fast is None:
+            return [None] * len(items), list(range(len(items)))
+        with prints_to_stderr():
+            verdicts = [self._fast_verdict(self._fast, item) for item in items]
         return verdicts, [i for i, verdict in enumerate(verdicts) if verdict is None]
 
-    def _fast_verdict(self, item: VerifyItem) -> Verdict | None:
-        if self._fast is None:
-            return None
+    def _fast_verdict(self, fast: Fast, item: VerifyItem) -> Verdict | None:
         try:
-            verdict = self._fast(item)
+            verdict = fast(item)
             return None if verdict is None else sound(verdict)
-        except Exception as error:  # third-party code; a worker judges, and says more about it if it fails there as well
+        except (Exception, SystemExit) as error:  # third-party code; a worker judges, and says more about it if it fails there as well
             self.troubles.note_fast(error, item)
             return None
 

@@ -40,7 +40,7 @@ class Troubles:
         """Say that the verifier `text`."""
         log.warning("%s: %s", self.who, text)
 
-    def note_fast(self, error: Exception, item: VerifyItem) -> None:
+    def note_fast(self, error: BaseException, item: VerifyItem) -> None:
         """Say that its `fast` failed; a worker judges the item instead."""
         if self._first(f"fast:{type(error).__name__}"):
             log.warning("%s: fast() failed with %s: %s (%s); a worker judges instead", self.who, type(error).__name__, error, _name(item))
