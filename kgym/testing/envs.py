@@ -173,10 +173,10 @@ def check_prompt(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """The verifier accepts every gold answer, boxed or as it stands, and every worked solution, and no silence."""
+    """The verifier accepts every gold answer (boxed, as it is, or as its record writes it) and every worked solution, and no silence."""
     problems = _problems(setup.source, sample)
     for what, answers in (
-        ("the gold answer", [(f"\\boxed{{{problem.gold}}}", problem.gold) for problem in problems]),
+        ("the gold answer", [_gold_answers(setup, problem) for problem in problems]),
         ("the worked solution", [(problem.solution,) if problem.solution else () for problem in problems]),
     ):
         accepted = [_any_correct(setup, problem, texts) for problem, texts in zip(problems, answers, strict=True)]
@@ -184,6 +184,13 @@ def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
         assert not refused, f"{what} is not correct of {len(refused)} of {len(problems)} problems, such as {refused[0]}"
     silent = setup.verifier.verify_many([VerifyItem(problem.gold, "", problem.question) for problem in problems])
     assert not any(verdict.status == "correct" for verdict in silent), "an empty answer is correct"
+
+
+def _gold_answers(setup: EnvSetup, problem: Problem) -> tuple[str, ...]:
+    """Return the gold answer in the forms that a verifier may read."""
+    told = registry().info(VerifierInfo.kind, setup.verifier_name)
+    own = told.answer if isinstance(told, VerifierInfo) else "{gold}"
+    return f"\\boxed{{{problem.gold}}}", problem.gold, own.replace("{gold}", problem.gold)
 
 
 def _any_correct(setup: EnvSetup, problem: Problem, texts: Sequence[str]) -> bool:
@@ -276,7 +283,7 @@ def piece(text: str, finish_reason: FinishReason = "stop", *, n_tokens: int = 1)
 def right_answer(setup: EnvSetup, index: int) -> str:
     """Return an answer that the verifier accepts. Raises AssertionError if it accepts none that is known."""
     problem = setup.source[index]
-    for text in filter(None, (problem.solution, f"\\boxed{{{problem.gold}}}", problem.gold)):
+    for text in filter(None, (problem.solution, *_gold_answers(setup, problem))):
         if _any_correct(setup, problem, [text]):
             return text
     raise AssertionError(f"no answer to {problem.id} is known that the verifier accepts")

@@ -159,7 +159,8 @@ class _Kit:
             figures["slowest_s"] = max(figures["slowest_s"], seconds)
             figures["attacks_unscored"] += not verdict.scored
             if verdict.status == "correct":
-                self._failed(f"it accepted for {attack.gold}: {shown(attack.response)} (the attack {attack.name}; {verdict.reason})")
+                reason = f"; {verdict.reason}" if verdict.reason else ""
+                self._failed(f"it accepted for {attack.gold}: {shown(attack.response)} (the attack {attack.name}{reason})")
             if seconds > self.deadline_s:
                 self._failed(f"it took {seconds:.1f} s for the attack {attack.name}: {shown(attack.response)}")
             in_a_row = in_a_row + 1 if verdict.label == "unscored:timeout" or seconds > self.deadline_s else 0
