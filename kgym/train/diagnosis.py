@@ -58,6 +58,7 @@ class Diagnosis:
         self._max_grad_norm = max_grad_norm
         self._exploded: int | None = None
         self._best = 0.0
+        self._least_cut = 1.0
         self._lost_steps = 0
         self._last_seen: dict[str, int] = {}
 
@@ -70,10 +71,13 @@ class Diagnosis:
         self._lost_steps = self._lost_steps + 1 if right == 0.0 else 0
         updates = list(self._updates(line))
         collapsed = line.get("policy/entropy_nats", 1.0) < ENTROPY_NATS
-        broken = (self._exploded is not None and right <= self._best / 4) or (self._lost_steps > 1 and self._best >= GOOD_FRAC)
+        cut = line["episode/truncated_frac"]
+        lost = self._lost_steps > 1 or (self._lost_steps == 1 and self._least_cut < TRUNCATED_FRAC and cut >= MOSTLY)
+        broken = (self._exploded is not None and right <= self._best / 4) or (lost and self._best >= GOOD_FRAC)
         if self._exploded is None and any(hint.key == "gradient" or line["policy/kl_nats"] > FATAL_KL_NATS for hint in updates):
             self._exploded = step
         self._best = max(self._best, right)
+        self._least_cut = min(self._least_cut, cut)
         hints = list(_unscored(line))
         if broken:
             hints.append(self._broken(line, right))
