@@ -25,7 +25,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from kgym.errors import ConfigError
 from kgym.limits import PoolLimits
-from kgym.options import Options, RunSteps, validated
+from kgym.options import Options, RunSteps, Temperature, validated
+
+FLOAT16 = (
+    "weights in float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, and the first step divides by 0; "
+    "use bfloat16, or float32 on a CPU"
+)
+"""Why no command trains in it."""
+
+
+def check_trained_dtype(dtype: str) -> None:
+    """Raise ConfigError for a type of weights that cannot be trained."""
+    if dtype == "float16":
+        raise ConfigError(f"dtype=float16: {FLOAT16}")
 
 
 def _plain(value: Any) -> Any:
@@ -120,7 +132,7 @@ class RolloutConfig(Options):
     """Groups in a step."""
     group_size: int = Field(8, ge=1)
     """Attempts at each problem; they are compared with each other."""
-    temperature: float = Field(1.0, ge=0)
+    temperature: Temperature = 1.0
     """Of sampling; 1 samples from the policy itself, 0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample from the smallest set of tokens with this much probability; 1 is off, as training on policy wants it."""
@@ -212,12 +224,20 @@ class TrainConfig(Options):
     """Older ones are deleted."""
     max_unscored_frac: float = Field(0.1, ge=0, le=1)
     """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the policy's weights; `auto` is float32 on the CPU and bfloat16 on a GPU. Losses are computed in float32 whatever it is."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the policy's weights; `auto` is float32 on the CPU and bfloat16 on a GPU. Losses are computed in float32
+    whatever it is. float16 is not offered: the eps of AdamW is 0 in it."""
     device: str = "auto"
     """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
     threads: int | None = Field(None, ge=1)
     """Threads that torch computes with; without it its own choice."""
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _trainable(cls, dtype: Any) -> Any:
+        if dtype == "float16":
+            raise ValueError(FLOAT16)
+        return dtype
 
     @field_validator("betas")
     @classmethod

@@ -2,7 +2,8 @@
 
     KgymError
     ├── ConfigError (ValueError)        a setting is wrong: unknown key, value out of range, combination that cannot work
-    │   └── UnknownName                 no component of that name; says the nearest one
+    │   ├── UnknownName                 no component of that name; says the nearest one
+    │   └── UnsuitedModel               an engine cannot sample from this model; another engine may
     ├── DataError (ValueError)          a data set is absent, malformed or not what its checksum says
     │   └── MissingData                 the user has to bring it; says the command
     ├── PluginError (RuntimeError)      a plugin is broken, too new, or offers a name twice
@@ -47,6 +48,10 @@ class UnknownName(ConfigError):
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
         return cls(f"no {kind} named {name!r}; {hint}")
+
+
+class UnsuitedModel(ConfigError):
+    """A model is whole, and the engine cannot sample from it."""
 
 
 class DataError(KgymError, ValueError):

@@ -46,6 +46,20 @@ def for_run(options: M, steps: int) -> M:
     return options.model_copy(update=counts) if counts else options
 
 
+LEAST_TEMPERATURE = 1e-6
+"""Logits divided by less leave the range of float32."""
+
+
+def _temperature(value: float) -> float:
+    if 0 < value < LEAST_TEMPERATURE:
+        raise ValueError(f"must be 0, which is greedy, or at least {LEAST_TEMPERATURE:g}: the logits are divided by it")
+    return value
+
+
+Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_temperature)]
+"""Of sampling; 0 is greedy."""
+
+
 def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     """Return `model` made of `values`; `key` is where they stand in the configuration (`algo`), for the message.
 

@@ -81,11 +81,10 @@ def test_damaged_weights_and_state_name_the_checkpoint_and_the_one_before_it_is_
     message = refused(*resume, status=1)
     assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to go on from step 1 with --resume"
     (last / "model.safetensors").write_bytes(NOISE)
-    assert refused(*resume).startswith(f"cannot load a causal language model and its tokenizer from {last}: ")
+    assert refused(*resume).startswith(f"cannot load a causal language model from {last}: ")
     evaluate = copy[1]
-    assert refused(*evaluate, "--model", run, "--run", run.parent / "other", status=1).startswith(
-        f"engine 'transformers': cannot load {last} on cpu: "
-    )
+    message = refused(*evaluate, "--model", run, "--run", run.parent / "other")
+    assert f"cannot load a causal language model from {last}: " in message
     shutil.rmtree(last)
     assert main([*map(str, resume), "-q"]) == 0
     assert last.is_dir()

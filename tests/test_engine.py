@@ -389,7 +389,7 @@ def test_segments_survive_pickling(engine):
 
 
 def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path, folder):
-    with pytest.raises(EngineError, match="cannot load"):
+    with pytest.raises(ConfigError, match="cannot load"):
         TransformersEngine(TransformersOptions(), tmp_path)
     AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(folder)

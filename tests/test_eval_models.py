@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kgym.errors import ConfigError, EngineError, KgymError, UnknownName
+from kgym.errors import ConfigError, KgymError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
 from kgym.rollout import models
 from kgym.rollout.models import model_fingerprint, resolve_model
@@ -66,7 +66,7 @@ def test_what_cannot_be_downloaded_names_both_readings(tmp_path, monkeypatch, lo
 def test_a_folder_that_cannot_be_loaded_is_not_called_a_model_on_the_hub(tmp_path):
     from kgym.rollout.models import make_engine
 
-    with pytest.raises(EngineError) as error:
+    with pytest.raises(ConfigError) as error:
         make_engine("transformers", {"device": "cpu"}, str(model_folder(tmp_path / "model")))
     assert "on the hub:" not in str(error.value)
 

@@ -58,8 +58,8 @@ def test_verdicts_do_not_depend_on_the_batch_and_too_long_answers_are_unscored(t
     assert together[-1].label == "unscored:context"
 
 
-def test_a_score_that_is_no_number_is_unscored():
-    verifier = RewardModelVerifier(RewardModelOptions(model="any"))
+def test_a_score_that_is_no_number_is_unscored(taste):
+    verifier = RewardModelVerifier(RewardModelOptions(model=str(taste)))
     assert verifier._verdict(math.nan, 0.0).label == "unscored:not_finite"
     assert verifier._verdict(None, 0.0).label == "unscored:context"
 
@@ -83,7 +83,7 @@ def test_a_model_has_to_be_named_and_to_be_one():
     with pytest.raises(ConfigError, match="name it as the option model"):
         load_verifier("judge")
     with pytest.raises(ConfigError, match="kgym rm"):
-        load_verifier("reward_model", {"model": "nano"}).verify_many([VerifyItem("1", "1", "1")])
+        load_verifier("reward_model", {"model": "nano"})
 
 
 @given(st.floats(allow_nan=False))

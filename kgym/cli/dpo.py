@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = validated(DPOOptions, values["dpo"], "dpo")
     model = resolve_model(args.model)
+    sampled = supervised.can_be_sampled(model)
     with supervised.interruptible(args):
         summary = train_dpo(
             model,
@@ -39,4 +40,5 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             report=supervised.reporter(args, options, "dpo", "a pair"),
         )
-    return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))
+    following = how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]) if sampled else ""
+    return supervised.conclude(args, summary, following)

@@ -292,8 +292,20 @@ class Messages(logging.Handler):
     """Writes what the library logs to standard error, in the form of the other messages of the command line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
+        """Write one record, unless its library has written it already."""
+        if _written(record.name):
+            return
         say(f"kgym: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+
+
+def _written(name: str) -> bool:
+    """Whether a logger writes its records itself, as that of huggingface_hub does, and passes them on as well."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None and logger is not logging.getLogger():
+        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent
+    return False
 
 
 def _set_level(verbose: int, *, debug: bool) -> None:

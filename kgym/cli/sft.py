@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = validated(SFTOptions, values["sft"])
     model = resolve_model(args.model)
+    sampled = supervised.can_be_sampled(model)
     examples, data = _examples(args, values["env"], options.seed)
     with supervised.interruptible(args):
         summary = finetune(
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             report=supervised.reporter(args, options, "sft", "a token"),
         )
-    return supervised.conclude(args, summary, how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]))
+    following = how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]) if sampled else ""
+    return supervised.conclude(args, summary, following)
 
 
 def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: int) -> tuple["Examples", str]:

@@ -1,6 +1,7 @@
 """What the commands that learn from examples share (`sft`, `dpo`, `rm`): options, settings, progress, and the lines at the end."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import folder_name, print_json, say
 from kgym.cli.settings import add_set, sections
-from kgym.errors import ConfigError
+from kgym.errors import ConfigError, UnsuitedModel
 
 if TYPE_CHECKING:
     from kgym.train.comparisons import PreferenceData
     from kgym.train.supervised import SupervisedOptions
+
+log = logging.getLogger(__name__)
 
 FLAGS = {"steps": "steps", "batch": "batch_size", "lr": "lr", "seed": "seed"}
 """Options of the command line that stand for a key of the command's own."""
@@ -47,11 +50,28 @@ def configure_preferences(parser: argparse.ArgumentParser) -> None:
 
 def settings(args: argparse.Namespace, *names: str) -> dict[str, dict[str, Any]]:
     """Parse `env.difficulty=3` and `sft.warmup_steps=10` into the options of each section; the last one also has the flags."""
+    from kgym.config import check_trained_dtype
+
+    check_trained_dtype(args.dtype)
     values = sections(args.set, *names)
     if args.env is None and values["env"]:
         raise ConfigError("--set env.*: there is no environment to set anything of; name one with --env")
     values[names[-1]] |= {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     return values
+
+
+def can_be_sampled(model: str) -> bool:
+    """Whether `kgym eval` and `kgym train` can sample from a model with the default engine; warn at once if they cannot."""
+    from kgym.config import EngineConfig
+    from kgym.rollout.models import check_engine
+
+    engine = EngineConfig().name
+    try:
+        check_engine(engine, {}, model)
+    except UnsuitedModel as error:
+        log.warning("engine %r: %s; it is trained all the same", engine, error)
+        return False
+    return True
 
 
 def preferences(args: argparse.Namespace, env_options: Mapping[str, Any], pairs: Mapping[str, Any], seed: int) -> "PreferenceData":
@@ -110,12 +130,13 @@ def interruptible(args: argparse.Namespace) -> AbstractContextManager[None]:
 
 
 def conclude(args: argparse.Namespace, summary: Mapping[str, Any], following: str) -> int:
-    """Print what came of it and what to type next."""
+    """Print what came of it and what to type next, "" for nothing."""
     if args.json:
         print_json(summary)
         return 0
     if "held_out/accuracy_frac" in summary:
         say(f"held out    {summary['held_out/accuracy_frac']:.1%} of the preferences, loss {summary['held_out/loss_nats']:.4f} nats a pair")
     say(f"model       {summary['model']}")
-    say(f"next        {following}")
+    if following:
+        say(f"next        {following}")
     return 0

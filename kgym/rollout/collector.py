@@ -4,6 +4,7 @@ An environment of vectors holds the episodes and their rules, an engine continue
 between the two until every episode has ended.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def collect(
     and its attempt, never from its slot. With `segment_tokens`, an answer is continued in segments of so many
     tokens, all of them sampled here, from the same weights.
 
-    Raises EngineError if the engine loses a request.
+    Raises EngineError if the engine loses a request, or returns a log-probability that is not finite.
     """
     options: dict[str, Any] = {"indices": list(indices), "attempt_offset": attempt_offset}
     if places is not None:
@@ -54,6 +55,12 @@ def collect(
             if segment.request_id not in requests:
                 with blaming("engine", engine):
                     raise EngineError(f"it returned a segment for request {segment.request_id!r}, which was not asked for")
+            if not math.isfinite(sum(segment.engine_logprobs)):
+                with blaming("engine", engine):
+                    raise EngineError(
+                        f"it returned a log-probability that is not finite (weights of version {segment.version}); the weights are "
+                        "damaged, or too large for their type: sample in float32, or from another checkpoint"
+                    )
             actions[int(segment.request_id)] = segment
             n_tokens += len(segment.token_ids)
             if progress is not None:

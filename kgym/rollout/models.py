@@ -1,6 +1,7 @@
 """From the name of a model, as people type it, to a folder or hub id that an engine and the trainer load."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from kgym.types import Engine
 
 CONFIG = "config.json"
 """What makes a folder a Hugging Face model."""
+ADAPTER = "adapter_config.json"
+"""What makes a folder an adapter."""
 SAMPLED_BYTES = 1 << 20
 HUB_ID = re.compile(r"(?!runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 """`OWNER/NAME` on the hub. Not below `runs/`, where kgym keeps its runs, whether or not there is one yet."""
@@ -34,6 +37,7 @@ def resolve_model(name: str) -> str:
             return str(target())
     folder = Path(name).expanduser()
     if folder.is_dir():
+        _refuse_adapter(folder)
         if (folder / CONFIG).is_file():
             return str(folder)
         checkpoint = _newest_checkpoint(folder / "checkpoints")
@@ -52,6 +56,21 @@ def resolve_model(name: str) -> str:
             "(Qwen/Qwen3-0.6B), where OWNER is no folder here"
         )
     raise UnknownName.near("model", name, known)
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Raise ConfigError for the weights of an adapter, which are a part of a model and not one."""
+    file = folder / ADAPTER
+    if not file.is_file():
+        return
+    try:
+        base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path") or "its base model"
+    except (OSError, ValueError, AttributeError):
+        base = "its base model"
+    raise ConfigError(
+        f"{folder} contains an adapter of {base} ({ADAPTER}) and no whole model; merge the two first "
+        "(with peft: AutoPeftModelForCausalLM.from_pretrained(ADAPTER).merge_and_unload().save_pretrained(NEW)) and name the new folder"
+    )
 
 
 def two_readings(resolved: str) -> str:
@@ -83,6 +102,17 @@ def model_fingerprint(resolved: str) -> str:
             data.seek(max(0, size - SAMPLED_BYTES))
             digest.update(data.read())
     return digest.hexdigest()
+
+
+def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
+    """Raise ConfigError for a resolved model that an engine cannot load or, UnsuitedModel, sample from; weights are not loaded.
+
+    An engine says so by a class method `check(options, model_folder)`, which it may have.
+    """
+    checked = registry().options("engine", name, options)
+    check = getattr(registry().target("engine", name), "check", None)
+    if check is not None:
+        check(checked, model)
 
 
 def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from pydantic import Field
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from kgym.config import check_trained_dtype
 from kgym.errors import ConfigError
 from kgym.files import write_atomic
 from kgym.options import Options, validated
 from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.models import two_readings
+from kgym.rollout.loading import check_vocabulary, load_config, load_tokenizer, load_weights
 from kgym.rollout.placement import placement
 from kgym.types import Message
 
@@ -101,33 +101,43 @@ class RewardModel:
         return replace(self, reading=validated(Reading, self.reading.model_dump() | changes))
 
 
+def check_reward_model(folder: str) -> None:
+    """Raise ConfigError if a folder contains no reward model, as far as its configuration and its tokenizer say."""
+    config = load_config(folder)
+    _check_labels(folder, config.num_labels)
+    _read(Path(folder) / FILE)
+    check_vocabulary(folder, load_tokenizer(folder), config.get_text_config().vocab_size)
+
+
+def _check_labels(folder: str, n_labels: int) -> None:
+    if n_labels != 1:
+        raise ConfigError(f"{folder} is not a reward model: it has {n_labels} labels instead of one; train one with kgym rm")
+
+
 def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto", new_head: bool = False) -> RewardModel:
     """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every answer the score 0.
 
-    `dtype` and `device` as in `placement`. Raises ConfigError if the folder holds no such model.
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no such model, or if a model with a new head, which is
+    to be trained, cannot be trained in `dtype`.
     """
+    if new_head:
+        check_trained_dtype(dtype)
     device, torch_dtype = placement(device, dtype)
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # it would warn of a new head, which is either wanted or refused below
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        labels = {"num_labels": 1} if new_head else {}
-        model, report = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch_dtype, output_loading_info=True, **labels)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(f"cannot load a reward model from {folder}: {reason}{two_readings(folder)}") from error
-    finally:
-        transformers_logging.set_verbosity(level)
-    missing = sorted(report["missing_keys"])
-    if model.config.num_labels != 1 or (missing and not new_head):
-        what = f"it has no weights for {missing[0]}" if missing else f"it has {model.config.num_labels} labels in the place of one"
-        raise ConfigError(f"{folder} is no reward model: {what}; train one with kgym rm")
-    with torch.no_grad():
-        for name in missing:
-            model.get_parameter(name).zero_()
+    load_config(folder)
+    tokenizer = load_tokenizer(folder)
+    labels = {"num_labels": 1} if new_head else {}
+    model, missing = load_weights(
+        AutoModelForSequenceClassification, folder, what="a reward model", dtype=torch_dtype, device=device, **labels
+    )
+    _check_labels(folder, model.config.num_labels)
+    if missing and not new_head:
+        raise ConfigError(f"{folder} is not a reward model: it has no weights for {missing[0]}; train one with kgym rm")
+    if strangers := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
+        raise ConfigError(f"cannot make a reward model of {folder}: it has no weights for {strangers[0]}; name another folder")
+    check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
     if model.config.pad_token_id is None:  # the model looks for the last token that is no padding
         model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return RewardModel(model.to(device).eval(), tokenizer, folder, _read(Path(folder) / FILE))
+    return RewardModel(model, tokenizer, folder, _read(Path(folder) / FILE))
 
 
 def _batches(order: Sequence[int], rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from kgym.errors import RunError
 from kgym.files import sync_folder, sync_names
 from kgym.folders import numbered, remove, set_aside
+from kgym.rollout.loading import broken_weight
 
 STATE_FILE = "trainer.pt"
 
@@ -29,6 +30,21 @@ def going_on(root: Path, *, without: int | None = None) -> str:
     """Say from where a run would go on if the checkpoint of the step `without` were not there."""
     steps = [step for step in checkpoint_steps(root) if step != without]
     return f"go on from step {steps[-1]}" if steps else "begin again"
+
+
+def way_on(root: Path, remedy: str) -> str:
+    """Say what to do when the weights came to harm: the newest checkpoint below `root`, if there is one, and with what to start from it."""
+    steps = checkpoint_steps(root)
+    if not steps:
+        return f"there is no checkpoint yet, so start again with {remedy}"
+    folder = root / f"step-{steps[-1]}"
+    return f"the last good checkpoint is {folder}: start a new run from it (--model {folder}) with {remedy}"
+
+
+def check_weights(model: nn.Module, what: str, root: Path, remedy: str) -> None:
+    """Raise RunError if a weight is not finite: nobody could use such a model, and a checkpoint of it would replace a good one."""
+    if (name := broken_weight(model)) is not None:
+        raise RunError(f"{what} is not finite any more (weights {name}), so it is not saved; {way_on(root, remedy)}")
 
 
 def save_checkpoint(

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForTokenClassification, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from kgym.errors import ConfigError
+from kgym.rollout.loading import load_config, load_weights
 from kgym.train.modeling import Policy
 
 FOLDER = "critic"
@@ -100,28 +100,18 @@ def load_value_model(policy: Policy, *, shared: bool, start: str, checkpoint: Pa
 
 def _token_values(folder: str, policy: Policy) -> PreTrainedModel:
     """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at first."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # it would warn of a new head, which is what is wanted
     try:
-        model, report = AutoModelForTokenClassification.from_pretrained(
-            folder, num_labels=1, dtype=policy.model.dtype, output_loading_info=True
+        load_config(folder)
+        model, missing = load_weights(
+            AutoModelForTokenClassification, folder, what="a critic", dtype=policy.model.dtype, device=policy.device, num_labels=1
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(
-            f"cannot make a critic of {folder}: {reason}; name another critic.model, or set critic.backbone=shared"
-        ) from error
-    finally:
-        transformers_logging.set_verbosity(level)
-    if strangers := sorted(name for name in report["missing_keys"] if name.startswith(f"{model.base_model_prefix}.")):
+    except ConfigError as error:
+        raise ConfigError(f"{error}; name another critic.model, or set critic.backbone=shared") from error
+    if strangers := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
         raise ConfigError(f"cannot make a critic of {folder}: it has no weights for {strangers[0]}; name another critic.model")
     if model.config.vocab_size != policy.model.config.vocab_size:
         raise ConfigError(
             f"critic.model={folder}: it has {model.config.vocab_size} tokens and the policy {policy.model.config.vocab_size}; "
             "a critic reads the policy's tokens and needs its vocabulary"
         )
-    with torch.no_grad():
-        for name in report["missing_keys"]:
-            model.get_parameter(name).zero_()
-    on_device: PreTrainedModel = model.to(policy.device)
-    return on_device
+    return model

@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgym.errors import ConfigError
+from kgym.config import check_trained_dtype
 from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.models import two_readings
+from kgym.rollout.loading import load_language_model
 from kgym.rollout.placement import placement
 
 CHUNK_ELEMENTS = 1 << 25
@@ -46,18 +45,13 @@ class Policy:
 def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
     """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
 
-    `dtype` and `device` as in `placement`. Raises ConfigError if the folder holds no causal language model with a tokenizer.
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no causal language model with a tokenizer, or if it
+    cannot be trained in `dtype`.
     """
+    check_trained_dtype(dtype)
     device, torch_dtype = placement(device, dtype)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch_dtype)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(
-            f"cannot load a causal language model and its tokenizer from {folder}: {reason}{two_readings(str(folder))}"
-        ) from error
-    return Policy(model.to(device).eval(), tokenizer, str(folder))
+    model, tokenizer = load_language_model(str(folder), dtype=torch_dtype, device=device)
+    return Policy(model, tokenizer, str(folder))
 
 
 def token_logprobs(

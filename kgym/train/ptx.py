@@ -8,6 +8,7 @@ Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2, whose ga
 they are worked solutions of the environment, or a file of prompts and completions.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +36,16 @@ def pretraining_term(
 ) -> Callable[[int], dict[str, float]]:
     """Return a function that adds the gradient of the term for the n-th optimizer step of an update.
 
-    `first` is the number of the update's first one within the run. The function returns the loss, without coefficient, as `ptx/loss_nats`.
+    `first` is the number of the update's first one within the run. The function returns the loss, without coefficient, as `ptx/loss_nats`,
+    and raises FloatingPointError if it is not finite.
     """
 
     def add(n: int) -> dict[str, float]:
         start = (first + n) * batch_size
         batch = [examples(number) for number in range(start, start + batch_size)]
-        return {"ptx/loss_nats": backward(policy, batch, microbatch_tokens, coef)["loss_nats"]}
+        loss_nats = backward(policy, batch, microbatch_tokens, coef)["loss_nats"]
+        if not math.isfinite(loss_nats):
+            raise FloatingPointError(f"the loss of the examples of ptx is {loss_nats}")
+        return {"ptx/loss_nats": loss_nats}
 
     return add

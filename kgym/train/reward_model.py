@@ -9,6 +9,7 @@ Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, section 3.5, equatio
 Dimension key:  B rows of a micro-batch   L tokens of the longest row   P pairs
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from kgym.algorithms.preference import pairwise_loss
-from kgym.errors import DataError
+from kgym.errors import DataError, RunError
 from kgym.options import RunSteps
 from kgym.rollout.reward_models import RewardModel, load_reward_model
 from kgym.train.comparisons import Comparison, PreferenceData
@@ -88,6 +89,10 @@ def train_reward_model(
         demonstrations = (data.train(n) for n in range(options.demonstrations))
         scores = rewarder.scores([(one.question, one.gold, one.best) for one in demonstrations])
         known = [score for score in scores if score is not None]
+        if not known or not math.isfinite(sum(known)):
+            raise RunError(
+                f"the mean score of the demonstrations is not a number: of {len(scores)}, {len(known)} fit into the model's context"
+            )
         bias = sum(known) / len(known)
         rewarder.read_as(bias=bias).save_reading(folder)
         items = encoded(rewarder, data.held_out)

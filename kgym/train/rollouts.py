@@ -139,7 +139,10 @@ class Rollouts:
             return [int(index) for index in indices]
 
     def _shape(self, group: Group, step: int) -> None:
-        """Apply the shapers. Raises ComponentError, naming the shaper and the problem, if one does not return a number for each episode."""
+        """Apply the shapers.
+
+        Raises ComponentError, naming the shaper and the problem, if one does not return a finite number for each episode.
+        """
         for shaper in self._shapers:
             with blaming("shaper", shaper, problem=group.problem.id):
                 rewards = list(shaper(group, group.rewards, step))
@@ -147,7 +150,10 @@ class Rollouts:
                     raise ComponentError(
                         f"it returned {len(rewards)} rewards for {len(group.episodes)} episodes; it has to return one for each"
                     )
-                group.rewards = [float(reward) for reward in rewards]
+                shaped = [float(reward) for reward in rewards]
+                if bad := [reward for reward in shaped if not math.isfinite(reward)]:
+                    raise ComponentError(f"it returned the reward {bad[0]} in step {step}; correct the shaper, or leave it out")
+                group.rewards = shaped
 
     def _settle(self, group: Group, step: int) -> None:
         """Shape the rewards, and leave truncated answers out of the loss if the plan says so."""

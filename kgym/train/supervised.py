@@ -27,7 +27,7 @@ from kgym.folders import own_folders, remove, remove_leftovers
 from kgym.options import Options, RunSteps, for_run
 from kgym.rollout.encoding import ChatEncoder
 from kgym.seeding import derive_seed
-from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
+from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
 from kgym.train.metrics import MetricsFile
 from kgym.train.optim import make_optimizer, set_lr
 from kgym.types import Chat
@@ -126,12 +126,17 @@ def fit(
             step += 1
             lr = lr_at(step, options)
             set_lr(optimizer, lr)
-            metrics = train_step(learner, optimizer, lambda learner, now=step: backward(learner, now), options)  # type: ignore[misc]
+            try:
+                metrics = train_step(learner, optimizer, lambda learner, now=step: backward(learner, now), options)  # type: ignore[misc]
+            except FloatingPointError as error:
+                raise RunError(f"step {step}: {error}; {way_on(partial, _smaller_lr(options))}") from error
             n_tokens += metrics["tokens"]
             metrics |= {"lr": lr}
             lock.check()
             log.append(step, metrics)
             report({"step": step} | metrics | {"tokens_per_s": n_tokens / (time.perf_counter() - started)})
+            if step % options.save_every == 0 or step == options.steps:
+                check_weights(learner.model, f"step {step}: the model", partial, _smaller_lr(options))
             if step % options.save_every == 0 and step < options.steps:
                 state = {"step": step, "identity": identity, "optimizer": optimizer.state_dict()}
                 save_checkpoint(partial, step, model=learner.model, tokenizer=learner.tokenizer, state=state, keep=1)
@@ -148,14 +153,21 @@ def partial_folder(out: Path) -> Path:
 def train_step(
     learner: L, optimizer: torch.optim.Optimizer, backward: Callable[[L], dict[str, float]], options: SupervisedOptions
 ) -> dict[str, float]:
-    """Take one optimizer step; return what `backward` does and `grad_norm`, the norm of the gradient before it was shortened."""
+    """Take one optimizer step; return what `backward` does and `grad_norm`, the norm of the gradient before it was shortened.
+
+    Raises FloatingPointError, before the step, if the loss or the norm is not finite.
+    """
     optimizer.zero_grad(set_to_none=True)
     metrics = backward(learner)
     norm = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), options.max_grad_norm).item()
     if not math.isfinite(metrics["loss_nats"] + norm):
-        raise RunError(f"the loss is {metrics['loss_nats']} and the gradient norm {norm}; lower the learning rate")
+        raise FloatingPointError(f"the loss is {metrics['loss_nats']} and the gradient norm {norm}")
     optimizer.step()
     return metrics | {"grad_norm": norm}
+
+
+def _smaller_lr(options: SupervisedOptions) -> str:
+    return f"a smaller learning rate (--lr, now {options.lr:g})"
 
 
 def _start(

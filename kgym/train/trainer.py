@@ -30,7 +30,7 @@ from kgym.rollout.records import write_episodes
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
-from kgym.train.checkpoint import checkpoint_steps, load_state, save_checkpoint
+from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
 from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
 from kgym.train.held_out import check_held_out
@@ -231,10 +231,24 @@ class Trainer:
                 progress=lambda done, total: self.reporter.progress("update", done, total),
             )
         except FloatingPointError as error:
-            raise RunError(
-                f"step {step}: {error}; go on from the last checkpoint with --resume, or start again with a smaller train.lr"
-            ) from error
+            raise RunError(f"step {step}: {error}; {way_on(self.folder.checkpoints, self._smaller_lr)}") from error
+        self._check_weights(step)
         return metrics | {"optim/lr": lr}
+
+    @property
+    def _smaller_lr(self) -> str:
+        """What to start again with when the numbers of a run are not finite."""
+        remedies = [f"a smaller train.lr (now {self.config.train.lr:g})"]
+        if self.critic is not None:
+            remedies.append(f"a smaller critic.lr (now {self.config.critic.lr:g})")
+        return " or ".join(remedies)
+
+    def _check_weights(self, step: int) -> None:
+        """Raise RunError if an update has left weights that are not finite, before the engine or a checkpoint gets them."""
+        root = self.folder.checkpoints
+        check_weights(self.policy.model, f"step {step}: the policy", root, self._smaller_lr)
+        if self.critic is not None:
+            check_weights(self.critic.model.own, f"step {step}: the critic", root, self._smaller_lr)
 
     def _pretraining_term(self, step: int) -> Callable[[int], dict[str, float]] | None:
         """Return what adds the pre-training term to the optimizer steps of an update; None if there is none."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from kgym.algorithms.batch import minibatches, pack, split
-from kgym.blame import blaming
+from kgym.algorithms.episodes import masked
+from kgym.blame import blaming, label_of
 from kgym.errors import ComponentError
 from kgym.train.critic import Critic
 from kgym.train.forward import policy_logprobs, token_values
@@ -60,8 +61,8 @@ def frozen_logprobs(model: nn.Module, batch: PackedBatch, *, temperature: float,
     for micro, places in _parts(batch, microbatch_tokens):
         micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
         assert micro_entropy is not None
-        logprobs_T[places] = micro_logprobs * micro.mask
-        entropy_T[places] = micro_entropy * micro.mask
+        logprobs_T[places] = masked(micro, micro_logprobs)
+        entropy_T[places] = masked(micro, micro_entropy)
     return logprobs_T, entropy_T
 
 
@@ -104,16 +105,24 @@ def update(
     is told the number of the step, from 0, and returns its metrics.
     `progress` is called as (passes over the batch that are done, passes planned).
 
-    Raises FloatingPointError if the gradient is not finite: a step with it would destroy the policy.
+    Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
+    not finite: a step with it would destroy the policy.
     """
+    _check(batch.rewards, "a reward")
     old_T, entropy_T = frozen_logprobs(model, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+    _check(old_T, "a log-probability of the policy")
     batch = replace(batch, old_logprobs=old_T)
     if reference is not None:
         ref_T, _ = frozen_logprobs(reference, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+        _check(ref_T, "a log-probability of the reference")
         batch = replace(batch, ref_logprobs=ref_T)
     if critic is not None:
-        batch = replace(batch, old_values=frozen_values(critic, batch, microbatch_tokens=microbatch_tokens))
-    batch = replace(batch, advantages=_advantages(algorithm, batch))
+        values_T = frozen_values(critic, batch, microbatch_tokens=microbatch_tokens)
+        _check(values_T, "a value of the critic")
+        batch = replace(batch, old_values=values_T)
+    advantages_T = _advantages(algorithm, batch)
+    _check(advantages_T[batch.mask], f"an advantage of {label_of('algorithm', algorithm)}")
+    batch = replace(batch, advantages=advantages_T)
 
     plan = algorithm.plan
     steps: list[dict[str, float]] = []
@@ -136,6 +145,8 @@ def update(
                     value_output = _loss(algorithm, value_loss, micro, token_values(critic.model, micro))
                     value_output.loss.backward()
                     parts |= value_output.metrics
+                    _check(value_output.loss.detach(), f"the critic's loss of {label_of('algorithm', algorithm)}")
+                _check(output.loss.detach(), f"the loss of {label_of('algorithm', algorithm)}")
                 for key, value in parts.items():
                     metrics[key] = metrics.get(key, 0.0) + value
             if pretraining is not None:
@@ -171,6 +182,12 @@ def _loss(algorithm: Algorithm, loss_of: Callable[[PackedBatch, Tensor], LossOut
             gradient = "" if output.loss.requires_grad else " and no gradient"
             raise ComponentError(f"the loss has shape {tuple(output.loss.shape)}{gradient}; it has to be a scalar with a gradient")
         return output
+
+
+def _check(values: Tensor, what: str) -> None:
+    """Raise FloatingPointError for values that are not all finite."""
+    if not bool(values.isfinite().all()):
+        raise FloatingPointError(f"{what} is {values[~values.isfinite()].flatten()[0].item()}")
 
 
 def _clip(model: nn.Module, max_grad_norm: float) -> float:

@@ -12,8 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Types of layers, as a configuration names them, whose whole state is keys and values."""
+ROUNDING = 0.05
+"""Difference of two computations of the same logits that may be rounding, as a share of their range; bfloat16 needs about 0.01."""
 ROOM = 64
 """Columns that a layer has spare after it grew, at the least."""
 
@@ -73,3 +78,53 @@ class RowCache(Cache):
                 for pair in ((mine.keys, theirs.keys), (mine.values, theirs.values))
             )
             mine.replace(keys, values)
+
+
+# --- whether a model can go on from such a cache ----------------------------------------------------------------------
+
+
+def other_state(config: PreTrainedConfig) -> str | None:
+    """Say why a model of this configuration keeps more than keys and values; None if nothing says that it does."""
+    kinds = sorted(set(getattr(config.get_text_config(), "layer_types", None) or ()) - ATTENTION)
+    if kinds:
+        return f"it has layers of the type {', '.join(kinds)}"
+    found = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    for kind in found if isinstance(found, tuple) else (found,):
+        if getattr(kind, "_is_stateful", False):
+            return f"a {kind.__name__} keeps a state other than keys and values"
+    return None
+
+
+@torch.inference_mode()
+def why_not_continued(model: PreTrainedModel) -> str | None:
+    """Say why a model does not compute from keys and values what it computes from all tokens; None if it does.
+
+    Two tokens are read and then a third, and the logits compared with those of three at once: what a model supports is not declared
+    reliably, and one that reads in both directions or forgets a state would sample wrong texts silently.
+    """
+    name, cache = type(model).__name__, RowCache()
+    try:
+        _last_logits(model, 0, 2, cache)
+        continued_V = _last_logits(model, 2, 3, cache)
+        whole_V = _last_logits(model, 0, 3, RowCache())
+    except Exception as error:  # each architecture raises something else
+        return f"a {name} does not work with a cache of keys and values ({' '.join(str(error).split()) or type(error).__name__})"
+    if not cache.layers or not all(layer.is_initialized for layer in cache.layers):
+        return f"a {name} has layers that keep no keys and values"
+    finite_V = whole_V[whole_V.isfinite()]  # a token may be ruled out by minus infinity
+    if finite_V.numel() and (continued_V - whole_V).abs().nan_to_num().max() > ROUNDING * (finite_V.max() - finite_V.min()):
+        return f"a {name} computes other logits from keys and values than from the whole text"
+    return None
+
+
+def _last_logits(model: PreTrainedModel, start: int, end: int, cache: RowCache) -> Tensor:
+    """Read the tokens from `start` to `end` of a text of arbitrary ones and return the logits of the next, (V,)."""
+    n_rows = model.get_input_embeddings().weight.shape[0]
+    ids_1L = ((torch.arange(start, end, device=model.device) + n_rows // 2) % n_rows)[None]  # from the middle: the first are special
+    attention_1L = torch.ones((1, end), dtype=torch.long, device=model.device)
+    positions_1L = torch.arange(start, end, device=model.device)[None]
+    output = model(
+        input_ids=ids_1L, attention_mask=attention_1L, position_ids=positions_1L, past_key_values=cache, use_cache=True, logits_to_keep=1
+    )
+    logits_V: Tensor = output.logits[0, -1].float()
+    return logits_V

@@ -26,6 +26,7 @@ def choose(
 
     Rows of temperature 0 take the likeliest token. The log-probability is that of log-softmax(logits / temperature) over the whole
     vocabulary, before `top_k_B` and `top_p_B` cut it (None: no row is cut); at temperature 0, of the untempered distribution.
+    It is NaN, and the token means nothing, where a logit of the row is NaN or plus infinity.
     """
     greedy_B = temperature_B == 0
     scaled_BV = logits_BV.float() / temperature_B.masked_fill(greedy_B, 1.0)[:, None]
@@ -39,6 +40,7 @@ def choose(
     target_B1 = torch.minimum(uniform_B[:, None].to(cdf_BV.dtype) * total_B1, below_B1)
     sampled_B = torch.searchsorted(cdf_BV, target_B1, right=True).squeeze(1)
     chosen_B = torch.where(greedy_B, scaled_BV.argmax(1), sampled_B)
+    chosen_B = chosen_B.clamp(max=logits_BV.shape[1] - 1)  # the search ends behind the last token if a logit is NaN
     return chosen_B, logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
 
 

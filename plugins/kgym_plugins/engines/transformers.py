@@ -11,6 +11,8 @@ For serving at scale use an engine made for it; this one is for models and machi
 Dimension key:  B rows of the batch   L columns, padding on the left   V vocabulary
 """
 
+import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,19 +23,21 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import PreTrainedTokenizerBase
 
-from kgym.errors import EngineError
+from kgym.errors import EngineError, UnsuitedModel
 from kgym.options import Options
 from kgym.rollout.encoding import ChatEncoder
+from kgym.rollout.loading import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.rollout.placement import placement
 from kgym.types import Chat, FinishReason, GenerateRequest, Segment
-from kgym_plugins.engines.kvcache import RowCache
+from kgym_plugins.engines.kvcache import RowCache, other_state, why_not_continued
 from kgym_plugins.engines.sampling import choose, uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
+
+log = logging.getLogger(__name__)
 
 PREFILL_TOKENS = 16_384
 """Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
@@ -56,6 +60,26 @@ class TransformersOptions(Options):
     """Answers that are sampled at once. Fewer need less memory for keys and values."""
     template: dict[str, Any] = Field(default_factory=dict)
     """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of comparability."""
+
+
+def _warn_of_ordinary_end(folder: str, configured: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn of a configuration that ends texts with a token that is part of them: answers are cut wherever it comes."""
+    ids = configured if isinstance(configured, list) else [configured]
+    marks = {tokenizer.eos_token_id, None, *tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    for number in ids:
+        if number not in marks:
+            log.warning(
+                "%s: its configuration ends answers with the ordinary token %d (%r), its tokenizer with %s; "
+                "answers are cut at both: correct eos_token_id in generation_config.json and config.json",
+                *(folder, number, tokenizer.decode([number]), tokenizer.eos_token_id),
+            )
+
+
+def _unsuited(folder: str, reason: str) -> str:
+    return (
+        f"{folder} cannot be sampled from: {reason}; "
+        "use a model whose layers all keep keys and values, or another engine (kgym plugins list --kind engine)"
+    )
 
 
 @dataclass(eq=False)
@@ -94,20 +118,17 @@ class TransformersEngine:
     Options = TransformersOptions
 
     def __init__(self, options: TransformersOptions, model_folder: str | Path) -> None:
-        """Load the model. Raises EngineError if it cannot be loaded or does not work with a cache of keys and values."""
+        """Load the model. Raises ConfigError if it cannot be loaded, UnsuitedModel if it does not go on from keys and values."""
         self.options = options
         self.version = 0
+        self.folder = str(model_folder)
+        self.check(options, self.folder)  # before gigabytes of weights are read
         device, dtype = placement(options.device, options.dtype)
-        try:
-            self.device = torch.device(device)
-            self.tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
-            self.model = AutoModelForCausalLM.from_pretrained(str(model_folder), dtype=dtype).to(self.device).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise EngineError(f"cannot load {model_folder} on {device}: {reason}") from error
-        if getattr(self.model, "_is_stateful", False):
-            raise EngineError(f"{model_folder} is a {type(self.model).__name__}, which keeps a state other than keys and values")
-        self.encoder = ChatEncoder(self.tokenizer, whose=str(model_folder), variables=options.template)
+        self.model, self.tokenizer = load_language_model(self.folder, dtype=dtype, device=device)
+        self.device = self.model.device
+        if (reason := why_not_continued(self.model)) is not None:
+            raise UnsuitedModel(_unsuited(self.folder, reason))
+        self.encoder = ChatEncoder(self.tokenizer, whose=self.folder, variables=options.template)
         self.end_ids = self._end_ids()
         self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._awake = True
@@ -115,9 +136,18 @@ class TransformersEngine:
         self._aborted: set[str] = set()
         self._lock = threading.Lock()
 
+    @classmethod
+    def check(cls, options: TransformersOptions, model_folder: str) -> None:
+        """Raise what the constructor does, as far as the configuration and the tokenizer show it; reads no weights."""
+        config = load_config(model_folder)
+        if (reason := other_state(config)) is not None:
+            raise UnsuitedModel(_unsuited(model_folder, reason))
+        check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
+
     def _end_ids(self) -> frozenset[int]:
         """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the text."""
         configured = self.model.generation_config.eos_token_id
+        _warn_of_ordinary_end(self.folder, configured, self.tokenizer)
         ids = set(configured if isinstance(configured, list) else [configured]) | {self.tokenizer.eos_token_id} | self.encoder.end_ids
         return frozenset(ids - {None})
 
@@ -290,6 +320,7 @@ class TransformersEngine:
                 batch.rows[i] = None
                 yield self._segment(row, "abort")
         ids_B, logprobs_B = self._sample(batch)
+        self._check_finite(batch, logprobs_B)
         for i, (row, token, logprob) in enumerate(zip(batch.rows, ids_B, logprobs_B, strict=True)):
             if row is None:
                 continue
@@ -313,6 +344,22 @@ class TransformersEngine:
             self._tensor(top_p, torch.float64) if min(top_p) < 1.0 else None,
         )
         return ids_B.tolist(), logprobs_B.tolist()
+
+    def _check_finite(self, batch: _Batch, logprobs_B: Sequence[float]) -> None:
+        """Raise EngineError for a row whose logits hold a NaN or plus infinity: no token was chosen from them."""
+        bad = [row for row, logprob in zip(batch.rows, logprobs_B, strict=True) if row is not None and not math.isfinite(logprob)]
+        if not bad:
+            return
+        remedy = (
+            "training has damaged the weights: start again from an earlier checkpoint with a smaller learning rate"
+            if self.version
+            else "check the weights of that folder"
+        )
+        raise EngineError(
+            f"the logits of {self.folder} are not finite in {len(bad)} of {batch.n_live} answers (weights of version {self.version}, "
+            f"{str(self.model.dtype).removeprefix('torch.')}, temperature {bad[0].request.sampling.temperature:g}, "
+            f"after {len(bad[0].token_ids)} tokens of answer {bad[0].request.id}); {remedy}, or sample in float32"
+        )
 
     def _tensor(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=self.device)

@@ -26,7 +26,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kgym.answers import conclusion
 from kgym.errors import ConfigError
-from kgym.options import Options
+from kgym.options import Options, Temperature
 from kgym.seeding import derive_seed
 from kgym.types import GenerateRequest, Message, Sampling, Segment, Verdict, VerifyItem
 
@@ -64,7 +64,7 @@ class JudgeOptions(Options):
     """The user's message, with {question}, {gold} and {response} in it; {response} must be there."""
     samples: int = Field(1, ge=1)
     """Verdicts asked for; the majority decides."""
-    temperature: float = Field(0.0, ge=0)
+    temperature: Temperature = 0.0
     """Of the judge's sampling; several samples want more than 0, which is greedy."""
     max_tokens: int = Field(1024, ge=1)
     """Token budget of a verdict, its reasoning included."""
@@ -93,6 +93,8 @@ class Judge:
     def __init__(self, options: JudgeOptions, engine: "Engine | None" = None) -> None:
         if not options.model and engine is None:
             raise ConfigError("the verifier judge asks a model of yours: name it as the option model")
+        if engine is None:
+            _check(options.engine, json.dumps(options.engine_options, sort_keys=True), options.model)
         self.options = options
         self._engine = engine
 
@@ -167,6 +169,14 @@ def parse_verdict(text: str) -> bool | None:
         if isinstance(verdict, str) and verdict.strip().lower() in _VERDICTS:
             return _VERDICTS[verdict.strip().lower()]
     return None
+
+
+@lru_cache(maxsize=8)
+def _check(engine: str, engine_options: str, model: str) -> None:
+    """Refuse what cannot judge before a run begins; the weights are loaded with the first answers."""
+    from kgym.rollout.models import check_engine, resolve_model  # noqa: PLC0415  (loads torch)
+
+    check_engine(engine, json.loads(engine_options), resolve_model(model))
 
 
 @lru_cache(maxsize=2)

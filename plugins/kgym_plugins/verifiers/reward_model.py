@@ -52,6 +52,7 @@ class RewardModelVerifier:
                 "the verifier reward_model judges by a model of yours: train one with kgym rm, and name its folder as the option model"
             )
         self.options = options
+        _check(options.model)
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item; `unscored:context` for an answer that is too long for the model."""
@@ -80,6 +81,15 @@ def sigmoid(x: float) -> float:
     (0.5, 0.0, 1.0)
     """
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+
+
+@lru_cache(maxsize=8)
+def _check(model: str) -> None:
+    """Refuse what is not a reward model before a run begins; the weights are loaded with the first answers."""
+    from kgym.rollout.models import resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.rollout.reward_models import check_reward_model  # noqa: PLC0415
+
+    check_reward_model(resolve_model(model))
 
 
 @lru_cache(maxsize=4)
