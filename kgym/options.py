@@ -11,6 +11,9 @@ from kgym.errors import ConfigError, UnknownName
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
+TABLES = ("model_type", "dict_type", "mapping_type", "dataclass_type")
+"""What pydantic calls the errors of a value that is not a table."""
+
 
 class Options(BaseModel):
     """Options of a component: frozen, unknown keys refused, each field explained by the string under it."""
@@ -79,7 +82,7 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     if item["type"] == "missing":
         raise ConfigError(f"{where} is missing")
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    if item["type"] in ("model_type", "dict_type", "mapping_type"):
+    if item["type"] in TABLES:
         text = "must be a table of keys"
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 
@@ -93,7 +96,8 @@ def conform(values: Mapping[str, Any], shape: type[T]) -> T:
         return TypeAdapter(shape).validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+        text = "must be a table of keys" if first["type"] in TABLES else first["msg"].replace("Input should be", "must be").lower()
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {text}") from error
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
