@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kgym.board import table
 from kgym.board.schema import PUBLISHED, RESULTS
+from kgym.board.standings import published_rows
 from kgym.board.table import Board, append_row, format_board, parse_board, read_board
 from kgym.cli.main import main
 from kgym.envs.known import known_sets
@@ -22,6 +23,7 @@ from kgym.options import Options
 from kgym_plugins.exporters.csv import CsvExporter
 from kgym_plugins.exporters.json import JsonExporter
 from kgym_plugins.exporters.markdown import MarkdownExporter
+from kgym_plugins.exporters.plot import PlotExporter, PlotOptions
 
 ROOT = Path(__file__).parent.parent
 CELL = {"int": 7, "float": 0.4125, "text": "nano"}
@@ -278,6 +280,14 @@ def test_a_reader_sees_what_30_problems_carry(capsys):
     assert "60 to 89" in out  # Wilson's interval of 77.5 % of 30; of 96.2 % of 500 it is 94 to 98
     assert "94 to 98" in out
     assert "± 10 to 17 points" in out
+    of = ["leaderboard", "export", "--board", "kgym_boards:published", "--model", "Kimi k1.5 long-CoT"]
+    assert main([*of, "--format", "html"]) == 0
+    page = capsys.readouterr().out
+    assert "60–89" in page
+    assert "± 10 to 17 points" in page
+    assert main([*of, "--format", "plot"]) == 0
+    rows = [row for row in read_board("kgym_boards:published").rows if row["model"] == "Kimi k1.5 long-CoT"]
+    assert capsys.readouterr().out == PlotExporter(PlotOptions())(published_rows(rows)) != PlotExporter(PlotOptions())(rows)
 
 
 def test_a_published_board_of_the_first_version_is_read_and_shown(tmp_path, capsys):

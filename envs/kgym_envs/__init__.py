@@ -13,7 +13,6 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(name="aime", target="kgym_envs.aime.task:Aime", summary="competition problems with an integer answer from 0 to 999")
     yield EnvInfo(name="math500", target="kgym_envs.math500.task:Math500", summary="school mathematics with free-form answers in LaTeX")
     yield EnvInfo(name="gsm8k", target="kgym_envs.gsm8k.task:Gsm8k", summary="grade-school word problems with an integer answer")
-    yield EnvInfo(name="hmmt", target="kgym_envs.hmmt:Hmmt", summary="the Harvard-MIT Mathematics Tournament of 2025, free-form answers")
     yield EnvInfo(
         name="arithmetic", target="kgym_envs.arithmetic:Arithmetic", summary="sums, differences and products; the smallest example"
     )

@@ -87,7 +87,7 @@ def _add(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from kgym.blame import blaming
-    from kgym.board.standings import ranked_rows
+    from kgym.board.standings import published_rows, ranked_rows
     from kgym.errors import ComponentError, ConfigError, RunError
     from kgym.files import write_atomic
     from kgym.registry import registry
@@ -97,8 +97,9 @@ def _export(args: argparse.Namespace) -> int:
         options.setdefault("suffix", args.output.suffix.lstrip(".").lower())  # an exporter of several kinds of files goes by the name
     exporter = registry().create("exporter", args.format, options)
     board = _board(args)
-    ranked = getattr(exporter, "ranked", False) and board.schema.name == "results"
-    rows = ranked_rows(board.rows, _folders(args)) if ranked else board.rows
+    rows = board.rows
+    if getattr(exporter, "ranked", False):
+        rows = ranked_rows(rows, _folders(args)) if board.schema.name == "results" else published_rows(rows)
     with blaming("exporter", exporter):
         text = exporter(rows)
         if not isinstance(text, str | bytes):

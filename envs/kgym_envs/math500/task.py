@@ -1,4 +1,6 @@
-"""The environment `math500`: generated problems in the manner of MATH for training and validation, the real MATH-500 for the split `test`.
+"""The environment `math500`: generated problems in the manner of MATH for training and validation, real examinations for the other splits.
+
+`test` is MATH-500; `hmmt_feb25` and `hmmt_nov25` are the Harvard-MIT Mathematics Tournament of February and November 2025, which is harder.
 
 Seven subjects, five levels, answers in LaTeX: fractions, roots, multiples of pi, polynomials, equations, intervals, tuples, matrices,
 complex numbers, other bases, lists, degrees, names. The real problems are data that the user brings (`kgym data add math500`); nothing
@@ -22,12 +24,12 @@ FAMILIES = (
     *intermediate.FAMILIES,
     *precalculus.FAMILIES,
 )
-TEST = "test"
-DATA = "math500"
+EXAMINATIONS = {"test": "math500", "hmmt_feb25": "hmmt_feb25", "hmmt_nov25": "hmmt_nov25"}
+"""Splits of real problems, and the data sets that they are."""
 
 
 class Math500Options(TaskOptions):
-    """Which generated problems there are; the split `test` does not depend on it."""
+    """Which generated problems there are; the real examinations do not depend on it."""
 
     difficulty: int = Field(5, ge=1, le=5)
     """Hardest level of the generated problems, 1 to 5 as in MATH; the levels up to it take turns."""
@@ -45,7 +47,7 @@ class Math500:
     """Free-form answers to school mathematics; follows `kgym.envs.task.Task`."""
 
     Options = Math500Options
-    splits = (*SPLITS, TEST)
+    splits = (*SPLITS, *EXAMINATIONS)
     verifier = "math"
     max_tokens = 1024  # every worked solution fits in as many characters; a model that reasons at length wants --max-tokens
 
@@ -53,11 +55,11 @@ class Math500:
         self.options = options
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for `test` until the user has brought it, UnknownName for no split at all."""
-        if split == TEST:
+        """Return the problems of a split. Raises MissingData for an examination that is not added yet, UnknownName for no split at all."""
+        if split in EXAMINATIONS:
             from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
-            return data_source(DATA)
+            return data_source(EXAMINATIONS[split])
         levels = range(self.options.min_difficulty, self.options.difficulty + 1)
         return GeneratedSource("math500", VERSION, split, FAMILIES, levels)
 

@@ -32,7 +32,7 @@ def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
         )
     for month, name in (("feb", "February"), ("nov", "November")):
         yield BenchmarkInfo(
-            name=f"hmmt_{month}25", env="hmmt", split=f"{month}25", samples=16, summary=f"HMMT, {name} 2025, as data that you bring"
+            name=f"hmmt_{month}25", env="math500", split=f"hmmt_{month}25", samples=16, summary=f"HMMT, {name} 2025, as data that you bring"
         )
     yield BenchmarkInfo(
         name="math500-style",
@@ -71,7 +71,8 @@ def kgym_register_presets() -> Iterator[PresetInfo]:
     yield PresetInfo(
         name="qwen3",
         summary="Qwen3, thinking: 64 samples (1 of a large set), temperature 0.6, top-p 0.95, top-k 20, 38912 tokens",
-        source="arXiv:2505.09388: 64 samples and 38912 tokens are stated for AIME; 1 sample of larger sets is our reading",
+        source="arXiv:2505.09388: 64 samples and 38912 tokens are stated for AIME; elsewhere the report has 32768 tokens "
+        "(--max-tokens 32768) and no number of samples: 1 of larger sets is our reading",
         samples=64,
         samples_large=1,
         temperature=0.6,
