@@ -59,7 +59,6 @@ class Row:
     tokens: list[float]
     """Sampled in training."""
     optimizer_steps: list[float]
-    seconds: list[float]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -231,7 +230,6 @@ def gather(out: Path, name: str, seeds: Sequence[int]) -> Row:
         after=[result["after"] for result in results],
         tokens=[result["tokens"] for result in results],
         optimizer_steps=[result["optimizer_steps"] for result in results],
-        seconds=[result["seconds"] for result in results],
     )
 
 
@@ -279,8 +277,8 @@ def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
         f"{config.train.lr:g}, {seeds} seed{'s' * (seeds > 1)}, validation on {settings['problems']} problems: "
         f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted by name: no ranking.",
         "",
-        "| algorithm | seeds | gain, points | validation after, % | optimizer steps | tokens sampled, thousands | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| algorithm | seeds | gain, points | validation after, % | optimizer steps | tokens sampled, thousands |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         figures = (
@@ -289,7 +287,6 @@ def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
             spread(row.after, 100, ".1f"),
             one(row.optimizer_steps),
             spread(row.tokens, 1e-3, ".1f"),
-            format(mean(row.seconds), ".0f"),
         )
         lines.append(f"| `{row.name}` | {' | '.join(figures)} |")
     return "\n".join(lines)
