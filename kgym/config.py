@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from kgym.errors import ConfigError
+from kgym.errors import ConfigError, UnknownName
 from kgym.limits import PoolLimits
 from kgym.options import Options, RunSteps, Temperature, validated
 
@@ -40,20 +40,20 @@ def check_trained_dtype(dtype: str) -> None:
         raise ConfigError(f"dtype=float16: {FLOAT16}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as it is; raise ValueError if JSON, in which a run keeps its configuration, does not have it (infinity, a date)."""
     if isinstance(value, Mapping):
         for item in value.values():
-            _plain(item)
+            plain(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _plain(item)
+            plain(item)
     elif not (value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))):
         raise ValueError(f"{value} is no text, finite number, truth value, list or table")
     return value
 
 
-Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+Plain = Annotated[dict[str, Any], AfterValidator(plain)]
 """Options of a component, before the component has seen them."""
 
 
@@ -323,14 +323,68 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunC
 
     Raises ConfigError, naming file or key, for what cannot be read, and UnknownName for a key that does not exist.
     """
-    values = {} if path is None else _read(path)
+    values = {} if path is None else read_toml(path)
     for override in overrides:
         key, value = parse_override(override)
         set_key(values, key, value)
-    return validated(RunConfig, values)
+    try:
+        return validated(RunConfig, values)
+    except UnknownName as error:
+        for key in keys_of(values):
+            if str(error).startswith(f"no key named {key!r};") and (hint := named_elsewhere(key.rpartition(".")[2])):
+                raise UnknownName(f"no key named {key!r}; {hint}") from None
+        raise
 
 
-def _read(path: Path) -> dict[str, Any]:
+NAMED_ELSEWHERE = {
+    "batch": "rollout.problems_per_step", "batch_size": "rollout.problems_per_step", "train_batch_size": "rollout.problems_per_step",
+    "per_device_train_batch_size": "rollout.problems_per_step", "num_generations": "rollout.group_size", "n": "rollout.group_size",
+    "learning_rate": "train.lr", "max_steps": "train.steps", "epochs": "train.steps", "num_train_epochs": "train.steps",
+    "gradient_accumulation_steps": "train.microbatch_tokens", "micro_batch_size": "train.microbatch_tokens",
+    "max_completion_length": "rollout.max_tokens", "max_response_length": "rollout.max_tokens", "max_new_tokens": "rollout.max_tokens",
+    "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "train.eval_every", "bf16": "train.dtype",
+    "lr_scheduler_type": "train.schedule",
+}  # fmt: skip
+"""Names that other trainers have for keys of ours."""
+
+
+def named_elsewhere(name: str) -> str:
+    """Return what to say to a name that other trainers know; "" if it is not one of them.
+
+    >>> named_elsewhere("learning_rate"), named_elsewhere("tau")
+    ("that is 'train.lr' here", '')
+    """
+    name = name.replace("-", "_")
+    if "lora" in name or name == "peft":
+        return "kgym trains all weights; it has no adapters"
+    return f"that is {NAMED_ELSEWHERE[name]!r} here" if name in NAMED_ELSEWHERE else ""
+
+
+def keys_of(values: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys that nested tables set, options beside the names of their components.
+
+    >>> keys_of({"algo": "grpo", "env": {"options": {"difficulty": 2}}, "trackers": {"wandb": {}}})
+    ['algo.name', 'env.difficulty', 'trackers.wandb']
+    """
+    keys = []
+    for key, given in older_spelling(values).items():
+        value = {"name": given} if _is_component(key) and isinstance(given, str) else given
+        options = value.get("options") if _is_component(key) and isinstance(value, Mapping) else None
+        if isinstance(options, Mapping):
+            value = {**{name: item for name, item in value.items() if name != "options"}, **options}
+        keys += _leaves(key, value, depth=2 if key in ("shapers", "trackers") else 1)
+    return keys
+
+
+def _leaves(key: str, value: Any, depth: int) -> list[str]:
+    """Return the keys below a table, down to the options: the value of one may be a table itself."""
+    if not isinstance(value, Mapping) or not value or not depth:
+        return [key]
+    return [leaf for name, item in value.items() for leaf in _leaves(f"{key}.{name}", item, depth - 1)]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a file. Raises ConfigError if it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -431,15 +485,21 @@ def _table_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     """Write a table and those below it; None, which TOML does not have, is left out."""
     tables = {key: value for key, value in table.items() if isinstance(value, Mapping)}
     plain = {key: value for key, value in table.items() if key not in tables and value is not None}
-    lines = [f"{_key(key)} = {_literal(value)}" for key, value in plain.items()]
+    lines = [f"{key_literal(key)} = {_literal(value)}" for key, value in plain.items()]
     if path and (lines or not tables):
-        lines = ["", f"[{'.'.join(map(_key, path))}]", *lines]
+        lines = ["", f"[{'.'.join(map(key_literal, path))}]", *lines]
     for key, value in tables.items():
         lines += _table_lines(value, (*path, key))
     return lines
 
 
-def _key(key: str) -> str:
+def value_literal(value: Any) -> str | None:
+    """Return a value as TOML writes it; None for None, which TOML does not have."""
+    return None if value is None else _literal(value)
+
+
+def key_literal(key: str) -> str:
+    """Return a key as TOML writes it."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _literal(key)
 
 
@@ -449,5 +509,5 @@ def _literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(_literal(item) for item in value if item is not None)}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_key(key)} = {_literal(item)}' for key, item in value.items() if item is not None)}}}"
+        return f"{{{', '.join(f'{key_literal(key)} = {_literal(item)}' for key, item in value.items() if item is not None)}}}"
     return str(value).lower() if isinstance(value, bool) else repr(value)

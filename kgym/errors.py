@@ -2,6 +2,7 @@
 
     KgymError
     ├── ConfigError (ValueError)        a setting is wrong: unknown key, value out of range, combination that cannot work
+    │   ├── NotComparable               two results did not ask the same; says what differs
     │   ├── UnknownName                 no component of that name; says the nearest one
     │   └── UnsuitedModel               an engine cannot sample from this model; another engine may
     ├── DataError (ValueError)          a data set is absent, malformed or not what its checksum says
@@ -30,6 +31,10 @@ class ConfigError(KgymError, ValueError):
     """A setting is wrong."""
 
     exit_status = 2
+
+
+class NotComparable(ConfigError):
+    """Two results did not ask the same, so that a difference between them means nothing."""
 
 
 class UnknownName(ConfigError):

@@ -20,6 +20,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return a fingerprint of each thing outside that the options name and the numbers depend on, by option; {} by default.
+
+        A run that is resumed, and an evaluation that is continued, refuse to go on if one of them has changed. For a model's folder use
+        `kgym.rollout.models.model_fingerprint`.
+        """
+        return {}
+
 
 def _whole_from_one_on(value: int | float) -> int | float:
     if value == int(value):

@@ -119,13 +119,13 @@ def _what(folder: Path, name: str) -> str:
 
 
 def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[str]:
-    """Say in a line by how much two evaluations differ; nothing if they are not two that may be compared."""
+    """Say in a line by how much two evaluations differ, or why they are not compared; nothing if they are not two."""
     if len(evaluations) != 2:
         return []
     try:
         found = compare_runs(*evaluations)
-    except ConfigError:
-        return []
+    except ConfigError as error:
+        return [f"no difference is given: {error}"]
     return [f"{names[evaluations[0]]} to {names[evaluations[1]]}: {'; '.join([describe_comparison(found), *remarks_on(found)])}"]
 
 

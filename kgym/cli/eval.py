@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.score.harness import Evaluation
     from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
     from kgym.score.store import EvalFolder
-    from kgym.train.runfolder import machine, versions
+    from kgym.train.runfolder import checkout, machine, versions
     from kgym.types import Sampling
 
     if args.board is not None:
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         evaluation.samples = samples_of(preset, len(evaluation.indices))
     request = {
         "model": _shown(args.model, model),
-        "model_fingerprint": model_fingerprint(model),
+        "model_sha256": model_fingerprint(model),
         "engine": engine,
         "engine_options": engine_options.model_dump(mode="json"),
         "seed": args.seed,
@@ -124,7 +124,13 @@ def run(args: argparse.Namespace) -> int:
         too_long = evaluation.long_prompts(sampler) if sampler is not None else {}
         stack.enter_context(
             folder.opened(
-                request, benchmark=bench.name, preset=args.preset, env_options=env_options, versions=versions(), machine=machine()
+                request,
+                benchmark=bench.name,
+                preset=args.preset,
+                env_options=env_options,
+                versions=versions(),
+                checkout=checkout(),
+                machine=machine(),
             )
         )
         progress = _Progress(sys.stderr, quiet=args.verbose < 0)

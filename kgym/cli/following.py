@@ -24,13 +24,15 @@ def how_to_score(
 
     `verifier` are options of the environment's own verifier, `template` variables of the chat template, `stop` texts that end an answer.
     """
-    from kgym.envs.setup import EnvSetup
+    from kgym.envs.setup import EnvSetup, make_task, split_settings
     from kgym.errors import KgymError
     from kgym.hookspecs import BenchmarkInfo
     from kgym.registry import registry
 
+    options = _not_default("environment", env, options)
+    verifier = _not_default("verifier", make_task(env, split_settings(env, options)[1]).verifier, verifier or {})
     settings = [f"env.{name}={value}" for name, value in options.items()]
-    settings += [f"verifier.{name}={value}" for name, value in (verifier or {}).items()]
+    settings += [f"verifier.{name}={value}" for name, value in verifier.items()]
     asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]
     stops = [word for text in stop for word in ("--stop", shlex.quote(text))]
     start = f"kgym eval --model {shlex.quote(model)} --bench"
@@ -46,3 +48,12 @@ def how_to_score(
     words += stops
     words += ["--set", *map(shlex.quote, settings + asked)] if settings or asked else []
     return " ".join(words)
+
+
+def _not_default(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out options that are what they are by default: a run keeps all of them."""
+    from kgym.registry import registry
+
+    fields = registry().options_model(kind, name).model_fields
+    defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()}
+    return {key: value for key, value in options.items() if key not in defaults or value != defaults[key]}

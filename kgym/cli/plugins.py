@@ -166,7 +166,7 @@ def describe_options(model: "type[BaseModel]", key: str) -> list[dict[str, str]]
         required = field.is_required()
         rows.append(
             {
-                "key": f"{key}.{name}",
+                "key": f"{key}.{name}" if key else name,
                 "type": _type_name(field.annotation),
                 "default": "required" if required else repr(field.get_default(call_default_factory=True)),
                 "constraints": ", ".join(text for item in field.metadata if (text := _constraint(item))),
@@ -191,6 +191,8 @@ def _type_name(annotation: Any) -> str:
         return " | ".join(map(repr, arguments))
     if origin in (typing.Union, types.UnionType):
         return " | ".join(map(_type_name, arguments))
+    if origin is typing.Annotated:
+        return _type_name(arguments[0])
     if annotation is type(None):
         return "None"
     if origin is not None:

@@ -153,11 +153,27 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "stderr": last.get("eval/stderr"),
         "reward": lines[-1].get("reward/mean") if lines else None,
     }
+    if measured and (unlike := _unlike_validations(run)):
+        facts |= {"accuracy_before": None, "not_compared": unlike}
     if finished:
         stored = read_table(summary, remedy="remove it, and kgym train --resume writes it again")
         facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
         facts["caution"] = stored.get("caution") or None
     return facts
+
+
+def _unlike_validations(run: Path) -> str:
+    """Say in what the first and the last validation differ, which then are not put side by side; "" if they asked the same."""
+    from kgym.files import read_table
+    from kgym.folders import numbered
+    from kgym.score.comparability import differences
+
+    found = numbered(run / "eval", "step", ".json")
+    if len(found) < 2:
+        return ""
+    files = (found[min(found)], found[max(found)])
+    one, other = (read_table(file, remedy="remove it to see the run without its figures").get("facts", {}) for file in files)
+    return "; ".join(differences(one, other))
 
 
 def _eval_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:

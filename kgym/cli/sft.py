@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     options = validated(SFTOptions, values["sft"])
     model = resolve_model(args.model)
     sampled = supervised.can_be_sampled(model)
-    examples, data = _examples(args, values["env"], options.seed)
+    examples, data, facts = _examples(args, values["env"], options.seed)
     with supervised.interruptible(args):
         summary = finetune(
             model,
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             options,
             data=data,
+            facts=facts,
             dtype=args.dtype,
             device=args.device,
             resume=args.resume,
@@ -52,15 +53,16 @@ def run(args: argparse.Namespace) -> int:
     return supervised.conclude(args, summary, following)
 
 
-def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: int) -> tuple["Examples", str]:
-    """Return the examples and a text that tells them from others."""
-    from kgym.envs.setup import source_of
+def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: int) -> tuple["Examples", str, dict[str, str]]:
+    """Return the examples, a text that tells them from others, and what is put around them."""
+    from kgym.envs.setup import EnvSetup, source_of
     from kgym.registry import registry
     from kgym.train.sft import read_examples, task_examples
     from kgym.train.supervised import shuffled
 
     if args.env is None:
         rows = read_examples(args.data)
-        return shuffled(rows, seed=seed), f"sha256:{hashlib.sha256(args.data.read_bytes()).hexdigest()}"
+        return shuffled(rows, seed=seed), f"sha256:{hashlib.sha256(args.data.read_bytes()).hexdigest()}", {}
     task = registry().create("environment", args.env, env_options)
-    return task_examples(task, split="train", seed=seed), f"{args.env} {source_of(task, 'train').fingerprint}"
+    facts = {"prompt_sha256": EnvSetup(args.env, {**env_options, "split": "train"}).prompt_sha256}
+    return task_examples(task, split="train", seed=seed), f"{args.env} {source_of(task, 'train').fingerprint}", facts

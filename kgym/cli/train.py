@@ -4,7 +4,8 @@
     kgym train --run runs/NAME --resume
 
 Everything has a default. The run folder has the configuration, the metrics of each step, every sampled answer and the checkpoints.
-`kgym plugins list` names what can be chosen, and `kgym plugins show NAME` prints the options that `--set` takes.
+`kgym plugins list` names what can be chosen, `kgym plugins show NAME` prints the options of one component, and `--show-config` every key
+with its value in force. `docs/configuration.md` has them all, and the format of `--config`.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +66,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
-    add_set(parser, "any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4")
+    add_set(parser, "any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4 (see --show-config)", _keys)
+    parser.add_argument(
+        "--show-config",
+        action="store_true",
+        help="check all that a start checks, write nothing, and print every key with its meaning, its value and where that came from: "
+        "a file for --config, or a list with --json",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with --run DIR, or with the newest run below runs/")
+
+
+def _keys() -> list[str]:
+    """Return the keys of every run, those of training first."""
+    from kgym.config import RunConfig, keys_of
+
+    found = keys_of(RunConfig().model_dump(mode="json"))
+    return sorted(found, key=lambda key: not key.startswith(("train.", "rollout.")))
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say at the end what improved, where the run lies and what to type next."""
-    from kgym.config import load_config
+    from kgym.config import keys_of, load_config
     from kgym.train.runfolder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
@@ -89,6 +104,10 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
     from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
+    if args.show_config:
+        stored_keys = keys_of(config.model_dump(mode="json", exclude_unset=True)) if args.resume else ()
+        _show(args, Trainer(config, folder).check(), given, stored_keys)
+        return 0
     train = config.train
     verifier = config.verifier.options if config.verifier.name is None else {}  # another one than the environment's does not score
     following = how_to_score(
@@ -118,6 +137,23 @@ def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int) -> 
     more = [] if folder.read_manifest()["config"]["train"]["steps"] == steps else ["--steps", str(steps)]
     command = command_line(args, ["train", *plugins, "--resume", "--run", str(folder.path), *more])
     return f"{going_on(folder.checkpoints)} with: {command}"
+
+
+def _show(args: argparse.Namespace, config: "RunConfig", given: Mapping[str, Any], stored_keys: Iterable[str]) -> None:
+    """Print every key of the configuration in force; `stored_keys` are those that a run which is resumed has in its manifest."""
+    from kgym.cli.explain import as_facts, as_toml, entries, layers
+    from kgym.cli.output import print_json
+    from kgym.train.recipe import recipe_of
+
+    sources = dict.fromkeys(recipe_of(config), f"recipe of {config.algo.name}") | dict.fromkeys(stored_keys, "the run")
+    options = {f"--{flag.replace('_', '-')}": key for flag, key in FLAGS.items() if key in given}
+    sources |= layers(options, args.tracker, args.set, args.config)
+    found = entries(config, sources)
+    if args.json:
+        print_json({"config": config.model_dump(mode="json"), "keys": as_facts(found)})
+    else:
+        print("# kgym train can start with this; nothing was written. As a file it can be given back by --config.\n")
+        print(printable(as_toml(found)), end="")
 
 
 def _stored_config(folder: "RunFolder") -> "RunConfig":
@@ -153,13 +189,15 @@ def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file
         return stored
     steps = asked.train.steps if any(item.startswith("train.steps=") for item in overrides) else stored.train.steps
     config = stored.model_copy(update={"train": stored.train.model_copy(update={"steps": steps})})
-    if file is None:  # only what is named has to agree
-        named = {item.partition("=")[0] for item in overrides}
-        differing = [key for key in _differences(config, asked) if any(key == name or key.startswith(f"{name}.") for name in named)]
-    else:
-        from kgym.train.recipe import with_recipe
+    from kgym.train.components import with_defaults
+    from kgym.train.recipe import with_recipe
 
-        differing = _differences(config, with_recipe(asked))
+    stored = with_defaults(config)  # an older version kept only those options that were set
+    if file is None:  # only what is named has to agree
+        named = _flat(asked.model_dump(mode="json", exclude_unset=True))
+        differing = sorted(named.keys() & set(_differences(stored, asked)))
+    else:
+        differing = _differences(stored, with_defaults(with_recipe(asked)))
     if differing:
         raise ConfigError(
             f"--resume goes on with the run as it began, but {', '.join(differing)} differ(s) from its manifest; leave it out"

@@ -152,7 +152,8 @@ class EnvSetup:
         """Return what a score depends on, besides the policy and its sampling, as plain JSON values.
 
         One: {"env_id": "kgym/aime-v0", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...", "verifier": "integer",
-        "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None, "truncated": "zero"}.
+        "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None, "truncated": "zero"}. With
+        a verifier that judges by a model also its fingerprint: "verifier_fingerprints": {"model": "51c9..."}.
         """
         options = registry().options("verifier", self.verifier_name, self.options.verifier_options)
         return {
@@ -166,7 +167,7 @@ class EnvSetup:
             "context_tokens": self.budgets.context_tokens,
             "max_segments": self.budgets.max_segments,
             "truncated": self.options.truncated,
-        }
+        } | ({"verifier_fingerprints": fingerprints} if (fingerprints := options.fingerprints()) else {})
 
 
 def _system_of(chat: Chat) -> Chat:

@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ CONFIG = "config.json"
 """What makes a folder a Hugging Face model."""
 ADAPTER = "adapter_config.json"
 """What makes a folder an adapter."""
-SAMPLED_BYTES = 1 << 20
+_DECIDING = {".safetensors", ".bin", ".json", ".jinja", ".model"}
+_WORD_LISTS = {"vocab.txt", "merges.txt"}
 HUB_ID = re.compile(r"(?!runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 """`OWNER/NAME` on the hub. Not below `runs/`, where kgym keeps its runs, whether or not there is one yet."""
 
@@ -85,23 +88,42 @@ def two_readings(resolved: str) -> str:
 
 
 def model_fingerprint(resolved: str) -> str:
-    """Return a sha256 that tells the weights of two folders apart; "" for a model on the hub.
+    """Return a sha256 over everything in a model's folder that decides what it computes: weights, configuration, tokenizer, chat template.
 
-    Over the name and size of every file of weights or configuration, and its first and last MiB: training changes all of a tensor, and
-    reading 100 GB whole would take longer than many an evaluation.
+    Every byte is read, as a model may be changed in any of its layers; files that have not been touched since are read once a process.
+    For a model on the hub it is the commit in the cache, "" if it is not there.
     """
     folder = Path(resolved)
     if not folder.is_dir():
-        return ""
+        return _commit_in_cache(resolved)
+    files = sorted(path for path in folder.iterdir() if (path.suffix in _DECIDING or path.name in _WORD_LISTS) and path.is_file())
+    stats = [file.stat() for file in files]
+    return _digest(tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    """Return the sha256 over names, sizes and contents; the time of the last change is there for the cache only."""
+    paths = [Path(name) for name, _, _ in files]
+    with ThreadPoolExecutor(max_workers=4) as pool:  # hashlib releases the lock: shards are hashed side by side
+        contents = list(pool.map(file_sha256, paths))
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".jinja") and path.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode())
-        with file.open("rb") as data:
-            digest.update(data.read(SAMPLED_BYTES))
-            data.seek(max(0, size - SAMPLED_BYTES))
-            digest.update(data.read())
+    for path, (_, size, _), content in zip(paths, files, contents, strict=True):
+        digest.update(f"{path.name}\0{size}\0{content}\0".encode())
     return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _commit_in_cache(name: str) -> str:
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  (takes a while to load)
+
+    found = try_to_load_from_cache(name, CONFIG)
+    return Path(found).parent.name if isinstance(found, str) else ""
 
 
 def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:

@@ -46,10 +46,36 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     >>> differences({"max_tokens": 512, "split": "2024"}, {"max_tokens": 1024, "split": "2024"})
     ['max_tokens is 512 in one and 1024 in the other']
     """
-    keys = sorted(one.keys() | other.keys())
+    first, second = flat(one), flat(other)
+    keys = sorted(first.keys() | second.keys())
     return [
-        f"{key} is {_say(one.get(key))} in one and {_say(other.get(key))} in the other" for key in keys if one.get(key) != other.get(key)
+        f"{key} is {_say(first.get(key))} in one and {_say(second.get(key))} in the other"
+        for key in keys
+        if first.get(key) != second.get(key)
     ]
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Say what has changed since facts were written down, by key. What only one side knows is not compared: an older version kept less.
+
+    >>> changes({"env": {"data_sha256": "8d1f"}}, {"env": {"data_sha256": "77aa", "added": 1}})
+    {'env.data_sha256': 'env.data_sha256 was 8d1f and is 77aa'}
+    """
+    first, second = flat(then), flat(now)
+    known = [key for key in first if key in second and first[key] != "" and second[key] != ""]
+    return {key: f"{key} was {_say(first[key])} and is {_say(second[key])}" for key in known if first[key] != second[key]}
+
+
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested facts under dotted keys.
+
+    >>> flat({"verifier": "judge", "verifier_options": {"samples": 3}})
+    {'verifier': 'judge', 'verifier_options.samples': 3}
+    """
+    found: dict[str, Any] = {}
+    for key, value in facts.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+    return found
 
 
 def _say(value: Any) -> str:

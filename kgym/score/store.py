@@ -19,7 +19,7 @@ from kgym.files import locked, read_table, reading, write_atomic
 from kgym.folders import numbered, own_folders, remove_leftovers
 from kgym.options import conform
 from kgym.rollout.records import answer_columns, write_episodes
-from kgym.score.comparability import differences
+from kgym.score.comparability import changes
 from kgym.score.manifest import KIND, read_manifest
 from kgym.score.results import COLUMNS, EvalResult, counted_score
 from kgym.types import Group
@@ -47,11 +47,11 @@ class EvalFolder:
             return
         if manifest.get("kind") != KIND:
             raise ConfigError(f"{self.path} holds a training run; choose another folder with --run")
-        differing = differences(manifest["request"], json.loads(json.dumps(request)))
+        differing = changes(manifest["request"], json.loads(json.dumps(request)))
         if differing:
             raise ConfigError(
-                f"{self.path} holds an evaluation of something else ({'; '.join(differing)}: its own, then the one asked for); "
-                "choose another folder with --run"
+                f"{self.path} holds the answers of another evaluation: {'; '.join(differing.values())}; choose another folder with --run, "
+                "or ask what it asked then"
             )
 
     @contextlib.contextmanager

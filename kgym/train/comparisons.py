@@ -68,6 +68,8 @@ class PreferenceData:
     """Never learnt from; may be empty."""
     fingerprint: str
     """Tells the data from others."""
+    prompt_sha256: str = ""
+    """Of what is put around a question; "" for comparisons that have their prompts in them."""
 
 
 class PairOptions(Options):
@@ -264,4 +266,6 @@ def from_env(env: str, env_options: Mapping[str, Any], options: PairOptions, *, 
     train = generated_comparisons(env, env_options, options, split="train", seed=seed)
     held_out = generated_comparisons(env, env_options, options, split="validation", seed=seed)
     setup = EnvSetup(env, {**env_options, "split": "train"})
-    return PreferenceData(train, [held_out(n) for n in range(options.held_out)], f"{env} {setup.source.fingerprint} {options}")
+    return PreferenceData(
+        train, [held_out(n) for n in range(options.held_out)], f"{env} {setup.source.fingerprint} {options}", setup.prompt_sha256
+    )

@@ -115,4 +115,7 @@ def train_dpo(
             lambda micro: micro_loss(policy, micro), encoded(policy, data.held_out), microbatch_tokens=options.microbatch_tokens
         )
 
-    return fit(base, out, options, load=load, backward=step, data=data.fingerprint, resume=resume, finish=finish, report=report)
+    known = {"dtype": dtype} | ({"prompt_sha256": data.prompt_sha256} if data.prompt_sha256 else {})
+    return fit(
+        base, out, options, load=load, backward=step, data=data.fingerprint, facts=known, resume=resume, finish=finish, report=report
+    )

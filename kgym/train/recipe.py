@@ -18,19 +18,21 @@ def with_recipe(config: RunConfig) -> RunConfig:
 
     Raises UnknownName for an algorithm, an option of it or an environment that does not exist.
     """
+    values: dict[str, Any] = {}
+    for key, value in recipe_of(config).items():
+        set_key(values, key, value)
+    return validated(RunConfig, _over(values, config.model_dump(mode="json", exclude_unset=True))) if values else config
+
+
+def recipe_of(config: RunConfig) -> Mapping[str, Any]:
+    """Return the settings that belong to the algorithm, by key: {"shapers.overlong.weight": 0.5}. Raises as `with_recipe` does."""
     algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
     recipe: Callable[[int], Mapping[str, Any]] | None = getattr(algorithm, "recipe", None)
     if recipe is None:
-        return config
+        return {}
     answer_tokens = _answer_tokens(config)
     with blaming("algorithm", algorithm):
-        settings = recipe(answer_tokens)
-    if not settings:
-        return config
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        set_key(values, key, value)
-    return validated(RunConfig, _over(values, config.model_dump(mode="json", exclude_unset=True)))
+        return recipe(answer_tokens)
 
 
 def _answer_tokens(config: RunConfig) -> int:

@@ -98,7 +98,10 @@ def train_reward_model(
         items = encoded(rewarder, data.held_out)
         return {"bias": bias} | measured(lambda micro: scores_loss(rewarder, micro), items, microbatch_tokens=options.microbatch_tokens)
 
-    return fit(base, out, options, load=load, backward=step, data=data.fingerprint, resume=resume, finish=finish, report=report)
+    known = {"dtype": dtype} | ({"prompt_sha256": data.prompt_sha256} if data.prompt_sha256 else {})
+    return fit(
+        base, out, options, load=load, backward=step, data=data.fingerprint, facts=known, resume=resume, finish=finish, report=report
+    )
 
 
 def _row(rewarder: RewardModel, comparison: Comparison, answer: str) -> Row:

@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import platform
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import kgym
 from kgym.errors import ConfigError, RunError
 from kgym.files import Lock, locked, write_atomic
 from kgym.folders import own_folders, remove_leftovers
@@ -76,7 +79,7 @@ class RunFolder:
 
     def write_manifest(self, config: Mapping[str, Any], **facts: Any) -> None:
         """Write down what this run is made of."""
-        manifest = {"config": dict(config), "versions": versions(), "plugins": _plugins(), "machine": machine()} | facts
+        manifest = {"config": dict(config), "plugins": _plugins(), "machine": machine()} | facts
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def read_manifest(self) -> dict[str, Any]:
@@ -103,6 +106,24 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def checkout() -> dict[str, Any]:
+    """Return the commit of a development checkout, and whether its files differ from it; {} for an installed package.
+
+    One: {"commit": "7a6eb47...", "dirty": False}.
+    """
+    root = Path(kgym.__file__).parent.parent
+    git = shutil.which("git")
+    if git is None or not ((root / ".git").exists() and (root / "pyproject.toml").exists()):
+        return {}
+    said = []
+    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        done = subprocess.run([git, "-C", str(root), *command], capture_output=True, text=True, check=False)  # noqa: S603  (fixed words)
+        if done.returncode:  # of another user, or damaged: no reason to end a run
+            return {}
+        said.append(done.stdout.strip())
+    return {"commit": said[0], "dirty": bool(said[1])}
 
 
 def machine() -> dict[str, Any]:

@@ -5,7 +5,7 @@ The loss is the mean over a batch's completion tokens, end token included, of -l
 Dimension key:  B rows of a micro-batch   L tokens of the longest row
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,12 +80,13 @@ def finetune(
     options: SFTOptions,
     *,
     data: str,
+    facts: Mapping[str, str] | None = None,
     dtype: str = "auto",
     device: str = "auto",
     resume: bool = False,
     report: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Fine-tune the model of the folder `base` and write the folder `out`; see `supervised.fit`."""
+    """Fine-tune the model of the folder `base` and write the folder `out`; see `supervised.fit` for `data` and `facts`."""
 
     def step(policy: Policy, number: int) -> dict[str, float]:
         batch = [examples(n) for n in range((number - 1) * options.batch_size, number * options.batch_size)]
@@ -94,7 +95,8 @@ def finetune(
     def load(folder: str) -> Policy:
         return load_policy(folder, dtype=dtype, device=device)
 
-    return fit(base, out, options, load=load, backward=step, data=data, resume=resume, report=report)
+    known = {"dtype": dtype, **(facts or {})}
+    return fit(base, out, options, load=load, backward=step, data=data, facts=known, resume=resume, report=report)
 
 
 def backward(policy: Policy, batch: Sequence[Example], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:

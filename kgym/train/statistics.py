@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgym.envs.rules import unasked
+from kgym.errors import NotComparable
+from kgym.score.comparability import differences
 from kgym.score.harness import EvalResult
 from kgym.score.paired import exact_p, paired_difference
 from kgym.train.rollouts import Played
@@ -94,7 +96,12 @@ def nothing_to_learn(played: Played) -> str:
 
 
 def improvement(before: EvalResult, after: EvalResult, *, seed: int) -> dict[str, Any]:
-    """Compare two validations of the same problems, paired by problem."""
+    """Compare two validations of the same problems, paired by problem.
+
+    Raises NotComparable, with what differs, if they did not ask the same.
+    """
+    if before.comparability != after.comparability:
+        raise NotComparable(f"the two validations did not ask the same: {'; '.join(differences(before.facts, after.facts))}")
     test = paired_difference(before.scores, after.scores)
     return {
         "before": {"accuracy": before.accuracy, "stderr": before.stderr},

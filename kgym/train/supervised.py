@@ -26,6 +26,8 @@ from kgym.files import locked, sync_folder, sync_names
 from kgym.folders import own_folders, remove, remove_leftovers
 from kgym.options import Options, RunSteps, for_run
 from kgym.rollout.encoding import ChatEncoder
+from kgym.rollout.models import model_fingerprint
+from kgym.score.comparability import changes
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
 from kgym.train.metrics import MetricsFile
@@ -99,6 +101,7 @@ def fit(
     load: Callable[[str], L],
     backward: Callable[[L, int], dict[str, float]],
     data: str,
+    facts: Mapping[str, str] | None = None,
     resume: bool = False,
     finish: Callable[[L, Path], Mapping[str, Any]] = lambda learner, folder: {},
     report: Callable[[dict[str, float]], None] = lambda _: None,
@@ -106,13 +109,15 @@ def fit(
     """Train what `load` makes of the folder `base` and write the folder `out`; return what came of it.
 
     `backward(learner, step)` adds up the gradient of a step, counted from 1, and returns its metrics: `loss_nats`, `tokens` (read) and what
-    else there is to say. `data` names the examples, so that a resumed run can tell that they are the same. `report` is given the metrics of
-    every step; `finish` may write more into the finished folder and add to what is returned.
+    else there is to say. `data` names the examples and `facts` what else the numbers depend on, so that a resumed run can tell that they
+    are the same; the files in `base` are compared too. `report` is given the metrics of every step; `finish` may write more into the
+    finished folder and add to what is returned.
 
     Raises ConfigError if `out` is there already or the run to resume is another one, RunError if the loss is not finite.
     """
     partial = partial_folder(out)
-    identity = json.dumps({"base": str(base), "data": data, "options": options.model_dump()}, sort_keys=True)
+    known = {"base": str(base), "base_sha256": model_fingerprint(str(base)), "data": data, "options": options.model_dump(mode="json")}
+    identity = json.dumps(known | dict(facts or {}), sort_keys=True)
     learner, optimizer, step = _start(base, out, partial, options, identity, load=load, resume=resume)
     own_folders(partial)
     with locked(partial / ".lock", what=f"the unfinished run {partial}") as lock:
@@ -178,13 +183,16 @@ def _start(
     if steps and not resume:
         raise ConfigError(f"{partial} holds a run that did not end; go on with it by --resume, or remove it")
     start = str(partial / f"step-{steps[-1]}" if steps else base)
+    state = load_state(Path(start)) if steps else {}
+    if state and (changed := changes(json.loads(state["identity"]), json.loads(identity))):  # before a model is loaded for nothing
+        raise ConfigError(
+            f"{partial} cannot be resumed as the same run, because since it began {'; '.join(changed.values())}: "
+            "restore what it was, or begin another run with another --out"
+        )
     learner = load(start)
     optimizer = make_optimizer(learner.model, lr=options.lr, weight_decay=options.weight_decay, betas=(0.9, 0.98))
     if not steps:
         return learner, optimizer, 0
-    state = load_state(Path(start))
-    if state["identity"] != identity:
-        raise ConfigError(f"{partial} was begun with other settings: {state['identity']}; wanted {identity}")
     optimizer.load_state_dict(state["optimizer"])
     return learner, optimizer, state["step"]
 

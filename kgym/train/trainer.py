@@ -19,7 +19,7 @@ from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
-from kgym.errors import NothingToLearn, RunError
+from kgym.errors import NotComparable, NothingToLearn, RunError
 from kgym.files import Lock, reading, write_atomic
 from kgym.folders import numbered, own_folders, refuse_links, remove, remove_leftovers
 from kgym.options import for_run
@@ -31,9 +31,11 @@ from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
+from kgym.train.components import with_defaults
 from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
 from kgym.train.held_out import check_held_out
+from kgym.train.identity import changed_versions, component_versions, fingerprints, refuse_changes
 from kgym.train.metrics import MetricsFile, read_metrics
 from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
@@ -41,7 +43,7 @@ from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
-from kgym.train.runfolder import RunFolder
+from kgym.train.runfolder import RunFolder, checkout, versions
 from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, part_metrics, rollout_metrics, unscored_reasons
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
@@ -62,13 +64,22 @@ class Trainer:
         self.metrics = MetricsFile(folder.metrics)
         self.lock: Lock
 
+    def check(self) -> RunConfig:
+        """Check all that a start checks, without loading a model or writing a file; return the configuration in force.
+
+        Raises ConfigError, DataError or PluginError for what cannot work.
+        """
+        self._prepare()
+        return self.config
+
     def run(self) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one, and return the summary.
 
         Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run cannot go on.
         """
         with self._threads():
-            self._build()
+            self._prepare()
+            self._load()
             with self.folder.opened() as self.lock:
                 trackers = Trackers(self.config, self.folder.path, self.reporter.note)
                 try:
@@ -80,10 +91,9 @@ class Trainer:
                 trackers.close(failed=False)
                 return summary
 
-    def _build(self) -> None:
-        """Make every component once, so that a wrong option is refused before the first file is written."""
-        config = self.config = with_recipe(self.config)
-        # before a model is loaded, which takes long
+    def _prepare(self) -> None:
+        """Make every component but the models, so that what cannot work is refused before a model is loaded or a file is written."""
+        config = self.config = with_defaults(with_recipe(self.config))
         engine_options = registry().options("engine", config.engine.name, config.engine.options)
         self.template: Mapping[str, Any] | None = getattr(engine_options, "template", None)
         Trackers.check(config)
@@ -96,6 +106,17 @@ class Trainer:
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         scored = {name: evaluation.source for name, evaluation in self.benches.items()}
         check_held_out(config, self.rollouts.env.source, None if self.validation is None else self.validation.source, scored)
+        self.pretraining = pretraining_examples(config)
+        self.facts = self._facts(critic=plan.needs_values)
+        if self.folder.manifest.exists():
+            manifest = self.folder.read_manifest()
+            refuse_changes(self.folder.path, manifest, self.facts)
+            if said := changed_versions(manifest, self.facts):
+                self.reporter.note(said)
+
+    def _load(self) -> None:
+        """Load models and, of a run that goes on, its state."""
+        config = self.config
         base = resolve_model(config.model)
         steps = checkpoint_steps(self.folder.checkpoints)
         self.step = steps[-1] if steps else 0
@@ -110,7 +131,6 @@ class Trainer:
         self._check_prompts()
         self.optimizer = self._fresh_optimizer()
         self.critic = self._make_critic(base, checkpoint) if self.algorithm.plan.needs_values else None
-        self.pretraining = pretraining_examples(config)
         self.empty_steps = 0
         if checkpoint is not None:
             state = load_state(checkpoint)
@@ -150,7 +170,7 @@ class Trainer:
         for line in read_metrics(self.folder.metrics):  # what was said before the run was interrupted is not said again
             self.diagnosis.new(line, int(line["step"]))
         if not self.folder.manifest.exists():
-            self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, env=self.rollouts.env.spec_facts())
+            self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
         self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.rollouts.env.spec_facts()})
         for note in unended(self.config):
@@ -310,6 +330,19 @@ class Trainer:
                 figures |= self._keep(result, self.folder.evals / name, f"bench/{name}")
         return figures | {"time/eval_s": eval_s()} | ({"time/bench_s": bench_s()} if self.benches else {})
 
+    def _facts(self, *, critic: bool) -> dict[str, Any]:
+        """Return what the manifest says of the run besides its configuration; see `identity`."""
+        validation = {} if self.validation is None else self.validation.facts() | {"n_problems": self.n_validation}
+        return {
+            "env": self.rollouts.env.spec_facts(),
+            "validation": validation,
+            "benches": {name: evaluation.facts for name, evaluation in self.benches.items()},
+            "fingerprints": fingerprints(self.config, critic=critic),
+            "versions": versions(),
+            "components": component_versions(self.config),
+            "checkout": checkout(),
+        }
+
     def _validation_setup(self) -> EnvSetup:
         """Return the environment of a validation, whose problems may be read before there is one."""
         return EnvSetup(self.config.env.name, {**self.config.env_settings(), "split": self.config.train.eval_split})
@@ -394,7 +427,10 @@ class Trainer:
         results = list(numbered(self.folder.evals, "step", ".json").values())
         if len(results) >= 2:
             first, last = map(_read_validation, (results[0], results[-1]))
-            summary |= improvement(first, last, seed=self.config.seed)
+            try:
+                summary |= improvement(first, last, seed=self.config.seed)
+            except NotComparable as error:  # of a run that an older version has resumed; what was learnt is kept
+                self.reporter.note(f"{results[0].stem} and {results[-1].stem} in {self.folder.evals} are not compared: {error}")
         return summary
 
     def _forget_after(self, step: int) -> None:

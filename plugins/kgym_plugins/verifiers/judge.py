@@ -71,6 +71,12 @@ class JudgeOptions(Options):
     seed: int = 0
     """Of the judge's sampling: the same response gets the same verdict whatever else is judged."""
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return that of the judging model."""
+        from kgym.rollout.models import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
+
+        return {"model": model_fingerprint(resolve_model(self.model))} if self.model else {}
+
     @field_validator("template")
     @classmethod
     def _has_a_place_for_the_response(cls, template: str) -> str:

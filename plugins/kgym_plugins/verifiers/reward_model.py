@@ -40,6 +40,12 @@ class RewardModelOptions(Options):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of its weights; `auto` is float32 on the CPU and bfloat16 on a GPU."""
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return that of the reward model."""
+        from kgym.rollout.models import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
+
+        return {"model": model_fingerprint(resolve_model(self.model))} if self.model else {}
+
 
 class RewardModelVerifier:
     """Follows `kgym.types.Verifier`."""
