@@ -372,15 +372,14 @@ def keys_of(values: Mapping[str, Any]) -> list[str]:
         options = value.get("options") if _is_component(key) and isinstance(value, Mapping) else None
         if isinstance(options, Mapping):
             value = {**{name: item for name, item in value.items() if name != "options"}, **options}
-        keys += _leaves(key, value, depth=2 if key in ("shapers", "trackers") else 1)
+        keys += _leaves(key, value)
     return keys
 
 
-def _leaves(key: str, value: Any, depth: int) -> list[str]:
-    """Return the keys below a table, down to the options: the value of one may be a table itself."""
-    if not isinstance(value, Mapping) or not value or not depth:
+def _leaves(key: str, value: Any) -> list[str]:
+    if not isinstance(value, Mapping) or not value:
         return [key]
-    return [leaf for name, item in value.items() for leaf in _leaves(f"{key}.{name}", item, depth - 1)]
+    return [leaf for name, item in value.items() for leaf in _leaves(f"{key}.{name}", item)]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

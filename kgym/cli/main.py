@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from kgym.blame import blame
 from kgym.cli.interrupts import farewell, signals_interrupt
 from kgym.cli.output import say
-from kgym.cli.settings import expanded
+from kgym.cli.settings import expanded, setting_for
 from kgym.errors import ComponentError, ConfigError, KgymError, PluginError, UnknownName
 from kgym.loading import descriptor_to_stderr
 from kgym.registry import configure, registry
@@ -86,6 +86,8 @@ class Parser(argparse.ArgumentParser):
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Raise for the first argument that nobody wants."""
         options = [item.partition("=")[0] for item in unknown if item.startswith("-") and item != "-"]
+        if options and (hint := setting_for(leaves(self), options[0])):
+            raise UnknownName(f"no option named {options[0]!r}; {hint}")
         if options:
             raise UnknownName.near("option", options[0], {name for parser in leaves(self) for name in parser._option_string_actions})
         raise ConfigError(f"unexpected argument {unknown[0]!r} (see {self.prog} --help)")

@@ -8,7 +8,7 @@ Both forms work everywhere. A key is what `kgym plugins show NAME` prints: the o
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kgym.errors import UnknownName
@@ -17,16 +17,33 @@ from kgym.errors import UnknownName
 class SetAction(argparse.Action):
     """Collects `--set KEY=VALUE`."""
 
+    known: Callable[[], Iterable[str]] = staticmethod(tuple)
+    """Returns the keys that there are, as far as they are known without a component, the most usual first."""
+
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
         """Add one."""
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
 
 
-def add_set(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add `--set`; `what` says which keys there are."""
-    parser.add_argument(
+def add_set(parser: argparse.ArgumentParser, what: str, keys: Callable[[], Iterable[str]] = tuple) -> None:
+    """Add `--set`; `what` says which keys there are, and `keys` returns them."""
+    action = parser.add_argument(
         "--set", metavar="KEY=VALUE", action=SetAction, default=[], help=f"{what}; several may follow, and it may be given again"
     )
+    assert isinstance(action, SetAction)
+    action.known = keys
+
+
+def setting_for(parsers: Iterable[argparse.ArgumentParser], option: str) -> str:
+    """Return what to write for an option that does not exist, if it is a key: `--set train.lr=VALUE` for `--lr`; "" if it is none."""
+    from kgym.config import named_elsewhere
+
+    name = option.lstrip("-").replace("-", "_")
+    keys = [key for parser in parsers for action in parser._actions if isinstance(action, SetAction) for key in action.known()]
+    found = next((key for key in keys if name in (key, key.rpartition(".")[2])), None)
+    if found:
+        return f"use --set {found}=VALUE"
+    return named_elsewhere(name) if keys else ""
 
 
 def expanded(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:

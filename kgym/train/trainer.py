@@ -24,7 +24,7 @@ from kgym.files import Lock, reading, write_atomic
 from kgym.folders import numbered, own_folders, refuse_links, remove, remove_leftovers
 from kgym.options import for_run
 from kgym.registry import registry
-from kgym.rollout.models import make_engine, resolve_model
+from kgym.rollout.models import check_engine, make_engine, resolve_model
 from kgym.rollout.prompts import check_prompts, describe_long
 from kgym.rollout.records import write_episodes
 from kgym.score.bench import bench_slug, resolve_bench
@@ -106,6 +106,7 @@ class Trainer:
         self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
         scored = {name: evaluation.source for name, evaluation in self.benches.items()}
         check_held_out(config, self.rollouts.env.source, None if self.validation is None else self.validation.source, scored)
+        check_engine(config.engine.name, config.engine.options, resolve_model(config.model))
         self.pretraining = pretraining_examples(config)
         self.facts = self._facts(critic=plan.needs_values)
         if self.folder.manifest.exists():

@@ -1,0 +1,130 @@
+"""Every key of a run: what it means, its value in force, and where that came from; what `kgym train --show-config` prints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from kgym.cli.plugins import describe_options
+from kgym.config import RunConfig, key_literal, keys_of, parse_override, read_toml, set_key, value_literal
+from kgym.registry import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OF_THE_RUN = {"split", "max_tokens", "truncated", "verifier", "verifier_options", "verifier_limits"}
+"""Settings of every environment that a run has keys of its own for."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key of a run."""
+
+    key: str
+    value: Any
+    source: str
+    """`default`, `recipe of ALGORITHM`, a file, `--set`, an option of the command line, or `the run` that is resumed."""
+    type: str
+    constraints: str
+    meaning: str
+
+
+def layers(flags: Mapping[str, Any], trackers: Sequence[str], settings: Sequence[str], file: Path | None) -> dict[str, str]:
+    """Return where each key that was set comes from; `flags` are the values of options of the command line by (option, key)."""
+    found = {} if file is None else dict.fromkeys(keys_of(read_toml(file)), str(file))
+    found |= {key: option for option, key in flags.items()}
+    found |= {f"trackers.{name}": "--tracker" for name in trackers}
+    values: dict[str, Any] = {}
+    for setting in settings:
+        set_key(values, *parse_override(setting))
+    return found | dict.fromkeys(keys_of(values), "--set")
+
+
+def entries(config: RunConfig, sources: Mapping[str, str]) -> list[Entry]:
+    """Return every key of a configuration in force (`kgym.train.components.with_defaults`), in the order of the configuration."""
+    return [
+        Entry(row["key"], value, _source(row["key"], sources), row["type"], row["constraints"], row["description"])
+        for row, value in _rows(config)
+    ]
+
+
+def _source(key: str, sources: Mapping[str, str]) -> str:
+    """Return where a key comes from: itself, a table above it that was set as a whole, or a part of its value."""
+    parts = key.split(".")
+    above = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    below = [name for name in sources if name.startswith(f"{key}.")]
+    return next((sources[name] for name in [*above, *below] if name in sources), "default")
+
+
+def _rows(config: RunConfig) -> "Iterable[tuple[dict[str, str], Any]]":
+    from kgym.train.components import chosen
+
+    plain = config.model_dump(mode="json")
+    components = {registry().key(kind, name): (kind, name) for kind, name, _ in chosen(config)}
+    for row in describe_options(RunConfig, ""):
+        key = row["key"]
+        part = getattr(config, key)
+        if isinstance(part, BaseModel):
+            yield from _fields(part, key, plain[key], components.get(key))
+        elif isinstance(part, dict):
+            for name in part:
+                yield from _options(*components[f"{key}.{name}"], f"{key}.{name}", plain[key][name])
+        else:
+            yield row, plain[key]
+
+
+def _fields(
+    part: BaseModel, key: str, values: Mapping[str, Any], component: tuple[str, str] | None
+) -> Iterator[tuple[dict[str, str], Any]]:
+    """Yield the fields of a part of the configuration, of a component then its options, and at last the tables below it."""
+    nested = []
+    for row in describe_options(type(part), key):
+        field = row["key"].rpartition(".")[2]
+        below = getattr(part, field)
+        if isinstance(below, BaseModel):
+            nested.append((below, row["key"], values[field]))
+        elif component is None or field != "options":
+            yield row, values[field]
+    if component is not None:
+        yield from _options(*component, key, values["options"])
+    for below, name, inner in nested:
+        yield from _fields(below, name, inner, None)
+
+
+def _options(kind: str, name: str, key: str, values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Any]]:
+    """Yield the options of a component with their values; of an environment also those that all have."""
+    from kgym.envs.setup import EnvOptions
+
+    models: list[type[BaseModel]] = [registry().options_model(kind, name)]
+    if kind == "environment":
+        models.append(EnvOptions)
+    for model in models:
+        for row in describe_options(model, key):
+            field = row["key"].rpartition(".")[2]
+            if model is EnvOptions and field in OF_THE_RUN:
+                continue
+            default = None if (info := model.model_fields[field]).is_required() else info.get_default(call_default_factory=True)
+            yield row, values.get(field, default)
+
+
+def as_toml(found: Sequence[Entry]) -> str:
+    """Return a file that `--config` takes, with the meaning of each key over it and where its value came from beside it."""
+    lines: list[str] = []
+    table = ""
+    for entry in found:
+        path, _, name = entry.key.rpartition(".")
+        if path != table:
+            table = path
+            lines += ["", f"[{'.'.join(map(key_literal, path.split('.')))}]"]
+        lines.append(f"# {entry.meaning}" if entry.meaning else "#")
+        lines[-1] = lines[-1] if lines[-1] != "#" else f"# {entry.type}"
+        value = value_literal(entry.value)
+        lines.append(f"# {key_literal(name)} is not set" if value is None else f"{key_literal(name)} = {value}  # {entry.source}")
+    return "\n".join(lines).strip() + "\n"
+
+
+def as_facts(found: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return the entries for JSON."""
+    return [asdict(entry) for entry in found]
