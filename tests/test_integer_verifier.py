@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kgym import answers
 from kgym.registry import registry
 from kgym.types import VerifyItem
-from kgym.verify.service import load_verifier
+from kgym.verify.service import CallerVerifier, load_verifier
 from kgym_plugins.verifiers import integer
 
 VERIFIER = load_verifier("integer")
@@ -212,7 +212,7 @@ def test_a_megabyte_of_anything_is_judged(text):
 
 
 def test_it_judges_in_the_caller_and_takes_no_options():
-    assert isinstance(VERIFIER, integer.Integer)
+    assert isinstance(VERIFIER, CallerVerifier)
     assert registry().info("verifier", "integer").isolation == "none"
     assert registry().options("verifier", "integer").model_dump() == {}
 

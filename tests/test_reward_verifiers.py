@@ -16,7 +16,7 @@ from kgym.train.comparisons import Comparison, PreferenceData
 from kgym.train.reward_model import RMOptions, train_reward_model
 from kgym.train.sft import Example, SFTOptions, finetune
 from kgym.types import Message, VerifyItem
-from kgym.verify.service import load_verifier
+from kgym.verify.service import CallerVerifier, load_verifier
 from kgym_plugins.verifiers.judge import Judge, JudgeOptions, fill, parse_verdict
 from kgym_plugins.verifiers.reward_model import RewardModelOptions, RewardModelVerifier, sigmoid
 
@@ -209,5 +209,5 @@ def test_a_judge_that_was_trained_to_judge_gives_verdicts_in_an_environment(tiny
 
 
 def test_both_judge_in_the_caller(taste):
-    assert isinstance(load_verifier("reward_model", {"model": str(taste)}), RewardModelVerifier)
-    assert isinstance(load_verifier("judge", {"model": "nano"}), Judge)
+    assert isinstance(load_verifier("reward_model", {"model": str(taste)}), CallerVerifier)
+    assert isinstance(load_verifier("judge", {"model": "nano"}), CallerVerifier)

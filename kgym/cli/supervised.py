@@ -99,7 +99,7 @@ def reporter(args: argparse.Namespace, options: "SupervisedOptions", key: str, u
     out = sys.stderr if args.json else sys.stdout
     steps = options.steps
     for note in lasting(options, key, steps + 1, steps):
-        print(note, file=out)
+        say(note, file=out)
     every = max(1, steps // LINES)
 
     def report(metrics: Mapping[str, float]) -> None:
