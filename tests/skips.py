@@ -8,6 +8,8 @@ from collections.abc import Iterable
 ALLOWED = {
     "tests/test_full_disk.py::test_a_training_run_outlives_a_full_disk_wherever_it_strikes": "mounting a file system needs a privilege",
     "tests/test_full_disk.py::test_an_evaluation_outlives_a_full_disk": "mounting a file system needs a privilege",
+    "tests/test_pool_failures.py::test_fewer_processes_than_workers_do_the_work": "becoming another user needs a privilege",
+    "tests/test_pool_failures.py::test_no_thread_can_be_started": "becoming another user needs a privilege",
 }
 """Node id of a test, without its parameters: why it may be skipped."""
 
