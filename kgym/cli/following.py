@@ -29,8 +29,11 @@ def how_to_score(
     from kgym.hookspecs import BenchmarkInfo
     from kgym.registry import registry
 
-    options = _not_default("environment", env, options)
-    verifier = _not_default("verifier", make_task(env, split_settings(env, options)[1]).verifier, verifier or {})
+    try:
+        judge = make_task(env, split_settings(env, options)[1]).verifier
+        options, verifier = _not_default("environment", env, options), _not_default("verifier", judge, verifier or {})
+    except KgymError:  # what is wrong is said by what uses it
+        verifier = verifier or {}
     settings = [f"env.{name}={value}" for name, value in options.items()]
     settings += [f"verifier.{name}={value}" for name, value in verifier.items()]
     asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]

@@ -152,8 +152,8 @@ def _show(args: argparse.Namespace, config: "RunConfig", given: Mapping[str, Any
     if args.json:
         print_json({"config": config.model_dump(mode="json"), "keys": as_facts(found)})
     else:
-        print("# kgym train can start with this; nothing was written. As a file it can be given back by --config.\n")
-        print(printable(as_toml(found)), end="")
+        say("# kgym train can start with this; nothing was written. As a file it can be given back by --config.\n")
+        say(as_toml(found).rstrip())
 
 
 def _stored_config(folder: "RunFolder") -> "RunConfig":
