@@ -137,6 +137,19 @@ def kill_all(pids, number=signal.SIGKILL):
             continue
 
 
+def wait_for_end(pid):
+    """Wait until a process has ended, whether or not its parent has noticed."""
+    while True:
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                state = stat.read().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state in "ZX":
+            return
+        time.sleep(0.02)
+
+
 # --- callers that leave
 
 
@@ -228,12 +241,14 @@ def test_a_storm_of_kills(pool, seed):
     rng = random.Random(seed)
     storm = threading.Event()
 
+    hit = set()
+
     def rage():
         while not storm.wait(rng.uniform(0.02, 0.3)):
             servers, workers = processes_below(os.getpid())
-            kill_all(
-                rng.sample(workers, len(workers) // 2) if rng.random() < 0.8 else servers, rng.choice([signal.SIGKILL, signal.SIGSEGV])
-            )
+            pids = rng.sample(workers, len(workers) // 2) if rng.random() < 0.8 else servers
+            hit.update(pids)
+            kill_all(pids, rng.choice([signal.SIGKILL, signal.SIGSEGV]))
 
     judge(pool, "x")
     killer = threading.Thread(target=rage)
@@ -243,6 +258,7 @@ def test_a_storm_of_kills(pool, seed):
     finally:
         storm.set()
         killer.join()
+    in_time(lambda: [wait_for_end(pid) for pid in hit])  # a process that was hit dies when it is next scheduled
     assert len(labels) == 180
     good = {"x": "correct", "y": "wrong", "sleep": "wrong"}
     bad = {"unscored:killed", "unscored:crash", "unscored:no_worker", "unscored:timeout"}
