@@ -4,6 +4,7 @@ Text of models, data sets, file names and exceptions is untrusted. HTML is escap
 """
 
 import html
+import json
 import re
 
 SIGNS = "=+\\-@'＝＋－＠"
@@ -20,7 +21,20 @@ def printable(value: object) -> str:
     'a�[31mb\n'
     """
     text = "" if value is None else str(value)
+    if text.isprintable():  # most texts, and a loop over millions of characters takes seconds
+        return text
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def for_json(text: str) -> str:
+    r"""Return a JSON text with the characters that act on a terminal as escapes: what is read back from it stays the same.
+
+    >>> for_json('{"name": "\u202e\x85"}')
+    '{"name": "\\u202e\\u0085"}'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def one_line(text: object, longest: int | None = None) -> str:

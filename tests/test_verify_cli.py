@@ -34,6 +34,16 @@ def write(path, *rows):
     return str(path)
 
 
+@pytest.mark.parametrize("odd", ["\u202e a\x85b\u200b\xa0\ue000 \x1b[31m\n\u4e00", "\u202e\ud83d"])
+def test_a_line_keeps_characters_that_act_on_a_terminal(tmp_path, capfd, odd):
+    response = f"{odd} \\boxed{{1}}"
+    path = write(tmp_path / "answers.jsonl", {"gold": "1", "response": response})
+    status, out, _ = run(capfd, "verify", path, "--verifier", "integer")
+    assert status == 0
+    assert out.rstrip("\n").isprintable()
+    assert json.loads(out)["response"] == response
+
+
 def test_verify_answers_in_order_and_keeps_the_line(tmp_path, capfd):
     path = write(
         tmp_path / "answers.jsonl",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kgym.cli.layout import GAP, Layout, layout
-from kgym.neutral import printable
+from kgym.neutral import for_json, printable
 
 LONGEST_NOTE = 10_000
 """Characters of a note on a board. Readers of CSV refuse cells of more than 131,072."""
@@ -29,8 +29,12 @@ def print_json(value: Any) -> None:
 
     Characters that act on a terminal are written as escapes of JSON.
     """
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
-    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+    print(for_json(json.dumps(_plain(value), indent=2, ensure_ascii=False)))
+
+
+def print_json_line(value: Any) -> None:
+    """Write a value of plain JSON types as one line. A program that reads it gets every character back."""
+    print(for_json(json.dumps(value, ensure_ascii=False)))
 
 
 def print_table(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from kgym.cli.output import say
+from kgym.cli.output import print_json_line, say
 from kgym.cli.settings import add_set, component
 from kgym.errors import ConfigError
 from kgym.types import Verdict, Verifier, VerifyItem
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             rows, items = _usable(batch, args, tally)
             for row, verdict in zip(rows, judge.verify_many(items), strict=True):
                 tally.add(verdict)
-                say(_encoded(row | verdict_fields(verdict)))
+                print_json_line(row | verdict_fields(verdict))
             sys.stdout.flush()
     _summarise(tally, time.perf_counter() - begin, as_json=args.json)
     return 1 if tally.bad_lines else 0
@@ -168,15 +168,6 @@ def _parse(line: bytes, where: str) -> tuple[dict[str, Any], VerifyItem]:
         raise ValueError("'response' and 'question' are to be text")
     known = row.get("problem_id", row.get("id"))
     return row, VerifyItem(str(gold), response, question, known if isinstance(known, str) and known else where)
-
-
-def _encoded(row: dict[str, Any]) -> str:
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair is no text, but an escape can carry it
-        return json.dumps(row)
-    return text
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
