@@ -225,6 +225,17 @@ def test_only_what_both_sides_know_is_compared():
     assert list(changes({"b": {"c": None}}, {"b": {"c": 512}}).values()) == ["b.c was null and is 512"]
 
 
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [({}, {"enable_thinking": False}), ({"enable_thinking": False}, {}), ({"a": 1}, {"a": 1, "b": 2}), ({"a": 1}, {"a": 2})],
+)
+def test_the_keys_of_an_options_value_are_all_compared(then, now):
+    request = {"engine": "transformers", "engine_options": {"max_batch": 4}}
+    found = changes(*(request | {"engine_options": {"max_batch": 4, "template": template}} for template in (then, now)))
+    assert list(found) == ["engine_options.template"]
+    assert changes(request, request | {"engine_options": {"max_batch": 4, "template": now}}) == {}, "an older version had no such option"
+
+
 def test_a_model_of_the_hub_is_known_by_the_commit_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert model_fingerprint("acme/model") == ""

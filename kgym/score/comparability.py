@@ -60,21 +60,27 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
 
     >>> changes({"env": {"data_sha256": "8d1f"}}, {"env": {"data_sha256": "77aa", "added": 1}})
     {'env.data_sha256': 'env.data_sha256 was 8d1f and is 77aa'}
+
+    The value of an option is compared whole, since the keys of a table in it are the user's.
+
+    >>> list(changes({"engine_options": {"template": {}}}, {"engine_options": {"template": {"enable_thinking": False}}}))
+    ['engine_options.template']
     """
-    first, second = flat(then), flat(now)
+    first, second = flat(then, whole=True), flat(now, whole=True)
     known = [key for key in first if key in second and first[key] != "" and second[key] != ""]
     return {key: f"{key} was {_say(first[key])} and is {_say(second[key])}" for key in known if first[key] != second[key]}
 
 
-def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested facts under dotted keys.
+def flat(facts: Mapping[str, Any], prefix: str = "", *, whole: bool = False) -> dict[str, Any]:
+    """Return nested facts under dotted keys; with `whole`, a table that is the value of an option stays one.
 
     >>> flat({"verifier": "judge", "verifier_options": {"samples": 3}})
     {'verifier': 'judge', 'verifier_options.samples': 3}
     """
     found: dict[str, Any] = {}
     for key, value in facts.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+        nested = isinstance(value, Mapping) and value and not (whole and prefix.endswith("options."))
+        found |= flat(value, f"{prefix}{key}.", whole=whole) if nested else {f"{prefix}{key}": value}
     return found
 
 
