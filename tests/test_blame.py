@@ -12,6 +12,9 @@ from kgym.cli.main import main
 from kgym.discovery import Candidate
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import Registry, configure
+from kgym.rollout import collector
+from kgym.testing.engines import ScriptedEngine
+from kgym.types import GenerateRequest, Message, Sampling
 
 PLUGIN = Path(__file__).parent / "faulty_plugin.py"
 SMALL = {"rollout.problems_per_step": 2, "rollout.group_size": 2, "rollout.max_tokens": 8, "train.eval_every": 0, "train.steps": 1}
@@ -152,3 +155,16 @@ def test_labels_go_with_their_components():
     del gone
     gc.collect()
     assert label_of("shaper", Plain()) == "shaper Plain"
+
+
+def test_what_is_printed_between_segments_is_not_the_engines(capsys):
+    class Printing(ScriptedEngine):
+        def generate(self, requests):
+            for segment in super().generate(requests):
+                print("from the engine")
+                yield segment
+
+    asked = [GenerateRequest(str(number), (Message("user", "1"),), 4, Sampling(), number) for number in range(2)]
+    for _ in collector._generate(Printing(lambda request: "2"), asked):
+        print("from the caller")
+    assert capsys.readouterr() == ("from the caller\n" * 2, "from the engine\n" * 2)

@@ -76,11 +76,16 @@ def collect(
 
 def _generate(engine: Engine, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
     """Yield what the engine yields; what it raises names it, and what is done with its segments does not."""
-    with blaming("engine", engine):
-        for segment in engine.generate(requests):
-            if not isinstance(segment, Segment):
+    segments: Iterator[object] | None = None
+    while True:
+        with blaming("engine", engine):  # not around the yield: what the caller does meanwhile is not the engine's
+            segments = iter(engine.generate(requests)) if segments is None else segments
+            segment = next(segments, None)
+            if segment is not None and not isinstance(segment, Segment):
                 raise EngineError(f"it returned {type(segment).__name__} instead of a Segment")
-            yield segment
+        if segment is None:
+            return
+        yield segment
 
 
 def _request(
