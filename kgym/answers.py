@@ -23,7 +23,7 @@ REASONING_MARKS = (
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
 )
-"""What reasoning stands between, in the model families that mark it so."""
+"""Marks before and after reasoning, by model family."""
 CHANNELS = ("<|channel|>analysis", "<|channel|>commentary")
 """What reasoning begins with in gpt-oss; its answer begins with the channel `final`."""
 

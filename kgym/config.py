@@ -139,7 +139,7 @@ class RolloutConfig(Options):
     top_k: int = Field(0, ge=0)
     """Sample from so many most likely tokens; 0 is off."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Texts that end an answer, besides the model's own end tokens: a list of them, or one."""
+    """Texts that end an answer, in addition to the model's end tokens: a list of them, or one."""
     max_tokens: int | None = Field(None, ge=1)
     """Token budget of an answer; without it the environment's."""
     segment_tokens: int | None = Field(None, ge=1)
@@ -278,7 +278,7 @@ class RunConfig(Options):
     def env_settings(self) -> dict[str, Any]:
         """Return the settings that the run's environment is made with, but for the split: see `kgym.envs.setup.EnvOptions`.
 
-        Raises ConfigError for a setting under `env` that a run has a key of its own for.
+        Raises ConfigError for a setting under `env` for which a run has another key.
         """
         for setting, key in _SETTINGS_OF_A_RUN.items():
             if setting in self.env.options:

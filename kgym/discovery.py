@@ -2,7 +2,7 @@
 
 A plugin is a module (or `module:attribute`) named in the entry-point group `kgym` of an installed distribution, a module or a file named
 with `-p`, or the file `kgymfile.py` of the working directory. pluggy's own loading loop is not used: it ends at the first broken plugin
-and skips a second plugin of the same name without a word. Each plugin has a pluggy manager of its own, since each is called by itself.
+and skips a second plugin of the same name without a word. Each plugin has its own pluggy manager, since each is called by itself.
 
 Loading imports the plugin's light module and collects its records; no component is imported.
 """
@@ -162,7 +162,7 @@ def _is_path(name: str) -> bool:
 
 
 def named(name: str) -> Candidate:
-    """Return the plugin that `-p` names and nobody has installed: a Python file if it is written as a path, or else a module.
+    """Return the plugin that `-p` names and that is not installed: a Python file if it is written as a path, or else a module.
 
     Raises ConfigError for a path without a Python file.
     """

@@ -101,7 +101,7 @@ class Lock:
         if self.lost:
             raise RunError(
                 f"{self._what} is gone: it was deleted, moved or replaced while it was in use; "
-                "if it was moved, go on with it where it is now (--run)"
+                "if it was moved, name its new place with --run"
             )
 
     @property

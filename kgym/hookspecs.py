@@ -181,7 +181,7 @@ class PresetInfo(Info):
     top_k: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] | None = None
-    """Texts that end an answer, besides the model's own end tokens."""
+    """Texts that end an answer, in addition to the model's end tokens."""
     prompt: str | None = None
     """Template of the user's message, with `{question}` in it."""
     system: str | None = None

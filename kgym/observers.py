@@ -1,4 +1,4 @@
-"""What keeps observers from changing a run: each one is given copies of its own, and the global random state is put back after it.
+"""What keeps observers from changing a run: each one is given its own copies, and the global random state is put back after it.
 
 Token ids and log-probabilities are tuples in immutable segments, so they are shared and not copied.
 """

@@ -198,7 +198,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class MeasuresPrompts(Protocol):
-    """What an engine may offer besides: it tells beforehand which prompts it cannot answer."""
+    """What an engine may offer in addition: it tells beforehand which prompts it cannot answer."""
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
         """Return the places of the prompts that leave no room for an answer, with their numbers of tokens.

@@ -140,7 +140,7 @@ def test_an_evaluation_is_no_training_and_a_file_no_folder(copy, refused, tmp_pa
     assert main([*evaluate, "-q", "--run", "runs/newer"]) == 0
     assert main(["train", "--resume", "-q"]) == 0  # of the training run, although an evaluation is newer
     shutil.rmtree(root / "train")
-    assert refused("train", "--resume") == "there is no training run below runs/ to go on with; name its folder with --run"
+    assert refused("train", "--resume") == "there is no training run below runs/ to resume; name its folder with --run"
 
 
 @pytest.mark.parametrize("command", [["train", "--run"], ["eval", "--run"], ["sft", "--env", "aime", "--out"]])

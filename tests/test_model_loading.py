@@ -47,12 +47,12 @@ def changed(tiny_model, folder, **config):
 
 
 def with_own_code(tiny_model, path):
-    """A model that names code of its own, which leaves a mark where it runs."""
+    """A model that names its own code, which leaves a mark where it runs."""
     folder = changed(
         tiny_model, path / "model", model_type="ownmodel", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
     )
     (folder / "own.py").write_text(f"open({str(path / 'it ran')!r}, 'w')\n")
-    return folder, "it needs code of its own (own.Config, own.Model), which kgym never runs"
+    return folder, "it needs its own code (own.Config, own.Model), which kgym never runs"
 
 
 def with_a_broken_weight(tiny_model, path):

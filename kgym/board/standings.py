@@ -87,7 +87,7 @@ def ranked_rows(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Row
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a board of published figures, each with `interval_low` and `interval_high` besides its columns, 0 to 1.
+    """Return the rows of a board of published figures, each with `interval_low` and `interval_high` added to its columns, 0 to 1.
 
     Wilson's 95 % interval of a figure for problems like these, as if each were solved always or never: many answers to each problem make it
     little shorter where problems differ much. None where the number of problems is not known.

@@ -37,7 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--temperature", metavar="T", type=float, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
     add("--top-p", metavar="P", type=float, help="nucleus sampling (default: 1.0, off)")
     add("--top-k", metavar="N", type=int, help="draw from the N likeliest tokens (default: 0, off)")
-    add("--stop", metavar="TEXT", action="append", help="text that ends an answer, besides the model's end tokens; may be given again")
+    add(
+        "--stop",
+        metavar="TEXT",
+        action="append",
+        help="text that ends an answer, in addition to the model's end tokens; may be given again",
+    )
     add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
     add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
@@ -236,14 +241,14 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
             cells[f"by {name}"] = ", ".join(f"{printable(label)} {percent(figures['accuracy'])}" for label, figures in by.items())
     cells |= {
         "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}"
-        + _asked_besides(facts),
+        + _also_asked(facts),
         "comparability": result.comparability[:12],
         "run": about["run"],
     }
     return "\n".join(f"{key:<14}{value}" for key, value in cells.items())
 
 
-def _asked_besides(facts: Mapping[str, Any]) -> str:
+def _also_asked(facts: Mapping[str, Any]) -> str:
     stop = "".join(f", stop {text!r}" for text in facts["stop"])
     return stop + "".join(f", template {name}={value!r}" for name, value in facts.get("template", {}).items())
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OF_THE_RUN = {"split", "max_tokens", "truncated", "verifier", "verifier_options", "verifier_limits"}
-"""Settings of every environment that a run has keys of its own for."""
+"""Settings of every environment for which a run has other keys."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How a table fits its terminal. Keys and names can be copied: no word is ever broken.
 
 In this order, until it fits: columns without content are left out; prose wraps between words, the widest column first; the columns that may
-give way (paths) are shortened from the left, at a separator; they are left out; each row is written as lines of its own.
+give way (paths) are shortened from the left, at a separator; they are left out; each row is written as several lines.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SHORTEST_PATH = 12
 FIGURE = 20
 """A column up to this wide holds figures or names, which wrap only when prose cannot give more."""
 EMPTY = ("", "-")
-"""What stands in a cell that has nothing to say."""
+"""Content of a cell that says nothing."""
 
 
 @dataclass(frozen=True)

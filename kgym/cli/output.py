@@ -69,7 +69,7 @@ def print_table(
 
 
 def _print_lines(fitted: Layout, out: IO[str]) -> None:
-    """Write each row as lines of their own, which the terminal wraps."""
+    """Write each row as several lines, which the terminal wraps."""
     name_width = max(map(len, fitted.columns))
     for number, row in enumerate(fitted.rows):
         lines = [f"{name:<{name_width}}  {cell}" for name, cell in zip(fitted.columns, row, strict=True) if cell]

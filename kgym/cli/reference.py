@@ -1,6 +1,6 @@
 """The tables of `docs/configuration.md`, made from the docstrings under the fields.
 
-python -m kgym.cli.reference      write them anew below the marker; another file may be named
+python -m kgym.cli.reference      write them again below the marker; another file may be named
 """
 
 import sys
@@ -41,7 +41,7 @@ def tables() -> str:
 
 
 def fill(page: str) -> str:
-    """Return the text of the page with its tables made anew."""
+    """Return the text of the page with its tables made again."""
     return f"{page[: page.index(MARKER)]}{MARKER}\n\n{tables()}"
 
 

@@ -116,7 +116,7 @@ def reporter(args: argparse.Namespace, options: "SupervisedOptions", key: str, u
 
 
 def interruptible(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Say at an interruption how to go on with the run that `--out` names."""
+    """Say at an interruption how to continue the run that `--out` names."""
 
     def how() -> str:
         from kgym.train.checkpoint import checkpoint_steps, going_on

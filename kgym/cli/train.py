@@ -180,7 +180,7 @@ def _newest_run() -> Path:
                 return folder
         except (KgymError, OSError) as error:
             log.warning("%s is passed over: %s", folder, error)
-    raise ConfigError(f"there is no training run below {RUNS}/ to go on with; name its folder with --run")
+    raise ConfigError(f"there is no training run below {RUNS}/ to resume; name its folder with --run")
 
 
 def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file: Path | None) -> "RunConfig":

@@ -1,4 +1,4 @@
-"""What stands in a row under the name of a column, as text: numbers, conversations, lists, JSON in a text.
+"""The value of a column in a row, as text: numbers, conversations, lists, JSON in a text.
 
 "answer"                       the value of that column
 "reward_model.ground_truth"    within a mapping, or within a text that is a JSON object
@@ -18,7 +18,7 @@ ASSISTANT = ("assistant", "gpt", "model")
 
 @dataclass(frozen=True)
 class Row:
-    """A row and where it stands, for messages: `line 17`."""
+    """A row and its place in the file, for messages: `line 17`."""
 
     where: str
     values: Mapping[str, Any]
@@ -35,7 +35,7 @@ def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USE
 def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
     """Return the first of the columns that has something in it, as one gold answer, and whether it was a text that is a JSON list.
 
-    Raises DataError for several gold answers: nobody can tell whether one of them or all of them are wanted.
+    Raises DataError for several gold answers: it is not known whether one of them or all of them are asked for.
     """
     for column in _there(row, columns):
         value = at(row.values, column)
@@ -64,7 +64,7 @@ def _heads(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def at(values: Mapping[str, Any], column: str) -> Any:
-    """Return what stands under a column, whose name may have dots; None if nothing does."""
+    """Return the value of a column, whose name may have dots; None if there is none."""
     if column in values:
         return values[column]
     head, dot, rest = column.partition(".")
@@ -110,11 +110,11 @@ def _as_text(value: Any, row: Row, column: str, said_by: Sequence[str]) -> str:
     if isinstance(value, list):
         said = _said(value, said_by)
         return ", ".join(map(str, value)) if said is None else said
-    raise DataError(f"{row.where}: {column} is {json.dumps(value, default=str)[:80]}, which is no text")
+    raise DataError(f"{row.where}: {column} is {json.dumps(value, default=str)[:80]}, which is not a text")
 
 
 def _said(turns: list[Any], by: Sequence[str]) -> str | None:
-    """Return what was said last by somebody, "" if nothing was; None if it is no conversation."""
+    """Return what was said last by one of the roles `by`, "" if nothing was; None if it is not a conversation."""
     if not any(isinstance(turn, Mapping) for turn in turns):
         return None
     for turn in reversed(turns):

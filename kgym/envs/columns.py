@@ -56,7 +56,7 @@ MOST_NOTES = 1000
 
 @dataclass(frozen=True)
 class Columns:
-    """Where question and answer stand. A column that was named by hand is the only one that is looked at."""
+    """The columns of question and answer. A column that was named by hand is the only one that is looked at."""
 
     question: str | None = None
     answer: str | None = None

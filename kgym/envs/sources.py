@@ -251,7 +251,7 @@ def _parquet_batches(path: Path, columns: Columns) -> Iterator[Any]:
         names = [name for name in file.schema_arrow.names if name in columns.top()]
         yield from file.iter_batches(batch_size=PARQUET_ROWS, columns=names or None)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is no Parquet file that can be read: {error}") from None
+        raise DataError(f"{path} is not a Parquet file that can be read: {error}") from None
 
 
 def _read_parquet(path: Path) -> Any:
@@ -261,4 +261,4 @@ def _read_parquet(path: Path) -> Any:
     try:
         return pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is no Parquet file that can be read: {error}") from None
+        raise DataError(f"{path} is not a Parquet file that can be read: {error}") from None

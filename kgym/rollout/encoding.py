@@ -20,7 +20,7 @@ from kgym.types import Chat, Message
 REASONING = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]|◁/?think▷")
 """Marks that an assistant writes itself, and that a template may look for in what it has said."""
 ANCHORS = ("\n", "a", "=", ".")
-"""What stands before a piece while it is encoded: tokenizers of the kind of SentencePiece put a blank before the beginning of a text."""
+"""Text before a piece while it is encoded: tokenizers of the kind of SentencePiece put a blank before the beginning of a text."""
 MARKS = range(0xE000, 0xF8FF)
 """Characters for private use, one of which marks a cut while the template works."""
 
@@ -47,12 +47,12 @@ class ChatEncoder:
         cut = tuple(Message(role, self._cut(content, mark, answer=role == "assistant")) for role, content in chat)
         pieces = self.template.text(cut).split(mark)
         if len(pieces) - 1 < sum(message.content.count(mark) for message in cut):
-            # the template has dropped some of it, or has changed the mark: nobody knows what is joined, so the text is changed instead
+            # the template has dropped some of it, or has changed the mark: it is not known what is joined, so the text is changed instead
             pieces = [self.template.text(tuple(Message(role, content.replace(mark, " ")) for role, content in cut))]
         return self._joined(pieces)
 
     def answer(self, text: str, *, untrusted: bool = False) -> list[int]:
-        """Return the ids of an answer with the end token behind it; one that is `untrusted` spells no control token but those of reasoning.
+        """Return the ids of an answer and the end token after it; one that is `untrusted` spells no control token but those of reasoning.
 
         Raises ConfigError if the tokenizer has no end token.
         """
@@ -67,8 +67,8 @@ class ChatEncoder:
     @cached_property
     def end_ids(self) -> frozenset[int]:
         """The control token that the template puts after an answer, if it puts one: an answer that closes its turn has ended."""
-        behind = self.template.behind_an_answer().lstrip()
-        ids = self._encode(behind) if behind else []
+        rest = self.template.after_an_answer().lstrip()
+        ids = self._encode(rest) if rest else []
         return frozenset(ids[:1]) & self._control_ids
 
     @cached_property
@@ -123,7 +123,7 @@ class ChatEncoder:
         return ids
 
     def _continued(self, piece: str) -> list[int]:
-        """Return the ids of a text that stands behind another."""
+        """Return the ids of a text that follows another."""
         for anchor in ANCHORS:
             before, ids = self._encode(anchor), self._encode(anchor + piece)
             if before and ids[: len(before)] == before:

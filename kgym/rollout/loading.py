@@ -2,7 +2,7 @@
 
     load_config -> load_tokenizer -> load_weights    each raises ConfigError, naming the folder, the reason and the remedy
 
-Three things are refused here, before anything else is done with a model: code of its own, which never runs; weights that
+Three things are refused here, before anything else is done with a model: its own code, which never runs; weights that
 are not finite; and a tokenizer with tokens that the embedding has no row for.
 """
 
@@ -151,7 +151,7 @@ def _reason(error: Exception, folder: str) -> str:
     text = str(error)
     if "trust_remote_code" in text:
         return (
-            f"it needs code of its own{_own_code(folder)}, which kgym never runs; "
+            f"it needs its own code{_own_code(folder)}, which kgym never runs; "
             "use a model whose architecture transformers contains, or a version of this one without code"
         )
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:

@@ -1,6 +1,6 @@
 """Before a run: does the model's chat template take the conversation, and do the prompts leave room for an answer?
 
-A prompt that does not is no reason to end a run. Its episode is truncated before the first token: wrong in an evaluation, with the reason
+A prompt that does not fit does not end a run. Its episode is truncated before the first token: wrong in an evaluation, with the reason
 `prompt_too_long`, and no part in a loss.
 """
 

@@ -132,8 +132,8 @@ def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto",
     _check_labels(folder, model.config.num_labels)
     if missing and not new_head:
         raise ConfigError(f"{folder} is not a reward model: it has no weights for {missing[0]}; train one with kgym rm")
-    if strangers := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
-        raise ConfigError(f"cannot make a reward model of {folder}: it has no weights for {strangers[0]}; name another folder")
+    if lacking := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
+        raise ConfigError(f"cannot make a reward model of {folder}: it has no weights for {lacking[0]}; name another folder")
     check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
     if model.config.pad_token_id is None:  # the model looks for the last token that is no padding
         model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

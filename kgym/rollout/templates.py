@@ -1,4 +1,4 @@
-"""The chat template of a model: checked once in a process of its own, then rendered here, with errors that name it.
+"""The chat template of a model: checked once in a separate process, then rendered here, with errors that name it.
 
 A template is code of whoever made the model folder. `transformers` runs it in a sandbox, which keeps it from files and from Python, but not
 from endless loops or from texts of gigabytes. So its first conversations are rendered by `templatecheck.py`, within limits.
@@ -76,13 +76,13 @@ class ChatTemplate:
             raise self._error(f"{type(error).__name__}: {error}") from error
         return text
 
-    def behind_an_answer(self) -> str:
-        """Return what the template writes behind the last answer of a conversation; "" if it cannot be told."""
+    def after_an_answer(self) -> str:
+        """Return what the template writes after the last answer of a conversation; "" if it cannot be told."""
         try:
-            _, found, behind = self.text(_ANSWERED, answered=True).rpartition(PROBE)
+            _, found, rest = self.text(_ANSWERED, answered=True).rpartition(PROBE)
         except ConfigError:
             return ""
-        return behind if found else ""
+        return rest if found else ""
 
     def _refuse_unknown(self, known: Sequence[str]) -> None:
         for name in self._variables:

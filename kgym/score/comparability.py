@@ -19,8 +19,8 @@ SHORT = 12
 def comparability_facts(
     env_facts: Mapping[str, Any], *, sampling: Sampling, n_problems: int, template: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what a score depends on besides the model: the facts of the environment, the sampling, how many of its problems, and the
-    variables of the chat template where any were given.
+    """Return what a score depends on in addition to the model: the facts of the environment, the sampling, how many of its
+    problems, and the variables of the chat template where any were given.
 
     One row: {"env_id": "kgym/aime-v0", "split": "validation", ..., "max_tokens": 512, "truncated": "zero", "n_problems": 500,
     "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.

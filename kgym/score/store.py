@@ -175,7 +175,7 @@ class _Facts(BaseModel):
 
 
 class _Results(BaseModel):
-    """What a `results.json` has besides the figures of `EvalResult`."""
+    """What a `results.json` has in addition to the figures of `EvalResult`."""
 
     date: str
     model: str

@@ -59,7 +59,7 @@ def board_rows(n: int, *, note: str = "") -> list[dict[str, Any]]:
             "run": f"runs/mine-{number}",
             "note": note,
         }
-        if number % 3 == 2:  # as a board of somebody else may have it
+        if number % 3 == 2:  # as a third-party board may have it
             row |= dict.fromkeys(("stderr", "interval_low", "interval_high", "tokens_mean", "temperature"))
         rows.append(row)
     return rows

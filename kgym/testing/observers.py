@@ -48,12 +48,12 @@ def check_observers(subject: Any) -> Report:
                     after = _random_state()
                 changed = [name for name, value in arguments.items() if name != "error" and given[name] != value]
                 assert not changed, f"it changes its {' and '.join(changed)}; observers see and change nothing"
-                assert after == before, "it changes the global random state; use a generator of its own"
+                assert after == before, "it changes the global random state; use its own generator"
     return report.finish()
 
 
 def _calls(run: Path) -> dict[str, dict[str, Any]]:
-    """Return the arguments of each observer hook, besides the run."""
+    """Return the arguments of each observer hook, without the run."""
     rng = random.Random(0)  # noqa: S311  (test data)
     groups = [random_group(rng, size) for size in (4, 4, 1)]
     config = RunConfig().model_dump(mode="json")

@@ -69,7 +69,7 @@ class Report:
 
 
 def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-    """Return what makes the component anew, called with what its kind is constructed with besides options.
+    """Return what makes another one of the component, called with the arguments of its kind that follow the options.
 
     Of an instance it makes copies, whatever it is called with. Raises ConfigError for options that it does not take, or cannot be given.
     """

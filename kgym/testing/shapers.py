@@ -18,7 +18,7 @@ from kgym.testing.report import Report, maker, name_of, shown
 from kgym.types import Episode, Group, Message, Problem, Segment, Shaper, Verdict
 
 STEPS = (1, 2, 10**6)
-"""Of warm-ups: within, and behind."""
+"""Steps within and after a warm-up."""
 
 
 def random_group(rng: random.Random, size: int) -> Group:

@@ -107,8 +107,8 @@ def _token_values(folder: str, policy: Policy) -> PreTrainedModel:
         )
     except ConfigError as error:
         raise ConfigError(f"{error}; name another critic.model, or set critic.backbone=shared") from error
-    if strangers := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
-        raise ConfigError(f"cannot make a critic of {folder}: it has no weights for {strangers[0]}; name another critic.model")
+    if lacking := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
+        raise ConfigError(f"cannot make a critic of {folder}: it has no weights for {lacking[0]}; name another critic.model")
     if model.config.vocab_size != policy.model.config.vocab_size:
         raise ConfigError(
             f"critic.model={folder}: it has {model.config.vocab_size} tokens and the policy {policy.model.config.vocab_size}; "

@@ -1,6 +1,6 @@
 """What makes a resumed run the same run: the facts outside its configuration that its numbers depend on.
 
-A changed fact (data, prompt, verifier, budgets, a model behind the same path) ends the command before anything is read or written.
+A changed fact (data, prompt, verifier, budgets, another model at the same path) ends the command before anything is read or written.
 A changed version of a package or of a plugin is only said: it need not move a number.
 """
 
@@ -70,7 +70,7 @@ def refuse_changes(run: Path, manifest: Mapping[str, Any], facts: Mapping[str, A
 
 def _remedy(key: str) -> str:
     if key.endswith("data_sha256"):
-        return "bring the old data back (kgym data add NAME FILE --replace)"
+        return "restore the old data (kgym data add NAME FILE --replace)"
     if "fingerprints." in key:
         return "put the old files of the model back" if "model" in key else "put the old file back"
     return ""

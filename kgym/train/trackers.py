@@ -38,7 +38,7 @@ class Trackers:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show a step to each of them."""
         for name, tracker in self.trackers.items():
-            self._call(name, tracker.log, step, dict(metrics))  # a copy of its own: what it does to it changes nothing
+            self._call(name, tracker.log, step, dict(metrics))  # a copy: what the tracker does to it changes nothing
 
     def close(self, *, failed: bool) -> None:
         """Let each of them end; `failed` if the run did not end well."""

@@ -156,7 +156,7 @@ class Trainer:
                 self.reporter.note(describe_long(ids, where))
 
     def _note_long_prompts(self, played: Played) -> None:
-        """Say of each problem once that it was too long; of endless ones nobody knows it beforehand."""
+        """Say of each problem once that it was too long; of endless sources it is not known beforehand."""
         for group in played.sampled:
             name = group.problem.id
             if name not in self.too_long and unasked(group.episodes[0]):
@@ -332,7 +332,7 @@ class Trainer:
         return figures | {"time/eval_s": eval_s()} | ({"time/bench_s": bench_s()} if self.benches else {})
 
     def _facts(self, *, critic: bool) -> dict[str, Any]:
-        """Return what the manifest says of the run besides its configuration; see `identity`."""
+        """Return what the manifest says of the run in addition to its configuration; see `identity`."""
         validation = {} if self.validation is None else self.validation.facts() | {"n_problems": self.n_validation}
         return {
             "env": self.rollouts.env.spec_facts(),

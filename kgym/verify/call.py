@@ -37,7 +37,7 @@ class Call:
 
     @property
     def over(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether the caller has its verdicts or has left."""
         return self.future.done()
 
     @property

@@ -27,7 +27,7 @@ def encoded(message: Any) -> bytes:
 
 
 def send_frame(sock: socket.socket, message: Any) -> None:
-    """Send one message. Raises OSError if nobody is there, and FrameTooLong."""
+    """Send one message. Raises OSError if the other side is gone, and FrameTooLong."""
     sock.sendall(encoded(message))
 
 

@@ -76,7 +76,7 @@ class ForkServer:
         return pid
 
     def end(self, pid: int) -> int | None:
-        """Kill a worker; return its exit code, negative for a signal, or None if nobody knows it. Raises ServerLost."""
+        """Kill a worker; return its exit code, negative for a signal, or None if it is not known. Raises ServerLost."""
         code = self._ask(b"E" + NUMBER.pack(pid))
         return None if code == UNKNOWN else code
 

@@ -22,7 +22,7 @@ from kgym.verify.zygote import LONGEST_VERDICT
 log = logging.getLogger(__name__)
 
 Put = Callable[[Verdict, Trouble | None], bool]
-"""Takes the verdict on the next item; False if nobody wants the others any more."""
+"""Takes the verdict on the next item; False if the others are not needed any more."""
 _BYTES_PER_S = 10e6
 """A worker reads a batch faster than this, even on a busy machine."""
 
@@ -31,7 +31,7 @@ class End(NamedTuple):
     """Why a worker is gone."""
 
     reason: str
-    """As in `unscored:<reason>`; "" if no item is to blame: the worker was replaced in time, or nobody waits any more."""
+    """As in `unscored:<reason>`; "" if no item is to blame: the worker was replaced in time, or the caller has left."""
     begun: bool = True
     """Whether the worker may have begun to judge: otherwise the next item has nothing to do with it."""
 

@@ -4,7 +4,7 @@ The pool starts this module as a fresh, single-threaded interpreter (`python -m 
 and forks a worker whenever the pool asks, so that no worker descends from a process with threads or CUDA, none runs the user's main
 script again (as multiprocessing's would), and each is there in milliseconds. `multiprocessing` is not used.
 
-Control channel, pool to fork server: `F` with a file descriptor, the worker's end of its own channel, answered by the worker's pid or,
+Control channel, pool to fork server: `F` with a file descriptor, the worker's end of its channel, answered by the worker's pid or,
 if no process can be made, by the negative errno; `E` and a pid: kill that worker, answered by its exit code. Only the end of the
 control channel ends the fork server, and all of its workers with it.
 
@@ -38,7 +38,7 @@ from kgym.verify.frames import encoded, receive_exactly, receive_frame, send_fra
 
 NUMBER = struct.Struct("!q")
 UNKNOWN = 1 << 32
-"""In the place of an exit code: the worker was killed and has not ended yet."""
+"""Instead of an exit code: the worker was killed and has not ended yet."""
 LONGEST_VERDICT = 1 << 28
 """Bytes of a verdict's message."""
 _FIELDS = tuple(field.name for field in fields_of(Verdict))
@@ -81,7 +81,7 @@ def _serve(control: socket.socket, target: Any, config: Mapping[str, Any], worke
             control.sendall(NUMBER.pack(pid))
         elif command == b"E":
             (pid,) = NUMBER.unpack(receive_exactly(control, NUMBER.size))
-            code = _end(pid) if pid in workers else UNKNOWN  # a pid that is not ours is nobody's to kill
+            code = _end(pid) if pid in workers else UNKNOWN  # a pid that is not a worker is not killed
             if code != UNKNOWN:
                 workers.discard(pid)
             control.sendall(NUMBER.pack(code))

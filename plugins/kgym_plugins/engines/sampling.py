@@ -40,7 +40,7 @@ def choose(
     target_B1 = torch.minimum(uniform_B[:, None].to(cdf_BV.dtype) * total_B1, below_B1)
     sampled_B = torch.searchsorted(cdf_BV, target_B1, right=True).squeeze(1)
     chosen_B = torch.where(greedy_B, scaled_BV.argmax(1), sampled_B)
-    chosen_B = chosen_B.clamp(max=logits_BV.shape[1] - 1)  # the search ends behind the last token if a logit is NaN
+    chosen_B = chosen_B.clamp(max=logits_BV.shape[1] - 1)  # the search ends after the last token if a logit is NaN
     return chosen_B, logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
 
 

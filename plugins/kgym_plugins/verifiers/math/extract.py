@@ -1,6 +1,6 @@
 r"""Finding the answer in a response. Linear in its length: one pass for boxes, and a bounded tail for everything else.
 
-What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer behind it. Then the
+What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer. Then the
 rules in the order that the verifier's options give, the first that finds something deciding:
 
     boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no answer
