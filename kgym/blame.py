@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from kgym.errors import ComponentError, KgymError
 from kgym.loading import prints_to_stderr
+from kgym.neutral import error_line
 
 _labels: dict[int, tuple[Callable[[], Any], str]] = {}
 """Of the components that the registry made: what they are called, by their id."""
@@ -51,5 +52,4 @@ def blame(kind: str, component: Any, error: BaseException, *, problem: str = "")
         if not str(error).startswith(where):
             error.args = (f"{where}: {error}",)
         raise error
-    text = " ".join(str(error).split())
-    raise ComponentError(f"{where}: {type(error).__name__}{': ' if text else ''}{text}") from error
+    raise ComponentError(f"{where}: {error_line(error)}") from error

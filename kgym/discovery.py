@@ -26,6 +26,7 @@ from kgym import hookspecs
 from kgym.errors import ConfigError, PluginError, UnknownName
 from kgym.hookspecs import API_VERSION, PROJECT, EnvInfo, Info
 from kgym.loading import import_file, import_module, module_name, prints_to_stderr
+from kgym.neutral import error_line
 
 LOCAL_FILE = "kgymfile.py"
 
@@ -126,7 +127,7 @@ def load(candidate: Candidate) -> PluginRecord:
             hooks.register(plugin)
             offers = _offers(hooks, candidate)
         except (Exception, SystemExit) as error:  # other people's code: whatever it raises is about that plugin alone
-            rest: dict[str, Any] = {"status": "broken", "error": one_line(error), "traceback": traceback.format_exc()}
+            rest: dict[str, Any] = {"status": "broken", "error": error_line(error), "traceback": traceback.format_exc()}
         else:
             rest = {"status": "ok", "offers": offers, "hooks": hooks}
     return _record(candidate, **rest, printed="".join(heard)[:200])
@@ -174,15 +175,6 @@ def named(name: str) -> Candidate:
     if Path(f"{name}.py").is_file() and importlib.util.find_spec(name.partition(".")[0]) is None:
         raise ConfigError(f"-p {name}: no such plugin or module is installed; write -p ./{name}.py to load the file {name}.py")
     return Candidate(name, name)
-
-
-def one_line(error: BaseException) -> str:
-    """Return `Type: message` without line breaks.
-
-    >>> one_line(ValueError("two\\nlines"))
-    'ValueError: two lines'
-    """
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _record(candidate: Candidate, **rest: Any) -> PluginRecord:

@@ -47,6 +47,15 @@ def one_line(text: object, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else line[: longest - 1] + "…"
 
 
+def error_line(error: BaseException, longest: int | None = None) -> str:
+    r"""Return what was raised as `Type: message` on one line, or the type alone if there is no message.
+
+    >>> error_line(ValueError("two\nlines")), error_line(KeyboardInterrupt())
+    ('ValueError: two lines', 'KeyboardInterrupt')
+    """
+    return one_line(f"{type(error).__name__}: {error}", longest).removesuffix(":")
+
+
 def for_spreadsheet(text: str) -> str:
     """Return a text on one line that no spreadsheet runs as a formula, wherever it may begin a cell.
 

@@ -38,12 +38,12 @@ from kgym.discovery import (
     load,
     local,
     named,
-    one_line,
     twice,
 )
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
 from kgym.hookspecs import PROJECT, EnvInfo, Info
 from kgym.loading import prints_to_stderr
+from kgym.neutral import error_line
 from kgym.observers import copied, same_random_state
 
 if TYPE_CHECKING:  # pydantic is imported by those who validate with it
@@ -177,7 +177,7 @@ class Registry:
                     call_one(record.hooks, hook, **{name: copied(value) for name, value in kwargs.items()})
             except (Exception, SystemExit) as error:  # third-party code, and read-only by contract
                 self.observer_errors[record.name] += 1
-                log.warning("%s of plugin %s failed: %s", hook, record.title, one_line(error))
+                log.warning("%s of plugin %s failed: %s", hook, record.title, error_line(error))
                 log.debug("%s of plugin %s", hook, record.title, exc_info=error)
 
     def _active(self) -> list[PluginRecord]:
@@ -221,7 +221,7 @@ class Registry:
             raise
         except Exception as error:  # a stranger's module may raise anything
             whose = f"{kind} {name!r} of plugin {record.title}"
-            raise PluginError(f"{whose} cannot be imported from {info.target!r}: {one_line(error)}") from error
+            raise PluginError(f"{whose} cannot be imported from {info.target!r}: {error_line(error)}") from error
         remember(target, self.label(kind, name))
         return target
 
@@ -309,7 +309,7 @@ class Registry:
                 except KgymError:  # the plugin knows the prefix and explains what is wrong behind it
                     raise
                 except Exception as error:
-                    raise PluginError(f"plugin {record.title} failed to resolve environment {name!r}: {one_line(error)}") from error
+                    raise PluginError(f"plugin {record.title} failed to resolve environment {name!r}: {error_line(error)}") from error
                 if info is not None:
                     if not isinstance(info, EnvInfo):
                         raise PluginError(f"plugin {record.title} resolved environment {name!r} to {info!r}; it has to be an EnvInfo")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
-from kgym.discovery import KINDS, PluginRecord, one_line
+from kgym.discovery import KINDS, PluginRecord
 from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import API_VERSION, CommandInfo, EnvInfo, Info
 from kgym.loading import prints_to_stderr
+from kgym.neutral import error_line
 from kgym.registry import Clash, registry
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ def _check(name: str) -> list[str]:
         with prints_to_stderr():
             return [str(trouble) for trouble in registry().target("check", name)()]
     except Exception as error:  # a stranger's code; that it fails is what the doctor is to find
-        return [one_line(error)]
+        return [error_line(error)]
 
 
 def _version(name: str) -> str:

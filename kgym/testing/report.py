@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from kgym.discovery import one_line
 from kgym.errors import ConfigError
+from kgym.neutral import error_line
 from kgym.options import Options, for_run, validated
 from kgym.registry import registry
 
@@ -57,7 +57,7 @@ class Report:
         except AssertionError as error:
             self.failures.append(f"{what}: {shortened(' '.join(str(error).split()) or 'it does not hold', 300)}")
         except (Exception, SystemExit) as error:  # third-party code may raise anything
-            self.failures.append(f"{what}: it raised {shortened(one_line(error), 300)}")
+            self.failures.append(f"{what}: it raised {error_line(error, 300)}")
         else:
             self.passed.append(what)
 

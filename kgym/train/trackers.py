@@ -8,6 +8,7 @@ from kgym.blame import label_of
 from kgym.config import RunConfig
 from kgym.errors import ComponentError, KgymError, RunError
 from kgym.loading import prints_to_stderr
+from kgym.neutral import error_line
 from kgym.registry import registry
 from kgym.types import Tracker
 
@@ -56,8 +57,4 @@ class Trackers:
             self.failures[name] = self.failures.get(name, 0) + 1
             if self.failures[name] == 1:
                 label = label_of("tracker", self.trackers[name])
-                self.note(f"{label} failed, and the run goes on without it if need be: {_line(error)}")
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                self.note(f"{label} failed, and the run goes on without it if need be: {error_line(error, 300)}")
