@@ -108,22 +108,9 @@ def update(
     Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
     not finite: a step with it would destroy the policy.
     """
-    _check(batch.rewards, "a reward")
-    old_T, entropy_T = frozen_logprobs(model, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
-    _check(old_T, "a log-probability of the policy")
-    batch = replace(batch, old_logprobs=old_T)
-    if reference is not None:
-        ref_T, _ = frozen_logprobs(reference, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
-        _check(ref_T, "a log-probability of the reference")
-        batch = replace(batch, ref_logprobs=ref_T)
-    if critic is not None:
-        values_T = frozen_values(critic, batch, microbatch_tokens=microbatch_tokens)
-        _check(values_T, "a value of the critic")
-        batch = replace(batch, old_values=values_T)
-    advantages_T = _advantages(algorithm, batch)
-    _check(advantages_T[batch.mask], f"an advantage of {label_of('algorithm', algorithm)}")
-    batch = replace(batch, advantages=advantages_T)
-
+    batch, entropy_T = _filled_in(
+        model, algorithm, batch, temperature=temperature, microbatch_tokens=microbatch_tokens, reference=reference, critic=critic
+    )
     plan = algorithm.plan
     steps: list[dict[str, float]] = []
     for n_done in range(plan.inner_steps):
@@ -159,6 +146,37 @@ def update(
             steps.append(metrics | norms)
 
     return _mean(steps) | _before(batch, entropy_T)
+
+
+def _filled_in(
+    model: nn.Module,
+    algorithm: Algorithm,
+    batch: PackedBatch,
+    *,
+    temperature: float,
+    microbatch_tokens: int,
+    reference: nn.Module | None,
+    critic: Critic | None,
+) -> tuple[PackedBatch, Tensor]:
+    """Return the batch with what is known before the first step, advantages included, and the entropy of each token, (T,).
+
+    Raises FloatingPointError, naming it, for what is not finite.
+    """
+    _check(batch.rewards, "a reward")
+    old_T, entropy_T = frozen_logprobs(model, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+    _check(old_T, "a log-probability of the policy")
+    batch = replace(batch, old_logprobs=old_T)
+    if reference is not None:
+        ref_T, _ = frozen_logprobs(reference, batch, temperature=temperature, microbatch_tokens=microbatch_tokens)
+        _check(ref_T, "a log-probability of the reference")
+        batch = replace(batch, ref_logprobs=ref_T)
+    if critic is not None:
+        values_T = frozen_values(critic, batch, microbatch_tokens=microbatch_tokens)
+        _check(values_T, "a value of the critic")
+        batch = replace(batch, old_values=values_T)
+    advantages_T = _advantages(algorithm, batch)
+    _check(advantages_T[batch.mask], f"an advantage of {label_of('algorithm', algorithm)}")
+    return replace(batch, advantages=advantages_T), entropy_T
 
 
 @torch.no_grad()
