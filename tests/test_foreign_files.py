@@ -148,6 +148,7 @@ def test_copies_of_stored_answers_do_not_count_and_new_ones_overwrite_none(copy,
     parts = sorted((run / "samples").iterdir())
     assert len(parts) == 2
     shutil.copy(parts[0], run / "samples" / "part-00000 (1).parquet")
+    shutil.copy(parts[0], run / "samples" / "part-00099.parquet")
     assert len(EvalFolder(run).frame()) == 4
     before = (run / "results.json").read_text()
     kept = parts[1].read_bytes()

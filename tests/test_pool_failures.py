@@ -420,3 +420,27 @@ def test_a_verifier_that_hangs_is_reported_while_it_hangs(pool, caplog, monkeypa
     assert [verdict.status for verdict in verdicts] == ["correct", "wrong", "wrong"]
     said = [record.getMessage() for record in caplog.records]
     assert any("of 3 completions judged after" in text and "deadline_s" in text for text in said), said
+
+
+def test_closed_descriptors_do_not_hang_the_pool():
+    # in a process of its own: the channels of the pool are closed under it, as a process does that becomes a daemon
+    code = """
+import os
+from kgym.limits import PoolLimits
+from kgym.types import VerifyItem
+from kgym.verify.pool import VerifierPool
+
+pool = VerifierPool("kgym_plugins.verifiers.math.verifier:MathVerifier", {}, limits=PoolLimits(workers=2))
+items = [VerifyItem("1", r"\\boxed{1}")] * 20
+pool.verify_many(items)
+for name in os.listdir("/proc/self/fd"):
+    if int(name) > 2:
+        try:
+            os.close(int(name))
+        except OSError:
+            pass
+assert len(pool.verify_many(items)) == 20
+assert {verdict.label for verdict in pool.verify_many(items)} == {"correct"}
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -95,6 +95,7 @@ class EvalFolder:
             with reading(part, remedy="remove it, and the same command plays its answers again"), pq.ParquetFile(part) as file:
                 tables.append(file.read(columns=answer_columns(file.schema_arrow.names, COLUMNS)))
         frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        frame = frame.drop_duplicates(["problem_id", "attempt"], ignore_index=True)  # a copy of a part, under any number, counts once
         return frame.assign(year=frame["year"].fillna(0).astype("int64") if "year" in frame else 0)  # earlier versions kept none
 
     def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:

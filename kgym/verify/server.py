@@ -105,11 +105,11 @@ class ForkServer:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._lose()
-        self._control.close()
+        close_quietly(self._control)
 
     def _lose(self) -> None:
         self.lost = True
-        self._control.close()
+        close_quietly(self._control)
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
@@ -117,8 +117,14 @@ class ForkServer:
     def forget(self) -> None:
         """In a forked child, to which it does not belong: close the child's copies of the descriptors and leave the process alone."""
         self.lost = True
-        self._control.close()
+        close_quietly(self._control)
         self._process.returncode = 0  # or Popen would wait for, and complain of, a process that is not this one's child
+
+
+def close_quietly(sock: socket.socket) -> None:
+    """Close a socket, also one whose descriptor was closed already, as a process does that becomes a daemon."""
+    with contextlib.suppress(OSError):
+        sock.close()
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:

@@ -16,7 +16,7 @@ from kgym.limits import PoolLimits
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.checked import Trouble
 from kgym.verify.frames import FrameTooLong, encoded, receive_frame
-from kgym.verify.server import STARTUP_S, ForkServer, NoWorker, ServerLost, channel_pair
+from kgym.verify.server import STARTUP_S, ForkServer, NoWorker, ServerLost, channel_pair, close_quietly
 from kgym.verify.zygote import LONGEST_VERDICT
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Worker:
                 self._pid = server.fork(theirs)
             hello = self._hello()
         except BaseException:
-            self._channel.close()
+            close_quietly(self._channel)
             raise
         if hello.get("kind") != "ready":
             self.dismiss()
@@ -133,7 +133,7 @@ class Worker:
         return End(reason, begun)
 
     def _end(self) -> int | None:
-        self._channel.close()
+        close_quietly(self._channel)
         if self._ended:
             return None
         self._ended = True
