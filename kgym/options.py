@@ -91,7 +91,7 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
         raise ConfigError(f"{where} is missing")
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if item["type"] in TABLES:
-        text = "must be a table of keys"
+        text = f"must be a table of keys: {where}.KEY=VALUE, or {{}} for the defaults"
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 
 

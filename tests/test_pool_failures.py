@@ -4,6 +4,7 @@ Every call returns one verdict for each item within a bounded time, and the pool
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -420,6 +421,22 @@ def test_a_verifier_that_hangs_is_reported_while_it_hangs(pool, caplog, monkeypa
     assert [verdict.status for verdict in verdicts] == ["correct", "wrong", "wrong"]
     said = [record.getMessage() for record in caplog.records]
     assert any("of 3 completions judged after" in text and "deadline_s" in text for text in said), said
+
+
+def test_calls_that_hang_together_are_reported_once_an_interval(monkeypatch, caplog):
+    monkeypatch.setattr("kgym.verify.pool.REPORT_S", 1.0)
+    with pool_of(Rogue, deadline_s=1.5, workers=2) as pool:
+
+        async def many():
+            await asyncio.gather(*(pool.verify_many_async(items("sleep:30")) for _ in range(40)), return_exceptions=True)
+
+        async def some():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(many(), 2.5)
+
+        asyncio.run(some())
+    said = [record.getMessage() for record in caplog.records if "completions judged after" in record.getMessage()]
+    assert 1 <= len(said) <= 6, said
 
 
 def test_closed_descriptors_do_not_hang_the_pool():

@@ -137,6 +137,9 @@ def _show(args: argparse.Namespace) -> int:
             print_table(("option", "type", "default", "must be", "meaning"), rows)
         else:
             say("no options")
+        if facts["kind"] in ("shaper", "tracker"):
+            key = f"{facts['kind']}s.{facts['name']}"
+            say(f"\nA run uses it with --set {key}={{}}, or with options: {key}.KEY=VALUE")
     return 0
 
 

@@ -45,13 +45,12 @@ def describe_long(found: Mapping[str, int], where: str) -> str:
     """Say which prompts do not fit and what becomes of them.
 
     >>> describe_long({"mine/7": 1042}, "data:train")
-    'data:train: 1 prompt leaves no room for an answer (mine/7, 1042 tokens); it counts as wrong (prompt_too_long) and is not trained on'
+    'data:train: 1 prompt leaves no room for an answer (mine/7, 1042 tokens); it counts as wrong (prompt_too_long), no part of a loss'
     """
     names = ", ".join(f"{name}, {n_tokens} tokens" for name, n_tokens in list(found.items())[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     what, counts = ("1 prompt leaves", "it counts") if len(found) == 1 else (f"{len(found)} prompts leave", "they count")
-    verb = "is" if len(found) == 1 else "are"
-    return f"{where}: {what} no room for an answer ({names}{more}); {counts} as wrong (prompt_too_long) and {verb} not trained on"
+    return f"{where}: {what} no room for an answer ({names}{more}); {counts} as wrong (prompt_too_long), no part of a loss"
 
 
 def _check_conversation(engine: MeasuresPrompts, chat: Chat, *, own_system: bool) -> None:

@@ -37,6 +37,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -83,6 +84,7 @@ class VerifierPool:
         self._fast = fast
         self._lock = threading.Lock()
         self._crew: Crew | None = None
+        self._reported_at = -REPORT_S
         _pools.add(self)
 
     # --- for callers ---
@@ -183,8 +185,10 @@ class VerifierPool:
         return self._crew
 
     def _report(self, call: Call) -> None:
-        """Say that a call makes no headway, or little of it."""
-        if call.stalls(REPORT_S):
+        """Say that a call makes no headway, or little of it; for calls that wait at the same time once an interval."""
+        now = time.monotonic()
+        if call.stalls(REPORT_S) and now - self._reported_at >= REPORT_S / 2:
+            self._reported_at = now
             log.warning(
                 "%s: %d of %d completions judged after %.0f s, %d of them timed out; each may take %g s before it is unscored:timeout "
                 "(the limit is deadline_s: --deadline of kgym verify, verifier.limits.deadline_s elsewhere)",
