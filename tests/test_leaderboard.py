@@ -143,8 +143,8 @@ def test_tables_rank_by_paired_tests_and_say_what_keeps_them_apart(place, capsys
     assert ranks == [("good", 1, 2), ("twin", 1, 2), ("bad", 3, 3)]
     assert main(["leaderboard", "export", "--format", "md"]) == 0
     header, _, best, *_ = capsys.readouterr().out.splitlines()
-    assert header.startswith("| rank | date | model |")
-    assert best.startswith("| 1-2 | 2026-11-23 | good |")
+    assert header.startswith("| rank | model | benchmark | accuracy |")
+    assert best.startswith("| 1-2 | good | ")
 
 
 def test_without_the_run_folders_the_ranks_are_wider_and_the_reason_is_from_the_columns(place):

@@ -22,6 +22,7 @@ BOOKKEEPING = (
         "apart",
         "caution",
     ),
+    *("date", "stderr", "no_answer_frac", "tokens_per_solved", "top_p", "top_k", "verifier"),
     *("pass_at_k_stderr", "g_pass_at_k_stderr", "maj_at_k_stderr"),
     *("pass_at_k", "g_pass_at_k", "finished_accuracy", "accuracy_if_cut_wrong", "accuracy_if_cut_right", "tokens_median", "tokens_p95"),
 )
