@@ -34,7 +34,7 @@ from kgym.train.dpo import DPOOptions, preference_loss, train_dpo
 from kgym.train.modeling import load_policy, token_logprobs
 from kgym.train.pairs import add_up, index_pairs, items_of
 from kgym.train.reward_model import RMOptions, scores_loss, train_reward_model
-from kgym.train.supervised import encode_row, microbatches
+from kgym.train.supervised import TooLong, encode_row, microbatches
 from kgym.types import Message, VerifyItem
 from kgym.verify.service import load_verifier
 
@@ -335,6 +335,19 @@ def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "cut")]
     assert metrics[0] == metrics[1]
     assert len(metrics[0].splitlines()) == 30
+
+
+def test_a_comparison_that_does_not_fit_is_left_out_of_its_batch():
+    kept = Comparison((Message("user", "q"),), "q", "", ("a", "b"), ((0, 1),))
+    long = Comparison((Message("user", "q"),), "q", "", ("a", "long"), ((0, 1),))
+
+    def encode(comparison, answer):
+        if answer == "long":
+            raise TooLong.of(300, 256, "q")
+        return [1], [2]
+
+    assert items_of([kept, long, kept], encode) == items_of([kept, kept], encode)
+    assert items_of([long], encode) == []
 
 
 def test_demonstrations_score_0_in_the_mean_and_any_transformers_loads_the_rest(tmp_path, tiny_model):

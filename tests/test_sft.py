@@ -128,6 +128,40 @@ def test_an_example_that_does_not_fit_is_refused_by_name(policy):
         encode_row(policy, (Message("user", "long question" + "x" * 230),), "y" * 20)
 
 
+def test_an_example_that_does_not_fit_is_left_out_counted_and_named_once(policy, caplog):
+    good = [Example((Message("user", "2+3"),), "5"), Example((Message("user", "1+1"),), "the answer is 2")]
+    long = Example((Message("user", "far too long" + "x" * 300),), "y")
+
+    def gradient(batch):
+        policy.model.zero_grad()
+        metrics = backward(policy, batch, 10_000)
+        return metrics, policy.model.get_input_embeddings().weight.grad.clone()
+
+    alone, wanted = gradient(good)
+    for _ in range(2):
+        metrics, found = gradient([good[0], long, good[1]])
+        assert torch.equal(found, wanted)
+        assert metrics == alone | {"data/too_long": 1}
+    assert [record.getMessage() for record in caplog.records if "far too long" in record.getMessage()] == [
+        "an example has 317 tokens and the model's context 256: 'far too long" + "x" * 68 + "'; it is left out of its batch"
+    ]
+
+
+def test_a_run_whose_examples_never_fit_ends_with_the_reason(tiny_model, tmp_path):
+    long = Example((Message("user", "no room " + "x" * 300),), "y")
+    with pytest.raises(DataError, match=r"no example of 3 steps fits into the model's context"):
+        finetune(tiny_model, lambda n: long, tmp_path / "out", SFTOptions(steps=5, batch_size=2), data="d", device="cpu")
+    summary = finetune(
+        tiny_model,
+        lambda n: long if n == 0 else Example((Message("user", "2+3"),), "5"),
+        tmp_path / "out",
+        SFTOptions(steps=5, batch_size=1),
+        data="other",
+        device="cpu",
+    )
+    assert summary["steps"] == 5
+
+
 def test_the_learning_rate_rises_stays_and_falls():
     options = SFTOptions(steps=100, lr=2.0, warmup_steps=10, decay_frac=0.2)
     assert [lr_at(step, options) for step in (1, 5, 10, 80)] == pytest.approx([0.2, 1.0, 2.0, 2.0])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kgym.train.comparisons import Comparison, Comparisons, Pairs
-from kgym.train.supervised import Row, microbatches
+from kgym.train.supervised import Row, fitting, microbatches
 from kgym.types import LossOutput
 
 
@@ -31,15 +31,9 @@ def batch_of(comparisons: Comparisons, step: int, batch_size: int) -> list[Compa
 
 
 def items_of(batch: Sequence[Comparison], encode: Callable[[Comparison, str], Row]) -> list[Item]:
-    """Encode the comparisons of a batch."""
-    return [
-        Item(
-            tuple(encode(comparison, answer) for answer in comparison.answers),
-            comparison.pairs,
-            1.0 / (len(comparison.pairs) * len(batch)),
-        )
-        for comparison in batch
-    ]
+    """Encode the comparisons of a batch. One that has an answer that does not fit into the context is left out."""
+    kept = fitting(batch, lambda comparison: (comparison, tuple(encode(comparison, answer) for answer in comparison.answers)))
+    return [Item(rows, comparison.pairs, 1.0 / (len(comparison.pairs) * len(kept))) for comparison, rows in kept]
 
 
 def index_pairs(micro: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor]:

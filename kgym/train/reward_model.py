@@ -17,12 +17,12 @@ from typing import Any
 from pydantic import Field
 
 from kgym.algorithms.preference import pairwise_loss
-from kgym.errors import DataError, RunError
+from kgym.errors import RunError
 from kgym.options import RunSteps
 from kgym.rollout.reward_models import RewardModel, load_reward_model
 from kgym.train.comparisons import Comparison, PreferenceData
 from kgym.train.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
-from kgym.train.supervised import Row, SupervisedOptions, fit, microbatches, pad
+from kgym.train.supervised import Row, SupervisedOptions, TooLong, fit, microbatches, pad
 from kgym.types import LossOutput
 
 
@@ -108,7 +108,5 @@ def _row(rewarder: RewardModel, comparison: Comparison, answer: str) -> Row:
     row = rewarder.row(comparison.question, comparison.gold, answer)
     n_tokens = len(row[0]) + len(row[1])
     if rewarder.context is not None and n_tokens > rewarder.context:
-        raise DataError(
-            f"an example has {n_tokens} tokens and the model's context {rewarder.context}; shorten or drop it: {comparison.question[:80]!r}"
-        )
+        raise TooLong.of(n_tokens, rewarder.context, comparison.question)
     return row

@@ -14,7 +14,7 @@ from kgym.envs.task import Task
 from kgym.errors import DataError
 from kgym.seeding import derive_seed
 from kgym.train.modeling import Policy, load_policy, token_logprobs
-from kgym.train.supervised import ENDLESS, SupervisedOptions, encode_row, fit, microbatches, pad, read_jsonl, shuffled
+from kgym.train.supervised import ENDLESS, SupervisedOptions, encode_row, fit, fitting, microbatches, pad, read_jsonl, shuffled
 from kgym.types import Chat, Message
 
 QUESTION_KEYS = ("question", "prompt")
@@ -100,8 +100,11 @@ def finetune(
 
 
 def backward(policy: Policy, batch: Sequence[Example], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:
-    """Add the gradient of coef * the loss of a batch; return the loss in nats a completion token, and the tokens read."""
-    rows = [encode_row(policy, *example) for example in batch]
+    """Add the gradient of coef * the loss of a batch; return the loss in nats a completion token, and the tokens read.
+
+    Examples that do not fit into the context are left out, and their number is returned as `data/too_long`.
+    """
+    rows = fitting(batch, lambda example: encode_row(policy, *example))
     n_learnt = sum(len(completion) for _, completion in rows)
     loss, n_tokens = 0.0, 0
     for micro in microbatches(rows, microbatch_tokens, lambda row: [row]):
@@ -111,4 +114,5 @@ def backward(policy: Policy, batch: Sequence[Example], microbatch_tokens: int, c
         (coef * micro_loss).backward()
         loss += micro_loss.item()
         n_tokens += int(attention_BL.sum())
-    return {"loss_nats": loss, "tokens": n_tokens}
+    left_out = {"data/too_long": len(batch) - len(rows)} if len(rows) < len(batch) else {}
+    return {"loss_nats": loss, "tokens": n_tokens} | left_out

@@ -7,14 +7,16 @@ OUT            the finished Hugging Face folder, with metrics.jsonl beside the w
 OUT.partial/   step-N/ as in `checkpoint.py`, and metrics.jsonl, while the run lasts
 """
 
+import functools
 import json
+import logging
 import math
 import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from pydantic import Field
@@ -34,7 +36,12 @@ from kgym.train.metrics import MetricsFile
 from kgym.train.optim import make_optimizer, set_lr
 from kgym.types import Chat
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+R = TypeVar("R")
+PATIENCE = 3
+"""Steps without an example that fits into the context, from the start, after which a run ends."""
 
 ENDLESS = 1 << 40
 """Indices of an endless source are drawn below this: two draws of a run practically never meet."""
@@ -136,6 +143,8 @@ def fit(
             except FloatingPointError as error:
                 raise RunError(f"step {step}: {error}; {way_on(partial, _smaller_lr(options))}") from error
             n_tokens += metrics["tokens"]
+            if not n_tokens and step - first_step >= PATIENCE:
+                raise DataError(f"no example of {PATIENCE} steps fits into the model's context; shorten them, or take another model")
             metrics |= {"lr": lr}
             lock.check()
             log.append(step, metrics)
@@ -270,16 +279,39 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
 def encode_row(learner: Learner, prompt: Chat, completion: str) -> Row:
     """Return the ids of the prompt and of the completion with its end token.
 
-    Raises ConfigError if the tokenizer has no chat template or end token, DataError if the row does not fit into the context.
+    Raises ConfigError if the tokenizer has no chat template or end token, TooLong if the row does not fit into the context.
     """
     prompt_ids, completion_ids = learner.encoder.prompt(prompt), learner.encoder.answer(completion)
     limit = getattr(learner.model.config, "max_position_embeddings", None)
     if limit is not None and len(prompt_ids) + len(completion_ids) > limit:
-        raise DataError(
-            f"an example has {len(prompt_ids)} + {len(completion_ids)} tokens and the model's context {limit}; "
-            f"shorten or drop it: {prompt[-1].content[:80]!r}"
-        )
+        raise TooLong.of(len(prompt_ids) + len(completion_ids), limit, prompt[-1].content)
     return prompt_ids, completion_ids
+
+
+class TooLong(DataError):
+    """An example does not fit into the model's context."""
+
+    @classmethod
+    def of(cls, n_tokens: int, context: int, question: str) -> Self:
+        """Return the error for an example of so many tokens."""
+        return cls(f"an example has {n_tokens} tokens and the model's context {context}: {question[:80]!r}")
+
+
+def fitting(items: Sequence[T], encode: Callable[[T], R]) -> list[R]:
+    """Return the encoded items of a batch; those that do not fit into the context are left out, and each is named once."""
+    encoded = []
+    for item in items:
+        try:
+            encoded.append(encode(item))
+        except TooLong as error:
+            _left_out(str(error))
+    return encoded
+
+
+@functools.lru_cache(maxsize=1000)
+def _left_out(what: str) -> None:
+    """Say it at the first call with this text."""
+    log.warning("%s; it is left out of its batch", what)
 
 
 def microbatches(items: Sequence[T], tokens: int, rows_of: Callable[[T], Sequence[Row]]) -> Iterator[list[T]]:
@@ -296,7 +328,8 @@ def microbatches(items: Sequence[T], tokens: int, rows_of: Callable[[T], Sequenc
             part, n_rows = [], 0
         part.append(item)
         n_rows += len(rows)
-    yield part
+    if part:
+        yield part
 
 
 def _longest(rows: Sequence[Row]) -> int:
