@@ -160,7 +160,7 @@ def test_other_problems_are_not_lost_in_silence(kgym, exam, folder):
     assert kgym("data", "add", "mine", exam, "--replace")[0] == 0
     (folder / "mine.parquet").write_bytes(b"broken")
     status, (row,), _ = kgym("data", "list", "--json")
-    assert (status, row["name"], "no Parquet file" in row["error"]) == (0, "mine", True)
+    assert (status, row["name"], "not a Parquet file" in row["error"]) == (0, "mine", True)
     assert kgym("data", "add", "mine", exam)[0] == 0
 
 

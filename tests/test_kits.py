@@ -755,6 +755,8 @@ def test_the_fixtures_work_in_a_suite_where_warnings_are_errors(tmp_path):
         """)
     )
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--strict-markers", "."]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path, env={**os.environ})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path, env={**os.environ, "PYTEST_ADDOPTS": ""}
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout

@@ -89,7 +89,7 @@ def test_a_question_that_stands_there_twice_is_one():
         ([{"problem": "Q", "answer": " "}], r"^line 1: no answer"),
         ([{"problem": "Q", "solution": r"\boxed{1} or \boxed{"}], r"^line 1: no answer"),
         ([{"problem": "Q", "answer": "1"}, {"problem": "Q", "answer": "2"}], r"^line 2: .* of line 1 with another answer, '2' and not '1'"),
-        ([{"problem": {"text": "Q"}, "answer": "1"}], r"^line 1: problem is .* no text"),
+        ([{"problem": {"text": "Q"}, "answer": "1"}], r"^line 1: problem is .* not a text"),
         ([{"problem": "Q", "answer": True}], r"^line 1: answer is true"),
         ([{"problem": "Q\ud800", "answer": "1"}], r"^line 1: half of a surrogate"),
         ([{"x": 1}, {"x": 2}, {"x": 3}], r"^line 1: no question.* \(and 2 more bad rows\)"),
@@ -161,7 +161,7 @@ def test_the_fingerprint_is_of_questions_and_answers(tmp_path):
         ("a.json", b'{"problem": "Q"}', r"is no list of rows"),
         ("a.csv", b"problem,answer\nQ,1\nR,2,3\n", r"a\.csv line 3: more fields than the 2"),
         ("a.csv", b'problem,answer\n"Q,1\n', r"a\.csv line \d: unexpected end of data"),
-        ("a.parquet", b"PAR1 or not", r"is no Parquet file"),
+        ("a.parquet", b"PAR1 or not", r"is not a Parquet file"),
         ("a.txt", b"", r"known kinds of data files are \.jsonl"),
     ],
 )
