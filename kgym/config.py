@@ -135,7 +135,7 @@ class RolloutConfig(Options):
     temperature: Temperature = 1.0
     """Of sampling; 1 samples from the policy itself, 0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Sample from the smallest set of tokens with this much probability; 1 is off, as training on policy wants it."""
+    """Sample from the smallest set of tokens with this much probability; 1 is off, as training on policy needs it."""
     top_k: int = Field(0, ge=0)
     """Sample from so many most likely tokens; 0 is off."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -165,7 +165,7 @@ class CriticConfig(Options):
     model: str | None = Field(None, min_length=1)
     """What a separate one starts from: a model, as `model` is named, such as a trained reward model; without it the policy."""
     lr: float = Field(1e-3, gt=0)
-    """Learning rate after the policy's warm-up; the default suits nano, a billion parameters want about 1e-5."""
+    """Learning rate after the policy's warm-up; the default suits nano, a billion parameters need about 1e-5."""
 
     @model_validator(mode="after")
     def _has_a_model_only_if_separate(self) -> Self:
@@ -195,7 +195,7 @@ class TrainConfig(Options):
     steps: int = Field(12, ge=1)
     """Collect-and-update steps."""
     lr: float = Field(1e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion wants about 1e-6."""
+    """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion needs about 1e-6."""
     schedule: Literal["constant", "linear"] = "constant"
     """After the warm-up: stay, or fall linearly to a tenth at the last step."""
     warmup_steps: RunSteps = 2
@@ -264,7 +264,7 @@ class RunConfig(Options):
     shapers: dict[str, Plain] = Field(default_factory=dict)
     """Reward shapers with their options, in the order in which they work."""
     trackers: dict[str, Plain] = Field(default_factory=dict)
-    """Where metrics are sent besides metrics.jsonl, with options."""
+    """Where metrics are also sent, in addition to metrics.jsonl, with options."""
     rollout: RolloutConfig = RolloutConfig()
     critic: CriticConfig = CriticConfig()
     ptx: PtxConfig = PtxConfig()

@@ -56,7 +56,7 @@ class EnvOptions(Options):
     the verifier. `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss; the other
     answers to the problem are still compared with it."""
     prompt: str | None = None
-    """Template of the user's message in the place of the environment's own prompt, with `{question}` where the question goes."""
+    """Template of the user's message instead of the environment's own prompt, with `{question}` where the question goes."""
     system: str | None = None
     """System message in front of the prompt; without it the environment's own, if it has one."""
     verifier: str | None = Field(None, min_length=1)

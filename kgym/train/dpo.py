@@ -34,7 +34,7 @@ class DPOOptions(SupervisedOptions):
     batch_size: int = Field(16, ge=1)
     """Prompts a step, each with all of its pairs."""
     lr: float = Field(1e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 5e-7."""
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 5e-7."""
     warmup_steps: RunSteps = 10
     """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
     beta: float = Field(0.1, gt=0)
@@ -42,7 +42,7 @@ class DPOOptions(SupervisedOptions):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     """Chance that a preference is the wrong way round (conservative DPO)."""
     length_normalize: bool = False
-    """Means over the tokens of an answer in the place of sums, so that long answers count no more than short ones."""
+    """Means over the tokens of an answer instead of sums, so that long answers count no more than short ones."""
 
 
 def preference_loss(

@@ -34,7 +34,7 @@ class RMOptions(SupervisedOptions):
     batch_size: int = Field(16, ge=1)
     """Prompts a step, each with all of its pairs."""
     lr: float = Field(5e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 1e-5."""
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 1e-5."""
     warmup_steps: RunSteps = 20
     """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
     prompt: str = Field("{question}", min_length=1)

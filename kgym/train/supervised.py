@@ -83,7 +83,7 @@ class SupervisedOptions(Options):
     batch_size: int = Field(64, ge=1)
     """Examples a step."""
     lr: float = Field(1e-3, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion wants about 1e-5."""
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 1e-5."""
     warmup_steps: RunSteps = 50
     """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
     decay_frac: float = Field(0.2, ge=0, le=1)

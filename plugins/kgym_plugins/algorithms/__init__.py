@@ -14,7 +14,7 @@ _ALGORITHMS = {
     "gspo": ("gspo:GSPO", "GRPO with ratio and clip for whole answers"),
     "gmpo": ("gmpo:GMPO", "GRPO with the geometric mean of clipped token ratios"),
     "cispo": ("cispo:CISPO", "MiniMax's policy gradient with bounded weights and no clipped gradients"),
-    "sapo": ("sapo:SAPO", "GRPO with a soft gate in the place of the clip"),
+    "sapo": ("sapo:SAPO", "GRPO with a soft gate instead of the clip"),
     "dro": ("dro:DRO", "policy gradient with a squared pull on each token: mirror descent's cousin"),
     "gpg": ("gpg:GPG", "plain policy gradient against the group mean, scaled for groups that teach nothing"),
     "reinforce": ("reinforce:Reinforce", "policy gradient against the batch mean"),

@@ -39,7 +39,7 @@ class PPOOptions(TokenLossOptions):
     kl_in: Literal["reward", "loss"] = "reward"
     """Where the KL is: k1 in the reward of each token, which the critic then foresees, or k3 in the loss of the policy."""
     gamma: float = Field(1.0, gt=0, le=1)
-    """Discount a token; answers end, so there is no need for one."""
+    """Discount a token; answers end, so none is needed."""
     lam: float = Field(0.95, ge=0, le=1)
     """GAE's lambda: 1 trusts the rewards, 0 the critic."""
     clip_value: float = Field(0.2, gt=0)

@@ -21,7 +21,7 @@ class FormatOptions(Options):
     start: str = Field("<think>", min_length=1)
     """Tag that opens the reasoning; expected at the start of the completion, unless the prompt ends with it."""
     end: str = Field("</think>", min_length=1)
-    """Tag that closes it; expected once, with an answer behind."""
+    """Tag that closes it; expected once, with an answer after it."""
     prompt_opens: bool = False
     """Whether the prompt already ends with the opening tag, so that the completion must not have it again."""
 

@@ -32,7 +32,7 @@ class RewardModelOptions(Options):
     model: str = ""
     """Folder of the reward model, as `kgym rm` writes it, or any sequence classifier of one label. It has to be named."""
     grade: Literal["threshold", "probability"] = "probability"
-    """Right or wrong, or partial credit besides, which is a reward with a slope."""
+    """Right or wrong, or also partial credit, which is a reward with a slope."""
     threshold: float = Field(0.0, allow_inf_nan=False)
     """The score above which an answer is correct; 0 is that of an average demonstration."""
     device: str = "auto"
