@@ -14,14 +14,15 @@ from kgym.score.store import EvalFolder
 PROBLEMS, SAMPLES, PARTS = 2_000, 500, 250
 
 SUMMARY = """
-import json, resource, sys, time
+import json, re, sys, time
 from pathlib import Path
 import pandas, pyarrow.parquet
 from kgym.score.results import summarise
 from kgym.score.store import EvalFolder
 
 def peak_mib():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not ru_maxrss: Linux hands it down to a started program, so it would be the peak of whoever starts this one
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 begin, idle = time.perf_counter(), peak_mib()
 frame = EvalFolder(Path(sys.argv[1])).frame()
