@@ -32,8 +32,9 @@ from typing import TYPE_CHECKING, Any
 from kgym.config import RunConfig, load_config
 from kgym.errors import ConfigError, KgymError, NothingToLearn
 from kgym.files import write_atomic
+from kgym.models.names import model_fingerprint, resolve_model
 from kgym.registry import registry
-from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
+from kgym.rollout.engine import make_engine
 from kgym.score.stats import t_quantile
 
 if TYPE_CHECKING:
@@ -166,8 +167,8 @@ def overrides(settings: Mapping[str, Any]) -> list[str]:
 
 def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[str, float]:
     """Train and score, from where a killed run stopped; return the figures, which are also kept."""
-    from kgym.train.metrics import read_metrics
-    from kgym.train.runfolder import RunFolder
+    from kgym.runs.folder import RunFolder
+    from kgym.runs.metrics import read_metrics
     from kgym.train.trainer import Trainer
 
     config = load_config(None, [*overrides(settings), f"algo.name={name}", f"seed={seed}"])

@@ -126,7 +126,8 @@ def run_kgym(model: str, problems: int, threads: int) -> tuple[dict, list[dict]]
     """Score by the harness of kgym; return what came of it, and the rows that were asked."""
     import torch
 
-    from kgym.rollout.models import make_engine, resolve_model
+    from kgym.models.names import resolve_model
+    from kgym.rollout.engine import make_engine
     from kgym.score.harness import Evaluation
     from kgym.types import Sampling
 

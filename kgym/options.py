@@ -24,7 +24,7 @@ class Options(BaseModel):
         """Return a fingerprint of each thing outside that the options name and the numbers depend on, by option; {} by default.
 
         A run that is resumed, and an evaluation that is continued, refuse to go on if one of them has changed. For a model's folder use
-        `kgym.rollout.models.model_fingerprint`.
+        `kgym.models.names.model_fingerprint`.
         """
         return {}
 

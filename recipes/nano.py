@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from kgym.files import write_atomic
 from kgym.registry import registry
-from kgym.rollout.models import make_engine
+from kgym.rollout.engine import make_engine
 from kgym.score.harness import evaluate
 from kgym.score.results import EvalResult
 from kgym.seeding import derive_seed

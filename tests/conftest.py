@@ -25,7 +25,7 @@ def tiny_model(tmp_path_factory):
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from kgym.rollout.models import resolve_model
+    from kgym.models.names import resolve_model
 
     path = tmp_path_factory.mktemp("model")
     tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))

@@ -245,7 +245,7 @@ def test_wrong_indices_and_splits_are_refused():
 
 @pytest.mark.parametrize(("year", "name"), YEARS.items())
 def test_a_year_that_is_not_there_names_the_command_that_gets_it(year, name, tmp_path, monkeypatch):
-    pytest.importorskip("kgym.envs.sources")
+    pytest.importorskip("kgym.data.sources")
     for variable in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "KGYM_HOME", "KGYM_DATA"):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ from kgym.board.schema import PUBLISHED, RESULTS
 from kgym.board.standings import published_rows
 from kgym.board.table import Board, append_row, format_board, parse_board, read_board
 from kgym.cli.main import main
-from kgym.envs.known import known_sets
+from kgym.data.known import known_sets
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.neutral import for_markdown, for_spreadsheet, from_spreadsheet, printable
 from kgym.options import Options

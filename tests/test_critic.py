@@ -16,11 +16,11 @@ from transformers import (
 from kgym.algorithms.batch import pack
 from kgym.cli.main import main
 from kgym.errors import ConfigError
+from kgym.models.policy import load_policy
 from kgym.registry import registry
+from kgym.runs.metrics import read_metrics
 from kgym.train.critic import Critic, load_value_model
 from kgym.train.forward import token_values
-from kgym.train.metrics import read_metrics
-from kgym.train.modeling import load_policy
 from kgym.train.update import frozen_values, update
 from kgym_plugins.models.builtin import nano
 

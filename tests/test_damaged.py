@@ -6,7 +6,7 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.files import reading
-from kgym.train.metrics import read_metrics
+from kgym.runs.metrics import read_metrics
 
 SMALL = {
     "rollout.problems_per_step": 2,

@@ -12,8 +12,8 @@ import pytest
 
 import kgym  # noqa: F401  (registers the environments)
 from kgym.cli.main import main
-from kgym.envs.known import known_sets
-from kgym.envs.sources import DataSource, data_source
+from kgym.data.known import known_sets
+from kgym.data.sources import DataSource, data_source
 
 
 @pytest.fixture(autouse=True)

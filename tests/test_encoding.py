@@ -10,8 +10,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from kgym.cli.main import main
 from kgym.errors import ConfigError, UnknownName
-from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.models import resolve_model
+from kgym.models.encoding import ChatEncoder
+from kgym.models.names import resolve_model
 from kgym.types import Message, VerifyItem
 from kgym_plugins.verifiers.judge import TEMPLATE, fill
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kgym
-from kgym.envs.bring import bring
+from kgym.data.importing import bring
+from kgym.data.sources import save_data
 from kgym.envs.build import make_vector
 from kgym.envs.registration import ENTRY_POINT, register_envs
 from kgym.envs.setup import EnvOptions
-from kgym.envs.sources import save_data
 from kgym.errors import ConfigError, EnvError, MissingData, PluginError, UnknownName
 from kgym.registry import INHERITED, configure, registry
 from kgym.testing.envs import check_environment, findings, piece

@@ -10,8 +10,8 @@ import kgym_envs.arithmetic
 import kgym_envs.gsm8k.task
 import kgym_envs.math500.task
 from kgym.cli.main import main
-from kgym.envs.columns import GOLD, QUESTION
-from kgym.envs.known import known_sets
+from kgym.data.columns import GOLD, QUESTION
+from kgym.data.known import known_sets
 from kgym.registry import registry
 from kgym.score.bench import resolve_bench
 from kgym.score.presets import presets

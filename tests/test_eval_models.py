@@ -7,8 +7,8 @@ import pytest
 
 from kgym.errors import ConfigError, KgymError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
-from kgym.rollout import models
-from kgym.rollout.models import model_fingerprint, resolve_model
+from kgym.models import names
+from kgym.models.names import model_fingerprint, resolve_model
 from kgym.score.bench import resolve_bench
 
 
@@ -54,8 +54,8 @@ def test_what_is_no_folder_and_no_hub_id_says_how_both_are_written(tmp_path, mon
 
 @pytest.mark.parametrize("load", ["engine", "policy"])
 def test_what_cannot_be_downloaded_names_both_readings(tmp_path, monkeypatch, load):
-    from kgym.rollout.models import make_engine
-    from kgym.train.modeling import load_policy
+    from kgym.models.policy import load_policy
+    from kgym.rollout.engine import make_engine
 
     monkeypatch.chdir(tmp_path)
     model = resolve_model("acme/typo")
@@ -64,7 +64,7 @@ def test_what_cannot_be_downloaded_names_both_readings(tmp_path, monkeypatch, lo
 
 
 def test_a_folder_that_cannot_be_loaded_is_not_called_a_model_on_the_hub(tmp_path):
-    from kgym.rollout.models import make_engine
+    from kgym.rollout.engine import make_engine
 
     with pytest.raises(ConfigError) as error:
         make_engine("transformers", {"device": "cpu"}, str(model_folder(tmp_path / "model")))
@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_loaded_is_not_called_a_model_on_the_hub(tmp_pat
 
 
 def test_examples():
-    assert doctest.testmod(models).failed == 0
+    assert doctest.testmod(names).failed == 0
 
 
 def test_a_file_is_no_model(tmp_path):

@@ -13,12 +13,12 @@ from kgym.algorithms.batch import pack
 from kgym.cli.main import main
 from kgym.envs.build import make_vector
 from kgym.errors import ConfigError, EngineError, RunError
+from kgym.models.policy import load_policy
 from kgym.registry import configure, registry
 from kgym.rollout.collector import collect
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.checkpoint import check_weights, way_on
 from kgym.train.critic import Critic, load_value_model
-from kgym.train.modeling import load_policy
 from kgym.train.optim import make_optimizer
 from kgym.train.ptx import pretraining_term
 from kgym.train.sft import Example

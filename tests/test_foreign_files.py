@@ -10,10 +10,10 @@ from kgym.cli.main import main
 from kgym.errors import ConfigError, RunError
 from kgym.files import locked, open_to_append, read_table, write_atomic
 from kgym.folders import numbered, own_folders, remove_leftovers
+from kgym.runs.folder import RunFolder
+from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.score.store import EvalFolder
 from kgym.train.checkpoint import checkpoint_steps
-from kgym.train.metrics import CLOCK, read_metrics
-from kgym.train.runfolder import RunFolder
 
 SMALL = {
     "rollout.problems_per_step": 2,

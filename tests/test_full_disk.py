@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from kgym.cli.main import main
+from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.train.checkpoint import checkpoint_steps
-from kgym.train.metrics import CLOCK, read_metrics
 
 BLOCK = 4096
 """Bytes that a file system of memory gives at once."""

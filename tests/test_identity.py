@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from kgym.cli.main import main
 from kgym.errors import NotComparable
-from kgym.rollout.models import model_fingerprint
+from kgym.models.names import model_fingerprint
 from kgym.score.comparability import changes
 from kgym.score.harness import EvalResult
 from kgym.train.statistics import improvement

@@ -13,9 +13,9 @@ import pytest
 from kgym.cli.interrupts import Interrupted, signals_interrupt
 from kgym.cli.main import main
 from kgym.errors import RunError
+from kgym.runs.metrics import MetricsFile, read_metrics
 from kgym.score.store import EvalFolder
 from kgym.train.checkpoint import going_on, load_state, save_checkpoint
-from kgym.train.metrics import MetricsFile, read_metrics
 
 TRAIN = ["train", "--env", "arithmetic", "--algo", "grpo", "--run", "the run", "--steps", "3"]
 SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_every=0", "train.threads=1")

@@ -17,8 +17,9 @@ LAYERS = [
     {"hookspecs", "limits"},
     {"discovery"},
     {"config", "registry"},
-    {"algorithms", "verify"},
+    {"algorithms", "data", "models", "verify"},
     {"envs"},  # judges by a verifier
+    {"runs"},
     {"rollout"},
     {"score"},
     {"train"},
@@ -41,10 +42,12 @@ FOR_PLUGINS = {
     "hookspecs",
     "envs",
     "algorithms",
+    "data",
+    "models",
     "rollout",
     "testing",
 }
-"""What the built-in components may use of kgym, as a stranger may; `rollout` has models and engines by name, for those that need one, and
+"""What the built-in components may use of kgym, as a third party may; `models` and `rollout` have models and engines by name, and
 `page` is for those that write one."""
 BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}
 

@@ -29,7 +29,7 @@ from transformers import (
 
 from kgym.cli.main import main
 from kgym.errors import ConfigError, UnsuitedModel
-from kgym.rollout.loading import broken_weight, check_vocabulary
+from kgym.models.load import broken_weight, check_vocabulary
 from kgym_plugins.engines.kvcache import why_not_continued
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kgym.models.names import resolve_model
 from kgym.registry import registry
-from kgym.rollout.models import make_engine, resolve_model
+from kgym.rollout.engine import make_engine
 from kgym.seeding import derive_seed
 from kgym.types import GenerateRequest, Sampling, VerifyItem
 

@@ -14,7 +14,7 @@ from kgym.config import load_config
 from kgym.hookspecs import hookimpl
 from kgym.observers import copied, same_random_state
 from kgym.registry import configure
-from kgym.train.metrics import CLOCK, read_metrics
+from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.train.trackers import Trackers
 from kgym.types import Episode, Group, Message, Problem, Segment, Verdict
 

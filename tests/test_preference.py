@@ -18,8 +18,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from kgym.algorithms.preference import dpo_loss, pairwise_loss, ranking_loss
 from kgym.cli.main import main
 from kgym.errors import ConfigError, DataError
-from kgym.rollout.records import write_rows
-from kgym.rollout.reward_models import FILE, load_reward_model
+from kgym.models.policy import load_policy
+from kgym.models.reward_model import FILE, load_reward_model
+from kgym.runs.answers import write_rows
 from kgym.train.comparisons import (
     Comparison,
     PairOptions,
@@ -31,7 +32,7 @@ from kgym.train.comparisons import (
     stored_comparisons,
 )
 from kgym.train.dpo import DPOOptions, preference_loss, train_dpo
-from kgym.train.modeling import load_policy, token_logprobs
+from kgym.train.logprobs import token_logprobs
 from kgym.train.pairs import add_up, index_pairs, items_of
 from kgym.train.reward_model import RMOptions, scores_loss, train_reward_model
 from kgym.train.supervised import TooLong, encode_row, microbatches

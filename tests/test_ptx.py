@@ -7,8 +7,8 @@ import torch
 
 from kgym.config import load_config
 from kgym.errors import ConfigError, DataError
-from kgym.rollout.models import resolve_model
-from kgym.train.modeling import load_policy
+from kgym.models.names import resolve_model
+from kgym.models.policy import load_policy
 from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.sft import backward
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kgym.envs.bring import bring
-from kgym.envs.hub import card_of
-from kgym.envs.known import known_sets
-from kgym.envs.repository import Wanted, chosen, parts_of
+from kgym.data.hub import card_of
+from kgym.data.importing import bring
+from kgym.data.known import known_sets
+from kgym.data.repository import Wanted, chosen, parts_of
 from kgym.errors import ConfigError, DataError, UnknownName
 
 GSM8K = [f"{config}/{split}-00000-of-00001.parquet" for config in ("main", "socratic") for split in ("test", "train")]

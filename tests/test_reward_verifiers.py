@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kgym.cli.main import main
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError
-from kgym.rollout.reward_models import load_reward_model
+from kgym.models.reward_model import load_reward_model
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.comparisons import Comparison, PreferenceData
 from kgym.train.reward_model import RMOptions, train_reward_model

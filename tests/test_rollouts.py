@@ -11,9 +11,9 @@ from kgym.envs.build import make_vector
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import configure
 from kgym.rollout.collector import collect
+from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import ScriptedEngine, UniformEngine
 from kgym.train.checkpoint import checkpoint_steps
-from kgym.train.metrics import read_metrics
 from kgym.train.recipe import with_recipe
 from kgym.train.rollouts import Rollouts, teaches
 from kgym.train.statistics import nothing_to_learn

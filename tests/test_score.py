@@ -174,7 +174,7 @@ def test_errors_of_pass_and_majority_are_over_problems():
 
 
 def test_the_year_of_a_row_travels_from_the_file_to_the_problem(tmp_path, monkeypatch):
-    from kgym.envs.sources import FileSource, data_source, save_data
+    from kgym.data.sources import FileSource, data_source, save_data
 
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path))
     rows = [{"id": "2024-I-1", "problem": "What is 1+1?", "answer": "2"}, {"id": 7, "problem": "What is 1+2?", "answer": "3"}]

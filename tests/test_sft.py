@@ -16,9 +16,10 @@ from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
 from kgym.errors import ConfigError, DataError
+from kgym.models.policy import Policy, load_policy
 from kgym.registry import registry
-from kgym.train import modeling
-from kgym.train.modeling import Policy, load_policy, token_logprobs
+from kgym.train import logprobs
+from kgym.train.logprobs import token_logprobs
 from kgym.train.optim import make_optimizer
 from kgym.train.sft import Example, SFTOptions, backward, finetune, read_examples, task_examples
 from kgym.train.supervised import encode_row, lr_at, microbatches, shuffled, train_step
@@ -64,7 +65,7 @@ def test_chunks_change_neither_values_nor_gradients(policy, monkeypatch):
         return logprobs, entropy, gradient
 
     whole = values()
-    monkeypatch.setattr(modeling, "CHUNK_ELEMENTS", 5 * policy.model.config.vocab_size)
+    monkeypatch.setattr(logprobs, "CHUNK_ELEMENTS", 5 * policy.model.config.vocab_size)
     for one, other in zip(whole, values(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 

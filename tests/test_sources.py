@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kgym.envs import columns
-from kgym.envs.cells import Row
-from kgym.envs.columns import problems_of
-from kgym.envs.sources import DataSource, FileSource, data_folder, data_path, data_source, save_data
+from kgym.data import columns
+from kgym.data.cells import Row
+from kgym.data.columns import problems_of
+from kgym.data.sources import DataSource, FileSource, data_folder, data_path, data_source, save_data
 from kgym.errors import ConfigError, DataError, MissingData
 
 

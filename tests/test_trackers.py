@@ -13,7 +13,7 @@ from kgym.cli.main import main
 from kgym.config import load_config, parse_override, set_key
 from kgym.errors import RunError
 from kgym.registry import registry
-from kgym.train.metrics import read_metrics
+from kgym.runs.metrics import read_metrics
 from kgym.train.trackers import Trackers
 from kgym_plugins.trackers.jsonl import JsonlOptions, JsonlTracker
 from kgym_plugins.trackers.records import finite, flat, remember, remembered

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from kgym.cli.main import main
-from kgym.train.metrics import CLOCK, MetricsFile, describe, read_metrics
+from kgym.runs.metrics import CLOCK, MetricsFile, describe, read_metrics
 
 SMALL = {
     "rollout.problems_per_step": 3,

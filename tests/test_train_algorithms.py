@@ -6,7 +6,7 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.registry import registry
-from kgym.train.metrics import read_metrics
+from kgym.runs.metrics import read_metrics
 
 NAMES = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
 SETTINGS = [

@@ -7,7 +7,7 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.registry import configure
-from kgym.train.metrics import read_metrics
+from kgym.runs.metrics import read_metrics
 
 PLUGIN = """
 from kgym.hookspecs import BenchmarkInfo, hookimpl

@@ -9,7 +9,7 @@ from kgym.algorithms.batch import split
 from kgym.cli.main import main
 from kgym.envs.rules import CUT
 from kgym.registry import registry
-from kgym.train.metrics import CLOCK
+from kgym.runs.metrics import CLOCK
 from kgym.train.rollouts import teaches
 from kgym.train.statistics import group_metrics
 from kgym.train.update import pack_groups

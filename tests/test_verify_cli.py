@@ -12,7 +12,7 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.cli.verify import _batches
-from kgym.rollout.records import write_rows
+from kgym.runs.answers import write_rows
 from kgym.verify.pool import close_all
 from kgym.verify.rewards import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
 

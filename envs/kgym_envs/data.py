@@ -67,7 +67,7 @@ class Data:
         Raises MissingData if none is named or the one that is has yet to be brought, DataError if the part is empty, UnknownName for a
         split other than `train` and `validation`.
         """
-        from kgym.envs.sources import data_source, fingerprint  # noqa: PLC0415  (reads data files)
+        from kgym.data.sources import data_source, fingerprint  # noqa: PLC0415  (reads data files)
 
         name, share = self.options.dataset, self.options.validation_frac
         if split not in SPLITS:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgym.errors import ConfigError, RunError
 from kgym.page.picture import COLOURS, PERCENT, legend_below
-from kgym.train.metrics import read_metrics
+from kgym.runs.metrics import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

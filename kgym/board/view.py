@@ -16,12 +16,12 @@ from kgym.page.answers import COLUMNS, Answers, pack_answers
 from kgym.page.board import pictures, tables
 from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
-from kgym.rollout.records import answer_columns, answer_files
-from kgym.score.manifest import KIND
+from kgym.runs.answers import answer_columns, answer_files
+from kgym.runs.folder import RunFolder
+from kgym.runs.manifest import KIND
+from kgym.runs.metrics import read_metrics
 from kgym.score.results import counted_score
 from kgym.score.store import read_results
-from kgym.train.metrics import read_metrics
-from kgym.train.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -10,7 +10,7 @@ from kgym.cli.output import print_json, print_table, say
 from kgym.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from kgym.envs.sources import FileSource
+    from kgym.data.sources import FileSource
 
 VERIFIER = "math"
 """Judges the gold answers of data that are added; it is that of the environment `data`."""
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from kgym.envs.bring import bring
-    from kgym.envs.columns import Columns
-    from kgym.envs.known import known_sets
-    from kgym.envs.repository import Wanted
-    from kgym.envs.sources import MAX_GIB, data_path, save_data
+    from kgym.data.columns import Columns
+    from kgym.data.importing import bring
+    from kgym.data.known import known_sets
+    from kgym.data.repository import Wanted
+    from kgym.data.sources import MAX_GIB, data_path, save_data
 
     name, places = _name_and_places(args.what, args.places)
     path = data_path(name)
@@ -112,8 +112,8 @@ def _refused_golds(source: "FileSource") -> str:
 
 def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
     """Read `NAME FILE ...`, `NAME`, or a place alone, which is named after itself."""
-    from kgym.envs.bring import HUB
-    from kgym.envs.repository import SUFFIXES
+    from kgym.data.importing import HUB
+    from kgym.data.repository import SUFFIXES
 
     alone = what.startswith(HUB) or what.endswith(SUFFIXES) or "/" in what
     if places or not alone:
@@ -125,7 +125,7 @@ def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
 
 def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
     """Raise ConfigError if other problems would be lost; a file that is broken is no loss."""
-    from kgym.envs.sources import DataSource
+    from kgym.data.sources import DataSource
 
     if replace or not path.exists():
         return
@@ -140,7 +140,7 @@ def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from kgym.envs.sources import data_path, data_source
+    from kgym.data.sources import data_path, data_source
 
     source = cast("FileSource", data_source(args.name))
     facts = _facts(args.name, data_path(args.name), source) | {"provenance": source.provenance}
@@ -158,7 +158,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from kgym.envs.sources import DataSource, data_folder
+    from kgym.data.sources import DataSource, data_folder
 
     folder = data_folder()
     found: list[dict[str, Any]] = []

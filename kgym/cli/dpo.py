@@ -18,8 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the policy lies."""
+    from kgym.models.names import resolve_model
     from kgym.options import validated
-    from kgym.rollout.models import resolve_model
 
     values = supervised.settings(args, "env", "pairs", "dpo")
     if args.beta is not None:

@@ -63,15 +63,16 @@ def run(args: argparse.Namespace) -> int:
 
     from kgym.board.table import board_to_append
     from kgym.config import RolloutConfig
+    from kgym.models.names import model_fingerprint, resolve_model
     from kgym.options import validated
     from kgym.registry import registry
-    from kgym.rollout.models import make_engine, model_fingerprint, resolve_model
+    from kgym.rollout.engine import make_engine
     from kgym.rollout.prompts import describe_long
+    from kgym.runs.folder import checkout, machine, versions
     from kgym.score.bench import resolve_bench
     from kgym.score.harness import Evaluation
     from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
     from kgym.score.store import EvalFolder
-    from kgym.train.runfolder import checkout, machine, versions
     from kgym.types import Sampling
 
     if args.board is not None:

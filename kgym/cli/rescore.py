@@ -103,7 +103,7 @@ def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Yield the stored answers in order, some thousand at a time."""
     import pyarrow.parquet as pq
 
-    from kgym.rollout.records import answer_columns, answer_files
+    from kgym.runs.answers import answer_columns, answer_files
 
     parts = answer_files(run_folder)
     if not parts:

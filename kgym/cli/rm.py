@@ -14,8 +14,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the reward model lies."""
+    from kgym.models.names import resolve_model
     from kgym.options import validated
-    from kgym.rollout.models import resolve_model
 
     values = supervised.settings(args, "env", "pairs", "rm")
     from kgym.train.reward_model import RMOptions, train_reward_model

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from kgym.train.runfolder import run_folders
+    from kgym.runs.folder import run_folders
 
     facts = [_facts_or_error(folder) for folder in run_folders(args.root)]
     if args.json:
@@ -101,10 +101,10 @@ def _view(args: argparse.Namespace) -> int:
 
 def _hints(run: Path) -> dict[str, Any]:
     """Return what was wrong with a training and when, from its metrics; nothing for an evaluation."""
-    from kgym.score.manifest import KIND
+    from kgym.runs.folder import RunFolder
+    from kgym.runs.manifest import KIND
+    from kgym.runs.metrics import read_metrics
     from kgym.train.diagnosis import diagnose
-    from kgym.train.metrics import read_metrics
-    from kgym.train.runfolder import RunFolder
 
     manifest = RunFolder(run).read_manifest()
     if manifest.get("kind") == KIND:
@@ -126,8 +126,8 @@ def _facts_or_error(run: Path) -> dict[str, Any]:
 
 def _facts(run: Path) -> dict[str, Any]:
     """Return what a run is and how it went. Raises ConfigError if the folder is no run."""
-    from kgym.score.manifest import KIND
-    from kgym.train.runfolder import RunFolder
+    from kgym.runs.folder import RunFolder
+    from kgym.runs.manifest import KIND
 
     manifest = RunFolder(run).read_manifest()
     return _eval_facts(run, manifest) if manifest.get("kind") == KIND else _train_facts(run, manifest)
@@ -135,7 +135,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     from kgym.files import read_table
-    from kgym.train.metrics import read_metrics
+    from kgym.runs.metrics import read_metrics
 
     config = manifest["config"]
     lines = read_metrics(run / "metrics.jsonl")

@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune, and say where the model lies."""
+    from kgym.models.names import resolve_model
     from kgym.options import validated
-    from kgym.rollout.models import resolve_model
 
     values = supervised.settings(args, "env", "sft")
     from kgym.train.sft import SFTOptions, finetune

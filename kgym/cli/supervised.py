@@ -63,7 +63,7 @@ def settings(args: argparse.Namespace, *names: str) -> dict[str, dict[str, Any]]
 def can_be_sampled(model: str) -> bool:
     """Whether `kgym eval` and `kgym train` can sample from a model with the default engine; warn at once if they cannot."""
     from kgym.config import EngineConfig
-    from kgym.rollout.models import check_engine
+    from kgym.rollout.engine import check_engine
 
     engine = EngineConfig().name
     try:

@@ -26,7 +26,7 @@ from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from kgym.config import RunConfig
-    from kgym.train.runfolder import RunFolder
+    from kgym.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _keys() -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Train, and say at the end what improved, where the run lies and what to type next."""
     from kgym.config import keys_of, load_config
-    from kgym.train.runfolder import RunFolder
+    from kgym.runs.folder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()]
@@ -161,7 +161,7 @@ def _stored_config(folder: "RunFolder") -> "RunConfig":
     from kgym.config import RunConfig
     from kgym.files import reading
     from kgym.options import validated
-    from kgym.score.manifest import KIND
+    from kgym.runs.manifest import KIND
 
     manifest = folder.read_manifest()
     if manifest.get("kind") == KIND:
@@ -171,8 +171,8 @@ def _stored_config(folder: "RunFolder") -> "RunConfig":
 
 
 def _newest_run() -> Path:
-    from kgym.score.manifest import KIND
-    from kgym.train.runfolder import RunFolder, run_folders
+    from kgym.runs.folder import RunFolder, run_folders
+    from kgym.runs.manifest import KIND
 
     for folder in reversed(run_folders(RUNS)):
         try:
@@ -222,7 +222,7 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
 
     `following` is the command that the closing line proposes. With `quiet` there are no lines on the way, only notes and the end.
     """
-    from kgym.train.metrics import describe
+    from kgym.runs.metrics import describe
     from kgym.train.report import Reporter
 
     out = sys.stderr if json_output else sys.stdout

@@ -23,7 +23,7 @@ MOST_CHARACTERS_IN_ALL = 25_000_000
 """Of all answers together, unless their number was asked for: what a browser unpacks in about a second."""
 PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
 COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
-"""What is needed: columns of `kgym.rollout.records`, and as `worth` the score that counts, NaN where none does."""
+"""What is needed: columns of `kgym.runs.answers`, and as `worth` the score that counts, NaN where none does."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from kgym.errors import ConfigError
 from kgym.limits import PoolLimits
 from kgym.rollout.collector import collect
 from kgym.rollout.prompts import check_prompts
-from kgym.rollout.records import episode_rows
+from kgym.runs.answers import episode_rows
 from kgym.score.comparability import comparability_facts, comparability_hash
 from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
 from kgym.score.votes import Pair

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 COLUMNS = ("problem_id", "attempt", "level", "subject", "year", "answer", "normal", "status", "score", "tokens", "truncated")
-"""What the summary needs of a row of `kgym.rollout.records`; the texts stay on disk."""
+"""What the summary needs of a row of `kgym.runs.answers`; the texts stay on disk."""
 Floats = NDArray[np.float64]
 Figure = TypeVar("Figure")
 UNKNOWN = (math.nan, math.nan)

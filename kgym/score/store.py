@@ -18,9 +18,9 @@ from kgym.errors import ConfigError, RunError
 from kgym.files import locked, read_table, reading, write_atomic
 from kgym.folders import numbered, own_folders, remove_leftovers
 from kgym.options import conform
-from kgym.rollout.records import answer_columns, write_episodes
+from kgym.runs.answers import answer_columns, write_episodes
+from kgym.runs.manifest import KIND, read_manifest
 from kgym.score.comparability import changes
-from kgym.score.manifest import KIND, read_manifest
 from kgym.score.results import COLUMNS, EvalResult, counted_score
 from kgym.types import Group
 

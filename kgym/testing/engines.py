@@ -15,7 +15,8 @@ from typing import Any, get_args
 
 from kgym.config import RunConfig
 from kgym.hookspecs import EngineInfo
-from kgym.rollout.models import make_engine, resolve_model
+from kgym.models.names import resolve_model
+from kgym.rollout.engine import make_engine
 from kgym.seeding import derive_seed
 from kgym.testing.report import Report, maker, name_of, shown
 from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling, Segment
@@ -217,6 +218,6 @@ def _greedy(engine: Engine, seed: int) -> Segment:
 
 
 def _weights(folder: str) -> Any:
-    from kgym.train.modeling import load_policy  # noqa: PLC0415  (loads transformers, which the doubles do without)
+    from kgym.models.policy import load_policy  # noqa: PLC0415  (loads transformers, which the doubles do without)
 
     return load_policy(folder).model

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from kgym.errors import RunError
 from kgym.files import sync_folder, sync_names
 from kgym.folders import numbered, remove, set_aside
-from kgym.rollout.loading import broken_weight
+from kgym.models.load import broken_weight
 
 STATE_FILE = "trainer.pt"
 

@@ -18,7 +18,7 @@ from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, DataError
 from kgym.files import reading
 from kgym.options import Options
-from kgym.rollout.records import answer_columns, answer_files
+from kgym.runs.answers import answer_columns, answer_files
 from kgym.seeding import derive_seed
 from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
 from kgym.types import Chat, Message, Problem, VerifyItem
@@ -239,7 +239,7 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
 
 def _setup_of(run: Path) -> EnvSetup:
     """Return the environment of a run, which knows what is put around a question."""
-    from kgym.train.runfolder import RunFolder  # noqa: PLC0415
+    from kgym.runs.folder import RunFolder  # noqa: PLC0415
 
     manifest = RunFolder(run).read_manifest()
     if "config" in manifest:

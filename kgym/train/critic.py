@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from kgym.errors import ConfigError
-from kgym.rollout.loading import load_config, load_weights
-from kgym.train.modeling import Policy
+from kgym.models.load import load_config, load_weights
+from kgym.models.policy import Policy
 
 FOLDER = "critic"
 HEAD_FILE = "value_head.safetensors"

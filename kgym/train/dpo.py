@@ -18,9 +18,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kgym.algorithms.preference import dpo_loss
+from kgym.models.policy import Policy, load_policy
 from kgym.options import RunSteps
 from kgym.train.comparisons import Comparison, PreferenceData
-from kgym.train.modeling import Policy, load_policy, token_logprobs
+from kgym.train.logprobs import token_logprobs
 from kgym.train.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
 from kgym.train.supervised import SupervisedOptions, encode_row, fit, microbatches, pad
 from kgym.types import LossOutput

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kgym.algorithms.episodes import masked
 from kgym.train.critic import ValueModel
-from kgym.train.modeling import token_logprobs
+from kgym.train.logprobs import token_logprobs
 from kgym.types import PackedBatch
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from kgym.config import RunConfig
 from kgym.errors import ConfigError
+from kgym.models.names import file_sha256, model_fingerprint, resolve_model
 from kgym.registry import registry
-from kgym.rollout.models import file_sha256, model_fingerprint, resolve_model
 from kgym.score.comparability import changes
 from kgym.train.components import chosen
 

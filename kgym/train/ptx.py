@@ -14,8 +14,8 @@ from pathlib import Path
 
 from kgym.config import RunConfig
 from kgym.envs.setup import make_task, split_settings
+from kgym.models.policy import Policy
 from kgym.seeding import derive_seed
-from kgym.train.modeling import Policy
 from kgym.train.sft import Examples, backward, read_examples, task_examples
 from kgym.train.supervised import shuffled
 

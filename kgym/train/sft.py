@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from kgym.envs.setup import prompt_of, source_of
 from kgym.envs.task import Task
 from kgym.errors import DataError
+from kgym.models.policy import Policy, load_policy
 from kgym.seeding import derive_seed
-from kgym.train.modeling import Policy, load_policy, token_logprobs
+from kgym.train.logprobs import token_logprobs
 from kgym.train.supervised import ENDLESS, SupervisedOptions, encode_row, fit, fitting, microbatches, pad, read_jsonl, shuffled
 from kgym.types import Chat, Message
 

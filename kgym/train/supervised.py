@@ -26,13 +26,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import locked, sync_folder, sync_names
 from kgym.folders import own_folders, remove, remove_leftovers
+from kgym.models.encoding import ChatEncoder
+from kgym.models.names import model_fingerprint
 from kgym.options import Options, RunSteps, for_run
-from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.models import model_fingerprint
+from kgym.runs.metrics import MetricsFile
 from kgym.score.comparability import changes
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
-from kgym.train.metrics import MetricsFile
 from kgym.train.optim import make_optimizer, set_lr
 from kgym.types import Chat
 

@@ -22,11 +22,15 @@ from kgym.envs.setup import EnvSetup
 from kgym.errors import NotComparable, NothingToLearn, RunError
 from kgym.files import Lock, reading, write_atomic
 from kgym.folders import numbered, own_folders, refuse_links, remove, remove_leftovers
+from kgym.models.names import resolve_model
+from kgym.models.policy import load_policy
 from kgym.options import for_run
 from kgym.registry import registry
-from kgym.rollout.models import check_engine, make_engine, resolve_model
+from kgym.rollout.engine import check_engine, make_engine
 from kgym.rollout.prompts import check_prompts, describe_long
-from kgym.rollout.records import write_episodes
+from kgym.runs.answers import write_episodes
+from kgym.runs.folder import RunFolder, checkout, versions
+from kgym.runs.metrics import MetricsFile, read_metrics
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
@@ -36,14 +40,11 @@ from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
 from kgym.train.held_out import check_held_out
 from kgym.train.identity import changed_versions, component_versions, fingerprints, refuse_changes
-from kgym.train.metrics import MetricsFile, read_metrics
-from kgym.train.modeling import load_policy
 from kgym.train.optim import lr_at, make_optimizer, set_lr
 from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
-from kgym.train.runfolder import RunFolder, checkout, versions
 from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, part_metrics, rollout_metrics, unscored_reasons
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update

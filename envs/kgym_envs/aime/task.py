@@ -53,7 +53,7 @@ class Aime:
     def source(self, split: str) -> ProblemSource:
         """Return the problems of a split. Raises MissingData for a year that the user has yet to bring, UnknownName for no split at all."""
         if split in YEARS:
-            from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
+            from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
             return data_source(YEARS[split])
         levels = range(self.options.min_difficulty, self.options.difficulty + 1)

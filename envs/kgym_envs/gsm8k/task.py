@@ -45,7 +45,7 @@ class Gsm8k:
     def source(self, split: str) -> ProblemSource:
         """Return the problems of a split. Raises MissingData for `test` until the user has brought it, UnknownName for no split at all."""
         if split == TEST:
-            from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
+            from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
             return data_source(DATA)
         levels = range(self.options.min_difficulty, self.options.difficulty + 1)

@@ -57,7 +57,7 @@ class Math500:
     def source(self, split: str) -> ProblemSource:
         """Return the problems of a split. Raises MissingData for an examination that is not added yet, UnknownName for no split at all."""
         if split in EXAMINATIONS:
-            from kgym.envs.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
+            from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
             return data_source(EXAMINATIONS[split])
         levels = range(self.options.min_difficulty, self.options.difficulty + 1)

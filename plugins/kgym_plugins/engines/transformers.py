@@ -28,10 +28,10 @@ from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import EngineError, UnsuitedModel
+from kgym.models.encoding import ChatEncoder
+from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
+from kgym.models.placement import placement
 from kgym.options import Options
-from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.loading import check_vocabulary, load_config, load_language_model, load_tokenizer
-from kgym.rollout.placement import placement
 from kgym.types import Chat, FinishReason, GenerateRequest, Segment
 from kgym_plugins.engines.kvcache import RowCache, other_state, why_not_continued
 from kgym_plugins.engines.sampling import choose, uniforms

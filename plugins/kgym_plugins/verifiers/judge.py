@@ -73,7 +73,7 @@ class JudgeOptions(Options):
 
     def fingerprints(self) -> dict[str, str]:
         """Return that of the judging model."""
-        from kgym.rollout.models import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
+        from kgym.models.names import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
 
         return {"model": model_fingerprint(resolve_model(self.model))} if self.model else {}
 
@@ -180,13 +180,15 @@ def parse_verdict(text: str) -> bool | None:
 @lru_cache(maxsize=8)
 def _check(engine: str, engine_options: str, model: str) -> None:
     """Refuse what cannot judge before a run begins; the weights are loaded with the first answers."""
-    from kgym.rollout.models import check_engine, resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.rollout.engine import check_engine  # noqa: PLC0415  (loads torch)
 
     check_engine(engine, json.loads(engine_options), resolve_model(model))
 
 
 @lru_cache(maxsize=2)
 def _load(engine: str, engine_options: str, model: str) -> "Engine":
-    from kgym.rollout.models import make_engine, resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.rollout.engine import make_engine  # noqa: PLC0415  (loads torch)
 
     return make_engine(engine, json.loads(engine_options), resolve_model(model))

@@ -23,7 +23,7 @@ from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 
 if TYPE_CHECKING:
-    from kgym.rollout.reward_models import RewardModel
+    from kgym.models.reward_model import RewardModel
 
 
 class RewardModelOptions(Options):
@@ -42,7 +42,7 @@ class RewardModelOptions(Options):
 
     def fingerprints(self) -> dict[str, str]:
         """Return that of the reward model."""
-        from kgym.rollout.models import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
+        from kgym.models.names import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
 
         return {"model": model_fingerprint(resolve_model(self.model))} if self.model else {}
 
@@ -92,15 +92,15 @@ def sigmoid(x: float) -> float:
 @lru_cache(maxsize=8)
 def _check(model: str) -> None:
     """Refuse what is not a reward model before a run begins; the weights are loaded with the first answers."""
-    from kgym.rollout.models import resolve_model  # noqa: PLC0415  (loads torch)
-    from kgym.rollout.reward_models import check_reward_model  # noqa: PLC0415
+    from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.models.reward_model import check_reward_model  # noqa: PLC0415
 
     check_reward_model(resolve_model(model))
 
 
 @lru_cache(maxsize=4)
 def _load(model: str, dtype: str, device: str) -> "RewardModel":
-    from kgym.rollout.models import resolve_model  # noqa: PLC0415  (loads torch)
-    from kgym.rollout.reward_models import load_reward_model  # noqa: PLC0415
+    from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
+    from kgym.models.reward_model import load_reward_model  # noqa: PLC0415
 
     return load_reward_model(resolve_model(model), dtype=dtype, device=device)

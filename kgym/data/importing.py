@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kgym.envs.columns import Columns
-from kgym.envs.hub import card_of, fetched
-from kgym.envs.known import known_sets
-from kgym.envs.repository import CARD, Wanted, chosen, parts_of
-from kgym.envs.sources import MAX_GIB, FileSource
+from kgym.data.columns import Columns
+from kgym.data.hub import card_of, fetched
+from kgym.data.known import known_sets
+from kgym.data.repository import CARD, Wanted, chosen, parts_of
+from kgym.data.sources import MAX_GIB, FileSource
 from kgym.errors import ConfigError, DataError
 
 HUB = "hub:"

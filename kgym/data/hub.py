@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgym.envs.repository import CARD
+from kgym.data.repository import CARD
 from kgym.errors import ConfigError, DataError
 
 Choose = Callable[[Collection[str], Mapping[str, Any]], Sequence[str]]

@@ -16,7 +16,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError, UnknownName
-from kgym.rollout import templatecheck
+from kgym.models import templatecheck
 from kgym.types import Chat, Message
 
 RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "conversation", "chat_template", "tokenize", "return_dict"}

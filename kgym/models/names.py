@@ -3,17 +3,14 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from kgym.blame import blaming
-from kgym.errors import ConfigError, EngineError, UnknownName
+from kgym.errors import ConfigError, UnknownName
 from kgym.folders import numbered
 from kgym.registry import registry
-from kgym.types import Engine
 
 CONFIG = "config.json"
 """What makes a folder a Hugging Face model."""
@@ -124,28 +121,6 @@ def _commit_in_cache(name: str) -> str:
 
     found = try_to_load_from_cache(name, CONFIG)
     return Path(found).parent.name if isinstance(found, str) else ""
-
-
-def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
-    """Raise ConfigError for a resolved model that an engine cannot load or, UnsuitedModel, sample from; weights are not loaded.
-
-    An engine says so by a class method `check(options, model_folder)`, which it may have.
-    """
-    checked = registry().options("engine", name, options)
-    check = getattr(registry().target("engine", name), "check", None)
-    if check is not None:
-        check(checked, model)
-
-
-def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
-    """Load a resolved model into an engine. Raises EngineError, naming both readings of a name that is no folder, if it cannot."""
-    try:
-        engine: Engine = registry().create("engine", name, options, model)
-    except EngineError as error:
-        if isinstance(error.__cause__, OSError) and (hint := two_readings(model)):  # neither found nor downloaded
-            raise EngineError(f"{error}{hint}") from error.__cause__
-        raise
-    return engine
 
 
 def _newest_checkpoint(root: Path) -> Path | None:

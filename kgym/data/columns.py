@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kgym.envs.cells import ASSISTANT, Row, at, first_gold, first_text
-from kgym.envs.known import integer_answer, year_of
+from kgym.data.cells import ASSISTANT, Row, at, first_gold, first_text
+from kgym.data.known import integer_answer, year_of
 from kgym.errors import DataError
 from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem

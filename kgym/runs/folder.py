@@ -21,7 +21,7 @@ from kgym.errors import ConfigError, RunError
 from kgym.files import Lock, locked, write_atomic
 from kgym.folders import own_folders, remove_leftovers
 from kgym.registry import registry
-from kgym.score.manifest import read_manifest
+from kgym.runs.manifest import read_manifest
 
 PACKAGES = ("kgym", "torch", "transformers", "gymnasium", "numpy")
 

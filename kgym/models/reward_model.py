@@ -20,10 +20,10 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from kgym.config import check_trained_dtype
 from kgym.errors import ConfigError
 from kgym.files import write_atomic
+from kgym.models.encoding import ChatEncoder
+from kgym.models.load import check_vocabulary, load_config, load_tokenizer, load_weights
+from kgym.models.placement import placement
 from kgym.options import Options, validated
-from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.loading import check_vocabulary, load_config, load_tokenizer, load_weights
-from kgym.rollout.placement import placement
 from kgym.types import Message
 
 FILE = "reward_model.json"

@@ -14,7 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError
-from kgym.rollout.templates import ChatTemplate
+from kgym.models.templates import ChatTemplate
 from kgym.types import Chat, Message
 
 REASONING = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]|◁/?think▷")

@@ -1,57 +1,14 @@
-"""The policy as tensors: load it from a Hugging Face folder, and ask it how likely tokens are.
+"""How likely a policy finds tokens: the log-probabilities that training differentiates.
 
 Dimension key:  B rows   L tokens of the longest row   N = B * L   V vocabulary
 """
 
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from kgym.config import check_trained_dtype
-from kgym.rollout.encoding import ChatEncoder
-from kgym.rollout.loading import load_language_model
-from kgym.rollout.placement import placement
 
 CHUNK_ELEMENTS = 1 << 25
 """Logits that are held in float32 at once: 128 MiB. A vocabulary of 150,000 over a long pack would otherwise be copied whole, twice."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A causal language model with its tokenizer."""
-
-    model: PreTrainedModel
-    """In evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
-    tokenizer: PreTrainedTokenizerBase
-    folder: str
-    """Where it was loaded from."""
-
-    @cached_property
-    def encoder(self) -> ChatEncoder:
-        """Its tokenizer with the chat template. Raises ConfigError if there is none that can be used."""
-        return ChatEncoder(self.tokenizer, whose=self.folder)
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are."""
-        return self.model.device
-
-
-def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
-    """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
-
-    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no causal language model with a tokenizer, or if it
-    cannot be trained in `dtype`.
-    """
-    check_trained_dtype(dtype)
-    device, torch_dtype = placement(device, dtype)
-    model, tokenizer = load_language_model(str(folder), dtype=torch_dtype, device=device)
-    return Policy(model, tokenizer, str(folder))
 
 
 def token_logprobs(

@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from kgym.errors import ConfigError
-from kgym.rollout.models import CONFIG, HUB_ID, two_readings
+from kgym.models.names import CONFIG, HUB_ID, two_readings
 
 log = logging.getLogger(__name__)
 

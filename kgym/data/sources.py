@@ -14,10 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kgym.envs.cells import Row
-from kgym.envs.columns import Columns, problems_of
-from kgym.envs.known import known_sets
-from kgym.envs.repository import SUFFIXES
+from kgym.data.cells import Row
+from kgym.data.columns import Columns, problems_of
+from kgym.data.known import known_sets
+from kgym.data.repository import SUFFIXES
 from kgym.errors import ConfigError, DataError, MissingData
 from kgym.files import write_atomic
 from kgym.hookspecs import DatasetInfo

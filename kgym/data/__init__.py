@@ -1,0 +1,1 @@
+"""From files and the hub to problems: columns, repositories, known data sets, imports."""

@@ -1,0 +1,1 @@
+"""Models by name, one place that loads them, chat templates and encoding, reward models."""

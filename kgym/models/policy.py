@@ -1,0 +1,46 @@
+"""The policy: a causal language model with its tokenizer, loaded from a Hugging Face folder."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kgym.config import check_trained_dtype
+from kgym.models.encoding import ChatEncoder
+from kgym.models.load import load_language_model
+from kgym.models.placement import placement
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A causal language model with its tokenizer."""
+
+    model: PreTrainedModel
+    """In evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
+    tokenizer: PreTrainedTokenizerBase
+    folder: str
+    """Where it was loaded from."""
+
+    @cached_property
+    def encoder(self) -> ChatEncoder:
+        """Its tokenizer with the chat template. Raises ConfigError if there is none that can be used."""
+        return ChatEncoder(self.tokenizer, whose=self.folder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.model.device
+
+
+def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
+    """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
+
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no causal language model with a tokenizer, or if it
+    cannot be trained in `dtype`.
+    """
+    check_trained_dtype(dtype)
+    device, torch_dtype = placement(device, dtype)
+    model, tokenizer = load_language_model(str(folder), dtype=torch_dtype, device=device)
+    return Policy(model, tokenizer, str(folder))
