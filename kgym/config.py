@@ -149,6 +149,26 @@ class RolloutConfig(Options):
     """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or reward 0 and no part in the
     loss. The others of its group are compared with it in each case."""
 
+    schedule: Literal["sync", "partial", "ahead"] = "sync"
+    """When a step ends. `sync`: when every episode has ended. `partial`: when `problems_per_step` groups are complete or
+    `step_tokens` are spent; open episodes continue in the next step under newer weights (partial rollouts of Kimi k1.5). `ahead`:
+    as `partial`, and the engine generates the next batch in its own process while this one is trained on."""
+    oversample: float = Field(1.0, ge=1)
+    """Groups that are open at once in `partial` and `ahead`, as a multiple of `problems_per_step`: a step ends when the first
+    `problems_per_step` of them are complete. 1 waits for all."""
+    step_tokens: int | None = Field(None, ge=1)
+    """Tokens sampled in a step at most, in `partial` and `ahead`; episodes that are open then continue in the next step. Without it
+    only complete groups end a step."""
+    max_age: int = Field(8, ge=0)
+    """Updates of the weights that an open episode may live through, in `partial` and `ahead`. One that is older is ended as
+    `unscored:too_old`: counted, and left out of the loss."""
+    max_lag: int = Field(1, ge=0)
+    """Batches that `ahead` may generate before the weights that they are trained into are there. 0 is `sync` with the engine in
+    its own process; with 2 or more, which weights sample a batch depends on timing."""
+    old_tokens: Literal["mask", "correct"] = "mask"
+    """What becomes of tokens that older weights sampled. `mask`: no part in the loss, as in Kimi k1.5 (section 2.6.2). `correct`:
+    trained on with importance weights, from the engine's log-probabilities to those of the policy before the update."""
+
     @field_validator("stop", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, stop: Any) -> Any:

@@ -22,7 +22,7 @@ def copied(value: Any) -> Any:
     if isinstance(value, Group):
         return Group(value.problem, [copied(episode) for episode in value.episodes], list(value.rewards))
     if isinstance(value, Episode):
-        return replace(value, segments=list(value.segments))
+        return replace(value, pieces=list(value.pieces))
     if isinstance(value, Mapping):
         return {key: copied(item) for key, item in value.items()}
     if type(value) in (list, tuple, set):

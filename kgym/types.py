@@ -107,7 +107,7 @@ class GenerateRequest:
     """Tokens of the prompt and the answer together, at most; without it only `max_tokens` and the model's context bound the answer."""
 
 
-FinishReason = Literal["stop", "length", "abort"]
+FinishReason = Literal["stop", "length", "abort", "repetition"]
 
 
 class Segment(str):
@@ -115,6 +115,7 @@ class Segment(str):
 
     `stop`: the policy ended its answer. `length`: the token budget of the request or the model's context ended it; a prompt that
     leaves no room for an answer gets such a segment without tokens. `abort`: someone interrupted it; it may go on.
+    `repetition`: it had begun to repeat itself, and the request asked to end such answers.
     The text is for people and verifiers; training uses the ids.
     """
 
@@ -172,6 +173,18 @@ class Segment(str):
 
 def _segment(text: str, fields: Mapping[str, Any]) -> Segment:
     return Segment(text, **fields)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Text of the environment inside a completion, such as a tool's reply: the policy reads it, and is not trained on it."""
+
+    message: Message
+    token_ids: tuple[int, ...] = ()
+    """As the engine rendered what was appended."""
+
+
+Piece = Segment | Observation
 
 
 @runtime_checkable
@@ -293,21 +306,37 @@ class Verifier(Protocol):
 
 @dataclass
 class Episode:
-    """One attempt at a problem: the prompt, the segments in order and what came of them."""
+    """One attempt at a problem: the prompt, the pieces of the completion in order, and what came of them.
+
+    It may live through several training steps. `token_ids`, `token_mask`, `engine_logprobs` and `versions` have one entry for each
+    token after the prompt, observations included.
+    """
 
     problem: Problem
     attempt: int
     """Number of this attempt at this problem within the run: part of its seed."""
     prompt: Chat
-    segments: list[Segment] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     verdict: Verdict | None = None
-    """None while the episode is open."""
+    """None while the episode is open, and until it is judged."""
     reward: float = 0.0
     """As the environment gave it; shapers add to it in the group."""
     terminated: bool = False
     truncated: bool = False
     trainable: bool = True
-    """False if its verdict is unscored, or truncated answers are masked: kept, counted, left out of the loss."""
+    """False if its verdict is unscored, or truncated completions are masked: kept, counted, left out of the loss."""
+    seed: int = 0
+    """Of the uniform numbers behind its tokens; fixed when the episode begins, whatever step or slot it is in."""
+
+    @property
+    def id(self) -> str:
+        """Unique within a run."""
+        return f"{self.problem.id}#{self.attempt}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no more pieces."""
+        return self.terminated or self.truncated
 
     @property
     def judged(self) -> bool:
@@ -315,28 +344,55 @@ class Episode:
         return self.verdict is not None and self.verdict.scored
 
     @property
+    def segments(self) -> list[Segment]:
+        """What the policy sampled, in order."""
+        return [piece for piece in self.pieces if isinstance(piece, Segment)]
+
+    @property
     def text(self) -> str:
-        """The whole completion."""
+        """The whole completion, without observations."""
         return "".join(self.segments)
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Of the newest segment; None before the first."""
+        segments = self.segments
+        return segments[-1].finish_reason if segments else None
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
         """The rendered prompt, as the engine saw it."""
-        return self.segments[0].prompt_ids if self.segments else ()
+        return next((segment.prompt_ids for segment in self.segments if segment.prompt_ids), ())
 
     @property
     def token_ids(self) -> tuple[int, ...]:
-        """The sampled tokens of all segments."""
-        return tuple(token for segment in self.segments for token in segment.token_ids)
+        """The tokens after the prompt."""
+        return tuple(token for piece in self.pieces for token in piece.token_ids)
+
+    @property
+    def token_mask(self) -> tuple[bool, ...]:
+        """Whether the policy sampled the token."""
+        return tuple(isinstance(piece, Segment) for piece in self.pieces for _ in piece.token_ids)
 
     @property
     def engine_logprobs(self) -> tuple[float, ...]:
-        """One for each of `token_ids`."""
-        return tuple(logprob for segment in self.segments for logprob in segment.engine_logprobs)
+        """As the engine reported them; 0 for an observation."""
+        return tuple(
+            logprob
+            for piece in self.pieces
+            for logprob in (piece.engine_logprobs if isinstance(piece, Segment) else [0.0] * len(piece.token_ids))
+        )
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Version of the weights that sampled the token; -1 for an observation."""
+        return tuple(
+            version for piece in self.pieces for version in [piece.version if isinstance(piece, Segment) else -1] * len(piece.token_ids)
+        )
 
     @property
     def n_tokens(self) -> int:
-        """Length of the completion, end token included."""
+        """Tokens that the policy sampled, end token included."""
         return sum(len(segment.token_ids) for segment in self.segments)
 
 
@@ -393,6 +449,8 @@ class PackedBatch:
     masked count here, and have no masked-in token."""
     engine_logprobs: "Tensor | None" = None
     """(T,) float32"""
+    versions: "Tensor | None" = None
+    """(T,) int64, version of the weights that sampled the token; -1 where the mask is 0"""
     ref_logprobs: "Tensor | None" = None
     """(T,) float32"""
     old_values: "Tensor | None" = None
@@ -403,7 +461,10 @@ class PackedBatch:
     def __post_init__(self) -> None:
         """Compare every array with `input_ids` or `rewards`; a shape note that nothing checks will one day be wrong."""
         for shape_of, names in (
-            ("input_ids", ("episode_ids", "mask", "old_logprobs", "engine_logprobs", "ref_logprobs", "old_values", "advantages")),
+            (
+                "input_ids",
+                ("episode_ids", "mask", "old_logprobs", "engine_logprobs", "versions", "ref_logprobs", "old_values", "advantages"),
+            ),
             ("rewards", ("group_ids", "truncated", "greedy_rewards", "counted")),
         ):
             want = getattr(self, shape_of).shape[0]

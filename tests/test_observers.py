@@ -58,7 +58,7 @@ class Nasty:
                         setattr(episode.segments[0], name, ())
                     with pytest.raises(AttributeError):
                         delattr(episode.segments[0], name)
-                episode.segments.append(Segment("more", token_ids=[1], engine_logprobs=[0.0]))
+                episode.pieces.append(Segment("more", token_ids=[1], engine_logprobs=[0.0]))
                 episode.trainable = not episode.trainable
                 episode.truncated = True
                 episode.reward = -1.0
@@ -135,7 +135,7 @@ def test_each_observer_has_copies_of_its_own_and_the_ids_are_shared():
     episode = Episode(Problem("a", "1+1?", "2"), 0, (Message("user", "1+1?"),), [Segment("2", token_ids=[5], engine_logprobs=[-1.0])])
     given = [Group(episode.problem, [episode], [1.0])]
     one, other = copied(given), copied(given)
-    one[0].episodes[0].segments.clear()
+    one[0].episodes[0].pieces.clear()
     one[0].rewards.append(2.0)
     one.clear()
     assert given == other == [Group(episode.problem, [episode], [1.0])]

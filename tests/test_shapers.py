@@ -13,7 +13,7 @@ PROBLEM = Problem(id="test/0", question="?", gold="1")
 def episode(n_tokens, status="correct", *, text="x", trainable=True):
     verdict = Verdict(status, reason="timeout" if status == "unscored" else "")
     segment = Segment(text, token_ids=[1] * n_tokens, engine_logprobs=[-1.0] * n_tokens)
-    return Episode(problem=PROBLEM, attempt=0, prompt=(), segments=[segment], verdict=verdict, trainable=trainable)
+    return Episode(problem=PROBLEM, attempt=0, prompt=(), pieces=[segment], verdict=verdict, trainable=trainable)
 
 
 def shape(shaper, episodes, rewards=None, step=10**6, **options):

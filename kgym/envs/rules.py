@@ -35,7 +35,7 @@ class Budgets:
 
 def ended(episode: Episode) -> bool:
     """Whether an episode takes no more segments."""
-    return episode.terminated or episode.truncated
+    return episode.ended
 
 
 def extend(episode: Episode, action: str, budgets: Budgets) -> None:
@@ -43,7 +43,7 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
     if ended(episode):
         raise EnvError(f"the episode of problem {episode.problem.id} has ended; reset before the next step")
     segment = action if isinstance(action, Segment) else Segment(action)
-    episode.segments.append(segment)
+    episode.pieces.append(segment)
     left = tokens_left(episode, budgets)
     if segment.finish_reason == "stop" and left >= 0:
         episode.terminated = True
@@ -96,7 +96,7 @@ def unasked(episode: Episode) -> bool:
 
 def observe(episode: Episode) -> Chat:
     """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes."""
-    return (*episode.prompt, Message("assistant", episode.text)) if episode.segments else episode.prompt
+    return (*episode.prompt, Message("assistant", episode.text)) if episode.pieces else episode.prompt
 
 
 def describe(episode: Episode, index: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def episode_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
                     "score": verdict.score if verdict is not None and verdict.scored else None,
                     "reward": reward,
                     "tokens": episode.n_tokens,
-                    "finish_reason": episode.segments[-1].finish_reason if episode.segments else "abort",
+                    "finish_reason": episode.finish_reason or "abort",
                     "truncated": episode.truncated,
                     "trainable": episode.trainable,
                     "first_version": min(versions, default=0),
