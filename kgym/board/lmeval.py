@@ -19,6 +19,26 @@ from kgym.score.intervals import interval_of
 ASKED = ("dataset_path", "dataset_name", "test_split", "doc_to_text", "doc_to_target", "generation_kwargs", "repeats", "filter_list")
 """What in the configuration of a task says what was asked."""
 
+UNKNOWN = {
+    "pass_at_k": "{}",
+    "pass_at_k_stderr": "{}",
+    "g_pass_at_k": "{}",
+    "g_pass_at_k_stderr": "{}",
+    "maj_at_k": None,
+    "maj_at_k_stderr": None,
+    "finished_accuracy": None,
+    "accuracy_if_cut_wrong": None,
+    "accuracy_if_cut_right": None,
+    "truncated_frac": None,
+    "unscored_frac": None,
+    "no_answer_frac": None,
+    "tokens_mean": None,
+    "tokens_median": None,
+    "tokens_p95": None,
+    "tokens_per_solved": None,
+}
+"""Columns of a row that these files say nothing of."""
+
 
 def is_lm_eval(data: Any) -> bool:
     """Whether a JSON document looks like one of these files."""
@@ -76,22 +96,7 @@ def _row(data: Mapping[str, Any], task: str, metric: str, filtered: str, *, labe
         "interval_high": high,
         "n_problems": n,
         "samples_per_problem": samples,
-        "pass_at_k": "{}",
-        "pass_at_k_stderr": "{}",
-        "g_pass_at_k": "{}",
-        "g_pass_at_k_stderr": "{}",
-        "maj_at_k": None,
-        "maj_at_k_stderr": None,
-        "finished_accuracy": None,
-        "accuracy_if_cut_wrong": None,
-        "accuracy_if_cut_right": None,
-        "truncated_frac": None,
-        "unscored_frac": None,
-        "no_answer_frac": None,
-        "tokens_mean": None,
-        "tokens_median": None,
-        "tokens_p95": None,
-        "tokens_per_solved": None,
+        **UNKNOWN,
         "temperature": 0.0 if greedy else float(drawn.get("temperature", 1.0)),
         "top_p": 1.0 if greedy else float(drawn.get("top_p", 1.0)),
         "top_k": 0 if greedy else int(drawn.get("top_k", 0)),

@@ -169,10 +169,7 @@ def summarise(
         no_answer_frac=float((status == "no_answer").mean()),
         finished_accuracy=_mean(score[~cut & ~np.isnan(score)]),
         truncated_bounds=(problems.mean(np.where(cut, 0.0, score)), problems.mean(np.where(cut, 1.0, score))),
-        tokens_mean=float(tokens.mean()),
-        tokens_median=float(np.median(tokens)),
-        tokens_p95=float(np.quantile(tokens, 0.95, method="higher")),
-        tokens_per_solved=float(tokens.sum() / solved) if (solved := float(np.nansum(score))) > 0 else math.nan,
+        **_lengths(tokens, score),
         pass_at_k=_by_k(dict(enumerate(passes[0].tolist(), start=1))),
         pass_at_k_stderr=_by_k(dict(enumerate(passes[1].tolist(), start=1))),
         g_pass_at_k=_by_k({k: dict(means) for k, (means, _) in reliable.items()}),
@@ -188,6 +185,17 @@ def summarise(
         facts=dict(facts),
         comparability=comparability,
     )
+
+
+def _lengths(tokens: Floats, score: Floats) -> dict[str, Any]:
+    """Return the figures of a result that are about the length of its answers."""
+    solved = float(np.nansum(score))
+    return {
+        "tokens_mean": float(tokens.mean()),
+        "tokens_median": float(np.median(tokens)),
+        "tokens_p95": float(np.quantile(tokens, 0.95, method="higher")),
+        "tokens_per_solved": float(tokens.sum() / solved) if solved > 0 else math.nan,
+    }
 
 
 def variance_of(result: EvalResult) -> Variance:
