@@ -450,20 +450,26 @@ class PackedBatch:
     engine_logprobs: "Tensor | None" = None
     """(T,) float32"""
     versions: "Tensor | None" = None
-    """(T,) int64, version of the weights that sampled the token; -1 where the mask is 0"""
+    """(T,) int64, version of the weights that sampled the token; -1 for prompts and observations"""
     ref_logprobs: "Tensor | None" = None
     """(T,) float32"""
     old_values: "Tensor | None" = None
     """(T,) float32, the critic's at the start of the batch; [t] is the value of the state in which token t was chosen"""
     advantages: "Tensor | None" = None
     """(T,) float32; filled in by the trainer from `Algorithm.advantages`"""
+    correction: "Tensor | None" = None
+    """(T,) float32, by which the trainer scales the gradient of each token's log-probability: 1 for a token of the policy that is
+    updated. Only in a batch with tokens of older weights; an algorithm leaves it alone."""
 
     def __post_init__(self) -> None:
         """Compare every array with `input_ids` or `rewards`; a shape note that nothing checks will one day be wrong."""
         for shape_of, names in (
             (
                 "input_ids",
-                ("episode_ids", "mask", "old_logprobs", "engine_logprobs", "versions", "ref_logprobs", "old_values", "advantages"),
+                (
+                    *("episode_ids", "mask", "old_logprobs", "engine_logprobs", "versions", "ref_logprobs"),
+                    *("old_values", "advantages", "correction"),
+                ),
             ),
             ("rewards", ("group_ids", "truncated", "greedy_rewards", "counted")),
         ):

@@ -149,6 +149,23 @@ def test_the_core_names_no_component(path):
             )
 
 
+def functions(tree):
+    """Yield the functions and methods of a file, nested ones too, with the number of their lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+@pytest.mark.parametrize("path", [path for path in CORE if path.parent.name in ("rollout", "train")], ids=module_name)
+def test_functions_of_the_loop_are_shorter_than_60_lines(path):
+    assert [found for found in functions(parsed(path)) if found[1] >= 60] == []
+
+
+def test_the_test_sees_a_long_function():
+    tree = ast.parse("class A:\n    def f(self):\n" + "        pass\n" * 60 + "async def g():\n    pass\n")
+    assert list(functions(tree)) == [("g", 2), ("f", 61)]
+
+
 def test_the_test_sees_a_wrong_import():
     tree = ast.parse("from kgym.train import trainer\nimport kgym_envs.aime\ndef f():\n    from kgym.types import Episode\n")
     assert list(imports(tree, "x")) == [("kgym.train.trainer", 1), ("kgym_envs.aime", 2), ("kgym.types", 4)]

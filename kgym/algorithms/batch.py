@@ -36,11 +36,14 @@ def pack(
     token_ids: Sequence[Sequence[int]],
     token_mask: Sequence[Sequence[bool]] | None = None,
     engine_logprobs: Sequence[Sequence[float]] | None = None,
+    versions: Sequence[Sequence[int]] | None = None,
     rewards: Sequence[float],
     group_ids: Sequence[int],
     truncated: Sequence[bool] | None = None,
 ) -> PackedBatch:
-    """Build a pack from one row an episode; `token_mask` and `engine_logprobs` run over the answer's tokens, the prompt gets 0.
+    """Build a pack from one row an episode; `token_mask`, `engine_logprobs` and `versions` have one entry for each of `token_ids`.
+
+    The prompt gets the mask 0, the log-probability 0 and the version -1.
 
     `old_logprobs` are zeros: fill them in with `dataclasses.replace` after a forward pass.
 
@@ -49,7 +52,7 @@ def pack(
     for name, rows in (("prompt_ids", prompt_ids), ("rewards", rewards), ("group_ids", group_ids), ("truncated", truncated)):
         if rows is not None and len(rows) != len(token_ids):
             raise ValueError(f"pack: {name} has {len(rows)} episodes, token_ids has {len(token_ids)}")
-    for name, table in (("token_mask", token_mask), ("engine_logprobs", engine_logprobs)):
+    for name, table in (("token_mask", token_mask), ("engine_logprobs", engine_logprobs), ("versions", versions)):
         if table is not None and [len(row) for row in table] != [len(row) for row in token_ids]:
             raise ValueError(f"pack: {name} does not have one entry for each of token_ids")
     for index, (prompt, answer) in enumerate(zip(prompt_ids, token_ids, strict=True)):
@@ -74,6 +77,7 @@ def pack(
         totals=count(mask, episode_ids, groups),
         truncated=None if truncated is None else torch.tensor(truncated, dtype=torch.bool),
         engine_logprobs=None if engine_logprobs is None else torch.tensor(lay(0.0, engine_logprobs), dtype=torch.float32),
+        versions=None if versions is None else torch.tensor(lay(-1, versions), dtype=torch.int64),
     )
 
 

@@ -11,13 +11,13 @@ Dimension key:  T tokens of the pack   E episodes
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from kgym.algorithms.batch import count, pack, select, split
+from kgym.algorithms.batch import PER_EPISODE, count, pack, select, split
 from kgym.hookspecs import AlgorithmInfo
 from kgym.testing.report import Report, maker, name_of
 from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch, UpdatePlan
@@ -44,6 +44,7 @@ def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: 
         rewards=rewards,
         group_ids=[7 * (e // group_size) for e in range(n)],
         truncated=[rng.random() < 0.2 for _ in range(n)],
+        versions=[sorted(rng.randrange(3) for _ in answer) for answer in answers],
     )
     generator = torch.Generator().manual_seed(seed)
 
@@ -204,9 +205,9 @@ def _with_longer_prompts(batch: PackedBatch) -> tuple[PackedBatch, Tensor]:
     first_T = torch.ones_like(batch.mask)
     first_T[1:] = batch.episode_ids[1:] != batch.episode_ids[:-1]
     came_from = torch.repeat_interleave(torch.arange(batch.n_tokens), 1 + first_T.long())
-    tokens = ("input_ids", "episode_ids", "mask", "old_logprobs", "engine_logprobs", "ref_logprobs", "old_values", "advantages")
-    fields: dict[str, Any] = {name: value[came_from] for name in tokens if (value := getattr(batch, name)) is not None}
-    longer = replace(batch, **fields)
+    tensors = {field.name: value for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
+    of_tokens: dict[str, Any] = {name: value[came_from] for name, value in tensors.items() if name not in PER_EPISODE}
+    longer = replace(batch, **of_tokens)
     return replace(longer, totals=count(longer.mask, longer.episode_ids, longer.group_ids)), came_from
 
 

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from kgym.algorithms.episodes import scored
 from kgym.envs.rules import unasked
 from kgym.errors import NotComparable
 from kgym.score.comparability import differences
 from kgym.score.harness import EvalResult
 from kgym.score.paired import exact_p, paired_difference
 from kgym.train.rollouts import Played
-from kgym.types import Group
+from kgym.types import Group, PackedBatch
 
 
 def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
@@ -65,14 +66,37 @@ def _word(text: str) -> str:
 
 def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
     """Describe what it took to fill the batch."""
+    episodes = [episode for group in played.sampled for episode in group.episodes]
     metrics = {
         "rollout/tokens": float(played.n_tokens),
         "rollout/rounds": float(played.rounds),
         "rollout/filled_frac": len(played.batch) / problems_per_step,
+        "rollout/segments_mean": _mean([len(episode.segments) for episode in episodes]),
+        "rollout/tokens_sampled_mean": _mean([episode.n_tokens for episode in episodes]),
     }
     if played.greedy:
         metrics["greedy/reward_mean"] = _mean([reward for reward in played.greedy_rewards or () if reward is not None])
     return metrics
+
+
+def batch_metrics(batch: PackedBatch, version: int) -> dict[str, float]:
+    """Describe how old a batch is when it updates the policy of `version`, and how long the completions are that are trained on.
+
+    The age of an episode is that of its oldest token: the updates that it has lived through. All is over the episodes of the batch
+    and the tokens that the policy sampled, masked or not, but for `rollout/tokens_trained_mean`: over the episodes with a trained token.
+    """
+    assert batch.versions is not None
+    sampled_T = batch.versions >= 0
+    ages = version - batch.versions[sampled_T]
+    owners = batch.episode_ids[sampled_T]
+    age_E = ages.new_zeros(batch.n_episodes).scatter_reduce(0, owners, ages, "amax", include_self=False).double()
+    lengths_E = owners.bincount(minlength=batch.n_episodes).double()
+    return {
+        "rollout/age_mean": age_E.mean().item(),
+        "rollout/age_max": age_E.max().item(),
+        "rollout/old_tokens_frac": (ages > 0).double().mean().item(),
+        "rollout/tokens_trained_mean": lengths_E[scored(batch)].mean().item(),
+    }
 
 
 def unscored_reasons(groups: Sequence[Group]) -> str:

@@ -45,7 +45,15 @@ from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.rollouts import Played, Rollouts
-from kgym.train.statistics import group_metrics, improvement, nothing_to_learn, part_metrics, rollout_metrics, unscored_reasons
+from kgym.train.statistics import (
+    batch_metrics,
+    group_metrics,
+    improvement,
+    nothing_to_learn,
+    part_metrics,
+    rollout_metrics,
+    unscored_reasons,
+)
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.train.warmups import create_for_run, unended
@@ -226,7 +234,13 @@ class Trainer:
 
     def _update(self, played: Played, step: int, figures: Mapping[str, float]) -> dict[str, float]:
         config = self.config.train
-        batch = pack_groups(played.batch, device=self.policy.device, greedy_rewards=played.greedy_rewards)
+        batch = pack_groups(
+            played.batch,
+            device=self.policy.device,
+            greedy_rewards=played.greedy_rewards,
+            version=self.step,
+            old_tokens=self.config.rollout.old_tokens,
+        )
         if batch is None:
             self._nothing_to_learn(played, step, figures)
             return {}
@@ -238,7 +252,7 @@ class Trainer:
         if self.critic is not None:
             set_lr(self.critic.optimizer, self._lr(self.config.critic.lr, step))
         try:
-            metrics = update(
+            metrics = batch_metrics(batch, self.step) | update(
                 self.policy.model,
                 self.optimizer,
                 self.algorithm,
@@ -247,6 +261,7 @@ class Trainer:
                 microbatch_tokens=config.microbatch_tokens,
                 max_grad_norm=config.max_grad_norm,
                 rng=random.Random(derive_seed(self.config.seed, "minibatches", step)),  # noqa: S311  (not a secret)
+                version=self.step,
                 reference=self.reference,
                 critic=self.critic,
                 pretraining=self._pretraining_term(step),

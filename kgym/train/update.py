@@ -6,28 +6,38 @@ groups -> pack -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantage
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from kgym.algorithms.batch import minibatches, pack, split
 from kgym.algorithms.episodes import masked
+from kgym.algorithms.old_tokens import corrected, correction_metrics, older, scale_gradient
 from kgym.blame import blaming, label_of
 from kgym.errors import ComponentError
 from kgym.train.critic import Critic
 from kgym.train.forward import policy_logprobs, token_values
-from kgym.types import Algorithm, CriticAlgorithm, Group, LossOutput, PackedBatch
+from kgym.types import Algorithm, CriticAlgorithm, Episode, Group, LossOutput, PackedBatch
 
 
 def pack_groups(
-    groups: Sequence[Group], *, device: torch.device, greedy_rewards: Sequence[float | None] | None = None
+    groups: Sequence[Group],
+    *,
+    device: torch.device,
+    greedy_rewards: Sequence[float | None] | None = None,
+    version: int = 0,
+    old_tokens: Literal["mask", "correct"] = "mask",
 ) -> PackedBatch | None:
-    """Lay the judged episodes of the groups end to end, on `device`; None if none of them may be trained on.
+    """Lay the judged episodes of the groups end to end, on `device`; None if none of their tokens may be trained on.
 
     An unscored episode is left out whole: it neither has a gradient nor counts in a group's mean. One that is masked because
     it was truncated has no masked-in token and counts in a group's mean. `greedy_rewards` has one entry a group; a group
     whose greedy answer could not be judged (None) has nothing to be compared with and is left out too.
+
+    `version` is that of the policy that is updated. Tokens of older weights are masked out, or kept to be trained on with
+    importance weights (`update` is told the version too); the reward of their episode counts in its group in both cases.
+    Source of the mask: Kimi k1.5, arXiv:2501.12599, section 2.6.2.
     """
     kept = [
         (number, episode, reward)
@@ -35,22 +45,32 @@ def pack_groups(
         for episode, reward in zip(group.episodes, group.rewards, strict=True)
         if (episode.trainable or episode.judged) and episode.n_tokens and (greedy_rewards is None or greedy_rewards[number] is not None)
     ]
-    if not any(episode.trainable for _, episode, _ in kept):
-        return None
+    oldest = version if old_tokens == "mask" else None
     batch = pack(
         prompt_ids=[episode.prompt_ids for _, episode, _ in kept],
         token_ids=[episode.token_ids for _, episode, _ in kept],
-        token_mask=[[episode.trainable] * episode.n_tokens for _, episode, _ in kept],
+        token_mask=[_trained(episode, oldest) for _, episode, _ in kept],
         engine_logprobs=[episode.engine_logprobs for _, episode, _ in kept],
+        versions=[episode.versions for _, episode, _ in kept],
         rewards=[reward for _, _, reward in kept],
         group_ids=[number for number, _, _ in kept],
         truncated=[episode.truncated for _, episode, _ in kept],
     )
+    if not batch.totals.tokens:
+        return None
     batch = replace(batch, counted=torch.ones(len(kept), dtype=torch.bool))
     if greedy_rewards is not None:
         batch = replace(batch, greedy_rewards=torch.tensor([greedy_rewards[number] for number, _, _ in kept], dtype=torch.float32))
     tensors = {field.name: value.to(device) for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
     return replace(batch, **tensors)  # type: ignore[arg-type]  # only fields that are tensors
+
+
+def _trained(episode: Episode, oldest: int | None) -> list[bool]:
+    """Return which tokens of an episode are trained on: those that the policy sampled, by weights of version `oldest` or newer."""
+    return [
+        episode.trainable and sampled and (oldest is None or version >= oldest)
+        for sampled, version in zip(episode.token_mask, episode.versions, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -94,6 +114,7 @@ def update(
     microbatch_tokens: int,
     max_grad_norm: float,
     rng: random.Random,
+    version: int = 0,
     reference: nn.Module | None = None,
     critic: Critic | None = None,
     pretraining: Callable[[int], dict[str, float]] | None = None,
@@ -101,6 +122,7 @@ def update(
 ) -> dict[str, float]:
     """Train `model` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
 
+    `version` is that of `model` before the update: tokens of older weights are trained on with importance weights.
     A critic is trained besides, on the same micro-batches. `pretraining` adds a term of its own to the gradient of each optimizer step; it
     is told the number of the step, from 0, and returns its metrics.
     `progress` is called as (passes over the batch that are done, passes planned).
@@ -108,8 +130,15 @@ def update(
     Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
     not finite: a step with it would destroy the policy.
     """
-    batch, entropy_T = _filled_in(
-        model, algorithm, batch, temperature=temperature, microbatch_tokens=microbatch_tokens, reference=reference, critic=critic
+    batch, before = _filled_in(
+        model,
+        algorithm,
+        batch,
+        temperature=temperature,
+        microbatch_tokens=microbatch_tokens,
+        version=version,
+        reference=reference,
+        critic=critic,
     )
     plan = algorithm.plan
     steps: list[dict[str, float]] = []
@@ -120,32 +149,41 @@ def update(
             optimizer.zero_grad(set_to_none=True)
             if critic is not None:
                 critic.optimizer.zero_grad(set_to_none=True)
-            metrics: dict[str, float] = {}
-            n_tokens = int(minibatch.mask.sum())
-            for micro in split(minibatch, microbatch_tokens):
-                logprobs_T, _ = policy_logprobs(model, micro, temperature=temperature)
-                output = _loss(algorithm, algorithm.loss, micro, logprobs_T)
-                output.loss.backward()
-                parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
-                if critic is not None:
-                    value_loss = cast(CriticAlgorithm, algorithm).value_loss
-                    value_output = _loss(algorithm, value_loss, micro, token_values(critic.model, micro))
-                    value_output.loss.backward()
-                    parts |= value_output.metrics
-                    _check(value_output.loss.detach(), f"the critic's loss of {label_of('algorithm', algorithm)}")
-                _check(output.loss.detach(), f"the loss of {label_of('algorithm', algorithm)}")
-                for key, value in parts.items():
-                    metrics[key] = metrics.get(key, 0.0) + value
+            metrics = _add_gradient(
+                model, algorithm, minibatch, temperature=temperature, microbatch_tokens=microbatch_tokens, critic=critic
+            )
             if pretraining is not None:
                 metrics |= pretraining(len(steps))
-            norms = {"optim/grad_norm": _clip(model, max_grad_norm)}
+            metrics["optim/grad_norm"] = _clip(model, max_grad_norm)
             if critic is not None:
-                norms["optim/critic_grad_norm"] = _clip(critic.model.own, max_grad_norm)
+                metrics["optim/critic_grad_norm"] = _clip(critic.model.own, max_grad_norm)
                 critic.optimizer.step()
             optimizer.step()
-            steps.append(metrics | norms)
+            steps.append(metrics)
+    return _mean(steps) | before
 
-    return _mean(steps) | _before(batch, entropy_T)
+
+def _add_gradient(
+    model: nn.Module, algorithm: Algorithm, minibatch: PackedBatch, *, temperature: float, microbatch_tokens: int, critic: Critic | None
+) -> dict[str, float]:
+    """Add the gradient of the losses of policy and critic, micro-batch by micro-batch, and return their metrics."""
+    metrics: dict[str, float] = {}
+    n_tokens = int(minibatch.mask.sum())
+    for micro in split(minibatch, microbatch_tokens):
+        logprobs_T, _ = policy_logprobs(model, micro, temperature=temperature)
+        output = _loss(algorithm, algorithm.loss, micro, scale_gradient(micro, logprobs_T))
+        output.loss.backward()
+        parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
+        if critic is not None:
+            value_loss = cast(CriticAlgorithm, algorithm).value_loss
+            value_output = _loss(algorithm, value_loss, micro, token_values(critic.model, micro))
+            value_output.loss.backward()
+            parts |= value_output.metrics
+            _check(value_output.loss.detach(), f"the critic's loss of {label_of('algorithm', algorithm)}")
+        _check(output.loss.detach(), f"the loss of {label_of('algorithm', algorithm)}")
+        for key, value in parts.items():
+            metrics[key] = metrics.get(key, 0.0) + value
+    return metrics
 
 
 def _filled_in(
@@ -155,10 +193,11 @@ def _filled_in(
     *,
     temperature: float,
     microbatch_tokens: int,
+    version: int,
     reference: nn.Module | None,
     critic: Critic | None,
-) -> tuple[PackedBatch, Tensor]:
-    """Return the batch with what is known before the first step, advantages included, and the entropy of each token, (T,).
+) -> tuple[PackedBatch, dict[str, float]]:
+    """Return the batch with what is known before the first step, advantages included, and the metrics of the policy before the update.
 
     Raises FloatingPointError, naming it, for what is not finite.
     """
@@ -174,9 +213,12 @@ def _filled_in(
         values_T = frozen_values(critic, batch, microbatch_tokens=microbatch_tokens)
         _check(values_T, "a value of the critic")
         batch = replace(batch, old_values=values_T)
+    before = _before(batch, entropy_T, version)
+    batch = corrected(batch, version)
+    before |= correction_metrics(batch, version)
     advantages_T = _advantages(algorithm, batch)
     _check(advantages_T[batch.mask], f"an advantage of {label_of('algorithm', algorithm)}")
-    return replace(batch, advantages=advantages_T), entropy_T
+    return replace(batch, advantages=advantages_T), before
 
 
 @torch.no_grad()
@@ -223,12 +265,18 @@ def _kl(batch: PackedBatch, logprobs_T: Tensor) -> float:
     return (delta_T.exp() - delta_T - 1).sum().item()
 
 
-def _before(batch: PackedBatch, entropy_T: Tensor) -> dict[str, float]:
-    """Return the entropy of the policy before the update, and how far the engine was from it; means over the trained tokens."""
-    mask_T = batch.mask
-    metrics = {"policy/entropy_nats": entropy_T[mask_T].mean().item()}
+def _before(batch: PackedBatch, entropy_T: Tensor, version: int) -> dict[str, float]:
+    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling was.
+
+    The gap of tokens of its own version is that of the engine; the gap of older tokens is also that of the updates since.
+    """
+    metrics = {"policy/entropy_nats": entropy_T[batch.mask].mean().item()}
     if batch.engine_logprobs is not None:
-        metrics["policy/engine_gap_nats"] = (batch.engine_logprobs - batch.old_logprobs)[mask_T].abs().mean().item()
+        gap_T = (batch.engine_logprobs - batch.old_logprobs).abs()
+        old_T = older(batch, version)
+        for key, tokens_T in (("policy/engine_gap_nats", batch.mask & ~old_T), ("old_tokens/gap_nats", old_T)):
+            if bool(tokens_T.any()):
+                metrics[key] = gap_T[tokens_T].mean().item()
     return metrics
 
 
