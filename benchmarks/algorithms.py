@@ -202,18 +202,17 @@ def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[st
 
 def validate(model: str, config: RunConfig, problems: int) -> "EvalResult":
     """Score a model on the validation split, as training would."""
+    from kgym.config import VerifierConfig
+    from kgym.envs.spec import EnvSpec
     from kgym.score.harness import evaluate
     from kgym.types import Sampling
 
     rollout = config.rollout
     return evaluate(
         make_engine(config.engine.name, config.engine.options, model),
-        config.env.name,
-        split=config.train.eval_split,
-        env_options=config.env.options,
+        EnvSpec.of_config(config.env, VerifierConfig()).for_score(config.train.eval_split),
         problems=problems,
         sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k),
-        max_tokens=rollout.max_tokens,
         seed=config.seed,
     )
 

@@ -126,6 +126,7 @@ def run_kgym(model: str, problems: int, threads: int) -> tuple[dict, list[dict]]
     """Score by the harness of kgym; return what came of it, and the rows that were asked."""
     import torch
 
+    from kgym.envs.spec import EnvSpec
     from kgym.models.names import resolve_model
     from kgym.rollout.engine import make_engine
     from kgym.score.harness import Evaluation
@@ -133,11 +134,11 @@ def run_kgym(model: str, problems: int, threads: int) -> tuple[dict, list[dict]]
 
     torch.set_num_threads(threads)
     engine = make_engine("transformers", {"device": "cpu"}, resolve_model(model))
-    greedy = Sampling(temperature=0.0)
-    Evaluation("aime", problems=8, sampling=greedy).run(engine)
+    greedy, validation = Sampling(temperature=0.0), EnvSpec("aime", "validation")
+    Evaluation(validation, problems=8, sampling=greedy).run(engine)
     best = None
     for _ in range(PASSES):
-        evaluation, kept = Evaluation("aime", problems=problems, sampling=greedy), Kept()
+        evaluation, kept = Evaluation(validation, problems=problems, sampling=greedy), Kept()
         begin, cpu_begin = time.perf_counter(), time.process_time()
         result = evaluation.run(engine, store=kept)
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu_begin

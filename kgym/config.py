@@ -140,15 +140,9 @@ class RolloutConfig(Options):
     """Sample from so many most likely tokens; 0 is off."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Texts that end an answer, in addition to the model's end tokens: a list of them, or one."""
-    max_tokens: int | None = Field(None, ge=1)
-    """Token budget of an answer; without it the environment's."""
     segment_tokens: int | None = Field(None, ge=1)
     """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same weights, which
     bounds one request to the engine and changes no answer. Without it an answer is one segment."""
-    truncated: Literal["zero", "score", "mask"] = "zero"
-    """What an answer gets that the budget ended: reward 0, the verdict it earns as it stands, or reward 0 and no part in the
-    loss. The others of its group are compared with it in each case."""
-
     schedule: Literal["sync", "partial", "ahead"] = "sync"
     """When a step ends. `sync`: when every episode has ended. `partial`: when `problems_per_step` groups are complete or
     `step_tokens` are spent; open episodes continue in the next step under newer weights (partial rollouts of Kimi k1.5). `ahead`:
@@ -295,34 +289,14 @@ class RunConfig(Options):
     def _older(cls, values: Any) -> Any:
         return older_spelling(values)
 
-    def env_settings(self) -> dict[str, Any]:
-        """Return the settings that the run's environment is made with, but for the split: see `kgym.envs.setup.EnvOptions`.
-
-        Raises ConfigError for a setting under `env` for which a run has another key.
-        """
-        for setting, key in _SETTINGS_OF_A_RUN.items():
-            if setting in self.env.options:
-                raise ConfigError(f"env.{setting} cannot be set for a training run; use {key}")
-        return {
-            "max_tokens": self.rollout.max_tokens,
-            "truncated": self.rollout.truncated,
-            "verifier": self.verifier.name,
-            "verifier_options": self.verifier.options,
-            "verifier_limits": self.verifier.limits.model_dump(),
-        } | self.env.options
-
-
-_SETTINGS_OF_A_RUN = {
-    "max_tokens": "rollout.max_tokens",
-    "truncated": "rollout.truncated",
-    "verifier": "verifier=NAME",
-    "verifier_limits": "verifier.limits",
-}
-"""Settings that every environment takes, by the key of a run that decides them."""
-
 
 def older_spelling(values: Any) -> Any:
-    """Move `env.verifier_options`, where manifests and files once had the options of the verifier, to `verifier`."""
+    """Return a configuration as manifests have it now: what older ones kept under other keys is moved, and the rest is left alone."""
+    return _older_budgets(_older_verifier(values))
+
+
+def _older_verifier(values: Any) -> Any:
+    """Move `env.verifier_options` to `verifier`."""
     env = values.get("env") if isinstance(values, Mapping) else None
     if not isinstance(env, Mapping):
         return values
@@ -338,6 +312,24 @@ def older_spelling(values: Any) -> Any:
     return {**values, "env": env, "verifier": {**verifier, "options": {**found, **verifier.get("options", {})}}}
 
 
+def _older_budgets(values: Any) -> Any:
+    """Move `rollout.max_tokens`, `rollout.truncated` and the option `mask_truncated` of algorithms to `env`."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("rollout"), Mapping):
+        return values
+    rollout, env, algo = dict(values["rollout"]), values.get("env") or {}, values.get("algo")
+    if not rollout.keys() & {"max_tokens", "truncated"}:
+        return values
+    moved = {key: rollout.pop(key) for key in ("max_tokens", "truncated") if key in rollout}
+    if isinstance(algo, Mapping) and isinstance(algo.get("options"), Mapping) and "mask_truncated" in algo["options"]:
+        options = dict(algo["options"])
+        moved |= {"truncated": "mask"} if options.pop("mask_truncated") else {}
+        algo = {**algo, "options": options}
+    env = {"name": env} if isinstance(env, str) else dict(env)
+    given = {key: value for key, value in moved.items() if value is not None}  # `zero` too, or a recipe would fill it in
+    env["options"] = {**(env.get("options") or {}), **given}
+    return {**values, "env": env, "rollout": rollout} | ({} if algo is None else {"algo": algo})
+
+
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the configuration of a TOML file (none: the defaults) with `key=value` overrides over it, later ones over earlier ones.
 
@@ -347,6 +339,9 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunC
     for override in overrides:
         key, value = parse_override(override)
         set_key(values, key, value)
+    for key in keys_of(values):
+        if key in MOVED:
+            raise UnknownName(f"no key named {key!r}; that is {MOVED[key]!r} here")
     try:
         return validated(RunConfig, values)
     except UnknownName as error:
@@ -356,12 +351,15 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunC
         raise
 
 
+MOVED = {"rollout.max_tokens": "env.max_tokens", "rollout.truncated": "env.truncated", "algo.mask_truncated": "env.truncated=mask"}
+"""Keys that older versions had, by their names now."""
+
 NAMED_ELSEWHERE = {
     "batch": "rollout.problems_per_step", "batch_size": "rollout.problems_per_step", "train_batch_size": "rollout.problems_per_step",
     "per_device_train_batch_size": "rollout.problems_per_step", "num_generations": "rollout.group_size", "n": "rollout.group_size",
     "learning_rate": "train.lr", "max_steps": "train.steps", "epochs": "train.steps", "num_train_epochs": "train.steps",
     "gradient_accumulation_steps": "train.microbatch_tokens", "micro_batch_size": "train.microbatch_tokens",
-    "max_completion_length": "rollout.max_tokens", "max_response_length": "rollout.max_tokens", "max_new_tokens": "rollout.max_tokens",
+    "max_completion_length": "env.max_tokens", "max_response_length": "env.max_tokens", "max_new_tokens": "env.max_tokens",
     "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "train.eval_every", "bf16": "train.dtype",
     "lr_scheduler_type": "train.schedule",
 }  # fmt: skip
@@ -387,7 +385,7 @@ def keys_of(values: Mapping[str, Any]) -> list[str]:
     ['algo.name', 'env.difficulty', 'trackers.wandb']
     """
     keys = []
-    for key, given in older_spelling(values).items():
+    for key, given in _older_verifier(values).items():
         value = {"name": given} if _is_component(key) and isinstance(given, str) else given
         options = value.get("options") if _is_component(key) and isinstance(value, Mapping) else None
         if isinstance(options, Mapping):

@@ -522,8 +522,6 @@ class UpdatePlan:
     max_rounds: int = 1
     """Rounds of rollouts for a batch. With more than one, groups that teach nothing, whose scores are all equal, are replaced by attempts
     at other problems until the batch is full or the rounds are spent."""
-    mask_truncated: bool = False
-    """Leave answers that a budget ended out of the loss; the others of their group are still compared with them."""
 
 
 class Algorithm(Protocol):

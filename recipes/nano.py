@@ -19,13 +19,13 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from kgym.envs.spec import EnvSpec
 from kgym.files import write_atomic
-from kgym.registry import registry
 from kgym.rollout.engine import make_engine
 from kgym.score.harness import evaluate
 from kgym.score.results import EvalResult
 from kgym.seeding import derive_seed
-from kgym.train.sft import Example, Examples, SFTOptions, finetune, task_examples
+from kgym.train.sft import Example, Examples, SFTOptions, finetune, solved_examples
 from kgym.types import Sampling
 
 PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"
@@ -102,7 +102,7 @@ def mixture(*, seed: int) -> Examples:
     """Draw each example from one of the parts, by its share."""
     weights = [weight for weight, _, _ in MIXTURE]
     parts = [
-        task_examples(registry().create("environment", name, options), split="train", seed=derive_seed("nano", seed, number))
+        solved_examples(EnvSpec(name, "train", options).setup(), seed=derive_seed("nano", seed, number))
         for number, (_, name, options) in enumerate(MIXTURE)
     ]
 
@@ -129,7 +129,10 @@ def measure(folder: Path) -> dict[str, EvalResult]:
     """Score the first 500 validation problems, sampled at temperature 1 as training does, four answers each, and greedily."""
     engine = make_engine("transformers", {}, str(folder))
     plans = {"temperature 1": (Sampling(temperature=1.0), 4), "greedy": (Sampling(temperature=0.0), 1)}
-    return {name: evaluate(engine, "aime", problems=500, sampling=sampling, samples=samples) for name, (sampling, samples) in plans.items()}
+    return {
+        name: evaluate(engine, EnvSpec("aime", "validation"), problems=500, sampling=sampling, samples=samples)
+        for name, (sampling, samples) in plans.items()
+    }
 
 
 def card(options: SFTOptions, second: SFTOptions, results: dict[str, EvalResult]) -> str:

@@ -240,7 +240,7 @@ DEFAULTS = {
     "mirror": {"inner_steps": 2, "length_normalize": False, "log_partition": "mean"},
     "grpo": {"kl_coef": 0.04, "clip_low": 0.2, "clip_high": 0.2, "std": "sample", "aggregation": "seq_mean_token_mean"},
     "dr_grpo": {"kl_coef": 0.0, "clip_low": 0.2, "clip_high": 0.2, "aggregation": "seq_mean_token_sum_norm"},
-    "dapo": {"kl_coef": 0.0, "clip_low": 0.2, "clip_high": 0.28, "aggregation": "token_mean", "max_rounds": 10, "mask_truncated": True},
+    "dapo": {"kl_coef": 0.0, "clip_low": 0.2, "clip_high": 0.28, "aggregation": "token_mean", "max_rounds": 10},
     "gspo": {"kl_coef": 0.0, "clip_low": 3e-4, "clip_high": 4e-4},
     "gmpo": {"kl_coef": 0.0, "clip_low": 0.4, "clip_high": 0.4},
     "cispo": {"kl_coef": 0.0, "aggregation": "token_mean"},
@@ -267,7 +267,7 @@ def test_defaults_are_those_of_the_papers(name):
     assert {key: options[key] for key in DEFAULTS[name]} == DEFAULTS[name]
     assert (options["mismatch"], options["mismatch_cap"]) == ("truncate", 2.0)
     if name != "dapo":
-        assert (options["max_rounds"], options["mask_truncated"]) == (1, False)
+        assert options["max_rounds"] == 1
 
 
 def test_remax_learns_nothing_from_answers_as_good_as_the_greedy_one():

@@ -14,7 +14,7 @@ benchmark = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(benchmark)
 
 TINY = ["--steps", "1", "--seeds", "2", "--problems", "3", "--set", "rollout.problems_per_step=2", "--set", "rollout.group_size=2"]
-TINY += ["--set", "rollout.max_tokens=40"]
+TINY += ["--set", "env.max_tokens=40"]
 
 
 def test_mean_and_interval():

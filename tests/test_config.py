@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgym.config import RunConfig, config_hash, load_config, parse_override, set_key, to_json, to_toml
+from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, UnknownName
 
 EXAMPLE = """
@@ -65,7 +66,10 @@ def test_a_component_may_be_just_its_name(tmp_path):
     [
         ("train.lrr=1", UnknownName, "no key named 'train.lrr'; did you mean 'train.lr'?"),
         ("trian.lr=1", UnknownName, "no key named 'trian'; did you mean 'train'?"),
-        ("rollout.max_token=1", UnknownName, "no key named 'rollout.max_token'; did you mean 'rollout.max_tokens'?"),
+        ("rollout.group=1", UnknownName, "no key named 'rollout.group'; did you mean 'rollout.group_size'?"),
+        ("rollout.max_tokens=1", UnknownName, "no key named 'rollout.max_tokens'; that is 'env.max_tokens' here"),
+        ("rollout.truncated=mask", UnknownName, "no key named 'rollout.truncated'; that is 'env.truncated' here"),
+        ("algo.mask_truncated=true", UnknownName, "no key named 'algo.mask_truncated'; that is 'env.truncated=mask' here"),
         ("train.lr=-1", ConfigError, "train.lr=-1: must be greater than 0"),
         ("train.lr=fast", ConfigError, "train.lr='fast': must be a valid number, unable to parse string as a number"),
         ("train.lr=nan", ConfigError, "train.lr=nan: must be a finite number"),
@@ -77,7 +81,6 @@ def test_a_component_may_be_just_its_name(tmp_path):
             ConfigError,
             "shapers.overlong=3: must be a table of keys: shapers.overlong.KEY=VALUE, or {} for the defaults",
         ),
-        ("rollout.truncated=drop", ConfigError, "rollout.truncated='drop': must be 'zero', 'score' or 'mask'"),
         ("algo.x=[inf]", ConfigError, "algo.options={'x': [inf]}: inf is no text, finite number, truth value, list or table"),
         ("shapers.x.y=nan", ConfigError, "shapers.x={'y': nan}: nan is no text, finite number, truth value, list or table"),
         ("lr", ConfigError, "--set 'lr': write it as key=value, for example train.lr=1e-5"),
@@ -209,7 +212,7 @@ def test_options_of_a_verifier_are_set_where_plugins_show_prints_them(tmp_path):
         assert (config.verifier.name, config.verifier.options) == ("judge", {"samples": 3})
     own = load_config(None, ["verifier.samples=3"])
     assert (own.verifier.name, own.verifier.options) == (None, {"samples": 3})
-    assert own.env_settings()["verifier_options"] == {"samples": 3}
+    assert EnvSpec.of_config(own.env, own.verifier).settings == {"verifier_options": {"samples": 3}}
 
 
 @pytest.mark.parametrize("env", [{"name": "aime", "split": "train", "options": {"verifier_options": {"samples": 3}}},
@@ -221,9 +224,25 @@ def test_an_older_manifest_keeps_its_verifier_and_its_options(env, verifier):
 
 
 @pytest.mark.parametrize(
-    ("setting", "key"),
-    [("max_tokens=32", "rollout.max_tokens"), ("truncated=mask", "rollout.truncated"), ("verifier=math", "verifier=NAME")],
+    ("rollout", "options", "settings"),
+    [
+        ({"max_tokens": None, "truncated": "zero"}, {"mask_truncated": False, "clip": 0.2}, {"truncated": "zero"}),
+        ({"max_tokens": 32, "truncated": "mask"}, {"clip": 0.2}, {"max_tokens": 32, "truncated": "mask"}),
+        ({"max_tokens": None, "truncated": "zero"}, {"mask_truncated": True, "clip": 0.2}, {"truncated": "mask"}),
+    ],
 )
-def test_settings_of_the_environment_that_the_run_has_are_refused_by_name(setting, key):
-    with pytest.raises(ConfigError, match=rf"env\.{setting.partition('=')[0]} cannot be set for a training run; use {key}"):
-        load_config(None, [f"env.{setting}"]).env_settings()
+def test_an_older_manifest_keeps_its_budget(rollout, options, settings):
+    values = {"env": {"name": "aime", "options": {"level": 1}}, "algo": {"name": "grpo", "options": options}, "rollout": rollout}
+    config = RunConfig.model_validate(values)
+    assert (config.env.options, config.algo.options) == ({"level": 1} | settings, {"clip": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [("verifier=math", "verifier=NAME"), ("verifier_limits.workers=2", "verifier.limits.KEY")],
+)
+def test_settings_of_the_environment_that_are_the_verifiers_are_refused_by_name(setting, key):
+    config = load_config(None, [f"env.{setting}"])
+    name = setting.partition("=")[0].partition(".")[0]
+    with pytest.raises(ConfigError, match=rf"env\.{name} is not a key of this command; use {key}"):
+        EnvSpec.of_config(config.env, config.verifier)

@@ -27,7 +27,7 @@ from kgym_plugins.models.builtin import nano
 SMALL = {
     "rollout.problems_per_step": 3,
     "rollout.group_size": 4,
-    "rollout.max_tokens": 48,
+    "env.max_tokens": 48,
     "train.eval_every": 0,
     "train.save_every": 1,
     "train.threads": 1,

@@ -71,7 +71,7 @@ def test_the_texts_have_the_figures_and_the_remedy():
     line = GOOD | WRONG | {"episode/truncated_frac": 0.9, "optim/grad_norm": 4_429_711.0}
     texts = [str(hint) for hint in diagnosis.see(line, 1)]
     assert texts == [
-        "90% of the answers are cut off by the token budget (the longest has 60 tokens); raise rollout.max_tokens, "
+        "90% of the answers are cut off by the token budget (the longest has 60 tokens); raise env.max_tokens, "
         "or take a model that ends its answers",
         "the gradient explodes: its norm is 4,429,711, and train.max_grad_norm=1; "
         "start again with a smaller train.lr, and look at policy/engine_gap_nats",
@@ -102,10 +102,10 @@ def test_findings_are_hints_with_the_steps_that_they_held_for():
 
 def test_training_says_a_hint_once_and_show_says_it_too(tmp_path, tiny_model, capsys):
     run = tmp_path / "run"
-    small = ("rollout.problems_per_step=2", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_every=0", "train.threads=1")
+    small = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.eval_every=0", "train.threads=1")
     settings = [word for setting in small for word in ("--set", setting)]
     assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "3", "--run", str(run), *settings]) == 0
-    text = "100% of the answers are cut off by the token budget (the longest has 8 tokens); raise rollout.max_tokens"
+    text = "100% of the answers are cut off by the token budget (the longest has 8 tokens); raise env.max_tokens"
     out = capsys.readouterr().out
     assert out.count("cut off by") == 1
     assert f"step 1: {text}" in out

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 import kgym
 from kgym.data.importing import bring
 from kgym.data.sources import save_data
-from kgym.envs.build import make_vector
 from kgym.envs.registration import ENTRY_POINT, register_envs
 from kgym.envs.setup import EnvOptions
+from kgym.envs.spec import EnvSpec
+from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError, EnvError, MissingData, PluginError, UnknownName
 from kgym.registry import INHERITED, configure, registry
 from kgym.testing.envs import check_environment, findings, piece
@@ -95,7 +96,7 @@ def test_a_broken_environment_is_told_what_is_wrong(name, check, trouble):
         with pytest.raises(PluginError, match=trouble):
             check_environment(name)
         return
-    found = [said for _, what, said in findings(name, sample=20) if what == check and said]
+    found = [said for _, what, said in findings(EnvSpec(name), sample=20) if what == check and said]
     assert found
     assert trouble in found[0]
     with pytest.raises(AssertionError, match=check):
@@ -132,7 +133,7 @@ def test_a_name_that_only_a_plugin_explains():
     env = kgym.make("small:one", add=2)
     assert env.reset(options={"index": 0})[0][-1].content == "What is 10+2?"
     assert env.unwrapped.spec_facts()["env_id"] == "tests/small:one-v0"
-    assert make_vector("small:one", num_envs=2).spec_facts() == kgym.make("small:one").unwrapped.spec_facts()
+    assert ReasoningVectorEnv("small:one", num_envs=2).spec_facts() == kgym.make("small:one").unwrapped.spec_facts()
 
 
 # --- problems

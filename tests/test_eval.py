@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from kgym.cli.main import main
+from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
 from kgym.files import locked
 from kgym.registry import configure
@@ -22,6 +23,8 @@ from kgym.score.store import EvalFolder
 from kgym.seeding import derive_seed
 from kgym.testing.engines import ScriptedEngine, UniformEngine
 from kgym.types import Sampling
+
+VALIDATION = EnvSpec("arithmetic", "validation")
 
 PLUGIN = r'''
 """An engine that can add up, most of the time, and keeps a record of what it was asked."""
@@ -92,7 +95,7 @@ def right_half_the_time(request):
 
 def test_the_score_is_the_mean_of_the_verdicts_that_the_environment_gives():
     engine = ScriptedEngine(right_half_the_time)
-    evaluation = Evaluation("arithmetic", problems=6, samples=4, slots=8, seed=1)
+    evaluation = Evaluation(VALIDATION, problems=6, samples=4, slots=8, seed=1)
     result = evaluation.run(engine)
     evaluation.close()
     ids = [evaluation.source[index].id for index in range(6)]
@@ -109,7 +112,7 @@ def test_the_score_is_the_mean_of_the_verdicts_that_the_environment_gives():
 
 
 def test_neither_slots_nor_other_problems_change_an_answer():
-    what = {"env_name": "arithmetic", "samples": 3, "max_tokens": 12}
+    what = {"spec": VALIDATION.with_settings(max_tokens=12), "samples": 3}
     many = evaluate(UniformEngine(r"\boxed{}0123456789"), **what, problems=7, slots=256)
     few = evaluate(UniformEngine(r"\boxed{}0123456789"), **what, problems=7, slots=2)
     fewer_problems = evaluate(UniformEngine(r"\boxed{}0123456789"), **what, problems=4, slots=5)
@@ -119,25 +122,22 @@ def test_neither_slots_nor_other_problems_change_an_answer():
 
 
 def test_scoring_steps_the_environment_of_training():
-    from kgym.envs.build import make_vector
-
     engine = UniformEngine(r"\boxed{}0123456789")
-    evaluate(engine, "arithmetic", problems=2, samples=2)
+    evaluate(engine, VALIDATION, problems=2, samples=2)
     asked, engine.requests = engine.requests, []
-    env = make_vector("arithmetic", split="validation", num_envs=4, group_size=2)
-    collect(env, engine, [0, 1], sampling=Sampling(), seed_parts=(0, "eval"))
+    collect(VALIDATION.vector(2, 2), engine, [0, 1], sampling=Sampling(), seed_parts=(0, "eval"))
     assert engine.requests == asked  # same prompts, same seeds, same budget
 
 
 @pytest.mark.parametrize("what", [{"samples": 0}, {"problems": -1}, {"slots": 0}, {"problems": 0}])
 def test_numbers_that_cannot_be_are_refused(what):
     with pytest.raises(ConfigError, match=next(iter(what))):
-        Evaluation("arithmetic", **({"problems": 2} | what))
+        Evaluation(VALIDATION, **({"problems": 2} | what))
 
 
 def test_progress_counts_every_answer():
     seen = []
-    evaluate(UniformEngine(), "arithmetic", problems=3, samples=2, slots=2, progress=lambda done, total: seen.append((done, total)))
+    evaluate(UniformEngine(), VALIDATION, problems=3, samples=2, slots=2, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
@@ -145,14 +145,14 @@ def test_a_larger_k_only_generates_what_is_missing(tmp_path):
     folder = EvalFolder(tmp_path / "run")
     engine = UniformEngine(r"\boxed{}0123456789")
     with folder.opened({}):
-        evaluate(engine, "arithmetic", problems=4, samples=2, slots=3, store=folder)
+        evaluate(engine, VALIDATION, problems=4, samples=2, slots=3, store=folder)
         assert len(engine.requests) == 8
         engine.requests.clear()
-        grown = evaluate(engine, "arithmetic", problems=4, samples=5, slots=3, store=folder)
+        grown = evaluate(engine, VALIDATION, problems=4, samples=5, slots=3, store=folder)
         assert len(engine.requests) == 12
-        assert grown == evaluate(UniformEngine(r"\boxed{}0123456789"), "arithmetic", problems=4, samples=5)
-        shrunk = evaluate(None, "arithmetic", problems=4, samples=2, store=folder)
-    assert shrunk == evaluate(UniformEngine(r"\boxed{}0123456789"), "arithmetic", problems=4, samples=2)
+        assert grown == evaluate(UniformEngine(r"\boxed{}0123456789"), VALIDATION, problems=4, samples=5)
+        shrunk = evaluate(None, VALIDATION, problems=4, samples=2, store=folder)
+    assert shrunk == evaluate(UniformEngine(r"\boxed{}0123456789"), VALIDATION, problems=4, samples=2)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from kgym.algorithms.batch import pack
 from kgym.cli.main import main
-from kgym.envs.build import make_vector
+from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError, EngineError, RunError
 from kgym.models.policy import load_policy
 from kgym.registry import configure, registry
@@ -30,8 +30,8 @@ from kgym_plugins.engines.transformers import TransformersEngine, TransformersOp
 SMALL = {
     "rollout.problems_per_step": 2,
     "rollout.group_size": 2,
-    "rollout.max_tokens": 8,
-    "rollout.truncated": "score",
+    "env.max_tokens": 8,
+    "env.truncated": "score",
     "train.eval_every": 0,
     "train.threads": 1,
 }
@@ -92,7 +92,7 @@ def test_log_probabilities_of_any_engine_are_looked_at():
         def _answer(self, request):
             return super()._answer(request)[0], math.nan
 
-    env = make_vector("arithmetic", num_envs=1, group_size=1, max_tokens=10)
+    env = ReasoningVectorEnv("arithmetic", num_envs=1, group_size=1, max_tokens=10)
     with pytest.raises(EngineError, match=r"engine Broken: it returned a log-probability that is not finite \(weights of version 0\)"):
         collect(env, Broken(lambda request: "7"), [0], sampling=Sampling(), seed_parts=("s",))
 

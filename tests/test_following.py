@@ -6,6 +6,7 @@ import pytest
 
 from kgym.cli.following import how_to_score
 from kgym.cli.main import main
+from kgym.envs.spec import EnvSpec
 
 
 @pytest.mark.parametrize(
@@ -16,22 +17,29 @@ from kgym.cli.main import main
         ("aime", "2024", {}, "aime24"),  # data that the user has to bring
         ("aime", "2024", {"max_tokens": 64}, "aime:2024 --set env.max_tokens=64"),
         ("arithmetic", "validation", {}, "arithmetic:validation --problems 7"),
+        ("aime", "2024", {"truncated": "zero", "context_tokens": None}, "aime24"),
+        (
+            "aime",
+            "2024",
+            {"verifier": "math", "verifier_options": {"forgive_missing_base": True}, "verifier_limits": {"deadline_s": 9.0}},
+            "aime:2024 --set verifier=math verifier.forgive_missing_base=True verifier.limits.deadline_s=9.0",
+        ),
     ],
 )
 def test_the_benchmark_or_the_split_with_its_options(env, split, options, said):
-    assert how_to_score("runs/a b", env, split, options, problems=7) == f"kgym eval --model 'runs/a b' --bench {said}"
+    assert how_to_score("runs/a b", EnvSpec(env, split, options), problems=7) == f"kgym eval --model 'runs/a b' --bench {said}"
 
 
 def test_what_is_asked_stays_the_same():
-    said = how_to_score("m", "aime", "validation", {}, template={"enable_thinking": False}, stop=("Q:", "a b"))
+    said = how_to_score("m", EnvSpec("aime", "validation"), template={"enable_thinking": False}, stop=("Q:", "a b"))
     assert said == "kgym eval --model m --bench aime-style --stop Q: --stop 'a b' --set engine.template.enable_thinking=false"
-    said = how_to_score("m", "aime", "validation", {"difficulty": 3}, template={"x": "y"}, problems=7)
+    said = how_to_score("m", EnvSpec("aime", "validation", {"difficulty": 3}), template={"x": "y"}, problems=7)
     assert said == """kgym eval --model m --bench aime:validation --problems 7 --set env.difficulty=3 'engine.template.x="y"'"""
 
 
 def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.chdir(tmp_path)
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_problems=3", "train.threads=1")
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "train.eval_problems=3", "train.threads=1")
     settings = [word for setting in (*small, "env.difficulty=2") for word in ("--set", setting)]
     trained = ["train", "--env", "arithmetic", "--algo", "grpo", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]
     tuned = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--out", "tuned", "--steps", "1", "--batch", "2"]
@@ -46,13 +54,14 @@ def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, 
 
 def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.chdir(tmp_path)
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "rollout.max_tokens=8", "train.eval_problems=3", "train.threads=1")
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "train.eval_problems=3", "train.threads=1")
     other = ("verifier=math", "verifier.forgive_missing_base=true")  # an option that `integer` has not
     settings = [word for setting in (*small, *other) for word in ("--set", setting)]
     assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[-1] == "next        kgym eval --model run --bench arithmetic:validation --problems 3 --board leaderboard.csv"
-    assert "step 1: 100% of the answers are cut off by the token budget (the longest has 8 tokens); raise rollout.max_tokens" in out
+    command = "kgym eval --model run --bench arithmetic:validation --problems 3 --set env.max_tokens=8"
+    assert out.splitlines()[-1] == f"next        {command} --board leaderboard.csv"
+    assert "step 1: 100% of the answers are cut off by the token budget (the longest has 8 tokens); raise env.max_tokens" in out
 
 
 def test_a_validation_without_problems_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):

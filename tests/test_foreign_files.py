@@ -18,7 +18,7 @@ from kgym.train.checkpoint import checkpoint_steps
 SMALL = {
     "rollout.problems_per_step": 2,
     "rollout.group_size": 2,
-    "rollout.max_tokens": 16,
+    "env.max_tokens": 16,
     "train.eval_problems": 4,
     "train.eval_every": 1,
     "train.save_every": 1,

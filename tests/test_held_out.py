@@ -9,7 +9,7 @@ from kgym.config import load_config
 from kgym.errors import ConfigError
 from kgym.train.held_out import check_held_out
 
-QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "rollout.max_tokens=8", "train.threads=1", "train.eval_problems=3"]
+QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.threads=1", "train.eval_problems=3"]
 
 
 def train(tmp_path, *settings, bench=(), env="arithmetic"):

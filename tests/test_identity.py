@@ -13,7 +13,7 @@ from kgym.score.comparability import changes
 from kgym.score.harness import EvalResult
 from kgym.train.statistics import improvement
 
-SMALL = ("rollout.problems_per_step=1", "rollout.group_size=2", "rollout.max_tokens=4", "train.eval_problems=3", "train.threads=1")
+SMALL = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "train.eval_problems=3", "train.threads=1")
 
 
 def rows(golds):

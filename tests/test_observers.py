@@ -21,7 +21,7 @@ from kgym.types import Episode, Group, Message, Problem, Segment, Verdict
 SMALL = {
     "rollout.problems_per_step": 3,
     "rollout.group_size": 4,
-    "rollout.max_tokens": 48,
+    "env.max_tokens": 48,
     "train.lr": 1e-3,
     "train.eval_every": 1,
     "train.eval_problems": 4,

@@ -384,8 +384,8 @@ def test_a_run_says_how_old_its_tokens_are_and_both_modes_agree_without_old_ones
         values = {
             "rollout.problems_per_step": 3,
             "rollout.group_size": 4,
-            "rollout.max_tokens": 8,
-            "rollout.truncated": "score",
+            "env.max_tokens": 8,
+            "env.truncated": "score",
             "rollout.old_tokens": mode,
             "train.eval_every": 0,
             "train.threads": 1,

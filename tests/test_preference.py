@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from kgym.algorithms.preference import dpo_loss, pairwise_loss, ranking_loss
 from kgym.cli.main import main
+from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
 from kgym.models.policy import load_policy
 from kgym.models.reward_model import FILE, load_reward_model
@@ -213,7 +214,7 @@ def test_a_bad_row_is_named_by_its_line(tmp_path, line):
 
 @pytest.mark.parametrize("env", ["arithmetic", "aime"])
 def test_generated_comparisons_are_right_over_wrong(env):
-    made = generated_comparisons(env, {}, PairOptions(answers=3), split="train", seed=0)
+    made = generated_comparisons(EnvSpec(env).setup(), PairOptions(answers=3), seed=0)
     verifier = load_verifier("integer")
     for n in range(20):
         one = made(n)
@@ -404,7 +405,7 @@ def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, tiny_m
         (["dpo", "--env", "arithmetic", "--beta", "0"], "dpo.beta=0"),
         (["dpo", "--env", "arithmetic", "--set", "dpo.betta=1"], "dpo.beta"),
         (["rm", "--env", "arithmetic", "--set", "pairs.answers=1"], "pairs.answers=1"),
-        (["rm", "--env", "arithmetic", "--set", "sft.lr=1"], "env. or pairs. or rm."),
+        (["rm", "--env", "arithmetic", "--set", "sft.lr=1"], "env. or verifier. or pairs. or rm."),
         (["rm", "--data", "absent.jsonl"], "absent.jsonl"),
         (["rm", "--episodes", "absent"], "no stored answers"),
         (["rm"], "--env"),

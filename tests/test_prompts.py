@@ -28,7 +28,7 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-SMALL = [f"--set=rollout.{key}" for key in ("problems_per_step=12", "group_size=2", "max_tokens=4", "truncated=score")]
+SMALL = [f"--set={key}" for key in ("rollout.problems_per_step=12", "rollout.group_size=2", "env.max_tokens=4", "env.truncated=score")]
 
 
 def test_training_goes_on_past_a_prompt_that_is_too_long(tiny_model, data, capsys):
@@ -98,7 +98,7 @@ def test_a_note_names_three_problems_and_counts_the_rest():
 def test_stop_texts_end_answers_in_training_and_evaluation_and_are_compared(tiny_model, tmp_path):
     import pandas as pd
 
-    small = ["--env", "arithmetic", "--eval-every", "0", "--steps", "1", "--set=rollout.problems_per_step=8", "--set=rollout.max_tokens=40"]
+    small = ["--env", "arithmetic", "--eval-every", "0", "--steps", "1", "--set=rollout.problems_per_step=8", "--set=env.max_tokens=40"]
     assert main(["train", "--model", str(tiny_model), "--run", str(tmp_path / "t"), *small, '--set=rollout.stop=["1", "2"]']) == 0
     rows = pd.read_parquet(tmp_path / "t" / "episodes" / "step-00001.parquet")
     stopped = rows[rows["finish_reason"] == "stop"]["text"]

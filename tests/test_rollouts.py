@@ -7,7 +7,7 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.config import load_config
-from kgym.envs.build import make_vector
+from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import configure
 from kgym.rollout.collector import collect
@@ -36,9 +36,9 @@ def _plugins():
 
 
 def test_an_answer_and_its_prompt_fit_into_the_context():
-    env = make_vector("arithmetic", num_envs=2, group_size=1, max_tokens=40, context_tokens=1)
+    env = ReasoningVectorEnv("arithmetic", num_envs=2, group_size=1, max_tokens=40, context_tokens=1)
     prompt_tokens = sum(len(message.content) for message in env.setup.start(0, 0).prompt)
-    env = make_vector("arithmetic", num_envs=2, group_size=1, max_tokens=40, context_tokens=prompt_tokens + 9)
+    env = ReasoningVectorEnv("arithmetic", num_envs=2, group_size=1, max_tokens=40, context_tokens=prompt_tokens + 9)
     engine = ScriptedEngine(lambda request: "7" * 100)
     groups = collect(env, engine, [0, 0], sampling=Sampling(), seed_parts=SEED)
     assert [group.episodes[0].n_tokens for group in groups] == [9, 9]
@@ -70,7 +70,7 @@ def test_the_built_in_engine_keeps_to_the_context():
 
 
 def test_only_the_places_that_are_named_are_played_again():
-    env = make_vector("arithmetic", num_envs=6, group_size=2, max_tokens=8)
+    env = ReasoningVectorEnv("arithmetic", num_envs=6, group_size=2, max_tokens=8)
     before = collect(env, UniformEngine(), [0, 1, 2], sampling=Sampling(), seed_parts=SEED)
     seen = []
     again = collect(
@@ -91,8 +91,8 @@ def test_only_the_places_that_are_named_are_played_again():
 
 
 def rollouts(plan, verifier="even-length", **more):
-    settings = {"env.name": "arithmetic", "rollout.problems_per_step": 5, "rollout.group_size": 4, "rollout.max_tokens": 6}
-    settings |= {"rollout.truncated": "score"} | more
+    settings = {"env.name": "arithmetic", "rollout.problems_per_step": 5, "rollout.group_size": 4, "env.max_tokens": 6}
+    settings |= {"env.truncated": "score"} | more
     return Rollouts(load_config(None, [f"{key}={value}" for key, value in (settings | {"verifier": verifier}).items()]), plan)
 
 
@@ -217,7 +217,7 @@ def test_a_punished_length_is_no_reason_to_keep_a_group():
 
 
 def test_truncated_answers_can_be_left_out_of_the_loss():
-    played = play(rollouts(UpdatePlan(mask_truncated=True)))
+    played = play(rollouts(UpdatePlan(), **{"env.truncated": "mask"}))
     episodes = [episode for group in played.sampled for episode in group.episodes]
     assert any(episode.truncated for episode in episodes)
     assert [episode.trainable for episode in episodes] == [not episode.truncated for episode in episodes]
@@ -253,19 +253,19 @@ def test_a_greedy_answer_that_cannot_be_judged_is_no_baseline():
 # --- runs that have nothing to learn ----------------------------------------------------------------------------------
 
 SETTINGS = [
-    *("--set", "rollout.problems_per_step=2", "--set", "rollout.group_size=2", "--set", "rollout.max_tokens=16"),
-    *("--set", "train.eval_every=0", "--set", "train.threads=1", "--set", "algo.max_rounds=2", "--set", "rollout.truncated=score"),
+    *("--set", "rollout.problems_per_step=2", "--set", "rollout.group_size=2", "--set", "env.max_tokens=16"),
+    *("--set", "train.eval_every=0", "--set", "train.threads=1", "--set", "algo.max_rounds=2", "--set", "env.truncated=score"),
 ]
 
 
 @pytest.mark.parametrize(
     ("verifier", "words"),
-    [("always-right", ("100.0% of the answers right", "take harder problems")), ("always-wrong", ("0.0% of", "raise rollout.max_tokens"))],
+    [("always-right", ("100.0% of the answers right", "take harder problems")), ("always-wrong", ("0.0% of", "raise env.max_tokens"))],
 )
 def test_dapo_ends_with_a_word_when_problems_are_too_easy_or_too_hard(tmp_path, capsys, verifier, words):
     run = tmp_path / "run"
     arguments = ["-p", "fixed_verdicts", "train", "--algo", "dapo", "--run", str(run), "--steps", "50", *SETTINGS]
-    assert main([*arguments, "--set", f"verifier={verifier}", "--set", "algo.mask_truncated=false", "--set", "train.save_every=1"]) == 1
+    assert main([*arguments, "--set", f"verifier={verifier}", "--set", "train.save_every=1"]) == 1
     output = capsys.readouterr()
     assert output.err.count("\n") == 1
     for word in ("step 3", "nothing to learn from in 3 steps on end", "4 problems in 2 rounds", *words):
@@ -292,7 +292,7 @@ def test_dapo_goes_on_after_a_step_without_a_lesson(tmp_path):
 
 
 def test_dapo_brings_its_punishment():
-    config = with_recipe(load_config(None, ["algo=dapo", "rollout.max_tokens=50"]))
+    config = with_recipe(load_config(None, ["algo=dapo", "env.max_tokens=50"]))
     assert config.shapers == {"overlong": {"max_tokens": 50, "cache_tokens": 10, "weight": 0.5}}
     assert with_recipe(config) == config
     assert with_recipe(load_config(None, ["algo=dapo"])).shapers["overlong"]["max_tokens"] == 160  # the environment's own budget

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
+from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
 from kgym.models.policy import Policy, load_policy
-from kgym.registry import registry
 from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
 from kgym.train.optim import make_optimizer
-from kgym.train.sft import Example, SFTOptions, backward, finetune, read_examples, task_examples
+from kgym.train.sft import Example, SFTOptions, backward, finetune, read_examples, solved_examples
 from kgym.train.supervised import encode_row, lr_at, microbatches, shuffled, train_step
 from kgym.types import Message
 
@@ -184,12 +184,12 @@ def test_passes_over_a_file_are_shuffled_whole_and_the_same_for_a_seed():
 
 
 def test_examples_of_an_environment_are_its_worked_solutions():
-    task = registry().create("environment", "arithmetic", {"difficulty": 2})
-    examples = [task_examples(task, split="train", seed=0)(n) for n in range(50)]
+    setup = EnvSpec("arithmetic", "train", {"difficulty": 2}).setup()
+    examples = [solved_examples(setup, seed=0)(n) for n in range(50)]
     assert len({example.prompt for example in examples}) > 45
     assert all("\\boxed{" in example.solution for example in examples)
-    assert examples == [task_examples(task, split="train", seed=0)(n) for n in range(50)]
-    assert examples != [task_examples(task, split="train", seed=1)(n) for n in range(50)]
+    assert examples == [solved_examples(setup, seed=0)(n) for n in range(50)]
+    assert examples != [solved_examples(setup, seed=1)(n) for n in range(50)]
 
 
 @pytest.mark.parametrize(

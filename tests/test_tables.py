@@ -13,7 +13,7 @@ from kgym.cli.output import print_table
 KEYS = ("option", "type", "default", "must be", "meaning")
 OPTIONS = [
     ("algo.inner_steps", "int", "4", ">= 1", "Passes over the batch, with one or more optimizer steps each."),
-    ("algo.mask_truncated", "bool", "False", "", "Leave answers that a budget ended out of the loss."),
+    ("algo.reset_optimizer", "bool", "False", "", "Start each batch with a fresh optimizer state."),
 ]
 RESULTS = ("rank", "model", "accuracy", "95% interval", "maj@k", "truncated", "unscored", "run")
 RUNS = [

@@ -102,8 +102,8 @@ def test_kgym_trains_on_a_strangers_environment_with_a_strangers_algorithm(stran
     sizes = {
         "rollout.problems_per_step": 2,
         "rollout.group_size": 2,
-        "rollout.max_tokens": 12,
-        "rollout.truncated": "score",
+        "env.max_tokens": 12,
+        "env.truncated": "score",
         "train.eval_problems": 2,
     }
     settings = [part for key, value in sizes.items() for part in ("--set", f"{key}={value}")]

@@ -21,7 +21,7 @@ from kgym_plugins.trackers.records import finite, flat, remember, remembered
 SMALL = {
     "rollout.problems_per_step": 2,
     "rollout.group_size": 2,
-    "rollout.max_tokens": 32,
+    "env.max_tokens": 32,
     "train.eval_problems": 8,
     "train.eval_every": 1,
     "train.save_every": 1,

@@ -16,7 +16,7 @@ from kgym.runs.metrics import CLOCK, MetricsFile, describe, read_metrics
 SMALL = {
     "rollout.problems_per_step": 3,
     "rollout.group_size": 4,
-    "rollout.max_tokens": 48,
+    "env.max_tokens": 48,
     "train.lr": 1e-4,
     "train.eval_every": 2,
     "train.eval_problems": 8,

@@ -10,7 +10,7 @@ from kgym.runs.metrics import read_metrics
 
 NAMES = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
 SETTINGS = [
-    *("--set", "rollout.problems_per_step=3", "--set", "rollout.group_size=4", "--set", "rollout.max_tokens=64"),
+    *("--set", "rollout.problems_per_step=3", "--set", "rollout.group_size=4", "--set", "env.max_tokens=64"),
     *("--set", "train.eval_every=0", "--set", "train.threads=1"),
 ]
 

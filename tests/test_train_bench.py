@@ -19,7 +19,7 @@ kgym_api = 1
 def kgym_register_benchmarks():
     yield BenchmarkInfo(name="few", env="aime", split="validation", problems=6, samples=2)
 """
-SMALL = ["rollout.problems_per_step=2", "rollout.group_size=2", "rollout.max_tokens=48", "train.eval_problems=4", "train.threads=1"]
+SMALL = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=48", "train.eval_problems=4", "train.threads=1"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -9,7 +10,6 @@ from kgym.algorithms.batch import split
 from kgym.cli.main import main
 from kgym.envs.rules import CUT
 from kgym.registry import registry
-from kgym.runs.metrics import CLOCK
 from kgym.train.rollouts import teaches
 from kgym.train.statistics import group_metrics
 from kgym.train.update import pack_groups
@@ -113,16 +113,16 @@ def test_the_length_penalty_ranges_over_masked_answers():
     assert shaped == pytest.approx([1.5, 0.0, -0.5, 0.0])
 
 
-def test_both_settings_mean_the_same(tmp_path):
-    runs = {}
-    for setting in ("rollout.truncated=mask", "algo.mask_truncated=true"):
-        run = tmp_path / setting.partition("=")[0]
-        settings = ["rollout.problems_per_step=3", "rollout.group_size=4", "rollout.max_tokens=28", "train.eval_every=0", "train.threads=1"]
-        more = ["shapers.length_penalty.warmup_steps=0", setting]
-        arguments = [item for text in [*settings, *more] for item in ("--set", text)]
-        assert main(["train", "--env", "aime", "--algo", "remax", "--run", str(run), "--steps", "2", "--json", *arguments]) == 0
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        runs[setting] = [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines]
-        assert 0 < lines[0]["episode/truncated_frac"] < 1
-    first, second = runs.values()
-    assert first == second
+def test_validation_counts_as_zero_what_training_masks(tmp_path):
+    run = tmp_path / "run"
+    settings = ["rollout.problems_per_step=3", "rollout.group_size=4", "env.max_tokens=28", "train.threads=1", "train.eval_problems=20"]
+    arguments = [item for text in settings for item in ("--set", text)]
+    assert main(["train", "--env", "aime", "--algo", "dapo", "--run", str(run), "--steps", "1", "--json", *arguments]) == 0
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["specs"]["aime"]["settings"]["truncated"] == "mask"
+    assert (manifest["env"]["truncated"], manifest["validation"]["truncated"]) == ("mask", "zero")
+    result = json.loads((run / "eval/step-00000.json").read_text())
+    assert 0 < result["truncated_frac"] < 1
+    assert result["accuracy"] == result["truncated_bounds"][0]  # cut counts as wrong
+    rows = pq.read_table(run / "episodes/step-00001.parquet").to_pylist()
+    assert {row["trainable"] for row in rows if row["truncated"]} == {False}

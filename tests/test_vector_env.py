@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import kgym  # noqa: F401  (registers)
 import tiny_env
-from kgym.envs.build import make_task, make_vector
 from kgym.envs.env import ReasoningEnv
 from kgym.envs.registration import register_envs
+from kgym.envs.spec import EnvSpec
+from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError, EnvError, UnknownName
 from kgym.registry import configure
 from kgym.testing.envs import piece
@@ -31,7 +32,7 @@ def tiny():
 
 
 def started(num_envs=4, group_size=2, indices=(0, 1), **settings):
-    env = make_vector("tiny", num_envs=num_envs, group_size=group_size, **settings)
+    env = ReasoningVectorEnv("tiny", num_envs=num_envs, group_size=group_size, **settings)
     env.reset(options={"indices": indices})
     return env
 
@@ -69,11 +70,11 @@ def test_group_members_share_the_problem_and_are_told_apart_by_their_attempt():
 @pytest.mark.parametrize(("num_envs", "group_size"), [(5, 2), (0, 1), (4, 0), (2, 4)])
 def test_groups_have_to_fill_the_slots(num_envs, group_size):
     with pytest.raises(ConfigError, match="num_envs"):
-        make_vector("tiny", num_envs=num_envs, group_size=group_size)
+        ReasoningVectorEnv("tiny", num_envs=num_envs, group_size=group_size)
 
 
 def test_a_seed_decides_the_problems():
-    one, other = (make_vector("arithmetic", num_envs=8, group_size=2) for _ in range(2))
+    one, other = (ReasoningVectorEnv("arithmetic", num_envs=8, group_size=2) for _ in range(2))
     one.reset(seed=9)
     other.reset(seed=9)
     assert one.indices == other.indices
@@ -126,7 +127,7 @@ def test_rewards_are_of_the_step_and_ends_stay():
 
 
 def test_infos_have_one_type_for_each_key():
-    env = make_vector("tiny", num_envs=2)
+    env = ReasoningVectorEnv("tiny", num_envs=2)
     for infos in (env.reset()[1], env.step(["x", None])[-1]):
         types = {key: array.dtype for key, array in infos.items()}
         assert {key for key, dtype in types.items() if dtype == np.bool_} == {key for key in infos if key.startswith("_")}
@@ -152,7 +153,7 @@ def test_a_refused_step_changes_nothing(actions, message):
 
 
 def test_calls_out_of_order_are_refused():
-    env = make_vector("tiny", num_envs=2)
+    env = ReasoningVectorEnv("tiny", num_envs=2)
     for call in (lambda: env.step(["x", "x"]), lambda: env.episodes, env.groups):
         with pytest.raises(EnvError, match="reset"):
             call()
@@ -295,7 +296,7 @@ def test_rendering():
 
 
 def test_short_names_ids_and_their_tasks():
-    assert make_vector("tests/tiny-v3").spec_facts() == make_vector("tiny").spec_facts()
-    assert make_task("tiny", {"add": 4}).source("train")[0].gold == "14"
+    assert ReasoningVectorEnv("tests/tiny-v3").spec_facts() == ReasoningVectorEnv("tiny").spec_facts()
+    assert EnvSpec("tiny", settings={"add": 4}).task().source("train")[0].gold == "14"
     with pytest.raises(UnknownName, match="did you mean 'tiny'"):
-        make_vector("tinny")
+        ReasoningVectorEnv("tinny")

@@ -9,9 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kgym.cli.main import main
-from kgym.config import load_config
-from kgym.envs.setup import EnvSetup
-from kgym.errors import ConfigError
+from kgym.envs.spec import EnvSpec
 from kgym.limits import PoolLimits
 from kgym.registry import configure
 from kgym.types import Verdict, VerifyItem
@@ -170,7 +168,7 @@ def test_the_author_sees_the_text_and_the_traceback(tmp_path, isolation):
 )
 def test_a_run_ends_with_the_reasons_if_they_are_frequent(tmp_path, capfd, verifier, reason):
     (tmp_path / "odd_plugin.py").write_text(PLUGIN)
-    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "rollout.max_tokens=8", "rollout.truncated=score"]
+    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "env.truncated=score"]
     settings = [*small, f"verifier={verifier}", "verifier.limits.deadline_s=0.2", "verifier.limits.workers=1"]
     command = ["-p", str(tmp_path / "odd_plugin.py"), "train", "--env", "arithmetic", "--steps", "1", "--eval-every", "0"]
     assert main([*command, "--run", str(tmp_path / "run"), "--set", *settings]) == 1
@@ -186,8 +184,6 @@ def test_the_limits_of_a_verifier_are_keys_that_commands_take(capfd):
     assert "verifier.limits.deadline_s=0: must be greater than 0" in capfd.readouterr().err
     assert main(["train", "--set", "verifier.limits.deadlin_s=1"]) == 2
     assert "did you mean 'verifier.limits.deadline_s'?" in capfd.readouterr().err
-    with pytest.raises(ConfigError, match=r"env\.verifier_limits cannot be set for a training run; use verifier\.limits"):
-        load_config(None, ["env.verifier_limits.workers=2"]).env_settings()
-    setup = EnvSetup("arithmetic", {"verifier": "math", "verifier_limits": {"deadline_s": 2.5}})
-    assert setup.verifier.limits.deadline_s == 2.5
-    assert setup.facts() == EnvSetup("arithmetic", {"verifier": "math"}).facts(), "scores stay comparable"
+    spec = EnvSpec("arithmetic", settings={"verifier": "math", "verifier_limits": {"deadline_s": 2.5}})
+    assert spec.setup().verifier.limits.deadline_s == 2.5
+    assert spec.facts() == EnvSpec("arithmetic", settings={"verifier": "math"}).facts(), "scores stay comparable"

@@ -37,9 +37,6 @@ class AlgorithmOptions(Options):
     max_rounds: int = Field(1, ge=1)
     """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced until the batch is
     full or the rounds are spent: DAPO's dynamic sampling."""
-    mask_truncated: bool = False
-    """Leave answers that a budget ended out of the loss: DAPO's overlong filtering. They still count in the mean and the deviation of
-    their group. The same as `rollout.truncated=mask`."""
     mismatch: Correction = "truncate"
     """What becomes of a weight exp(old - engine) beyond the cap: cut to it, or the token is masked. `off`: no weights."""
     mismatch_level: Level = "token"
@@ -92,13 +89,13 @@ class AlgorithmBase:
             needs_reference=getattr(self.options, "kl_coef", 0.0) > 0,
             min_group_size=self.min_group_size,
             max_rounds=self.options.max_rounds,
-            mask_truncated=self.options.mask_truncated,
         )
 
     def recipe(self, max_tokens: int) -> dict[str, Any]:
-        """Return settings of a run that belong to the algorithm, by key (`rollout.truncated`), for answers of at most `max_tokens`.
+        """Return settings of a run that belong to the algorithm, by key (`train.lr`), for completions of at most `max_tokens`.
 
-        They replace the defaults; what the user sets goes over them. Options of components are named in full (`algo.options.tau`).
+        They replace the defaults; what the user sets goes over them. Options of components are named in full (`algo.options.tau`);
+        those of `env` are for each environment of the run.
         """
         return {}
 

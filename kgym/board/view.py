@@ -18,7 +18,7 @@ from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
 from kgym.runs.answers import answer_columns, answer_files
 from kgym.runs.folder import RunFolder
-from kgym.runs.manifest import KIND
+from kgym.runs.manifest import KIND, specs_of
 from kgym.runs.metrics import read_metrics
 from kgym.score.results import counted_score
 from kgym.score.store import read_results
@@ -192,7 +192,7 @@ def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapp
         for folder in trainings:
             steps = list(numbered(folder / "episodes", "step", ".parquet").items())
             named = f"{names[folder]}, " if len(trainings) > 1 else ""
-            rule = _manifest(folder)["config"]["rollout"]["truncated"]
+            rule = next(iter(specs_of(_manifest(folder)).values())).settings.get("truncated", "zero")
             runs += [(f"{named}step {step}", _frame([path], rule)) for step, path in dict([*steps[:1], *steps[-1:]]).items()]
     return pack_answers(runs, most) if any(len(frame) for _, frame in runs) else None
 

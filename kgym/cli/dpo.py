@@ -18,21 +18,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the policy lies."""
+    from kgym.envs.spec import EnvSpec
     from kgym.models.names import resolve_model
     from kgym.options import validated
 
-    values = supervised.settings(args, "env", "pairs", "dpo")
+    values = supervised.settings(args, "env", "verifier", "pairs", "dpo")
     if args.beta is not None:
         values["dpo"]["beta"] = args.beta
     from kgym.train.dpo import DPOOptions, train_dpo
 
     options = validated(DPOOptions, values["dpo"], "dpo")
+    spec = supervised.asked_spec(args, values)
     model = resolve_model(args.model)
     sampled = supervised.can_be_sampled(model)
     with supervised.interruptible(args):
         summary = train_dpo(
             model,
-            supervised.preferences(args, values["env"], values["pairs"], options.seed),
+            supervised.preferences(args, spec, values["pairs"], options.seed),
             args.out,
             options,
             dtype=args.dtype,
@@ -40,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             report=supervised.reporter(args, options, "dpo", "a pair"),
         )
-    following = how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]) if sampled else ""
+    following = how_to_score(str(summary["model"]), (spec or EnvSpec("aime")).with_split("validation")) if sampled else ""
     return supervised.conclude(args, summary, following)

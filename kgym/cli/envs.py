@@ -4,13 +4,14 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import print_json, print_table, say
-from kgym.cli.settings import add_set, component
+from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError, KgymError
 from kgym.hookspecs import EnvInfo
 from kgym.registry import registry
 
 if TYPE_CHECKING:
     from kgym.envs.setup import EnvSetup
+    from kgym.envs.spec import EnvSpec
     from kgym.envs.task import Task
 
 
@@ -50,12 +51,12 @@ def _list(args: argparse.Namespace) -> int:
 
 def _listed(info: EnvInfo, origin: str) -> dict[str, Any]:
     """Return what a line says; an environment that cannot be made is listed with the reason."""
-    from kgym.envs.setup import make_task
+    from kgym.envs.spec import EnvSpec
 
     splits: list[str] = []
     error = ""
     try:
-        splits = list(make_task(info.id).splits)
+        splits = list(EnvSpec(info.id).task().splits)
     except KgymError as caught:
         error = str(caught)
     return {"name": info.name, "id": info.id, "splits": splits, "summary": info.summary, "from": origin, "error": error}
@@ -65,12 +66,12 @@ def _listed(info: EnvInfo, origin: str) -> dict[str, Any]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from kgym.envs.setup import EnvOptions, EnvSetup, env_info, make_task, split_settings
+    from kgym.envs.setup import EnvOptions, env_info
 
     info = env_info(args.name)
-    settings = component(args.set, "env")
-    task = make_task(args.name, split_settings(args.name, settings)[1])
-    setup = EnvSetup(args.name, settings | {"split": args.split or settings.get("split", task.splits[0])})
+    split, spec = _spec(args, args.name)
+    task = spec.task()
+    setup = spec.with_split(args.split or split or task.splits[0]).setup()
     facts = {
         "name": info.name,
         "id": info.id,
@@ -87,6 +88,18 @@ def _show(args: argparse.Namespace) -> int:
     else:
         _print_shown(facts)
     return 0
+
+
+def _spec(args: argparse.Namespace, name: str) -> "tuple[str | None, EnvSpec]":
+    """Return the split that `--set env.split` names, None without it, and the environment with the other settings."""
+    from kgym.config import VerifierConfig
+    from kgym.envs.spec import EnvSpec
+    from kgym.options import validated
+
+    values = sections(args.set, "env", "verifier", chosen=("verifier",))
+    split = values["env"].pop("split", None)
+    spec = EnvSpec.of(name, "train", values["env"], validated(VerifierConfig, values["verifier"], "verifier"))
+    return None if split is None else str(split), spec
 
 
 def _print_shown(facts: dict[str, Any]) -> None:
@@ -136,12 +149,11 @@ def _check(args: argparse.Namespace) -> int:
 
     if args.problems < 1:
         raise ConfigError(f"--problems {args.problems}: look at one at least")
-    settings = component(args.set, "env")
     names = args.names or sorted(info.id for info, _ in registry().offers(EnvInfo.kind) if isinstance(info, EnvInfo))
     rows = [
         {"environment": name, "split": split, "check": what, "trouble": trouble}
         for name in names
-        for split, what, trouble in findings(name, sample=args.problems, **settings)
+        for split, what, trouble in findings(_spec(args, name)[1], sample=args.problems)
     ]
     troubled = [row for row in rows if row["trouble"]]
     if args.json:

@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     from kgym.board.table import board_to_append
     from kgym.config import RolloutConfig
+    from kgym.envs.spec import EnvSpec
     from kgym.models.names import model_fingerprint, resolve_model
     from kgym.options import validated
     from kgym.registry import registry
@@ -86,20 +87,15 @@ def run(args: argparse.Namespace) -> int:
     given["verifier"] = settings.verifier.name
     asked = (stated_options(preset) if preset else {}) | {name: value for name, value in given.items() if value is not None}
     verifier = asked.pop("verifier", None)
-    env_options = (stated_env(preset) if preset else {}) | settings.env
-    rollout = validated(RolloutConfig, asked | {"truncated": args.truncated})
+    budget = {"max_tokens": asked.pop("max_tokens", None), "truncated": args.truncated}
+    options = (stated_env(preset) if preset else {}) | {key: value for key, value in budget.items() if value is not None} | settings.env
+    spec = EnvSpec.of(bench.env, bench.split, options, settings.verifier.model_copy(update={"name": verifier}))
+    rollout = validated(RolloutConfig, asked)
     evaluation = Evaluation(
-        bench.env,
-        split=bench.split,
-        env_options=env_options,
+        spec,
         problems=bench.problems if args.problems is None else args.problems,
         samples=(preset.samples if preset else bench.samples) if args.samples is None else args.samples,
         sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k, stop=rollout.stop),
-        max_tokens=rollout.max_tokens,
-        truncated=rollout.truncated,
-        verifier=verifier,
-        verifier_options=settings.verifier.options,
-        verifier_limits=settings.verifier.limits,
         seed=args.seed,
         slots=args.slots,
         template=getattr(engine_options, "template", None),
@@ -133,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
                 request,
                 benchmark=bench.name,
                 preset=args.preset,
-                env_options=env_options,
+                spec=spec.to_json(),
                 versions=versions(),
                 checkout=checkout(),
                 machine=machine(),

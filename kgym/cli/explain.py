@@ -14,7 +14,7 @@ from kgym.registry import registry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OF_THE_RUN = {"split", "max_tokens", "truncated", "verifier", "verifier_options", "verifier_limits"}
+OF_THE_RUN = {"split", "verifier", "verifier_options", "verifier_limits"}
 """Settings of every environment for which a run has other keys."""
 
 

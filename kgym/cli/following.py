@@ -3,7 +3,13 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from kgym.envs.spec import EnvSpec
 
 PROBLEMS = 500
 """Of a generated split, which has no end."""
@@ -11,40 +17,30 @@ PROBLEMS = 500
 
 def how_to_score(
     model: str,
-    env: str,
-    split: str,
-    options: Mapping[str, Any],
-    verifier: Mapping[str, Any] | None = None,
+    spec: "EnvSpec",
     *,
     problems: int = PROBLEMS,
     template: Mapping[str, Any] | None = None,
     stop: Sequence[str] = (),
 ) -> str:
-    """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the environment's options.
+    """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the environment's settings.
 
-    `verifier` are options of the environment's own verifier, `template` variables of the chat template, `stop` texts that end an answer.
+    `template` are variables of the chat template, `stop` texts that end an answer.
     """
-    from kgym.envs.setup import EnvSetup, make_task, split_settings
     from kgym.errors import KgymError
     from kgym.hookspecs import BenchmarkInfo
     from kgym.registry import registry
 
-    try:
-        judge = make_task(env, split_settings(env, options)[1]).verifier
-        options, verifier = _not_default("environment", env, options), _not_default("verifier", judge, verifier or {})
-    except KgymError:  # what is wrong is said by what uses it
-        verifier = verifier or {}
-    settings = [f"env.{name}={value}" for name, value in options.items()]
-    settings += [f"verifier.{name}={value}" for name, value in verifier.items()]
+    settings = _settings(spec)
     asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]
     stops = [word for text in stop for word in ("--stop", shlex.quote(text))]
     start = f"kgym eval --model {shlex.quote(model)} --bench"
     for name, info in registry().infos("benchmark").items():
-        if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (env, split) and not settings:
+        if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (spec.name, spec.split) and not settings:
             return " ".join([start, name, *stops, *(["--set", *map(shlex.quote, asked)] if asked else [])])
-    words = [start, f"{env}:{split}"]
+    words = [start, f"{spec.name}:{spec.split}"]
     try:
-        endless = EnvSetup(env, {**options, "split": split}).source.size is None
+        endless = spec.setup().source.size is None
     except KgymError:  # data that the user has not brought yet: eval will say so
         endless = False
     words += ["--problems", str(problems)] if endless else []
@@ -53,10 +49,30 @@ def how_to_score(
     return " ".join(words)
 
 
-def _not_default(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out options that are what they are by default: a run keeps all of them."""
+def _settings(spec: "EnvSpec") -> list[str]:
+    """Return what `--set` is to say, without what is so by default: a run keeps all of its options."""
+    from kgym.envs.setup import EnvOptions
+    from kgym.errors import KgymError
+    from kgym.limits import PoolLimits
     from kgym.registry import registry
 
-    fields = registry().options_model(kind, name).model_fields
+    options = dict(spec.settings)
+    named = [f"verifier={name}"] if (name := options.pop("verifier", None)) else []
+    verifier, limits = options.pop("verifier_options", {}), options.pop("verifier_limits", {})
+    with suppress(KgymError):  # what is wrong is said by what uses it
+        options = _not_default(EnvOptions, _not_default(registry().options_model("environment", spec.name), options))
+        verifier = _not_default(registry().options_model("verifier", name or spec.task().verifier), verifier)
+    limits = _not_default(PoolLimits, limits)
+    return [
+        *(f"env.{name}={value}" for name, value in options.items()),
+        *named,
+        *(f"verifier.{name}={value}" for name, value in verifier.items()),
+        *(f"verifier.limits.{name}={value}" for name, value in limits.items()),
+    ]
+
+
+def _not_default(model: "type[BaseModel]", options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out options that are what they are by default."""
+    fields = model.model_fields
     defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()}
     return {key: value for key, value in options.items() if key not in defaults or value != defaults[key]}

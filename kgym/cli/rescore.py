@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kgym.cli.output import percent, print_json, print_table, say
-from kgym.cli.settings import add_set, component
+from kgym.cli.settings import add_set, verifier_of
 from kgym.errors import ConfigError
 from kgym.files import reading
 from kgym.types import Verdict, VerifyItem
@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     """Compare, and print."""
     from kgym.verify.service import load_verifier
 
-    judge = load_verifier(args.verifier, component(args.set, "verifier"))
+    verifier = verifier_of(args.verifier, args.set)
+    judge = load_verifier(args.verifier, verifier.options, limits=verifier.limits)
     found = Found(most_examples=args.examples)
     for rows in _rows(args.run_folder):
         items = [VerifyItem(row["gold"], row["text"], row["question"] or "", row["problem_id"]) for row in rows]

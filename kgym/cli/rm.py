@@ -17,15 +17,16 @@ def run(args: argparse.Namespace) -> int:
     from kgym.models.names import resolve_model
     from kgym.options import validated
 
-    values = supervised.settings(args, "env", "pairs", "rm")
+    values = supervised.settings(args, "env", "verifier", "pairs", "rm")
     from kgym.train.reward_model import RMOptions, train_reward_model
 
     options = validated(RMOptions, values["rm"], "rm")
+    spec = supervised.asked_spec(args, values)
     model = resolve_model(args.model)
     with supervised.interruptible(args):
         summary = train_reward_model(
             model,
-            supervised.preferences(args, values["env"], values["pairs"], options.seed),
+            supervised.preferences(args, spec, values["pairs"], options.seed),
             args.out,
             options,
             dtype=args.dtype,

@@ -9,9 +9,12 @@ Both forms work everywhere. A key is what `kgym plugins show NAME` prints: the o
 import argparse
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgym.errors import UnknownName
+
+if TYPE_CHECKING:
+    from kgym.config import VerifierConfig
 
 
 class SetAction(argparse.Action):
@@ -93,6 +96,19 @@ def _meant(key: str, names: Sequence[str]) -> str:
     if close or (len(names) == 1 and not dot and section not in names):
         return f"did you mean '{close[0]}.{rest}'?" if close else f"did you mean '{names[0]}.{key}'?"
     return f"keys of this command begin with {' or '.join(f'{name}.' for name in names)}"
+
+
+def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "VerifierConfig":
+    """Parse `verifier.partial=0.5` and `verifier.limits.deadline_s=20`; `limits` has those of options of the command, None for none.
+
+    Raises ConfigError for a limit that cannot be; options are checked when the verifier is made.
+    """
+    from kgym.config import VerifierConfig
+    from kgym.options import validated
+
+    values = component(settings, "verifier")
+    flags = {key: value for key, value in limits.items() if value is not None}
+    return validated(VerifierConfig, {**values, "name": name, "limits": {**flags, **values.get("limits", {})}}, "verifier")
 
 
 def component(settings: Sequence[str], section: str) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 import argparse
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kgym.cli import supervised
 from kgym.cli.following import how_to_score
 
 if TYPE_CHECKING:
+    from kgym.envs.spec import EnvSpec
     from kgym.train.sft import Examples
 
 
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune, and say where the model lies."""
+    from kgym.envs.spec import EnvSpec
     from kgym.models.names import resolve_model
     from kgym.options import validated
 
@@ -35,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     options = validated(SFTOptions, values["sft"])
     model = resolve_model(args.model)
     sampled = supervised.can_be_sampled(model)
-    examples, data, facts = _examples(args, values["env"], options.seed)
+    spec = supervised.asked_spec(args, values)
+    examples, data, facts = _examples(args, spec, options.seed)
     with supervised.interruptible(args):
         summary = finetune(
             model,
@@ -49,20 +51,18 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             report=supervised.reporter(args, options, "sft", "a token"),
         )
-    following = how_to_score(str(summary["model"]), args.env or "aime", "validation", values["env"]) if sampled else ""
+    following = how_to_score(str(summary["model"]), (spec or EnvSpec("aime")).with_split("validation")) if sampled else ""
     return supervised.conclude(args, summary, following)
 
 
-def _examples(args: argparse.Namespace, env_options: Mapping[str, Any], seed: int) -> tuple["Examples", str, dict[str, str]]:
+def _examples(args: argparse.Namespace, spec: "EnvSpec | None", seed: int) -> tuple["Examples", str, dict[str, str]]:
     """Return the examples, a text that tells them from others, and what is put around them."""
-    from kgym.envs.setup import EnvSetup, source_of
-    from kgym.registry import registry
-    from kgym.train.sft import read_examples, task_examples
+    from kgym.train.sft import read_examples, solved_examples
     from kgym.train.supervised import shuffled
 
-    if args.env is None:
+    if spec is None:
         rows = read_examples(args.data)
         return shuffled(rows, seed=seed), f"sha256:{hashlib.sha256(args.data.read_bytes()).hexdigest()}", {}
-    task = registry().create("environment", args.env, env_options)
-    facts = {"prompt_sha256": EnvSetup(args.env, {**env_options, "split": "train"}).prompt_sha256}
-    return task_examples(task, split="train", seed=seed), f"{args.env} {source_of(task, 'train').fingerprint}", facts
+    setup = spec.setup()
+    data = f"{spec.name} {setup.source.fingerprint}"
+    return solved_examples(setup, seed=seed), data, {"prompt_sha256": setup.prompt_sha256}

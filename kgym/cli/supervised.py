@@ -14,6 +14,7 @@ from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError, UnsuitedModel
 
 if TYPE_CHECKING:
+    from kgym.envs.spec import EnvSpec
     from kgym.train.comparisons import PreferenceData
     from kgym.train.supervised import SupervisedOptions
 
@@ -53,11 +54,25 @@ def settings(args: argparse.Namespace, *names: str) -> dict[str, dict[str, Any]]
     from kgym.config import check_trained_dtype
 
     check_trained_dtype(args.dtype)
-    values = sections(args.set, *names)
-    if args.env is None and values["env"]:
-        raise ConfigError("--set env.*: there is no environment to set anything of; name one with --env")
+    values = sections(args.set, *names, chosen=[name for name in names if name == "verifier"])
+    for section in ("env", "verifier"):
+        if args.env is None and values.get(section):
+            raise ConfigError(f"--set {section}.*: there is no environment to set anything of; name one with --env")
     values[names[-1]] |= {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     return values
+
+
+def asked_spec(args: argparse.Namespace, values: Mapping[str, Any]) -> "EnvSpec | None":
+    """Return the train split of the environment that `--env` names, with what `--set` says of it; None without `--env`."""
+    from kgym.config import VerifierConfig
+    from kgym.envs.spec import EnvSpec
+    from kgym.options import validated
+
+    if args.env is None:
+        return None
+    if "split" in values["env"]:
+        raise ConfigError("env.split cannot be set here: kgym learns from the split 'train' and measures on 'validation'")
+    return EnvSpec.of(args.env, "train", values["env"], validated(VerifierConfig, values.get("verifier", {}), "verifier"))
 
 
 def can_be_sampled(model: str) -> bool:
@@ -74,7 +89,7 @@ def can_be_sampled(model: str) -> bool:
     return True
 
 
-def preferences(args: argparse.Namespace, env_options: Mapping[str, Any], pairs: Mapping[str, Any], seed: int) -> "PreferenceData":
+def preferences(args: argparse.Namespace, spec: "EnvSpec | None", pairs: Mapping[str, Any], seed: int) -> "PreferenceData":
     """Return what the options of `configure_preferences` name."""
     import hashlib
 
@@ -82,8 +97,8 @@ def preferences(args: argparse.Namespace, env_options: Mapping[str, Any], pairs:
     from kgym.train.comparisons import PairOptions, from_env, from_list, read_comparisons, stored_comparisons
 
     options = validated(PairOptions, pairs, "pairs")
-    if args.env is not None:
-        return from_env(args.env, env_options, options, seed=seed)
+    if spec is not None:
+        return from_env(spec, options, seed=seed)
     found = read_comparisons(args.data) if args.episodes is None else stored_comparisons(args.episodes, options, seed=seed)
     digest = hashlib.sha256("\n".join(map(repr, found)).encode()).hexdigest()
     return from_list(found, options, seed=seed, fingerprint=f"sha256:{digest} held_out={options.held_out}")

@@ -26,6 +26,7 @@ from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from kgym.config import RunConfig
+    from kgym.envs.spec import EnvSpec
     from kgym.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -109,13 +110,9 @@ def run(args: argparse.Namespace) -> int:
         _show(args, Trainer(config, folder).check(), given, stored_keys)
         return 0
     train = config.train
-    verifier = config.verifier.options if config.verifier.name is None else {}  # another one than the environment's does not score
     following = how_to_score(
         str(folder.path),
-        config.env.name,
-        train.eval_split,
-        config.env.options,
-        verifier,
+        _scored(config),
         problems=train.eval_problems,
         template=config.engine.options.get("template"),
         stop=config.rollout.stop,
@@ -125,6 +122,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say(json.dumps(summary))
     return 0
+
+
+def _scored(config: "RunConfig") -> "EnvSpec":
+    """Return the environment that a run is scored on, by the environment's own verifier: another one trains and does not score."""
+    from kgym.config import VerifierConfig
+    from kgym.envs.spec import EnvSpec
+
+    verifier = VerifierConfig() if config.verifier.name is not None else config.verifier
+    return EnvSpec.of_config(config.env, verifier).for_score(config.train.eval_split)
 
 
 def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int) -> str:
@@ -145,7 +151,9 @@ def _show(args: argparse.Namespace, config: "RunConfig", given: Mapping[str, Any
     from kgym.cli.output import print_json
     from kgym.train.recipe import recipe_of
 
-    sources = dict.fromkeys(recipe_of(config), f"recipe of {config.algo.name}") | dict.fromkeys(stored_keys, "the run")
+    sources = dict.fromkeys((key.replace(".options.", ".") for key in recipe_of(config)), f"recipe of {config.algo.name}") | dict.fromkeys(
+        stored_keys, "the run"
+    )
     options = {f"--{flag.replace('_', '-')}": key for flag, key in FLAGS.items() if key in given}
     sources |= layers(options, args.tracker, args.set, args.config)
     found = entries(config, sources)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from kgym.cli.output import print_json_line, say
-from kgym.cli.settings import add_set, component
+from kgym.cli.settings import add_set, verifier_of
 from kgym.errors import ConfigError
 from kgym.types import Verdict, Verifier, VerifyItem
 
@@ -103,13 +103,10 @@ def _usable(
 
 
 def _verifier(args: argparse.Namespace) -> Verifier:
-    from kgym.limits import PoolLimits
-    from kgym.options import validated
     from kgym.verify.service import load_verifier
 
-    options = component(args.set, "verifier")
-    limits = {name: value for name, value in (("workers", args.workers), ("deadline_s", args.deadline)) if value is not None}
-    return load_verifier(args.verifier, options, limits=validated(PoolLimits, limits, "verify"))
+    verifier = verifier_of(args.verifier, args.set, workers=args.workers, deadline_s=args.deadline)
+    return load_verifier(args.verifier, verifier.options, limits=verifier.limits)
 
 
 def _opened(name: str) -> BinaryIO:

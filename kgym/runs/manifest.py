@@ -1,13 +1,17 @@
 """`manifest.json` of a run folder, of training and of evaluation, and what other commands take from it.
 
-Other programs write files of that name too, so the shape is checked when one is read: a manifest that is returned has what is below.
+Other programs write files of that name too, so the shape is checked when one is read: a manifest that is returned has what is below,
+also one that an older version has written.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from kgym.config import VerifierConfig, older_spelling
+from kgym.envs.spec import EnvSpec
 from kgym.files import read_table, reading
 from kgym.options import conform
 
@@ -27,7 +31,6 @@ class _Env(_Named):
 class _Rollout(BaseModel):
     problems_per_step: int
     group_size: int
-    truncated: str
 
 
 class _Train(BaseModel):
@@ -45,8 +48,14 @@ class _Config(BaseModel):
     train: _Train
 
 
+class _Spec(_Named):
+    split: str
+    settings: dict[str, Any]
+
+
 class _TrainManifest(BaseModel):
     config: _Config
+    specs: dict[str, _Spec]
 
 
 class _Request(BaseModel):
@@ -59,7 +68,7 @@ class _Request(BaseModel):
 class _EvalManifest(BaseModel):
     benchmark: str
     request: _Request
-    env_options: dict[str, Any]
+    spec: _Spec
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -71,5 +80,40 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     remedy = "without it nobody knows what the run was; begin another"
     manifest = read_table(path, remedy=remedy)
     with reading(path, remedy=remedy):
-        conform(manifest, _EvalManifest if manifest.get("kind") == KIND else _TrainManifest)
+        if manifest.get("kind") == KIND:
+            manifest = _with_spec(manifest)
+            conform(manifest, _EvalManifest)
+        else:
+            manifest = _with_specs(manifest)
+            conform(manifest, _TrainManifest)
     return manifest
+
+
+def specs_of(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
+    """Return the environments of a run, by their labels: those trained on, or the one of an evaluation."""
+    found = {manifest["spec"]["name"]: manifest["spec"]} if manifest.get("kind") == KIND else manifest["specs"]
+    return {label: EnvSpec.from_json(values) for label, values in found.items()}
+
+
+def _with_spec(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Add the spec that evaluations did not keep once."""
+    if "spec" in manifest or not isinstance(manifest.get("env_options"), Mapping):
+        return manifest
+    request = conform(manifest["request"], _Request)
+    options = {key: value for key, value in manifest["env_options"].items() if key != "verifier_options"}
+    spec = EnvSpec.of(request.env_id, request.split, options)
+    judged = {key: manifest["request"][key] for key in ("verifier", "verifier_options") if key in manifest["request"]}
+    return manifest | {"spec": spec.with_settings(truncated=request.truncated, **judged).to_json()}
+
+
+def _with_specs(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Add the specs that trainings did not keep once, and bring the configuration to the keys that it has now."""
+    if "specs" in manifest or not isinstance(manifest.get("config"), Mapping):
+        return manifest
+    config = older_spelling(manifest["config"])
+    env = conform(config["env"], _Env)
+    spec = EnvSpec.of(env.name, env.split, env.options, conform(config.get("verifier") or {}, VerifierConfig))
+    facts = manifest.get("env")
+    if isinstance(facts, Mapping) and facts.get("truncated") == "zero" and env.options.get("truncated") == "mask":
+        manifest = manifest | {"env": {**facts, "truncated": "mask"}}  # the algorithm once left them out of the loss by itself
+    return manifest | {"config": config, "specs": {env.name: spec.to_json()}}

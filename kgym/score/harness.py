@@ -1,6 +1,6 @@
 """Scoring: the environment and the engine of training, played over a list of problems, k answers each.
 
-    Evaluation(env, split, k ...) --chunks--> collect --groups--> store, frame --summarise--> EvalResult
+    Evaluation(spec, k ...) --chunks--> collect --groups--> store, frame --summarise--> EvalResult
 
 An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each, leaves those that are
 there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k only generates what is missing.
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kgym.envs.build import make_vector
+from kgym.envs.spec import EnvSpec
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError
-from kgym.limits import PoolLimits
 from kgym.rollout.collector import collect
 from kgym.rollout.prompts import check_prompts
 from kgym.runs.answers import episode_rows
@@ -29,19 +28,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Called as (answers that have stopped, answers asked for), those of an earlier run included."""
-
-
-OWN_SETTINGS = {
-    "split": "--bench ENV:SPLIT",
-    "num_envs": "--slots",
-    "group_size": "--samples",
-    "max_tokens": "--max-tokens",
-    "truncated": "--truncated",
-    "verifier": "--verifier",
-    "verifier_options": "--set verifier.KEY=VALUE",
-    "verifier_limits": "--set verifier.limits.KEY=VALUE",
-}
-"""Settings of an environment that an evaluation decides, and the options of `kgym eval` that do."""
 
 
 class Store(Protocol):
@@ -68,18 +54,11 @@ class Evaluation:
 
     def __init__(
         self,
-        env_name: str,
+        spec: EnvSpec,
         *,
-        split: str = "validation",
-        env_options: Mapping[str, Any] | None = None,
         problems: int = 0,
         samples: int = 1,
         sampling: Sampling | None = None,
-        max_tokens: int | None = None,
-        truncated: str = "zero",
-        verifier: str | None = None,
-        verifier_options: Mapping[str, Any] | None = None,
-        verifier_limits: PoolLimits | None = None,
         seed: int = 0,
         slots: int = 256,
         template: Mapping[str, Any] | None = None,
@@ -92,30 +71,17 @@ class Evaluation:
         for name, value, least in (("samples", samples, 1), ("problems", problems, 0), ("slots", slots, 1)):
             if value < least:
                 raise ConfigError(f"{name}={value}: an evaluation needs at least {least}")
-        if twice := sorted(OWN_SETTINGS.keys() & (env_options or {}).keys()):
-            raise ConfigError(f"env.{twice[0]} cannot be set for an evaluation; use {OWN_SETTINGS[twice[0]]}")
+        self.spec = spec
         self.samples = samples
         self.seed = seed
         self.sampling = sampling or Sampling()
         self._slots = slots
-        self._make = lambda groups, attempts: make_vector(
-            env_name,
-            split=split,
-            num_envs=groups * attempts,
-            group_size=attempts,
-            max_tokens=max_tokens,
-            truncated=truncated,
-            verifier=verifier,
-            verifier_options=dict(verifier_options or {}),
-            verifier_limits=verifier_limits or PoolLimits(),
-            **(env_options or {}),
-        )
         self._envs: dict[tuple[int, int], ReasoningVectorEnv] = {}
         self._known: dict[int, str] = {}
         first = self._env(1, 1)
         self.source: ProblemSource = first.source
-        self.indices = range(_n_problems(env_name, split, self.source.size, problems))
-        self.truncated = truncated
+        self.indices = range(_n_problems(spec, self.source.size, problems))
+        self.truncated: str = first.setup.options.truncated
         self.env_facts: dict[str, Any] = first.spec_facts()
         self.facts = comparability_facts(self.env_facts, sampling=self.sampling, n_problems=len(self.indices), template=template)
         self.comparability = comparability_hash(self.facts)
@@ -195,7 +161,7 @@ class Evaluation:
 
     def _env(self, groups: int, attempts: int) -> ReasoningVectorEnv:
         if (groups, attempts) not in self._envs:
-            self._envs[groups, attempts] = self._make(groups, attempts)
+            self._envs[groups, attempts] = self.spec.vector(groups, attempts)
         return self._envs[groups, attempts]
 
     def _id(self, index: int) -> str:
@@ -234,24 +200,25 @@ class Evaluation:
 
 
 def evaluate(
-    engine: Engine,
-    env_name: str,
+    engine: Engine | None,
+    spec: EnvSpec,
     *,
     store: Store | None = None,
     progress: Progress | None = None,
     **what: Any,
 ) -> EvalResult:
     """Score a live engine; `what` are the arguments of `Evaluation`."""
-    with contextlib.closing(Evaluation(env_name, **what)) as evaluation:
+    with contextlib.closing(Evaluation(spec, **what)) as evaluation:
         return evaluation.run(engine, store=store, progress=progress)
 
 
-def _n_problems(env_name: str, split: str, size: int | None, problems: int) -> int:
+def _n_problems(spec: EnvSpec, size: int | None, problems: int) -> int:
+    where = f"{spec.name}:{spec.split}"
     if size is None and problems == 0:
         raise ConfigError(
-            f"{env_name}:{split} is generated and has no end; say how many problems (kgym eval --problems N), "
+            f"{where} is generated and has no end; say how many problems (kgym eval --problems N), "
             "or name a benchmark that has a number of its own (kgym plugins list --kind benchmark)"
         )
     if size is not None and problems > size:
-        raise ConfigError(f"problems={problems}: {env_name}:{split} has {size}; ask for as many or fewer, or for 0, which is all")
+        raise ConfigError(f"problems={problems}: {where} has {size}; ask for as many or fewer, or for 0, which is all")
     return problems or size or 0

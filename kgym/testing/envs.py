@@ -22,7 +22,8 @@ from gymnasium.utils.env_checker import check_env
 
 from kgym.envs.env import ReasoningEnv
 from kgym.envs.registration import register_env
-from kgym.envs.setup import EnvSetup, make_task, split_settings
+from kgym.envs.setup import EnvSetup
+from kgym.envs.spec import EnvSpec
 from kgym.envs.task import Task
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import EnvError, KgymError, MissingData, UnknownName
@@ -46,7 +47,7 @@ def check_environment(subject: str | type, *, options: Mapping[str, Any] | None 
     """
     name = subject if isinstance(subject, str) else _registered(subject)
     report = Report(EnvInfo.kind, name_of(subject))
-    for split, what, trouble in findings(name, sample=sample, **(options or {})):
+    for split, what, trouble in findings(EnvSpec(name, settings=options or {}), sample=sample):
         (report.failures if trouble else report.passed).append(f"{split} {what}" + (f": {trouble}" if trouble else ""))
     return report.finish()
 
@@ -98,14 +99,13 @@ def _check_prompts(task: Task, source: ProblemSource, sample: int) -> None:
         assert not (hidden and any(problem.gold in message.content for message in chat)), f"the prompt of {problem.id} has the gold answer"
 
 
-def findings(name: str, *, sample: int = SAMPLE, **settings: Any) -> Iterator[tuple[str, str, str]]:
+def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str, str]]:
     """Yield, check by check, the split, what was checked, and what does not hold ("" if it does)."""
-    _, own = split_settings(name, settings)
     setups: dict[str, EnvSetup] = {}
-    for split in make_task(name, own).splits:
-        given = {**settings, "split": split}
+    for split in spec.task().splits:
+        given = {**spec.settings, "task": spec.name, "split": split}
         try:
-            setups[split] = EnvSetup(name, given)
+            setups[split] = spec.with_split(split).setup()
         except MissingData as error:
             yield split, "missing data", "" if re.search(r"\bkgym \w+", str(error)) else f"names no command that gets it: {error}"
             continue
@@ -113,7 +113,7 @@ def findings(name: str, *, sample: int = SAMPLE, **settings: Any) -> Iterator[tu
             yield split, "construction", _said(error)
             continue
         for what, check in CHECKS.items():
-            yield split, what, _trouble(partial(check, setups[split], {"task": name, **given}, sample))
+            yield split, what, _trouble(partial(check, setups[split], given, sample))
     yield "all", "disjoint splits", _trouble(partial(check_disjoint, {split: setup.source for split, setup in setups.items()}, sample))
 
 

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from kgym.envs.setup import QUESTION, make_task
+from kgym.envs.setup import QUESTION
+from kgym.envs.spec import EnvSpec
 from kgym.errors import MissingData
 from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ModelInfo, PresetInfo, VerifierInfo
 from kgym.registry import registry
@@ -33,7 +34,7 @@ def check_benchmark(name: str) -> Report:
     report = Report(BenchmarkInfo.kind, name)
     info = cast(BenchmarkInfo, registry().info(BenchmarkInfo.kind, name))
     with report.check("its environment and split"), suppress(MissingData):
-        task = make_task(info.env)
+        task = EnvSpec(info.env).task()
         assert info.split in task.splits, f"{info.env} has no split {info.split!r}; its splits are {task.splits}"
         size = task.source(info.split).size
         assert info.problems or size is not None, f"{info.env}:{info.split} has no end; say how many problems"

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from kgym.config import older_spelling
 from kgym.envs.setup import EnvSetup
+from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
 from kgym.files import reading
 from kgym.options import Options
 from kgym.runs.answers import answer_columns, answer_files
+from kgym.runs.manifest import specs_of
 from kgym.seeding import derive_seed
 from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
 from kgym.types import Chat, Message, Problem, VerifyItem
@@ -123,13 +124,12 @@ def all_pairs(k: int) -> Pairs:
 # --- from generated problems ------------------------------------------------------------------------------------------
 
 
-def generated_comparisons(env: str, env_options: Mapping[str, Any], options: PairOptions, *, split: str, seed: int) -> Comparisons:
+def generated_comparisons(setup: EnvSetup, options: PairOptions, *, seed: int) -> Comparisons:
     """Worked solutions of an environment's problems against the same working with wrong answers in the box.
 
     The wrong answers are near misses of integers, and otherwise the answers to other problems; the environment's verifier finds each of
     them wrong. Raises DataError, when it meets one, for a problem without a worked solution that ends in a box.
     """
-    setup = EnvSetup(env, {**env_options, "split": split})
     size = setup.source.size
     order = None if size is None else shuffled(range(size), seed=seed)
 
@@ -241,13 +241,8 @@ def _setup_of(run: Path) -> EnvSetup:
     """Return the environment of a run, which knows what is put around a question."""
     from kgym.runs.folder import RunFolder  # noqa: PLC0415
 
-    manifest = RunFolder(run).read_manifest()
-    if "config" in manifest:
-        env = older_spelling(manifest["config"])["env"]
-        return EnvSetup(env["name"], {**env["options"], "split": env["split"]})
-    request = manifest["request"]
-    own = {name: value for name, value in manifest["env_options"].items() if name != "verifier_options"}  # of an older version
-    return EnvSetup(request["env_id"], {**own, "split": request["split"]})
+    (spec,) = specs_of(RunFolder(run).read_manifest()).values()
+    return spec.setup()
 
 
 # --- what is held out -------------------------------------------------------------------------------------------------
@@ -261,11 +256,11 @@ def from_list(comparisons: Sequence[Comparison], options: PairOptions, *, seed: 
     return PreferenceData(shuffled(order[n_held_out:], seed=seed), order[:n_held_out], fingerprint)
 
 
-def from_env(env: str, env_options: Mapping[str, Any], options: PairOptions, *, seed: int) -> PreferenceData:
+def from_env(spec: EnvSpec, options: PairOptions, *, seed: int) -> PreferenceData:
     """Learn from generated comparisons of the train split; those held out are of the validation split."""
-    train = generated_comparisons(env, env_options, options, split="train", seed=seed)
-    held_out = generated_comparisons(env, env_options, options, split="validation", seed=seed)
-    setup = EnvSetup(env, {**env_options, "split": "train"})
+    setup = spec.with_split("train").setup()
+    train = generated_comparisons(setup, options, seed=seed)
+    held_out = generated_comparisons(spec.with_split("validation").setup(), options, seed=seed)
     return PreferenceData(
-        train, [held_out(n) for n in range(options.held_out)], f"{env} {setup.source.fingerprint} {options}", setup.prompt_sha256
+        train, [held_out(n) for n in range(options.held_out)], f"{spec.name} {setup.source.fingerprint} {options}", setup.prompt_sha256
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kgym.config import Component, RunConfig, plain
-from kgym.envs.setup import make_task, split_settings
+from kgym.envs.spec import OF_VERIFIER, EnvSpec
 from kgym.options import Options
 from kgym.registry import registry
 
@@ -19,10 +19,9 @@ class Chosen(NamedTuple):
 
 def chosen(config: RunConfig) -> Iterator[Chosen]:
     """Yield the components of a run. Raises UnknownName for one that does not exist, or for an option of the environment."""
-    env = config.env
-    _, own = split_settings(env.name, env.options)
-    yield Chosen("environment", env.name, own)
-    yield Chosen("verifier", config.verifier.name or make_task(env.name, own).verifier, config.verifier.options)
+    spec = EnvSpec.of_config(config.env, config.verifier)
+    yield Chosen("environment", spec.name, spec.own_settings())
+    yield Chosen("verifier", config.verifier.name or spec.task().verifier, config.verifier.options)
     yield Chosen("engine", config.engine.name, config.engine.options)
     yield Chosen("algorithm", config.algo.name, config.algo.options)
     yield Chosen("sampler", config.sampler.name, config.sampler.options)
@@ -38,7 +37,7 @@ def with_defaults(config: RunConfig) -> RunConfig:
     """
     update: dict[str, Any] = {"shapers": {}, "trackers": {}}
     for kind, name, given in chosen(config):
-        options = in_force(registry().options(kind, name, given))
+        options = in_force(registry().options(kind, name, given)) | (_common(config) if kind == "environment" else {})
         field, _, item = registry().key(kind, name).partition(".")
         if item:
             update[field][item] = options
@@ -46,6 +45,12 @@ def with_defaults(config: RunConfig) -> RunConfig:
             component: Component = getattr(config, field)
             update[field] = component.model_copy(update={"options": {**component.options, **options}})
     return config.model_copy(update=update)
+
+
+def _common(config: RunConfig) -> dict[str, Any]:
+    """Return the options that every environment takes, but for those that have keys of their own in a run."""
+    common = EnvSpec.of_config(config.env, config.verifier).common_settings()
+    return {key: value for key, value in in_force(common).items() if key != "split" and key not in OF_VERIFIER}
 
 
 def in_force(options: Options) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
         yield Hint(
             "truncated",
             f"{stays if explains else ''}{cut:.0%} of the answers are cut off by the token budget{longest}",
-            "raise rollout.max_tokens, or take a model that ends its answers",
+            "raise env.max_tokens, or take a model that ends its answers",
         )
     if explains or right == 1.0:
         return

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kgym.config import RunConfig
-from kgym.envs.setup import make_task, split_settings
+from kgym.envs.spec import EnvSpec
 from kgym.models.policy import Policy
 from kgym.seeding import derive_seed
-from kgym.train.sft import Examples, backward, read_examples, task_examples
+from kgym.train.sft import Examples, backward, read_examples, solved_examples
 from kgym.train.supervised import shuffled
 
 
@@ -27,8 +27,7 @@ def pretraining_examples(config: RunConfig) -> Examples | None:
     seed = derive_seed(config.seed, "ptx")
     if config.ptx.data is not None:
         return shuffled(read_examples(Path(config.ptx.data)), seed=seed)
-    _, own = split_settings(config.env.name, config.env.options)
-    return task_examples(make_task(config.env.name, own), split=config.env.split, seed=seed)
+    return solved_examples(EnvSpec.of_config(config.env, config.verifier).setup(), seed=seed)
 
 
 def pretraining_term(

@@ -8,7 +8,7 @@ from typing import Any
 
 from kgym.blame import blaming
 from kgym.config import RunConfig, set_key
-from kgym.envs.setup import make_task, split_settings
+from kgym.envs.spec import EnvSpec
 from kgym.options import validated
 from kgym.train.warmups import create_for_run
 
@@ -30,17 +30,9 @@ def recipe_of(config: RunConfig) -> Mapping[str, Any]:
     recipe: Callable[[int], Mapping[str, Any]] | None = getattr(algorithm, "recipe", None)
     if recipe is None:
         return {}
-    answer_tokens = _answer_tokens(config)
+    max_tokens = EnvSpec.of_config(config.env, config.verifier).max_tokens
     with blaming("algorithm", algorithm):
-        return recipe(answer_tokens)
-
-
-def _answer_tokens(config: RunConfig) -> int:
-    """Return the token budget of an answer: the run's, or the environment's own."""
-    if config.rollout.max_tokens is not None:
-        return config.rollout.max_tokens
-    _, own = split_settings(config.env.name, config.env.options)
-    return make_task(config.env.name, own).max_tokens
+        return recipe(max_tokens)
 
 
 def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from kgym.blame import blaming
 from kgym.config import RunConfig
-from kgym.envs.build import make_vector
 from kgym.envs.rules import unasked
+from kgym.envs.spec import EnvSpec
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ComponentError, ConfigError
 from kgym.rollout.collector import collect
@@ -53,7 +53,7 @@ class Rollouts:
     """Plays the rollouts of a run, step by step."""
 
     def __init__(self, config: RunConfig, plan: UpdatePlan) -> None:
-        """Make environments, sampler and shapers. Raises ConfigError, or what `make_vector` raises, for what cannot work."""
+        """Make environments, sampler and shapers. Raises ConfigError, or what `EnvSetup` raises, for what cannot work."""
         rollout = config.rollout
         if rollout.group_size < plan.min_group_size:
             raise ConfigError(
@@ -61,6 +61,7 @@ class Rollouts:
             )
         self._config = config
         self._plan = plan
+        self.spec = EnvSpec.of_config(config.env, config.verifier)
         self.env = self._make_env(rollout.group_size)
         self._greedy_env = self._make_env(1) if plan.needs_greedy else None
         self.sampler = self._make_sampler()
@@ -85,14 +86,7 @@ class Rollouts:
         return sampler
 
     def _make_env(self, group_size: int) -> ReasoningVectorEnv:
-        config, rollout = self._config, self._config.rollout
-        return make_vector(
-            config.env.name,
-            split=config.env.split,
-            num_envs=rollout.problems_per_step * group_size,
-            group_size=group_size,
-            **config.env_settings(),
-        )
+        return self.spec.vector(self._config.rollout.problems_per_step, group_size)
 
     def play(self, engine: Engine, step: int, progress: Callable[[int, int], None]) -> Played:
         """Play the groups of a step. `progress` is called as (answers of a round that have stopped, answers of the round)."""
@@ -115,7 +109,7 @@ class Rollouts:
                 progress=lambda done, total, _: progress(done, total),
             )
             for place, index, group in zip(open_places, indices, groups, strict=True):
-                self._settle(group, step)
+                self._shape(group, step)
                 if not all(map(unasked, group.episodes)):  # from a prompt that is too long there is nothing to know of the problem
                     with blaming("sampler", self.sampler, problem=group.problem.id):
                         self.sampler.update(index, [episode.verdict for episode in group.episodes if episode.verdict is not None])
@@ -154,13 +148,6 @@ class Rollouts:
                 if bad := [reward for reward in shaped if not math.isfinite(reward)]:
                     raise ComponentError(f"it returned the reward {bad[0]} in step {step}; correct the shaper, or leave it out")
                 group.rewards = shaped
-
-    def _settle(self, group: Group, step: int) -> None:
-        """Shape the rewards, and leave truncated answers out of the loss if the plan says so."""
-        self._shape(group, step)
-        if self._plan.mask_truncated:
-            for episode in group.episodes:
-                episode.trainable = episode.trainable and not episode.truncated
 
     def _greedy(self, engine: Engine, step: int, places: list[int]) -> list[Group]:
         if self._greedy_env is None:

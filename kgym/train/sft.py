@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgym.envs.setup import prompt_of, source_of
-from kgym.envs.task import Task
+from kgym.envs.setup import EnvSetup
 from kgym.errors import DataError
 from kgym.models.policy import Policy, load_policy
 from kgym.seeding import derive_seed
@@ -36,18 +35,20 @@ class SFTOptions(SupervisedOptions):
     """Supervised fine-tuning."""
 
 
-def task_examples(task: Task, *, split: str, seed: int) -> Examples:
-    """Worked solutions of an environment's problems: drawn at random if there is no end of them, else in shuffled passes.
+def solved_examples(setup: EnvSetup, *, seed: int) -> Examples:
+    """Worked solutions of an environment's problems, after the prompts that a policy is given.
+
+    They are drawn at random from an endless source, and otherwise in shuffled passes.
 
     Raises DataError, when it meets one, for a problem without a worked solution.
     """
-    source = source_of(task, split)
+    source = setup.source
 
     def example(index: int) -> Example:
         problem = source[index]
         if not problem.solution:
             raise DataError(f"problem {problem.id} has no worked solution to learn from; use another environment, or --data FILE")
-        return Example(prompt_of(task, problem), problem.solution)
+        return Example(setup.prompt(problem), problem.solution)
 
     size = source.size
     if size is None:

@@ -18,10 +18,9 @@ from torch import nn
 from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.rules import unasked
-from kgym.envs.setup import EnvSetup
-from kgym.errors import NotComparable, NothingToLearn, RunError
-from kgym.files import Lock, reading, write_atomic
-from kgym.folders import numbered, own_folders, refuse_links, remove, remove_leftovers
+from kgym.errors import NothingToLearn, RunError
+from kgym.files import Lock, write_atomic
+from kgym.folders import numbered, refuse_links, remove, remove_leftovers
 from kgym.models.names import resolve_model
 from kgym.models.policy import load_policy
 from kgym.options import for_run
@@ -31,8 +30,6 @@ from kgym.rollout.prompts import check_prompts, describe_long
 from kgym.runs.answers import write_episodes
 from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.runs.metrics import MetricsFile, read_metrics
-from kgym.score.bench import bench_slug, resolve_bench
-from kgym.score.harness import EvalResult, Evaluation, evaluate
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
 from kgym.train.components import with_defaults
@@ -48,7 +45,6 @@ from kgym.train.rollouts import Played, Rollouts
 from kgym.train.statistics import (
     batch_metrics,
     group_metrics,
-    improvement,
     nothing_to_learn,
     part_metrics,
     rollout_metrics,
@@ -56,6 +52,7 @@ from kgym.train.statistics import (
 )
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
+from kgym.train.validation import Validation
 from kgym.train.warmups import create_for_run, unended
 from kgym.types import Algorithm, Engine
 
@@ -110,11 +107,9 @@ class Trainer:
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
         self.rollouts = Rollouts(config, plan)
-        self.validation = self._validation_setup() if config.train.eval_every else None
-        self.n_validation = self._n_validation(self.validation) if self.validation is not None else 0
-        self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
-        scored = {name: evaluation.source for name, evaluation in self.benches.items()}
-        check_held_out(config, self.rollouts.env.source, None if self.validation is None else self.validation.source, scored)
+        self.validation = Validation(config, sampling=self.rollouts.sampling, template=self.template)
+        scored = {name: evaluation.source for name, evaluation in self.validation.benches.items()}
+        check_held_out(config, self.rollouts.env.source, self.validation.source, scored)
         check_engine(config.engine.name, config.engine.options, resolve_model(config.model))
         self.pretraining = pretraining_examples(config)
         self.facts = self._facts(critic=plan.needs_values)
@@ -156,9 +151,7 @@ class Trainer:
         """Say once which prompts leave no room for an answer. Raises ConfigError if none does, or the chat template refuses them."""
         config = self.config
         found = {f"{config.env.name}:{config.env.split}": check_prompts(self.engine, self.rollouts.env.setup)}
-        if self.validation is not None:
-            found[f"{config.env.name}:{config.train.eval_split}"] = check_prompts(self.engine, self.validation, self.n_validation)
-        found |= {name: evaluation.long_prompts(self.engine) for name, evaluation in self.benches.items()}
+        found |= self.validation.long_prompts(self.engine)
         self.too_long = {problem for ids in found.values() for problem in ids}
         for where, ids in found.items():
             if ids:
@@ -320,88 +313,21 @@ class Trainer:
         )
 
     def _validate(self) -> dict[str, float]:
-        """Score the policy on the validation split through the path of training, and keep the results for paired comparison."""
-        config = self.config
-        with _clock() as eval_s:
-            result = evaluate(
-                self.engine,
-                config.env.name,
-                split=config.train.eval_split,
-                env_options=config.env.options,
-                problems=self.n_validation,
-                samples=config.train.eval_samples,
-                sampling=self.rollouts.sampling,
-                max_tokens=config.rollout.max_tokens,
-                truncated=config.rollout.truncated,
-                verifier=config.verifier.name,
-                verifier_options=config.verifier.options,
-                verifier_limits=config.verifier.limits,
-                seed=config.seed,
-                template=self.template,
-                progress=lambda done, total: self.reporter.progress("validation", done, total),
-            )
-        figures = self._keep(result, self.folder.evals, "eval")
-        with _clock() as bench_s:
-            for name, evaluation in self.benches.items():
-                result = evaluation.run(self.engine, progress=lambda done, total: self.reporter.progress("benchmark", done, total))
-                figures |= self._keep(result, self.folder.evals / name, f"bench/{name}")
-        return figures | {"time/eval_s": eval_s()} | ({"time/bench_s": bench_s()} if self.benches else {})
+        """Score the policy through the path of training."""
+        return self.validation.run(self.engine, self.step, self.folder, self.reporter, self.lock.check)
 
     def _facts(self, *, critic: bool) -> dict[str, Any]:
         """Return what the manifest says of the run in addition to its configuration; see `identity`."""
-        validation = {} if self.validation is None else self.validation.facts() | {"n_problems": self.n_validation}
+        spec = self.rollouts.spec
         return {
+            "specs": {spec.name: spec.to_json()},
             "env": self.rollouts.env.spec_facts(),
-            "validation": validation,
-            "benches": {name: evaluation.facts for name, evaluation in self.benches.items()},
+            **self.validation.facts(),
             "fingerprints": fingerprints(self.config, critic=critic),
             "versions": versions(),
             "components": component_versions(self.config),
             "checkout": checkout(),
         }
-
-    def _validation_setup(self) -> EnvSetup:
-        """Return the environment of a validation, whose problems may be read before there is one."""
-        return EnvSetup(self.config.env.name, {**self.config.env_settings(), "split": self.config.train.eval_split})
-
-    def _n_validation(self, setup: EnvSetup) -> int:
-        """Return how many problems a validation has: as many as the configuration says, or as there are."""
-        wanted = self.config.train.eval_problems
-        return wanted if setup.source.size is None else min(wanted, setup.source.size)
-
-    def _keep(self, result: EvalResult, folder: Path, group: str) -> dict[str, float]:
-        """Write a result, show it to observers and return its figures."""
-        self.lock.check()
-        own_folders(folder)
-        write_atomic(folder / f"step-{self.step:05d}.json", json.dumps(result.to_json()) + "\n")
-        registry().observe("kgym_eval_finished", run=self.folder.path, step=self.step, results=result.to_json())
-        return {
-            f"{group}/accuracy": result.accuracy,
-            f"{group}/stderr": result.stderr,
-            f"{group}/tokens_mean": result.tokens_mean,
-            f"{group}/truncated_frac": result.truncated_frac,
-            f"{group}/unscored_frac": result.unscored_frac,
-        }
-
-    def _bench(self, name: str) -> Evaluation:
-        """Return a benchmark as `kgym eval` asks it, with the sampling of training; the policy is put to it at every validation."""
-        bench, rollout = resolve_bench(name), self.config.rollout
-        same = bench.env == self.config.env.name
-        return Evaluation(
-            bench.env,
-            split=bench.split,
-            env_options=self.config.env.options if same else None,
-            problems=bench.problems,
-            samples=bench.samples,
-            sampling=self.rollouts.sampling,
-            max_tokens=rollout.max_tokens,
-            truncated=rollout.truncated,
-            verifier=self.config.verifier.name if same else None,
-            verifier_options=self.config.verifier.options if same else None,
-            verifier_limits=self.config.verifier.limits,
-            seed=self.config.seed,
-            template=self.template,
-        )
 
     def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:
         self.lock.check()
@@ -441,14 +367,7 @@ class Trainer:
             "steps": self.step,
             "checkpoint": str(self.folder.checkpoints / f"step-{self.step}"),
         }
-        results = list(numbered(self.folder.evals, "step", ".json").values())
-        if len(results) >= 2:
-            first, last = map(_read_validation, (results[0], results[-1]))
-            try:
-                summary |= improvement(first, last, seed=self.config.seed)
-            except NotComparable as error:  # of a run that an older version has resumed; what was learnt is kept
-                self.reporter.note(f"{results[0].stem} and {results[-1].stem} in {self.folder.evals} are not compared: {error}")
-        return summary
+        return summary | self.validation.summary(self.folder, self.reporter.note)
 
     def _forget_after(self, step: int) -> None:
         """Drop what a killed run wrote behind its newest checkpoint; those steps are taken again."""
@@ -456,7 +375,7 @@ class Trainer:
             self.folder.metrics.unlink(missing_ok=True)
         elif read_metrics(self.folder.metrics):
             self.metrics.cut_after(step)
-        evals = [self.folder.evals, *(self.folder.evals / name for name in self.benches)]
+        evals = self.validation.folders(self.folder)
         refuse_links(*evals)
         remove_leftovers(evals)
         written = [numbered(self.folder.episodes, "step", ".parquet"), *(numbered(folder, "step", ".json") for folder in evals)]
@@ -498,8 +417,3 @@ def _clock() -> Iterator[Callable[[], float]]:
         yield lambda: (end[0] if end else time.perf_counter()) - start
     finally:
         end.append(time.perf_counter())
-
-
-def _read_validation(path: Path) -> EvalResult:
-    with reading(path, remedy="remove it to end the run without its figures"):
-        return EvalResult.from_json(json.loads(path.read_text()))

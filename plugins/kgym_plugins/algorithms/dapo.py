@@ -3,9 +3,9 @@
     A = (r - group mean) / (group std + 1e-6)
     L = -mean over the tokens of the batch of min(ratio A, clip(ratio, 1 - 0.2, 1 + 0.28) A)
 
-Dynamic sampling (`max_rounds`) refills the batch until every group has right and wrong answers, overlong filtering
-(`mask_truncated`) leaves truncated answers out of the loss but not out of their group's mean and deviation, and the recipe
-adds soft overlong punishment, the shaper `overlong`. The paper's rewards are +1 and -1, which a group's standardisation makes
+Dynamic sampling (`max_rounds`) refills the batch until every group has right and wrong answers. The recipe adds overlong
+filtering (`env.truncated=mask`), which leaves truncated answers out of the loss but not out of their group's mean and deviation,
+and soft overlong punishment, the shaper `overlong`. The paper's rewards are +1 and -1, which a group's standardisation makes
 the same as 1 and 0; the punishment is halved with them.
 
 Source: Yu et al. 2025, arXiv:2503.14476, equation 8 and section 3.
@@ -38,8 +38,6 @@ class DAPOOptions(TokenLossOptions):
     max_rounds: int = Field(10, ge=1)
     """Rounds of rollouts for a batch: groups whose answers are all right or all wrong are replaced until the batch is full or the rounds
     are spent. 1 turns dynamic sampling off."""
-    mask_truncated: bool = True
-    """Leave answers that a budget ended out of the loss: overlong filtering. They count in the mean and the deviation of their group."""
 
 
 class DAPO(AlgorithmBase):
@@ -57,8 +55,11 @@ class DAPO(AlgorithmBase):
     )
 
     def recipe(self, max_tokens: int) -> dict[str, Any]:
-        """Punish the last fifth of the token budget, as the paper does: 4,096 of 20,480 tokens."""
-        return {"shapers.overlong": {"max_tokens": max_tokens, "cache_tokens": max(1, max_tokens // 5), "weight": 0.5}}
+        """Mask truncated answers, and punish the last fifth of the token budget, as the paper does: 4,096 of 20,480 tokens."""
+        return {
+            "env.options.truncated": "mask",
+            "shapers.overlong": {"max_tokens": max_tokens, "cache_tokens": max(1, max_tokens // 5), "weight": 0.5},
+        }
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""

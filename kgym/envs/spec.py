@@ -1,0 +1,134 @@
+"""One way to ask for an environment: name, split and settings as plain values, which compare, pickle and are stored in manifests.
+
+    EnvSpec("aime", "validation", {"difficulty": 3, "max_tokens": 512}).setup()
+
+It is made once, from the configuration of a run, from the options of a command or from a manifest, and only it builds environments.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from kgym.config import EnvConfig, VerifierConfig, plain
+from kgym.envs.setup import EnvOptions, EnvSetup, make_task, split_settings
+from kgym.envs.task import Task
+from kgym.errors import ConfigError
+from kgym.options import conform, validated
+from kgym.registry import registry
+
+if TYPE_CHECKING:
+    from kgym.envs.vector import ReasoningVectorEnv
+
+OF_VERIFIER = {"verifier": "verifier=NAME", "verifier_options": "verifier.KEY", "verifier_limits": "verifier.limits.KEY"}
+"""Settings of every environment for which commands have other keys: those of the section `verifier`."""
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """What an environment is made with. Equal specs make equal environments.
+
+    Raises ConfigError for a setting that is not plain JSON.
+    """
+
+    name: str
+    """Short name (the newest version) or id."""
+    split: str = "train"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of `kgym.envs.setup.EnvOptions`, but for the split, and of the environment itself; None is left out where it is the default."""
+
+    def __post_init__(self) -> None:
+        """Bring the settings into the form that JSON gives back."""
+        if "split" in self.settings:
+            raise ConfigError(
+                f"env.split={self.settings['split']} is not among the settings of an environment; name the split apart from them"
+            )
+        for key, value in self.settings.items():
+            try:
+                plain(value)
+            except ValueError as error:
+                raise ConfigError(f"env.{key}: {error}") from None
+        given = {key: value for key, value in self.settings.items() if value is not None or key not in EnvOptions.model_fields}
+        object.__setattr__(self, "settings", json.loads(json.dumps(given)))
+
+    def __hash__(self) -> int:
+        """By value: settings are a table, which has no hash of its own."""
+        return hash(json.dumps(self.to_json(), sort_keys=True))
+
+    # --- made from
+
+    @classmethod
+    def of(cls, name: str, split: str, options: Mapping[str, Any], verifier: VerifierConfig | None = None) -> Self:
+        """Return the spec of what a user has set under `env` and `verifier`.
+
+        Raises ConfigError for an option under `env` that is a key of `verifier`.
+        """
+        for setting, key in OF_VERIFIER.items():
+            if setting in options:
+                raise ConfigError(f"env.{setting} is not a key of this command; use {key}")
+        verifier = verifier or VerifierConfig()
+        limits = verifier.limits.model_dump(mode="json", exclude_defaults=True)
+        judged = {"verifier": verifier.name, "verifier_options": verifier.options, "verifier_limits": limits}
+        return cls(name, split, {**options, **{key: value for key, value in judged.items() if value}})
+
+    @classmethod
+    def of_config(cls, env: EnvConfig, verifier: VerifierConfig) -> Self:
+        """Return the spec of the environment of a run."""
+        return cls.of(env.name, env.split, env.options, verifier)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read back `to_json`. Raises ValueError for something else."""
+        return conform(values, cls)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"name": self.name, "split": self.split, "settings": dict(self.settings)}
+
+    def with_split(self, split: str) -> Self:
+        """Return the spec of another split of the same environment."""
+        return replace(self, split=split)
+
+    def with_settings(self, **settings: Any) -> Self:
+        """Return a spec with other settings in addition, instead of those of the same name; None takes a setting that all have away."""
+        return replace(self, settings={**self.settings, **settings})
+
+    def for_score(self, split: str) -> Self:
+        """Return the spec of a validation: truncated completions that training masks count 0 there, as in a leaderboard score."""
+        masked = self.settings.get("truncated") == "mask"
+        return self.with_split(split).with_settings(truncated=None if masked else self.settings.get("truncated"))
+
+    # --- what it builds
+
+    def setup(self) -> EnvSetup:
+        """Return the environment without episodes. Raises what `EnvSetup` raises."""
+        return EnvSetup(self.name, {**self.settings, "split": self.split})
+
+    def vector(self, groups: int, group_size: int = 1) -> "ReasoningVectorEnv":
+        """Return a vector environment with slots for so many groups. Raises what `ReasoningVectorEnv` raises."""
+        from kgym.envs.vector import ReasoningVectorEnv  # noqa: PLC0415  (Gymnasium is heavy; a setup does without)
+
+        return ReasoningVectorEnv(self.name, num_envs=groups * group_size, group_size=group_size, split=self.split, **self.settings)
+
+    def task(self) -> Task:
+        """Return the task alone, whose problems may not be there yet. Raises what `make_task` raises."""
+        return make_task(self.name, self.own_settings())
+
+    def own_settings(self) -> dict[str, Any]:
+        """Return the settings that are the environment's own. Raises UnknownName for one that no environment has."""
+        return split_settings(self.name, self.settings)[1]
+
+    def common_settings(self) -> EnvOptions:
+        """Return the settings that every environment takes. Raises ConfigError for a value that one does not take."""
+        common, _ = split_settings(self.name, self.settings)
+        return validated(EnvOptions, {**common, "split": self.split}, registry().key("environment", self.name))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a score depends on, besides the policy and its sampling; see `EnvSetup.facts`."""
+        return self.setup().facts()
+
+    @property
+    def max_tokens(self) -> int:
+        """Token budget of a completion: the one that is set, or the environment's own."""
+        given: int | None = self.settings.get("max_tokens")
+        return self.task().max_tokens if given is None else given
