@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # torch is imported by those who compute with it
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 # --- problems and prompts ---------------------------------------------------------------------------------------------
@@ -187,26 +187,86 @@ class Observation:
 Piece = Segment | Observation
 
 
+class Weights(Protocol):
+    """The weights of a policy on their way to an engine."""
+
+    def named(self) -> Iterator[tuple[str, "Tensor"]]:
+        """Yield the name and the tensor of every entry of the state dict; tied weights come under each of their names."""
+
+
 @runtime_checkable
 class Engine(Protocol):
-    """Samples text from weights. Constructed as `target(options, model_folder)`."""
+    """Samples text from weights. Constructed as `target(options, model_folder)`.
 
-    version: int
+    A request is open from `submit` until `poll` has returned its segment. One thread calls these methods. If `poll` raises, no request
+    is open any more.
+    """
+
+    @property
+    def version(self) -> int:
+        """Of the weights; segments carry it."""
+
+    def submit(self, requests: Sequence[GenerateRequest]) -> None:
+        """Take requests, also while others are open. Raises EngineError if the id of one is open already."""
+
+    def poll(self, timeout_s: float | None = None) -> list[Segment]:
+        """Return the segments of requests that have ended: at least one, or [] after `timeout_s` or if no request is open."""
+
+    def abort(self, ids: Sequence[str] | None = None) -> None:
+        """Stop these requests, or all (None); ids that are not open are ignored.
+
+        Each still yields its segment at a later `poll`, with the tokens that it has so far and `finish_reason` `abort`, unless it had
+        ended already.
+        """
+
+    def load(self, version: int, weights: Weights) -> None:
+        """Take over weights, in place, also while asleep; segments sampled from now on carry `version`.
+
+        Raises EngineError if the names or shapes are not those of the engine, or if requests are open.
+        """
+
+    def sleep(self) -> None:
+        """Release memory until `wake`; what was kept to continue answers may be lost. Raises EngineError if requests are open."""
+
+    def wake(self) -> None:
+        """Be ready to sample again."""
+
+
+@runtime_checkable
+class BlockingEngine(Protocol):
+    """What an engine may be instead: it answers a whole batch in one call. `kgym.rollout.engine.adapted` makes an `Engine` of it."""
+
+    @property
+    def version(self) -> int:
+        """As `Engine.version`."""
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
         """Yield one segment for each request, in the order in which they finish."""
 
-    def abort(self, ids: Sequence[str]) -> None:
-        """Stop these requests; each still yields its segment, with `finish_reason` `abort`."""
-
-    def update_weights(self, version: int, model: "nn.Module") -> None:
-        """Take over the weights of `model`, in place; segments sampled from now on carry `version`."""
+    def load(self, version: int, weights: Weights) -> None:
+        """As `Engine.load`."""
 
     def sleep(self) -> None:
-        """Give memory back until `wake`."""
+        """As `Engine.sleep`."""
 
     def wake(self) -> None:
-        """Be ready to generate again."""
+        """As `Engine.wake`."""
+
+
+@runtime_checkable
+class ChecksModel(Protocol):
+    """What the class of an engine may offer in addition: it tells which models it cannot sample from, without loading their weights."""
+
+    def check(self, options: Any, model_folder: str) -> None:
+        """Raise ConfigError for a folder that cannot be loaded, UnsuitedModel for a model that it cannot sample from."""
+
+
+@runtime_checkable
+class TemplateOptions(Protocol):
+    """Options of an engine that renders prompts by the model's chat template."""
+
+    template: Mapping[str, Any]
+    """Values of the template's variables; the trainer renders with the same."""
 
 
 @runtime_checkable

@@ -183,7 +183,13 @@ class Lossless(Algorithm):
 class Engine(Optioned):
     version = 0
 
-    def update_weights(self, version, model):
+    def load(self, version, weights):
+        pass
+
+    def sleep(self):
+        pass
+
+    def wake(self):
         pass
 
 

@@ -20,7 +20,9 @@ from transformers import (
 )
 
 from kgym.errors import ConfigError, EngineError
+from kgym.models.weights import ModelWeights
 from kgym.registry import registry
+from kgym.rollout.engine import generate
 from kgym.types import Engine, GenerateRequest, Message, Sampling
 from kgym_plugins.engines.sampling import choose, truncate, uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
@@ -71,7 +73,7 @@ def request(name, text="What is 2+2?", *, max_tokens=24, seed=None, prefix_ids=(
 
 
 def run(engine, requests):
-    return {segment.request_id: segment for segment in engine.generate(requests)}
+    return {segment.request_id: segment for segment in generate(engine, requests)}
 
 
 def same(one, other):
@@ -306,7 +308,7 @@ def test_abort_ends_what_is_open_and_nothing_else(folder):
     whole = run(engine, requests)
     aborted = {"r2", "r7"}
     segments = {}
-    for segment in engine.generate(requests):
+    for segment in generate(engine, requests):
         if segment.request_id == "short":
             engine.abort(["r2", "r7", "short", "unknown"])
         segments[segment.request_id] = segment
@@ -329,7 +331,7 @@ def test_updated_weights_are_those_of_a_reload(tmp_path, folder):
         for parameter in other.parameters():
             parameter.mul_(1.25)
     place = engine.model.get_input_embeddings().weight.data_ptr()
-    engine.update_weights(3, other)
+    engine.load(3, ModelWeights(other))
     other.save_pretrained(tmp_path)
     engine.tokenizer.save_pretrained(tmp_path)
     after = run(engine, MANY[:5])
@@ -348,22 +350,23 @@ def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path, folde
     before = run(engine, MANY[:3])
     wide = AutoModelForCausalLM.from_pretrained(save(tmp_path / "wide", LlamaForCausalLM, LlamaConfig, intermediate_size=64))
     with pytest.raises(EngineError, match="64"):
-        engine.update_weights(1, wide)
+        engine.load(1, ModelWeights(wide))
     deep = AutoModelForCausalLM.from_pretrained(save(tmp_path / "deep", LlamaForCausalLM, LlamaConfig, num_hidden_layers=3))
     with pytest.raises(EngineError, match=r"layers\.2"):
-        engine.update_weights(1, deep)
+        engine.load(1, ModelWeights(deep))
     assert run(engine, MANY[:3]) == before
     assert engine.version == 0
 
 
-def test_one_generate_at_a_time_and_no_update_in_its_middle(engine):
-    iterator = engine.generate(MANY[:3])
+def test_no_other_weights_and_no_sleep_while_requests_are_open(engine):
+    iterator = generate(engine, MANY[:3])
     next(iterator)
-    with pytest.raises(EngineError, match="open"):
-        engine.update_weights(1, engine.model)
-    with pytest.raises(EngineError, match="already"):
-        next(engine.generate(MANY[:1]))
+    with pytest.raises(EngineError, match="2 requests are open; abort and poll them before new weights"):
+        engine.load(1, ModelWeights(engine.model))
+    with pytest.raises(EngineError, match="2 requests are open; abort and poll them before sleep"):
+        engine.sleep()
     iterator.close()
+    assert engine.poll() == []
     assert len(run(engine, MANY[:3])) == 3
 
 

@@ -72,12 +72,15 @@ class MostlyRight(ScriptedEngine):
         super().__init__(answer)
         self.sleep_s = options.sleep_s
 
-    def generate(self, requests):
-        for segment, request in zip(super().generate(requests), requests):
-            time.sleep(self.sleep_s)
-            with open("asked.txt", "a") as file:
-                file.write(f"{request.seed}\n")
-            yield segment
+    segments_per_poll = 1
+
+    def poll(self, timeout_s=None):
+        seeds = [state.request.seed for state in self._open.values()]
+        segments = super().poll(timeout_s)
+        time.sleep(self.sleep_s)
+        with open("asked.txt", "a") as file:
+            file.write(f"{seeds[0]}\n")
+        return segments
 '''
 
 COMMAND = ["eval", "--model", "model", "--bench", "sums", "--engine", "mostly-right", "--slots", "9"]

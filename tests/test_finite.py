@@ -14,8 +14,10 @@ from kgym.cli.main import main
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError, EngineError, RunError
 from kgym.models.policy import load_policy
+from kgym.models.weights import ModelWeights
 from kgym.registry import configure, registry
 from kgym.rollout.collector import collect
+from kgym.rollout.engine import generate
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.checkpoint import check_weights, way_on
 from kgym.train.critic import Critic, load_value_model
@@ -78,11 +80,11 @@ def test_the_engine_says_which_weights_and_what_to_do(tiny_model, temperature, v
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     with torch.no_grad():
         model.model.norm.weight.fill_(3e38)  # finite, and the logits are not
-    engine.update_weights(version, model)
+    engine.load(version, ModelWeights(model))
     with pytest.raises(
         EngineError, match=rf"logits of .* are not finite in 3 of 3 answers \(weights of version {version}, float32"
     ) as error:
-        list(engine.generate(requests(3, temperature)))
+        list(generate(engine, requests(3, temperature)))
     assert remedy in str(error.value)
     assert "sample in float32" in str(error.value)
 

@@ -389,9 +389,9 @@ def test_the_kit_of_algorithms(algorithm, finding):
 class Faulty(UniformEngine):
     """An engine that changes the segments of another one."""
 
-    def generate(self, requests):
-        for segment in super().generate(requests):
-            yield self.changed(segment, requests)
+    def poll(self, timeout_s=None):
+        requests = [state.request for state in self._open.values()]
+        return [self.changed(segment, requests) for segment in super().poll(timeout_s)]
 
     def changed(self, segment, requests):
         return segment
@@ -412,7 +412,7 @@ class Positive(Faulty):
 
 
 class Stale(Faulty):
-    def update_weights(self, version, model):
+    def load(self, version, weights):
         pass
 
     def changed(self, segment, requests):
@@ -420,18 +420,18 @@ class Stale(Faulty):
 
 
 class Restarting(Faulty):
-    def generate(self, requests):
-        return super().generate([dataclasses.replace(request, prefix_ids=()) for request in requests])
+    def submit(self, requests):
+        super().submit([dataclasses.replace(request, prefix_ids=()) for request in requests])
 
 
 class Eager(Faulty):
-    def generate(self, requests):
-        return super().generate([dataclasses.replace(request, max_tokens=50, context_tokens=None) for request in requests])
+    def submit(self, requests):
+        super().submit([dataclasses.replace(request, max_tokens=50, context_tokens=None) for request in requests])
 
 
 class Losing(Faulty):
-    def generate(self, requests):
-        return super().generate(requests[1:])
+    def submit(self, requests):
+        super().submit(requests[1:])
 
 
 class Random(Faulty):
@@ -447,7 +447,7 @@ class Random(Faulty):
         (Stale, "a segment is of version 3, the engine of version 0"),
         (Restarting, "cut and continued: request"),
         (Eager, "tokens, and max_tokens is 12"),
-        (Losing, "1 of 1 requests have no segment"),
+        (Losing, "it returned no segment for 1 open requests"),
         (Random, "was answered"),
     ],
 )

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kgym.models.names import resolve_model
 from kgym.registry import registry
-from kgym.rollout.engine import make_engine
+from kgym.rollout.engine import generate, make_engine
 from kgym.seeding import derive_seed
 from kgym.types import GenerateRequest, Sampling, VerifyItem
 
@@ -85,7 +85,7 @@ def test_it_reasons_in_the_form_that_is_asked_for_and_still_errs():
     task = registry().create("environment", "aime")
     problems = [task.source("validation")[i] for i in range(120)]
     requests = [GenerateRequest(p.id, task.prompt(p), task.max_tokens, Sampling(), derive_seed(0, "test", p.id)) for p in problems]
-    segments = {segment.request_id: segment for segment in engine.generate(requests)}
+    segments = {segment.request_id: segment for segment in generate(engine, requests)}
     verifier = registry().create("verifier", task.verifier)
     verdicts = verifier.verify_many([VerifyItem(gold=p.gold, response=segments[p.id]) for p in problems])
     assert sum(verdict.status == "no_answer" for verdict in verdicts) <= 3

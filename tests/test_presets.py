@@ -31,13 +31,13 @@ class Seven(ScriptedEngine):
     def __init__(self, options, model):
         super().__init__(lambda request: "Answer: 7" if "Answer:" in request.prompt[-1].content else r"\\\\boxed{7}")
 
-    def generate(self, requests):
+    def submit(self, requests):
         with open("asked.jsonl", "a") as file:
             for request in requests:
                 sampling = request.sampling
                 asked = [sampling.temperature, sampling.top_p, sampling.top_k, request.max_tokens]
                 file.write(json.dumps({"asked": asked, "prompt": request.prompt}) + "\\\\n")
-        yield from super().generate(requests)
+        super().submit(requests)
 '''.replace("\\\\", "\\")
 
 

@@ -1,13 +1,14 @@
 """A prompt that leaves no room for an answer ends no run: it is named, counted, wrong in an evaluation and not trained on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from kgym.cli.main import main
 from kgym.rollout.prompts import describe_long
 from kgym.testing.engines import ScriptedEngine
-from kgym.types import Segment, VerifyItem
+from kgym.types import VerifyItem
 from kgym_plugins.verifiers.judge import Judge, JudgeOptions
 
 LONG = 7
@@ -72,12 +73,8 @@ def test_a_run_in_which_no_prompt_fits_is_refused_before_it_begins(tiny_model, d
 
 def test_a_judge_leaves_what_is_too_long_unscored_and_judges_the_others():
     class Short(ScriptedEngine):
-        def generate(self, requests):
-            for request in requests:
-                if len(request.prompt[-1].content) > 2000:
-                    yield Segment("", finish_reason="length", request_id=request.id, prompt_ids=(1,) * 3000)
-                else:
-                    yield from super().generate([request])
+        def submit(self, requests):
+            super().submit([replace(request, context_tokens=3000) for request in requests])
 
     judge = Judge(JudgeOptions(), Short(lambda _: '{"verdict": "correct"}'))
     verdicts = judge.verify_many([VerifyItem("4", "4", "2+2?"), VerifyItem("4", "4" * 3000, "2+2?"), VerifyItem("4", "4", "1+3?")])

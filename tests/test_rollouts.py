@@ -11,6 +11,7 @@ from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import configure
 from kgym.rollout.collector import collect
+from kgym.rollout.engine import generate
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import ScriptedEngine, UniformEngine
 from kgym.train.checkpoint import checkpoint_steps
@@ -58,14 +59,14 @@ def test_the_built_in_engine_keeps_to_the_context():
 
     engine = TransformersEngine(TransformersOptions(), nano())
     request = GenerateRequest("a", (Message("user", "What is 2+3?"),), max_tokens=30, sampling=Sampling(), seed=1)
-    (free,) = engine.generate([request])
+    (free,) = generate(engine, [request])
     n_prompt, n = len(free.prompt_ids), len(free.token_ids)
     assert n > 3
-    (bound,) = engine.generate([replace(request, context_tokens=n_prompt + 3)])
+    (bound,) = generate(engine, [replace(request, context_tokens=n_prompt + 3)])
     assert bound.token_ids == free.token_ids[:3]
-    (rest,) = engine.generate([replace(request, context_tokens=n_prompt + 5, prefix_ids=bound.token_ids)])
+    (rest,) = generate(engine, [replace(request, context_tokens=n_prompt + 5, prefix_ids=bound.token_ids)])
     assert rest.token_ids == free.token_ids[3:5]
-    (none,) = engine.generate([replace(request, context_tokens=n_prompt)])
+    (none,) = generate(engine, [replace(request, context_tokens=n_prompt)])
     assert (none.token_ids, none.finish_reason) == ((), "length")
 
 

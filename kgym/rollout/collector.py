@@ -4,16 +4,14 @@ An environment of vectors holds the episodes and their rules, an engine continue
 between the two until every episode has ended.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from kgym.blame import blaming
 from kgym.envs.rules import tokens_left
 from kgym.envs.vector import ReasoningVectorEnv
-from kgym.errors import EngineError
+from kgym.rollout.engine import generate
 from kgym.seeding import derive_seed
 from kgym.types import Engine, Episode, GenerateRequest, Group, Sampling, Segment
 
@@ -49,43 +47,16 @@ def collect(
     n_asked = len(indices) * env.group_size
     n_tokens = 0
     while open_slots := [slot for slot, episode in enumerate(env.episodes) if not (episode.terminated or episode.truncated)]:
-        requests = {str(slot): _request(slot, env, sampling, seed_parts, segment_tokens) for slot in open_slots}
+        requests = [_request(slot, env, sampling, seed_parts, segment_tokens) for slot in open_slots]
         actions: list[Segment | None] = [None] * env.num_envs
-        for n_back, segment in enumerate(_generate(engine, list(requests.values())), start=1):
-            if segment.request_id not in requests:
-                with blaming("engine", engine):
-                    raise EngineError(f"it returned a segment for request {segment.request_id!r}, which was not asked for")
-            if not math.isfinite(sum(segment.engine_logprobs)):
-                with blaming("engine", engine):
-                    raise EngineError(
-                        f"it returned a log-probability that is not finite (weights of version {segment.version}); the weights are "
-                        "damaged, or too large for their type: sample in float32, or from another checkpoint"
-                    )
+        for n_back, segment in enumerate(generate(engine, requests), start=1):
             actions[int(segment.request_id)] = segment
             n_tokens += len(segment.token_ids)
             if progress is not None:
                 progress(n_asked - len(open_slots) + n_back, n_asked, n_tokens)
-        lost = [name for name in requests if actions[int(name)] is None]
-        if lost:
-            with blaming("engine", engine):
-                raise EngineError(f"it returned no segment for {len(lost)} of {len(requests)} requests, the first is {lost[0]}")
         env.step(actions)
     groups = env.groups()
     return groups if places is None else [groups[place] for place in places]
-
-
-def _generate(engine: Engine, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
-    """Yield what the engine yields; what it raises names it, and what is done with its segments does not."""
-    segments: Iterator[object] | None = None
-    while True:
-        with blaming("engine", engine):  # not around the yield: what the caller does meanwhile is not the engine's
-            segments = iter(engine.generate(requests)) if segments is None else segments
-            segment = next(segments, None)
-            if segment is not None and not isinstance(segment, Segment):
-                raise EngineError(f"it returned {type(segment).__name__} instead of a Segment")
-        if segment is None:
-            return
-        yield segment
 
 
 def _request(

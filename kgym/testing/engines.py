@@ -9,65 +9,118 @@ The tokens of these engines are characters: the ids are code points, and 0 ends 
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from kgym.config import RunConfig
+from kgym.errors import EngineError
 from kgym.hookspecs import EngineInfo
 from kgym.models.names import resolve_model
-from kgym.rollout.engine import make_engine
+from kgym.rollout.engine import adapted, generate, make_engine
 from kgym.seeding import derive_seed
 from kgym.testing.report import Report, maker, name_of, shown
-from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling, Segment
+from kgym.types import BlockingEngine, Engine, FinishReason, GenerateRequest, Message, Sampling, Segment, Weights
 
 END = 0
+
+
+@dataclass
+class _Open:
+    """A request that is open, and how many of its tokens are there."""
+
+    request: GenerateRequest
+    n_tokens: int = 0
+    aborted: bool = False
 
 
 class _CharacterEngine:
     """Continues answers with the characters that `_answer` gives, one log-probability for all of them."""
 
+    tokens_per_poll: int | None = None
+    """Tokens that every open answer grows by before it is looked whether one has ended; None: all answers end in one `poll`."""
+    segments_per_poll: int | None = None
+    """Segments that a `poll` returns at most, the oldest first; None: all that have ended."""
+
     def __init__(self) -> None:
         self.version = 0
         self.requests: list[GenerateRequest] = []
         """All that was asked, in order."""
+        self._open: dict[str, _Open] = {}
+        self._asleep = False
 
-    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
-        """Yield one segment for each request, in order."""
+    def submit(self, requests: Sequence[GenerateRequest]) -> None:
+        """Open requests. Raises EngineError for an id that is open already."""
         for request in requests:
+            if request.id in self._open:
+                raise EngineError(f"two requests have the same id {request.id!r}; segments could not be told apart")
+            self._open[request.id] = _Open(request)
             self.requests.append(request)
-            ids, logprob = self._answer(request)
-            prompt_ids = [ord(char) for message in request.prompt for char in message.content]
-            n = request.max_tokens
-            if request.context_tokens is not None:
-                n = min(n, max(0, request.context_tokens - len(prompt_ids) - len(request.prefix_ids)))
-            new = ids[len(request.prefix_ids) :][:n]
-            yield Segment(
-                "".join(chr(i) for i in new if i != END),
-                token_ids=new,
-                engine_logprobs=[logprob] * len(new),
-                prompt_ids=prompt_ids,
-                finish_reason="stop" if new and new[-1] == END else "length",
-                version=self.version,
-                request_id=request.id,
-            )
+
+    def poll(self, timeout_s: float | None = None) -> list[Segment]:
+        """Return the segments that have ended, in the order in which they were submitted. Raises EngineError while asleep."""
+        if self._asleep:
+            self._open.clear()
+            raise EngineError("the engine sleeps; call wake() first")
+        ended: list[Segment] = []
+        while self._open and not ended:
+            for state in self._open.values():
+                if not state.aborted:
+                    state.n_tokens += self.tokens_per_poll or state.request.max_tokens
+            found = (self._segment(state) for state in self._open.values())
+            ended = [segment for segment in found if segment is not None][: self.segments_per_poll]
+        for segment in ended:
+            del self._open[segment.request_id]
+        return ended
+
+    def abort(self, ids: Sequence[str] | None = None) -> None:
+        """Let these, or all, end with the tokens that are there."""
+        for name, state in self._open.items():
+            state.aborted |= ids is None or name in ids
+
+    def _segment(self, state: _Open) -> Segment | None:
+        request = state.request
+        ids, logprob = self._answer(request)
+        prompt_ids = [ord(char) for message in request.prompt for char in message.content]
+        n = request.max_tokens
+        if request.context_tokens is not None:
+            n = min(n, max(0, request.context_tokens - len(prompt_ids) - len(request.prefix_ids)))
+        whole = ids[len(request.prefix_ids) :][:n]
+        new = whole[: state.n_tokens]
+        ended = len(new) == len(whole)
+        if not ended and not state.aborted:
+            return None
+        return Segment(
+            "".join(chr(i) for i in new if i != END),
+            token_ids=new,
+            engine_logprobs=[logprob] * len(new),
+            prompt_ids=prompt_ids,
+            finish_reason="abort" if not ended else "stop" if new and new[-1] == END else "length",
+            version=self.version,
+            request_id=request.id,
+        )
 
     def _answer(self, request: GenerateRequest) -> tuple[list[int], float]:
         """Return the ids of the whole answer, earlier segments included, and the log-probability of each."""
         raise NotImplementedError
 
-    def abort(self, ids: Sequence[str]) -> None:
-        """Do nothing: every answer is there at once."""
-
-    def update_weights(self, version: int, model: Any) -> None:
-        """Take over the number; there are no weights."""
+    def load(self, version: int, weights: Weights) -> None:
+        """Take over the number; there are no weights. Raises EngineError if requests are open."""
+        self._refuse_open("new weights")
         self.version = version
 
     def sleep(self) -> None:
-        """Do nothing."""
+        """Refuse to `poll` until `wake`. Raises EngineError if requests are open."""
+        self._refuse_open("sleep")
+        self._asleep = True
 
     def wake(self) -> None:
-        """Do nothing."""
+        """Be ready again."""
+        self._asleep = False
+
+    def _refuse_open(self, what: str) -> None:
+        if self._open:
+            raise EngineError(f"{len(self._open)} requests are open; abort and poll them before {what}")
 
 
 class ScriptedEngine(_CharacterEngine):
@@ -111,7 +164,11 @@ TOKENS = 12
 
 
 def check_engine(
-    subject: Engine | type | str, *, options: Mapping[str, Any] | None = None, model: str | None = None, weights: Any = None
+    subject: Engine | BlockingEngine | type | str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    weights: Weights | None = None,
 ) -> Report:
     """Check an engine, by name, class or instance. Raises ConformanceError with all that does not hold.
 
@@ -119,7 +176,7 @@ def check_engine(
     2. The answer to a request is the same alone and among others, asked once more, and after `sleep` and `wake`.
     3. An answer that is cut and continued is the same answer.
     4. At temperature 0 the seed changes nothing.
-    5. After `update_weights` segments carry the new version. This is tried with `weights`, or with those of the model if
+    5. After `load` segments carry the new version. This is tried with `weights`, or with those of the model if
        an engine is named.
 
     `model` is what a class or a named engine samples from (default: kgym's own); an instance has its own.
@@ -130,7 +187,7 @@ def check_engine(
         if isinstance(subject, str):
             engine = make_engine(subject, options or {}, folder)
         else:
-            engine = subject if not isinstance(subject, type) else maker(EngineInfo.kind, subject, options)(folder)
+            engine = adapted(subject if not isinstance(subject, type) else maker(EngineInfo.kind, subject, options)(folder))
     if report.failures:
         return report.finish()
     with report.check("segments"):
@@ -157,7 +214,7 @@ def check_engine(
         _same(alone, _generated(engine, _requests()))
     if isinstance(subject, str) or weights is not None:
         with report.check("new weights"):
-            engine.update_weights(engine.version + 7, _weights(folder) if weights is None else weights)
+            engine.load(engine.version + 7, _weights(folder) if weights is None else weights)
             _generated(engine, _requests())
     return report.finish()
 
@@ -173,8 +230,7 @@ def _generated(engine: Engine, requests: Sequence[GenerateRequest]) -> dict[str,
     """Return the segments by the id of their request; each is held to what it was asked for."""
     asked = {request.id: request for request in requests}
     found: dict[str, Segment] = {}
-    for segment in engine.generate(requests):
-        assert isinstance(segment, Segment), f"generate yielded {type(segment).__name__} instead of a Segment"
+    for segment in generate(engine, requests):
         assert segment.request_id in asked, f"a segment is of request {segment.request_id!r}, which was not asked for"
         assert segment.request_id not in found, f"request {segment.request_id!r} has two segments"
         found[segment.request_id] = segment
@@ -217,7 +273,8 @@ def _greedy(engine: Engine, seed: int) -> Segment:
     return _generated(engine, [request])[request.id]
 
 
-def _weights(folder: str) -> Any:
+def _weights(folder: str) -> Weights:
     from kgym.models.policy import load_policy  # noqa: PLC0415  (loads transformers, which the doubles do without)
+    from kgym.models.weights import ModelWeights  # noqa: PLC0415
 
-    return load_policy(folder).model
+    return ModelWeights(load_policy(folder).model)

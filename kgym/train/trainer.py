@@ -23,6 +23,7 @@ from kgym.files import Lock, write_atomic
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
 from kgym.models.names import resolve_model
 from kgym.models.policy import load_policy
+from kgym.models.weights import ModelWeights
 from kgym.options import for_run
 from kgym.registry import registry
 from kgym.rollout.engine import check_engine, make_engine
@@ -54,7 +55,7 @@ from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.train.validation import Validation
 from kgym.train.warmups import create_for_run, unended
-from kgym.types import Algorithm, Engine
+from kgym.types import Algorithm, Engine, TemplateOptions
 
 PATIENCE = 3
 """Steps on end without anything to learn from, after which a run ends."""
@@ -101,7 +102,7 @@ class Trainer:
         """Make every component but the models, so that what cannot work is refused before a model is loaded or a file is written."""
         config = self.config = with_defaults(with_recipe(self.config))
         engine_options = registry().options("engine", config.engine.name, config.engine.options)
-        self.template: Mapping[str, Any] | None = getattr(engine_options, "template", None)
+        self.template: Mapping[str, Any] | None = engine_options.template if isinstance(engine_options, TemplateOptions) else None
         Trackers.check(config)
         self.algorithm: Algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
         with blaming("algorithm", self.algorithm):
@@ -223,7 +224,7 @@ class Trainer:
     def _hand_over(self, step: int) -> None:
         """Give the engine the weights of the policy."""
         with blaming("engine", self.engine):
-            self.engine.update_weights(step, self.policy.model)
+            self.engine.load(step, ModelWeights(self.policy.model))
 
     def _update(self, played: Played, step: int, figures: Mapping[str, float]) -> dict[str, float]:
         config = self.config.train

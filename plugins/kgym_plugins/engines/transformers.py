@@ -14,6 +14,7 @@ Dimension key:  B rows of the batch   L columns, padding on the left   V vocabul
 import logging
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
@@ -32,7 +33,7 @@ from kgym.models.encoding import ChatEncoder
 from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.models.placement import placement
 from kgym.options import Options
-from kgym.types import Chat, FinishReason, GenerateRequest, Segment
+from kgym.types import Chat, FinishReason, GenerateRequest, Segment, Weights
 from kgym_plugins.engines.kvcache import RowCache, other_state, why_not_continued
 from kgym_plugins.engines.sampling import choose, uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
@@ -113,7 +114,7 @@ class _Batch:
 
 
 class TransformersEngine:
-    """See `kgym.types.Engine`. One `generate` at a time; `abort` may be called from another thread."""
+    """See `kgym.types.Engine`. `abort` may be called from another thread."""
 
     Options = TransformersOptions
 
@@ -132,6 +133,8 @@ class TransformersEngine:
         self.end_ids = self._end_ids()
         self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._awake = True
+        self._waiting: deque[_Row] = deque()
+        self._batch: _Batch | None = None
         self._open: set[str] = set()
         self._aborted: set[str] = set()
         self._lock = threading.Lock()
@@ -153,42 +156,64 @@ class TransformersEngine:
 
     # --- the protocol ---------------------------------------------------------------------------------------------
 
-    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
-        """Yield one segment for each request, in the order in which they finish.
+    def submit(self, requests: Sequence[GenerateRequest]) -> None:
+        """Take requests; those that are submitted together and have like prompts are read together.
 
         A segment ends with `length` when the request's tokens are spent, and also when the model's context is full: that of a prompt which
-        leaves no room for an answer has no token. Raises EngineError for ids that are not unique, and while the engine sleeps or generates
-        already, ConfigError for a prompt that the chat template refuses.
+        leaves no room for an answer has no token. Raises EngineError for an id that is open already, ConfigError for a prompt that the chat
+        template refuses.
         """
-        if not self._awake:
-            raise EngineError("the engine sleeps; call wake() first")
+        rows = self._rows(requests)
         with self._lock:
-            if self._open:
-                raise EngineError("the engine is generating already; finish or close that iterator first")
-            self._open = {request.id for request in requests}
-            self._aborted = set()
-        try:
-            if len(self._open) < len(requests):
-                raise EngineError("two requests have the same id; segments could not be told apart")
-            yield from self._generate(deque(self._rows(requests)))
-        finally:
-            with self._lock:
-                self._open = set()
+            open_ids = set(self._open)
+            for request in requests:
+                if request.id in open_ids:
+                    raise EngineError(f"two requests have the same id {request.id!r}; segments could not be told apart")
+                open_ids.add(request.id)
+            self._open = open_ids
+        self._waiting.extend(rows)
 
-    def abort(self, ids: Sequence[str]) -> None:
-        """Stop these requests before their next token; ids that are not open are ignored."""
+    def poll(self, timeout_s: float | None = None) -> list[Segment]:
+        """Sample token by token until a request has ended or the time is over. Raises EngineError while asleep."""
+        if not self._awake:
+            self._forget()
+            raise EngineError("the engine sleeps; call wake() first")
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        ended: list[Segment] = []
+        try:
+            while self._open and not ended:
+                ended = self._advance()
+                if time.monotonic() >= deadline:
+                    break
+        except BaseException:
+            self._forget()
+            raise
         with self._lock:
-            self._aborted |= self._open.intersection(ids)
+            done = {segment.request_id for segment in ended}
+            self._open -= done
+            self._aborted -= done
+        return ended
+
+    def _forget(self) -> None:
+        """Leave nothing open: what a failed forward pass has left behind is of no use."""
+        with self._lock:
+            self._open, self._aborted = set(), set()
+        self._waiting.clear()
+        self._batch = None
+
+    def abort(self, ids: Sequence[str] | None = None) -> None:
+        """Stop these requests, or all, before their next token; ids that are not open are ignored."""
+        with self._lock:
+            self._aborted |= self._open if ids is None else self._open.intersection(ids)
 
     @torch.no_grad()
-    def update_weights(self, version: int, model: nn.Module) -> None:
-        """Copy parameters and buffers of `model` over those of the engine; the types and devices may differ, names and shapes may not.
+    def load(self, version: int, weights: Weights) -> None:
+        """Copy weights over those of the engine; the types and devices may differ, names and shapes may not.
 
         Raises EngineError if they do, and while requests are open: their keys and values would belong to other weights.
         """
-        if self._open:
-            raise EngineError(f"{len(self._open)} requests are open; abort them before updating the weights")
-        mine, theirs = self.model.state_dict(), model.state_dict()
+        self._refuse_open("new weights")
+        mine, theirs = self.model.state_dict(), dict(weights.named())
         if mine.keys() != theirs.keys():
             raise EngineError(f"the weights have other names than the engine's: {sorted(mine.keys() ^ theirs.keys())[:4]}")
         for name, tensor in mine.items():
@@ -198,8 +223,13 @@ class TransformersEngine:
             tensor.copy_(theirs[name])
         self.version = version
 
+    def _refuse_open(self, what: str) -> None:
+        if self._open:
+            raise EngineError(f"{len(self._open)} requests are open; abort and poll them before {what}")
+
     def sleep(self) -> None:
-        """Move the weights to main memory until `wake`; on a CPU they are there already."""
+        """Move the weights to main memory until `wake`; on a CPU they are there already. Raises EngineError if requests are open."""
+        self._refuse_open("sleep")
         self._awake = False
         self.model.to("cpu")
         if self.device.type == "cuda":
@@ -244,20 +274,20 @@ class TransformersEngine:
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
-    def _generate(self, waiting: deque[_Row]) -> Iterator[Segment]:
-        batch: _Batch | None = None
-        yield from self._leave_early(waiting)
-        while waiting or batch:
-            if self._aborted:
-                yield from self._leave_early(waiting)
-            if waiting and (batch is None or batch.n_live <= self.options.max_batch // 2):
-                batch = self._admit(batch, waiting)
-            if batch is not None:
-                yield from self._choose(batch)
-                batch = self._forward(batch)
+    def _advance(self) -> list[Segment]:
+        """Choose one more token for every row; return the segments that end with it."""
+        if self._batch is not None:
+            self._batch = self._forward(self._batch)
+        ended = list(self._leave_early())
+        if self._waiting and (self._batch is None or self._batch.n_live <= self.options.max_batch // 2):
+            self._batch = self._admit(self._batch, self._waiting)
+        if self._batch is not None:
+            ended += self._choose(self._batch)
+        return ended
 
-    def _leave_early(self, waiting: deque[_Row]) -> Iterator[Segment]:
+    def _leave_early(self) -> Iterator[Segment]:
         """Send back what need not be computed: requests that were aborted while they waited, or have no token to spend."""
+        waiting = self._waiting
         for _ in range(len(waiting)):
             row = waiting.popleft()
             if row.request.id in self._aborted:

@@ -108,10 +108,12 @@ class Judge:
         """Return one verdict for each item."""
         if not items:
             return []
+        from kgym.rollout.engine import generate  # noqa: PLC0415  (loads torch)
+
         begin = time.perf_counter()
         requests = [self._request(place, item, sample) for place, item in enumerate(items) for sample in range(self.options.samples)]
         said: list[list[Segment]] = [[] for _ in items]
-        for segment in self._judge().generate(requests):
+        for segment in generate(self._judge(), requests):
             said[int(segment.request_id.split("/")[0])].append(segment)
         seconds = (time.perf_counter() - begin) / len(items)
         return [verdict_of(segments, seconds=seconds) for segments in said]

@@ -1,0 +1,44 @@
+"""Weights on their way from a policy to an engine: `kgym.types.Weights`.
+
+engine.load(step, ModelWeights(policy.model))
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TensorWeights:
+    """Named tensors."""
+
+    tensors: Mapping[str, Tensor]
+
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the tensor of each."""
+        yield from self.tensors.items()
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """The weights of a model as they are when they are read: no copy."""
+
+    model: nn.Module
+
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the tensor of every entry of the state dict."""
+        yield from self.model.state_dict().items()
+
+    @torch.no_grad()
+    def copied(self) -> TensorWeights:
+        """Return a snapshot, which later optimizer steps do not change; weights that are tied stay one tensor."""
+        copies: dict[tuple[object, ...], Tensor] = {}
+        tensors = {}
+        for name, tensor in self.named():
+            key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+            if key not in copies:
+                copies[key] = tensor.clone()
+            tensors[name] = copies[key]
+        return TensorWeights(tensors)
