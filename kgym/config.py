@@ -26,6 +26,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from kgym.errors import ConfigError, UnknownName
 from kgym.limits import PoolLimits
 from kgym.options import Options, RunSteps, Temperature, validated
+from kgym.repetition import SHORTEST
+from kgym.types import Sampling
 
 FLOAT16 = (
     "weights in float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, and the first step divides by 0; "
@@ -140,6 +142,11 @@ class RolloutConfig(Options):
     """Sample from so many most likely tokens; 0 is off."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Texts that end an answer, in addition to the model's end tokens: a list of them, or one."""
+    loop_tokens: int | None = Field(None, ge=SHORTEST)
+    """End an answer once its last so many tokens are one block of tokens, repeated at least four times: it is truncated with the
+    finish reason `repetition`, its verdict is `wrong` and it stays in the loss, as Kimi k1.5 penalises repetition (section 2.6.2).
+    Off by default, since it ends an answer that would have found its way out. It pays where answers may be long and loops run into
+    the budget: an eighth of `env.max_tokens`, 64 at least, since a table or a sum of equal terms repeats short blocks for good reason."""
     segment_tokens: int | None = Field(None, ge=1)
     """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same weights, which
     bounds one request to the engine and changes no answer. Without it an answer is one segment."""
@@ -162,6 +169,11 @@ class RolloutConfig(Options):
     old_tokens: Literal["mask", "correct"] = "mask"
     """What becomes of tokens that older weights sampled. `mask`: no part in the loss, as in Kimi k1.5 (section 2.6.2). `correct`:
     trained on with importance weights, from the engine's log-probabilities to those of the policy before the update."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are drawn."""
+        return Sampling(self.temperature, self.top_p, self.top_k, self.stop, self.loop_tokens)
 
     @field_validator("stop", mode="before")
     @classmethod

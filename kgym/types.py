@@ -85,6 +85,9 @@ class Sampling:
     """0 is off."""
     stop: tuple[str, ...] = ()
     """Texts that end the answer, besides the model's own end token; the matched text stays in the answer."""
+    loop_tokens: int | None = None
+    """End an answer, with the finish reason `repetition`, at the first token where its last so many tokens are one block, repeated at
+    least four times (`kgym.repetition`). Earlier segments count. None is off."""
 
 
 @dataclass(frozen=True)

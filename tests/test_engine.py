@@ -2,6 +2,7 @@
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from transformers import (
 from kgym.errors import ConfigError, EngineError
 from kgym.models.weights import ModelWeights
 from kgym.registry import registry
+from kgym.repetition import RepetitionDetector
 from kgym.rollout.engine import generate
 from kgym.types import Engine, GenerateRequest, Message, Sampling
 from kgym_plugins.engines.sampling import choose, truncate, uniforms
@@ -82,6 +84,29 @@ def same(one, other):
 
 
 MANY = [request(f"r{i}", "Find " + "x+" * (i % 7) + "1.", max_tokens=8 + 5 * (i % 9), seed=i) for i in range(40)]
+
+
+@pytest.mark.parametrize("segment_tokens", [300, 40, 7])
+def test_an_answer_that_repeats_itself_ends_at_that_token(tiny_model, segment_tokens):
+    """At a low temperature random weights loop. The uncut answers without the option say where each has to end."""
+    engine = TransformersEngine(TransformersOptions(), tiny_model)
+    asked = [request(f"r{i}", f"{i}", max_tokens=160, seed=i, temperature=0.085) for i in range(12)]
+    free = run(engine, asked)
+    n_looping = 0
+    for one in asked:
+        token_ids = free[one.id].token_ids
+        detector = RepetitionDetector(32)
+        place = next((n for n, token in enumerate(token_ids, 1) if detector.feed(token)), None)
+        ids, reason = (), "length"
+        while reason == "length" and len(ids) < 160:
+            sampling = Sampling(temperature=0.085, loop_tokens=32)
+            asking = replace(one, sampling=sampling, prefix_ids=ids, max_tokens=min(segment_tokens, 160 - len(ids)))
+            (segment,) = run(engine, [asking]).values()
+            ids, reason = ids + segment.token_ids, segment.finish_reason
+        assert (reason == "repetition") is (place is not None)
+        assert ids == token_ids[:place]
+        n_looping += place is not None
+    assert 1 < n_looping < 12
 
 
 def test_it_is_registered_and_follows_the_protocol(folder):

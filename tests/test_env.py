@@ -273,6 +273,8 @@ def test_a_verifier_that_loses_an_answer_is_found_out(caplog):
         ({}, [(11, "stop")], "truncated"),  # it stopped, but behind its budget
         ({}, [(9, "length")], "open"),
         ({}, [(10, "length")], "truncated"),
+        ({}, [(4, "repetition")], "truncated"),
+        ({}, [(4, "length"), (4, "repetition")], "truncated"),
         ({}, [(4, "length"), (6, "stop")], "terminated"),
         ({}, [(4, "length"), (5, "length")], "open"),
         ({}, [(4, "abort"), (6, "length")], "truncated"),
@@ -317,6 +319,17 @@ def test_what_a_truncated_answer_gets(rule, reward, status, reason, trainable):
     _, got, terminated, truncated, info = env.step(piece(r"\boxed{11} and", "length", n_tokens=10))
     assert (got, terminated, truncated) == (reward, False, True)
     assert (info["status"], info["reason"], env.episode.trainable) == (status, reason, trainable)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reward", "status", "reason"),
+    [("zero", 0.0, "wrong", "repetition"), ("score", 1.0, "correct", "integer"), ("mask", 0.0, "wrong", "repetition")],
+)
+def test_what_an_answer_gets_that_repeats_itself(rule, reward, status, reason):
+    env = started(truncated=rule)
+    _, got, terminated, truncated, info = env.step(piece(r"\boxed{11} and and", "repetition", n_tokens=5))
+    assert (got, terminated, truncated) == (reward, False, True)
+    assert (info["status"], info["reason"], env.episode.trainable) == (status, reason, True)
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,7 +12,7 @@ from kgym.registry import Registry
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    {"errors", "loading", "neutral", "seeding", "types"},
+    {"errors", "loading", "neutral", "repetition", "seeding", "types"},
     {"answers", "blame", "files", "folders", "observers", "options", "page"},
     {"hookspecs", "limits"},
     {"discovery"},
@@ -36,6 +36,7 @@ FOR_PLUGINS = {
     "answers",
     "errors",
     "neutral",
+    "repetition",
     "seeding",
     "options",
     "page",
@@ -127,8 +128,8 @@ def test_components_use_what_a_stranger_may_use_and_not_each_other(path):
             assert name.split(".")[:2] == home, where
 
 
-# Names of components that are also words of the core's own: file formats, libraries.
-EVERYDAY = {"data", "json", "csv", "md", "format", "transformers"}
+# Names of components that are also words of the core's own: file formats, libraries, a finish reason.
+EVERYDAY = {"data", "json", "csv", "md", "format", "repetition", "transformers"}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def frame(*rows):
                 "status": status,
                 "score": None if status.startswith("unscored") else float(status == "correct"),
                 "tokens": tokens,
-                "truncated": truncated,
+                "finish_reason": truncated if isinstance(truncated, str) else "length" if truncated else "stop",
+                "truncated": bool(truncated),
             }
             for problem, attempt, status, truncated, tokens in rows
         ]
@@ -47,6 +48,18 @@ TABLE = frame(
 
 def summary(rule="zero", table=TABLE):
     return summarise(table, samples=2, truncated=rule, facts={"split": "test"}, comparability="c0ffee")
+
+
+def test_answers_that_repeat_themselves_are_counted_and_never_masked():
+    table = frame(("a1", 0, "correct", False, 10), ("a1", 1, "wrong", "repetition", 10), ("a1", 2, "wrong", True, 10))
+    results = {rule: summary(rule, table) for rule in ("zero", "score", "mask")}
+    assert [result.repetition_frac for result in results.values()] == [1 / 3] * 3
+    assert [result.truncated_frac for result in results.values()] == [2 / 3] * 3
+    assert results["mask"].accuracy == 1 / 2  # of the right one and the one that repeats itself
+    assert results["zero"].accuracy == results["score"].accuracy == pytest.approx(1 / 3)
+    assert (
+        results["zero"].from_json({key: value for key, value in results["zero"].to_json().items() if key != "repetition_frac"}) is not None
+    )
 
 
 def test_unscored_answers_are_masked_and_counted():
@@ -111,7 +124,14 @@ def test_the_hash_is_of_values_and_not_of_their_order_or_type():
 
 
 @pytest.mark.parametrize(
-    "change", [{"env": {"max_tokens": 1024}}, {"env": {"data_sha256": "cd"}}, {"sampling": Sampling(temperature=0.6)}, {"n_problems": 31}]
+    "change",
+    [
+        {"sampling": Sampling(loop_tokens=64)},
+        {"env": {"max_tokens": 1024}},
+        {"env": {"data_sha256": "cd"}},
+        {"sampling": Sampling(temperature=0.6)},
+        {"n_problems": 31},
+    ],
 )
 def test_every_fact_changes_the_hash_and_is_named(change):
     base = comparability_facts(ENV, sampling=Sampling(), n_problems=30)

@@ -6,13 +6,14 @@ from kgym.types import Episode, Group, Problem, Segment, Verdict
 from kgym_plugins.shapers.format import Format
 from kgym_plugins.shapers.length_penalty import LengthPenalty
 from kgym_plugins.shapers.overlong import Overlong
+from kgym_plugins.shapers.repetition import Repetition
 
 PROBLEM = Problem(id="test/0", question="?", gold="1")
 
 
-def episode(n_tokens, status="correct", *, text="x", trainable=True):
+def episode(n_tokens, status="correct", *, text="x", trainable=True, finish_reason="stop"):
     verdict = Verdict(status, reason="timeout" if status == "unscored" else "")
-    segment = Segment(text, token_ids=[1] * n_tokens, engine_logprobs=[-1.0] * n_tokens)
+    segment = Segment(text, token_ids=[1] * n_tokens, engine_logprobs=[-1.0] * n_tokens, finish_reason=finish_reason)
     return Episode(problem=PROBLEM, attempt=0, prompt=(), pieces=[segment], verdict=verdict, trainable=trainable)
 
 
@@ -48,6 +49,12 @@ def test_length_penalty_stays_in_its_range(rows):
     shaped = shape(LengthPenalty, [episode(n, status) for n, status in rows], weight=1.0)
     for (_, status), value in zip(rows, shaped, strict=True):
         assert -0.5 <= value <= (0.5 if status == "correct" else 0.0)
+
+
+def test_repetition_by_hand():
+    looping, cut = episode(50, "wrong", finish_reason="repetition"), episode(50, "wrong", finish_reason="length")
+    assert shape(Repetition, [looping, cut, episode(10)], [0.0, 0.0, 1.0], weight=0.25) == [-0.25, 0.0, 1.0]
+    assert shape(Repetition, [looping], [0.1], step=1) == pytest.approx([-0.4])
 
 
 def test_overlong_by_hand():

@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="text that ends an answer, in addition to the model's end tokens; may be given again",
     )
+    add("--loop-tokens", metavar="N", type=int, help="end an answer whose last N tokens are one block, four times or more (default: off)")
     add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
     add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
@@ -74,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
     from kgym.score.harness import Evaluation
     from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
     from kgym.score.store import EvalFolder
-    from kgym.types import Sampling
 
     if args.board is not None:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     engine, engine_options = settings.engine.name, registry().options("engine", settings.engine.name, settings.engine.options)
     preset = preset_of(args.preset) if args.preset is not None else None
-    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "stop")}
+    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "stop", "loop_tokens")}
     given["verifier"] = settings.verifier.name
     asked = (stated_options(preset) if preset else {}) | {name: value for name, value in given.items() if value is not None}
     verifier = asked.pop("verifier", None)
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         spec,
         problems=bench.problems if args.problems is None else args.problems,
         samples=(preset.samples if preset else bench.samples) if args.samples is None else args.samples,
-        sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k, stop=rollout.stop),
+        sampling=rollout.sampling,
         seed=args.seed,
         slots=args.slots,
         template=getattr(engine_options, "template", None),
@@ -228,6 +228,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cells |= {
         "truncated": cut,
         **({"too long": "prompts of " + percent(result.prompt_too_long_frac)} if result.prompt_too_long_frac else {}),
+        **({"repetition": percent(result.repetition_frac) + " were ended early, counted as truncated"} if result.repetition_frac else {}),
         "unscored": percent(result.unscored_frac),
         "no answer": percent(result.no_answer_frac),
         "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to {result.tokens_p95:.0f}"
@@ -247,7 +248,8 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
 
 def _also_asked(facts: Mapping[str, Any]) -> str:
     stop = "".join(f", stop {text!r}" for text in facts["stop"])
-    return stop + "".join(f", template {name}={value!r}" for name, value in facts.get("template", {}).items())
+    loops = f", loop tokens {facts['loop_tokens']}" if "loop_tokens" in facts else ""
+    return stop + loops + "".join(f", template {name}={value!r}" for name, value in facts.get("template", {}).items())
 
 
 def _uncertainty(result: "EvalResult") -> str:

@@ -4,7 +4,8 @@
     settle(episodes, truncated, verifier) those that have ended: one batch of verdicts, and the rewards
 
 An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an answer that stops
-only behind its budget is truncated. A plain `str` is a finished answer without tokens, which no budget of tokens can end.
+only behind its budget is truncated, and so is one that the engine ended because it repeated itself. A plain `str` is a finished
+answer without tokens, which no budget of tokens can end.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ Truncated = Literal["zero", "score", "mask"]
 
 CUT = Verdict("wrong", reason="truncated")
 """Of an answer that a budget ended and that is not judged."""
+REPEATED = Verdict("wrong", reason="repetition")
+"""Of an answer that was ended because it repeated itself and that is not judged."""
 UNASKED = Verdict("wrong", reason="prompt_too_long")
 """Of a prompt that left no room for an answer."""
 
@@ -47,7 +50,7 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
     left = tokens_left(episode, budgets)
     if segment.finish_reason == "stop" and left >= 0:
         episode.terminated = True
-    elif left <= 0 or (budgets.max_segments is not None and len(episode.segments) >= budgets.max_segments):
+    elif left <= 0 or (budgets.max_segments is not None and len(episode.segments) >= budgets.max_segments) or repeated(episode):
         episode.truncated = True
     elif segment.finish_reason == "length" and not segment and not segment.token_ids:
         episode.truncated = True  # the model's context is full, whatever the budgets say; asking again would go on for ever
@@ -65,8 +68,9 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
     """Give ended episodes their verdict and reward, by one call of the verifier.
 
     The reward is the verdict's score; an unscored verdict gives 0 and makes the episode untrainable. Truncated episodes go to the verifier
-    only under the rule `score`. An episode whose prompt left no room for an answer does not: it is wrong and untrainable. The verifier
-    is one of `load_verifier`, which returns a verdict for each answer whatever happens.
+    only under the rule `score`. One that repeated itself is wrong and trainable under the other rules, `mask` too: a larger budget
+    would not have helped it. An episode whose prompt left no room for an answer never goes to the verifier: it is wrong and
+    untrainable. The verifier is one of `load_verifier`, which returns a verdict for each answer whatever happens.
     """
     judged = [episode for episode in episodes if not unasked(episode) and (truncated == "score" or not episode.truncated)]
     items = [
@@ -81,8 +85,15 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
     for episode in episodes:
         if unasked(episode):
             episode.verdict, episode.reward, episode.trainable = UNASKED, 0.0, False
+        elif episode.verdict is None and repeated(episode):
+            episode.verdict, episode.reward, episode.trainable = REPEATED, 0.0, True
         elif episode.verdict is None:
             episode.verdict, episode.reward, episode.trainable = CUT, 0.0, truncated != "mask"
+
+
+def repeated(episode: Episode) -> bool:
+    """Whether the answer was ended because it repeated itself."""
+    return episode.finish_reason == "repetition"
 
 
 def unasked(episode: Episode) -> bool:

@@ -20,13 +20,15 @@ def comparability_facts(
     env_facts: Mapping[str, Any], *, sampling: Sampling, n_problems: int, template: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return what a score depends on in addition to the model: the facts of the environment, the sampling, how many of its
-    problems, and the variables of the chat template where any were given.
+    problems, and, where they were given, `loop_tokens` and the variables of the chat template.
 
     One row: {"env_id": "kgym/aime-v0", "split": "validation", ..., "max_tokens": 512, "truncated": "zero", "n_problems": 500,
     "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.
     """
     drawn = asdict(sampling)
     drawn |= {"temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sorted(sampling.stop)}
+    if sampling.loop_tokens is None:
+        del drawn["loop_tokens"]  # hashes are older than this option
     return dict(env_facts) | {"n_problems": n_problems} | drawn | ({"template": dict(template)} if template else {})
 
 

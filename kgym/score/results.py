@@ -26,7 +26,20 @@ from kgym.score.votes import NO_VOTE, Same, answer_classes, maj_at_k
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-COLUMNS = ("problem_id", "attempt", "level", "subject", "year", "answer", "normal", "status", "score", "tokens", "truncated")
+COLUMNS = (
+    "problem_id",
+    "attempt",
+    "level",
+    "subject",
+    "year",
+    "answer",
+    "normal",
+    "status",
+    "score",
+    "tokens",
+    "finish_reason",
+    "truncated",
+)
 """What the summary needs of a row of `kgym.runs.answers`; the texts stay on disk."""
 Floats = NDArray[np.float64]
 Figure = TypeVar("Figure")
@@ -89,6 +102,8 @@ class EvalResult:
     by_year: dict[str, dict[str, float]] = field(default_factory=dict)
     prompt_too_long_frac: float = 0.0
     """Share of answers that were never asked for, as the prompt left no room for one; they are among the truncated ones."""
+    repetition_frac: float = 0.0
+    """Share of answers that were ended because they repeated themselves; they are among the truncated ones."""
     variance: dict[str, float] = field(default_factory=dict)
     """`kgym.score.variance.Variance.to_json`: problem part and sampling part."""
 
@@ -123,7 +138,7 @@ def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
     cut = frame["truncated"].astype(bool)
     if rule == "zero":
         return score.mask(cut & score.notna(), 0.0)  # an unscored answer stays masked: nobody knows what it was worth
-    return score.mask(cut) if rule == "mask" else score
+    return score.mask(cut & (frame["finish_reason"] != "repetition")) if rule == "mask" else score
 
 
 def summarise(
@@ -131,8 +146,8 @@ def summarise(
 ) -> EvalResult:
     """Summarise answers, one row each, with the columns of `COLUMNS`.
 
-    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or `mask`. `same` says of
-    answers without a plain normal form whether they are equal, for maj@k.
+    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or `mask`, under which
+    one that repeated itself still counts as wrong. `same` says of answers without a plain normal form whether they are equal, for maj@k.
     """
     import pandas as pd  # noqa: PLC0415  (heavy)
 
@@ -179,6 +194,7 @@ def summarise(
         by_level=_by(known, labels["level"]),
         by_subject=_by(known, labels["subject"]),
         by_year=_by(known, labels["year"]),
+        repetition_frac=float((frame["finish_reason"] == "repetition").mean()),
         prompt_too_long_frac=float((cut & (tokens == 0)).mean()),
         variance=split.to_json(),
         scores={str(name): float(value) for name, value in zip(ids[there], known, strict=True)},

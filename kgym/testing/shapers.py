@@ -22,7 +22,7 @@ STEPS = (1, 2, 10**6)
 
 
 def random_group(rng: random.Random, size: int) -> Group:
-    """Return a group with answers of several lengths: right, wrong, without an answer, unscored, cut short, without a token."""
+    """Return a group with answers of several lengths: right, wrong, without an answer, unscored, cut short, looping, without a token."""
     problem = Problem(id=f"test/{rng.randrange(1000)}", question="What is 1+1?", gold="2", level=rng.randint(0, 10))
     episodes = []
     for attempt in range(size):
@@ -33,7 +33,7 @@ def random_group(rng: random.Random, size: int) -> Group:
             token_ids=range(len(text)),
             engine_logprobs=[-1.0] * len(text),
             prompt_ids=(1, 2),
-            finish_reason="length" if truncated else "stop",
+            finish_reason=rng.choice(["length", "repetition"]) if truncated else "stop",
         )
         verdict = rng.choice([Verdict("correct"), Verdict("wrong"), Verdict("no_answer"), Verdict("unscored", "timeout")])
         reward = float(verdict.score) if verdict.scored else 0.0

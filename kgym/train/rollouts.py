@@ -21,7 +21,7 @@ from kgym.errors import ComponentError, ConfigError
 from kgym.rollout.collector import collect
 from kgym.seeding import derive_seed
 from kgym.train.warmups import create_for_run
-from kgym.types import Engine, Group, Sampler, Sampling, Shaper, UpdatePlan
+from kgym.types import Engine, Group, Sampler, Shaper, UpdatePlan
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Rollouts:
         self._shapers: list[Shaper] = [
             create_for_run("shaper", name, options, config.train.steps) for name, options in config.shapers.items()
         ]
-        self.sampling = Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k, stop=rollout.stop)
+        self.sampling = rollout.sampling
 
     def _make_sampler(self) -> Sampler:
         """Return the sampler. Raises ComponentError, naming it, for one whose `next` does not take the step."""

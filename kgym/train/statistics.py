@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kgym.algorithms.episodes import scored
-from kgym.envs.rules import unasked
+from kgym.envs.rules import repeated, unasked
 from kgym.errors import NotComparable
 from kgym.score.comparability import differences
 from kgym.score.harness import EvalResult
@@ -25,8 +25,9 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
     episodes = [episode for episode, _ in pairs]
     verdicts = [episode.verdict for episode in episodes if episode.verdict is not None]
     scored = [verdict for verdict in verdicts if verdict.scored]
-    n_unasked = sum(map(unasked, episodes))
-    return ({"episode/prompt_too_long_frac": n_unasked / len(episodes)} if n_unasked else {}) | {
+    n_unasked, n_repeated = sum(map(unasked, episodes)), sum(map(repeated, episodes))
+    occasional = {"episode/prompt_too_long_frac": n_unasked, "episode/repetition_frac": n_repeated}
+    return {name: count / len(episodes) for name, count in occasional.items() if count} | {
         "reward/mean": _mean([reward for episode, reward in pairs if episode.trainable]),
         "episode/correct_frac": _mean([verdict.status == "correct" for verdict in scored]),
         "episode/tokens_mean": _mean([episode.n_tokens for episode in episodes]),

@@ -33,6 +33,7 @@ from kgym.models.encoding import ChatEncoder
 from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.models.placement import placement
 from kgym.options import Options
+from kgym.repetition import RepetitionDetector
 from kgym.types import Chat, FinishReason, GenerateRequest, Segment, Weights
 from kgym_plugins.engines.kvcache import RowCache, other_state, why_not_continued
 from kgym_plugins.engines.sampling import choose, uniforms
@@ -95,6 +96,11 @@ class _Row:
     """One for each token that may come: the answer's budget, or what the context leaves of it."""
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    loops: RepetitionDetector | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        length = self.request.sampling.loop_tokens
+        self.loops = None if length is None else RepetitionDetector(length, self.request.prefix_ids)
 
 
 @dataclass
@@ -400,6 +406,8 @@ class TransformersEngine:
         stops = row.request.sampling.stop
         if stops and completes_stop(self.tokenizer, row.request.prefix_ids, row.token_ids, stops):
             return "stop"
+        if row.loops is not None and row.loops.feed(row.token_ids[-1]):
+            return "repetition"  # before `length`: a cut at this token changes nothing
         return "length" if len(row.token_ids) == len(row.uniforms) else None
 
     @torch.inference_mode()
