@@ -18,7 +18,7 @@ from kgym.cli.main import main
 from kgym.models.policy import load_policy
 from kgym.registry import registry
 from kgym.runs.metrics import CLOCK, read_metrics
-from kgym.testing.algorithms import random_batch
+from kgym.testing.algorithms import check_algorithm, random_batch
 from kgym.train.critic import Critic, load_value_model
 from kgym.train.forward import policy_logprobs
 from kgym.train.statistics import batch_metrics
@@ -180,6 +180,33 @@ def test_every_algorithm_weighs_old_tokens_once(name, mismatch, level):
     wanted_T = torch.where(batch.mask, weights_T, 0.0) * gradient(exact)
     assert float((gradient(corrected(batch, 2)) - wanted_T).abs().max()) < 1e-12
     assert not torch.allclose(wanted_T, gradient(exact), rtol=0.1, atol=0)
+
+
+class Corrected:
+    """An algorithm on corrected batches, as the trainer calls it: what is required of its loss and gradient holds with the weights."""
+
+    def __init__(self, name):
+        self.inner = registry().create("algorithm", name, {})
+        self.plan = self.inner.plan
+
+    def advantages(self, batch):
+        return self.inner.advantages(corrected(batch, 2))
+
+    def loss(self, batch, logprobs):
+        batch = corrected(batch, 2)
+        return self.inner.loss(batch, scale_gradient(batch, logprobs))
+
+    def value_loss(self, batch, values):
+        return self.inner.value_loss(corrected(batch, 2), values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=5)
+def test_the_contract_holds_with_weights(name, seed):
+    """Order, padding, longer prompts, micro-batches and masked-out tokens."""
+    assert int(older(random_batch(seed)[0], 2).sum()) > 5
+    check_algorithm(Corrected(name), seed=seed)
 
 
 # --- whole updates ----------------------------------------------------------------------------------------------------
@@ -386,6 +413,7 @@ def test_a_run_says_how_old_its_tokens_are_and_both_modes_agree_without_old_ones
             "rollout.group_size": 4,
             "env.max_tokens": 8,
             "env.truncated": "score",
+            "rollout.schedule": "partial",
             "rollout.old_tokens": mode,
             "train.eval_every": 0,
             "train.threads": 1,
