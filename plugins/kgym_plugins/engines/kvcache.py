@@ -7,6 +7,7 @@ position of their token before they come here, so the column of a token is of no
 Dimension key:  B rows   H key-value heads   L columns   D size of a head
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,6 +69,27 @@ class RowCache(Cache):
         """Keep these rows, in this order and perhaps several times, and drop the columns before `first_column`."""
         for layer in self.layers:
             layer.replace(layer.keys[:, :, first_column:].index_select(0, rows), layer.values[:, :, first_column:].index_select(0, rows))
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> "RowCache":
+        """Return the cache of rows that were taken out of others; the shorter ones are padded on the left with zeros."""
+        cache, columns = cls(), max(row[0][0].shape[2] for row in rows)
+        for pairs in zip(*rows, strict=True):  # of one layer
+            keys, values = (
+                torch.cat([pad(states, (0, 0, columns - states.shape[2], 0)) for states in side]) for side in zip(*pairs, strict=True)
+            )
+            layer = _Layer()
+            layer.lazy_initialization(keys, values)
+            layer.replace(keys, values)
+            cache.layers.append(layer)
+        return cache
+
+    def taken(self, row: int, n_columns: int) -> list[tuple[Tensor, Tensor]]:
+        """Copy the newest columns of a row, of each layer."""
+        return [
+            (layer.keys[row : row + 1, :, -n_columns:].clone(), layer.values[row : row + 1, :, -n_columns:].clone())
+            for layer in self.layers
+        ]
 
     def join(self, other: "RowCache") -> None:
         """Put the rows of `other` below these; the shorter side is padded on the left with zeros, which the attention mask hides."""

@@ -3,12 +3,12 @@
 A loop of our own around the model's forward pass, as training needs what `generate` hides: the log-probability of each token, answers that
 are cut and continued, and rows that leave the batch when they have ended. Equal prompts (a group's) are read once.
 
-    waiting -> prefill -> [choose a token for each row -> finished rows leave -> forward] -> ...
-                 ^------------ when the batch is half empty ------------'
+    submit -> waiting -> read -> [choose a token for each row -> finished rows leave, poll returns -> forward] -> ...
+                 |        ^--- when the batch is half empty, from the prompt or from parked keys and values ---'
+                 '-> its old row, if it continues an answer before the next forward pass
 
-For serving at scale use an engine made for it; this one is for models and machines where starting such a server does not pay.
-
-Dimension key:  B rows of the batch   L columns, padding on the left   V vocabulary
+The batch is in `decoding.py`. For serving at scale use an engine made for it; this one is for models and machines where starting such a
+server does not pay.
 """
 
 import logging
@@ -16,16 +16,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import EngineError, UnsuitedModel
@@ -33,10 +29,11 @@ from kgym.models.encoding import ChatEncoder
 from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.models.placement import placement
 from kgym.options import Options
-from kgym.repetition import RepetitionDetector
 from kgym.types import Chat, FinishReason, GenerateRequest, Segment, Weights
-from kgym_plugins.engines.kvcache import RowCache, other_state, why_not_continued
-from kgym_plugins.engines.sampling import choose, uniforms
+from kgym_plugins.engines.decoding import Batch, Decoder, Row
+from kgym_plugins.engines.kvcache import other_state, why_not_continued
+from kgym_plugins.engines.parked import Park, Parked
+from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
 
 log = logging.getLogger(__name__)
@@ -47,8 +44,6 @@ SLACK = 64
 """Tokens that the frame of a prompt may have more than another whole prompt with the same roles."""
 ENDLESS = 1 << 60
 """The context of a model that states none."""
-IDLE_FRAC = 1 / 8
-"""Finished rows leave the batch when they are this share of it: dropping a row copies the cache of the others."""
 
 
 class TransformersOptions(Options):
@@ -60,6 +55,8 @@ class TransformersOptions(Options):
     """Type of the weights; `auto`: float32 on the CPU, bfloat16 elsewhere."""
     max_batch: int = Field(256, ge=1)
     """Answers that are sampled at once. Fewer need less memory for keys and values."""
+    parked: int = Field(64, ge=0)
+    """Unfinished answers whose keys and values are kept for their next segment; others are read again."""
     template: dict[str, Any] = Field(default_factory=dict)
     """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of comparability."""
 
@@ -84,41 +81,6 @@ def _unsuited(folder: str, reason: str) -> str:
     )
 
 
-@dataclass(eq=False)
-class _Row:
-    """One request on its way."""
-
-    request: GenerateRequest
-    prompt_ids: tuple[int, ...]
-    context: tuple[int, ...]
-    """What the model has to read before the first token: the prompt and the earlier segments."""
-    uniforms: np.ndarray
-    """One for each token that may come: the answer's budget, or what the context leaves of it."""
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    loops: RepetitionDetector | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        length = self.request.sampling.loop_tokens
-        self.loops = None if length is None else RepetitionDetector(length, self.request.prefix_ids)
-
-
-@dataclass
-class _Batch:
-    """Rows that are sampled together. `rows[i]` is None once row i has ended, until the others are moved up."""
-
-    rows: list[_Row | None]
-    cache: RowCache
-    attention: Tensor
-    """(B, L) int64, 0 for padding."""
-    logits: Tensor
-    """(B, V), of the token to choose next."""
-
-    @property
-    def n_live(self) -> int:
-        return sum(row is not None for row in self.rows)
-
-
 class TransformersEngine:
     """See `kgym.types.Engine`. `abort` may be called from another thread."""
 
@@ -139,8 +101,11 @@ class TransformersEngine:
         self.end_ids = self._end_ids()
         self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._awake = True
-        self._waiting: deque[_Row] = deque()
-        self._batch: _Batch | None = None
+        self._decoder = Decoder(self.model)
+        self._waiting: deque[Row] = deque()
+        self._ended: list[Segment] = []
+        self._batch: Batch | None = None
+        self._park = Park(options.parked)
         self._open: set[str] = set()
         self._aborted: set[str] = set()
         self._lock = threading.Lock()
@@ -177,7 +142,11 @@ class TransformersEngine:
                     raise EngineError(f"two requests have the same id {request.id!r}; segments could not be told apart")
                 open_ids.add(request.id)
             self._open = open_ids
-        self._waiting.extend(rows)
+        for row in rows:
+            if not len(row.uniforms):
+                self._ended.append(self._segment(row, "length"))  # no token to spend
+            elif self._batch is None or not self._batch.resume(row):
+                self._waiting.append(row)
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
         """Sample token by token until a request has ended or the time is over. Raises EngineError while asleep."""
@@ -185,15 +154,15 @@ class TransformersEngine:
             self._forget()
             raise EngineError("the engine sleeps; call wake() first")
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        ended: list[Segment] = []
         try:
-            while self._open and not ended:
-                ended = self._advance()
+            while self._open and not self._ended:
+                self._advance()
                 if time.monotonic() >= deadline:
                     break
         except BaseException:
             self._forget()
             raise
+        ended, self._ended = self._ended, []
         with self._lock:
             done = {segment.request_id for segment in ended}
             self._open -= done
@@ -205,7 +174,13 @@ class TransformersEngine:
         with self._lock:
             self._open, self._aborted = set(), set()
         self._waiting.clear()
+        self._ended.clear()
+        self._drop_caches()
+
+    def _drop_caches(self) -> None:
+        """Forget keys and values: answers that are continued are read again."""
         self._batch = None
+        self._park.clear()
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
         """Stop these requests, or all, before their next token; ids that are not open are ignored."""
@@ -225,6 +200,7 @@ class TransformersEngine:
         for name, tensor in mine.items():
             if tensor.shape != theirs[name].shape:
                 raise EngineError(f"{name} has shape {tuple(theirs[name].shape)}, the engine has {tuple(tensor.shape)}")
+        self._drop_caches()
         for name, tensor in mine.items():
             tensor.copy_(theirs[name])
         self.version = version
@@ -236,6 +212,7 @@ class TransformersEngine:
     def sleep(self) -> None:
         """Move the weights to main memory until `wake`; on a CPU they are there already. Raises EngineError if requests are open."""
         self._refuse_open("sleep")
+        self._drop_caches()
         self._awake = False
         self.model.to("cpu")
         if self.device.type == "cuda":
@@ -248,7 +225,7 @@ class TransformersEngine:
 
     # --- requests to rows -----------------------------------------------------------------------------------------
 
-    def _rows(self, requests: Sequence[GenerateRequest]) -> list[_Row]:
+    def _rows(self, requests: Sequence[GenerateRequest]) -> list[Row]:
         """Render the prompts; rows of like length and equal prompts come to stand together."""
         rendered: dict[Chat, tuple[int, ...]] = {}
         rows = []
@@ -260,7 +237,7 @@ class TransformersEngine:
             for bound in (self.context_length, request.context_tokens):
                 if bound is not None:
                     n = min(n, bound - len(context))
-            rows.append(_Row(request, prompt_ids, context, uniforms(request.seed, len(request.prefix_ids), max(0, n))))
+            rows.append(Row(request, prompt_ids, context, uniforms(request.seed, len(request.prefix_ids), max(0, n))))
         return sorted(rows, key=lambda row: (len(row.context), row.context))
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
@@ -280,108 +257,88 @@ class TransformersEngine:
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
-    def _advance(self) -> list[Segment]:
-        """Choose one more token for every row; return the segments that end with it."""
+    def _advance(self) -> None:
+        """Choose one more token for every row."""
+        if self._aborted:
+            self._end_aborted()
+            if self._ended:
+                return  # before the forward pass, so that these too may be continued in place
         if self._batch is not None:
-            self._batch = self._forward(self._batch)
-        ended = list(self._leave_early())
+            self._park.put(self._batch.take_left())
+            self._batch = self._decoder.forward(self._batch)
         if self._waiting and (self._batch is None or self._batch.n_live <= self.options.max_batch // 2):
-            self._batch = self._admit(self._batch, self._waiting)
+            self._admit()
         if self._batch is not None:
-            ended += self._choose(self._batch)
-        return ended
+            self._choose(self._batch)
 
-    def _leave_early(self) -> Iterator[Segment]:
-        """Send back what need not be computed: requests that were aborted while they waited, or have no token to spend."""
-        waiting = self._waiting
-        for _ in range(len(waiting)):
-            row = waiting.popleft()
+    def _end_aborted(self) -> None:
+        """End the requests that were aborted, those that wait and those of the batch."""
+        for _ in range(len(self._waiting)):
+            row = self._waiting.popleft()
             if row.request.id in self._aborted:
-                yield self._segment(row, "abort")
-            elif not len(row.uniforms):
-                yield self._segment(row, "length")
+                self._ended.append(self._segment(row, "abort"))
             else:
-                waiting.append(row)
+                self._waiting.append(row)
+        for place, live in enumerate(self._batch.rows if self._batch else []):
+            if live is not None and live.request.id in self._aborted:
+                self._end(place, live, "abort")
 
-    def _admit(self, batch: _Batch | None, waiting: deque[_Row]) -> _Batch | None:
+    def _admit(self) -> None:
         """Fill the batch up with rows that wait."""
-        while waiting and (batch is None or batch.n_live < self.options.max_batch):
-            room = self.options.max_batch - (batch.n_live if batch else 0)
-            contexts: dict[tuple[int, ...], int] = {}
-            rows: list[_Row] = []
-            while waiting and len(rows) < room:
-                context = waiting[0].context
-                if context not in contexts and contexts and (len(contexts) + 1) * len(context) > PREFILL_TOKENS:
+        while self._waiting and (self._batch is None or self._batch.n_live < self.options.max_batch):
+            room = self.options.max_batch - (self._batch.n_live if self._batch else 0)
+            contexts: set[tuple[int, ...]] = set()
+            fresh: list[Row] = []
+            continued: dict[int, list[tuple[Row, Parked]]] = {}  # by the number of tokens to be read
+            for _ in range(room):
+                if not self._waiting:
+                    break
+                row = self._waiting[0]
+                if (parked := self._park.take(row.prompt_ids, row.request.seed, row.context)) is not None:
+                    continued.setdefault(len(row.context) - len(parked.read), []).append((row, parked))
+                elif row.context in contexts or not contexts or (len(contexts) + 1) * len(row.context) <= PREFILL_TOKENS:
+                    contexts.add(row.context)
+                    fresh.append(row)
+                else:
                     break  # the rows are sorted by length, so this one would be the longest
-                contexts.setdefault(context, len(contexts))
-                rows.append(waiting.popleft())
-            fresh = self._prefill(rows, contexts)
-            batch = fresh if batch is None else self._join(batch, fresh)
-        return batch
+                self._waiting.popleft()
+            if fresh:
+                self._batch = self._decoder.join(self._batch, self._decoder.prefill(fresh))
+            for n_new, rows in continued.items():
+                most = max(1, PREFILL_TOKENS // n_new)
+                for start in range(0, len(rows), most):
+                    self._batch = self._decoder.join(self._batch, self._decoder.continued(rows[start : start + most]))
 
-    @torch.inference_mode()
-    def _prefill(self, rows: list[_Row], contexts: dict[tuple[int, ...], int]) -> _Batch:
-        """Read each different context once, then give every row a copy of its keys and values."""
-        length = max(map(len, contexts))
-        input_ids_BL = torch.zeros((len(contexts), length), dtype=torch.long)
-        attention_BL = torch.zeros_like(input_ids_BL)
-        for context, number in contexts.items():
-            input_ids_BL[number, length - len(context) :] = torch.tensor(context)
-            attention_BL[number, length - len(context) :] = 1
-        cache, attention_BL = RowCache(), attention_BL.to(self.device)
-        output = self.model(
-            input_ids=input_ids_BL.to(self.device),
-            attention_mask=attention_BL,
-            position_ids=(attention_BL.cumsum(1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        order_B = torch.tensor([contexts[row.context] for row in rows], device=self.device)
-        cache.select(order_B)
-        return _Batch(list(rows), cache, attention_BL[order_B], output.logits[order_B, -1])
-
-    @torch.inference_mode()
-    def _join(self, batch: _Batch, fresh: _Batch) -> _Batch:
-        self._drop_ended(batch)
-        batch.cache.join(fresh.cache)
-        columns = max(batch.attention.shape[1], fresh.attention.shape[1])
-        attention_BL = torch.cat([pad(mask, (columns - mask.shape[1], 0)) for mask in (batch.attention, fresh.attention)])
-        return _Batch(batch.rows + fresh.rows, batch.cache, attention_BL, torch.cat([batch.logits, fresh.logits]))
-
-    def _choose(self, batch: _Batch) -> Iterator[Segment]:
-        """Append a token to every live row and send those back that end with it; the rows that were aborted leave without one."""
-        for i, row in enumerate(batch.rows):
-            if row is not None and row.request.id in self._aborted:
-                batch.rows[i] = None
-                yield self._segment(row, "abort")
-        ids_B, logprobs_B = self._sample(batch)
+    def _choose(self, batch: Batch) -> None:
+        """Append a token to every live row and end those that end with it."""
+        ids_B, logprobs_B = self._decoder.sample(batch)
         self._check_finite(batch, logprobs_B)
-        for i, (row, token, logprob) in enumerate(zip(batch.rows, ids_B, logprobs_B, strict=True)):
+        for place, (row, token, logprob) in enumerate(zip(batch.rows, ids_B, logprobs_B, strict=True)):
             if row is None:
                 continue
             row.token_ids.append(token)
             row.logprobs.append(logprob)
-            reason = self._end(row)
+            reason = self._reason(row)
             if reason is not None:
-                batch.rows[i] = None
-                yield self._segment(row, reason)
+                self._end(place, row, reason)
 
-    @torch.inference_mode()
-    def _sample(self, batch: _Batch) -> tuple[list[int], list[float]]:
-        samplings = [row.request.sampling if row else None for row in batch.rows]
-        top_k = [sampling.top_k if sampling else 0 for sampling in samplings]
-        top_p = [sampling.top_p if sampling else 1.0 for sampling in samplings]
-        ids_B, logprobs_B = choose(
-            batch.logits,
-            self._tensor([row.uniforms[len(row.token_ids)] if row else 0.0 for row in batch.rows], torch.float64),
-            self._tensor([sampling.temperature if sampling else 1.0 for sampling in samplings], torch.float32),
-            self._tensor(top_k, torch.long) if any(top_k) else None,
-            self._tensor(top_p, torch.float64) if min(top_p) < 1.0 else None,
-        )
-        return ids_B.tolist(), logprobs_B.tolist()
+    def _end(self, place: int, row: Row, reason: FinishReason) -> None:
+        """End a row of the batch. One that ended its text itself is not expected to be continued, one that a stop text ended may be."""
+        assert self._batch is not None
+        self._batch.end(place, may_continue=row.newest not in self.end_ids and reason != "repetition")
+        self._ended.append(self._segment(row, reason))
 
-    def _check_finite(self, batch: _Batch, logprobs_B: Sequence[float]) -> None:
+    def _reason(self, row: Row) -> FinishReason | None:
+        if row.token_ids[-1] in self.end_ids:
+            return "stop"
+        stops = row.request.sampling.stop
+        if stops and completes_stop(self.tokenizer, row.request.prefix_ids, row.token_ids, stops):
+            return "stop"
+        if row.loops is not None and row.loops.feed(row.token_ids[-1]):
+            return "repetition"  # before `length`: a cut at this token changes nothing
+        return "length" if len(row.token_ids) == len(row.uniforms) else None
+
+    def _check_finite(self, batch: Batch, logprobs_B: Sequence[float]) -> None:
         """Raise EngineError for a row whose logits hold a NaN or plus infinity: no token was chosen from them."""
         bad = [row for row, logprob in zip(batch.rows, logprobs_B, strict=True) if row is not None and not math.isfinite(logprob)]
         if not bad:
@@ -397,49 +354,7 @@ class TransformersEngine:
             f"after {len(bad[0].token_ids)} tokens of answer {bad[0].request.id}); {remedy}, or sample in float32"
         )
 
-    def _tensor(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=self.device)
-
-    def _end(self, row: _Row) -> FinishReason | None:
-        if row.token_ids[-1] in self.end_ids:
-            return "stop"
-        stops = row.request.sampling.stop
-        if stops and completes_stop(self.tokenizer, row.request.prefix_ids, row.token_ids, stops):
-            return "stop"
-        if row.loops is not None and row.loops.feed(row.token_ids[-1]):
-            return "repetition"  # before `length`: a cut at this token changes nothing
-        return "length" if len(row.token_ids) == len(row.uniforms) else None
-
-    @torch.inference_mode()
-    def _forward(self, batch: _Batch) -> _Batch | None:
-        """Read the chosen tokens; None if no row is left to go on."""
-        n_live = batch.n_live
-        if n_live == 0:
-            return None
-        if len(batch.rows) - n_live >= IDLE_FRAC * len(batch.rows):
-            self._drop_ended(batch)
-        batch.attention = pad(batch.attention, (0, 1), value=1)
-        output = self.model(
-            input_ids=self._tensor([row.token_ids[-1] if row else 0 for row in batch.rows], torch.long)[:, None],
-            attention_mask=batch.attention,
-            position_ids=batch.attention.sum(1, keepdim=True) - 1,
-            past_key_values=batch.cache,
-            use_cache=True,
-        )
-        batch.logits = output.logits[:, -1]
-        return batch
-
-    def _drop_ended(self, batch: _Batch) -> None:
-        """Move the live rows up, and drop the columns that are padding to all of them."""
-        kept = [i for i, row in enumerate(batch.rows) if row is not None]
-        kept_B = self._tensor(kept, torch.long)
-        first_column = int(batch.attention[kept_B].argmax(1).min())
-        batch.cache.select(kept_B, first_column)
-        batch.rows = [batch.rows[i] for i in kept]
-        batch.attention = batch.attention[kept_B, first_column:]
-        batch.logits = batch.logits[kept_B]
-
-    def _segment(self, row: _Row, reason: FinishReason) -> Segment:
+    def _segment(self, row: Row, reason: FinishReason) -> Segment:
         ended = bool(row.token_ids) and row.token_ids[-1] in self.end_ids
         text_ids = row.token_ids[:-1] if ended else row.token_ids
         return Segment(
