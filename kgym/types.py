@@ -223,7 +223,7 @@ class Engine(Protocol):
         """
 
     def load(self, version: int, weights: Weights) -> None:
-        """Take over weights, in place, also while asleep; segments sampled from now on carry `version`.
+        """Copy weights, in place, also while asleep; segments sampled from now on carry `version`.
 
         Raises EngineError if the names or shapes are not those of the engine, or if requests are open.
         """

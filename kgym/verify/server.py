@@ -152,14 +152,14 @@ def _started(control: socket.socket) -> "subprocess.Popen[bytes]":
         [sys.executable, "-m", "kgym.verify.zygote", str(control.fileno())],
         pass_fds=[control.fileno()],
         stdin=subprocess.DEVNULL,
-        stdout=_standard_error(),  # a verifier that prints must not write into the output of `kgym verify`
-        stderr=_standard_error(),
+        stdout=standard_error(),  # a verifier that prints must not write into the output of `kgym verify`
+        stderr=standard_error(),
         start_new_session=True,  # Ctrl-C is for the caller; we end the workers ourselves
         env=environment,
     )
 
 
-def _standard_error() -> int:
+def standard_error() -> int:
     """Return the descriptor of standard error, or what swallows everything if it is closed."""
     try:
         os.fstat(2)

@@ -1,0 +1,98 @@
+"""The worker's side of `worker.py`: one engine, and one reply for each request, until the other side hangs up.
+
+Started as a fresh interpreter (`python -m kgym.rollout.serving CHANNEL LIFE`), which runs nobody's main script again. The pickles on the
+channel are written and read by these two modules alone.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from kgym import errors
+from kgym.errors import ComponentError, KgymError
+from kgym.models.weights import TensorWeights
+from kgym.neutral import error_line
+from kgym.rollout.engine import make_engine
+from kgym.rollout.sharing import Layout, shared
+from kgym.types import Engine, MeasuresPrompts
+
+
+class Server:
+    """Answers the requests of one channel."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._channel = Connection(os.dup(sock.fileno()))
+        self._engine: Engine
+        self._weights: TensorWeights | None = None
+
+    def run(self) -> None:
+        """Make the engine as the first message says, and serve it. Returns when the channel is closed."""
+        name, options, model, threads, path = self._channel.recv()
+        sys.path[:] = path
+        torch.set_num_threads(threads)
+        try:
+            self._engine = make_engine(name, options, model)
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
+            self._channel.send(("error", _portable(error)))
+            return
+        self._channel.send(("made", (self._engine.version, isinstance(self._engine, MeasuresPrompts))))
+        while True:
+            method, arguments, threads = self._channel.recv()
+            if threads != torch.get_num_threads():
+                torch.set_num_threads(threads)
+            self._channel.send(self._reply(method, arguments))
+
+    def _reply(self, method: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        try:
+            return ("value", self._call(method, arguments), self._engine.version)
+        except (Exception, SystemExit) as error:
+            return ("error", _portable(error))
+
+    def _call(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        if method == "share":
+            self._share(*arguments)
+            return None
+        if method == "load":
+            assert self._weights is not None
+            arguments = (*arguments, self._weights)
+        return getattr(self._engine, method)(*arguments)
+
+    def _share(self, layout: Layout) -> None:
+        """Map the block whose descriptor comes after the message."""
+        _, (fd,), _, _ = socket.recv_fds(self._socket, 1, 1)
+        self._weights = None
+        self._weights = shared(layout, fd)
+        os.close(fd)
+
+
+def _portable(error: BaseException) -> KgymError:
+    """Return an error of kgym's own that says the same: what another package defines may not be known on the other side."""
+    kind = next((kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__), None)
+    return ComponentError(error_line(error)) if kind is None else kind(str(error))
+
+
+def _end_with(life: socket.socket) -> None:
+    """End this process, also in the middle of a call, once the other end of `life` is closed: the parent is gone."""
+    waiting = select.poll()
+    waiting.register(life, select.POLLIN)
+    waiting.poll()
+    os._exit(0)
+
+
+def main(channel_fd: int, life_fd: int) -> None:
+    """Serve one parent."""
+    threading.Thread(target=_end_with, args=(socket.socket(fileno=life_fd),), daemon=True).start()
+    with contextlib.suppress(EOFError, ConnectionError):  # it hung up
+        Server(socket.socket(fileno=channel_fd)).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
