@@ -166,9 +166,38 @@ class RolloutConfig(Options):
     max_lag: int = Field(1, ge=0)
     """Batches that `ahead` may generate before the weights that they are trained into are there. 0 is `sync` with the engine in
     its own process; with 2 or more, which weights sample a batch depends on timing."""
-    old_tokens: Literal["mask", "correct"] = "mask"
-    """What becomes of tokens that older weights sampled. `mask`: no part in the loss, as in Kimi k1.5 (section 2.6.2). `correct`:
-    trained on with importance weights, from the engine's log-probabilities to those of the policy before the update."""
+    old_tokens: Literal["mask", "correct"] | None = None
+    """What becomes of tokens that older weights sampled. `mask`, without a choice that of `partial`: no part in the loss, as in Kimi
+    k1.5 (section 2.6.2). `correct`, that of `ahead`: trained on with importance weights, from the engine's log-probabilities to those
+    of the policy before the update."""
+
+    @model_validator(mode="after")
+    def _agrees_with_the_schedule(self) -> Self:
+        n_open = math.ceil(self.problems_per_step * self.oversample) * self.group_size
+        carries = self.oversample > 1 or self.step_tokens is not None
+        if self.schedule == "sync":
+            for name, default in (("oversample", 1.0), ("step_tokens", None), ("max_age", 8), ("max_lag", 1), ("old_tokens", None)):
+                if (value := getattr(self, name)) != default:
+                    raise ValueError(f"rollout.{name}={value} is for open episodes; set rollout.schedule=partial or ahead with it")
+        elif self.max_age == 0 and (carries or self.schedule == "partial"):
+            raise ValueError(
+                f"rollout.max_age=0 ends every episode that a step of rollout.schedule={self.schedule} leaves open; use 1 or more"
+            )
+        elif self.step_tokens is not None and self.step_tokens < n_open:
+            raise ValueError(
+                f"rollout.step_tokens={self.step_tokens} is less than one token for each of the {n_open} episodes that are open at once"
+            )
+        elif self.schedule == "ahead" and self.max_lag and self.old_tokens == "mask":
+            raise ValueError(
+                f"rollout.old_tokens=mask leaves nothing to train on: with rollout.max_lag={self.max_lag} older weights sample every "
+                "token; use rollout.old_tokens=correct"
+            )
+        return self
+
+    @property
+    def corrects_old_tokens(self) -> bool:
+        """Whether tokens of older weights are trained on, with importance weights."""
+        return self.old_tokens == "correct" or (self.old_tokens is None and self.schedule == "ahead")
 
     @property
     def sampling(self) -> Sampling:

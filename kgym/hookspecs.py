@@ -97,6 +97,8 @@ class EngineInfo(Info):
     """A rollout engine: `kgym.types.Engine`."""
 
     kind: ClassVar[str] = "engine"
+    own_process: bool = True
+    """Whether kgym may run it in a process that it starts for it, as `rollout.schedule=ahead` needs."""
 
 
 @dataclass(frozen=True)

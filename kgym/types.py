@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # torch is imported by those who compute with it
+    from concurrent.futures import Future
+
     from torch import Tensor
 
 
@@ -196,6 +198,9 @@ class Weights(Protocol):
     def named(self) -> Iterator[tuple[str, "Tensor"]]:
         """Yield the name and the tensor of every entry of the state dict; tied weights come under each of their names."""
 
+    def copied(self) -> "Weights":
+        """Return a snapshot, which later optimizer steps do not change."""
+
 
 @runtime_checkable
 class Engine(Protocol):
@@ -362,6 +367,13 @@ class Verifier(Protocol):
 
         An item for which it raises is `unscored:error:NAME`, one for which it returns something else is `unscored:bad_verdict`.
         """
+
+
+class LoadedVerifier(Verifier, Protocol):
+    """A verifier as `kgym.verify.service.load_verifier` returns it."""
+
+    def submit(self, item: VerifyItem) -> "Future[Verdict]":
+        """Judge one answer in the background. The future may be cancelled; it raises VerifierError if the verifier cannot be built."""
 
 
 # --- episodes ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
 from kgym.files import locked
 from kgym.registry import configure
-from kgym.rollout.collector import collect
+from kgym.rollout.episodes import play_groups
 from kgym.score.harness import Evaluation, evaluate
 from kgym.score.results import EvalResult
 from kgym.score.store import EvalFolder
@@ -100,7 +100,6 @@ def test_the_score_is_the_mean_of_the_verdicts_that_the_environment_gives():
     engine = ScriptedEngine(right_half_the_time)
     evaluation = Evaluation(VALIDATION, problems=6, samples=4, slots=8, seed=1)
     result = evaluation.run(engine)
-    evaluation.close()
     ids = [evaluation.source[index].id for index in range(6)]
     expected = {}
     for name in ids:
@@ -128,7 +127,7 @@ def test_scoring_steps_the_environment_of_training():
     engine = UniformEngine(r"\boxed{}0123456789")
     evaluate(engine, VALIDATION, problems=2, samples=2)
     asked, engine.requests = engine.requests, []
-    collect(VALIDATION.vector(2, 2), engine, [0, 1], sampling=Sampling(), seed_parts=(0, "eval"))
+    play_groups(VALIDATION.setup(), engine, [0, 1], attempts=range(2), sampling=Sampling(), seed_parts=(0, "eval"))
     assert engine.requests == asked  # same prompts, same seeds, same budget
 
 

@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from kgym.algorithms.batch import pack
 from kgym.cli.main import main
-from kgym.envs.vector import ReasoningVectorEnv
+from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, EngineError, RunError
 from kgym.models.policy import load_policy
 from kgym.models.weights import ModelWeights
 from kgym.registry import configure, registry
-from kgym.rollout.collector import collect
 from kgym.rollout.engine import generate
+from kgym.rollout.episodes import play_groups
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.checkpoint import check_weights, way_on
 from kgym.train.critic import Critic, load_value_model
@@ -94,9 +94,9 @@ def test_log_probabilities_of_any_engine_are_looked_at():
         def _answer(self, request):
             return super()._answer(request)[0], math.nan
 
-    env = ReasoningVectorEnv("arithmetic", num_envs=1, group_size=1, max_tokens=10)
+    setup = EnvSetup("arithmetic", {"max_tokens": 10})
     with pytest.raises(EngineError, match=r"engine Broken: it returned a log-probability that is not finite \(weights of version 0\)"):
-        collect(env, Broken(lambda request: "7"), [0], sampling=Sampling(), seed_parts=("s",))
+        play_groups(setup, Broken(lambda request: "7"), [0], sampling=Sampling(), seed_parts=("s",))
 
 
 @pytest.mark.parametrize("temperature", ["1e-40", "inf", "nan", "-1"])

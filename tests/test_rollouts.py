@@ -7,17 +7,18 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.config import load_config
-from kgym.envs.vector import ReasoningVectorEnv
+from kgym.envs.setup import EnvSetup
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import configure
-from kgym.rollout.collector import collect
 from kgym.rollout.engine import generate
+from kgym.rollout.episodes import play_groups
+from kgym.rollout.groups import teaches
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import ScriptedEngine, UniformEngine
 from kgym.train.checkpoint import checkpoint_steps
 from kgym.train.recipe import with_recipe
-from kgym.train.rollouts import Rollouts, teaches
 from kgym.train.statistics import nothing_to_learn
+from kgym.train.streams import make_rollouts
 from kgym.train.update import pack_groups
 from kgym.train.warmups import unended
 from kgym.types import Sampling, UpdatePlan
@@ -33,21 +34,21 @@ def _plugins():
     configure([])
 
 
-# --- the collector ----------------------------------------------------------------------------------------------------
+# --- the pool ----------------------------------------------------------------------------------------------------
 
 
 def test_an_answer_and_its_prompt_fit_into_the_context():
-    env = ReasoningVectorEnv("arithmetic", num_envs=2, group_size=1, max_tokens=40, context_tokens=1)
-    prompt_tokens = sum(len(message.content) for message in env.setup.start(0, 0).prompt)
-    env = ReasoningVectorEnv("arithmetic", num_envs=2, group_size=1, max_tokens=40, context_tokens=prompt_tokens + 9)
+    setup = EnvSetup("arithmetic", {"max_tokens": 40})
+    prompt_tokens = sum(len(message.content) for message in setup.start(0, 0).prompt)
+    setup = EnvSetup("arithmetic", {"max_tokens": 40, "context_tokens": prompt_tokens + 9})
     engine = ScriptedEngine(lambda request: "7" * 100)
-    groups = collect(env, engine, [0, 0], sampling=Sampling(), seed_parts=SEED)
+    groups = play_groups(setup, engine, [0, 0], sampling=Sampling(), seed_parts=SEED)
     assert [group.episodes[0].n_tokens for group in groups] == [9, 9]
     assert all(group.episodes[0].truncated for group in groups)
     assert [request.context_tokens for request in engine.requests] == [prompt_tokens + 9] * 2
 
     engine = ScriptedEngine(lambda request: "7" * 100)
-    (group, _) = collect(env, engine, [0, 0], sampling=Sampling(), seed_parts=SEED, segment_tokens=4)
+    (group, _) = play_groups(setup, engine, [0, 0], sampling=Sampling(), seed_parts=SEED, segment_tokens=4)
     assert [len(segment.token_ids) for segment in group.episodes[0].segments] == [4, 4, 1]
     assert [request.max_tokens for request in engine.requests[::2]] == [4, 4, 1]  # once the prompt is known, so is what is left
 
@@ -70,31 +71,13 @@ def test_the_built_in_engine_keeps_to_the_context():
     assert (none.token_ids, none.finish_reason) == ((), "length")
 
 
-def test_only_the_places_that_are_named_are_played_again():
-    env = ReasoningVectorEnv("arithmetic", num_envs=6, group_size=2, max_tokens=8)
-    before = collect(env, UniformEngine(), [0, 1, 2], sampling=Sampling(), seed_parts=SEED)
-    seen = []
-    again = collect(
-        env,
-        UniformEngine(),
-        [7],
-        places=[1],
-        sampling=Sampling(),
-        seed_parts=SEED,
-        progress=lambda done, total, _: seen.append((done, total)),
-    )
-    assert [group.problem.id for group in again] == [env.source[7].id]
-    assert seen == [(1, 2), (2, 2)]
-    assert [env.episodes[slot] is before[slot // 2].episodes[slot % 2] for slot in range(6)] == [True, True, False, False, True, True]
-
-
 # --- rounds -----------------------------------------------------------------------------------------------------------
 
 
 def rollouts(plan, verifier="even-length", **more):
     settings = {"env.name": "arithmetic", "rollout.problems_per_step": 5, "rollout.group_size": 4, "env.max_tokens": 6}
     settings |= {"env.truncated": "score"} | more
-    return Rollouts(load_config(None, [f"{key}={value}" for key, value in (settings | {"verifier": verifier}).items()]), plan)
+    return make_rollouts(load_config(None, [f"{key}={value}" for key, value in (settings | {"verifier": verifier}).items()]), plan)
 
 
 def play(subject, engine=None, step=1):
@@ -128,7 +111,7 @@ def test_rounds_come_to_an_end(verifier):
 
 def test_a_problem_that_comes_again_has_other_attempts(monkeypatch):
     subject = rollouts(UpdatePlan(max_rounds=2), "always-wrong")
-    monkeypatch.setattr(subject.sampler, "next", lambda n, step: [3] * n)
+    monkeypatch.setattr(subject.streams[0].sampler, "next", lambda n, step: [3] * n)
     engine = UniformEngine("0123")
     play(subject, engine)
     seeds = [request.seed for request in engine.requests]
@@ -137,8 +120,8 @@ def test_a_problem_that_comes_again_has_other_attempts(monkeypatch):
 
 def test_every_round_tells_the_sampler_the_step(monkeypatch):
     subject = rollouts(UpdatePlan(max_rounds=3), "always-wrong")
-    asked, draw = [], subject.sampler.next
-    monkeypatch.setattr(subject.sampler, "next", lambda n, step: asked.append((n, step)) or draw(n, step))
+    asked, draw = [], subject.streams[0].sampler.next
+    monkeypatch.setattr(subject.streams[0].sampler, "next", lambda n, step: asked.append((n, step)) or draw(n, step))
     play(subject, step=4)
     assert asked == [(5, 4)] * 3
 
@@ -205,9 +188,9 @@ def test_a_training_says_that_its_penalty_never_acts(tmp_path, capsys):
 def test_the_sampler_learns_of_every_group(monkeypatch):
     subject = rollouts(UpdatePlan(max_rounds=3), "always-wrong")
     seen = []
-    monkeypatch.setattr(subject.sampler, "update", lambda index, verdicts: seen.append((index, len(verdicts))))
+    monkeypatch.setattr(subject.streams[0].sampler, "update", lambda index, verdicts: seen.append((index, len(verdicts))))
     played = play(subject)
-    assert [subject.env.source[index].id for index, _ in seen] == [group.problem.id for group in played.sampled]
+    assert [subject.streams[0].setup.source[index].id for index, _ in seen] == [group.problem.id for group in played.sampled]
     assert {n for _, n in seen} == {4}
 
 
@@ -332,9 +315,8 @@ def test_the_default_algorithm_brings_nothing():
 
 def test_a_run_with_a_recipe_resumes_from_its_file(tmp_path):
     file = tmp_path / "dapo.toml"
-    file.write_text(
-        '[algo]\nname = "dapo"\n[rollout]\nproblems_per_step = 2\ngroup_size = 4\nmax_tokens = 40\n[train]\neval_every = 0\nsteps = 1\n'
-    )
+    tables = ['[algo]\nname = "dapo"', "[rollout]\nproblems_per_step = 2\ngroup_size = 4", "[env]\nmax_tokens = 40"]
+    file.write_text("\n".join([*tables, "[train]\neval_every = 0\nsteps = 1\n"]))
     run = tmp_path / "run"
     assert main(["train", "--config", str(file), "--run", str(run), "--json"]) == 0
     assert json.loads((run / "manifest.json").read_text())["config"]["shapers"]["overlong"]["max_tokens"] == 40

@@ -10,7 +10,7 @@ from kgym.algorithms.batch import split
 from kgym.cli.main import main
 from kgym.envs.rules import CUT
 from kgym.registry import registry
-from kgym.train.rollouts import teaches
+from kgym.rollout.groups import teaches
 from kgym.train.statistics import group_metrics
 from kgym.train.update import pack_groups
 from kgym.types import Episode, Group, Problem, Segment, Verdict

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         "run": str(folder.path),
         "note": args.note,
     }
-    with contextlib.closing(evaluation), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         stack.enter_context(saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"))
         folder.check(request)  # before a model is loaded for nothing
         sampler = make_engine(engine, settings.engine.options, model) if evaluation.n_missing(folder) else None

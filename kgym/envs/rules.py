@@ -50,10 +50,15 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
     left = tokens_left(episode, budgets)
     if segment.finish_reason == "stop" and left >= 0:
         episode.terminated = True
-    elif left <= 0 or (budgets.max_segments is not None and len(episode.segments) >= budgets.max_segments) or repeated(episode):
+    elif left <= 0 or (budgets.max_segments is not None and _n_segments(episode) >= budgets.max_segments) or repeated(episode):
         episode.truncated = True
     elif segment.finish_reason == "length" and not segment and not segment.token_ids:
         episode.truncated = True  # the model's context is full, whatever the budgets say; asking again would go on for ever
+
+
+def _n_segments(episode: Episode) -> int:
+    """Segments that count: one that was interrupted goes on in the next."""
+    return sum(segment.finish_reason != "abort" for segment in episode.segments)
 
 
 def tokens_left(episode: Episode, budgets: Budgets) -> int:
@@ -67,28 +72,47 @@ def tokens_left(episode: Episode, budgets: Budgets) -> int:
 def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier) -> None:
     """Give ended episodes their verdict and reward, by one call of the verifier.
 
-    The reward is the verdict's score; an unscored verdict gives 0 and makes the episode untrainable. Truncated episodes go to the verifier
-    only under the rule `score`. One that repeated itself is wrong and trainable under the other rules, `mask` too: a larger budget
-    would not have helped it. An episode whose prompt left no room for an answer never goes to the verifier: it is wrong and
-    untrainable. The verifier is one of `load_verifier`, which returns a verdict for each answer whatever happens.
+    The verifier is one of `load_verifier`, which returns a verdict for each answer whatever happens.
     """
-    judged = [episode for episode in episodes if not unasked(episode) and (truncated == "score" or not episode.truncated)]
-    items = [
-        VerifyItem(gold=episode.problem.gold, response=episode.text, question=episode.problem.question, problem_id=episode.problem.id)
-        for episode in judged
-    ]
-    verdicts = verifier.verify_many(items) if items else []
+    judged = [episode for episode in episodes if needs_verifier(episode, truncated)]
+    verdicts = verifier.verify_many([item_of(episode) for episode in judged]) if judged else []
     for episode, verdict in zip(judged, verdicts, strict=True):
-        episode.verdict = verdict
-        episode.reward = float(verdict.score) if verdict.scored else 0.0
-        episode.trainable = verdict.scored
+        award(episode, verdict)
     for episode in episodes:
-        if unasked(episode):
-            episode.verdict, episode.reward, episode.trainable = UNASKED, 0.0, False
-        elif episode.verdict is None and repeated(episode):
-            episode.verdict, episode.reward, episode.trainable = REPEATED, 0.0, True
-        elif episode.verdict is None:
-            episode.verdict, episode.reward, episode.trainable = CUT, 0.0, truncated != "mask"
+        if episode.verdict is None:
+            award_unjudged(episode, truncated)
+
+
+def needs_verifier(episode: Episode, truncated: Truncated) -> bool:
+    """Whether the verifier judges an ended episode: a truncated one only under the rule `score`, one without room for an answer never."""
+    return not unasked(episode) and (truncated == "score" or not episode.truncated)
+
+
+def item_of(episode: Episode) -> VerifyItem:
+    """Return what the verifier sees of an episode."""
+    problem = episode.problem
+    return VerifyItem(gold=problem.gold, response=episode.text, question=problem.question, problem_id=problem.id)
+
+
+def award(episode: Episode, verdict: Verdict) -> None:
+    """Give an episode its verdict; the reward is its score. An unscored verdict gives 0 and makes the episode untrainable."""
+    episode.verdict = verdict
+    episode.reward = float(verdict.score) if verdict.scored else 0.0
+    episode.trainable = verdict.scored
+
+
+def award_unjudged(episode: Episode, truncated: Truncated) -> None:
+    """Give an ended episode that the verifier does not judge its verdict, which is wrong.
+
+    It is untrainable if it was never asked, or if `mask` leaves truncated ones out. One that repeated itself is trainable under `mask`
+    too: a larger budget would not have helped it.
+    """
+    if unasked(episode):
+        episode.verdict, episode.reward, episode.trainable = UNASKED, 0.0, False
+    elif repeated(episode):
+        episode.verdict, episode.reward, episode.trainable = REPEATED, 0.0, True
+    else:
+        episode.verdict, episode.reward, episode.trainable = CUT, 0.0, truncated != "mask"
 
 
 def repeated(episode: Episode) -> bool:

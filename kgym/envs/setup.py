@@ -114,7 +114,10 @@ class EnvSetup:
 
     def start(self, index: int, attempt: int) -> Episode:
         """Return an attempt at the problem at `index`, without a segment. Raises ConfigError if the split has no such problem."""
-        problem = self.problem(index)
+        return self.attempt(self.problem(index), attempt)
+
+    def attempt(self, problem: Problem, attempt: int) -> Episode:
+        """Return an attempt at a problem, without a segment."""
         return Episode(problem=problem, attempt=attempt, prompt=self.prompt(problem))
 
     def prompt(self, problem: Problem) -> Chat:

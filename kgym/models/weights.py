@@ -20,6 +20,10 @@ class TensorWeights:
         """Yield the name and the tensor of each."""
         yield from self.tensors.items()
 
+    def copied(self) -> "TensorWeights":
+        """Return itself: a snapshot already."""
+        return self
+
 
 @dataclass(frozen=True)
 class ModelWeights:

@@ -13,6 +13,8 @@ from kgym.types import Chat, Engine, MeasuresPrompts
 
 MOST = 50_000
 """Problems of a split that are looked at."""
+FEW = 100
+"""Problems of an endless source that are looked at."""
 SHOWN = 3
 """Problems that a note names."""
 
@@ -39,6 +41,21 @@ def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None
             f"{min(found.values())} tokens; take a model with a longer context, shorter problems, or a larger env.context_tokens"
         )
     return {problems[place].id: n_tokens for place, n_tokens in found.items()}
+
+
+def check_step_tokens(engine: Engine, setup: EnvSetup, step_tokens: int) -> None:
+    """Raise ConfigError if a prompt has more tokens than a step may sample: reading it again would cost more than the step yields."""
+    if not isinstance(engine, MeasuresPrompts) or setup.source.size == 0:
+        return
+    size = FEW if setup.source.size is None else min(setup.source.size, MOST)
+    prompts = [setup.prompt(setup.problem(index)) for index in range(size)]
+    with blaming("engine", engine):
+        found = engine.too_long(prompts, step_tokens)
+    if found:
+        raise ConfigError(
+            f"rollout.step_tokens={step_tokens} is less than the longest prompt has, {max(found.values())} tokens, which every step "
+            "may have to read again; raise it, or leave it out"
+        )
 
 
 def describe_long(found: Mapping[str, int], where: str) -> str:

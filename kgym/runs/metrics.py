@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kgym.files import open_to_append, reading, write_atomic
 
-CLOCK = ("time/", "speed/")
+CLOCK = ("time/", "speed/", "rollout/wait_s")
 """Prefixes of the metrics that come from the clock."""
 
 

@@ -1,21 +1,19 @@
 """Scoring: the environment and the engine of training, played over a list of problems, k answers each.
 
-    Evaluation(spec, k ...) --chunks--> collect --groups--> store, frame --summarise--> EvalResult
+    Evaluation(spec, k ...) --chunks--> EpisodePool --groups--> store, frame --summarise--> EvalResult
 
 An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each, leaves those that are
 there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k only generates what is missing.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kgym.envs.spec import EnvSpec
-from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import ConfigError
-from kgym.rollout.collector import collect
+from kgym.rollout.episodes import play_groups
 from kgym.rollout.prompts import check_prompts
 from kgym.runs.answers import episode_rows
 from kgym.score.comparability import comparability_facts, comparability_hash
@@ -76,13 +74,12 @@ class Evaluation:
         self.seed = seed
         self.sampling = sampling or Sampling()
         self._slots = slots
-        self._envs: dict[tuple[int, int], ReasoningVectorEnv] = {}
         self._known: dict[int, str] = {}
-        first = self._env(1, 1)
-        self.source: ProblemSource = first.source
+        self.setup = spec.setup()
+        self.source: ProblemSource = self.setup.source
         self.indices = range(_n_problems(spec, self.source.size, problems))
-        self.truncated: str = first.setup.options.truncated
-        self.env_facts: dict[str, Any] = first.spec_facts()
+        self.truncated: str = self.setup.options.truncated
+        self.env_facts: dict[str, Any] = self.setup.facts()
         self.facts = comparability_facts(self.env_facts, sampling=self.sampling, n_problems=len(self.indices), template=template)
         self.comparability = comparability_hash(self.facts)
 
@@ -128,27 +125,21 @@ class Evaluation:
 
     def long_prompts(self, engine: Engine) -> dict[str, int]:
         """Return which problems have a prompt that leaves no room for an answer; see `kgym.rollout.prompts.check_prompts`."""
-        return check_prompts(engine, self._env(1, 1).setup, len(self.indices))
+        return check_prompts(engine, self.setup, len(self.indices))
 
     def n_missing(self, store: Store) -> int:
         """How many answers an engine has yet to give."""
         kept = store.frame()
         return sum(len(chunk.indices) * chunk.attempts for chunk in self._missing(None if kept is None else self._asked(kept)))
 
-    def close(self) -> None:
-        """Let go of the environments and what they hold."""
-        for env in self._envs.values():
-            env.close()
-        self._envs.clear()
-
     def _play(self, engine: Engine, chunk: Chunk, done: int, total: int, progress: Progress | None) -> list[Group]:
-        groups = collect(
-            self._env(len(chunk.indices), chunk.attempts),
+        groups = play_groups(
+            self.setup,
             engine,
             chunk.indices,
+            attempts=range(chunk.first_attempt, chunk.first_attempt + chunk.attempts),
             sampling=self.sampling,
             seed_parts=(self.seed, "eval"),
-            attempt_offset=chunk.first_attempt,
             progress=None if progress is None else lambda stopped, _asked, _tokens: progress(done + stopped, total),
         )
         self._known |= {index: group.problem.id for index, group in zip(chunk.indices, groups, strict=True)}
@@ -157,12 +148,7 @@ class Evaluation:
     def _same(self, pairs: Sequence[Pair]) -> list[bool]:
         """Whether the verifier takes the second answer of each pair for the first."""
         items = [VerifyItem(gold=one, response=f"\\boxed{{{other}}}") for one, other in pairs]
-        return [verdict.status == "correct" for verdict in self._env(1, 1).setup.verifier.verify_many(items)]
-
-    def _env(self, groups: int, attempts: int) -> ReasoningVectorEnv:
-        if (groups, attempts) not in self._envs:
-            self._envs[groups, attempts] = self.spec.vector(groups, attempts)
-        return self._envs[groups, attempts]
+        return [verdict.status == "correct" for verdict in self.setup.verifier.verify_many(items)]
 
     def _id(self, index: int) -> str:
         """The id of a problem; a generated one is made for it no more than once."""
@@ -208,8 +194,7 @@ def evaluate(
     **what: Any,
 ) -> EvalResult:
     """Score a live engine; `what` are the arguments of `Evaluation`."""
-    with contextlib.closing(Evaluation(spec, **what)) as evaluation:
-        return evaluation.run(engine, store=store, progress=progress)
+    return Evaluation(spec, **what).run(engine, store=store, progress=progress)
 
 
 def _n_problems(spec: EnvSpec, size: int | None, problems: int) -> int:

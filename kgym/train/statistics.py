@@ -12,10 +12,10 @@ from typing import Any
 from kgym.algorithms.episodes import scored
 from kgym.envs.rules import repeated, unasked
 from kgym.errors import NotComparable
+from kgym.rollout.groups import Played
 from kgym.score.comparability import differences
 from kgym.score.harness import EvalResult
 from kgym.score.paired import exact_p, paired_difference
-from kgym.train.rollouts import Played
 from kgym.types import Group, PackedBatch
 
 
@@ -74,7 +74,14 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
         "rollout/filled_frac": len(played.batch) / problems_per_step,
         "rollout/segments_mean": _mean([len(episode.segments) for episode in episodes]),
         "rollout/tokens_sampled_mean": _mean([episode.n_tokens for episode in episodes]),
+        "rollout/wait_s": played.wait_s,
     }
+    if played.carried or played.left_open or played.dropped:
+        metrics |= {
+            "rollout/carried": float(played.carried),
+            "rollout/dropped": float(played.dropped),
+            "rollout/left_open": float(played.left_open),
+        }
     if played.greedy:
         metrics["greedy/reward_mean"] = _mean([reward for reward in played.greedy_rewards or () if reward is not None])
     return metrics

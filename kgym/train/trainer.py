@@ -18,6 +18,7 @@ from torch import nn
 from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.rules import unasked
+from kgym.envs.spec import EnvSpec
 from kgym.errors import NothingToLearn, RunError
 from kgym.files import Lock, write_atomic
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
@@ -27,7 +28,11 @@ from kgym.models.weights import ModelWeights
 from kgym.options import for_run
 from kgym.registry import registry
 from kgym.rollout.engine import check_engine, make_engine
-from kgym.rollout.prompts import check_prompts, describe_long
+from kgym.rollout.groups import Played
+from kgym.rollout.plain import of_plain, to_plain
+from kgym.rollout.prompts import check_prompts, check_step_tokens, describe_long
+from kgym.rollout.schedule import Ahead, InTurn, Schedule
+from kgym.rollout.worker import ProcessEngine
 from kgym.runs.answers import write_episodes
 from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.runs.metrics import MetricsFile, read_metrics
@@ -42,7 +47,6 @@ from kgym.train.optim import lr_at, make_optimizer, set_lr
 from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
-from kgym.train.rollouts import Played, Rollouts
 from kgym.train.statistics import (
     batch_metrics,
     group_metrics,
@@ -51,6 +55,7 @@ from kgym.train.statistics import (
     rollout_metrics,
     unscored_reasons,
 )
+from kgym.train.streams import check_schedule, make_rollouts
 from kgym.train.trackers import Trackers
 from kgym.train.update import pack_groups, update
 from kgym.train.validation import Validation
@@ -86,8 +91,7 @@ class Trainer:
         """
         with self._threads():
             self._prepare()
-            self._load()
-            with self.folder.opened() as self.lock:
+            with self._loaded(), self.folder.opened() as self.lock:
                 trackers = Trackers(self.config, self.folder.path, self.reporter.note)
                 try:
                     summary = self._run(trackers)
@@ -107,10 +111,12 @@ class Trainer:
         self.algorithm: Algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
-        self.rollouts = Rollouts(config, plan)
+        check_schedule(config)
+        self.rollouts = make_rollouts(config, plan)
+        self.train_setup = self.rollouts.streams[0].setup
         self.validation = Validation(config, sampling=self.rollouts.sampling, template=self.template)
         scored = {name: evaluation.source for name, evaluation in self.validation.benches.items()}
-        check_held_out(config, self.rollouts.env.source, self.validation.source, scored)
+        check_held_out(config, self.train_setup.source, self.validation.source, scored)
         check_engine(config.engine.name, config.engine.options, resolve_model(config.model))
         self.pretraining = pretraining_examples(config)
         self.facts = self._facts(critic=plan.needs_values)
@@ -119,6 +125,17 @@ class Trainer:
             refuse_changes(self.folder.path, manifest, self.facts)
             if said := changed_versions(manifest, self.facts):
                 self.reporter.note(said)
+
+    @contextmanager
+    def _loaded(self) -> Iterator[None]:
+        """Load models and the state of a run, and end what runs in the background afterwards."""
+        self._load()
+        try:
+            yield
+        finally:
+            self.schedule.close()
+            if isinstance(self.engine, ProcessEngine):
+                self.engine.close()
 
     def _load(self) -> None:
         """Load models and, of a run that goes on, its state."""
@@ -133,7 +150,8 @@ class Trainer:
             if self.algorithm.plan.needs_reference
             else None
         )
-        self.engine: Engine = make_engine(config.engine.name, config.engine.options, base)
+        self.engine = self._make_engine(base)
+        self.schedule = self._make_schedule()
         self._check_prompts()
         self.optimizer = self._fresh_optimizer()
         self.critic = self._make_critic(base, checkpoint) if self.algorithm.plan.needs_values else None
@@ -143,16 +161,30 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.critic is not None:
                 self.critic.optimizer.load_state_dict(state["critic_optimizer"])
-            with blaming("sampler", self.rollouts.sampler):
-                self.rollouts.sampler.load_state_dict(json.loads(state["sampler"]))
+            self.schedule.restore(list(map(of_plain, state["episodes"])), json.loads(state["rollouts"]))
             self.empty_steps = state["empty_steps"]
-            self._hand_over(self.step)
+        self.schedule.load(self.step, ModelWeights(self.policy.model))
+
+    def _make_engine(self, base: str) -> Engine:
+        """Load the engine, in its own process if the batches of later steps are sampled while one is trained on."""
+        config = self.config.engine
+        if self.config.rollout.schedule == "ahead":
+            return ProcessEngine(config.name, config.options, base)
+        return make_engine(config.name, config.options, base)
+
+    def _make_schedule(self) -> Schedule:
+        rollout = self.config.rollout
+        if rollout.schedule == "ahead":
+            return Ahead(self.rollouts, self.engine, max_lag=rollout.max_lag, steps=self.config.train.steps)
+        return InTurn(self.rollouts, self.engine)
 
     def _check_prompts(self) -> None:
         """Say once which prompts leave no room for an answer. Raises ConfigError if none does, or the chat template refuses them."""
         config = self.config
-        found = {f"{config.env.name}:{config.env.split}": check_prompts(self.engine, self.rollouts.env.setup)}
+        found = {f"{config.env.name}:{config.env.split}": check_prompts(self.engine, self.train_setup)}
         found |= self.validation.long_prompts(self.engine)
+        if config.rollout.step_tokens is not None:
+            check_step_tokens(self.engine, self.train_setup, config.rollout.step_tokens)
         self.too_long = {problem for ids in found.values() for problem in ids}
         for where, ids in found.items():
             if ids:
@@ -176,7 +208,7 @@ class Trainer:
         if not self.folder.manifest.exists():
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
-        self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.rollouts.env.spec_facts()})
+        self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.train_setup.facts()})
         for note in unended(self.config):
             self.reporter.note(note)
         if self.step == 0 and config.eval_every:
@@ -198,7 +230,7 @@ class Trainer:
         config = self.config
         step = self.step + 1
         with _clock() as rollout_s:
-            played = self.rollouts.play(self.engine, step, lambda done, total: self.reporter.progress("rollout", done, total))
+            played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
         self.lock.check()
         write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled)
         self._note_long_prompts(played)
@@ -213,18 +245,13 @@ class Trainer:
             )
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
-        self._hand_over(step)
+        self.schedule.load(step, ModelWeights(self.policy.model))
         self.step = step
         return metrics | {
             "time/rollout_s": rollout_s(),
             "time/train_s": train_s(),
-            "speed/tokens_per_s": played.n_tokens / max(rollout_s(), 1e-9),
+            "speed/tokens_per_s": played.n_tokens / max(played.seconds, 1e-9),
         }
-
-    def _hand_over(self, step: int) -> None:
-        """Give the engine the weights of the policy."""
-        with blaming("engine", self.engine):
-            self.engine.load(step, ModelWeights(self.policy.model))
 
     def _update(self, played: Played, step: int, figures: Mapping[str, float]) -> dict[str, float]:
         config = self.config.train
@@ -233,7 +260,7 @@ class Trainer:
             device=self.policy.device,
             greedy_rewards=played.greedy_rewards,
             version=self.step,
-            old_tokens=self.config.rollout.old_tokens,
+            old_tokens="correct" if self.config.rollout.corrects_old_tokens else "mask",
         )
         if batch is None:
             self._nothing_to_learn(played, step, figures)
@@ -315,14 +342,15 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         """Score the policy through the path of training."""
-        return self.validation.run(self.engine, self.step, self.folder, self.reporter, self.lock.check)
+        with self.schedule.engine() as engine:
+            return self.validation.run(engine, self.step, self.folder, self.reporter, self.lock.check)
 
     def _facts(self, *, critic: bool) -> dict[str, Any]:
         """Return what the manifest says of the run in addition to its configuration; see `identity`."""
-        spec = self.rollouts.spec
+        spec = EnvSpec.of_config(self.config.env, self.config.verifier)
         return {
             "specs": {spec.name: spec.to_json()},
-            "env": self.rollouts.env.spec_facts(),
+            "env": self.train_setup.facts(),
             **self.validation.facts(),
             "fingerprints": fingerprints(self.config, critic=critic),
             "versions": versions(),
@@ -340,12 +368,12 @@ class Trainer:
             self.reporter.note(f"step {self.step}: {hint}")
 
     def _save(self) -> None:
-        with blaming("sampler", self.rollouts.sampler):
-            sampler = json.dumps(self.rollouts.sampler.state_dict())
+        episodes, rollouts = self.schedule.state()
         state = {
             "step": self.step,
             "optimizer": self.optimizer.state_dict(),
-            "sampler": sampler,
+            "rollouts": json.dumps(rollouts),
+            "episodes": list(map(to_plain, episodes)),
             "empty_steps": self.empty_steps,
         }
         critic = self.critic

@@ -15,7 +15,7 @@ from kgym.types import Verdict, VerifyItem
 HOPELESS = 20
 """This many in a row, and the rest of the call is given up."""
 NO_WORKER = "no_worker"
-_HOPELESS_REASONS = ("timeout", NO_WORKER)
+HOPELESS_REASONS = ("timeout", NO_WORKER)
 
 
 class Call:
@@ -62,7 +62,7 @@ class Call:
             self._verdicts[place] = verdict
             self._left -= 1
             self._last = time.monotonic()
-            hopeless = verdict.status == "unscored" and verdict.reason in _HOPELESS_REASONS
+            hopeless = verdict.status == "unscored" and verdict.reason in HOPELESS_REASONS
             self._in_a_row = self._in_a_row + 1 if hopeless else 0
             self.timeouts += verdict.status == "unscored" and verdict.reason == "timeout"
             given_up = self._in_a_row >= HOPELESS and self._left > 0

@@ -40,6 +40,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
@@ -122,6 +123,20 @@ class VerifierPool:
             for i, verdict in zip(slow, future.result(), strict=True):
                 verdicts[i] = verdict
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def submit(self, item: VerifyItem) -> "Future[Verdict]":
+        """Judge one item without waiting for it. A future that is cancelled drops the item."""
+        future: Future[Verdict] = Future()
+        verdicts, slow = self._at_once([item])
+        if not slow:
+            (verdict,) = verdicts
+            assert verdict is not None
+            future.set_result(verdict)
+            return future
+        call = self._submit([item])
+        future.add_done_callback(lambda own: call.leave() if own.cancelled() else None)
+        call.future.add_done_callback(lambda judged: _pass_on(judged, future))
+        return future
 
     def start(self) -> Self:
         """Start the fork server now instead of at the first item that needs a worker."""
@@ -207,6 +222,17 @@ class VerifierPool:
         if crew is not None:
             self._collected.detach()
             crew.forget()
+
+
+def _pass_on(judged: "Future[list[Verdict]]", future: "Future[Verdict]") -> None:
+    """Give the result of a call of one item to whoever waits for that item."""
+    if judged.cancelled() or not future.set_running_or_notify_cancel():
+        return
+    error = judged.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(judged.result()[0])
 
 
 def _intervals() -> Iterator[float]:

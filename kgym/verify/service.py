@@ -6,13 +6,14 @@ workers, one pool for each verifier and its options, which everything in this pr
 
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 
 from kgym.limits import PoolLimits
 from kgym.loading import prints_to_stderr
 from kgym.options import Options
 from kgym.registry import registry
-from kgym.types import Verdict, Verifier, VerifyItem
+from kgym.types import LoadedVerifier, Verdict, Verifier, VerifyItem
 from kgym.verify.checked import judge
 from kgym.verify.pool import Fast, VerifierPool
 from kgym.verify.troubles import Troubles
@@ -27,6 +28,9 @@ class CallerVerifier:
     def __init__(self, verifier: Verifier, who: str) -> None:
         self._verifier = verifier
         self._troubles = Troubles(who)
+        self._lock = threading.Lock()
+        self._queue: list[tuple[VerifyItem, Future[Verdict]]] = []
+        self._working = False
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item, in order."""
@@ -39,8 +43,36 @@ class CallerVerifier:
                 self._troubles.note(trouble, item)
         return [verdict for verdict, _ in judged]
 
+    def submit(self, item: VerifyItem) -> "Future[Verdict]":
+        """Judge in a thread, one call at a time: what is submitted during a call is judged together by the next one."""
+        future: Future[Verdict] = Future()
+        with self._lock:
+            self._queue.append((item, future))
+            if not self._working:
+                self._working = True
+                threading.Thread(target=self._work, name="kgym-verifier", daemon=True).start()
+        return future
 
-def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> Verifier:
+    def _work(self) -> None:
+        """Judge what is in the queue until it is empty."""
+        while True:
+            with self._lock:
+                queue, self._queue = self._queue, []
+                if not queue:
+                    self._working = False
+                    return
+            live = [(item, future) for item, future in queue if future.set_running_or_notify_cancel()]
+            try:
+                verdicts = self.verify_many([item for item, _ in live])
+            except BaseException as error:  # whoever waits for the verdicts raises it
+                for _, future in live:
+                    future.set_exception(error)
+                continue
+            for (_, future), verdict in zip(live, verdicts, strict=True):
+                future.set_result(verdict)
+
+
+def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> LoadedVerifier:
     """Return the verifier called `name`, in a pool unless it is safe without one.
 
     A verifier may have a method `fast(item) -> Verdict | None` for what it can judge at once and without danger; it is called in this

@@ -1,0 +1,321 @@
+"""Open episodes and the only loop over an engine: training, validation and `kgym eval` play their episodes here.
+
+    pool = EpisodePool()
+    pool.start(setup, index, problem, attempts=range(8), seed_parts=(0, "eval"), sampling=Sampling())    # a group
+    while pool.n_open:
+        pool.advance(engine)          # submit what waits, poll once, hand what has ended to its verifier
+    groups = pool.finished()
+
+An episode may stay open while the engine gets new weights: `pause` has the engine return what it has, and the next `advance` asks it to
+continue. `state` and `restore` keep open episodes in a checkpoint.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kgym.blame import blaming
+from kgym.envs import rules
+from kgym.envs.setup import EnvSetup
+from kgym.rollout.engine import poll, submit
+from kgym.rollout.judging import Judge
+from kgym.seeding import derive_seed
+from kgym.types import Engine, Episode, GenerateRequest, Group, Problem, Sampling, Segment, Verdict
+
+Progress = Callable[[int, int, int], None]
+"""Called as (episodes that have ended, episodes started, tokens sampled so far)."""
+
+TOO_OLD = Verdict("unscored", reason="too_old")
+"""Of an episode that was ended since it had lived through too many updates of the weights."""
+
+
+@dataclass
+class OpenGroup:
+    """A group in the pool."""
+
+    number: int
+    """Counts the groups of a pool: older groups have smaller numbers."""
+    index: int
+    """Of its problem in the environment's source."""
+    setup: EnvSetup
+    sampling: Sampling
+    episodes: list[Episode]
+    born: int
+    """Version of the weights when it began."""
+    label: str = ""
+    """Name of its environment, where a run has several."""
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that all of its episodes are attempts at."""
+        return self.episodes[0].problem
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of its episodes have ended; they may still wait for verdicts."""
+        return all(episode.ended for episode in self.episodes)
+
+    @property
+    def carried(self) -> bool:
+        """Whether an update of the weights has interrupted one of its episodes."""
+        return any(segment.finish_reason == "abort" for episode in self.episodes for segment in episode.segments)
+
+    def group(self) -> Group:
+        """Return it with its rewards before shaping."""
+        return Group(self.problem, self.episodes, [episode.reward for episode in self.episodes])
+
+
+class TokenBudget:
+    """Tokens that may yet be sampled in a step. Requests are given shares of it and return what they did not use."""
+
+    def __init__(self, tokens: int) -> None:
+        self.left = tokens
+
+    def shares(self, wanted: Sequence[int]) -> list[int]:
+        """Return how many tokens each of the requests may sample: equal shares, no more than it wants; 0 for all if there is too little."""
+        share = self.left // max(1, len(wanted))
+        given = [min(want, share) for want in wanted]
+        self.left -= sum(given)
+        return given
+
+
+@dataclass
+class _Flight:
+    """An open episode on its way to the engine, or there."""
+
+    episode: Episode
+    group: OpenGroup
+    granted: int = 0
+    """`max_tokens` of its request."""
+
+    @property
+    def id(self) -> str:
+        """Of its request."""
+        return f"{self.group.number}/{self.episode.id}"
+
+
+@dataclass
+class EpisodePool:
+    """Groups of open and ended episodes, the oldest first. See the module."""
+
+    segment_tokens: int | None = None
+    """Tokens of a segment at most; without it one request asks for all that an episode may still have."""
+    progress: Progress | None = None
+    n_tokens: int = 0
+    """Tokens sampled so far."""
+    _groups: list[OpenGroup] = field(default_factory=list)
+    _waiting: list[_Flight] = field(default_factory=list)
+    """Open episodes that the engine does not have."""
+    _flights: dict[str, _Flight] = field(default_factory=dict)
+    """Those that it has, by the ids of their requests."""
+    _judge: Judge = field(default_factory=Judge)
+    _n_started: int = 0
+
+    @property
+    def groups(self) -> list[OpenGroup]:
+        """The groups in the pool, in order of birth."""
+        return list(self._groups)
+
+    @property
+    def n_open(self) -> int:
+        """Episodes that have not ended."""
+        return len(self._waiting) + len(self._flights)
+
+    @property
+    def n_ended_groups(self) -> int:
+        """Groups whose episodes have all ended."""
+        return sum(group.ended for group in self._groups)
+
+    def playable(self, budget: TokenBudget) -> bool:
+        """Whether the budget gives every open episode a token, or there is none."""
+        return self.n_open <= budget.left
+
+    # --- playing ---
+
+    def start(
+        self,
+        setup: EnvSetup,
+        index: int,
+        problem: Problem,
+        *,
+        attempts: Sequence[int],
+        seed_parts: tuple[str | int, ...],
+        sampling: Sampling,
+        version: int = 0,
+        label: str = "",
+    ) -> None:
+        """Begin a group of attempts at a problem, which is at `index` of its source.
+
+        The seed of an attempt derives from `seed_parts`, the problem and the number of the attempt; `version` is that of the weights.
+        """
+        episodes = [setup.attempt(problem, attempt) for attempt in attempts]
+        for episode in episodes:
+            episode.seed = derive_seed(*seed_parts, problem.id, episode.attempt)
+        self._add(OpenGroup(self._n_started, index, setup, sampling, episodes, version, label))
+        self._n_started += 1
+
+    def advance(self, engine: Engine, budget: TokenBudget | None = None) -> bool:
+        """Have the engine continue every open episode and take what it returns first; return False if there was nothing to do.
+
+        With a `budget`, episodes for which it is too small wait. Raises EngineError if the engine loses a request, returns something
+        that was not asked for, or a log-probability that is not finite.
+        """
+        self._submit(engine, budget)
+        if not self._flights:
+            return False
+        self._take(poll(engine, self._flights), budget)
+        self._judge.collect()
+        return True
+
+    def pause(self, engine: Engine) -> None:
+        """Have the engine return what it has sampled of every open episode; the next `advance` continues them."""
+        if not self._flights:
+            return
+        with blaming("engine", engine):
+            engine.abort()
+        while self._flights:
+            self._take(poll(engine, self._flights), None)
+
+    def wait(self, groups: Sequence[OpenGroup]) -> float:
+        """Wait until the ended groups have all their verdicts; return for how many seconds."""
+        return self._judge.wait([episode for group in groups for episode in group.episodes])
+
+    def finished(self) -> list[OpenGroup]:
+        """Remove the groups whose episodes have all ended and return them, in order of birth, when all of their verdicts are there."""
+        ended = [group for group in self._groups if group.ended]
+        self.wait(ended)
+        self._groups = [group for group in self._groups if not group.ended]
+        return ended
+
+    def drop(self, older_than: int) -> int:
+        """End the open episodes of groups that began before the version `older_than` as unscored; return how many there were.
+
+        The engine must have been paused.
+        """
+        stale = [flight.episode for flight in self._waiting if flight.group.born < older_than]
+        for episode in stale:
+            episode.truncated = True
+            rules.award(episode, TOO_OLD)
+        self._waiting = [flight for flight in self._waiting if not flight.episode.ended]
+        return len(stale)
+
+    # --- inside ---
+
+    def _add(self, group: OpenGroup) -> None:
+        self._groups.append(group)
+        self._waiting += [_Flight(episode, group) for episode in group.episodes if not episode.ended]
+
+    def _submit(self, engine: Engine, budget: TokenBudget | None) -> None:
+        """Submit the episodes that wait, the oldest first; those that began under the same weights together."""
+        wanted = [self._wanted(flight) for flight in self._waiting]
+        granted = wanted if budget is None else budget.shares(wanted)
+        cohorts: dict[int, list[GenerateRequest]] = {}
+        waiting: list[_Flight] = []
+        for flight, tokens in zip(self._waiting, granted, strict=True):
+            flight.granted = tokens
+            if tokens:
+                self._flights[flight.id] = flight
+                cohorts.setdefault(flight.group.born, []).append(_request(flight))
+            else:
+                waiting.append(flight)
+        self._waiting = waiting
+        for born in sorted(cohorts):
+            submit(engine, cohorts[born])
+
+    def _wanted(self, flight: _Flight) -> int:
+        left = rules.tokens_left(
+            flight.episode, flight.group.setup.budgets
+        )  # the engine alone knows how long the prompt of a first segment is
+        return left if self.segment_tokens is None else min(left, self.segment_tokens)
+
+    def _take(self, segments: Sequence[Segment], budget: TokenBudget | None) -> None:
+        """Give each segment to its episode; those that end with it go to their verifier at once."""
+        n_all = sum(len(group.episodes) for group in self._groups)
+        for segment in segments:
+            flight = self._flights.pop(segment.request_id)
+            episode, setup = flight.episode, flight.group.setup
+            self.n_tokens += len(segment.token_ids)
+            if budget is not None:
+                budget.left += flight.granted - len(segment.token_ids)
+            if segment.finish_reason != "abort" or segment.token_ids:  # otherwise it had not begun
+                rules.extend(episode, segment, setup.budgets)
+            if episode.ended:
+                self._judge.submit(episode, setup)
+            else:
+                self._waiting.append(flight)
+            if self.progress is not None:
+                self.progress(n_all - self.n_open, n_all, self.n_tokens)
+        self._waiting.sort(key=lambda flight: flight.group.number)
+
+    # --- checkpoints ---
+
+    def state(self) -> tuple[list[Episode], dict[str, Any]]:
+        """Return copies of the episodes, and what `restore` has to know in addition as plain JSON values.
+
+        The engine must have been paused. Verdicts that are on their way are waited for.
+        """
+        assert not self._flights, "pause the pool before its state is kept"
+        self._judge.wait([episode for group in self._groups for episode in group.episodes if episode.ended])
+        groups = [
+            {"number": group.number, "index": group.index, "size": len(group.episodes), "born": group.born, "label": group.label}
+            for group in self._groups
+        ]
+        episodes = [replace(episode, pieces=list(episode.pieces)) for group in self._groups for episode in group.episodes]
+        return episodes, {"groups": groups, "n_started": self._n_started}
+
+    def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any], setups: Mapping[str, EnvSetup], sampling: Sampling) -> None:
+        """Take over what `state` returned; `setups` has the environments by their labels.
+
+        Prompts are made anew from their problems.
+        """
+        rest = list(episodes)
+        for facts in state["groups"]:
+            own, rest = rest[: facts["size"]], rest[facts["size"] :]
+            setup = setups[facts["label"]]
+            for episode in own:
+                episode.problem = setup.problem(facts["index"])
+                episode.prompt = setup.prompt(episode.problem)
+            self._add(OpenGroup(facts["number"], facts["index"], setup, sampling, own, facts["born"], facts["label"]))
+        self._n_started = state["n_started"]
+
+
+def play(pool: EpisodePool, engine: Engine) -> list[OpenGroup]:
+    """Play all episodes of the pool to their end and return its groups, in order of birth."""
+    while pool.n_open:
+        pool.advance(engine)
+    return pool.finished()
+
+
+def play_groups(
+    setup: EnvSetup,
+    engine: Engine,
+    indices: Sequence[int],
+    *,
+    attempts: Sequence[int] = (0,),
+    sampling: Sampling,
+    seed_parts: tuple[str | int, ...],
+    segment_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> list[Group]:
+    """Play attempts with these numbers at each of the problems, all at once, and return their groups in order.
+
+    Raises what `EpisodePool.advance` raises.
+    """
+    pool = EpisodePool(segment_tokens, progress)
+    for index in indices:
+        problem = setup.problem(index)
+        pool.start(setup, index, problem, attempts=attempts, seed_parts=seed_parts, sampling=sampling, version=engine.version)
+    return [group.group() for group in play(pool, engine)]
+
+
+def _request(flight: _Flight) -> GenerateRequest:
+    episode, group = flight.episode, flight.group
+    return GenerateRequest(
+        id=flight.id,
+        prompt=episode.prompt,
+        max_tokens=flight.granted,
+        sampling=group.sampling,
+        seed=episode.seed,
+        prefix_ids=episode.token_ids,
+        context_tokens=group.setup.budgets.context_tokens,
+    )

@@ -1,0 +1,201 @@
+"""Who waits for whom: the trainer for the rollouts of a step, or the rollouts for weights that the trainer has yet to make.
+
+schedule.load(version, weights)        after every update, and before the first step
+played = schedule.play(step, progress)
+with schedule.engine() as engine: ...  for validations: it has the newest weights, and nothing else uses it meanwhile
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from kgym.blame import blaming
+from kgym.rollout.groups import Played, Rollouts
+from kgym.types import Engine, Episode, Weights
+
+Progress = Callable[[int, int], None]
+
+
+class Schedule(Protocol):
+    """Plays the steps of a run, in order."""
+
+    def load(self, version: int, weights: Weights) -> None:
+        """Hand over the weights of a version; later changes of the tensors have no effect."""
+
+    def play(self, step: int, progress: Progress) -> Played:
+        """Return what was played for a step. `progress` is called as (episodes that have ended, episodes in the pool)."""
+
+    def engine(self) -> Any:
+        """Return a context manager whose value is the engine with the newest weights, for the caller alone."""
+
+    def state(self) -> tuple[list[Episode], dict[str, Any]]:
+        """Return open episodes and those of batches that wait, and what `restore` has to know in addition, as plain JSON values."""
+
+    def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+
+    def close(self) -> None:
+        """Let go of what runs in the background."""
+
+
+class InTurn:
+    """Generate, then train: `sync` and `partial`."""
+
+    def __init__(self, rollouts: Rollouts, engine: Engine) -> None:
+        self._rollouts = rollouts
+        self._engine = engine
+
+    def load(self, version: int, weights: Weights) -> None:
+        """See `Schedule`."""
+        with blaming("engine", self._engine):
+            self._engine.load(version, weights)
+
+    def play(self, step: int, progress: Progress) -> Played:
+        """See `Schedule`."""
+        return self._rollouts.play(self._engine, step, progress)
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """See `Schedule`."""
+        yield self._engine
+
+    def state(self) -> tuple[list[Episode], dict[str, Any]]:
+        """See `Schedule`."""
+        episodes, state = self._rollouts.state()
+        return episodes, {"rollouts": state}
+
+    def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
+        """See `Schedule`."""
+        self._rollouts.restore(episodes, state["rollouts"])
+
+    def close(self) -> None:
+        """See `Schedule`."""
+
+
+class Ahead:
+    """Generate the batches of later steps while one is trained on.
+
+    A thread plays step after step. It begins step k as soon as step k-1 has been played and the weights of version k-1-max_lag are
+    there, and takes the newest that are there at that moment. With `max_lag` of 0 or 1 that is always the same version, so a run can be
+    reproduced; the batches that wait are part of the checkpoint.
+    """
+
+    def __init__(self, rollouts: Rollouts, engine: Engine, *, max_lag: int, steps: int) -> None:
+        """`engine` has to run in its own process; `steps` is the last step of the run."""
+        self._rollouts = rollouts
+        self._engine = engine
+        self._max_lag = max_lag
+        self._steps = steps
+        self._changed = threading.Condition()
+        self._using = threading.Lock()
+        """Held by whoever uses the engine and the rollouts."""
+        self._newest: tuple[int, Weights] | None = None
+        self._next: tuple[int, Weights] | None = None
+        """The weights of the step that is played next, once it may begin."""
+        self._step = 0
+        """The last step that was played."""
+        self._ready: dict[int, Played] = {}
+        self._progress: Progress = lambda done, total: None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._closed = False
+
+    def load(self, version: int, weights: Weights) -> None:
+        """See `Schedule`."""
+        with self._changed:
+            self._newest = (version, weights.copied())
+            self._choose()
+            self._changed.notify_all()
+
+    def play(self, step: int, progress: Progress) -> Played:
+        """See `Schedule`. Raises what the thread raised."""
+        self._progress = progress
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="kgym-rollouts", daemon=True)
+                self._thread.start()
+            while step not in self._ready:
+                if self._error is not None:
+                    raise self._error
+                self._changed.wait()
+            self._progress = lambda done, total: None
+            return self._ready.pop(step)
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """See `Schedule`. Waits for the step that is being played."""
+        with self._using:
+            if self._newest is not None:
+                self._give(*self._newest)
+            yield self._engine
+
+    def state(self) -> tuple[list[Episode], dict[str, Any]]:
+        """See `Schedule`. Waits for the step that is being played."""
+        with self._using:
+            episodes, state = self._rollouts.state()
+            ready = []
+            for step, played in sorted(self._ready.items()):
+                groups = [*played.sampled, *played.greedy]
+                episodes += [episode for group in groups for episode in group.episodes]
+                ready.append({"step": step} | played.facts())
+            return episodes, {"rollouts": state, "step": self._step, "ready": ready}
+
+    def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
+        """See `Schedule`."""
+        n_ready = sum(sum(facts["sizes"]) for facts in state["ready"])
+        n_open = len(episodes) - n_ready
+        self._rollouts.restore(episodes[:n_open], state["rollouts"])
+        rest = list(episodes[n_open:])
+        for facts in state["ready"]:
+            n = sum(facts["sizes"])
+            self._ready[facts["step"]] = Played.of_facts(facts, rest[:n])
+            rest = rest[n:]
+        self._step = state["step"]
+
+    def close(self) -> None:
+        """See `Schedule`."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    # --- the thread ---
+
+    def _work(self) -> None:
+        try:
+            while (weights := self._begin()) is not None:
+                with self._using:
+                    self._give(*weights)
+                    played = self._rollouts.play(self._engine, self._step + 1, self._report)
+                    with self._changed:
+                        self._step += 1
+                        self._ready[self._step] = played
+                        self._next = None
+                        self._choose()
+                        self._changed.notify_all()
+        except BaseException as error:  # raised by whoever waits for the step
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _report(self, done: int, total: int) -> None:
+        self._progress(done, total)
+
+    def _begin(self) -> tuple[int, Weights] | None:
+        """Wait until the next step may begin and return its weights; None at the end of the run."""
+        with self._changed:
+            while self._next is None:
+                if self._closed or self._step == self._steps:
+                    return None
+                self._changed.wait()
+            return None if self._closed else self._next
+
+    def _choose(self) -> None:
+        """Fix the weights of the next step at the moment at which it may begin, so that they do not depend on when the thread wakes up."""
+        if self._next is None and self._newest is not None and self._step < self._steps and self._newest[0] >= self._step - self._max_lag:
+            self._next = self._newest
+
+    def _give(self, version: int, weights: Weights) -> None:
+        if self._engine.version != version:
+            with blaming("engine", self._engine):
+                self._engine.load(version, weights)

@@ -1,0 +1,58 @@
+"""What a run plays its groups with: its environments with their samplers, its shapers, and the rule that ends a step."""
+
+from typing import cast
+
+from kgym.config import RunConfig
+from kgym.envs.spec import EnvSpec
+from kgym.errors import ConfigError
+from kgym.hookspecs import EngineInfo
+from kgym.registry import registry
+from kgym.rollout.groups import Rollouts, StepRule, Stream
+from kgym.seeding import derive_seed
+from kgym.train.warmups import create_for_run
+from kgym.types import UpdatePlan
+
+
+def make_rollouts(config: RunConfig, plan: UpdatePlan) -> Rollouts:
+    """Make environments, samplers and shapers. Raises ConfigError, or what `EnvSetup` raises, for what cannot work."""
+    rollout = config.rollout
+    if rollout.group_size < plan.min_group_size:
+        raise ConfigError(
+            f"rollout.group_size={rollout.group_size}: attempts are compared within a group, so 1 gives no gradient; use 2 or more"
+        )
+    carries = rollout.schedule != "sync"
+    return Rollouts(
+        make_streams(config),
+        [create_for_run("shaper", name, options, config.train.steps) for name, options in config.shapers.items()],
+        plan,
+        problems_per_step=rollout.problems_per_step,
+        group_size=rollout.group_size,
+        sampling=rollout.sampling,
+        seed=config.seed,
+        rule=StepRule(rollout.oversample, rollout.step_tokens, rollout.max_age) if carries else StepRule(),
+        segment_tokens=rollout.segment_tokens,
+    )
+
+
+def check_schedule(config: RunConfig) -> None:
+    """Raise ConfigError if the engine cannot do what the schedule needs."""
+    info = cast(EngineInfo, registry().info(EngineInfo.kind, config.engine.name))
+    if config.rollout.schedule == "ahead" and not info.own_process:
+        raise ConfigError(
+            f"engine={config.engine.name} cannot run in its own process, as rollout.schedule=ahead needs; use another engine, "
+            "or rollout.schedule=partial"
+        )
+
+
+def make_streams(config: RunConfig) -> list[Stream]:
+    """Make the environments of a run, each with its sampler."""
+    setup = EnvSpec.of_config(config.env, config.verifier).setup()
+    sampler = create_for_run(
+        "sampler",
+        config.sampler.name,
+        config.sampler.options,
+        config.train.steps,
+        setup.source,
+        derive_seed(config.seed, "sampler"),
+    )
+    return [Stream(setup, sampler)]

@@ -1,0 +1,128 @@
+"""Who waits for whom: batches that are generated ahead of the weights, and what a checkpoint keeps of them."""
+
+import time
+
+import pytest
+
+from kgym.errors import EngineError
+from kgym.rollout.groups import Rollouts, StepRule, Stream
+from kgym.rollout.schedule import Ahead, InTurn
+from kgym.types import Sampling, UpdatePlan
+from lockstep import LockstepEngine
+from test_episode_pool import InOrder, by_problem, setup_of, silent
+
+
+class Number:
+    """Weights that are one number, which training changes."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def copied(self):
+        return Number(self.value)
+
+
+class Learning(LockstepEngine):
+    """Its answers grow with the number that it was given last."""
+
+    weights = 0
+
+    def load(self, version, weights):
+        super().load(version, weights)
+        self.weights = weights.value
+
+
+def scheduled(kind, steps=6, rule=None, engine=Learning, **options):
+    rollouts = Rollouts(
+        [Stream(setup_of(), InOrder())],
+        [],
+        UpdatePlan(),
+        problems_per_step=3,
+        group_size=2,
+        sampling=Sampling(),
+        seed=0,
+        rule=rule,
+    )
+    made = engine(None)
+    table = by_problem(lambda group, attempt: 3 + 5 * (group % 4) * (1 + attempt) + made.weights)
+    made._script = table
+    return (InTurn(rollouts, made) if kind is InTurn else Ahead(rollouts, made, steps=steps, **options)), made
+
+
+def trained(schedule, first=1, last=6, slow=0.0, weights=None):
+    """Take the steps of a run; each changes the weights in place, as an optimizer does."""
+    weights = Number(0) if weights is None else weights
+    if first == 1:
+        schedule.load(0, weights)
+    batches = []
+    for step in range(first, last + 1):
+        batches.append(schedule.play(step, silent))
+        time.sleep(slow)
+        weights.value += 7
+        schedule.load(step, weights)
+    return batches, weights
+
+
+def groups(batches):
+    return [played.sampled for played in batches]
+
+
+def test_ahead_without_a_lag_is_in_turn():
+    for rule in (None, StepRule(2.0, None, 8), StepRule(1.5, 60, 3)):
+        turn, _ = scheduled(InTurn, rule=rule)
+        ahead, _ = scheduled(Ahead, rule=rule, max_lag=0)
+        assert groups(trained(ahead)[0]) == groups(trained(turn)[0])
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.05])
+def test_a_lag_of_one_is_always_one(slow):
+    schedule, _ = scheduled(Ahead, max_lag=1)
+    batches, _ = trained(schedule, slow=slow)
+    versions = [{version for group in played.sampled for episode in group.episodes for version in episode.versions} for played in batches]
+    assert versions == [{max(0, step - 2)} for step in range(1, 7)]
+    again, _ = scheduled(Ahead, max_lag=1)
+    assert groups(trained(again, slow=0.05 - slow)[0]) == groups(batches)
+
+
+def test_the_engine_of_a_validation_has_the_newest_weights():
+    schedule, made = scheduled(Ahead, max_lag=1)
+    trained(schedule, last=3)
+    with schedule.engine() as engine:
+        assert (engine, engine.version, engine.weights) == (made, 3, 21)
+    schedule.play(4, silent)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("rule", [None, StepRule(2.0, None, 8)])
+def test_batches_that_wait_are_in_the_checkpoint(lag, rule):
+    whole, _ = scheduled(Ahead, max_lag=lag, rule=rule)
+    expected = groups(trained(whole)[0])
+    schedule, _ = scheduled(Ahead, max_lag=lag, rule=rule)
+    first, weights = trained(schedule, last=3)
+    episodes, state = schedule.state()
+    schedule.close()
+    again, _ = scheduled(Ahead, max_lag=lag, rule=rule)
+    again.restore(episodes, state)
+    again.load(3, weights)
+    rest, _ = trained(again, first=4, weights=weights)
+    assert groups(first) + groups(rest) == expected
+
+
+def test_what_the_thread_raises_is_raised_by_whoever_waits():
+    class Failing(Learning):
+        def poll(self, timeout_s=None):
+            if self.version == 2:
+                raise EngineError("it has no power")
+            return super().poll()
+
+    schedule, _ = scheduled(Ahead, max_lag=1, engine=Failing)
+    with pytest.raises(EngineError, match="no power"):
+        trained(schedule)
+
+
+def test_a_run_ends_with_its_last_step():
+    schedule, engine = scheduled(Ahead, max_lag=1, steps=3)
+    trained(schedule, last=3)
+    schedule._thread.join(10)
+    assert not schedule._thread.is_alive()
+    assert engine.version == 1
