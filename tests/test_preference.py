@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
 from kgym.models.policy import load_policy
 from kgym.models.reward_model import FILE, load_reward_model
-from kgym.runs.answers import write_rows
+from kgym.runs.episodes import schema, write_table
 from kgym.train.comparisons import (
     Comparison,
     PairOptions,
@@ -234,7 +235,10 @@ def stored(tmp_path, rows):
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     blank = {"level": 1, "subject": "", "question": "What is 1+1?", "gold": "2"}
     names = ("problem_id", "text", "score", "tokens", "truncated")
-    write_rows(tmp_path / "samples/part-00000.parquet", [blank | dict(zip(names, row, strict=True)) for row in rows])
+    write_table(
+        tmp_path / "samples/part-00000.parquet",
+        pa.Table.from_pylist([blank | dict(zip(names, row, strict=True)) for row in rows], schema=schema()),
+    )
     return tmp_path
 
 

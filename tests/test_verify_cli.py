@@ -8,11 +8,12 @@ import sys
 import time
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from kgym.cli.main import main
 from kgym.cli.verify import _batches
-from kgym.runs.answers import write_rows
+from kgym.runs.episodes import schema, write_table
 from kgym.verify.pool import close_all
 from kgym.verify.rewards import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
 
@@ -183,7 +184,9 @@ def test_partial_credit_is_in_lines_and_summaries(tmp_path, capfd):
     assert json.loads(err)["accuracy"] == 0.5
     (tmp_path / "samples").mkdir()
     rows = [row(0, "7", "wrong", None), {**row(1, "half", "wrong", None), "score": 0.5}]
-    write_rows(tmp_path / "samples" / "part-00000.parquet", [{**each, "gold": "7"} for each in rows])
+    write_table(
+        tmp_path / "samples" / "part-00000.parquet", pa.Table.from_pylist([{**each, "gold": "7"} for each in rows], schema=schema())
+    )
     options = ("rescore", str(tmp_path), "--verifier", "half", "--set", "verifier.credit=0.9")
     facts = json.loads(run(capfd, "-p", str(plugin), *options, "--json")[1])
     assert (facts["changed"], facts["rescored"], facts["accuracy_before"], facts["accuracy_now"]) == (1, 1, 0.25, 0.95)
@@ -200,7 +203,7 @@ def row(attempt, text, status, answer):
 def test_rescore_shows_what_changes(tmp_path, capfd):
     (tmp_path / "samples").mkdir()
     rows = [row(0, r"\boxed{0.5}", "no_answer", None), row(1, r"\boxed{1}", "wrong", "1"), row(2, r"\boxed{2/4}", "no_answer", None)]
-    write_rows(tmp_path / "samples" / "part-00000.parquet", rows)
+    write_table(tmp_path / "samples" / "part-00000.parquet", pa.Table.from_pylist(rows, schema=schema()))
     status, out, _ = run(capfd, "rescore", str(tmp_path), "--verifier", "math", "--json")
     facts = json.loads(out)
     assert status == 0

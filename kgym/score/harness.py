@@ -15,13 +15,14 @@ from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
 from kgym.rollout.episodes import play_groups
 from kgym.rollout.prompts import check_prompts
-from kgym.runs.answers import episode_rows
+from kgym.runs.episodes import episode_table
 from kgym.score.comparability import comparability_facts, comparability_hash
 from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
 from kgym.score.votes import Pair
 from kgym.types import Engine, Group, ProblemSource, Sampling, VerifyItem
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pandas import DataFrame, Series
 
 Progress = Callable[[int, int], None]
@@ -31,8 +32,8 @@ Progress = Callable[[int, int], None]
 class Store(Protocol):
     """Keeps the answers of an evaluation, so that it can go on."""
 
-    def add(self, groups: Sequence[Group]) -> None:
-        """Keep the answers of one chunk; they are safe when this returns."""
+    def add(self, answers: "pa.Table") -> None:
+        """Keep the answers of one chunk, as `kgym.runs.episodes` stores them; they are safe when this returns."""
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far with the columns of `kgym.score.results.COLUMNS`, None if there are none."""
@@ -107,9 +108,10 @@ class Evaluation:
         for chunk in self._missing(frames[0] if frames else None):
             assert engine is not None, "answers are missing and there is no engine"
             groups = self._play(engine, chunk, done, total, progress)
+            table = episode_table(groups)
             if store is not None:
-                store.add(groups)
-            frame = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in episode_rows(groups)]).astype({"score": "float64"})
+                store.add(table)
+            frame = table.select(list(COLUMNS)).to_pandas()
             frames.append(frame)
             done += len(frame)
             if chunk_finished is not None:

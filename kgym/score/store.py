@@ -7,7 +7,7 @@ The same command again goes on where it stopped. `manifest["request"]` says what
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ from kgym.errors import ConfigError, RunError
 from kgym.files import locked, read_table, reading, write_atomic
 from kgym.folders import numbered, own_folders, remove_leftovers
 from kgym.options import conform
-from kgym.runs.answers import answer_columns, write_episodes
+from kgym.runs.answers import answer_columns
+from kgym.runs.episodes import write_table
 from kgym.runs.manifest import KIND, read_manifest
 from kgym.score.comparability import changes
 from kgym.score.results import COLUMNS, EvalResult, counted_score
-from kgym.types import Group
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pandas import DataFrame
 
 
@@ -77,10 +78,10 @@ class EvalFolder:
         """Raises FileNotFoundError if there is none, DataError if it is damaged."""
         return read_manifest(self.path)
 
-    def add(self, groups: Sequence[Group]) -> None:
+    def add(self, answers: "pa.Table") -> None:
         """Keep the answers of one chunk."""
         with self._writing():
-            write_episodes(self.samples / f"part-{max(self._parts(), default=-1) + 1:05d}.parquet", groups)
+            write_table(self.samples / f"part-{max(self._parts(), default=-1) + 1:05d}.parquet", answers)
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far, without their texts."""

@@ -33,7 +33,7 @@ from kgym.rollout.plain import of_plain, to_plain
 from kgym.rollout.prompts import check_prompts, check_step_tokens, describe_long
 from kgym.rollout.schedule import Ahead, InTurn, Schedule
 from kgym.rollout.worker import ProcessEngine
-from kgym.runs.answers import write_episodes
+from kgym.runs.episodes import write_episodes
 from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.runs.metrics import MetricsFile, read_metrics
 from kgym.seeding import derive_seed
@@ -232,7 +232,7 @@ class Trainer:
         with _clock() as rollout_s:
             played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
         self.lock.check()
-        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled)
+        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, step=step)
         self._note_long_prompts(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         metrics = (
