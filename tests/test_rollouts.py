@@ -53,6 +53,26 @@ def test_an_answer_and_its_prompt_fit_into_the_context():
     assert [request.max_tokens for request in engine.requests[::2]] == [4, 4, 1]  # once the prompt is known, so is what is left
 
 
+def test_an_engine_that_does_not_see_repetition_is_helped_where_a_segment_ends():
+    """16 tokens repeat themselves at the 20th: the segments of 8 show it at the 24th. Without segments the budget is first."""
+    setup = EnvSetup("arithmetic", {"max_tokens": 60})
+    text = "7890" + "123" * 30
+    ways = {}
+    for segment_tokens in (8, None):
+        sampling = Sampling(loop_tokens=16)
+        (group,) = play_groups(
+            setup, ScriptedEngine(lambda request: text), [0], sampling=sampling, seed_parts=SEED, segment_tokens=segment_tokens
+        )
+        (episode,) = group.episodes
+        assert (episode.terminated, episode.truncated) == (False, True)
+        assert (episode.verdict.reason, episode.trainable) == ("repetition", True)
+        ways[segment_tokens] = (episode.text, [segment.finish_reason for segment in episode.segments])
+    assert ways == {8: (text[:24], ["length", "length", "repetition"]), None: (text[:60], ["repetition"])}
+    for script, sampling in ((text[:50], Sampling(loop_tokens=16)), (text, Sampling())):
+        (group,) = play_groups(setup, ScriptedEngine(lambda request, script=script: script), [0], sampling=sampling, seed_parts=SEED)
+        assert group.episodes[0].finish_reason in ("stop", "length")  # it ended by itself, or nobody asked
+
+
 def test_the_built_in_engine_keeps_to_the_context():
     from kgym.types import GenerateRequest, Message
     from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions

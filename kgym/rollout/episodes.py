@@ -17,6 +17,7 @@ from typing import Any
 from kgym.blame import blaming
 from kgym.envs import rules
 from kgym.envs.setup import EnvSetup
+from kgym.repetition import repeats
 from kgym.rollout.engine import poll, submit
 from kgym.rollout.judging import Judge
 from kgym.seeding import derive_seed
@@ -238,7 +239,7 @@ class EpisodePool:
             if budget is not None:
                 budget.left += flight.granted - len(segment.token_ids)
             if segment.finish_reason != "abort" or segment.token_ids:  # otherwise it had not begun
-                rules.extend(episode, segment, setup.budgets)
+                rules.extend(episode, _looked_at(segment, episode, flight.group.sampling), setup.budgets)
             if episode.ended:
                 self._judge.submit(episode, setup)
             else:
@@ -306,6 +307,18 @@ def play_groups(
         problem = setup.problem(index)
         pool.start(setup, index, problem, attempts=attempts, seed_parts=seed_parts, sampling=sampling, version=engine.version)
     return [group.group() for group in play(pool, engine)]
+
+
+def _looked_at(segment: Segment, episode: Episode, sampling: Sampling) -> Segment:
+    """Return the segment, with the finish reason `repetition` if it should have been ended so and its engine does not do that.
+
+    Such an engine is seen to repeat itself only where a segment ends; a completion that has ended by itself is left as it is.
+    """
+    n = sampling.loop_tokens
+    if n is None or segment.finish_reason not in ("length", "abort") or not repeats((*episode.token_ids[-n:], *segment.token_ids), n):
+        return segment
+    kept = {name: getattr(segment, name) for name in Segment.__slots__}
+    return Segment(str(segment), **kept | {"finish_reason": "repetition"})
 
 
 def _request(flight: _Flight) -> GenerateRequest:
