@@ -382,3 +382,25 @@ def test_judging_in_the_background_gives_the_verdicts_of_the_gymnasium_environme
     assert [episode.verdict for episode in group.episodes] == [episode.verdict for episode in env.episodes]
     assert [episode.terminated for episode in group.episodes] == terminated.tolist()
     assert [episode.truncated for episode in group.episodes] == truncated.tolist()
+
+
+# --- cut into segments ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_answer_cut_into_ten_segments_is_the_uncut_one_to_the_last_bit(temperature):
+    """Of the built-in engine, under constant weights: tokens, log-probabilities, verdict and reward."""
+    from kgym.models.names import resolve_model
+    from kgym.rollout.engine import make_engine
+
+    setup = EnvSetup("aime", {"difficulty": 1})
+    engine = make_engine("transformers", {}, resolve_model("nano"))
+    asked = {"attempts": range(4), "sampling": Sampling(temperature=temperature), "seed_parts": SEED}
+    whole = play_groups(setup, engine, range(6), **asked)
+    longest = max(episode.n_tokens for group in whole for episode in group.episodes)
+    cut = play_groups(setup, engine, range(6), **asked, segment_tokens=-(-longest // 10))
+    assert max(len(episode.segments) for group in cut for episode in group.episodes) == 10
+    for one, other in zip(whole, cut, strict=True):
+        for a, b in zip(one.episodes, other.episodes, strict=True):
+            assert (a.token_ids, a.engine_logprobs, a.text) == (b.token_ids, b.engine_logprobs, b.text)
+            assert (a.verdict, a.reward, a.terminated) == (b.verdict, b.reward, b.terminated)
