@@ -14,6 +14,7 @@ from kgym.registry import configure
 from kgym.rollout.episodes import EpisodePool, TokenBudget, play, play_groups
 from kgym.rollout.groups import Rollouts, StepRule, Stream
 from kgym.testing.engines import UniformEngine
+from kgym.train.statistics import rollout_metrics
 from kgym.types import Sampling, UpdatePlan, Verdict
 from lockstep import LockstepEngine
 
@@ -254,9 +255,13 @@ def test_a_step_ends_when_its_groups_are_complete_and_the_others_go_on():
     assert [[episode.n_tokens for episode in group.episodes] for group in first.sampled] == [[11, 11], [11, 11]]
     assert (first.carried, first.left_open, first.dropped) == (0, 4, 0)
     assert first.n_tokens == 4 * 11 + 4 * 11
+    assert first.open_lengths == [11] * 4
     engine.load(1, None)
     second = rollouts.play(engine, 2, silent)
     assert second.carried == 4
+    ended = [episode.n_tokens for group in second.sampled for episode in group.episodes]
+    lengths = [*ended, *second.open_lengths]  # those of long completions among them, which no step has trained on yet
+    assert rollout_metrics(second, 2)["rollout/tokens_sampled_mean"] == sum(lengths) / len(lengths) > sum(ended) / len(ended)
     engine.load(2, None)
     steps = [second, *(rollouts.play(engine, step, silent) for step in range(3, 14))]
     long = [group for played in steps for group in played.sampled if group.episodes[0].n_tokens == 101]

@@ -100,6 +100,8 @@ class Played:
     """Episodes that were ended since they were too old."""
     left_open: int = 0
     """Episodes that continue in the next step."""
+    open_lengths: list[int] = field(default_factory=list)
+    """Tokens so far of each episode whose group is not complete."""
     seconds: float = 0.0
     wait_s: float = 0.0
     """Of `seconds`, those in which nothing was sampled and verdicts were waited for."""
@@ -137,7 +139,7 @@ class Played:
         return cls(sampled=sampled, batch=batch, greedy=greedy, **{name: facts[name] for name in _PLAIN})
 
 
-_PLAIN = ("rounds", "n_tokens", "labels", "carried", "dropped", "left_open", "seconds", "wait_s")
+_PLAIN = ("rounds", "n_tokens", "labels", "carried", "dropped", "left_open", "open_lengths", "seconds", "wait_s")
 """Fields of `Played` that are plain values."""
 
 
@@ -205,6 +207,7 @@ class Rollouts:
             carried=carried,
             dropped=dropped,
             left_open=self.pool.n_open,
+            open_lengths=[episode.n_tokens for group in self.pool.groups for episode in group.episodes],
             seconds=time.perf_counter() - begin,
             wait_s=wait_s,
         )

@@ -73,7 +73,7 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
         "rollout/rounds": float(played.rounds),
         "rollout/filled_frac": len(played.batch) / problems_per_step,
         "rollout/segments_mean": _mean([len(episode.segments) for episode in episodes]),
-        "rollout/tokens_sampled_mean": _mean([episode.n_tokens for episode in episodes]),
+        "rollout/tokens_sampled_mean": _mean([*(episode.n_tokens for episode in episodes), *played.open_lengths]),
         "rollout/wait_s": played.wait_s,
     }
     if played.carried or played.left_open or played.dropped:
