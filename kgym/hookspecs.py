@@ -100,6 +100,10 @@ class EngineInfo(Info):
     own_process: bool = True
     """Whether kgym may run it in a process that it starts for it, as `rollout.schedule=ahead` needs."""
 
+    exact: bool = False
+    """Whether an answer that is cut and continued under the same weights equals the uncut one, and the same requests give the same segments
+    again: then a resumed run reproduces the one that was not interrupted. `kgym plugins check` holds an engine to it."""
+
 
 @dataclass(frozen=True)
 class SamplerInfo(Info):

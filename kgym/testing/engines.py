@@ -10,17 +10,19 @@ The tokens of these engines are characters: the ids are code points, and 0 ends 
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any
 
 from kgym.config import RunConfig
 from kgym.errors import EngineError
 from kgym.hookspecs import EngineInfo
 from kgym.models.names import resolve_model
-from kgym.rollout.engine import adapted, generate, make_engine
+from kgym.registry import registry
+from kgym.rollout.engine import adapted, make_engine
 from kgym.seeding import derive_seed
-from kgym.testing.report import Report, maker, name_of, shown
-from kgym.types import BlockingEngine, Engine, FinishReason, GenerateRequest, Message, Sampling, Segment, Weights
+from kgym.testing.engine_checks import EngineChecks
+from kgym.testing.report import Report, maker, name_of
+from kgym.types import BlockingEngine, Engine, GenerateRequest, Segment, Weights
 
 END = 0
 
@@ -159,9 +161,6 @@ class UniformEngine(_CharacterEngine):
 
 # --- the contract -----------------------------------------------------------------------------------------------------
 
-TOKENS = 12
-"""Of an answer in the checks."""
-
 
 def check_engine(
     subject: Engine | BlockingEngine | type | str,
@@ -169,112 +168,39 @@ def check_engine(
     options: Mapping[str, Any] | None = None,
     model: str | None = None,
     weights: Weights | None = None,
+    exact: bool | None = None,
 ) -> Report:
     """Check an engine, by name, class or instance. Raises ConformanceError with all that does not hold.
 
     1. It yields one segment for each request, with a log-probability for each token, within its budgets, of the version of its weights.
-    2. The answer to a request is the same alone and among others, asked once more, and after `sleep` and `wake`.
-    3. An answer that is cut and continued is the same answer.
-    4. At temperature 0 the seed changes nothing.
-    5. After `load` segments carry the new version. This is tried with `weights`, or with those of the model if
-       an engine is named.
+    2. Requests may come while others are open; an aborted one yields its segment and may be continued.
+    3. At temperature 0 the seed changes nothing.
+    4. If it is `exact`: the answer to a request is the same alone and among others, and after `sleep` and `wake`; one that is cut and
+       continued at once has the tokens and log-probabilities of the uncut one, to the bit; the same requests give the same segments again,
+       also from another engine that has loaded the same weights.
+    5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After `load`, also while
+       asleep, they are those of the new weights, for answers that were begun under the old ones too.
+    6. `load` while requests are open is refused, and segments carry the version of the newest `load`.
 
-    `model` is what a class or a named engine samples from (default: kgym's own); an instance has its own.
+    `model` is the folder that a class or a named engine samples from (default: kgym's own); of an instance, which has its own, it says that
+    it was made from this folder. An engine without a model can be given any `weights` for 6. `exact` is what the record of a named engine
+    says; others are held to it unless it is False.
     """
     report = Report(EngineInfo.kind, name_of(subject))
     folder = resolve_model(RunConfig().model if model is None else model)
+    make: Callable[[], Engine] | None = None
     with report.check("construction"):
         if isinstance(subject, str):
-            engine = make_engine(subject, options or {}, folder)
+            make = lambda: make_engine(subject, options or {}, folder)  # noqa: E731
+            info = registry().info(EngineInfo.kind, subject)
+            exact = isinstance(info, EngineInfo) and info.exact if exact is None else exact
+        elif isinstance(subject, type):
+            construct = maker(EngineInfo.kind, subject, options)
+            make = lambda: adapted(construct(folder))  # noqa: E731
         else:
-            engine = adapted(subject if not isinstance(subject, type) else maker(EngineInfo.kind, subject, options)(folder))
-    if report.failures:
-        return report.finish()
-    with report.check("segments"):
-        alone = {request.id: _generated(engine, [request])[request.id] for request in _requests()}
-    if report.failures:
-        return report.finish()
-    with report.check("among other requests"):
-        _same(alone, _generated(engine, _requests()))
-        _same(alone, _generated(engine, _requests()[::-1]))
-    with report.check("cut and continued"):
-        _check_cut(engine, alone)
-    with report.check("greedy"):
-        first, *others = [_greedy(engine, seed) for seed in (1, 2, 3)]
-        assert all(other == first for other in others), f"two seeds give {shown(first)} and {shown(others[0])} at temperature 0"
-    with report.check("the context"):
-        prompt_tokens = len(next(iter(alone.values())).prompt_ids)
-        short = replace(_requests()[0], context_tokens=prompt_tokens + 3)
-        segment = _generated(engine, [short])[short.id]
-        assert len(segment.token_ids) <= 3, f"{len(segment.token_ids)} tokens where the context has room for 3"
-    with report.check("abort, sleep, wake"):
-        engine.abort(["nobody"])
-        engine.sleep()
-        engine.wake()
-        _same(alone, _generated(engine, _requests()))
-    if isinstance(subject, str) or weights is not None:
-        with report.check("new weights"):
-            engine.load(engine.version + 7, _weights(folder) if weights is None else weights)
-            _generated(engine, _requests())
+            instance = subject
+        engine = adapted(instance) if make is None else make()
+    if not report.failures:
+        known = not (make is None and model is None)
+        EngineChecks(engine, report, exact=exact is not False, make=make, folder=folder if known else None, weights=weights).run()
     return report.finish()
-
-
-def _requests() -> list[GenerateRequest]:
-    return [
-        GenerateRequest(f"{name}", (Message("user", f"What is {name}+{name}?"),), TOKENS, Sampling(temperature=temperature), seed=name)
-        for name, temperature in ((1, 1.0), (2, 1.0), (3, 0.7), (4, 0.0))
-    ]
-
-
-def _generated(engine: Engine, requests: Sequence[GenerateRequest]) -> dict[str, Segment]:
-    """Return the segments by the id of their request; each is held to what it was asked for."""
-    asked = {request.id: request for request in requests}
-    found: dict[str, Segment] = {}
-    for segment in generate(engine, requests):
-        assert segment.request_id in asked, f"a segment is of request {segment.request_id!r}, which was not asked for"
-        assert segment.request_id not in found, f"request {segment.request_id!r} has two segments"
-        found[segment.request_id] = segment
-        request, n = asked[segment.request_id], len(segment.token_ids)
-        assert n <= request.max_tokens, f"{n} tokens, and max_tokens is {request.max_tokens}"
-        assert segment.finish_reason in get_args(FinishReason), f"the finish_reason is {segment.finish_reason!r}"
-        assert segment.finish_reason == "stop" or n == request.max_tokens or request.context_tokens is not None, (
-            f"an answer of {n} tokens out of {request.max_tokens} ended by {segment.finish_reason}"
-        )
-        assert segment.prompt_ids, "prompt_ids are empty; they are the tokens of the rendered prompt"
-        assert all(logprob <= 1e-6 for logprob in segment.engine_logprobs), (
-            f"the log-probabilities are {shown(segment.engine_logprobs)}; they have to be numbers up to 0"
-        )
-        assert segment.version == engine.version, f"a segment is of version {segment.version}, the engine of version {engine.version}"
-    assert found.keys() == asked.keys(), f"{len(asked) - len(found)} of {len(asked)} requests have no segment"
-    return found
-
-
-def _same(first: Mapping[str, Segment], second: Mapping[str, Segment]) -> None:
-    for name, segment in first.items():
-        assert segment.token_ids == second[name].token_ids, f"request {name} was answered {shown(segment)}, and then {shown(second[name])}"
-
-
-def _check_cut(engine: Engine, whole: Mapping[str, Segment]) -> None:
-    for request in _requests():
-        first = _generated(engine, [replace(request, max_tokens=TOKENS // 3)])[request.id]
-        ids = first.token_ids
-        if first.finish_reason == "length":
-            rest = replace(request, max_tokens=TOKENS - len(ids), prefix_ids=ids)
-            second = _generated(engine, [rest])[request.id]
-            assert second.prompt_ids == first.prompt_ids, (
-                "prompt_ids are others when an answer goes on; the earlier segments are not in them"
-            )
-            ids += second.token_ids
-        assert ids == whole[request.id].token_ids, f"request {request.id}, cut after {len(first.token_ids)} tokens, has another answer"
-
-
-def _greedy(engine: Engine, seed: int) -> Segment:
-    request = replace(_requests()[0], sampling=Sampling(temperature=0.0), seed=seed)
-    return _generated(engine, [request])[request.id]
-
-
-def _weights(folder: str) -> Weights:
-    from kgym.models.policy import load_policy  # noqa: PLC0415  (loads transformers, which the doubles do without)
-    from kgym.models.weights import ModelWeights  # noqa: PLC0415
-
-    return ModelWeights(load_policy(folder).model)

@@ -14,4 +14,5 @@ def kgym_register_engines() -> Iterator[EngineInfo]:
         "transformers",
         "kgym_plugins.engines.transformers:TransformersEngine",
         "any Hugging Face causal language model, with torch alone, on a CPU or a GPU",
+        exact=True,
     )
