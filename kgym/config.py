@@ -19,9 +19,18 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kgym.errors import ConfigError, UnknownName
 from kgym.limits import PoolLimits
@@ -123,6 +132,21 @@ class SamplerConfig(Component):
 
     name: str = Field("uniform", min_length=1)
     """As `kgym plugins list --kind sampler` has it."""
+
+
+class MemberConfig(Component):
+    """One of several environments of a run. Its options, `max_tokens` and `truncated` too, are written beside its name."""
+
+    name: str = Field("", min_length=1)
+    """Short name (the newest version) or id; without it the label."""
+    split: str = Field("train", min_length=1)
+    """Which of its problems to train on."""
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Its share of the groups, relative to the weights of the others; kept over the whole run, not by chance."""
+    verifier: VerifierConfig | None = None
+    """What judges its completions; without it the verifier of the run."""
+    sampler: SamplerConfig | None = None
+    """What chooses its problems; without it the sampler of the run. Each environment has its own in any case."""
 
 
 class RolloutConfig(Options):
@@ -312,6 +336,8 @@ class RunConfig(Options):
     seed: int = Field(0, ge=0)
     """Problems, samples and the order of minibatches derive from it."""
     env: EnvConfig = EnvConfig()
+    envs: dict[str, MemberConfig] = Field(default_factory=dict)
+    """Several environments instead of `env`, by labels of letters, digits, `-` and `_`; each has the keys of `envs.LABEL`."""
     verifier: VerifierConfig = VerifierConfig()
     engine: EngineConfig = EngineConfig()
     algo: AlgoConfig = AlgoConfig()
@@ -328,7 +354,27 @@ class RunConfig(Options):
     @model_validator(mode="before")
     @classmethod
     def _older(cls, values: Any) -> Any:
-        return older_spelling(values)
+        values = older_spelling(values)
+        if isinstance(values, Mapping) and values.get("envs") and values.get("env") is not None:
+            raise ValueError("env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY")
+        return values
+
+    @field_validator("envs", mode="before")
+    @classmethod
+    def _named_by_label(cls, envs: Any) -> Any:
+        if not isinstance(envs, Mapping):
+            return envs
+        for label in envs:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", str(label)):
+                raise ValueError(f"{label!r} is not a label of letters, digits, - and _; set envs.LABEL.name={label}")
+        full = {label: {"name": value} if isinstance(value, str) else value or {} for label, value in envs.items()}
+        return {label: {"name": label, **value} if isinstance(value, Mapping) else value for label, value in full.items()}
+
+    @model_serializer(mode="wrap")
+    def _one_of_env_and_envs(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        values.pop("env" if self.envs else "envs", None)
+        return values
 
 
 def older_spelling(values: Any) -> Any:
@@ -425,17 +471,15 @@ def keys_of(values: Mapping[str, Any]) -> list[str]:
     >>> keys_of({"algo": "grpo", "env": {"options": {"difficulty": 2}}, "trackers": {"wandb": {}}})
     ['algo.name', 'env.difficulty', 'trackers.wandb']
     """
-    keys = []
-    for key, given in _older_verifier(values).items():
-        value = {"name": given} if _is_component(key) and isinstance(given, str) else given
-        options = value.get("options") if _is_component(key) and isinstance(value, Mapping) else None
-        if isinstance(options, Mapping):
-            value = {**{name: item for name, item in value.items() if name != "options"}, **options}
-        keys += _leaves(key, value)
-    return keys
+    return [leaf for key, value in _older_verifier(values).items() for leaf in _leaves(key, value)]
 
 
 def _leaves(key: str, value: Any) -> list[str]:
+    if _is_component(key):
+        value = {"name": value} if isinstance(value, str) else value
+        options = value.get("options") if isinstance(value, Mapping) else None
+        if isinstance(options, Mapping):
+            value = {**{name: item for name, item in value.items() if name != "options"}, **options}
     if not isinstance(value, Mapping) or not value:
         return [key]
     return [leaf for name, item in value.items() for leaf in _leaves(f"{key}.{name}", item)]
@@ -479,7 +523,7 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     *tables, last = key.split(".")
     for depth, name in enumerate(tables, 1):
         inner = values.setdefault(name, {})
-        if isinstance(inner, str) and depth == 1 and _is_component(name):  # algo = "mirror" is short for its name
+        if isinstance(inner, str) and _is_component(".".join(tables[:depth])):  # algo = "mirror" is short for its name
             inner = values[name] = {"name": inner}
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
@@ -502,18 +546,34 @@ def _toml_value(text: str) -> Any:
 
 def _wants_text(key: str) -> bool:
     """Whether a key of the configuration is a text, so that `--env 007` is no number."""
-    model: Any = RunConfig
-    for part in key.split("."):
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        if field is None:
-            return False
-        model = field.annotation
+    model = _annotation(key)
     return model is str or (str in get_args(model) and type(None) in get_args(model))
 
 
-def _is_component(name: str) -> bool:
-    field = RunConfig.model_fields.get(name)
-    return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Component)
+def _is_component(key: str) -> bool:
+    """Whether a key of the configuration is a component with a name and options: `algo`, `envs.words`, `envs.words.sampler`."""
+    return bool(_models(_annotation(key), Component))
+
+
+def _annotation(key: str) -> Any:
+    """Return the type of a key of the configuration; None if it has no such key."""
+    found: Any = RunConfig
+    for part in key.split("."):
+        if get_origin(found) is dict:
+            found = get_args(found)[1]
+            continue
+        models = _models(found, BaseModel)
+        field = models[0].model_fields.get(part) if models else None
+        if field is None:
+            return None
+        found = field.annotation
+    return found
+
+
+def _models(annotation: Any, base: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return what of a type, or of a choice such as `SamplerConfig | None`, is a model of that kind."""
+    choice = (annotation,) if get_origin(annotation) is dict else (annotation, *get_args(annotation))
+    return [item for item in choice if isinstance(item, type) and issubclass(item, base)]
 
 
 # --- what was resolved
@@ -526,11 +586,15 @@ def to_json(config: RunConfig) -> str:
 
 def to_toml(config: RunConfig) -> str:
     """Return the whole configuration as TOML, options beside the names of their components; `load_config` reads it."""
-    values = config.model_dump(mode="json")
-    for name, value in values.items():
-        if _is_component(name) and not value["options"].keys() & value.keys():
-            values[name] = {**{key: item for key, item in value.items() if key != "options"}, **value["options"]}
-    return "\n".join(_table_lines(values, ())).strip() + "\n"
+    return "\n".join(_table_lines(_beside(config.model_dump(mode="json"), ""), ())).strip() + "\n"
+
+
+def _beside(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return nested tables with the options of components beside their names, where they do not hide a key."""
+    found = {key: _beside(value, f"{path}{key}.") if isinstance(value, Mapping) else value for key, value in values.items()}
+    if path and _is_component(path[:-1]) and not found["options"].keys() & found.keys():
+        return {**{key: item for key, item in found.items() if key != "options"}, **found["options"]}
+    return found
 
 
 def config_hash(config: RunConfig) -> str:

@@ -92,7 +92,7 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if item["type"] in TABLES:
         text = f"must be a table of keys: {where}.KEY=VALUE, or {{}} for the defaults"
-    if item["type"] == "value_error" and isinstance(item["input"], Mapping) and where and text.startswith(f"{where}."):
+    if item["type"] == "value_error" and isinstance(item["input"], Mapping) and text.startswith(f"{where}." if where else ""):
         raise ConfigError(text)  # of several keys together: it names them itself
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 

@@ -94,7 +94,7 @@ def test_the_columns_of_a_row(tmp_path):
     problem = Problem("p", "2+2", "4", solution="\\boxed{4}")
     episode = Episode(problem, 1, (Message("user", "2+2"),), pieces, Verdict("correct"), reward=1.0, terminated=True, seed=9)
     path = tmp_path / "step-00005.parquet"
-    write_episodes(path, [Group(problem, [episode], [0.75])], env="sums", step=5, begun={"p#1": 4})
+    write_episodes(path, [Group(problem, [episode], [0.75])], envs=["sums"], step=5, begun={"p#1": 4})
     (row,) = pq.read_table(path).to_pylist()
     assert (row["reward"], row["env_reward"]) == (0.75, 1.0)
     assert (row["token_ids"], row["prompt_ids"], row["engine_logprobs"]) == ([5, 6, 7, 8], [1, 2], [-0.5, -1.0, 0.0, -0.25])

@@ -6,8 +6,10 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.config import load_config
+from kgym.envs.mixture import members
 from kgym.errors import ConfigError
 from kgym.train.held_out import check_held_out
+from kgym.types import Problem
 
 QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.threads=1", "train.eval_problems=3"]
 
@@ -44,20 +46,57 @@ def test_training_problems_are_no_benchmark(tmp_path, monkeypatch, capsys, bench
 
 
 class Source:
-    """A source of which only the fingerprint is asked."""
+    """A source of which only the fingerprint and the questions are asked; endless without questions."""
 
-    def __init__(self, fingerprint):
-        self.fingerprint = fingerprint
+    def __init__(self, fingerprint, questions=()):
+        self.fingerprint, self.questions = fingerprint, questions
+
+    @property
+    def size(self):
+        return len(self.questions) or None
+
+    def __getitem__(self, index):
+        return Problem(id=f"{self.fingerprint}/{index}", question=self.questions[index], gold="1")
+
+
+def check(trained, validation, benches=(), settings=()):
+    config = load_config(None, settings)
+    check_held_out(config, members(config), trained, validation, dict(benches))
 
 
 def test_the_same_problems_under_another_split_are_found():
-    config = load_config(None, ['train.benches=["aime24"]'])
-    other = Source("other")
-    check_held_out(config, Source("mine"), other, {"aime24": other})
-    check_held_out(config, Source("mine"), None, {"aime24": other})
+    bench = ['train.benches=["aime24"]']
+    mine, other = Source("mine"), Source("other")
+    check({"": mine}, {"": other}, {"aime24": other}, bench)
+    check({"": mine}, {}, {"aime24": other}, bench)
     with pytest.raises(ConfigError, match="are the same problems"):
-        check_held_out(config, Source("mine"), Source("mine"), {"aime24": other})
+        check({"": mine}, {"": mine}, {"aime24": other}, bench)
     with pytest.raises(ConfigError, match="--bench aime24 has the problems"):
-        check_held_out(config, Source("mine"), other, {"aime24": Source("mine")})
+        check({"": mine}, {"": other}, {"aime24": mine}, bench)
     with pytest.raises(ConfigError, match="--bench aime24 has the problems"):
-        check_held_out(load_config(None, ['train.benches=["aime24"]', "env.split=2024"]), Source("mine"), other, {"aime24": other})
+        check({"": mine}, {"": other}, {"aime24": other}, [*bench, "env.split=2024"])
+
+
+TWO = ("envs.a.name=arithmetic", "envs.b.name=gsm8k")
+
+
+@pytest.mark.parametrize("shared", [{"fingerprint": "a/train"}, {"fingerprint": "other", "questions": ("What is 1+1?", "What is 2+2? ")}])
+def test_no_environment_is_validated_on_what_another_one_trains_on(shared):
+    trained = {"a": Source("a/train", ("What is 2+2?",)), "b": Source("b/train")}
+    check(trained, {"a": Source("a/validation", ("What is 3+3?",)), "b": Source("b/validation", ("What is 4+4?",))}, settings=TWO)
+    with pytest.raises(ConfigError, match=r"envs\.a\.split=train has problems of the split 'validation' of envs\.b"):
+        check(trained, {"a": Source("a/validation"), "b": Source(**shared)}, settings=TWO)
+
+
+def test_two_labels_of_one_environment_are_a_pair_too():
+    settings = ("envs.a.name=arithmetic", "envs.b.name=arithmetic", "envs.b.split=validation")
+    with pytest.raises(ConfigError, match=r"envs\.b\.split=validation has problems of the split 'validation' of envs\.a"):
+        check({"a": Source("1"), "b": Source("2")}, {"a": Source("3"), "b": Source("4")}, settings=settings)
+
+
+def test_a_benchmark_has_no_problems_of_any_environment():
+    benches = {"gsm8k-test": Source("x")}
+    settings = (*TWO, 'train.benches=["gsm8k:test"]')
+    check({"a": Source("1"), "b": Source("2")}, {}, benches, settings)
+    with pytest.raises(ConfigError, match=r"--bench gsm8k:test has the problems .*envs\.b\.split=train"):
+        check({"a": Source("1"), "b": Source("x")}, {}, benches, settings)

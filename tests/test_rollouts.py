@@ -7,6 +7,7 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.config import load_config
+from kgym.envs.mixture import members
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ComponentError, ConfigError
 from kgym.registry import configure
@@ -97,7 +98,8 @@ def test_the_built_in_engine_keeps_to_the_context():
 def rollouts(plan, verifier="even-length", **more):
     settings = {"env.name": "arithmetic", "rollout.problems_per_step": 5, "rollout.group_size": 4, "env.max_tokens": 6}
     settings |= {"env.truncated": "score"} | more
-    return make_rollouts(load_config(None, [f"{key}={value}" for key, value in (settings | {"verifier": verifier}).items()]), plan)
+    config = load_config(None, [f"{key}={value}" for key, value in (settings | {"verifier": verifier}).items()])
+    return make_rollouts(config, members(config), plan)
 
 
 def play(subject, engine=None, step=1):

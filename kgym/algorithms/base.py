@@ -94,6 +94,7 @@ class AlgorithmBase:
     def recipe(self, max_tokens: int) -> dict[str, Any]:
         """Return settings of a run that belong to the algorithm, by key (`train.lr`), for completions of at most `max_tokens`.
 
+        Of a run with several environments that is the largest of their budgets.
         They replace the defaults; what the user sets goes over them. Options of components are named in full (`algo.options.tau`);
         those of `env` are for each environment of the run.
         """

@@ -18,7 +18,7 @@ from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
 from kgym.runs.answers import answer_columns, answer_files
 from kgym.runs.folder import RunFolder
-from kgym.runs.manifest import KIND, specs_of
+from kgym.runs.manifest import KIND, labelled_specs
 from kgym.runs.metrics import read_metrics
 from kgym.score.results import counted_score
 from kgym.score.store import read_results
@@ -114,7 +114,7 @@ def _what(folder: Path, name: str) -> str:
         return f"{name}: {manifest['request']['model']} on {manifest['benchmark']}"
     config = manifest["config"]
     steps = int((read_metrics(folder / "metrics.jsonl") or [{"step": 0}])[-1]["step"])
-    trained = f"{config['model']} trained on {config['env']['name']} with {config['algo']['name']}"
+    trained = f"{config['model']} trained on {' and '.join(manifest['specs'])} with {config['algo']['name']}"
     return f"{trained}, {steps} of {config['train']['steps']} steps"
 
 
@@ -130,11 +130,12 @@ def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[
 
 
 def _facts(folder: Path) -> list[tuple[str, str]]:
-    config = _manifest(folder)["config"]
+    manifest = _manifest(folder)
+    config = manifest["config"]
     rollout, train = config["rollout"], config["train"]
     facts = {
         "model": config["model"],
-        "environment": config["env"]["name"],
+        "environment": " and ".join(manifest["specs"]),
         "algorithm": config["algo"]["name"],
         "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} answers",
         "learning rate": f"{train['lr']:g}",
@@ -187,13 +188,13 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
 
 
 def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None) -> Answers | None:
-    runs = [(names[folder], _frame(answer_files(folder), _rule(folder))) for folder in evaluations]
+    runs = [(names[folder], _frame(answer_files(folder), {"": _rule(folder)})) for folder in evaluations]
     if not runs:
         for folder in trainings:
             steps = list(numbered(folder / "episodes", "step", ".parquet").items())
             named = f"{names[folder]}, " if len(trainings) > 1 else ""
-            rule = next(iter(specs_of(_manifest(folder)).values())).settings.get("truncated", "zero")
-            runs += [(f"{named}step {step}", _frame([path], rule)) for step, path in dict([*steps[:1], *steps[-1:]]).items()]
+            rules = {label: spec.settings.get("truncated", "zero") for label, spec in labelled_specs(_manifest(folder)).items()}
+            runs += [(f"{named}step {step}", _frame([path], rules)) for step, path in dict([*steps[:1], *steps[-1:]]).items()]
     return pack_answers(runs, most) if any(len(frame) for _, frame in runs) else None
 
 
@@ -201,16 +202,22 @@ def _rule(folder: Path) -> str:
     return str(_manifest(folder)["request"]["truncated"])
 
 
-def _frame(parts: Sequence[Path], rule: str) -> "DataFrame":
+def _frame(parts: Sequence[Path], rules: Mapping[str, str]) -> "DataFrame":
+    import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     frames = []
     for part in parts:
         with reading(part, remedy="remove it to see the others"), pq.ParquetFile(part) as file:
-            columns = [name for name in (*COLUMNS, "score") if name != "worth"]
+            columns = [name for name in (*COLUMNS, "score", "env") if name != "worth"]
             frames.append(file.read(columns=answer_columns(file.schema_arrow.names, columns)).to_pandas())
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*COLUMNS, "score"])
     if "year" not in frame:
         frame["year"] = 0
-    return frame.assign(worth=counted_score(frame, rule))
+    labels = frame["env"].fillna("") if "env" in frame else pd.Series("", index=frame.index)
+    worth = pd.Series(np.nan, index=frame.index)
+    for label, rule in rules.items():
+        own = labels == label
+        worth[own] = counted_score(frame[own], rule)
+    return frame.assign(worth=worth)

@@ -31,10 +31,10 @@ class Entry:
     meaning: str
 
 
-def layers(flags: Mapping[str, Any], trackers: Sequence[str], settings: Sequence[str], file: Path | None) -> dict[str, str]:
-    """Return where each key that was set comes from; `flags` are the values of options of the command line by (option, key)."""
+def layers(flags: Mapping[str, str], trackers: Sequence[str], settings: Sequence[str], file: Path | None) -> dict[str, str]:
+    """Return where each key that was set comes from; `flags` are the options of the command line by the key that they stand for."""
     found = {} if file is None else dict.fromkeys(keys_of(read_toml(file)), str(file))
-    found |= {key: option for option, key in flags.items()}
+    found |= flags
     found |= {f"trackers.{name}": "--tracker" for name in trackers}
     values: dict[str, Any] = {}
     for setting in settings:
@@ -62,24 +62,31 @@ def _rows(config: RunConfig) -> "Iterable[tuple[dict[str, str], Any]]":
     from kgym.train.components import chosen
 
     plain = config.model_dump(mode="json")
-    components = {registry().key(kind, name): (kind, name) for kind, name, _ in chosen(config)}
+    components = {key: (kind, name) for kind, name, _, key in chosen(config)}
     for row in describe_options(RunConfig, ""):
         key = row["key"]
         part = getattr(config, key)
+        if key not in plain:  # the one of `env` and `envs` that this run does not have
+            continue
         if isinstance(part, BaseModel):
-            yield from _fields(part, key, plain[key], components.get(key))
+            yield from _fields(part, key, plain[key], components)
         elif isinstance(part, dict):
-            for name in part:
-                yield from _options(*components[f"{key}.{name}"], f"{key}.{name}", plain[key][name])
+            for name, item in part.items():
+                place = f"{key}.{name}"
+                if isinstance(item, BaseModel):
+                    yield from _fields(item, place, plain[key][name], components)
+                else:
+                    yield from _options(*components[place], place, plain[key][name])
         else:
             yield row, plain[key]
 
 
 def _fields(
-    part: BaseModel, key: str, values: Mapping[str, Any], component: tuple[str, str] | None
+    part: BaseModel, key: str, values: Mapping[str, Any], components: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[dict[str, str], Any]]:
     """Yield the fields of a part of the configuration, of a component then its options, and at last the tables below it."""
     nested = []
+    component = components.get(key)
     for row in describe_options(type(part), key):
         field = row["key"].rpartition(".")[2]
         below = getattr(part, field)
@@ -90,7 +97,7 @@ def _fields(
     if component is not None:
         yield from _options(*component, key, values["options"])
     for below, name, inner in nested:
-        yield from _fields(below, name, inner, None)
+        yield from _fields(below, name, inner, components)
 
 
 def _options(kind: str, name: str, key: str, values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Any]]:

@@ -6,6 +6,7 @@ python -m kgym.cli.reference      write them again below the marker; another fil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -52,8 +53,13 @@ def _run() -> Iterable[str]:
         default = RunConfig.model_fields[row["key"]].get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             sections += [f"### `{row['key']}`", (type(default).__doc__ or "").strip(), _table(_fields(default, row["key"]))]
-        else:
-            plain.append(row)
+            continue
+        plain.append(row)
+        for model in get_args(RunConfig.model_fields[row["key"]].annotation):
+            if isinstance(model, type) and issubclass(model, BaseModel):  # a table of parts by name
+                key = f"{row['key']}.LABEL"
+                own = [line for line in describe_options(model, key) if not line["key"].endswith(".options")]
+                sections += [f"### `{key}`", (model.__doc__ or "").strip(), _table(own)]
     return [_table(plain), *sections]
 
 

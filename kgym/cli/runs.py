@@ -146,7 +146,7 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     finished = summary.exists() and step >= steps
     facts = {
         "run": str(run),
-        "what": f"train {config['env']['name']} with {config['algo']['name']} from {config['model']}",
+        "what": f"train {' and '.join(manifest['specs'])} with {config['algo']['name']} from {config['model']}",
         "state": "finished" if finished else f"step {step} of {steps}",
         "accuracy_before": first.get("eval/accuracy"),
         "accuracy": last.get("eval/accuracy"),

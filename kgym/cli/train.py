@@ -11,9 +11,10 @@ with its value in force. `docs/configuration.md` has them all, and the format of
 import argparse
 import json
 import logging
+import re
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 RUNS = Path("runs")
 
 FLAGS = {
-    "env": "env.name",
     "algo": "algo.name",
     "model": "model",
     "engine": "engine.name",
@@ -43,12 +43,18 @@ FLAGS = {
     "eval_every": "train.eval_every",
     "bench": "train.benches",
 }
-"""Options of the command line that stand for a key of the configuration."""
+"""Options of the command line that stand for a key of the configuration; `--env` does too, see `_environments`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--env", metavar="NAME", help="environment to train on (default: aime); see kgym envs list")
+    parser.add_argument(
+        "--env",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="environment to train on (default: aime); see kgym envs list. Given again, the run has several, with keys envs.NAME.KEY",
+    )
     parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
     parser.add_argument("--engine", metavar="NAME", help="rollout engine (default: transformers)")
@@ -91,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.runs.folder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
+    given |= _environments(args.env)
     overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()]
     overrides += [f"trackers.{name}={{}}" for name in args.tracker] + args.set
     if args.resume:
@@ -99,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         config = _resumed(stored, load_config(args.config, overrides), overrides, args.config)
     else:
         config = load_config(args.config, overrides)
-        folder = RunFolder(args.run or RUNS / f"{config.env.name}-{config.algo.name}-{time.strftime('%Y%m%d-%H%M%S')}".replace("/", "-"))
+        folder = RunFolder(args.run or RUNS / _folder_name(config))
         if folder.manifest.exists():
             _stored_config(folder)  # raises if it could not be gone on with
             raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
@@ -110,13 +117,16 @@ def run(args: argparse.Namespace) -> int:
         _show(args, Trainer(config, folder).check(), given, stored_keys)
         return 0
     train = config.train
-    following = how_to_score(
-        str(folder.path),
-        _scored(config),
-        problems=train.eval_problems,
-        template=config.engine.options.get("template"),
-        stop=config.rollout.stop,
-    )
+    following = [
+        how_to_score(
+            str(folder.path),
+            spec,
+            problems=train.eval_problems,
+            template=config.engine.options.get("template"),
+            stop=config.rollout.stop,
+        )
+        for spec in _scored(config)
+    ]
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
         summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
@@ -124,13 +134,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _scored(config: "RunConfig") -> "EnvSpec":
-    """Return the environment that a run is scored on, by the environment's own verifier: another one trains and does not score."""
-    from kgym.config import VerifierConfig
-    from kgym.envs.spec import EnvSpec
+def _environments(names: Sequence[str]) -> dict[str, str]:
+    """Return the keys that `--env` stands for: the environment of the run, or several with their names as labels.
 
-    verifier = VerifierConfig() if config.verifier.name is not None else config.verifier
-    return EnvSpec.of_config(config.env, verifier).for_score(config.train.eval_split)
+    Raises ConfigError for a name that comes twice.
+    """
+    if len(names) == 1:
+        return {"env.name": names[0]}
+    labels = [re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") for name in names]
+    if twice := [name for name, label in zip(names, labels, strict=True) if labels.count(label) > 1]:
+        raise ConfigError(f"--env {twice[0]} is there twice; give them labels: --set envs.LABEL.name={twice[0]}")
+    return {f"envs.{label}.name": name for label, name in zip(labels, names, strict=True)}
+
+
+def _folder_name(config: "RunConfig") -> str:
+    """Return a name for a new run: what it trains on, how, and when it began."""
+    on = "-".join(config.envs)[:60].strip("-") if config.envs else config.env.name
+    return f"{on}-{config.algo.name}-{time.strftime('%Y%m%d-%H%M%S')}".replace("/", "-")
+
+
+def _scored(config: "RunConfig") -> list["EnvSpec"]:
+    """Return what a run is scored on, by the environments' own verifiers: another one trains and does not score."""
+    from kgym.config import VerifierConfig
+    from kgym.envs.mixture import members
+    from kgym.envs.spec import OF_VERIFIER, EnvSpec
+
+    found = []
+    for member in members(config):
+        own = {key: value for key, value in member.spec.settings.items() if key not in OF_VERIFIER}
+        verifier = VerifierConfig() if member.verifier.name is not None else member.verifier
+        found.append(EnvSpec.of(member.spec.name, "train", own, verifier).for_score(config.train.eval_split))
+    return found
 
 
 def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int) -> str:
@@ -154,7 +188,8 @@ def _show(args: argparse.Namespace, config: "RunConfig", given: Mapping[str, Any
     sources = dict.fromkeys((key.replace(".options.", ".") for key in recipe_of(config)), f"recipe of {config.algo.name}") | dict.fromkeys(
         stored_keys, "the run"
     )
-    options = {f"--{flag.replace('_', '-')}": key for flag, key in FLAGS.items() if key in given}
+    options = {key: f"--{flag.replace('_', '-')}" for flag, key in FLAGS.items() if key in given}
+    options |= dict.fromkeys(_environments(args.env), "--env")
     sources |= layers(options, args.tracker, args.set, args.config)
     found = entries(config, sources)
     if args.json:
@@ -225,10 +260,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {key.replace(".options.", "."): value for key, value in flat.items()}
 
 
-def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
+def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: bool) -> Any:
     """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
 
-    `following` is the command that the closing line proposes. With `quiet` there are no lines on the way, only notes and the end.
+    `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes and the end.
     """
     from kgym.runs.metrics import describe
     from kgym.train.report import Reporter
@@ -241,11 +276,12 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
             self.begun, self.first, self.n_tokens = time.monotonic(), facts["step"], 0
             if quiet:
                 return
-            spec = facts["env"]
             self._line(f"run         {facts['run']}" + (f" (from step {facts['step']})" if facts["step"] else ""))
-            self._line(
-                f"environment {spec['env_id']}, split {spec['split']}, verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
-            )
+            for label, spec in facts["envs"].items():
+                self._line(
+                    f"environment {f'{label}: ' if label else ''}{spec['env_id']}, split {spec['split']}, "
+                    f"verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
+                )
 
         def progress(self, phase: str, done: int, total: int) -> None:
             if live:
@@ -275,7 +311,8 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
                     self._line(line)
             self._line(f"run         {summary['run']}")
             self._line(f"checkpoint  {summary['checkpoint']}")
-            self._line(f"next        {following} --board leaderboard.csv")
+            for command in following:
+                self._line(f"next        {command} --board leaderboard.csv")
 
         def _line(self, text: str) -> None:
             out.write(("\r\033[K" if live else "") + printable(text) + "\n")
@@ -285,6 +322,13 @@ def terminal_reporter(following: str, *, json_output: bool, quiet: bool) -> Any:
 
 
 def _verdict(summary: Mapping[str, Any]) -> list[str]:
+    """Say what the validations came to: by environment, where there are several, and over all problems."""
+    by_env = summary.get("environments", {})
+    found = [line for label, own in by_env.items() for line in _gain(own, f"{label:<12}")]
+    return found + _gain(summary, "all         " if by_env else "validation  ")
+
+
+def _gain(summary: Mapping[str, Any], title: str) -> list[str]:
     from kgym.board.compare import describe_difference
 
     finding = describe_difference(
@@ -294,5 +338,5 @@ def _verdict(summary: Mapping[str, Any]) -> list[str]:
         name=summary["test"],
         n=summary["n_problems"],
     )
-    lines = [f"validation  {summary['before']['accuracy']:.1%} -> {summary['after']['accuracy']:.1%}, {finding}"]
+    lines = [f"{title}{summary['before']['accuracy']:.1%} -> {summary['after']['accuracy']:.1%}, {finding}"]
     return lines + ([f"            caution: {summary['caution']}"] if summary["caution"] else [])

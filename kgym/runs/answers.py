@@ -14,9 +14,9 @@ def answer_files(run: Path) -> list[Path]:
 def answer_columns(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Return which of the wanted columns to read from a file that has the columns `there`.
 
-    Raises ValueError if one is missing, other than `year`, which earlier versions did not store.
+    Raises ValueError if one is missing, other than `year` and `env`, which earlier versions did not store.
     """
-    missing = [name for name in wanted if name not in there and name != "year"]
+    missing = [name for name in wanted if name not in there and name not in ("year", "env")]
     if missing:
         raise ValueError(f"no column {missing[0]}")
     return [name for name in wanted if name in there]

@@ -24,16 +24,16 @@ def write_episodes(
     path: Path,
     found: Sequence[Group] | Sequence[Episode],
     *,
-    env: str = "",
+    envs: Sequence[str] = (),
     step: int | None = None,
     begun: Mapping[str, int] | None = None,
 ) -> None:
     """Write episodes, or those of groups with their shaped rewards, as Parquet, whole or not at all.
 
-    `env` names the environment if a run has several, `step` is the training step that they ended in, and `begun` has the steps that they
-    began in, by `Episode.id`. Log-probabilities are stored with 32 bits.
+    `envs` names the environment of each of `found` if a run has several, `step` is the training step that they ended in, and `begun`
+    has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits.
     """
-    write_table(path, episode_table(found, env=env, step=step, begun=begun))
+    write_table(path, episode_table(found, envs=envs, step=step, begun=begun))
 
 
 def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
@@ -51,7 +51,11 @@ def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
 
 
 def episode_table(
-    found: Sequence[Group] | Sequence[Episode], *, env: str = "", step: int | None = None, begun: Mapping[str, int] | None = None
+    found: Sequence[Group] | Sequence[Episode],
+    *,
+    envs: Sequence[str] = (),
+    step: int | None = None,
+    begun: Mapping[str, int] | None = None,
 ) -> "pa.Table":
     """Return the table that `write_episodes` writes."""
     import pyarrow as pa  # noqa: PLC0415  (heavy)
@@ -59,7 +63,7 @@ def episode_table(
     known = begun or {}
     rows = [
         {**_row(episode, reward), "env": env, "step_begun": known.get(episode.id), "step_ended": step}
-        for episode, reward in _rewarded(found)
+        for episode, reward, env in _rewarded(found, envs or [""] * len(found))
     ]
     return pa.Table.from_pylist(rows, schema=schema())
 
@@ -74,12 +78,13 @@ def write_table(path: Path, table: "pa.Table") -> None:
     write_atomic(path, sink.getvalue().to_pybytes())
 
 
-def _rewarded(found: Sequence[Group] | Sequence[Episode]) -> Iterator[tuple[Episode, float]]:
-    for each in found:
+def _rewarded(found: Sequence[Group] | Sequence[Episode], envs: Sequence[str]) -> Iterator[tuple[Episode, float, str]]:
+    mixed: Sequence[Group | Episode] = list(found)
+    for each, env in zip(mixed, envs, strict=True):
         if isinstance(each, Group):
-            yield from zip(each.episodes, each.rewards, strict=True)
+            yield from ((episode, reward, env) for episode, reward in zip(each.episodes, each.rewards, strict=True))
         else:
-            yield each, each.reward
+            yield each, each.reward, env
 
 
 def _row(episode: Episode, reward: float) -> dict[str, Any]:

@@ -42,7 +42,6 @@ class _Train(BaseModel):
 class _Config(BaseModel):
     model: str
     seed: int
-    env: _Env
     algo: _Named
     rollout: _Rollout
     train: _Train
@@ -93,6 +92,13 @@ def specs_of(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
     """Return the environments of a run, by their labels: those trained on, or the one of an evaluation."""
     found = {manifest["spec"]["name"]: manifest["spec"]} if manifest.get("kind") == KIND else manifest["specs"]
     return {label: EnvSpec.from_json(values) for label, values in found.items()}
+
+
+def labelled_specs(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
+    """Return the environments of a run by the labels that its rows and figures have: "" for the only one."""
+    specs = specs_of(manifest)
+    several = bool(manifest.get("config", {}).get("envs"))
+    return specs if several else {"": next(iter(specs.values()))}
 
 
 def _with_spec(manifest: dict[str, Any]) -> dict[str, Any]:

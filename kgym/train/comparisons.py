@@ -19,7 +19,7 @@ from kgym.errors import ConfigError, DataError
 from kgym.files import reading
 from kgym.options import Options
 from kgym.runs.answers import answer_columns, answer_files
-from kgym.runs.manifest import specs_of
+from kgym.runs.manifest import labelled_specs
 from kgym.seeding import derive_seed
 from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
 from kgym.types import Chat, Message, Problem, VerifyItem
@@ -175,13 +175,14 @@ def stored_comparisons(run: Path, options: PairOptions, *, seed: int) -> list[Co
     Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError for a folder that is
     no run, DataError if no comparison is left.
     """
-    by_problem: dict[str, list[Mapping[str, Any]]] = {}
+    by_problem: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in _stored_rows(run):
         if row["score"] is not None and not row["truncated"]:
-            by_problem.setdefault(row["problem_id"], []).append(row)
-    setup = _setup_of(run)
+            by_problem.setdefault((row["problem_id"], row.get("env") or ""), []).append(row)
+    setups = _setups_of(run)
     found = []
-    for problem_id, rows in sorted(by_problem.items()):
+    for (problem_id, label), rows in sorted(by_problem.items()):
+        setup = setups[label]
         rng = random.Random(derive_seed("comparisons", seed, problem_id))  # noqa: S311  (not a secret)
         kept = _choose(rows, options, rng)
         pairs = _pairs(kept, options.prefer)
@@ -229,7 +230,7 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
     files = answer_files(run)
     if not files:
         raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
-    columns = ["problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
+    columns = ["env", "problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
     for file in files:
         with reading(file, remedy="remove it to learn from the others"):
             stored = pq.ParquetFile(file)
@@ -237,12 +238,12 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
         yield from rows
 
 
-def _setup_of(run: Path) -> EnvSetup:
-    """Return the environment of a run, which knows what is put around a question."""
+def _setups_of(run: Path) -> dict[str, EnvSetup]:
+    """Return the environments of a run, which know what is put around a question, by their labels in its rows."""
     from kgym.runs.folder import RunFolder  # noqa: PLC0415
 
-    (spec,) = specs_of(RunFolder(run).read_manifest()).values()
-    return spec.setup()
+    manifest = RunFolder(run).read_manifest()
+    return {label: spec.setup() for label, spec in labelled_specs(manifest).items()}
 
 
 # --- what is held out -------------------------------------------------------------------------------------------------

@@ -33,16 +33,16 @@ def fingerprints(config: RunConfig, *, critic: bool) -> dict[str, str]:
         found["critic.model"] = model_fingerprint(resolve_model(config.critic.model))
     if config.ptx.coef and config.ptx.data is not None:
         found["ptx.data"] = file_sha256(Path(config.ptx.data))
-    for kind, name, options in chosen(config):
+    for kind, name, options, place in chosen(config):
         if kind not in ("verifier", "tracker"):
             own = registry().options(kind, name, options).fingerprints()
-            found |= {f"{registry().key(kind, name)}.{key}": value for key, value in own.items()}
+            found |= {f"{place}.{key}": value for key, value in own.items()}
     return found
 
 
 def component_versions(config: RunConfig) -> dict[str, str]:
     """Return what each component comes from: {"algorithm mirror": "kgym 0.1.0"}; of a plain file the sha256 of its source."""
-    return {f"{kind} {name}": _version(kind, name) for kind, name, _ in chosen(config)}
+    return {f"{kind} {name}": _version(kind, name) for kind, name, _, _ in chosen(config)}
 
 
 def _version(kind: str, name: str) -> str:

@@ -9,25 +9,39 @@ they are worked solutions of the environment, or a file of prompts and completio
 """
 
 import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 from kgym.config import RunConfig
-from kgym.envs.spec import EnvSpec
+from kgym.envs.mixture import members
 from kgym.models.policy import Policy
 from kgym.seeding import derive_seed
-from kgym.train.sft import Examples, backward, read_examples, solved_examples
+from kgym.train.sft import Example, Examples, backward, read_examples, solved_examples
 from kgym.train.supervised import shuffled
 
 
 def pretraining_examples(config: RunConfig) -> Examples | None:
-    """Return the examples that `ptx` names; None if it is off. Raises DataError for a file that holds none."""
+    """Return the examples that `ptx` names; None if it is off. Those of several environments are mixed by their weights.
+
+    Raises DataError for a file that holds none.
+    """
     if not config.ptx.coef:
         return None
     seed = derive_seed(config.seed, "ptx")
     if config.ptx.data is not None:
         return shuffled(read_examples(Path(config.ptx.data)), seed=seed)
-    return solved_examples(EnvSpec.of_config(config.env, config.verifier).setup(), seed=seed)
+    environments = members(config)
+    if len(environments) == 1:
+        return solved_examples(environments[0].spec.setup(), seed=seed)
+    parts = [solved_examples(member.spec.setup(), seed=derive_seed(seed, member.label)) for member in environments]
+    weights = [member.weight for member in environments]
+
+    def example(n: int) -> Example:
+        (part,) = random.Random(derive_seed(seed, "environment", n)).choices(parts, weights)  # noqa: S311  (not a secret)
+        return part(n)
+
+    return example
 
 
 def pretraining_term(

@@ -3,12 +3,12 @@
 A component that the user names has the user's options alone: those of a recipe are for the component that the recipe names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kgym.blame import blaming
 from kgym.config import RunConfig, set_key
-from kgym.envs.spec import EnvSpec
+from kgym.envs.mixture import Member, members
 from kgym.options import validated
 from kgym.train.warmups import create_for_run
 
@@ -30,9 +30,20 @@ def recipe_of(config: RunConfig) -> Mapping[str, Any]:
     recipe: Callable[[int], Mapping[str, Any]] | None = getattr(algorithm, "recipe", None)
     if recipe is None:
         return {}
-    max_tokens = EnvSpec.of_config(config.env, config.verifier).max_tokens
+    environments = members(config)
+    budgets = []
+    for member in environments:
+        with member.named():
+            budgets.append(member.spec.max_tokens)
     with blaming("algorithm", algorithm):
-        return recipe(max_tokens)
+        settings = recipe(max(budgets))
+    return {key: value for name, value in settings.items() for key in _keys(name, environments)}
+
+
+def _keys(name: str, environments: Sequence[Member]) -> list[str]:
+    """Return the keys that a key of a recipe means: what is said of `env` is for each environment."""
+    section, dot, rest = name.partition(".")
+    return [f"{member.key}{dot}{rest}" for member in environments] if section == "env" else [name]
 
 
 def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

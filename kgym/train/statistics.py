@@ -6,16 +6,18 @@ that are trained on.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kgym.algorithms.episodes import scored
 from kgym.envs.rules import repeated, unasked
 from kgym.errors import NotComparable
 from kgym.rollout.groups import Played
-from kgym.score.comparability import differences
+from kgym.score.comparability import comparability_hash, differences
 from kgym.score.harness import EvalResult
 from kgym.score.paired import exact_p, paired_difference
+from kgym.score.stats import mean_stderr
 from kgym.types import Group, PackedBatch
 
 
@@ -37,6 +39,21 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "verdict/unscored_frac": _mean([not verdict.scored for verdict in verdicts]),
         "group/informative_frac": _mean([_informative(group) for group in groups]),
     }
+
+
+def env_metrics(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, float]:
+    """Describe the episodes of a step by environment, as `group_metrics` does those of all; {} for a run with one environment.
+
+    `reward/mean` of the environment `words` is `env/words/reward_mean`, `episode/correct_frac` is `env/words/correct_frac`.
+    """
+    metrics: dict[str, float] = {}
+    for label in sorted(filter(None, set(labels))):
+        own = [group for group, belongs in zip(groups, labels, strict=True) if belongs == label]
+        metrics |= {f"env/{label}/groups": float(len(own))}
+        for key, value in group_metrics(own).items():
+            group, _, name = key.partition("/")
+            metrics[f"env/{label}/{'reward_mean' if group == 'reward' else name}"] = value
+    return metrics
 
 
 def part_metrics(groups: Sequence[Group]) -> dict[str, float]:
@@ -127,7 +144,39 @@ def nothing_to_learn(played: Played) -> str:
     return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right"
 
 
-def improvement(before: EvalResult, after: EvalResult, *, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Overall:
+    """What validations on several environments come to, over all of their problems."""
+
+    accuracy: float
+    """Mean over problems."""
+    stderr: float
+    tokens_mean: float
+    """Over completions, as are the two shares."""
+    truncated_frac: float
+    unscored_frac: float
+    scores: dict[str, float]
+    """By `LABEL/PROBLEM`."""
+    facts: dict[str, Any]
+    """By label."""
+    comparability: str
+
+    @classmethod
+    def of(cls, results: Mapping[str, EvalResult]) -> "Overall":
+        """Put results together, which are by label."""
+        scores = {f"{label}/{name}": score for label, result in results.items() for name, score in result.scores.items()}
+        n_samples = sum(result.n_samples for result in results.values())
+
+        def over_samples(name: str) -> float:
+            return sum(getattr(result, name) * result.n_samples for result in results.values()) / max(1, n_samples)
+
+        accuracy, stderr = mean_stderr(list(scores.values()))
+        facts = {label: result.facts for label, result in results.items()}
+        shares = {name: over_samples(name) for name in ("tokens_mean", "truncated_frac", "unscored_frac")}
+        return cls(accuracy, stderr, scores=scores, facts=facts, comparability=comparability_hash(facts), **shares)
+
+
+def improvement(before: EvalResult | Overall, after: EvalResult | Overall, *, seed: int) -> dict[str, Any]:
     """Compare two validations of the same problems, paired by problem.
 
     Raises NotComparable, with what differs, if they did not ask the same.

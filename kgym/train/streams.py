@@ -1,9 +1,10 @@
 """What a run plays its groups with: its environments with their samplers, its shapers, and the rule that ends a step."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from kgym.config import RunConfig
-from kgym.envs.spec import EnvSpec
+from kgym.envs.mixture import Member
 from kgym.errors import ConfigError
 from kgym.hookspecs import EngineInfo
 from kgym.registry import registry
@@ -13,7 +14,7 @@ from kgym.train.warmups import create_for_run
 from kgym.types import UpdatePlan
 
 
-def make_rollouts(config: RunConfig, plan: UpdatePlan) -> Rollouts:
+def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan) -> Rollouts:
     """Make environments, samplers and shapers. Raises ConfigError, or what `EnvSetup` raises, for what cannot work."""
     rollout = config.rollout
     if rollout.group_size < plan.min_group_size:
@@ -22,7 +23,7 @@ def make_rollouts(config: RunConfig, plan: UpdatePlan) -> Rollouts:
         )
     carries = rollout.schedule != "sync"
     return Rollouts(
-        make_streams(config),
+        make_streams(config, members),
         [create_for_run("shaper", name, options, config.train.steps) for name, options in config.shapers.items()],
         plan,
         problems_per_step=rollout.problems_per_step,
@@ -44,15 +45,14 @@ def check_schedule(config: RunConfig) -> None:
         )
 
 
-def make_streams(config: RunConfig) -> list[Stream]:
+def make_streams(config: RunConfig, members: Sequence[Member]) -> list[Stream]:
     """Make the environments of a run, each with its sampler."""
-    setup = EnvSpec.of_config(config.env, config.verifier).setup()
-    sampler = create_for_run(
-        "sampler",
-        config.sampler.name,
-        config.sampler.options,
-        config.train.steps,
-        setup.source,
-        derive_seed(config.seed, "sampler"),
-    )
-    return [Stream(setup, sampler)]
+    streams = []
+    for member in members:
+        with member.named():
+            setup = member.spec.setup()
+        seed = derive_seed(config.seed, "sampler", *filter(None, [member.label]))
+        steps, sampler = config.train.steps, member.sampler
+        chooses = create_for_run("sampler", sampler.name, sampler.options, steps, setup.source, seed)
+        streams.append(Stream(setup, chooses, member.label, member.weight))
+    return streams

@@ -17,8 +17,7 @@ from torch import nn
 
 from kgym.blame import blaming
 from kgym.config import RunConfig
-from kgym.envs.rules import unasked
-from kgym.envs.spec import EnvSpec
+from kgym.envs.mixture import members
 from kgym.errors import NothingToLearn, RunError
 from kgym.files import Lock, write_atomic
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
@@ -30,7 +29,6 @@ from kgym.registry import registry
 from kgym.rollout.engine import check_engine, make_engine
 from kgym.rollout.groups import Played
 from kgym.rollout.plain import of_plain, to_plain
-from kgym.rollout.prompts import check_prompts, check_step_tokens, describe_long
 from kgym.rollout.schedule import Ahead, InTurn, Schedule
 from kgym.rollout.worker import ProcessEngine
 from kgym.runs.episodes import write_episodes
@@ -43,12 +41,14 @@ from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
 from kgym.train.held_out import check_held_out
 from kgym.train.identity import changed_versions, component_versions, fingerprints, refuse_changes
+from kgym.train.long_prompts import LongPrompts
 from kgym.train.optim import lr_at, make_optimizer, set_lr
 from kgym.train.ptx import pretraining_examples, pretraining_term
 from kgym.train.recipe import with_recipe
 from kgym.train.report import Reporter
 from kgym.train.statistics import (
     batch_metrics,
+    env_metrics,
     group_metrics,
     nothing_to_learn,
     part_metrics,
@@ -112,11 +112,12 @@ class Trainer:
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
         check_schedule(config)
-        self.rollouts = make_rollouts(config, plan)
-        self.train_setup = self.rollouts.streams[0].setup
-        self.validation = Validation(config, sampling=self.rollouts.sampling, template=self.template)
+        self.members = members(config)
+        self.rollouts = make_rollouts(config, self.members, plan)
+        self.validation = Validation(config, self.members, sampling=self.rollouts.sampling, template=self.template)
         scored = {name: evaluation.source for name, evaluation in self.validation.benches.items()}
-        check_held_out(config, self.train_setup.source, self.validation.source, scored)
+        trained = {stream.label: stream.setup.source for stream in self.rollouts.streams}
+        check_held_out(config, self.members, trained, self.validation.sources, scored)
         check_engine(config.engine.name, config.engine.options, resolve_model(config.model))
         self.pretraining = pretraining_examples(config)
         self.facts = self._facts(critic=plan.needs_values)
@@ -152,7 +153,8 @@ class Trainer:
         )
         self.engine = self._make_engine(base)
         self.schedule = self._make_schedule()
-        self._check_prompts()
+        self.long_prompts = LongPrompts(self.members, self.reporter.note)
+        self.long_prompts.check(self.engine, self.rollouts.streams, self.validation, config.rollout.step_tokens)
         self.optimizer = self._fresh_optimizer()
         self.critic = self._make_critic(base, checkpoint) if self.algorithm.plan.needs_values else None
         self.empty_steps = 0
@@ -178,27 +180,6 @@ class Trainer:
             return Ahead(self.rollouts, self.engine, max_lag=rollout.max_lag, steps=self.config.train.steps)
         return InTurn(self.rollouts, self.engine)
 
-    def _check_prompts(self) -> None:
-        """Say once which prompts leave no room for an answer. Raises ConfigError if none does, or the chat template refuses them."""
-        config = self.config
-        found = {f"{config.env.name}:{config.env.split}": check_prompts(self.engine, self.train_setup)}
-        found |= self.validation.long_prompts(self.engine)
-        if config.rollout.step_tokens is not None:
-            check_step_tokens(self.engine, self.train_setup, config.rollout.step_tokens)
-        self.too_long = {problem for ids in found.values() for problem in ids}
-        for where, ids in found.items():
-            if ids:
-                self.reporter.note(describe_long(ids, where))
-
-    def _note_long_prompts(self, played: Played) -> None:
-        """Say of each problem once that it was too long; of endless sources it is not known beforehand."""
-        for group in played.sampled:
-            name = group.problem.id
-            if name not in self.too_long and unasked(group.episodes[0]):
-                self.too_long.add(name)
-                n_tokens = len(group.episodes[0].prompt_ids)
-                self.reporter.note(describe_long({name: n_tokens}, f"{self.config.env.name}:{self.config.env.split}"))
-
     def _run(self, trackers: Trackers) -> dict[str, Any]:
         config = self.config.train
         self._forget_after(self.step)
@@ -208,7 +189,8 @@ class Trainer:
         if not self.folder.manifest.exists():
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
         registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
-        self.reporter.started({"run": str(self.folder.path), "step": self.step, "env": self.train_setup.facts()})
+        envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
+        self.reporter.started({"run": str(self.folder.path), "step": self.step, "envs": envs})
         for note in unended(self.config):
             self.reporter.note(note)
         if self.step == 0 and config.eval_every:
@@ -232,11 +214,14 @@ class Trainer:
         with _clock() as rollout_s:
             played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
         self.lock.check()
-        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, step=step)
-        self._note_long_prompts(played)
+        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, envs=played.labels, step=step)
+        self.long_prompts.see(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         metrics = (
-            group_metrics(played.sampled) | part_metrics(played.sampled) | rollout_metrics(played, self.config.rollout.problems_per_step)
+            group_metrics(played.sampled)
+            | env_metrics(played.sampled, played.labels)
+            | part_metrics(played.sampled)
+            | rollout_metrics(played, self.config.rollout.problems_per_step)
         )
         if metrics["verdict/unscored_frac"] > config.train.max_unscored_frac:
             raise RunError(
@@ -347,10 +332,10 @@ class Trainer:
 
     def _facts(self, *, critic: bool) -> dict[str, Any]:
         """Return what the manifest says of the run in addition to its configuration; see `identity`."""
-        spec = EnvSpec.of_config(self.config.env, self.config.verifier)
+        envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
         return {
-            "specs": {spec.name: spec.to_json()},
-            "env": self.train_setup.facts(),
+            "specs": {member.title: member.spec.to_json() for member in self.members},
+            "env": envs.get("", envs),
             **self.validation.facts(),
             "fingerprints": fingerprints(self.config, critic=critic),
             "versions": versions(),

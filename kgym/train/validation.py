@@ -1,17 +1,19 @@
-"""What a policy is scored on while it is trained: the validation split of its environment, and benchmarks.
+"""What a policy is scored on while it is trained: the validation split of each of its environments, and benchmarks.
 
-A validation walks the path of training, and its results are kept for paired comparison: eval/step-N.json, eval/BENCH/step-N.json.
+A validation walks the path of training, and its results are kept for paired comparison: eval/step-N.json, eval/BENCH/step-N.json, and
+in a run with several environments eval/LABEL/step-N.json.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgym.config import RunConfig
+from kgym.config import RunConfig, VerifierConfig
+from kgym.envs.mixture import Member
 from kgym.envs.spec import EnvSpec
-from kgym.errors import NotComparable
+from kgym.errors import ConfigError, NotComparable
 from kgym.files import reading, write_atomic
 from kgym.folders import numbered, own_folders
 from kgym.registry import registry
@@ -19,36 +21,55 @@ from kgym.runs.folder import RunFolder
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation
 from kgym.train.report import Reporter
-from kgym.train.statistics import improvement
+from kgym.train.statistics import Overall, improvement
 from kgym.types import Engine, ProblemSource, Sampling
 
 
 class Validation:
     """The evaluations of a run, ready to be put to its engine at any step."""
 
-    def __init__(self, config: RunConfig, *, sampling: Sampling, template: Mapping[str, Any] | None) -> None:
-        """Build the environments; without `train.eval_every` only those of the benchmarks. Raises what `Evaluation` raises."""
-        self._config, self._sampling, self._template = config, sampling, template
-        self._spec = EnvSpec.of_config(config.env, config.verifier)
-        self.own = self._own() if config.train.eval_every else None
-        """Of the validation split."""
-        self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
+    def __init__(
+        self, config: RunConfig, environments: Sequence[Member], *, sampling: Sampling, template: Mapping[str, Any] | None
+    ) -> None:
+        """Build the environments; without `train.eval_every` only those of the benchmarks.
 
-    def _own(self) -> Evaluation:
-        """Return the evaluation of the validation split: as many problems as the configuration says, or as there are."""
+        Raises what `Evaluation` raises, and ConfigError if an environment and a benchmark would have the same folder.
+        """
+        self._config, self._sampling, self._template = config, sampling, template
+        self._members = environments
+        self.own: dict[str, Evaluation] = {}
+        """Of the validation splits, by the label of the environment."""
+        for member in environments if config.train.eval_every else ():
+            with member.named():
+                self.own[member.label] = self._own(member)
+        self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
+        if twice := sorted(self.own.keys() & self.benches.keys()):
+            raise ConfigError(
+                f"--bench {twice[0]} and the environment {twice[0]!r} would both be kept in eval/{twice[0]}; "
+                f"give the environment another label: envs.LABEL.name={twice[0]}"
+            )
+
+    def _own(self, member: Member) -> Evaluation:
+        """Return the evaluation of a validation split: as many problems as the configuration says, or as there are."""
         train = self._config.train
-        spec = self._spec.for_score(train.eval_split)
+        spec = member.spec.for_score(train.eval_split)
         size = spec.setup().source.size
         n_problems = train.eval_problems if size is None else min(train.eval_problems, size)
         return self._evaluation(spec, n_problems, train.eval_samples)
 
     def _bench(self, name: str) -> Evaluation:
-        """Return a benchmark as `kgym eval` asks it, with the sampling and the token budget of training."""
+        """Return a benchmark as `kgym eval` asks it, with the sampling of training.
+
+        It has the settings of the first environment of the run that has its name, and otherwise only the token budget and the rule for
+        truncated completions, if all environments of the run have the same.
+        """
         bench = resolve_bench(name)
-        spec = self._spec.for_score(bench.split)
-        if bench.env != spec.name:
-            kept = {key: spec.settings[key] for key in ("max_tokens", "truncated") if key in spec.settings}
-            spec = EnvSpec.of(bench.env, bench.split, kept, self._config.verifier.model_copy(update={"name": None, "options": {}}))
+        specs = [member.spec.for_score(bench.split) for member in self._members]
+        spec = next((spec for spec in specs if spec.name == bench.env), None)
+        if spec is None:
+            same = {key: value for key, value in specs[0].settings.items() if all(one.settings.get(key) == value for one in specs)}
+            kept = {key: value for key, value in same.items() if key in ("max_tokens", "truncated")}
+            spec = EnvSpec.of(bench.env, bench.split, kept, VerifierConfig(limits=self._config.verifier.limits))
         return self._evaluation(spec, bench.problems, bench.samples)
 
     def _evaluation(self, spec: EnvSpec, problems: int, samples: int) -> Evaluation:
@@ -56,53 +77,69 @@ class Validation:
         return Evaluation(spec, problems=problems, samples=samples, sampling=self._sampling, seed=seed, template=self._template)
 
     @property
-    def source(self) -> ProblemSource | None:
-        """The problems of the validation split; None in a run without validations."""
-        return None if self.own is None else self.own.source
+    def sources(self) -> dict[str, ProblemSource]:
+        """The problems of the validation splits, by label; {} in a run without validations."""
+        return {label: evaluation.source for label, evaluation in self.own.items()}
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the validation and the benchmarks."""
-        own = {} if self.own is None else self.own.env_facts | {"n_problems": len(self.own.indices)}
-        return {"validation": own, "benches": {name: evaluation.facts for name, evaluation in self.benches.items()}}
+        own = {label: evaluation.env_facts | {"n_problems": len(evaluation.indices)} for label, evaluation in self.own.items()}
+        benches = {name: evaluation.facts for name, evaluation in self.benches.items()}
+        return {"validation": own.get("", own), "benches": benches}
 
     def long_prompts(self, engine: Engine) -> dict[str, dict[str, int]]:
         """Return the problems whose prompts leave no room for an answer, by what they belong to; see `check_prompts`."""
-        own = {} if self.own is None else {f"{self.own.spec.name}:{self.own.spec.split}": self.own}
+        own = {f"{label or evaluation.spec.name}:{evaluation.spec.split}": evaluation for label, evaluation in self.own.items()}
         return {where: evaluation.long_prompts(engine) for where, evaluation in {**own, **self.benches}.items()}
 
     def run(self, engine: Engine, step: int, folder: RunFolder, reporter: Reporter, check: Callable[[], None]) -> dict[str, float]:
         """Score the policy that the engine has, write the results and return their figures. `check` is called before each is written."""
+
+        def scored(name: str, evaluation: Evaluation, phase: str) -> EvalResult:
+            result = evaluation.run(engine, progress=lambda done, total: reporter.progress(phase, done, total))
+            check()
+            _keep(result, folder.evals / name, step)
+            registry().observe("kgym_eval_finished", run=folder.path, step=step, results=result.to_json())
+            return result
+
         figures: dict[str, float] = {}
-        for kind, clock, evaluations in (
-            ("validation", "time/eval_s", {} if self.own is None else {"": self.own}),
-            ("benchmark", "time/bench_s", self.benches),
-        ):
-            start = time.perf_counter()
-            for name, evaluation in evaluations.items():
-                result = evaluation.run(engine, progress=lambda done, total, kind=kind: reporter.progress(kind, done, total))  # type: ignore[misc]
-                check()
-                _keep(result, folder.evals / name, step)
-                registry().observe("kgym_eval_finished", run=folder.path, step=step, results=result.to_json())
-                figures |= _figures(result, f"bench/{name}" if name else "eval")
-            if evaluations:
-                figures[clock] = time.perf_counter() - start
-        return figures
+        start = time.perf_counter()
+        own = {label: scored(label, evaluation, f"validation {label}".strip()) for label, evaluation in self.own.items()}
+        for label, result in own.items():
+            figures |= _figures(result, f"eval/{label}" if label else "eval")
+        if own:
+            figures |= (_figures(Overall.of(own), "eval") if "" not in own else {}) | {"time/eval_s": time.perf_counter() - start}
+        start = time.perf_counter()
+        for name, evaluation in self.benches.items():
+            figures |= _figures(scored(name, evaluation, "benchmark"), f"bench/{name}")
+        return figures | ({"time/bench_s": time.perf_counter() - start} if self.benches else {})
 
     def folders(self, folder: RunFolder) -> list[Path]:
         """Return where the results of a run lie."""
-        return [folder.evals, *(folder.evals / name for name in self.benches)]
+        return [folder.evals, *(folder.evals / name for name in (*filter(None, self.own), *self.benches))]
 
     def summary(self, folder: RunFolder, note: Callable[[str], None]) -> dict[str, Any]:
-        """Compare the first and the last validation of a run; {} if there are not two, or if they did not ask the same."""
-        results = list(numbered(folder.evals, "step", ".json").values())
-        if len(results) < 2:
+        """Compare the first and the last validation of a run, over all environments and by each; {} if there are not two.
+
+        Those that did not ask the same are not compared, and `note` is told.
+        """
+        found = {label: numbered(folder.evals / label, "step", ".json") for label in self.own}
+        steps = sorted(set.intersection(*(set(files) for files in found.values()))) if found else []
+        if len(steps) < 2:
             return {}
-        first, last = map(_read, (results[0], results[-1]))
-        try:
-            return improvement(first, last, seed=self._config.seed)
-        except NotComparable as error:  # of a run that an older version has resumed; what was learnt is kept
-            note(f"{results[0].stem} and {results[-1].stem} in {folder.evals} are not compared: {error}")
-            return {}
+        first, last = ({label: _read(files[step]) for label, files in found.items()} for step in (steps[0], steps[-1]))
+        pairs: dict[str, Any] = {label: (first[label], last[label]) for label in found}
+        if "" not in pairs:
+            pairs[""] = (Overall.of(first), Overall.of(last))
+        compared = {}
+        for label, (before, after) in pairs.items():
+            try:
+                compared[label] = improvement(before, after, seed=self._config.seed)
+            except NotComparable as error:  # of a run that an older version has resumed; what was learnt is kept
+                names = [found[label or next(iter(found))][step].stem for step in (steps[0], steps[-1])]
+                note(f"{names[0]} and {names[1]} in {folder.evals / label} are not compared: {error}")
+        overall = compared.pop("", {})
+        return overall | ({"environments": compared} if compared else {})
 
 
 def _keep(result: EvalResult, folder: Path, step: int) -> None:
@@ -110,7 +147,7 @@ def _keep(result: EvalResult, folder: Path, step: int) -> None:
     write_atomic(folder / f"step-{step:05d}.json", json.dumps(result.to_json()) + "\n")
 
 
-def _figures(result: EvalResult, group: str) -> dict[str, float]:
+def _figures(result: EvalResult | Overall, group: str) -> dict[str, float]:
     return {
         f"{group}/accuracy": result.accuracy,
         f"{group}/stderr": result.stderr,

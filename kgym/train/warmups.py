@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from kgym.config import RunConfig
 from kgym.options import for_run, run_steps
 from kgym.registry import registry
+from kgym.train.components import chosen
 
 
 def create_for_run(kind: str, name: str, values: Mapping[str, Any], steps: int, *context: Any) -> Any:
@@ -19,10 +20,9 @@ def unended(config: RunConfig) -> list[str]:
     """Say of each warm-up of a run, by its key, that it does not end before the run does."""
     steps = config.train.steps
     notes = lasting(config.train, "train", steps + 1, steps)  # the rate is whole in the last step of its warm-up
-    named = [("sampler", config.sampler.name, config.sampler.options)]
-    named += [("shaper", name, values) for name, values in config.shapers.items()]
-    for kind, name, values in named:
-        notes += lasting(registry().options(kind, name, values), registry().key(kind, name), steps, steps)
+    for kind, name, values, key in chosen(config):
+        if kind in ("sampler", "shaper"):
+            notes += lasting(registry().options(kind, name, values), key, steps, steps)
     return notes
 
 

@@ -1,0 +1,62 @@
+"""The environments of a run: the one of `env`, or the several of `envs`, each with its share, sampler and verifier."""
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from kgym.config import RunConfig, SamplerConfig, VerifierConfig
+from kgym.envs.spec import EnvSpec
+from kgym.errors import ConfigError, UnknownName
+
+
+@dataclass(frozen=True)
+class Member:
+    """An environment of a run."""
+
+    label: str
+    """Its name in metrics and folders; "" of the only one."""
+    spec: EnvSpec
+    verifier: VerifierConfig
+    sampler: SamplerConfig
+    weight: float = 1.0
+
+    @property
+    def title(self) -> str:
+        """What people read: the label, or the name of the only one."""
+        return self.label or self.spec.name
+
+    @property
+    def key(self) -> str:
+        """Where its options stand in the configuration."""
+        return f"envs.{self.label}" if self.label else "env"
+
+    def named(self) -> AbstractContextManager[None]:
+        """Have what is wrong with an option name the key of this environment."""
+        return naming(self.key)
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Have a ConfigError name the key of an environment: `envs.words.max_tokens` instead of `env.max_tokens`."""
+    try:
+        yield
+    except ConfigError as error:
+        text = re.sub(r"(?<![\w.-])env\.", f"{key}.", str(error))
+        raise (UnknownName if isinstance(error, UnknownName) else ConfigError)(text) from None
+
+
+def members(config: RunConfig) -> list[Member]:
+    """Return the environments of a run, in the order of the configuration.
+
+    Raises ConfigError for an option of an environment that is a key of its verifier.
+    """
+    if not config.envs:
+        return [Member("", EnvSpec.of_config(config.env, config.verifier), config.verifier, config.sampler)]
+    found = []
+    for label, env in config.envs.items():
+        verifier = env.verifier or config.verifier
+        with naming(f"envs.{label}"):
+            spec = EnvSpec.of(env.name, env.split, env.options, verifier)
+        found.append(Member(label, spec, verifier, env.sampler or config.sampler, env.weight))
+    return found
