@@ -2,8 +2,8 @@
 
     for segment in generate(engine, requests): ...      # all of them, as they end
 
-What an engine raises or returns is checked here, and its name put before the message. An engine that only has a blocking `generate` is
-made one that has `submit` and `poll` by `adapted`.
+What an engine raises or returns is checked here, and its name put before the message. An engine that only has a
+blocking `generate` is made one that has `submit` and `poll` by `adapted`.
 """
 
 import math
@@ -19,7 +19,9 @@ from kgym.types import BlockingEngine, ChecksModel, Engine, GenerateRequest, Mea
 
 
 def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
-    """Raise ConfigError for a resolved model that an engine cannot load or, UnsuitedModel, sample from; weights are not loaded."""
+    """Raise ConfigError for a resolved model that an engine cannot load or, UnsuitedModel, sample from; weights are not
+    loaded.
+    """
     checked = registry().options("engine", name, options)
     target = registry().target("engine", name)
     if isinstance(target, ChecksModel):
@@ -27,7 +29,10 @@ def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
 
 
 def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
-    """Load a resolved model into an engine. Raises EngineError, naming both readings of a name that is no folder, if it cannot."""
+    """Load a resolved model into an engine.
+
+    Raises EngineError, naming both readings of a name that is no folder, if it cannot.
+    """
     try:
         return adapted(registry().create("engine", name, options, model))
     except EngineError as error:
@@ -42,7 +47,8 @@ def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
 def generate(engine: Engine, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
     """Submit requests and yield one segment for each, in the order in which they end.
 
-    No other request may be open. Raises what `submit` and `poll` raise. Those that are open when the iterator is closed are aborted.
+    No other request may be open. Raises what `submit` and `poll` raise. Those that are open when the iterator is closed
+    are aborted.
     """
     submit(engine, requests)
     waiting = {request.id: None for request in requests}
@@ -67,10 +73,11 @@ def submit(engine: Engine, requests: Sequence[GenerateRequest]) -> None:
 
 
 def poll(engine: Engine, open_ids: Collection[str], timeout_s: float | None = None) -> list[Segment]:
-    """Return what an engine has ready; `open_ids` are the requests that are open, in the order in which they were submitted.
+    """Return what an engine has ready; `open_ids` are the requests that are open, in the order in which they were
+    submitted.
 
-    Raises EngineError if it returns something else than segments of these, a log-probability that is not finite, or, without a timeout,
-    nothing at all.
+    Raises EngineError if it returns something else than segments of these, a log-probability that is not finite, or,
+    without a timeout, nothing at all.
     """
     with blaming("engine", engine):
         segments: list[Any] = engine.poll(timeout_s)
@@ -108,8 +115,8 @@ def adapted(engine: Engine | BlockingEngine) -> Engine:
 class BlockingAdapter:
     """See `kgym.types.Engine`. What is submitted while a batch is generated waits for the next one.
 
-    An aborted request yields a segment without tokens: what the engine may have sampled for it is lost. A batch whose requests are all
-    aborted is closed; in one of which some are, they are answered and thrown away.
+    An aborted request yields a segment without tokens: what the engine may have sampled for it is lost. A batch whose
+    requests are all aborted is closed; in one of which some are, they are answered and thrown away.
     """
 
     def __init__(self, engine: BlockingEngine) -> None:

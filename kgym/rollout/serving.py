@@ -1,7 +1,7 @@
 """The worker's side of `worker.py`: one engine, and one reply for each request, until the other side hangs up.
 
-Started as a fresh interpreter (`python -m kgym.rollout.serving CHANNEL LIFE`), which runs nobody's main script again. The pickles on the
-channel are written and read by these two modules alone.
+Started as a fresh interpreter (`python -m kgym.rollout.serving CHANNEL LIFE`), so the main script does not run again.
+The pickles on the channel are written and read by these two modules alone.
 """
 
 import contextlib
@@ -74,7 +74,9 @@ class Server:
 
 
 def _portable(error: BaseException) -> KgymError:
-    """Return an error of kgym's own that says the same: what another package defines may not be known on the other side."""
+    """Return an error of kgym's own that says the same: what another package defines may not be known on the other
+    side.
+    """
     kind = next((kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__), None)
     return ComponentError(error_line(error)) if kind is None else kind(str(error))
 

@@ -2,8 +2,8 @@
 
     engine = ProcessEngine("transformers", {"max_batch": 64}, model_folder)
 
-Each method is one request and one reply, so the engine sees the calls that it would see here, and samples the same tokens. Weights go
-through shared memory. The worker ends with this process, however that ends.
+Each method is one request and one reply, so the engine sees the calls that it would see here, and samples the same
+tokens. Weights go through shared memory. The worker ends with this process, however that ends.
 """
 
 import contextlib
@@ -118,7 +118,10 @@ class ProcessEngine:
             return value
 
     def _answer(self, request: Any, fd: int | None = None) -> Any:
-        """Send a request and return what came back. Raises the error that the engine raised, EngineError if the worker is gone."""
+        """Send a request and return what came back.
+
+        Raises the error that the engine raised, EngineError if the worker is gone.
+        """
         try:
             self._channel.send(request)
             if fd is not None:
@@ -146,7 +149,9 @@ class ProcessEngine:
 
 
 def _started() -> tuple["subprocess.Popen[bytes]", socket.socket, socket.socket]:
-    """Start a worker; return it with this end of its channel and of the socket whose end tells it that this process is gone."""
+    """Start a worker; return it with this end of its channel and of the socket whose end tells it that this process is
+    gone.
+    """
     mine, theirs = channel_pair()
     life, their_life = channel_pair()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

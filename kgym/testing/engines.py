@@ -40,7 +40,8 @@ class _CharacterEngine:
     """Continues answers with the characters that `_answer` gives, one log-probability for all of them."""
 
     tokens_per_poll: int | None = None
-    """Tokens that every open answer grows by before it is looked whether one has ended; None: all answers end in one `poll`."""
+    """Tokens that every open answer grows by before it is looked whether one has ended; None: all answers end in one
+    `poll`."""
     segments_per_poll: int | None = None
     """Segments that a `poll` returns at most, the oldest first; None: all that have ended."""
 
@@ -60,7 +61,10 @@ class _CharacterEngine:
             self.requests.append(request)
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
-        """Return the segments that have ended, in the order in which they were submitted. Raises EngineError while asleep."""
+        """Return the segments that have ended, in the order in which they were submitted.
+
+        Raises EngineError while asleep.
+        """
         if self._asleep:
             self._open.clear()
             raise EngineError("the engine sleeps; call wake() first")
@@ -172,19 +176,20 @@ def check_engine(
 ) -> Report:
     """Check an engine, by name, class or instance. Raises ConformanceError with all that does not hold.
 
-    1. It yields one segment for each request, with a log-probability for each token, within its budgets, of the version of its weights.
+    1. It yields one segment for each request, with a log-probability for each token, within its budgets, of the version
+       of its weights.
     2. Requests may come while others are open; an aborted one yields its segment and may be continued.
     3. At temperature 0 the seed changes nothing.
-    4. If it is `exact`: the answer to a request is the same alone and among others, and after `sleep` and `wake`; one that is cut and
-       continued at once has the tokens and log-probabilities of the uncut one, to the bit; the same requests give the same segments again,
-       also from another engine that has loaded the same weights.
-    5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After `load`, also while
-       asleep, they are those of the new weights, for answers that were begun under the old ones too.
+    4. If it is `exact`: the answer to a request is the same alone and among others, and after `sleep` and `wake`; one
+       that is cut and continued at once has the tokens and log-probabilities of the uncut one, to the bit; the same
+       requests give the same segments again, also from another engine that has loaded the same weights.
+    5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After
+       `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
     6. `load` while requests are open is refused, and segments carry the version of the newest `load`.
 
-    `model` is the folder that a class or a named engine samples from (default: kgym's own); of an instance, which has its own, it says that
-    it was made from this folder. An engine without a model can be given any `weights` for 6. `exact` is what the record of a named engine
-    says; others are held to it unless it is False.
+    `model` is the folder that a class or a named engine samples from (default: kgym's own); of an instance, which has
+    its own, it says that it was made from this folder. An engine without a model can be given any `weights` for 6.
+    `exact` is what the record of a named engine says; others are held to it unless it is False.
     """
     report = Report(EngineInfo.kind, name_of(subject))
     folder = resolve_model(RunConfig().model if model is None else model)

@@ -2,8 +2,9 @@
 
     prefill, or continued -> join -> [choose a token for each row -> forward] -> ...
 
-A row that has ended stays where it is until the next forward pass. An answer that is continued by then takes its row again, in place: the
-passes are those of the uncut answer, to the bit. After that its keys and values are taken out of the batch; see `parked.py`.
+A row that has ended stays where it is until the next forward pass. An answer that is continued by then takes its row
+again, in place: the passes are those of the uncut answer, to the bit. After that its keys and values are taken out of
+the batch; see `parked.py`.
 
 Dimension key:  B rows of the batch   L columns, padding on the left   V vocabulary
 """

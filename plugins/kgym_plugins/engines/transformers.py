@@ -1,14 +1,16 @@
-"""The engine `transformers`: batched sampling from any Hugging Face causal language model that keeps keys and values, on a CPU or a GPU.
+"""The engine `transformers`: batched sampling from any Hugging Face causal language model that keeps keys and values,
+on a CPU or a GPU.
 
-A loop of our own around the model's forward pass, as training needs what `generate` hides: the log-probability of each token, answers that
-are cut and continued, and rows that leave the batch when they have ended. Equal prompts (a group's) are read once.
+A loop of our own around the model's forward pass, as training needs what `generate` hides: the log-probability of each
+token, answers that are cut and continued, and rows that leave the batch when they have ended. Equal prompts (a group's)
+are read once.
 
     submit -> waiting -> read -> [choose a token for each row -> finished rows leave, poll returns -> forward] -> ...
                  |        ^--- when the batch is half empty, from the prompt or from parked keys and values ---'
                  '-> its old row, if it continues an answer before the next forward pass
 
-The batch is in `decoding.py`. For serving at scale use an engine made for it; this one is for models and machines where starting such a
-server does not pay.
+The batch is in `decoding.py`. For serving at scale use an engine made for it; this one is for models and machines where
+starting such a server does not pay.
 """
 
 import logging
@@ -58,7 +60,8 @@ class TransformersOptions(Options):
     parked: int = Field(64, ge=0)
     """Unfinished answers whose keys and values are kept for their next segment; others are read again."""
     template: dict[str, Any] = Field(default_factory=dict)
-    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of comparability."""
+    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of
+    comparability."""
 
 
 def _warn_of_ordinary_end(folder: str, configured: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -87,7 +90,10 @@ class TransformersEngine:
     Options = TransformersOptions
 
     def __init__(self, options: TransformersOptions, model_folder: str | Path) -> None:
-        """Load the model. Raises ConfigError if it cannot be loaded, UnsuitedModel if it does not go on from keys and values."""
+        """Load the model.
+
+        Raises ConfigError if it cannot be loaded, UnsuitedModel if it does not go on from keys and values.
+        """
         self.options = options
         self.version = 0
         self.folder = str(model_folder)
@@ -119,7 +125,9 @@ class TransformersEngine:
         check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
 
     def _end_ids(self) -> frozenset[int]:
-        """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the text."""
+        """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the
+        text.
+        """
         configured = self.model.generation_config.eos_token_id
         _warn_of_ordinary_end(self.folder, configured, self.tokenizer)
         ids = set(configured if isinstance(configured, list) else [configured]) | {self.tokenizer.eos_token_id} | self.encoder.end_ids
@@ -130,9 +138,9 @@ class TransformersEngine:
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
         """Take requests; those that are submitted together and have like prompts are read together.
 
-        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full: that of a prompt which
-        leaves no room for an answer has no token. Raises EngineError for an id that is open already, ConfigError for a prompt that the chat
-        template refuses.
+        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full:
+        that of a prompt which leaves no room for an answer has no token. Raises EngineError for an id that is open
+        already, ConfigError for a prompt that the chat template refuses.
         """
         rows = self._rows(requests)
         with self._lock:
@@ -210,7 +218,10 @@ class TransformersEngine:
             raise EngineError(f"{len(self._open)} requests are open; abort and poll them before {what}")
 
     def sleep(self) -> None:
-        """Move the weights to main memory until `wake`; on a CPU they are there already. Raises EngineError if requests are open."""
+        """Move the weights to main memory until `wake`; on a CPU they are there already.
+
+        Raises EngineError if requests are open.
+        """
         self._refuse_open("sleep")
         self._drop_caches()
         self._awake = False
@@ -241,7 +252,9 @@ class TransformersEngine:
         return sorted(rows, key=lambda row: (len(row.context), row.context))
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
-        """Return which of the prompts leave no room for an answer, and how many tokens they have; see `kgym.types.MeasuresPrompts`."""
+        """Return which of the prompts leave no room for an answer, and how many tokens they have; see
+        `kgym.types.MeasuresPrompts`.
+        """
         bounds = [bound for bound in (self.context_length, context_tokens, ENDLESS) if bound is not None]
         found = {}
         frames: dict[tuple[str, ...], int] = {}
@@ -323,7 +336,10 @@ class TransformersEngine:
                 self._end(place, row, reason)
 
     def _end(self, place: int, row: Row, reason: FinishReason) -> None:
-        """End a row of the batch. One that ended its text itself is not expected to be continued, one that a stop text ended may be."""
+        """End a row of the batch.
+
+        One that ended its text itself is not expected to be continued, one that a stop text ended may be.
+        """
         assert self._batch is not None
         self._batch.end(place, may_continue=row.newest not in self.end_ids and reason != "repetition")
         self._ended.append(self._segment(row, reason))
