@@ -60,7 +60,9 @@ def million(tmp_path_factory):
             "status": status,
             "score": (status == "correct").astype(float),
             "tokens": rng.integers(20, 4000, n),
+            "finish_reason": np.where(cut, "length", "stop"),
             "truncated": cut,
+            "token_ids": pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * 20, rng.integers(0, 9999, n * 20, dtype=np.int32)),
         }
         pq.write_table(pa.table(table), folder / "samples" / f"part-{part:05d}.parquet", compression="zstd")
     return folder

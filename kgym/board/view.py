@@ -16,7 +16,7 @@ from kgym.page.answers import COLUMNS, Answers, pack_answers
 from kgym.page.board import pictures, tables
 from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
-from kgym.runs.answers import answer_columns, answer_files
+from kgym.runs.answers import answer_files, read_answers
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import KIND, labelled_specs
 from kgym.runs.metrics import read_metrics
@@ -205,17 +205,10 @@ def _rule(folder: Path) -> str:
 def _frame(parts: Sequence[Path], rules: Mapping[str, str]) -> "DataFrame":
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415  (heavy)
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
-    frames = []
-    for part in parts:
-        with reading(part, remedy="remove it to see the others"), pq.ParquetFile(part) as file:
-            columns = [name for name in (*COLUMNS, "score", "env") if name != "worth"]
-            frames.append(file.read(columns=answer_columns(file.schema_arrow.names, columns)).to_pandas())
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*COLUMNS, "score"])
-    if "year" not in frame:
-        frame["year"] = 0
-    labels = frame["env"].fillna("") if "env" in frame else pd.Series("", index=frame.index)
+    columns = [name for name in dict.fromkeys((*COLUMNS, "score", "env")) if name != "worth"]
+    frame = read_answers(parts, columns, remedy="remove it to see the others").to_pandas()
+    labels = frame["env"].fillna("")
     worth = pd.Series(np.nan, index=frame.index)
     for label, rule in rules.items():
         own = labels == label

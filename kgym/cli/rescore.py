@@ -16,10 +16,8 @@ from typing import Any
 from kgym.cli.output import percent, print_json, print_table, say
 from kgym.cli.settings import add_set, verifier_of
 from kgym.errors import ConfigError
-from kgym.files import reading
 from kgym.types import Verdict, VerifyItem
 
-_BATCH = 4096
 _COLUMNS = ["problem_id", "attempt", "question", "gold", "text", "status", "answer", "score"]
 
 
@@ -102,23 +100,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Yield the stored answers in order, some thousand at a time."""
-    import pyarrow.parquet as pq
-
-    from kgym.runs.answers import answer_columns, answer_files
+    from kgym.runs.answers import answer_batches, answer_files
 
     parts = answer_files(run_folder)
     if not parts:
         raise ConfigError(f"{run_folder} holds no answers: there are no Parquet files of kgym in samples/ or episodes/ below it")
-    for part in parts:
-        with reading(part, remedy="remove it to judge the others"):
-            stored = pq.ParquetFile(part)
-            batches = stored.iter_batches(_BATCH, columns=answer_columns(stored.schema_arrow.names, _COLUMNS))
-        while True:
-            with reading(part, remedy="remove it to judge the others"):
-                batch = next(batches, None)
-            if batch is None:
-                break
-            yield batch.to_pylist()
+    for batch in answer_batches(parts, _COLUMNS, remedy="remove it to judge the others"):
+        yield batch.to_pylist()
 
 
 def _example(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:

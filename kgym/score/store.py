@@ -18,7 +18,7 @@ from kgym.errors import ConfigError, RunError
 from kgym.files import locked, read_table, reading, write_atomic
 from kgym.folders import numbered, own_folders, remove_leftovers
 from kgym.options import conform
-from kgym.runs.answers import answer_columns
+from kgym.runs.answers import read_answers
 from kgym.runs.episodes import write_table
 from kgym.runs.manifest import KIND, read_manifest
 from kgym.score.comparability import changes
@@ -88,16 +88,7 @@ class EvalFolder:
         parts = list(self._parts().values())
         if not parts:
             return None
-        import pyarrow as pa  # noqa: PLC0415  (heavy)
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
-        tables = []
-        for part in parts:
-            with reading(part, remedy="remove it, and the same command plays its answers again"), pq.ParquetFile(part) as file:
-                tables.append(file.read(columns=answer_columns(file.schema_arrow.names, COLUMNS)))
-        frame = pa.concat_tables(tables, promote_options="default").to_pandas()
-        frame = frame.drop_duplicates(["problem_id", "attempt"], ignore_index=True)  # a copy of a part, under any number, counts once
-        return frame.assign(year=frame["year"].fillna(0).astype("int64") if "year" in frame else 0)  # earlier versions kept none
+        return read_answers(parts, COLUMNS, remedy="remove it, and the same command plays its answers again").to_pandas()
 
     def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:
         """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there already."""

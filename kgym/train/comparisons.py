@@ -16,9 +16,8 @@ from pydantic import Field
 from kgym.envs.setup import EnvSetup
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
-from kgym.files import reading
 from kgym.options import Options
-from kgym.runs.answers import answer_columns, answer_files
+from kgym.runs.answers import answer_batches, answer_files
 from kgym.runs.manifest import labelled_specs
 from kgym.seeding import derive_seed
 from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
@@ -225,17 +224,12 @@ def _pairs(kept: Sequence[Mapping[str, Any]], prefer: str) -> Pairs:
 
 
 def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
-    import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
-
     files = answer_files(run)
     if not files:
         raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
     columns = ["env", "problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
-    for file in files:
-        with reading(file, remedy="remove it to learn from the others"):
-            stored = pq.ParquetFile(file)
-            rows = stored.read(columns=answer_columns(stored.schema_arrow.names, columns)).to_pylist()
-        yield from rows
+    for batch in answer_batches(files, columns, remedy="remove it to learn from the others"):
+        yield from batch.to_pylist()
 
 
 def _setups_of(run: Path) -> dict[str, EnvSetup]:
