@@ -116,9 +116,10 @@ def _repeated(files: Sequence[Path], remedy: str) -> dict[Path, "NDArray[np.int6
         return {}
     first = twice.drop_duplicates(sample)
     pairs = twice.drop(first.index).merge(first, on=sample, suffixes=("", "_first"))
-    for (number, number_first), rows in pairs.groupby(["file", "file_first"]):
-        _compare(files[number_first], rows["row_first"].to_numpy(), files[number], rows["row"].to_numpy(), remedy)
-    return {files[number]: rows["row"].to_numpy() for number, rows in pairs.groupby("file")}
+    for _, rows in pairs.groupby(["file", "file_first"]):
+        first_path, path = (files[int(rows[name].iloc[0])] for name in ("file_first", "file"))
+        _compare(first_path, rows["row_first"].to_numpy(), path, rows["row"].to_numpy(), remedy)
+    return {files[int(rows["file"].iloc[0])]: rows["row"].to_numpy() for _, rows in pairs.groupby("file")}
 
 
 def _keys(path: Path, number: int, names: dict[str, int], remedy: str) -> "DataFrame":
