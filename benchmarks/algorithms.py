@@ -29,9 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.config import RunConfig, load_config
+from kgym.config import RunConfig
 from kgym.errors import ConfigError, KgymError, NothingToLearn
 from kgym.files import write_atomic
+from kgym.keys import load_config
 from kgym.models.names import model_fingerprint, resolve_model
 from kgym.registry import registry
 from kgym.rollout.engine import make_engine

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgym.config import RunConfig, config_hash, load_config, parse_override, set_key, to_json, to_toml
+from kgym.config import RunConfig
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, UnknownName
+from kgym.keys import config_hash, load_config, parse_override, set_key, to_json, to_toml
 
 EXAMPLE = """
 seed = 3

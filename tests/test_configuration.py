@@ -8,7 +8,8 @@ import pytest
 
 from kgym.cli.main import main
 from kgym.cli.reference import fill
-from kgym.config import RunConfig, keys_of, load_config
+from kgym.config import RunConfig
+from kgym.keys import keys_of, load_config
 from kgym.train.components import with_defaults
 from kgym.train.recipe import with_recipe
 

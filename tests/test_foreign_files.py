@@ -275,7 +275,7 @@ def test_a_run_folder_that_vanishes_is_noticed_at_the_step(tmp_path, tiny_model,
 
 
 def _config(model):
-    from kgym.config import load_config
+    from kgym.keys import load_config
 
     small = SMALL | {"train.eval_every": 0, "train.save_every": 0, "train.steps": 9, "env.name": "arithmetic", "algo.name": "grpo"}
     return load_config(None, [f"{key}={value}" for key, value in small.items()] + [f"model={model}"])

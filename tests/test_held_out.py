@@ -5,9 +5,9 @@ import json
 import pytest
 
 from kgym.cli.main import main
-from kgym.config import load_config
 from kgym.envs.mixture import members
 from kgym.errors import ConfigError
+from kgym.keys import load_config
 from kgym.train.held_out import check_held_out
 from kgym.types import Problem
 

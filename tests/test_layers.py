@@ -17,6 +17,7 @@ LAYERS = [
     {"hookspecs", "limits"},
     {"discovery"},
     {"config", "registry"},
+    {"keys"},
     {"algorithms", "data", "models", "verify"},
     {"envs"},  # judges by a verifier
     {"runs"},

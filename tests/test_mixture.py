@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from kgym.cli.main import main
-from kgym.config import RunConfig, load_config, to_toml
+from kgym.config import RunConfig
 from kgym.envs.mixture import members
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, UnknownName
+from kgym.keys import load_config, to_toml
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import specs_of
 from kgym.runs.metrics import CLOCK, read_metrics

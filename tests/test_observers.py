@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kgym.cli.main import main
-from kgym.config import load_config
 from kgym.hookspecs import hookimpl
+from kgym.keys import load_config
 from kgym.observers import copied, same_random_state
 from kgym.registry import configure
 from kgym.runs.metrics import CLOCK, read_metrics

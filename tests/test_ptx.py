@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from kgym.config import load_config
 from kgym.errors import ConfigError, DataError
+from kgym.keys import load_config
 from kgym.models.names import resolve_model
 from kgym.models.policy import load_policy
 from kgym.train.ptx import pretraining_examples, pretraining_term

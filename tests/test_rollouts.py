@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from kgym.cli.main import main
-from kgym.config import load_config
 from kgym.envs.mixture import members
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ComponentError, ConfigError
+from kgym.keys import load_config
 from kgym.registry import configure
 from kgym.rollout.engine import generate
 from kgym.rollout.episodes import play_groups

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kgym.cli.main import main
-from kgym.config import load_config
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
+from kgym.keys import load_config
 from kgym.models.names import resolve_model
 from kgym.models.policy import load_policy
 from kgym.runs.folder import RunFolder

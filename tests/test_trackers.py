@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from kgym.cli.main import main
-from kgym.config import load_config, parse_override, set_key
 from kgym.errors import RunError
+from kgym.keys import load_config, parse_override, set_key
 from kgym.registry import registry
 from kgym.runs.metrics import read_metrics
 from kgym.train.trackers import Trackers

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from kgym.cli.plugins import describe_options
-from kgym.config import RunConfig, key_literal, keys_of, parse_override, read_toml, set_key, value_literal
+from kgym.config import RunConfig
+from kgym.keys import key_literal, keys_of, parse_override, read_toml, set_key, value_literal
 from kgym.registry import registry
 
 if TYPE_CHECKING:

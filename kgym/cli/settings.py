@@ -39,7 +39,7 @@ def add_set(parser: argparse.ArgumentParser, what: str, keys: Callable[[], Itera
 
 def setting_for(parsers: Iterable[argparse.ArgumentParser], option: str) -> str:
     """Return what to write for an option that does not exist, if it is a key: `--set train.lr=VALUE` for `--lr`; "" if it is none."""
-    from kgym.config import named_elsewhere
+    from kgym.keys import named_elsewhere
 
     name = option.lstrip("-").replace("-", "_")
     keys = [key for parser in parsers for action in parser._actions if isinstance(action, SetAction) for key in action.known()]
@@ -77,7 +77,7 @@ def sections(settings: Sequence[str], *names: str, chosen: Sequence[str] = ()) -
 
     Raises UnknownName, with the key that was probably meant, for a key of another section or of none.
     """
-    from kgym.config import parse_override, set_key
+    from kgym.keys import parse_override, set_key
 
     values: dict[str, Any] = {name: {} for name in names}
     for setting in settings:

@@ -85,7 +85,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _keys() -> list[str]:
     """Return the keys of every run, those of training first."""
-    from kgym.config import RunConfig, keys_of
+    from kgym.config import RunConfig
+    from kgym.keys import keys_of
 
     found = keys_of(RunConfig().model_dump(mode="json"))
     return sorted(found, key=lambda key: not key.startswith(("train.", "rollout.")))
@@ -93,7 +94,7 @@ def _keys() -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say at the end what improved, where the run lies and what to type next."""
-    from kgym.config import keys_of, load_config
+    from kgym.keys import keys_of, load_config
     from kgym.runs.folder import RunFolder
 
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kgym.blame import blaming
-from kgym.config import RunConfig, set_key
+from kgym.config import RunConfig
 from kgym.envs.mixture import Member, members
+from kgym.keys import set_key
 from kgym.options import validated
 from kgym.train.warmups import create_for_run
 
