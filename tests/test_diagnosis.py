@@ -81,6 +81,12 @@ def test_the_texts_have_the_figures_and_the_remedy():
     assert Diagnosis(max_grad_norm=1e6).see(GOOD | {"optim/grad_norm": 4_429_711.0}, 1) == []
 
 
+def test_of_several_environments_the_hint_names_the_budgets_that_cut():
+    shares = {"env/sums/truncated_frac": 0.0, "env/long/truncated_frac": 0.9, "env/hard/truncated_frac": 0.2}
+    (hint,) = Diagnosis(max_grad_norm=1.0).see(GOOD | {"episode/truncated_frac": 0.4} | shares, 1)
+    assert "raise envs.long.max_tokens or envs.hard.max_tokens, or take" in str(hint)
+
+
 def test_a_hint_is_given_once_and_again_when_it_comes_back_or_changes():
     cut, wrong, good = {"episode/truncated_frac": 0.9}, WRONG, {}
     diagnosis = Diagnosis(max_grad_norm=1.0)

@@ -5,6 +5,9 @@ from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
 
 from kgym.cli.main import main
 from kgym.config import RunConfig
@@ -12,6 +15,7 @@ from kgym.envs.mixture import members
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, UnknownName
 from kgym.keys import load_config, to_toml
+from kgym.rollout.groups import Rollouts, Stream
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import specs_of
 from kgym.runs.metrics import CLOCK, read_metrics
@@ -19,8 +23,10 @@ from kgym.train.comparisons import PairOptions, stored_comparisons
 from kgym.train.components import with_defaults
 from kgym.train.ptx import pretraining_examples
 from kgym.train.recipe import with_recipe
-from kgym.types import Message, Problem
+from kgym.types import Message, Problem, Sampling, UpdatePlan
+from kgym_plugins.samplers.uniform import Uniform
 
+SOURCE = EnvSpec("arithmetic").setup()
 SMALL = ("rollout.problems_per_step=3", "rollout.group_size=4", "train.threads=1", "train.eval_problems=10", "train.eval_every=2")
 SUMS = ("envs.sums.name=arithmetic", "envs.sums.weight=2", "envs.sums.max_tokens=30", "envs.sums.sampler=curriculum")
 AIME = ("envs.aime.max_tokens=45", "envs.aime.truncated=score", "envs.aime.verifier=math")
@@ -248,3 +254,16 @@ def test_prompts_that_are_too_long_are_named_by_environment(tmp_path, monkeypatc
     small = ("envs.sums.max_tokens=4", "envs.mine.max_tokens=4", "train.eval_every=0")
     train(tmp_path / "run", *settings, *small, words=("--model", str(tiny_model)))
     assert "mine:train: 1 prompt leaves no room for an answer" in capsys.readouterr().err
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.lists(st.integers(1, 7), min_size=1, max_size=30))
+@limits(max_examples=60, deadline=None)
+def test_shares_follow_the_weights_however_the_groups_are_asked_for(weights, asked):
+    streams = [Stream(SOURCE, Uniform(Uniform.Options(), SOURCE.source, n), str(n), weight) for n, weight in enumerate(weights)]
+    rollouts = Rollouts(streams, [], UpdatePlan(), problems_per_step=1, group_size=1, sampling=Sampling(), seed=0)
+    chosen = Counter(stream.label for n in asked for stream, _ in rollouts._next(n, 1))
+    for n, weight in enumerate(weights):
+        assert abs(chosen[str(n)] - sum(asked) * weight / sum(weights)) < len(weights) - 1 + 1e-9
+    again = [Stream(SOURCE, Uniform(Uniform.Options(), SOURCE.source, n), str(n), weight) for n, weight in enumerate(weights)]
+    at_once = Rollouts(again, [], UpdatePlan(), problems_per_step=1, group_size=1, sampling=Sampling(), seed=0)
+    assert chosen == Counter(stream.label for stream, _ in at_once._next(sum(asked), 1))

@@ -164,7 +164,7 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
         yield Hint(
             "truncated",
             f"{stays if explains else ''}{cut:.0%} of the answers are cut off by the token budget{longest}",
-            "raise env.max_tokens, or take a model that ends its answers",
+            f"raise {_budget(line)}, or take a model that ends its answers",
         )
     if explains or right == 1.0:
         return
@@ -177,6 +177,13 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
         )
     elif line.get("verdict/unscored_frac", 0.0) < MOSTLY and nothing:
         yield _same_rewards(line, right, stays)
+
+
+def _budget(line: Mapping[str, float]) -> str:
+    """Return the key of the token budget, in a run with several environments of those that it cuts off."""
+    shares = {key.split("/")[1]: value for key, value in line.items() if key.startswith("env/") and key.endswith("/truncated_frac")}
+    cut = [f"envs.{label}.max_tokens" for label, share in shares.items() if share > TRUNCATED_FRAC]
+    return " or ".join(cut) or "env.max_tokens"
 
 
 def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
