@@ -14,6 +14,7 @@ from kgym.cli.main import main
 from kgym.runs.metrics import CLOCK, MetricsFile, describe, read_metrics
 
 SMALL = {
+    "seed": 4,
     "rollout.problems_per_step": 3,
     "rollout.group_size": 4,
     "env.max_tokens": 48,

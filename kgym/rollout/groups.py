@@ -94,6 +94,8 @@ class Played:
     """Tokens sampled in the step, those of open episodes and greedy answers too."""
     labels: list[str] = field(default_factory=list)
     """Of the environment of each of the groups `sampled`; all "" if the run has one."""
+    begun: dict[str, int] = field(default_factory=dict)
+    """The steps in which the episodes of `sampled` began, by their ids."""
     carried: int = 0
     """Episodes that earlier steps had begun."""
     dropped: int = 0
@@ -139,7 +141,7 @@ class Played:
         return cls(sampled=sampled, batch=batch, greedy=greedy, **{name: facts[name] for name in _PLAIN})
 
 
-_PLAIN = ("rounds", "n_tokens", "labels", "carried", "dropped", "left_open", "open_lengths", "seconds", "wait_s")
+_PLAIN = ("rounds", "n_tokens", "labels", "begun", "carried", "dropped", "left_open", "open_lengths", "seconds", "wait_s")
 """Fields of `Played` that are plain values."""
 
 
@@ -204,6 +206,7 @@ class Rollouts:
             rounds=rounds,
             n_tokens=self.pool.n_tokens - before + n_greedy,
             labels=[group.label for group in sampled],
+            begun={episode.id: group.born + 1 for group in sampled for episode in group.episodes},
             carried=carried,
             dropped=dropped,
             left_open=self.pool.n_open,

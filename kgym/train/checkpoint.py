@@ -1,6 +1,7 @@
 """Checkpoints: a Hugging Face folder that `transformers` and vLLM load as it is, plus what the trainer needs to go on.
 
-checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt  (critic/  if there is one)
+checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt
+                     episodes.parquet  (critic/  if there is one)
 """
 
 import shutil
@@ -17,8 +18,12 @@ from kgym.errors import RunError
 from kgym.files import sync_folder, sync_names
 from kgym.folders import numbered, remove, set_aside
 from kgym.models.load import broken_weight
+from kgym.runs.episodes import read_episodes
+from kgym.types import Episode
 
 STATE_FILE = "trainer.pt"
+OPEN_EPISODES = "episodes.parquet"
+"""Episodes that continue in the next step, and those of batches that wait."""
 
 
 def checkpoint_steps(root: Path) -> list[int]:
@@ -97,11 +102,20 @@ def _remove_before(root: Path, step: int) -> None:
             remove(set_aside(folder))  # renamed first, so that an interruption leaves no half of it under its name
 
 
+def open_episodes(folder: Path) -> list[Episode]:
+    """Read back the episodes of a checkpoint. Raises DataError, naming the file, if it is damaged."""
+    return read_episodes(folder / OPEN_EPISODES, remedy=f"remove the folder {folder} to {_before(folder)} with --resume")
+
+
+def _before(folder: Path) -> str:
+    return going_on(folder.parent, without=int(folder.name.removeprefix("step-")))
+
+
 def load_state(folder: Path) -> dict[str, Any]:
     """Read back the `state` of `save_checkpoint`. Raises RunError if it is damaged."""
     try:
         state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen types for a damaged file, and its advice is to unpickle whatever it holds
-        remedy = f"remove the folder {folder} to {going_on(folder.parent, without=int(folder.name.removeprefix('step-')))} with --resume"
+        remedy = f"remove the folder {folder} to {_before(folder)} with --resume"
         raise RunError(f"{folder / STATE_FILE} is damaged ({type(error).__name__}); {remedy}") from error
     return state

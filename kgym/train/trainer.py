@@ -28,14 +28,13 @@ from kgym.options import for_run
 from kgym.registry import registry
 from kgym.rollout.engine import check_engine, make_engine
 from kgym.rollout.groups import Played
-from kgym.rollout.plain import of_plain, to_plain
 from kgym.rollout.schedule import Ahead, InTurn, Schedule
 from kgym.rollout.worker import ProcessEngine
 from kgym.runs.episodes import write_episodes
 from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.runs.metrics import MetricsFile, read_metrics
 from kgym.seeding import derive_seed
-from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
+from kgym.train.checkpoint import OPEN_EPISODES, check_weights, checkpoint_steps, load_state, open_episodes, save_checkpoint, way_on
 from kgym.train.components import with_defaults
 from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
@@ -163,7 +162,7 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.critic is not None:
                 self.critic.optimizer.load_state_dict(state["critic_optimizer"])
-            self.schedule.restore(list(map(of_plain, state["episodes"])), json.loads(state["rollouts"]))
+            self.schedule.restore(open_episodes(checkpoint), json.loads(state["rollouts"]))
             self.empty_steps = state["empty_steps"]
         self.schedule.load(self.step, ModelWeights(self.policy.model))
 
@@ -214,7 +213,7 @@ class Trainer:
         with _clock() as rollout_s:
             played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
         self.lock.check()
-        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, envs=played.labels, step=step)
+        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, envs=played.labels, step=step, begun=played.begun)
         self.long_prompts.see(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         metrics = (
@@ -358,12 +357,17 @@ class Trainer:
             "step": self.step,
             "optimizer": self.optimizer.state_dict(),
             "rollouts": json.dumps(rollouts),
-            "episodes": list(map(to_plain, episodes)),
             "empty_steps": self.empty_steps,
         }
         critic = self.critic
         if critic is not None:
             state["critic_optimizer"] = critic.optimizer.state_dict()
+
+        def save_more(folder: Path) -> None:
+            write_episodes(folder / OPEN_EPISODES, episodes)
+            if critic is not None:
+                critic.model.save(folder / FOLDER)
+
         folder = save_checkpoint(
             self.folder.checkpoints,
             self.step,
@@ -371,7 +375,7 @@ class Trainer:
             tokenizer=self.policy.tokenizer,
             state=state,
             keep=self.config.train.keep_checkpoints,
-            save_more=None if critic is None else lambda folder: critic.model.save(folder / FOLDER),
+            save_more=save_more,
         )
         registry().observe("kgym_checkpoint_saved", run=self.folder.path, step=self.step, folder=folder)
 
