@@ -61,7 +61,6 @@ def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(t
     out = capsys.readouterr().out
     command = "kgym eval --model run --bench arithmetic:validation --problems 3 --set env.max_tokens=8"
     assert out.splitlines()[-1] == f"next        {command} --board leaderboard.csv"
-    assert "step 1: 100% of the answers are cut off by the token budget (the longest has 8 tokens); raise env.max_tokens" in out
 
 
 def test_a_validation_without_problems_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
