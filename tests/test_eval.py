@@ -35,6 +35,7 @@ import time
 
 from pydantic import Field
 
+from kgym.errors import EngineError
 from kgym.hookspecs import BenchmarkInfo, EngineInfo, hookimpl
 from kgym.options import Options
 from kgym.testing.engines import ScriptedEngine
@@ -50,14 +51,19 @@ def kgym_register_engines():
 @hookimpl
 def kgym_register_benchmarks():
     yield BenchmarkInfo(name="sums", env="arithmetic", split="validation", problems=12, samples=3)
+    yield BenchmarkInfo(name="texts", env="math500", split="validation", problems=10, samples=2)
 
 
 class MostlyRightOptions(Options):
     sleep_s: float = Field(0.0, ge=0)
+    fails_after: int = 10**9
 
 
 def answer(request):
-    a, sign, b = re.search(r"(\d+)([-+*])(\d+)", request.prompt[-1].content).groups()
+    found = re.search(r"What is (\d+)([-+*])(\d+)\?", request.prompt[-1].content)
+    if found is None:  # a problem of another environment
+        return f"So \\boxed{{{request.seed % 3}}}"
+    a, sign, b = found.groups()
     value = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[sign]
     luck = request.seed % 10  # the seed alone decides: 6 right, 2 wrong, 1 without an answer, 1 without an end
     if luck < 8:
@@ -71,11 +77,17 @@ class MostlyRight(ScriptedEngine):
     def __init__(self, options, model):
         super().__init__(answer)
         self.sleep_s = options.sleep_s
+        self.fails_after = options.fails_after
+        with open("loaded.txt", "a") as file:
+            file.write(f"{model}\n")
 
     segments_per_poll = 1
 
     def poll(self, timeout_s=None):
         seeds = [state.request.seed for state in self._open.values()]
+        self.fails_after -= 1
+        if self.fails_after < 0:
+            raise EngineError("out of memory")
         segments = super().poll(timeout_s)
         time.sleep(self.sleep_s)
         with open("asked.txt", "a") as file:

@@ -12,9 +12,9 @@ from kgym.board.rows import result_row
 from kgym.board.schema import RESULTS
 from kgym.board.standings import MOST_RANKED, blocks_of, ranked_rows
 from kgym.board.table import Board, append_row, format_board, read_board
-from kgym.cli.eval import _short
 from kgym.cli.main import main
 from kgym.errors import ConfigError, DataError
+from kgym.score.evaluating import shortened
 from kgym.score.results import EvalResult
 from kgym_plugins.exporters.latex import LatexExporter, escape
 from kgym_plugins.exporters.lmeval import LmEvalExporter
@@ -411,6 +411,6 @@ def test_run_folders_are_also_found_beside_the_board(place, monkeypatch, tmp_pat
 
 
 def test_the_folder_of_an_evaluation_is_cut_at_a_word():
-    assert _short("fresh-runs-quickstart-checkpoints-step-12-data-validation") == "checkpoints-step-12-data-validation"
-    assert _short("nano") == "nano"
-    assert len(_short("x" * 99)) == 40
+    assert shortened("fresh-runs-quickstart-checkpoints-step-12-data-validation") == "checkpoints-step-12-data-validation"
+    assert shortened("nano") == "nano"
+    assert len(shortened("x" * 99)) == 40

@@ -1,15 +1,13 @@
 """`kgym eval`: score a model on a benchmark, through the environment and the engine of training."""
 
 import argparse
-import hashlib
-import json
 import math
-import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import clock, folder_name, free_text, percent, print_json, print_table, say
@@ -20,16 +18,23 @@ if TYPE_CHECKING:
     from pandas import Series
 
     from kgym.score.bench import EvalSettings
+    from kgym.score.evaluating import Request
     from kgym.score.results import EvalResult
 
-RUNS = Path("runs")
+BENCH = "aime-style"
+"""What is scored unless a benchmark is named."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="a model, or a run folder for its newest checkpoint (default: nano)")
-    add("--bench", metavar="NAME|ENV:SPLIT", default="aime-style", help="a benchmark, or a split of an environment (default: aime-style)")
+    add(
+        "--bench",
+        metavar="NAME|ENV:SPLIT",
+        action="append",
+        help=f"a benchmark, or a split of an environment; several are scored one after the other (default: {BENCH})",
+    )
     add("--preset", metavar="NAME", help="a published protocol: r1, qwen3, dapo, k1.5, or list to see them; explicit options win over it")
     add("--samples", metavar="K", type=int, help="answers for each problem (default: the benchmark's, or 1)")
     add("--problems", metavar="N", type=int, help="only the first N problems (default: the benchmark's, or all; 0 is all)")
@@ -50,106 +55,90 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", metavar="N", type=int, default=0, help="seed of the sampling (default: 0)")
     add("--slots", metavar="N", type=int, default=256, help="answers played at once; each batch is stored when it ends (default: 256)")
     add_set(parser, "options such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5")
-    add("--run", metavar="DIR", type=folder_name, help="run folder (default: one below runs/ that the same command finds again)")
+    add(
+        "--run",
+        metavar="DIR",
+        type=folder_name,
+        help="run folder, or DIR-BENCH for each of several benchmarks (default: one below runs/ that the same command finds again)",
+    )
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
     add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
     add("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, or go on with scoring, and print the figures."""
+    """Score, or resume scoring, and print the figures of each benchmark, then those of all."""
     if args.preset == "list":
         return _list_presets(as_json=args.json)
-    import contextlib
-
     from kgym.board.table import board_to_append
-    from kgym.config import RolloutConfig
-    from kgym.envs.spec import EnvSpec
-    from kgym.models.names import model_fingerprint, resolve_model
-    from kgym.options import validated
-    from kgym.registry import registry
-    from kgym.rollout.engine import make_engine
     from kgym.rollout.prompts import describe_long
-    from kgym.runs.folder import checkout, machine, versions
-    from kgym.score.bench import resolve_bench
-    from kgym.score.harness import Evaluation
-    from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
-    from kgym.score.store import EvalFolder
+    from kgym.score.evaluating import load_engine, plan_all, play
 
     if args.board is not None:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
-    bench = resolve_bench(args.bench)
-    model = resolve_model(args.model)
-    settings = _settings(args)
-    engine, engine_options = settings.engine.name, registry().options("engine", settings.engine.name, settings.engine.options)
-    preset = preset_of(args.preset) if args.preset is not None else None
-    given = {name: getattr(args, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "stop", "loop_tokens")}
-    given["verifier"] = settings.verifier.name
-    asked = (stated_options(preset) if preset else {}) | {name: value for name, value in given.items() if value is not None}
-    verifier = asked.pop("verifier", None)
-    budget = {"max_tokens": asked.pop("max_tokens", None), "truncated": args.truncated}
-    options = (stated_env(preset) if preset else {}) | {key: value for key, value in budget.items() if value is not None} | settings.env
-    spec = EnvSpec.of(bench.env, bench.split, options, settings.verifier.model_copy(update={"name": verifier}))
-    rollout = validated(RolloutConfig, asked)
-    evaluation = Evaluation(
-        spec,
-        problems=bench.problems if args.problems is None else args.problems,
-        samples=(preset.samples if preset else bench.samples) if args.samples is None else args.samples,
-        sampling=rollout.sampling,
-        seed=args.seed,
-        slots=args.slots,
-        template=getattr(engine_options, "template", None),
-    )
-    if preset is not None and args.samples is None:
-        evaluation.samples = samples_of(preset, len(evaluation.indices))
-    request = {
-        "model": _shown(args.model, model),
-        "model_sha256": model_fingerprint(model),
-        "engine": engine,
-        "engine_options": engine_options.model_dump(mode="json"),
-        "seed": args.seed,
-    } | evaluation.facts
-    folder = EvalFolder(args.run or RUNS / _folder_name(args, request))
-    about = {
-        "model": args.label or request["model"],
-        "benchmark": bench.name,
-        "engine": engine,
-        "kgym_version": versions()["kgym"],
-        "seed": args.seed,
-        "run": str(folder.path),
-        "note": args.note,
-    }
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"))
-        folder.check(request)  # before a model is loaded for nothing
-        sampler = make_engine(engine, settings.engine.options, model) if evaluation.n_missing(folder) else None
-        too_long = evaluation.long_prompts(sampler) if sampler is not None else {}
-        stack.enter_context(
-            folder.opened(
-                request,
-                benchmark=bench.name,
-                preset=args.preset,
-                spec=spec.to_json(),
-                versions=versions(),
-                checkout=checkout(),
-                machine=machine(),
-            )
-        )
-        progress = _Progress(sys.stderr, quiet=args.verbose < 0)
-        progress.say(
-            f"scoring {about['model']} on {bench.name}: {len(evaluation.indices)} problems x {evaluation.samples}, in {folder.path}"
-        )
-        if too_long:
-            progress.say(f"kgym: {describe_long(too_long, bench.name)}")
-        result = evaluation.run(sampler, store=folder, progress=progress, chunk_finished=progress.scored)
-        about["date"] = folder.write_result(result, about)
-    registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
-    added = _to_board(args.board, result, about)
-    if args.json:
-        print_json(result.to_json() | about)
-    else:
-        say(_table(result, about) + added)
+    asked = _request(args)
+    plans = plan_all(asked, args.bench or [BENCH], args.run)
+    played = []
+    with saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"):
+        engine, too_long = load_engine(asked, plans)
+        for number, plan in enumerate(plans, start=1):
+            name = plan.bench.name
+            several = f"{name} ({number} of {len(plans)}): " if len(plans) > 1 else ""
+            progress = _Progress(sys.stderr, quiet=args.verbose < 0, prefix=several)
+            lines = [f"scoring {args.label or asked.shown} on {plan.describe()}"]
+            if name in too_long:
+                lines.append(f"kgym: {describe_long(too_long[name], name)}")
+            result, about = play(plan, engine, label=args.label, note=args.note, started=partial(progress.begun, lines))
+            played.append((result, about))
+            added = _to_board(args.board, result, about)
+            if not args.json:
+                say(_table(result, about) + added + ("\n" if several else ""), flush=True)
+    _say_all(played, as_json=args.json)
     return 0
+
+
+def _request(args: argparse.Namespace) -> "Request":
+    """Return what the command line asks of every benchmark alike."""
+    from kgym.models.names import resolve_model
+    from kgym.score.evaluating import Request
+
+    model = resolve_model(args.model)
+    explicit = ("temperature", "top_p", "top_k", "max_tokens", "stop", "loop_tokens")
+    return Request(
+        model=model,
+        shown=model if Path(args.model).is_dir() else args.model,  # a run folder is shown with its checkpoint
+        settings=_settings(args),
+        preset=args.preset,
+        options={name: value for name in explicit if (value := getattr(args, name)) is not None},
+        **{name: getattr(args, name) for name in ("truncated", "problems", "samples", "seed", "slots")},
+    )
+
+
+def _say_all(played: "Sequence[tuple[EvalResult, Mapping[str, Any]]]", *, as_json: bool) -> None:
+    """Print one JSON document, or a table if there are several benchmarks."""
+    if as_json:
+        documents = [result.to_json() | dict(about) for result, about in played]
+        print_json(documents[0] if len(documents) == 1 else {"results": documents})
+    elif len(played) > 1:
+        counts = ("problems", "k", "pass@k", "truncated", "unscored")
+        print_table(
+            ("benchmark", "accuracy", "95% interval", *counts, "run"), [_row(result, about) for result, about in played], gives_way=("run",)
+        )
+
+
+def _row(result: "EvalResult", about: Mapping[str, Any]) -> tuple[Any, ...]:
+    low, high = (percent(bound) for bound in result.interval)
+    return (
+        about["benchmark"],
+        percent(result.accuracy, result.stderr),
+        f"{low} to {high}",
+        result.n_problems,
+        result.samples,
+        percent(result.pass_at_k[str(result.samples)]),
+        percent(result.truncated_frac),
+        percent(result.unscored_frac),
+        about["run"],
+    )
 
 
 def _list_presets(*, as_json: bool) -> int:
@@ -171,25 +160,6 @@ def _settings(args: argparse.Namespace) -> "EvalSettings":
 
     named = [f"{kind}.name={name}" for kind in ("engine", "verifier") if (name := getattr(args, kind)) is not None]
     return validated(EvalSettings, sections([*named, *args.set], "env", "engine", "verifier", chosen=("engine", "verifier")))
-
-
-def _shown(name: str, resolved: str) -> str:
-    """Return how a model is called in results: as it was named, with the checkpoint if a run folder was."""
-    return resolved if Path(name).is_dir() else name
-
-
-def _folder_name(args: argparse.Namespace, request: Mapping[str, Any]) -> str:
-    """The same request gives the same folder, so that the same command goes on with it."""
-    words = "-".join(_short(re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.")) for word in ("eval", request["model"], args.bench))
-    return f"{words}-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
-
-
-def _short(name: str, longest: int = 40) -> str:
-    """Cut a long name at a hyphen; its end says more than its beginning."""
-    if len(name) <= longest:
-        return name
-    end = name[-longest:]
-    return end.partition("-")[2] or end
 
 
 def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]) -> str:
@@ -262,9 +232,10 @@ def _uncertainty(result: "EvalResult") -> str:
 class _Progress:
     """Rate, remaining time and running score: in one line that changes on a terminal, a line each tenth elsewhere."""
 
-    def __init__(self, out: TextIO, *, quiet: bool) -> None:
+    def __init__(self, out: TextIO, *, quiet: bool, prefix: str = "") -> None:
         self.out = out
         self.quiet = quiet
+        self.prefix = prefix  # which benchmark it is, where there are several
         self.live = out.isatty()
         self.start = time.monotonic()
         self.first: int | None = None  # answers that were there before
@@ -286,16 +257,19 @@ class _Progress:
         if not self.live and tenth == self.tenth:
             return
         self.tenth = tenth
-        parts = [f"{done}/{total} answers"]
+        parts = [f"{self.prefix}{done}/{total} answers"]
         if rate > 0:
             parts += [f"{rate:.1f}/s", f"{clock((total - done) / rate)} left"]
         if self.n_scored:
             parts.append(f"score {percent(self.score_sum / self.n_scored)} of {self.n_scored}")
         self._write(" | ".join(parts), end="" if self.live else "\n")
 
-    def say(self, text: str) -> None:
-        """Write a line that stays."""
-        self._write(text, end="\n")
+    def begun(self, lines: Sequence[str]) -> Self:
+        """Write lines that stay, and start the clock."""
+        for line in lines:
+            self._write(line, end="\n")
+        self.start = time.monotonic()
+        return self
 
     def _write(self, text: str, end: str) -> None:
         if self.quiet:

@@ -1,0 +1,232 @@
+"""Several benchmarks for one model: each is planned and checked first, then they are played one after the other.
+
+    Request(model ...) --plan_all--> [Plan, Plan ...] --load_engine--> engine --play--> results
+
+A plan is a benchmark with its own problems, samples, verifier and folder. Planning writes nothing and loads no model:
+whatever is wrong with one of them ends the command before the first is played.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kgym.config import RolloutConfig
+from kgym.envs.spec import EnvSpec
+from kgym.errors import ConfigError
+from kgym.hookspecs import BenchmarkInfo, PresetInfo
+from kgym.models.names import model_fingerprint
+from kgym.options import validated
+from kgym.registry import registry
+from kgym.rollout.engine import make_engine
+from kgym.runs.folder import checkout, machine, versions
+from kgym.score.bench import EvalSettings, bench_slug, resolve_bench
+from kgym.score.harness import Evaluation
+from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
+from kgym.score.results import EvalResult
+from kgym.score.store import EvalFolder
+from kgym.types import Engine
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of a model on every benchmark alike. None: as the preset, the benchmark or the environment has it."""
+
+    model: str
+    """Resolved: a folder or a hub id."""
+    shown: str
+    """The model's name in results."""
+    settings: EvalSettings = field(default_factory=EvalSettings)
+    preset: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Explicit ones of sampling and budget: temperature, top_p, top_k, stop, loop_tokens, max_tokens."""
+    truncated: str = "zero"
+    problems: int | None = None
+    samples: int | None = None
+    seed: int = 0
+    slots: int = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One benchmark, ready to be played."""
+
+    bench: BenchmarkInfo
+    preset: str | None
+    evaluation: Evaluation
+    folder: EvalFolder
+    request: Mapping[str, Any]
+    """What may not change when the folder is resumed."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether an engine has answers to generate."""
+        return self.evaluation.n_missing(self.folder) > 0
+
+    def describe(self) -> str:
+        """Say what is played, and where the answers are stored."""
+        n_problems, samples = len(self.evaluation.indices), self.evaluation.samples
+        return f"{self.bench.name}: {n_problems} problems x {samples}, in {self.folder.path}"
+
+
+class Watch(Protocol):
+    """Is told how far a benchmark is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """See how many answers have stopped, of how many."""
+
+    def scored(self, scores: "Series[float]") -> None:
+        """See the scores of a chunk."""
+
+
+# --- planning ---------------------------------------------------------------------------------------------------------
+
+
+def plan_all(asked: Request, names: Sequence[str], run: Path | None = None) -> list[Plan]:
+    """Plan benchmarks, and check that each can be played into its folder.
+
+    `run` is the folder of the only one, or the start of the name of each folder if there are several.
+
+    Raises UnknownName, ConfigError or DataError for the first that cannot be played. Nothing has been written by then.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--bench {name} is given twice; name each benchmark once")
+    if run is not None and len(names) > 1 and run.name in {"", ".."}:
+        raise ConfigError(f"--run {run}: the folders of several benchmarks need a name to start with, such as runs/mine")
+    plans = [_plan(asked, resolve_bench(name), _named(run, name, len(names))) for name in names]
+    places: dict[Path, str] = {}
+    for plan in plans:
+        if (other := places.setdefault(plan.folder.path, plan.bench.name)) != plan.bench.name:
+            raise ConfigError(
+                f"--bench {other} and --bench {plan.bench.name} would both be stored in {plan.folder.path}; "
+                "give each its own command and --run"
+            )
+        plan.folder.check(plan.request)
+    return plans
+
+
+def _named(run: Path | None, bench: str, n_benches: int) -> Path | None:
+    return run if run is None or n_benches == 1 else run.with_name(f"{run.name}-{bench_slug(bench)}")
+
+
+def _plan(asked: Request, bench: BenchmarkInfo, path: Path | None) -> Plan:
+    settings = asked.settings
+    engine = settings.engine.name
+    engine_options = registry().options("engine", engine, settings.engine.options)
+    preset = preset_of(asked.preset) if asked.preset is not None else None
+    spec, rollout = _spec(asked, bench, preset)
+    evaluation = Evaluation(
+        spec,
+        problems=bench.problems if asked.problems is None else asked.problems,
+        samples=(preset.samples if preset else bench.samples) if asked.samples is None else asked.samples,
+        sampling=rollout.sampling,
+        seed=asked.seed,
+        slots=asked.slots,
+        template=getattr(engine_options, "template", None),
+    )
+    if preset is not None and asked.samples is None:
+        evaluation.samples = samples_of(preset, len(evaluation.indices))
+    request = {
+        "model": asked.shown,
+        "model_sha256": model_fingerprint(asked.model),
+        "engine": engine,
+        "engine_options": engine_options.model_dump(mode="json"),
+        "seed": asked.seed,
+    } | evaluation.facts
+    folder = EvalFolder(path or RUNS / folder_name(bench.name, request))
+    return Plan(bench, asked.preset, evaluation, folder, request)
+
+
+def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tuple[EnvSpec, RolloutConfig]:
+    """Return the environment of a benchmark and the sampling: explicit options first, then the preset's."""
+    settings = asked.settings
+    options = (stated_options(preset) if preset else {}) | dict(asked.options)
+    verifier = settings.verifier.name or options.get("verifier")
+    budget = {"max_tokens": options.get("max_tokens"), "truncated": asked.truncated}
+    env = stated_env(preset) if preset else {}
+    env |= {key: value for key, value in budget.items() if value is not None}
+    judge = settings.verifier.model_copy(update={"name": verifier})
+    spec = EnvSpec.of(bench.env, bench.split, env | settings.env, judge)
+    sampling = {key: value for key, value in options.items() if key not in {"verifier", "max_tokens"}}
+    return spec, validated(RolloutConfig, sampling)
+
+
+def folder_name(bench: str, request: Mapping[str, Any]) -> str:
+    """Return a name below runs/. The same request has the same one, so that the same command resumes it."""
+    plain = [re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.") for word in ("eval", request["model"], bench)]
+    return f"{'-'.join(map(shortened, plain))}-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def shortened(name: str, longest: int = 40) -> str:
+    """Cut a long name at a hyphen; its end says more than its beginning.
+
+    >>> shortened("fresh-runs-quickstart-checkpoints-step-12")
+    'runs-quickstart-checkpoints-step-12'
+    """
+    if len(name) <= longest:
+        return name
+    end = name[-longest:]
+    return end.partition("-")[2] or end
+
+
+# --- playing ----------------------------------------------------------------------------------------------------------
+
+
+def load_engine(asked: Request, plans: Sequence[Plan]) -> tuple[Engine | None, dict[str, dict[str, int]]]:
+    """Load the model once for all benchmarks; None if none has missing answers.
+
+    Also returns, by benchmark, the problems whose prompts leave no room for an answer; see `Evaluation.long_prompts`.
+    """
+    missing = [plan for plan in plans if plan.missing]
+    if not missing:
+        return None, {}
+    engine = make_engine(asked.settings.engine.name, asked.settings.engine.options, asked.model)
+    return engine, {plan.bench.name: found for plan in missing if (found := plan.evaluation.long_prompts(engine))}
+
+
+def play(
+    plan: Plan,
+    engine: Engine | None,
+    *,
+    label: str | None = None,
+    note: str = "",
+    started: Callable[[], Watch] | None = None,
+) -> tuple[EvalResult, dict[str, Any]]:
+    """Play what is missing of a benchmark, write its result, and return it with what a board says about it.
+
+    `started` is called once the folder is open, and returns what watches the answers. Without missing answers the engine
+    may be None. Raises RunError if another process has the folder or it cannot be written.
+    """
+    evaluation, folder, request = plan.evaluation, plan.folder, plan.request
+    about = {
+        "model": label or request["model"],
+        "benchmark": plan.bench.name,
+        "engine": request["engine"],
+        "kgym_version": versions()["kgym"],
+        "seed": request["seed"],
+        "run": str(folder.path),
+        "note": note,
+    }
+    with folder.opened(
+        request,
+        benchmark=plan.bench.name,
+        preset=plan.preset,
+        spec=evaluation.spec.to_json(),
+        versions=versions(),
+        checkout=checkout(),
+        machine=machine(),
+    ):
+        watch = started() if started is not None else None
+        result = evaluation.run(engine, store=folder, progress=watch, chunk_finished=watch.scored if watch else None)
+        about["date"] = folder.write_result(result, about)
+    registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
+    return result, about
