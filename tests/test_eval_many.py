@@ -1,4 +1,4 @@
-"""`kgym eval --bench A --bench B`: one model load; each benchmark with its own problems, budget, verifier, folder and row."""
+"""`kgym eval --bench A --bench B`: one model load; each benchmark has its own problems, verifier, folder and row."""
 
 import json
 import signal
@@ -65,7 +65,8 @@ def test_a_name_for_the_run_starts_the_names_of_all_folders(place, capsys):
     assert {run["run"] for run in run_json(capsys, "runs", "list")} == {"runs/mine-sums", "runs/mine-texts"}
     apart = run_json(capsys, *ONE, "--bench", "sums", "--run", "runs/mine-sums")
     assert apart == both[0]
-    split = run_json(capsys, *ONE, "--bench", "sums", "--bench", "math500:train", "--problems", "3", "--run", "few")["results"]
+    split = run_json(capsys, *ONE, "--bench", "sums", "--bench", "math500:train", "--problems", "3", "--run", "few")
+    split = split["results"]
     assert [result["run"] for result in split] == ["few-sums", "few-math500-train"]
     assert [result["n_problems"] for result in split] == [3, 3]
 
@@ -158,7 +159,7 @@ def test_a_folder_with_other_answers_is_named_before_any_is_played(place, capsys
 
 def test_two_names_that_make_one_folder_are_refused(place, capsys):
     more = 'yield BenchmarkInfo(name="math500-train", env="math500", split="train", problems=10)\n'
-    (place / "kgymfile.py").write_text(PLUGIN.replace("    yield BenchmarkInfo", f"    {more}    yield BenchmarkInfo", 1))
+    (place / "kgymfile.py").write_text(PLUGIN.replace("    yield Bench", f"    {more}    yield Bench", 1))
     two = [*ONE, "--bench", "math500:train", "--bench", "math500-train"]
     assert main([*two, "--problems", "2", "--run", "run"]) == 2
     err = capsys.readouterr().err

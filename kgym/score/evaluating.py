@@ -38,7 +38,7 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of a model on every benchmark alike. None: as the preset, the benchmark or the environment has it."""
+    """What is asked of a model on every benchmark alike. None: what the preset, benchmark or environment says."""
 
     model: str
     """Resolved: a folder or a hub id."""
@@ -101,7 +101,7 @@ def plan_all(asked: Request, names: Sequence[str], run: Path | None = None) -> l
         if names.count(name) > 1:
             raise ConfigError(f"--bench {name} is given twice; name each benchmark once")
     if run is not None and len(names) > 1 and run.name in {"", ".."}:
-        raise ConfigError(f"--run {run}: the folders of several benchmarks need a name to start with, such as runs/mine")
+        raise ConfigError(f"--run {run}: the folders of several benchmarks need a name to start with, as in runs/mine")
     plans = [_plan(asked, resolve_bench(name), _named(run, name, len(names))) for name in names]
     places: dict[Path, str] = {}
     for plan in plans:
@@ -163,7 +163,8 @@ def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tu
 def folder_name(bench: str, request: Mapping[str, Any]) -> str:
     """Return a name below runs/. The same request has the same one, so that the same command resumes it."""
     plain = [re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.") for word in ("eval", request["model"], bench)]
-    return f"{'-'.join(map(shortened, plain))}-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    return f"{'-'.join(map(shortened, plain))}-{digest[:8]}"
 
 
 def shortened(name: str, longest: int = 40) -> str:
@@ -203,8 +204,8 @@ def play(
 ) -> tuple[EvalResult, dict[str, Any]]:
     """Play what is missing of a benchmark, write its result, and return it with what a board says about it.
 
-    `started` is called once the folder is open, and returns what watches the answers. Without missing answers the engine
-    may be None. Raises RunError if another process has the folder or it cannot be written.
+    `started` is called once the folder is open, and returns what watches the answers. Without missing answers the
+    engine may be None. Raises RunError if another process has the folder or it cannot be written.
     """
     evaluation, folder, request = plan.evaluation, plan.folder, plan.request
     about = {
