@@ -10,6 +10,7 @@ from kgym.cli.main import main
 from kgym.errors import ConfigError, RunError
 from kgym.files import locked, open_to_append, read_table, write_atomic
 from kgym.folders import numbered, own_folders, remove_leftovers
+from kgym.runs.episodes import episode_table
 from kgym.runs.folder import RunFolder
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.score.store import EvalFolder
@@ -287,7 +288,7 @@ def test_an_evaluation_whose_folder_vanishes_says_so(tmp_path):
     def vanish():
         with folder.opened({"model": "a", "env_id": "b", "split": "c", "truncated": "zero"}):
             shutil.rmtree(tmp_path / "run")
-            folder.add([])
+            folder.add(episode_table([]))
 
     with pytest.raises(RunError, match="is gone"):
         vanish()
