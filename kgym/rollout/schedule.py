@@ -116,23 +116,24 @@ class Ahead:
                 self._thread = threading.Thread(target=self._work, name="kgym-rollouts", daemon=True)
                 self._thread.start()
             while step not in self._ready:
-                if self._error is not None:
-                    raise self._error
+                self._raise()
                 self._changed.wait()
             self._progress = lambda done, total: None
             return self._ready.pop(step)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
-        """See `Schedule`. Waits for the step that is being played."""
+        """See `Schedule`. Waits for the step that is being played, and raises what the thread raised."""
         with self._using:
+            self._raise()
             if self._newest is not None:
                 self._give(*self._newest)
             yield self._engine
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """See `Schedule`. Waits for the step that is being played."""
+        """See `Schedule`. Waits for the step that is being played, and raises what the thread raised: it left that step half played."""
         with self._using:
+            self._raise()
             episodes, state = self._rollouts.state()
             ready = []
             for step, played in sorted(self._ready.items()):
@@ -159,24 +160,29 @@ class Ahead:
             self._closed = True
             self._changed.notify_all()
 
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
     # --- the thread ---
 
     def _work(self) -> None:
-        try:
-            while (weights := self._begin()) is not None:
-                with self._using:
+        while (weights := self._begin()) is not None:
+            with self._using:
+                try:
                     self._give(*weights)
                     played = self._rollouts.play(self._engine, self._step + 1, self._report)
+                except BaseException as error:  # raised by whoever waits for the step, or asks for the engine or the state
                     with self._changed:
-                        self._step += 1
-                        self._ready[self._step] = played
-                        self._next = None
-                        self._choose()
+                        self._error = error
                         self._changed.notify_all()
-        except BaseException as error:  # raised by whoever waits for the step
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
+                    return
+                with self._changed:
+                    self._step += 1
+                    self._ready[self._step] = played
+                    self._next = None
+                    self._choose()
+                    self._changed.notify_all()
 
     def _report(self, done: int, total: int) -> None:
         self._progress(done, total)
