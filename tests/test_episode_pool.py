@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
 from kgym.envs.vector import ReasoningVectorEnv
 from kgym.errors import EngineError, VerifierError
 from kgym.registry import configure
 from kgym.rollout.episodes import EpisodePool, TokenBudget, play, play_groups
-from kgym.rollout.groups import Rollouts, StepRule, Stream
+from kgym.rollout.groups import Rollouts, StepRule, Stream, teaches
 from kgym.testing.engines import UniformEngine
 from kgym.train.statistics import rollout_metrics
 from kgym.types import Sampling, UpdatePlan, Verdict
@@ -142,6 +143,16 @@ def test_episodes_that_are_too_old_are_counted_as_unscored():
     assert old.n_tokens > 0
     assert group.episodes[0].judged
     assert pool.n_open == 1
+
+
+def test_an_episode_that_became_too_old_before_its_turn_has_no_long_prompt():
+    pool, engine = started(setup_of(), attempts=range(3)), LockstepEngine(of_length([2, 50, 50]), rows=1)
+    pool.advance(engine)
+    pool.pause(engine)
+    assert pool.drop(1) == 2
+    (group,) = pool.finished()
+    assert [episode.n_tokens for episode in group.episodes] == [3, 0, 0]
+    assert not any(map(unasked, group.episodes))
 
 
 # --- what an engine may do wrong --------------------------------------------------------------------------------------
@@ -281,6 +292,32 @@ def test_groups_that_are_too_old_end_and_every_group_leaves():
             assert "too_old" in reasons
     begun = rollouts.streams[0].sampler.asked
     assert len(seen) == len(set(seen)) == begun - len(rollouts.pool.groups)
+
+
+def test_every_group_that_teaches_is_in_the_batch():
+    """Of a round more groups may be complete than are missing."""
+    setup = setup_of()
+
+    def script(request):
+        group, attempt = int(request.id.partition("/")[0]), int(request.id.rpartition("#")[2])
+        right = attempt == 0 and (group == 3 or group >= 6)
+        return f"\\boxed{{{setup.problem(group).gold if right else '0'}}}".ljust(30)
+
+    rollouts = Rollouts(
+        [Stream(setup, InOrder())],
+        [],
+        UpdatePlan(max_rounds=3),
+        problems_per_step=3,
+        group_size=2,
+        sampling=Sampling(),
+        seed=0,
+        rule=StepRule(2.0, None, 8),
+    )
+    played = rollouts.play(LockstepEngine(script), 1, silent)
+    assert (played.rounds, len(played.sampled)) == (2, 10)
+    teaching = [group.problem.id for group in played.sampled if teaches(group)]
+    assert sorted(group.problem.id for group in played.batch) == sorted(teaching)
+    assert len(teaching) == 5
 
 
 def test_a_budget_without_a_complete_group_is_renewed():

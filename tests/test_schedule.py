@@ -1,6 +1,7 @@
 """Who waits for whom: batches that are generated ahead of the weights, and what a checkpoint keeps of them."""
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -118,6 +119,29 @@ def test_what_the_thread_raises_is_raised_by_whoever_waits():
     schedule, _ = scheduled(Ahead, max_lag=1, engine=Failing)
     with pytest.raises(EngineError, match="no power"):
         trained(schedule)
+
+
+@pytest.mark.parametrize("what", ["state", "engine"])
+def test_what_the_thread_raises_is_raised_by_a_checkpoint_and_a_validation(what):
+    """The step that it broke off is half played: a checkpoint of it would lose episodes."""
+
+    class Failing(Learning):
+        def poll(self, timeout_s=None):
+            if self.version == 1:
+                raise EngineError("it has no power")
+            return super().poll()
+
+    schedule, _ = scheduled(Ahead, max_lag=1, engine=Failing)
+    trained(schedule, last=1)
+    schedule._thread.join(10)
+    with pytest.raises(EngineError, match="no power"), ExitStack() as stack:
+        schedule.state() if what == "state" else stack.enter_context(schedule.engine())
+
+
+def test_it_is_known_in_which_step_an_episode_began():
+    for kind, options in ((InTurn, {}), (Ahead, {"max_lag": 1})):
+        schedule, _ = scheduled(kind, **options)
+        assert [set(played.begun.values()) for played in trained(schedule)[0]] == [{step} for step in range(1, 7)]
 
 
 def test_a_run_ends_with_its_last_step():

@@ -125,6 +125,7 @@ def unasked(episode: Episode) -> bool:
     return (
         episode.truncated
         and episode.n_tokens == 0
+        and episode.finish_reason is not None  # otherwise it became too old before the engine had room for it
         and all(isinstance(s, Segment) and s.finish_reason == "length" for s in episode.segments)
     )
 

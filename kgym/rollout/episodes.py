@@ -43,6 +43,8 @@ class OpenGroup:
     episodes: list[Episode]
     born: int
     """Version of the weights when it began."""
+    begun: int = 0
+    """The training step in which it began; 0 outside of training."""
     label: str = ""
     """Name of its environment, where a run has several."""
 
@@ -143,16 +145,18 @@ class EpisodePool:
         seed_parts: tuple[str | int, ...],
         sampling: Sampling,
         version: int = 0,
+        step: int = 0,
         label: str = "",
     ) -> None:
         """Begin a group of attempts at a problem, which is at `index` of its source.
 
-        The seed of an attempt derives from `seed_parts`, the problem and the number of the attempt; `version` is that of the weights.
+        The seed of an attempt derives from `seed_parts`, the problem and the number of the attempt; `version` is that of the weights,
+        and `step` the training step.
         """
         episodes = [setup.attempt(problem, attempt) for attempt in attempts]
         for episode in episodes:
             episode.seed = derive_seed(*seed_parts, problem.id, episode.attempt)
-        self._add(OpenGroup(self._n_started, index, setup, sampling, episodes, version, label))
+        self._add(OpenGroup(self._n_started, index, setup, sampling, episodes, version, step, label))
         self._n_started += 1
 
     def advance(self, engine: Engine, budget: TokenBudget | None = None) -> bool:
@@ -246,7 +250,7 @@ class EpisodePool:
                 self._waiting.append(flight)
             if self.progress is not None:
                 self.progress(n_all - self.n_open, n_all, self.n_tokens)
-        self._waiting.sort(key=lambda flight: flight.group.number)
+        self._waiting.sort(key=lambda flight: (flight.group.number, flight.episode.attempt))  # as `restore` has them
 
     # --- checkpoints ---
 
@@ -258,7 +262,7 @@ class EpisodePool:
         assert not self._flights, "pause the pool before its state is kept"
         self._judge.wait([episode for group in self._groups for episode in group.episodes if episode.ended])
         groups = [
-            {"number": group.number, "index": group.index, "size": len(group.episodes), "born": group.born, "label": group.label}
+            {name: getattr(group, name) for name in ("number", "index", "born", "begun", "label")} | {"size": len(group.episodes)}
             for group in self._groups
         ]
         episodes = [replace(episode, pieces=list(episode.pieces)) for group in self._groups for episode in group.episodes]
@@ -276,7 +280,8 @@ class EpisodePool:
             for episode in own:
                 episode.problem = setup.problem(facts["index"])
                 episode.prompt = setup.prompt(episode.problem)
-            self._add(OpenGroup(facts["number"], facts["index"], setup, sampling, own, facts["born"], facts["label"]))
+            number, index, born, begun, label = (facts[name] for name in ("number", "index", "born", "begun", "label"))
+            self._add(OpenGroup(number, index, setup, sampling, own, born, begun, label))
         self._n_started = state["n_started"]
 
 

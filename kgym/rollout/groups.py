@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from itertools import count
 from numbers import Integral
 from typing import Any
 
@@ -186,7 +186,7 @@ class Rollouts:
         rounds = 0
         while rounds < self._plan.max_rounds and len(kept) < self._n:
             rounds += 1
-            free = chain((place for place in range(self._n) if place not in kept), count(self._n))
+            free = (place for place in count() if place not in kept)
             complete, waited_s = self._round(engine, self._n - len(kept), step, budget)
             wait_s += waited_s
             for place, group in zip(free, complete, strict=False):
@@ -206,7 +206,7 @@ class Rollouts:
             rounds=rounds,
             n_tokens=self.pool.n_tokens - before + n_greedy,
             labels=[group.label for group in sampled],
-            begun={episode.id: group.born + 1 for group in sampled for episode in group.episodes},
+            begun={episode.id: group.begun for group in sampled for episode in group.episodes},
             carried=carried,
             dropped=dropped,
             left_open=self.pool.n_open,
@@ -245,6 +245,7 @@ class Rollouts:
                 seed_parts=(self._seed, "train"),
                 sampling=self.sampling,
                 version=version,
+                step=step,
                 label=stream.label,
             )
 
