@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,3 +175,15 @@ def test_an_engine_that_cannot_leave_the_process_is_refused_for_ahead(tmp_path, 
 
 def test_the_summary_says_what_was_left_open(partial):
     assert json.loads((partial / "summary.json").read_text())["steps"] == 8
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(sync, tmp_path, capsys):
+    run = shutil.copytree(sync, tmp_path / "run")
+    for file in run.glob("checkpoints/*/episodes.parquet"):
+        file.unlink()
+    before = (run / "metrics.jsonl").read_bytes()
+    assert main(["train", "--run", str(run), "--resume", "--steps", "5"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"kgym: error: {run}/checkpoints/step-4 has no episodes.parquet: an earlier version of kgym wrote")
+    assert f"--model {run}/checkpoints/step-4" in said
+    assert (run / "metrics.jsonl").read_bytes() == before
