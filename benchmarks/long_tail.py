@@ -7,9 +7,8 @@ each letter the answer ends with a fixed chance, 1/8 for `a`, half of that for `
 quarter, and so on. So the chance of a length above x falls like 1/x up to the longest letter: most answers are short, and few have
 most of the tokens. The lengths say nothing about who is right, and no reward touches them.
 
-The model is taught right sums in `RIGHT` of its examples and random ones in the others, so that there is something left to learn by
-reinforcement. It is a Llama of 100,000 weights with the alphabet of `nano`; it keeps no state but the letter, so completions may be far
-longer than the examples that it was taught with.
+The model is a small Llama with the alphabet of `nano`; it keeps no state but the letter, so completions may be far longer than the
+examples that it was taught with. It has one head and four layers: a step of few rows costs nearly as much as one of many.
 """
 
 import hashlib
@@ -33,7 +32,7 @@ kgym_api = 1
 NUMBERS = 10
 """The terms are 0 to 9."""
 RIGHT = 0.4
-"""Share of the examples with the right sum."""
+"""Share of the examples with the right sum; the others have a random one."""
 LETTERS = "abcdefgh"
 FIRST_MEAN = 8
 """Mean number of `a`; each letter has twice that of the one before it."""
@@ -151,7 +150,7 @@ def example(rng: random.Random, tokenizer: PreTrainedTokenizerBase) -> tuple[lis
 
 
 def teach(folder: Path, *, steps: int = 300, batch: int = 32, seed: int = 0) -> Path:
-    """Teach a model by examples and save it. Two minutes on one core."""
+    """Teach a model by examples and save it. A minute or two on one core."""
     tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))
     torch.manual_seed(seed)
     config = LlamaConfig(
