@@ -187,3 +187,12 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(sync, tmp_pat
     assert said.startswith(f"kgym: error: {run}/checkpoints/step-4 has no episodes.parquet: an earlier version of kgym wrote")
     assert f"--model {run}/checkpoints/step-4" in said
     assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_drops_too_much_names_the_option(tmp_path, capsys):
+    settings = ("rollout.schedule=partial", "rollout.oversample=3", "rollout.step_tokens=150", "rollout.max_age=1", "engine.max_batch=4")
+    run = ("train", "--run", str(tmp_path / "run"), *SETTINGS, "--set", *settings, "train.eval_every=0", "--steps", "8")
+    assert main([*run, "--set", "train.max_unscored_frac=0"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "too_old" in said
+    assert said.endswith("raise rollout.max_age=1 or lower env.max_tokens")

@@ -226,6 +226,11 @@ class Trainer:
             raise RunError(
                 f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
                 f"{config.train.max_unscored_frac} ({unscored_reasons(played.sampled)}); the answers are in {self.folder.episodes}"
+                + (
+                    f"; if too_old are many, raise rollout.max_age={config.rollout.max_age} or lower env.max_tokens"
+                    if played.dropped
+                    else ""
+                )
             )
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
