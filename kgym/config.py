@@ -185,8 +185,10 @@ class RolloutConfig(Options):
     def _agrees_with_the_schedule(self) -> Self:
         n_open = math.ceil(self.problems_per_step * self.oversample) * self.group_size
         carries = self.oversample > 1 or self.step_tokens is not None
+        if self.schedule != "ahead" and self.max_lag != 1:
+            raise ValueError(f"rollout.max_lag={self.max_lag} is for rollout.schedule=ahead; set that, or leave rollout.max_lag out")
         if self.schedule == "sync":
-            for name, default in (("oversample", 1.0), ("step_tokens", None), ("max_age", 8), ("max_lag", 1), ("old_tokens", None)):
+            for name, default in (("oversample", 1.0), ("step_tokens", None), ("max_age", 8), ("old_tokens", None)):
                 if (value := getattr(self, name)) != default:
                     raise ValueError(f"rollout.{name}={value} is for open episodes; set rollout.schedule=partial or ahead with it")
         elif self.max_age == 0 and (carries or self.schedule == "partial"):
@@ -352,7 +354,10 @@ class RunConfig(Options):
             return envs
         for label in envs:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", str(label)):
-                raise ValueError(f"{label!r} is not a label of letters, digits, - and _; set envs.LABEL.name={label}")
+                raise ValueError(
+                    f"{label!r} is not a label of letters, digits, - and _; choose one, as in envs.LABEL.name=NAME, where NAME is the "
+                    "environment"
+                )
         full = {label: {"name": value} if isinstance(value, str) else value or {} for label, value in envs.items()}
         return {label: {"name": label, **value} if isinstance(value, Mapping) else value for label, value in full.items()}
 

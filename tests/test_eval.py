@@ -329,6 +329,8 @@ def test_other_weights_in_the_same_folder_are_refused(place, capsys):
         (["--set", "envs.difficulty=3"], "did you mean 'env.difficulty'"),
         (["--temperature", "-1"], "temperature=-1"),
         (["--max-tokens", "0"], "max_tokens=0"),
+        (["--max-tokens", "16", "--set", "env.max_tokens=32"], "--max-tokens 16 and env.max_tokens=32 exclude each other"),
+        (["--truncated", "score", "--set", "env.truncated=mask"], "--truncated score and env.truncated=mask exclude each other"),
     ],
 )
 def test_bad_input_is_one_clear_line(place, capsys, arguments, message):

@@ -135,7 +135,8 @@ def test_many_that_are_too_old_end_the_run_with_the_reason(tmp_path, capsys):
         (["rollout.schedule=ahead", "rollout.oversample=2", "rollout.max_age=0"], "rollout.max_age=0"),
         (["rollout.oversample=2"], "rollout.oversample=2.0 is for open episodes; set rollout.schedule=partial or ahead"),
         (["rollout.step_tokens=10000"], "rollout.step_tokens=10000 is for open episodes"),
-        (["rollout.max_lag=2"], "rollout.max_lag=2"),
+        (["rollout.max_lag=2"], "rollout.max_lag=2 is for rollout.schedule=ahead"),
+        (["rollout.schedule=partial", "rollout.max_lag=2"], "rollout.max_lag=2 is for rollout.schedule=ahead"),
         (["rollout.old_tokens=correct"], "rollout.old_tokens=correct"),
         (["rollout.schedule=ahead", "rollout.old_tokens=mask"], "rollout.old_tokens=mask leaves nothing to train on"),
         (["rollout.schedule=partial", "rollout.step_tokens=11"], "rollout.step_tokens=11 is less than one token for each of the 12"),
@@ -182,10 +183,11 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(sync, tmp_pat
     for file in run.glob("checkpoints/*/episodes.parquet"):
         file.unlink()
     before = (run / "metrics.jsonl").read_bytes()
-    assert main(["train", "--run", str(run), "--resume", "--steps", "5"]) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith(f"kgym: error: {run}/checkpoints/step-4 has no episodes.parquet: an earlier version of kgym wrote")
-    assert f"--model {run}/checkpoints/step-4" in said
+    for more in (["--steps", "5"], ["--show-config"]):
+        assert main(["train", "--run", str(run), "--resume", *more]) == 2
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith(f"kgym: error: {run}/checkpoints/step-4 has no episodes.parquet: an earlier version of kgym wrote")
+        assert f"--model {run}/checkpoints/step-4" in said
     assert (run / "metrics.jsonl").read_bytes() == before
 
 

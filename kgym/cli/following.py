@@ -22,10 +22,11 @@ def how_to_score(
     problems: int = PROBLEMS,
     template: Mapping[str, Any] | None = None,
     stop: Sequence[str] = (),
+    loop_tokens: int | None = None,
 ) -> str:
     """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the environment's settings.
 
-    `template` are variables of the chat template, `stop` texts that end an answer.
+    `template` are variables of the chat template, `stop` texts that end an answer, `loop_tokens` the repetition that does.
     """
     from kgym.errors import KgymError
     from kgym.hookspecs import BenchmarkInfo
@@ -34,6 +35,7 @@ def how_to_score(
     settings = _settings(spec)
     asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]
     stops = [word for text in stop for word in ("--stop", shlex.quote(text))]
+    stops += ["--loop-tokens", str(loop_tokens)] if loop_tokens is not None else []
     start = f"kgym eval --model {shlex.quote(model)} --bench"
     for name, info in registry().infos("benchmark").items():
         if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (spec.name, spec.split) and not settings:

@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser, *, key: str, steps: int, batch: i
     add_set(parser, f"options such as env.difficulty=3 or {key}.warmup_steps=10")
     parser.add_argument("--device", metavar="NAME", default="auto", help="where to compute (default: auto, a GPU if there is one)")
     parser.add_argument("--dtype", metavar="TYPE", default="float32", help="type of the weights (default: float32)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume a run that was interrupted")
 
 
 def configure_preferences(parser: argparse.ArgumentParser) -> None:

@@ -69,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="where the metrics go besides metrics.jsonl: tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
+        help="where metrics also go, not only metrics.jsonl: tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
     )
     parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new one below runs/)")
-    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options go over it")
+    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options override it")
     add_set(parser, "any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4 (see --show-config)", _keys)
     parser.add_argument(
         "--show-config",
@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="check all that a start checks, write nothing, and print every key with its meaning, its value and where that came from: "
         "a file for --config, or a list with --json",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with --run DIR, or with the newest run below runs/")
+    parser.add_argument("--resume", action="store_true", help="resume --run DIR, or the newest run below runs/")
 
 
 def _keys() -> list[str]:
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         folder = RunFolder(args.run or RUNS / _folder_name(config))
         if folder.manifest.exists():
             _stored_config(folder)  # raises if it could not be gone on with
-            raise ConfigError(f"{folder.path} holds a run already; go on with it by --resume, or choose another folder with --run")
+            raise ConfigError(f"{folder.path} holds a run already; resume it with --resume, or choose another folder with --run")
     from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
     if args.show_config:
@@ -125,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
             problems=train.eval_problems,
             template=config.engine.options.get("template"),
             stop=config.rollout.stop,
+            loop_tokens=config.rollout.loop_tokens,
         )
         for spec in _scored(config)
     ]

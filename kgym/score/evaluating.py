@@ -152,6 +152,11 @@ def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tu
     options = (stated_options(preset) if preset else {}) | dict(asked.options)
     verifier = settings.verifier.name or options.get("verifier")
     budget = {"max_tokens": options.get("max_tokens"), "truncated": asked.truncated}
+    stated = {"max_tokens": asked.options.get("max_tokens"), "truncated": asked.truncated}
+    for key, value in stated.items():
+        if value is not None and settings.env.get(key, value) != value:
+            option = f"--{key.replace('_', '-')} {value}"
+            raise ConfigError(f"{option} and env.{key}={settings.env[key]} exclude each other; leave one out")
     env = stated_env(preset) if preset else {}
     env |= {key: value for key, value in budget.items() if value is not None}
     judge = settings.verifier.model_copy(update={"name": verifier})

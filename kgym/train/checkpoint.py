@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from kgym.errors import DataError, RunError
+from kgym.errors import ConfigError, RunError
 from kgym.files import sync_folder, sync_names
 from kgym.folders import numbered, remove, set_aside
 from kgym.models.load import broken_weight
@@ -103,20 +103,23 @@ def _remove_before(root: Path, step: int) -> None:
 
 
 def open_episodes(folder: Path) -> list[Episode]:
-    """Read back the episodes of a checkpoint.
-
-    Raises DataError, naming the file, if it is damaged, or is not there, as in the checkpoints of earlier versions.
-    """
-    if not (folder / OPEN_EPISODES).exists():
-        raise DataError(
-            f"{folder} has no {OPEN_EPISODES}: an earlier version of kgym wrote this checkpoint, and its run cannot go on; "
-            f"start a new run from it with --model {folder}, or continue it with that version"
-        )
+    """Read back the episodes of a checkpoint. Raises DataError, naming the file, if it is damaged."""
     return read_episodes(folder / OPEN_EPISODES, remedy=f"remove the folder {folder} to {_before(folder)} with --resume")
 
 
 def _before(folder: Path) -> str:
     return going_on(folder.parent, without=int(folder.name.removeprefix("step-")))
+
+
+def refuse_older(root: Path) -> None:
+    """Raise ConfigError if the newest checkpoint below `root` has no open episodes: it is of a version that did not keep any."""
+    steps = checkpoint_steps(root)
+    folder = root / f"step-{steps[-1]}" if steps else None
+    if folder is not None and not (folder / OPEN_EPISODES).is_file():
+        raise ConfigError(
+            f"{folder} has no {OPEN_EPISODES}: an earlier version of kgym wrote this checkpoint, and its run cannot be resumed; "
+            f"start a new run from it with --model {folder}, or resume it with that version"
+        )
 
 
 def load_state(folder: Path) -> dict[str, Any]:

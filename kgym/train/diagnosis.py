@@ -186,6 +186,11 @@ def _budget(line: Mapping[str, float]) -> str:
     return " or ".join(cut) or "env.max_tokens"
 
 
+def _difficulty(line: Mapping[str, float]) -> str:
+    """Return the key of the difficulty, as a run with one environment or with several has it."""
+    return "envs.LABEL.difficulty" if any(key.startswith("env/") for key in line) else "env.difficulty"
+
+
 def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
     if 0.0 < right < 1.0:
         easier = "take harder problems" if right > MOSTLY else "take easier problems, or a larger rollout.group_size"
@@ -194,5 +199,5 @@ def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
     reward = f", {line['reward/mean']:g}" if "reward/mean" in line else ""
     finding = f"every answer got the same reward{reward}, from which there is nothing to learn"
     if right:
-        return Hint("all right", f"{stays}{finding}", "take harder problems (env.difficulty, where there is one)")
-    return Hint("all wrong", f"{stays}{finding}", "take easier problems (env.difficulty, where there is one), or another model")
+        return Hint("all right", f"{stays}{finding}", f"take harder problems ({_difficulty(line)}, where there is one)")
+    return Hint("all wrong", f"{stays}{finding}", f"take easier problems ({_difficulty(line)}, where there is one), or another model")

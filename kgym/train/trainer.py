@@ -34,7 +34,16 @@ from kgym.runs.episodes import write_episodes
 from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.runs.metrics import MetricsFile, read_metrics
 from kgym.seeding import derive_seed
-from kgym.train.checkpoint import OPEN_EPISODES, check_weights, checkpoint_steps, load_state, open_episodes, save_checkpoint, way_on
+from kgym.train.checkpoint import (
+    OPEN_EPISODES,
+    check_weights,
+    checkpoint_steps,
+    load_state,
+    open_episodes,
+    refuse_older,
+    save_checkpoint,
+    way_on,
+)
 from kgym.train.components import with_defaults
 from kgym.train.critic import FOLDER, Critic, load_value_model
 from kgym.train.diagnosis import Diagnosis
@@ -123,6 +132,7 @@ class Trainer:
         if self.folder.manifest.exists():
             manifest = self.folder.read_manifest()
             refuse_changes(self.folder.path, manifest, self.facts)
+            refuse_older(self.folder.checkpoints)
             if said := changed_versions(manifest, self.facts):
                 self.reporter.note(said)
 
