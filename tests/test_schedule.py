@@ -1,5 +1,6 @@
 """Who waits for whom: batches that are generated ahead of the weights, and what a checkpoint keeps of them."""
 
+import threading
 import time
 from contextlib import ExitStack
 
@@ -150,3 +151,22 @@ def test_a_run_ends_with_its_last_step():
     schedule._thread.join(10)
     assert not schedule._thread.is_alive()
     assert engine.version == 1
+
+
+def test_a_step_that_older_weights_will_sample_is_played_before_the_state_is_kept():
+    """However late its thread is, a resumed run would have only the newer weights for it."""
+    schedule, _ = scheduled(Ahead, max_lag=1)
+    weights = Number(0)
+    schedule.load(0, weights)
+    with schedule._using:  # the thread is held up before step 1
+        schedule._next, schedule._newest = (0, weights), (1, weights)
+        schedule._thread = threading.Thread(target=schedule._work, daemon=True)
+        schedule._thread.start()
+        kept = []
+        reader = threading.Thread(target=lambda: kept.append(schedule.state()))
+        reader.start()
+        reader.join(0.3)
+        assert not kept
+    reader.join(10)
+    ((_, state),) = kept
+    assert [facts["step"] for facts in state["ready"]][:1] == [1]

@@ -131,7 +131,13 @@ class Ahead:
             yield self._engine
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """See `Schedule`. Waits for the step that is being played, and raises what the thread raised: it left that step half played."""
+        """See `Schedule`. Waits for the step that is being played, and raises what the thread raised: it left that step half played.
+
+        A step whose weights are older than the newest is waited for even if it has yet to begin: a resumed run has only the newest.
+        """
+        with self._changed:
+            while self._thread is not None and self._error is None and self._next is not None and self._next is not self._newest:
+                self._changed.wait()
         with self._using:
             self._raise()
             episodes, state = self._rollouts.state()
