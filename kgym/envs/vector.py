@@ -112,7 +112,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         """Return the conversations as texts in the render mode `ansi`."""
         return tuple(rendered(episode) for episode in self.episodes) if self.render_mode == "ansi" else None
 
-    # --- for the collector
+    # --- the episodes
 
     @property
     def episodes(self) -> list[Episode]:
