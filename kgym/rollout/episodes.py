@@ -2,8 +2,8 @@
 
     pool = EpisodePool()
     pool.start(setup, index, problem, attempts=range(8), seed_parts=(0, "eval"), sampling=Sampling())    # a group
-    while pool.n_open:
-        pool.advance(engine)          # submit what waits, poll once, hand what has ended to its verifier
+    while pool.advance(engine):       # submit what waits, poll once, hand what has ended to its verifier
+        pass
     groups = pool.finished()
 
 An episode may stay open while the engine gets new weights: `pause` has the engine return what it has, and the next `advance` asks it to
@@ -228,9 +228,8 @@ class EpisodePool:
             submit(engine, cohorts[born])
 
     def _wanted(self, flight: _Flight) -> int:
-        left = rules.tokens_left(
-            flight.episode, flight.group.setup.budgets
-        )  # the engine alone knows how long the prompt of a first segment is
+        # the engine alone knows how long the prompt of a first segment is
+        left = rules.tokens_left(flight.episode, flight.group.setup.budgets)
         return left if self.segment_tokens is None else min(left, self.segment_tokens)
 
     def _take(self, segments: Sequence[Segment], budget: TokenBudget | None) -> None:
@@ -287,8 +286,8 @@ class EpisodePool:
 
 def play(pool: EpisodePool, engine: Engine) -> list[OpenGroup]:
     """Play all episodes of the pool to their end and return its groups, in order of birth."""
-    while pool.n_open:
-        pool.advance(engine)
+    while pool.advance(engine):
+        pass
     return pool.finished()
 
 
