@@ -3,11 +3,15 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,11 +21,13 @@ from transformers import AutoModelForCausalLM
 from kgym.cli.main import main
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
+from kgym.models.names import resolve_model
 from kgym.models.policy import Policy, load_policy
+from kgym.runs.episodes import read_episodes
 from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
 from kgym.train.optim import make_optimizer
-from kgym.train.sft import Example, SFTOptions, backward, finetune, read_examples, solved_examples
+from kgym.train.sft import Example, SFTOptions, backward, encoded, finetune, read_examples, sampled_examples, solved_examples
 from kgym.train.supervised import encode_row, lr_at, microbatches, shuffled, train_step
 from kgym.types import Message
 
@@ -348,3 +354,54 @@ def test_a_killed_command_resumes_to_the_same_weights(tmp_path, tiny_model):
     subprocess.run(command(cut, "--resume"), env=environment, check=True, capture_output=True)
     subprocess.run(command(straight), env=environment, check=True, capture_output=True)
     assert equal(weights(cut), weights(straight))
+
+
+# --- completions that a run has stored --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """An evaluation of nano, which has some completions right."""
+    run = tmp_path_factory.mktemp("scored") / "run"
+    what = ["--bench", "aime:validation", "--problems", "8", "--samples", "3", "--run", str(run)]
+    assert main(["eval", "--model", "nano", *what, "--json"]) == 0
+    return run
+
+
+def test_stored_completions_are_learnt_by_the_tokens_that_were_sampled(scored, tmp_path, capsys):
+    found = sampled_examples(scored)
+    (part,) = (scored / "samples").glob("*.parquet")
+    episodes = [episode for episode in read_episodes(part) if episode.verdict.status == "correct"]
+    assert {one.text for one in found} == {episode.text for episode in episodes}
+    tokens = {(episode.problem.id, episode.text): episode for episode in episodes}
+    policy = load_policy(resolve_model("nano"), device="cpu")
+    for one in found:
+        episode = tokens[one.problem_id, one.text]
+        assert encoded(policy, one) == (list(episode.prompt_ids), list(episode.token_ids))
+    assert main(["sft", "--episodes", str(scored), "--out", str(tmp_path / "out"), "--steps", "2", "--batch", "4", "--json"]) == 0
+    assert (tmp_path / "out" / "model.safetensors").exists()
+    capsys.readouterr()
+
+
+def test_stored_completions_that_cannot_be_learnt_are_refused_in_one_line(scored, tmp_path, capsys):
+    old, none = tmp_path / "old", tmp_path / "none"
+    for run in (old, none):
+        shutil.copytree(scored, run)
+    (part,) = (old / "samples").glob("*.parquet")
+    frame = pd.read_parquet(part)
+    frame.drop(columns=["prompt_ids", "token_ids", "engine_logprobs", "pieces"]).to_parquet(part)
+    (part,) = (none / "samples").glob("*.parquet")
+    pq.write_table(pq.read_table(part).filter(pc.field("status") != "correct"), part)
+    for run, words in ((old, "earlier version"), (none, "no correct completion"), (tmp_path / "x", "no stored completions")):
+        assert main(["sft", "--episodes", str(run), "--out", str(tmp_path / "out"), "--steps", "1"]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_tokens_of_another_tokenizer_are_refused(scored):
+    (one, *_) = sampled_examples(scored)
+    policy = load_policy(resolve_model("nano"), device="cpu")
+    with pytest.raises(ConfigError, match="another tokenizer"):
+        encoded(policy, one._replace(token_ids=[number + 1 for number in one.token_ids]))

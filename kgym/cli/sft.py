@@ -1,4 +1,4 @@
-"""`kgym sft`: supervised warm-up of a model on worked solutions, of an environment or from a file."""
+"""`kgym sft`: supervised fine-tuning of a model on worked solutions, of an environment or from a file, or on stored completions."""
 
 import argparse
 import hashlib
@@ -20,6 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--env", metavar="NAME", help="learn the worked solutions of an environment's train split")
     data.add_argument(
         "--data", metavar="FILE.jsonl", type=Path, help='learn lines of {"question", "solution"}; "prompt" may stand for "question"'
+    )
+    data.add_argument(
+        "--episodes", metavar="RUN", type=Path, help="learn the correct completions that a run of kgym train or kgym eval has stored"
     )
     supervised.configure(parser, key="sft", steps=1000, batch=64, lr="1e-3")
 
@@ -57,9 +60,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _examples(args: argparse.Namespace, spec: "EnvSpec | None", seed: int) -> tuple["Examples", str, dict[str, str]]:
     """Return the examples, a text that tells them from others, and what is put around them."""
-    from kgym.train.sft import read_examples, solved_examples
+    from kgym.train.sft import read_examples, sampled_examples, solved_examples
     from kgym.train.supervised import shuffled
 
+    if args.episodes is not None:
+        sampled = sampled_examples(args.episodes)
+        digest = hashlib.sha256(repr([(one.problem_id, one.token_ids) for one in sampled]).encode()).hexdigest()
+        return shuffled(sampled, seed=seed), f"sha256:{digest}", {}
     if spec is None:
         rows = read_examples(args.data)
         return shuffled(rows, seed=seed), f"sha256:{hashlib.sha256(args.data.read_bytes()).hexdigest()}", {}

@@ -10,11 +10,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgym.envs.setup import EnvSetup
-from kgym.errors import DataError
+from kgym.errors import ConfigError, DataError
 from kgym.models.policy import Policy, load_policy
+from kgym.runs.answers import answer_batches, answer_files
 from kgym.seeding import derive_seed
 from kgym.train.logprobs import token_logprobs
-from kgym.train.supervised import ENDLESS, SupervisedOptions, encode_row, fit, fitting, microbatches, pad, read_jsonl, shuffled
+from kgym.train.supervised import (
+    ENDLESS,
+    Row,
+    SupervisedOptions,
+    checked_row,
+    encode_row,
+    fit,
+    fitting,
+    microbatches,
+    pad,
+    read_jsonl,
+    shuffled,
+)
 from kgym.types import Chat, Message
 
 QUESTION_KEYS = ("question", "prompt")
@@ -27,7 +40,16 @@ class Example(NamedTuple):
     solution: str
 
 
-Examples = Callable[[int], Example]
+class Sampled(NamedTuple):
+    """A completion that a run has stored, with the tokens that were sampled: they are never encoded again."""
+
+    problem_id: str
+    prompt_ids: list[int]
+    token_ids: list[int]
+    text: str
+
+
+Examples = Callable[[int], Example | Sampled]
 """The n-th example of a run, n = 0, 1, ...: a pure function."""
 
 
@@ -35,7 +57,7 @@ class SFTOptions(SupervisedOptions):
     """Supervised fine-tuning."""
 
 
-def solved_examples(setup: EnvSetup, *, seed: int) -> Examples:
+def solved_examples(setup: EnvSetup, *, seed: int) -> Callable[[int], Example]:
     """Worked solutions of an environment's problems, after the prompts that a policy is given.
 
     They are drawn at random from an endless source, and otherwise in shuffled passes.
@@ -55,6 +77,47 @@ def solved_examples(setup: EnvSetup, *, seed: int) -> Examples:
         return lambda n: example(derive_seed("sft", seed, n) % ENDLESS)
     order = shuffled(range(size), seed=seed)
     return lambda n: example(order(n))
+
+
+def sampled_examples(run: Path) -> list[Sampled]:
+    """Return the correct completions that a run of `kgym train` or `kgym eval` has stored, each once, in order.
+
+    Completions that a budget ended and those with observations are left out. Raises ConfigError if there is none, or if an earlier
+    version stored them, without their tokens.
+    """
+    files = answer_files(run)
+    if not files:
+        raise ConfigError(f"{run} has no stored completions: neither episodes/ of kgym train nor samples/ of kgym eval")
+    columns = ["problem_id", "status", "truncated", "text", "prompt_ids", "token_ids", "pieces"]
+    found: dict[tuple[str, str], Sampled] = {}
+    n_without_tokens = 0
+    for batch in answer_batches(files, columns, remedy="remove it to learn from the others"):
+        for row in batch.to_pylist():
+            if row["status"] != "correct" or row["truncated"]:
+                continue
+            if not row["token_ids"]:
+                n_without_tokens += 1
+            elif all(piece["role"] is None for piece in row["pieces"]):
+                sampled = Sampled(row["problem_id"], row["prompt_ids"], row["token_ids"], row["text"])
+                found.setdefault((sampled.problem_id, sampled.text), sampled)
+    if not found and n_without_tokens:
+        raise ConfigError(f"{run} was written by an earlier version, which stored no tokens; score its model again with kgym eval --run")
+    if not found:
+        raise ConfigError(f"{run} has no correct completion to learn from; use another run, or --env")
+    return list(found.values())
+
+
+def encoded(policy: Policy, example: Example | Sampled) -> Row:
+    """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens mean another text here."""
+    if isinstance(example, Example):
+        return encode_row(policy, *example)
+    said = policy.tokenizer.decode(example.token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    if not said.startswith(example.text):
+        raise ConfigError(
+            f"the stored tokens of {example.problem_id} are those of another tokenizer than that of {policy.folder}; "
+            "use a model with the tokenizer of the run"
+        )
+    return checked_row(policy, example.prompt_ids, example.token_ids, example.problem_id)
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -101,12 +164,12 @@ def finetune(
     return fit(base, out, options, load=load, backward=step, data=data, facts=known, resume=resume, report=report)
 
 
-def backward(policy: Policy, batch: Sequence[Example], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:
+def backward(policy: Policy, batch: Sequence[Example | Sampled], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:
     """Add the gradient of coef * the loss of a batch; return the loss in nats a completion token, and the tokens read.
 
     Examples that do not fit into the context are left out, and their number is returned as `data/too_long`.
     """
-    rows = fitting(batch, lambda example: encode_row(policy, *example))
+    rows = fitting(batch, lambda example: encoded(policy, example))
     n_learnt = sum(len(completion) for _, completion in rows)
     loss, n_tokens = 0.0, 0
     for micro in microbatches(rows, microbatch_tokens, lambda row: [row]):

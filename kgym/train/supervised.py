@@ -281,10 +281,14 @@ def encode_row(learner: Learner, prompt: Chat, completion: str) -> Row:
 
     Raises ConfigError if the tokenizer has no chat template or end token, TooLong if the row does not fit into the context.
     """
-    prompt_ids, completion_ids = learner.encoder.prompt(prompt), learner.encoder.answer(completion)
+    return checked_row(learner, learner.encoder.prompt(prompt), learner.encoder.answer(completion), prompt[-1].content)
+
+
+def checked_row(learner: Learner, prompt_ids: list[int], completion_ids: list[int], what: str) -> Row:
+    """Return the row. Raises TooLong, naming `what`, if it does not fit into the context."""
     limit = getattr(learner.model.config, "max_position_embeddings", None)
     if limit is not None and len(prompt_ids) + len(completion_ids) > limit:
-        raise TooLong.of(len(prompt_ids) + len(completion_ids), limit, prompt[-1].content)
+        raise TooLong.of(len(prompt_ids) + len(completion_ids), limit, what)
     return prompt_ids, completion_ids
 
 
