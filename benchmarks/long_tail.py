@@ -151,7 +151,7 @@ def example(rng: random.Random, tokenizer: PreTrainedTokenizerBase) -> tuple[lis
 
 def teach(folder: Path, *, steps: int = 300, batch: int = 32, seed: int = 0) -> Path:
     """Teach a model by examples and save it. A minute or two on one core."""
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"), trust_remote_code=False)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

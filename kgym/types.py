@@ -372,6 +372,9 @@ class Verifier(Protocol):
 class LoadedVerifier(Verifier, Protocol):
     """A verifier as `kgym.verify.service.load_verifier` returns it."""
 
+    batched: bool
+    """Whether it is better asked once about many answers than about each as it comes; see `VerifierInfo.batched`."""
+
     def submit(self, item: VerifyItem) -> "Future[Verdict]":
         """Judge one answer in the background. The future may be cancelled; it raises VerifierError if the verifier cannot be built."""
 

@@ -365,6 +365,8 @@ def test_environments_get_their_shares_over_the_run():
 class Noting:
     """A verifier that notes when it is asked, and answers in its own time."""
 
+    batched = False
+
     def __init__(self, engine):
         self.asked, self.futures, self._engine = [], [], engine
 
@@ -387,6 +389,36 @@ def test_each_episode_is_judged_as_soon_as_it_has_ended():
         future.set_result(Verdict("correct"))
     (group,) = pool.finished()
     assert [episode.reward for episode in group.episodes] == [1.0, 1.0, 1.0]
+
+
+class Together:
+    """A verifier that judges by a model, as the registry would describe it."""
+
+    batched = True
+
+    def __init__(self):
+        self.calls = []
+
+    def verify_many(self, items):
+        self.calls.append(len(items))
+        return [Verdict("correct") for _ in items]
+
+
+def test_a_verifier_that_judges_by_a_model_is_asked_once_about_a_step():
+    setup, engine = setup_of(), LockstepEngine(of_length([2, 50, 90]))
+    setup.verifier = verifier = Together()
+    groups = play_groups(setup, engine, [0, 1], attempts=range(3), sampling=Sampling(), seed_parts=SEED)
+    assert verifier.calls == [6]
+    assert [group.rewards for group in groups] == [[1.0] * 3] * 2
+
+    pool = started(setup, [0, 1], range(3))
+    while pool.n_ended_groups < 1:
+        pool.advance(engine)
+    pool.pause(engine)
+    pool.state()
+    assert verifier.calls == [6, 6]  # what is kept has its verdicts
+    pool.finished()
+    assert verifier.calls == [6, 6]
 
 
 def test_a_verifier_that_hangs_on_everything_is_given_up(caplog):

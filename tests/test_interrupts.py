@@ -23,6 +23,17 @@ SETTINGS = [word for setting in (*SMALL, "train.save_every=1") for word in ("--s
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGHUP, 129, "ended by SIGHUP")]
 
 
+@pytest.fixture(autouse=True)
+def _signals_arrive():
+    """A suite that a shell started in the background, or with nohup, ignores two of the signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch, tiny_model):
     """A working directory with a model in it."""

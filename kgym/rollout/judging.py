@@ -4,6 +4,9 @@
     judge.collect()                 episodes whose verdict has come get it
     judge.wait(episodes)            until each of these has one
 
+A verifier that judges by a model (`VerifierInfo.batched`) is asked in `wait` instead, once about all of the episodes: side by side
+they cost little more than one, and which of them share a call, and so the rounding, does not depend on timing.
+
 A verifier that hangs on everything would take hours: after `HOPELESS` items in a row that timed out or found no worker, those that
 wait are given up with the same reason.
 """
@@ -29,12 +32,16 @@ class Judge:
 
     def __init__(self) -> None:
         self._open: dict[Future[Verdict], tuple[Episode, EnvSetup]] = {}
+        self._held: list[tuple[Episode, EnvSetup]] = []
+        """Ended episodes that are judged together."""
         self._hopeless = 0
 
     def submit(self, episode: Episode, setup: EnvSetup) -> None:
         """Have an ended episode judged; one that needs no verifier has its verdict when this returns."""
         truncated = setup.options.truncated
-        if rules.needs_verifier(episode, truncated):
+        if rules.needs_verifier(episode, truncated) and setup.verifier.batched:
+            self._held.append((episode, setup))
+        elif rules.needs_verifier(episode, truncated):
             self._open[setup.verifier.submit(rules.item_of(episode))] = (episode, setup)
         else:
             rules.award_unjudged(episode, truncated)
@@ -49,6 +56,7 @@ class Judge:
         begin = time.monotonic()
         wanted = {id(episode) for episode in episodes}
         patience = REPORT_S
+        self._judge_together(episodes)
         self.collect()
         while futures := [future for future, (episode, _) in self._open.items() if id(episode) in wanted]:
             if not wait(futures, timeout=patience, return_when=FIRST_COMPLETED).done:
@@ -56,6 +64,16 @@ class Judge:
                 patience *= 2
             self.collect()
         return time.monotonic() - begin
+
+    def _judge_together(self, episodes: Sequence[Episode]) -> None:
+        """Judge those of the episodes that were held back: one call for each environment, in the order in which they are given."""
+        held = {id(episode): setup for episode, setup in self._held}
+        wanted = [(episode, held[id(episode)]) for episode in episodes if id(episode) in held]
+        for setup in {id(setup): setup for _, setup in wanted}.values():
+            own = [episode for episode, other in wanted if other is setup]
+            rules.settle(own, setup.options.truncated, setup.verifier)
+        done = {id(episode) for episode, _ in wanted}
+        self._held = [(episode, setup) for episode, setup in self._held if id(episode) not in done]
 
     def _award(self, future: "Future[Verdict]") -> None:
         episode, _ = self._open.pop(future)

@@ -69,6 +69,9 @@ class VerifierPool:
     `fast`, if given, is asked first, in the caller: a verdict, or None to have a worker judge. `who` names the verifier in messages.
     """
 
+    batched = False
+    """Workers judge one answer after the other."""
+
     def __init__(
         self,
         target: str,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 
+from kgym.hookspecs import VerifierInfo
 from kgym.limits import PoolLimits
 from kgym.loading import prints_to_stderr
 from kgym.options import Options
@@ -25,7 +26,8 @@ _lock = threading.Lock()
 class CallerVerifier:
     """A verifier that judges in the caller's process, with the same consequences of its errors as in a worker."""
 
-    def __init__(self, verifier: Verifier, who: str) -> None:
+    def __init__(self, verifier: Verifier, who: str, *, batched: bool = False) -> None:
+        self.batched = batched
         self._verifier = verifier
         self._troubles = Troubles(who)
         self._lock = threading.Lock()
@@ -44,7 +46,7 @@ class CallerVerifier:
         return [verdict for verdict, _ in judged]
 
     def submit(self, item: VerifyItem) -> "Future[Verdict]":
-        """Judge in a thread, one call at a time: what is submitted during a call is judged together by the next one."""
+        """Judge in a thread, one answer after the other: verdicts do not depend on which answers wait at the same time."""
         future: Future[Verdict] = Future()
         with self._lock:
             self._queue.append((item, future))
@@ -61,15 +63,14 @@ class CallerVerifier:
                 if not queue:
                     self._working = False
                     return
-            live = [(item, future) for item, future in queue if future.set_running_or_notify_cancel()]
-            try:
-                verdicts = self.verify_many([item for item, _ in live])
-            except BaseException as error:  # whoever waits for the verdicts raises it
-                for _, future in live:
-                    future.set_exception(error)
-                continue
-            for (_, future), verdict in zip(live, verdicts, strict=True):
-                future.set_result(verdict)
+            for item, future in queue:
+                if future.set_running_or_notify_cancel():
+                    try:
+                        (verdict,) = self.verify_many([item])
+                    except BaseException as error:  # whoever waits for the verdict raises it
+                        future.set_exception(error)
+                    else:
+                        future.set_result(verdict)
 
 
 def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> LoadedVerifier:
@@ -82,11 +83,11 @@ def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None,
     Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
     """
     plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
-    info = registry().info("verifier", name)
+    info = cast(VerifierInfo, registry().info("verifier", name))
     who = registry().label("verifier", name)
     verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options here, where the user sees it
-    if getattr(info, "isolation", "process") == "none":
-        return CallerVerifier(verifier, who)
+    if info.isolation == "none":
+        return CallerVerifier(verifier, who, batched=info.batched)
     limits = limits or PoolLimits()
     key = (info.target, repr(sorted(plain.items())), limits.model_dump_json())
     with _lock:

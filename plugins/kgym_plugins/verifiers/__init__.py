@@ -26,10 +26,12 @@ def kgym_register_verifiers() -> Iterator[VerifierInfo]:
         target="kgym_plugins.verifiers.reward_model:RewardModelVerifier",
         summary="the score of a trained reward model (kgym rm), as a threshold or a probability",
         isolation="none",
+        batched=True,
     )
     yield VerifierInfo(
         name="judge",
         target="kgym_plugins.verifiers.judge:Judge",
         summary="a language model that reasons about the answer and gives a verdict, which is parsed",
         isolation="none",
+        batched=True,
     )
