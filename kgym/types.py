@@ -2,8 +2,9 @@
 
 The way of the data, with the record that travels along each arrow:
 
-    Sampler --index--> ProblemSource --Problem--> ReasoningVectorEnv --Chat--> Engine --Segment--> ReasoningVectorEnv
-            --Verdict, reward--> Episode --Group--> Shaper --rewards--> PackedBatch --advantages--> Algorithm --LossOutput--> optimizer
+    Sampler --index--> ProblemSource --Problem--> EpisodePool --GenerateRequest--> Engine --Segment--> EpisodePool
+            --VerifyItem--> Verifier --Verdict, reward--> Episode --Group--> Shaper --rewards--> PackedBatch
+            --advantages--> Algorithm --LossOutput--> optimizer
 
 Dimension key of the tensors:  T tokens of the pack (prompts and answers)   E episodes   V vocabulary
 
