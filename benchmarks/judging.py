@@ -1,6 +1,6 @@
 r"""What a slow verifier costs a step: judged while others are generated, against judged after the last of them, in one run.
 
-    python benchmarks/judging.py                          16 problems x 4 attempts, a verifier that sleeps 2 s, 32 workers
+    python benchmarks/judging.py                          16 problems x 4 attempts, a verifier that sleeps 2 s, 64 workers
     python benchmarks/judging.py --seconds 0.5 --workers 8
 
 Both sides generate the same completions with the built-in model and judge them with the same pool of workers. The first plays them as
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=16)
     parser.add_argument("--attempts", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--workers", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-judging"))
     args = parser.parse_args()
