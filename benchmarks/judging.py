@@ -1,10 +1,11 @@
-r"""What a slow verifier costs a step: judged while others are generated, against judged after the last of them, in one run.
+"""What a slow verifier adds to a step: each completion judged as it ends, against all of them after the last.
 
-    python benchmarks/judging.py                          16 problems x 4 attempts, a verifier that sleeps 2 s, 64 workers
+    python benchmarks/judging.py        16 problems x 4 attempts, a verifier that sleeps 2 s, 64 workers
     python benchmarks/judging.py --seconds 0.5 --workers 8
 
-Both sides generate the same completions with the built-in model and judge them with the same pool of workers. The first plays them as
-every command of kgym does; the second has them all and then asks the verifier for all verdicts at once.
+Both sides are measured in one run. They generate the same completions with the built-in model and judge them with
+the same pool of workers. The first plays them as every command of kgym does. The second asks the verifier for all
+verdicts at once, after the last completion.
 """
 
 import argparse
@@ -78,7 +79,8 @@ def main() -> None:
         ).setup()
         for name, seconds in (("slow", args.seconds), ("instant", 0.0))
     }
-    engine = make_engine("transformers", {"max_batch": 16}, resolve_model("nano"))  # a few at a time, as with long completions
+    # a few at a time, as with long completions
+    engine = make_engine("transformers", {"max_batch": 16}, resolve_model("nano"))
 
     def played(setup: Any, seed: int) -> tuple[float, int]:
         begin = time.perf_counter()

@@ -405,7 +405,7 @@ class Episode:
     trainable: bool = True
     """False if its verdict is unscored, or truncated completions are masked: kept, counted, left out of the loss."""
     seed: int = 0
-    """Of the uniform numbers behind its tokens; fixed when the episode begins, whatever step or slot it is in."""
+    """Of the uniform numbers that choose its tokens; fixed when the episode begins, whatever step or slot it is in."""
 
     @property
     def id(self) -> str:

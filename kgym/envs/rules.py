@@ -4,7 +4,7 @@
     settle(episodes, truncated, verifier) those that have ended: one batch of verdicts, and the rewards
 
 An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an answer that stops
-only behind its budget is truncated, and so is one that the engine ended because it repeated itself. A plain `str` is a finished
+only after its budget is truncated, and so is one that the engine ended because it repeated itself. A plain `str` is a finished
 answer without tokens, which no budget of tokens can end.
 """
 

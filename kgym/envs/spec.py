@@ -124,7 +124,7 @@ class EnvSpec:
         return validated(EnvOptions, {**common, "split": self.split}, registry().key("environment", self.name))
 
     def facts(self) -> dict[str, Any]:
-        """Return what a score depends on, besides the policy and its sampling; see `EnvSetup.facts`."""
+        """Return what a score depends on, other than the policy and its sampling; see `EnvSetup.facts`."""
         return self.setup().facts()
 
     @property

@@ -104,7 +104,7 @@ def poll(engine: Engine, open_ids: Collection[str], timeout_s: float | None = No
 
 
 def adapted(engine: Engine | BlockingEngine) -> Engine:
-    """Return an engine as it is, and one that has `generate` and no `submit` behind the methods of `Engine`."""
+    """Return an engine as it is, or an adapter with the methods of `Engine` around one that has `generate` and no `submit`."""
     if isinstance(engine, Engine) or not isinstance(engine, BlockingEngine):
         return engine
     adapter = BlockingAdapter(engine)
@@ -172,7 +172,7 @@ class BlockingAdapter:
             del self._batch[segment.request_id]
             self._ready.append(segment)
         elif segment.request_id not in self._dropped:
-            self._ready.append(segment)  # nobody asked for it, which whoever polls says
+            self._ready.append(segment)  # it was not asked for, which `poll` below says
 
     def _close(self) -> None:
         segments, self._segments, self._batch, self._dropped = self._segments, None, {}, set()

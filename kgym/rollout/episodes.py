@@ -75,7 +75,7 @@ class TokenBudget:
         self.left = tokens
 
     def shares(self, wanted: Sequence[int]) -> list[int]:
-        """Return how many tokens each of the requests may sample: equal shares, no more than it wants; 0 for all if there is too little."""
+        """Return how many tokens each request may sample: equal shares, no more than it asks for; 0 for all if that is too few."""
         share = self.left // max(1, len(wanted))
         given = [min(want, share) for want in wanted]
         self.left -= sum(given)

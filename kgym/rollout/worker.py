@@ -1,4 +1,4 @@
-"""Any engine in a process of its own, behind the same methods: `ahead` trains while it samples.
+"""Any engine in its own process, with the same methods: `ahead` trains while it samples.
 
     engine = ProcessEngine("transformers", {"max_batch": 64}, model_folder)
 

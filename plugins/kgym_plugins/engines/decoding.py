@@ -94,7 +94,7 @@ class Batch:
         self.rows[place] = None
 
     def resume(self, row: Row) -> bool:
-        """Put a row in the place of the one that it continues; False if there is none."""
+        """Give a row the place of the one that it continues; False if there is none."""
         place = next((place for place, other in self.left.items() if row.continues(other)), None)
         if place is None:
             return False
@@ -103,7 +103,7 @@ class Batch:
         return True
 
     def take_left(self) -> list[Parked]:
-        """Copy what the rows that have ended leave behind."""
+        """Copy the keys and values of the rows that have ended."""
         left, self.left = self.left, {}
         return [Parked(row.prompt_ids, row.request.seed, row.read, self.cache.taken(place, len(row.read))) for place, row in left.items()]
 

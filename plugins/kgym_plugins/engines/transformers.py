@@ -178,7 +178,7 @@ class TransformersEngine:
         return ended
 
     def _forget(self) -> None:
-        """Leave nothing open: what a failed forward pass has left behind is of no use."""
+        """Leave nothing open: the state after a failed forward pass cannot be used."""
         with self._lock:
             self._open, self._aborted = set(), set()
         self._waiting.clear()
