@@ -170,7 +170,7 @@ def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[st
     """Train and score, from where a killed run stopped; return the figures, which are also kept."""
     from kgym.runs.folder import RunFolder
     from kgym.runs.metrics import read_metrics
-    from kgym.train.trainer import Trainer
+    from kgym.train.rl.objective import reinforcement
 
     config = load_config(None, [*overrides(settings), f"algo.name={name}", f"seed={seed}"])
     before_file = out / f"before-seed{seed}.json"
@@ -180,14 +180,14 @@ def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[st
 
     path = folder(out, name, seed)
     try:
-        trainer = Trainer(config, RunFolder(path))
-        trainer.run()
+        training = reinforcement(config, RunFolder(path))
+        training.run()
     except NothingToLearn as error:
         print(f"{name}, seed {seed}: {error}", file=sys.stderr)
     trained = any((path / "checkpoints").glob("step-*"))
     validation = validate(str(resolve_model(str(path))), config, settings["problems"]) if trained else None
     lines = read_metrics(path / "metrics.jsonl")
-    plan = trainer.algorithm.plan
+    plan = training.objective.algorithm.plan
     result = {
         "before": before,
         "after": validation.accuracy if validation else before,

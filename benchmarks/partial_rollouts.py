@@ -132,7 +132,7 @@ def sizes(problems: int, group_size: int) -> list[str]:
 def player(config: RunConfig) -> "tuple[Rollouts, Engine]":
     """Return what plays the steps of a run, and its engine."""
     from kgym.envs.mixture import members
-    from kgym.train.streams import make_rollouts
+    from kgym.train.rl.streams import make_rollouts
 
     return make_rollouts(config, members(config), UpdatePlan()), make_engine(config.engine.name, config.engine.options, config.model)
 
@@ -224,7 +224,7 @@ def accuracy(args: argparse.Namespace) -> dict[str, Any]:
 
 def train(args: argparse.Namespace, schedule: str, seed: int) -> dict[str, Any]:
     """Train `nano` on `aime` once and return the figures; a run that is there is read."""
-    from kgym.train.trainer import Trainer
+    from kgym.train.rl.objective import reinforcement
 
     path = args.out / f"{schedule}-seed{seed}"
     of_schedule = ["rollout.schedule=partial", "rollout.oversample=2"] if schedule == "partial" else []
@@ -232,7 +232,7 @@ def train(args: argparse.Namespace, schedule: str, seed: int) -> dict[str, Any]:
     size = sizes(args.train_problems, args.group_size)
     config = load_config(None, ["env.name=aime", "train.threads=1", f"seed={seed}", *of_schedule, *checks, *size])
     if not (path / "summary.json").exists():
-        Trainer(config, RunFolder(path)).run()
+        reinforcement(config, RunFolder(path)).run()
     lines = read_metrics(path / "metrics.jsonl")
     curve = {int(line["step"]): line["eval/accuracy"] for line in lines if "eval/accuracy" in line}
     tokens = sum(line.get("rollout/tokens", 0) for line in lines)

@@ -25,7 +25,7 @@ from kgym.rollout.engine import make_engine
 from kgym.score.harness import evaluate
 from kgym.score.results import EvalResult
 from kgym.seeding import derive_seed
-from kgym.train.sft import Example, Examples, SFTOptions, finetune, solved_examples
+from kgym.train.supervised.sft import Example, Examples, SFTOptions, finetune, solved_examples
 from kgym.types import Sampling
 
 PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"

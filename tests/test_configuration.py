@@ -10,8 +10,8 @@ from kgym.cli.main import main
 from kgym.cli.reference import fill
 from kgym.config import RunConfig
 from kgym.keys import keys_of, load_config
-from kgym.train.components import with_defaults
-from kgym.train.recipe import with_recipe
+from kgym.train.rl.components import with_defaults
+from kgym.train.rl.recipe import with_recipe
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 

@@ -19,10 +19,11 @@ from kgym.errors import ConfigError
 from kgym.models.policy import load_policy
 from kgym.registry import registry
 from kgym.runs.metrics import CLOCK, read_metrics
-from kgym.train.critic import Critic, load_value_model
 from kgym.train.forward import token_values
-from kgym.train.update import frozen_values, update
+from kgym.train.rl.critic import Critic, load_value_model
+from kgym.train.rl.update import frozen_values, update
 from kgym_plugins.models.builtin import nano
+from trained import sgd, trained
 
 SMALL = {
     "seed": 4,
@@ -78,7 +79,9 @@ def test_a_token_has_the_value_of_the_state_before_it(policy, shared):
         by_state = value_model(ids[None])[0].detach()
         mask = batch.mask[batch.episode_ids == episode]
         torch.testing.assert_close(values_T[batch.episode_ids == episode][mask], by_state[:-1][mask[1:]], atol=1e-5, rtol=0)
-    frozen_T = frozen_values(Critic(value_model, torch.optim.SGD(value_model.own.parameters())), batch, microbatch_tokens=20)
+    frozen_T = frozen_values(
+        trained(policy, microbatch_tokens=20), Critic(value_model, torch.optim.SGD(value_model.own.parameters())), batch
+    )
     torch.testing.assert_close(frozen_T, values_T, atol=1e-5, rtol=0)
 
 
@@ -115,7 +118,7 @@ def test_a_critic_learns_what_answers_are_worth(policy, shared):
     value_model = load_value_model(policy, shared=shared, start=policy.folder)
     lr = 1e-3
     critic = Critic(value_model, torch.optim.AdamW(value_model.own.parameters(), lr=lr))
-    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=lr if shared else 1e-9)
+    learner = trained(policy, lambda parameters: torch.optim.AdamW(parameters, lr=lr if shared else 1e-9), microbatch_tokens=40)
     algorithm = registry().create("algorithm", "ppo", {"kl_coef": 0, "lam": 1.0, "clip_value": 10.0, "inner_steps": 4})
     batch = example_batch(n=12)
 
@@ -127,12 +130,10 @@ def test_a_critic_learns_what_answers_are_worth(policy, shared):
     before = gap()
     for step in range(8):
         metrics = update(
-            policy.model,
-            optimizer,
+            learner,
             algorithm,
             batch,
             temperature=1.0,
-            microbatch_tokens=40,
             max_grad_norm=1.0,
             rng=random.Random(step),
             critic=critic,
@@ -149,12 +150,10 @@ def test_micro_batches_do_not_change_the_critics_update(policy):
         value_model = with_head(load_value_model(start, shared=False, start=start.folder))
         critic = Critic(value_model, torch.optim.SGD(value_model.own.parameters(), lr=0.1))
         update(
-            start.model,
-            torch.optim.SGD(start.model.parameters(), lr=0.1),
+            trained(start, sgd(0.1), microbatch_tokens=microbatch_tokens),
             registry().create("algorithm", "ppo", {"kl_coef": 0, "inner_steps": 1}),
             example_batch(),
             temperature=1.0,
-            microbatch_tokens=microbatch_tokens,
             max_grad_norm=1e9,
             rng=random.Random(0),
             critic=critic,

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from kgym.cli.main import main
-from kgym.train.diagnosis import Diagnosis, diagnose
+from kgym.train.rl.diagnosis import Diagnosis, diagnose
 
 GOOD = {
     "reward/mean": 0.44,

@@ -15,7 +15,7 @@ from kgym.registry import configure
 from kgym.rollout.episodes import EpisodePool, TokenBudget, play, play_groups
 from kgym.rollout.groups import Rollouts, StepRule, Stream, teaches
 from kgym.testing.engines import UniformEngine
-from kgym.train.statistics import rollout_metrics
+from kgym.train.rl.statistics import rollout_metrics
 from kgym.types import Sampling, UpdatePlan, Verdict
 from lockstep import LockstepEngine
 

@@ -13,6 +13,7 @@ from kgym.algorithms.batch import pack
 from kgym.cli.main import main
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, EngineError, RunError
+from kgym.models.load import broken_weight
 from kgym.models.policy import load_policy
 from kgym.models.weights import ModelWeights
 from kgym.registry import configure, registry
@@ -20,14 +21,14 @@ from kgym.rollout.engine import generate
 from kgym.rollout.episodes import play_groups
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.checkpoint import check_weights, way_on
-from kgym.train.critic import Critic, load_value_model
-from kgym.train.optim import make_optimizer
-from kgym.train.ptx import pretraining_term
-from kgym.train.sft import Example
-from kgym.train.update import frozen_logprobs, update
+from kgym.train.rl.critic import Critic, load_value_model
+from kgym.train.rl.ptx import pretraining_term
+from kgym.train.rl.update import update
+from kgym.train.supervised.sft import Example
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.sampling import choose
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
+from trained import trained
 
 SMALL = {
     "rollout.problems_per_step": 2,
@@ -131,14 +132,14 @@ def batch(rewards=(1.0, 0.0)):
     )
 
 
-def updated(policy, *, algorithm="reinforce", rewards=(1.0, 0.0), **parts):
+def updated(policy, *, algorithm="reinforce", rewards=(1.0, 0.0), reference=None, **parts):
+    learner = trained(policy, lr=1e-3, microbatch_tokens=64)
+    learner._reference = reference
     return update(
-        policy.model,
-        make_optimizer(policy.model, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.95)),
+        learner,
         registry().create("algorithm", algorithm, {}),
         batch(rewards),
         temperature=1.0,
-        microbatch_tokens=64,
         max_grad_norm=1.0,
         rng=random.Random(0),
         **parts,
@@ -173,12 +174,12 @@ def test_each_number_of_an_update_is_named_when_it_is_not_finite(tiny_model, val
 
 def test_prompts_may_contain_tokens_that_the_model_never_writes(tiny_model):
     """Their log-probability is minus infinity, and nobody trains on it."""
-    model = load_policy(tiny_model, device="cpu").model
-    head = model.get_output_embeddings()
+    policy = load_policy(tiny_model, device="cpu")
+    head = policy.model.get_output_embeddings()
     mask = torch.zeros(head.out_features)
     mask[6] = -math.inf
     head.register_forward_hook(lambda module, inputs, output: output + mask)
-    logprobs_T, entropy_T = frozen_logprobs(model, batch(), temperature=1.0, microbatch_tokens=64)
+    logprobs_T, entropy_T = trained(policy).frozen_logprobs(batch())
     assert logprobs_T.isfinite().all()
     assert entropy_T.isfinite().all()
     assert (logprobs_T == 0).tolist() == [True, True, False, False] * 2
@@ -187,12 +188,12 @@ def test_prompts_may_contain_tokens_that_the_model_never_writes(tiny_model):
 def test_a_checkpoint_is_named_only_if_it_is_there(tmp_path):
     model = spoilt(torch.nn.Linear(2, 2))
     with pytest.raises(RunError, match="there is no checkpoint yet, so start again with less"):
-        check_weights(model, "the policy", tmp_path, "less")
+        check_weights(broken_weight(model), "the policy", tmp_path, "less")
     for step in (2, 10):
         (tmp_path / f"step-{step}").mkdir()
         (tmp_path / f"step-{step}" / "trainer.pt").touch()
     assert f"start a new run from it (--model {tmp_path / 'step-10'}) with less" in way_on(tmp_path, "less")
-    check_weights(torch.nn.Linear(2, 2), "the policy", tmp_path, "less")
+    check_weights(broken_weight(torch.nn.Linear(2, 2)), "the policy", tmp_path, "less")
 
 
 # --- whole commands ---------------------------------------------------------------------------------------------------

@@ -265,10 +265,10 @@ def test_a_run_folder_that_vanishes_is_noticed_at_the_step(tmp_path, tiny_model,
                 shutil.copytree(tmp_path / "elsewhere", run)
 
     from kgym.train.report import Reporter
-    from kgym.train.trainer import Trainer
+    from kgym.train.rl.objective import reinforcement
 
     monkeypatch.setattr(Reporter, "step", vanish)
-    trainer = Trainer(_config(tiny_model), RunFolder(run))
+    trainer = reinforcement(_config(tiny_model), RunFolder(run))
     with pytest.raises(RunError, match=f"the run folder {run} is gone: it was deleted, moved or replaced"):
         trainer.run()
     assert steps == [1, 2]

@@ -8,7 +8,7 @@ from kgym.cli.main import main
 from kgym.envs.mixture import members
 from kgym.errors import ConfigError
 from kgym.keys import load_config
-from kgym.train.held_out import check_held_out
+from kgym.train.rl.held_out import check_held_out
 from kgym.types import Problem
 
 QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.threads=1", "train.eval_problems=3"]

@@ -11,7 +11,7 @@ from kgym.errors import NotComparable
 from kgym.models.names import model_fingerprint
 from kgym.score.comparability import changes
 from kgym.score.harness import EvalResult
-from kgym.train.statistics import improvement
+from kgym.train.rl.statistics import improvement
 
 SMALL = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "train.eval_problems=3", "train.threads=1")
 

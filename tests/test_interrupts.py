@@ -192,13 +192,12 @@ def test_threads_can_use_the_command_line_too():
 
 
 def test_only_checkpoints_that_exist_are_named(tmp_path, monkeypatch):
-    class Full:
-        def save_pretrained(self, folder):
-            raise OSError(28, "No space left on device")
+    def full(folder):
+        raise OSError(28, "No space left on device")
 
     def message(step):
         with pytest.raises(RunError) as caught:
-            save_checkpoint(tmp_path, step, model=Full(), tokenizer=Full(), state={}, keep=0)
+            save_checkpoint(tmp_path, step, write=full, state={}, keep=0)
         return str(caught.value)
 
     assert going_on(tmp_path) == "begin again"

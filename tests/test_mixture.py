@@ -19,10 +19,10 @@ from kgym.rollout.groups import Rollouts, Stream
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import specs_of
 from kgym.runs.metrics import CLOCK, read_metrics
-from kgym.train.comparisons import PairOptions, stored_comparisons
-from kgym.train.components import with_defaults
-from kgym.train.ptx import pretraining_examples
-from kgym.train.recipe import with_recipe
+from kgym.train.rl.components import with_defaults
+from kgym.train.rl.ptx import pretraining_examples
+from kgym.train.rl.recipe import with_recipe
+from kgym.train.supervised.comparisons import PairOptions, stored_comparisons
 from kgym.types import Message, Problem, Sampling, UpdatePlan
 from kgym_plugins.samplers.uniform import Uniform
 

@@ -19,11 +19,13 @@ from kgym.models.policy import load_policy
 from kgym.registry import registry
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.testing.algorithms import check_algorithm, random_batch
-from kgym.train.critic import Critic, load_value_model
 from kgym.train.forward import policy_logprobs
-from kgym.train.statistics import batch_metrics
-from kgym.train.update import frozen_logprobs, pack_groups, update
+from kgym.train.rl.batch import pack_groups
+from kgym.train.rl.critic import Critic, load_value_model
+from kgym.train.rl.statistics import batch_metrics
+from kgym.train.rl.update import update
 from kgym.types import Episode, Group, LossOutput, Message, Observation, Problem, Segment, Totals, UpdatePlan, Verdict
+from trained import sgd, trained, trained_copy
 
 NAMES = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
 CPU = torch.device("cpu")
@@ -219,7 +221,7 @@ def policy(tiny_model):
 
 def sampled(policy, batch):
     """Return the batch as an engine without an error reports it: the log-probabilities of the policy."""
-    old_T, _ = frozen_logprobs(policy.model, replace(batch, mask=batch.versions >= 0), temperature=1.0, microbatch_tokens=1000)
+    old_T, _ = trained(policy).frozen_logprobs(replace(batch, mask=batch.versions >= 0))
     return replace(batch, engine_logprobs=old_T)
 
 
@@ -247,20 +249,18 @@ def algorithm(name, **options):
 
 def updated(policy, batch, name="linear", *, version=4, microbatch_tokens=1000, options=None, **parts):
     """Return the change of all weights by SGD, end to end, and the metrics."""
-    model = copy.deepcopy(policy.model)
+    learner = trained_copy(policy, sgd(), microbatch_tokens=microbatch_tokens)
     metrics = update(
-        model,
-        torch.optim.SGD(model.parameters(), lr=1.0),
+        learner,
         algorithm(name, **(options or {})),
         batch,
         temperature=1.0,
-        microbatch_tokens=microbatch_tokens,
         max_grad_norm=1e9,
         rng=random.Random(0),
         version=version,
         **parts,
     )
-    pairs = zip(model.parameters(), policy.model.parameters(), strict=True)
+    pairs = zip(learner.parameters(), policy.model.parameters(), strict=True)
     return torch.cat([(new - old).detach().flatten() for new, old in pairs]), metrics
 
 

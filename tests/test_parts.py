@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kgym.cli.main import main
-from kgym.train.statistics import part_metrics
+from kgym.train.rl.statistics import part_metrics
 from kgym.types import Episode, Group, Problem, Verdict
 
 RIGHT, WRONG, UNSCORED = Verdict("correct"), Verdict("wrong"), Verdict("unscored", reason="timeout")

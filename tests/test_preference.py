@@ -23,7 +23,8 @@ from kgym.errors import ConfigError, DataError
 from kgym.models.policy import load_policy
 from kgym.models.reward_model import FILE, load_reward_model
 from kgym.runs.episodes import schema, write_table
-from kgym.train.comparisons import (
+from kgym.train.logprobs import token_logprobs
+from kgym.train.supervised.comparisons import (
     Comparison,
     PairOptions,
     PreferenceData,
@@ -33,11 +34,10 @@ from kgym.train.comparisons import (
     read_comparisons,
     stored_comparisons,
 )
-from kgym.train.dpo import DPOOptions, preference_loss, train_dpo
-from kgym.train.logprobs import token_logprobs
-from kgym.train.pairs import add_up, index_pairs, items_of
-from kgym.train.reward_model import RMOptions, scores_loss, train_reward_model
-from kgym.train.supervised import TooLong, encode_row, microbatches
+from kgym.train.supervised.dpo import DPOOptions, preference_loss, train_dpo
+from kgym.train.supervised.fit import TooLong, encode_row, microbatches
+from kgym.train.supervised.pairs import add_up, index_pairs, items_of
+from kgym.train.supervised.reward_model import RMOptions, scores_loss, train_reward_model
 from kgym.types import Message, VerifyItem
 from kgym.verify.service import load_verifier
 

@@ -9,8 +9,8 @@ from kgym.errors import ConfigError, DataError
 from kgym.keys import load_config
 from kgym.models.names import resolve_model
 from kgym.models.policy import load_policy
-from kgym.train.ptx import pretraining_examples, pretraining_term
-from kgym.train.sft import backward
+from kgym.train.rl.ptx import pretraining_examples, pretraining_term
+from kgym.train.supervised.sft import backward
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from kgym.errors import ConfigError
 from kgym.models.reward_model import load_reward_model
 from kgym.runs.metrics import CLOCK
 from kgym.testing.engines import ScriptedEngine
-from kgym.train.comparisons import Comparison, PreferenceData
-from kgym.train.reward_model import RMOptions, train_reward_model
-from kgym.train.sft import Example, SFTOptions, finetune
+from kgym.train.supervised.comparisons import Comparison, PreferenceData
+from kgym.train.supervised.reward_model import RMOptions, train_reward_model
+from kgym.train.supervised.sft import Example, SFTOptions, finetune
 from kgym.types import Message, VerifyItem
 from kgym.verify.service import CallerVerifier, load_verifier
 from kgym_plugins.verifiers.judge import Judge, JudgeOptions, fill, parse_verdict

@@ -17,10 +17,10 @@ from kgym.rollout.groups import teaches
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import ScriptedEngine, UniformEngine
 from kgym.train.checkpoint import checkpoint_steps
-from kgym.train.recipe import with_recipe
-from kgym.train.statistics import nothing_to_learn
-from kgym.train.streams import make_rollouts
-from kgym.train.update import pack_groups
+from kgym.train.rl.batch import pack_groups
+from kgym.train.rl.recipe import with_recipe
+from kgym.train.rl.statistics import nothing_to_learn
+from kgym.train.rl.streams import make_rollouts
 from kgym.train.warmups import unended
 from kgym.types import Sampling, UpdatePlan
 from kgym_plugins.samplers.uniform import Uniform

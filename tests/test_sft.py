@@ -27,8 +27,8 @@ from kgym.runs.episodes import read_episodes
 from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
 from kgym.train.optim import make_optimizer
-from kgym.train.sft import Example, SFTOptions, backward, encoded, finetune, read_examples, sampled_examples, solved_examples
-from kgym.train.supervised import encode_row, lr_at, microbatches, shuffled, train_step
+from kgym.train.supervised.fit import encode_row, lr_at, microbatches, shuffled, train_step
+from kgym.train.supervised.sft import Example, SFTOptions, backward, encoded, finetune, read_examples, sampled_examples, solved_examples
 from kgym.types import Message
 
 

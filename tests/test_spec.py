@@ -16,8 +16,8 @@ from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import specs_of
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.seeding import derive_seed
-from kgym.train.sft import Example, backward
-from kgym.train.supervised import ENDLESS
+from kgym.train.supervised.fit import ENDLESS
+from kgym.train.supervised.sft import Example, backward
 from kgym.types import Message
 
 SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "train.threads=1", "train.eval_problems=5", "env.name=arithmetic")

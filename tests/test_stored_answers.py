@@ -11,7 +11,7 @@ from kgym.cli.main import main
 from kgym.errors import DataError
 from kgym.runs.answers import BATCH, LATER, answer_batches, answer_files, read_answers
 from kgym.runs.episodes import TOKENS, schema, write_episodes
-from kgym.train.comparisons import PairOptions, stored_comparisons
+from kgym.train.supervised.comparisons import PairOptions, stored_comparisons
 from kgym.types import Episode, Problem, Segment, Verdict
 
 NAMES = ["problem_id", "attempt", "text", "year", "env", "token_ids"]

@@ -11,8 +11,8 @@ from kgym.cli.main import main
 from kgym.envs.rules import CUT
 from kgym.registry import registry
 from kgym.rollout.groups import teaches
-from kgym.train.statistics import group_metrics
-from kgym.train.update import pack_groups
+from kgym.train.rl.batch import pack_groups
+from kgym.train.rl.statistics import group_metrics
 from kgym.types import Episode, Group, Problem, Segment, Verdict
 from kgym_plugins.shapers.length_penalty import LengthPenalty
 

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     values = supervised.settings(args, "env", "verifier", "pairs", "dpo")
     if args.beta is not None:
         values["dpo"]["beta"] = args.beta
-    from kgym.train.dpo import DPOOptions, train_dpo
+    from kgym.train.supervised.dpo import DPOOptions, train_dpo
 
     options = validated(DPOOptions, values["dpo"], "dpo")
     spec = supervised.asked_spec(args, values)

@@ -44,7 +44,7 @@ def layers(flags: Mapping[str, str], trackers: Sequence[str], settings: Sequence
 
 
 def entries(config: RunConfig, sources: Mapping[str, str]) -> list[Entry]:
-    """Return every key of a configuration in force (`kgym.train.components.with_defaults`), in the order of the configuration."""
+    """Return every key of a configuration in force (`kgym.train.rl.components.with_defaults`), in the order of the configuration."""
     return [
         Entry(row["key"], value, _source(row["key"], sources), row["type"], row["constraints"], row["description"])
         for row, value in _rows(config)
@@ -60,7 +60,7 @@ def _source(key: str, sources: Mapping[str, str]) -> str:
 
 
 def _rows(config: RunConfig) -> "Iterable[tuple[dict[str, str], Any]]":
-    from kgym.train.components import chosen
+    from kgym.train.rl.components import chosen
 
     plain = config.model_dump(mode="json")
     components = {key: (kind, name) for kind, name, _, key in chosen(config)}

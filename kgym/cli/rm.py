@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.options import validated
 
     values = supervised.settings(args, "env", "verifier", "pairs", "rm")
-    from kgym.train.reward_model import RMOptions, train_reward_model
+    from kgym.train.supervised.reward_model import RMOptions, train_reward_model
 
     options = validated(RMOptions, values["rm"], "rm")
     spec = supervised.asked_spec(args, values)

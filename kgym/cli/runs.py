@@ -104,7 +104,7 @@ def _hints(run: Path) -> dict[str, Any]:
     from kgym.runs.folder import RunFolder
     from kgym.runs.manifest import KIND
     from kgym.runs.metrics import read_metrics
-    from kgym.train.diagnosis import diagnose
+    from kgym.train.rl.diagnosis import diagnose
 
     manifest = RunFolder(run).read_manifest()
     if manifest.get("kind") == KIND:

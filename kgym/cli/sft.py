@@ -10,7 +10,7 @@ from kgym.cli.following import how_to_score
 
 if TYPE_CHECKING:
     from kgym.envs.spec import EnvSpec
-    from kgym.train.sft import Examples
+    from kgym.train.supervised.sft import Examples
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.options import validated
 
     values = supervised.settings(args, "env", "sft")
-    from kgym.train.sft import SFTOptions, finetune
+    from kgym.train.supervised.sft import SFTOptions, finetune
 
     options = validated(SFTOptions, values["sft"])
     model = resolve_model(args.model)
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _examples(args: argparse.Namespace, spec: "EnvSpec | None", seed: int) -> tuple["Examples", str, dict[str, str]]:
     """Return the examples, a text that tells them from others, and what is put around them."""
-    from kgym.train.sft import read_examples, sampled_examples, solved_examples
-    from kgym.train.supervised import shuffled
+    from kgym.train.supervised.fit import shuffled
+    from kgym.train.supervised.sft import read_examples, sampled_examples, solved_examples
 
     if args.episodes is not None:
         sampled = sampled_examples(args.episodes)

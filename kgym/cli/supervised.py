@@ -15,8 +15,8 @@ from kgym.errors import ConfigError, UnsuitedModel
 
 if TYPE_CHECKING:
     from kgym.envs.spec import EnvSpec
-    from kgym.train.comparisons import PreferenceData
-    from kgym.train.supervised import SupervisedOptions
+    from kgym.train.supervised.comparisons import PreferenceData
+    from kgym.train.supervised.fit import SupervisedOptions
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def preferences(args: argparse.Namespace, spec: "EnvSpec | None", pairs: Mapping
     import hashlib
 
     from kgym.options import validated
-    from kgym.train.comparisons import PairOptions, from_env, from_list, read_comparisons, stored_comparisons
+    from kgym.train.supervised.comparisons import PairOptions, from_env, from_list, read_comparisons, stored_comparisons
 
     options = validated(PairOptions, pairs, "pairs")
     if spec is not None:
@@ -135,7 +135,7 @@ def interruptible(args: argparse.Namespace) -> AbstractContextManager[None]:
 
     def how() -> str:
         from kgym.train.checkpoint import checkpoint_steps, going_on
-        from kgym.train.supervised import partial_folder
+        from kgym.train.supervised.fit import partial_folder
 
         partial = partial_folder(args.out)
         resume = ["--resume"] if checkpoint_steps(partial) and not args.resume else []

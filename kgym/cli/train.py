@@ -111,11 +111,11 @@ def run(args: argparse.Namespace) -> int:
         if folder.manifest.exists():
             _stored_config(folder)  # raises if it could not be gone on with
             raise ConfigError(f"{folder.path} holds a run already; resume it with --resume, or choose another folder with --run")
-    from kgym.train.trainer import Trainer  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
+    from kgym.train.rl.objective import reinforcement  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
     if args.show_config:
         stored_keys = keys_of(config.model_dump(mode="json", exclude_unset=True)) if args.resume else ()
-        _show(args, Trainer(config, folder).check(), given, stored_keys)
+        _show(args, reinforcement(config, folder).check(), given, stored_keys)
         return 0
     train = config.train
     following = [
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
         for spec in _scored(config)
     ]
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
-        summary = Trainer(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
+        summary = reinforcement(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
     if args.json:
         say(json.dumps(summary))
     return 0
@@ -185,7 +185,7 @@ def _show(args: argparse.Namespace, config: "RunConfig", given: Mapping[str, Any
     """Print every key of the configuration in force; `stored_keys` are those that a run which is resumed has in its manifest."""
     from kgym.cli.explain import as_facts, as_toml, entries, layers
     from kgym.cli.output import print_json
-    from kgym.train.recipe import recipe_of
+    from kgym.train.rl.recipe import recipe_of
 
     sources = dict.fromkeys((key.replace(".options.", ".") for key in recipe_of(config)), f"recipe of {config.algo.name}") | dict.fromkeys(
         stored_keys, "the run"
@@ -234,8 +234,8 @@ def _resumed(stored: "RunConfig", asked: "RunConfig", overrides: list[str], file
         return stored
     steps = asked.train.steps if any(item.startswith("train.steps=") for item in overrides) else stored.train.steps
     config = stored.model_copy(update={"train": stored.train.model_copy(update={"steps": steps})})
-    from kgym.train.components import with_defaults
-    from kgym.train.recipe import with_recipe
+    from kgym.train.rl.components import with_defaults
+    from kgym.train.rl.recipe import with_recipe
 
     stored = with_defaults(config)  # an older version kept only those options that were set
     if file is None:  # only what is named has to agree

@@ -11,13 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError, RunError
 from kgym.files import sync_folder, sync_names
 from kgym.folders import numbered, remove, set_aside
-from kgym.models.load import broken_weight
 from kgym.runs.episodes import read_episodes
 from kgym.types import Episode
 
@@ -46,9 +43,9 @@ def way_on(root: Path, remedy: str) -> str:
     return f"the last good checkpoint is {folder}: start a new run from it (--model {folder}) with {remedy}"
 
 
-def check_weights(model: nn.Module, what: str, root: Path, remedy: str) -> None:
-    """Raise RunError if a weight is not finite: nobody could use such a model, and a checkpoint of it would replace a good one."""
-    if (name := broken_weight(model)) is not None:
+def check_weights(name: str | None, what: str, root: Path, remedy: str) -> None:
+    """Raise RunError if a weight, `name`, is not finite: nobody could use such a model, and a checkpoint of it would replace a good one."""
+    if name is not None:
         raise RunError(f"{what} is not finite any more (weights {name}), so it is not saved; {way_on(root, remedy)}")
 
 
@@ -56,26 +53,21 @@ def save_checkpoint(
     root: Path,
     step: int,
     *,
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
+    write: Callable[[Path], None],
     state: dict[str, Any],
     keep: int,
-    save_more: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write `root/step-N`, whole or not at all, and remove all but the newest `keep` checkpoints (0 keeps all).
 
-    `state` holds tensors and plain values only, as it is read back without unpickling code. `save_more` may write into the folder while it
-    is being made. Raises RunError if it cannot be written, on a full disk for instance; the earlier ones are there still.
+    `write` writes the model and what belongs to it into a folder. `state` holds tensors and plain values only, as it is read back without
+    unpickling code. Raises RunError if it cannot be written, on a full disk for instance; the earlier ones are there still.
     """
     folder = root / f"step-{step}"
     temporary = root / f".step-{step}.tmp"
     try:
         remove(temporary)
         temporary.mkdir()
-        model.save_pretrained(temporary)  # type: ignore[operator]  # a PreTrainedModel
-        tokenizer.save_pretrained(temporary)
-        if save_more is not None:
-            save_more(temporary)
+        write(temporary)
         with (temporary / STATE_FILE).open("wb") as file:  # through Python, which keeps the reason of a failure
             torch.save(state, file)
         sync_folder(temporary)

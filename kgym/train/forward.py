@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kgym.algorithms.episodes import masked
-from kgym.train.critic import ValueModel
 from kgym.train.logprobs import token_logprobs
+from kgym.train.rl.critic import ValueModel
 from kgym.types import PackedBatch
 
 

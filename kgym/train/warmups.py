@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from kgym.config import RunConfig
 from kgym.options import for_run, run_steps
 from kgym.registry import registry
-from kgym.train.components import chosen
+from kgym.train.rl.components import chosen
 
 
 def create_for_run(kind: str, name: str, values: Mapping[str, Any], steps: int, *context: Any) -> Any:

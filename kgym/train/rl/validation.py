@@ -21,7 +21,7 @@ from kgym.runs.folder import RunFolder
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation
 from kgym.train.report import Reporter
-from kgym.train.statistics import Overall, improvement
+from kgym.train.rl.statistics import Overall, improvement
 from kgym.types import Engine, ProblemSource, Sampling
 
 

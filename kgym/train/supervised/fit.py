@@ -27,6 +27,7 @@ from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import locked, sync_folder, sync_names
 from kgym.folders import own_folders, remove, remove_leftovers
 from kgym.models.encoding import ChatEncoder
+from kgym.models.load import broken_weight
 from kgym.models.names import model_fingerprint
 from kgym.options import Options, RunSteps, for_run
 from kgym.runs.metrics import MetricsFile
@@ -150,13 +151,21 @@ def fit(
             log.append(step, metrics)
             report({"step": step} | metrics | {"tokens_per_s": n_tokens / (time.perf_counter() - started)})
             if step % options.save_every == 0 or step == options.steps:
-                check_weights(learner.model, f"step {step}: the model", partial, _smaller_lr(options))
+                check_weights(broken_weight(learner.model), f"step {step}: the model", partial, _smaller_lr(options))
             if step % options.save_every == 0 and step < options.steps:
                 state = {"step": step, "identity": identity, "optimizer": optimizer.state_dict()}
-                save_checkpoint(partial, step, model=learner.model, tokenizer=learner.tokenizer, state=state, keep=1)
+                save_checkpoint(partial, step, write=_writer(learner), state=state, keep=1)
         found = _finish(learner, out, partial, finish)
     summary = {"model": str(out), "steps": step, "steps_this_time": step - first_step}
     return summary | metrics | dict(found) | {"seconds": time.perf_counter() - started}
+
+
+def _writer(learner: Learner) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        learner.model.save_pretrained(folder)
+        learner.tokenizer.save_pretrained(folder)
+
+    return write
 
 
 def partial_folder(out: Path) -> Path:

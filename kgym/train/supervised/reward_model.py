@@ -20,9 +20,9 @@ from kgym.algorithms.preference import pairwise_loss
 from kgym.errors import RunError
 from kgym.models.reward_model import RewardModel, load_reward_model
 from kgym.options import RunSteps
-from kgym.train.comparisons import Comparison, PreferenceData
-from kgym.train.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
-from kgym.train.supervised import Row, SupervisedOptions, TooLong, fit, microbatches, pad
+from kgym.train.supervised.comparisons import Comparison, PreferenceData
+from kgym.train.supervised.fit import Row, SupervisedOptions, TooLong, fit, microbatches, pad
+from kgym.train.supervised.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
 from kgym.types import LossOutput
 
 

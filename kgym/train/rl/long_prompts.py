@@ -6,7 +6,7 @@ from kgym.envs.mixture import Member
 from kgym.envs.rules import unasked
 from kgym.rollout.groups import Played, Stream
 from kgym.rollout.prompts import check_prompts, check_step_tokens, describe_long
-from kgym.train.validation import Validation
+from kgym.train.rl.validation import Validation
 from kgym.types import Engine
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kgym.train.comparisons import Comparison, Comparisons, Pairs
-from kgym.train.supervised import Row, fitting, microbatches
+from kgym.train.supervised.comparisons import Comparison, Comparisons, Pairs
+from kgym.train.supervised.fit import Row, fitting, microbatches
 from kgym.types import LossOutput
 
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from kgym.algorithms.preference import dpo_loss
 from kgym.models.policy import Policy, load_policy
 from kgym.options import RunSteps
-from kgym.train.comparisons import Comparison, PreferenceData
 from kgym.train.logprobs import token_logprobs
-from kgym.train.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
-from kgym.train.supervised import SupervisedOptions, encode_row, fit, microbatches, pad
+from kgym.train.supervised.comparisons import Comparison, PreferenceData
+from kgym.train.supervised.fit import SupervisedOptions, encode_row, fit, microbatches, pad
+from kgym.train.supervised.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
 from kgym.types import LossOutput
 
 

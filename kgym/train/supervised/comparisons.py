@@ -20,7 +20,7 @@ from kgym.options import Options
 from kgym.runs.answers import answer_batches, answer_files
 from kgym.runs.manifest import labelled_specs
 from kgym.seeding import derive_seed
-from kgym.train.supervised import ENDLESS, read_jsonl, shuffled
+from kgym.train.supervised.fit import ENDLESS, read_jsonl, shuffled
 from kgym.types import Chat, Message, Problem, VerifyItem
 
 BOX = "\\boxed{"

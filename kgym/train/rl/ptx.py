@@ -17,8 +17,8 @@ from kgym.config import RunConfig
 from kgym.envs.mixture import members
 from kgym.models.policy import Policy
 from kgym.seeding import derive_seed
-from kgym.train.sft import Example, Examples, backward, read_examples, solved_examples
-from kgym.train.supervised import shuffled
+from kgym.train.supervised.fit import shuffled
+from kgym.train.supervised.sft import Example, Examples, backward, read_examples, solved_examples
 
 
 def pretraining_examples(config: RunConfig) -> Examples | None:

@@ -15,7 +15,7 @@ from kgym.models.policy import Policy, load_policy
 from kgym.runs.answers import answer_batches, answer_files
 from kgym.seeding import derive_seed
 from kgym.train.logprobs import token_logprobs
-from kgym.train.supervised import (
+from kgym.train.supervised.fit import (
     ENDLESS,
     Row,
     SupervisedOptions,

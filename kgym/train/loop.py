@@ -1,0 +1,169 @@
+"""The run of every training: lock, manifest, resume, checkpoints, metrics, trackers and observers.
+
+It knows an `Objective`, which says what a step is, and the `TrainedPolicy` that the objective loads. A checkpoint holds everything that
+the next step needs, so a run that was killed goes on from its newest checkpoint and ends in the same numbers as one that was not.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kgym.errors import NothingToLearn
+from kgym.files import Lock, write_atomic
+from kgym.models.names import resolve_model
+from kgym.registry import registry
+from kgym.runs.folder import RunFolder
+from kgym.runs.metrics import MetricsFile, read_metrics
+from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint
+from kgym.train.identity import changed_versions, refuse_changes
+from kgym.train.objective import Objective
+from kgym.train.report import Reporter
+from kgym.train.trackers import Trackers
+
+
+class Run:
+    """Trains what an objective says, in a `RunFolder`."""
+
+    def __init__(self, objective: Objective, folder: RunFolder, reporter: Reporter | None = None) -> None:
+        self.objective = objective
+        self.folder = folder
+        self.reporter = reporter or Reporter()
+        self.metrics = MetricsFile(folder.metrics)
+        self.lock: Lock
+
+    @property
+    def config(self) -> Any:
+        """The configuration in force, a `RunSettings`."""
+        return self.objective.config
+
+    def check(self) -> Any:
+        """Check all that a start checks, without loading a model or writing a file; return the configuration in force.
+
+        Raises ConfigError, DataError or PluginError for what cannot work.
+        """
+        self._prepare()
+        return self.config
+
+    def run(self) -> dict[str, Any]:
+        """Train to the last step, from the newest checkpoint if there is one, and return the summary.
+
+        Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run cannot continue.
+        """
+        with self._threads():
+            self._prepare()
+            with self._loaded(), self.folder.opened() as self.lock:
+                trackers = Trackers(self.config, self.folder.path, self.reporter.note)
+                try:
+                    summary = self._run(trackers)
+                except BaseException as error:
+                    registry().observe("kgym_exception", run=self.folder.path, error=error)
+                    trackers.close(failed=True)
+                    raise
+                trackers.close(failed=False)
+                return summary
+
+    def _prepare(self) -> None:
+        """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is written."""
+        self.facts = self.objective.prepare()
+        Trackers.check(self.config)
+        if self.folder.manifest.exists():
+            manifest = self.folder.read_manifest()
+            refuse_changes(self.folder.path, manifest, self.facts)
+            if said := changed_versions(manifest, self.facts):
+                self.reporter.note(said)
+
+    @contextmanager
+    def _loaded(self) -> Iterator[None]:
+        """Load models and the state of a run, and end what runs in the background afterwards."""
+        steps = checkpoint_steps(self.folder.checkpoints)
+        self.step = steps[-1] if steps else 0
+        checkpoint = self.folder.checkpoints / f"step-{self.step}" if steps else None
+        try:
+            self.policy = self.objective.load(resolve_model(self.config.model), checkpoint)
+            if checkpoint is not None:
+                state = load_state(checkpoint)
+                self.policy.optimizer.load_state_dict(state["optimizer"])
+                self.objective.load_state_dict(state, checkpoint)
+            yield
+        finally:
+            self.objective.close()
+
+    def _run(self, trackers: Trackers) -> dict[str, Any]:
+        config = self.config.train
+        self.objective.ready(self.step, self.lock.check)
+        self._forget_after(self.step)
+        for line in read_metrics(self.folder.metrics):  # what was said before the run was interrupted is not said again
+            self.objective.hints(line, int(line["step"]))
+        if not self.folder.manifest.exists():
+            self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
+        registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
+        self.reporter.started({"run": str(self.folder.path), "step": self.step, **self.objective.started()})
+        for note in self.objective.notes():
+            self.reporter.note(note)
+        if self.step == 0 and (metrics := self.objective.validate(0)):
+            self._finish_step(metrics, trackers)
+        while self.step < config.steps:
+            metrics = self._take_step()
+            metrics |= self.objective.validate(self.step)
+            self._finish_step(metrics, trackers)
+            if self.step == config.steps or (config.save_every and self.step % config.save_every == 0):
+                self._save()
+        checkpoint = str(self.folder.checkpoints / f"step-{self.step}")
+        summary = {"run": str(self.folder.path), "steps": self.step, "checkpoint": checkpoint, **self.objective.summary()}
+        write_atomic(self.folder.summary, json.dumps(summary, indent=2) + "\n")
+        registry().observe("kgym_run_finished", run=self.folder.path, summary=summary)
+        self.reporter.finished(summary)
+        return summary
+
+    def _take_step(self) -> dict[str, float]:
+        try:
+            metrics = self.objective.step(self.step + 1)
+        except NothingToLearn:
+            if self.step and self.step not in checkpoint_steps(self.folder.checkpoints):
+                self._save()
+            raise
+        self.step += 1
+        return metrics
+
+    def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:
+        self.lock.check()
+        self.metrics.append(self.step, metrics)
+        trackers.log(self.step, metrics)
+        registry().observe("kgym_step_finished", run=self.folder.path, step=self.step, metrics=dict(metrics))
+        self.reporter.step(self.step, self.config.train.steps, metrics)
+        for hint in self.objective.hints(metrics, self.step):
+            self.reporter.note(f"step {self.step}: {hint}")
+
+    def _save(self) -> None:
+        check_weights(self.policy.broken_weight(), f"step {self.step}: the policy", self.folder.checkpoints, "a smaller train.lr")
+        state = {"step": self.step, "optimizer": self.policy.optimizer.state_dict(), **self.objective.state_dict()}
+
+        def write(folder: Path) -> None:
+            self.policy.save(folder)
+            self.objective.save(folder)
+
+        folder = save_checkpoint(self.folder.checkpoints, self.step, write=write, state=state, keep=self.config.train.keep_checkpoints)
+        registry().observe("kgym_checkpoint_saved", run=self.folder.path, step=self.step, folder=folder)
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what a killed run wrote after its newest checkpoint; those steps are taken again."""
+        if step == 0:  # without a checkpoint even the validation before training is taken again
+            self.folder.metrics.unlink(missing_ok=True)
+        elif read_metrics(self.folder.metrics):
+            self.metrics.cut_after(step)
+        self.objective.forget_after(step)
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Compute with so many threads as the configuration asks for: sums depend on it in their last bits."""
+        before = torch.get_num_threads()
+        if self.config.train.threads:
+            torch.set_num_threads(self.config.train.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

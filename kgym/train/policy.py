@@ -1,0 +1,166 @@
+"""The policy that is trained, and all that varies with its scale: precision, layout, adapters, shards.
+
+An objective asks for log-probabilities, lets gradients be added up, and takes a step; it does not know on how many devices, in which
+numbers or with which weights frozen.
+
+Dimension key:  T tokens of the pack
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from kgym.algorithms.batch import split
+from kgym.algorithms.episodes import masked
+from kgym.config import TrainConfig
+from kgym.models.encoding import ChatEncoder
+from kgym.models.load import broken_weight
+from kgym.models.policy import Policy, load_policy
+from kgym.models.weights import ModelWeights
+from kgym.train.forward import policy_logprobs
+from kgym.train.optim import make_optimizer, set_lr
+from kgym.types import PackedBatch, Weights
+
+Micro = tuple[PackedBatch, Tensor]
+"""A micro-batch, and the place of each of its tokens in the batch that it was cut from, (its T,) int64."""
+
+
+class TrainedPolicy:
+    """A language model with its optimizer."""
+
+    def __init__(self, policy: Policy, config: TrainConfig) -> None:
+        self._policy = policy
+        self._config = config
+        self._reference: nn.Module | None = None
+        self.optimizer = self._fresh_optimizer()
+
+    @classmethod
+    def load(cls, folder: str, config: TrainConfig) -> "TrainedPolicy":
+        """Load a Hugging Face folder. Raises ConfigError as `load_policy` does."""
+        return cls(load_policy(folder, dtype=config.dtype, device=config.device), config)
+
+    @property
+    def bare(self) -> Policy:
+        """Model and tokenizer as they were loaded."""
+        return self._policy
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Of the model."""
+        return self._policy.tokenizer
+
+    @property
+    def encoder(self) -> ChatEncoder:
+        """The tokenizer with its chat template."""
+        return self._policy.encoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self._policy.device
+
+    # --- log-probabilities ---
+
+    def logprobs(self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if asked for."""
+        return policy_logprobs(self._policy.model, batch, temperature=temperature, with_entropy=with_entropy)
+
+    @torch.no_grad()
+    def frozen_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities and entropies of a whole batch without gradient, each (T,), 0 where the mask is 0."""
+        return self._frozen(self._policy.model, batch, temperature)
+
+    def keep_reference(self, folder: str) -> None:
+        """Load the frozen reference, for `ref_logprobs`."""
+        self._reference = load_policy(folder, dtype=self._config.dtype, device=self._config.device).model.requires_grad_(False)
+
+    @torch.no_grad()
+    def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
+        """Return the log-probabilities of the reference, (T,), 0 where the mask is 0; `keep_reference` was called before."""
+        assert self._reference is not None
+        return self._frozen(self._reference, batch, temperature)[0]
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether there is one."""
+        return self._reference is not None
+
+    def microbatches(self, batch: PackedBatch) -> list[Micro]:
+        """Cut a batch into micro-batches that carry its totals, so that their losses add up to its loss."""
+        places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
+        keys = batch.advantages
+        found = []
+        # the advantages carry the places through the cut
+        for micro in split(replace(batch, advantages=places_T), self._config.microbatch_tokens):
+            places = micro.advantages
+            assert places is not None
+            found.append((replace(micro, advantages=None if keys is None else keys[places]), places))
+        return found
+
+    def _frozen(self, model: nn.Module, batch: PackedBatch, temperature: float) -> tuple[Tensor, Tensor]:
+        logprobs_T = torch.zeros_like(batch.old_logprobs)
+        entropy_T = torch.zeros_like(batch.old_logprobs)
+        for micro, places in self.microbatches(batch):
+            micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
+            assert micro_entropy is not None
+            logprobs_T[places] = masked(micro, micro_logprobs)
+            entropy_T[places] = masked(micro, micro_entropy)
+        return logprobs_T, entropy_T
+
+    # --- a step ---
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """Return what is trained."""
+        return [parameter for parameter in self._policy.model.parameters() if parameter.requires_grad]
+
+    def reset_optimizer(self) -> None:
+        """Forget the state of the optimizer."""
+        self.optimizer = self._fresh_optimizer()
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the next step."""
+        set_lr(self.optimizer, lr)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def clip(self, max_norm: float) -> float:
+        """Scale the gradient down to `max_norm` and return its norm before. Raises FloatingPointError if that is not finite."""
+        return clip(self._policy.model, max_norm)
+
+    def take_step(self) -> None:
+        """Let the optimizer change the weights."""
+        self.optimizer.step()
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        config = self._config
+        return make_optimizer(self._policy.model, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
+
+    # --- weights ---
+
+    def weights(self) -> Weights:
+        """Return the weights for an engine, as they are when they are read."""
+        return ModelWeights(self._policy.model)
+
+    def broken_weight(self) -> str | None:
+        """Return the name of a weight that is not finite, None if there is none."""
+        return broken_weight(self._policy.model)
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer as a Hugging Face folder."""
+        self._policy.model.save_pretrained(folder)
+        self._policy.tokenizer.save_pretrained(folder)
+
+
+def clip(model: nn.Module, max_norm: float) -> float:
+    """Scale the gradient of a model down to `max_norm` and return its norm before. Raises FloatingPointError if that is not finite."""
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"the gradient norm is {norm}")
+    return norm

@@ -1,0 +1,1 @@
+"""Reinforcement learning: the objective of `kgym train`."""

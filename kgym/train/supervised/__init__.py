@@ -1,0 +1,1 @@
+"""Learning from examples: the objectives of `kgym sft`, `kgym dpo` and `kgym rm`."""
