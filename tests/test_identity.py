@@ -172,7 +172,7 @@ def test_runs_on_examples_compare_the_model_and_the_data(tmp_path, monkeypatch, 
     (tmp_path / "a.jsonl").write_text(json.dumps(line) + "\n")
     asked = [command, "--model", "model", "--data", "a.jsonl", "--out", "out", "--steps", "3", "--batch", "1"]
     asked += ["--set", f"{command}.save_every=1"]
-    monkeypatch.setattr("kgym.train.supervised._finish", interrupted)
+    monkeypatch.setattr("kgym.train.supervised.fit._finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main_raising(asked)
     monkeypatch.undo()
