@@ -18,7 +18,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -26,24 +26,33 @@ from kgym.config import Component, RunConfig, older_verifier
 from kgym.errors import ConfigError, UnknownName
 from kgym.options import validated
 
+C = TypeVar("C", bound=BaseModel)
+
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration of `kgym train`; see `load`."""
+    return load(RunConfig, path, overrides, moved=MOVED)
+
+
+def load(model: type[C], path: Path | None = None, overrides: Sequence[str] = (), *, moved: Mapping[str, str] | None = None) -> C:
     """Return the configuration of a TOML file (none: the defaults) with `key=value` overrides over it, later ones over earlier ones.
+
+    `model` is the configuration of a command, `moved` has the keys that older versions of it had, by their names now.
 
     Raises ConfigError, naming file or key, for what cannot be read, and UnknownName for a key that does not exist.
     """
     values = {} if path is None else read_toml(path)
     for override in overrides:
-        key, value = parse_override(override)
-        set_key(values, key, value)
-    for key in keys_of(values):
-        if key in MOVED:
-            raise UnknownName(f"no key named {key!r}; that is {MOVED[key]!r} here")
+        key, value = parse_override(override, model)
+        set_key(values, key, value, model)
+    for key in keys_of(values, model):
+        if key in (moved or {}):
+            raise UnknownName(f"no key named {key!r}; that is {(moved or {})[key]!r} here")
     try:
-        return validated(RunConfig, values)
+        return validated(model, values)
     except UnknownName as error:
-        for key in keys_of(values):
-            if str(error).startswith(f"no key named {key!r};") and (hint := named_elsewhere(key.rpartition(".")[2])):
+        for key in keys_of(values, model):
+            if str(error).startswith(f"no key named {key!r};") and (hint := named_elsewhere(key.rpartition(".")[2], model)):
                 raise UnknownName(f"no key named {key!r}; {hint}") from None
         raise
 
@@ -63,8 +72,12 @@ NAMED_ELSEWHERE = {
 """Names that other trainers have for keys of ours."""
 
 
-def named_elsewhere(name: str) -> str:
-    """Return what to say to a name that other trainers know; "" if it is not one of them.
+OWN_BATCHES = ("sft.batch_size", "dpo.batch_size", "rm.batch_size")
+"""What `rollout.problems_per_step` is in a run on examples."""
+
+
+def named_elsewhere(name: str, model: type[BaseModel] = RunConfig) -> str:
+    """Return what to say to a name that other trainers know; "" if it is not one of them, or if the configuration has no such key.
 
     >>> named_elsewhere("learning_rate"), named_elsewhere("tau")
     ("that is 'train.lr' here", '')
@@ -72,27 +85,30 @@ def named_elsewhere(name: str) -> str:
     name = name.replace("-", "_")
     if "lora" in name or name == "peft":
         return "kgym trains all weights; it has no adapters"
-    return f"that is {NAMED_ELSEWHERE[name]!r} here" if name in NAMED_ELSEWHERE else ""
+    key = NAMED_ELSEWHERE.get(name, "")
+    keys = (key, *OWN_BATCHES) if key == "rollout.problems_per_step" else (key,)
+    found = next((key for key in keys if key and _annotation(key, model) is not None), None)
+    return f"that is {found!r} here" if found else ""
 
 
-def keys_of(values: Mapping[str, Any]) -> list[str]:
+def keys_of(values: Mapping[str, Any], model: type[BaseModel] = RunConfig) -> list[str]:
     """Return the dotted keys that nested tables set, options beside the names of their components.
 
     >>> keys_of({"algo": "grpo", "env": {"options": {"difficulty": 2}}, "trackers": {"wandb": {}}})
     ['algo.name', 'env.difficulty', 'trackers.wandb']
     """
-    return [leaf for key, value in older_verifier(values).items() for leaf in _leaves(key, value)]
+    return [leaf for key, value in older_verifier(values).items() for leaf in _leaves(key, value, model)]
 
 
-def _leaves(key: str, value: Any) -> list[str]:
-    if _is_component(key):
+def _leaves(key: str, value: Any, model: type[BaseModel]) -> list[str]:
+    if _is_component(key, model):
         value = {"name": value} if isinstance(value, str) else value
         options = value.get("options") if isinstance(value, Mapping) else None
         if isinstance(options, Mapping):
             value = {**{name: item for name, item in value.items() if name != "options"}, **options}
     if not isinstance(value, Mapping) or not value:
         return [key]
-    return [leaf for name, item in value.items() for leaf in _leaves(f"{key}.{name}", item)]
+    return [leaf for name, item in value.items() for leaf in _leaves(f"{key}.{name}", item, model)]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -108,7 +124,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 # --- overrides
 
 
-def parse_override(text: str) -> tuple[str, Any]:
+def parse_override(text: str, model: type[BaseModel] = RunConfig) -> tuple[str, Any]:
     """Split `key=value`. The value is TOML if it is that, and otherwise the text as it stands; where text is wanted, it stays text.
 
     Raises ConfigError if there is no key.
@@ -121,11 +137,11 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {text!r}: write it as key=value, for example train.lr=1e-5")
     parsed = _toml_value(value)
-    as_text = _wants_text(key) or (_is_component(key) and not isinstance(parsed, dict))
+    as_text = _wants_text(key, model) or (_is_component(key, model) and not isinstance(parsed, dict))
     return key, value if as_text and not isinstance(parsed, str) else parsed
 
 
-def set_key(values: dict[str, Any], key: str, value: Any) -> None:
+def set_key(values: dict[str, Any], key: str, value: Any, model: type[BaseModel] = RunConfig) -> None:
     """Set a dotted key in nested tables, which are made as needed.
 
     An empty table over one that is there changes nothing. The name of a component (`algo=grpo`) leaves the options that are there.
@@ -133,12 +149,12 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     *tables, last = key.split(".")
     for depth, name in enumerate(tables, 1):
         inner = values.setdefault(name, {})
-        if isinstance(inner, str) and _is_component(".".join(tables[:depth])):  # algo = "mirror" is short for its name
+        if isinstance(inner, str) and _is_component(".".join(tables[:depth]), model):  # algo = "mirror" is short for its name
             inner = values[name] = {"name": inner}
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
         values = inner
-    if isinstance(value, str) and isinstance(values.get(last), dict) and _is_component(key):
+    if isinstance(value, str) and isinstance(values.get(last), dict) and _is_component(key, model):
         values[last]["name"] = value
     elif value != {} or not isinstance(values.get(last), dict):
         values[last] = value
@@ -154,20 +170,20 @@ def _toml_value(text: str) -> Any:
     return value if len(document) == 1 and isinstance(value, bool | int | float | str | list | dict) else text
 
 
-def _wants_text(key: str) -> bool:
+def _wants_text(key: str, model: type[BaseModel]) -> bool:
     """Whether a key of the configuration is a text, so that `--env 007` is no number."""
-    model = _annotation(key)
-    return model is str or (str in get_args(model) and type(None) in get_args(model))
+    found = _annotation(key, model)
+    return found is str or (str in get_args(found) and type(None) in get_args(found))
 
 
-def _is_component(key: str) -> bool:
+def _is_component(key: str, model: type[BaseModel]) -> bool:
     """Whether a key of the configuration is a component with a name and options: `algo`, `envs.words`, `envs.words.sampler`."""
-    return bool(_models(_annotation(key), Component))
+    return bool(_models(_annotation(key, model), Component))
 
 
-def _annotation(key: str) -> Any:
+def _annotation(key: str, model: type[BaseModel]) -> Any:
     """Return the type of a key of the configuration; None if it has no such key."""
-    found: Any = RunConfig
+    found: Any = model
     for part in key.split("."):
         if get_origin(found) is dict:
             found = get_args(found)[1]
@@ -189,25 +205,25 @@ def _models(annotation: Any, base: type[BaseModel]) -> list[type[BaseModel]]:
 # --- what was resolved
 
 
-def to_json(config: RunConfig) -> str:
-    """Return the whole configuration as JSON; `RunConfig.model_validate_json` reads it."""
+def to_json(config: BaseModel) -> str:
+    """Return the whole configuration as JSON; `model_validate_json` of its class reads it."""
     return json.dumps(config.model_dump(mode="json"), indent=2)
 
 
-def to_toml(config: RunConfig) -> str:
-    """Return the whole configuration as TOML, options beside the names of their components; `load_config` reads it."""
-    return "\n".join(_table_lines(_beside(config.model_dump(mode="json"), ""), ())).strip() + "\n"
+def to_toml(config: BaseModel) -> str:
+    """Return the whole configuration as TOML, options beside the names of their components; `load` reads it."""
+    return "\n".join(_table_lines(_beside(config.model_dump(mode="json"), "", type(config)), ())).strip() + "\n"
 
 
-def _beside(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _beside(values: Mapping[str, Any], path: str, model: type[BaseModel]) -> dict[str, Any]:
     """Return nested tables with the options of components beside their names, where they do not hide a key."""
-    found = {key: _beside(value, f"{path}{key}.") if isinstance(value, Mapping) else value for key, value in values.items()}
-    if path and _is_component(path[:-1]) and not found["options"].keys() & found.keys():
+    found = {key: _beside(value, f"{path}{key}.", model) if isinstance(value, Mapping) else value for key, value in values.items()}
+    if path and _is_component(path[:-1], model) and not found["options"].keys() & found.keys():
         return {**{key: item for key, item in found.items() if key != "options"}, **found["options"]}
     return found
 
 
-def config_hash(config: RunConfig) -> str:
+def config_hash(config: BaseModel) -> str:
     """Return 12 hexadecimal digits of the sha256 of the configuration; equal configurations have equal ones, however they were written."""
     canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

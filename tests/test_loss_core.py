@@ -61,6 +61,19 @@ def test_an_episode_without_tokens_is_allowed_and_counts_for_nothing():
     assert [part.n_episodes for part in split(batch, 100)] == [2]
 
 
+@given(st.integers(0, 999), st.integers(1, 60))
+@settings(max_examples=30, deadline=None)
+def test_split_of_whole_groups_cuts_none(seed, max_tokens):
+    batch, _ = random_batch(seed)
+    parts = split(replace(batch, rewards=torch.arange(float(batch.n_episodes))), max_tokens, whole_groups=True)
+    kept = sorted(int(number) for part in parts for number in part.rewards)
+    assert kept == scored(batch).nonzero().flatten().tolist()
+    for one in parts:
+        assert len(set(one.group_ids.tolist())) == 1 or one.n_episodes * int(torch.bincount(one.episode_ids).max()) <= max_tokens
+        for other in parts:
+            assert one is other or not set(one.group_ids.tolist()) & set(other.group_ids.tolist())
+
+
 @given(seed=st.integers(0, 10**6), max_tokens=st.integers(1, 60))
 @settings(deadline=None, max_examples=50)
 def test_split_keeps_every_episode_that_is_trained_on_and_its_budget(seed, max_tokens):

@@ -99,20 +99,27 @@ def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> 
     return dataclasses.replace(part, totals=count(part.mask, part.episode_ids, part.group_ids)) if own_totals else part
 
 
-def split(batch: PackedBatch, max_tokens: int) -> list[PackedBatch]:
+def split(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) -> list[PackedBatch]:
     """Cut a batch into micro-batches that carry its totals.
 
     Episodes without a masked-in token, which have no part in a loss, are left out. A micro-batch takes at most `max_tokens`
     as the right-padded rows of a forward pass: its episodes times the longest of them; an episode that is longer gets one
-    to itself. Episodes are taken by length, the longest first, so that rows are padded little.
+    to itself. Episodes are taken by length, the longest first, so that rows are padded little. With `whole_groups` no group is cut,
+    for losses that compare the episodes of a group; one that is longer gets a micro-batch to itself.
     """
     sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
+    group_ids = batch.group_ids.tolist() if whole_groups else list(range(batch.n_episodes))
+    units: dict[int, list[int]] = {}
+    for episode in scored(batch).nonzero().flatten().tolist():
+        units.setdefault(group_ids[episode], []).append(episode)
     parts: list[list[int]] = []
-    for episode in sorted(scored(batch).nonzero().flatten().tolist(), key=lambda e: -sizes[e]):
-        if parts and sizes[parts[-1][0]] * (len(parts[-1]) + 1) <= max_tokens:
-            parts[-1].append(episode)
+    longest = 0
+    for size, unit in sorted(((max(sizes[e] for e in unit), unit) for unit in units.values()), key=lambda item: -item[0]):
+        if parts and longest * (len(parts[-1]) + len(unit)) <= max_tokens:
+            parts[-1] += unit
         else:
-            parts.append([episode])
+            parts.append(list(unit))
+            longest = size
     return [select(batch, part, own_totals=False) for part in parts]
 
 

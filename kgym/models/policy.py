@@ -1,4 +1,4 @@
-"""The policy: a causal language model with its tokenizer, loaded from a Hugging Face folder."""
+"""A model with its tokenizer, loaded from a Hugging Face folder; the policy is a causal language model."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +14,8 @@ from kgym.models.placement import placement
 
 
 @dataclass(frozen=True)
-class Policy:
-    """A causal language model with its tokenizer."""
+class Learner:
+    """A model with its tokenizer."""
 
     model: PreTrainedModel
     """In evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
@@ -32,6 +32,16 @@ class Policy:
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.model.device
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens that a row may have."""
+        limit: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        return limit
+
+
+class Policy(Learner):
+    """A causal language model with its tokenizer."""
 
 
 def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:

@@ -9,20 +9,19 @@ without it is read with the question as it is and no bias.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification
 
 from kgym.config import check_trained_dtype
 from kgym.errors import ConfigError
 from kgym.files import write_atomic
-from kgym.models.encoding import ChatEncoder
 from kgym.models.load import check_vocabulary, load_config, load_tokenizer, load_weights
 from kgym.models.placement import placement
+from kgym.models.policy import Learner
 from kgym.options import Options, validated
 from kgym.types import Message
 
@@ -42,13 +41,9 @@ class Reading(Options):
 
 
 @dataclass(frozen=True)
-class RewardModel:
+class RewardModel(Learner):
     """A scorer of answers with its tokenizer."""
 
-    model: PreTrainedModel
-    """In evaluation mode."""
-    tokenizer: PreTrainedTokenizerBase
-    folder: str
     reading: Reading
 
     def row(self, question: str, gold: str, answer: str) -> tuple[list[int], list[int]]:
@@ -57,21 +52,10 @@ class RewardModel:
         text = question.join(part.replace("{gold}", gold) for part in parts)
         return self.encoder.prompt((Message("user", text),)), self.encoder.answer(answer, untrusted=True)
 
-    @cached_property
-    def encoder(self) -> ChatEncoder:
-        """Its tokenizer with the chat template. Raises ConfigError if there is none that can be used."""
-        return ChatEncoder(self.tokenizer, whose=self.folder)
-
     def head(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the output of the head for each row, (rows,) float32; rows are padded on the right."""
         output: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits.float().squeeze(-1)
         return output
-
-    @property
-    def context(self) -> int | None:
-        """The most tokens that a row may have."""
-        limit: int | None = getattr(self.model.config, "max_position_embeddings", None)
-        return limit
 
     @torch.no_grad()
     def scores(self, items: Sequence[tuple[str, str, str]]) -> list[float | None]:

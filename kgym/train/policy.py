@@ -20,7 +20,7 @@ from kgym.algorithms.episodes import masked
 from kgym.config import TrainConfig
 from kgym.models.encoding import ChatEncoder
 from kgym.models.load import broken_weight
-from kgym.models.policy import Policy, load_policy
+from kgym.models.policy import Learner, load_policy
 from kgym.models.weights import ModelWeights
 from kgym.train.forward import policy_logprobs
 from kgym.train.optim import make_optimizer, set_lr
@@ -33,7 +33,7 @@ Micro = tuple[PackedBatch, Tensor]
 class TrainedPolicy:
     """A language model with its optimizer."""
 
-    def __init__(self, policy: Policy, config: TrainConfig) -> None:
+    def __init__(self, policy: Learner, config: TrainConfig) -> None:
         self._policy = policy
         self._config = config
         self._reference: nn.Module | None = None
@@ -45,7 +45,7 @@ class TrainedPolicy:
         return cls(load_policy(folder, dtype=config.dtype, device=config.device), config)
 
     @property
-    def bare(self) -> Policy:
+    def bare(self) -> Learner:
         """Model and tokenizer as they were loaded."""
         return self._policy
 
@@ -90,13 +90,16 @@ class TrainedPolicy:
         """Whether there is one."""
         return self._reference is not None
 
-    def microbatches(self, batch: PackedBatch) -> list[Micro]:
-        """Cut a batch into micro-batches that carry its totals, so that their losses add up to its loss."""
+    def microbatches(self, batch: PackedBatch, *, whole_groups: bool = False) -> list[Micro]:
+        """Cut a batch into micro-batches that carry its totals, so that their losses add up to its loss.
+
+        With `whole_groups` no group is cut, for losses that compare the episodes of a group.
+        """
         places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
         keys = batch.advantages
         found = []
         # the advantages carry the places through the cut
-        for micro in split(replace(batch, advantages=places_T), self._config.microbatch_tokens):
+        for micro in split(replace(batch, advantages=places_T), self._config.microbatch_tokens, whole_groups=whole_groups):
             places = micro.advantages
             assert places is not None
             found.append((replace(micro, advantages=None if keys is None else keys[places]), places))

@@ -20,7 +20,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from kgym.errors import ConfigError
 from kgym.models.load import load_config, load_weights
-from kgym.models.policy import Policy
+from kgym.models.policy import Learner
 
 FOLDER = "critic"
 HEAD_FILE = "value_head.safetensors"
@@ -85,7 +85,7 @@ class SharedBackbone:
         save_file(dict(self.own.state_dict()), folder / HEAD_FILE)
 
 
-def load_value_model(policy: Policy, *, shared: bool, start: str, checkpoint: Path | None = None) -> ValueModel:
+def load_value_model(policy: Learner, *, shared: bool, start: str, checkpoint: Path | None = None) -> ValueModel:
     """Return a value model of the policy's dtype, on its device: that of a checkpoint of the run if there is one, otherwise a new one.
 
     A new separate one starts from the folder or hub id `start`. Raises ConfigError if it cannot be made from it.
@@ -98,7 +98,7 @@ def load_value_model(policy: Policy, *, shared: bool, start: str, checkpoint: Pa
     return value_model
 
 
-def _token_values(folder: str, policy: Policy) -> PreTrainedModel:
+def _token_values(folder: str, policy: Learner) -> PreTrainedModel:
     """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at first."""
     try:
         load_config(folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kgym.config import RunConfig
 from kgym.envs.mixture import members
-from kgym.models.policy import Policy
+from kgym.models.policy import Learner
 from kgym.seeding import derive_seed
 from kgym.train.supervised.fit import shuffled
 from kgym.train.supervised.sft import Example, Examples, backward, read_examples, solved_examples
@@ -45,7 +45,7 @@ def pretraining_examples(config: RunConfig) -> Examples | None:
 
 
 def pretraining_term(
-    policy: Policy, examples: Examples, *, coef: float, batch_size: int, microbatch_tokens: int, first: int
+    policy: Learner, examples: Examples, *, coef: float, batch_size: int, microbatch_tokens: int, first: int
 ) -> Callable[[int], dict[str, float]]:
     """Return a function that adds the gradient of the term for the n-th optimizer step of an update.
 

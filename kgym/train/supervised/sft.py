@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, DataError
-from kgym.models.policy import Policy, load_policy
+from kgym.models.policy import Learner, Policy, load_policy
 from kgym.runs.answers import answer_batches, answer_files
 from kgym.seeding import derive_seed
 from kgym.train.logprobs import token_logprobs
@@ -107,7 +107,7 @@ def sampled_examples(run: Path) -> list[Sampled]:
     return list(found.values())
 
 
-def encoded(policy: Policy, example: Example | Sampled) -> Row:
+def encoded(policy: Learner, example: Example | Sampled) -> Row:
     """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens mean another text here."""
     if isinstance(example, Example):
         return encode_row(policy, *example)
@@ -164,7 +164,7 @@ def finetune(
     return fit(base, out, options, load=load, backward=step, data=data, facts=known, resume=resume, report=report)
 
 
-def backward(policy: Policy, batch: Sequence[Example | Sampled], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:
+def backward(policy: Learner, batch: Sequence[Example | Sampled], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:
     """Add the gradient of coef * the loss of a batch; return the loss in nats a completion token, and the tokens read.
 
     Examples that do not fit into the context are left out, and their number is returned as `data/too_long`.
