@@ -206,14 +206,12 @@ def validate(model: str, config: RunConfig, problems: int) -> "EvalResult":
     from kgym.config import VerifierConfig
     from kgym.envs.spec import EnvSpec
     from kgym.score.harness import evaluate
-    from kgym.types import Sampling
 
-    rollout = config.rollout
     return evaluate(
         make_engine(config.engine.name, config.engine.options, model),
         EnvSpec.of_config(config.env, VerifierConfig()).for_score(config.train.eval_split),
         problems=problems,
-        sampling=Sampling(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k),
+        sampling=config.rollout.sampling,
         seed=config.seed,
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -22,6 +23,7 @@ from kgym.errors import ConfigError
 from kgym.limits import PoolLimits
 from kgym.options import Options, RunSteps, Temperature
 from kgym.repetition import SHORTEST
+from kgym.spelling import older_spelling
 from kgym.types import Sampling
 
 FLOAT16 = (
@@ -135,6 +137,34 @@ class MemberConfig(Component):
     """What chooses its problems; without it the sampler of the run. Each environment has its own in any case."""
 
 
+def _one_is_a_list_of_one(stop: Any) -> Any:
+    return (stop,) if isinstance(stop, str) else stop
+
+
+Stop = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_is_a_list_of_one)]
+"""Texts that end an answer: a list of them, or one."""
+
+
+class SamplingConfig(Options):
+    """How an evaluation draws tokens. Training has neither `top_p` nor `top_k`: it needs the answers of the policy that is trained."""
+
+    temperature: Temperature = 1.0
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the smallest set of tokens with this much probability; 1 is off."""
+    top_k: int = Field(0, ge=0)
+    """Sample from so many most likely tokens; 0 is off."""
+    stop: Stop = ()
+    """Texts that end an answer, in addition to the model's end tokens."""
+    loop_tokens: int | None = Field(None, ge=SHORTEST)
+    """As `rollout.loop_tokens`."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are drawn."""
+        return Sampling(self.temperature, self.top_p, self.top_k, self.stop, self.loop_tokens)
+
+
 class RolloutConfig(Options):
     """How episodes are played."""
 
@@ -146,11 +176,7 @@ class RolloutConfig(Options):
     """Attempts at each problem; they are compared with each other."""
     temperature: Temperature = 1.0
     """Of sampling; 1 samples from the policy itself, 0 is greedy."""
-    top_p: float = Field(1.0, gt=0, le=1)
-    """Sample from the smallest set of tokens with this much probability; 1 is off, as training on policy needs it."""
-    top_k: int = Field(0, ge=0)
-    """Sample from so many most likely tokens; 0 is off."""
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    stop: Stop = ()
     """Texts that end an answer, in addition to the model's end tokens: a list of them, or one."""
     loop_tokens: int | None = Field(None, ge=SHORTEST)
     """End an answer once its last so many tokens are one block of tokens, repeated at least four times: it is truncated with the
@@ -180,6 +206,11 @@ class RolloutConfig(Options):
     """What becomes of tokens that older weights sampled. `mask`, without a choice that of `partial`: no part in the loss, as in Kimi
     k1.5 (section 2.6.2). `correct`, that of `ahead`: trained on with importance weights, from the engine's log-probabilities to those
     of the policy before the update."""
+    max_unscored_frac: float = Field(0.1, ge=0, le=1)
+    """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
+    max_engine_gap_nats: float = Field(0.5, gt=0)
+    """Stop if the log-probabilities of engine and trainer differ by more than this on average, over the tokens that the newest weights
+    sampled: the engine then samples from another policy than the one that is trained. `nano` has 4e-7 in float32 and 0.002 in bfloat16."""
 
     @model_validator(mode="after")
     def _agrees_with_the_schedule(self) -> Self:
@@ -214,12 +245,7 @@ class RolloutConfig(Options):
     @property
     def sampling(self) -> Sampling:
         """How tokens are drawn."""
-        return Sampling(self.temperature, self.top_p, self.top_k, self.stop, self.loop_tokens)
-
-    @field_validator("stop", mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, stop: Any) -> Any:
-        return (stop,) if isinstance(stop, str) else stop
+        return Sampling(self.temperature, stop=self.stop, loop_tokens=self.loop_tokens)
 
 
 class CriticConfig(Options):
@@ -289,8 +315,6 @@ class TrainConfig(Options):
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
     """Older ones are deleted."""
-    max_unscored_frac: float = Field(0.1, ge=0, le=1)
-    """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the policy's weights; `auto` is float32 on the CPU and bfloat16 on a GPU. Losses are computed in float32
     whatever it is. float16 is not offered: the eps of AdamW is 0 in it."""
@@ -343,6 +367,7 @@ class RunConfig(Options):
     @classmethod
     def _older(cls, values: Any) -> Any:
         values = older_spelling(values)
+        _refuse_cut_sampling(values)
         if isinstance(values, Mapping) and values.get("envs") and values.get("env") is not None:
             raise ValueError("env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY")
         return values
@@ -368,41 +393,12 @@ class RunConfig(Options):
         return values
 
 
-def older_spelling(values: Any) -> Any:
-    """Return a configuration as manifests have it now: what older ones kept under other keys is moved, and the rest is left alone."""
-    return _older_budgets(older_verifier(values))
-
-
-def older_verifier(values: Any) -> Any:
-    """Move `env.verifier_options` to `verifier`."""
-    env = values.get("env") if isinstance(values, Mapping) else None
-    if not isinstance(env, Mapping):
-        return values
-    env = dict(env)
-    found = env.pop("verifier_options", None)
-    if isinstance(env.get("options"), Mapping):
-        env["options"] = dict(env["options"])
-        found = env["options"].pop("verifier_options", found)
-    verifier = values.get("verifier") or {}
-    verifier = {"name": verifier} if isinstance(verifier, str) else verifier
-    if not isinstance(found, Mapping) or not isinstance(verifier, Mapping):
-        return values
-    return {**values, "env": env, "verifier": {**verifier, "options": {**found, **verifier.get("options", {})}}}
-
-
-def _older_budgets(values: Any) -> Any:
-    """Move `rollout.max_tokens`, `rollout.truncated` and the option `mask_truncated` of algorithms to `env`."""
-    if not isinstance(values, Mapping) or not isinstance(values.get("rollout"), Mapping):
-        return values
-    rollout, env, algo = dict(values["rollout"]), values.get("env") or {}, values.get("algo")
-    if not rollout.keys() & {"max_tokens", "truncated"}:
-        return values
-    moved = {key: rollout.pop(key) for key in ("max_tokens", "truncated") if key in rollout}
-    if isinstance(algo, Mapping) and isinstance(algo.get("options"), Mapping) and "mask_truncated" in algo["options"]:
-        options = dict(algo["options"])
-        moved |= {"truncated": "mask"} if options.pop("mask_truncated") else {}
-        algo = {**algo, "options": options}
-    env = {"name": env} if isinstance(env, str) else dict(env)
-    given = {key: value for key, value in moved.items() if value is not None}  # `zero` too, or a recipe would fill it in
-    env["options"] = {**(env.get("options") or {}), **given}
-    return {**values, "env": env, "rollout": rollout} | ({} if algo is None else {"algo": algo})
+def _refuse_cut_sampling(values: Any) -> None:
+    """Raise ValueError for a run that samples from a part of the distribution: its gradient would be biased, and nothing would show it."""
+    rollout = values.get("rollout") if isinstance(values, Mapping) else None
+    for key in ("top_p", "top_k"):
+        if isinstance(rollout, Mapping) and key in rollout:
+            raise ValueError(
+                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole one is trained, "
+                "so every gradient would be biased; leave it out"
+            )

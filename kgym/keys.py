@@ -22,9 +22,11 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
-from kgym.config import Component, RunConfig, older_verifier
+from kgym.config import Component, RunConfig
 from kgym.errors import ConfigError, UnknownName
 from kgym.options import validated
+from kgym.spelling import MOVED as RENAMED
+from kgym.spelling import older_verifier
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -57,7 +59,12 @@ def load(model: type[C], path: Path | None = None, overrides: Sequence[str] = ()
         raise
 
 
-MOVED = {"rollout.max_tokens": "env.max_tokens", "rollout.truncated": "env.truncated", "algo.mask_truncated": "env.truncated=mask"}
+MOVED = {
+    "rollout.max_tokens": "env.max_tokens",
+    "rollout.truncated": "env.truncated",
+    "algo.mask_truncated": "env.truncated=mask",
+    **RENAMED,
+}
 """Keys that older versions had, by their names now."""
 
 NAMED_ELSEWHERE = {

@@ -222,7 +222,7 @@ def test_the_contract_sees_a_critic_that_breaks_it():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("mismatch", "factor"), [("off", 1.0), ("truncate", 2.0), ("mask", 0.0)])
-@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("level", ["token", "geometric", "sequence"])
 def test_every_algorithm_weighs_what_the_engine_sampled_otherwise(name, mismatch, factor, level):
     # every token five times as likely to the trainer as to the engine: a weight of 5, cut at 2, masked at 2, or none
     options = {"kl_coef": 0} if "kl_coef" in type(make(name).options).model_fields else {}

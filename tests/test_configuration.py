@@ -40,11 +40,20 @@ def test_the_file_of_the_page_is_a_configuration_that_can_start(tmp_path, capsys
 
 @pytest.mark.parametrize("algo", ["mirror", "dapo", "ppo"])
 def test_what_is_printed_is_a_file_of_the_same_run(tmp_path, capsys, algo):
-    asked = ("--algo", algo, "--tracker", "jsonl", "--set", "trackers.jsonl.path='a b'", "rollout.top_p=0.9", 'env.prompt="{question}\\n?"')
+    asked = (
+        "--algo",
+        algo,
+        "--tracker",
+        "jsonl",
+        "--set",
+        "trackers.jsonl.path='a b'",
+        "rollout.temperature=0.9",
+        'env.prompt="{question}\\n?"',
+    )
     text = shown(capsys, *asked)
     assert [path.name for path in tmp_path.iterdir()] == []
     (tmp_path / "run.toml").write_text(text)
-    overrides = [f"algo.name={algo}", "trackers.jsonl.path='a b'", "rollout.top_p=0.9", 'env.prompt="{question}\\n?"']
+    overrides = [f"algo.name={algo}", "trackers.jsonl.path='a b'", "rollout.temperature=0.9", 'env.prompt="{question}\\n?"']
     assert with_defaults(load_config(tmp_path / "run.toml")) == with_defaults(with_recipe(load_config(None, overrides)))
 
 
@@ -55,12 +64,12 @@ def test_each_value_says_where_it_came_from(tmp_path, capsys):
     found = {entry["key"]: entry for entry in report["keys"]}
     assert {key: (found[key]["value"], found[key]["source"]) for key in (
         "train.lr", "train.steps", "algo.name", "algo.clip_high", "algo.clip_low", "shapers.overlong.weight",
-        "shapers.overlong.max_tokens", "trackers.jsonl.path", "rollout.top_k", "env.context_tokens", "sampler.name",
+        "shapers.overlong.max_tokens", "trackers.jsonl.path", "rollout.loop_tokens", "env.context_tokens", "sampler.name",
     )} == {
         "train.lr": (1e-6, "--set"), "train.steps": (9, "--steps"), "algo.name": ("dapo", "run.toml"),
         "algo.clip_high": (0.3, "run.toml"), "algo.clip_low": (0.2, "default"), "shapers.overlong.weight": (0.1, "--set"),
         "shapers.overlong.max_tokens": (160, "recipe of dapo"), "trackers.jsonl.path": ("metrics-of-all-runs.jsonl", "--tracker"),
-        "rollout.top_k": (0, "default"), "env.context_tokens": (None, "default"), "sampler.name": ("uniform", "default"),
+        "rollout.loop_tokens": (None, "default"), "env.context_tokens": (None, "default"), "sampler.name": ("uniform", "default"),
     }  # fmt: skip
     assert all(entry["meaning"] and entry["type"] for entry in found.values())
     assert RunConfig.model_validate(report["config"]).algo.options["clip_low"] == 0.2

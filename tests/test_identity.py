@@ -126,7 +126,7 @@ def test_the_model_of_a_verifier_is_a_fact(tmp_path, capsys, monkeypatch, tiny_m
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, "judge")
     verifier = ("verifier=judge", "verifier.model=judge", "verifier.max_tokens=2")
-    few = ("train.eval_every=0", "train.max_unscored_frac=1")
+    few = ("train.eval_every=0", "rollout.max_unscored_frac=1")
     assert (
         main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", "--set", *SMALL, *few, *verifier])
         == 0

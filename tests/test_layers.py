@@ -12,7 +12,7 @@ from kgym.registry import Registry
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    {"errors", "loading", "neutral", "repetition", "seeding", "types"},
+    {"errors", "loading", "neutral", "repetition", "seeding", "spelling", "types"},
     {"answers", "blame", "files", "folders", "observers", "options", "page"},
     {"hookspecs", "limits"},
     {"discovery"},

@@ -161,7 +161,7 @@ def test_the_gradient_is_scaled_and_the_value_is_not():
 
 
 @pytest.mark.parametrize("mismatch", ["off", "truncate", "mask"])
-@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("level", ["token", "geometric", "sequence"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_algorithm_weighs_old_tokens_once(name, mismatch, level):
     """Whatever its own mismatch option is: that is about the engine under the same weights, of which the fresh tokens tell."""

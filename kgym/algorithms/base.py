@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from kgym.algorithms.aggregation import Aggregation, aggregate, mean_over_tokens
 from kgym.algorithms.batch import count
 from kgym.algorithms.kl import Estimator, kl_to_reference
-from kgym.algorithms.mismatch import Correction, Level, mismatch_metrics, mismatch_weights
+from kgym.algorithms.mismatch import Correction, Level, Rule, mismatch_metrics, mismatch_weights
 from kgym.options import Options
 from kgym.types import LossOutput, PackedBatch, UpdatePlan
 
@@ -38,11 +38,25 @@ class AlgorithmOptions(Options):
     """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced until the batch is
     full or the rounds are spent: DAPO's dynamic sampling."""
     mismatch: Correction = "truncate"
-    """What becomes of a weight exp(old - engine) beyond the cap: cut to it, or the token is masked. `off`: no weights."""
+    """What becomes of a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves the token out.
+    `off`: no weights."""
     mismatch_level: Level = "token"
-    """Weigh each token by itself, or all tokens of an answer by the product of theirs."""
-    mismatch_cap: float = Field(2.0, gt=0)
+    """What a weight is taken over. `token`: each token by itself. `geometric`: the geometric mean over the tokens of an answer, for all
+    of them; it does not grow with the length. `sequence`: their product, for all of them."""
+    mismatch_cap: float = Field(2.0, gt=0, allow_inf_nan=False)
     """Largest weight; the C of truncated importance sampling."""
+    mismatch_floor: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Smallest weight, less than `mismatch_cap`; 0 is none. IcePop masks weights outside 0.5 to 5."""
+    mismatch_below: Rule | None = None
+    """What becomes of a weight below `mismatch_floor`; without a choice the rule of `mismatch`."""
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> Self:
+        if self.mismatch_floor >= self.mismatch_cap:
+            raise ValueError(f"mismatch_floor={self.mismatch_floor} is not less than mismatch_cap={self.mismatch_cap}; lower it")
+        if self.mismatch_below is not None and not self.mismatch_floor:
+            raise ValueError(f"mismatch_below={self.mismatch_below} needs a bound; set mismatch_floor above 0, or leave it out")
+        return self
 
 
 class TokenLossOptions(AlgorithmOptions):
@@ -111,7 +125,14 @@ class AlgorithmBase:
     def mismatch_weights(self, batch: PackedBatch) -> Tensor:
         """Return the engine-mismatch weight of each token as the options have it, (T,), without gradient."""
         options = self.options
-        return mismatch_weights(batch, options.mismatch, options.mismatch_level, options.mismatch_cap)
+        return mismatch_weights(
+            batch,
+            options.mismatch,
+            options.mismatch_level,
+            options.mismatch_cap,
+            floor=options.mismatch_floor,
+            below=options.mismatch_below,
+        )
 
     def kl_penalty(self, batch: PackedBatch, logprobs: Tensor, estimator: Estimator = "k3") -> Tensor:
         """Return kl_coef * KL(policy || reference) for each token, (T,); 0 if kl_coef is, and then no reference is needed."""
@@ -128,7 +149,8 @@ class AlgorithmBase:
         if batch.ref_logprobs is not None:
             metrics_T["kl_reference_nats"] = kl_to_reference(batch, logprobs.detach(), "k3")
         metrics = {f"policy/{name}": float(mean_over_tokens(batch, value_T.to(logprobs.dtype))) for name, value_T in metrics_T.items()}
-        return LossOutput(loss, metrics | mismatch_metrics(batch, self.mismatch_weights(batch), self.options.mismatch_cap))
+        weights_T, options = self.mismatch_weights(batch), self.options
+        return LossOutput(loss, metrics | mismatch_metrics(batch, weights_T, options.mismatch_cap, options.mismatch_floor))
 
     def loss_on(
         self,

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kgym.config import VerifierConfig, older_spelling
+from kgym.config import VerifierConfig
 from kgym.envs.spec import EnvSpec
 from kgym.files import read_table, reading
 from kgym.options import conform
+from kgym.spelling import older_spelling
 
 KIND = "eval"
 """What `manifest["kind"]` says in the folder of an evaluation; that of a training has no kind."""

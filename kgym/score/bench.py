@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from kgym.config import EngineConfig, VerifierConfig, older_spelling
+from kgym.config import EngineConfig, VerifierConfig
 from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
 from kgym.options import Options
 from kgym.registry import registry
+from kgym.spelling import older_spelling
 
 
 class EvalSettings(Options):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kgym.config import RolloutConfig
+from kgym.config import SamplingConfig
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
 from kgym.hookspecs import BenchmarkInfo, PresetInfo
@@ -123,12 +123,12 @@ def _plan(asked: Request, bench: BenchmarkInfo, path: Path | None) -> Plan:
     engine = settings.engine.name
     engine_options = registry().options("engine", engine, settings.engine.options)
     preset = preset_of(asked.preset) if asked.preset is not None else None
-    spec, rollout = _spec(asked, bench, preset)
+    spec, drawn = _spec(asked, bench, preset)
     evaluation = Evaluation(
         spec,
         problems=bench.problems if asked.problems is None else asked.problems,
         samples=(preset.samples if preset else bench.samples) if asked.samples is None else asked.samples,
-        sampling=rollout.sampling,
+        sampling=drawn.sampling,
         seed=asked.seed,
         slots=asked.slots,
         template=getattr(engine_options, "template", None),
@@ -146,7 +146,7 @@ def _plan(asked: Request, bench: BenchmarkInfo, path: Path | None) -> Plan:
     return Plan(bench, asked.preset, evaluation, folder, request)
 
 
-def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tuple[EnvSpec, RolloutConfig]:
+def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tuple[EnvSpec, SamplingConfig]:
     """Return the environment of a benchmark and the sampling: explicit options first, then the preset's."""
     settings = asked.settings
     options = (stated_options(preset) if preset else {}) | dict(asked.options)
@@ -162,7 +162,7 @@ def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tu
     judge = settings.verifier.model_copy(update={"name": verifier})
     spec = EnvSpec.of(bench.env, bench.split, env | settings.env, judge)
     sampling = {key: value for key, value in options.items() if key not in {"verifier", "max_tokens"}}
-    return spec, validated(RolloutConfig, sampling)
+    return spec, validated(SamplingConfig, sampling)
 
 
 def folder_name(bench: str, request: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ from kgym.train.rl.components import with_defaults
 from kgym.train.rl.critic import FOLDER, Critic, load_value_model
 from kgym.train.rl.diagnosis import Diagnosis
 from kgym.train.rl.fingerprints import component_versions, fingerprints
+from kgym.train.rl.guards import check_engine_gap, check_unscored
 from kgym.train.rl.held_out import check_held_out
 from kgym.train.rl.long_prompts import LongPrompts
 from kgym.train.rl.ptx import pretraining_examples, pretraining_term
@@ -48,7 +49,6 @@ from kgym.train.rl.statistics import (
     nothing_to_learn,
     part_metrics,
     rollout_metrics,
-    unscored_reasons,
 )
 from kgym.train.rl.streams import check_schedule, make_rollouts
 from kgym.train.rl.update import update
@@ -198,7 +198,7 @@ class Reinforcement:
             | part_metrics(played.sampled)
             | rollout_metrics(played, config.rollout.problems_per_step)
         )
-        self._refuse_unscored(played, step, metrics)
+        check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
         self.schedule.load(step, self.policy.weights())
@@ -207,20 +207,6 @@ class Reinforcement:
             "time/train_s": train_s(),
             "speed/tokens_per_s": played.n_tokens / max(played.seconds, 1e-9),
         }
-
-    def _refuse_unscored(self, played: Played, step: int, metrics: Mapping[str, float]) -> None:
-        """Raise RunError if too many answers could not be judged."""
-        config = self.config
-        if metrics["verdict/unscored_frac"] > config.train.max_unscored_frac:
-            raise RunError(
-                f"step {step}: {metrics['verdict/unscored_frac']:.0%} of the answers are unscored, more than train.max_unscored_frac="
-                f"{config.train.max_unscored_frac} ({unscored_reasons(played.sampled)}); the answers are in {self.folder.episodes}"
-                + (
-                    f"; if too_old are many, raise rollout.max_age={config.rollout.max_age} or lower env.max_tokens"
-                    if played.dropped
-                    else ""
-                )
-            )
 
     def _update(self, played: Played, step: int, figures: Mapping[str, float]) -> dict[str, float]:
         config, version = self.config.train, step - 1
@@ -252,6 +238,7 @@ class Reinforcement:
                 version=version,
                 critic=self.critic,
                 pretraining=self._pretraining_term(step),
+                check=lambda figures: check_engine_gap(self.config, figures, step=step, episodes=self.folder.episodes),
                 progress=lambda done, total: self.reporter.progress("update", done, total),
             )
         except FloatingPointError as error:

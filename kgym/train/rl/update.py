@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from kgym.algorithms.batch import minibatches
-from kgym.algorithms.old_tokens import corrected, correction_metrics, older, scale_gradient
+from kgym.algorithms.mismatch import gap_metrics
+from kgym.algorithms.old_tokens import corrected, correction_metrics, scale_gradient
 from kgym.blame import blaming, label_of
 from kgym.errors import ComponentError
 from kgym.train.forward import token_values
@@ -41,6 +42,7 @@ def update(
     version: int = 0,
     critic: Critic | None = None,
     pretraining: Callable[[int], dict[str, float]] | None = None,
+    check: Callable[[dict[str, float]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Train `policy` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
@@ -48,12 +50,15 @@ def update(
     `version` is that of `policy` before the update: tokens of older weights are trained on with importance weights.
     A critic is trained besides, on the same micro-batches. `pretraining` adds a term of its own to the gradient of each optimizer step; it
     is told the number of the step, from 0, and returns its metrics.
+    `check` is called with the metrics of the batch before the first optimizer step; what it raises ends the update.
     `progress` is called as (passes over the batch that are done, passes planned).
 
     Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
     not finite: a step with it would destroy the policy.
     """
     batch, before = _filled_in(policy, algorithm, batch, temperature=temperature, version=version, critic=critic)
+    if check is not None:
+        check(before)
     plan = algorithm.plan
     steps: list[dict[str, float]] = []
     for n_done in range(plan.inner_steps):
@@ -162,18 +167,8 @@ def _kl(batch: PackedBatch, logprobs_T: Tensor) -> float:
 
 
 def _before(batch: PackedBatch, entropy_T: Tensor, version: int) -> dict[str, float]:
-    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling was.
-
-    The gap of tokens of its own version is that of the engine; the gap of older tokens is also that of the updates since.
-    """
-    metrics = {"policy/entropy_nats": entropy_T[batch.mask].mean().item()}
-    if batch.engine_logprobs is not None:
-        gap_T = (batch.engine_logprobs - batch.old_logprobs).abs()
-        old_T = older(batch, version)
-        for key, tokens_T in (("policy/engine_gap_nats", batch.mask & ~old_T), ("old_tokens/gap_nats", old_T)):
-            if bool(tokens_T.any()):
-                metrics[key] = gap_T[tokens_T].mean().item()
-    return metrics
+    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling was."""
+    return {"policy/entropy_nats": entropy_T[batch.mask].mean().item()} | gap_metrics(batch, version)
 
 
 def _mean(steps: Sequence[dict[str, float]]) -> dict[str, float]:

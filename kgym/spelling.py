@@ -1,0 +1,69 @@
+"""Keys of a configuration that older versions spelled otherwise: what a manifest of theirs says is read under the names of today."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def older_spelling(values: Any) -> Any:
+    """Return a configuration as manifests have it now: what older ones kept under other keys is moved, and the rest is left alone."""
+    return _moved(_without_cuts(_older_budgets(older_verifier(values))))
+
+
+def older_verifier(values: Any) -> Any:
+    """Move `env.verifier_options` to `verifier`."""
+    env = values.get("env") if isinstance(values, Mapping) else None
+    if not isinstance(env, Mapping):
+        return values
+    env = dict(env)
+    found = env.pop("verifier_options", None)
+    if isinstance(env.get("options"), Mapping):
+        env["options"] = dict(env["options"])
+        found = env["options"].pop("verifier_options", found)
+    verifier = values.get("verifier") or {}
+    verifier = {"name": verifier} if isinstance(verifier, str) else verifier
+    if not isinstance(found, Mapping) or not isinstance(verifier, Mapping):
+        return values
+    return {**values, "env": env, "verifier": {**verifier, "options": {**found, **verifier.get("options", {})}}}
+
+
+def _older_budgets(values: Any) -> Any:
+    """Move `rollout.max_tokens`, `rollout.truncated` and the option `mask_truncated` of algorithms to `env`."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("rollout"), Mapping):
+        return values
+    rollout, env, algo = dict(values["rollout"]), values.get("env") or {}, values.get("algo")
+    if not rollout.keys() & {"max_tokens", "truncated"}:
+        return values
+    moved = {key: rollout.pop(key) for key in ("max_tokens", "truncated") if key in rollout}
+    if isinstance(algo, Mapping) and isinstance(algo.get("options"), Mapping) and "mask_truncated" in algo["options"]:
+        options = dict(algo["options"])
+        moved |= {"truncated": "mask"} if options.pop("mask_truncated") else {}
+        algo = {**algo, "options": options}
+    env = {"name": env} if isinstance(env, str) else dict(env)
+    given = {key: value for key, value in moved.items() if value is not None}  # `zero` too, or a recipe would fill it in
+    env["options"] = {**(env.get("options") or {}), **given}
+    return {**values, "env": env, "rollout": rollout} | ({} if algo is None else {"algo": algo})
+
+
+def _without_cuts(values: Any) -> Any:
+    """Leave `rollout.top_p` and `rollout.top_k` out where they are off."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("rollout"), Mapping):
+        return values
+    off = {"top_p": 1.0, "top_k": 0}
+    rollout = {key: value for key, value in values["rollout"].items() if not (key in off and value == off[key])}
+    return {**values, "rollout": rollout}
+
+
+MOVED = {"train.max_unscored_frac": "rollout.max_unscored_frac"}
+"""Keys that older versions had, by their names now, where the value is the same."""
+
+
+def _moved(values: Any) -> Any:
+    """Give the values of moved keys their new names."""
+    if not isinstance(values, Mapping):
+        return values
+    tables = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    for old, new in MOVED.items():
+        (section, key), (now, name) = old.split("."), new.split(".")
+        if isinstance(tables.get(section), dict) and key in tables[section] and isinstance(tables.setdefault(now, {}), dict):
+            tables[now].setdefault(name, tables[section].pop(key))
+    return tables
