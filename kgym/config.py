@@ -280,6 +280,31 @@ class PtxConfig(Options):
     """File of JSON lines {"question", "solution"}; without it the worked solutions of the environment."""
 
 
+class LoraConfig(Options):
+    """A low-rank adapter that is trained instead of all weights; needs `pip install 'kgym[lora]'`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    rank: int = Field(0, ge=0)
+    """Rank of the two matrices of each layer; 0: all weights are trained. An adapter needs about ten times the learning
+    rate (`train.lr`) of all weights."""
+    alpha: float = Field(32.0, gt=0)
+    """Their product is scaled by alpha / rank, so that the learning rate need not follow the rank."""
+    targets: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Linear layers by the ends of their names, such as `q_proj`; without them all but the output head."""
+
+    @model_validator(mode="after")
+    def _has_a_rank(self) -> Self:
+        if not self.rank and (self.alpha, self.targets) != (32.0, ()):
+            raise ValueError("train.lora.alpha and train.lora.targets are for an adapter; set train.lora.rank too, such as 16")
+        return self
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, targets: Any) -> Any:
+        return (targets,) if isinstance(targets, str) else targets
+
+
 class TrainConfig(Options):
     """How the policy is updated, checked and kept."""
 
@@ -322,6 +347,7 @@ class TrainConfig(Options):
     """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
     threads: int | None = Field(None, ge=1)
     """Threads that torch computes with; without it its own choice."""
+    lora: LoraConfig = LoraConfig()
 
     @field_validator("dtype", mode="before")
     @classmethod

@@ -103,6 +103,9 @@ class EngineInfo(Info):
     own_process: bool = True
     """Whether kgym may run it in a process that it starts for it, as `rollout.schedule=ahead` needs."""
 
+    adapters: bool = False
+    """Whether `load` takes the matrices of a LoRA adapter alone (`Weights.adapter`); otherwise they come merged."""
+
     exact: bool = False
     """Whether an answer that is cut and continued under the same weights equals the uncut one, and the same requests give the same segments
     again: then a resumed run reproduces the one that was not interrupted. `kgym plugins check` holds an engine to it."""

@@ -91,7 +91,7 @@ def named_elsewhere(name: str, model: type[BaseModel] = RunConfig) -> str:
     """
     name = name.replace("-", "_")
     if "lora" in name or name == "peft":
-        return "kgym trains all weights; it has no adapters"
+        return "that is 'train.lora.rank' here, with train.lora.alpha and train.lora.targets"
     key = NAMED_ELSEWHERE.get(name, "")
     keys = (key, *OWN_BATCHES) if key == "rollout.problems_per_step" else (key,)
     found = next((key for key in keys if key and _annotation(key, model) is not None), None)

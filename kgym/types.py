@@ -196,8 +196,19 @@ Piece = Segment | Observation
 class Weights(Protocol):
     """The weights of a policy on their way to an engine."""
 
+    @property
+    def adapter(self) -> Mapping[str, Any] | None:
+        """None of a whole model; of a LoRA adapter alone its `adapter_config.json`, as peft writes it.
+
+        B @ A times alpha / rank is to be added to the matrices of the model that the engine was made with. Only engines
+        whose `EngineInfo` says `adapters` are given one.
+        """
+
     def named(self) -> Iterator[tuple[str, "Tensor"]]:
-        """Yield the name and the tensor of every entry of the state dict; tied weights come under each of their names."""
+        """Yield the name and the tensor of every entry of the state dict; tied weights come under each of their names.
+
+        Of an adapter: of every matrix in its `adapter_model.safetensors`.
+        """
 
     def copied(self) -> "Weights":
         """Return a snapshot, which later optimizer steps do not change."""

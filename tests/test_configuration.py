@@ -92,7 +92,7 @@ def test_every_key_is_shown(capsys):
         (["--set", "engine.max_batch=0"], "engine.max_batch"),
         (["--set", "rollout.group_size=1"], "use 2 or more"),
         (["--bench", "gone"], "gone"),
-        (["--set", "train.lora=8"], "no key named 'train.lora'; kgym trains all weights; it has no adapters"),
+        (["--set", "train.lora_r=8"], "no key named 'train.lora_r'; that is 'train.lora.rank' here"),
         (["--set", "train.gradient_accumulation_steps=8"], "that is 'train.microbatch_tokens' here"),
         (["--lr", "1e-5"], "no option named '--lr'; use --set train.lr=VALUE"),
         (["--group-size", "4"], "no option named '--group-size'; use --set rollout.group_size=VALUE"),

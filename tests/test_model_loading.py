@@ -77,7 +77,7 @@ def an_adapter(tiny_model, path):
     folder = path / "model"
     folder.mkdir()
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base", "peft_type": "LORA"}')
-    return folder, "contains an adapter of acme/base (adapter_config.json) and no whole model; merge the two first"
+    return folder, "contains the configuration of an adapter of acme/base, and no adapter_model.safetensors"
 
 
 def pickled(tiny_model, path):

@@ -1,4 +1,4 @@
-"""`kgym runs`: what lies below runs/, how one of them went, and a page to look at."""
+"""`kgym runs`: what lies below runs/, how one of them went, a page to look at, and the merged model of a LoRA run."""
 
 import argparse
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from kgym.cli.output import percent, print_json, print_table, say
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|view")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|view|merge")
     listing = commands.add_parser("list", help="print the runs, the newest last")
     listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
     show = commands.add_parser("show", help="print how a run went")
@@ -33,11 +33,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="answers in the page at most, whole problems from the first on (default: 40000, fewer if they are long)",
     )
+    merge = commands.add_parser("merge", help="write the whole model of a LoRA run, base and adapter merged")
+    merge.add_argument(
+        "run_folder", metavar="RUN", type=Path, help="run folder, whose newest checkpoint is taken, or the folder of an adapter"
+    )
+    merge.add_argument("--out", metavar="DIR", type=Path, help="new folder for the model (default: merged in RUN)")
+    merge.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="type of the weights in it (default: float32, which is exact)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"list": _list, "show": _show, "view": _view}[args.action](args)
+    return {"list": _list, "show": _show, "view": _view, "merge": _merge}[args.action](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -99,6 +107,20 @@ def _view(args: argparse.Namespace) -> int:
     return 0
 
 
+def _merge(args: argparse.Namespace) -> int:
+    from kgym.models.merging import merge_into
+
+    out = args.out or args.run_folder / "merged"
+    base, adapter = merge_into(str(args.run_folder), out, dtype=args.dtype)
+    found = {"model": str(out), "base": base, "adapter": adapter, "dtype": args.dtype}
+    if args.json:
+        print_json(found)
+    else:
+        for key, value in found.items():
+            say(f"{key:<18}{value}")
+    return 0
+
+
 def _hints(run: Path) -> dict[str, Any]:
     """Return what was wrong with a training and when, from its metrics; nothing for an evaluation."""
     from kgym.runs.folder import RunFolder
@@ -146,7 +168,7 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     finished = summary.exists() and step >= steps
     facts = {
         "run": str(run),
-        "what": f"train {' and '.join(manifest['specs'])} with {config['algo']['name']} from {config['model']}",
+        "what": f"train {' and '.join(manifest['specs'])} with {config['algo']['name']}{_adapter(config)} from {config['model']}",
         "state": "finished" if finished else f"step {step} of {steps}",
         "accuracy_before": first.get("eval/accuracy"),
         "accuracy": last.get("eval/accuracy"),
@@ -160,6 +182,12 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
         facts["caution"] = stored.get("caution") or None
     return facts
+
+
+def _adapter(config: Mapping[str, Any]) -> str:
+    """Say that an adapter was trained; "" of a run that trained all weights, as those of older versions did."""
+    rank = config["train"].get("lora", {}).get("rank", 0)
+    return f" and LoRA of rank {rank}" if rank else ""
 
 
 def _unlike_validations(run: Path) -> str:

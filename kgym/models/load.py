@@ -21,13 +21,17 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from kgym.errors import ConfigError
-from kgym.models.names import CONFIG, HUB_ID, two_readings
+from kgym.models.adapters import merge_adapter
+from kgym.models.names import CONFIG, HUB_ID, adapters_of, two_readings
 
 log = logging.getLogger(__name__)
+
+TOKENIZER = "tokenizer_config.json"
 
 
 def load_config(folder: str) -> PreTrainedConfig:
     """Return the configuration of a model. Raises ConfigError if it cannot be read or asks for code from elsewhere."""
+    folder, _ = adapters_of(folder)
     with _refusing("the configuration of a model", folder):
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False, **_where(folder))
     for part in (config, config.get_text_config()):
@@ -38,7 +42,13 @@ def load_config(folder: str) -> PreTrainedConfig:
 
 
 def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a model. Raises ConfigError if it has none that can be loaded."""
+    """Return the tokenizer of a model; an adapter's own, if it has one.
+
+    Raises ConfigError if it has none that can be loaded.
+    """
+    whole, adapters = adapters_of(folder)
+    own = [str(adapter) for adapter in adapters if (adapter / TOKENIZER).is_file()]
+    folder = own[-1] if own else whole
     with _refusing("a tokenizer", folder):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **_where(folder))
     return tokenizer
@@ -50,14 +60,16 @@ def load_weights(
     """Return a model of a class such as `AutoModelForCausalLM`, in evaluation mode, and the names of the weights it lacks.
 
     Those are set to 0; whether they may be missing is for the caller to say. `what` names such a model in messages.
+    The adapter of an adapter's folder is merged into its base model.
     Raises ConfigError if it cannot be loaded, or if a weight is not finite.
     """
+    whole, adapters = adapters_of(folder)
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it would warn of missing weights, which are either wanted or refused
     try:
-        with _refusing(what, folder):
+        with _refusing(what, whole):
             model, report = kind.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, trust_remote_code=False, **_where(folder), **labels
+                whole, dtype=dtype, output_loading_info=True, trust_remote_code=False, **_where(whole), **labels
             )
             model = model.to(device).eval()
     finally:
@@ -67,6 +79,8 @@ def load_weights(
         for name, weight in model.named_parameters():
             if name in missing:
                 weight.zero_()
+    for adapter in adapters:
+        merge_adapter(model, adapter)
     if (name := broken_weight(model)) is not None:
         wider = "" if dtype == torch.float32 else ", or load it in float32 in case they are too large for this type"
         raise ConfigError(
@@ -162,7 +176,7 @@ def _reason(error: Exception, folder: str) -> str:
 def _own_code(folder: str) -> str:
     """Return the code that the files of a folder name, ` (modeling_x.X)`; "" where they name none."""
     found = []
-    for file in (CONFIG, "tokenizer_config.json"):
+    for file in (CONFIG, TOKENIZER):
         with contextlib.suppress(OSError, ValueError):
             content = json.loads((Path(folder) / file).read_text(encoding="utf-8"))
             named = content.get("auto_map") if isinstance(content, dict) else None
@@ -201,7 +215,7 @@ def _can_be_downloaded(name: str) -> bool:
         ) from error
     except errors.EntryNotFoundError as error:
         raise ConfigError(
-            f"{name} is on the hub and has no {CONFIG}, so it is not a whole model; merge an adapter into its base first"
+            f"{name} is on the hub and has no {CONFIG}, so it is not a whole model; download an adapter and name its folder"
         ) from error
     except Exception as error:  # whatever the network and its libraries raise
         if not isinstance(try_to_load_from_cache(name, CONFIG), str):

@@ -15,7 +15,10 @@ from kgym.registry import registry
 CONFIG = "config.json"
 """What makes a folder a Hugging Face model."""
 ADAPTER = "adapter_config.json"
-"""What makes a folder an adapter."""
+"""What makes a folder an adapter, as peft writes it: it is added to the base model that this file names."""
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BASE = "base_model.json"
+"""Beside it in the checkpoints of kgym: {"sha256": the fingerprint of that base model}."""
 _DECIDING = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _WORD_LISTS = {"vocab.txt", "merges.txt"}
 HUB_ID = re.compile(r"(?!runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -25,10 +28,11 @@ HUB_ID = re.compile(r"(?!runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 def resolve_model(name: str) -> str:
     """Return the folder of a model, or the id of one on the hub.
 
-    A registered name stands for its folder, a folder with a config.json for itself, a run folder for its newest checkpoint, and what looks
-    like `OWNER/NAME` and is not on the disk for a model on the hub.
+    A registered name stands for its folder, a folder with a config.json or an adapter for itself, a run folder for its
+    newest checkpoint, and what looks like `OWNER/NAME` and is not on the disk for a model on the hub.
 
-    Raises ConfigError for a folder without a model, UnknownName for anything else.
+    Raises ConfigError for a folder without a model and for an adapter without its base model, UnknownName for anything
+    else.
     """
     known = registry().infos("model")
     if name in known:
@@ -37,15 +41,13 @@ def resolve_model(name: str) -> str:
             return str(target())
     folder = Path(name).expanduser()
     if folder.is_dir():
-        _refuse_adapter(folder)
-        if (folder / CONFIG).is_file():
-            return str(folder)
-        checkpoint = _newest_checkpoint(folder / "checkpoints")
-        if checkpoint is None:
+        found = folder if _holds_model(folder) else _newest_checkpoint(folder / "checkpoints")
+        if found is None:
             raise ConfigError(
                 f"{name} holds no model: neither a {CONFIG} nor a finished checkpoint below checkpoints/; name another folder"
             )
-        return str(checkpoint)
+        adapters_of(str(found))  # raises what is wrong with the base model of an adapter
+        return str(found)
     if folder.exists():
         raise ConfigError(f"{name} is a file; name the folder that holds the model's {CONFIG}")
     if HUB_ID.fullmatch(name) and not folder.parent.is_dir():
@@ -58,19 +60,59 @@ def resolve_model(name: str) -> str:
     raise UnknownName.near("model", name, known)
 
 
-def _refuse_adapter(folder: Path) -> None:
-    """Raise ConfigError for the weights of an adapter, which are a part of a model and not one."""
+def adapters_of(resolved: str) -> tuple[str, list[Path]]:
+    """Return the whole model below a resolved one and the adapters on it, the lowest first; none of a whole model.
+
+    Raises ConfigError for an adapter without weights, for one that names a base model which is not there, and for one of
+    kgym's whose base model has other files than it was trained on.
+    """
+    whole, adapters = _layers(resolved)
+    for below, folder in zip([whole, *map(str, adapters)], adapters, strict=False):
+        known = _known_base(folder)
+        if known and Path(below).is_dir() and known != model_fingerprint(below):
+            raise ConfigError(
+                f"{folder} contains an adapter of {below}, whose files have changed since it was trained; restore the old ones"
+            )
+    return whole, adapters
+
+
+def _layers(resolved: str) -> tuple[str, list[Path]]:
+    adapters: list[Path] = []
+    while (Path(resolved) / ADAPTER).is_file():
+        folder = Path(resolved)
+        if any(folder.samefile(other) for other in adapters):
+            raise ConfigError(f"{folder / ADAPTER}: the adapter is its own base model; name the model that it was trained on there")
+        adapters.insert(0, folder)
+        resolved = _base_of(folder)
+    return resolved, adapters
+
+
+def _base_of(folder: Path) -> str:
+    """Return the base model that an adapter names. Raises ConfigError if it names none, or one that is not there."""
     file = folder / ADAPTER
-    if not file.is_file():
-        return
     try:
-        base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path") or "its base model"
-    except (OSError, ValueError, AttributeError):
-        base = "its base model"
-    raise ConfigError(
-        f"{folder} contains an adapter of {base} ({ADAPTER}) and no whole model; merge the two first "
-        "(with peft: AutoPeftModelForCausalLM.from_pretrained(ADAPTER).merge_and_unload().save_pretrained(NEW)) and name the new folder"
-    )
+        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        there = _holds_model(Path(base)) or (HUB_ID.fullmatch(base) and not Path(base).parent.is_dir())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is damaged: it does not name the base model of the adapter ({type(error).__name__})") from error
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ConfigError(f"{folder} contains the configuration of an adapter of {base}, and no {ADAPTER_WEIGHTS}; name another folder")
+    if not there:
+        raise ConfigError(
+            f"{folder} contains an adapter of {base}, which is not there; restore that model, "
+            f"or write where it is now into {file}, as base_model_name_or_path"
+        )
+    return str(base)
+
+
+def _known_base(folder: Path) -> str:
+    """Return the fingerprint of the model that an adapter of kgym was trained on; "" for an adapter of other origin."""
+    try:
+        return str(json.loads((folder / BASE).read_text(encoding="utf-8"))["sha256"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / BASE} is damaged ({type(error).__name__}); remove it to use the adapter unchecked") from error
 
 
 def two_readings(resolved: str) -> str:
@@ -88,11 +130,21 @@ def model_fingerprint(resolved: str) -> str:
     """Return a sha256 over everything in a model's folder that decides what it computes: weights, configuration, tokenizer, chat template.
 
     Every byte is read, as a model may be changed in any of its layers; files that have not been touched since are read once a process.
-    For a model on the hub it is the commit in the cache, "" if it is not there.
+    For a model on the hub it is the commit in the cache, "" if it is not there. That of an adapter includes its base's.
     """
     folder = Path(resolved)
     if not folder.is_dir():
         return _commit_in_cache(resolved)
+    whole, adapters = _layers(resolved)
+    if not adapters:
+        return _files_fingerprint(folder)
+    digest = model_fingerprint(whole)
+    for adapter in adapters:
+        digest = hashlib.sha256(f"{_files_fingerprint(adapter)}\0{digest}".encode()).hexdigest()
+    return digest
+
+
+def _files_fingerprint(folder: Path) -> str:
     files = sorted(path for path in folder.iterdir() if (path.suffix in _DECIDING or path.name in _WORD_LISTS) and path.is_file())
     stats = [file.stat() for file in files]
     return _digest(tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
@@ -125,5 +177,10 @@ def _commit_in_cache(name: str) -> str:
 
 def _newest_checkpoint(root: Path) -> Path | None:
     """Return the `step-N` with the largest N that holds a model; unfinished ones have another name."""
-    steps = [path for path in numbered(root, "step", "", width=1).values() if (path / CONFIG).is_file()]
+    steps = [path for path in numbered(root, "step", "", width=1).values() if _holds_model(path)]
     return steps[-1] if steps else None
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder contains a model, or an adapter of one."""
+    return any((folder / name).is_file() for name in (CONFIG, ADAPTER))

@@ -5,6 +5,7 @@ engine.load(step, ModelWeights(policy.model))
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class TensorWeights:
-    """Named tensors."""
+    """Named tensors, of a whole model, or, with its configuration, of an adapter."""
 
     tensors: Mapping[str, Tensor]
+    adapter: Mapping[str, Any] | None = None
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the tensor of each."""
@@ -30,6 +32,7 @@ class ModelWeights:
     """The weights of a model as they are when they are read: no copy."""
 
     model: nn.Module
+    adapter: ClassVar[None] = None
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the tensor of every entry of the state dict."""

@@ -10,6 +10,7 @@ import select
 import socket
 import sys
 import threading
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -62,7 +63,8 @@ class Server:
             return None
         if method == "load":
             assert self._weights is not None
-            arguments = (*arguments, self._weights)
+            version, adapter = arguments
+            arguments = (version, replace(self._weights, adapter=adapter))
         return getattr(self._engine, method)(*arguments)
 
     def _share(self, layout: Layout) -> None:

@@ -83,7 +83,7 @@ class ProcessEngine:
         assert self._weights is not None
         for name, tensor in named:
             self._weights.tensors[name].copy_(tensor)
-        self._call("load", version)
+        self._call("load", version, weights.adapter)
 
     def _share(self, layout: Layout) -> None:
         """Allocate a block for weights and let the worker map it."""

@@ -20,6 +20,7 @@ from kgym.runs.folder import RunFolder
 from kgym.runs.metrics import MetricsFile, read_metrics
 from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint
 from kgym.train.identity import changed_versions, refuse_changes
+from kgym.train.lora import check_lora
 from kgym.train.objective import Objective
 from kgym.train.report import Reporter
 from kgym.train.trackers import Trackers
@@ -69,6 +70,7 @@ class Run:
     def _prepare(self) -> None:
         """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is written."""
         self.facts = self.objective.prepare()
+        check_lora(self.config.train.lora)
         Trackers.check(self.config)
         if self.folder.manifest.exists():
             manifest = self.folder.read_manifest()

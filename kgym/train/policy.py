@@ -23,6 +23,7 @@ from kgym.models.load import broken_weight
 from kgym.models.policy import Learner, load_policy
 from kgym.models.weights import ModelWeights
 from kgym.train.forward import policy_logprobs
+from kgym.train.lora import Adapter
 from kgym.train.optim import make_optimizer, set_lr
 from kgym.types import PackedBatch, Weights
 
@@ -33,16 +34,31 @@ Micro = tuple[PackedBatch, Tensor]
 class TrainedPolicy:
     """A language model with its optimizer."""
 
-    def __init__(self, policy: Learner, config: TrainConfig) -> None:
+    def __init__(self, policy: Learner, config: TrainConfig, adapter: Adapter | None = None) -> None:
+        """`adapter` is on the model of `policy` already."""
         self._policy = policy
         self._config = config
+        self._adapter = adapter
         self._reference: nn.Module | None = None
+        self.has_reference = False
+        """Whether `keep_reference` was called."""
         self.optimizer = self._fresh_optimizer()
 
     @classmethod
-    def load(cls, folder: str, config: TrainConfig) -> "TrainedPolicy":
-        """Load a Hugging Face folder. Raises ConfigError as `load_policy` does."""
-        return cls(load_policy(folder, dtype=config.dtype, device=config.device), config)
+    def load(cls, folder: str, config: TrainConfig, *, checkpoint: Path | None = None, seed: int = 0) -> "TrainedPolicy":
+        """Load a Hugging Face folder, or, of a run that continues, its checkpoint.
+
+        An adapter is put on the model of `folder` in both cases; a new one starts as `seed` says. Raises ConfigError as
+        `load_policy` does, and for an adapter that this model cannot have.
+        """
+        start = folder if checkpoint is None or config.lora.rank else str(checkpoint)
+        policy = load_policy(start, dtype=config.dtype, device=config.device)
+        if not config.lora.rank:
+            return cls(policy, config)
+        adapter = Adapter(policy.model, config.lora, seed=seed)
+        if checkpoint is not None:
+            adapter.load(checkpoint)
+        return cls(policy, config, adapter)
 
     @property
     def bare(self) -> Learner:
@@ -76,19 +92,20 @@ class TrainedPolicy:
         return self._frozen(self._policy.model, batch, temperature)
 
     def keep_reference(self, folder: str) -> None:
-        """Load the frozen reference, for `ref_logprobs`."""
+        """Load the frozen reference, for `ref_logprobs`; below an adapter it is there already."""
+        self.has_reference = True
+        if self._adapter is not None:
+            return
         self._reference = load_policy(folder, dtype=self._config.dtype, device=self._config.device).model.requires_grad_(False)
 
     @torch.no_grad()
     def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
         """Return the log-probabilities of the reference, (T,), 0 where the mask is 0; `keep_reference` was called before."""
+        if self._adapter is not None:
+            with self._adapter.off():
+                return self._frozen(self._policy.model, batch, temperature)[0]
         assert self._reference is not None
         return self._frozen(self._reference, batch, temperature)[0]
-
-    @property
-    def has_reference(self) -> bool:
-        """Whether there is one."""
-        return self._reference is not None
 
     def microbatches(self, batch: PackedBatch, *, whole_groups: bool = False) -> list[Micro]:
         """Cut a batch into micro-batches that carry its totals, so that their losses add up to its loss.
@@ -147,17 +164,24 @@ class TrainedPolicy:
 
     # --- weights ---
 
-    def weights(self) -> Weights:
-        """Return the weights for an engine, as they are when they are read."""
-        return ModelWeights(self._policy.model)
+    def weights(self, *, adapters: bool = False) -> Weights:
+        """Return the weights for an engine, as they are when they are read.
+
+        An adapter is merged, or alone if the engine takes `adapters`.
+        """
+        model = self._policy.model
+        return ModelWeights(model) if self._adapter is None else self._adapter.weights(alone=adapters)
 
     def broken_weight(self) -> str | None:
         """Return the name of a weight that is not finite, None if there is none."""
         return broken_weight(self._policy.model)
 
     def save(self, folder: Path) -> None:
-        """Write model and tokenizer as a Hugging Face folder."""
-        self._policy.model.save_pretrained(folder)
+        """Write model and tokenizer as a Hugging Face folder; of an adapter that alone, as peft does."""
+        if self._adapter is None:
+            self._policy.model.save_pretrained(folder)
+        else:
+            self._adapter.save(folder, self._policy.folder)
         self._policy.tokenizer.save_pretrained(folder)
 
 

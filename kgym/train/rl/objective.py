@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.mixture import members
 from kgym.errors import NothingToLearn, RunError
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
+from kgym.hookspecs import EngineInfo
 from kgym.models.load import broken_weight
 from kgym.models.names import resolve_model
 from kgym.options import for_run
@@ -54,7 +55,7 @@ from kgym.train.rl.streams import check_schedule, make_rollouts
 from kgym.train.rl.update import update
 from kgym.train.rl.validation import Validation
 from kgym.train.warmups import create_for_run, unended
-from kgym.types import Algorithm, Engine, TemplateOptions
+from kgym.types import Algorithm, Engine, TemplateOptions, Weights
 
 PATIENCE = 3
 """Steps on end without anything to learn from, after which a run ends."""
@@ -115,7 +116,7 @@ class Reinforcement:
     def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
         """See `Objective`."""
         config, plan = self.config, self.algorithm.plan
-        self.policy = TrainedPolicy.load(str(checkpoint or folder), config.train)
+        self.policy = TrainedPolicy.load(folder, config.train, checkpoint=checkpoint, seed=config.seed)
         if plan.needs_reference:
             self.policy.keep_reference(folder)
         self.engine = self._make_engine(folder)
@@ -171,7 +172,12 @@ class Reinforcement:
         """See `Objective`."""
         assert self.schedule is not None
         self.check = check
-        self.schedule.load(step, self.policy.weights())
+        self.schedule.load(step, self._weights())
+
+    def _weights(self) -> Weights:
+        """Return the weights in the form that the engine takes."""
+        info = cast(EngineInfo, registry().info(EngineInfo.kind, self.config.engine.name))
+        return self.policy.weights(adapters=info.adapters)
 
     def close(self) -> None:
         """See `Objective`."""
@@ -201,7 +207,7 @@ class Reinforcement:
         check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
-        self.schedule.load(step, self.policy.weights())
+        self.schedule.load(step, self._weights())
         return metrics | {
             "time/rollout_s": rollout_s(),
             "time/train_s": train_s(),

@@ -1,0 +1,553 @@
+"""LoRA: the base stays as it is, merged weights are the adapter's, and a checkpoint that holds the adapter alone is a model everywhere."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+import adapter_engine
+from kgym.cli.main import main
+from kgym.config import LoraConfig, TrainConfig
+from kgym.errors import ConfigError, EngineError, UnknownName
+from kgym.models.adapters import merge_adapter, merged
+from kgym.models.load import load_language_model
+from kgym.models.names import adapters_of, model_fingerprint, resolve_model
+from kgym.models.policy import Policy
+from kgym.rollout.worker import ProcessEngine
+from kgym.train.lora import Adapter
+from kgym.train.policy import TrainedPolicy
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+    "eos_token_id": 2,
+    "bos_token_id": None,
+}
+KINDS = {
+    "llama": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {"tie_word_embeddings": False}),
+    "gemma2": (Gemma2ForCausalLM, Gemma2Config, {"tie_word_embeddings": True, "sliding_window": 8}),
+}
+IDS = torch.tensor([[5, 9, 12, 4, 4, 30, 21, 7, 8, 11, 6, 3]])
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def base(request, tmp_path_factory):
+    """A folder with a small model of random weights and nano's tokenizer."""
+    kind, config, changes = KINDS[request.param]
+    path = tmp_path_factory.mktemp(request.param)
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model("nano"))
+    torch.manual_seed(0)
+    kind(config(vocab_size=len(tokenizer), **SIZES | changes)).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return str(path)
+
+
+def loaded(folder, dtype=torch.float32):
+    model, tokenizer = load_language_model(str(folder), dtype=dtype, device="cpu")
+    return Policy(model, tokenizer, str(folder))
+
+
+@torch.no_grad()
+def logits(model):
+    return model(input_ids=IDS).logits.float()
+
+
+@torch.no_grad()
+def learn(adapter):
+    """Give an adapter the weights that training would: B is no longer 0."""
+    generator = torch.Generator().manual_seed(7)
+    for name, tensor in adapter.tensors().items():
+        if ".lora_B." in name:
+            tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
+
+
+def adapted(folder, dtype=torch.float32, seed=0, **config):
+    policy = loaded(folder, dtype)
+    adapter = Adapter(policy.model, LoraConfig(**{"rank": 4, **config}), seed=seed)
+    return policy, adapter
+
+
+def saved(base, folder, **config):
+    policy, adapter = adapted(base, **config)
+    learn(adapter)
+    folder.mkdir()
+    adapter.save(folder, base)
+    policy.tokenizer.save_pretrained(folder)
+    return policy
+
+
+# --- the adapter on a model -------------------------------------------------------------------------------------------
+
+
+def test_a_new_adapter_changes_no_output_and_only_it_is_trained(base):
+    plain = loaded(base)
+    policy, adapter = adapted(base)
+    assert torch.equal(logits(policy.model), logits(plain.model))
+    trained = {name for name, parameter in policy.model.named_parameters() if parameter.requires_grad}
+    assert trained
+    assert all(".lora_" in name for name in trained)
+    assert len(trained) == 2 * len([1 for _, module in plain.model.model.named_modules() if isinstance(module, torch.nn.Linear)])
+    assert sum(parameter.numel() for parameter in policy.model.parameters() if parameter.requires_grad) == adapter.n_parameters
+
+
+def test_with_the_adapter_off_the_model_is_its_base_to_the_last_bit(base):
+    policy, adapter = adapted(base)
+    learn(adapter)
+    before = logits(loaded(base).model)
+    assert (logits(policy.model) - before).abs().max() > 0.1
+    with adapter.off():
+        assert torch.equal(logits(policy.model), before)
+    assert (logits(policy.model) - before).abs().max() > 0.1
+    assert all(parameter.requires_grad == (".lora_" in name) for name, parameter in policy.model.named_parameters())
+
+
+def test_merged_weights_compute_what_the_adapter_does_and_leave_the_base_alone(base):
+    policy, adapter = adapted(base)
+    learn(adapter)
+    before = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
+    plain = loaded(base).model
+    weights = dict(adapter.weights(alone=False).named())
+    assert list(weights) == list(plain.state_dict())
+    plain.load_state_dict(weights)
+    torch.testing.assert_close(logits(plain), logits(policy.model), rtol=0, atol=1e-5)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.model.state_dict().items())
+
+
+def test_merged_matrices_of_bfloat16_keep_what_float32_holds():
+    weight, a, b = torch.ones(2, 2, dtype=torch.bfloat16), torch.full((1, 2), 2.0**-12), torch.ones(2, 1)
+    assert torch.equal(merged(weight, a, b, 0.5), torch.full((2, 2), 1 + 2.0**-13))
+    assert torch.equal(weight, torch.ones(2, 2, dtype=torch.bfloat16))
+
+
+def test_a_bfloat16_base_has_an_adapter_in_float32(base):
+    policy, adapter = adapted(base, dtype=torch.bfloat16)
+    assert {tensor.dtype for tensor in adapter.tensors().values()} == {torch.float32}
+    assert policy.model.dtype == torch.bfloat16
+    policy.model(input_ids=IDS).logits.float().sum().backward()
+    assert all(parameter.grad is not None for parameter in policy.model.parameters() if parameter.requires_grad)
+
+
+def test_a_snapshot_is_not_changed_by_later_steps(base):
+    _, adapter = adapted(base)
+    for alone in (False, True):
+        copied = adapter.weights(alone=alone).copied()
+        before = {name: tensor.clone() for name, tensor in copied.named()}
+        learn(adapter)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in copied.named())
+        assert (copied.adapter is not None) == alone
+
+
+def test_the_start_depends_on_the_seed_alone(base):
+    one, same, other = (adapted(base, seed=seed)[1].tensors() for seed in (1, 1, 2))
+    torch.manual_seed(99)
+    again = adapted(base, seed=1)[1].tensors()
+    assert all(torch.equal(one[name], same[name]) and torch.equal(one[name], again[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_scale_is_alpha_over_the_rank(base):
+    policy, adapter = adapted(base, rank=8, alpha=16.0, targets=("q_proj",))
+    learn(adapter)
+    name = "model.layers.0.self_attn.q_proj"
+    tensors = {key.removeprefix("base_model.model."): tensor for key, tensor in adapter.tensors().items()}
+    expected = policy.model.get_submodule(name).base_layer.weight + 2 * tensors[f"{name}.lora_B.weight"] @ tensors[f"{name}.lora_A.weight"]
+    torch.testing.assert_close(dict(adapter.weights(alone=False).named())[f"{name}.weight"], expected)
+
+
+# --- which layers -----------------------------------------------------------------------------------------------------
+
+
+def test_targets_are_the_ends_of_names(base):
+    _, adapter = adapted(base, targets=("q_proj", "layers.1.mlp.down_proj"))
+    named = {name.removeprefix("base_model.model.model.").partition(".lora_")[0] for name in adapter.tensors()}
+    assert named == {"layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj", "layers.1.mlp.down_proj"}
+    assert adapter.config("x")["target_modules"] == sorted(f"model.{name}" for name in named)
+    assert adapted(base, targets=("q_proj", "v_proj"))[1].config("x")["target_modules"] == ["q_proj", "v_proj"]
+
+
+def test_targets_that_cannot_be_adapted_are_refused(base):
+    with pytest.raises(UnknownName, match="did you mean 'q_proj'"):
+        adapted(base, targets=("q_prj",))
+    with pytest.raises(ConfigError, match="lm_head is the output head"):
+        adapted(base, targets=("lm_head",))
+
+
+def test_a_model_without_linear_layers_is_refused():
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=40, n_positions=16, n_embd=8, n_layer=1, n_head=1))
+    with pytest.raises(ConfigError, match=r"GPT2LMHeadModel has no linear layers"):
+        Adapter(model, LoraConfig(rank=2), seed=0)
+
+
+def test_without_peft_the_extra_is_named(base, monkeypatch, tmp_path, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
+    assert main(["train", "--model", base, "--run", str(tmp_path / "run"), "--set", "train.lora.rank=4"]) == 2
+    assert capsys.readouterr().err == "kgym: error: train.lora.rank=4 needs peft, which is not installed: pip install 'kgym[lora]'\n"
+    assert not (tmp_path / "run").exists()
+
+
+# --- a folder with an adapter is a model ------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+def test_a_saved_adapter_is_loaded_merged_here_and_as_it_is_by_peft(base, tmp_path):
+    import peft
+
+    policy = saved(base, tmp_path / "adapter")
+    assert sorted(path.name for path in (tmp_path / "adapter").glob("*adapter*")) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert not (tmp_path / "adapter" / "config.json").exists()
+    mine = loaded(resolve_model(str(tmp_path / "adapter")))
+    assert not any(".lora_" in name for name in mine.model.state_dict())
+    torch.testing.assert_close(logits(mine.model), logits(policy.model), rtol=0, atol=1e-5)
+    theirs = peft.PeftModel(AutoModelForCausalLM.from_pretrained(base), peft.LoraConfig.from_pretrained(tmp_path / "adapter"))
+    peft.set_peft_model_state_dict(theirs, load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
+    assert torch.equal(logits(theirs), logits(policy.model))
+
+
+def test_an_adapter_is_taken_up_again_to_the_last_bit(base, tmp_path):
+    policy = saved(base, tmp_path / "adapter")
+    again = TrainedPolicy.load(base, TrainConfig(device="cpu", lora={"rank": 4}), checkpoint=tmp_path / "adapter", seed=5)
+    assert torch.equal(logits(again.bare.model), logits(policy.model))
+    with pytest.raises(ConfigError, match=r"of another rank than train\.lora\.rank=8"):
+        Adapter(loaded(base).model, LoraConfig(rank=8), seed=0).load(tmp_path / "adapter")
+    with pytest.raises(ConfigError, match=r"other layers than train\.lora\.targets names"):
+        Adapter(loaded(base).model, LoraConfig(rank=4, targets="q_proj"), seed=0).load(tmp_path / "adapter")
+
+
+def test_an_adapter_on_an_adapter(base, tmp_path):
+    saved(base, tmp_path / "one")
+    policy, adapter = adapted(tmp_path / "one", seed=3)
+    learn(adapter)
+    (tmp_path / "two").mkdir()
+    adapter.save(tmp_path / "two", str(tmp_path / "one"))
+    assert adapters_of(str(tmp_path / "two")) == (base, [tmp_path / "one", tmp_path / "two"])
+    torch.testing.assert_close(logits(loaded(tmp_path / "two").model), logits(policy.model), rtol=0, atol=1e-5)
+
+
+def test_the_fingerprint_of_an_adapter_is_that_of_its_base_too(tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "base")
+    saved(str(tmp_path / "base"), tmp_path / "adapter")
+    before = model_fingerprint(str(tmp_path / "adapter"))
+    assert before != model_fingerprint(str(tmp_path / "base"))
+    weights = load_file(tmp_path / "base" / "model.safetensors")
+    weights["model.norm.weight"] += 1
+    save_file(weights, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
+    assert model_fingerprint(str(tmp_path / "adapter")) != before
+    with pytest.raises(ConfigError, match="whose files have changed since it was trained"):
+        resolve_model(str(tmp_path / "adapter"))
+    (tmp_path / "adapter" / "base_model.json").unlink()  # of other origin: nobody knows what the base was
+    resolve_model(str(tmp_path / "adapter"))
+
+
+def changed_config(folder, **changes):
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def without_base(folder):
+    changed_config(folder, base_model_name_or_path=str(folder.parent / "gone"))
+    return "gone, which is not there; restore that model, or write where it is now into"
+
+
+def of_itself(folder):
+    changed_config(folder, base_model_name_or_path=str(folder))
+    return "the adapter is its own base model"
+
+
+def of_another_model(folder):
+    changed_tensors(folder, lambda name, tensor: (name.replace("layers.1", "layers.7"), tensor))
+    return "its base model has no linear layer model.layers.7"
+
+
+def of_another_width(folder):
+    changed_tensors(folder, lambda name, tensor: (name, tensor[:, :16].contiguous() if "lora_A" in name else tensor))
+    return "does not fit (32, 64); it is of another model"
+
+
+def with_half(folder):
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file({name: tensor for name, tensor in tensors.items() if "lora_A" in name}, folder / "adapter_model.safetensors")
+    return "one of the two matrices of"
+
+
+def with_something_else(folder):
+    changed_tensors(folder, lambda name, tensor: (name.replace("lora_B.weight", "lora_magnitude_vector"), tensor))
+    return "is not a matrix of LoRA"
+
+
+def of_another_kind(folder):
+    changed_config(folder, peft_type="VERA")
+    return "an adapter of the type VERA; kgym reads LORA only"
+
+
+def with_dora(folder):
+    changed_config(folder, use_dora=True)
+    return "use_dora is True, which kgym does not read"
+
+
+def with_a_changed_base(folder):
+    changed_config(folder, init_lora_weights="pissa")
+    return "init_lora_weights is pissa, which changes the base model"
+
+
+def cut(folder):
+    (folder / "adapter_model.safetensors").write_bytes(b"12")
+    return "adapter_model.safetensors is damaged"
+
+
+def not_json(folder):
+    (folder / "adapter_config.json").write_text("[")
+    return "adapter_config.json is damaged"
+
+
+def with_a_nan(folder):
+    changed_tensors(folder, lambda name, tensor: (name, tensor * torch.nan))
+    return "are not finite in float32"
+
+
+def changed_tensors(folder, change):
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file(dict(change(*item) for item in tensors.items()), folder / "adapter_model.safetensors")
+
+
+FAULTS = [
+    without_base, of_itself, of_another_model, of_another_width, with_half, with_something_else, of_another_kind, with_dora,
+    with_a_changed_base, cut, not_json, with_a_nan,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_folder_that_is_no_good_adapter_is_refused_in_one_line(fault, tiny_model, tmp_path, capsys):
+    saved(str(tiny_model), tmp_path / "adapter")
+    message = fault(tmp_path / "adapter")
+    asked = [
+        "eval",
+        "--model",
+        str(tmp_path / "adapter"),
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "2",
+        "--run",
+        str(tmp_path / "eval"),
+    ]
+    capsys.readouterr()
+    assert main(asked) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "eval").exists()
+
+
+def test_an_adapter_of_the_embedding_is_refused(tiny_model, tmp_path):
+    policy = saved(str(tiny_model), tmp_path / "adapter")
+    n, width = policy.model.get_input_embeddings().weight.shape
+    pair = {"base_model.model.lm_head.lora_A.weight": torch.zeros(2, width), "base_model.model.lm_head.lora_B.weight": torch.zeros(n, 2)}
+    save_file(pair, tmp_path / "adapter" / "adapter_model.safetensors")
+    with pytest.raises(ConfigError, match="uses as its embedding too"):
+        merge_adapter(loaded(tiny_model).model, tmp_path / "adapter")
+
+
+# --- to the engine ----------------------------------------------------------------------------------------------------
+
+
+def test_the_engine_in_its_own_process_gets_either_form(tiny_model):
+    _, adapter = adapted(tiny_model)
+    learn(adapter)
+    engine = ProcessEngine("transformers", {"device": "cpu"}, str(tiny_model))
+    try:
+        engine.load(1, adapter.weights(alone=False))
+        with pytest.raises(EngineError, match="the weights have other names than the engine's"):
+            engine.load(2, adapter.weights(alone=True))
+        assert engine.version == 1
+    finally:
+        engine.close()
+
+
+SMALL = (
+    "rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=8", "train.threads=1", "train.eval_every=0",
+    "train.lora.rank=4", "train.lr=1e-2", "verifier=even-length", "env.truncated=score",
+)  # fmt: skip
+
+
+PLUGINS = ("-p", "fixed_verdicts", "-p", "adapter_engine")
+
+
+def command(folder, model, *extra, steps=2):
+    asked = ["train", "--env", "arithmetic", "--model", str(model), "--steps", str(steps), "--run", str(folder)]
+    return [*PLUGINS, *asked, "--set", *SMALL, *extra]
+
+
+def train(folder, model, *extra, steps=2):
+    return main(command(folder, model, *extra, steps=steps))
+
+
+def figures(run, but=()):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    timed = ("time/", "speed/", "rollout/wait_s")
+    return [{key: value for key, value in line.items() if not key.startswith((*timed, *but))} for line in lines]
+
+
+def test_an_engine_that_takes_adapters_gets_nothing_else_and_samples_the_same(tmp_path, tiny_model):
+    adapter_engine.seen.clear()
+    assert train(tmp_path / "alone", tiny_model, "engine=adds_adapters") == 0
+    assert train(tmp_path / "merged", tiny_model) == 0
+    n_tensors = len(load_file(tmp_path / "merged" / "checkpoints" / "step-2" / "adapter_model.safetensors"))
+    assert [n for _, n in adapter_engine.seen] == [n_tensors] * 3
+    assert adapter_engine.seen[0][0]["r"] == 4
+    assert figures(tmp_path / "alone", ("policy/engine_gap",)) == figures(tmp_path / "merged", ("policy/engine_gap",))
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model):
+    assert train(tmp_path / "run", tiny_model) == 0
+    return tmp_path / "run"
+
+
+def test_the_checkpoint_is_the_adapter_and_the_engine_agrees_with_the_trainer(run):
+    checkpoint = run / "checkpoints" / "step-2"
+    names = {path.name for path in checkpoint.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "trainer.pt", "episodes.parquet"} <= names
+    assert not names & {"config.json", "model.safetensors"}
+    state = torch.load(checkpoint / "trainer.pt", weights_only=True)["optimizer"]["state"]
+    assert len(state) == len(load_file(checkpoint / "adapter_model.safetensors"))
+    last = figures(run)[-1]
+    assert last["policy/engine_gap_nats"] < 1e-5
+    assert last["optim/grad_norm"] > 0
+
+
+def test_eval_show_and_the_next_run_take_the_run_for_a_model(run, tmp_path, capsys):
+    capsys.readouterr()
+    asked = [
+        "eval",
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "8",
+        "--max-tokens",
+        "8",
+        "--verifier",
+        "even-length",
+        "--truncated",
+        "score",
+    ]
+    assert main(["runs", "merge", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == str(run / "merged")
+    assert found["adapter"] == str(run / "checkpoints" / "step-2")
+    for name, model in (("one", run), ("two", run / "merged")):
+        assert main([*PLUGINS, *asked, "--model", str(model), "--run", str(tmp_path / name), "--json"]) == 0
+    one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert one["accuracy"] == two["accuracy"] > 0
+    assert one["tokens_mean"] == two["tokens_mean"]
+    capsys.readouterr()
+    assert main(["runs", "show", str(run)]) == 0
+    assert "with mirror and LoRA of rank 4 from" in capsys.readouterr().out
+    assert train(tmp_path / "next", run, steps=1) == 0
+    assert train(tmp_path / "whole", run, "train.lora.rank=0", steps=1) == 0
+    assert (tmp_path / "whole" / "checkpoints" / "step-1" / "model.safetensors").is_file()
+    assert adapters_of(resolve_model(str(tmp_path / "next")))[1][0] == run / "checkpoints" / "step-2"
+
+
+def test_merge_writes_a_plain_folder_that_computes_the_same(run, tiny_model, tmp_path, capsys):
+    assert main(["runs", "merge", str(run), "--out", str(tmp_path / "whole")]) == 0
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    assert {name for name, _ in plain.named_parameters()} == {name for name, _ in loaded(tiny_model).model.named_parameters()}
+    assert torch.equal(logits(plain), logits(loaded(resolve_model(str(run))).model))
+    assert main(["runs", "merge", str(run), "--out", str(tmp_path / "half"), "--dtype", "bfloat16"]) == 0
+    assert next(AutoModelForCausalLM.from_pretrained(tmp_path / "half", dtype="auto").parameters()).dtype == torch.bfloat16
+    before = sorted(tmp_path.iterdir())
+    for asked, message in (
+        ([str(run), "--out", str(tmp_path / "whole")], "exists already; choose another folder with --out"),
+        ([str(tmp_path / "whole")], "is not a LoRA run"),
+        ([str(tmp_path / "gone")], "there is no model folder"),
+    ):
+        capsys.readouterr()
+        assert main(["runs", "merge", *asked]) == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("algo", ["grpo", "ppo"])
+def test_a_run_that_is_killed_and_resumed_has_the_metrics_of_one_that_was_not(tmp_path, tiny_model, algo):
+    extra = {
+        "grpo": ("algo=grpo", "algo.kl_coef=0.1", "ptx.coef=0.5", "ptx.batch_size=2"),
+        "ppo": ("algo=ppo", "critic.backbone=shared"),
+    }[algo]
+    extra = (*extra, "train.save_every=1", "train.schedule=linear")
+    assert train(tmp_path / "straight", tiny_model, *extra, steps=4) == 0
+    asked = [sys.executable, "-m", "kgym.cli.main", *command("killed", tiny_model, *extra, steps=4)]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen(asked, cwd=tmp_path, env=path, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / "checkpoints" / "step-2").exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert main([*PLUGINS, "train", "--resume", "--run", str(tmp_path / "killed")]) == 0
+    assert figures(tmp_path / "killed") == figures(tmp_path / "straight")
+    one, two = (load_file(tmp_path / name / "checkpoints" / "step-4" / "adapter_model.safetensors") for name in ("killed", "straight"))
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+def test_a_separate_critic_learns_beside_an_adapter(tmp_path, tiny_model):
+    assert train(tmp_path / "run", tiny_model, "algo=ppo") == 0
+    checkpoint = tmp_path / "run" / "checkpoints" / "step-2"
+    assert (checkpoint / "adapter_model.safetensors").is_file()
+    assert (checkpoint / "critic" / "model.safetensors").is_file()
+
+
+def test_the_reference_below_an_adapter_is_the_start(tmp_path, tiny_model):
+    assert train(tmp_path / "run", tiny_model, "algo=grpo", "algo.kl_coef=0.1", steps=3) == 0
+    first, *_, last = figures(tmp_path / "run")
+    assert first["policy/kl_reference_nats"] == pytest.approx(0, abs=1e-6)
+    assert last["policy/kl_reference_nats"] > 0
+
+
+def test_a_base_that_changed_is_refused_at_resume(tmp_path, tiny_model, capsys):
+    shutil.copytree(tiny_model, tmp_path / "base")
+    assert train(tmp_path / "run", tmp_path / "base", steps=1) == 0
+    weights = load_file(tmp_path / "base" / "model.safetensors")
+    weights["model.norm.weight"] += 1
+    save_file(weights, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
+    capsys.readouterr()
+    assert main([*PLUGINS, "train", "--resume", "--run", str(tmp_path / "run"), "--steps", "2"]) == 2
+    assert "fingerprints.model was " in capsys.readouterr().err
+
+
+def test_lora_keys_without_a_rank_are_refused(tmp_path, capsys):
+    assert main(["train", "--run", str(tmp_path / "run"), "--set", "train.lora.alpha=8"]) == 2
+    assert "set train.lora.rank too" in capsys.readouterr().err
