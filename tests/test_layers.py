@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "loading", "neutral", "repetition", "seeding", "spelling", "types"},
     {"answers", "blame", "files", "folders", "observers", "options", "page"},
     {"hookspecs", "limits"},
-    {"discovery"},
+    {"discovery", "world"},
     {"config", "registry"},
     {"keys"},
     {"algorithms", "data", "models", "verify"},

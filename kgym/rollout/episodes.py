@@ -159,6 +159,10 @@ class EpisodePool:
         self._add(OpenGroup(self._n_started, index, setup, sampling, episodes, version, step, label))
         self._n_started += 1
 
+    def pass_over(self) -> None:
+        """Leave the number of the next group to one that is played elsewhere."""
+        self._n_started += 1
+
     def advance(self, engine: Engine, budget: TokenBudget | None = None) -> bool:
         """Have the engine continue every open episode and take what it returns first; return False if there was nothing to do.
 

@@ -5,6 +5,9 @@
 A step ends when `problems_per_step` groups are complete. With `oversample` more of them are open at once, and `step_tokens` bounds
 what is sampled: the episodes that are open then continue in the next step, under its weights.
 
+On several ranks every rank asks the samplers the same questions and plays its part of the groups, with its own engine
+and verifiers. Complete groups are then gathered, so that samplers, shapers and batches are the same everywhere.
+
 Sources: Kimi k1.5, arXiv:2501.12599, section 2.6.2, partial rollouts; DAPO, arXiv:2503.14476, section 3.2, dynamic sampling (rounds).
 """
 
@@ -24,6 +27,7 @@ from kgym.envs.setup import EnvSetup
 from kgym.errors import ComponentError
 from kgym.rollout.episodes import EpisodePool, OpenGroup, TokenBudget, play
 from kgym.types import Engine, Episode, Group, Sampler, Sampling, Shaper, UpdatePlan
+from kgym.world import ALONE, World
 
 
 @dataclass
@@ -145,6 +149,35 @@ _PLAIN = ("rounds", "n_tokens", "labels", "begun", "carried", "dropped", "left_o
 """Fields of `Played` that are plain values."""
 
 
+_SENT = ("number", "index", "episodes", "born", "begun", "label")
+"""Fields of `OpenGroup` that are the same on another rank."""
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What one rank has of the fields of `Played` that are sums over ranks, or the longest time of one."""
+
+    n_tokens: int
+    carried: int
+    dropped: int
+    left_open: int
+    open_lengths: list[int]
+    seconds: float
+    wait_s: float
+
+
+def _together(parts: Sequence[_Own]) -> dict[str, Any]:
+    """Return the fields over all ranks."""
+    counts = {name: sum(getattr(part, name) for part in parts) for name in ("n_tokens", "carried", "dropped", "left_open")}
+    lengths = [length for part in parts for length in part.open_lengths]
+    return counts | {"open_lengths": lengths} | {name: max(getattr(part, name) for part in parts) for name in ("seconds", "wait_s")}
+
+
+def _brief(indices: Sequence[int] | None) -> str:
+    shown = list(indices or ())
+    return f"{shown[:5]}".replace("]", ", ...]" if len(shown) > 5 else "]")
+
+
 class Rollouts:
     """Plays the groups of a run, step by step."""
 
@@ -160,8 +193,11 @@ class Rollouts:
         seed: int,
         rule: StepRule | None = None,
         segment_tokens: int | None = None,
+        world: World = ALONE,
     ) -> None:
+        """`world` has connections that nobody else uses while a step is played."""
         self.streams = list(streams)
+        self.world = world
         self.pool = EpisodePool(segment_tokens)
         self.sampling = sampling
         self._shapers = list(shapers)
@@ -173,6 +209,8 @@ class Rollouts:
         self._segment_tokens = segment_tokens
         self._attempts: dict[str, int] = {}
         """How many attempts at a problem the run has begun, by its id."""
+        self._n_open = [0] * world.size
+        """Open groups of each rank."""
 
     def play(self, engine: Engine, step: int, progress: Callable[[int, int], None]) -> Played:
         """Play the groups of a step. `progress` is called as (episodes that have ended, episodes in the pool)."""
@@ -180,7 +218,7 @@ class Rollouts:
         dropped = self.pool.drop(engine.version - self._rule.max_age)
         carried = self.pool.n_open
         self.pool.progress = lambda done, total, _: progress(done, total)
-        budget = None if self._rule.step_tokens is None else TokenBudget(self._rule.step_tokens)
+        budget = None if self._rule.step_tokens is None else TokenBudget(self.world.quota(self._rule.step_tokens))
         sampled: list[OpenGroup] = []
         kept: dict[int, OpenGroup] = {}
         rounds = 0
@@ -193,20 +231,14 @@ class Rollouts:
                 if self._plan.max_rounds == 1 or teaches(group.group()):
                     kept[place] = group
             sampled += complete
-            if budget is not None and not self.pool.playable(budget):
+            if budget is not None and not all(self.world.gather(self.pool.playable(budget))):
                 break
         self.pool.pause(engine)
         shaped = {group.number: self._settled(group, step) for group in sampled}
         batch = [kept[place] for place in sorted(kept)]
         greedy, n_greedy = self._greedy(engine, batch, step)
-        return Played(
-            sampled=[shaped[group.number] for group in sampled],
-            batch=[shaped[group.number] for group in batch],
-            greedy=greedy,
-            rounds=rounds,
+        own = _Own(
             n_tokens=self.pool.n_tokens - before + n_greedy,
-            labels=[group.label for group in sampled],
-            begun={episode.id: group.begun for group in sampled for episode in group.episodes},
             carried=carried,
             dropped=dropped,
             left_open=self.pool.n_open,
@@ -214,29 +246,53 @@ class Rollouts:
             seconds=time.perf_counter() - begin,
             wait_s=wait_s,
         )
+        return Played(
+            sampled=[shaped[group.number] for group in sampled],
+            batch=[shaped[group.number] for group in batch],
+            greedy=greedy,
+            rounds=rounds,
+            labels=[group.label for group in sampled],
+            begun={episode.id: group.begun for group in sampled for episode in group.episodes},
+            **_together(self.world.gather(own)),
+        )
 
     def _round(self, engine: Engine, n: int, step: int, budget: TokenBudget | None) -> tuple[list[OpenGroup], float]:
         """Play until n groups are complete, or the budget is spent. Return the complete ones, in order of birth, and the seconds waited."""
-        self._start(math.ceil(n * self._rule.oversample) - len(self.pool.groups), step, engine.version)
-        while self.pool.n_ended_groups < n:
-            if not self.pool.advance(engine, budget):
-                if budget is None or self.pool.n_ended_groups:
-                    break
-                budget.left += self._rule.step_tokens or 0  # there is nothing to update the weights with yet
+        self._start(math.ceil(n * self._rule.oversample) - sum(self._n_open), step, engine.version)
+        quota = self.world.quota(n)
+        while True:
+            while self.pool.n_ended_groups < quota and self.pool.advance(engine, budget):
+                pass
+            if budget is None or any(self.world.gather(self.pool.n_ended_groups > 0)):
+                break
+            budget.left += self.world.quota(self._rule.step_tokens or 0)  # there is nothing to update the weights with yet
         begin = time.perf_counter()
-        complete = self.pool.finished()
+        finished = self.pool.finished()
         waited_s = time.perf_counter() - begin
+        complete = self._gathered(finished)
         streams = {stream.label: stream for stream in self.streams}
         for group in complete:
             streams[group.label].learn(group)
         return complete, waited_s
 
+    def _gathered(self, finished: Sequence[OpenGroup]) -> list[OpenGroup]:
+        """Return the finished groups of all ranks, in order of birth, and take note of how many each has left."""
+        setups = {stream.label: stream.setup for stream in self.streams}
+        plain = [{name: getattr(group, name) for name in _SENT} for group in finished]
+        parts = self.world.gather((plain, len(self.pool.groups)))
+        self._n_open = [n_open for _, n_open in parts]
+        groups = [OpenGroup(setup=setups[facts["label"]], sampling=self.sampling, **facts) for part, _ in parts for facts in part]
+        return sorted(groups, key=lambda group: group.number)
+
     def _start(self, n: int, step: int, version: int) -> None:
-        """Begin n groups under the weights of `version`."""
+        """Begin n groups under the weights of `version`; each is played by the rank that has the fewest, which all ranks know."""
         for stream, index in self._next(n, step):
             problem = stream.setup.problem(index)
             first = self._attempts.get(problem.id, 0)
             self._attempts[problem.id] = first + self._group_size
+            if self._deal() != self.world.rank:
+                self.pool.pass_over()
+                continue
             self.pool.start(
                 stream.setup,
                 index,
@@ -257,8 +313,29 @@ class Rollouts:
             stream = max(self.streams, key=lambda stream: stream.weight * total - stream.n_groups * self._weights)
             stream.n_groups += 1
             order.append(stream)
-        chosen = {stream.label: iter(stream.next(order.count(stream), step)) for stream in self.streams if stream in order}
-        return [(stream, next(chosen[stream.label])) for stream in order]
+        chosen = {stream.label: stream.next(order.count(stream), step) for stream in self.streams if stream in order}
+        self._agree(chosen)
+        numbers = {label: iter(indices) for label, indices in chosen.items()}
+        return [(stream, next(numbers[stream.label])) for stream in order]
+
+    def _agree(self, chosen: Mapping[str, list[int]]) -> None:
+        """Raise ComponentError, naming the sampler, if one did not choose the same problems on every rank."""
+        everywhere = self.world.gather(chosen)
+        for stream in self.streams:
+            found = [choice.get(stream.label) for choice in everywhere]
+            if (other := next((rank for rank, indices in enumerate(found) if indices != found[0]), None)) is not None:
+                with blaming("sampler", stream.sampler):
+                    raise ComponentError(
+                        f"it chose other problems on rank {other} than on rank 0 ({_brief(found[other])} and "
+                        f"{_brief(found[0])}); a sampler may depend on nothing but its options, its seed and the verdicts "
+                        "it was told of, or it runs on one rank only"
+                    )
+
+    def _deal(self) -> int:
+        """Return the rank that plays the next group."""
+        rank = min(range(self.world.size), key=self._n_open.__getitem__)
+        self._n_open[rank] += 1
+        return rank
 
     @property
     def _weights(self) -> float:
@@ -288,7 +365,7 @@ class Rollouts:
         if not self._plan.needs_greedy:
             return [], 0
         pool = EpisodePool(self._segment_tokens)
-        for group in batch:
+        for group in self.world.share(batch):
             pool.start(
                 group.setup,
                 group.index,
@@ -299,33 +376,59 @@ class Rollouts:
                 version=engine.version,
                 label=group.label,
             )
-        return [self._settled(group, step) for group in play(pool, engine)], pool.n_tokens
+        attempts = [group.episodes for group in play(pool, engine)]
+        played = [replace(group, episodes=episodes) for group, episodes in zip(batch, self.world.merge(attempts), strict=True)]
+        return [self._settled(group, step) for group in played], pool.n_tokens
 
     # --- checkpoints ---
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """Return the open episodes, and what `restore` has to know in addition, as plain JSON values."""
-        episodes, pool = self.pool.state()
+        """Return the open episodes of all ranks, and what `restore` has to know in addition, as plain JSON values."""
+        own, pool = self.pool.state()
+        found = []
+        for rank, (episodes, groups) in enumerate(self.world.gather((own, pool["groups"]))):
+            rest = iter(episodes)
+            found += [(facts | {"rank": rank}, [next(rest) for _ in range(facts["size"])]) for facts in groups]
+        found.sort(key=lambda item: item[0]["number"])
         samplers = {}
         for stream in self.streams:
             with blaming("sampler", stream.sampler):
                 samplers[stream.label] = json.loads(json.dumps(stream.sampler.state_dict()))
-        return episodes, {
-            "pool": pool,
+        return [episode for _, members in found for episode in members], {
+            "pool": pool | {"groups": [facts for facts, _ in found]},
+            "ranks": self.world.size,
             "attempts": dict(self._attempts),
             "samplers": samplers,
             "n_groups": {stream.label: stream.n_groups for stream in self.streams},
         }
 
     def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Take over what `state` returned; with another number of ranks the groups are dealt out again."""
         self._attempts = dict(state["attempts"])
         for stream in self.streams:
             stream.n_groups = state["n_groups"][stream.label]
             with blaming("sampler", stream.sampler):
                 stream.sampler.load_state_dict(state["samplers"][stream.label])
         setups = {stream.label: stream.setup for stream in self.streams}
-        self.pool.restore(episodes, state["pool"], setups, self.sampling)
+        rest = iter(episodes)
+        groups = [(facts, [next(rest) for _ in range(facts["size"])]) for facts in state["pool"]["groups"]]
+        same = state.get("ranks", 1) == self.world.size
+        self._n_open = [0] * self.world.size
+        own = []
+        for facts, members in groups:
+            if same:
+                rank = facts.get("rank", 0)
+                self._n_open[rank] += 1
+            else:
+                rank = self._deal()
+            if rank == self.world.rank:
+                own.append((facts, members))
+        self.pool.restore(
+            [episode for _, members in own for episode in members],
+            state["pool"] | {"groups": [facts for facts, _ in own]},
+            setups,
+            self.sampling,
+        )
 
 
 def teaches(group: Group) -> bool:

@@ -124,6 +124,7 @@ class Ahead:
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """See `Schedule`. Waits for the step that is being played, and raises what the thread raised."""
+        self._settle()
         with self._using:
             self._raise()
             if self._newest is not None:
@@ -135,6 +136,7 @@ class Ahead:
 
         A step whose weights are older than the newest is waited for even if it has yet to begin: a resumed run has only the newest.
         """
+        self._settle()
         with self._changed:
             while self._thread is not None and self._error is None and self._next is not None and self._next is not self._newest:
                 self._changed.wait()
@@ -165,6 +167,14 @@ class Ahead:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _settle(self) -> None:
+        """On several ranks, wait until every step has been played that may be: otherwise one rank's thread would go on with the next step,
+        in which the ranks wait for each other, and another's would wait for the caller.
+        """
+        with self._changed:
+            while self._rollouts.world.size > 1 and self._thread is not None and self._error is None and self._next is not None:
+                self._changed.wait()
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -20,6 +20,7 @@ from kgym.score.comparability import comparability_facts, comparability_hash
 from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
 from kgym.score.votes import Pair
 from kgym.types import Engine, Group, ProblemSource, Sampling, VerifyItem
+from kgym.world import ALONE, World
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,11 +92,12 @@ class Evaluation:
         store: Store | None = None,
         progress: Progress | None = None,
         chunk_finished: Callable[["Series[float]"], None] | None = None,
+        world: World = ALONE,
     ) -> EvalResult:
         """Put the questions to an engine, but for those that `store` has the answers to, and summarise all answers.
 
         `chunk_finished` sees the scores of each chunk, NaN where masked, first those of the store. Without missing answers the engine may
-        be None.
+        be None. Each rank of `world` asks its own engine a part of the questions; all have the same result.
         """
         import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
 
@@ -105,9 +107,9 @@ class Evaluation:
             chunk_finished(counted_score(frames[0], self.truncated))
         done = sum(map(len, frames))
         total = len(self.indices) * self.samples
-        for chunk in self._missing(frames[0] if frames else None):
+        for chunk in self._missing(frames[0] if frames else None, n_engines=world.size):
             assert engine is not None, "answers are missing and there is no engine"
-            groups = self._play(engine, chunk, done, total, progress)
+            groups = self._play(engine, chunk, done=done, total=total, progress=progress, world=world)
             table = episode_table(groups)
             if store is not None:
                 store.add(table)
@@ -134,16 +136,19 @@ class Evaluation:
         kept = store.frame()
         return sum(len(chunk.indices) * chunk.attempts for chunk in self._missing(None if kept is None else self._asked(kept)))
 
-    def _play(self, engine: Engine, chunk: Chunk, done: int, total: int, progress: Progress | None) -> list[Group]:
-        groups = play_groups(
+    def _play(self, engine: Engine, chunk: Chunk, *, done: int, total: int, progress: Progress | None, world: World) -> list[Group]:
+        own = play_groups(
             self.setup,
             engine,
-            chunk.indices,
+            world.share(chunk.indices),
             attempts=range(chunk.first_attempt, chunk.first_attempt + chunk.attempts),
             sampling=self.sampling,
             seed_parts=(self.seed, "eval"),
-            progress=None if progress is None else lambda stopped, _asked, _tokens: progress(done + stopped, total),
+            progress=None
+            if progress is None
+            else lambda stopped, _asked, _tokens: progress(min(done + stopped * world.size, total), total),
         )
+        groups = world.merge(own)
         self._known |= {index: group.problem.id for index, group in zip(chunk.indices, groups, strict=True)}
         return groups
 
@@ -171,8 +176,8 @@ class Evaluation:
         places = frame["problem_id"].map(self._ids())
         return frame.assign(place=places).sort_values(["place", "attempt"], kind="stable", ignore_index=True)
 
-    def _missing(self, kept: "DataFrame | None") -> Iterator[Chunk]:
-        """Cut what is not kept into chunks of at most `slots` answers; attempts of a problem are kept without gaps, from 0 on."""
+    def _missing(self, kept: "DataFrame | None", *, n_engines: int = 1) -> Iterator[Chunk]:
+        """Cut what is not kept into chunks of at most `slots` answers an engine; attempts of a problem are kept without gaps, from 0 on."""
         have = {} if kept is None else dict(kept["problem_id"].value_counts())
         first_attempts = {index: have.get(self._id(index), 0) for index in self.indices} if have else dict.fromkeys(self.indices, 0)
         for first, run in groupby(self.indices, key=first_attempts.__getitem__):
@@ -181,7 +186,7 @@ class Evaluation:
                 continue
             indices = tuple(run)
             attempts = min(lacking, self._slots)
-            width = max(1, self._slots // attempts)
+            width = max(1, self._slots // attempts) * n_engines
             for start in range(0, len(indices), width):
                 for offset in range(0, lacking, attempts):
                     yield Chunk(indices[start : start + width], first + offset, min(attempts, lacking - offset))

@@ -12,10 +12,14 @@ from kgym.rollout.groups import Rollouts, StepRule, Stream
 from kgym.seeding import derive_seed
 from kgym.train.warmups import create_for_run
 from kgym.types import UpdatePlan
+from kgym.world import ALONE, World
 
 
-def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan) -> Rollouts:
-    """Make environments, samplers and shapers. Raises ConfigError, or what `EnvSetup` raises, for what cannot work."""
+def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan, world: World = ALONE) -> Rollouts:
+    """Make environments, samplers and shapers, for this rank of `world`.
+
+    Raises ConfigError, or what `EnvSetup` raises, for what cannot work.
+    """
     rollout = config.rollout
     if rollout.group_size < plan.min_group_size:
         raise ConfigError(
@@ -32,11 +36,17 @@ def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan
         seed=config.seed,
         rule=StepRule(rollout.oversample, rollout.step_tokens, rollout.max_age) if carries else StepRule(),
         segment_tokens=rollout.segment_tokens,
+        world=world,
     )
 
 
-def check_schedule(config: RunConfig) -> None:
-    """Raise ConfigError if the engine cannot do what the schedule needs."""
+def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
+    """Raise ConfigError if the engine cannot do what the schedule needs, or the ranks would not do the same."""
+    if n_ranks > 1 and config.rollout.schedule == "ahead" and config.rollout.max_lag > 1:
+        raise ConfigError(
+            f"rollout.max_lag={config.rollout.max_lag} lets the weights that sample a batch depend on timing, and {n_ranks} ranks would "
+            "not take the same; use 0 or 1"
+        )
     info = cast(EngineInfo, registry().info(EngineInfo.kind, config.engine.name))
     if config.rollout.schedule == "ahead" and not info.own_process:
         raise ConfigError(
