@@ -16,3 +16,8 @@ def kgym_register_engines() -> Iterator[EngineInfo]:
         "any Hugging Face causal language model, with torch alone, on a CPU or a GPU",
         exact=True,
     )
+    yield EngineInfo(
+        "vllm",
+        "kgym_plugins.engines.vllm:VLLMEngine",
+        "vLLM in its own process, and in its own virtual environment if need be",
+    )

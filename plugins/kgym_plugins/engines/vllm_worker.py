@@ -1,0 +1,169 @@
+"""The process that has vLLM in it: token ids come in, token ids and log-probabilities go out.
+
+Started by path (`PYTHON vllm_worker.py CHANNEL LIFE`) with an interpreter that has vLLM, which need not have kgym: this file imports vLLM,
+torch and the standard library, and nothing else. It knows no text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
+"""
+
+import contextlib
+import mmap
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+SHORT_STEPS = 8
+"""Steps after which the new tokens of requests that are watched are handed over, finished or not."""
+
+
+class Worker:
+    """One vLLM engine, and one reply for each message."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._channel = Connection(os.dup(sock.fileno()))
+        self._tensors: dict[str, torch.Tensor] = {}
+        self._watched: set[str] = set()
+        self._seen: dict[str, tuple[list[int], list[float]]] = {}
+        """Tokens and log-probabilities of open requests, as far as they are known here."""
+
+    def run(self) -> None:
+        """Make the engine as the first message says, and serve it. Returns when the channel is closed."""
+        try:
+            made = self._make(*self._channel.recv())
+        except Exception as error:  # whatever vLLM raises about a model, a device or its options
+            self._channel.send(("error", f"{type(error).__name__}: {error}"))
+            return
+        self._channel.send(("value", made))
+        while True:
+            method, *arguments = self._channel.recv()
+            try:
+                reply = ("value", getattr(self, f"do_{method}")(*arguments))
+            except Exception as error:
+                reply = ("error", f"{type(error).__name__}: {error}")
+            self._channel.send(reply)
+
+    def _make(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        import vllm  # noqa: PLC0415  (after the environment was set)
+
+        self._vllm = vllm
+        llm = vllm.LLM(model=model, **arguments)
+        self._engine: Any = llm.llm_engine
+        self._rpc = llm.collective_rpc
+        config = self._engine.vllm_config.model_config
+        return {"version": vllm.__version__, "context": config.max_model_len, "dtype": str(config.dtype).removeprefix("torch.")}
+
+    # --- messages ---
+
+    def do_submit(self, requests: Sequence[dict[str, Any]]) -> None:
+        """Add requests: {"id", "ids", "max_tokens", "temperature", "top_p", "top_k", "seed", "end_ids", "watched"}."""
+        for request in requests:
+            sampling = self._vllm.SamplingParams(
+                n=1,
+                temperature=request["temperature"],
+                top_p=request["top_p"],
+                top_k=request["top_k"],
+                seed=request["seed"],
+                max_tokens=request["max_tokens"],
+                stop_token_ids=request["end_ids"],
+                ignore_eos=True,  # the ids above are all there are
+                logprobs=0,
+                detokenize=False,
+            )
+            name = request["id"]
+            self._engine.add_request(name, {"prompt_token_ids": request["ids"]}, sampling)
+            self._seen[name] = ([], [])
+            if request["watched"]:
+                self._watched.add(name)
+
+    def do_poll(self, timeout_s: float | None) -> list[tuple[str, list[int], list[float], str | None]]:
+        """Step until a request has ended, or, with watched ones, for a few steps.
+
+        Return (id, tokens, log-probabilities, finish reason or None if it is still open), whole lists.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        ended: list[tuple[str, list[int], list[float], str | None]] = []
+        steps = 0
+        while self._seen and not ended:
+            for output in self._engine.step():
+                self._take(output, ended)
+            steps += 1
+            if (deadline is not None and time.monotonic() >= deadline) or (self._watched and steps >= SHORT_STEPS):
+                break
+        return ended + [(name, *self._seen[name], None) for name in sorted(self._watched)]
+
+    def _take(self, output: Any, ended: list[tuple[str, list[int], list[float], str | None]]) -> None:
+        name, answer = output.request_id, output.outputs[0]
+        if name not in self._seen:
+            return  # aborted meanwhile
+        ids = list(answer.token_ids)
+        logprobs = [row[token].logprob for token, row in zip(ids, answer.logprobs or (), strict=True)]
+        self._seen[name] = (ids, logprobs)
+        if output.finished:
+            self._forget(name)
+            ended.append((name, ids, logprobs, answer.finish_reason))
+
+    def _forget(self, name: str) -> None:
+        del self._seen[name]
+        self._watched.discard(name)
+
+    def do_abort(self, names: Sequence[str] | None) -> list[tuple[str, list[int], list[float], str]]:
+        """Stop requests, and return what they have so far."""
+        stopped = [name for name in self._seen if names is None or name in names]
+        self._engine.abort_request(stopped)
+        found = [(name, *self._seen[name], "abort") for name in stopped]
+        for name in stopped:
+            self._forget(name)
+        return found
+
+    def do_share(self, places: Sequence[tuple[str, str, tuple[int, ...], int]], n_bytes: int) -> None:
+        """Map the block of weights whose descriptor comes after the message."""
+        _, (fd,), _, _ = socket.recv_fds(self._socket, 1, 1)
+        block = mmap.mmap(fd, n_bytes)
+        os.close(fd)
+        self._tensors = {name: _tensor(block, dtype, shape, offset) for name, dtype, shape, offset in places}
+
+    def do_load(self, names: Sequence[str]) -> None:
+        """Take the weights out of the block; `names` are left out, which tests of the guards ask for."""
+
+        def weights() -> Iterator[tuple[str, torch.Tensor]]:
+            yield from ((name, tensor) for name, tensor in self._tensors.items() if name not in names)
+
+        self._rpc("reload_weights", kwargs={"weights_iterator": weights()})
+        self._engine.reset_prefix_cache()
+
+    def do_sleep(self) -> None:
+        """Release the memory of weights and cache, where the device can."""
+        self._engine.sleep(level=1)
+
+    def do_wake(self) -> None:
+        """Take the memory back, weights before cache."""
+        self._engine.wake_up(["weights"])
+        self._engine.wake_up(["kv_cache"])
+
+
+def _tensor(block: mmap.mmap, dtype: str, shape: tuple[int, ...], offset: int) -> torch.Tensor:
+    n = torch.Size(shape).numel()
+    kind = getattr(torch, dtype)
+    return torch.frombuffer(block, dtype=kind, count=n, offset=offset).view(shape) if n else torch.empty(shape, dtype=kind)
+
+
+def _end_with(life: socket.socket) -> None:
+    """End this process once the other end of `life` is closed: the parent is gone."""
+    waiting = select.poll()
+    waiting.register(life, select.POLLIN)
+    waiting.poll()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    channel_fd, life_fd = map(int, sys.argv[1:])
+    threading.Thread(target=_end_with, args=(socket.socket(fileno=life_fd),), daemon=True).start()
+    with contextlib.suppress(EOFError, ConnectionError):
+        Worker(socket.socket(fileno=channel_fd)).run()
