@@ -161,6 +161,8 @@ class VLLMEngine:
             "skip_tokenizer_init": True,
             "disable_log_stats": True,
         }
+        if cpu:
+            found["enable_chunked_prefill"] = False  # with seeds it calls what a CPU's random numbers do not have
         if options.context is not None:
             found["max_model_len"] = options.context
         if not cpu:
@@ -346,7 +348,8 @@ class VLLMEngine:
             self.close()
             raise EngineError(
                 f"the process of vLLM ended (exit code {self._process.returncode}) while it was needed; "
-                "its last messages are on standard error. If the system has killed it, memory ran out: set engine.memory_frac or engine.max_batch lower, and resume with --resume"
+                "its last messages are on standard error. If the system has killed it, memory ran out: set engine.memory_frac or engine.max_batch "
+                "lower, and resume with --resume"
             ) from error
         except BaseException:  # interrupted: what is on the channel is not known
             self.close()
