@@ -17,7 +17,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from kgym.errors import ConfigError
@@ -38,6 +46,15 @@ def load_config(folder: str) -> PreTrainedConfig:
         attention = getattr(part, "_attn_implementation", None)
         if isinstance(attention, str) and "/" in attention:  # transformers would download and run it
             raise ConfigError(f"{folder}/{CONFIG} asks for the attention kernel {attention}, code that kgym never runs; remove it there")
+    return config
+
+
+def load_generation_config(folder: str) -> GenerationConfig | None:
+    """Return how a model wants to be sampled from; None if it does not say. Raises ConfigError if it cannot be read."""
+    try:
+        config: GenerationConfig = GenerationConfig.from_pretrained(folder, **_where(folder))
+    except OSError:  # most folders have none
+        return None
     return config
 
 

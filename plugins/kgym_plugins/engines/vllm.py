@@ -23,10 +23,11 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from transformers import AutoModelForCausalLM
 
 from kgym.errors import ConfigError, EngineError
 from kgym.models.encoding import ChatEncoder
-from kgym.models.load import check_vocabulary, load_config, load_tokenizer
+from kgym.models.load import check_vocabulary, load_config, load_generation_config, load_tokenizer
 from kgym.models.weights import TensorWeights
 from kgym.options import Options
 from kgym.repetition import RepetitionDetector
@@ -103,6 +104,7 @@ class VLLMEngine:
         self.tokenizer = load_tokenizer(self.folder)
         self.encoder = ChatEncoder(self.tokenizer, whose=self.folder, variables=options.template)
         self.end_ids = self._end_ids()
+        self._shapes = _shapes(self.folder)
         self._open: dict[str, _Open] = {}
         self._ended: list[Segment] = []
         self._awake = True
@@ -171,10 +173,8 @@ class VLLMEngine:
 
     def _end_ids(self) -> list[int]:
         """Every token that ends an answer by the model, its tokenizer or its template."""
-        from transformers import GenerationConfig  # noqa: PLC0415  (loads much)
-
         ids = {self.tokenizer.eos_token_id} | self.encoder.end_ids
-        for source in (load_config(self.folder), _generation(GenerationConfig, self.folder)):
+        for source in (load_config(self.folder), load_generation_config(self.folder)):
             configured = getattr(source, "eos_token_id", None)
             ids |= set(configured if isinstance(configured, list) else [configured])
         return sorted(ids - {None})
@@ -278,6 +278,7 @@ class VLLMEngine:
         """See `Engine`."""
         self._refuse_open("new weights")
         named = [(name, tensor.detach()) for name, tensor in weights.named()]
+        self._check_names({name: tuple(tensor.shape) for name, tensor in named})
         layout = Layout.of(named)
         if layout != self._layout:
             self._share(layout)
@@ -286,6 +287,14 @@ class VLLMEngine:
             self._weights.tensors[name].copy_(tensor)
         self._call("load", [])
         self.version = version
+
+    def _check_names(self, theirs: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise EngineError for other names or shapes than the model's: vLLM would keep old weights, or stop half-way."""
+        if theirs.keys() != self._shapes.keys():
+            raise EngineError(f"the weights have other names than the engine's: {sorted(theirs.keys() ^ self._shapes.keys())[:4]}")
+        for name, shape in theirs.items():
+            if shape != self._shapes[name]:
+                raise EngineError(f"{name} has shape {shape}, the engine has {self._shapes[name]}")
 
     def _share(self, layout: Layout) -> None:
         """Allocate a block for weights and let the worker map it."""
@@ -346,10 +355,11 @@ class VLLMEngine:
             kind, value = self._channel.recv()
         except (EOFError, OSError) as error:
             self.close()
+            self._open.clear()
             raise EngineError(
                 f"the process of vLLM ended (exit code {self._process.returncode}) while it was needed; "
-                "its last messages are on standard error. If the system has killed it, memory ran out: set engine.memory_frac or engine.max_batch "
-                "lower, and resume with --resume"
+                "its last messages are on standard error. "
+                "If the system has killed it, memory ran out: set a lower engine.memory_frac or engine.max_batch, and resume with --resume"
             ) from error
         except BaseException:  # interrupted: what is on the channel is not known
             self.close()
@@ -359,15 +369,15 @@ class VLLMEngine:
         return value
 
 
+def _shapes(folder: str) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of all weights of a model, tied ones included; none is read."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(load_config(folder))
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
 def _dotted(version: tuple[int, int]) -> str:
     return ".".join(map(str, version))
-
-
-def _generation(kind: Any, folder: str) -> Any:
-    try:
-        return kind.from_pretrained(folder, local_files_only=True)
-    except OSError:  # most folders have none
-        return None
 
 
 def _environment(options: VLLMOptions) -> Mapping[str, str]:
