@@ -372,7 +372,7 @@ class VLLMEngine:
 def _shapes(folder: str) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of all weights of a model, tied ones included; none is read."""
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(load_config(folder))
+        model = AutoModelForCausalLM.from_config(load_config(folder), trust_remote_code=False)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
