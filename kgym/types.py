@@ -281,6 +281,28 @@ class ChecksModel(Protocol):
         """Raise ConfigError for a folder that cannot be loaded, UnsuitedModel for a model that it cannot sample from."""
 
 
+@dataclass(frozen=True)
+class EngineMemory:
+    """Bytes that an engine will take."""
+
+    device: str
+    """Where, as torch names it: `cpu`, `cuda:1`."""
+    held: Mapping[str, int]
+    """All the time, by what it is: `weights`."""
+    sampling: Mapping[str, int]
+    """While it samples: `keys and values`."""
+    savings: Mapping[str, int] = field(default_factory=dict)
+    """Options with a value that needs less, such as `engine.max_batch=128`, and what each saves while the engine samples."""
+
+
+@runtime_checkable
+class PlansMemory(Protocol):
+    """What the class of an engine may offer in addition: it tells what it will need, without loading weights."""
+
+    def memory(self, options: Any, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+        """Return what it takes to sample `rows` texts of up to `tokens` tokens each, prompts included."""
+
+
 @runtime_checkable
 class TemplateOptions(Protocol):
     """Options of an engine that renders prompts by the model's chat template."""

@@ -129,8 +129,8 @@ def test_components_use_what_a_stranger_may_use_and_not_each_other(path):
             assert name.split(".")[:2] == home, where
 
 
-# Names of components that are also words of the core's own: file formats, libraries, a finish reason.
-EVERYDAY = {"data", "json", "csv", "md", "format", "repetition", "transformers"}
+# Names of components that are also words of the core's own: file formats, libraries, a finish reason, a phase of a step.
+EVERYDAY = {"data", "judge", "json", "csv", "md", "format", "repetition", "transformers"}
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="check all that a start checks, write nothing, and print every key with its meaning, its value and where that came from: "
         "a file for --config, or a list with --json",
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="print where the time went, and write a trace of one step, for Perfetto, into profile/ of the run folder",
+    )
     parser.add_argument("--resume", action="store_true", help="resume --run DIR, or the newest run below runs/")
 
 
@@ -130,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
         for spec in _scored(config)
     ]
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
-        summary = reinforcement(config, folder, terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)).run()
+        reporter = terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)
+        summary = reinforcement(config, folder, reporter, profile=args.profile).run()
     if args.json:
         say(json.dumps(summary))
     return 0
@@ -268,6 +274,7 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
     `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes and the end.
     """
     from kgym.runs.metrics import describe
+    from kgym.train.profiling import table
     from kgym.train.report import Reporter
 
     out = sys.stderr if json_output else sys.stdout
@@ -311,6 +318,10 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                     self._line("")
                 for line in _verdict(summary):
                     self._line(line)
+            if "profile" in summary:
+                for line in ["", *table(summary["profile"]["seconds"]), ""]:
+                    self._line(line)
+                self._line(f"trace       {summary['profile']['trace']} (open it at https://ui.perfetto.dev)")
             self._line(f"run         {summary['run']}")
             self._line(f"checkpoint  {summary['checkpoint']}")
             for command in following:

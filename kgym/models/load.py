@@ -117,6 +117,15 @@ def load_language_model(folder: str, *, dtype: torch.dtype, device: str | torch.
     return model, tokenizer
 
 
+def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
+    """Return a causal language model of a configuration, with weights that mean nothing; it is made on torch's default
+    device, so without any memory on `meta`. Raises ConfigError, naming `folder`, if there is no such architecture.
+    """
+    with _refusing("a causal language model", folder):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return model.eval()
+
+
 @torch.no_grad()
 def broken_weight(model: nn.Module) -> str | None:
     """Return the name of a parameter with a NaN or an infinity in it, None if there is none.

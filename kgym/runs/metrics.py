@@ -1,7 +1,7 @@
 """`metrics.jsonl`: one line of JSON for each step, in order, and the same figures as one line for people.
 
-Step 0 is the validation before training. Keys are `group/name_unit`; those that begin with `time/` or `speed/` are the only ones that
-differ between a run and the same run killed and resumed.
+Step 0 is the validation before training. Keys are `group/name_unit`; those that begin with one of `CLOCK` are the only ones that differ
+between a run and the same run killed and resumed.
 """
 
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from kgym.files import open_to_append, reading, write_atomic
 
-CLOCK = ("time/", "speed/", "rollout/wait_s")
-"""Prefixes of the metrics that come from the clock."""
+CLOCK = ("time/", "speed/", "memory/", "rollout/wait_s")
+"""Prefixes of the metrics that come from the clock, and of the memory that the process took."""
 
 
 class MetricsFile:

@@ -5,14 +5,15 @@ the next step needs, so a run that was killed goes on from its newest checkpoint
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kgym.errors import NothingToLearn
+from kgym.errors import NothingToLearn, RunError
 from kgym.files import Lock, write_atomic
 from kgym.models.names import resolve_model
 from kgym.registry import registry
@@ -22,6 +23,7 @@ from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, s
 from kgym.train.identity import changed_versions, refuse_changes
 from kgym.train.lora import check_lora
 from kgym.train.objective import Objective
+from kgym.train.profiling import OutOfMemory, Recorder, Tracer, phase, recording, shares
 from kgym.train.report import Reporter
 from kgym.train.trackers import Trackers
 
@@ -29,8 +31,11 @@ from kgym.train.trackers import Trackers
 class Run:
     """Trains what an objective says, in a `RunFolder`."""
 
-    def __init__(self, objective: Objective, folder: RunFolder, reporter: Reporter | None = None) -> None:
+    def __init__(self, objective: Objective, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False) -> None:
+        """With `profile`, phases are timed exactly and one step is traced."""
         self.objective = objective
+        self.recorder = Recorder(exact=profile)
+        self.tracer = Tracer(folder.path / "profile") if profile else None
         self.folder = folder
         self.reporter = reporter or Reporter()
         self.metrics = MetricsFile(folder.metrics)
@@ -54,7 +59,8 @@ class Run:
 
         Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run cannot continue.
         """
-        with self._threads():
+        self.began = time.perf_counter()
+        with self._threads(), recording(self.recorder), self._naming_memory():
             self._prepare()
             with self._loaded(), self.folder.opened() as self.lock:
                 trackers = Trackers(self.config, self.folder.path, self.reporter.note)
@@ -66,6 +72,15 @@ class Run:
                     raise
                 trackers.close(failed=False)
                 return summary
+
+    @contextmanager
+    def _naming_memory(self) -> Iterator[None]:
+        """Raise RunError for memory that ran out: when it did, and what would make the run smaller."""
+        try:
+            yield
+        except OutOfMemory as error:
+            step = getattr(self, "step", 0) + 1
+            raise RunError(f"step {step}: memory ran out in the phase {error}") from error
 
     def _prepare(self) -> None:
         """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is written."""
@@ -85,11 +100,13 @@ class Run:
         self.step = steps[-1] if steps else 0
         checkpoint = self.folder.checkpoints / f"step-{self.step}" if steps else None
         try:
-            self.policy = self.objective.load(resolve_model(self.config.model), checkpoint)
-            if checkpoint is not None:
-                state = load_state(checkpoint)
-                self.policy.optimizer.load_state_dict(state["optimizer"])
-                self.objective.load_state_dict(state, checkpoint)
+            with phase("load"):
+                self.policy = self.objective.load(resolve_model(self.config.model), checkpoint)
+                if checkpoint is not None:
+                    state = load_state(checkpoint)
+                    self.policy.optimizer.load_state_dict(state["optimizer"])
+                    self.objective.load_state_dict(state, checkpoint)
+            self.recorder.device = self.policy.device
             yield
         finally:
             self.objective.close()
@@ -110,26 +127,32 @@ class Run:
             self._finish_step(metrics, trackers)
         while self.step < config.steps:
             metrics = self._take_step()
-            metrics |= self.objective.validate(self.step)
+            with phase("validate"):
+                metrics |= self.objective.validate(self.step)
             self._finish_step(metrics, trackers)
             if self.step == config.steps or (config.save_every and self.step % config.save_every == 0):
                 self._save()
         checkpoint = str(self.folder.checkpoints / f"step-{self.step}")
         summary = {"run": str(self.folder.path), "steps": self.step, "checkpoint": checkpoint, **self.objective.summary()}
+        if self.tracer:
+            seconds = shares(self.recorder.totals, time.perf_counter() - self.began)
+            summary["profile"] = {"seconds": seconds, "trace": None if self.tracer.written is None else str(self.tracer.written)}
         write_atomic(self.folder.summary, json.dumps(summary, indent=2) + "\n")
         registry().observe("kgym_run_finished", run=self.folder.path, summary=summary)
         self.reporter.finished(summary)
         return summary
 
     def _take_step(self) -> dict[str, float]:
+        self.recorder.begin_step()
         try:
-            metrics = self.objective.step(self.step + 1)
+            with self.tracer.step(self.step + 1, self.config.train.steps) if self.tracer else nullcontext():
+                metrics = self.objective.step(self.step + 1)
         except NothingToLearn:
             if self.step and self.step not in checkpoint_steps(self.folder.checkpoints):
                 self._save()
             raise
         self.step += 1
-        return metrics
+        return metrics | self.recorder.metrics()
 
     def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:
         self.lock.check()
@@ -142,13 +165,15 @@ class Run:
 
     def _save(self) -> None:
         check_weights(self.policy.broken_weight(), f"step {self.step}: the policy", self.folder.checkpoints, "a smaller train.lr")
-        state = {"step": self.step, "optimizer": self.policy.optimizer.state_dict(), **self.objective.state_dict()}
 
         def write(folder: Path) -> None:
             self.policy.save(folder)
             self.objective.save(folder)
 
-        folder = save_checkpoint(self.folder.checkpoints, self.step, write=write, state=state, keep=self.config.train.keep_checkpoints)
+        keep = self.config.train.keep_checkpoints
+        with phase("save"):
+            state = {"step": self.step, "optimizer": self.policy.optimizer.state_dict(), **self.objective.state_dict()}
+            folder = save_checkpoint(self.folder.checkpoints, self.step, write=write, state=state, keep=keep)
         registry().observe("kgym_checkpoint_saved", run=self.folder.path, step=self.step, folder=folder)
 
     def _forget_after(self, step: int) -> None:

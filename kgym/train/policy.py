@@ -25,6 +25,7 @@ from kgym.models.weights import ModelWeights
 from kgym.train.forward import policy_logprobs
 from kgym.train.lora import Adapter
 from kgym.train.optim import make_optimizer, set_lr
+from kgym.train.profiling import count_pass
 from kgym.types import PackedBatch, Weights
 
 Micro = tuple[PackedBatch, Tensor]
@@ -84,6 +85,7 @@ class TrainedPolicy:
 
     def logprobs(self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if asked for."""
+        count_pass(batch, backward=torch.is_grad_enabled())
         return policy_logprobs(self._policy.model, batch, temperature=temperature, with_entropy=with_entropy)
 
     @torch.no_grad()
@@ -126,6 +128,7 @@ class TrainedPolicy:
         logprobs_T = torch.zeros_like(batch.old_logprobs)
         entropy_T = torch.zeros_like(batch.old_logprobs)
         for micro, places in self.microbatches(batch):
+            count_pass(micro, backward=False)
             micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
             assert micro_entropy is not None
             logprobs_T[places] = masked(micro, micro_logprobs)

@@ -32,6 +32,7 @@ from kgym.train.checkpoint import OPEN_EPISODES, check_weights, open_episodes, r
 from kgym.train.loop import Run
 from kgym.train.optim import lr_at, make_optimizer, set_lr
 from kgym.train.policy import TrainedPolicy
+from kgym.train.profiling import phase, reassign
 from kgym.train.report import Reporter
 from kgym.train.rl.batch import pack_groups
 from kgym.train.rl.components import with_defaults
@@ -61,10 +62,10 @@ PATIENCE = 3
 """Steps on end without anything to learn from, after which a run ends."""
 
 
-def reinforcement(config: RunConfig, folder: RunFolder, reporter: Reporter | None = None) -> Run:
-    """Return the run of a configuration in a folder: `reinforcement(config, folder).run()` trains."""
+def reinforcement(config: RunConfig, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False) -> Run:
+    """Return the run of a configuration in a folder: `reinforcement(config, folder).run()` trains. `profile` as in `Run`."""
     reporter = reporter or Reporter()
-    return Run(Reinforcement(config, folder, reporter), folder, reporter)
+    return Run(Reinforcement(config, folder, reporter), folder, reporter, profile=profile)
 
 
 class Reinforcement:
@@ -192,8 +193,10 @@ class Reinforcement:
         """See `Objective`."""
         config = self.config
         assert self.schedule is not None
-        with _clock() as rollout_s:
+        with _clock() as rollout_s, phase("generate"):
             played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
+        if self.config.rollout.schedule != "ahead":  # there the verdicts were waited for while the step before was trained on
+            reassign("generate", "judge", played.wait_s)
         self.check()
         write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, envs=played.labels, step=step, begun=played.begun)
         self.long_prompts.see(played)
@@ -207,7 +210,8 @@ class Reinforcement:
         check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
-        self.schedule.load(step, self._weights())
+        with phase("sync"):
+            self.schedule.load(step, self._weights())
         return metrics | {
             "time/rollout_s": rollout_s(),
             "time/train_s": train_s(),
@@ -216,13 +220,14 @@ class Reinforcement:
 
     def _update(self, played: Played, step: int, figures: Mapping[str, float]) -> dict[str, float]:
         config, version = self.config.train, step - 1
-        batch = pack_groups(
-            played.batch,
-            device=self.policy.device,
-            greedy_rewards=played.greedy_rewards,
-            version=version,
-            old_tokens="correct" if self.config.rollout.corrects_old_tokens else "mask",
-        )
+        with phase("pack"):
+            batch = pack_groups(
+                played.batch,
+                device=self.policy.device,
+                greedy_rewards=played.greedy_rewards,
+                version=version,
+                old_tokens="correct" if self.config.rollout.corrects_old_tokens else "mask",
+            )
         if batch is None:
             self._nothing_to_learn(played, step, figures)
             return {}

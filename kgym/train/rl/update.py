@@ -18,6 +18,7 @@ from kgym.blame import blaming, label_of
 from kgym.errors import ComponentError
 from kgym.train.forward import token_values
 from kgym.train.policy import TrainedPolicy, clip
+from kgym.train.profiling import phase
 from kgym.train.rl.critic import Critic
 from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch
 
@@ -56,7 +57,8 @@ def update(
     Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
     not finite: a step with it would destroy the policy.
     """
-    batch, before = _filled_in(policy, algorithm, batch, temperature=temperature, version=version, critic=critic)
+    with phase("forward_backward"):
+        batch, before = _filled_in(policy, algorithm, batch, temperature=temperature, version=version, critic=critic)
     if check is not None:
         check(before)
     plan = algorithm.plan
@@ -65,17 +67,19 @@ def update(
         if progress is not None:
             progress(n_done, plan.inner_steps)
         for minibatch in minibatches(batch, plan.minibatches, rng):
-            policy.zero_grad()
-            if critic is not None:
-                critic.optimizer.zero_grad(set_to_none=True)
-            metrics = _add_gradient(policy, algorithm, minibatch, temperature=temperature, critic=critic)
-            if pretraining is not None:
-                metrics |= pretraining(len(steps))
-            metrics["optim/grad_norm"] = policy.clip(max_grad_norm)
-            if critic is not None:
-                metrics["optim/critic_grad_norm"] = clip(critic.model.own, max_grad_norm)
-                critic.optimizer.step()
-            policy.take_step()
+            with phase("forward_backward"):
+                policy.zero_grad()
+                if critic is not None:
+                    critic.optimizer.zero_grad(set_to_none=True)
+                metrics = _add_gradient(policy, algorithm, minibatch, temperature=temperature, critic=critic)
+                if pretraining is not None:
+                    metrics |= pretraining(len(steps))
+            with phase("optimizer"):
+                metrics["optim/grad_norm"] = policy.clip(max_grad_norm)
+                if critic is not None:
+                    metrics["optim/critic_grad_norm"] = clip(critic.model.own, max_grad_norm)
+                    critic.optimizer.step()
+                policy.take_step()
             steps.append(metrics)
     return _mean(steps) | before
 
