@@ -13,6 +13,7 @@ seen = []
 @hookimpl
 def kgym_register_engines():
     yield EngineInfo(name="adds_adapters", target="adapter_engine:AddsAdapters", adapters=True)
+    yield EngineInfo(name="piles_up_adapters", target="adapter_engine:PilesUpAdapters", adapters=True)
 
 
 class AddsAdapters(TransformersEngine):
@@ -22,10 +23,16 @@ class AddsAdapters(TransformersEngine):
         super().__init__(options, model_folder)
         self.first = copy.deepcopy(self.model.state_dict())
 
+    def below(self):
+        return self.first
+
     def load(self, version, weights):
         tensors, config = dict(weights.named()), weights.adapter
         seen.append((config, len(tensors)))
-        state = dict(self.first)
+        if config is None:
+            super().load(version, weights)
+            return
+        state = dict(self.below())
         for name, a in tensors.items():
             if name.endswith(".lora_A.weight"):
                 key = name.removeprefix("base_model.model.").replace(".lora_A.", ".")
@@ -34,3 +41,10 @@ class AddsAdapters(TransformersEngine):
         self.model.load_state_dict(state)
         self._drop_caches()
         self.version = version
+
+
+class PilesUpAdapters(AddsAdapters):
+    """Adds each adapter to the weights that the one before has left."""
+
+    def below(self):
+        return self.model.state_dict()

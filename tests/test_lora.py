@@ -34,7 +34,10 @@ from kgym.models.adapters import merge_adapter, merged
 from kgym.models.load import load_language_model
 from kgym.models.names import adapters_of, model_fingerprint, resolve_model
 from kgym.models.policy import Policy
+from kgym.registry import configure
 from kgym.rollout.worker import ProcessEngine
+from kgym.testing.engines import check_engine
+from kgym.testing.report import ConformanceError
 from kgym.train.lora import Adapter
 from kgym.train.policy import TrainedPolicy
 
@@ -142,9 +145,11 @@ def test_merged_weights_compute_what_the_adapter_does_and_leave_the_base_alone(b
     assert all(torch.equal(tensor, before[name]) for name, tensor in policy.model.state_dict().items())
 
 
-def test_merged_matrices_of_bfloat16_keep_what_float32_holds():
-    weight, a, b = torch.ones(2, 2, dtype=torch.bfloat16), torch.full((1, 2), 2.0**-12), torch.ones(2, 1)
-    assert torch.equal(merged(weight, a, b, 0.5), torch.full((2, 2), 1 + 2.0**-13))
+def test_sums_of_bfloat16_are_rounded_once():
+    """A step of bfloat16 at 1 is 2 ** -7: four terms of a third of it are one step, and none if each is rounded."""
+    weight, a, b = torch.ones(2, 2, dtype=torch.bfloat16), torch.full((4, 2), 2.0**-7 / 3), torch.ones(2, 4)
+    assert torch.equal(merged(weight, a, b, 1.0), torch.full((2, 2), 1 + 2.0**-7, dtype=torch.bfloat16))
+    assert torch.equal(merged(weight, a, b, 3.0), torch.full((2, 2), 1 + 4 * 2.0**-7, dtype=torch.bfloat16))
     assert torch.equal(weight, torch.ones(2, 2, dtype=torch.bfloat16))
 
 
@@ -213,6 +218,12 @@ def test_without_peft_the_extra_is_named(base, monkeypatch, tmp_path, capsys):
     assert main(["train", "--model", base, "--run", str(tmp_path / "run"), "--set", "train.lora.rank=4"]) == 2
     assert capsys.readouterr().err == "kgym: error: train.lora.rank=4 needs peft, which is not installed: pip install 'kgym[lora]'\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_saved_adapter_is_read_without_peft(tiny_model, tmp_path, monkeypatch):
+    policy = saved(str(tiny_model), tmp_path / "adapter")
+    monkeypatch.setitem(sys.modules, "peft", None)
+    torch.testing.assert_close(logits(loaded(tmp_path / "adapter").model), logits(policy.model), rtol=0, atol=1e-5)
 
 
 # --- a folder with an adapter is a model ------------------------------------------------------------------------------
@@ -427,6 +438,20 @@ def test_an_engine_that_takes_adapters_gets_nothing_else_and_samples_the_same(tm
     assert figures(tmp_path / "alone", ("policy/engine_gap",)) == figures(tmp_path / "merged", ("policy/engine_gap",))
 
 
+def test_the_kit_holds_an_engine_to_taking_adapters():
+    configure(["adapter_engine"])
+    assert check_engine("adds_adapters", exact=False).figures["gap_nats"] < 1e-4
+    with pytest.raises(ConformanceError, match=r"an adapter alone.*differ from the model's") as raised:
+        check_engine("piles_up_adapters", exact=False)
+    assert str(raised.value).count("log-probabilities differ") == 1
+
+
+def test_a_reference_below_an_adapter_is_not_loaded(base):
+    policy = TrainedPolicy.load(base, TrainConfig(device="cpu", lora={"rank": 2}))
+    policy.keep_reference("no such folder")
+    assert policy.has_reference
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
@@ -475,6 +500,8 @@ def test_eval_show_and_the_next_run_take_the_run_for_a_model(run, tmp_path, caps
     capsys.readouterr()
     assert main(["runs", "show", str(run)]) == 0
     assert "with mirror and LoRA of rank 4 from" in capsys.readouterr().out
+    assert main(["runs", "view", str(run), "-o", str(tmp_path / "page.html")]) == 0
+    assert "LoRA of rank 4" in (tmp_path / "page.html").read_text()
     assert train(tmp_path / "next", run, steps=1) == 0
     assert train(tmp_path / "whole", run, "train.lora.rank=0", steps=1) == 0
     assert (tmp_path / "whole" / "checkpoints" / "step-1" / "model.safetensors").is_file()
@@ -500,6 +527,11 @@ def test_merge_writes_a_plain_folder_that_computes_the_same(run, tiny_model, tmp
         assert message in err
         assert err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_engine_that_generates_ahead_gets_the_same_weights(run, tmp_path, tiny_model):
+    assert train(tmp_path / "ahead", tiny_model, "rollout.schedule=ahead", "rollout.max_lag=0") == 0
+    assert figures(tmp_path / "ahead") == figures(run)
 
 
 @pytest.mark.parametrize("algo", ["grpo", "ppo"])

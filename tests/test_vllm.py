@@ -152,3 +152,17 @@ def test_a_run_trains_on_what_vllm_samples(tmp_path, schedule):
     gaps = [line["policy/engine_gap_nats"] for line in lines if "policy/engine_gap_nats" in line]
     assert gaps
     assert max(gaps) < 1e-4
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_a_run_with_an_adapter_is_sampled_merged_and_is_a_model_for_vllm(tmp_path):
+    run = tmp_path / "run"
+    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", "train.lora.rank=4", "train.lr=1e-3"]
+    words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
+    assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
+    gaps = [line["policy/engine_gap_nats"] for line in read_metrics(run / "metrics.jsonl") if "policy/engine_gap_nats" in line]
+    assert gaps
+    assert max(gaps) < 1e-4
+    report = check_engine("vllm", options={"python": PYTHON}, model=str(run / "checkpoints" / "step-3"))
+    assert report.figures["gap_nats"] < 1e-4

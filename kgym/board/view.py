@@ -18,7 +18,7 @@ from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
 from kgym.runs.answers import answer_files, read_answers
 from kgym.runs.folder import RunFolder
-from kgym.runs.manifest import KIND, labelled_specs
+from kgym.runs.manifest import KIND, adapter_of, labelled_specs
 from kgym.runs.metrics import read_metrics
 from kgym.score.results import counted_score
 from kgym.score.store import read_results
@@ -137,6 +137,7 @@ def _facts(folder: Path) -> list[tuple[str, str]]:
         "model": config["model"],
         "environment": " and ".join(manifest["specs"]),
         "algorithm": config["algo"]["name"],
+        **({"adapter": adapter} if (adapter := adapter_of(manifest)) else {}),
         "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} answers",
         "learning rate": f"{train['lr']:g}",
         "seed": config["seed"],

@@ -157,9 +157,11 @@ def _facts(run: Path) -> dict[str, Any]:
 
 def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     from kgym.files import read_table
+    from kgym.runs.manifest import adapter_of
     from kgym.runs.metrics import read_metrics
 
     config = manifest["config"]
+    ways = " and ".join(filter(None, (config["algo"]["name"], adapter_of(manifest))))
     lines = read_metrics(run / "metrics.jsonl")
     measured = [line for line in lines if line.get("eval/accuracy") is not None]
     first, last = (measured[0], measured[-1]) if measured else ({}, {})
@@ -168,7 +170,7 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     finished = summary.exists() and step >= steps
     facts = {
         "run": str(run),
-        "what": f"train {' and '.join(manifest['specs'])} with {config['algo']['name']}{_adapter(config)} from {config['model']}",
+        "what": f"train {' and '.join(manifest['specs'])} with {ways} from {config['model']}",
         "state": "finished" if finished else f"step {step} of {steps}",
         "accuracy_before": first.get("eval/accuracy"),
         "accuracy": last.get("eval/accuracy"),
@@ -182,12 +184,6 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
         facts["caution"] = stored.get("caution") or None
     return facts
-
-
-def _adapter(config: Mapping[str, Any]) -> str:
-    """Say that an adapter was trained; "" of a run that trained all weights, as those of older versions did."""
-    rank = config["train"].get("lora", {}).get("rank", 0)
-    return f" and LoRA of rank {rank}" if rank else ""
 
 
 def _unlike_validations(run: Path) -> str:

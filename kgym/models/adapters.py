@@ -36,9 +36,10 @@ PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 
 
 def merged(weight_OI: Tensor, a_RI: Tensor, b_OR: Tensor, scale: float) -> Tensor:
-    """Return W + scale * B @ A as a new tensor, in float32 or the wider type of W; nothing is changed in place."""
-    wide = torch.promote_types(weight_OI.dtype, torch.float32)
-    return torch.addmm(weight_OI.to(wide), b_OR.to(weight_OI.device, wide), a_RI.to(weight_OI.device, wide), alpha=scale)
+    """Return W + scale * B @ A as a new tensor in the type of W, summed in float32; nothing is changed in place."""
+    wide, device = torch.promote_types(weight_OI.dtype, torch.float32), weight_OI.device
+    total = torch.addmm(weight_OI.to(wide), b_OR.to(device, wide), a_RI.to(device, wide), alpha=scale)
+    return total.to(weight_OI.dtype)
 
 
 @torch.no_grad()

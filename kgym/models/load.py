@@ -51,6 +51,7 @@ def load_config(folder: str) -> PreTrainedConfig:
 
 def load_generation_config(folder: str) -> GenerationConfig | None:
     """Return how a model wants to be sampled from; None if it does not say. Raises ConfigError if it cannot be read."""
+    folder, _ = adapters_of(folder)
     try:
         config: GenerationConfig = GenerationConfig.from_pretrained(folder, trust_remote_code=False, **_where(folder))
     except OSError:  # most folders have none

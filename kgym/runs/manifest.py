@@ -95,6 +95,12 @@ def specs_of(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
     return {label: EnvSpec.from_json(values) for label, values in found.items()}
 
 
+def adapter_of(manifest: Mapping[str, Any]) -> str:
+    """Say which adapter a training trained, `LoRA of rank 16`; "" if it trained all weights, as older versions always did."""
+    rank = manifest["config"]["train"].get("lora", {}).get("rank", 0)
+    return f"LoRA of rank {rank}" if rank else ""
+
+
 def labelled_specs(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
     """Return the environments of a run by the labels that its rows and figures have: "" for the only one."""
     specs = specs_of(manifest)

@@ -28,6 +28,7 @@ class EngineChecks:
     engine: Engine
     report: Report
     exact: bool
+    adapters: bool
     make: Callable[[], Engine] | None
     folder: str | None
     weights: Weights | None
@@ -180,12 +181,24 @@ class EngineChecks:
             self._load(_model_weights(model))
             self.engine.wake()
             self._check_logprobs(model, generated(self.engine, _requests()), old=other)
+        if self.adapters:
+            with self.report.check("an adapter alone"):
+                self._check_adapter(model)
         if self.exact and self.make is not None:
             with self.report.check("resumed"):
                 another = self.make()
                 another.load(self.engine.version, _model_weights(model))
                 first, second = generated(self.engine, _requests()), generated(another, _requests())
                 _check_identical(first, second, "asked of another engine with the same weights")
+
+    def _check_adapter(self, model: "PreTrainedModel") -> None:
+        """Load an adapter twice, which must not add up, and then a whole model again."""
+        for seed in (1, 2):
+            adapter, with_it = _adapted(model, seed)
+            self._load(adapter)
+            self._check_logprobs(with_it, generated(self.engine, _requests()), old=model)
+        self._load(_model_weights(model))
+        self._check_logprobs(model, generated(self.engine, _requests()), old=with_it)
 
     def _check_begun(self, begun: Mapping[str, Segment], model: "PreTrainedModel", old: "PreTrainedModel") -> None:
         requests = [
@@ -301,6 +314,29 @@ def _perturbed(model: "PreTrainedModel") -> "PreTrainedModel":
             factors = 1 + NOISE * torch.randn(parameter.shape, generator=generator)
             parameter.mul_(factors.to(parameter.device, parameter.dtype))
     return other
+
+
+def _adapted(model: "PreTrainedModel", seed: int) -> "tuple[Weights, PreTrainedModel]":
+    """Return a LoRA adapter for all linear layers but the head, and a copy of the model with it merged."""
+    import torch  # noqa: PLC0415
+
+    from kgym.models.adapters import PREFIX, merged  # noqa: PLC0415
+    from kgym.models.weights import TensorWeights  # noqa: PLC0415
+
+    other = deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    rank = 2
+    for name, layer in other.named_modules():
+        if isinstance(layer, torch.nn.Linear) and layer is not other.get_output_embeddings():
+            spread = NOISE * layer.weight.float().std().item()
+            a_RI = torch.randn((rank, layer.in_features), generator=generator).to(layer.weight.device)
+            b_OR = spread * torch.randn((layer.out_features, rank), generator=generator).to(layer.weight.device)
+            tensors |= {f"{PREFIX}{name}.lora_A.weight": a_RI, f"{PREFIX}{name}.lora_B.weight": b_OR}
+            layer.weight.data = merged(layer.weight.data, a_RI, b_OR, 1.0)
+    names = sorted({key.split(".")[-3] for key in tensors})
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": names}
+    return TensorWeights(tensors, config), other
 
 
 def _gap(model: "PreTrainedModel", request: GenerateRequest, segment: Segment, temperature: float) -> float:

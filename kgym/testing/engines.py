@@ -185,20 +185,23 @@ def check_engine(
        requests give the same segments again, also from another engine that has loaded the same weights.
     5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After
        `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
-    6. `load` while requests are open is refused, and segments carry the version of the newest `load`.
+    6. If its record says `adapters`: after `load` of an adapter alone they are those of the model with the adapter.
+    7. `load` while requests are open is refused, and segments carry the version of the newest `load`.
 
     `model` is the folder that a class or a named engine samples from (default: kgym's own); of an instance, which has
-    its own, it says that it was made from this folder. An engine without a model can be given any `weights` for 6.
+    its own, it says that it was made from this folder. An engine without a model can be given any `weights` for 7.
     `exact` is what the record of a named engine says; others are held to it unless it is False.
     """
     report = Report(EngineInfo.kind, name_of(subject))
     folder = resolve_model(RunConfig().model if model is None else model)
     make: Callable[[], Engine] | None = None
+    adapters = False
     with report.check("construction"):
         if isinstance(subject, str):
             make = lambda: make_engine(subject, options or {}, folder)  # noqa: E731
             info = registry().info(EngineInfo.kind, subject)
             exact = isinstance(info, EngineInfo) and info.exact if exact is None else exact
+            adapters = isinstance(info, EngineInfo) and info.adapters
         elif isinstance(subject, type):
             construct = maker(EngineInfo.kind, subject, options)
             make = lambda: adapted(construct(folder))  # noqa: E731
@@ -207,5 +210,13 @@ def check_engine(
         engine = adapted(instance) if make is None else make()
     if not report.failures:
         known = not (make is None and model is None)
-        EngineChecks(engine, report, exact=exact is not False, make=make, folder=folder if known else None, weights=weights).run()
+        EngineChecks(
+            engine,
+            report,
+            exact=exact is not False,
+            adapters=adapters,
+            make=make,
+            folder=folder if known else None,
+            weights=weights,
+        ).run()
     return report.finish()

@@ -202,15 +202,18 @@ class TransformersEngine:
         Raises EngineError if they do, and while requests are open: their keys and values would belong to other weights.
         """
         self._refuse_open("new weights")
-        mine, theirs = self.model.state_dict(), dict(weights.named())
-        if mine.keys() != theirs.keys():
-            raise EngineError(f"the weights have other names than the engine's: {sorted(mine.keys() ^ theirs.keys())[:4]}")
+        mine = self.model.state_dict()
+        shapes = {
+            name: tensor.shape for name, tensor in weights.named()
+        }  # twice read, so that none is kept: some are made as they are read
+        if mine.keys() != shapes.keys():
+            raise EngineError(f"the weights have other names than the engine's: {sorted(mine.keys() ^ shapes.keys())[:4]}")
         for name, tensor in mine.items():
-            if tensor.shape != theirs[name].shape:
-                raise EngineError(f"{name} has shape {tuple(theirs[name].shape)}, the engine has {tuple(tensor.shape)}")
+            if tensor.shape != shapes[name]:
+                raise EngineError(f"{name} has shape {tuple(shapes[name])}, the engine has {tuple(tensor.shape)}")
         self._drop_caches()
-        for name, tensor in mine.items():
-            tensor.copy_(theirs[name])
+        for name, tensor in weights.named():
+            mine[name].copy_(tensor)
         self.version = version
 
     def _refuse_open(self, what: str) -> None:

@@ -27,8 +27,9 @@ from transformers import AutoModelForCausalLM
 
 from kgym.errors import ConfigError, EngineError
 from kgym.models.encoding import ChatEncoder
-from kgym.models.load import check_vocabulary, load_config, load_generation_config, load_tokenizer
-from kgym.models.weights import TensorWeights
+from kgym.models.load import check_vocabulary, load_config, load_generation_config, load_language_model, load_tokenizer
+from kgym.models.names import adapters_of
+from kgym.models.weights import ModelWeights, TensorWeights
 from kgym.options import Options
 from kgym.repetition import RepetitionDetector
 from kgym.rollout.sharing import Layout, allocate, shared
@@ -115,13 +116,21 @@ class VLLMEngine:
         self.close = weakref.finalize(self, _end, self._process, self._channel, self._socket, life)
         """End the worker. Also done when this object or the process ends."""
         try:
-            made = self._call(self.folder, self._arguments())
+            base, adapters = adapters_of(self.folder)
+            made = self._call(base, self._arguments())
+            if adapters:
+                self._merge(made["dtype"])
         except BaseException:
             self.close()
             raise
         self.context_length: int = made["context"]
         self.vllm_version: str = made["version"]
         self._check_version()
+
+    def _merge(self, dtype: str) -> None:
+        """Replace the weights of the base model, with which vLLM has started, by those with the adapters of the folder merged."""
+        model, _ = load_language_model(self.folder, dtype=getattr(torch, dtype), device="cpu")
+        self.load(0, ModelWeights(model))
 
     @classmethod
     def check(cls, options: VLLMOptions, model_folder: str) -> None:
