@@ -228,7 +228,7 @@ def train(args: argparse.Namespace, schedule: str, seed: int) -> dict[str, Any]:
 
     path = args.out / f"{schedule}-seed{seed}"
     of_schedule = ["rollout.schedule=partial", "rollout.oversample=2"] if schedule == "partial" else []
-    checks = [f"train.steps={args.train_steps}", f"train.eval_every={args.train_steps}", "train.eval_problems=200", "train.save_every=0"]
+    checks = [f"train.steps={args.train_steps}", f"eval.every={args.train_steps}", "eval.problems=200", "train.save_every=0"]
     size = sizes(args.train_problems, args.group_size)
     config = load_config(None, ["env.name=aime", "train.threads=1", f"seed={seed}", *of_schedule, *checks, *size])
     if not (path / "summary.json").exists():

@@ -6,6 +6,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -248,6 +249,36 @@ class RolloutConfig(Options):
         return Sampling(self.temperature, stop=self.stop, loop_tokens=self.loop_tokens)
 
 
+class EvalConfig(Options):
+    """How the policy is scored while it is trained. Texts that end an answer, and loops that do, are those of `rollout`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    every: int = Field(4, ge=0)
+    """Steps between validations; there is one before the first and one after the last step. 0: none at all."""
+    split: str = Field("validation", min_length=1)
+    """Problems to validate on."""
+    problems: int = Field(500, ge=1)
+    """The first so many of them; all, if there are fewer."""
+    samples: int = Field(1, ge=1)
+    """Answers a problem."""
+    benches: tuple[str, ...] = ()
+    """Benchmarks, or ENV:SPLIT, that each validation also scores, as many problems and answers as they say."""
+    temperature: Temperature | None = None
+    """Of sampling; 0 is greedy. Without it that of training, `rollout.temperature`."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Sample from the smallest set of tokens with this much probability; 1 is off."""
+    top_k: int = Field(0, ge=0)
+    """Sample from so many most likely tokens; 0 is off."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Token budget of a completion, in benchmarks too. Without it that of training, `env.max_tokens`."""
+
+    def sampling(self, training: Sampling) -> Sampling:
+        """Return how tokens are drawn in a run that trains with `training`."""
+        temperature = training.temperature if self.temperature is None else self.temperature
+        return replace(training, temperature=temperature, top_p=self.top_p, top_k=self.top_k)
+
+
 class CriticConfig(Options):
     """The critic of an algorithm that asks for one (`ppo`); the others make none."""
 
@@ -326,16 +357,6 @@ class TrainConfig(Options):
     """Gradients longer than this are scaled down to it."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Tokens in a forward pass, prompts included: bounds the memory and changes no number but by rounding."""
-    eval_every: int = Field(4, ge=0)
-    """Steps between validations; there is one before the first and one after the last step. 0: none at all."""
-    eval_split: str = Field("validation", min_length=1)
-    """Problems to validate on."""
-    eval_problems: int = Field(500, ge=1)
-    """The first so many of them; all, if there are fewer."""
-    eval_samples: int = Field(1, ge=1)
-    """Answers a problem."""
-    benches: tuple[str, ...] = ()
-    """Benchmarks, or ENV:SPLIT, that each validation also scores, as many problems and answers as they say."""
     save_every: int = Field(4, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
@@ -385,6 +406,7 @@ class RunConfig(Options):
     trackers: dict[str, Plain] = Field(default_factory=dict)
     """Where metrics are also sent, in addition to metrics.jsonl, with options."""
     rollout: RolloutConfig = RolloutConfig()
+    eval: EvalConfig = EvalConfig()
     critic: CriticConfig = CriticConfig()
     ptx: PtxConfig = PtxConfig()
     train: TrainConfig = TrainConfig()
@@ -426,5 +448,5 @@ def _refuse_cut_sampling(values: Any) -> None:
         if isinstance(rollout, Mapping) and key in rollout:
             raise ValueError(
                 f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole one is trained, "
-                "so every gradient would be biased; leave it out"
+                f"so every gradient would be biased; leave it out (for validation: eval.{key})"
             )

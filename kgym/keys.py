@@ -73,7 +73,7 @@ NAMED_ELSEWHERE = {
     "learning_rate": "train.lr", "max_steps": "train.steps", "epochs": "train.steps", "num_train_epochs": "train.steps",
     "gradient_accumulation_steps": "train.microbatch_tokens", "micro_batch_size": "train.microbatch_tokens",
     "max_completion_length": "env.max_tokens", "max_response_length": "env.max_tokens", "max_new_tokens": "env.max_tokens",
-    "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "train.eval_every", "bf16": "train.dtype",
+    "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "eval.every", "bf16": "train.dtype",
     "lr_scheduler_type": "train.schedule",
 }  # fmt: skip
 """Names that other trainers have for keys of ours."""

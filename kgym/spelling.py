@@ -53,7 +53,14 @@ def _without_cuts(values: Any) -> Any:
     return {**values, "rollout": rollout}
 
 
-MOVED = {"train.max_unscored_frac": "rollout.max_unscored_frac"}
+MOVED = {
+    "train.max_unscored_frac": "rollout.max_unscored_frac",
+    "train.eval_every": "eval.every",
+    "train.eval_split": "eval.split",
+    "train.eval_problems": "eval.problems",
+    "train.eval_samples": "eval.samples",
+    "train.benches": "eval.benches",
+}
 """Keys that older versions had, by their names now, where the value is the same."""
 
 

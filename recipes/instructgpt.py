@@ -35,7 +35,7 @@ PPO = (
     "ptx.coef=0.02",
     "ptx.batch_size=4",
     "train.lr=2e-4",
-    "train.eval_every=0",
+    "eval.every=0",
     "train.save_every=2",
     "train.threads=1",
 )

@@ -17,7 +17,7 @@ from kgym.testing.engines import ScriptedEngine
 from kgym.types import GenerateRequest, Message, Sampling
 
 PLUGIN = Path(__file__).parent / "faulty_plugin.py"
-SMALL = {"rollout.problems_per_step": 2, "rollout.group_size": 2, "env.max_tokens": 8, "train.eval_every": 0, "train.steps": 1}
+SMALL = {"rollout.problems_per_step": 2, "rollout.group_size": 2, "env.max_tokens": 8, "eval.every": 0, "train.steps": 1}
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def test_the_dry_run_refuses_what_a_start_refuses(tmp_path, capsys, arguments, m
 
 
 def test_a_run_that_is_resumed_is_shown_as_it_began(tmp_path, capsys, tiny_model):
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "train.eval_every=0", "train.threads=1")
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "eval.every=0", "train.threads=1")
     begun = ["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run"]
     assert main([*begun, "--set", *small, "algo.tau=0.3"]) == 0
     capsys.readouterr()

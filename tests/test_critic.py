@@ -30,7 +30,7 @@ SMALL = {
     "rollout.problems_per_step": 3,
     "rollout.group_size": 4,
     "env.max_tokens": 48,
-    "train.eval_every": 0,
+    "eval.every": 0,
     "train.save_every": 1,
     "train.threads": 1,
     "algo.inner_steps": 2,

@@ -12,8 +12,8 @@ SMALL = {
     "rollout.problems_per_step": 2,
     "rollout.group_size": 2,
     "env.max_tokens": 16,
-    "train.eval_problems": 4,
-    "train.eval_every": 1,
+    "eval.problems": 4,
+    "eval.every": 1,
     "train.save_every": 1,
     "train.threads": 1,
 }

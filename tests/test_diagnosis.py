@@ -111,7 +111,7 @@ def test_findings_are_hints_with_the_steps_that_they_held_for():
 
 def test_training_says_a_hint_once_and_show_says_it_too(tmp_path, tiny_model, capsys):
     run = tmp_path / "run"
-    small = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.eval_every=0", "train.threads=1")
+    small = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0", "train.threads=1")
     settings = [word for setting in small for word in ("--set", setting)]
     assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "3", "--run", str(run), *settings]) == 0
     out = capsys.readouterr().out

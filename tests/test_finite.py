@@ -35,7 +35,7 @@ SMALL = {
     "rollout.group_size": 2,
     "env.max_tokens": 8,
     "env.truncated": "score",
-    "train.eval_every": 0,
+    "eval.every": 0,
     "train.threads": 1,
 }
 

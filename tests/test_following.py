@@ -41,7 +41,7 @@ def test_what_is_asked_stays_the_same():
 
 def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.chdir(tmp_path)
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "train.eval_problems=3", "train.threads=1")
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=3", "train.threads=1")
     settings = [word for setting in (*small, "env.difficulty=2") for word in ("--set", setting)]
     trained = ["train", "--env", "arithmetic", "--algo", "grpo", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]
     tuned = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--out", "tuned", "--steps", "1", "--batch", "2"]
@@ -56,7 +56,7 @@ def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, 
 
 def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.chdir(tmp_path)
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "train.eval_problems=3", "train.threads=1")
+    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=3", "train.threads=1")
     other = ("verifier=math", "verifier.forgive_missing_base=true")  # an option that `integer` has not
     settings = [word for setting in (*small, *other) for word in ("--set", setting)]
     assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]) == 0

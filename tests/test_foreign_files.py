@@ -20,8 +20,8 @@ SMALL = {
     "rollout.problems_per_step": 2,
     "rollout.group_size": 2,
     "env.max_tokens": 16,
-    "train.eval_problems": 4,
-    "train.eval_every": 1,
+    "eval.problems": 4,
+    "eval.every": 1,
     "train.save_every": 1,
     "train.keep_checkpoints": 2,
     "train.threads": 1,
@@ -278,7 +278,7 @@ def test_a_run_folder_that_vanishes_is_noticed_at_the_step(tmp_path, tiny_model,
 def _config(model):
     from kgym.keys import load_config
 
-    small = SMALL | {"train.eval_every": 0, "train.save_every": 0, "train.steps": 9, "env.name": "arithmetic", "algo.name": "grpo"}
+    small = SMALL | {"eval.every": 0, "train.save_every": 0, "train.steps": 9, "env.name": "arithmetic", "algo.name": "grpo"}
     return load_config(None, [f"{key}={value}" for key, value in small.items()] + [f"model={model}"])
 
 

@@ -11,7 +11,7 @@ from kgym.keys import load_config
 from kgym.train.rl.held_out import check_held_out
 from kgym.types import Problem
 
-QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.threads=1", "train.eval_problems=3"]
+QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.threads=1", "eval.problems=3"]
 
 
 def train(tmp_path, *settings, bench=(), env="arithmetic"):
@@ -23,9 +23,9 @@ def train(tmp_path, *settings, bench=(), env="arithmetic"):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["env.split=validation"], "env.split=validation and train.eval_split=validation are the same problems"),
-        (["env.split=validation", "train.eval_every=0"], "are the same problems"),
-        (["train.eval_split=train"], "env.split=train and train.eval_split=train are the same problems"),
+        (["env.split=validation"], "env.split=validation and eval.split=validation are the same problems"),
+        (["env.split=validation", "eval.every=0"], "are the same problems"),
+        (["eval.split=train"], "env.split=train and eval.split=train are the same problems"),
     ],
 )
 def test_training_problems_are_no_validation_problems(tmp_path, capsys, settings, message):
@@ -40,7 +40,7 @@ def test_training_problems_are_no_benchmark(tmp_path, monkeypatch, capsys, bench
     rows = tmp_path / "mine.jsonl"
     rows.write_text("".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(20)))
     assert main(["data", "add", "mine", str(rows)]) == 0
-    assert train(tmp_path, "env.dataset=mine", "train.eval_every=0", bench=[bench], env="data") == status
+    assert train(tmp_path, "env.dataset=mine", "eval.every=0", bench=[bench], env="data") == status
     found = capsys.readouterr().err
     assert status == 0 or "--bench data:train has the problems that the policy is trained on (env.split=train)" in found
 
@@ -65,7 +65,7 @@ def check(trained, validation, benches=(), settings=()):
 
 
 def test_the_same_problems_under_another_split_are_found():
-    bench = ['train.benches=["aime24"]']
+    bench = ['eval.benches=["aime24"]']
     mine, other = Source("mine"), Source("other")
     check({"": mine}, {"": other}, {"aime24": other}, bench)
     check({"": mine}, {}, {"aime24": other}, bench)
@@ -96,7 +96,7 @@ def test_two_labels_of_one_environment_are_a_pair_too():
 
 def test_a_benchmark_has_no_problems_of_any_environment():
     benches = {"gsm8k-test": Source("x")}
-    settings = (*TWO, 'train.benches=["gsm8k:test"]')
+    settings = (*TWO, 'eval.benches=["gsm8k:test"]')
     check({"a": Source("1"), "b": Source("2")}, {}, benches, settings)
     with pytest.raises(ConfigError, match=r"--bench gsm8k:test has the problems .*envs\.b\.split=train"):
         check({"a": Source("1"), "b": Source("x")}, {}, benches, settings)

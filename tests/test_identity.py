@@ -13,7 +13,7 @@ from kgym.score.comparability import changes
 from kgym.score.harness import EvalResult
 from kgym.train.rl.statistics import improvement
 
-SMALL = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "train.eval_problems=3", "train.threads=1")
+SMALL = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "eval.problems=3", "train.threads=1")
 
 
 def rows(golds):
@@ -126,7 +126,7 @@ def test_the_model_of_a_verifier_is_a_fact(tmp_path, capsys, monkeypatch, tiny_m
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, "judge")
     verifier = ("verifier=judge", "verifier.model=judge", "verifier.max_tokens=2")
-    few = ("train.eval_every=0", "rollout.max_unscored_frac=1")
+    few = ("eval.every=0", "rollout.max_unscored_frac=1")
     assert (
         main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", "--set", *SMALL, *few, *verifier])
         == 0

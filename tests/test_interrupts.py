@@ -18,7 +18,7 @@ from kgym.score.store import EvalFolder
 from kgym.train.checkpoint import going_on, load_state, save_checkpoint
 
 TRAIN = ["train", "--env", "arithmetic", "--algo", "grpo", "--run", "the run", "--steps", "3"]
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.eval_every=0", "train.threads=1")
+SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0", "train.threads=1")
 SETTINGS = [word for setting in (*SMALL, "train.save_every=1") for word in ("--set", setting)]
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGHUP, 129, "ended by SIGHUP")]
 

@@ -27,7 +27,7 @@ from kgym.types import Message, Problem, Sampling, UpdatePlan
 from kgym_plugins.samplers.uniform import Uniform
 
 SOURCE = EnvSpec("arithmetic").setup()
-SMALL = ("rollout.problems_per_step=3", "rollout.group_size=4", "train.threads=1", "train.eval_problems=10", "train.eval_every=2")
+SMALL = ("rollout.problems_per_step=3", "rollout.group_size=4", "train.threads=1", "eval.problems=10", "eval.every=2")
 SUMS = ("envs.sums.name=arithmetic", "envs.sums.weight=2", "envs.sums.max_tokens=30", "envs.sums.sampler=curriculum")
 AIME = ("envs.aime.max_tokens=45", "envs.aime.truncated=score", "envs.aime.verifier=math")
 
@@ -216,7 +216,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(tmp_path, capsys, wor
 
 def test_carried_episodes_come_back_to_their_environment(tmp_path):
     carried = ("rollout.schedule=partial", "rollout.oversample=1.5", "rollout.step_tokens=150", "rollout.old_tokens=correct")
-    settings = (*SUMS, *AIME, *carried, "train.save_every=1", "train.eval_every=0")
+    settings = (*SUMS, *AIME, *carried, "train.save_every=1", "eval.every=0")
     straight = train(tmp_path / "straight", *settings, steps=4)
     broken = train(tmp_path / "broken", *settings, steps=2)
     assert main(["train", "--resume", "--run", str(broken), "--steps", "4", "--json"]) == 0
@@ -228,7 +228,7 @@ def test_carried_episodes_come_back_to_their_environment(tmp_path):
 
 def test_stored_completions_are_compared_after_the_prompt_of_their_environment(tmp_path):
     prompts = ("envs.sums.prompt=Sum: {question}", "rollout.group_size=8", "envs.aime.max_tokens=120", "envs.aime.weight=4")
-    run = train(tmp_path / "run", *SUMS, *AIME, *prompts, "train.eval_every=0", steps=2)
+    run = train(tmp_path / "run", *SUMS, *AIME, *prompts, "eval.every=0", steps=2)
     setup = EnvSpec("aime").setup()
     known = {row["question"]: row["env"] for row in rows_of(run)}
     found = stored_comparisons(run, PairOptions(), seed=0)
@@ -251,7 +251,7 @@ def test_prompts_that_are_too_long_are_named_by_environment(tmp_path, monkeypatc
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["data", "add", "some", str(tmp_path / "some.jsonl")]) == 0
     settings = ("envs.mine.name=data", "envs.mine.dataset=some", "envs.mine.validation_frac=0", "envs.sums.name=arithmetic")
-    small = ("envs.sums.max_tokens=4", "envs.mine.max_tokens=4", "train.eval_every=0")
+    small = ("envs.sums.max_tokens=4", "envs.mine.max_tokens=4", "eval.every=0")
     train(tmp_path / "run", *settings, *small, words=("--model", str(tiny_model)))
     assert "mine:train: 1 prompt leaves no room for an answer" in capsys.readouterr().err
 

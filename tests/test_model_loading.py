@@ -98,7 +98,7 @@ def commands(folder, out):
     """Every command that loads a model, with the model under test where it can stand."""
     model, arithmetic = str(folder), ["--env", "arithmetic"]
     small = ["--set", "rollout.problems_per_step=1", "--set", "rollout.group_size=2", "--set", "env.max_tokens=4"]
-    train = ["train", *arithmetic, "--steps", "1", "--set", "train.eval_every=0", *small, "--run", str(out)]
+    train = ["train", *arithmetic, "--steps", "1", "--set", "eval.every=0", *small, "--run", str(out)]
     return {
         "train": [*train, "--model", model],
         "eval": ["eval", "--model", model, "--bench", "arithmetic:validation", "--problems", "2", "--max-tokens", "4", "--run", str(out)],

@@ -23,8 +23,8 @@ SMALL = {
     "rollout.group_size": 4,
     "env.max_tokens": 48,
     "train.lr": 1e-3,
-    "train.eval_every": 1,
-    "train.eval_problems": 4,
+    "eval.every": 1,
+    "eval.problems": 4,
     "train.save_every": 1,
     "train.threads": 1,
 }

@@ -415,7 +415,7 @@ def test_a_run_says_how_old_its_tokens_are_and_both_modes_agree_without_old_ones
             "env.truncated": "score",
             "rollout.schedule": "partial",
             "rollout.old_tokens": mode,
-            "train.eval_every": 0,
+            "eval.every": 0,
             "train.threads": 1,
         }
         settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]

@@ -252,7 +252,7 @@ def test_an_accuracy_near_the_end_of_the_scale_has_a_caution():
 
 # --- runs -------------------------------------------------------------------------------------------------------------
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=24", "train.eval_problems=8", "train.threads=1")
+SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=24", "eval.problems=8", "train.threads=1")
 
 
 @pytest.fixture(scope="module")

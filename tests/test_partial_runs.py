@@ -19,8 +19,8 @@ from test_train import numbers
 SMALL = {
     "rollout.problems_per_step": 3,
     "rollout.group_size": 4,
-    "train.eval_every": 3,
-    "train.eval_problems": 6,
+    "eval.every": 3,
+    "eval.problems": 6,
     "train.save_every": 1,
     "train.threads": 1,
 }
@@ -113,7 +113,7 @@ def test_killed_with_open_episodes_and_resumed_it_ends_in_the_same_numbers(parti
 def test_episodes_that_are_too_old_are_counted(tmp_path):
     run = tmp_path / "run"
     settings = ["--set", "rollout.schedule=partial", "--set", "rollout.step_tokens=150", "--set", "rollout.max_age=1"]
-    trained(run, *settings, "--set", "rollout.max_unscored_frac=1", "--set", "train.eval_every=0", steps=6)
+    trained(run, *settings, "--set", "rollout.max_unscored_frac=1", "--set", "eval.every=0", steps=6)
     lines = read_metrics(run / "metrics.jsonl")
     table = episodes(run)
     assert sum(line.get("rollout/dropped", 0) for line in lines) > 0
@@ -122,7 +122,7 @@ def test_episodes_that_are_too_old_are_counted(tmp_path):
 
 def test_many_that_are_too_old_end_the_run_with_the_reason(tmp_path, capsys):
     settings = ["--set", "rollout.schedule=partial", "--set", "rollout.step_tokens=150", "--set", "rollout.max_age=1"]
-    assert main(["train", "--run", str(tmp_path / "run"), *SETTINGS, *settings, "--steps", "20", "--set", "train.eval_every=0"]) == 1
+    assert main(["train", "--run", str(tmp_path / "run"), *SETTINGS, *settings, "--steps", "20", "--set", "eval.every=0"]) == 1
     error = capsys.readouterr().err
     assert "too_old" in error
     assert "rollout.max_unscored_frac" in error
@@ -193,7 +193,7 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(sync, tmp_pat
 
 def test_a_run_that_drops_too_much_names_the_option(tmp_path, capsys):
     settings = ("rollout.schedule=partial", "rollout.oversample=3", "rollout.step_tokens=150", "rollout.max_age=1", "engine.max_batch=4")
-    run = ("train", "--run", str(tmp_path / "run"), *SETTINGS, "--set", *settings, "train.eval_every=0", "--steps", "8")
+    run = ("train", "--run", str(tmp_path / "run"), *SETTINGS, "--set", *settings, "eval.every=0", "--steps", "8")
     assert main([*run, "--set", "rollout.max_unscored_frac=0"]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "too_old" in said

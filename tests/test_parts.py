@@ -46,7 +46,7 @@ def test_a_subject_without_letters_is_left_out():
 
 
 def test_a_curriculum_can_be_watched(tmp_path):
-    settings = ["env.difficulty=3", "rollout.problems_per_step=20", "rollout.group_size=2", "env.max_tokens=8", "train.eval_every=0"]
+    settings = ["env.difficulty=3", "rollout.problems_per_step=20", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0"]
     settings += ["sampler.name=curriculum", "sampler.steps=0.5", "train.threads=1"]
     arguments = [part for setting in settings for part in ("--set", setting)]
     assert main(["train", "--run", str(tmp_path / "run"), "--steps", "2", "--json", *arguments]) == 0

@@ -131,7 +131,7 @@ SETTINGS = ["rollout.problems_per_step=3", "rollout.group_size=4", "env.max_toke
 
 
 def run_folder(tmp_path, model, name, *more):
-    arguments = [item for text in [*SETTINGS, "train.eval_problems=4", *more] for item in ("--set", text)]
+    arguments = [item for text in [*SETTINGS, "eval.problems=4", *more] for item in ("--set", text)]
     command = ["train", "--model", str(model), "--env", "arithmetic", "--steps", "2", "--run", str(tmp_path / name), "--json"]
     assert main([*command, *arguments]) == 0
     lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]

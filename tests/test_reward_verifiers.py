@@ -106,7 +106,7 @@ def test_a_policy_is_trained_on_a_reward_model_with_ptx_and_its_run_resumes(tiny
             "rollout.group_size": 2,
             "env.max_tokens": 8,
             "env.truncated": "score",
-            "train.eval_every": 0,
+            "eval.every": 0,
             "train.save_every": 1,
             "train.threads": 1,
         }

@@ -260,7 +260,7 @@ def test_a_greedy_answer_that_cannot_be_judged_is_no_baseline():
 
 SETTINGS = [
     *("--set", "rollout.problems_per_step=2", "--set", "rollout.group_size=2", "--set", "env.max_tokens=16"),
-    *("--set", "train.eval_every=0", "--set", "train.threads=1", "--set", "algo.max_rounds=2", "--set", "env.truncated=score"),
+    *("--set", "eval.every=0", "--set", "train.threads=1", "--set", "algo.max_rounds=2", "--set", "env.truncated=score"),
 ]
 
 
@@ -338,7 +338,7 @@ def test_the_default_algorithm_brings_nothing():
 def test_a_run_with_a_recipe_resumes_from_its_file(tmp_path):
     file = tmp_path / "dapo.toml"
     tables = ['[algo]\nname = "dapo"', "[rollout]\nproblems_per_step = 2\ngroup_size = 4", "[env]\nmax_tokens = 40"]
-    file.write_text("\n".join([*tables, "[train]\neval_every = 0\nsteps = 1\n"]))
+    file.write_text("\n".join([*tables, "[eval]\nevery = 0\n[train]\nsteps = 1\n"]))
     run = tmp_path / "run"
     assert main(["train", "--config", str(file), "--run", str(run), "--json"]) == 0
     assert json.loads((run / "manifest.json").read_text())["config"]["shapers"]["overlong"]["max_tokens"] == 40

@@ -20,7 +20,7 @@ from kgym.train.supervised.fit import ENDLESS
 from kgym.train.supervised.sft import Example, backward
 from kgym.types import Message
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "train.threads=1", "train.eval_problems=5", "env.name=arithmetic")
+SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "train.threads=1", "eval.problems=5", "env.name=arithmetic")
 
 
 def train(run, *settings, steps=1, algo="grpo", model="nano", status=0):
@@ -105,7 +105,7 @@ def test_ptx_learns_after_the_prompt_of_the_run(tmp_path):
         "env.max_tokens=8",
         "ptx.coef=0.1",
         "ptx.batch_size=3",
-        "train.eval_every=0",
+        "eval.every=0",
     )
     run = train(tmp_path / "run", *asked)
     source = EnvSpec("arithmetic").setup().source

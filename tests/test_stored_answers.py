@@ -51,7 +51,7 @@ def in_files(folder, *files, kind="samples/part"):
 def runs(tiny_model, tmp_path_factory):
     """A training and an evaluation as an earlier version left them, and the command of the evaluation."""
     root = tmp_path_factory.mktemp("runs")
-    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.eval_problems=2", "train.threads=1"]
+    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=2", "train.threads=1"]
     train = ["train", "--env", "arithmetic", "--steps", "2", "--model", str(tiny_model), "--set", *small]
     evaluate = ["eval", "--model", str(tiny_model), "--bench", "arithmetic:validation", "--problems", "4", "--max-tokens", "8"]
     assert main([*train, "-q", "--run", str(root / "train")]) == 0

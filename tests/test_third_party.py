@@ -104,7 +104,7 @@ def test_kgym_trains_on_a_strangers_environment_with_a_strangers_algorithm(stran
         "rollout.group_size": 2,
         "env.max_tokens": 12,
         "env.truncated": "score",
-        "train.eval_problems": 2,
+        "eval.problems": 2,
     }
     settings = [part for key, value in sizes.items() for part in ("--set", f"{key}={value}")]
     done = stranger("train", "--env", "greeting", "--algo", "hello", "--steps", "2", "--run", str(tmp_path / "run"), "--json", *settings)

@@ -22,8 +22,8 @@ SMALL = {
     "rollout.problems_per_step": 2,
     "rollout.group_size": 2,
     "env.max_tokens": 32,
-    "train.eval_problems": 8,
-    "train.eval_every": 1,
+    "eval.problems": 8,
+    "eval.every": 1,
     "train.save_every": 1,
     "train.threads": 1,
 }

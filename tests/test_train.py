@@ -19,8 +19,8 @@ SMALL = {
     "rollout.group_size": 4,
     "env.max_tokens": 48,
     "train.lr": 1e-4,
-    "train.eval_every": 2,
-    "train.eval_problems": 8,
+    "eval.every": 2,
+    "eval.problems": 8,
     "train.save_every": 2,
     "train.threads": 1,
 }
@@ -31,7 +31,7 @@ def arguments(run, *more):
     return ["train", "--run", str(run), *SETTINGS, *more]
 
 
-CRITIC = ("--algo", "ppo", "--set", "train.eval_every=4")
+CRITIC = ("--algo", "ppo", "--set", "eval.every=4")
 
 
 def numbers(run):
@@ -148,7 +148,7 @@ def test_a_finished_run_resumes_to_the_same_summary(straight, capsys):
 
 def test_grpo_runs_with_its_reference(tmp_path):
     run = tmp_path / "run"
-    assert main(arguments(run, "--steps", "2", "--algo", "grpo", "--set", "train.eval_every=0", "--json")) == 0
+    assert main(arguments(run, "--steps", "2", "--algo", "grpo", "--set", "eval.every=0", "--json")) == 0
     lines = read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2]
     assert lines[0]["policy/kl_reference_nats"] == pytest.approx(0.0, abs=1e-5)
@@ -158,7 +158,7 @@ def test_grpo_runs_with_its_reference(tmp_path):
 def test_segments_do_not_change_the_first_step(tmp_path):
     runs = [tmp_path / name for name in ("whole", "segments")]
     for run, more in zip(runs, ([], ["--set", "rollout.segment_tokens=7"]), strict=True):
-        assert main(arguments(run, "--steps", "1", "--set", "train.eval_every=0", "--json", *more)) == 0
+        assert main(arguments(run, "--steps", "1", "--set", "eval.every=0", "--json", *more)) == 0
     whole, pieces = (read_metrics(run / "metrics.jsonl")[0] for run in runs)
     for key in ("reward/mean", "episode/tokens_mean", "episode/truncated_frac"):
         assert whole[key] == pieces[key]

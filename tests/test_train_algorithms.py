@@ -11,7 +11,7 @@ from kgym.runs.metrics import read_metrics
 NAMES = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
 SETTINGS = [
     *("--set", "rollout.problems_per_step=3", "--set", "rollout.group_size=4", "--set", "env.max_tokens=64"),
-    *("--set", "train.eval_every=0", "--set", "train.threads=1"),
+    *("--set", "eval.every=0", "--set", "train.threads=1"),
 ]
 
 

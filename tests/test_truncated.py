@@ -115,7 +115,7 @@ def test_the_length_penalty_ranges_over_masked_answers():
 
 def test_validation_counts_as_zero_what_training_masks(tmp_path):
     run = tmp_path / "run"
-    settings = ["rollout.problems_per_step=3", "rollout.group_size=4", "env.max_tokens=28", "train.threads=1", "train.eval_problems=20"]
+    settings = ["rollout.problems_per_step=3", "rollout.group_size=4", "env.max_tokens=28", "train.threads=1", "eval.problems=20"]
     arguments = [item for text in settings for item in ("--set", text)]
     assert main(["train", "--env", "aime", "--algo", "dapo", "--run", str(run), "--steps", "1", "--json", *arguments]) == 0
     manifest = json.loads((run / "manifest.json").read_text())

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kgym.envs.spec import EnvSpec
+    from kgym.types import Sampling
 
 PROBLEMS = 500
 """Of a generated split, which has no end."""
@@ -21,12 +22,11 @@ def how_to_score(
     *,
     problems: int = PROBLEMS,
     template: Mapping[str, Any] | None = None,
-    stop: Sequence[str] = (),
-    loop_tokens: int | None = None,
+    sampling: "Sampling | None" = None,
 ) -> str:
     """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the environment's settings.
 
-    `template` are variables of the chat template, `stop` texts that end an answer, `loop_tokens` the repetition that does.
+    `template` are variables of the chat template. What `sampling` has in common with the defaults of `kgym eval` is left out.
     """
     from kgym.errors import KgymError
     from kgym.hookspecs import BenchmarkInfo
@@ -34,21 +34,32 @@ def how_to_score(
 
     settings = _settings(spec)
     asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]
-    stops = [word for text in stop for word in ("--stop", shlex.quote(text))]
-    stops += ["--loop-tokens", str(loop_tokens)] if loop_tokens is not None else []
+    drawn = _options(sampling) if sampling is not None else []
     start = f"kgym eval --model {shlex.quote(model)} --bench"
     for name, info in registry().infos("benchmark").items():
         if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (spec.name, spec.split) and not settings:
-            return " ".join([start, name, *stops, *(["--set", *map(shlex.quote, asked)] if asked else [])])
+            return " ".join([start, name, *drawn, *(["--set", *map(shlex.quote, asked)] if asked else [])])
     words = [start, f"{spec.name}:{spec.split}"]
     try:
         endless = spec.setup().source.size is None
     except KgymError:  # data that the user has not brought yet: eval will say so
         endless = False
     words += ["--problems", str(problems)] if endless else []
-    words += stops
+    words += drawn
     words += ["--set", *map(shlex.quote, settings + asked)] if settings or asked else []
     return " ".join(words)
+
+
+def _options(sampling: "Sampling") -> list[str]:
+    """Return the options of `kgym eval` for a sampling, without what is so by default."""
+    from kgym.types import Sampling
+
+    default = Sampling()
+    words = [word for text in sampling.stop for word in ("--stop", shlex.quote(text))]
+    for name in ("loop_tokens", "temperature", "top_p", "top_k"):
+        if (value := getattr(sampling, name)) != getattr(default, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def _settings(spec: "EnvSpec") -> list[str]:

@@ -40,8 +40,8 @@ FLAGS = {
     "engine": "engine.name",
     "steps": "train.steps",
     "seed": "seed",
-    "eval_every": "train.eval_every",
-    "bench": "train.benches",
+    "eval_every": "eval.every",
+    "bench": "eval.benches",
 }
 """Options of the command line that stand for a key of the configuration; `--env` does too, see `_environments`."""
 
@@ -127,10 +127,9 @@ def run(args: argparse.Namespace) -> int:
         how_to_score(
             str(folder.path),
             spec,
-            problems=train.eval_problems,
+            problems=config.eval.problems,
             template=config.engine.options.get("template"),
-            stop=config.rollout.stop,
-            loop_tokens=config.rollout.loop_tokens,
+            sampling=config.eval.sampling(config.rollout.sampling),
         )
         for spec in _scored(config)
     ]
@@ -171,7 +170,8 @@ def _scored(config: "RunConfig") -> list["EnvSpec"]:
     for member in members(config):
         own = {key: value for key, value in member.spec.settings.items() if key not in OF_VERIFIER}
         verifier = VerifierConfig() if member.verifier.name is not None else member.verifier
-        found.append(EnvSpec.of(member.spec.name, "train", own, verifier).for_score(config.train.eval_split))
+        own |= {} if config.eval.max_tokens is None else {"max_tokens": config.eval.max_tokens}
+        found.append(EnvSpec.of(member.spec.name, "train", own, verifier).for_score(config.eval.split))
     return found
 
 
@@ -291,6 +291,8 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                     f"environment {f'{label}: ' if label else ''}{spec['env_id']}, split {spec['split']}, "
                     f"verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
                 )
+            for label, asked in facts["validation"].items():
+                self._line(f"validation  {f'{label}: ' if label else ''}{_asked(asked)}")
 
         def progress(self, phase: str, done: int, total: int) -> None:
             if live:
@@ -332,6 +334,13 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
             out.flush()
 
     return Terminal()
+
+
+def _asked(facts: Mapping[str, Any]) -> str:
+    """Say what a validation asks, and how its answers are drawn."""
+    cut = [f"top-p {facts['top_p']:g}"] * (facts["top_p"] < 1) + [f"top-k {facts['top_k']}"] * (facts["top_k"] > 0)
+    drawn = ", ".join([f"temperature {facts['temperature']:g}", *cut])
+    return f"split {facts['split']}, {facts['n_problems']} problems, {drawn}, {facts['max_tokens']} tokens an answer"
 
 
 def _verdict(summary: Mapping[str, Any]) -> list[str]:

@@ -30,10 +30,10 @@ def check_held_out(
         env = env_info(spec.name).id
         for other in environments:
             scored = validation.get(other.label)
-            same = env_info(other.spec.name).id == env and spec.split == config.train.eval_split
+            same = env_info(other.spec.name).id == env and spec.split == config.eval.split
             if same or (scored is not None and _overlap(source, scored, apart=member.label != other.label)):
                 raise ConfigError(_same_problems(config, member, other))
-        for name in config.train.benches:
+        for name in config.eval.benches:
             bench = resolve_bench(name)
             same_problems = benches[bench_slug(name)].fingerprint == source.fingerprint
             if same_problems or (env_info(bench.env).id, bench.split) == (env, spec.split):
@@ -47,9 +47,9 @@ def _same_problems(config: RunConfig, member: Member, other: Member) -> str:
     """Say which training and which validation have the same problems, and what to do."""
     trained = f"{member.key}.split={member.spec.split}"
     if member.label == other.label:
-        both = f"{trained} and train.eval_split={config.train.eval_split} are the same problems"
+        both = f"{trained} and eval.split={config.eval.split} are the same problems"
     else:
-        both = f"{trained} has problems of the split {config.train.eval_split!r} of envs.{other.label} (train.eval_split)"
+        both = f"{trained} has problems of the split {config.eval.split!r} of envs.{other.label} (eval.split)"
     return f"{both}, so the policy would be scored on what it is trained on; choose another split for one of them"
 
 

@@ -89,7 +89,7 @@ class Reinforcement:
         check_schedule(config)
         self.members = members(config)
         self.rollouts = make_rollouts(config, self.members, plan)
-        self.validation = Validation(config, self.members, sampling=self.rollouts.sampling, template=self.template)
+        self.validation = Validation(config, self.members, template=self.template)
         scored = {name: evaluation.source for name, evaluation in self.validation.benches.items()}
         trained = {stream.label: stream.setup.source for stream in self.rollouts.streams}
         check_held_out(config, self.members, trained, self.validation.sources, scored)
@@ -306,7 +306,7 @@ class Reinforcement:
 
     def validate(self, step: int) -> dict[str, float]:
         """See `Objective`: score the policy through the path of training."""
-        every, last = self.config.train.eval_every, self.config.train.steps
+        every, last = self.config.eval.every, self.config.train.steps
         if not every or (step % every and step != last):
             return {}
         assert self.schedule is not None
@@ -315,7 +315,8 @@ class Reinforcement:
 
     def started(self) -> Mapping[str, Any]:
         """See `Objective`."""
-        return {"envs": {stream.label: stream.setup.facts() for stream in self.rollouts.streams}}
+        envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
+        return {"envs": envs, "validation": {label: evaluation.facts for label, evaluation in self.validation.own.items()}}
 
     def notes(self) -> list[str]:
         """See `Objective`."""

@@ -22,27 +22,26 @@ from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import EvalResult, Evaluation
 from kgym.train.report import Reporter
 from kgym.train.rl.statistics import Overall, improvement
-from kgym.types import Engine, ProblemSource, Sampling
+from kgym.types import Engine, ProblemSource
 
 
 class Validation:
     """The evaluations of a run, ready to be put to its engine at any step."""
 
-    def __init__(
-        self, config: RunConfig, environments: Sequence[Member], *, sampling: Sampling, template: Mapping[str, Any] | None
-    ) -> None:
-        """Build the environments; without `train.eval_every` only those of the benchmarks.
+    def __init__(self, config: RunConfig, environments: Sequence[Member], *, template: Mapping[str, Any] | None) -> None:
+        """Build the environments; without `eval.every` only those of the benchmarks.
 
         Raises what `Evaluation` raises, and ConfigError if an environment and a benchmark would have the same folder.
         """
-        self._config, self._sampling, self._template = config, sampling, template
+        self._config, self._template = config, template
+        self._sampling = config.eval.sampling(config.rollout.sampling)
         self._members = environments
         self.own: dict[str, Evaluation] = {}
         """Of the validation splits, by the label of the environment."""
-        for member in environments if config.train.eval_every else ():
+        for member in environments if config.eval.every else ():
             with member.named():
                 self.own[member.label] = self._own(member)
-        self.benches = {bench_slug(name): self._bench(name) for name in config.train.benches}
+        self.benches = {bench_slug(name): self._bench(name) for name in config.eval.benches}
         if twice := sorted(self.own.keys() & self.benches.keys()):
             raise ConfigError(
                 f"--bench {twice[0]} and the environment {twice[0]!r} would both be kept in eval/{twice[0]}; "
@@ -51,14 +50,14 @@ class Validation:
 
     def _own(self, member: Member) -> Evaluation:
         """Return the evaluation of a validation split: as many problems as the configuration says, or as there are."""
-        train = self._config.train
-        spec = member.spec.for_score(train.eval_split)
+        config = self._config.eval
+        spec = member.spec.for_score(config.split)
         size = spec.setup().source.size
-        n_problems = train.eval_problems if size is None else min(train.eval_problems, size)
-        return self._evaluation(spec, n_problems, train.eval_samples)
+        n_problems = config.problems if size is None else min(config.problems, size)
+        return self._evaluation(spec, n_problems, config.samples)
 
     def _bench(self, name: str) -> Evaluation:
-        """Return a benchmark as `kgym eval` asks it, with the sampling of training.
+        """Return a benchmark as `kgym eval` asks it, with the sampling of validation.
 
         It has the settings of the first environment of the run that has its name, and otherwise only the token budget and the rule for
         truncated completions, if all environments of the run have the same.
@@ -73,7 +72,8 @@ class Validation:
         return self._evaluation(spec, bench.problems, bench.samples)
 
     def _evaluation(self, spec: EnvSpec, problems: int, samples: int) -> Evaluation:
-        seed = self._config.seed
+        seed, budget = self._config.seed, self._config.eval.max_tokens
+        spec = spec if budget is None else spec.with_settings(max_tokens=budget)
         return Evaluation(spec, problems=problems, samples=samples, sampling=self._sampling, seed=seed, template=self._template)
 
     @property
@@ -83,7 +83,7 @@ class Validation:
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the validation and the benchmarks."""
-        own = {label: evaluation.env_facts | {"n_problems": len(evaluation.indices)} for label, evaluation in self.own.items()}
+        own = {label: evaluation.facts for label, evaluation in self.own.items()}
         benches = {name: evaluation.facts for name, evaluation in self.benches.items()}
         return {"validation": own.get("", own), "benches": benches}
 
@@ -139,7 +139,8 @@ class Validation:
                 names = [found[label or next(iter(found))][step].stem for step in (steps[0], steps[-1])]
                 note(f"{names[0]} and {names[1]} in {folder.evals / label} are not compared: {error}")
         overall = compared.pop("", {})
-        return overall | ({"environments": compared} if compared else {})
+        drawn = {name: getattr(self._sampling, name) for name in ("temperature", "top_p", "top_k")}
+        return overall | ({"environments": compared} if compared else {}) | ({"sampling": drawn} if overall else {})
 
 
 def _keep(result: EvalResult, folder: Path, step: int) -> None:
