@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from kgym.cli.following import how_to_score
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import clock, folder_name, say
+from kgym.cli.samples import choose, sample_lines
 from kgym.cli.settings import add_set
 from kgym.errors import ConfigError, KgymError
 from kgym.neutral import printable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from kgym.config import RunConfig
     from kgym.envs.spec import EnvSpec
     from kgym.runs.folder import RunFolder
+    from kgym.types import Group
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="where metrics also go, not only metrics.jsonl: tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
     )
+    parser.add_argument("--show", metavar="N", type=int, default=0, help="print N sampled episodes of each step (default: 0)")
     parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new one below runs/)")
     parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options override it")
     add_set(parser, "any key of the configuration, such as algo.tau=0.1 or train.lr=1e-4 (see --show-config)", _keys)
@@ -102,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     from kgym.keys import keys_of, load_config
     from kgym.runs.folder import RunFolder
 
+    if args.show < 0:
+        raise ConfigError(f"--show {args.show}: a step cannot print fewer than 0 episodes")
     given = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     given |= _environments(args.env)
     overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()]
@@ -134,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         for spec in _scored(config)
     ]
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
-        reporter = terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0)
+        reporter = terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0, show=args.show)
         summary = reinforcement(config, folder, reporter, profile=args.profile).run()
     if args.json:
         say(json.dumps(summary))
@@ -268,10 +273,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return {key.replace(".options.", "."): value for key, value in flat.items()}
 
 
-def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: bool) -> Any:
+def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: bool, show: int = 0) -> Any:
     """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
 
-    `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes and the end.
+    `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes, the
+    `show` sampled episodes of each step that were asked for, and the end.
     """
     from kgym.runs.metrics import describe
     from kgym.train.profiling import table
@@ -301,6 +307,11 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
 
         def note(self, text: str) -> None:
             self._line(text)
+
+        def sampled(self, step: int, groups: "Sequence[Group]") -> None:
+            for number, (episode, reward) in enumerate(choose(groups, show, step), 1):
+                for line in sample_lines(episode, reward, f"sample {number} of step {step}"):
+                    self._line(line)
 
         def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
             if not quiet:

@@ -1,7 +1,10 @@
 """What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, nobody) decides how it looks."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kgym.types import Group
 
 
 class Reporter:
@@ -15,6 +18,9 @@ class Reporter:
 
     def note(self, text: str) -> None:
         """Hear of something out of the ordinary that is no reason to end."""
+
+    def sampled(self, step: int, groups: "Sequence[Group]") -> None:
+        """See what was sampled in a step, judged and with rewards, before the policy is updated."""
 
     def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         """See the metrics of a finished step; step 0 is the validation before training."""

@@ -199,6 +199,7 @@ class Reinforcement:
             reassign("generate", "judge", played.wait_s)
         self.check()
         write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, envs=played.labels, step=step, begun=played.begun)
+        self.reporter.sampled(step, played.sampled)
         self.long_prompts.see(played)
         registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         metrics = (
