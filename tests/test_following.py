@@ -7,6 +7,7 @@ import pytest
 from kgym.cli.following import how_to_score
 from kgym.cli.main import main
 from kgym.envs.spec import EnvSpec
+from kgym.types import Sampling
 
 
 @pytest.mark.parametrize(
@@ -31,10 +32,10 @@ def test_the_benchmark_or_the_split_with_its_options(env, split, options, said):
 
 
 def test_what_is_asked_stays_the_same():
-    said = how_to_score("m", EnvSpec("aime", "validation"), template={"enable_thinking": False}, stop=("Q:", "a b"), loop_tokens=16)
-    assert (
-        said == "kgym eval --model m --bench aime-style --stop Q: --stop 'a b' --loop-tokens 16 --set engine.template.enable_thinking=false"
-    )
+    drawn = Sampling(0.6, 0.95, 20, ("Q:", "a b"), 16)
+    said = how_to_score("m", EnvSpec("aime", "validation"), template={"enable_thinking": False}, sampling=drawn)
+    options = "--stop Q: --stop 'a b' --loop-tokens 16 --temperature 0.6 --top-p 0.95 --top-k 20"
+    assert said == f"kgym eval --model m --bench aime-style {options} --set engine.template.enable_thinking=false"
     said = how_to_score("m", EnvSpec("aime", "validation", {"difficulty": 3}), template={"x": "y"}, problems=7)
     assert said == """kgym eval --model m --bench aime:validation --problems 7 --set env.difficulty=3 'engine.template.x="y"'"""
 

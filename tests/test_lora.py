@@ -405,7 +405,7 @@ def test_the_engine_in_its_own_process_gets_either_form(tiny_model):
 
 
 SMALL = (
-    "rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=8", "train.threads=1", "train.eval_every=0",
+    "rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=8", "train.threads=1", "eval.every=0",
     "train.lora.rank=4", "train.lr=1e-2", "verifier=even-length", "env.truncated=score",
 )  # fmt: skip
 

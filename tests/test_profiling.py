@@ -17,7 +17,7 @@ from kgym.train.memory import GIB, available_bytes, is_out_of_memory, peak_bytes
 from kgym.train.profiling import Cost, OutOfMemory, Recorder, count, peak_flops, phase, reassign, recording, shares, table
 
 CPU = torch.device("cpu")
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=32", "train.eval_every=0", "train.threads=1")
+SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=32", "eval.every=0", "train.threads=1")
 
 
 @pytest.fixture
