@@ -36,6 +36,8 @@ def keys(*lines):
     [
         ({}, []),
         ({"verdict/unscored_frac": 0.02}, ["unscored"]),
+        ({"policy/engine_gap_nats": 0.04}, []),
+        ({"policy/engine_gap_nats": 0.06, "episode/truncated_frac": 0.2}, ["engine", "truncated"]),
         ({"episode/truncated_frac": 0.2}, ["truncated"]),
         (WRONG, ["all wrong"]),
         (WRONG | {"episode/truncated_frac": 0.9}, ["truncated"]),  # a random model that is cut off: the budget, not the difficulty

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 UNSCORED_FRAC = 0.01
 TRUNCATED_FRAC = 0.1
 NO_ANSWER_FRAC = 0.5
+ENGINE_GAP_NATS = 0.05
+"""Mean difference of the log-probabilities of engine and trainer; bfloat16 stays below it, weights that are one update old may not."""
 KL_NATS = 0.05
 FATAL_KL_NATS = 1.0
 """After such an update a policy that knew something no longer does."""
@@ -78,7 +80,7 @@ class Diagnosis:
             self._exploded = step
         self._best = max(self._best, right)
         self._least_cut = min(self._least_cut, cut)
-        hints = list(_unscored(line))
+        hints = [*_unscored(line), *_engine(line)]
         if broken:
             hints.append(self._broken(line, right))
         elif collapsed:
@@ -139,6 +141,15 @@ def _unscored(line: Mapping[str, float]) -> Iterator[Hint]:
             "unscored",
             f"{unscored:.1%} of the answers could not be judged and are left out",
             "see the column status of the newest file in episodes/ for the reasons",
+        )
+
+
+def _engine(line: Mapping[str, float]) -> Iterator[Hint]:
+    if (gap := line.get("policy/engine_gap_nats", 0.0)) > ENGINE_GAP_NATS:
+        yield Hint(
+            "engine",
+            f"the log-probabilities of engine and trainer differ by {gap:.2g} nats a token on average (policy/engine_gap_nats)",
+            "the engine has stale weights, another precision or another temperature than the trainer; fix the engine",
         )
 
 
