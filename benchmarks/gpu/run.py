@@ -1,0 +1,233 @@
+"""Everything that kgym has to show on a GPU, in less than eight minutes by its own clock.
+
+    python benchmarks/gpu/run.py --out OUT              passes of large models, ten steps of `kgym train`, the tests marked `gpu`
+    python benchmarks/gpu/run.py --out OUT --cpu-smoke  the same code with tiny models on a CPU, to see that it runs
+
+    OUT/gpu.json   written after each figure, so that an interrupted run leaves what it has
+    OUT/gpu.md     the tables
+
+What the machine needs is in `README.md` beside this file. The parts share the time: passes of models may take 55 % of it, the training a
+quarter, and the tests what is left; what there was no time for is listed as left out. Nothing is downloaded.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # passes.py and synthetic.py, also without an installation
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+
+GAP = "policy/engine_gap_nats"
+
+
+class Record:
+    """What was found so far: printed, and kept in a file."""
+
+    def __init__(self, out: Path, minutes: float) -> None:
+        self.file = out / "gpu.json"
+        self.began = time.monotonic()
+        self.seconds = 60 * minutes
+        self.found: dict[str, Any] = {"passes": []}
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the time is over."""
+        return self.seconds - (time.monotonic() - self.began)
+
+    def keep(self, said: str) -> None:
+        """Write the file, and say something with the time."""
+        self.found["seconds"] = round(time.monotonic() - self.began, 1)
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(self.found, indent=1) + "\n")
+        part.replace(self.file)
+        print(f"[{self.found['seconds']:5.0f} s] {said}", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure part by part and write the tables."""
+    args = parse(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    record = Record(args.out, args.minutes)
+    import torch
+
+    if not args.cpu_smoke and not torch.cuda.is_available():
+        print("no CUDA device is available; --cpu-smoke tries the code on a CPU", file=sys.stderr)
+        return 2
+    device = torch.device("cpu" if args.cpu_smoke else "cuda")
+    describe(record, device, smoke=args.cpu_smoke)
+    for name, part in (("passes", run_passes), ("train", run_training), ("tests", run_tests)):
+        if not args.only or name in args.only:
+            try:
+                part(record, device, args)
+            except Exception:  # the other parts have their own figures
+                record.found.setdefault("failed", {})[name] = traceback.format_exc()
+                record.keep(f"{name} failed:\n{traceback.format_exc()}")
+    text = report(record.found)
+    (args.out / "gpu.md").write_text(text + "\n")
+    print(text)
+    bad = [name for name in ("train", "tests") if record.found.get(name, {}).get("status")]
+    return 1 if bad or "failed" in record.found else 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--minutes", type=float, default=7.5, help="time for everything (default: 7.5)")
+    parser.add_argument("--only", nargs="+", choices=("passes", "train", "tests"), help="parts (default: all)")
+    parser.add_argument("--cpu-smoke", action="store_true", help="tiny models on a CPU, to see that the code runs")
+    return parser.parse_args(argv)
+
+
+def describe(record: Record, device: Any, *, smoke: bool) -> None:
+    """Find out what the machine is, and how fast it multiplies matrices."""
+    import torch
+    import transformers
+    from passes import matmul_flops
+
+    n = 256 if smoke else 8192
+    rates = {name: matmul_flops(device, getattr(torch, name), n) / 1e12 for name in ("bfloat16", "float32")}
+    record.found["machine"] = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
+        "memory_gib": torch.cuda.get_device_properties(device).total_memory / 2**30 if device.type == "cuda" else None,
+        "matmul_tflops": rates,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "commit": commit(),
+    }
+    record.keep(f"{record.found['machine']['device']}: {rates['bfloat16']:.1f} TFLOP/s in bfloat16, {rates['float32']:.1f} in float32")
+
+
+def commit() -> str:
+    """Return the commit of the checkout, "" if git does not say."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def run_passes(record: Record, device: Any, args: argparse.Namespace) -> None:
+    """Measure forward and backward passes."""
+    from passes import passes
+
+    end = time.monotonic() + 0.55 * record.left_s
+    peak = record.found["machine"]["matmul_tflops"]
+    for entry in passes(device, smoke=args.cpu_smoke, over=lambda: time.monotonic() > end):
+        if "flops_per_s" in entry:
+            kind = "float32" if "float32" in entry["option"] or device.type == "cpu" else "bfloat16"
+            entry["of_matmul"] = entry["flops_per_s"] / 1e12 / peak[kind]
+            said = f"{entry['tokens_per_s']:,.0f} tokens/s, {entry['of_matmul']:.0%} of the matrix products' rate"
+            said += f", {entry['peak_gib']:.1f} GiB" if "peak_gib" in entry else ""
+        else:
+            said = f"left out: {entry['left_out']}"
+        record.found["passes"].append(entry)
+        record.keep(f"{entry['model']}, {entry['length']:,} tokens, {entry['option']}: {said}")
+
+
+def command(words: Sequence[str], timeout_s: float, **env: str) -> tuple[int, str]:
+    """Run a command in the checkout; return its status, 124 if its time was over, and what it printed."""
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    try:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": paths} | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=max(1.0, timeout_s),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        return 124, str(error.stdout or "")
+    return done.returncode, done.stdout
+
+
+def run_training(record: Record, device: Any, args: argparse.Namespace) -> None:
+    """Train nano for ten steps by the command of a user."""
+    steps = 2 if args.cpu_smoke else 10
+    folder = record.file.parent / f"nano-{int(time.time())}"
+    words = ["-m", "kgym", "train", "--run", str(folder), "--steps", str(steps), "--eval-every", "0"]
+    words += ["--set", f"train.device={device.type}", f"engine.device={device.type}"]
+    words += ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=16"] if args.cpu_smoke else []
+    status, printed = command(words, 0.6 * record.left_s)
+    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()] if folder.exists() else []
+    lines = [line for line in lines if line["step"] > 0]
+    record.found["train"] = {"status": status, "steps": lines, "printed": printed[-4000:] if status else ""}
+    record.keep(f"kgym train: status {status}, {len(lines)} of {steps} steps")
+
+
+def run_tests(record: Record, device: Any, args: argparse.Namespace) -> None:
+    """Run the tests marked `gpu`."""
+    words = ["-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests/test_gpu.py"]
+    status, printed = command(words, record.left_s - 5, **({"KGYM_GPU_TESTS_ON": "cpu"} if args.cpu_smoke else {}))
+    last = next((text for text in reversed(printed.splitlines()) if text.strip()), "")
+    record.found["tests"] = {"status": status, "last_line": last, "printed": printed[-6000:] if status else ""}
+    record.keep(f"pytest -m gpu: status {status}: {last}")
+
+
+# --- tables
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """Return the tables as Markdown."""
+    on = found["machine"]
+    memory = f"{on['memory_gib']:.0f} GiB, " if on["memory_gib"] else ""
+    rates = on["matmul_tflops"]
+    text = [
+        f"{on['device']}, {memory}torch {on['torch']}, transformers {on['transformers']}, Python {on['python']}, kgym at {on['commit']}; "
+        f"products of matrices: "
+        f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16, {rates['float32']:.1f} in float32; {found['seconds']:.0f} s in all."
+    ]
+    if found["passes"]:
+        text.append(table(found["passes"]))
+    if "train" in found:
+        text.append(training(found["train"]))
+    if "tests" in found:
+        text.append(f"`pytest -m gpu`: status {found['tests']['status']}, {found['tests']['last_line'].strip('= ')}")
+    return "\n\n".join(text)
+
+
+def table(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of the passes."""
+    rows = ["| model | tokens of an episode | episodes | option | tokens/s | share of the matrix products' rate | peak, GiB |"]
+    rows.append("|---|---|---|---|---|---|---|")
+    for entry in entries:
+        cells = [entry["model"], f"{entry['length']:,}", str(entry["episodes"]), entry["option"]]
+        if "left_out" in entry:
+            cells += [entry["left_out"].replace("|", "/")[:90], "-", "-"]
+        else:
+            cells += [f"{entry['tokens_per_s']:,.0f}", f"{entry['of_matmul']:.1%}"]
+            cells.append(f"{entry['peak_gib']:.1f}" if "peak_gib" in entry else "-")
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def training(found: Mapping[str, Any]) -> str:
+    """Describe the steps of `kgym train`."""
+    steps = found["steps"]
+    if found["status"] or not steps:
+        return f"`kgym train` ended with status {found['status']} after {len(steps)} steps."
+    means = {key: sum(step.get(key, 0.0) for step in steps) / len(steps) for key in ("time/rollout_s", "time/train_s", GAP)}
+    correct = [f"{step['episode/correct_frac']:.0%}" for step in (steps[0], steps[-1])]
+    return (
+        f"`kgym train` on nano, {len(steps)} steps: {means['time/rollout_s']:.2f} s of rollouts and {means['time/train_s']:.2f} s of "
+        f"training a step; correct from {correct[0]} to {correct[1]} of the completions; gap of engine and trainer {means[GAP]:.4f} nats."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
