@@ -14,8 +14,9 @@ are the user and system time of a side with its worker processes, median of the 
     b   8 x 8, all completions 128 tokens: random models whose end token is never sampled
     c   8 x 8, geometric lengths with a mean of 200 tokens, at most 1,024: random models whose end token always has the chance 1/200
 
-The random models are shaped like Qwen2, see `synthetic.py`; half of their completions get the reward 1. A step has fewer problems where
-it would take minutes: 2 of them with 25M parameters, and 4 with 5M in c. TRL's rows in a forward pass are chosen in its favour: `--trl-rows` tries others.
+The random models are shaped like Qwen2, see `synthetic.py`; half of their completions get the reward 1. A step has fewer
+problems where it would take minutes: 2 of them with 25M parameters, and 4 with 5M in c. `--trl-rows` lets TRL compute a
+step in several forward passes; by default it takes all rows at once.
 
 Shares are useful operations in a CPU second, against those of a matrix product of the same shapes on the same machine: useful is a
 forward pass over each distinct token once, the prompt of a group counted once, and twice that for the backward pass. A phase that reads a

@@ -6,6 +6,12 @@
 from collections.abc import Iterable
 
 ALLOWED = {
+    "tests/test_gpu.py::test_float32_on_the_gpu_equals_the_cpu": "needs a CUDA device",
+    "tests/test_gpu.py::test_bfloat16_autocast_on_the_gpu_is_near_float32_on_the_cpu": "needs a CUDA device",
+    "tests/test_gpu.py::test_masters_on_the_gpu_are_float32": "needs a CUDA device",
+    "tests/test_gpu.py::test_small_updates_are_not_lost": "needs a CUDA device",
+    "tests/test_gpu.py::test_engine_and_trainer_agree": "needs a CUDA device",
+    "tests/test_gpu.py::test_a_resumed_run_gives_the_numbers_of_one_that_was_not_interrupted": "needs a CUDA device",
     "tests/test_full_disk.py::test_a_training_run_outlives_a_full_disk_wherever_it_strikes": "mounting a file system needs a privilege",
     "tests/test_full_disk.py::test_an_evaluation_outlives_a_full_disk": "mounting a file system needs a privilege",
     "tests/test_pool_failures.py::test_fewer_processes_than_workers_do_the_work": "becoming another user needs a privilege",

@@ -23,8 +23,6 @@ SMOKE = {"tiny": Shape(hidden=32, layers=2, heads=2, kv_heads=1, ff=64, vocab=10
 
 OPTIONS = {
     "as kgym does by itself": [],
-    "padded rows": ["train.layout=padded"],
-    "without checkpointing": ["train.gradient_checkpointing=false"],
     "head in one piece": ["whole head"],
     "float32 instead of bfloat16": ["train.dtype=float32"],
 }
