@@ -424,7 +424,7 @@ def train(folder, model, *extra, steps=2):
 
 def figures(run, but=()):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    timed = ("time/", "speed/", "rollout/wait_s")
+    timed = ("time/", "speed/", "memory/", "rollout/wait_s")
     return [{key: value for key, value in line.items() if not key.startswith((*timed, *but))} for line in lines]
 
 
