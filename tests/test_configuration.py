@@ -95,6 +95,7 @@ def test_every_key_is_shown(capsys):
         (["--set", "train.lora_r=8"], "no key named 'train.lora_r'; that is 'train.lora.rank' here"),
         (["--set", "train.gradient_accumulation_steps=8"], "that is 'train.microbatch_tokens' here"),
         (["--lr", "1e-5"], "no option named '--lr'; use --set train.lr=VALUE"),
+        (["--eval-problems", "4"], "no option named '--eval-problems'; use --set eval.problems=VALUE"),
         (["--group-size", "4"], "no option named '--group-size'; use --set rollout.group_size=VALUE"),
         (["--batch", "4"], "no option named '--batch'; that is 'rollout.problems_per_step' here"),
         (["--step", "4"], "did you mean '--steps'"),

@@ -38,12 +38,15 @@ def add_set(parser: argparse.ArgumentParser, what: str, keys: Callable[[], Itera
 
 
 def setting_for(parsers: Iterable[argparse.ArgumentParser], option: str) -> str:
-    """Return what to write for an option that does not exist, if it is a key: `--set train.lr=VALUE` for `--lr`; "" if it is none."""
+    """Return what to write for an option that does not exist; "" if it is not a key.
+
+    `--lr` and `--train-lr` are answered with `--set train.lr=VALUE`.
+    """
     from kgym.keys import named_elsewhere
 
     name = option.lstrip("-").replace("-", "_")
     keys = [key for parser in parsers for action in parser._actions if isinstance(action, SetAction) for key in action.known()]
-    found = next((key for key in keys if name in (key, key.rpartition(".")[2])), None)
+    found = next((key for key in keys if name in (key, key.rpartition(".")[2], key.replace(".", "_"))), None)
     if found:
         return f"use --set {found}=VALUE"
     return named_elsewhere(name) if keys else ""
