@@ -147,7 +147,7 @@ Stop = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidato
 
 
 class SamplingConfig(Options):
-    """How an evaluation draws tokens. Training has neither `top_p` nor `top_k`: it needs the answers of the policy that is trained."""
+    """How an evaluation draws tokens; training has neither `top_p` nor `top_k`."""
 
     temperature: Temperature = 1.0
     """0 is greedy."""
@@ -210,8 +210,9 @@ class RolloutConfig(Options):
     max_unscored_frac: float = Field(0.1, ge=0, le=1)
     """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
     max_engine_gap_nats: float = Field(0.5, gt=0)
-    """Stop if the log-probabilities of engine and trainer differ by more than this on average, over the tokens that the newest weights
-    sampled: the engine then samples from another policy than the one that is trained. `nano` has 4e-7 in float32 and 0.002 in bfloat16."""
+    """Stop if the log-probabilities of engine and trainer differ by more than this on average, over the tokens that
+    the newest weights sampled: the engine then samples from another policy than the one that is trained. `nano` has
+    4e-7 in float32 and 0.002 in bfloat16."""
 
     @model_validator(mode="after")
     def _agrees_with_the_schedule(self) -> Self:
@@ -250,7 +251,7 @@ class RolloutConfig(Options):
 
 
 class EvalConfig(Options):
-    """How the policy is scored while it is trained. Texts that end an answer, and loops that do, are those of `rollout`."""
+    """How the policy is scored while it is trained; `rollout.stop` and `rollout.loop_tokens` hold here too."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -442,11 +443,11 @@ class RunConfig(Options):
 
 
 def _refuse_cut_sampling(values: Any) -> None:
-    """Raise ValueError for a run that samples from a part of the distribution: its gradient would be biased, and nothing would show it."""
+    """Raise ValueError for a run that samples from a part of the distribution: its gradient would be biased."""
     rollout = values.get("rollout") if isinstance(values, Mapping) else None
     for key in ("top_p", "top_k"):
         if isinstance(rollout, Mapping) and key in rollout:
             raise ValueError(
-                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole one is trained, "
-                f"so every gradient would be biased; leave it out (for validation: eval.{key})"
+                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole "
+                f"one is trained, so every gradient would be biased; leave it out (for validation: eval.{key})"
             )

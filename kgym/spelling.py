@@ -1,11 +1,11 @@
-"""Keys of a configuration that older versions spelled otherwise: what a manifest of theirs says is read under the names of today."""
+"""Keys of a configuration that older versions named differently: a manifest of theirs is read under today's names."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def older_spelling(values: Any) -> Any:
-    """Return a configuration as manifests have it now: what older ones kept under other keys is moved, and the rest is left alone."""
+    """Return a configuration as manifests have it now: what older ones kept under other keys is moved."""
     return _moved(_without_cuts(_older_budgets(older_verifier(values))))
 
 

@@ -1,4 +1,4 @@
-"""Weights and figures of the mismatch between engine and trainer, against plain loops over answers, and runs that end because of it."""
+"""Weights and figures of the mismatch between engine and trainer against plain loops, and runs that end by it."""
 
 import json
 import math

@@ -38,11 +38,11 @@ class AlgorithmOptions(Options):
     """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced until the batch is
     full or the rounds are spent: DAPO's dynamic sampling."""
     mismatch: Correction = "truncate"
-    """What becomes of a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves the token out.
-    `off`: no weights."""
+    """What becomes of a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves
+    the token out. `off`: no weights."""
     mismatch_level: Level = "token"
-    """What a weight is taken over. `token`: each token by itself. `geometric`: the geometric mean over the tokens of an answer, for all
-    of them; it does not grow with the length. `sequence`: their product, for all of them."""
+    """What a weight is taken over. `token`: each token by itself. `geometric`: the geometric mean over the tokens of
+    an answer, for all of them; it does not grow with the length. `sequence`: their product, for all of them."""
     mismatch_cap: float = Field(2.0, gt=0, allow_inf_nan=False)
     """Largest weight; the C of truncated importance sampling."""
     mismatch_floor: float = Field(0.0, ge=0, allow_inf_nan=False)

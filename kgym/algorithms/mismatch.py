@@ -1,23 +1,24 @@
 """The mismatch between engine and trainer: importance weights against it, and figures of it.
 
-The engine that sampled an answer and the trainer that differentiates it give the same token slightly different probabilities (other
-kernels, other precision, older weights in a partial rollout). The importance weight exp(old - engine) corrects the gradient; it carries no
-gradient itself. Bounds keep its variance finite: beyond a bound a weight is cut to it (`truncate`) or set to 0 (`mask`).
+The engine that sampled an answer and the trainer that differentiates it give the same token slightly different
+probabilities (other kernels, other precision, older weights in a partial rollout). The importance weight
+exp(old - engine) corrects the gradient; it carries no gradient itself. Bounds keep its variance finite: beyond a bound
+a weight is cut to it (`truncate`) or set to 0 (`mask`).
 
 Three levels decide over what a weight is taken, with g_t = old_t - engine_t:
 
     token       exp(g_t), for each token by itself
     geometric   exp(mean of g_t over the answer), for every token of the answer: it does not grow with the length
-    sequence    exp(sum of g_t over the answer), for every token of the answer: unbiased for whole answers, and 0.012 nats a token are a
-                factor of 3.3 after 100 tokens
+    sequence    exp(sum of g_t over the answer), for every token of the answer: unbiased for whole answers, and 0.012
+                nats a token are a factor of 3.3 after 100 tokens
 
 Settings of the papers:
 
-    TIS         token, truncate, cap 2, no floor: the default. Yao et al. 2025, "Your efficient RL framework secretly brings you
-                off-policy RL training"; truncation: Ionides 2008
+    TIS         token, truncate, cap 2, no floor: the default. Yao et al. 2025, "Your efficient RL framework secretly
+                brings you off-policy RL training"; truncation: Ionides 2008
     IcePop      token, mask, cap 5, floor 0.5. Ling team 2025, "Every Step Evolves", arXiv:2510.18855
-    GSPO's      geometric, as the ratio of Zheng et al. 2025, arXiv:2507.18071, equation 7; with `mask`, cap 1.01 and floor 0.99 it
-                leaves out the answers on which engine and trainer disagree most
+    GSPO's      geometric, as the ratio of Zheng et al. 2025, arXiv:2507.18071, equation 7; with `mask`, cap 1.01 and
+                floor 0.99 it leaves out the answers on which engine and trainer disagree most
 
 Dimension key:  T tokens of the pack   E episodes
 """
@@ -44,8 +45,8 @@ def mismatch_weights(
 ) -> Tensor:
     """Return the weight of each token, (T,), without gradient; 1 everywhere if the batch has no `engine_logprobs`.
 
-    Weights above `cap` become the cap (`truncate`) or 0 (`mask`), as `correction` says. Weights below `floor` become the floor or 0, as
-    `below` says; None is as above the cap.
+    Weights above `cap` become the cap (`truncate`) or 0 (`mask`), as `correction` says. Weights below `floor` become
+    the floor or 0, as `below` says; None is as above the cap.
     """
     if correction == "off" or batch.engine_logprobs is None:
         return torch.ones_like(batch.old_logprobs)
@@ -61,9 +62,9 @@ def mismatch_weights(
 
 
 def mismatch_metrics(batch: PackedBatch, weights_T: Tensor, cap: float, floor: float = 0.0) -> dict[str, float]:
-    """Return the mean weight, the share of tokens at a bound or masked, and the share masked; {} without `engine_logprobs`.
+    """Return the mean weight, the share of tokens at a bound or masked, and the share masked.
 
-    They sum over micro-batches.
+    They sum over micro-batches; {} without `engine_logprobs`.
     """
     if batch.engine_logprobs is None:
         return {}
@@ -78,11 +79,12 @@ def mismatch_metrics(batch: PackedBatch, weights_T: Tensor, cap: float, floor: f
 
 @torch.no_grad()
 def gap_metrics(batch: PackedBatch, version: int) -> dict[str, float]:
-    """Describe how far the engine that sampled is from the policy of `version` before its update, over the trained tokens of a whole batch.
+    """Describe how far the engine that sampled is from the policy of `version` before its update.
 
-    `policy/engine_gap_nats` is over tokens of that version alone, and so the gap of the engine; the gap of older tokens is also that of the
-    updates since. With older tokens in the batch the figures of all tokens are also given by age, in updates, with the share of the
-    token weights that `old_tokens.CAP` cuts. {} without `engine_logprobs`.
+    Figures are over the trained tokens of a whole batch.
+    `policy/engine_gap_nats` is over tokens of that version alone, and so the gap of the engine; the gap of older
+    tokens is also that of the updates since. With older tokens in the batch the figures of all tokens are also given
+    by age, in updates, with the share of the token weights that `old_tokens.CAP` cuts. {} without `engine_logprobs`.
     """
     if batch.engine_logprobs is None:
         return {}
@@ -104,8 +106,9 @@ def gap_metrics(batch: PackedBatch, version: int) -> dict[str, float]:
 def _figures(log_ratios: Tensor, group: str) -> dict[str, float]:
     """Return the figures of log-ratios old - engine of tokens that the engine sampled.
 
-    `kl_nats` is KL(engine || trainer) by the estimator k3. `ess_frac` is the effective sample size of the token weights without bounds,
-    (sum w)^2 / (n sum w^2); Kong 1992. `gap_p999_nats` is the smallest gap that 99.9 % of the tokens do not exceed.
+    `kl_nats` is KL(engine || trainer) by the estimator k3. `ess_frac` is the effective sample size of the token
+    weights without bounds, (sum w)^2 / (n sum w^2); Kong 1992. `gap_p999_nats` is the smallest gap that 99.9 % of the
+    tokens do not exceed.
     """
     log_ratios = log_ratios.double()
     gaps, ratios = log_ratios.abs(), log_ratios.clamp(max=MAX_LOG_RATIO).exp()

@@ -19,9 +19,10 @@ INDENT = " " * 12
 
 
 def choose(groups: "Sequence[Group]", n: int, step: int) -> "list[tuple[Episode, float]]":
-    """Return n episodes of a step with their rewards after shaping, all if there are fewer; the same ones whenever the step is taken.
+    """Return n episodes of a step with their rewards after shaping, all if there are fewer.
 
-    The choice has random numbers of its own: it changes nothing in the run.
+    They are the same ones whenever the step is taken. The choice has its own random numbers: it changes nothing in the
+    run.
     """
     found = [pair for group in groups for pair in zip(group.episodes, group.rewards, strict=True)]
     rng = random.Random(derive_seed("show", step))  # noqa: S311  (not a secret)
