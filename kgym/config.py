@@ -28,10 +28,13 @@ from kgym.spelling import older_spelling
 from kgym.types import Sampling
 
 FLOAT16 = (
-    "weights in float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, and the first step divides by 0; "
+    "float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, so that the first step divides by 0, and small gradients are 0 too; "
     "use bfloat16, or float32 on a CPU"
 )
 """Why no command trains in it."""
+
+LEAST_ROUNDED_LR = 1e-5
+"""Learning rate below which AdamW changes hardly any bfloat16 weight."""
 
 
 def check_trained_dtype(dtype: str) -> None:
@@ -346,10 +349,16 @@ class TrainConfig(Options):
     """Collect-and-update steps."""
     lr: float = Field(1e-4, gt=0)
     """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion needs about 1e-6."""
-    schedule: Literal["constant", "linear"] = "constant"
-    """After the warm-up: stay, or fall linearly to a tenth at the last step."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Shape in which the learning rate falls to a tenth over the last `decay_frac` of the steps; `constant` does not fall."""
     warmup_steps: RunSteps = 2
     """Steps over which the learning rate rises: a number, or, below 1, a share of the run."""
+    decay_frac: float = Field(1.0, ge=0, le=1)
+    """Share of the steps, at the end, over which the learning rate falls, but never before the warm-up ends."""
+    optimizer: Literal["adamw", "adamw-split", "adamw-rounded"] = "adamw"
+    """What updates the weights. `adamw`: AdamW. `adamw-split`, for `master_dtype=bfloat16`: the same in float32; the lower halves of
+    the float32 weights are part of its state. `adamw-rounded`: `adamw` on bfloat16 weights also at learning rates below 1e-5, where
+    most changes are lost: a bfloat16 weight does not change by less than 1/512 of itself."""
     weight_decay: float = Field(0.0, ge=0)
     """Of matrices; vectors have none."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -363,20 +372,64 @@ class TrainConfig(Options):
     keep_checkpoints: int = Field(2, ge=1)
     """Older ones are deleted."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the policy's weights; `auto` is float32 on the CPU and bfloat16 on a GPU. Losses are computed in float32
-    whatever it is. float16 is not offered: the eps of AdamW is 0 in it."""
+    """Type of the computation, forward and backward (`torch.autocast`); `auto` is float32 on the CPU and bfloat16 on a GPU.
+    Log-probabilities and losses are float32 in any case. float16 is not offered: it needs scaled losses."""
+    master_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights that the optimizer updates. bfloat16 saves memory, needs the optimizer `adamw-split` to keep small changes
+    of the weights, and is always computed in bfloat16."""
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights in the folder of a checkpoint. Whatever it is, a resumed run is exact."""
     device: str = "auto"
     """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
     threads: int | None = Field(None, ge=1)
     """Threads that torch computes with; without it its own choice."""
     lora: LoraConfig = LoraConfig()
 
-    @field_validator("dtype", mode="before")
+    @field_validator("dtype", "master_dtype", mode="before")
     @classmethod
     def _trainable(cls, dtype: Any) -> Any:
         if dtype == "float16":
             raise ValueError(FLOAT16)
         return dtype
+
+    @model_validator(mode="after")
+    def _decays_in_a_shape(self) -> Self:
+        if self.schedule == "constant" and self.decay_frac not in (0.0, type(self).model_fields["decay_frac"].default):
+            raise ValueError(
+                f"train.decay_frac={self.decay_frac} is for a learning rate that falls; set train.schedule=linear or cosine with it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_an_adapter_in_float32(self) -> Self:
+        for key in ("master_dtype", "save_dtype"):
+            if self.lora.rank and getattr(self, key) == "bfloat16":
+                raise ValueError(f"train.{key}=bfloat16 is for whole models, and an adapter is float32; leave it out, or train.lora.rank")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_changes_of_the_weights(self) -> Self:
+        if self.master_dtype == "float32":
+            if self.optimizer != "adamw":
+                raise ValueError(
+                    f"train.optimizer={self.optimizer} is for bfloat16 weights; set train.master_dtype=bfloat16 with it, "
+                    "or use train.optimizer=adamw"
+                )
+            return self
+        if self.dtype == "float32":
+            raise ValueError(
+                "train.dtype=float32 is not possible with train.master_dtype=bfloat16, which is computed in bfloat16; leave one of them out"
+            )
+        self.check_rounding("train.lr", self.lr)
+        return self
+
+    def check_rounding(self, key: str, lr: float) -> None:
+        """Raise ValueError for a learning rate at which the optimizer would lose most changes of the weights."""
+        if self.master_dtype == "bfloat16" and self.optimizer == "adamw" and lr < LEAST_ROUNDED_LR:
+            raise ValueError(
+                f"{key}={lr:g} with train.master_dtype=bfloat16: AdamW loses most changes of bfloat16 weights below {LEAST_ROUNDED_LR:g}; "
+                "set train.optimizer=adamw-split, which keeps them, or train.optimizer=adamw-rounded to lose them on purpose"
+            )
 
     @field_validator("betas")
     @classmethod
@@ -420,6 +473,11 @@ class RunConfig(Options):
         if isinstance(values, Mapping) and values.get("envs") and values.get("env") is not None:
             raise ValueError("env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY")
         return values
+
+    @model_validator(mode="after")
+    def _keeps_changes_of_the_critic(self) -> Self:
+        self.train.check_rounding("critic.lr", self.critic.lr)
+        return self
 
     @field_validator("envs", mode="before")
     @classmethod

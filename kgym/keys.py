@@ -74,7 +74,8 @@ NAMED_ELSEWHERE = {
     "gradient_accumulation_steps": "train.microbatch_tokens", "micro_batch_size": "train.microbatch_tokens",
     "max_completion_length": "env.max_tokens", "max_response_length": "env.max_tokens", "max_new_tokens": "env.max_tokens",
     "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "eval.every", "bf16": "train.dtype",
-    "lr_scheduler_type": "train.schedule",
+    "fp16": "train.dtype", "precision": "train.dtype", "mixed_precision": "train.dtype", "torch_dtype": "train.master_dtype",
+    "optim": "train.optimizer", "lr_scheduler_type": "train.schedule", "lr_scheduler": "train.schedule", "lr_decay": "train.schedule",
 }  # fmt: skip
 """Names that other trainers have for keys of ours."""
 

@@ -135,6 +135,7 @@ def batch(rewards=(1.0, 0.0)):
 def updated(policy, *, algorithm="reinforce", rewards=(1.0, 0.0), reference=None, **parts):
     learner = trained(policy, lr=1e-3, microbatch_tokens=64)
     learner._reference = reference
+    learner.has_reference = reference is not None
     return update(
         learner,
         registry().create("algorithm", algorithm, {}),

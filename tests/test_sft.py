@@ -27,7 +27,7 @@ from kgym.runs.episodes import read_episodes
 from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
 from kgym.train.optim import make_optimizer
-from kgym.train.supervised.fit import encode_row, lr_at, microbatches, shuffled, train_step
+from kgym.train.supervised.fit import encode_row, microbatches, shuffled, train_step
 from kgym.train.supervised.sft import Example, SFTOptions, backward, encoded, finetune, read_examples, sampled_examples, solved_examples
 from kgym.types import Message
 
@@ -169,14 +169,6 @@ def test_a_run_whose_examples_never_fit_ends_with_the_reason(tiny_model, tmp_pat
     assert summary["steps"] == 5
 
 
-def test_the_learning_rate_rises_stays_and_falls():
-    options = SFTOptions(steps=100, lr=2.0, warmup_steps=10, decay_frac=0.2)
-    assert [lr_at(step, options) for step in (1, 5, 10, 80)] == pytest.approx([0.2, 1.0, 2.0, 2.0])
-    assert lr_at(90, options) == pytest.approx(2.0 * 0.55)
-    assert lr_at(100, options) == pytest.approx(0.2)
-    assert lr_at(1, SFTOptions(steps=100, lr=2.0, warmup_steps=0, decay_frac=0.0)) == 2.0
-
-
 # --- examples ---------------------------------------------------------------------------------------------------------
 
 
@@ -302,11 +294,6 @@ def test_the_command_trains_on_an_environment(tmp_path, tiny_model, capsys):
 def test_a_warm_up_that_outlasts_the_run_is_pointed_out(tmp_path, tiny_model, capsys):
     assert main([*sft(tiny_model, tmp_path / "out", "--env", "arithmetic", "--steps", 3), "--set", "sft.warmup_steps=50"]) == 0
     assert "sft.warmup_steps=50: the run has 3 steps and ends before this does" in capsys.readouterr().out
-
-
-def test_a_warm_up_can_be_a_share(tmp_path):
-    options = SFTOptions(steps=20, lr=1.0, warmup_steps=0.25, decay_frac=0.0)
-    assert [lr_at(step, options) for step in (1, 5, 20)] == pytest.approx([0.2, 1.0, 1.0])
 
 
 def test_the_command_trains_on_a_file(tmp_path, tiny_model, capsys):

@@ -104,7 +104,7 @@ class Run:
                 self.policy = self.objective.load(resolve_model(self.config.model), checkpoint)
                 if checkpoint is not None:
                     state = load_state(checkpoint)
-                    self.policy.optimizer.load_state_dict(state["optimizer"])
+                    self.policy.load_state_dict(state)
                     self.objective.load_state_dict(state, checkpoint)
             self.recorder.device = self.policy.device
             yield
@@ -172,7 +172,7 @@ class Run:
 
         keep = self.config.train.keep_checkpoints
         with phase("save"):
-            state = {"step": self.step, "optimizer": self.policy.optimizer.state_dict(), **self.objective.state_dict()}
+            state = {"step": self.step, **self.policy.state_dict(), **self.objective.state_dict()}
             folder = save_checkpoint(self.folder.checkpoints, self.step, write=write, state=state, keep=keep)
         registry().observe("kgym_checkpoint_saved", run=self.folder.path, step=self.step, folder=folder)
 

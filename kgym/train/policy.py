@@ -7,9 +7,10 @@ Dimension key:  T tokens of the pack
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,12 @@ from kgym.config import TrainConfig
 from kgym.models.encoding import ChatEncoder
 from kgym.models.load import broken_weight
 from kgym.models.policy import Learner, load_policy
+from kgym.models.save import save_model
 from kgym.models.weights import ModelWeights
 from kgym.train.forward import policy_logprobs
 from kgym.train.lora import Adapter
-from kgym.train.optim import make_optimizer, set_lr
+from kgym.train.optim import SplitAdamW, make_optimizer, set_lr
+from kgym.train.precision import Precision
 from kgym.train.profiling import count_pass
 from kgym.types import PackedBatch, Weights
 
@@ -39,6 +42,7 @@ class TrainedPolicy:
         """`adapter` is on the model of `policy` already."""
         self._policy = policy
         self._config = config
+        self._precision = Precision.of(config)
         self._adapter = adapter
         self._reference: nn.Module | None = None
         self.has_reference = False
@@ -53,7 +57,7 @@ class TrainedPolicy:
         `load_policy` does, and for an adapter that this model cannot have.
         """
         start = folder if checkpoint is None or config.lora.rank else str(checkpoint)
-        policy = load_policy(start, dtype=config.dtype, device=config.device)
+        policy = load_policy(start, dtype=Precision.of(config).weights, device=config.device)
         if not config.lora.rank:
             return cls(policy, config)
         adapter = Adapter(policy.model, config.lora, seed=seed)
@@ -86,7 +90,12 @@ class TrainedPolicy:
     def logprobs(self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if asked for."""
         count_pass(batch, backward=torch.is_grad_enabled())
-        return policy_logprobs(self._policy.model, batch, temperature=temperature, with_entropy=with_entropy)
+        with self.autocast():
+            return policy_logprobs(self._policy.model, batch, temperature=temperature, with_entropy=with_entropy)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which every forward pass of the policy, and of a critic, is computed; see `Precision`."""
+        return self._precision.autocast()
 
     @torch.no_grad()
     def frozen_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -94,11 +103,14 @@ class TrainedPolicy:
         return self._frozen(self._policy.model, batch, temperature)
 
     def keep_reference(self, folder: str) -> None:
-        """Load the frozen reference, for `ref_logprobs`; below an adapter it is there already."""
+        """Load the frozen reference, for `ref_logprobs`; below an adapter it is there already.
+
+        Its weights have the type of the policy's, so that equal weights have equal log-probabilities.
+        """
         self.has_reference = True
         if self._adapter is not None:
             return
-        self._reference = load_policy(folder, dtype=self._config.dtype, device=self._config.device).model.requires_grad_(False)
+        self._reference = load_policy(folder, dtype=self._precision.weights, device=self._config.device).model.requires_grad_(False)
 
     @torch.no_grad()
     def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
@@ -129,7 +141,8 @@ class TrainedPolicy:
         entropy_T = torch.zeros_like(batch.old_logprobs)
         for micro, places in self.microbatches(batch):
             count_pass(micro, backward=False)
-            micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
+            with self.autocast():
+                micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
             assert micro_entropy is not None
             logprobs_T[places] = masked(micro, micro_logprobs)
             entropy_T[places] = masked(micro, micro_entropy)
@@ -162,8 +175,12 @@ class TrainedPolicy:
         self.optimizer.step()
 
     def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        return self.optimizer_of(self._policy.model, self._config.lr)
+
+    def optimizer_of(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """Return a new optimizer of the run's kind, for the policy or a critic."""
         config = self._config
-        return make_optimizer(self._policy.model, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
+        return make_optimizer(model, lr=lr, weight_decay=config.weight_decay, betas=config.betas, split=self._precision.split)
 
     # --- weights ---
 
@@ -176,13 +193,25 @@ class TrainedPolicy:
         return ModelWeights(model) if self._adapter is None else self._adapter.weights(alone=adapters)
 
     def broken_weight(self) -> str | None:
-        """Return the name of a weight that is not finite, None if there is none."""
-        return broken_weight(self._policy.model)
+        """Return the name of a weight that is not finite, or would not be in a checkpoint; None if there is none."""
+        return broken_weight(self._policy.model, self._precision.saved)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next step needs in addition to the folder that `save` writes: tensors and plain values."""
+        masters = {} if self._precision.exact else {"masters": self._policy.model.state_dict()}
+        return {"optimizer": self.optimizer.state_dict(), **masters}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` has returned; the weights are those of the folder already."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if "masters" in state:
+            self._policy.model.load_state_dict(state["masters"])
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer as a Hugging Face folder; of an adapter that alone, as peft does."""
         if self._adapter is None:
-            self._policy.model.save_pretrained(folder)
+            masters = self.optimizer.masters if isinstance(self.optimizer, SplitAdamW) else None
+            save_model(self._policy.model, folder, dtype=self._precision.saved, weight=masters)
         else:
             self._adapter.save(folder, self._policy.folder)
         self._policy.tokenizer.save_pretrained(folder)

@@ -76,7 +76,8 @@ class SharedBackbone:
     def __call__(self, input_ids: Tensor) -> Tensor:
         """See `ValueModel`."""
         hidden_BLH = self._backbone(input_ids=input_ids, use_cache=False).last_hidden_state
-        values_BL: Tensor = self.own(hidden_BLH.float()).squeeze(-1)
+        with torch.autocast(hidden_BLH.device.type, enabled=False):  # a sum of some hundred products, which is cheap in float32
+            values_BL: Tensor = self.own(hidden_BLH.float()).squeeze(-1)
         return values_BL
 
     def save(self, folder: Path) -> None:
@@ -85,25 +86,27 @@ class SharedBackbone:
         save_file(dict(self.own.state_dict()), folder / HEAD_FILE)
 
 
-def load_value_model(policy: Learner, *, shared: bool, start: str, checkpoint: Path | None = None) -> ValueModel:
-    """Return a value model of the policy's dtype, on its device: that of a checkpoint of the run if there is one, otherwise a new one.
+def load_value_model(
+    policy: Learner, *, shared: bool, start: str, checkpoint: Path | None = None, dtype: torch.dtype = torch.float32
+) -> ValueModel:
+    """Return a value model on the policy's device: that of a checkpoint of the run if there is one, otherwise a new one.
 
-    A new separate one starts from the folder or hub id `start`. Raises ConfigError if it cannot be made from it.
+    A new separate one starts from the folder or hub id `start`, with weights in `dtype`. Raises ConfigError if it cannot be made from it.
     """
     if not shared:
-        return SeparateBackbone(_token_values(start if checkpoint is None else str(checkpoint / FOLDER), policy))
+        return SeparateBackbone(_token_values(start if checkpoint is None else str(checkpoint / FOLDER), policy, dtype))
     value_model = SharedBackbone(policy.model)
     if checkpoint is not None:
         value_model.own.load_state_dict(load_file(checkpoint / FOLDER / HEAD_FILE))
     return value_model
 
 
-def _token_values(folder: str, policy: Learner) -> PreTrainedModel:
+def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTrainedModel:
     """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at first."""
     try:
         load_config(folder)
         model, missing = load_weights(
-            AutoModelForTokenClassification, folder, what="a critic", dtype=policy.model.dtype, device=policy.device, num_labels=1
+            AutoModelForTokenClassification, folder, what="a critic", dtype=dtype, device=policy.device, num_labels=1
         )
     except ConfigError as error:
         raise ConfigError(f"{error}; name another critic.model, or set critic.backbone=shared") from error

@@ -19,6 +19,7 @@ from kgym.folders import numbered, refuse_links, remove, remove_leftovers
 from kgym.hookspecs import EngineInfo
 from kgym.models.load import broken_weight
 from kgym.models.names import resolve_model
+from kgym.models.placement import DTYPES
 from kgym.options import for_run
 from kgym.registry import registry
 from kgym.rollout.engine import check_engine, make_engine
@@ -30,7 +31,7 @@ from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import OPEN_EPISODES, check_weights, open_episodes, refuse_older, way_on
 from kgym.train.loop import Run
-from kgym.train.optim import lr_at, make_optimizer, set_lr
+from kgym.train.optim import lr_at, set_lr
 from kgym.train.policy import TrainedPolicy
 from kgym.train.profiling import phase, reassign
 from kgym.train.report import Reporter
@@ -143,10 +144,11 @@ class Reinforcement:
         return InTurn(self.rollouts, engine)
 
     def _make_critic(self, folder: str, checkpoint: Path | None) -> Critic:
-        config, train = self.config.critic, self.config.train
+        config = self.config.critic
         start = folder if config.model is None else resolve_model(config.model)
-        model = load_value_model(self.policy.bare, shared=config.backbone == "shared", start=start, checkpoint=checkpoint)
-        return Critic(model, make_optimizer(model.own, lr=config.lr, weight_decay=train.weight_decay, betas=train.betas))
+        dtype, shared = DTYPES[self.config.train.master_dtype], config.backbone == "shared"
+        model = load_value_model(self.policy.bare, shared=shared, start=start, checkpoint=checkpoint, dtype=dtype)
+        return Critic(model, self.policy.optimizer_of(model.own, config.lr))
 
     def load_state_dict(self, state: Mapping[str, Any], checkpoint: Path) -> None:
         """See `Objective`."""
@@ -289,7 +291,9 @@ class Reinforcement:
 
     def _lr(self, lr: float, step: int) -> float:
         config = for_run(self.config.train, self.config.train.steps)
-        return lr_at(step, lr=lr, warmup_steps=int(config.warmup_steps), steps=config.steps, schedule=config.schedule)
+        return lr_at(
+            step, lr=lr, warmup_steps=int(config.warmup_steps), steps=config.steps, schedule=config.schedule, decay_frac=config.decay_frac
+        )
 
     def _nothing_to_learn(self, played: Played, step: int, figures: Mapping[str, float]) -> None:
         """Let a step pass without an update; raise NothingToLearn when they come one after the other."""

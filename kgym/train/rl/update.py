@@ -28,8 +28,14 @@ def frozen_values(policy: TrainedPolicy, critic: Critic, batch: PackedBatch) -> 
     """Return the values of a batch without gradient, (T,), 0 where the mask is 0."""
     values_T = torch.zeros_like(batch.old_logprobs)
     for micro, places in policy.microbatches(batch):
-        values_T[places] = token_values(critic.model, micro)
+        values_T[places] = _values(policy, critic, micro)
     return values_T
+
+
+def _values(policy: TrainedPolicy, critic: Critic, micro: PackedBatch) -> Tensor:
+    """Return the values of a micro-batch with gradient, (T,), 0 where the mask is 0."""
+    with policy.autocast():
+        return token_values(critic.model, micro)
 
 
 def update(
@@ -73,7 +79,8 @@ def update(
                     critic.optimizer.zero_grad(set_to_none=True)
                 metrics = _add_gradient(policy, algorithm, minibatch, temperature=temperature, critic=critic)
                 if pretraining is not None:
-                    metrics |= pretraining(len(steps))
+                    with policy.autocast():  # the backward pass too, which takes its types from the forward pass in any case
+                        metrics |= pretraining(len(steps))
             with phase("optimizer"):
                 metrics["optim/grad_norm"] = policy.clip(max_grad_norm)
                 if critic is not None:
@@ -97,7 +104,7 @@ def _add_gradient(
         parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
         if critic is not None:
             value_loss = cast(CriticAlgorithm, algorithm).value_loss
-            value_output = _loss(algorithm, value_loss, micro, token_values(critic.model, micro))
+            value_output = _loss(algorithm, value_loss, micro, _values(policy, critic, micro))
             value_output.loss.backward()
             parts |= value_output.metrics
             _check(value_output.loss.detach(), f"the critic's loss of {label_of('algorithm', algorithm)}")

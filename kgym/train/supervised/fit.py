@@ -34,7 +34,7 @@ from kgym.runs.metrics import MetricsFile
 from kgym.score.comparability import changes
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, save_checkpoint, way_on
-from kgym.train.optim import make_optimizer, set_lr
+from kgym.train.optim import lr_at, make_optimizer, set_lr
 from kgym.types import Chat
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,10 @@ def fit(
         started, first_step, n_tokens = time.perf_counter(), step, 0.0
         while step < options.steps:
             step += 1
-            lr = lr_at(step, options)
+            warmup_steps = int(for_run(options, options.steps).warmup_steps)
+            lr = lr_at(
+                step, lr=options.lr, warmup_steps=warmup_steps, steps=options.steps, schedule="linear", decay_frac=options.decay_frac
+            )
             set_lr(optimizer, lr)
             try:
                 metrics = train_step(learner, optimizer, lambda learner, now=step: backward(learner, now), options)  # type: ignore[misc]
@@ -233,20 +236,6 @@ def _finish(learner: L, out: Path, partial: Path, finish: Callable[[L, Path], Ma
     sync_names(out.parent)
     shutil.rmtree(partial, ignore_errors=True)
     return found
-
-
-def lr_at(step: int, options: SupervisedOptions) -> float:
-    """Learning rate of step 1, 2, ...: up in a line, flat, down in a line to a tenth; Hu et al. 2024, arXiv:2404.06395, section 4.
-
-    >>> options = SupervisedOptions(steps=10, lr=1.0, warmup_steps=2, decay_frac=0.2)
-    >>> [round(lr_at(step, options), 2) for step in (1, 2, 8, 9, 10)]
-    [0.5, 1.0, 1.0, 0.55, 0.1]
-    """
-    warmup_steps = for_run(options, options.steps).warmup_steps
-    rise = min(1.0, step / warmup_steps) if warmup_steps else 1.0
-    decay_steps = options.steps * options.decay_frac
-    fall = min(1.0, (options.steps - step) / decay_steps) if decay_steps else 1.0
-    return options.lr * rise * (0.1 + 0.9 * fall)
 
 
 # --- examples as rows -------------------------------------------------------------------------------------------------

@@ -1,0 +1,50 @@
+"""From a model to a Hugging Face folder, in a type of weights of one's choice; `load.py` is the other way."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from kgym.models.names import CONFIG
+from kgym.models.placement import DTYPES
+
+
+@torch.no_grad()
+def save_model(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, weight: Callable[[nn.Parameter], Tensor] | None = None) -> None:
+    """Write a folder that `from_pretrained` and vLLM load, with its weights, and the type that its configuration names, in `dtype`.
+
+    `weight` gives what is written for a parameter, if that is not the parameter itself.
+    """
+    if weight is None and {parameter.dtype for parameter in model.parameters()} == {dtype}:
+        model.save_pretrained(folder)
+        return
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    cast: dict[tuple[int, torch.Size], Tensor] = {}  # weights that are tied stay one tensor
+    state = {}
+    for name, tensor in model.state_dict().items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in cast:
+            value = tensor if weight is None or name not in parameters else weight(parameters[name])
+            cast[key] = (value.to(dtype) if value.is_floating_point() else value).cpu()
+        state[name] = cast[key]
+    model.save_pretrained(folder, state_dict=state)
+    _name_dtype(folder / CONFIG, str(dtype).removeprefix("torch."))
+
+
+def _name_dtype(file: Path, dtype: str) -> None:
+    """Let a configuration, and those of the parts of the model in it, name a type of the weights: transformers writes the model's own."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    _replace(config, dtype)
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _replace(config: dict[str, Any], dtype: str) -> None:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _replace(value, dtype)
+        elif key in ("dtype", "torch_dtype") and value in DTYPES:
+            config[key] = dtype
