@@ -21,3 +21,10 @@ def kgym_register_engines() -> Iterator[EngineInfo]:
         "kgym_plugins.engines.vllm:VLLMEngine",
         "vLLM in its own process, and in its own virtual environment if need be",
     )
+    yield EngineInfo(
+        "ray",
+        "kgym_plugins.engines.ray:RayEngine",
+        "replicas of another engine on the machines of a Ray cluster",
+        needs=("ray",),
+        extra="ray",
+    )

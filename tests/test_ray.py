@@ -1,0 +1,147 @@
+"""The engine `ray`: replicas on Ray's own test cluster of two nodes, and what becomes of a run when one of them is lost."""
+
+import os
+import signal
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from kgym.cli.main import main
+from kgym.errors import ConfigError, EngineError
+from kgym.models.weights import ModelWeights
+from kgym.rollout.engine import generate
+from kgym.runs.metrics import CLOCK, read_metrics
+from kgym.testing.engines import check_engine
+from kgym.types import GenerateRequest, Message, Sampling
+from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
+from kgym_plugins.models.builtin import nano
+
+ray = pytest.importorskip("ray", reason="the package ray is not installed")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this version of ray has no test cluster")
+
+from kgym_plugins.engines.ray import RayEngine, RayOptions  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
+
+
+def requests(n=24, max_tokens=40):
+    return [
+        GenerateRequest(f"r{i}", (Message("user", f"What is {i // 4}+12?"),), max_tokens, Sampling(temperature=1.0), seed=i)
+        for i in range(n)
+    ]
+
+
+def answers(engine, asked):
+    found = {segment.request_id: segment for segment in generate(engine, asked)}
+    return [found[request.id] for request in asked]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes on this machine, each with a CPU to give away."""
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    made.wait_for_nodes()
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def engine(cluster):
+    return RayEngine(RayOptions(replicas=2, cpus=0.5, options={"dtype": "float32"}), nano())
+
+
+def pid(slot):
+    return ray.get(slot.actor.__ray_call__.remote(lambda self: os.getpid()))
+
+
+def test_the_contract_of_an_engine_holds(cluster):
+    report = check_engine("ray", options={"replicas": 2, "cpus": 0.25}, model=str(nano()))
+    assert not report.failures
+    assert report.figures["gap_nats"] < 1e-4
+
+
+def test_replicas_on_two_nodes_answer_as_one_engine_does(engine):
+    alone = TransformersEngine(TransformersOptions(dtype="float32"), nano())
+    got, expected = answers(engine, requests()), answers(alone, requests())
+    assert [segment.token_ids for segment in got] == [segment.token_ids for segment in expected]
+    assert (
+        len({ray.get(slot.actor.__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id())) for slot in engine._slots}) == 2
+    )
+
+
+def test_attempts_at_a_problem_go_to_one_replica(engine):
+    engine.submit(requests())
+    places = [set(slot.open) for slot in engine._slots]
+    assert sorted(map(len, places)) == [12, 12]
+    for problem in range(6):
+        group = {f"r{problem * 4 + i}" for i in range(4)}
+        assert any(group <= names for names in places)
+    engine.abort()
+    found = []
+    while any(slot.open for slot in engine._slots):
+        found += engine.poll()
+    assert len(found) == 24
+
+
+def test_a_replica_that_is_killed_loses_no_answer_and_changes_none(engine):
+    model = AutoModelForCausalLM.from_pretrained(nano())
+    engine.load(5, ModelWeights(model))
+    expected = answers(engine, requests())
+    victim = pid(engine._slots[1])
+    engine.submit(requests())
+    found = engine.poll()
+    os.kill(victim, signal.SIGKILL)
+    while any(slot.open for slot in engine._slots):
+        found += engine.poll()
+    by_id = {segment.request_id: segment for segment in found}
+    assert len(found) == len(by_id) == 24
+    for request, segment in zip(requests(), expected, strict=True):
+        other = by_id[request.id]
+        assert (other.token_ids, other.engine_logprobs, other.version) == (segment.token_ids, segment.engine_logprobs, 5)
+    assert pid(engine._slots[1]) != victim
+
+
+def test_too_many_losses_end_the_run_with_the_remedy(cluster):
+    engine = RayEngine(RayOptions(replicas=1, cpus=0.25, restarts=0), nano())
+    os.kill(pid(engine._slots[0]), signal.SIGKILL)
+    with pytest.raises(EngineError, match=r"replicas were lost 1 times, more than engine.restarts=0"):
+        answers(engine, requests(4))
+
+
+def test_replicas_that_the_cluster_has_no_room_for_are_refused(cluster):
+    with pytest.raises(ConfigError, match=r"engine.replicas=9 with engine.cpus=1 need 9 CPUs and the cluster has 2"):
+        RayEngine(RayOptions(replicas=9), nano())
+    with pytest.raises(ConfigError, match="need 2 GPUs and the cluster has 0"):
+        RayEngine(RayOptions(replicas=2, cpus=0.1, gpus=1), nano())
+    with pytest.raises(ConfigError, match="replicas are of another engine"):
+        RayEngine(RayOptions(of="ray"), nano())
+
+
+def test_a_run_that_loses_a_replica_has_the_metrics_of_one_that_does_not(cluster, tmp_path, monkeypatch):
+    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=48", "engine.replicas=2", "engine.cpus=0.25"]
+    words = [word for setting in (*settings, "engine.restarts=2") for word in ("--set", setting)]
+
+    def train(run):
+        assert main(["train", "--engine", "ray", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
+        lines = read_metrics(run / "metrics.jsonl")
+        return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines]
+
+    undisturbed = train(tmp_path / "undisturbed")
+    killed = []
+    poll = RayEngine.poll
+
+    def poll_and_kill(self, timeout_s=None):
+        found = poll(self, timeout_s)
+        busy = [slot for slot in self._slots if slot.open]
+        if self.version == 1 and busy and not killed:
+            killed.append(pid(busy[0]))
+            os.kill(killed[0], signal.SIGKILL)
+        return found
+
+    monkeypatch.setattr(RayEngine, "poll", poll_and_kill)
+    disturbed = train(tmp_path / "disturbed")
+    assert killed
+    assert disturbed == undisturbed
