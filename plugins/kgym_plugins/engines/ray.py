@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from kgym.config import Plain
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
 from kgym.rollout.engine import check_engine
@@ -41,7 +40,7 @@ class RayOptions(Options):
 
     of: str = Field("transformers", min_length=1)
     """Engine that each replica is; see `kgym plugins list --kind engine`."""
-    options: Plain = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     """Options of that engine: `engine.options.max_batch=64`."""
     replicas: int = Field(2, ge=1)
     """Engines to start."""
