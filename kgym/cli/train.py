@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from kgym.cli.following import how_to_score
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import clock, folder_name, say
+from kgym.cli.planning import print_plan
 from kgym.cli.samples import choose, sample_lines
 from kgym.cli.settings import add_set
 from kgym.errors import ConfigError, KgymError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kgym.config import RunConfig
     from kgym.envs.spec import EnvSpec
     from kgym.runs.folder import RunFolder
+    from kgym.train.plan import Plan
     from kgym.types import Group
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print where the time went, and write a trace of one step, for Perfetto, into profile/ of the run folder",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check all that a start checks, print what the run will have in memory, and end: nothing is loaded or written",
+    )
     parser.add_argument("--resume", action="store_true", help="resume --run DIR, or the newest run below runs/")
 
 
@@ -126,6 +133,9 @@ def run(args: argparse.Namespace) -> int:
     if args.show_config:
         stored_keys = keys_of(config.model_dump(mode="json", exclude_unset=True)) if args.resume else ()
         _show(args, reinforcement(config, folder).check(), given, stored_keys)
+        return 0
+    if args.dry_run:
+        print_plan(reinforcement(config, folder).dry_run(), json_output=args.json)
         return 0
     train = config.train
     following = [
@@ -299,6 +309,11 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                 )
             for label, asked in facts["validation"].items():
                 self._line(f"validation  {f'{label}: ' if label else ''}{_asked(asked)}")
+
+        def planned(self, plan: "Plan") -> None:
+            if not quiet:
+                for line in plan.lines() if plan.tight else [f"memory      {plan.line()}"]:
+                    self._line(line)
 
         def progress(self, phase: str, done: int, total: int) -> None:
             if live:

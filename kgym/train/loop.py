@@ -23,9 +23,13 @@ from kgym.train.checkpoint import check_weights, checkpoint_steps, load_state, s
 from kgym.train.identity import changed_versions, refuse_changes
 from kgym.train.lora import check_lora
 from kgym.train.objective import Objective
+from kgym.train.plan import Plan
 from kgym.train.profiling import OutOfMemory, Recorder, Tracer, phase, recording, shares
 from kgym.train.report import Reporter
 from kgym.train.trackers import Trackers
+
+AFTER_A_STEP = ("validate", "save")
+"""Phases in which the step is over."""
 
 
 class Run:
@@ -40,6 +44,7 @@ class Run:
         self.reporter = reporter or Reporter()
         self.metrics = MetricsFile(folder.metrics)
         self.lock: Lock
+        self.step = 0
 
     @property
     def config(self) -> Any:
@@ -62,6 +67,7 @@ class Run:
         self.began = time.perf_counter()
         with self._threads(), recording(self.recorder), self._naming_memory():
             self._prepare()
+            self._check_plan()
             with self._loaded(), self.folder.opened() as self.lock:
                 trackers = Trackers(self.config, self.folder.path, self.reporter.note)
                 try:
@@ -79,12 +85,27 @@ class Run:
         try:
             yield
         except OutOfMemory as error:
-            step = getattr(self, "step", 0) + 1
-            raise RunError(f"step {step}: memory ran out in the phase {error}") from error
+            step = self.step + (str(error) not in AFTER_A_STEP)
+            raise RunError(f"step {step}: memory ran out in the phase {error}{self.plan.remedies()}") from error
+
+    def dry_run(self) -> Plan:
+        """Check all that a start checks and return what the run will have in memory; nothing is loaded or written."""
+        self._prepare()
+        return self.objective.plan()
+
+    def _check_plan(self) -> None:
+        """Plan the memory. Raises ConfigError, with the settings that would help, for a run that cannot fit."""
+        self.plan = self.objective.plan()
+        self.reporter.planned(self.plan)
+        self.plan.check()
+        if said := self.plan.warning():
+            self.reporter.note(said)
+        self.facts["memory"] = self.plan.facts()
+        self.recorder.expect(self.plan.work)
 
     def _prepare(self) -> None:
         """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is written."""
-        self.facts = self.objective.prepare()
+        self.facts = dict(self.objective.prepare())
         check_lora(self.config.train.lora)
         Trackers.check(self.config)
         if self.folder.manifest.exists():
@@ -106,7 +127,6 @@ class Run:
                     state = load_state(checkpoint)
                     self.policy.load_state_dict(state)
                     self.objective.load_state_dict(state, checkpoint)
-            self.recorder.device = self.policy.device
             yield
         finally:
             self.objective.close()

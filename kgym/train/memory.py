@@ -37,6 +37,13 @@ def peak_bytes(device: torch.device) -> int | None:
     return peak if device.type == "cpu" else None
 
 
+def used_bytes(device: torch.device) -> int | None:
+    """Return the memory that the process has now."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _table(PROC / "self" / "status").get("VmRSS") if device.type == "cpu" else None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or what it was raised from, says that memory ran out: Python's, torch's own or that of its CPU allocator."""
     seen: set[int] = set()

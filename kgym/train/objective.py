@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kgym.config import TrainConfig
+from kgym.train.plan import Plan
 from kgym.train.policy import TrainedPolicy
 
 
@@ -36,6 +37,9 @@ class Objective(Protocol):
 
         Raises ConfigError, DataError or PluginError for what cannot work. Nothing is written.
         """
+
+    def plan(self) -> Plan:
+        """Return what the run will have in memory; called after `prepare`. Raises ConfigError for a model that cannot be read."""
 
     def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
         """Load the policy from a checkpoint of the run, or from `folder`, and what else it takes; the loop restores its state then."""

@@ -13,7 +13,7 @@ a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.mode
                     N h w L + N (a + b) / L + ...           with it: the inputs of the layers, and one layer at a time
     backward pass   3 N m + 4 x the largest weight          gradients on their way through a layer and into a weight
     copies          P c where c is less than w              autocast keeps the copies of the weights in bfloat16
-    head            logits of a chunk: see `head_bytes`
+    logits          see `head_bytes`
     update          2 x 4 x the largest weight on a CPU, R x 4 on a GPU, where AdamW takes all weights at once
 
 The engine says itself what it takes (`kgym.types.PlansMemory`). Texts are taken to be as long as their budget allows, so
@@ -25,13 +25,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from kgym.errors import ConfigError
 from kgym.models.footprint import Footprint
-from kgym.train.memory import GIB
+from kgym.train.logprobs import CHUNK_ELEMENTS
+from kgym.train.memory import GIB, available_bytes, used_bytes
 from kgym.types import EngineMemory
 
 TOLERANCE = 1.25
 """A run is refused only if it needs more than this times what there is: plans agree with measured peaks to a quarter."""
+LIBRARIES = GIB // 10
+"""What a run loads after it was planned: tables, Parquet, threads."""
 CHUNK_COPIES = 4
 """Tensors of the size of a chunk of logits that its backward pass has at once."""
 PHASES = ("generate", "forward and backward", "optimizer")
@@ -42,10 +47,12 @@ class Workload:
     """What a run computes, as far as its memory depends on it."""
 
     model: Footprint
-    tokens: int
-    """Computed in one forward pass."""
     row: int
     """Tokens of the longest text."""
+    texts: int
+    """In an optimizer step."""
+    microbatch_tokens: int
+    """In a forward pass at most, unless one text is longer."""
     trained: int
     """Weights that are trained."""
     device: str = "cpu"
@@ -59,8 +66,6 @@ class Workload:
     """Of the optimizer, for each trained weight."""
     checkpointing: bool = False
     """Whether activations are computed again in the backward pass."""
-    head_logits: int = 0
-    """Logits that the head has at once; 0 for a model without a language-model head."""
     copies: int = 0
     """Further copies of the policy's weights that are held in the type of the weights: a reference."""
     critic: Footprint | None = None
@@ -71,6 +76,11 @@ class Workload:
     """None if there is none, or it does not say what it needs."""
     together: bool = False
     """Whether the engine samples while the policy is trained."""
+
+    @property
+    def tokens(self) -> int:
+        """Computed in one forward pass at most."""
+        return min(max(self.microbatch_tokens, self.row), self.texts * self.row)
 
 
 Change = Callable[[Workload], Workload]
@@ -95,14 +105,25 @@ class Part:
 class Plan:
     """What a run will have in memory."""
 
-    parts: tuple[Part, ...]
-    device: str
-    available: int | None
+    work: Workload
+    available: int | None = None
     """None if nobody says."""
+    used: int | None = None
+    """What the process had before: on a CPU, the program and its libraries."""
     savings: Mapping[str, int] = field(default_factory=dict)
     """Bytes of the peak that each setting would save."""
     all_together: int = 0
     """The peak with all of these settings."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What there is, in the order of the table."""
+        return _parts(self.work)
+
+    @property
+    def device(self) -> str:
+        """Where the policy is trained."""
+        return self.work.device
 
     @property
     def totals(self) -> tuple[int, ...]:
@@ -178,6 +199,7 @@ class Plan:
             "parts_gib": {
                 part.name: {phase: round(n / GIB, 4) for phase, n in zip(PHASES, part.phases, strict=True) if n} for part in self.parts
             },
+            "process_gib": None if self.used is None else round(self.used / GIB, 3),
             "savings_gib": {setting: round(saved / GIB, 3) for setting, saved in self.savings.items()},
         }
 
@@ -191,18 +213,16 @@ def gib(n: float) -> str:
     return f"{n / GIB:.2f}" if n >= GIB / 20 else f"{n / GIB:.3f}"
 
 
-def make_plan(work: Workload, *, available: int | None, smaller: Mapping[str, Change] | None = None) -> Plan:
-    """Plan a run. `smaller` are changes that would need less memory, by the setting that makes them."""
+def make_plan(work: Workload, smaller: Mapping[str, Change] | None = None) -> Plan:
+    """Plan a run on the device as it is now. `smaller` are changes that would need less, by the setting that makes them."""
+    device = torch.device(work.device)
     changes = dict(smaller or {}) | _engine_changes(work)
-    plan = Plan(_parts(work), work.device, available)
-    savings = {}
-    for setting, change in changes.items():
-        if (saved := plan.peak - Plan(_parts(change(work)), work.device, available).peak) > 0:
-            savings[setting] = saved
+    peak = Plan(work).peak
+    savings = {setting: saved for setting, change in changes.items() if (saved := peak - Plan(change(work)).peak) > 0}
     least = work
     for setting in savings:
         least = changes[setting](least)
-    return replace(plan, savings=savings, all_together=Plan(_parts(least), work.device, available).peak)
+    return Plan(work, available_bytes(device), used_bytes(device), savings, Plan(least).peak)
 
 
 def _engine_changes(work: Workload) -> dict[str, Change]:
@@ -239,10 +259,11 @@ def _parts(work: Workload) -> tuple[Part, ...]:
     if work.critic is not None:
         held = work.critic.parameters * (2 * work.trained_bytes + work.state_bytes) // ranks
         parts.append(Part("critic, with its gradients and optimizer state", held, held, held))
-    parts.append(Part("activations", 0, activation_bytes(work), 0))
-    if work.head_logits:
-        parts.append(Part("head", 0, CHUNK_COPIES * 4 * work.head_logits, 0))
-    parts.append(Part("update", 0, 0, _update_bytes(work)))
+    parts.append(Part(f"activations of {work.tokens:,} tokens", 0, activation_bytes(work), 0))
+    parts.append(Part("logits", 0, head_bytes(work), 0))
+    parts.append(Part("work of the optimizer", 0, 0, _update_bytes(work)))
+    if work.device == "cpu":
+        parts.append(Part("libraries loaded on the way", LIBRARIES, LIBRARIES, LIBRARIES))
     if work.engine is not None:
         parts += _engine_parts(work.engine, together=work.together)
     return tuple(parts)
@@ -259,6 +280,12 @@ def activation_bytes(work: Workload) -> int:
         return round(all_layers + copies + on_the_way)
     inputs = work.tokens * model.hidden * work.weight_bytes * model.layers
     return round(inputs + max(copies, (all_layers + copies) / model.layers + on_the_way))
+
+
+def head_bytes(work: Workload) -> int:
+    """Return the bytes of the logits of all tokens and of their gradient, and of a chunk in float32."""
+    logits = work.tokens * work.model.vocabulary
+    return 2 * work.compute_bytes * logits + CHUNK_COPIES * 4 * min(logits, CHUNK_ELEMENTS)
 
 
 def _update_bytes(work: Workload) -> int:

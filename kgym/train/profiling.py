@@ -26,6 +26,7 @@ import torch
 
 from kgym.errors import RunError
 from kgym.train.memory import GIB, is_out_of_memory, peak_bytes
+from kgym.train.plan import Workload
 from kgym.types import PackedBatch
 
 PHASES = {
@@ -110,6 +111,14 @@ class Recorder:
     """Operations of the policy's passes in the current step."""
     _inside: list[float] = field(default_factory=list)
     """Seconds of the phases inside each open one."""
+
+    def expect(self, work: Workload) -> None:
+        """Learn where a run computes, and what its passes cost if the peak of that device is known."""
+        self.device, model = torch.device(work.device), work.model
+        if self.device.type == "cuda" and work.compute_bytes == 2 and not model.experts:
+            self.peak_flops = peak_flops(torch.cuda.get_device_name(self.device))
+        if self.peak_flops is not None:
+            self.cost = Cost(model.matmul_parameters - model.embedding, model.embedding, model.layers * model.attention)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -13,6 +13,9 @@ class Reporter:
     def started(self, facts: Mapping[str, Any]) -> None:
         """See what the run is made of."""
 
+    def planned(self, plan: Any) -> None:
+        """See what the run will have in memory, a `kgym.train.plan.Plan`, before anything is loaded."""
+
     def progress(self, phase: str, done: int, total: int) -> None:
         """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer steps)."""
 

@@ -32,6 +32,7 @@ from kgym.seeding import derive_seed
 from kgym.train.checkpoint import OPEN_EPISODES, check_weights, open_episodes, refuse_older, way_on
 from kgym.train.loop import Run
 from kgym.train.optim import lr_at, set_lr
+from kgym.train.plan import Plan
 from kgym.train.policy import TrainedPolicy
 from kgym.train.profiling import phase, reassign
 from kgym.train.report import Reporter
@@ -43,6 +44,7 @@ from kgym.train.rl.fingerprints import component_versions, fingerprints
 from kgym.train.rl.guards import check_engine_gap, check_unscored
 from kgym.train.rl.held_out import check_held_out
 from kgym.train.rl.long_prompts import LongPrompts
+from kgym.train.rl.plan import plan_of
 from kgym.train.rl.ptx import pretraining_examples, pretraining_term
 from kgym.train.rl.recipe import with_recipe
 from kgym.train.rl.statistics import (
@@ -112,6 +114,10 @@ class Reinforcement:
             "components": component_versions(self.config),
             "checkout": checkout(),
         }
+
+    def plan(self) -> Plan:
+        """See `Objective`."""
+        return plan_of(self.config, self.rollouts.streams, self.algorithm.plan, self.template)
 
     # --- models and state ---
 

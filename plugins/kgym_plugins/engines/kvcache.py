@@ -24,6 +24,11 @@ ROOM = 64
 """Columns that a layer has spare after it grew, at the least."""
 
 
+def room(columns: int) -> int:
+    """Return the columns of a buffer that has just been made for so many."""
+    return columns + max(ROOM, columns // 2)
+
+
 class _Layer(DynamicLayer):
     """One layer; `keys` and `values` are (B, H, L, D) views of buffers that have room behind them."""
 
@@ -52,7 +57,7 @@ class _Layer(DynamicLayer):
 def _with_room(states: Tensor, columns: int) -> Tensor:
     """Copy to the front of a larger buffer; half as much again, so that all copies of an answer cost a few times its length."""
     B, H, L, D = states.shape
-    buffer = states.new_empty((B, H, columns + max(ROOM, columns // 2), D))
+    buffer = states.new_empty((B, H, room(columns), D))
     buffer[:, :, :L] = states
     return buffer
 

@@ -28,12 +28,13 @@ from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import EngineError, UnsuitedModel
 from kgym.models.encoding import ChatEncoder
+from kgym.models.footprint import footprint
 from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.models.placement import placement
 from kgym.options import Options
-from kgym.types import Chat, FinishReason, GenerateRequest, Segment, Weights
+from kgym.types import Chat, EngineMemory, FinishReason, GenerateRequest, Segment, Weights
 from kgym_plugins.engines.decoding import Batch, Decoder, Row
-from kgym_plugins.engines.kvcache import other_state, why_not_continued
+from kgym_plugins.engines.kvcache import other_state, room, why_not_continued
 from kgym_plugins.engines.parked import Park, Parked
 from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
@@ -44,6 +45,10 @@ PREFILL_TOKENS = 16_384
 """Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
 SLACK = 64
 """Tokens that the frame of a prompt may have more than another whole prompt with the same roles."""
+READING = 6
+"""Tensors of the size of the widest of a layer that reading a prompt has at once."""
+CHOOSING = 28
+"""Bytes for each logit while tokens are chosen: logits, scaled, log-probabilities and probabilities in float32, sums in float64."""
 ENDLESS = 1 << 60
 """The context of a model that states none."""
 
@@ -123,6 +128,26 @@ class TransformersEngine:
         if (reason := other_state(config)) is not None:
             raise UnsuitedModel(_unsuited(model_folder, reason))
         check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
+
+    @classmethod
+    def memory(cls, options: TransformersOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+        """See `kgym.types.PlansMemory`."""
+        device, dtype = placement(options.device, options.dtype)
+        model = footprint(model_folder)
+        rows = min(rows, options.max_batch)
+
+        def sampling(rows: int) -> dict[str, int]:
+            return {
+                "keys and values": rows * room(tokens) * model.keys_and_values * dtype.itemsize,
+                "reading and choosing": max(
+                    round(READING * model.activations.widest / 4 * dtype.itemsize) * min(PREFILL_TOKENS, rows * tokens),
+                    CHOOSING * rows * model.vocabulary,
+                ),
+            }
+
+        whole, half = sampling(rows), sampling(max(1, rows // 2))
+        savings = {f"engine.max_batch={rows // 2}": sum(whole.values()) - sum(half.values())} if rows > 1 else {}
+        return EngineMemory(device, {"weights": model.parameters * dtype.itemsize}, whole, savings)
 
     def _end_ids(self) -> frozenset[int]:
         """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the

@@ -1,0 +1,65 @@
+"""The plan of a run of reinforcement learning: a policy, perhaps a reference and a critic, and the engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kgym.blame import blaming
+from kgym.config import RunConfig
+from kgym.models.encoding import ChatEncoder
+from kgym.models.footprint import footprint
+from kgym.models.load import load_config, load_tokenizer
+from kgym.models.names import resolve_model
+from kgym.registry import registry
+from kgym.rollout.groups import Stream
+from kgym.train.plan import Plan, Workload, make_plan
+from kgym.train.workload import policy_workload, smaller
+from kgym.types import PlansMemory, UpdatePlan
+
+FEW = 50
+"""Problems of each environment whose prompts are measured."""
+
+
+def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, template: Mapping[str, Any] | None) -> Plan:
+    """Plan a run whose completions use their whole budget. Raises ConfigError for a model that cannot be read."""
+    folder = resolve_model(config.model)
+    row = longest_text(folder, streams, template)
+    groups = -(-config.rollout.problems_per_step // plan.minibatches)
+    work = policy_workload(config.train, folder, row=row, texts=groups * config.rollout.group_size)
+    if plan.needs_reference and not config.train.lora.rank:
+        work = replace(work, copies=1)
+    if plan.needs_values and config.critic.backbone == "separate":
+        work = replace(work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model)))
+    n_open = round(config.rollout.problems_per_step * config.rollout.oversample) * config.rollout.group_size
+    work = _with_engine(work, config, folder, rows=n_open, tokens=row)
+    return make_plan(work, smaller(config.train, work))
+
+
+def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, tokens: int) -> Workload:
+    """Add what the engine takes on the same device, if it says so."""
+    target = registry().target("engine", config.engine.name)
+    if not isinstance(target, PlansMemory):
+        return work
+    options = registry().options("engine", config.engine.name, config.engine.options)
+    with blaming("engine", target):
+        engine = target.memory(options, folder, rows=rows, tokens=tokens)
+    if engine.device != work.device:
+        return work
+    together = config.rollout.schedule == "ahead"
+    if together:  # new weights wait, and are copied into memory that both processes see
+        engine = replace(engine, held={**engine.held, "weights on their way": 2 * work.model.parameters * work.weight_bytes})
+    return replace(work, engine=engine, together=together)
+
+
+def longest_text(folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None) -> int:
+    """Return the tokens of the longest of the first prompts with a whole budget of tokens, or of the model's context."""
+    encoder = ChatEncoder(load_tokenizer(folder), whose=folder, variables=template or {})
+    bounds = [getattr(load_config(folder).get_text_config(), "max_position_embeddings", None)]
+    most = 0
+    for stream in streams:
+        setup = stream.setup
+        n_problems = min(FEW, FEW if setup.source.size is None else setup.source.size)
+        prompt = max((len(encoder.prompt(setup.prompt(setup.problem(index)))) for index in range(n_problems)), default=0)
+        text = prompt + setup.budgets.max_tokens
+        most = max(most, min(bound for bound in (text, setup.budgets.context_tokens, *bounds) if bound is not None))
+    return most
