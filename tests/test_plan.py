@@ -229,7 +229,7 @@ def test_a_run_that_cannot_fit_is_refused_before_anything_is_written(tmp_path, c
 
 
 def test_the_manifest_keeps_the_plan(tmp_path):
-    settings = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.eval_every=0", "train.threads=1"]
+    settings = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0", "train.threads=1"]
     arguments = [part for item in settings for part in ("--set", item)]
     assert main(["train", "--run", str(tmp_path / "run"), "--steps", "1", *arguments]) == 0
     memory = json.loads((tmp_path / "run" / "manifest.json").read_text())["memory"]
