@@ -190,14 +190,16 @@ def test_smaller_settings_are_proposed_only_where_they_are_smaller():
     folder = resolve_model("nano")
     train = TrainConfig()
     work = policy_workload(train, folder, row=1000, texts=500)
-    changes = smaller(train, work)
+    changes = smaller(train, folder, work)
     assert "train.microbatch_tokens=1024" in changes
     assert changes["train.microbatch_tokens=1024"](work).tokens == 1024
+    halved = changes["train.master_dtype=bfloat16 with train.optimizer=adamw-split"](work)
+    assert (halved.weight_bytes, halved.trained_bytes, halved.state_bytes) == (2, 2, 10)  # two moments, and half of a weight
     long = policy_workload(train, folder, row=20_000, texts=500)
-    assert not [setting for setting in smaller(train, long) if setting.startswith("train.microbatch_tokens")]
+    assert not [setting for setting in smaller(train, folder, long) if setting.startswith("train.microbatch_tokens")]
     adapted = policy_workload(TrainConfig(lora={"rank": 4}), folder, row=10, texts=5)
     assert adapted.trained == adapter_size(adapted.model, 4, ())
-    assert "train.lora.rank=16" not in smaller(TrainConfig(lora={"rank": 4}), adapted)
+    assert "train.lora.rank=16" not in smaller(TrainConfig(lora={"rank": 4}), folder, adapted)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

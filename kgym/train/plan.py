@@ -274,7 +274,7 @@ def activation_bytes(work: Workload) -> int:
     model, kept = work.model, work.model.activations
     rows = max(1, work.tokens // work.row)
     all_layers = work.tokens * (kept.per_token + kept.per_row_token) + rows * work.row**2 * kept.per_row_square
-    copies = kept.copies + (model.embedding * work.compute_bytes if work.compute_bytes < work.weight_bytes else 0)
+    copies = kept.copies + model.embedding * work.compute_bytes if work.compute_bytes < work.weight_bytes else 0
     on_the_way = 3 * work.tokens * kept.widest + 4 * model.largest
     if not work.checkpointing:
         return round(all_layers + copies + on_the_way)

@@ -6,8 +6,9 @@ import torch
 
 from kgym.config import TrainConfig
 from kgym.models.footprint import Footprint, footprint
-from kgym.models.placement import placement
+from kgym.models.placement import DTYPES
 from kgym.train.plan import Change, Workload
+from kgym.train.precision import Precision
 
 SMALLEST_MICROBATCH = 512
 """Tokens below which a smaller micro-batch is not proposed."""
@@ -18,14 +19,19 @@ def policy_workload(train: TrainConfig, folder: str, *, row: int, texts: int) ->
 
     Raises ConfigError for a model whose configuration cannot be read.
     """
-    device, dtype = placement(train.device, train.dtype)
-    model = footprint(folder, bfloat16=dtype == torch.bfloat16)
-    size = dtype.itemsize
-    work = Workload(model, row=row, texts=texts, microbatch_tokens=train.microbatch_tokens, trained=model.parameters, device=device)
-    work = replace(work, weight_bytes=size, trained_bytes=size, compute_bytes=size, state_bytes=2 * size)
+    types = Precision.of(train)
+    model = footprint(folder, bfloat16=types.compute == torch.bfloat16)
+    size = DTYPES[types.weights].itemsize
+    work = Workload(model, row=row, texts=texts, microbatch_tokens=train.microbatch_tokens, trained=model.parameters, device=types.device)
+    work = replace(work, weight_bytes=size, compute_bytes=types.compute.itemsize)
     if train.lora.rank:
-        work = replace(work, trained=adapter_size(model, train.lora.rank, train.lora.targets), trained_bytes=4, state_bytes=8)
-    return work
+        return replace(work, trained=adapter_size(model, train.lora.rank, train.lora.targets))
+    return replace(work, trained_bytes=size, state_bytes=_state_bytes(size, split=types.split))
+
+
+def _state_bytes(size: int, *, split: bool) -> int:
+    """Return the bytes of the optimizer's state for each weight of `size` bytes: two moments, and the lower half of a split weight."""
+    return 8 + 2 if split else 2 * size
 
 
 def adapter_size(model: Footprint, rank: int, targets: tuple[str, ...]) -> int:
@@ -37,7 +43,7 @@ def adapter_size(model: Footprint, rank: int, targets: tuple[str, ...]) -> int:
     )
 
 
-def smaller(train: TrainConfig, work: Workload) -> dict[str, Change]:
+def smaller(train: TrainConfig, folder: str, work: Workload) -> dict[str, Change]:
     """Return the changes of a policy's workload that would need less memory, by the setting of the configuration."""
     found: dict[str, Change] = {}
     tokens = work.microbatch_tokens
@@ -48,9 +54,18 @@ def smaller(train: TrainConfig, work: Workload) -> dict[str, Change]:
         found[f"train.microbatch_tokens={tokens}"] = lambda other: replace(other, microbatch_tokens=tokens)
     if not train.lora.rank:
         found["train.lora.rank=16"] = _with_adapter
+        if train.master_dtype == "float32":
+            half = footprint(folder, bfloat16=True)
+            found["train.master_dtype=bfloat16 with train.optimizer=adamw-split"] = lambda other: _with_split_weights(other, half)
     return found
 
 
+def _with_split_weights(work: Workload, half: Footprint) -> Workload:
+    """Return a workload whose weights, gradients and computations are bfloat16; `half` is its model computed so."""
+    return replace(work, model=half, weight_bytes=2, trained_bytes=2, compute_bytes=2, state_bytes=_state_bytes(2, split=True))
+
+
 def _with_adapter(work: Workload) -> Workload:
-    """Return a workload with an adapter of rank 16, which needs no copy of the model for a reference."""
-    return replace(work, trained=adapter_size(work.model, 16, ()), trained_bytes=4, state_bytes=8, copies=0)
+    """Return a workload with an adapter of rank 16 on weights in the type of the computation; the reference is in it."""
+    size = work.compute_bytes
+    return replace(work, trained=adapter_size(work.model, 16, ()), weight_bytes=size, trained_bytes=4, state_bytes=8, copies=0)

@@ -32,7 +32,7 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
         work = replace(work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model)))
     n_open = round(config.rollout.problems_per_step * config.rollout.oversample) * config.rollout.group_size
     work = _with_engine(work, config, folder, rows=n_open, tokens=row)
-    return make_plan(work, smaller(config.train, work))
+    return make_plan(work, smaller(config.train, folder, work))
 
 
 def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, tokens: int) -> Workload:
