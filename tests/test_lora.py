@@ -555,6 +555,14 @@ def test_a_run_that_is_killed_and_resumed_has_the_metrics_of_one_that_was_not(tm
     assert all(torch.equal(one[name], two[name]) for name in two)
 
 
+def test_a_base_in_bfloat16_is_trained_by_an_adapter_in_float32(tmp_path, tiny_model):
+    assert train(tmp_path / "run", tiny_model, "train.dtype=bfloat16", "engine.dtype=bfloat16") == 0
+    tensors = load_file(tmp_path / "run" / "checkpoints" / "step-2" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert any(tensor.any() for name, tensor in tensors.items() if ".lora_B." in name)
+    assert max(line["policy/engine_gap_nats"] for line in figures(tmp_path / "run")) < 0.05
+
+
 def test_a_separate_critic_learns_beside_an_adapter(tmp_path, tiny_model):
     assert train(tmp_path / "run", tiny_model, "algo=ppo") == 0
     checkpoint = tmp_path / "run" / "checkpoints" / "step-2"
