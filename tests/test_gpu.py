@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-SMALL = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=48", "train.eval_every=0", "train.save_every=2"]
+SMALL = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=48", "eval.every=0", "train.save_every=2"]
 
 
 def policy(model, device, *settings):
