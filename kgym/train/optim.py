@@ -109,7 +109,7 @@ class SplitAdamW(torch.optim.Optimizer):
             state["exp_avg"] = torch.zeros_like(parameter, dtype=torch.float32)
             state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=torch.float32)
             if parameter.dtype == torch.bfloat16:
-                state["low"] = torch.zeros_like(parameter, dtype=torch.int16)
+                state["low"] = torch.zeros_like(parameter)
         return state
 
 
@@ -140,23 +140,24 @@ def _take_step(parameter: nn.Parameter, state: dict[str, Any], group: dict[str, 
 
 
 def halves(master: Tensor) -> tuple[Tensor, Tensor]:
-    """Split float32 numbers into the nearest bfloat16 ones and what is then missing, in units of their last bit, int16.
+    """Split float32 numbers into the nearest bfloat16 ones and what is then missing, in units of their last bit.
 
-    Ties go away from zero, so that what is missing always fits into 16 bits.
+    That is a whole number of 16 bits, with ties away from zero. It is kept as the bfloat16 number of the same bits, since neither
+    gloo nor NCCL sends int16: copy it, and do not calculate with it.
 
     >>> upper, lower = halves(torch.tensor([1.0, 1.001]))
-    >>> upper.tolist(), lower.tolist(), joined(upper, lower).tolist() == torch.tensor([1.0, 1.001]).tolist()
+    >>> upper.tolist(), lower.view(torch.int16).tolist(), joined(upper, lower).tolist() == torch.tensor([1.0, 1.001]).tolist()
     ([1.0, 1.0], [0, 8389], True)
     """
     bits = master.contiguous().view(torch.int32)
     upper = (bits + (1 << 15)) >> 16
-    return upper.to(torch.int16).view(torch.bfloat16), (bits - (upper << 16)).to(torch.int16)
+    return upper.to(torch.int16).view(torch.bfloat16), (bits - (upper << 16)).to(torch.int16).view(torch.bfloat16)
 
 
 def joined(upper: Tensor, lower: Tensor) -> Tensor:
     """Put the halves of float32 numbers together again."""
-    bits = (upper.contiguous().view(torch.int16).to(torch.int32) << 16) + lower.to(torch.int32)
-    return bits.view(torch.float32)
+    high, low = (half.contiguous().view(torch.int16).to(torch.int32) for half in (upper, lower))
+    return ((high << 16) + low).view(torch.float32)
 
 
 def _local(tensor: Tensor) -> Tensor:
