@@ -11,12 +11,14 @@ quarter, and the tests what is left; what there was no time for is listed as lef
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +26,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # passes.py and synthetic.py, also without an installation
+CHECKOUT = [str(ROOT / folder) for folder in ("", "envs", "plugins", "leaderboards")]
+sys.path[:0] = [str(HERE), str(HERE.parent), *CHECKOUT]  # passes.py, synthetic.py and kgym, which need no installation
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     record = Record(args.out, args.minutes)
+    offer_components(args.out / "kgym")
     import torch
 
     if not args.cpu_smoke and not torch.cuda.is_available():
@@ -90,18 +94,38 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def offer_components(folder: Path) -> None:
+    """Let kgym find the components of this checkout where it is not installed: they come by entry points, as a package has them."""
+    try:
+        importlib.metadata.distribution("kgym")
+    except importlib.metadata.PackageNotFoundError:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        info = folder / "kgym-0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: kgym\nVersion: {project['version']}\n")
+        points = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["kgym"].items())
+        (info / "entry_points.txt").write_text(f"[kgym]\n{points}\n")
+        CHECKOUT.append(str(folder))
+        sys.path.append(str(folder))
+
+
 def describe(record: Record, device: Any, *, smoke: bool) -> None:
     """Find out what the machine is, and how fast it multiplies matrices."""
     import torch
     import transformers
     from passes import matmul_flops
 
+    from kgym.train.profiling import peak_flops
+
     n = 256 if smoke else 8192
     rates = {name: matmul_flops(device, getattr(torch, name), n) / 1e12 for name in ("bfloat16", "float32")}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}"
+    peak = peak_flops(name)
     record.found["machine"] = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
+        "device": name,
         "memory_gib": torch.cuda.get_device_properties(device).total_memory / 2**30 if device.type == "cuda" else None,
         "matmul_tflops": rates,
+        "peak_tflops": peak and peak / 1e12,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
@@ -124,11 +148,13 @@ def run_passes(record: Record, device: Any, args: argparse.Namespace) -> None:
     from passes import passes
 
     end = time.monotonic() + 0.55 * record.left_s
-    peak = record.found["machine"]["matmul_tflops"]
+    rates, peak = (record.found["machine"][key] for key in ("matmul_tflops", "peak_tflops"))
     for entry in passes(device, smoke=args.cpu_smoke, over=lambda: time.monotonic() > end):
         if "flops_per_s" in entry:
             kind = "float32" if "float32" in entry["option"] or device.type == "cpu" else "bfloat16"
-            entry["of_matmul"] = entry["flops_per_s"] / 1e12 / peak[kind]
+            entry["of_matmul"] = entry["flops_per_s"] / 1e12 / rates[kind]
+            if peak and kind == "bfloat16":
+                entry["mfu"] = entry["flops_per_s"] / 1e12 / peak
             said = f"{entry['tokens_per_s']:,.0f} tokens/s, {entry['of_matmul']:.0%} of the matrix products' rate"
             said += f", {entry['peak_gib']:.1f} GiB" if "peak_gib" in entry else ""
         else:
@@ -139,7 +165,7 @@ def run_passes(record: Record, device: Any, args: argparse.Namespace) -> None:
 
 def command(words: Sequence[str], timeout_s: float, **env: str) -> tuple[int, str]:
     """Run a command in the checkout; return its status, 124 if its time was over, and what it printed."""
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    paths = os.pathsep.join(filter(None, [*CHECKOUT, os.environ.get("PYTHONPATH", "")]))
     try:
         done = subprocess.run(
             [sys.executable, *words],
@@ -187,10 +213,11 @@ def report(found: Mapping[str, Any]) -> str:
     on = found["machine"]
     memory = f"{on['memory_gib']:.0f} GiB, " if on["memory_gib"] else ""
     rates = on["matmul_tflops"]
+    sheet = f" ({on['peak_tflops']:.0f} by the data sheet, which MFU is measured against)" if on["peak_tflops"] else ""
     text = [
         f"{on['device']}, {memory}torch {on['torch']}, transformers {on['transformers']}, Python {on['python']}, kgym at {on['commit']}; "
         f"products of matrices: "
-        f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16, {rates['float32']:.1f} in float32; {found['seconds']:.0f} s in all."
+        f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16{sheet}, {rates['float32']:.1f} in float32; {found['seconds']:.0f} s in all."
     ]
     if found["passes"]:
         text.append(table(found["passes"]))
@@ -203,15 +230,15 @@ def report(found: Mapping[str, Any]) -> str:
 
 def table(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of the passes."""
-    rows = ["| model | tokens of an episode | episodes | option | tokens/s | share of the matrix products' rate | peak, GiB |"]
-    rows.append("|---|---|---|---|---|---|---|")
+    rows = ["| model | tokens of an episode | episodes | option | tokens/s | MFU | share of the measured products' rate | peak, GiB |"]
+    rows.append("|---|---|---|---|---|---|---|---|")
     for entry in entries:
         cells = [entry["model"], f"{entry['length']:,}", str(entry["episodes"]), entry["option"]]
         if "left_out" in entry:
-            cells += [entry["left_out"].replace("|", "/")[:90], "-", "-"]
+            cells += [entry["left_out"].replace("|", "/")[:90], "-", "-", "-"]
         else:
-            cells += [f"{entry['tokens_per_s']:,.0f}", f"{entry['of_matmul']:.1%}"]
-            cells.append(f"{entry['peak_gib']:.1f}" if "peak_gib" in entry else "-")
+            mfu, gib = (format(entry[key], form) if key in entry else "-" for key, form in (("mfu", ".1%"), ("peak_gib", ".1f")))
+            cells += [f"{entry['tokens_per_s']:,.0f}", mfu, f"{entry['of_matmul']:.1%}", gib]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
