@@ -31,6 +31,7 @@ from kgym.cli.main import main
 from kgym.config import LoraConfig, TrainConfig
 from kgym.errors import ConfigError, EngineError, UnknownName
 from kgym.models.adapters import merge_adapter, merged
+from kgym.models.footprint import footprint
 from kgym.models.load import load_language_model
 from kgym.models.names import adapters_of, model_fingerprint, resolve_model
 from kgym.models.policy import Policy
@@ -40,6 +41,7 @@ from kgym.testing.engines import check_engine
 from kgym.testing.report import ConformanceError
 from kgym.train.lora import Adapter
 from kgym.train.policy import TrainedPolicy
+from kgym.train.workload import adapter_size
 
 SIZES = {
     "hidden_size": 32,
@@ -197,6 +199,11 @@ def test_targets_are_the_ends_of_names(base):
     assert named == {"layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj", "layers.1.mlp.down_proj"}
     assert adapter.config("x")["target_modules"] == sorted(f"model.{name}" for name in named)
     assert adapted(base, targets=("q_proj", "v_proj"))[1].config("x")["target_modules"] == ["q_proj", "v_proj"]
+
+
+@pytest.mark.parametrize("targets", [(), ("q_proj", "layers.1.mlp.down_proj")])
+def test_the_plan_of_memory_counts_what_is_trained(base, targets):
+    assert adapter_size(footprint(base), 4, targets) == adapted(base, targets=targets)[1].n_parameters
 
 
 def test_targets_that_cannot_be_adapted_are_refused(base):
