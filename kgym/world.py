@@ -228,11 +228,14 @@ def last_words(say: Callable[[], None], error: BaseException) -> None:
     if n_ranks() == 1:
         say()
         return
+    lost = is_loss(error)
+    if LAUNCHER in os.environ and (lost or isinstance(error, KeyboardInterrupt)):
+        if lost:
+            time.sleep(GRACE_S)  # the launcher ends this rank when it has seen which one was killed, and says so
+        return
     with contextlib.suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of the launcher, which ends the others when one has ended
-    if is_loss(error) and (LAUNCHER in os.environ or _said(GRACE_S)):
-        return
-    if LAUNCHER in os.environ and isinstance(error, KeyboardInterrupt):
+    if lost and _said(GRACE_S):
         return
     store = _store()
     mine = os.environ["RANK"]

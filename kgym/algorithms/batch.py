@@ -123,6 +123,23 @@ def split(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) ->
     return [select(batch, part, own_totals=False) for part in parts]
 
 
+def deal(batch: PackedBatch, n: int) -> list[list[int]]:
+    """Deal the episodes that have a part in a loss out to n ranks, as (numbers of the episodes of each), so that all have about as many
+    tokens. Groups are kept whole; the largest are dealt first, each to the rank that has the fewest tokens.
+    """
+    sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
+    groups: dict[int, list[int]] = {}
+    for episode in scored(batch).nonzero().flatten().tolist():
+        groups.setdefault(int(batch.group_ids[episode]), []).append(episode)
+    dealt: list[list[int]] = [[] for _ in range(n)]
+    tokens = [0] * n
+    for members in sorted(groups.values(), key=lambda members: -sum(sizes[episode] for episode in members)):
+        rank = tokens.index(min(tokens))
+        dealt[rank] += members
+        tokens[rank] += sum(sizes[episode] for episode in members)
+    return [sorted(members) for members in dealt]
+
+
 def minibatches(batch: PackedBatch, n: int, rng: random.Random | None = None) -> list[PackedBatch]:
     """Cut a batch into at most n optimizer steps, each a batch of its own with its own totals.
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from kgym.world import is_loss
+
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,11 +45,12 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def saying_how_to_go_on(how: Callable[[], str]) -> Iterator[None]:
-    """Add what `how` returns to the line that is printed if the block is interrupted."""
+    """Add what `how` returns to the line that is printed if the block is interrupted, or another rank of the run is lost."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        stop.add_note(how())
+    except BaseException as stop:
+        if isinstance(stop, KeyboardInterrupt) or is_loss(stop):
+            stop.add_note(how())
         raise
 
 

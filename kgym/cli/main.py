@@ -2,7 +2,7 @@
 
 A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has `json` (every command
 can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_register_commands`). In `args.argv` are
-the words of the command as they were typed, and in `args.loaded` the plugins that -p named before it.
+the words of the command as they were typed, in `args.words` all of them, and in `args.loaded` the plugins that -p named before it.
 
 Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM,
 129 by SIGHUP; 141 nobody reads the output any more.
@@ -27,6 +27,7 @@ from kgym.cli.settings import expanded, setting_for
 from kgym.errors import ComponentError, ConfigError, KgymError, PluginError, UnknownName
 from kgym.loading import descriptor_to_stderr
 from kgym.registry import configure, registry
+from kgym.world import LOST, RankLost, is_loss, last_words, leave
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("kgym.cli.train", "train a policy on an environment"),
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse leaves this way after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt as stop:
-        return _complain(*farewell(stop))
+        return _complain(stop, *farewell(stop))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
         return 141
@@ -126,8 +127,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             import traceback
 
             say(traceback.format_exc(), file=sys.stderr)
-        return _complain(describe(error), error.exit_status if isinstance(error, KgymError) else 1)
+        if is_loss(error):
+            error = RankLost("; ".join([LOST, *getattr(error, "__notes__", [])]))
+        return _complain(error, describe(error), error.exit_status if isinstance(error, KgymError) else 1)
     else:
+        leave()
         return status
     finally:
         logging.getLogger().removeHandler(messages)
@@ -148,8 +152,9 @@ def describe(error: Exception) -> str:
     return "error: " + " ".join(text.split())
 
 
-def _complain(text: str, status: int) -> int:
-    say(f"kgym: {text}", file=sys.stderr)
+def _complain(error: BaseException, text: str, status: int) -> int:
+    """Say why the command ends; of the ranks of a run one alone does."""
+    last_words(lambda: say(f"kgym: {text}", file=sys.stderr), error)
     return status
 
 
@@ -158,6 +163,7 @@ def _main(arguments: list[str]) -> int:
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.refuse(unknown)
+    given.words = arguments
     if given.version:
         say(f"kgym {importlib.metadata.version('kgym')}")
         return 0
@@ -181,6 +187,7 @@ def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
     for name, default in (("json", False), ("debug", given.debug), ("verbose", 0), ("plugins", [])):
         setattr(args, name, getattr(args, name, default))
     args.argv = [given.command, *rest]
+    args.words = given.words
     args.loaded = list(given.plugins)
     args.verbose += given.verbose
     _set_level(args.verbose, debug=args.debug)

@@ -22,6 +22,7 @@ from kgym.cli.following import how_to_score
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import clock, folder_name, say
 from kgym.cli.planning import print_plan
+from kgym.cli.ranks import add_ranks, agreed, first_rank, launched, started_again
 from kgym.cli.samples import choose, sample_lines
 from kgym.cli.settings import add_set
 from kgym.errors import ConfigError, KgymError
@@ -96,6 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="check all that a start checks, print what the run will have in memory, and end: nothing is loaded or written",
     )
     parser.add_argument("--resume", action="store_true", help="resume --run DIR, or the newest run below runs/")
+    add_ranks(parser)
 
 
 def _keys() -> list[str]:
@@ -119,23 +121,29 @@ def run(args: argparse.Namespace) -> int:
     overrides = [f"{key}={json.dumps(value) if isinstance(value, list) else value}" for key, value in given.items()]
     overrides += [f"trackers.{name}={{}}" for name in args.tracker] + args.set
     if args.resume:
-        folder = RunFolder(args.run or _newest_run())
+        folder = RunFolder(agreed(lambda: args.run or _newest_run()))
         stored = _stored_config(folder)
         config = _resumed(stored, load_config(args.config, overrides), overrides, args.config)
     else:
         config = load_config(args.config, overrides)
-        folder = RunFolder(args.run or RUNS / _folder_name(config))
+        folder = RunFolder(agreed(lambda: args.run or RUNS / _folder_name(config)))
         if folder.manifest.exists():
             _stored_config(folder)  # raises if it could not be gone on with
             raise ConfigError(f"{folder.path} holds a run already; resume it with --resume, or choose another folder with --run")
+    if args.ranks is not None and not (args.show_config or args.dry_run):
+        return launched(args, folder.path, lambda: _how_to_go_on(args, folder, config.train.steps))
     from kgym.train.rl.objective import reinforcement  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 
     if args.show_config:
         stored_keys = keys_of(config.model_dump(mode="json", exclude_unset=True)) if args.resume else ()
-        _show(args, reinforcement(config, folder).check(), given, stored_keys)
+        in_force = reinforcement(config, folder).check()
+        if first_rank():
+            _show(args, in_force, given, stored_keys)
         return 0
     if args.dry_run:
-        print_plan(reinforcement(config, folder).dry_run(), json_output=args.json)
+        plan = reinforcement(config, folder).dry_run()
+        if first_rank():
+            print_plan(plan, json_output=args.json)
         return 0
     train = config.train
     following = [
@@ -151,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     with saying_how_to_go_on(lambda: _how_to_go_on(args, folder, train.steps)):
         reporter = terminal_reporter(following, json_output=args.json, quiet=args.verbose < 0, show=args.show)
         summary = reinforcement(config, folder, reporter, profile=args.profile).run()
-    if args.json:
+    if args.json and first_rank():
         say(json.dumps(summary))
     return 0
 
@@ -195,11 +203,12 @@ def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int) -> 
     from kgym.train.checkpoint import going_on
 
     if not folder.manifest.is_file():
-        return f"nothing was done yet; the same command begins again: {command_line(args, args.argv)}"
+        return f"nothing was done yet; the same command begins again: {started_again(command_line(args, args.argv))}"
     plugins = [word for name in args.plugins for word in ("-p", name)]
     more = [] if folder.read_manifest()["config"]["train"]["steps"] == steps else ["--steps", str(steps)]
+    more += ["--ranks", str(args.ranks)] if args.ranks else []
     command = command_line(args, ["train", *plugins, "--resume", "--run", str(folder.path), *more])
-    return f"{going_on(folder.checkpoints)} with: {command}"
+    return f"{going_on(folder.checkpoints)} with: {started_again(command)}"
 
 
 def _show(args: argparse.Namespace, config: "RunConfig", given: Mapping[str, Any], stored_keys: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 from kgym.errors import ConfigError
 from kgym.models.adapters import merge_adapter
 from kgym.models.names import CONFIG, HUB_ID, adapters_of, two_readings
+from kgym.models.weights import local
 
 log = logging.getLogger(__name__)
 
@@ -130,11 +131,13 @@ def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
 @torch.no_grad()
 def broken_weight(model: nn.Module, dtype: torch.dtype = torch.float32) -> str | None:
     """Return the name of a parameter with a NaN or an infinity in it, or with a number that `dtype` does not reach; None if there is none.
+    Of parameters that are cut over ranks, this rank's parts are looked at.
 
     Reads every weight once, without a copy (0.05 s for 100 million on one core), and asks the device once.
     """
     names, extremes = [], []
-    for name, weight in model.named_parameters():
+    for name, parameter in model.named_parameters():
+        weight = local(parameter)
         if weight.numel() and weight.is_floating_point() and weight.element_size() > 1:  # torch has no extremes of float8
             names.append(name)
             extremes.append(torch.stack(torch.aminmax(weight)).to(dtype).float())  # NaN if there is one

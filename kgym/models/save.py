@@ -11,28 +11,31 @@ from transformers import PreTrainedModel
 
 from kgym.models.names import CONFIG
 from kgym.models.placement import DTYPES
+from kgym.models.weights import identity, whole
+from kgym.world import join
 
 
 @torch.no_grad()
 def save_model(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, weight: Callable[[nn.Parameter], Tensor] | None = None) -> None:
     """Write a folder that `from_pretrained` and vLLM load, with its weights, and the type that its configuration names, in `dtype`.
 
-    `weight` gives what is written for a parameter, if that is not the parameter itself.
+    `weight` gives what is written for a parameter, if that is not the parameter itself. Every rank calls it, and rank 0 writes.
     """
-    if weight is None and {parameter.dtype for parameter in model.parameters()} == {dtype}:
+    world = join()
+    if world.size == 1 and weight is None and {parameter.dtype for parameter in model.parameters()} == {dtype}:
         model.save_pretrained(folder)
         return
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    cast: dict[tuple[int, torch.Size], Tensor] = {}  # weights that are tied stay one tensor
+    cast: dict[object, Tensor] = {}  # weights that are tied stay one tensor
     state = {}
-    for name, tensor in model.state_dict().items():
-        key = (tensor.data_ptr(), tensor.shape)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        key = identity(tensor)
         if key not in cast:
-            value = tensor if weight is None or name not in parameters else weight(parameters[name])
-            cast[key] = (value.to(dtype) if value.is_floating_point() else value).cpu()
+            value = whole(weight(tensor) if weight is not None and isinstance(tensor, nn.Parameter) else tensor.detach())
+            cast[key] = (value.to(dtype) if value.is_floating_point() else value).cpu() if world.first else value.new_empty(0)
         state[name] = cast[key]
-    model.save_pretrained(folder, state_dict=state)
-    _name_dtype(folder / CONFIG, str(dtype).removeprefix("torch."))
+    if world.first:
+        model.save_pretrained(folder, state_dict=state)
+        _name_dtype(folder / CONFIG, str(dtype).removeprefix("torch."))
 
 
 def _name_dtype(file: Path, dtype: str) -> None:

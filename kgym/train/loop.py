@@ -1,5 +1,7 @@
 """The run of every training: lock, manifest, resume, checkpoints, metrics, trackers and observers.
 
+On several ranks every one of them runs this loop; rank 0 alone writes files and speaks to reporters, trackers and observers.
+
 It knows an `Objective`, which says what a step is, and the `TrainedPolicy` that the objective loads. A checkpoint holds everything that
 the next step needs, so a run that was killed goes on from its newest checkpoint and ends in the same numbers as one that was not.
 """
@@ -27,6 +29,7 @@ from kgym.train.plan import Plan
 from kgym.train.profiling import OutOfMemory, Recorder, Tracer, phase, recording, shares
 from kgym.train.report import Reporter
 from kgym.train.trackers import Trackers
+from kgym.world import join
 
 AFTER_A_STEP = ("validate", "save")
 """Phases in which the step is over."""
@@ -39,11 +42,12 @@ class Run:
         """With `profile`, phases are timed exactly and one step is traced."""
         self.objective = objective
         self.recorder = Recorder(exact=profile)
-        self.tracer = Tracer(folder.path / "profile") if profile else None
+        self.world = join()
+        self.tracer = Tracer(folder.path / "profile") if profile and self.world.first else None
         self.folder = folder
-        self.reporter = reporter or Reporter()
+        self.reporter = reporter if reporter is not None and self.world.first else Reporter()
         self.metrics = MetricsFile(folder.metrics)
-        self.lock: Lock
+        self.lock: Lock | None = None
         self.step = 0
 
     @property
@@ -68,12 +72,13 @@ class Run:
         with self._threads(), recording(self.recorder), self._naming_memory():
             self._prepare()
             self._check_plan()
-            with self._loaded(), self.folder.opened() as self.lock:
-                trackers = Trackers(self.config, self.folder.path, self.reporter.note)
+            self.world.barrier()  # until every rank has seen the run as it was
+            with self._loaded(), self._held():
+                trackers = Trackers(self.config if self.world.first else None, self.folder.path, self.reporter.note)
                 try:
                     summary = self._run(trackers)
                 except BaseException as error:
-                    registry().observe("kgym_exception", run=self.folder.path, error=error)
+                    self._observe("kgym_exception", error=error)
                     trackers.close(failed=True)
                     raise
                 trackers.close(failed=False)
@@ -102,6 +107,23 @@ class Run:
             self.reporter.note(said)
         self.facts["memory"] = self.plan.facts()
         self.recorder.expect(self.plan.work)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the folder for this run: rank 0 does, for all of them."""
+        if not self.world.first:
+            yield
+            return
+        with self.folder.opened() as self.lock:
+            yield
+
+    def _check_lock(self) -> None:
+        if self.lock is not None:
+            self.lock.check()
+
+    def _observe(self, event: str, **facts: Any) -> None:
+        if self.world.first:
+            registry().observe(event, run=self.folder.path, **facts)
 
     def _prepare(self) -> None:
         """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is written."""
@@ -133,13 +155,15 @@ class Run:
 
     def _run(self, trackers: Trackers) -> dict[str, Any]:
         config = self.config.train
-        self.objective.ready(self.step, self.lock.check)
-        self._forget_after(self.step)
+        self.objective.ready(self.step, self._check_lock)
+        if self.world.first:
+            self._forget_after(self.step)
+        self.world.barrier()
         for line in read_metrics(self.folder.metrics):  # what was said before the run was interrupted is not said again
             self.objective.hints(line, int(line["step"]))
-        if not self.folder.manifest.exists():
+        if self.world.first and not self.folder.manifest.exists():
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
-        registry().observe("kgym_run_started", run=self.folder.path, config=self.config.model_dump(mode="json"))
+        self._observe("kgym_run_started", config=self.config.model_dump(mode="json"))
         self.reporter.started({"run": str(self.folder.path), "step": self.step, **self.objective.started()})
         for note in self.objective.notes():
             self.reporter.note(note)
@@ -152,13 +176,16 @@ class Run:
             self._finish_step(metrics, trackers)
             if self.step == config.steps or (config.save_every and self.step % config.save_every == 0):
                 self._save()
+        return self._conclude() if self.world.first else {}
+
+    def _conclude(self) -> dict[str, Any]:
         checkpoint = str(self.folder.checkpoints / f"step-{self.step}")
         summary = {"run": str(self.folder.path), "steps": self.step, "checkpoint": checkpoint, **self.objective.summary()}
         if self.tracer:
             seconds = shares(self.recorder.totals, time.perf_counter() - self.began)
             summary["profile"] = {"seconds": seconds, "trace": None if self.tracer.written is None else str(self.tracer.written)}
         write_atomic(self.folder.summary, json.dumps(summary, indent=2) + "\n")
-        registry().observe("kgym_run_finished", run=self.folder.path, summary=summary)
+        self._observe("kgym_run_finished", summary=summary)
         self.reporter.finished(summary)
         return summary
 
@@ -175,26 +202,32 @@ class Run:
         return metrics | self.recorder.metrics()
 
     def _finish_step(self, metrics: Mapping[str, float], trackers: Trackers) -> None:
-        self.lock.check()
-        self.metrics.append(self.step, metrics)
+        self._check_lock()
+        if self.world.first:
+            self.metrics.append(self.step, metrics)
         trackers.log(self.step, metrics)
-        registry().observe("kgym_step_finished", run=self.folder.path, step=self.step, metrics=dict(metrics))
+        self._observe("kgym_step_finished", step=self.step, metrics=dict(metrics))
         self.reporter.step(self.step, self.config.train.steps, metrics)
         for hint in self.objective.hints(metrics, self.step):
             self.reporter.note(f"step {self.step}: {hint}")
 
     def _save(self) -> None:
         check_weights(self.policy.broken_weight(), f"step {self.step}: the policy", self.folder.checkpoints, "a smaller train.lr")
+        folder = self.folder.checkpoints / f"step-{self.step}"
 
-        def write(folder: Path) -> None:
+        def write(folder: Path) -> None:  # every rank takes part: rank 0 writes what it gathers from the others
             self.policy.save(folder)
             self.objective.save(folder)
 
         keep = self.config.train.keep_checkpoints
         with phase("save"):
             state = {"step": self.step, **self.policy.state_dict(), **self.objective.state_dict()}
-            folder = save_checkpoint(self.folder.checkpoints, self.step, write=write, state=state, keep=keep)
-        registry().observe("kgym_checkpoint_saved", run=self.folder.path, step=self.step, folder=folder)
+            if self.world.first:
+                save_checkpoint(self.folder.checkpoints, self.step, write=write, state=state, keep=keep)
+            else:
+                write(folder)
+            self.world.barrier()
+        self._observe("kgym_checkpoint_saved", step=self.step, folder=folder)
 
     def _forget_after(self, step: int) -> None:
         """Drop what a killed run wrote after its newest checkpoint; those steps are taken again."""

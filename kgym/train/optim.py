@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from kgym.models.weights import cut_as, local
+
 
 def make_optimizer(
     model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float], split: bool = False
@@ -88,9 +90,10 @@ class SplitAdamW(torch.optim.Optimizer):
                     _take_step(parameter, self._state_of(parameter), group)
 
     def masters(self, parameter: nn.Parameter) -> Tensor:
-        """Return the float32 weights of a parameter."""
+        """Return the float32 weights of a parameter, cut over ranks as it is."""
         low = self.state[parameter].get("low") if parameter in self.state else None
-        return parameter.detach().float() if low is None else joined(parameter.detach(), low)
+        weights = parameter.detach()
+        return weights.float() if low is None else cut_as(weights, joined(local(weights), local(low)))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` has returned, in its own types: torch gives every tensor that of its parameter."""
@@ -115,14 +118,14 @@ class SplitAdamW(torch.optim.Optimizer):
 
 def _take_step(parameter: nn.Parameter, state: dict[str, Any], group: dict[str, Any]) -> None:
     assert parameter.grad is not None
-    weights, gradient = _local(parameter.detach()), _local(parameter.grad)
-    low = _local(state["low"]) if "low" in state else None
+    weights, gradient = local(parameter.detach()), local(parameter.grad)
+    low = local(state["low"]) if "low" in state else None
     master = weights if low is None else joined(weights, low)
     adamw(
         [master],
         [gradient.to(master.dtype)],
-        [_local(state["exp_avg"])],
-        [_local(state["exp_avg_sq"])],
+        [local(state["exp_avg"])],
+        [local(state["exp_avg_sq"])],
         [],
         [state["step"]],
         amsgrad=False,
@@ -158,9 +161,3 @@ def joined(upper: Tensor, lower: Tensor) -> Tensor:
     """Put the halves of float32 numbers together again."""
     high, low = (half.contiguous().view(torch.int16).to(torch.int32) for half in (upper, lower))
     return ((high << 16) + low).view(torch.float32)
-
-
-def _local(tensor: Tensor) -> Tensor:
-    """Return what this process holds of a sharded tensor (`DTensor`); a plain tensor as it is."""
-    shard: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return shard

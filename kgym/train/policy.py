@@ -10,36 +10,54 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kgym.algorithms.batch import split
-from kgym.algorithms.episodes import masked
+from kgym.algorithms.batch import deal, select, split
+from kgym.algorithms.episodes import masked, scored
 from kgym.config import TrainConfig
 from kgym.models.encoding import ChatEncoder
-from kgym.models.load import broken_weight
 from kgym.models.policy import Learner, load_policy
 from kgym.models.save import save_model
-from kgym.models.weights import ModelWeights
+from kgym.models.weights import ModelWeights, whole
 from kgym.train.forward import policy_logprobs
 from kgym.train.lora import Adapter
 from kgym.train.optim import SplitAdamW, make_optimizer, set_lr
 from kgym.train.precision import Precision
 from kgym.train.profiling import count_pass
+from kgym.train.sharding import (
+    anyones_broken_weight,
+    device_of_start,
+    load_whole_state,
+    load_whole_weights,
+    shard,
+    whole_state,
+    whole_weights,
+)
 from kgym.types import PackedBatch, Weights
+from kgym.world import join
 
-Micro = tuple[PackedBatch, Tensor]
-"""A micro-batch, and the place of each of its tokens in the batch that it was cut from, (its T,) int64."""
+
+class Micro(NamedTuple):
+    """A part of a batch that is computed at once, by one rank."""
+
+    batch: PackedBatch
+    places: Tensor
+    """The place of each of its tokens in the batch that it was cut from, (its T,) int64."""
+    weight: float = 1.0
+    """By which its loss and metrics are multiplied: 0 for one that another rank has too, computed here since every rank makes as many
+    passes."""
 
 
 class TrainedPolicy:
     """A language model with its optimizer."""
 
     def __init__(self, policy: Learner, config: TrainConfig, adapter: Adapter | None = None) -> None:
-        """`adapter` is on the model of `policy` already."""
+        """`adapter` is on the model of `policy` already. On several ranks the model is cut over them."""
+        self.world = join()
         self._policy = policy
         self._config = config
         self._precision = Precision.of(config)
@@ -47,6 +65,7 @@ class TrainedPolicy:
         self._reference: nn.Module | None = None
         self.has_reference = False
         """Whether `keep_reference` was called."""
+        self.cut(policy.model)
         self.optimizer = self._fresh_optimizer()
 
     @classmethod
@@ -57,7 +76,7 @@ class TrainedPolicy:
         `load_policy` does, and for an adapter that this model cannot have.
         """
         start = folder if checkpoint is None or config.lora.rank else str(checkpoint)
-        policy = load_policy(start, dtype=Precision.of(config).weights, device=config.device)
+        policy = load_policy(start, dtype=Precision.of(config).weights, device=device_of_start(config.device))
         if not config.lora.rank:
             return cls(policy, config)
         adapter = Adapter(policy.model, config.lora, seed=seed)
@@ -110,7 +129,9 @@ class TrainedPolicy:
         self.has_reference = True
         if self._adapter is not None:
             return
-        self._reference = load_policy(folder, dtype=self._precision.weights, device=self._config.device).model.requires_grad_(False)
+        model = load_policy(folder, dtype=self._precision.weights, device=device_of_start(self._config.device)).model
+        self._reference = model.requires_grad_(False)
+        self.cut(self._reference)
 
     @torch.no_grad()
     def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
@@ -122,30 +143,44 @@ class TrainedPolicy:
         return self._frozen(self._reference, batch, temperature)[0]
 
     def microbatches(self, batch: PackedBatch, *, whole_groups: bool = False) -> list[Micro]:
-        """Cut a batch into micro-batches that carry its totals, so that their losses add up to its loss.
+        """Cut this rank's part of a batch into micro-batches that carry the totals of the batch, so that their losses, and those of the
+        other ranks, add up to its loss.
 
         With `whole_groups` no group is cut, for losses that compare the episodes of a group.
         """
         places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
         keys = batch.advantages
+        marked = replace(batch, advantages=places_T)  # they carry the places through the cuts
+        if self.world.size > 1:
+            marked = select(marked, deal(batch, self.world.size)[self.world.rank], own_totals=False)
         found = []
-        # the advantages carry the places through the cut
-        for micro in split(replace(batch, advantages=places_T), self._config.microbatch_tokens, whole_groups=whole_groups):
-            places = micro.advantages
+        for part in split(marked, self._config.microbatch_tokens, whole_groups=whole_groups):
+            places = part.advantages
             assert places is not None
-            found.append((replace(micro, advantages=None if keys is None else keys[places]), places))
-        return found
+            found.append(Micro(replace(part, advantages=None if keys is None else keys[places]), places))
+        return found + self._spares(found, batch)
+
+    def _spares(self, own: Sequence[Micro], batch: PackedBatch) -> list[Micro]:
+        """Return micro-batches without weight, so that this rank makes as many passes as the one with the most."""
+        n_passes = max(self.world.gather(len(own)))
+        if len(own) == n_passes:
+            return []
+        spare = min(own, key=lambda micro: micro.batch.n_tokens, default=None) or _shortest_group(batch)
+        return [spare._replace(weight=0.0)] * (n_passes - len(own))
 
     def _frozen(self, model: nn.Module, batch: PackedBatch, temperature: float) -> tuple[Tensor, Tensor]:
         logprobs_T = torch.zeros_like(batch.old_logprobs)
         entropy_T = torch.zeros_like(batch.old_logprobs)
-        for micro, places in self.microbatches(batch):
+        for micro, places, weight in self.microbatches(batch):
             count_pass(micro, backward=False)
             with self.autocast():
                 micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
             assert micro_entropy is not None
-            logprobs_T[places] = masked(micro, micro_logprobs)
-            entropy_T[places] = masked(micro, micro_entropy)
+            if weight:
+                logprobs_T[places] = masked(micro, micro_logprobs)
+                entropy_T[places] = masked(micro, micro_entropy)
+        self.world.add_up(logprobs_T)
+        self.world.add_up(entropy_T)
         return logprobs_T, entropy_T
 
     # --- a step ---
@@ -194,32 +229,53 @@ class TrainedPolicy:
 
     def broken_weight(self) -> str | None:
         """Return the name of a weight that is not finite, or would not be in a checkpoint; None if there is none."""
-        return broken_weight(self._policy.model, self._precision.saved)
+        return anyones_broken_weight(self._policy.model, self._precision.saved)
+
+    def cut(self, model: nn.Module) -> None:
+        """Cut a model over the ranks and move it to where the policy is computed."""
+        shard(model, torch.device(self._precision.device), self._precision.compute)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the next step needs in addition to the folder that `save` writes: tensors and plain values."""
-        masters = {} if self._precision.exact else {"masters": self._policy.model.state_dict()}
-        return {"optimizer": self.optimizer.state_dict(), **masters}
+        """Return what the next step needs in addition to the folder that `save` writes: tensors and plain values.
+
+        Every rank calls it, and rank 0 has it whole: it is the same for any number of ranks.
+        """
+        masters = {} if self._precision.exact else {"masters": whole_weights(self._policy.model)}
+        return {"optimizer": whole_state(self.optimizer), **masters}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` has returned; the weights are those of the folder already."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_whole_state(self.optimizer, state["optimizer"])
         if "masters" in state:
-            self._policy.model.load_state_dict(state["masters"])
+            load_whole_weights(self._policy.model, state["masters"])
 
     def save(self, folder: Path) -> None:
-        """Write model and tokenizer as a Hugging Face folder; of an adapter that alone, as peft does."""
+        """Write model and tokenizer as a Hugging Face folder; of an adapter that alone, as peft does.
+
+        Every rank calls it, rank 0 writes.
+        """
         if self._adapter is None:
             masters = self.optimizer.masters if isinstance(self.optimizer, SplitAdamW) else None
             save_model(self._policy.model, folder, dtype=self._precision.saved, weight=masters)
         else:
             self._adapter.save(folder, self._policy.folder)
-        self._policy.tokenizer.save_pretrained(folder)
+        if self.world.first:
+            self._policy.tokenizer.save_pretrained(folder)
 
 
 def clip(model: nn.Module, max_norm: float) -> float:
     """Scale the gradient of a model down to `max_norm` and return its norm before. Raises FloatingPointError if that is not finite."""
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
+    norm = whole(torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)).item()
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient norm is {norm}")
     return norm
+
+
+def _shortest_group(batch: PackedBatch) -> Micro:
+    """Return the group of a batch that has the fewest tokens, as a micro-batch of its own."""
+    sizes_E = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
+    live = scored(batch)
+    tokens = {group: int(sizes_E[(batch.group_ids == group) & live].sum()) for group in set(batch.group_ids[live].tolist())}
+    chosen = ((batch.group_ids == min(tokens, key=tokens.__getitem__)) & live).nonzero().flatten().tolist()
+    places_T = torch.isin(batch.episode_ids, torch.tensor(chosen, device=batch.episode_ids.device)).nonzero().flatten()
+    return Micro(select(batch, chosen, own_totals=False), places_T)

@@ -16,14 +16,15 @@ from kgym.types import Tracker
 class Trackers:
     """Every tracker that a configuration names, as one."""
 
-    def __init__(self, config: RunConfig, run_folder: Path, note: Callable[[str], None]) -> None:
-        """Begin, or go on with, the run at each of them. Raises RunError if one of them cannot."""
+    def __init__(self, config: RunConfig | None, run_folder: Path, note: Callable[[str], None]) -> None:
+        """Begin, or go on with, the run at each of them; at none without a configuration. Raises RunError if one of them cannot."""
         self.note = note
         self.failures: dict[str, int] = {}
         self.trackers: dict[str, Tracker] = {}
-        for name, options in config.trackers.items():
+        for name, options in config.trackers.items() if config is not None else ():
             try:
-                self.trackers[name] = registry().create("tracker", name, options, run_folder, config.model_dump(mode="json"))
+                plain = config.model_dump(mode="json") if config is not None else {}
+                self.trackers[name] = registry().create("tracker", name, options, run_folder, plain)
             except KgymError as error:
                 self.close(failed=True)
                 if isinstance(error, ComponentError):  # third-party code, and perhaps its server

@@ -21,6 +21,8 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel
 from kgym.errors import ConfigError
 from kgym.models.load import load_config, load_weights
 from kgym.models.policy import Learner
+from kgym.models.save import save_model
+from kgym.train.sharding import device_of_start
 
 FOLDER = "critic"
 HEAD_FILE = "value_head.safetensors"
@@ -36,7 +38,7 @@ class ValueModel(Protocol):
         """Return the value of the state behind each token, (B, L) float32; the rows are padded on the right."""
 
     def save(self, folder: Path) -> None:
-        """Write the critic's own weights."""
+        """Write the critic's own weights. Every rank calls it, rank 0 writes."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class SeparateBackbone:
 
     def save(self, folder: Path) -> None:
         """Write a folder that `AutoModelForTokenClassification` loads."""
-        self._model.save_pretrained(folder)
+        save_model(self._model, folder, dtype=self._model.dtype)
 
 
 class SharedBackbone:
@@ -106,7 +108,12 @@ def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTraine
     try:
         load_config(folder)
         model, missing = load_weights(
-            AutoModelForTokenClassification, folder, what="a critic", dtype=dtype, device=policy.device, num_labels=1
+            AutoModelForTokenClassification,
+            folder,
+            what="a critic",
+            dtype=dtype,
+            device=device_of_start(str(policy.device)),
+            num_labels=1,
         )
     except ConfigError as error:
         raise ConfigError(f"{error}; name another critic.model, or set critic.backbone=shared") from error

@@ -17,7 +17,6 @@ from kgym.envs.mixture import members
 from kgym.errors import NothingToLearn, RunError
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
 from kgym.hookspecs import EngineInfo
-from kgym.models.load import broken_weight
 from kgym.models.names import resolve_model
 from kgym.models.placement import DTYPES
 from kgym.options import for_run
@@ -55,11 +54,13 @@ from kgym.train.rl.statistics import (
     part_metrics,
     rollout_metrics,
 )
-from kgym.train.rl.streams import check_schedule, make_rollouts
+from kgym.train.rl.streams import check_ranks, check_schedule, make_rollouts
 from kgym.train.rl.update import update
 from kgym.train.rl.validation import Validation
+from kgym.train.sharding import anyones_broken_weight, load_whole_state, whole_state
 from kgym.train.warmups import create_for_run, unended
 from kgym.types import Algorithm, Engine, TemplateOptions, Weights
+from kgym.world import join
 
 PATIENCE = 3
 """Steps on end without anything to learn from, after which a run ends."""
@@ -77,7 +78,8 @@ class Reinforcement:
     def __init__(self, config: RunConfig, folder: RunFolder, reporter: Reporter) -> None:
         self.config = config
         self.folder = folder
-        self.reporter = reporter
+        self.world = join()
+        self.reporter = reporter if self.world.first else Reporter()
         self.engine: Engine | None = None
         self.schedule: Schedule | None = None
 
@@ -89,9 +91,11 @@ class Reinforcement:
         self.algorithm: Algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
-        check_schedule(config)
+        check_schedule(config, self.world.size)
+        check_ranks(config, self.world.size)
         self.members = members(config)
-        self.rollouts = make_rollouts(config, self.members, plan)
+        apart = config.rollout.schedule == "ahead"  # rollouts are played in a thread, while this one trains
+        self.rollouts = make_rollouts(config, self.members, plan, self.world.channel() if apart else self.world)
         self.validation = Validation(config, self.members, template=self.template)
         scored = {name: evaluation.source for name, evaluation in self.validation.benches.items()}
         trained = {stream.label: stream.setup.source for stream in self.rollouts.streams}
@@ -154,13 +158,14 @@ class Reinforcement:
         start = folder if config.model is None else resolve_model(config.model)
         dtype, shared = DTYPES[self.config.train.master_dtype], config.backbone == "shared"
         model = load_value_model(self.policy.bare, shared=shared, start=start, checkpoint=checkpoint, dtype=dtype)
+        self.policy.cut(model.own)
         return Critic(model, self.policy.optimizer_of(model.own, config.lr))
 
     def load_state_dict(self, state: Mapping[str, Any], checkpoint: Path) -> None:
         """See `Objective`."""
         assert self.schedule is not None
         if self.critic is not None:
-            self.critic.optimizer.load_state_dict(state["critic_optimizer"])
+            load_whole_state(self.critic.optimizer, state["critic_optimizer"])
         self.schedule.restore(open_episodes(checkpoint), json.loads(state["rollouts"]))
         self.empty_steps = state["empty_steps"]
 
@@ -168,12 +173,13 @@ class Reinforcement:
         """See `Objective`."""
         assert self.schedule is not None
         self.open, rollouts = self.schedule.state()
-        critic = {} if self.critic is None else {"critic_optimizer": self.critic.optimizer.state_dict()}
+        critic = {} if self.critic is None else {"critic_optimizer": whole_state(self.critic.optimizer)}
         return {"rollouts": json.dumps(rollouts), "empty_steps": self.empty_steps, **critic}
 
     def save(self, folder: Path) -> None:
         """See `Objective`."""
-        write_episodes(folder / OPEN_EPISODES, self.open)
+        if self.world.first:
+            write_episodes(folder / OPEN_EPISODES, self.open)
         if self.critic is not None:
             self.critic.model.save(folder / FOLDER)
 
@@ -206,10 +212,12 @@ class Reinforcement:
         if self.config.rollout.schedule != "ahead":  # there the verdicts were waited for while the step before was trained on
             reassign("generate", "judge", played.wait_s)
         self.check()
-        write_episodes(self.folder.episodes / f"step-{step:05d}.parquet", played.sampled, envs=played.labels, step=step, begun=played.begun)
+        if self.world.first:
+            file = self.folder.episodes / f"step-{step:05d}.parquet"
+            write_episodes(file, played.sampled, envs=played.labels, step=step, begun=played.begun)
+            registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         self.reporter.sampled(step, played.sampled)
         self.long_prompts.see(played)
-        registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         metrics = (
             group_metrics(played.sampled)
             | env_metrics(played.sampled, played.labels)
@@ -279,7 +287,7 @@ class Reinforcement:
         root = self.folder.checkpoints
         check_weights(self.policy.broken_weight(), f"step {step}: the policy", root, self._smaller_lr)
         if self.critic is not None:
-            check_weights(broken_weight(self.critic.model.own), f"step {step}: the critic", root, self._smaller_lr)
+            check_weights(anyones_broken_weight(self.critic.model.own), f"step {step}: the critic", root, self._smaller_lr)
 
     def _pretraining_term(self, step: int) -> Callable[[int], dict[str, float]] | None:
         """Return what adds the pre-training term to the optimizer steps of an update; None if there is none."""
@@ -322,7 +330,7 @@ class Reinforcement:
             return {}
         assert self.schedule is not None
         with self.schedule.engine() as engine:
-            return self.validation.run(engine, step, self.folder, self.reporter, self.check)
+            return self.validation.run(engine, step, self.folder, self.reporter, self.check, world=self.world)
 
     def started(self) -> Mapping[str, Any]:
         """See `Objective`."""

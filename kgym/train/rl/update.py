@@ -27,8 +27,11 @@ from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch
 def frozen_values(policy: TrainedPolicy, critic: Critic, batch: PackedBatch) -> Tensor:
     """Return the values of a batch without gradient, (T,), 0 where the mask is 0."""
     values_T = torch.zeros_like(batch.old_logprobs)
-    for micro, places in policy.microbatches(batch):
-        values_T[places] = _values(policy, critic, micro)
+    for micro, places, weight in policy.microbatches(batch):
+        micro_values = _values(policy, critic, micro)
+        if weight:
+            values_T[places] = micro_values
+    policy.world.add_up(values_T)
     return values_T
 
 
@@ -97,21 +100,21 @@ def _add_gradient(
     """Add the gradient of the losses of policy and critic, micro-batch by micro-batch, and return their metrics."""
     metrics: dict[str, float] = {}
     n_tokens = int(minibatch.mask.sum())
-    for micro, _ in policy.microbatches(minibatch):
+    for micro, _, weight in policy.microbatches(minibatch):
         logprobs_T, _ = policy.logprobs(micro, temperature=temperature)
         output = _loss(algorithm, algorithm.loss, micro, scale_gradient(micro, logprobs_T))
-        output.loss.backward()
+        (output.loss * weight).backward()
         parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
         if critic is not None:
             value_loss = cast(CriticAlgorithm, algorithm).value_loss
             value_output = _loss(algorithm, value_loss, micro, _values(policy, critic, micro))
-            value_output.loss.backward()
+            (value_output.loss * weight).backward()
             parts |= value_output.metrics
             _check(value_output.loss.detach(), f"the critic's loss of {label_of('algorithm', algorithm)}")
         _check(output.loss.detach(), f"the loss of {label_of('algorithm', algorithm)}")
         for key, value in parts.items():
-            metrics[key] = metrics.get(key, 0.0) + value
-    return metrics
+            metrics[key] = metrics.get(key, 0.0) + value * weight
+    return policy.world.sums(metrics)
 
 
 def _filled_in(

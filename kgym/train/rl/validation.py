@@ -23,6 +23,7 @@ from kgym.score.harness import EvalResult, Evaluation
 from kgym.train.report import Reporter
 from kgym.train.rl.statistics import Overall, improvement
 from kgym.types import Engine, ProblemSource
+from kgym.world import ALONE, World
 
 
 class Validation:
@@ -92,14 +93,27 @@ class Validation:
         own = {f"{label or evaluation.spec.name}:{evaluation.spec.split}": evaluation for label, evaluation in self.own.items()}
         return {where: evaluation.long_prompts(engine) for where, evaluation in {**own, **self.benches}.items()}
 
-    def run(self, engine: Engine, step: int, folder: RunFolder, reporter: Reporter, check: Callable[[], None]) -> dict[str, float]:
-        """Score the policy that the engine has, write the results and return their figures. `check` is called before each is written."""
+    def run(
+        self,
+        engine: Engine,
+        step: int,
+        folder: RunFolder,
+        reporter: Reporter,
+        check: Callable[[], None],
+        *,
+        world: World = ALONE,
+    ) -> dict[str, float]:
+        """Score the policy that the engine has, write the results and return their figures. `check` is called before each is written.
+
+        Each rank of `world` answers a part with its engine, and rank 0 writes.
+        """
 
         def scored(name: str, evaluation: Evaluation, phase: str) -> EvalResult:
-            result = evaluation.run(engine, progress=lambda done, total: reporter.progress(phase, done, total))
+            result = evaluation.run(engine, progress=lambda done, total: reporter.progress(phase, done, total), world=world)
             check()
-            _keep(result, folder.evals / name, step)
-            registry().observe("kgym_eval_finished", run=folder.path, step=step, results=result.to_json())
+            if world.first:
+                _keep(result, folder.evals / name, step)
+                registry().observe("kgym_eval_finished", run=folder.path, step=step, results=result.to_json())
             return result
 
         figures: dict[str, float] = {}
