@@ -28,8 +28,9 @@ from kgym.config import LoraConfig
 from kgym.errors import ConfigError, UnknownName
 from kgym.models.adapters import PREFIX, merged, read_adapter
 from kgym.models.names import ADAPTER, ADAPTER_WEIGHTS, BASE, model_fingerprint
-from kgym.models.weights import TensorWeights
+from kgym.models.weights import TensorWeights, whole
 from kgym.seeding import derive_seed
+from kgym.world import join
 
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
@@ -95,9 +96,9 @@ class Adapter:
                 layer.enable_adapters(True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the matrices by the names that they have in `adapter_model.safetensors`."""
+        """Return the matrices by the names that they have in `adapter_model.safetensors`, put together if they are cut over ranks."""
         return {
-            f"{PREFIX}{name}.lora_{letter}.weight": matrix.detach()
+            f"{PREFIX}{name}.lora_{letter}.weight": whole(matrix.detach())
             for name in self._layers
             for letter, matrix in zip("AB", self._pair(name), strict=True)
         }
@@ -112,10 +113,10 @@ class Adapter:
         for key, tensor in self.model.state_dict().items():
             if key in pairs:
                 name = pairs[key]
-                a_RI, b_OR = self._pair(name)
-                yield f"{name}.weight", merged(tensor, a_RI.detach(), b_OR.detach(), self._layers[name].scaling[NAME])
+                a_RI, b_OR = (whole(matrix.detach()) for matrix in self._pair(name))
+                yield f"{name}.weight", merged(whole(tensor), a_RI, b_OR, self._layers[name].scaling[NAME])
             elif not _of_adapter(key):
-                yield key.replace(".base_layer.", "."), tensor
+                yield key.replace(".base_layer.", "."), whole(tensor)
 
     def config(self, base: str) -> dict[str, Any]:
         """Return what `adapter_config.json` says, with the base model named."""
@@ -124,12 +125,17 @@ class Adapter:
         return {key: getattr(value, "value", value) for key, value in settings.items()}
 
     def save(self, folder: Path, base: str) -> None:
-        """Write the adapter into a folder, as peft does; `base` is the resolved model that it was put on."""
+        """Write the adapter into a folder, as peft does; `base` is the resolved model that it was put on.
+
+        Every rank calls it, rank 0 writes.
+        """
+        tensors = {name: tensor.float().cpu().contiguous() for name, tensor in self.tensors().items()}
+        if not join().first:
+            return
         there = Path(base).is_dir()
         config = self.config(str(Path(base).resolve()) if there else base)
         (folder / ADAPTER).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (folder / BASE).write_text(json.dumps({"sha256": model_fingerprint(base)}) + "\n", encoding="utf-8")
-        tensors = {name: tensor.float().cpu().contiguous() for name, tensor in self.tensors().items()}
         save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
     @torch.no_grad()
