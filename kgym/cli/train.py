@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
         if folder.manifest.exists():
             _stored_config(folder)  # raises if it could not be gone on with
             raise ConfigError(f"{folder.path} holds a run already; resume it with --resume, or choose another folder with --run")
-    if args.ranks is not None and not (args.show_config or args.dry_run):
+    if args.ranks is not None and not args.show_config:
         return launched(args, folder.path, lambda: _how_to_go_on(args, folder, config.train.steps))
     from kgym.train.rl.objective import reinforcement  # behind the configuration: torch takes seconds to load, a wrong key none to refuse
 

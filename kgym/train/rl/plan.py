@@ -15,6 +15,7 @@ from kgym.rollout.groups import Stream
 from kgym.train.plan import Plan, Workload, make_plan
 from kgym.train.workload import policy_workload, smaller
 from kgym.types import PlansMemory, UpdatePlan
+from kgym.world import join
 
 FEW = 50
 """Problems of each environment whose prompts are measured."""
@@ -30,7 +31,9 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
         work = replace(work, copies=1)
     if plan.needs_values and config.critic.backbone == "separate":
         work = replace(work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model)))
-    n_open = round(config.rollout.problems_per_step * config.rollout.oversample) * config.rollout.group_size
+    n_ranks = join().size
+    n_open = -(-round(config.rollout.problems_per_step * config.rollout.oversample) // n_ranks) * config.rollout.group_size
+    work = replace(work, ranks=n_ranks, texts=-(-groups // n_ranks) * config.rollout.group_size)
     work = _with_engine(work, config, folder, rows=n_open, tokens=row)
     return make_plan(work, smaller(config.train, folder, work))
 
