@@ -150,7 +150,7 @@ def test_a_process_that_is_told_to_end_has_the_status_of_the_signal(place):
     command = [sys.executable, "-m", "kgym", *TRAIN, "--model", "model", *SETTINGS, "--steps", "9999"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        process.stdout.readline()  # it has begun
+        next(line for line in process.stdout if line.startswith("run "))  # it has begun
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         error = process.stderr.read()
