@@ -14,6 +14,7 @@ from kgym.models import footprint as footprints
 from kgym.models.footprint import footprint
 from kgym.models.names import resolve_model
 from kgym.train import plan as plans
+from kgym.train import workload as workloads
 from kgym.train.memory import GIB
 from kgym.train.plan import Part, Plan, Workload, activation_bytes, gib, make_plan
 from kgym.train.workload import adapter_size, policy_workload, smaller
@@ -128,9 +129,9 @@ def test_gradient_checkpointing_keeps_the_inputs_of_layers_and_one_layer(work):
 def test_weights_are_shared_out_over_ranks_and_activations_are_not(work):
     parts = {part.name: part for part in Plan(replace(work, ranks=2, copies=1)).parts}
     assert parts["weights"] == Part("weights", *[work.model.parameters * 2] * 3)
-    assert parts["gradients"] == Part("gradients", *[work.model.parameters * 2] * 3)
+    assert parts["gradients"] == Part("gradients", 0, *[work.model.parameters * 2] * 2)  # given up after an update
     assert parts["optimizer state"] == Part("optimizer state", *[work.model.parameters * 4] * 3)
-    assert parts["reference"] == parts["weights"].__class__("reference", *[work.model.parameters * 2] * 3)
+    assert parts["reference"] == Part("reference", *[work.model.parameters * 2] * 3)
     assert parts["activations of 3,200 tokens"].passes == activation_bytes(work)
 
 
@@ -146,9 +147,10 @@ def test_an_adapter_has_gradients_and_optimizer_state_and_the_model_has_none(wor
 def test_the_engine_samples_before_the_policy_is_trained_or_at_the_same_time(work):
     engine = EngineMemory("cpu", {"weights": 3 * GIB}, {"keys and values": 2 * GIB})
     plan = Plan(replace(work, engine=engine))
-    assert plan.totals[0] - plan.totals[2] == pytest.approx(2 * GIB, rel=0.01)
+    assert plan.totals[0] - plan.totals[2] == pytest.approx(2 * GIB, rel=0.02)
     together = Plan(replace(work, engine=engine, together=True))
     assert together.totals[1] - plan.totals[1] == 2 * GIB
+    assert together.totals[0] > plan.totals[0]  # the gradients of the step before
 
 
 def test_what_would_make_it_fit(work, monkeypatch):
@@ -186,13 +188,16 @@ def test_nobody_is_refused_where_the_memory_is_unknown(work):
     assert plan.facts()["available_gib"] is None
 
 
-def test_smaller_settings_are_proposed_only_where_they_are_smaller():
+def test_smaller_settings_are_proposed_only_where_they_are_smaller(monkeypatch):
     folder = resolve_model("nano")
     train = TrainConfig()
     work = policy_workload(train, folder, row=1000, texts=500)
     changes = smaller(train, folder, work)
-    assert "train.microbatch_tokens=1024" in changes
-    assert changes["train.microbatch_tokens=1024"](work).tokens == 1024
+    assert changes["train.microbatch_tokens=8192"](work).tokens == 8192
+    monkeypatch.setattr(workloads, "available_bytes", lambda device: GIB // 2)  # for which that is still too much
+    assert "train.microbatch_tokens=4096" in smaller(train, folder, work)
+    monkeypatch.setattr(workloads, "available_bytes", lambda device: 0)
+    assert "train.microbatch_tokens=1024" in smaller(train, folder, work)  # a text has 1,000 tokens
     halved = changes["train.master_dtype=bfloat16 with train.optimizer=adamw-split"](work)
     assert (halved.weight_bytes, halved.trained_bytes, halved.state_bytes) == (2, 2, 10)  # two moments, and half of a weight
     long = policy_workload(train, folder, row=20_000, texts=500)

@@ -35,6 +35,8 @@ from kgym.types import EngineMemory
 
 TOLERANCE = 1.25
 """A run is refused only if it needs more than this times what there is: plans agree with measured peaks to a quarter."""
+WORTH = 0.02
+"""Share of the peak that a setting has to save to be proposed."""
 LIBRARIES = GIB // 10
 """What a run loads after it was planned: tables, Parquet, threads."""
 CHUNK_COPIES = 4
@@ -218,7 +220,7 @@ def make_plan(work: Workload, smaller: Mapping[str, Change] | None = None) -> Pl
     device = torch.device(work.device)
     changes = dict(smaller or {}) | _engine_changes(work)
     peak = Plan(work).peak
-    savings = {setting: saved for setting, change in changes.items() if (saved := peak - Plan(change(work)).peak) > 0}
+    savings = {setting: saved for setting, change in changes.items() if (saved := peak - Plan(change(work)).peak) > peak * WORTH}
     least = work
     for setting in savings:
         least = changes[setting](least)
@@ -250,15 +252,17 @@ def _parts(work: Workload) -> tuple[Part, ...]:
     state = work.trained * work.state_bytes // ranks
     parts = [
         Part("weights", weights, weights, weights),
-        Part("gradients", gradients, gradients, gradients),
+        Part("gradients", gradients if work.together else 0, gradients, gradients),
         Part("optimizer state", state, state, state),
     ]
     if work.copies:
         held = work.copies * model.parameters * work.weight_bytes // ranks
         parts.append(Part("reference", held, held, held))
     if work.critic is not None:
-        held = work.critic.parameters * (2 * work.trained_bytes + work.state_bytes) // ranks
-        parts.append(Part("critic, with its gradients and optimizer state", held, held, held))
+        held = work.critic.parameters * (work.trained_bytes + work.state_bytes) // ranks
+        parts.append(Part("critic and its optimizer state", held, held, held))
+        gradients = work.critic.parameters * work.trained_bytes // ranks
+        parts.append(Part("gradients of the critic", gradients if work.together else 0, gradients, gradients))
     parts.append(Part(f"activations of {work.tokens:,} tokens", 0, activation_bytes(work), 0))
     parts.append(Part("logits", 0, head_bytes(work), 0))
     parts.append(Part("work of the optimizer", 0, 0, _update_bytes(work)))
@@ -283,9 +287,10 @@ def activation_bytes(work: Workload) -> int:
 
 
 def head_bytes(work: Workload) -> int:
-    """Return the bytes of the logits of all tokens and of their gradient, and of a chunk in float32."""
+    """Return the bytes of a chunk of logits in float32, of which the backward pass has several copies."""
     logits = work.tokens * work.model.vocabulary
-    return 2 * work.compute_bytes * logits + CHUNK_COPIES * 4 * min(logits, CHUNK_ELEMENTS)
+    whole = 2 * work.compute_bytes * logits if logits > CHUNK_ELEMENTS else 0  # the logits of all tokens, and their gradient
+    return whole + CHUNK_COPIES * 4 * min(logits, CHUNK_ELEMENTS)
 
 
 def _update_bytes(work: Workload) -> int:

@@ -7,7 +7,8 @@ import torch
 from kgym.config import TrainConfig
 from kgym.models.footprint import Footprint, footprint
 from kgym.models.placement import DTYPES
-from kgym.train.plan import Change, Workload
+from kgym.train.memory import available_bytes
+from kgym.train.plan import Change, Plan, Workload
 from kgym.train.precision import Precision
 
 SMALLEST_MICROBATCH = 512
@@ -46,11 +47,8 @@ def adapter_size(model: Footprint, rank: int, targets: tuple[str, ...]) -> int:
 def smaller(train: TrainConfig, folder: str, work: Workload) -> dict[str, Change]:
     """Return the changes of a policy's workload that would need less memory, by the setting of the configuration."""
     found: dict[str, Change] = {}
-    tokens = work.microbatch_tokens
-    while tokens // 2 >= max(work.row, SMALLEST_MICROBATCH):
-        tokens //= 2
-    tokens = max(tokens // 2, min(work.row, tokens)) if tokens == work.microbatch_tokens else tokens
-    if tokens < work.microbatch_tokens:
+    tokens = _smaller_microbatch(work, available_bytes(torch.device(work.device)))
+    if tokens < work.tokens:
         found[f"train.microbatch_tokens={tokens}"] = lambda other: replace(other, microbatch_tokens=tokens)
     if not train.lora.rank:
         found["train.lora.rank=16"] = _with_adapter
@@ -58,6 +56,16 @@ def smaller(train: TrainConfig, folder: str, work: Workload) -> dict[str, Change
             half = footprint(folder, bfloat16=True)
             found["train.master_dtype=bfloat16 with train.optimizer=adamw-split"] = lambda other: _with_split_weights(other, half)
     return found
+
+
+def _smaller_microbatch(work: Workload, available: int | None) -> int:
+    """Return half the tokens of a forward pass, or half of that and so on until the run fits, but no less than a text has."""
+    tokens = work.tokens
+    while tokens // 2 >= max(work.row, SMALLEST_MICROBATCH):
+        tokens //= 2
+        if available is None or Plan(replace(work, microbatch_tokens=tokens)).peak <= available:
+            break
+    return tokens
 
 
 def _with_split_weights(work: Workload, half: Footprint) -> Workload:

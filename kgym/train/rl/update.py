@@ -91,6 +91,9 @@ def update(
                     critic.optimizer.step()
                 policy.take_step()
             steps.append(metrics)
+    policy.zero_grad()  # while the next batch is sampled, the memory is the engine's
+    if critic is not None:
+        critic.optimizer.zero_grad(set_to_none=True)
     return _mean(steps) | before
 
 
