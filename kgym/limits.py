@@ -5,13 +5,14 @@ import os
 from pydantic import Field
 
 from kgym.options import Options
+from kgym.world import n_local_ranks
 
 
 class PoolLimits(Options):
     """Limits of the workers in which a verifier judges. A verifier that judges in the caller's process has none."""
 
     workers: int | None = Field(None, ge=1, le=256)
-    """Worker processes; without it one for each processor, at most 8."""
+    """Worker processes of a rank; without it one for each processor that it has to itself, at most 8."""
     deadline_s: float = Field(5.0, gt=0, le=1e6, allow_inf_nan=False)
     """Seconds for one completion, counted from when a worker starts to judge it; then it is `unscored:timeout`."""
     memory_gib: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -22,4 +23,4 @@ class PoolLimits(Options):
     @property
     def n_workers(self) -> int:
         """The number of worker processes on this machine."""
-        return self.workers or max(1, min(8, os.cpu_count() or 1))
+        return self.workers or max(1, min(8, (os.cpu_count() or 1) // n_local_ranks()))

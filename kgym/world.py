@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -178,9 +179,18 @@ def _connected() -> World:
     on_gpu = torch.cuda.is_available() and torch.distributed.is_nccl_available()
     if on_gpu and (index := local_rank()) < torch.cuda.device_count():
         torch.cuda.set_device(index)
+    if LAUNCHER in os.environ:
+        threading.Thread(target=_end_with_launcher, name="kgym-launcher", daemon=True).start()
     with noticing():
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
     return Ranks(torch.distributed.new_group(backend="gloo", timeout=PATIENCE) if on_gpu else None)
+
+
+def _end_with_launcher() -> None:
+    """End this rank when its launcher has gone without ending it: nobody would see whether the ranks still run."""
+    while os.getppid() == int(os.environ[LAUNCHER]):
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def local_rank() -> int:

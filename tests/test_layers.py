@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"errors", "loading", "neutral", "repetition", "seeding", "spelling", "types"},
-    {"answers", "blame", "files", "folders", "observers", "options", "page"},
+    {"answers", "blame", "files", "folders", "observers", "options", "page", "world"},
     {"hookspecs", "limits"},
-    {"discovery", "world"},
+    {"discovery"},
     {"config", "registry"},
     {"keys"},
     {"algorithms", "data", "models", "verify"},

@@ -4,13 +4,16 @@ import random
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kgym.algorithms.batch import deal, pack
 from kgym.envs.mixture import members
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ComponentError, ConfigError
 from kgym.keys import load_config
+from kgym.models.placement import placement
 from kgym.registry import configure
 from kgym.score.harness import Evaluation
 from kgym.testing.engines import UniformEngine
@@ -195,3 +198,59 @@ def test_ranks_score_what_one_rank_scores(size):
         return Evaluation(EnvSpec.of("arithmetic", "validation", {"max_tokens": 8}), problems=11, samples=3, slots=8)
 
     assert on_ranks(size, work) == [expected] * size
+
+
+def test_ranks_of_a_machine_share_its_processors_and_its_memory(monkeypatch):
+    from kgym.limits import PoolLimits
+    from kgym.train import memory
+
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr(memory, "_system_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "_cgroup_bytes", list)
+    monkeypatch.setattr(memory, "_limit_bytes", list)
+    for ranks, workers, available in ((1, 8, 1000), (3, 2, 333), (16, 1, 62)):
+        for name, value in (("RANK", 0), ("WORLD_SIZE", ranks), ("LOCAL_WORLD_SIZE", ranks)):
+            monkeypatch.setenv(name, str(value))
+        assert PoolLimits().n_workers == workers
+        assert PoolLimits(workers=5).n_workers == 5
+        assert memory.available_bytes(torch.device("cpu")) == available
+
+
+def test_a_rank_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    assert placement("auto", "float32")[0] == placement("cuda", "float32")[0] == "cuda:1"
+    assert placement("cpu", "auto")[0] == "cpu"
+    with pytest.raises(ConfigError, match="cuda:0: each of the 2 ranks of this machine needs its own GPU"):
+        placement("cuda:0", "auto")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="2 ranks on this machine and 1 GPUs"):
+        placement("auto", "auto")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    groups=st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    n=st.integers(1, 5),
+)
+def test_groups_are_dealt_out_whole_and_once(lengths, groups, n):
+    group_ids = groups[: len(lengths)]
+    batch = pack(
+        prompt_ids=[[1]] * len(lengths),
+        token_ids=[[2] * length for length in lengths],
+        rewards=[0.0] * len(lengths),
+        group_ids=group_ids,
+    )
+    dealt = deal(batch, n)
+    assert len(dealt) == n
+    assert sorted(episode for part in dealt for episode in part) == list(range(len(lengths)))
+    owners = [{group_ids[episode] for episode in part} for part in dealt]
+    assert sum(map(len, owners)) == len(set(group_ids))
+    tokens = [sum(lengths[episode] + 1 for episode in part) for part in dealt]
+    largest = max(sum(length + 1 for length, group in zip(lengths, group_ids, strict=False) if group == one) for one in group_ids)
+    assert max(tokens) - min(tokens) <= largest

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from kgym.world import n_local_ranks
+
 GIB = 1 << 30
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -19,14 +21,14 @@ OF_ALLOCATORS = ("memory: you tried to allocate", "std::bad_alloc")
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return how much more memory this process can have on a device; None if nobody says."""
+    """Return how much more memory this process can have on a device; None if nobody says. Ranks share the memory of their machine."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
-    found = [_system_bytes(), *_cgroup_bytes(), *_limit_bytes()]
-    return min((n for n in found if n is not None), default=None)
+    shared = [n // n_local_ranks() for n in (_system_bytes(), *_cgroup_bytes()) if n is not None]
+    return min((n for n in (*shared, *_limit_bytes()) if n is not None), default=None)
 
 
 def peak_bytes(device: torch.device) -> int | None:
