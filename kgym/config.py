@@ -24,7 +24,7 @@ from kgym.errors import ConfigError
 from kgym.limits import PoolLimits
 from kgym.options import Options, RunSteps, Temperature
 from kgym.repetition import SHORTEST
-from kgym.spelling import older_spelling
+from kgym.spelling import older_spelling, refuse_cut_sampling
 from kgym.types import Sampling
 
 FLOAT16 = (
@@ -469,7 +469,7 @@ class RunConfig(Options):
     @classmethod
     def _older(cls, values: Any) -> Any:
         values = older_spelling(values)
-        _refuse_cut_sampling(values)
+        refuse_cut_sampling(values)
         if isinstance(values, Mapping) and values.get("envs") and values.get("env") is not None:
             raise ValueError("env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY")
         return values
@@ -498,14 +498,3 @@ class RunConfig(Options):
         values: dict[str, Any] = handler(self)
         values.pop("env" if self.envs else "envs", None)
         return values
-
-
-def _refuse_cut_sampling(values: Any) -> None:
-    """Raise ValueError for a run that samples from a part of the distribution: its gradient would be biased."""
-    rollout = values.get("rollout") if isinstance(values, Mapping) else None
-    for key in ("top_p", "top_k"):
-        if isinstance(rollout, Mapping) and key in rollout:
-            raise ValueError(
-                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole "
-                f"one is trained, so every gradient would be biased; leave it out (for validation: eval.{key})"
-            )

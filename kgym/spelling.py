@@ -1,4 +1,4 @@
-"""Keys of a configuration that older versions named differently: a manifest of theirs is read under today's names."""
+"""Keys of a configuration that older versions named differently, and keys that are refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,6 +51,17 @@ def _without_cuts(values: Any) -> Any:
     off = {"top_p": 1.0, "top_k": 0}
     rollout = {key: value for key, value in values["rollout"].items() if not (key in off and value == off[key])}
     return {**values, "rollout": rollout}
+
+
+def refuse_cut_sampling(values: Any) -> None:
+    """Raise ValueError for a run that samples from a part of the distribution: its gradient would be biased."""
+    rollout = values.get("rollout") if isinstance(values, Mapping) else None
+    for key in ("top_p", "top_k"):
+        if isinstance(rollout, Mapping) and key in rollout:
+            raise ValueError(
+                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole "
+                f"one is trained, so every gradient would be biased; leave it out (for validation: eval.{key})"
+            )
 
 
 MOVED = {
