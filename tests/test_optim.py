@@ -1,6 +1,9 @@
 """The learning rate of each step, and how exactly optimizers move weights."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -218,3 +221,14 @@ def test_many_changes_that_a_bfloat16_weight_cannot_show_add_up_to_one_that_it_c
         optimizer.step()
         seen.add(layer.weight.item())
     assert seen == {1.0, 1.0 + math.ldexp(1.0, -7)}  # the next bfloat16 number after 1
+
+
+def test_sharded_weights_are_split_and_gathered_as_whole_ones_are(tmp_path):
+    """Two processes with half of the weights each, as on several ranks, against one with all."""
+    script = Path(__file__).parent / "sharded_split.py"
+    command = [sys.executable, str(script), str(tmp_path / "store")]
+    processes = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for rank in (0, 1)]
+    for process in processes:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        assert output.strip().endswith("equal")
