@@ -200,6 +200,15 @@ def test_smaller_settings_are_proposed_only_where_they_are_smaller(monkeypatch):
     assert "train.microbatch_tokens=1024" in smaller(train, folder, work)  # a text has 1,000 tokens
     halved = changes["train.master_dtype=bfloat16 with train.optimizer=adamw-split"](work)
     assert (halved.weight_bytes, halved.trained_bytes, halved.state_bytes) == (2, 2, 10)  # two moments, and half of a weight
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert "--ranks 4" not in smaller(train, folder, work)  # the ranks of a CPU share its memory
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    on_gpu = replace(work, device="cuda")
+    assert smaller(train, folder, on_gpu)["--ranks 4"](on_gpu).ranks == 4
+    assert "--ranks 4" not in smaller(train, folder, replace(on_gpu, ranks=4))
+    monkeypatch.undo()
     long = policy_workload(train, folder, row=20_000, texts=500)
     assert not [setting for setting in smaller(train, folder, long) if setting.startswith("train.microbatch_tokens")]
     adapted = policy_workload(TrainConfig(lora={"rank": 4}), folder, row=10, texts=5)

@@ -172,13 +172,15 @@ def test_other_errors_pass():
         raise RuntimeError("shapes do not match")
 
 
-def test_what_the_device_has():
+def test_what_the_device_has(monkeypatch):
     with open("/proc/meminfo") as file:
         total = int(file.readline().split()[1]) * 1024
     assert 0 < available_bytes(CPU) <= total
     before = peak_bytes(CPU)
     assert before > 0.05 * GIB
     assert available_bytes(torch.device("meta")) is None
+    monkeypatch.setattr("kgym.train.memory.n_local_ranks", lambda: 1000)
+    assert available_bytes(CPU) <= total / 1000
     assert peak_bytes(torch.device("meta")) is None
 
 
