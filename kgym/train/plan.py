@@ -33,8 +33,8 @@ from kgym.train.logprobs import CHUNK_ELEMENTS
 from kgym.train.memory import GIB, available_bytes, used_bytes
 from kgym.types import EngineMemory
 
-TOLERANCE = 1.25
-"""A run is refused only if it needs more than this times what there is: plans agree with measured peaks to a quarter."""
+TOLERANCE = 1.35
+"""A run is refused only if it needs more than this times what there is: plans agree with measured peaks to a third."""
 WORTH = 0.02
 """Share of the peak that a setting has to save to be proposed."""
 LIBRARIES = GIB // 10
@@ -148,7 +148,7 @@ class Plan:
         return self.available is not None and self.peak > self.available / 2
 
     def check(self) -> None:
-        """Raise ConfigError, naming what would make it fit, for a run that cannot; a plan may be a quarter too large."""
+        """Raise ConfigError, naming what would make it fit, for a run that cannot; a plan may be a third too large."""
         if self.available is not None and self.peak > TOLERANCE * self.available:
             raise ConfigError(f"this run cannot fit into memory: it {self._needs()}{self.remedies()}")
 
