@@ -6,6 +6,8 @@
     kgym.verify("204", r"So the answer is \\boxed{204}.")     # a Verdict
     kgym.make("aime", split="validation")                    # the same environment by its short name
     kgym.make_algorithm("mirror", tau=0.1)                   # its loss can be called on plain tensors
+    kgym.train({"env": "aime", "train": {"steps": 12}})      # kgym train; kgym.SFTConfig(...) for kgym sft, and so on
+    kgym.evaluate({"model": "nano", "benches": ["aime-style"]})
 
 Importing kgym loads nothing heavy: what is named here is imported when it is first used.
 """
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from kgym._gymnasium import register_with_gymnasium
 
 if TYPE_CHECKING:
-    from kgym.api import make, make_algorithm
+    from kgym.api import evaluate, make, make_algorithm
+    from kgym.config import RunConfig
     from kgym.errors import (
         ConfigError,
         DataError,
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
         UnknownName,
         VerifierError,
     )
+    from kgym.eval_config import EvalConfig
+    from kgym.supervised_config import DPOConfig, RMConfig, SFTConfig
+    from kgym.train.start import train
     from kgym.types import (
         Algorithm,
         Chat,
@@ -58,11 +64,13 @@ __all__ = [
     "Algorithm",
     "Chat",
     "ConfigError",
+    "DPOConfig",
     "DataError",
     "Engine",
     "EngineError",
     "EnvError",
     "Episode",
+    "EvalConfig",
     "GenerateRequest",
     "Group",
     "KgymError",
@@ -73,7 +81,10 @@ __all__ = [
     "PluginError",
     "Problem",
     "ProblemSource",
+    "RMConfig",
+    "RunConfig",
     "RunError",
+    "SFTConfig",
     "Sampler",
     "Sampling",
     "Segment",
@@ -85,12 +96,14 @@ __all__ = [
     "VerifierError",
     "VerifyItem",
     "__version__",
+    "evaluate",
     "make",
     "make_algorithm",
+    "train",
     "verify",
 ]
 
-_MODULES = ("kgym.api", "kgym.errors", "kgym.types")
+_MODULES = ("kgym.api", "kgym.errors", "kgym.types", "kgym.config", "kgym.supervised_config", "kgym.eval_config")
 
 
 def __getattr__(name: str) -> Any:
@@ -98,8 +111,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # noqa: PLC0415  (slow, and seldom asked for)
 
         return version("kgym")
-    if name == "verify":
-        return importlib.import_module("kgym.verify")  # a package that can be called
+    if name in ("train", "verify"):
+        return importlib.import_module(f"kgym.{name}")  # a package that can be called
     if name in __all__:
         for module in map(importlib.import_module, _MODULES):
             if hasattr(module, name):

@@ -1,5 +1,8 @@
-"""The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` beside them."""
+"""The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` and `kgym.train.start` beside them."""
 
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kgym.hookspecs import EnvInfo
@@ -8,6 +11,10 @@ from kgym.types import Algorithm
 
 if TYPE_CHECKING:
     from gymnasium import Env
+
+    from kgym.eval_config import EvalConfig
+    from kgym.score.evaluating import Listener
+    from kgym.score.results import EvalResult
 
 
 def make(env_id: str, **options: Any) -> "Env[Any, Any]":
@@ -31,3 +38,37 @@ def make_algorithm(name: str, **options: Any) -> Algorithm:
     """
     algorithm: Algorithm = registry().create("algorithm", name, options)
     return algorithm
+
+
+def evaluate(
+    config: "EvalConfig | Mapping[str, Any] | None" = None,
+    *,
+    run: str | PathLike[str] | None = None,
+    label: str | None = None,
+    note: str = "",
+    listener: "Listener | None" = None,
+) -> "dict[str, EvalResult]":
+    """Score a model as a configuration says, and return the results by benchmark: what `kgym eval` does.
+
+    `config` is an `EvalConfig` or a mapping with its keys; without it `nano` is scored on `aime-style`. `run` is the run folder, or the
+    start of the name of each folder if there are several benchmarks, by default one below `runs/`; what is there already of the same
+    evaluation is not played again. `label` and `note` are for boards. `listener` hears what happens on the way.
+
+    Raises ConfigError, DataError or UnknownName before anything is written if a benchmark cannot be played.
+
+    >>> import kgym, tempfile
+    >>> asked = {"model": "nano", "benches": ["aime:validation"], "problems": 4, "max_tokens": 8}
+    >>> results = kgym.evaluate(asked, run=f"{tempfile.mkdtemp()}/run")
+    >>> results["aime:validation"].n_problems, results["aime:validation"].truncated_frac
+    (4, 1.0)
+    """
+    from kgym.eval_config import EvalConfig  # noqa: PLC0415  (pydantic is heavy)
+    from kgym.options import validated  # noqa: PLC0415
+    from kgym.score.evaluating import evaluate as score  # noqa: PLC0415
+
+    asked = config if isinstance(config, EvalConfig) else validated(EvalConfig, config or {})
+    return score(asked, run=_path(run), label=label, note=note, listener=listener)
+
+
+def _path(given: str | PathLike[str] | None) -> Path | None:
+    return None if given is None else Path(given)

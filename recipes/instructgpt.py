@@ -45,25 +45,30 @@ PPO = (
 def commands(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -> list[tuple[Path, list[str]]]:
     """Return the commands in order, each with the file that is there when it is done."""
     sft, samples, rm, ppo, before, after = (out / name for name in ("sft", "samples", "rm", "ppo", "before", "after"))
-    sft_flags = ("--steps", size["sft"], "--batch", 16, "--lr", 3e-5, "--set", "sft.warmup_steps=2", "--resume")
-    rm_flags = ("--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--set", "rm.save_every=20", "--resume")
+    sft_flags = ("--model", model, "--env", env, "--steps", size["sft"], "--batch", 16, "--lr", 3e-5, "--set", "train.warmup_steps=2")
+    rm_flags = ("--model", sft, "--episodes", samples, "--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--set", "train.save_every=20")
     rewarded = ("verifier=reward_model", f"verifier.model={rm}", f"rollout.problems_per_step={size['batch']}")
     settings = [word for setting in (*rewarded, *PPO) for word in ("--set", setting)]
     ppo_flags = ("--env", env, "--algo", "ppo", "--model", sft, "--steps", size["ppo"], "--seed", seed, *settings)
     sampled = ("--problems", size["problems"], "--samples", size["samples"])
     scored = ("--bench", f"{env}:validation", "--problems", size["scored"], "--seed", seed)
     listed: list[tuple[Path, tuple[object, ...]]] = [
-        (sft / "config.json", ("sft", "--model", model, "--env", env, "--out", sft, *sft_flags, "--seed", seed)),
+        (sft / "summary.json", ("sft", "--run", sft, *begun(sft, *sft_flags, "--seed", seed))),
         (
             samples / "results.json",
             ("eval", "--model", sft, "--bench", f"{env}:train", *sampled, "--run", samples, "--seed", seed),
         ),
-        (rm / "config.json", ("rm", "--model", sft, "--episodes", samples, "--out", rm, *rm_flags, "--seed", seed)),
-        (ppo / "summary.json", ("train", "--run", ppo, *(("--resume",) if (ppo / "manifest.json").exists() else ppo_flags))),
+        (rm / "summary.json", ("rm", "--run", rm, *begun(rm, *rm_flags, "--seed", seed))),
+        (ppo / "summary.json", ("train", "--run", ppo, *begun(ppo, *ppo_flags))),
         (before / "results.json", ("eval", "--model", sft, *scored, "--run", before)),
         (after / "results.json", ("eval", "--model", ppo, *scored, "--run", after)),
     ]
     return [(done, [str(word) for word in words]) for done, words in listed]
+
+
+def begun(run: Path, *flags: object) -> tuple[object, ...]:
+    """Return the flags that begin a run, or the one that resumes it."""
+    return ("--resume",) if (run / "manifest.json").exists() else flags
 
 
 def report(out: Path) -> str:

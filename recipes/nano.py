@@ -13,6 +13,7 @@ import argparse
 import random
 import shutil
 import string
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,10 +23,16 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from kgym.envs.spec import EnvSpec
 from kgym.files import write_atomic
 from kgym.rollout.engine import make_engine
+from kgym.runs.folder import RunFolder
 from kgym.score.harness import evaluate
 from kgym.score.results import EvalResult
 from kgym.seeding import derive_seed
-from kgym.train.supervised.sft import Example, Examples, SFTOptions, finetune, solved_examples
+from kgym.supervised_config import SFTConfig
+from kgym.train.checkpoint import export
+from kgym.train.report import Reporter
+from kgym.train.supervised.examples import Example, Examples, solved_examples
+from kgym.train.supervised.objective import supervised
+from kgym.train.supervised.sft import SFT
 from kgym.types import Sampling
 
 PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"
@@ -135,7 +142,7 @@ def measure(folder: Path) -> dict[str, EvalResult]:
     }
 
 
-def card(options: SFTOptions, second: SFTOptions, results: dict[str, EvalResult]) -> str:
+def card(first: SFTConfig, second: SFTConfig, results: dict[str, EvalResult]) -> str:
     """Return MODEL_CARD.md."""
     rows = "\n".join(
         f"| {name} | {result.samples} | {result.accuracy:.1%} ± {result.stderr:.1%} | {result.no_answer_frac:.1%} | "
@@ -143,7 +150,7 @@ def card(options: SFTOptions, second: SFTOptions, results: dict[str, EvalResult]
         for name, result in results.items()
     )
     parts = "\n".join(f"| {share:.0%} | `{name}` | {settings or 'defaults'} |" for share, name, settings in MIXTURE)
-    return CARD.format(rows=rows, parts=parts, options=options, second=second, guesses=GUESSES)
+    return CARD.format(rows=rows, parts=parts, first=first, second=second, guesses=GUESSES)
 
 
 CARD = """# nano
@@ -154,9 +161,10 @@ no other use.
 
 - Architecture: Llama, 4 layers of 128, 4 heads on 2 key-value heads, context 2048, float32.
 - Tokens: one a character (printable ASCII and the newline; all else is `<|unknown|>`), one before and one behind each turn.
-- Made by `python recipes/nano.py` from random weights, on generated problems: {options.steps} steps of {options.batch_size} worked
-  solutions (seed {options.seed}, AdamW, learning rate {options.lr:g}), then {second.steps} steps (seed {second.seed}, learning rate
-  {second.lr:g}) in which {guesses:.0%} of the examples are only the boxed answer. So it sometimes works step by step and sometimes guesses.
+- Made by `python recipes/nano.py` from random weights, on generated problems: {first.train.steps} steps of {first.sft.batch_size} worked
+  solutions (seed {first.seed}, AdamW, learning rate {first.train.lr:g}), then {second.train.steps} steps (seed {second.seed}, learning rate
+  {second.train.lr:g}) in which {guesses:.0%} of the examples are only the boxed answer. So it sometimes works step by step and sometimes
+  guesses.
 - No text of others went into it. Licence: Apache-2.0, as all of kgym.
 
 | share | environment, train split | options |
@@ -187,29 +195,50 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    torch.set_num_threads(1)  # sums over several threads have other last bits, and a model as small gains little from a second
-    options = SFTOptions(steps=args.steps, batch_size=32, lr=2e-3, warmup_steps=100, decay_frac=0.4, save_every=100, seed=args.seed)
-    second = SFTOptions(steps=args.guess_steps, batch_size=32, lr=3e-4, warmup_steps=20, decay_frac=0.8, save_every=50, seed=args.seed + 1)
+    first = SFTConfig(
+        seed=args.seed,
+        train={"steps": args.steps, "lr": 2e-3, "warmup_steps": 100, "decay_frac": 0.4, "save_every": 100, "threads": 1},
+        sft={"batch_size": 32},
+    )
+    second = SFTConfig(
+        seed=args.seed + 1,
+        train={"steps": args.guess_steps, "lr": 3e-4, "warmup_steps": 20, "decay_frac": 0.8, "save_every": 50, "threads": 1},
+        sft={"batch_size": 32},
+    )
     start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
     if not worked.exists():
         tokenizer = make_tokenizer()
         tokenizer.save_pretrained(start)
         make_model(tokenizer, seed=args.seed).save_pretrained(start)
-        finetune(start, mixture(seed=args.seed), worked, options, data=f"nano {MIXTURE}", resume=args.resume, report=report)
+        finetune(first, start, mixture(seed=args.seed), worked, f"{MIXTURE}", resume=args.resume)
         shutil.rmtree(start)
     examples = with_guesses(mixture(seed=second.seed), seed=second.seed)
-    finetune(worked, examples, args.out, second, data=f"nano {MIXTURE} {GUESSES}", resume=args.resume, report=report)
-    text = card(options, second, measure(args.out))
+    finetune(second, worked, examples, args.out, f"{MIXTURE} {GUESSES}", resume=args.resume)
+    text = card(first, second, measure(args.out))
     write_atomic(args.out / "MODEL_CARD.md", text)
     print(text)
 
 
-def report(metrics: dict[str, float]) -> None:
-    """Print every 50th step."""
-    if metrics["step"] % 50 == 0:
-        print(
-            f"step {metrics['step']:4.0f} | loss {metrics['loss_nats']:.4f} nats | {metrics['tokens_per_s'] / 1000:.1f}k tok/s", flush=True
-        )
+def finetune(config: SFTConfig, model: Path, examples: Examples, out: Path, mixture: str, *, resume: bool) -> None:
+    """Fine-tune the model of a folder and write the folder `out`; the run is in OUT.run while it lasts."""
+    folder = RunFolder(out.with_name(f"{out.name}.run"))
+    if folder.path.exists() and not resume:
+        raise SystemExit(f"{folder.path} has a run that did not end; resume it with --resume, or remove it")
+    config = config.model_copy(update={"model": str(model)})
+    facts = {"fingerprints": {"mixture": mixture}}
+    summary = supervised(config, folder, Printer(), part=lambda config: SFT(config, examples, facts)).run()
+    export(Path(summary["checkpoint"]), out)
+    shutil.rmtree(folder.path)
+
+
+class Printer(Reporter):
+    """Prints every 50th step."""
+
+    def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        """Print it."""
+        if step % 50 == 0:
+            speed = metrics["speed/tokens_per_s"] / 1000
+            print(f"step {step:4}/{steps} | loss {metrics['train/loss_nats']:.4f} nats | {speed:.1f}k tok/s", flush=True)
 
 
 if __name__ == "__main__":

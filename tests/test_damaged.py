@@ -98,7 +98,7 @@ def test_damaged_answers_are_named_by_every_command_that_reads_them(copy, refuse
     for command in (
         ["runs", "view", root / "eval"],
         ["rescore", root / "eval", "--verifier", "integer"],
-        ["rm", "--episodes", root / "eval", "--out", tmp_path / "rm"],
+        ["rm", "--episodes", root / "eval", "--run", tmp_path / "rm"],
         [*evaluate, "--run", root / "eval"],
     ):
         message = refused(*command)
@@ -143,7 +143,7 @@ def test_an_evaluation_is_no_training_and_a_file_no_folder(copy, refused, tmp_pa
     assert refused("train", "--resume") == "there is no training run below runs/ to resume; name its folder with --run"
 
 
-@pytest.mark.parametrize("command", [["train", "--run"], ["eval", "--run"], ["sft", "--env", "aime", "--out"]])
+@pytest.mark.parametrize("command", [["train", "--run"], ["eval", "--run"], ["sft", "--env", "aime", "--run"]])
 @pytest.mark.parametrize("name", ["", " "])
 def test_a_folder_without_a_name_is_not_the_working_directory(refused, tmp_path, monkeypatch, command, name):
     monkeypatch.chdir(tmp_path)

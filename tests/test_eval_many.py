@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from kgym.cli.main import main
+from kgym.eval_config import EvalConfig
 from kgym.registry import configure
-from kgym.score.evaluating import Request, plan_all
+from kgym.score.evaluating import plan_all
 from kgym.score.results import EvalResult
 from test_eval import PLUGIN, place, run_json
 
@@ -170,7 +171,7 @@ def test_two_names_that_make_one_folder_are_refused(place, capsys):
 
 def test_a_preset_gives_each_benchmark_its_samples(place):
     configure(["kgymfile.py"])
-    plans = plan_all(Request(model="nano", shown="nano", preset="r1"), ["sums", "math500-style"])
+    plans = plan_all(EvalConfig(preset="r1", benches=("sums", "math500-style")))
     found = {plan.bench.name: (len(plan.evaluation.indices), plan.evaluation.samples) for plan in plans}
     assert found == {"sums": (12, 64), "math500-style": (510, 4)}
     assert {plan.request["temperature"] for plan in plans} == {0.6}

@@ -24,7 +24,7 @@ from kgym.train.checkpoint import check_weights, way_on
 from kgym.train.rl.critic import Critic, load_value_model
 from kgym.train.rl.ptx import pretraining_term
 from kgym.train.rl.update import update
-from kgym.train.supervised.sft import Example
+from kgym.train.supervised.examples import Example
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.sampling import choose
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
@@ -263,13 +263,13 @@ def test_a_critic_that_is_not_finite_is_not_saved(tiny_model, tmp_path, capsys):
 @pytest.mark.usefixtures("damage")
 @pytest.mark.parametrize("command", ["sft", "dpo", "rm"])
 def test_no_supervised_command_saves_what_is_not_finite(tiny_model, tmp_path, capsys, command):
-    argv = [command, "--model", str(tiny_model), "--env", "arithmetic", "--out", str(tmp_path / "out"), "--batch", "2", "--steps", "1"]
+    argv = [command, "--model", str(tiny_model), "--env", "arithmetic", "--run", str(tmp_path / "run"), "--batch", "2", "--steps", "1"]
     assert main([*argv, *(["--set", "pairs.held_out=2"] if command != "sft" else [])]) == 1
     message = error_of(capsys)
-    assert message.startswith("step 1: the model is not finite any more (weights ")
-    assert "start again with a smaller learning rate (--lr, now " in message
-    assert not (tmp_path / "out").exists()
-    assert not list((tmp_path / "out.partial").glob("step-*"))
+    assert message.startswith("step 1: the policy is not finite any more (weights ")
+    assert "start again with a smaller train.lr" in message
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert not list((tmp_path / "run" / "checkpoints").glob("step-*"))
 
 
 @pytest.mark.parametrize("command", ["train", "sft", "dpo", "rm"])
@@ -277,7 +277,7 @@ def test_float16_is_refused_for_training(tiny_model, tmp_path, capsys, command):
     if command == "train":
         assert train(tiny_model, tmp_path / "out", **{"train.dtype": "float16"}) == 2
     else:
-        argv = [command, "--model", str(tiny_model), "--env", "arithmetic", "--out", str(tmp_path / "out"), "--dtype", "float16"]
+        argv = [command, "--model", str(tiny_model), "--env", "arithmetic", "--run", str(tmp_path / "out"), "--dtype", "float16"]
         assert main(argv) == 2
     message = error_of(capsys)
     assert "the eps of AdamW (1e-8) is 0 in it" in message

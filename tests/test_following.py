@@ -45,7 +45,7 @@ def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, 
     small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=3", "train.threads=1")
     settings = [word for setting in (*small, "env.difficulty=2") for word in ("--set", setting)]
     trained = ["train", "--env", "arithmetic", "--algo", "grpo", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]
-    tuned = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--out", "tuned", "--steps", "1", "--batch", "2"]
+    tuned = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--run", "tuned", "--steps", "1", "--batch", "2"]
     for command in (trained, tuned):
         assert main(command) == 0
         (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("next "))

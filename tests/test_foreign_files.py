@@ -188,24 +188,26 @@ def test_half_written_files_are_removed_at_the_next_start(copy, runs):
 
 def test_those_of_supervised_runs_too(tmp_path, tiny_model, capsys):
     out = tmp_path / "out"
-    command = ["sft", "--model", str(tiny_model), "--env", "arithmetic", "--out", str(out), "--steps", "2", "--batch", "2"]
-    partial, unfinished = tmp_path / "out.partial", tmp_path / ".out.tmp"
+    run = tmp_path / "run"
+    command = ["sft", "--model", str(tiny_model), "--env", "arithmetic", "--run", str(run), "--steps", "2", "--batch", "2"]
+    command += ["--out", str(out)]
     victim = tmp_path / "victim"
     victim.mkdir()
-    partial.symlink_to(victim)
+    run.mkdir()
+    (run / "checkpoints").symlink_to(victim)
     assert main(command) == 2
-    assert f"{partial} is a link" in capsys.readouterr().err
-    partial.unlink()
-    partial.mkdir()
-    (partial / ".metrics.jsonl.1.tmp").write_text("half")
-    unfinished.symlink_to(victim)
-    with locked(partial / ".lock", what="the first"):
+    assert f"{run / 'checkpoints'} is a link" in capsys.readouterr().err
+    (run / "checkpoints").unlink()
+    (run / ".metrics.jsonl.1.tmp").write_text("half")
+    (tmp_path / ".out.tmp").symlink_to(victim)
+    with locked(run / ".lock", what="the first"):
         assert main(command) == 1
     assert "is in use by another process" in capsys.readouterr().err
     assert main(command) == 0
     assert everything_below(victim) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "victim"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run", "victim"]
     assert "model.safetensors" in everything_below(out)
+    assert not [name for name in everything_below(run) if name.endswith(".tmp")]
 
 
 def test_a_checkpoint_whose_removal_was_interrupted_goes_with_the_next_one(copy):

@@ -170,35 +170,22 @@ def test_runs_on_examples_compare_the_model_and_the_data(tmp_path, monkeypatch, 
     shutil.copytree(tiny_model, "model")
     line = {"question": "What is 1+1?", "solution": "2"} if command == "sft" else {"prompt": "1+1?", "chosen": "2", "rejected": "3"}
     (tmp_path / "a.jsonl").write_text(json.dumps(line) + "\n")
-    asked = [command, "--model", "model", "--data", "a.jsonl", "--out", "out", "--steps", "3", "--batch", "1"]
-    asked += ["--set", f"{command}.save_every=1"]
-    monkeypatch.setattr("kgym.train.supervised.fit._finish", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        main_raising(asked)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
+    assert main([command, "--model", "model", "--data", "a.jsonl", "--run", "run", "--steps", "1", "--batch", "1"]) == 0
+    asked = [command, "--run", "run", "--resume", "--steps", "2"]
     weights = (tmp_path / "model" / "model.safetensors").read_bytes()
     touch_middle(tmp_path / "model")
-    assert main([*asked, "--resume"]) == 2
-    assert "base_sha256 was " in capsys.readouterr().err
+    assert main(asked) == 2
+    err = capsys.readouterr().err
+    assert "fingerprints.model was " in err
+    assert "put the old files of the model back" in err
     (tmp_path / "model" / "model.safetensors").write_bytes(weights)
     (tmp_path / "a.jsonl").write_text(json.dumps(line).replace('"2"', '"4"') + "\n")
-    assert main([*asked, "--resume"]) == 2
+    assert main(asked) == 2
     err = capsys.readouterr().err
-    assert "data was sha256:" in err
-    assert "or begin another run with another --out" in err
+    assert "fingerprints.data was " in err
+    assert "put the old file back, or begin another run with --run" in err
     (tmp_path / "a.jsonl").write_text(json.dumps(line) + "\n")
-    assert main([*asked, "--resume"]) == 0
-
-
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
-def main_raising(arguments):
-    """Run a command; raise what `main` turns into status 130."""
-    if main(arguments) == 130:
-        raise KeyboardInterrupt
+    assert main(asked) == 0
 
 
 def test_validations_that_asked_other_things_are_not_paired(place, capsys):

@@ -116,32 +116,19 @@ def test_an_interrupted_evaluation_is_gone_on_with_by_the_same_command(place, mo
 
 @pytest.mark.parametrize("command", ["sft", "dpo", "rm"])
 def test_interrupted_supervised_runs_say_how_to_go_on(place, at_step, capsys, command):
-    settings = [
-        "--model",
-        "model",
-        "--env",
-        "arithmetic",
-        "--out",
-        "out",
-        "--steps",
-        "3",
-        "--batch",
-        "2",
-        "--set",
-        f"{command}.save_every=2",
-    ]
-    settings += ["pairs.held_out=2"] if command != "sft" else []
-    words = [command, *settings]
+    words = [command, "--model", "model", "--env", "arithmetic", "--run", "the run", "--out", "out", "--steps", "3", "--batch", "2"]
+    words += ["--set", "train.save_every=2", *(["pairs.held_out=2"] if command != "sft" else [])]
     at_step(signal.SIGTERM, 1)
-    assert main([*words, "--json"]) == 143
+    assert main([*words, "-q"]) == 143
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last == f"kgym: ended by SIGTERM; begin again with: {shlex.join(['kgym', *words, '--json'])}"
+    assert last == f"kgym: ended by SIGTERM; begin again with: kgym {command} --resume --run 'the run' --out out"
     at_step(signal.SIGTERM, 3)
-    assert main([*words, "--json"]) == 143
+    assert go_on(last) == 143
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last == f"kgym: ended by SIGTERM; go on from step 2 with: {shlex.join(['kgym', *words, '--json', '--resume'])}"
+    assert last == f"kgym: ended by SIGTERM; go on from step 2 with: kgym {command} --resume --run 'the run' --out out"
     assert go_on(last) == 0
     assert (place / "out" / "config.json").is_file()
+    assert [row["step"] for row in read_metrics(place / "the run" / "metrics.jsonl")] == [1, 2, 3]
 
 
 @pytest.mark.slow

@@ -19,10 +19,11 @@ from kgym.rollout.groups import Rollouts, Stream
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import specs_of
 from kgym.runs.metrics import CLOCK, read_metrics
+from kgym.supervised_config import PairsConfig
 from kgym.train.rl.components import with_defaults
 from kgym.train.rl.ptx import pretraining_examples
 from kgym.train.rl.recipe import with_recipe
-from kgym.train.supervised.comparisons import PairOptions, stored_comparisons
+from kgym.train.supervised.comparisons import stored_comparisons
 from kgym.types import Message, Problem, Sampling, UpdatePlan
 from kgym_plugins.samplers.uniform import Uniform
 
@@ -231,7 +232,7 @@ def test_stored_completions_are_compared_after_the_prompt_of_their_environment(t
     run = train(tmp_path / "run", *SUMS, *AIME, *prompts, "eval.every=0", steps=2)
     setup = EnvSpec("aime").setup()
     known = {row["question"]: row["env"] for row in rows_of(run)}
-    found = stored_comparisons(run, PairOptions(), seed=0)
+    found = stored_comparisons(run, PairsConfig(), seed=0)
     assert "aime" in {known[comparison.question] for comparison in found}
     for comparison in found:
         problem = Problem(id="", question=comparison.question, gold=comparison.gold)

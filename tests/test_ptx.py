@@ -8,26 +8,26 @@ import torch
 from kgym.errors import ConfigError, DataError
 from kgym.keys import load_config
 from kgym.models.names import resolve_model
-from kgym.models.policy import load_policy
+from kgym.train.policy import TrainedPolicy
 from kgym.train.rl.ptx import pretraining_examples, pretraining_term
-from kgym.train.supervised.sft import backward
+from kgym.train.supervised.sft import add_likelihood
 
 
 @pytest.fixture
 def policy():
-    return load_policy(resolve_model("nano"), device="cpu")
+    return TrainedPolicy.load(resolve_model("nano"), load_config(overrides=["train.microbatch_tokens=100"]).train)
 
 
 def gradient(policy):
-    return torch.cat([parameter.grad.flatten() for parameter in policy.model.parameters()])
+    return torch.cat([parameter.grad.flatten() for parameter in policy.parameters()])
 
 
 def test_the_term_adds_coef_times_the_gradient_of_the_supervised_loss(policy):
     examples = pretraining_examples(load_config(overrides=["ptx.coef=0.5"]))
-    backward(policy, [examples(n) for n in (6, 7, 8)], 4096)
+    add_likelihood(policy, [examples(n) for n in (6, 7, 8)])
     alone = gradient(policy)
-    add = pretraining_term(policy, examples, coef=0.5, batch_size=3, microbatch_tokens=100, first=1)
-    policy.model.zero_grad()
+    add = pretraining_term(policy, examples, coef=0.5, batch_size=3, first=1)
+    policy.zero_grad()
     metrics = add(1)  # the third optimizer step of the run: examples 6, 7 and 8
     assert torch.allclose(gradient(policy), 0.5 * alone, atol=1e-6)
     assert metrics["ptx/loss_nats"] > 0

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +12,15 @@ from kgym.cli.main import main
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError
 from kgym.models.reward_model import load_reward_model
+from kgym.runs.folder import RunFolder
 from kgym.runs.metrics import CLOCK
+from kgym.supervised_config import RMConfig, SFTConfig
 from kgym.testing.engines import ScriptedEngine
 from kgym.train.supervised.comparisons import Comparison, PreferenceData
-from kgym.train.supervised.reward_model import RMOptions, train_reward_model
-from kgym.train.supervised.sft import Example, SFTOptions, finetune
+from kgym.train.supervised.examples import Example
+from kgym.train.supervised.objective import supervised
+from kgym.train.supervised.reward_model import RewardModeling
+from kgym.train.supervised.sft import SFT
 from kgym.types import Message, VerifyItem
 from kgym.verify.service import CallerVerifier, load_verifier
 from kgym_plugins.verifiers.judge import Judge, JudgeOptions, fill, parse_verdict
@@ -30,9 +35,9 @@ def taste(tiny_model, tmp_path_factory):
         return Comparison((Message("user", f"{n % 9}?"),), f"{n % 9}?", "", (f"yes{n % 5}", f"no{n % 7}"), ((0, 1),))
 
     out = tmp_path_factory.mktemp("taste") / "rm"
-    data = PreferenceData(nth, [], "taste")
-    train_reward_model(tiny_model, data, out, RMOptions(steps=40, batch_size=8, lr=3e-3, warmup_steps=3), device="cpu")
-    return out
+    data = PreferenceData(nth, [])
+    config = RMConfig(model=str(tiny_model), train={"steps": 40, "lr": 3e-3, "warmup_steps": 3}, rm={"batch_size": 8})
+    return Path(supervised(config, RunFolder(out), part=lambda config: RewardModeling(config, data)).run()["checkpoint"])
 
 
 # --- reward_model -----------------------------------------------------------------------------------------------------
@@ -200,8 +205,8 @@ def test_a_judge_that_was_trained_to_judge_gives_verdicts_in_an_environment(tiny
         verdict = "correct" if n % 2 else "wrong"
         return Example((Message("user", f"{n % 4}|{response}"),), f'{{"verdict": "{verdict}"}}')
 
-    options = SFTOptions(steps=150, batch_size=8, lr=1e-2, warmup_steps=5)
-    finetune(tiny_model, example, tmp_path / "judge", options, data="verdicts", device="cpu")
+    config = SFTConfig(model=str(tiny_model), train={"steps": 150, "lr": 1e-2, "warmup_steps": 5}, sft={"batch_size": 8})
+    supervised(config, RunFolder(tmp_path / "judge"), part=lambda config: SFT(config, example)).run()
     options = {"model": str(tmp_path / "judge"), "template": template, "max_tokens": 40}
     setup = EnvSetup("arithmetic", {"verifier": "judge", "verifier_options": options})
     verdicts = setup.verifier.verify_many([VerifyItem("1", "\\boxed{1}"), VerifyItem("2", "none")])

@@ -37,7 +37,7 @@ def test_several_settings_may_follow_and_it_may_be_given_again(words, found, fil
         (["eval", "--verifier", "math"], "verifier.forgive"),
         (["train", "--set", "verifier=math"], "verifier.forgive"),
         (["envs", "show", "arithmetic"], "env.dificulty"),
-        (["sft", "--env", "arithmetic", "--out", "out"], "env.dificulty"),
+        (["sft", "--env", "arithmetic"], "env.dificulty"),
         (["leaderboard", "export", "--format", "plot"], "exporter.sufix"),
     ],
 )

@@ -2,20 +2,13 @@
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
@@ -24,11 +17,17 @@ from kgym.errors import ConfigError, DataError
 from kgym.models.names import resolve_model
 from kgym.models.policy import Policy, load_policy
 from kgym.runs.episodes import read_episodes
+from kgym.runs.folder import RunFolder
+from kgym.runs.metrics import CLOCK, read_metrics
+from kgym.supervised_config import SFTConfig
 from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
-from kgym.train.optim import make_optimizer
-from kgym.train.supervised.fit import encode_row, microbatches, shuffled, train_step
-from kgym.train.supervised.sft import Example, SFTOptions, backward, encoded, finetune, read_examples, sampled_examples, solved_examples
+from kgym.train.policy import TrainedPolicy
+from kgym.train.report import Reporter
+from kgym.train.supervised.examples import Example, encoded, read_examples, sampled_examples, solved_examples
+from kgym.train.supervised.objective import supervised
+from kgym.train.supervised.rows import encode_row, shuffled
+from kgym.train.supervised.sft import SFT, add_likelihood
 from kgym.types import Message
 
 
@@ -91,43 +90,32 @@ def test_what_is_no_model_is_refused(tmp_path, tiny_model):
 # --- the loss ---------------------------------------------------------------------------------------------------------
 
 
-def test_only_the_completion_and_its_end_are_learnt(policy):
-    prompt_ids, completion_ids = encode_row(policy, *sums(3))
+def test_only_the_completion_and_its_end_are_learnt(tiny_model):
+    policy = TrainedPolicy.load(str(tiny_model), SFTConfig().train)
+    prompt_ids, completion_ids = encode_row(policy.bare, *sums(3))
     tokenizer = policy.tokenizer
     assert tokenizer.decode(prompt_ids) == "<|user|>3+1<|end|><|assistant|>"
     assert tokenizer.decode(completion_ids) == "\\boxed{4}<|end|>"
     ids = torch.tensor([prompt_ids + completion_ids])
     with torch.no_grad():
-        logprobs = policy.model(input_ids=ids).logits[0].log_softmax(-1)
+        logprobs = policy.bare.model(input_ids=ids).logits[0].log_softmax(-1)
     start = len(prompt_ids)
     expected = -sum(logprobs[start + i - 1, token].item() for i, token in enumerate(completion_ids)) / len(completion_ids)
-    optimizer = make_optimizer(policy.model, lr=0.0, weight_decay=0.0, betas=(0.9, 0.98))
-    metrics = train_step(policy, optimizer, lambda policy: backward(policy, [sums(3)], 4096), SFTOptions())
-    assert metrics["loss_nats"] == pytest.approx(expected, abs=1e-5)
-    assert metrics["grad_norm"] > 0
-    assert metrics["tokens"] == ids.numel()
+    metrics = add_likelihood(policy, [sums(3)])
+    assert metrics["train/loss_nats"] == pytest.approx(expected, abs=1e-5)
+    assert metrics["data/tokens"] == ids.numel()
+    assert policy.clip(1.0) > 0
 
 
-def test_microbatches_change_the_loss_and_the_step_by_rounding_only(tiny_model):
+def test_microbatches_change_the_loss_and_the_gradient_by_rounding_only(tiny_model):
     batch = [Example((Message("user", "x" * (i % 5)),), "y" * (1 + 3 * i)) for i in range(9)]
     results = []
     for tokens in (1, 60, 100_000):
-        policy = load_policy(tiny_model, device="cpu")
-        optimizer = torch.optim.SGD(policy.model.parameters(), lr=1.0)
-        metrics = train_step(policy, optimizer, lambda policy, tokens=tokens: backward(policy, batch, tokens), SFTOptions())
-        results.append((*metrics.values(), policy.model.get_input_embeddings().weight.sum().item()))
-    assert results[1] == pytest.approx(results[0], rel=1e-4)
-    assert results[2] == pytest.approx(results[0], rel=1e-4)
-
-
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=30), st.integers(1, 200))
-@settings(max_examples=50, deadline=None)
-def test_microbatches_hold_every_row_once_and_stay_within_their_tokens(lengths, tokens):
-    rows = [([i] * prompt, [i] * completion) for i, (prompt, completion) in enumerate(lengths)]
-    parts = list(microbatches(rows, tokens, lambda row: [row]))
-    assert sorted(row for part in parts for row in part) == sorted(rows)
-    for part in parts:
-        assert len(part) == 1 or len(part) * max(len(p) + len(c) for p, c in part) <= tokens
+        policy = TrainedPolicy.load(str(tiny_model), SFTConfig(train={"microbatch_tokens": tokens}).train)
+        metrics = add_likelihood(policy, batch)
+        results.append((*metrics.values(), policy.clip(1e9), policy.bare.model.get_input_embeddings().weight.grad.sum().item()))
+    assert results[1] == pytest.approx(results[0], rel=1e-4, abs=1e-6)
+    assert results[2] == pytest.approx(results[0], rel=1e-4, abs=1e-6)
 
 
 def test_an_example_that_does_not_fit_is_refused_by_name(policy):
@@ -135,14 +123,15 @@ def test_an_example_that_does_not_fit_is_refused_by_name(policy):
         encode_row(policy, (Message("user", "long question" + "x" * 230),), "y" * 20)
 
 
-def test_an_example_that_does_not_fit_is_left_out_counted_and_named_once(policy, caplog):
+def test_an_example_that_does_not_fit_is_left_out_counted_and_named_once(tiny_model, caplog):
+    policy = TrainedPolicy.load(str(tiny_model), SFTConfig(train={"microbatch_tokens": 10_000}).train)
     good = [Example((Message("user", "2+3"),), "5"), Example((Message("user", "1+1"),), "the answer is 2")]
     long = Example((Message("user", "far too long" + "x" * 300),), "y")
 
     def gradient(batch):
-        policy.model.zero_grad()
-        metrics = backward(policy, batch, 10_000)
-        return metrics, policy.model.get_input_embeddings().weight.grad.clone()
+        policy.zero_grad()
+        metrics = add_likelihood(policy, batch)
+        return metrics, policy.bare.model.get_input_embeddings().weight.grad.clone()
 
     alone, wanted = gradient(good)
     for _ in range(2):
@@ -157,16 +146,18 @@ def test_an_example_that_does_not_fit_is_left_out_counted_and_named_once(policy,
 def test_a_run_whose_examples_never_fit_ends_with_the_reason(tiny_model, tmp_path):
     long = Example((Message("user", "no room " + "x" * 300),), "y")
     with pytest.raises(DataError, match=r"no example of 3 steps fits into the model's context"):
-        finetune(tiny_model, lambda n: long, tmp_path / "out", SFTOptions(steps=5, batch_size=2), data="d", device="cpu")
-    summary = finetune(
-        tiny_model,
-        lambda n: long if n == 0 else Example((Message("user", "2+3"),), "5"),
-        tmp_path / "out",
-        SFTOptions(steps=5, batch_size=1),
-        data="other",
-        device="cpu",
-    )
+        learn(tiny_model, lambda n: long, tmp_path / "none", steps=5, batch=2)
+    summary = learn(tiny_model, lambda n: long if n == 0 else Example((Message("user", "2+3"),), "5"), tmp_path / "some", steps=5, batch=1)
     assert summary["steps"] == 5
+    first, *others = read_metrics(tmp_path / "some" / "metrics.jsonl")
+    assert first["data/too_long"] == 1
+    assert not any("data/too_long" in line for line in others)
+
+
+def test_the_learning_rate_of_a_run_rises_stays_and_falls(tiny_model, tmp_path):
+    learn(tiny_model, sums, tmp_path / "run", steps=10, batch=1, lr=1e-3, warmup_steps=0.2, decay_frac=0.4)
+    lrs = [line["optim/lr"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert lrs == pytest.approx([1e-3 * share for share in (0.5, 1, 1, 1, 1, 1, 0.775, 0.55, 0.325, 0.1)])
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------
@@ -219,7 +210,13 @@ def test_rows_of_a_file(tmp_path):
 
 # --- runs -------------------------------------------------------------------------------------------------------------
 
-QUICK = SFTOptions(steps=60, batch_size=16, lr=1e-2, warmup_steps=5, save_every=20)
+
+def learn(model, examples, run, *, batch=16, reporter=None, facts=None, **train):
+    """Fine-tune on examples of one's own."""
+    config = SFTConfig(
+        model=str(model), train={"steps": 60, "lr": 1e-2, "warmup_steps": 5, "save_every": 20, **train}, sft={"batch_size": batch}
+    )
+    return supervised(config, RunFolder(run), reporter, part=lambda config: SFT(config, examples, facts)).run()
 
 
 def weights(path):
@@ -230,78 +227,100 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_model_learns_its_examples_and_is_written_whole(tmp_path, tiny_model):
-    losses = []
-    options = QUICK.model_copy(update={"steps": 250})
-    summary = finetune(tiny_model, sums, tmp_path / "out", options, data="sums", report=lambda metrics: losses.append(metrics["loss_nats"]))
+def figures(run):
+    """The metrics of a run, without those of the clock."""
+    lines = read_metrics(run / "metrics.jsonl")
+    return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines]
+
+
+def test_a_model_learns_its_examples_and_the_run_folder_is_a_model(tmp_path, tiny_model):
+    run = tmp_path / "run"
+    summary = learn(tiny_model, sums, run, steps=250)
+    losses = [line["train/loss_nats"] for line in read_metrics(run / "metrics.jsonl")]
     assert losses[0] > 2.0
     assert losses[-1] < 0.05
-    assert summary["loss_nats"] == losses[-1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-    policy = load_policy(tmp_path / "out", device="cpu")
+    assert summary["train/loss_nats"] == losses[-1]
+    assert resolve_model(str(run)) == summary["checkpoint"]
+    policy = load_policy(resolve_model(str(run)), device="cpu")
     prompt_ids, completion_ids = encode_row(policy, *sums(4))
     generated = policy.model.generate(
         torch.tensor([prompt_ids]), attention_mask=torch.ones(1, len(prompt_ids)), max_new_tokens=20, do_sample=False
     )
     assert generated[0, len(prompt_ids) :].tolist() == completion_ids
-    with pytest.raises(ConfigError, match="exists already"):
-        finetune(tiny_model, sums, tmp_path / "out", QUICK, data="sums")
 
 
 class Killed(Exception):
     pass
 
 
-def test_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, tiny_model):
-    finetune(tiny_model, sums, tmp_path / "straight", QUICK, data="sums")
+class DiesAt(Reporter):
+    def __init__(self, step):
+        self.at = step
 
-    def die(metrics):
-        if metrics["step"] == 33:
+    def step(self, step, steps, metrics):
+        if step == self.at:
             raise Killed
 
+
+def test_a_run_that_was_cut_off_ends_in_the_same_weights_and_metrics(tmp_path, tiny_model):
+    straight, cut = tmp_path / "straight", tmp_path / "cut"
+    learn(tiny_model, sums, straight)
     with pytest.raises(Killed):
-        finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="sums", report=die)
-    assert not (tmp_path / "cut").exists()
-    with pytest.raises(ConfigError, match="--resume"):
-        finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="sums")
-    with pytest.raises(ConfigError, match="since it began data was sums and is others"):
-        finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="others", resume=True)
-    steps = []
-    finetune(tiny_model, sums, tmp_path / "cut", QUICK, data="sums", resume=True, report=lambda metrics: steps.append(metrics["step"]))
-    assert steps == list(range(21, 61))
-    assert equal(weights(tmp_path / "straight"), weights(tmp_path / "cut"))
+        learn(tiny_model, sums, cut, reporter=DiesAt(33), facts={"fingerprints": {"data": "sums"}})
+    assert not (cut / "summary.json").exists()
+    with pytest.raises(ConfigError, match=r"fingerprints.data was sums and is others: put the old file back"):
+        learn(tiny_model, sums, cut, facts={"fingerprints": {"data": "others"}})
+    learn(tiny_model, sums, cut, facts={"fingerprints": {"data": "sums"}})
+    assert figures(cut) == figures(straight)
+    assert [line["step"] for line in figures(cut)] == list(range(1, 61))
+    assert equal(weights(resolve_model(str(straight))), weights(resolve_model(str(cut))))
 
 
 # --- kgym sft ---------------------------------------------------------------------------------------------------------
 
 
-def sft(model, out, *more):
-    arguments = ("--model", model, "--out", out, "--batch", 8, "--lr", 1e-3, "--set", "sft.save_every=5", "sft.warmup_steps=2", *more)
+def sft(model, run, *more):
+    arguments = ("--model", model, "--run", run, "--batch", 8, "--lr", 1e-3, "--set", "train.save_every=5", "train.warmup_steps=2", *more)
     return ["sft", *map(str, arguments)]
 
 
 def test_the_command_trains_on_an_environment(tmp_path, tiny_model, capsys):
-    assert main([*sft(tiny_model, tmp_path / "out", "--env", "arithmetic", "--steps", 6), "--set", "env.difficulty=2", "--json"]) == 0
+    words = ["--env", "arithmetic", "--steps", 6, "--out", tmp_path / "out"]
+    assert main([*sft(tiny_model, tmp_path / "run", *words), "--set", "env.difficulty=2", "--json"]) == 0
     output = capsys.readouterr()
     summary = json.loads(output.out)
     assert summary["steps"] == 6
-    assert math.isfinite(summary["loss_nats"])
+    assert math.isfinite(summary["train/loss_nats"])
     assert "step 6/6" in output.err
-    assert "sft.warmup_steps" not in output.err
+    assert "train.warmup_steps" not in output.err
     assert not equal(weights(tiny_model), weights(tmp_path / "out"))
+    assert equal(weights(summary["checkpoint"]), weights(tmp_path / "out"))
+    assert not (tmp_path / "out" / "trainer.pt").exists()
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["kind"] == "sft"
+    assert manifest["config"]["env"]["options"]["difficulty"] == 2
+    assert manifest["config"]["env"]["options"]["truncated"] == "zero"  # every default is written down
+    assert manifest["env"]["data_sha256"]
+
+
+def test_an_out_folder_that_exists_is_refused_at_the_start(tmp_path, tiny_model, capsys):
+    (tmp_path / "out").mkdir()
+    assert main([*sft(tiny_model, tmp_path / "run", "--env", "arithmetic", "--steps", 1, "--out", tmp_path / "out")]) == 2
+    assert "exists already; choose another folder with --out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_warm_up_that_outlasts_the_run_is_pointed_out(tmp_path, tiny_model, capsys):
-    assert main([*sft(tiny_model, tmp_path / "out", "--env", "arithmetic", "--steps", 3), "--set", "sft.warmup_steps=50"]) == 0
-    assert "sft.warmup_steps=50: the run has 3 steps and ends before this does" in capsys.readouterr().out
+    assert main([*sft(tiny_model, tmp_path / "run", "--env", "arithmetic", "--steps", 3), "--set", "train.warmup_steps=50"]) == 0
+    assert "train.warmup_steps=50: the run has 3 steps and ends before this does" in capsys.readouterr().out
 
 
 def test_the_command_trains_on_a_file(tmp_path, tiny_model, capsys):
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps({"question": f"{n}+1", "solution": f"\\boxed{{{n + 1}}}"}) + "\n" for n in range(5)))
-    assert main(sft(tiny_model, tmp_path / "out", "--data", data, "--steps", 3)) == 0
-    assert f"model       {tmp_path / 'out'}" in capsys.readouterr().out
-    assert isinstance(load_policy(tmp_path / "out"), Policy)
+    assert main(sft(tiny_model, tmp_path / "run", "--data", data, "--steps", 3)) == 0
+    assert f"checkpoint  {tmp_path / 'run' / 'checkpoints' / 'step-3'}" in capsys.readouterr().out
+    assert isinstance(load_policy(resolve_model(str(tmp_path / "run"))), Policy)
 
 
 @pytest.mark.parametrize(
@@ -309,38 +328,41 @@ def test_the_command_trains_on_a_file(tmp_path, tiny_model, capsys):
     [
         (["--env", "airthmetic"], "did you mean 'arithmetic'"),
         (["--data", "absent.jsonl"], "absent.jsonl"),
-        (["--env", "arithmetic", "--steps", "0"], "steps"),
-        (["--env", "arithmetic", "--set", "sft.warmup=3"], "warmup"),
-        (["--env", "arithmetic", "--set", "train.lr=3"], "env. or sft."),
-        (["--env", "arithmetic", "--data", "x.jsonl"], "not allowed"),
-        ([], "--env"),
+        (["--env", "arithmetic", "--steps", "0"], "train.steps=0"),
+        (["--env", "arithmetic", "--set", "train.warmup=3"], "that is 'train.warmup_steps' here"),
+        (["--env", "arithmetic", "--set", "sft.lr=3"], "no key named 'sft.lr'; that is 'train.lr' here"),
+        (["--env", "arithmetic", "--set", "sft.seed=3"], "no key named 'sft.seed'; that is 'seed' here"),
+        (["--env", "arithmetic", "--set", "algo.tau=3"], "no key named 'algo"),
+        (["--env", "arithmetic", "--set", "train.train_batch_size=3"], "that is 'sft.batch_size' here"),
+        (["--env", "arithmetic", "--set", "verifier=math"], "verifier"),
+        (["--env", "arithmetic", "--data", "x.jsonl"], "env and data are both set"),
+        ([], "name an environment (--env)"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2(tmp_path, tiny_model, capsys, more, said):
-    assert main(sft(tiny_model, tmp_path / "out", *more)) == 2
+    assert main(sft(tiny_model, tmp_path / "run", *more)) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_killed_command_resumes_to_the_same_weights(tmp_path, tiny_model):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def command(out, *more):
-        return [sys.executable, "-m", "kgym.cli.main", *sft(tiny_model, out, "--env", "arithmetic", "--steps", 40, *more)]
-
-    cut, straight = tmp_path / "cut", tmp_path / "straight"
-    process = subprocess.Popen(command(cut), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "cut.partial").glob("step-*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not cut.exists()
-    subprocess.run(command(cut, "--resume"), env=environment, check=True, capture_output=True)
-    subprocess.run(command(straight), env=environment, check=True, capture_output=True)
-    assert equal(weights(cut), weights(straight))
+def test_a_file_and_the_command_line_say_the_same(tmp_path, tiny_model, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = sft(tiny_model, "one", "--env", "arithmetic", "--steps", 2)
+    assert main([*asked, "--show-config"]) == 0
+    text = capsys.readouterr().out
+    assert "batch_size = 8  # --batch" in text
+    assert not (tmp_path / "one").exists()
+    (tmp_path / "run.toml").write_text(text)
+    assert main(asked) == 0
+    assert main(["sft", "--config", "run.toml", "--run", "two"]) == 0
+    configs = [json.loads((tmp_path / name / "manifest.json").read_text())["config"] for name in ("one", "two")]
+    assert configs[0] == configs[1]
+    assert figures(tmp_path / "one") == figures(tmp_path / "two")
+    assert main(["sft", "--config", "run.toml", "--run", "two", "--resume"]) == 0
+    assert main(["sft", "--config", "run.toml", "--run", "two", "--resume", "--seed", "1"]) == 2
+    assert "seed differ(s) from its manifest" in capsys.readouterr().err
 
 
 # --- completions that a run has stored --------------------------------------------------------------------------------
@@ -365,7 +387,8 @@ def test_stored_completions_are_learnt_by_the_tokens_that_were_sampled(scored, t
     for one in found:
         episode = tokens[one.problem_id, one.text]
         assert encoded(policy, one) == (list(episode.prompt_ids), list(episode.token_ids))
-    assert main(["sft", "--episodes", str(scored), "--out", str(tmp_path / "out"), "--steps", "2", "--batch", "4", "--json"]) == 0
+    words = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--steps", "2", "--batch", "4", "--json"]
+    assert main(["sft", "--episodes", str(scored), *words]) == 0
     assert (tmp_path / "out" / "model.safetensors").exists()
     capsys.readouterr()
 
@@ -380,11 +403,11 @@ def test_stored_completions_that_cannot_be_learnt_are_refused_in_one_line(scored
     (part,) = (none / "samples").glob("*.parquet")
     pq.write_table(pq.read_table(part).filter(pc.field("status") != "correct"), part)
     for run, words in ((old, "earlier version"), (none, "no correct completion"), (tmp_path / "x", "no stored completions")):
-        assert main(["sft", "--episodes", str(run), "--out", str(tmp_path / "out"), "--steps", "1"]) == 2
+        assert main(["sft", "--episodes", str(run), "--run", str(tmp_path / "run"), "--steps", "1"]) == 2
         error = capsys.readouterr().err
         assert words in error
         assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_tokens_of_another_tokenizer_are_refused(scored):

@@ -7,17 +7,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from kgym.cli.main import main
+from kgym.config import RunConfig
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
 from kgym.keys import load_config
 from kgym.models.names import resolve_model
-from kgym.models.policy import load_policy
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import specs_of
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.seeding import derive_seed
-from kgym.train.supervised.fit import ENDLESS
-from kgym.train.supervised.sft import Example, backward
+from kgym.train.policy import TrainedPolicy
+from kgym.train.supervised.examples import Example
+from kgym.train.supervised.rows import ENDLESS
+from kgym.train.supervised.sft import add_likelihood
 from kgym.types import Message
 
 SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "train.threads=1", "eval.problems=5", "env.name=arithmetic")
@@ -112,20 +114,20 @@ def test_ptx_learns_after_the_prompt_of_the_run(tmp_path):
     problems = [source[derive_seed("sft", derive_seed(0, "ptx"), n) % ENDLESS] for n in range(3)]
     prompts = [(Message("system", "Be brief."), Message("user", f"Q: {problem.question}")) for problem in problems]
     examples = [Example(prompt, problem.solution) for prompt, problem in zip(prompts, problems, strict=True)]
-    policy = load_policy(resolve_model("nano"), dtype="float32", device="cpu")
+    policy = TrainedPolicy.load(resolve_model("nano"), RunConfig().train)
     (line,) = read_metrics(run / "metrics.jsonl")
-    assert line["ptx/loss_nats"] == pytest.approx(backward(policy, examples, 4096)["loss_nats"], rel=1e-4)
+    assert line["ptx/loss_nats"] == pytest.approx(add_likelihood(policy, examples)["train/loss_nats"], rel=1e-4)
 
 
 def test_sft_takes_a_prompt(tmp_path, tiny_model, capsys):
     words = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--batch", "2", "--json"]
     losses = []
     for name, settings in (("own", []), ("other", ["--set", "env.prompt=Q: {question}", "env.system=Be brief."])):
-        assert main([*words, "--out", str(tmp_path / name), *settings]) == 0
-        losses.append(json.loads((tmp_path / name / "metrics.jsonl").read_text())["loss_nats"])
+        assert main([*words, "--run", str(tmp_path / name), *settings]) == 0
+        losses.append(json.loads((tmp_path / name / "metrics.jsonl").read_text())["train/loss_nats"])
     assert losses[0] != losses[1]
     capsys.readouterr()
-    assert main([*words, "--out", str(tmp_path / "x"), "--set", "env.split=validation"]) == 2
+    assert main([*words, "--run", str(tmp_path / "x"), "--set", "env.split=validation"]) == 2
     assert "env.split cannot be set here" in capsys.readouterr().err
 
 
@@ -134,8 +136,8 @@ def test_sft_takes_a_prompt(tmp_path, tiny_model, capsys):
     [
         ["verify", "absent.jsonl"],
         ["rescore", "absent", "--verifier", "math"],
-        ["dpo", "--env", "arithmetic", "--out", "out"],
-        ["rm", "--env", "arithmetic", "--out", "out"],
+        ["dpo", "--env", "arithmetic"],
+        ["rm", "--env", "arithmetic"],
         ["envs", "show", "arithmetic"],
         ["envs", "check", "arithmetic"],
         ["eval", "--bench", "arithmetic:validation", "--problems", "1"],
@@ -216,7 +218,6 @@ def test_an_older_run_is_resumed_and_ends_in_the_same_numbers(tmp_path):
 
 def test_the_configuration_of_an_older_run_is_one_of_today():
     older = {"env": "aime", "rollout": {"max_tokens": 9, "truncated": "score", "group_size": 4}}
-    from kgym.config import RunConfig
 
     config = RunConfig.model_validate(older)
     today = load_config(None, ["env.max_tokens=9", "env.truncated=score", "rollout.group_size=4"])

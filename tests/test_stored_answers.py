@@ -11,7 +11,8 @@ from kgym.cli.main import main
 from kgym.errors import DataError
 from kgym.runs.answers import BATCH, LATER, answer_batches, answer_files, read_answers
 from kgym.runs.episodes import TOKENS, schema, write_episodes
-from kgym.train.supervised.comparisons import PairOptions, stored_comparisons
+from kgym.supervised_config import PairsConfig
+from kgym.train.supervised.comparisons import stored_comparisons
 from kgym.types import Episode, Problem, Segment, Verdict
 
 NAMES = ["problem_id", "attempt", "text", "year", "env", "token_ids"]
@@ -81,7 +82,7 @@ def test_every_command_reads_runs_of_earlier_versions(runs, tmp_path, capsys):
     rewrite(answers, lambda table: table.set_column(table.column_names.index("score"), "score", pa.array([1.0, 0.0, 1.0, 0.0])))
     rewrite(answers, lambda table: table.set_column(table.column_names.index("text"), "text", pa.array(["a", "b", "c", "d"])))
     rewrite(answers, lambda table: table.set_column(table.column_names.index("truncated"), "truncated", pa.array([False] * 4)))
-    assert len(stored_comparisons(root / "train", PairOptions(), seed=0)) == 2
+    assert len(stored_comparisons(root / "train", PairsConfig(), seed=0)) == 2
 
 
 def test_columns_that_an_earlier_version_did_not_store(tmp_path):

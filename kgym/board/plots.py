@@ -21,7 +21,8 @@ SMOOTH = 5
 def plot_run(run: Path, out: Path) -> None:
     """Draw the curves of a run folder to a PNG file (or what else the suffix of `out` says).
 
-    Left: mean reward of each step, and its running mean. Right: validation accuracy with 95 % intervals, and the truncated share.
+    Left: mean reward of each step, and its running mean. Right: validation accuracy with 95 % intervals, and the truncated share. Of a run
+    on examples: the loss, and the share of the preferences that are right or the norm of the gradient.
     Raises ConfigError if the run has no metrics, or the suffix is unknown; RunError if the file cannot be written.
     """
     lines = read_metrics(run / "metrics.jsonl")
@@ -34,8 +35,13 @@ def plot_run(run: Path, out: Path) -> None:
 
         figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
         left, right = (part.subplots() for part in figure.subfigures(1, 2, squeeze=False)[0])
-        draw_reward(left, lines)
-        draw_validation(right, lines)
+        if "train/loss_nats" in lines[-1]:
+            draw_series(left, lines, "train/loss_nats", "loss in nats")
+            if not draw_series(right, lines, "preference/accuracy_frac", "preferences that are right"):
+                draw_series(right, lines, "optim/grad_norm", "norm of the gradient")
+        else:
+            draw_reward(left, lines)
+            draw_validation(right, lines)
         figure.suptitle(run.name or str(run), fontsize=10)
         try:
             figure.savefig(out)

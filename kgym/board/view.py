@@ -18,7 +18,7 @@ from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
 from kgym.runs.answers import answer_files, read_answers
 from kgym.runs.folder import RunFolder
-from kgym.runs.manifest import KIND, adapter_of, labelled_specs
+from kgym.runs.manifest import KIND, adapter_of, kind_of, labelled_specs
 from kgym.runs.metrics import read_metrics
 from kgym.score.results import counted_score
 from kgym.score.store import read_results
@@ -31,6 +31,8 @@ SERIES = {
     "policy/entropy_nats": ("Entropy", "nats a token"),
     "policy/kl_nats": ("KL from the start of a step", "nats a token"),
     "optim/grad_norm": ("Norm of the gradient", "before clipping"),
+    "train/loss_nats": ("Loss", "nats"),
+    "preference/accuracy_frac": ("Preferences that are right", "share"),
 }
 """Metrics that get a picture beside reward and validation, where a run has them."""
 
@@ -114,7 +116,8 @@ def _what(folder: Path, name: str) -> str:
         return f"{name}: {manifest['request']['model']} on {manifest['benchmark']}"
     config = manifest["config"]
     steps = int((read_metrics(folder / "metrics.jsonl") or [{"step": 0}])[-1]["step"])
-    trained = f"{config['model']} trained on {' and '.join(manifest['specs'])} with {config['algo']['name']}"
+    how = config["algo"]["name"] if "algo" in config else manifest["kind"]
+    trained = f"{config['model']} trained on {' and '.join(manifest['specs']) or 'examples'} with {how}"
     return f"{trained}, {steps} of {config['train']['steps']} steps"
 
 
@@ -132,16 +135,18 @@ def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[
 def _facts(folder: Path) -> list[tuple[str, str]]:
     manifest = _manifest(folder)
     config = manifest["config"]
-    rollout, train = config["rollout"], config["train"]
-    facts = {
-        "model": config["model"],
-        "environment": " and ".join(manifest["specs"]),
-        "algorithm": config["algo"]["name"],
-        **({"adapter": adapter} if (adapter := adapter_of(manifest)) else {}),
-        "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} answers",
-        "learning rate": f"{train['lr']:g}",
-        "seed": config["seed"],
-    }
+    facts = {"model": config["model"], "environment": " and ".join(manifest["specs"]) or "none"}
+    if kind_of(manifest) == "train":
+        rollout = config["rollout"]
+        facts |= {
+            "algorithm": config["algo"]["name"],
+            "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} answers",
+        }
+    else:
+        kind = kind_of(manifest)
+        facts |= {"algorithm": kind, "batch": f"{config.get(kind, {}).get('batch_size', '?')} examples"}
+    facts |= {"adapter": adapter} if (adapter := adapter_of(manifest)) else {}
+    facts |= {"learning rate": f"{config['train']['lr']:g}", "seed": config["seed"]}
     summary = folder / "summary.json"
     remedy = "remove it, and kgym train --resume writes it again"
     stored = read_table(summary, remedy=remedy) if summary.exists() else {}
@@ -158,7 +163,8 @@ def _curves(folder: Path, of: str) -> list[Picture]:
         return []
     images = []
     with drawing():
-        for draw, title in ((draw_reward, "Reward in training"), (draw_validation, "Validation")):
+        rewarded = any("reward/mean" in line or "eval/accuracy" in line for line in lines)  # not so in a run on examples
+        for draw, title in ((draw_reward, "Reward in training"), (draw_validation, "Validation")) if rewarded else ():
             figure = new_figure()
             draw(figure.subplots(), lines)
             figure.axes[0].set_title("")

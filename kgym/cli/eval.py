@@ -5,35 +5,41 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from kgym.cli import running
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import clock, folder_name, free_text, percent, print_json, print_table, say
-from kgym.cli.settings import add_set, sections
+from kgym.cli.settings import add_set
 from kgym.neutral import printable
 
 if TYPE_CHECKING:
     from pandas import Series
 
-    from kgym.score.bench import EvalSettings
-    from kgym.score.evaluating import Request
+    from kgym.score.evaluating import Plan, Watch
     from kgym.score.results import EvalResult
 
-BENCH = "aime-style"
-"""What is scored unless a benchmark is named."""
+
+SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "stop", "loop_tokens")
+FLAGS = {
+    **{key: key for key in ("model", "preset", "samples", "problems", *SAMPLING, "truncated", "seed", "slots")},
+    "bench": "benches",
+    "verifier": "verifier.name",
+    "engine": "engine.name",
+}
+"""Options of the command line that stand for a key of the configuration."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
-    add("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="a model, or a run folder for its newest checkpoint (default: nano)")
+    add("--model", metavar="NAME|DIR|HUB_ID", help="a model, or a run folder for its newest checkpoint (default: nano)")
     add(
         "--bench",
         metavar="NAME|ENV:SPLIT",
         action="append",
-        help=f"a benchmark, or a split of an environment; several are scored one after the other (default: {BENCH})",
+        help="a benchmark, or a split of an environment; several are scored one after the other (default: aime-style)",
     )
     add("--preset", metavar="NAME", help="a published protocol: r1, qwen3, dapo, k1.5, or list to see them; explicit options win over it")
     add("--samples", metavar="K", type=int, help="answers for each problem (default: the benchmark's, or 1)")
@@ -49,12 +55,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="text that ends an answer, in addition to the model's end tokens; may be given again",
     )
     add("--loop-tokens", metavar="N", type=int, help="end an answer whose last N tokens are one block, four times or more (default: off)")
-    add("--truncated", choices=("zero", "score", "mask"), default="zero", help="what an answer that is cut short is worth (default: zero)")
+    add("--truncated", choices=("zero", "score", "mask"), help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
     add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
-    add("--seed", metavar="N", type=int, default=0, help="seed of the sampling (default: 0)")
-    add("--slots", metavar="N", type=int, default=256, help="answers played at once; each batch is stored when it ends (default: 256)")
-    add_set(parser, "options such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5")
+    add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
+    add("--slots", metavar="N", type=int, help="answers played at once; each batch is stored when it ends (default: 256)")
+    running.add_config(parser)
+    add_set(parser, "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5", _keys)
     add(
         "--run",
         metavar="DIR",
@@ -66,52 +73,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
 
 
+def _keys() -> list[str]:
+    from kgym.eval_config import EvalConfig
+    from kgym.keys import keys_of
+
+    return keys_of(EvalConfig().model_dump(mode="json"), EvalConfig)
+
+
 def run(args: argparse.Namespace) -> int:
     """Score, or resume scoring, and print the figures of each benchmark, then those of all."""
     if args.preset == "list":
         return _list_presets(as_json=args.json)
+    from kgym.api import evaluate
     from kgym.board.table import board_to_append
-    from kgym.rollout.prompts import describe_long
-    from kgym.score.evaluating import load_engine, plan_all, play
+    from kgym.eval_config import EvalConfig
+    from kgym.keys import load
 
+    config = load(EvalConfig, args.config, [*running.settings_of(running.flags_given(args, FLAGS)), *args.set])
     if args.board is not None:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
-    asked = _request(args)
-    plans = plan_all(asked, args.bench or [BENCH], args.run)
-    played = []
+    listener = terminal_listener(args)
     with saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"):
-        engine, too_long = load_engine(asked, plans)
-        for number, plan in enumerate(plans, start=1):
-            name = plan.bench.name
-            several = f"{name} ({number} of {len(plans)}): " if len(plans) > 1 else ""
-            progress = _Progress(sys.stderr, quiet=args.verbose < 0, prefix=several)
-            lines = [f"scoring {args.label or asked.shown} on {plan.describe()}"]
-            if name in too_long:
-                lines.append(f"kgym: {describe_long(too_long[name], name)}")
-            result, about = play(plan, engine, label=args.label, note=args.note, started=partial(progress.begun, lines))
-            played.append((result, about))
-            added = _to_board(args.board, result, about)
-            if not args.json:
-                say(_table(result, about) + added + ("\n" if several else ""), flush=True)
-    _say_all(played, as_json=args.json)
+        evaluate(config, run=args.run, label=args.label, note=args.note, listener=listener)
+    _say_all(listener.played, as_json=args.json)
     return 0
 
 
-def _request(args: argparse.Namespace) -> "Request":
-    """Return what the command line asks of every benchmark alike."""
-    from kgym.models.names import resolve_model
-    from kgym.score.evaluating import Request
+def terminal_listener(args: argparse.Namespace) -> Any:
+    """Return a `Listener` that shows progress, prints each result and adds it to the board; its `played` has all of them."""
+    from kgym.score.evaluating import Listener
 
-    model = resolve_model(args.model)
-    explicit = ("temperature", "top_p", "top_k", "max_tokens", "stop", "loop_tokens")
-    return Request(
-        model=model,
-        shown=model if Path(args.model).is_dir() else args.model,  # a run folder is shown with its checkpoint
-        settings=_settings(args),
-        preset=args.preset,
-        options={name: value for name in explicit if (value := getattr(args, name)) is not None},
-        **{name: getattr(args, name) for name in ("truncated", "problems", "samples", "seed", "slots")},
-    )
+    class Terminal(Listener):
+        def __init__(self) -> None:
+            self.played: list[tuple[EvalResult, Mapping[str, Any]]] = []
+            self.n_plans = 1
+
+        def started(self, plan: "Plan", number: int, n_plans: int, too_long: str) -> "Watch":
+            self.n_plans = n_plans
+            several = f"{plan.bench.name} ({number} of {n_plans}): " if n_plans > 1 else ""
+            lines = [f"scoring {args.label or plan.request['model']} on {plan.describe()}"]
+            lines += [f"kgym: {too_long}"] if too_long else []
+            return _Progress(sys.stderr, quiet=args.verbose < 0, prefix=several).begun(lines)
+
+        def finished(self, result: "EvalResult", about: Mapping[str, Any]) -> None:
+            self.played.append((result, about))
+            added = _to_board(args.board, result, about)
+            if not args.json:
+                say(_table(result, about) + added + ("\n" if self.n_plans > 1 else ""), flush=True)
+
+    return Terminal()
 
 
 def _say_all(played: "Sequence[tuple[EvalResult, Mapping[str, Any]]]", *, as_json: bool) -> None:
@@ -151,15 +161,6 @@ def _list_presets(*, as_json: bool) -> int:
     else:
         print_table(("preset", "what it sets", "source"), [(name, preset.summary, preset.source) for name, preset in presets().items()])
     return 0
-
-
-def _settings(args: argparse.Namespace) -> "EvalSettings":
-    """Parse `env.difficulty=2` and `engine.max_batch=64`, and the options of the command line that name a component."""
-    from kgym.options import validated
-    from kgym.score.bench import EvalSettings
-
-    named = [f"{kind}.name={name}" for kind in ("engine", "verifier") if (name := getattr(args, kind)) is not None]
-    return validated(EvalSettings, sections([*named, *args.set], "env", "engine", "verifier", chosen=("engine", "verifier")))
 
 
 def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from kgym.cli.plugins import describe_options
-from kgym.config import RunConfig
 from kgym.keys import key_literal, keys_of, parse_override, read_toml, set_key, value_literal
 from kgym.registry import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from kgym.runs.stored import TrainingConfig
 
 OF_THE_RUN = {"split", "verifier", "verifier_options", "verifier_limits"}
 """Settings of every environment for which a run has other keys."""
@@ -32,19 +33,21 @@ class Entry:
     meaning: str
 
 
-def layers(flags: Mapping[str, str], trackers: Sequence[str], settings: Sequence[str], file: Path | None) -> dict[str, str]:
+def layers(
+    flags: Mapping[str, str], trackers: Sequence[str], settings: Sequence[str], file: Path | None, model: type[BaseModel]
+) -> dict[str, str]:
     """Return where each key that was set comes from; `flags` are the options of the command line by the key that they stand for."""
-    found = {} if file is None else dict.fromkeys(keys_of(read_toml(file)), str(file))
+    found = {} if file is None else dict.fromkeys(keys_of(read_toml(file), model), str(file))
     found |= flags
     found |= {f"trackers.{name}": "--tracker" for name in trackers}
     values: dict[str, Any] = {}
     for setting in settings:
-        set_key(values, *parse_override(setting))
-    return found | dict.fromkeys(keys_of(values), "--set")
+        set_key(values, *parse_override(setting, model), model)
+    return found | dict.fromkeys(keys_of(values, model), "--set")
 
 
-def entries(config: RunConfig, sources: Mapping[str, str]) -> list[Entry]:
-    """Return every key of a configuration in force (`kgym.train.rl.components.with_defaults`), in the order of the configuration."""
+def entries(config: "TrainingConfig", sources: Mapping[str, str]) -> list[Entry]:
+    """Return every key of a configuration in force (`kgym.train.start.in_force`), in the order of the configuration."""
     return [
         Entry(row["key"], value, _source(row["key"], sources), row["type"], row["constraints"], row["description"])
         for row, value in _rows(config)
@@ -59,12 +62,12 @@ def _source(key: str, sources: Mapping[str, str]) -> str:
     return next((sources[name] for name in [*above, *below] if name in sources), "default")
 
 
-def _rows(config: RunConfig) -> "Iterable[tuple[dict[str, str], Any]]":
-    from kgym.train.rl.components import chosen
+def _rows(config: "TrainingConfig") -> "Iterable[tuple[dict[str, str], Any]]":
+    from kgym.train.start import chosen
 
     plain = config.model_dump(mode="json")
     components = {key: (kind, name) for kind, name, _, key in chosen(config)}
-    for row in describe_options(RunConfig, ""):
+    for row in describe_options(type(config), ""):
         key = row["key"]
         part = getattr(config, key)
         if key not in plain:  # the one of `env` and `envs` that this run does not have

@@ -57,9 +57,15 @@ def _list(args: argparse.Namespace) -> int:
     elif not facts:
         say(f"no runs below {args.root}/")
     else:
-        rows = [(fact["run"], fact["what"], fact["state"], percent(fact["accuracy"], fact["stderr"])) for fact in facts]
-        print_table(("run", "what", "state", "accuracy"), rows)
+        rows = [(fact["run"], fact["what"], fact["state"], percent(fact["accuracy"], fact["stderr"]), _loss(fact)) for fact in facts]
+        print_table(("run", "what", "state", "accuracy", "loss"), rows)
     return 0
+
+
+def _loss(fact: Mapping[str, Any]) -> str:
+    """Return the loss of a run on examples, in nats; "-" of another run."""
+    loss = fact.get("loss_nats")
+    return "-" if loss is None else f"{loss:.4f}"
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -76,9 +82,10 @@ def _show(args: argparse.Namespace) -> int:
     for hint in facts.get("hints", ()):
         first, last = hint["first_step"], hint["last_step"]
         lines.append(("hint", f"{f'step {first}' if first == last else f'steps {first} to {last}'}: {hint['hint']}"))
+    width = max(18, max(map(len, facts)) + 1)
     for key, value in lines:
         if value is not None and key != "hints":
-            say(f"{key:<18}{_say(value)}")
+            say(f"{key:<{width}}{_say(value)}")
     return 0
 
 
@@ -124,12 +131,12 @@ def _merge(args: argparse.Namespace) -> int:
 def _hints(run: Path) -> dict[str, Any]:
     """Return what was wrong with a training and when, from its metrics; nothing for an evaluation."""
     from kgym.runs.folder import RunFolder
-    from kgym.runs.manifest import KIND
+    from kgym.runs.manifest import kind_of
     from kgym.runs.metrics import read_metrics
     from kgym.train.rl.diagnosis import diagnose
 
     manifest = RunFolder(run).read_manifest()
-    if manifest.get("kind") == KIND:
+    if kind_of(manifest) != "train":
         return {}
     found = diagnose(read_metrics(run / "metrics.jsonl"), max_grad_norm=manifest["config"]["train"]["max_grad_norm"])
     return {"hints": [{"first_step": each.first, "last_step": each.last, "hint": str(each.hint)} for each in found]}
@@ -149,10 +156,13 @@ def _facts_or_error(run: Path) -> dict[str, Any]:
 def _facts(run: Path) -> dict[str, Any]:
     """Return what a run is and how it went. Raises ConfigError if the folder is no run."""
     from kgym.runs.folder import RunFolder
-    from kgym.runs.manifest import KIND
+    from kgym.runs.manifest import KIND, SUPERVISED, kind_of
 
     manifest = RunFolder(run).read_manifest()
-    return _eval_facts(run, manifest) if manifest.get("kind") == KIND else _train_facts(run, manifest)
+    kind = kind_of(manifest)
+    if kind in SUPERVISED:
+        return _supervised_facts(run, manifest)
+    return _eval_facts(run, manifest) if kind == KIND else _train_facts(run, manifest)
 
 
 def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,6 +194,28 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
         facts["caution"] = stored.get("caution") or None
     return facts
+
+
+def _supervised_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    from kgym.runs.manifest import adapter_of
+    from kgym.runs.metrics import read_metrics
+
+    config = manifest["config"]
+    ways = " and ".join(filter(None, (manifest["kind"], adapter_of(manifest))))
+    lines = read_metrics(run / "metrics.jsonl")
+    first, last = (lines[0], lines[-1]) if lines else ({}, {})
+    step, steps = int(last.get("step", 0)), config["train"]["steps"]
+    source = (config.get("env") or {}).get("name") or config.get("data") or config.get("episodes") or "examples"
+    return {
+        "run": str(run),
+        "what": f"{ways} on {source} from {config['model']}",
+        "state": "finished" if (run / "summary.json").exists() and step >= steps else f"step {step} of {steps}",
+        "accuracy": None,
+        "stderr": None,
+        "loss_nats_before": first.get("train/loss_nats"),
+        "loss_nats": last.get("train/loss_nats"),
+        **{key: last.get(key) for key in ("preference/accuracy_frac", "held_out/loss_nats", "held_out/accuracy_frac") if key in last},
+    }
 
 
 def _unlike_validations(run: Path) -> str:

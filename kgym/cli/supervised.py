@@ -1,157 +1,172 @@
-"""What the commands that learn from examples share (`sft`, `dpo`, `rm`): options, settings, progress, and the lines at the end."""
+"""What the commands that learn from examples have in common (`sft`, `dpo`, `rm`): options, progress, and the lines at the end."""
 
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from kgym.cli.interrupts import command_line, saying_how_to_go_on
-from kgym.cli.output import folder_name, print_json, say
-from kgym.cli.settings import add_set, sections
-from kgym.errors import ConfigError, UnsuitedModel
+from kgym.cli import running
+from kgym.cli.output import clock, folder_name
+from kgym.cli.ranks import first_rank
+from kgym.neutral import printable
 
 if TYPE_CHECKING:
-    from kgym.envs.spec import EnvSpec
-    from kgym.train.supervised.comparisons import PreferenceData
-    from kgym.train.supervised.fit import SupervisedOptions
+    from kgym.supervised_config import SupervisedConfig
+    from kgym.train.plan import Plan
 
 log = logging.getLogger(__name__)
 
-FLAGS = {"steps": "steps", "batch": "batch_size", "lr": "lr", "seed": "seed"}
-"""Options of the command line that stand for a key of the command's own."""
+FLAGS = {
+    "model": "model",
+    "env": "env.name",
+    "data": "data",
+    "episodes": "episodes",
+    "steps": "train.steps",
+    "lr": "train.lr",
+    "seed": "seed",
+    "device": "train.device",
+    "dtype": "train.dtype",
+}
+"""Options of the command line that stand for a key of the configuration, in all of them."""
 LINES = 100
 """Progress lines in a run, about."""
 
 
-def configure(parser: argparse.ArgumentParser, *, key: str, steps: int, batch: int, lr: str) -> None:
-    """Add the options that all of them have; `key` is what the command's own settings begin with."""
-    parser.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="folder of the new model; must not be there yet")
+def configure(parser: argparse.ArgumentParser, command: str, *, steps: int, batch: int, lr: str) -> None:
+    """Add the options that all of them have."""
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=folder_name,
+        help="also write the finished model to this new folder (default: only the run folder has it)",
+    )
     parser.add_argument("--steps", metavar="N", type=int, help=f"optimizer steps (default: {steps})")
-    parser.add_argument("--batch", metavar="N", type=int, help=f"examples a step (default: {batch})")
+    parser.add_argument("--batch", metavar="N", type=int, help=f"examples in each step (default: {batch})")
     parser.add_argument("--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)")
     parser.add_argument("--seed", metavar="N", type=int, help="decides the order of the examples (default: 0)")
-    add_set(parser, f"options such as env.difficulty=3 or {key}.warmup_steps=10")
-    parser.add_argument("--device", metavar="NAME", default="auto", help="where to compute (default: auto, a GPU if there is one)")
-    parser.add_argument("--dtype", metavar="TYPE", default="float32", help="type of the weights (default: float32)")
-    parser.add_argument("--resume", action="store_true", help="resume a run that was interrupted")
+    parser.add_argument("--device", metavar="NAME", help="where to compute (default: auto, a GPU if there is one)")
+    parser.add_argument("--dtype", metavar="TYPE", help="type of the computation (default: auto)")
+    running.configure(parser, command, f"env.difficulty=3 or {command}.batch_size=8")
 
 
 def configure_preferences(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where preferences come from."""
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--env", metavar="NAME", help="worked solutions of an environment's train split against wrong answers")
-    data.add_argument("--episodes", metavar="RUN", type=Path, help="answers that a run of kgym train or kgym eval has stored")
-    data.add_argument(
-        "--data", metavar="FILE.jsonl", type=Path, help='lines of {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ...]}'
+    parser.add_argument("--env", metavar="NAME", help="worked solutions of an environment's train split against wrong answers")
+    parser.add_argument("--episodes", metavar="RUN", help="answers that a run of kgym train or kgym eval has stored")
+    parser.add_argument(
+        "--data", metavar="FILE.jsonl", help='lines of {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ...]}'
     )
 
 
-def settings(args: argparse.Namespace, *names: str) -> dict[str, dict[str, Any]]:
-    """Parse `env.difficulty=3` and `sft.warmup_steps=10` into the options of each section; the last one also has the flags."""
-    from kgym.config import check_trained_dtype
+def run(
+    args: argparse.Namespace,
+    command: str,
+    following: "Callable[[SupervisedConfig, str], str]",
+    *,
+    unit: str,
+    flags: Mapping[str, str] | None = None,
+) -> int:
+    """Train; `following` returns the command to type next with the model of the run, "" for nothing, and `unit` is what a loss is of."""
+    from kgym.train.start import refuse_out
 
-    check_trained_dtype(args.dtype)
-    values = sections(args.set, *names, chosen=[name for name in names if name == "verifier"])
-    for section in ("env", "verifier"):
-        if args.env is None and values.get(section):
-            raise ConfigError(f"--set {section}.*: there is no environment to set anything of; name one with --env")
-    values[names[-1]] |= {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
-    return values
+    flags = FLAGS | {"batch": f"{command}.batch_size"} | dict(flags or {})
+    given = running.flags_given(args, flags)
+    asked, folder = running.asked(args, command, given)
+    config = cast("SupervisedConfig", asked)
+    refuse_out(args.out)
+    if args.ranks is not None and not args.show_config:
+        return running.launch(args, config, folder, args.out)
+    if args.show_config:
+        return running.show(args, config, folder, {key: f"--{flag}" for flag, key in flags.items() if key in given})
+    if args.dry_run:
+        return running.dry_run(args, config, folder)
+    model = str(args.out or folder.path)
+    reporter = terminal_reporter(args, following(config, model), model, unit)
+    return running.train(args, config, folder, reporter, args.out)
 
 
-def asked_spec(args: argparse.Namespace, values: Mapping[str, Any]) -> "EnvSpec | None":
-    """Return the train split of the environment that `--env` names, with what `--set` says of it; None without `--env`."""
-    from kgym.config import VerifierConfig
+def how_to_score_it(config: "SupervisedConfig", model: str) -> str:
+    """Return the `kgym eval` of a trained policy; warn, and return "", if the default engine cannot sample from such a model."""
+    from kgym.cli.following import how_to_score
     from kgym.envs.spec import EnvSpec
-    from kgym.options import validated
+    from kgym.train.supervised.sources import spec_of
 
-    if args.env is None:
-        return None
-    if "split" in values["env"]:
-        raise ConfigError("env.split cannot be set here: kgym learns from the split 'train' and measures on 'validation'")
-    return EnvSpec.of(args.env, "train", values["env"], validated(VerifierConfig, values.get("verifier", {}), "verifier"))
+    if not _can_be_sampled(config.model):
+        return ""
+    return how_to_score(model, (spec_of(config) or EnvSpec("aime")).with_split("validation"))
 
 
-def can_be_sampled(model: str) -> bool:
-    """Whether `kgym eval` and `kgym train` can sample from a model with the default engine; warn at once if they cannot."""
+def _can_be_sampled(model: str) -> bool:
     from kgym.config import EngineConfig
+    from kgym.errors import UnsuitedModel
+    from kgym.models.names import resolve_model
     from kgym.rollout.engine import check_engine
 
     engine = EngineConfig().name
     try:
-        check_engine(engine, {}, model)
+        check_engine(engine, {}, resolve_model(model))
     except UnsuitedModel as error:
-        log.warning("engine %r: %s; it is trained all the same", engine, error)
+        if first_rank():
+            log.warning("engine %r: %s; it is trained all the same", engine, error)
         return False
     return True
 
 
-def preferences(args: argparse.Namespace, spec: "EnvSpec | None", pairs: Mapping[str, Any], seed: int) -> "PreferenceData":
-    """Return what the options of `configure_preferences` name."""
-    import hashlib
-
-    from kgym.options import validated
-    from kgym.train.supervised.comparisons import PairOptions, from_env, from_list, read_comparisons, stored_comparisons
-
-    options = validated(PairOptions, pairs, "pairs")
-    if spec is not None:
-        return from_env(spec, options, seed=seed)
-    found = read_comparisons(args.data) if args.episodes is None else stored_comparisons(args.episodes, options, seed=seed)
-    digest = hashlib.sha256("\n".join(map(repr, found)).encode()).hexdigest()
-    return from_list(found, options, seed=seed, fingerprint=f"sha256:{digest} held_out={options.held_out}")
-
-
-def reporter(args: argparse.Namespace, options: "SupervisedOptions", key: str, unit: str) -> Callable[[Mapping[str, float]], None]:
-    """Return what prints about a hundred lines in a run; to standard error if standard output carries JSON.
-
-    A warm-up that the run does not reach the end of is pointed out first, by its key.
-    """
-    from kgym.train.warmups import lasting
+def terminal_reporter(args: argparse.Namespace, following: str, model: str, unit: str) -> Any:
+    """Return a `Reporter` that writes about a hundred lines in a run; to standard error if standard output carries JSON."""
+    from kgym.train.report import Reporter
 
     out = sys.stderr if args.json else sys.stdout
-    steps = options.steps
-    for note in lasting(options, key, steps + 1, steps):
-        say(note, file=out)
-    every = max(1, steps // LINES)
+    quiet = args.verbose < 0
 
-    def report(metrics: Mapping[str, float]) -> None:
-        step = int(metrics["step"])
-        if step % every == 0 or step == steps:
-            figures = [f"loss {metrics['loss_nats']:.4f} nats {unit}"]
-            if "preference/accuracy_frac" in metrics:
-                figures.append(f"accuracy {metrics['preference/accuracy_frac']:.1%} | margin {metrics['preference/margin_mean']:+.3f}")
-            figures.append(f"grad norm {metrics['grad_norm']:.2f} | lr {metrics['lr']:.2e}")
-            out.write(f"step {step:>{len(str(steps))}}/{steps} | {' | '.join(figures)} | {metrics['tokens_per_s'] / 1000:.1f}k tok/s\n")
+    class Terminal(Reporter):
+        def started(self, facts: Mapping[str, Any]) -> None:
+            self.begun, self.first = time.monotonic(), facts["step"]
+            if not quiet:
+                self._line(f"run         {facts['run']}" + (f" (from step {facts['step']})" if facts["step"] else ""))
+                self._line(f"learns      {facts['what']}")
+
+        def planned(self, plan: "Plan") -> None:
+            if not quiet:
+                for line in plan.lines() if plan.tight else [f"memory      {plan.line()}"]:
+                    self._line(line)
+
+        def note(self, text: str) -> None:
+            self._line(text)
+
+        def step(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            if not quiet and (step % max(1, steps // LINES) == 0 or step == steps):
+                left = (time.monotonic() - self.begun) / (step - self.first) * (steps - step)
+                self._line(_figures(step, steps, metrics, unit) + (f" | {clock(left)} left" if step < steps else ""))
+
+        def finished(self, summary: Mapping[str, Any]) -> None:
+            if args.json:
+                return
+            if "held_out/accuracy_frac" in summary:
+                accuracy, loss = summary["held_out/accuracy_frac"], summary["held_out/loss_nats"]
+                self._line(f"held out    {accuracy:.1%} of the preferences, loss {loss:.4f} nats {unit}")
+            for line in running.profile_lines(summary):
+                self._line(line)
+            self._line(f"run         {summary['run']}")
+            self._line(f"checkpoint  {summary['checkpoint']}")
+            if args.out is not None:
+                self._line(f"model       {model}")
+            if following:
+                self._line(f"next        {following}")
+
+        def _line(self, text: str) -> None:
+            out.write(printable(text) + "\n")
             out.flush()
 
-    return report
+    return Terminal()
 
 
-def interruptible(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Say at an interruption how to continue the run that `--out` names."""
-
-    def how() -> str:
-        from kgym.train.checkpoint import checkpoint_steps, going_on
-        from kgym.train.supervised.fit import partial_folder
-
-        partial = partial_folder(args.out)
-        resume = ["--resume"] if checkpoint_steps(partial) and not args.resume else []
-        return f"{going_on(partial)} with: {command_line(args, [*args.argv, *resume])}"
-
-    return saying_how_to_go_on(how)
-
-
-def conclude(args: argparse.Namespace, summary: Mapping[str, Any], following: str) -> int:
-    """Print what came of it and what to type next, "" for nothing."""
-    if args.json:
-        print_json(summary)
-        return 0
-    if "held_out/accuracy_frac" in summary:
-        say(f"held out    {summary['held_out/accuracy_frac']:.1%} of the preferences, loss {summary['held_out/loss_nats']:.4f} nats a pair")
-    say(f"model       {summary['model']}")
-    if following:
-        say(f"next        {following}")
-    return 0
+def _figures(step: int, steps: int, metrics: Mapping[str, float], unit: str) -> str:
+    """Return a step as one line."""
+    figures = [f"loss {metrics['train/loss_nats']:.4f} nats {unit}"]
+    if "preference/accuracy_frac" in metrics:
+        figures.append(f"accuracy {metrics['preference/accuracy_frac']:.1%} | margin {metrics['preference/margin_mean']:+.3f}")
+    figures.append(f"grad {metrics['optim/grad_norm']:.2f} | lr {metrics['optim/lr']:.2e} | {metrics['speed/tokens_per_s']:.0f} tok/s")
+    return f"step {step:>{len(str(steps))}}/{steps} | {' | '.join(figures)}"

@@ -17,7 +17,9 @@ from kgym.options import conform
 from kgym.spelling import older_spelling
 
 KIND = "eval"
-"""What `manifest["kind"]` says in the folder of an evaluation; that of a training has no kind."""
+"""What `manifest["kind"]` says in the folder of an evaluation."""
+SUPERVISED = ("sft", "dpo", "rm")
+"""What it says in that of a run on examples."""
 
 
 class _Named(BaseModel):
@@ -58,6 +60,17 @@ class _TrainManifest(BaseModel):
     specs: dict[str, _Spec]
 
 
+class _SupervisedConfig(BaseModel):
+    model: str
+    seed: int
+    train: _Train
+
+
+class _SupervisedManifest(BaseModel):
+    config: _SupervisedConfig
+    specs: dict[str, _Spec]
+
+
 class _Request(BaseModel):
     model: str
     env_id: str
@@ -69,6 +82,12 @@ class _EvalManifest(BaseModel):
     benchmark: str
     request: _Request
     spec: _Spec
+
+
+def kind_of(manifest: Mapping[str, Any]) -> str:
+    """Return what a run is: `train`, `sft`, `dpo`, `rm` or `eval`."""
+    kind = manifest.get("kind", "train")
+    return kind if isinstance(kind, str) else "train"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -83,6 +102,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if manifest.get("kind") == KIND:
             manifest = _with_spec(manifest)
             conform(manifest, _EvalManifest)
+        elif manifest.get("kind") in SUPERVISED:
+            conform(manifest, _SupervisedManifest)
         else:
             manifest = _with_specs(manifest)
             conform(manifest, _TrainManifest)
@@ -105,7 +126,7 @@ def labelled_specs(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
     """Return the environments of a run by the labels that its rows and figures have: "" for the only one."""
     specs = specs_of(manifest)
     several = bool(manifest.get("config", {}).get("envs"))
-    return specs if several else {"": next(iter(specs.values()))}
+    return specs if several or not specs else {"": next(iter(specs.values()))}
 
 
 def _with_spec(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -1,30 +1,10 @@
 """What is asked under a name: a registered benchmark, or any split of any environment as `ENV:SPLIT`."""
 
 import re
-from typing import Any
 
-from pydantic import Field, model_validator
-
-from kgym.config import EngineConfig, VerifierConfig
 from kgym.errors import ConfigError, UnknownName
 from kgym.hookspecs import BenchmarkInfo
-from kgym.options import Options
 from kgym.registry import registry
-from kgym.spelling import older_spelling
-
-
-class EvalSettings(Options):
-    """What `kgym eval --set` reaches."""
-
-    env: dict[str, Any] = Field(default_factory=dict)
-    """Options of the environment."""
-    engine: EngineConfig = EngineConfig()
-    verifier: VerifierConfig = VerifierConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older(cls, values: Any) -> Any:
-        return older_spelling(values)
 
 
 def resolve_bench(name: str) -> BenchmarkInfo:

@@ -1,6 +1,6 @@
 """Several benchmarks for one model: each is planned and checked first, then they are played one after the other.
 
-    Request(model ...) --plan_all--> [Plan, Plan ...] --load_engine--> engine --play--> results
+    EvalConfig --plan_all--> [Plan, Plan ...] --load_engine--> engine --play--> results
 
 A plan is a benchmark with its own problems, samples, verifier and folder. Planning writes nothing and loads no model:
 whatever is wrong with one of them ends the command before the first is played.
@@ -10,20 +10,23 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kgym.config import SamplingConfig
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
+from kgym.eval_config import EvalConfig
 from kgym.hookspecs import BenchmarkInfo, PresetInfo
-from kgym.models.names import model_fingerprint
+from kgym.models.names import model_fingerprint, resolve_model
 from kgym.options import validated
 from kgym.registry import registry
 from kgym.rollout.engine import make_engine
+from kgym.rollout.prompts import describe_long
 from kgym.runs.folder import checkout, machine, versions
-from kgym.score.bench import EvalSettings, bench_slug, resolve_bench
+from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import Evaluation
 from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
 from kgym.score.results import EvalResult
@@ -34,25 +37,6 @@ if TYPE_CHECKING:
     from pandas import Series
 
 RUNS = Path("runs")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked of a model on every benchmark alike. None: what the preset, benchmark or environment says."""
-
-    model: str
-    """Resolved: a folder or a hub id."""
-    shown: str
-    """The model's name in results."""
-    settings: EvalSettings = field(default_factory=EvalSettings)
-    preset: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Explicit ones of sampling and budget: temperature, top_p, top_k, stop, loop_tokens, max_tokens."""
-    truncated: str = "zero"
-    problems: int | None = None
-    samples: int | None = None
-    seed: int = 0
-    slots: int = 256
 
 
 @dataclass(frozen=True)
@@ -87,16 +71,47 @@ class Watch(Protocol):
         """See the scores of a chunk."""
 
 
+class Listener:
+    """Hears how an evaluation goes, and says nothing."""
+
+    def started(self, plan: Plan, number: int, n_plans: int, too_long: str) -> Watch | None:
+        """A benchmark begins, the `number`-th of so many, from 1; return what watches its answers.
+
+        `too_long` says which of its prompts leave no room for an answer, "" for none.
+        """
+
+    def finished(self, result: EvalResult, about: Mapping[str, Any]) -> None:
+        """A benchmark has its result; `about` is what a board says of it in addition."""
+
+
+def evaluate(
+    config: EvalConfig, *, run: Path | None = None, label: str | None = None, note: str = "", listener: Listener | None = None
+) -> dict[str, EvalResult]:
+    """Score a model on the benchmarks of a configuration; return the results by benchmark. See `kgym.api.evaluate`."""
+    listener = listener or Listener()
+    plans = plan_all(config, run)
+    engine, too_long = load_engine(config, plans)
+    results = {}
+    for number, plan in enumerate(plans, start=1):
+        name = plan.bench.name
+        long = describe_long(too_long[name], name) if name in too_long else ""
+        begun = partial(listener.started, plan, number, len(plans), long)
+        results[name], about = play(plan, engine, label=label, note=note, started=begun)
+        listener.finished(results[name], about)
+    return results
+
+
 # --- planning ---------------------------------------------------------------------------------------------------------
 
 
-def plan_all(asked: Request, names: Sequence[str], run: Path | None = None) -> list[Plan]:
-    """Plan benchmarks, and check that each can be played into its folder.
+def plan_all(asked: EvalConfig, run: Path | None = None) -> list[Plan]:
+    """Plan the benchmarks of a configuration, and check that each can be played into its folder.
 
     `run` is the folder of the only one, or the start of the name of each folder if there are several.
 
     Raises UnknownName, ConfigError or DataError for the first that cannot be played. Nothing has been written by then.
     """
+    names = asked.benches
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"--bench {name} is given twice; name each benchmark once")
@@ -118,10 +133,9 @@ def _named(run: Path | None, bench: str, n_benches: int) -> Path | None:
     return run if run is None or n_benches == 1 else run.with_name(f"{run.name}-{bench_slug(bench)}")
 
 
-def _plan(asked: Request, bench: BenchmarkInfo, path: Path | None) -> Plan:
-    settings = asked.settings
-    engine = settings.engine.name
-    engine_options = registry().options("engine", engine, settings.engine.options)
+def _plan(asked: EvalConfig, bench: BenchmarkInfo, path: Path | None) -> Plan:
+    model, engine = resolve_model(asked.model), asked.engine.name
+    engine_options = registry().options("engine", engine, asked.engine.options)
     preset = preset_of(asked.preset) if asked.preset is not None else None
     spec, drawn = _spec(asked, bench, preset)
     evaluation = Evaluation(
@@ -136,8 +150,8 @@ def _plan(asked: Request, bench: BenchmarkInfo, path: Path | None) -> Plan:
     if preset is not None and asked.samples is None:
         evaluation.samples = samples_of(preset, len(evaluation.indices))
     request = {
-        "model": asked.shown,
-        "model_sha256": model_fingerprint(asked.model),
+        "model": model if Path(asked.model).is_dir() else asked.model,  # a run folder is shown with its checkpoint
+        "model_sha256": model_fingerprint(model),
         "engine": engine,
         "engine_options": engine_options.model_dump(mode="json"),
         "seed": asked.seed,
@@ -146,21 +160,20 @@ def _plan(asked: Request, bench: BenchmarkInfo, path: Path | None) -> Plan:
     return Plan(bench, asked.preset, evaluation, folder, request)
 
 
-def _spec(asked: Request, bench: BenchmarkInfo, preset: PresetInfo | None) -> tuple[EnvSpec, SamplingConfig]:
+def _spec(asked: EvalConfig, bench: BenchmarkInfo, preset: PresetInfo | None) -> tuple[EnvSpec, SamplingConfig]:
     """Return the environment of a benchmark and the sampling: explicit options first, then the preset's."""
-    settings = asked.settings
-    options = (stated_options(preset) if preset else {}) | dict(asked.options)
-    verifier = settings.verifier.name or options.get("verifier")
+    options = (stated_options(preset) if preset else {}) | asked.explicit
+    verifier = asked.verifier.name or options.get("verifier")
     budget = {"max_tokens": options.get("max_tokens"), "truncated": asked.truncated}
-    stated = {"max_tokens": asked.options.get("max_tokens"), "truncated": asked.truncated}
+    stated = {"max_tokens": asked.max_tokens, "truncated": asked.truncated}
     for key, value in stated.items():
-        if value is not None and settings.env.get(key, value) != value:
+        if value is not None and asked.env.get(key, value) != value:
             option = f"--{key.replace('_', '-')} {value}"
-            raise ConfigError(f"{option} and env.{key}={settings.env[key]} exclude each other; leave one out")
+            raise ConfigError(f"{option} and env.{key}={asked.env[key]} exclude each other; leave one out")
     env = stated_env(preset) if preset else {}
     env |= {key: value for key, value in budget.items() if value is not None}
-    judge = settings.verifier.model_copy(update={"name": verifier})
-    spec = EnvSpec.of(bench.env, bench.split, env | settings.env, judge)
+    judge = asked.verifier.model_copy(update={"name": verifier})
+    spec = EnvSpec.of(bench.env, bench.split, env | asked.env, judge)
     sampling = {key: value for key, value in options.items() if key not in {"verifier", "max_tokens"}}
     return spec, validated(SamplingConfig, sampling)
 
@@ -187,7 +200,7 @@ def shortened(name: str, longest: int = 40) -> str:
 # --- playing ----------------------------------------------------------------------------------------------------------
 
 
-def load_engine(asked: Request, plans: Sequence[Plan]) -> tuple[Engine | None, dict[str, dict[str, int]]]:
+def load_engine(asked: EvalConfig, plans: Sequence[Plan]) -> tuple[Engine | None, dict[str, dict[str, int]]]:
     """Load the model once for all benchmarks; None if none has missing answers.
 
     Also returns, by benchmark, the problems whose prompts leave no room for an answer; see `Evaluation.long_prompts`.
@@ -195,7 +208,7 @@ def load_engine(asked: Request, plans: Sequence[Plan]) -> tuple[Engine | None, d
     missing = [plan for plan in plans if plan.missing]
     if not missing:
         return None, {}
-    engine = make_engine(asked.settings.engine.name, asked.settings.engine.options, asked.model)
+    engine = make_engine(asked.engine.name, asked.engine.options, resolve_model(asked.model))
     return engine, {plan.bench.name: found for plan in missing if (found := plan.evaluation.long_prompts(engine))}
 
 
@@ -205,7 +218,7 @@ def play(
     *,
     label: str | None = None,
     note: str = "",
-    started: Callable[[], Watch] | None = None,
+    started: Callable[[], Watch | None] | None = None,
 ) -> tuple[EvalResult, dict[str, Any]]:
     """Play what is missing of a benchmark, write its result, and return it with what a board says about it.
 

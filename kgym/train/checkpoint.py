@@ -21,6 +21,8 @@ from kgym.types import Episode
 STATE_FILE = "trainer.pt"
 OPEN_EPISODES = "episodes.parquet"
 """Episodes that continue in the next step, and those of batches that wait."""
+OF_THE_TRAINER = {STATE_FILE, OPEN_EPISODES, "critic"}
+"""What only the trainer needs of a checkpoint."""
 
 
 def checkpoint_steps(root: Path) -> list[int]:
@@ -85,6 +87,25 @@ def save_checkpoint(
     if keep:
         _remove_before(root, checkpoint_steps(root)[-keep:][0])
     return folder
+
+
+def export(checkpoint: Path, out: Path) -> None:
+    """Write the model of a checkpoint, without what only the trainer needs, as the folder `out`: whole, or not at all.
+
+    Raises RunError if it cannot be written, ConfigError if `out` exists.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} exists already; choose another folder with --out")
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        remove(temporary)
+        shutil.copytree(checkpoint, temporary, ignore=lambda _, names: {name for name in names if name in OF_THE_TRAINER})
+        sync_folder(temporary)
+        temporary.rename(out)
+        sync_names(out.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"cannot write {out}: {error.strerror or error}; the model is in {checkpoint}") from error
 
 
 def _remove_before(root: Path, step: int) -> None:

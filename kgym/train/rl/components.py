@@ -1,25 +1,12 @@
-"""The components that a run is made of, with the options in force."""
+"""The components that a run of `kgym train` is made of, with the options in force."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-from kgym.config import Component, RunConfig, plain
+from kgym.config import RunConfig
 from kgym.envs.mixture import members
-from kgym.envs.spec import OF_VERIFIER, EnvSpec
-from kgym.options import Options
 from kgym.registry import registry
-
-C = TypeVar("C", bound=Component)
-
-
-class Chosen(NamedTuple):
-    """A component that a configuration names, or that an environment brings."""
-
-    kind: str
-    name: str
-    options: Mapping[str, Any]
-    key: str
-    """Where its options stand in the configuration."""
+from kgym.train.components import Chosen, common_options, in_force, with_options
 
 
 def chosen(config: RunConfig) -> Iterator[Chosen]:
@@ -52,40 +39,22 @@ def with_defaults(config: RunConfig) -> RunConfig:
             named[field][item] = options
         else:
             found[key] = options
-    update: dict[str, Any] = {**named, "engine": _with(config.engine, found["engine"]), "algo": _with(config.algo, found["algo"])}
+    update: dict[str, Any] = {
+        **named,
+        "engine": with_options(config.engine, found["engine"]),
+        "algo": with_options(config.algo, found["algo"]),
+    }
     envs = {}
     for member in members(config):
         with member.named():
-            options = found[member.key] | _common(member.spec)
+            options = found[member.key] | common_options(member.spec)
         if not member.label:
-            update["env"] = _with(config.env, options)
-            update |= {"verifier": _with(config.verifier, found["verifier"]), "sampler": _with(config.sampler, found["sampler"])}
+            update["env"] = with_options(config.env, options)
+            update |= {
+                "verifier": with_options(config.verifier, found["verifier"]),
+                "sampler": with_options(config.sampler, found["sampler"]),
+            }
             continue
-        own = {part: _with(getattr(member, part), found[f"{member.key}.{part}"]) for part in ("verifier", "sampler")}
-        envs[member.label] = _with(config.envs[member.label], options).model_copy(update=own)
+        own = {part: with_options(getattr(member, part), found[f"{member.key}.{part}"]) for part in ("verifier", "sampler")}
+        envs[member.label] = with_options(config.envs[member.label], options).model_copy(update=own)
     return config.model_copy(update=update | ({"envs": envs} if envs else {}))
-
-
-def _with(component: C, options: Mapping[str, Any]) -> C:
-    return component.model_copy(update={"options": {**component.options, **options}})
-
-
-def _common(spec: EnvSpec) -> dict[str, Any]:
-    """Return the options that every environment takes, but for those that have keys of their own in a run."""
-    options = in_force(spec.common_settings())
-    return {key: value for key, value in options.items() if key != "split" and key not in OF_VERIFIER}
-
-
-def in_force(options: Options) -> dict[str, Any]:
-    """Return options as plain JSON values, without those that JSON does not have."""
-    values = options.model_dump(mode="json")
-    return {key: value for key, value in values.items() if is_plain(value)}
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a manifest can hold a value."""
-    try:
-        plain(value)
-    except ValueError:
-        return False
-    return True

@@ -29,6 +29,7 @@ from kgym.runs.episodes import write_episodes
 from kgym.runs.folder import RunFolder, checkout, versions
 from kgym.seeding import derive_seed
 from kgym.train.checkpoint import OPEN_EPISODES, check_weights, open_episodes, refuse_older, way_on
+from kgym.train.components import component_versions
 from kgym.train.loop import Run
 from kgym.train.optim import lr_at, set_lr
 from kgym.train.plan import Plan
@@ -36,10 +37,10 @@ from kgym.train.policy import TrainedPolicy
 from kgym.train.profiling import phase, reassign
 from kgym.train.report import Reporter
 from kgym.train.rl.batch import pack_groups
-from kgym.train.rl.components import with_defaults
+from kgym.train.rl.components import chosen, with_defaults
 from kgym.train.rl.critic import FOLDER, Critic, load_value_model
 from kgym.train.rl.diagnosis import Diagnosis
-from kgym.train.rl.fingerprints import component_versions, fingerprints
+from kgym.train.rl.fingerprints import fingerprints
 from kgym.train.rl.guards import check_engine_gap, check_unscored
 from kgym.train.rl.held_out import check_held_out
 from kgym.train.rl.long_prompts import LongPrompts
@@ -115,7 +116,7 @@ class Reinforcement:
             **self.validation.facts(),
             "fingerprints": fingerprints(self.config, critic=critic),
             "versions": versions(),
-            "components": component_versions(self.config),
+            "components": component_versions(chosen(self.config)),
             "checkout": checkout(),
         }
 
@@ -295,11 +296,10 @@ class Reinforcement:
             return None
         ptx, plan = self.config.ptx, self.algorithm.plan
         return pretraining_term(
-            self.policy.bare,
+            self.policy,
             self.pretraining,
             coef=ptx.coef,
             batch_size=ptx.batch_size,
-            microbatch_tokens=self.config.train.microbatch_tokens,
             first=(step - 1) * plan.inner_steps * plan.minibatches,
         )
 

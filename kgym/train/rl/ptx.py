@@ -15,10 +15,11 @@ from pathlib import Path
 
 from kgym.config import RunConfig
 from kgym.envs.mixture import members
-from kgym.models.policy import Learner
 from kgym.seeding import derive_seed
-from kgym.train.supervised.fit import shuffled
-from kgym.train.supervised.sft import Example, Examples, backward, read_examples, solved_examples
+from kgym.train.policy import TrainedPolicy
+from kgym.train.supervised.examples import Example, Examples, read_examples, solved_examples
+from kgym.train.supervised.rows import shuffled
+from kgym.train.supervised.sft import add_likelihood
 
 
 def pretraining_examples(config: RunConfig) -> Examples | None:
@@ -45,7 +46,7 @@ def pretraining_examples(config: RunConfig) -> Examples | None:
 
 
 def pretraining_term(
-    policy: Learner, examples: Examples, *, coef: float, batch_size: int, microbatch_tokens: int, first: int
+    policy: TrainedPolicy, examples: Examples, *, coef: float, batch_size: int, first: int
 ) -> Callable[[int], dict[str, float]]:
     """Return a function that adds the gradient of the term for the n-th optimizer step of an update.
 
@@ -56,7 +57,7 @@ def pretraining_term(
     def add(n: int) -> dict[str, float]:
         start = (first + n) * batch_size
         batch = [examples(number) for number in range(start, start + batch_size)]
-        loss_nats = backward(policy, batch, microbatch_tokens, coef)["loss_nats"]
+        loss_nats = add_likelihood(policy, batch, coef)["train/loss_nats"]
         if not math.isfinite(loss_nats):
             raise FloatingPointError(f"the loss of the examples of ptx is {loss_nats}")
         return {"ptx/loss_nats": loss_nats}

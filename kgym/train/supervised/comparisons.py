@@ -9,18 +9,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from kgym.envs.setup import EnvSetup
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, DataError
-from kgym.options import Options
 from kgym.runs.answers import answer_batches, answer_files
 from kgym.runs.manifest import labelled_specs
 from kgym.seeding import derive_seed
-from kgym.train.supervised.fit import ENDLESS, read_jsonl, shuffled
+from kgym.supervised_config import PairsConfig
+from kgym.train.supervised.rows import ENDLESS, read_jsonl, shuffled
 from kgym.types import Chat, Message, Problem, VerifyItem
 
 BOX = "\\boxed{"
@@ -66,22 +64,11 @@ class PreferenceData:
     train: Comparisons
     held_out: Sequence[Comparison]
     """Never learnt from; may be empty."""
-    fingerprint: str
-    """Tells the data from others."""
-    prompt_sha256: str = ""
-    """Of what is put around a question; "" for comparisons that have their prompts in them."""
 
 
-class PairOptions(Options):
-    """How comparisons are made of problems and stored answers; a file has them as they are."""
-
-    answers: int = Field(4, ge=2)
-    """Answers to a prompt, at most; InstructGPT's K."""
-    prefer: Literal["right", "short"] = "right"
-    """Of stored answers, what is better: a higher score, or, as Kimi k1.5's long2short DPO has it, the shortest right answer, over wrong
-    ones that are longer and right ones that are half as long again."""
-    held_out: int = Field(64, ge=0)
-    """Comparisons to measure on after training: of the validation split, or a fifth of a file or of a run's problems if that is less."""
+def batch_of(comparisons: Comparisons, step: int, batch_size: int) -> list[Comparison]:
+    """Return the comparisons of a step, counted from 1."""
+    return [comparisons(n) for n in range((step - 1) * batch_size, step * batch_size)]
 
 
 # --- from a file ------------------------------------------------------------------------------------------------------
@@ -123,7 +110,7 @@ def all_pairs(k: int) -> Pairs:
 # --- from generated problems ------------------------------------------------------------------------------------------
 
 
-def generated_comparisons(setup: EnvSetup, options: PairOptions, *, seed: int) -> Comparisons:
+def generated_comparisons(setup: EnvSetup, options: PairsConfig, *, seed: int) -> Comparisons:
     """Worked solutions of an environment's problems against the same working with wrong answers in the box.
 
     The wrong answers are near misses of integers, and otherwise the answers to other problems; the environment's verifier finds each of
@@ -168,7 +155,7 @@ def _candidates(problem: Problem, setup: EnvSetup, rng: random.Random) -> Iterat
 # --- from stored answers ----------------------------------------------------------------------------------------------
 
 
-def stored_comparisons(run: Path, options: PairOptions, *, seed: int) -> list[Comparison]:
+def stored_comparisons(run: Path, options: PairsConfig, *, seed: int) -> list[Comparison]:
     """Compare the answers that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the problems' ids.
 
     Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError for a folder that is
@@ -195,7 +182,7 @@ def stored_comparisons(run: Path, options: PairOptions, *, seed: int) -> list[Co
     return found
 
 
-def _choose(rows: Sequence[Mapping[str, Any]], options: PairOptions, rng: random.Random) -> list[Mapping[str, Any]]:
+def _choose(rows: Sequence[Mapping[str, Any]], options: PairsConfig, rng: random.Random) -> list[Mapping[str, Any]]:
     """Return at most `answers` different answers, taken in turn from the best and the worst."""
     different = list({row["text"]: row for row in rows}.values())
     rng.shuffle(different)
@@ -243,19 +230,16 @@ def _setups_of(run: Path) -> dict[str, EnvSetup]:
 # --- what is held out -------------------------------------------------------------------------------------------------
 
 
-def from_list(comparisons: Sequence[Comparison], options: PairOptions, *, seed: int, fingerprint: str) -> PreferenceData:
+def from_list(comparisons: Sequence[Comparison], options: PairsConfig, *, seed: int) -> PreferenceData:
     """Learn from comparisons in shuffled passes; some, but never more than a fifth, are held out."""
     order = list(comparisons)
     random.Random(derive_seed("held out", seed)).shuffle(order)  # noqa: S311  (not a secret)
     n_held_out = min(options.held_out, len(order) // 5)
-    return PreferenceData(shuffled(order[n_held_out:], seed=seed), order[:n_held_out], fingerprint)
+    return PreferenceData(shuffled(order[n_held_out:], seed=seed), order[:n_held_out])
 
 
-def from_env(spec: EnvSpec, options: PairOptions, *, seed: int) -> PreferenceData:
+def from_env(spec: EnvSpec, options: PairsConfig, *, seed: int) -> PreferenceData:
     """Learn from generated comparisons of the train split; those held out are of the validation split."""
-    setup = spec.with_split("train").setup()
-    train = generated_comparisons(setup, options, seed=seed)
+    train = generated_comparisons(spec.with_split("train").setup(), options, seed=seed)
     held_out = generated_comparisons(spec.with_split("validation").setup(), options, seed=seed)
-    return PreferenceData(
-        train, [held_out(n) for n in range(options.held_out)], f"{spec.name} {setup.source.fingerprint} {options}", setup.prompt_sha256
-    )
+    return PreferenceData(train, [held_out(n) for n in range(options.held_out)])

@@ -2,111 +2,123 @@
 
     L = mean over prompts of 1 / C(K, 2) * sum over pairs of -log sigmoid(score(better) - score(worse))
 
-The loss does not see a constant, so afterwards a bias is chosen that brings the mean score of demonstrations to 0.
+The loss does not see a constant, so for each checkpoint a bias is chosen that brings the mean score of demonstrations to 0.
+A score is the head's output at the last token of a row, so the rows are padded and have a forward pass of their own.
 
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, section 3.5, equation 1.
 
-Dimension key:  B rows of a micro-batch   L tokens of the longest row   P pairs
+Dimension key:  E rows of a micro-batch   L tokens of the longest row   P pairs
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from kgym.algorithms.preference import pairwise_loss
 from kgym.errors import RunError
 from kgym.models.reward_model import RewardModel, load_reward_model
-from kgym.options import RunSteps
-from kgym.train.supervised.comparisons import Comparison, PreferenceData
-from kgym.train.supervised.fit import Row, SupervisedOptions, TooLong, fit, microbatches, pad
-from kgym.train.supervised.pairs import Item, add_up, batch_of, index_pairs, items_of, measured
-from kgym.types import LossOutput
+from kgym.supervised_config import RMConfig
+from kgym.train.policy import TrainedPolicy
+from kgym.train.precision import Precision
+from kgym.train.profiling import phase
+from kgym.train.sharding import device_of_start
+from kgym.train.supervised.comparisons import Comparison, PreferenceData, batch_of
+from kgym.train.supervised.pairs import PairBatch, PairRows, add_up, as_held_out, pair_batch
+from kgym.train.supervised.rows import Row, checked_row, too_long
+from kgym.train.supervised.sources import preferences_of
+from kgym.types import LossOutput, PackedBatch
 
 
-class RMOptions(SupervisedOptions):
-    """Training of a reward model."""
+class RewardModeling:
+    """The part of `kgym rm`; `data` and `facts`, what tells it from others, instead of those that the configuration names."""
 
-    steps: int = Field(300, ge=1)
-    """Optimizer steps."""
-    batch_size: int = Field(16, ge=1)
-    """Prompts a step, each with all of its pairs."""
-    lr: float = Field(5e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 1e-5."""
-    warmup_steps: RunSteps = 20
-    """Steps over which the learning rate rises from 0: a number, or, below 1, a share of the run."""
-    prompt: str = Field("{question}", min_length=1)
-    """The user's message that the reward model reads: `{question}`, and `{gold}` if it is to see the right answer."""
-    demonstrations: int = Field(64, ge=1)
-    """Best answers whose mean score becomes 0."""
+    def __init__(self, config: RMConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None) -> None:
+        self.config = config
+        if data is None:
+            data, facts = preferences_of(config)
+        self.data = data
+        self.facts = facts or {}
 
+    def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
+        """See `Part`: a head is put on a language model, and a checkpoint has one."""
+        train = self.config.train
+        found = load_reward_model(
+            str(checkpoint or folder), dtype=Precision.of(train).weights, device=device_of_start(train.device), new_head=True
+        )
+        self.bias = found.reading.bias
+        self.rewarder = found.read_as(prompt=self.config.rm.prompt, bias=0.0)
+        self.policy = TrainedPolicy(self.rewarder, train)
+        return self.policy
 
-def scores_loss(rewarder: RewardModel, micro: Sequence[Item]) -> LossOutput:
-    """Return the loss of some prompts, weighted by their items' weights, and its metrics, which add up over micro-batches."""
-    device = rewarder.model.device
-    input_ids_BL, attention_BL, _ = pad([row for item in micro for row in item.rows], device)
-    scores_B = rewarder.head(input_ids_BL, attention_BL)
-    better_P, worse_P, weights_P = (tensor.to(device) for tensor in index_pairs(micro))
-    output = pairwise_loss(scores_B[better_P], scores_B[worse_P], weights=weights_P)
-    held_B = scores_B.detach()
-    metrics = {
-        "preference/chosen_score_mean": float((weights_P * held_B[better_P]).sum()),
-        "preference/rejected_score_mean": float((weights_P * held_B[worse_P]).sum()),
-    }
-    return LossOutput(output.loss, output.metrics | metrics)
+    def add_gradient(self, step: int) -> dict[str, float]:
+        """See `Part`."""
+        with phase("pack"):
+            asked = batch_of(self.data.train, step, self.config.rm.batch_size)
+            batch = self._encoded(asked)
+        if batch is None:
+            return {"train/loss_nats": 0.0, "data/tokens": 0} | too_long(len(asked), 0)
+        return self._metrics(batch, backward=True) | too_long(len(asked), batch.n_comparisons)
 
+    @torch.no_grad()
+    def held_out(self) -> dict[str, float]:
+        """See `Part`."""
+        batch = self._encoded(self.data.held_out)
+        return {} if batch is None else as_held_out(self._metrics(batch, backward=False))
 
-def train_reward_model(
-    base: str | Path,
-    data: PreferenceData,
-    out: Path,
-    options: RMOptions,
-    *,
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    report: Callable[[dict[str, float]], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Put a scalar head on the model of the folder `base`, train both on preferences and write the folder `out`; see `supervised.fit`.
+    def save(self, folder: Path) -> None:
+        """See `Part`: what the reward model reads, and the bias."""
+        self.bias = self._mean_of_demonstrations()
+        if self.policy.world.first:
+            self.rewarder.read_as(bias=self.bias).save_reading(folder)
 
-    What is returned has the bias, and the same metrics over the comparisons held out, as `held_out/...`, if there are any.
-    """
+    def summary(self) -> dict[str, Any]:
+        """See `Part`."""
+        return {"bias": self.bias}
 
-    def load(folder: str) -> RewardModel:
-        return load_reward_model(folder, dtype=dtype, device=device, new_head=True).read_as(prompt=options.prompt, bias=0.0)
+    def _encoded(self, comparisons: Sequence[Comparison]) -> PairBatch | None:
+        return pair_batch(comparisons, self._row, self.policy.device)
 
-    def encoded(rewarder: RewardModel, batch: Sequence[Comparison]) -> list[Item]:
-        return items_of(batch, lambda comparison, answer: _row(rewarder, comparison, answer))
+    def _row(self, comparison: Comparison, answer: str) -> Row:
+        return checked_row(self.rewarder, self.rewarder.row(comparison.question, comparison.gold, answer), comparison.question)
 
-    def step(rewarder: RewardModel, number: int) -> dict[str, float]:
-        items = encoded(rewarder, batch_of(data.train, number, options.batch_size))
-        parts = microbatches(items, options.microbatch_tokens, lambda item: item.rows)
-        return add_up(lambda micro: scores_loss(rewarder, micro), parts, backward=True)
+    def _metrics(self, batch: PairBatch, *, backward: bool) -> dict[str, float]:
+        def loss(micro: PackedBatch, pairs: PairRows) -> LossOutput:
+            with self.policy.autocast():
+                scores_E = row_scores(self.rewarder, micro)
+            return scores_loss(scores_E, pairs)
 
-    def finish(rewarder: RewardModel, folder: Path) -> dict[str, Any]:
-        demonstrations = (data.train(n) for n in range(options.demonstrations))
-        scores = rewarder.scores([(one.question, one.gold, one.best) for one in demonstrations])
+        return add_up(self.policy, batch, loss, backward=backward)
+
+    def _mean_of_demonstrations(self) -> float:
+        """Return the mean score of the best answers. Raises RunError if there is none."""
+        demonstrations = (self.data.train(n) for n in range(self.config.rm.demonstrations))
+        scores = self.rewarder.scores([(one.question, one.gold, one.best) for one in demonstrations])
         known = [score for score in scores if score is not None]
         if not known or not math.isfinite(sum(known)):
             raise RunError(
                 f"the mean score of the demonstrations is not a number: of {len(scores)}, {len(known)} fit into the model's context"
             )
-        bias = sum(known) / len(known)
-        rewarder.read_as(bias=bias).save_reading(folder)
-        items = encoded(rewarder, data.held_out)
-        return {"bias": bias} | measured(lambda micro: scores_loss(rewarder, micro), items, microbatch_tokens=options.microbatch_tokens)
-
-    known = {"dtype": dtype} | ({"prompt_sha256": data.prompt_sha256} if data.prompt_sha256 else {})
-    return fit(
-        base, out, options, load=load, backward=step, data=data.fingerprint, facts=known, resume=resume, finish=finish, report=report
-    )
+        return sum(known) / len(known)
 
 
-def _row(rewarder: RewardModel, comparison: Comparison, answer: str) -> Row:
-    row = rewarder.row(comparison.question, comparison.gold, answer)
-    n_tokens = len(row[0]) + len(row[1])
-    if rewarder.context is not None and n_tokens > rewarder.context:
-        raise TooLong.of(n_tokens, rewarder.context, comparison.question)
-    return row
+def row_scores(rewarder: RewardModel, micro: PackedBatch) -> Tensor:
+    """Return the score of each row of a micro-batch, without bias, (E,) float32 with gradient."""
+    lengths_E = torch.bincount(micro.episode_ids, minlength=micro.n_episodes)
+    rows = list(torch.split(micro.input_ids, lengths_E.tolist()))
+    input_ids_EL = pad_sequence(rows, batch_first=True, padding_value=rewarder.model.config.pad_token_id)
+    attention_EL = (torch.arange(input_ids_EL.shape[1], device=lengths_E.device) < lengths_E[:, None]).to(torch.int64)
+    return rewarder.head(input_ids_EL, attention_EL)
+
+
+def scores_loss(scores_E: Tensor, pairs: PairRows) -> LossOutput:
+    """Return the loss of some prompts, weighted, and its metrics, which add up over micro-batches."""
+    better_P, worse_P, weights_P = pairs
+    output = pairwise_loss(scores_E[better_P], scores_E[worse_P], weights=weights_P)
+    chosen, rejected = pairs.means(scores_E)
+    metrics = {"preference/chosen_score_mean": chosen, "preference/rejected_score_mean": rejected}
+    return LossOutput(output.loss, output.metrics | metrics)

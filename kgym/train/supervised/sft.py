@@ -1,183 +1,69 @@
-"""Supervised warm-up: teach a policy to continue a prompt with a worked solution, before rewards take over.
+"""Supervised fine-tuning: teach a policy to continue a prompt with a worked solution, before rewards take over.
 
 The loss is the mean over a batch's completion tokens, end token included, of -log p; the prompt is read and not learnt.
-
-Dimension key:  B rows of a micro-batch   L tokens of the longest row
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from kgym.envs.setup import EnvSetup
-from kgym.errors import ConfigError, DataError
-from kgym.models.policy import Learner, Policy, load_policy
-from kgym.runs.answers import answer_batches, answer_files
-from kgym.seeding import derive_seed
-from kgym.train.logprobs import token_logprobs
-from kgym.train.supervised.fit import (
-    ENDLESS,
-    Row,
-    SupervisedOptions,
-    checked_row,
-    encode_row,
-    fit,
-    fitting,
-    microbatches,
-    pad,
-    read_jsonl,
-    shuffled,
-)
-from kgym.types import Chat, Message
-
-QUESTION_KEYS = ("question", "prompt")
+from kgym.algorithms.episodes import masked
+from kgym.supervised_config import SFTConfig
+from kgym.train.policy import TrainedPolicy
+from kgym.train.profiling import phase
+from kgym.train.supervised.examples import Example, Examples, Sampled, encoded
+from kgym.train.supervised.rows import fitting, pack_rows, too_long
+from kgym.train.supervised.sources import examples_of
 
 
-class Example(NamedTuple):
-    """A prompt and the completion to learn: Example((Message("user", "What is 2+3?"),), "2+3=5\\n\\\\boxed{5}")."""
+class SFT:
+    """The part of `kgym sft`; `examples` and `facts`, what tells them from others, instead of those that the configuration names."""
 
-    prompt: Chat
-    solution: str
+    def __init__(self, config: SFTConfig, examples: Examples | None = None, facts: Mapping[str, Any] | None = None) -> None:
+        self.config = config
+        if examples is None:
+            examples, facts = examples_of(config)
+        self.examples = examples
+        self.facts = facts or {}
 
+    def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
+        """See `Part`."""
+        self.policy = TrainedPolicy.load(folder, self.config.train, checkpoint=checkpoint, seed=self.config.seed)
+        return self.policy
 
-class Sampled(NamedTuple):
-    """A completion that a run has stored, with the tokens that were sampled: they are never encoded again."""
+    def add_gradient(self, step: int) -> dict[str, float]:
+        """See `Part`."""
+        size = self.config.sft.batch_size
+        with phase("pack"):
+            batch = [self.examples(n) for n in range((step - 1) * size, step * size)]
+        return add_likelihood(self.policy, batch)
 
-    problem_id: str
-    prompt_ids: list[int]
-    token_ids: list[int]
-    text: str
+    def held_out(self) -> dict[str, float]:
+        """See `Part`: nothing is held out."""
+        return {}
 
+    def save(self, folder: Path) -> None:
+        """See `Part`: there is nothing but the policy."""
 
-Examples = Callable[[int], Example | Sampled]
-"""The n-th example of a run, n = 0, 1, ...: a pure function."""
-
-
-class SFTOptions(SupervisedOptions):
-    """Supervised fine-tuning."""
-
-
-def solved_examples(setup: EnvSetup, *, seed: int) -> Callable[[int], Example]:
-    """Worked solutions of an environment's problems, after the prompts that a policy is given.
-
-    They are drawn at random from an endless source, and otherwise in shuffled passes.
-
-    Raises DataError, when it meets one, for a problem without a worked solution.
-    """
-    source = setup.source
-
-    def example(index: int) -> Example:
-        problem = source[index]
-        if not problem.solution:
-            raise DataError(f"problem {problem.id} has no worked solution to learn from; use another environment, or --data FILE")
-        return Example(setup.prompt(problem), problem.solution)
-
-    size = source.size
-    if size is None:
-        return lambda n: example(derive_seed("sft", seed, n) % ENDLESS)
-    order = shuffled(range(size), seed=seed)
-    return lambda n: example(order(n))
+    def summary(self) -> dict[str, Any]:
+        """See `Part`."""
+        return {}
 
 
-def sampled_examples(run: Path) -> list[Sampled]:
-    """Return the correct completions that a run of `kgym train` or `kgym eval` has stored, each once, in order.
-
-    Completions that a budget ended and those with observations are left out. Raises ConfigError if there is none, or if an earlier
-    version stored them, without their tokens.
-    """
-    files = answer_files(run)
-    if not files:
-        raise ConfigError(f"{run} has no stored completions: neither episodes/ of kgym train nor samples/ of kgym eval")
-    columns = ["problem_id", "status", "truncated", "text", "prompt_ids", "token_ids", "pieces"]
-    found: dict[tuple[str, str], Sampled] = {}
-    n_without_tokens = 0
-    for batch in answer_batches(files, columns, remedy="remove it to learn from the others"):
-        for row in batch.to_pylist():
-            if row["status"] != "correct" or row["truncated"]:
-                continue
-            if not row["token_ids"]:
-                n_without_tokens += 1
-            elif all(piece["role"] is None for piece in row["pieces"]):
-                sampled = Sampled(row["problem_id"], row["prompt_ids"], row["token_ids"], row["text"])
-                found.setdefault((sampled.problem_id, sampled.text), sampled)
-    if not found and n_without_tokens:
-        raise ConfigError(f"{run} was written by an earlier version, which stored no tokens; score its model again with kgym eval --run")
-    if not found:
-        raise ConfigError(f"{run} has no correct completion to learn from; use another run, or --env")
-    return list(found.values())
-
-
-def encoded(policy: Learner, example: Example | Sampled) -> Row:
-    """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens mean another text here."""
-    if isinstance(example, Example):
-        return encode_row(policy, *example)
-    said = policy.tokenizer.decode(example.token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    if not said.startswith(example.text):
-        raise ConfigError(
-            f"the stored tokens of {example.problem_id} are those of another tokenizer than that of {policy.folder}; "
-            "use a model with the tokenizer of the run"
-        )
-    return checked_row(policy, example.prompt_ids, example.token_ids, example.problem_id)
-
-
-def read_examples(path: Path) -> list[Example]:
-    """Read JSON lines: {"question": "What is 2+3?", "solution": "2+3=5\\n\\\\boxed{5}"}; `prompt` may stand for `question`.
-
-    Raises DataError, naming the line, for one that is no such object.
-    """
-    examples = [_example(row, where) for where, row in read_jsonl(path)]
-    if not examples:
-        raise DataError(f'{path} is empty; wanted JSON lines {{"question": ..., "solution": ...}}')
-    return examples
-
-
-def _example(row: Any, where: str) -> Example:
-    keys = [key for key in QUESTION_KEYS if isinstance(row, dict) and key in row]
-    if len(keys) != 1 or not all(isinstance(row.get(key), str) and row[key] for key in (keys[0], "solution")):
-        raise DataError(f'{where}: wanted an object with the texts "question" (or "prompt") and "solution", neither empty')
-    return Example((Message("user", row[keys[0]]),), row["solution"])
-
-
-def finetune(
-    base: str | Path,
-    examples: Examples,
-    out: Path,
-    options: SFTOptions,
-    *,
-    data: str,
-    facts: Mapping[str, str] | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    resume: bool = False,
-    report: Callable[[dict[str, float]], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Fine-tune the model of the folder `base` and write the folder `out`; see `supervised.fit` for `data` and `facts`."""
-
-    def step(policy: Policy, number: int) -> dict[str, float]:
-        batch = [examples(n) for n in range((number - 1) * options.batch_size, number * options.batch_size)]
-        return backward(policy, batch, options.microbatch_tokens)
-
-    def load(folder: str) -> Policy:
-        return load_policy(folder, dtype=dtype, device=device)
-
-    known = {"dtype": dtype, **(facts or {})}
-    return fit(base, out, options, load=load, backward=step, data=data, facts=known, resume=resume, report=report)
-
-
-def backward(policy: Learner, batch: Sequence[Example | Sampled], microbatch_tokens: int, coef: float = 1.0) -> dict[str, float]:
+def add_likelihood(policy: TrainedPolicy, batch: Sequence[Example | Sampled], coef: float = 1.0) -> dict[str, float]:
     """Add the gradient of coef * the loss of a batch; return the loss in nats a completion token, and the tokens read.
 
     Examples that do not fit into the context are left out, and their number is returned as `data/too_long`.
     """
-    rows = fitting(batch, lambda example: encoded(policy, example))
-    n_learnt = sum(len(completion) for _, completion in rows)
-    loss, n_tokens = 0.0, 0
-    for micro in microbatches(rows, microbatch_tokens, lambda row: [row]):
-        input_ids_BL, attention_BL, learnt_BL = pad(micro, policy.device)
-        logprobs_BL, _ = token_logprobs(policy.model, input_ids_BL, attention_BL)
-        micro_loss = -(logprobs_BL * learnt_BL).sum() / n_learnt
-        (coef * micro_loss).backward()
-        loss += micro_loss.item()
-        n_tokens += int(attention_BL.sum())
-    left_out = {"data/too_long": len(batch) - len(rows)} if len(rows) < len(batch) else {}
-    return {"loss_nats": loss, "tokens": n_tokens} | left_out
+    rows = fitting(batch, lambda example: encoded(policy.bare, example))
+    left_out = too_long(len(batch), len(rows))
+    if not rows:
+        return {"train/loss_nats": 0.0, "data/tokens": 0} | left_out
+    packed = pack_rows(rows, policy.device)
+    loss = 0.0
+    for micro, _, weight in policy.microbatches(packed):
+        logprobs_T, _ = policy.logprobs(micro)
+        micro_loss = -masked(micro, logprobs_T).sum() / micro.totals.tokens
+        (coef * weight * micro_loss).backward()
+        loss += weight * micro_loss.item()
+    return policy.world.sums({"train/loss_nats": loss}) | {"data/tokens": packed.n_tokens} | left_out

@@ -1,0 +1,67 @@
+"""The configurations of trainings, as their run folders keep them."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from kgym.config import RunConfig
+from kgym.errors import ConfigError, KgymError
+from kgym.files import reading
+from kgym.options import validated
+from kgym.runs.folder import RunFolder, run_folders
+from kgym.runs.manifest import KIND, kind_of
+from kgym.supervised_config import CONFIGS, DPOConfig, RMConfig, SFTConfig
+
+log = logging.getLogger(__name__)
+
+RUNS = Path("runs")
+"""Where runs are kept, unless they are told otherwise."""
+
+TrainingConfig = RunConfig | SFTConfig | DPOConfig | RMConfig
+"""Of `kgym train`, `sft`, `dpo` and `rm`."""
+
+MODELS: dict[str, type[Any]] = {"train": RunConfig, **CONFIGS}
+"""The configuration of each command that trains."""
+
+
+def command_of(config: TrainingConfig) -> str:
+    """Return the command whose configuration it is."""
+    return "train" if isinstance(config, RunConfig) else config.KIND
+
+
+def stored_config(folder: RunFolder, command: str) -> TrainingConfig:
+    """Return the configuration of a run. Raises ConfigError if the folder has none of that command, DataError if it is damaged."""
+    manifest = folder.read_manifest()
+    kind = kind_of(manifest)
+    if kind == KIND:
+        raise ConfigError(f"{folder.path} holds an evaluation and no training; choose another folder with --run")
+    if kind != command:
+        raise ConfigError(
+            f"{folder.path} holds a run of kgym {kind}; resume it with kgym {kind} --resume, or choose another folder with --run"
+        )
+    with reading(folder.manifest, remedy="without it nobody knows what the run was; begin another"):
+        config: TrainingConfig = validated(MODELS[kind], manifest["config"])
+        return config
+
+
+def newest_run(command: str, root: Path = RUNS) -> Path:
+    """Return the newest folder of a run of that command. Raises ConfigError if there is none."""
+    for folder in reversed(run_folders(root)):
+        try:
+            if kind_of(RunFolder(folder).read_manifest()) == command:
+                return folder
+        except (KgymError, OSError) as error:
+            log.warning("%s is passed over: %s", folder, error)
+    what = "training run" if command == "train" else f"run of kgym {command}"
+    raise ConfigError(f"there is no {what} below {root}/ to resume; name its folder with --run")
+
+
+def new_folder(config: TrainingConfig, root: Path = RUNS) -> Path:
+    """Return a folder for a new run, whose name says what it trains on, how, and when it began."""
+    if isinstance(config, RunConfig):
+        words = ["-".join(config.envs)[:60].strip("-") if config.envs else config.env.name, config.algo.name]
+    else:
+        source = config.env.name if config.env else Path(config.data or config.episodes or "examples").stem
+        words = [source[:60], config.KIND]
+    return root / "-".join([*words, time.strftime("%Y%m%d-%H%M%S")]).replace("/", "-")
