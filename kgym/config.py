@@ -366,7 +366,13 @@ class TrainConfig(Options):
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients longer than this are scaled down to it."""
     microbatch_tokens: int = Field(16384, ge=1)
-    """Tokens in a forward pass, prompts included: bounds the memory and changes no number but by rounding."""
+    """Tokens that a forward pass computes, prompts included: bounds the memory and changes no number but by rounding."""
+    layout: Literal["auto", "packed", "padded"] = "auto"
+    """How the tokens of a forward pass are laid out. `packed`: what the answers of a group share is computed once, and nothing is padded.
+    `padded`: rows padded to the longest. `auto`: packed if the model can be, as a probe at the start finds. The numbers are the same."""
+    gradient_checkpointing: bool | None = None
+    """Compute each layer again in the backward pass instead of keeping its activations: much less memory, about a third more time.
+    Without it: on a GPU, not on the CPU."""
     save_every: int = Field(4, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)

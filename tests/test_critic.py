@@ -19,8 +19,7 @@ from kgym.errors import ConfigError
 from kgym.models.policy import load_policy
 from kgym.registry import registry
 from kgym.runs.metrics import CLOCK, read_metrics
-from kgym.train.forward import token_values
-from kgym.train.rl.critic import Critic, load_value_model
+from kgym.train.rl.critic import Critic, load_value_model, token_values
 from kgym.train.rl.update import frozen_values, update
 from kgym_plugins.models.builtin import nano
 from trained import sgd, trained

@@ -24,6 +24,7 @@ from kgym.train.checkpoint import check_weights, way_on
 from kgym.train.rl.critic import Critic, load_value_model
 from kgym.train.rl.ptx import pretraining_term
 from kgym.train.rl.update import update
+from kgym.train.scorer import Scorer
 from kgym.train.supervised.examples import Example
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.sampling import choose
@@ -163,7 +164,7 @@ def test_each_number_of_an_update_is_named_when_it_is_not_finite(tiny_model, val
     with pytest.raises(FloatingPointError, match="a reward is"):
         updated(fresh, rewards=(value, 0.0))
     with pytest.raises(FloatingPointError, match="a log-probability of the reference is nan"):
-        updated(fresh, algorithm="grpo", reference=spoilt(policy().model, value))
+        updated(fresh, algorithm="grpo", reference=Scorer(spoilt(policy().model, value), "padded"))
     critic = load_value_model(fresh, shared=False, start=str(tiny_model))
     spoilt(critic.own, value)
     with pytest.raises(FloatingPointError, match="a value of the critic is nan"):

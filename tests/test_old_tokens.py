@@ -19,11 +19,11 @@ from kgym.models.policy import load_policy
 from kgym.registry import registry
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.testing.algorithms import check_algorithm, random_batch
-from kgym.train.forward import policy_logprobs
 from kgym.train.rl.batch import pack_groups
 from kgym.train.rl.critic import Critic, load_value_model
 from kgym.train.rl.statistics import batch_metrics
 from kgym.train.rl.update import update
+from kgym.train.scorer import Scorer
 from kgym.types import Episode, Group, LossOutput, Message, Observation, Problem, Segment, Totals, UpdatePlan, Verdict
 from trained import sgd, trained, trained_copy
 
@@ -267,7 +267,7 @@ def updated(policy, batch, name="linear", *, version=4, microbatch_tokens=1000, 
 def by_hand(policy, batch, weights_T):
     """Return minus the gradient of - sum of w A log p over the masked-in tokens / their number."""
     model = copy.deepcopy(policy.model)
-    logprobs_T, _ = policy_logprobs(model, batch, temperature=1.0)
+    logprobs_T, _ = Scorer(model)(batch, temperature=1.0)
     (-(weights_T * Linear().advantages(batch) * logprobs_T)[batch.mask].sum() / batch.mask.sum()).backward()
     return -torch.cat([weight.grad.flatten() for weight in model.parameters()])
 

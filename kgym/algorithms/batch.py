@@ -81,29 +81,41 @@ def pack(
     )
 
 
-def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> PackedBatch:
-    """Return a pack of these episodes, in this order; with the totals of `batch`, or its own."""
+def token_order(batch: PackedBatch, episodes: Sequence[int]) -> Tensor:
+    """Return the places of the tokens of these episodes, in this order."""
     rows = torch.tensor(episodes, dtype=torch.int64, device=batch.rewards.device)
     sizes_E = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
     starts_E = sizes_E.cumsum(0) - sizes_E
     sizes = sizes_E[rows]
     within = torch.arange(int(sizes.sum()), device=rows.device) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
-    order = torch.repeat_interleave(starts_E[rows], sizes) + within
+    return torch.repeat_interleave(starts_E[rows], sizes) + within
+
+
+def select(batch: PackedBatch, episodes: Sequence[int], *, own_totals: bool) -> PackedBatch:
+    """Return a pack of these episodes, in this order; with the totals of `batch`, or its own."""
+    rows = torch.tensor(episodes, dtype=torch.int64, device=batch.rewards.device)
+    order = token_order(batch, episodes)
     fields: dict[str, Tensor | None] = {}
     for field in dataclasses.fields(batch):
         value = getattr(batch, field.name)
         if isinstance(value, Tensor):
             fields[field.name] = value[rows] if field.name in PER_EPISODE else value[order]
+    sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)[rows]
     fields["episode_ids"] = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), sizes)
     part = dataclasses.replace(batch, **fields)  # type: ignore[arg-type]
     return dataclasses.replace(part, totals=count(part.mask, part.episode_ids, part.group_ids)) if own_totals else part
 
 
 def split(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) -> list[PackedBatch]:
-    """Cut a batch into micro-batches that carry its totals.
+    """Cut a batch into micro-batches that carry its totals; see `cut`."""
+    return [select(batch, part, own_totals=False) for part in cut(batch, max_tokens, whole_groups=whole_groups)]
 
-    Episodes without a masked-in token, which have no part in a loss, are left out. A micro-batch takes at most `max_tokens`
-    as the right-padded rows of a forward pass: its episodes times the longest of them; an episode that is longer gets one
+
+def cut(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) -> list[list[int]]:
+    """Return the episodes of each micro-batch of right-padded rows.
+
+    Episodes without a masked-in token, which have no part in a loss, are left out. A micro-batch takes at most `max_tokens`,
+    its episodes times the longest of them; an episode that is longer gets one
     to itself. Episodes are taken by length, the longest first, so that rows are padded little. With `whole_groups` no group is cut,
     for losses that compare the episodes of a group; one that is longer gets a micro-batch to itself.
     """
@@ -120,7 +132,7 @@ def split(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) ->
         else:
             parts.append(list(unit))
             longest = size
-    return [select(batch, part, own_totals=False) for part in parts]
+    return parts
 
 
 def deal(batch: PackedBatch, n: int) -> list[list[int]]:

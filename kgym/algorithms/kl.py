@@ -52,5 +52,5 @@ def kl_in_reward(batch: PackedBatch, kl_coef: float) -> Tensor:
     Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2.
     """
     if not kl_coef:
-        return torch.zeros_like(batch.old_logprobs)
+        return torch.zeros_like(batch.mask, dtype=torch.float32)
     return -kl_coef * kl_to_reference(batch, batch.old_logprobs, "k1")

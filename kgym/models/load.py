@@ -129,6 +129,17 @@ def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
 
 
 @torch.no_grad()
+def own_memory(model: nn.Module) -> None:
+    """Copy the weights out of the file that they are mapped from, to where torch puts tensors of its own.
+
+    Products of matrices may be rounded by how their operands lie in memory, and a file lays a run's weights elsewhere than the run did: it
+    would not continue in the same numbers.
+    """
+    for weight in model.parameters():
+        weight.data = weight.data.clone()
+
+
+@torch.no_grad()
 def broken_weight(model: nn.Module, dtype: torch.dtype = torch.float32) -> str | None:
     """Return the name of a parameter with a NaN or an infinity in it, or with a number that `dtype` does not reach; None if there is none.
     Of parameters that are cut over ranks, this rank's parts are looked at.

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kgym.config import check_trained_dtype
 from kgym.models.encoding import ChatEncoder
-from kgym.models.load import load_language_model
+from kgym.models.load import load_language_model, own_memory
 from kgym.models.placement import placement
 
 
@@ -53,4 +53,5 @@ def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto"
     check_trained_dtype(dtype)
     device, torch_dtype = placement(device, dtype)
     model, tokenizer = load_language_model(str(folder), dtype=torch_dtype, device=device)
+    own_memory(model)
     return Policy(model, tokenizer, str(folder))

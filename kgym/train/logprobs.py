@@ -3,6 +3,8 @@
 Dimension key:  B rows   L tokens of the longest row   N = B * L   V vocabulary
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -40,22 +42,48 @@ def _shift(values_BL: Tensor, mask_BL: Tensor) -> Tensor:
 
 def _gather(logits_NV: Tensor, targets_N: Tensor, temperature: float, *, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
     """Look the targets up in log-softmax(logits / temperature), a chunk of rows at a time; the backward pass computes a chunk again."""
-    rows = max(1, CHUNK_ELEMENTS // logits_NV.shape[1])
-    if rows >= logits_NV.shape[0]:
-        logprobs_N = _lookup(logits_NV, targets_N, temperature)
-    else:
-        parts = zip(logits_NV.split(rows), targets_N.split(rows), strict=True)
-        logprobs_N = torch.cat([checkpoint(_lookup, logits, targets, temperature, use_reentrant=False) for logits, targets in parts])
+    return head_logprobs(_identity, logits_NV, targets_N, vocabulary=logits_NV.shape[1], temperature=temperature, with_entropy=with_entropy)
+
+
+def _identity(logits_NV: Tensor) -> Tensor:
+    return logits_NV
+
+
+def head_logprobs(
+    head: Callable[[Tensor], Tensor],
+    hidden_NH: Tensor,
+    targets_N: Tensor,
+    *,
+    vocabulary: int,
+    temperature: float,
+    with_entropy: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the log-probabilities of the targets, (N,), and the entropies if asked for, of what `head` makes of hidden states.
+
+    The logits of a chunk of rows exist at a time, and are computed again in the backward pass; where one chunk is enough they are kept.
+    """
+    rows = max(1, CHUNK_ELEMENTS // vocabulary)
+    if rows >= hidden_NH.shape[0]:
+        return lookup(head(hidden_NH), targets_N, temperature, with_entropy=with_entropy)
+    parts = [
+        checkpoint(_chunk, head, hidden, targets, temperature, with_entropy, use_reentrant=False, preserve_rng_state=False)
+        for hidden, targets in zip(hidden_NH.split(rows), targets_N.split(rows), strict=True)
+    ]
+    logprobs_N = torch.cat([logprobs for logprobs, _ in parts])
+    return logprobs_N, torch.cat([entropy for _, entropy in parts]) if with_entropy else None
+
+
+def _chunk(
+    head: Callable[[Tensor], Tensor], hidden_NH: Tensor, targets_N: Tensor, temperature: float, with_entropy: bool
+) -> tuple[Tensor, Tensor | None]:
+    return lookup(head(hidden_NH), targets_N, temperature, with_entropy=with_entropy)
+
+
+def lookup(logits_NV: Tensor, targets_N: Tensor, temperature: float, *, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
+    """Look the targets up in log-softmax(logits / temperature); the entropies carry no gradient."""
+    scaled_NV = logits_NV.float() / temperature
+    logprobs_N = scaled_NV.gather(1, targets_N[:, None]).squeeze(1) - scaled_NV.logsumexp(1)
     if not with_entropy:
         return logprobs_N, None
     with torch.no_grad():
-        return logprobs_N, torch.cat([_entropy(logits, temperature) for logits in logits_NV.split(rows)])
-
-
-def _lookup(logits_NV: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
-    scaled_NV = logits_NV.float() / temperature
-    return scaled_NV.gather(1, targets_N[:, None]).squeeze(1) - scaled_NV.logsumexp(1)
-
-
-def _entropy(logits_NV: Tensor, temperature: float) -> Tensor:
-    return torch.special.entr((logits_NV.float() / temperature).softmax(1)).sum(1)  # 0 log 0 is 0 there, and NaN if written out
+        return logprobs_N, torch.special.entr(scaled_NV.softmax(1)).sum(1)  # 0 log 0 is 0 there, and NaN if written out

@@ -8,26 +8,25 @@ Dimension key:  T tokens of the pack
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kgym.algorithms.batch import deal, select, split
-from kgym.algorithms.episodes import masked, scored
+from kgym.algorithms.batch import deal, select, token_order
+from kgym.algorithms.episodes import scored
 from kgym.config import TrainConfig
 from kgym.models.encoding import ChatEncoder
 from kgym.models.policy import Learner, load_policy
 from kgym.models.save import save_model
 from kgym.models.weights import ModelWeights, whole
-from kgym.train.forward import policy_logprobs
+from kgym.train.layout import Micro, microbatches
 from kgym.train.lora import Adapter
 from kgym.train.optim import SplitAdamW, make_optimizer, set_lr
 from kgym.train.precision import Precision
-from kgym.train.profiling import count_pass
+from kgym.train.scorer import Scorer, checkpoint_layers, checkpoints
 from kgym.train.sharding import (
     anyones_broken_weight,
     device_of_start,
@@ -41,17 +40,6 @@ from kgym.types import PackedBatch, Weights
 from kgym.world import join
 
 
-class Micro(NamedTuple):
-    """A part of a batch that is computed at once, by one rank."""
-
-    batch: PackedBatch
-    places: Tensor
-    """The place of each of its tokens in the batch that it was cut from, (its T,) int64."""
-    weight: float = 1.0
-    """By which its loss and metrics are multiplied: 0 for one that another rank has too, computed here since every rank makes as many
-    passes."""
-
-
 class TrainedPolicy:
     """A language model with its optimizer."""
 
@@ -62,7 +50,12 @@ class TrainedPolicy:
         self._config = config
         self._precision = Precision.of(config)
         self._adapter = adapter
-        self._reference: nn.Module | None = None
+        self.checkpointing = checkpoints(config, policy.device.type)
+        """Whether layers are computed again in the backward pass."""
+        if self.checkpointing:
+            checkpoint_layers(policy.model, asked=bool(config.gradient_checkpointing))
+        self._scorer = Scorer(policy.model, config.layout)
+        self._reference: Scorer | None = None
         self.has_reference = False
         """Whether `keep_reference` was called."""
         self.cut(policy.model)
@@ -107,10 +100,13 @@ class TrainedPolicy:
     # --- log-probabilities ---
 
     def logprobs(self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if asked for."""
-        count_pass(batch, backward=torch.is_grad_enabled())
+        """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if asked for.
+
+        Both are 0 where the mask is 0.
+        """
         with self.autocast():
-            return policy_logprobs(self._policy.model, batch, temperature=temperature, with_entropy=with_entropy)
+            logprobs_T, entropy_T = self._scorer(batch, temperature=temperature, with_entropy=with_entropy)
+        return logprobs_T, entropy_T
 
     def autocast(self) -> torch.autocast:
         """Return the context in which every forward pass of the policy, and of a critic, is computed; see `Precision`."""
@@ -119,7 +115,7 @@ class TrainedPolicy:
     @torch.no_grad()
     def frozen_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return log-probabilities and entropies of a whole batch without gradient, each (T,), 0 where the mask is 0."""
-        return self._frozen(self._policy.model, batch, temperature)
+        return self._frozen(self._scorer, batch, temperature)
 
     def keep_reference(self, folder: str) -> None:
         """Load the frozen reference, for `ref_logprobs`; below an adapter it is there already.
@@ -130,17 +126,22 @@ class TrainedPolicy:
         if self._adapter is not None:
             return
         model = load_policy(folder, dtype=self._precision.weights, device=device_of_start(self._config.device)).model
-        self._reference = model.requires_grad_(False)
-        self.cut(self._reference)
+        self._reference = Scorer(model.requires_grad_(False), self._config.layout)
+        self.cut(model)
 
     @torch.no_grad()
     def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
         """Return the log-probabilities of the reference, (T,), 0 where the mask is 0; `keep_reference` was called before."""
         if self._adapter is not None:
             with self._adapter.off():
-                return self._frozen(self._policy.model, batch, temperature)[0]
+                return self._frozen(self._scorer, batch, temperature)[0]
         assert self._reference is not None
         return self._frozen(self._reference, batch, temperature)[0]
+
+    @property
+    def layout(self) -> Literal["packed", "padded"]:
+        """How tokens are laid out, where `auto` was asked for too."""
+        return "packed" if self._scorer.packed else "padded"
 
     def microbatches(self, batch: PackedBatch, *, whole_groups: bool = False) -> list[Micro]:
         """Cut this rank's part of a batch into micro-batches that carry the totals of the batch, so that their losses, and those of the
@@ -148,16 +149,12 @@ class TrainedPolicy:
 
         With `whole_groups` no group is cut, for losses that compare the episodes of a group.
         """
-        places_T = torch.arange(batch.n_tokens, device=batch.input_ids.device)
-        keys = batch.advantages
-        marked = replace(batch, advantages=places_T)  # they carry the places through the cuts
+        part, places_T = batch, torch.arange(batch.n_tokens, device=batch.input_ids.device)
         if self.world.size > 1:
-            marked = select(marked, deal(batch, self.world.size)[self.world.rank], own_totals=False)
-        found = []
-        for part in split(marked, self._config.microbatch_tokens, whole_groups=whole_groups):
-            places = part.advantages
-            assert places is not None
-            found.append(Micro(replace(part, advantages=None if keys is None else keys[places]), places))
+            mine = deal(batch, self.world.size)[self.world.rank]
+            part, places_T = select(batch, mine, own_totals=False), token_order(batch, mine)
+        found = microbatches(part, self._config.microbatch_tokens, packed=self._scorer.packed, whole_groups=whole_groups)
+        found = [micro._replace(places=places_T[micro.places]) for micro in found]
         return found + self._spares(found, batch)
 
     def _spares(self, own: Sequence[Micro], batch: PackedBatch) -> list[Micro]:
@@ -168,17 +165,15 @@ class TrainedPolicy:
         spare = min(own, key=lambda micro: micro.batch.n_tokens, default=None) or _shortest_group(batch)
         return [spare._replace(weight=0.0)] * (n_passes - len(own))
 
-    def _frozen(self, model: nn.Module, batch: PackedBatch, temperature: float) -> tuple[Tensor, Tensor]:
+    def _frozen(self, scorer: Scorer, batch: PackedBatch, temperature: float) -> tuple[Tensor, Tensor]:
         logprobs_T = torch.zeros_like(batch.old_logprobs)
         entropy_T = torch.zeros_like(batch.old_logprobs)
         for micro, places, weight in self.microbatches(batch):
-            count_pass(micro, backward=False)
             with self.autocast():
-                micro_logprobs, micro_entropy = policy_logprobs(model, micro, temperature=temperature, with_entropy=True)
+                micro_logprobs, micro_entropy = scorer(micro, temperature=temperature, with_entropy=True)
             assert micro_entropy is not None
             if weight:
-                logprobs_T[places] = masked(micro, micro_logprobs)
-                entropy_T[places] = masked(micro, micro_entropy)
+                logprobs_T[places], entropy_T[places] = micro_logprobs, micro_entropy
         self.world.add_up(logprobs_T)
         self.world.add_up(entropy_T)
         return logprobs_T, entropy_T

@@ -27,7 +27,6 @@ import torch
 from kgym.errors import RunError
 from kgym.train.memory import GIB, is_out_of_memory, peak_bytes
 from kgym.train.plan import Workload
-from kgym.types import PackedBatch
 
 PHASES = {
     "load": "load",
@@ -205,16 +204,6 @@ def count(*, tokens: int, computed: int, trained: int, squares: int, backward: b
         recorder.n_tokens += tokens
     if recorder.cost is not None:
         recorder.flops += recorder.cost.forward(tokens=computed, trained=trained, squares=squares) * (3 if backward else 1)
-
-
-def count_pass(batch: PackedBatch, *, backward: bool) -> None:
-    """Count a pass of the policy over a micro-batch that computes every token of it."""
-    recorder = _current.get()
-    if recorder is not None and recorder.cost is not None:
-        squares = int(torch.bincount(batch.episode_ids, minlength=batch.n_episodes).square().sum())
-        count(tokens=batch.n_tokens, computed=batch.n_tokens, trained=int(batch.mask.sum()), squares=squares, backward=backward)
-    else:  # without figures that a GPU would be waited for
-        count(tokens=batch.n_tokens, computed=0, trained=0, squares=0, backward=backward)
 
 
 def peak_flops(device_name: str) -> float | None:

@@ -10,6 +10,7 @@ from kgym.models.placement import DTYPES
 from kgym.train.memory import available_bytes
 from kgym.train.plan import Change, Plan, Workload
 from kgym.train.precision import Precision
+from kgym.train.scorer import checkpoints
 
 SMALLEST_MICROBATCH = 512
 """Tokens below which a smaller micro-batch is not proposed."""
@@ -25,6 +26,7 @@ def policy_workload(train: TrainConfig, folder: str, *, row: int, texts: int) ->
     size = DTYPES[types.weights].itemsize
     work = Workload(model, row=row, texts=texts, microbatch_tokens=train.microbatch_tokens, trained=model.parameters, device=types.device)
     work = replace(work, weight_bytes=size, compute_bytes=types.compute.itemsize)
+    work = replace(work, checkpointing=checkpoints(train, types.device))
     if train.lora.rank:
         return replace(work, trained=adapter_size(model, train.lora.rank, train.lora.targets))
     return replace(work, trained_bytes=size, state_bytes=_state_bytes(size, split=types.split))

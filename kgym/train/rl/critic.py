@@ -11,7 +11,7 @@ Dimension key:  B rows   L tokens of the longest row
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from kgym.errors import ConfigError
-from kgym.models.load import load_config, load_weights
+from kgym.models.load import load_config, load_weights, own_memory
 from kgym.models.policy import Learner
 from kgym.models.save import save_model
+from kgym.train.layout import arrange
+from kgym.train.scorer import Layout, can_pack, checkpoint_layers, inside
 from kgym.train.sharding import device_of_start
+from kgym.types import PackedBatch
 
 FOLDER = "critic"
 HEAD_FILE = "value_head.safetensors"
@@ -33,9 +36,11 @@ class ValueModel(Protocol):
 
     own: nn.Module
     """The weights that are the critic's alone; its optimizer has these."""
+    packed: bool
+    """Whether its tokens are laid out packed."""
 
-    def __call__(self, input_ids: Tensor) -> Tensor:
-        """Return the value of the state behind each token, (B, L) float32; the rows are padded on the right."""
+    def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
+        """Return the value of the state behind each token, (B, L) float32; `layout` is what an arrangement has besides tokens."""
 
     def save(self, folder: Path) -> None:
         """Write the critic's own weights. Every rank calls it, rank 0 writes."""
@@ -52,13 +57,14 @@ class Critic:
 class SeparateBackbone:
     """A value model that shares nothing with the policy."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, layout: Layout) -> None:
         self._model = model.eval()
         self.own: nn.Module = model
+        self.packed = can_pack(model, layout)
 
-    def __call__(self, input_ids: Tensor) -> Tensor:
+    def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
         """See `ValueModel`."""
-        values_BL: Tensor = self.own(input_ids=input_ids, use_cache=False).logits.float().squeeze(-1)
+        values_BL: Tensor = self.own(input_ids=input_ids, use_cache=False, **layout).logits.float().squeeze(-1)
         return values_BL
 
     def save(self, folder: Path) -> None:
@@ -69,15 +75,16 @@ class SeparateBackbone:
 class SharedBackbone:
     """A layer on the hidden states of the policy."""
 
-    def __init__(self, policy: PreTrainedModel) -> None:
-        self._backbone = policy.base_model
+    def __init__(self, policy: PreTrainedModel, layout: Layout) -> None:
+        self._policy = policy
+        self.packed = can_pack(policy, layout)
         self.own: nn.Module = nn.Linear(policy.config.get_text_config().hidden_size, 1).to(policy.device)
         for parameter in self.own.parameters():
             nn.init.zeros_(parameter)
 
-    def __call__(self, input_ids: Tensor) -> Tensor:
+    def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
         """See `ValueModel`."""
-        hidden_BLH = self._backbone(input_ids=input_ids, use_cache=False).last_hidden_state
+        hidden_BLH: Tensor = inside(self._policy, lambda: self._policy.base_model(input_ids=input_ids, use_cache=False, **layout)[0])
         with torch.autocast(hidden_BLH.device.type, enabled=False):  # a sum of some hundred products, which is cheap in float32
             values_BL: Tensor = self.own(hidden_BLH.float()).squeeze(-1)
         return values_BL
@@ -88,16 +95,33 @@ class SharedBackbone:
         save_file(dict(self.own.state_dict()), folder / HEAD_FILE)
 
 
+def token_values(model: ValueModel, batch: PackedBatch) -> Tensor:
+    """Return the value of the state in which each trained token was chosen, behind the token before it, (T,) float32; 0 elsewhere."""
+    arrangement = arrange(batch, packed=model.packed)
+    return arrangement.back(arrangement.pick(model(**arrangement.inputs)))
+
+
 def load_value_model(
-    policy: Learner, *, shared: bool, start: str, checkpoint: Path | None = None, dtype: torch.dtype = torch.float32
+    policy: Learner,
+    *,
+    shared: bool,
+    start: str,
+    checkpoint: Path | None = None,
+    layout: Layout = "auto",
+    checkpointing: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> ValueModel:
     """Return a value model on the policy's device: that of a checkpoint of the run if there is one, otherwise a new one.
 
-    A new separate one starts from the folder or hub id `start`, with weights in `dtype`. Raises ConfigError if it cannot be made from it.
+    A new separate one starts from the folder or hub id `start`, with weights in `dtype`, and its layers are computed again in the
+    backward pass with `checkpointing`; a shared one does as its policy does. Raises ConfigError if it cannot be made from it.
     """
     if not shared:
-        return SeparateBackbone(_token_values(start if checkpoint is None else str(checkpoint / FOLDER), policy, dtype))
-    value_model = SharedBackbone(policy.model)
+        model = _token_values(start if checkpoint is None else str(checkpoint / FOLDER), policy, dtype)
+        if checkpointing:
+            checkpoint_layers(model)
+        return SeparateBackbone(model, layout)
+    value_model = SharedBackbone(policy.model, layout)
     if checkpoint is not None:
         value_model.own.load_state_dict(load_file(checkpoint / FOLDER / HEAD_FILE))
     return value_model
@@ -117,6 +141,7 @@ def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTraine
         )
     except ConfigError as error:
         raise ConfigError(f"{error}; name another critic.model, or set critic.backbone=shared") from error
+    own_memory(model)
     if lacking := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
         raise ConfigError(f"cannot make a critic of {folder}: it has no weights for {lacking[0]}; name another critic.model")
     if model.config.vocab_size != policy.model.config.vocab_size:

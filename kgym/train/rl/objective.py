@@ -157,8 +157,15 @@ class Reinforcement:
     def _make_critic(self, folder: str, checkpoint: Path | None) -> Critic:
         config = self.config.critic
         start = folder if config.model is None else resolve_model(config.model)
-        dtype, shared = DTYPES[self.config.train.master_dtype], config.backbone == "shared"
-        model = load_value_model(self.policy.bare, shared=shared, start=start, checkpoint=checkpoint, dtype=dtype)
+        model = load_value_model(
+            self.policy.bare,
+            shared=config.backbone == "shared",
+            start=start,
+            checkpoint=checkpoint,
+            dtype=DTYPES[self.config.train.master_dtype],
+            layout=self.config.train.layout,
+            checkpointing=self.policy.checkpointing,
+        )
         self.policy.cut(model.own)
         return Critic(model, self.policy.optimizer_of(model.own, config.lr))
 

@@ -1,6 +1,9 @@
 """One batch of groups becomes a few optimizer steps. Knows protocols, no algorithm.
 
 batch -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
+
+Where the batch has one optimizer step, its forward pass is that of the policy before the update: `old_logprobs` come from there, and the
+pass for them alone is spared, unless something asks for them before (tokens of older weights, a KL in the reward).
 """
 
 import random
@@ -13,13 +16,13 @@ from torch import Tensor
 
 from kgym.algorithms.batch import minibatches
 from kgym.algorithms.mismatch import gap_metrics
-from kgym.algorithms.old_tokens import corrected, correction_metrics, scale_gradient
+from kgym.algorithms.old_tokens import corrected, correction_metrics, older, scale_gradient
 from kgym.blame import blaming, label_of
 from kgym.errors import ComponentError
-from kgym.train.forward import token_values
 from kgym.train.policy import TrainedPolicy, clip
 from kgym.train.profiling import phase
-from kgym.train.rl.critic import Critic
+from kgym.train.rl.critic import Critic, token_values
+from kgym.train.rl.start import Start, on_demand
 from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch
 
 
@@ -66,21 +69,24 @@ def update(
     Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
     not finite: a step with it would destroy the policy.
     """
-    with phase("forward_backward"):
-        batch, before = _filled_in(policy, algorithm, batch, temperature=temperature, version=version, critic=critic)
-    if check is not None:
-        check(before)
     plan = algorithm.plan
+    start = Start(policy, batch, temperature=temperature)
+    with phase("forward_backward"):
+        if plan.inner_steps > 1 or plan.minibatches > 1 or bool(older(batch, version).any()):
+            start.fill_in()
+        filled = _filled_in(policy, algorithm, batch, start, temperature=temperature, version=version, critic=critic)
+    before = _before(batch, start, version, check) if start.known else None
     steps: list[dict[str, float]] = []
     for n_done in range(plan.inner_steps):
         if progress is not None:
             progress(n_done, plan.inner_steps)
-        for minibatch in minibatches(batch, plan.minibatches, rng):
+        for minibatch in minibatches(filled, plan.minibatches, rng):
             with phase("forward_backward"):
                 policy.zero_grad()
                 if critic is not None:
                     critic.optimizer.zero_grad(set_to_none=True)
-                metrics = _add_gradient(policy, algorithm, minibatch, temperature=temperature, critic=critic)
+                metrics = _add_gradient(policy, algorithm, minibatch, start, temperature=temperature, critic=critic)
+                before = before or _before(batch, start, version, check)
                 if pretraining is not None:
                     with policy.autocast():  # the backward pass too, which takes its types from the forward pass in any case
                         metrics |= pretraining(len(steps))
@@ -94,17 +100,24 @@ def update(
     policy.zero_grad()  # while the next batch is sampled, the memory is the engine's
     if critic is not None:
         critic.optimizer.zero_grad(set_to_none=True)
-    return _mean(steps) | before
+    return _mean(steps) | (before or {})
 
 
 def _add_gradient(
-    policy: TrainedPolicy, algorithm: Algorithm, minibatch: PackedBatch, *, temperature: float, critic: Critic | None
+    policy: TrainedPolicy, algorithm: Algorithm, minibatch: PackedBatch, start: Start, *, temperature: float, critic: Critic | None
 ) -> dict[str, float]:
-    """Add the gradient of the losses of policy and critic, micro-batch by micro-batch, and return their metrics."""
+    """Add the gradient of the losses of policy and critic, micro-batch by micro-batch, and return their metrics.
+
+    What is not known of the start of the batch is taken from here; the minibatch is the whole batch then.
+    """
     metrics: dict[str, float] = {}
     n_tokens = int(minibatch.mask.sum())
-    for micro, _, weight in policy.microbatches(minibatch):
-        logprobs_T, _ = policy.logprobs(micro, temperature=temperature)
+    known = start.known
+    for part, places, weight in policy.microbatches(minibatch):
+        micro = part
+        logprobs_T, entropy_T = policy.logprobs(micro, temperature=temperature, with_entropy=not known)
+        if entropy_T is not None:
+            micro = replace(micro, old_logprobs=start.take(micro, places, logprobs_T, entropy_T, weight))
         output = _loss(algorithm, algorithm.loss, micro, scale_gradient(micro, logprobs_T))
         (output.loss * weight).backward()
         parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
@@ -117,20 +130,26 @@ def _add_gradient(
         _check(output.loss.detach(), f"the loss of {label_of('algorithm', algorithm)}")
         for key, value in parts.items():
             metrics[key] = metrics.get(key, 0.0) + value * weight
+    if not known:
+        start.gather()
     return policy.world.sums(metrics)
 
 
 def _filled_in(
-    policy: TrainedPolicy, algorithm: Algorithm, batch: PackedBatch, *, temperature: float, version: int, critic: Critic | None
-) -> tuple[PackedBatch, dict[str, float]]:
-    """Return the batch with what is known before the first step, advantages included, and the metrics of the policy before the update.
+    policy: TrainedPolicy,
+    algorithm: Algorithm,
+    batch: PackedBatch,
+    start: Start,
+    *,
+    temperature: float,
+    version: int,
+    critic: Critic | None,
+) -> PackedBatch:
+    """Return the batch with what is known before the first step, advantages included.
 
     Raises FloatingPointError, naming it, for what is not finite.
     """
     _check(batch.rewards, "a reward")
-    old_T, entropy_T = policy.frozen_logprobs(batch, temperature=temperature)
-    _check(old_T, "a log-probability of the policy")
-    batch = replace(batch, old_logprobs=old_T)
     if policy.has_reference:
         ref_T = policy.ref_logprobs(batch, temperature=temperature)
         _check(ref_T, "a log-probability of the reference")
@@ -139,12 +158,11 @@ def _filled_in(
         values_T = frozen_values(policy, critic, batch)
         _check(values_T, "a value of the critic")
         batch = replace(batch, old_values=values_T)
-    before = _before(batch, entropy_T, version)
-    batch = corrected(batch, version)
-    before |= correction_metrics(batch, version)
-    advantages_T = _advantages(algorithm, batch)
+    if start.known:
+        batch = corrected(replace(batch, old_logprobs=start.logprobs_T), version)
+    advantages_T = _advantages(algorithm, batch if start.known else on_demand(batch, start.fill_in))
     _check(advantages_T[batch.mask], f"an advantage of {label_of('algorithm', algorithm)}")
-    return replace(batch, advantages=advantages_T), before
+    return replace(batch, advantages=advantages_T, old_logprobs=start.logprobs_T)
 
 
 @torch.no_grad()
@@ -183,9 +201,15 @@ def _kl(batch: PackedBatch, logprobs_T: Tensor) -> float:
     return (delta_T.exp() - delta_T - 1).sum().item()
 
 
-def _before(batch: PackedBatch, entropy_T: Tensor, version: int) -> dict[str, float]:
-    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling was."""
-    return {"policy/entropy_nats": entropy_T[batch.mask].mean().item()} | gap_metrics(batch, version)
+def _before(batch: PackedBatch, start: Start, version: int, check: Callable[[dict[str, float]], None] | None) -> dict[str, float]:
+    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling was; checked."""
+    batch = replace(batch, old_logprobs=start.logprobs_T)
+    entropy_nats = start.entropy_T[batch.mask].mean().item()
+    metrics = {"policy/entropy_nats": entropy_nats} | gap_metrics(batch, version)
+    metrics |= correction_metrics(corrected(batch, version), version)
+    if check is not None:
+        check(metrics)
+    return metrics
 
 
 def _mean(steps: Sequence[dict[str, float]]) -> dict[str, float]:
