@@ -130,9 +130,9 @@ class Wire:
         message: Mapping[str, Any] = json.loads(line)
         return message
 
-    def wait_for_go(self) -> None:
-        """Wait until the next step may be taken."""
-        assert self.receive()["kind"] == "go"
+    def may_go(self) -> bool:
+        """Wait until the next step may be taken; False if there shall be none."""
+        return bool(self.receive()["kind"] == "go")
 
 
 def odd(text: str) -> float:

@@ -1,7 +1,7 @@
 """A step of GRPO by kgym and by TRL: CPU seconds, tokens per second, and what each phase makes of the machine.
 
     python -m venv TRL && TRL/bin/pip install torch==2.13.0 trl==1.16.0 transformers
-    python benchmarks/train_step.py --trl-python TRL/bin/python            all cases, some ten minutes on two quiet cores
+    python benchmarks/train_step.py --trl-python TRL/bin/python            all cases, eleven minutes on two quiet cores
     python benchmarks/train_step.py --trl-python TRL/bin/python --quick    two small cases, to see that it runs
     python benchmarks/train_step.py                                        kgym alone
 
@@ -31,6 +31,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +63,9 @@ class Case:
     group_size: int
     max_tokens: int
     steps: int
-    """With the first, which does not count."""
+    """At most, with the first, which does not count."""
+    share: int = 1
+    """Of the time, relative to the other cases."""
     end: float | None = None
     """Chance of the end token; None is the model `nano`, with its real answers."""
     lr: float = 1e-5
@@ -72,28 +75,30 @@ class Case:
 
 
 CASES = (
-    Case("a nano", "nano", 24, 8, 256, steps=6, lr=1e-4),
-    Case("b 1M", "1M", 8, 8, 128, steps=6, end=0.0),
-    Case("b 5M", "5M", 8, 8, 128, steps=4, end=0.0),
-    Case("b 25M", "25M", 2, 8, 128, steps=3, end=0.0),
-    Case("c 1M", "1M", 8, 8, 1024, steps=6, end=1 / 200),
-    Case("c 5M", "5M", 4, 8, 1024, steps=4, end=1 / 200),
-    Case("c 25M", "25M", 2, 8, 1024, steps=3, end=1 / 200),
+    Case("a nano", "nano", 24, 8, 256, steps=6, share=2, lr=1e-4),
+    Case("b 1M", "1M", 8, 8, 128, steps=6, share=1, end=0.0),
+    Case("b 5M", "5M", 8, 8, 128, steps=6, share=2, end=0.0),
+    Case("b 25M", "25M", 2, 8, 128, steps=6, share=2, end=0.0),
+    Case("c 1M", "1M", 8, 8, 1024, steps=8, share=3, end=1 / 200),
+    Case("c 5M", "5M", 4, 8, 1024, steps=8, share=4, end=1 / 200),
+    Case("c 25M", "25M", 2, 8, 1024, steps=8, share=6, end=1 / 200),
 )
 QUICK = (Case("a nano", "nano", 2, 2, 32, steps=2, lr=1e-4), Case("c 1M", "1M", 2, 2, 32, steps=2, end=1 / 16))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the tables and keep them."""
-    args = parse(argv)
+    args, began = parse(argv), time.monotonic()
     cases = [case for case in (QUICK if args.quick else CASES) if not args.only or case.name.startswith(tuple(args.only))]
     sides = {"kgym": Side("kgym", sys.executable, args.threads)}
     if args.trl_python:
         sides["trl"] = Side("trl", args.trl_python, args.threads)
     found = {"machine": machine(args.threads), "versions": {name: side.hello() for name, side in sides.items()}, "cases": []}
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases:
-            found["cases"].append(measure(case, sides, Path(folder), args))
+        for place, case in enumerate(cases):
+            left_s = began + 60 * args.minutes - time.monotonic()
+            part_s = left_s * case.share / sum(other.share for other in cases[place:])
+            found["cases"].append(measure(case, sides, Path(folder), args, part_s))
             print(line(found["cases"][-1]), file=sys.stderr, flush=True)
     for side in sides.values():
         side.close()
@@ -111,9 +116,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trl-python", help="Python of an environment with TRL 1.16; without it kgym is measured alone")
-    parser.add_argument("--threads", type=int, default=2, help="threads and cores of each side (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each side (default: 2)")
+    parser.add_argument("--minutes", type=float, default=11.0, help="cases take fewer steps to fit into so many (default: 11)")
     parser.add_argument("--only", nargs="+", default=[], metavar="CASE", help="cases whose name begins with one of these")
-    parser.add_argument("--steps", type=int, help="steps of each case, the first of which does not count")
+    parser.add_argument("--steps", type=int, help="steps of each case at most, the first of which does not count")
     parser.add_argument("--trl-rows", type=int, help="completions in a forward pass of TRL (default: by case)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of kgym train")
     parser.add_argument("--quick", action="store_true", help="two small cases")
@@ -128,7 +134,6 @@ class Side:
     def __init__(self, name: str, python: str, threads: int) -> None:
         self.name = name
         env = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        cores = sorted(os.sched_getaffinity(0))[:threads]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed when the process has ended)
         self._process = subprocess.Popen(
             [python, str(HERE / f"train_step_{name}.py")],
@@ -138,7 +143,6 @@ class Side:
             text=True,
             env=env,
         )
-        os.sched_setaffinity(self._process.pid, cores)
 
     def send(self, kind: str, **values: Any) -> None:
         """Send a message."""
@@ -171,6 +175,11 @@ class Side:
         self.send("go")
         return self.receive("step")
 
+    def stop(self) -> None:
+        """Let it end a case before its last step."""
+        self.receive("ready")
+        self.send("stop")
+
     def close(self) -> None:
         """Let it end."""
         assert self._process.stdin is not None
@@ -184,8 +193,9 @@ class Side:
             pipe.close()
 
 
-def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Take the steps of a case in turn and return its figures."""
+def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.Namespace, part_s: float) -> dict[str, Any]:
+    """Take the steps of a case in turn, two at least and no more than fit into the seconds, and return its figures."""
+    began = time.monotonic()
     model = folder / case.name.replace(" ", "-")
     if case.end is not None:
         write_model(model, SHAPES[case.shape], end=case.end)
@@ -195,9 +205,15 @@ def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.
     for name, side in sides.items():
         side.send("case", case=task if name == "kgym" else task | prompts(case, steps))
     taken: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
-    for _ in range(steps):
+    for number in range(1, steps + 1):
+        before = time.monotonic()
         for name, side in sides.items():
             taken[name].append(side.step())
+        now = time.monotonic()
+        if 2 <= number < steps and 2 * now - before - began > part_s:
+            for side in sides.values():
+                side.stop()
+            break
     for side in sides.values():
         side.receive("done")
     if len({str([sorted(step["prompts"]) for step in found]) for found in taken.values()}) > 1:
@@ -210,7 +226,12 @@ def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.
     rates["old log-probabilities"] = rates["optimizer"] = rates["forward and backward"]
     figures = {name: summed(case, found[1:], rates) for name, found in taken.items()}
     ratios = {key: figures["trl"][key] / figures["kgym"][key] for key in ("cpu_s", "wall_s")} if "trl" in figures else {}
-    return {"case": asdict(case) | {"steps": steps}, "gflops": {key: rate / 1e9 for key, rate in rates.items()}, "ratio": ratios, **figures}
+    return {
+        "case": asdict(case) | {"steps": len(taken["kgym"])},
+        "gflops": {key: rate / 1e9 for key, rate in rates.items()},
+        "ratio": ratios,
+        **figures,
+    }
 
 
 def prompts(case: Case, steps: int) -> dict[str, Any]:
@@ -294,13 +315,16 @@ def report(found: Mapping[str, Any]) -> str:
 
 def costs(cases: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of costs."""
-    rows = ["| case | completions | tokens, kgym / TRL | kgym, CPU s | TRL, CPU s | TRL / kgym | kgym, tokens/CPU s | TRL, tokens/CPU s |"]
-    rows.append("|---|---|---|---|---|---|---|---|")
+    rows = [
+        "| case | completions | steps | tokens, kgym / TRL | kgym, CPU s | TRL, CPU s | TRL / kgym | kgym, tokens/CPU s | TRL, tokens/CPU s |"
+    ]
+    rows.append("|" + "---|" * 9)
     for case in cases:
         size, kgym, trl = case["case"], case["kgym"], case.get("trl")
         cells = [
             size["name"],
             f"{size['problems']} x {size['group_size']}",
+            str(size["steps"] - 1),
             f"{kgym['tokens']:,.0f} / {trl['tokens']:,.0f}" if trl else f"{kgym['tokens']:,.0f}",
             f"{kgym['cpu_s']:.2f}",
             f"{trl['cpu_s']:.2f}" if trl else "-",

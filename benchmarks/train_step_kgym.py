@@ -23,6 +23,9 @@ from kgym.types import Group, ProblemSource, Verdict, VerifyItem
 
 kgym_api = 1
 
+INTERRUPTED = 130
+"""Exit status of a command that was interrupted."""
+
 
 class Nothing(Options):
     """Nothing to choose."""
@@ -89,9 +92,10 @@ class Gate:
         self.seen: dict[str, list[int]] = {}
 
     def wait(self) -> None:
-        """Wait until the next step may begin."""
+        """Wait until the next step may begin; interrupt the run, as a user would, if there shall be none."""
         self.wire.send("ready")
-        self.wire.wait_for_go()
+        if not self.wire.may_go():
+            raise KeyboardInterrupt
         self.meter.begin()
 
 
@@ -201,7 +205,8 @@ def main() -> None:
         case = message["case"]
         GATE.steps = case["steps"]
         with tempfile.TemporaryDirectory() as folder:
-            if status := kgym_main(command(case, str(Path(folder) / "run"))):
+            status = kgym_main(command(case, str(Path(folder) / "run")))
+            if status not in (0, INTERRUPTED):
                 raise SystemExit(f"kgym train ended with {status}")
         wire.send("done")
 

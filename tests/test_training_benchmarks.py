@@ -104,16 +104,17 @@ def test_examples_are_true(module):
 
 
 def test_a_step_is_measured(tmp_path):
-    arguments = ["--quick", "--only", "c", "--threads", "1", "--out", str(tmp_path)]
+    arguments = ["--quick", "--only", "c", "--threads", "1", "--steps", "4", "--minutes", "0", "--out", str(tmp_path)]
     assert train_step.main(arguments) == 0
     (case,) = json.loads((tmp_path / "train_step.json").read_text())["cases"]
+    assert case["case"]["steps"] == 2  # no time for more
     kgym = case["kgym"]
     assert 0 < kgym["tokens"] <= 4 * 32
     assert kgym["cpu_s"] >= kgym["phases"]["generate"] > 0
     assert kgym["phases"]["forward and backward"] > 0
     assert kgym["phases"]["optimizer"] > 0
     assert all(math.isfinite(share) and share > 0 for share in kgym["shares"].values() if share is not None)
-    assert "| c 1M | 2 x 2 |" in (tmp_path / "train_step.md").read_text()
+    assert "| c 1M | 2 x 2 | 1 |" in (tmp_path / "train_step.md").read_text()
 
 
 def test_a_side_that_dies_says_why(monkeypatch, tmp_path):
