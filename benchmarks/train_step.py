@@ -46,6 +46,7 @@ from kgym.files import write_atomic
 
 HERE = Path(__file__).parent
 SIDES = ("kgym", "trl")
+RATES = ("kgym, tokens/CPU s", "TRL, tokens/CPU s")
 PHASES = ("generate", "old log-probabilities", "forward and backward", "optimizer")
 PASSES = {"generate": 1, "old log-probabilities": 1, "forward and backward": 3}
 """Forward passes that a phase amounts to; a backward pass is two."""
@@ -315,9 +316,8 @@ def report(found: Mapping[str, Any]) -> str:
 
 def costs(cases: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of costs."""
-    rows = [
-        "| case | completions | steps | tokens, kgym / TRL | kgym, CPU s | TRL, CPU s | TRL / kgym | kgym, tokens/CPU s | TRL, tokens/CPU s |"
-    ]
+    head = ("case", "completions", "steps", "tokens, kgym / TRL", "kgym, CPU s", "TRL, CPU s", "TRL / kgym", *RATES)
+    rows = ["| " + " | ".join(head) + " |"]
     rows.append("|" + "---|" * 9)
     for case in cases:
         size, kgym, trl = case["case"], case["kgym"], case.get("trl")
