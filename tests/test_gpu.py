@@ -47,7 +47,7 @@ def gradient(trained, batch):
     trained.zero_grad()
     found = torch.zeros(batch.n_tokens)
     weights = torch.linspace(-1, 1, batch.n_tokens, device=batch.input_ids.device)
-    for micro, places in trained.microbatches(batch):
+    for micro, places, *_ in trained.microbatches(batch):
         logprobs, _ = trained.logprobs(micro)
         (logprobs * micro.mask * weights[places]).sum().backward()
         found[places.cpu()] = (logprobs.detach() * micro.mask).float().cpu()

@@ -106,7 +106,7 @@ def measure(policy: "TrainedPolicy", batch: "PackedBatch", shape: Shape, load: L
         policy.zero_grad()
         synchronize(device)
         began = time.perf_counter()
-        for micro, _ in policy.microbatches(batch):
+        for micro, *_ in policy.microbatches(batch):
             logprobs, _ = policy.logprobs(micro)
             (logprobs * micro.mask).sum().div(-batch.totals.tokens).backward()
         synchronize(device)
