@@ -198,6 +198,8 @@ def test_smaller_settings_are_proposed_only_where_they_are_smaller(monkeypatch):
     assert "train.microbatch_tokens=4096" in smaller(train, folder, work)
     monkeypatch.setattr(workloads, "available_bytes", lambda device: 0)
     assert "train.microbatch_tokens=1024" in smaller(train, folder, work)  # a text has 1,000 tokens
+    assert changes["train.gradient_checkpointing=true"](work).checkpointing
+    assert "train.gradient_checkpointing=true" not in smaller(train, folder, replace(work, checkpointing=True))
     halved = changes["train.master_dtype=bfloat16 with train.optimizer=adamw-split"](work)
     assert (halved.weight_bytes, halved.trained_bytes, halved.state_bytes) == (2, 2, 10)  # two moments, and half of a weight
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

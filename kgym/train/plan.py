@@ -289,8 +289,7 @@ def activation_bytes(work: Workload) -> int:
 def head_bytes(work: Workload) -> int:
     """Return the bytes of a chunk of logits in float32, of which the backward pass has several copies."""
     logits = work.tokens * work.model.vocabulary
-    whole = 2 * work.compute_bytes * logits if logits > CHUNK_ELEMENTS else 0  # the logits of all tokens, and their gradient
-    return whole + CHUNK_COPIES * 4 * min(logits, CHUNK_ELEMENTS)
+    return CHUNK_COPIES * 4 * min(logits, CHUNK_ELEMENTS)
 
 
 def _update_bytes(work: Workload) -> int:

@@ -52,6 +52,8 @@ def smaller(train: TrainConfig, folder: str, work: Workload) -> dict[str, Change
     tokens = _smaller_microbatch(work, available_bytes(torch.device(work.device)))
     if tokens < work.tokens:
         found[f"train.microbatch_tokens={tokens}"] = lambda other: replace(other, microbatch_tokens=tokens)
+    if not work.checkpointing:
+        found["train.gradient_checkpointing=true"] = lambda other: replace(other, checkpointing=True)
     n_gpus = torch.cuda.device_count() if work.device.startswith("cuda") else 0
     if n_gpus > work.ranks:
         found[f"--ranks {n_gpus}"] = lambda other: replace(other, ranks=n_gpus)
