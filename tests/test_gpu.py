@@ -89,6 +89,12 @@ def test_small_updates_are_not_lost(tiny_model):
     assert moved.max() <= 2e-6
 
 
+@pytest.mark.parametrize("setting", ["train.layout=padded", "train.gradient_checkpointing=true", "train.gradient_checkpointing=false"])
+def test_layouts_and_recomputation_change_no_number(tiny_model, setting):
+    expected = gradient(policy(tiny_model, DEVICE, "train.dtype=float32"), batch_on(DEVICE))
+    assert_close(gradient(policy(tiny_model, DEVICE, "train.dtype=float32", setting), batch_on(DEVICE)), expected, 1e-4)
+
+
 def train(folder, steps, *settings):
     chosen = [f"train.device={DEVICE}", f"engine.device={DEVICE}", f"train.steps={steps}", *SMALL, *settings]
     reinforcement(load_config(None, chosen), RunFolder(folder)).run()

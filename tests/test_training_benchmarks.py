@@ -167,8 +167,8 @@ def test_passes_of_models_are_measured_on_a_cpu(tmp_path):
     done = run_gpu(tmp_path, "--cpu-smoke", "--only", "passes")
     assert done.returncode == 0, done.stdout + done.stderr
     entries = json.loads((tmp_path / "gpu.json").read_text())["passes"]
-    assert len(entries) == 9
-    assert [entry.get("left_out") for entry in entries] == [None] * 9
+    assert len(entries) == 15
+    assert [entry.get("left_out") for entry in entries] == [None] * 15
     assert all(entry["tokens_per_s"] > 0 for entry in entries)
 
 

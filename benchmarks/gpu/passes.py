@@ -21,12 +21,16 @@ SHAPES = {
 """Those of Qwen2 0.5B and 1.5B."""
 SMOKE = {"tiny": Shape(hidden=32, layers=2, heads=2, kv_heads=1, ff=64, vocab=102, tied=True)}
 
+WHOLE_HEAD = "whole head"
+"""Not a setting: the head is computed in one piece."""
 OPTIONS = {
     "as kgym does by itself": [],
-    "head in one piece": ["whole head"],
+    "padded rows": ["train.layout=padded"],
+    "without checkpointing": ["train.gradient_checkpointing=false"],
+    "head in one piece": [WHOLE_HEAD],
     "float32 instead of bfloat16": ["train.dtype=float32"],
 }
-"""What is changed against the defaults, one at a time. `whole head` is no setting; see `whole_head`."""
+"""What is changed against the defaults, one at a time."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def learner(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def policy_with(settings: Sequence[str], bare: Any, device: str) -> "TrainedPolicy":
-    """Return a policy on an existing model. Raises ConfigError for a setting that this version does not have."""
+    """Return a policy on an existing model."""
     from kgym.keys import load_config
     from kgym.train.policy import TrainedPolicy
 
@@ -129,7 +133,6 @@ def free() -> None:
 def passes(device: torch.device, *, smoke: bool, over: Any) -> Iterator[dict[str, Any]]:
     """Yield an entry for each model, length and option, until `over()` says that the time is over."""
     for name, shape in (SMOKE if smoke else SHAPES).items():
-        bare = learner(shape, device, torch.float32)
         for load in SMOKE_LOADS if smoke else LOADS:
             batch = load.batch(shape.vocab)
             batch = replace(batch, **{key: value.to(device) for key, value in vars(batch).items() if isinstance(value, torch.Tensor)})
@@ -138,27 +141,23 @@ def passes(device: torch.device, *, smoke: bool, over: Any) -> Iterator[dict[str
                 if over():
                     yield entry | {"left_out": "no time left"}
                     continue
-                yield entry | one(bare, batch, shape, load, settings, repeats=1 if smoke else 2)
-        del bare
-        free()
+                yield entry | one(batch, shape, load, settings, repeats=1 if smoke else 2)
 
 
-def one(bare: Any, batch: "PackedBatch", shape: Shape, load: Load, settings: Sequence[str], *, repeats: int) -> dict[str, Any]:
-    """Return the figures of an option, or why there are none."""
-    from kgym.errors import ConfigError
+def one(batch: "PackedBatch", shape: Shape, load: Load, settings: Sequence[str], *, repeats: int) -> dict[str, Any]:
+    """Return the figures of an option, on a fresh model, or why there are none."""
     from kgym.train import logprobs as head
 
-    whole = "whole head" in settings
-    chunk = head.CHUNK_ELEMENTS
+    chunk, device = head.CHUNK_ELEMENTS, batch.input_ids.device
     try:
-        policy = policy_with([setting for setting in settings if setting != "whole head"], bare, str(bare.device))
-        head.CHUNK_ELEMENTS = 1 << 62 if whole else chunk
+        if WHOLE_HEAD in settings:
+            head.CHUNK_ELEMENTS = 1 << 62
+        bare = learner(shape, device, torch.float32)
+        policy = policy_with([setting for setting in settings if setting != WHOLE_HEAD], bare, str(device))
         return measure(policy, batch, shape, load, repeats)
-    except ConfigError as error:
-        return {"left_out": str(error)}
     except torch.OutOfMemoryError as error:
         return {"left_out": f"out of memory: {str(error).splitlines()[0]}"}
     finally:
         head.CHUNK_ELEMENTS = chunk
-        bare.model.zero_grad(set_to_none=True)
+        bare = policy = None
         free()
