@@ -156,6 +156,11 @@ def n_ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
+def is_first() -> bool:
+    """Whether this process is rank 0, which is known before the ranks are connected."""
+    return n_ranks() == 1 or os.environ["RANK"] == "0"
+
+
 def join() -> World:
     """Return the ranks that this process belongs to, and connect to the others at the first call."""
     global _joined  # noqa: PLW0603  (as the process group of torch.distributed, which it stands for)

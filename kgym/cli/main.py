@@ -27,7 +27,7 @@ from kgym.cli.settings import expanded, setting_for
 from kgym.errors import ComponentError, ConfigError, KgymError, PluginError, UnknownName
 from kgym.loading import descriptor_to_stderr
 from kgym.registry import configure, registry
-from kgym.world import LOST, RankLost, is_loss, last_words, leave
+from kgym.world import LOST, RankLost, is_first, is_loss, last_words, leave
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("kgym.cli.train", "train a policy on an environment"),
@@ -319,8 +319,9 @@ def _written(name: str) -> bool:
 
 def _set_level(verbose: int, *, debug: bool) -> None:
     """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs. `debug` adds the tracebacks of
-    errors that do not end the command.
+    errors that do not end the command. Other ranks than the first say one level less: they would repeat it.
     """
+    verbose -= int(not is_first())
     logging.getLogger().setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(max(-1, min(verbose, 1)), logging.INFO))
     logging.getLogger("kgym").setLevel(logging.DEBUG if verbose > 1 else logging.NOTSET)
     logging.getLogger("kgym.tracebacks").setLevel(logging.DEBUG if debug else logging.NOTSET)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from kgym.cli.interrupts import Interrupted, farewell
 from kgym.cli.output import say
 from kgym.errors import ConfigError
-from kgym.world import LAUNCHER, join, n_ranks
+from kgym.world import LAUNCHER, is_first, join, n_ranks
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def add_ranks(parser: argparse.ArgumentParser) -> None:
 
 def first_rank() -> bool:
     """Whether this process speaks for the run."""
-    return n_ranks() == 1 or join().first
+    return is_first()
 
 
 def agreed(choose: Callable[[], T]) -> T:
@@ -51,7 +51,7 @@ def agreed(choose: Callable[[], T]) -> T:
 
 
 def started_again(command: str) -> str:
-    """Return a command as it is typed to start it on the ranks of this run: behind torchrun, if that has started them."""
+    """Return a command as it is typed to start it on the ranks of this run: by torchrun, if that has started them."""
     if n_ranks() == 1 or LAUNCHER in os.environ:
         return command
     program, *words = shlex.split(command)
