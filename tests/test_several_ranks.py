@@ -144,6 +144,29 @@ def test_open_episodes_of_two_ranks_are_resumed(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_shared_critic_and_examples_of_pretraining_are_learnt_on_two_ranks(tmp_path):
+    settings = {"algo": "ppo", "critic.backbone": "shared", "ptx.coef": 0.1, "ptx.batch_size": 3}
+    for ranks in (1, 2):
+        train(tmp_path / str(ranks), 3, ranks=ranks, **settings)
+    assert metrics(tmp_path / "1")[-1]["ptx/loss_nats"] > 0
+    assert_same(tmp_path / "1", tmp_path / "2")
+    shutil.copytree(tmp_path / "2", tmp_path / "resumed")
+    resume(tmp_path / "resumed", 4)
+    resume(tmp_path / "2", 4, 2)
+    assert_same(tmp_path / "resumed", tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_from_examples_as_one_does(tmp_path):
+    for ranks in (1, 2):
+        arguments = ["sft", "--env", "arithmetic", "--steps", "3", "--batch", "5", "--run", str(tmp_path / str(ranks))]
+        status, _, err = finish(start([*arguments, "--set", "train.threads=1", "train.microbatch_tokens=200"], ranks))
+        assert status == 0, err
+    assert len(metrics(tmp_path / "1")) == 3
+    assert_same(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
 def test_two_ranks_generate_ahead_what_one_does(tmp_path):
     settings = {"rollout.schedule": "ahead", "eval.every": 2, "eval.problems": 5, "train.save_every": 2}
     for ranks in (1, 2):
@@ -171,9 +194,9 @@ def test_what_is_wrong_is_said_before_ranks_are_started(more, said, tmp_path):
 
 
 def test_what_only_ranks_find_out_is_said_once(tmp_path):
-    status, out, err = finish(start(words(tmp_path / "run", 2, **{"algo": "ppo", "critic.backbone": "shared"}), 2))
+    status, out, err = finish(start(words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}), 2))
     assert (status, out) == (2, "")
-    assert err.startswith("kgym: error: critic.backbone=shared")
+    assert err.startswith("kgym: error: rollout.max_lag=2 ")
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 

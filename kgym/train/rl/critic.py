@@ -22,10 +22,12 @@ from kgym.errors import ConfigError
 from kgym.models.load import load_config, load_weights, own_memory
 from kgym.models.policy import Learner
 from kgym.models.save import save_model
+from kgym.models.weights import whole
 from kgym.train.layout import arrange
 from kgym.train.scorer import Layout, can_pack, checkpoint_layers, inside
 from kgym.train.sharding import device_of_start
 from kgym.types import PackedBatch
+from kgym.world import join
 
 FOLDER = "critic"
 HEAD_FILE = "value_head.safetensors"
@@ -91,8 +93,10 @@ class SharedBackbone:
 
     def save(self, folder: Path) -> None:
         """Write the layer; the backbone is in the policy's own folder."""
-        folder.mkdir()
-        save_file(dict(self.own.state_dict()), folder / HEAD_FILE)
+        weights = {name: whole(tensor) for name, tensor in self.own.state_dict().items()}
+        if join().first:
+            folder.mkdir()
+            save_file(weights, folder / HEAD_FILE)
 
 
 def token_values(model: ValueModel, batch: PackedBatch) -> Tensor:

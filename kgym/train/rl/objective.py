@@ -55,7 +55,7 @@ from kgym.train.rl.statistics import (
     part_metrics,
     rollout_metrics,
 )
-from kgym.train.rl.streams import check_ranks, check_schedule, make_rollouts
+from kgym.train.rl.streams import check_schedule, make_rollouts
 from kgym.train.rl.update import update
 from kgym.train.rl.validation import Validation
 from kgym.train.sharding import anyones_broken_weight, load_whole_state, whole_state
@@ -93,7 +93,6 @@ class Reinforcement:
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
         check_schedule(config, self.world.size)
-        check_ranks(config, self.world.size)
         self.members = members(config)
         apart = config.rollout.schedule == "ahead"  # rollouts are played in a thread, while this one trains
         self.rollouts = make_rollouts(config, self.members, plan, self.world.channel() if apart else self.world)

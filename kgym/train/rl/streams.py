@@ -55,16 +55,6 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
         )
 
 
-def check_ranks(config: RunConfig, n_ranks: int) -> None:
-    """Raise ConfigError for what one rank can do and several cannot."""
-    if n_ranks == 1:
-        return
-    if config.critic.backbone == "shared":
-        raise ConfigError(f"critic.backbone=shared cannot be cut over {n_ranks} ranks; use critic.backbone=separate, or one rank")
-    if config.ptx.coef:
-        raise ConfigError(f"ptx.coef={config.ptx.coef:g} cannot be used on {n_ranks} ranks yet; use one rank, or leave it out")
-
-
 def make_streams(config: RunConfig, members: Sequence[Member]) -> list[Stream]:
     """Make the environments of a run, each with its sampler."""
     streams = []
