@@ -26,7 +26,6 @@ TINY = {
     "train.save_every": 0,
     "train.keep_checkpoints": 9,
     "train.lr": 3e-5,  # Adam divides by the size of a gradient: where that is rounding alone, so is the direction of the step
-    "critic.lr": 1e-4,
     "train.threads": 1,
 }
 CLOSE = 1e-5
@@ -34,6 +33,7 @@ WAIT_S = 300
 
 
 def words(run, steps, **settings):
+    settings |= {"critic.lr": 1e-4} if settings.get("algo") == "ppo" else {}
     values = [f"{key}={value}" for key, value in (TINY | {key.replace("__", "."): value for key, value in settings.items()}).items()]
     return ["train", "-p", "fixed_verdicts", "--env", "arithmetic", "--steps", str(steps), "--run", str(run), "--set", *values]
 
