@@ -50,7 +50,7 @@ class TrainedPolicy:
         self._config = config
         self._precision = Precision.of(config)
         self._adapter = adapter
-        self.checkpointing = checkpoints(config, policy.device.type)
+        self.checkpointing = checkpoints(config, torch.device(self._precision.device).type)
         """Whether layers are computed again in the backward pass."""
         if self.checkpointing:
             checkpoint_layers(policy.model, asked=bool(config.gradient_checkpointing))
