@@ -1,8 +1,7 @@
 """`python -m kgym` is `kgym`."""
 
-import sys
-
 from kgym.cli.main import main
+from kgym.world import end
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -9,15 +9,17 @@ A process that no launcher has started is a world of one, for which all of this 
 NCCL. What ranks send each other is pickled by one process of a run and read by another; nothing is read from files this way.
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from kgym.errors import RunError
 
@@ -175,6 +177,17 @@ def leave() -> None:
     joined, _joined = _joined, None
     if joined is not None:
         joined.close()
+
+
+def end(status: int) -> NoReturn:
+    """End the process with a status: a rank without taking the interpreter apart, amid which torch's threads may abort it."""
+    if n_ranks() > 1:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _connected() -> World:

@@ -134,14 +134,14 @@ def test_open_episodes_of_two_ranks_are_resumed(tmp_path):
         "rollout.segment_tokens": 2,
         "rollout.step_tokens": 100,
     }
-    train(tmp_path / "straight", 5, ranks=2, **settings)
-    train(tmp_path / "two", 3, ranks=2, **settings)
+    train(tmp_path / "straight", 4, ranks=2, **settings)
+    train(tmp_path / "two", 2, ranks=2, **settings)
     assert metrics(tmp_path / "two")[-1]["rollout/left_open"] > 0
     shutil.copytree(tmp_path / "two", tmp_path / "one")
-    resume(tmp_path / "two", 5, 2)
+    resume(tmp_path / "two", 4, 2)
     assert_same(tmp_path / "straight", tmp_path / "two")
-    resume(tmp_path / "one", 5)
-    assert len(metrics(tmp_path / "one")) == 5
+    resume(tmp_path / "one", 4)
+    assert len(metrics(tmp_path / "one")) == 4
 
 
 @pytest.mark.slow

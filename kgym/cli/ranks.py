@@ -91,7 +91,9 @@ def _run(words: Sequence[str], n: int, how_to_go_on: Callable[[], str]) -> int:
 
     os.environ[LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", "1" if n > 1 else "")
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it reports what is said below
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):  # each has its own level, and reports what is said below
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
