@@ -136,8 +136,8 @@ def train(wire: Wire, case: dict[str, Any]) -> None:
             seed=0,
         )
         trainer = Trainer(
-            model=AutoModelForCausalLM.from_pretrained(case["model"], dtype=torch.float32),
-            processing_class=AutoTokenizer.from_pretrained(case["model"], padding_side="left"),
+            model=AutoModelForCausalLM.from_pretrained(case["model"], dtype=torch.float32, trust_remote_code=False),
+            processing_class=AutoTokenizer.from_pretrained(case["model"], padding_side="left", trust_remote_code=False),
             reward_funcs=reward,
             args=config,
             train_dataset=Dataset.from_list(case["rows"]),

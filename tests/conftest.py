@@ -1,5 +1,6 @@
 """Settings of all tests: hypothesis without a deadline and torch on one thread, since the machines that run them are shared and small."""
 
+import logging
 import os
 
 import pytest
@@ -17,6 +18,16 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 settings.register_profile("kgym", deadline=None)
 settings.load_profile("kgym")
+
+
+@pytest.fixture(autouse=True)
+def _log_levels():
+    """A command that a test has run in this process, with -q for instance, decides nothing for the next test."""
+    loggers = [logging.getLogger(name) for name in (None, "kgym", "kgym.tracebacks")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -326,7 +326,7 @@ def test_other_weights_in_the_same_folder_are_refused(place, capsys):
         (["--set", "env.dificulty=3"], "difficulty"),
         (["--set", "env.split=train"], "env.split"),
         (["--set", "engine.sleep_s=-1"], "engine.sleep_s=-1"),
-        (["--set", "envs.difficulty=3"], "did you mean 'env.difficulty'"),
+        (["--set", "envs.difficulty=3"], "did you mean 'env'"),
         (["--temperature", "-1"], "temperature=-1"),
         (["--max-tokens", "0"], "max_tokens=0"),
         (["--max-tokens", "16", "--set", "env.max_tokens=32"], "--max-tokens 16 and env.max_tokens=32 exclude each other"),

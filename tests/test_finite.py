@@ -302,6 +302,7 @@ def test_rewards_beyond_float32_are_refused(tiny_model):
 def test_the_examples_of_ptx_are_blamed_for_their_loss(tiny_model):
     policy = load_policy(tiny_model, device="cpu")
     spoilt(policy.model)
-    term = pretraining_term(policy, lambda n: Example((Message("user", "1"),), "2"), coef=1.0, batch_size=2, microbatch_tokens=64, first=0)
+    learner = trained(policy, microbatch_tokens=64)
+    term = pretraining_term(learner, lambda n: Example((Message("user", "1"),), "2"), coef=1.0, batch_size=2, first=0)
     with pytest.raises(FloatingPointError, match="the loss of the examples of ptx is nan"):
         term(0)

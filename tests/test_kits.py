@@ -37,6 +37,8 @@ NEED_MORE = {
     ("verifier", "reward_model"): "needs a trained reward model",
     ("verifier", "math"): "test_math_properties has it",
     ("environment", "data"): "needs a data set; test_data_env has it",
+    ("engine", "vllm"): "needs its package, in an environment of its own; test_vllm has it",
+    ("engine", "ray"): "needs its package; test_ray has it",
     ("tracker", "wandb"): "needs its package",
     ("tracker", "trackio"): "needs its package",
     ("tracker", "mlflow"): "needs its package",

@@ -123,7 +123,7 @@ def test_passes_without_gradient_have_the_same_numbers_and_take_no_gradient_away
     frozen_T, entropy_T = policy.frozen_logprobs(batch())
     assert entropy_T.dtype == torch.float32
     assert torch.equal(policy.ref_logprobs(batch()), frozen_T)  # equal weights, equal numbers: the penalty starts at 0
-    for micro, places_T in policy.microbatches(batch()):
+    for micro, places_T, *_ in policy.microbatches(batch()):
         logprobs_T, _ = policy.logprobs(micro)
         assert torch.equal(torch.where(micro.mask, logprobs_T, 0.0), frozen_T[places_T])
         logprobs_T.sum().backward()

@@ -101,10 +101,7 @@ class Run:
     def _check_plan(self) -> None:
         """Plan the memory. Raises ConfigError, with the settings that would help, for a run that cannot fit."""
         self.plan = self.objective.plan()
-        self.reporter.planned(self.plan)
         self.plan.check()
-        if said := self.plan.warning():
-            self.reporter.note(said)
         self.facts["memory"] = self.plan.facts()
         self.recorder.expect(self.plan.work)
 
@@ -165,7 +162,8 @@ class Run:
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
         self._observe("kgym_run_started", config=self.config.model_dump(mode="json"))
         self.reporter.started({"run": str(self.folder.path), "step": self.step, **self.objective.started()})
-        for note in self.objective.notes():
+        self.reporter.planned(self.plan)
+        for note in filter(None, (self.plan.warning(), *self.objective.notes())):
             self.reporter.note(note)
         if self.step == 0 and (metrics := self.objective.validate(0)):
             self._finish_step(metrics, trackers)

@@ -6,6 +6,7 @@ from typing import Any
 
 from kgym.blame import blaming
 from kgym.config import RunConfig
+from kgym.errors import ConfigError
 from kgym.models.encoding import ChatEncoder
 from kgym.models.footprint import footprint
 from kgym.models.load import load_config, load_tokenizer
@@ -62,7 +63,10 @@ def longest_text(folder: str, streams: Sequence[Stream], template: Mapping[str, 
     for stream in streams:
         setup = stream.setup
         n_problems = min(FEW, FEW if setup.source.size is None else setup.source.size)
-        prompt = max((len(encoder.prompt(setup.prompt(setup.problem(index)))) for index in range(n_problems)), default=0)
+        try:
+            prompt = max((len(encoder.prompt(setup.prompt(setup.problem(index)))) for index in range(n_problems)), default=0)
+        except ConfigError:  # the template refuses them, which is said, with the remedy, where prompts are checked
+            prompt = 0
         text = prompt + setup.budgets.max_tokens
         most = max(most, min(bound for bound in (text, setup.budgets.context_tokens, *bounds) if bound is not None))
     return most
