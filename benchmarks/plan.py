@@ -52,7 +52,7 @@ def make_model(name: str, root: Path) -> str:
         kind, **sizes, **ENDS, num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=64, tie_word_embeddings=tied
     )
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(root / name)
+    AutoModelForCausalLM.from_config(config, trust_remote_code=False).save_pretrained(root / name)
     for file in FILES:
         shutil.copy(Path(resolve_model("nano")) / file, root / name / file)
     return str(root / name)

@@ -84,7 +84,7 @@ def learner(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
     nano = resolve_model("nano")
     with torch.device(device):
         model = Qwen2ForCausalLM(shape.config(max_position_embeddings=65_536)).to(dtype)
-    return Policy(model.eval(), AutoTokenizer.from_pretrained(nano), nano)
+    return Policy(model.eval(), AutoTokenizer.from_pretrained(nano, trust_remote_code=False), nano)
 
 
 def policy_with(settings: Sequence[str], bare: Any, device: str) -> "TrainedPolicy":
