@@ -120,7 +120,9 @@ def main() -> None:
     slope, intercept = line(args.lengths, peaks)
     extended = slope * args.full + intercept
     full = child(args.full, plain=False)["bytes"]
-    print(f"{args.full:>6} tokens   plain {extended / GIB:6.2f} GiB   kgym {full / GIB:6.2f} GiB   1 / {extended / full:.1f}   (plain: extended)")
+    print(
+        f"{args.full:>6} tokens   plain {extended / GIB:6.2f} GiB   kgym {full / GIB:6.2f} GiB   1 / {extended / full:.1f}   (plain: extended)"
+    )
 
 
 if __name__ == "__main__":
