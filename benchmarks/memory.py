@@ -120,9 +120,8 @@ def main() -> None:
     slope, intercept = line(args.lengths, peaks)
     extended = slope * args.full + intercept
     full = child(args.full, plain=False)["bytes"]
-    print(
-        f"{args.full:>6} tokens   plain {extended / GIB:6.2f} GiB   kgym {full / GIB:6.2f} GiB   1 / {extended / full:.1f}   (plain: extended)"
-    )
+    peaks_text = f"plain {extended / GIB:6.2f} GiB   kgym {full / GIB:6.2f} GiB"
+    print(f"{args.full:>6} tokens   {peaks_text}   1 / {extended / full:.1f}   (plain: extended)")
 
 
 if __name__ == "__main__":
