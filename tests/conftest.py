@@ -22,12 +22,9 @@ settings.load_profile("kgym")
 
 @pytest.fixture(autouse=True)
 def _log_levels():
-    """A command that a test has run in this process, with -q for instance, decides nothing for the next test."""
-    loggers = [logging.getLogger(name) for name in (None, "kgym", "kgym.tracebacks")]
-    before = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+    """A command that an earlier test or a fixture has run in this process, with -q for instance, decides nothing for this test."""
+    for name, level in ((None, logging.WARNING), ("kgym", logging.NOTSET), ("kgym.tracebacks", logging.NOTSET)):
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")
