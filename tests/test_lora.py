@@ -541,6 +541,7 @@ def test_an_engine_that_generates_ahead_gets_the_same_weights(run, tmp_path, tin
     assert figures(tmp_path / "ahead") == figures(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["grpo", "ppo"])
 def test_a_run_that_is_killed_and_resumed_has_the_metrics_of_one_that_was_not(tmp_path, tiny_model, algo):
     extra = {

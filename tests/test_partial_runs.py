@@ -68,6 +68,7 @@ def test_ahead_trains_on_what_the_weights_before_the_last_update_have_sampled(tm
     assert all(line["optim/grad_norm"] > 0 for line in read_metrics(run / "metrics.jsonl")[1:])
 
 
+@pytest.mark.slow
 def test_ahead_killed_and_resumed_ends_in_the_same_numbers(tmp_path):
     straight = trained(tmp_path / "straight", "--set", "rollout.schedule=ahead")
     run = trained(tmp_path / "run", "--set", "rollout.schedule=ahead", steps=4)

@@ -235,6 +235,7 @@ def kgym_rollouts_finished(step):
 """A plugin that lets the process have no more memory once the first answers are there."""
 
 
+@pytest.mark.slow
 def test_a_run_that_runs_out_of_memory_says_when(tmp_path):
     (tmp_path / "short_of_memory.py").write_text(SHORT_OF_MEMORY)
     settings = [part for item in (*SMALL, "rollout.problems_per_step=8") for part in ("--set", item)]

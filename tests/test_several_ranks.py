@@ -90,6 +90,7 @@ def resume(run, steps, ranks=1):
 # --- the same numbers -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_ranks_train_as_one_and_speak_as_one(tmp_path):
     more = {"eval__every": 2, "eval__problems": 5}
     train(tmp_path / "one", 2, **more)

@@ -103,6 +103,7 @@ def test_examples_are_true(module):
     assert doctest.testmod(module).failed == 0
 
 
+@pytest.mark.slow
 def test_a_step_is_measured(tmp_path):
     arguments = ["--quick", "--only", "c", "--threads", "1", "--steps", "4", "--minutes", "0", "--out", str(tmp_path)]
     assert train_step.main(arguments) == 0
@@ -141,6 +142,7 @@ def test_costs_are_measured_as_they_grow(tmp_path):
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_training_part_is_measured_as_it_grows(tmp_path):
     args = scaling.parse(["--quick", "--threads", "1"])
     model = str(synthetic.write_model(tmp_path / "model", scaling.SHAPE))
@@ -163,6 +165,7 @@ def test_without_a_gpu_nothing_is_measured(tmp_path):
     assert not (tmp_path / "gpu.json").exists()
 
 
+@pytest.mark.slow
 def test_passes_of_models_are_measured_on_a_cpu(tmp_path):
     done = run_gpu(tmp_path, "--cpu-smoke", "--only", "passes")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -172,6 +175,7 @@ def test_passes_of_models_are_measured_on_a_cpu(tmp_path):
     assert all(entry["tokens_per_s"] > 0 for entry in entries)
 
 
+@pytest.mark.slow
 def test_what_there_is_no_time_for_is_left_out(tmp_path):
     done = run_gpu(tmp_path, "--cpu-smoke", "--only", "passes", "--minutes", "0.01")
     assert done.returncode == 0
