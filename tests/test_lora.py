@@ -27,6 +27,7 @@ from transformers import (
 )
 
 import adapter_engine
+from kgym.algorithms.batch import pack
 from kgym.cli.main import main
 from kgym.config import LoraConfig, TrainConfig
 from kgym.errors import ConfigError, EngineError, UnknownName
@@ -457,6 +458,47 @@ def test_a_reference_below_an_adapter_is_not_loaded(base):
     policy = TrainedPolicy.load(base, TrainConfig(device="cpu", lora={"rank": 2}))
     policy.keep_reference("no such folder")
     assert policy.has_reference
+
+
+def derivatives(base, **config):
+    """Return the log-probabilities of a batch, those of the reference, and the gradients of the adapter's weights."""
+    policy = TrainedPolicy.load(base, TrainConfig(device="cpu", lora={"rank": 4}, **config), seed=1)
+    learn(policy._adapter)
+    policy.keep_reference(base)
+    batch = groups()
+    logprobs = torch.zeros_like(batch.old_logprobs)
+    for micro, places, *_ in policy.microbatches(batch):
+        found = policy.logprobs(micro)[0] * micro.mask
+        found.sum().backward()
+        logprobs[places] = found.detach()
+    return logprobs, policy.ref_logprobs(batch) * batch.mask, [weight.grad.clone() for weight in policy.parameters()]
+
+
+def groups():
+    """Return a batch of two groups, whose prompts a packed layout computes once."""
+    generator = torch.Generator().manual_seed(0)
+    prompts = [torch.randint(3, 90, (size,), generator=generator).tolist() for size in (20, 12)]
+    answers = [torch.randint(3, 90, (size,), generator=generator).tolist() for size in (5, 9, 30, 7, 3, 12)]
+    n = len(answers)
+    return pack(
+        prompt_ids=[prompts[0]] * 3 + [prompts[1]] * 3,
+        token_ids=answers,
+        token_mask=[[True] * len(answer) for answer in answers],
+        engine_logprobs=[[0.0] * len(answer) for answer in answers],
+        versions=[[0] * len(answer) for answer in answers],
+        rewards=[0.0] * n,
+        group_ids=[0, 0, 0, 1, 1, 1],
+        truncated=[False] * n,
+    )
+
+
+@pytest.mark.parametrize("recomputed", [False, True], ids=["kept", "recomputed"])
+def test_an_adapter_has_the_same_gradients_in_either_layout(base, recomputed):
+    plain = derivatives(base, layout="padded", gradient_checkpointing=False)
+    packed = derivatives(base, layout="packed", gradient_checkpointing=recomputed)
+    assert (plain[0] - plain[1]).abs().max() > 0.01  # the adapter does something
+    for one, other in zip([*plain[:2], *plain[2]], [*packed[:2], *packed[2]], strict=True):
+        assert (one - other).abs().max() <= 1e-5 * one.abs().max()
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

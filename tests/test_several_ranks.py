@@ -159,10 +159,12 @@ def test_a_shared_critic_and_examples_of_pretraining_are_learnt_on_two_ranks(tmp
 
 
 @pytest.mark.slow
-def test_two_ranks_learn_from_examples_as_one_does(tmp_path):
+@pytest.mark.parametrize("command", ["sft", "dpo", "rm"])
+def test_two_ranks_learn_from_examples_as_one_does(command, tmp_path):
     for ranks in (1, 2):
-        arguments = ["sft", "--env", "arithmetic", "--steps", "3", "--batch", "5", "--run", str(tmp_path / str(ranks))]
-        status, _, err = finish(start([*arguments, "--set", "train.threads=1", "train.microbatch_tokens=200"], ranks))
+        arguments = [command, "--env", "arithmetic", "--steps", "3", "--batch", "5", "--run", str(tmp_path / str(ranks))]
+        arguments += ["--set", "train.threads=1", "train.lr=3e-5", "train.microbatch_tokens=200"]
+        status, _, err = finish(start(arguments, ranks))
         assert status == 0, err
     assert len(metrics(tmp_path / "1")) == 3
     assert_same(tmp_path / "1", tmp_path / "2")
