@@ -125,10 +125,12 @@ class Segment(str):
     The text is for people and verifiers; training uses the ids.
     """
 
-    __slots__ = ("engine_logprobs", "finish_reason", "prompt_ids", "request_id", "token_ids", "version")
+    __slots__ = ("engine_logprobs", "finish_reason", "n_tokens", "prompt_ids", "request_id", "token_ids", "version")
 
     token_ids: tuple[int, ...]
-    """New tokens, the end token included."""
+    """New tokens, the end token included. () from a server that does not return them: such a segment can be scored, not trained on."""
+    n_tokens: int
+    """Their number, also where only the server knows them."""
     engine_logprobs: tuple[float, ...]
     """One for each of `token_ids`."""
     prompt_ids: tuple[int, ...]
@@ -148,10 +150,13 @@ class Segment(str):
         finish_reason: FinishReason = "stop",
         version: int = 0,
         request_id: str = "",
+        n_tokens: int | None = None,
     ) -> "Segment":
         """Raises ValueError if there is not one log-probability for each token."""
         if len(token_ids) != len(engine_logprobs):
             raise ValueError(f"Segment has {len(token_ids)} token_ids and {len(engine_logprobs)} engine_logprobs")
+        if token_ids and n_tokens not in (None, len(token_ids)):
+            raise ValueError(f"Segment has {len(token_ids)} token_ids and n_tokens={n_tokens}")
         self = super().__new__(cls, text)
         for name, value in (
             ("token_ids", tuple(token_ids)),
@@ -160,6 +165,7 @@ class Segment(str):
             ("finish_reason", finish_reason),
             ("version", version),
             ("request_id", request_id),
+            ("n_tokens", len(token_ids) if n_tokens is None else n_tokens),
         ):
             object.__setattr__(self, name, value)
         return self
@@ -505,7 +511,7 @@ class Episode:
     @property
     def n_tokens(self) -> int:
         """Tokens that the policy sampled, end token included."""
-        return sum(len(segment.token_ids) for segment in self.segments)
+        return sum(segment.n_tokens for segment in self.segments)
 
 
 @dataclass

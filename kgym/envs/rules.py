@@ -52,7 +52,7 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
         episode.terminated = True
     elif left <= 0 or (budgets.max_segments is not None and _n_segments(episode) >= budgets.max_segments) or repeated(episode):
         episode.truncated = True
-    elif segment.finish_reason == "length" and not segment and not segment.token_ids:
+    elif segment.finish_reason == "length" and not segment and not segment.n_tokens:
         episode.truncated = True  # the model's context is full, whatever the budgets say; asking again would go on for ever
 
 

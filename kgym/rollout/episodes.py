@@ -242,10 +242,10 @@ class EpisodePool:
         for segment in segments:
             flight = self._flights.pop(segment.request_id)
             episode, setup = flight.episode, flight.group.setup
-            self.n_tokens += len(segment.token_ids)
+            self.n_tokens += segment.n_tokens
             if budget is not None:
-                budget.left += flight.granted - len(segment.token_ids)
-            if segment.finish_reason != "abort" or segment.token_ids:  # otherwise it had not begun
+                budget.left += flight.granted - segment.n_tokens
+            if segment.finish_reason != "abort" or segment.n_tokens:  # otherwise it had not begun
                 rules.extend(episode, _looked_at(segment, episode, flight.group.sampling), setup.budgets)
             if episode.ended:
                 self._judge.submit(episode, setup)
