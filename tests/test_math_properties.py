@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,12 +20,13 @@ from kgym.testing.report import ConformanceError
 from kgym.testing.verifiers import check_verifier
 from kgym.types import Verdict, VerifyItem
 from kgym.verify.pool import VerifierPool
-from kgym_plugins.verifiers.math.extract import RULES, extract
+from kgym_plugins.verifiers.math.find.extract import RULES, extract
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.reading import read
-from kgym_plugins.verifiers.math.values import Opaque, normal
+from kgym_plugins.verifiers.math.values.types import Opaque, normal
 from kgym_plugins.verifiers.math.verifier import MathOptions, MathVerifier
 
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 MATH = "kgym_plugins.verifiers.math.verifier:MathVerifier"
 VERIFIER = MathVerifier()
 
@@ -209,10 +211,14 @@ def test_bombs_among_a_thousand_answers_from_four_threads():
 
 @pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=pytest.mark.slow)])
 def test_fuzzing_finds_nothing(seconds):
-    # in a process of its own, since it limits its memory; the hour-long version: python -m kgym_plugins.verifiers.math.fuzz
-    code = f"from kgym_plugins.verifiers.math.fuzz import fuzz; tried, found = fuzz({seconds}, seed=1); print(tried); print(found)"
+    # in a process of its own, since it limits its memory; the hour-long version: python benchmarks/fuzz_math.py --minutes 60
+    code = f"from fuzz_math import fuzz; tried, found = fuzz({seconds}, seed=1); print(tried); print(found)"
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"}
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1", "PYTHONPATH": str(BENCHMARKS)},
     )
     tried, found = done.stdout.splitlines()
     assert found == "[]"

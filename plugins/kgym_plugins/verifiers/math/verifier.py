@@ -1,11 +1,13 @@
-r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type.
+r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type. In stages, a folder each:
 
-    extract.py      where the answer is (announced.py)  values.py       what an answer can be
-    tokens.py       text to tokens                      exact.py        rational arithmetic
-    parse.py        tokens to a syntax tree             numeric.py      values at high precision
-    interpret.py    tree to a typed value               scalars.py      equal numbers and functions
-    reading.py      all of that, for a text             algebra.py      sympy, by constructors alone, as the last resort
-    compare.py      equal values, with the rule that decided (amounts.py, realsets.py)
+    find/       1 where the answer is in a response
+    clean/      2 a candidate as plain LaTeX, without what surrounds it
+    phrases/    3 words to formulas: tables of all the English and other languages that the verifier knows
+    grammar/    4 plain LaTeX to tokens, and tokens to a syntax tree
+    values/     5 a syntax tree to a typed value
+    compare/    6 equal values, with the rule that decided
+
+`reading.py` does 2 to 5 for one text. `numbers/` has what trees are worth (exactly, at high precision, by algebra), for 5 and 6.
 
 Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a formula of the question, not worked out), `limit` (the answer
 asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that breaks the limits itself.
@@ -22,13 +24,17 @@ from pydantic import Field
 
 from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
-from kgym_plugins.verifiers.math.compare import same
-from kgym_plugins.verifiers.math.exact import Undefined
-from kgym_plugins.verifiers.math.extract import RULES, Extraction, boxes, extract
+from kgym_plugins.verifiers.math.clean.wrappers import normal_text
+from kgym_plugins.verifiers.math.compare.compare import same
+from kgym_plugins.verifiers.math.find.boxes import boxes
+from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.extract import RULES, extract
 from kgym_plugins.verifiers.math.limits import LimitError
-from kgym_plugins.verifiers.math.numeric import Deferred, exact_only
-from kgym_plugins.verifiers.math.reading import normal_text, read
-from kgym_plugins.verifiers.math.values import BaseNumber, Collection, Opaque, Scalar, Value, Words, normal
+from kgym_plugins.verifiers.math.numbers.exact import Undefined
+from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
+from kgym_plugins.verifiers.math.phrases.cues import names_base
+from kgym_plugins.verifiers.math.reading import read
+from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words, normal
 
 _SHORT = 240
 """Characters of gold answer and answer together that are judged in the caller."""
@@ -60,7 +66,7 @@ class MathVerifier:
     @staticmethod
     def preload() -> None:
         """Import in the pool's fork server what only hard answers need."""
-        import kgym_plugins.verifiers.math.algebra  # noqa: F401, PLC0415  (sympy)
+        import kgym_plugins.verifiers.math.numbers.algebra  # noqa: F401, PLC0415  (sympy)
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item, in order."""
@@ -154,10 +160,7 @@ class MathVerifier:
             return None
         if answer.expression.value.text != gold.digits:
             return None
-        named = re.search(
-            rf"base[- ${{\\]*{gold.base}\b|base[- ]{_BASES.get(gold.base, '-')}|{_ADJECTIVES.get(gold.base, '-')}", item.question
-        )
-        return "base of the question" if named or self.options.forgive_missing_base else None
+        return "base of the question" if names_base(item.question, gold.base) or self.options.forgive_missing_base else None
 
     def _echo(self, item: VerifyItem, shown: str) -> bool:
         """Whether a formula was copied from the question instead of being worked out."""
@@ -179,8 +182,6 @@ def _hedged(gold: Value, answer: Value) -> bool:
     return len(answer.items) > 1 and any(same(gold, item) for item in answer.items)
 
 
-_BASES = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 12: "twelve", 16: "sixteen"}
-_ADJECTIVES = {2: "binary", 8: "octal", 16: "hexadecimal"}
 _NUMBER = re.compile(r"([+-]?)(?:0*(\d{1,40})|0*(\d{0,20})\.(\d{1,20}))")
 _FRACTION = re.compile(r"([+-]?)(?:\\frac(?:\{([+-]?\d{1,30})\}\{(\d{1,30})\}|(\d)(\d))|(\d{1,30})/(\d{1,30}))")
 _WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!")

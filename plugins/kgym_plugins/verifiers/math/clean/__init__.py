@@ -1,0 +1,1 @@
+"""Stage 2: a candidate as plain LaTeX, without what surrounds it."""

@@ -1,0 +1,74 @@
+"""What surrounds an answer and what makes no difference to its meaning."""
+
+import re
+
+from kgym_plugins.verifiers.math.clean.unicode import to_ascii
+
+_WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}")
+_LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
+_ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
+_COMBINATIONS = re.compile(r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{C\}|\{?C\}?)_\{?(\w{1,4})\}?")
+_FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
+
+
+def clean(text: str) -> str:
+    """Return an answer as plain LaTeX: one line of ASCII without dollar signs, bold and a full stop."""
+    text = _COMBINATIONS.sub(r"\\binom{\1}{\2}", text) if "C" in text else text
+    return _ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text))))
+
+
+def _french(text: str) -> str:
+    """]1,2[ is the open interval from 1 to 2."""
+    if not text.startswith("]") and not text.endswith("["):
+        return text
+    return _FRENCH.sub(lambda m: f"{'(' if m[1] == ']' else '['}{m[2]},{m[3]}{')' if m[4] == '[' else ']'}", text)
+
+
+def tidy(text: str) -> str:
+    """Remove what surrounds an answer: dollar signs, bold, quotes, the full stop at the end."""
+    text = to_ascii(text).strip()
+    previous = None
+    while text != previous:
+        previous = text
+        for opening, closing in (
+            (r"\(", r"\)"),
+            (r"\[", r"\]"),
+            ("**", "**"),
+            ("__", "__"),
+            ("`", "`"),
+            ('"', '"'),
+            ("$$", "$$"),
+            ("$", "$"),
+        ):
+            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing) and not text.endswith("\\$"):
+                inner = text[len(opening) : -len(closing)]
+                if opening not in inner or opening == "**":
+                    text = inner.strip()
+        if text.endswith("\\"):
+            text = text.rstrip("\\").rstrip()
+        if text.endswith((".", ",", ";", "!.")) and not text.endswith("...") and not text.endswith("\\,") and not text.endswith("\\;"):
+            text = text[:-1].rstrip()
+    if text.count("$") > 1 and (text.count("$") - text.count("\\$")) % 2 == 0:
+        text = re.sub(r"(?<!\\)\$", " ", text)
+    return re.sub(r"\{([:=])\}", r"\1", re.sub(r"(?<!\\)\\[()\[\]]", " ", text))  # \\[2pt] opens no display
+
+
+def normal_text(text: str) -> str:
+    """Text without what makes no difference to its meaning: spaces, sizes of brackets, ways to write a fraction."""
+    text = re.sub(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])", "", tidy(text))
+    text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text)
+    text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
+    text = re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", " ", text)
+    return re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])", "", text)  # a space between two numbers or words stays
+
+
+def unwrapped(text: str) -> str:
+    r"""Return a text without LaTeX's commands for text and spaces.
+
+    >>> unwrapped(r"\text{all real}\ \mathrm{numbers}")
+    'all real numbers'
+    """
+    previous = None
+    while previous != text:
+        previous, text = text, _WRAPPED.sub(r"\1", text)
+    return re.sub(r"(?:\\[,;:! ]|\\q?quad|[$~\s])+", " ", text).strip()

@@ -1,0 +1,1 @@
+"""Stage 1: where the answer is in a response."""

@@ -1,0 +1,92 @@
+"""Answers that a phrase announces: "the final answer is ...", "Answer: ...", also in other languages, and `<answer>...</answer>`."""
+
+import re
+
+from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
+from kgym_plugins.verifiers.math.phrases.cues import AFTERTHOUGHTS, ANNOUNCING, HEDGING, JOINING, RETRACTING, REVISING, SUPPOSING
+
+TAIL = 4000
+"""Characters at the end of a response in which an answer is looked for."""
+_MOST_PHRASES = 10
+_STATEMENT = 1200
+
+_FINISHED = re.compile(r"(?:[^\w\s,;:(\[{<=+*/^&-]|\*\*|\\\)|\\\])\s*\Z|(?:\A|\n)\W*\Z")
+_TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
+_SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
+_ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
+"""What stands before the last dot of 0.666..., which ends no sentence."""
+_FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A-Za-z])[^()]*\))\Z")
+"""What stands before the sign of n! and (n - 1)!, which ends no sentence; behind a number it does."""
+_CLOSING = re.compile(r"(?<=\S)\*\*(?=[\s.,;:)]|\Z)")
+_DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
+
+
+def _statement(text: str) -> str:
+    """What follows a phrase that announces the answer: a display formula, or the rest of the sentence."""
+    text = text.lstrip(" \t*_:\n>") if not text.lstrip().startswith("**") else text.lstrip()
+    for opening, closing in _DISPLAYS:
+        if text.startswith(opening):
+            end = text.find(closing, len(opening))
+            if end >= 0:
+                stop = text.find("\n", end + len(closing))
+                return text[: stop if stop >= 0 else len(text)] if opening != "\\begin{" else text[: text.find("}", end) + 1]
+    at = 0
+    while match := _SENTENCE_END.search(text, at):
+        inside = text.count("$", 0, match.start()) - text.count("\\$", 0, match.start())
+        sign = {".": _ELLIPSIS, "!": _FACTORIAL}.get(match.group())
+        goes_on = sign is not None and sign.search(text, max(0, match.start() - 50), match.start())
+        if (inside % 2 == 0 and not goes_on) or match.group() == "\n":
+            return _without_afterthought(text[: match.start()])
+        at = match.end()
+    return _without_afterthought(text)
+
+
+def _without_afterthought(text: str) -> str:
+    short = AFTERTHOUGHTS.pattern.sub("", text).strip()
+    if "**" in short and short.count("**") % 2 == 0 and not short.startswith("**"):
+        return short  # bold within: the value is **5**
+    if short.count("**") == 1:
+        short = _CLOSING.sub("", short)  # the phrase before has taken what opens it
+    return short.strip("*").strip() if short.startswith("**") == short.endswith("**") else short.rstrip("*").strip() or text.strip()
+
+
+def announced(text: str) -> Extraction | None:
+    """Return what the last such phrase says, None if there is none or it is taken back."""
+    tail = text[-TAIL:]
+    if (tags := _TAGS.findall(tail)) and tags[-1].strip():
+        return Extraction((tags[-1].strip(),), "answer")
+    anchors = list(ANNOUNCING.pattern.finditer(tail))[-_MOST_PHRASES:]
+    found = [(match.start(), match.end(), _statement(tail[match.end() : match.end() + _STATEMENT])) for match in anchors]
+    found = [item for item in found if item[2].strip("*_ $\n")]
+    if not found or _taken_back(tail, *found[-1]):
+        return None
+    last = found[-1][2]
+    contents = [last]
+    for (_, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+        if stop + len(earlier) > after:  # "Final Answer: The final answer is 5." or "the answer is 6 or the answer is 5"
+            between = LETTERS.sub(lambda match: "" if match.group().lower() in JOINING else match.group(), tail[stop:after])
+            if re.search(r"\w", between) and set(LETTERS.findall(tail[stop:after].lower())) & HEDGING:
+                contents.insert(0, tail[stop:after])
+            continue
+        gap = tail[stop + len(earlier) : after]
+        words = {word.lower() for word in LETTERS.findall(gap)}
+        if len(gap) > 120 or words & REVISING or key(earlier).rstrip(".") == key(last).rstrip("."):
+            break
+        if words - JOINING - HEDGING:
+            break
+        contents.insert(0, earlier)
+    if len(contents) > 1:
+        return Extraction(tuple(contents), "answer", "hedged")
+    return Extraction((last,), "answer") if len(last) < 1000 else None
+
+
+def _taken_back(tail: str, begin: int, stop: int, statement: str) -> bool:
+    """Whether an announced answer is only supposed, is taken back by what follows, or stands in reasoning that was cut off."""
+    if SUPPOSING.pattern.search(tail, max(0, begin - 80), begin):
+        return True
+    end = tail.find(statement, stop)
+    rest = tail[end + len(statement) :] if end >= 0 else ""
+    if rest.startswith("?") or RETRACTING.pattern.search(rest[:_STATEMENT]):
+        return True
+    labelled = re.search(r"final|:", tail[begin:stop], re.IGNORECASE)
+    return not labelled and re.search(r"\w", rest) is not None and not _FINISHED.search(rest)

@@ -1,0 +1,72 @@
+r"""Finding the answer in a response. Linear in its length: one pass for boxes, and a bounded tail for everything else.
+
+What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer. Then the
+rules in the order that the verifier's options give, the first that finds something deciding:
+
+    boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no answer
+    answer      "the final answer is ...", "Answer: ...", on the last line that says so
+    hash        "#### ..."
+    bold        **...** at the end
+    display     a display formula at the end
+    conclusion  the last sentence, if it begins with "therefore", "so", ... and ends like a sentence
+    whole       the whole response, if it is one line, or a last line that is nothing but an answer
+
+Everything found must be the end of what the response says: a number met on the way is not an answer, and what was cut off has none.
+"""
+
+import re
+
+from kgym.answers import conclusion
+from kgym_plugins.verifiers.math.find.announced import TAIL, announced
+from kgym_plugins.verifiers.math.find.boxes import boxed
+from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.marked import bold, display, hashed
+from kgym_plugins.verifiers.math.find.sentences import concluded, whole
+
+
+def extract(response: str, rules: tuple[str, ...] | None = None) -> Extraction:
+    """Find the answer by the first of `rules` that applies."""
+    text, problem = spoken(response)
+    if problem:
+        return Extraction(problem=problem)
+    for rule in RULES if rules is None else rules:
+        found = _RULES[rule](text)
+        if found is not None:
+            return found
+    return Extraction(problem="no answer found")
+
+
+def spoken(response: str) -> tuple[str, str]:
+    """What comes after the reasoning, or why nothing does."""
+    text, is_open = conclusion(response)
+    if is_open:
+        return "", "the reasoning is not closed"
+    return _without_markup(
+        _END_OF_TURN.sub("", text[-TAIL:]) if len(text) <= TAIL else text[:-TAIL] + _END_OF_TURN.sub("", text[-TAIL:])
+    ), ""
+
+
+_END_OF_TURN = re.compile(r"(?:\s{0,9}(?:<\|[A-Za-z_]{1,30}\|>|</s>|<eos>|<end_of_turn>|<｜[^<>\n]{1,40}｜>))+\s*\Z")
+_MARKED = 20_000
+_MARKUP = re.compile(r"</?(?:b|i|p|u|strong|em|span|div|code|br|h[1-6]|font|center|mark)(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE)
+_SCRIPT = re.compile(r"<(sup|sub)>([^<>]{1,40})</\1>", re.IGNORECASE)
+
+
+def _without_markup(text: str) -> str:
+    """Tags of HTML that change nothing are removed near the end, if one of them is closed; powers become powers."""
+    head, text = text[:-_MARKED], text[-_MARKED:]
+    if "</" not in text or not re.search(r"</(?:b|i|p|u|strong|em|span|div|code|h[1-6]|font|center|mark|sup|sub)>", text, re.IGNORECASE):
+        return head + text
+    return head + _SCRIPT.sub(lambda match: f"{'^' if match[1].lower() == 'sup' else '_'}{{{match[2]}}}", _MARKUP.sub("", text))
+
+
+_RULES = {
+    "boxed": boxed,
+    "answer": announced,
+    "hash": hashed,
+    "bold": bold,
+    "display": display,
+    "conclusion": concluded,
+    "whole": whole,
+}
+RULES = tuple(_RULES)

@@ -1,0 +1,60 @@
+"""Answers that a mark at the end shows: `#### 5`, bold text, a display formula."""
+
+import re
+
+from kgym_plugins.verifiers.math.find.announced import TAIL
+from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.sentences import after_verb
+
+
+def hashed(text: str) -> Extraction | None:
+    """Return what is behind the last ####."""
+    at = text.rfind("####", max(0, len(text) - TAIL))
+    if at < 0:
+        return None
+    line = text[at + 4 :].strip().partition("\n")[0].strip()
+    return Extraction((line,), "hash") if line else Extraction(rule="hash", problem="nothing behind ####")
+
+
+_BOLD = re.compile(r"\*\*([^*\n]{1,400})\*\*[\s.!]{0,9}\Z")
+
+
+def bold(text: str) -> Extraction | None:
+    """Return the bold text at the end."""
+    match = _BOLD.search(text[-TAIL:].rstrip()[-500:])
+    if match is None or match.group(1).rstrip().endswith(":"):
+        return None
+    content = match.group(1).strip()
+    return Extraction((after_verb(content),), "bold")
+
+
+_DISPLAY = re.compile(r"(?:\$\$(?P<dollars>(?:[^$]|\\\$){1,2000})\$\$|\\\[(?P<brackets>(?:(?!\\\]).){1,2000})\\\])[\s.]{0,9}\Z", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline)\*?\}(.*)\\end\{\1\*?\}", re.DOTALL)
+
+
+def display(text: str) -> Extraction | None:
+    """Return the display formula at the end; of an aligned calculation its last line."""
+    tail = text[-TAIL:].rstrip()
+    begin = max(tail.rfind("$$", 0, max(0, len(tail) - 4)), tail.rfind("\\["), tail.rfind("\\begin{align"), tail.rfind("\\begin{equation"))
+    if begin < 0:
+        return None
+    part = tail[begin:]
+    if part.startswith("\\begin"):
+        match = _ENVIRONMENT.match(part)
+        content = part if match and not part[match.end() :].strip(" .$\n") else None
+    else:
+        match = _DISPLAY.match(part)
+        content = (match.group("dollars") or match.group("brackets")) if match else None
+    if content is None:
+        return None
+    return Extraction((last_row(content),), "display")
+
+
+def last_row(content: str) -> str:
+    """The last line of an aligned calculation."""
+    match = _ENVIRONMENT.search(content)
+    if match is None:
+        return content.strip()
+    rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?", match.group(2)) if row.strip()]
+    row = rows[-1] if rows else ""
+    return row.replace("&", " ").strip().lstrip("= ").strip()

@@ -1,0 +1,87 @@
+"""Answers that a sentence says: the last one of a response, or a response of one line."""
+
+import re
+
+from kgym_plugins.verifiers.math.find.announced import TAIL
+from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.phrases.cues import (
+    BEFORE_FORMULA,
+    CHOOSING,
+    CONCLUDING,
+    NEGATING,
+    REPLYING,
+    RESULT,
+    SUBORDINATE,
+    SUPPOSITION,
+    VERBS,
+)
+from kgym_plugins.verifiers.math.phrases.ranges import range_of
+
+_DOTS = re.compile(r"\$?-?\d{0,9}\.\d{2,40}(?:\.\.\.|…)\$?")
+_ARROW = re.compile(r"\A(?:[∴⇒→✓✔✅☑\s]|=>|->|\\(?:therefore|Rightarrow|implies|to)\b)+")
+_ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\\∴])")
+_INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
+_FENCE = re.compile(r"\n```\w{0,20}\s*\Z")
+
+
+def concluded(text: str) -> Extraction | None:
+    """Return what the last sentence concludes."""
+    tail = text[-TAIL:].rstrip()
+    line = tail.rpartition("\n")[2].strip()
+    if not line.endswith((".", "!", "$", "*", "\\)", "]")) or line.endswith("..."):
+        return None
+    sentence = _ABBREVIATION.split(line)[-1]
+    match = CONCLUDING.pattern.match(sentence)
+    if match is None or len(sentence) > 400:
+        return None
+    rest = sentence[match.end() :].strip(" ,:")
+    return Extraction((after_verb(rest),), "conclusion")
+
+
+def after_verb(sentence: str) -> str:
+    """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
+    sentence = SUBORDINATE.pattern.sub("", sentence.strip().rstrip(".!")).strip()
+    if NEGATING.pattern.search(sentence):
+        return sentence  # "the answer cannot be 7" says nothing that it is
+    if range_of(sentence.replace("$", "")) is not None:
+        return sentence  # x is at least 5
+    if match := CHOOSING.pattern.fullmatch(sentence):
+        return match.group(1)
+    formulas = list(_INLINE.finditer(sentence))
+    if formulas and (formulas[-1].end() == len(sentence) or not re.search(r"\d", sentence[formulas[-1].end() :])):
+        last = formulas[-1]
+        verbs = list(VERBS.pattern.finditer(sentence, 0, last.start()))
+        start = verbs[-1].end() if verbs else last.start()
+        if verbs and all(word.lower() in BEFORE_FORMULA for word in re.findall(r"[^\s,:]+", sentence[start : last.start()])):
+            start = last.start()
+        return sentence[start:] if verbs and len(sentence) - start < 200 else sentence[last.start() :]
+    verbs = list(VERBS.pattern.finditer(sentence))
+    return sentence[verbs[-1].end() :].strip() if verbs else sentence
+
+
+def whole(text: str) -> Extraction | None:
+    """Return what a response of one line says, or a last line that is nothing but an answer."""
+    tail = text.strip()
+    if not tail:
+        return None
+    if "\n" in tail:
+        if tail.startswith(("$$", "\\[", "\\begin")) and len(tail) < 1000:
+            return Extraction((tail,), "whole")
+        line = _ARROW.sub("", _FENCE.sub("", tail[-TAIL:]).rpartition("\n")[2].strip())
+        if label := RESULT.pattern.match(line):
+            line = line[label.end() :]
+        if len(line) > 100 or not line:
+            return None
+        formula = _INLINE.fullmatch(line.rstrip("."))
+        lone = re.fullmatch(r"[-+]?[\d.,/^\\{}()\[\]|frac sqrtpi%°$]{1,60}\.?", line) and re.search(r"\d", line)
+        named = re.fullmatch(r"\$?\\?\(?\s*[a-zA-Z]\s*=\s*[-+]?[^=a-zA-Z]{1,40}\$?\.?", line)
+        return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
+    if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("?"):
+        return None
+    if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or SUPPOSITION.pattern.match(tail):
+        return None
+    formulas = list(_INLINE.finditer(tail))
+    rest = tail[formulas[-1].end() :] if formulas else ""
+    if re.search(r"[A-Za-z]{2}\Z", rest) and (len(rest.split()) > 3 or re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()])):
+        return None  # a sentence without its end
+    return Extraction((after_verb(tail) if not REPLYING.pattern.match(tail) and re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")

@@ -1,0 +1,1 @@
+"""Stage 4: plain LaTeX to tokens, and tokens to a syntax tree."""

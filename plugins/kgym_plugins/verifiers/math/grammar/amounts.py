@@ -1,0 +1,133 @@
+"""Words inside a formula: numbers in words, units behind a number, items that are text."""
+
+from collections.abc import Callable
+from typing import cast
+
+from kgym_plugins.verifiers.math.grammar.nodes import Node, number
+from kgym_plugins.verifiers.math.grammar.tokens import Token
+from kgym_plugins.verifiers.math.limits import SyntaxProblem
+from kgym_plugins.verifiers.math.phrases.named import named
+from kgym_plugins.verifiers.math.phrases.normal import normal_words
+from kgym_plugins.verifiers.math.phrases.numbers import SCALES, number_from_words
+from kgym_plugins.verifiers.math.phrases.table import Formula, Word
+from kgym_plugins.verifiers.math.phrases.units import AFTER_NOUNS, FILLER, NO_NOUNS, NO_UNIT, ORDINALS, PER, POWER_WORDS, UNITS
+
+_MOST_NOUNS = 4
+
+
+def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
+    """Make sense of an item that begins with a word; None if formulas and words are mixed."""
+    if any(
+        token.kind not in ("word", "name", "num") and token.value not in ("'", "-", "(", ")", ".", ":", "!", "pi", "mod")
+        for token in tokens
+    ):
+        return None
+    words = " ".join(token.value for token in tokens)
+    if found := named(words):
+        meaning = found[1]
+        return parse(meaning.text) if isinstance(meaning, Formula) else Node("text", (), cast(Word, meaning).text)
+    if len(tokens) > 1:  # "two apples", "three quarters mile": a number in words and what it counts
+        for end in range(len(tokens) - 1, 0, -1):
+            value = number_from_words([token.value.casefold() for token in tokens[:end]])
+            if value is not None:
+                amount = Node("div", (number(value[0]), number(value[1]))) if value[1] != 1 else number(value[0])
+                return unit_phrase(amount, tokens[end:])
+    return Node("text", (), normal_words(words))
+
+
+def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
+    """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
+    unit, nouns, power_of_next, sign, at = NO_UNIT, list[str](), 1, 1, 0
+    while at < len(tokens):
+        token = tokens[at]
+        word = token.value.casefold()
+        at += 1
+        if token.kind == "op" and token.value in ("/",):
+            sign = -1
+            continue
+        if token.kind == "op" and token.value in ("*", "-", "."):
+            continue
+        if token.kind in ("lb", "rb") or token.value in ("(", ")"):
+            continue
+        if token.kind == "currency":
+            unit = unit.times(UNITS[token.value])
+            continue
+        if token.kind not in ("word", "name"):
+            raise SyntaxProblem(f"{token.value!r} behind a unit")
+        if word in ORDINALS and not nouns:
+            continue
+        if word in AFTER_NOUNS and nouns and _prose(tokens[at:]):
+            break  # 36 ways to arrange the books
+        if word in NO_NOUNS:
+            raise SyntaxProblem(f"{word!r} behind a number")
+        if word in PER:
+            sign = -1
+            continue
+        if word in {"percent", "pct"}:
+            amount = Node("percent", (amount,), 100)
+            continue
+        if word in SCALES and not nouns:
+            inner = Node("mul", (amount.args[0] if amount.head == "quantity" else amount, number(SCALES[word])))
+            amount = amount._replace(args=(inner,)) if amount.head == "quantity" else inner
+            continue
+        if word in POWER_WORDS:
+            if word in ("squared", "cubed"):
+                raise SyntaxProblem("a power without its unit")
+            power_of_next = POWER_WORDS[word]
+            continue
+        known = UNITS.get(word) or (UNITS.get(word.rstrip(".")) if len(word) > 2 else None)
+        if word == "in" and at < len(tokens) and tokens[at].kind == "word" and UNITS.get(tokens[at].value) is None and nouns:
+            known = None
+        if known is None:
+            if word not in FILLER:
+                nouns.append(word)
+            if len(nouns) > _MOST_NOUNS:
+                raise SyntaxProblem("a sentence behind a number")
+            sign = 1
+            continue
+        power = power_of_next
+        if at + 1 < len(tokens) and tokens[at].value == "^":
+            exponent, at = _exponent(tokens, at + 1)
+            power *= exponent
+        elif at < len(tokens) and tokens[at].value.casefold() in ("squared", "cubed"):
+            power *= POWER_WORDS[tokens[at].value.casefold()]
+            at += 1
+        unit = unit.times(known, power * sign)
+        power_of_next, sign = 1, 1
+    if unit.offset and amount.head == "degree":
+        amount = amount.args[0]
+    return Node("quantity", (amount,), (unit, " ".join(nouns)))
+
+
+def _prose(tokens: list[Token]) -> bool:
+    """Whether words follow that neither compute nor contradict."""
+    return all(token.kind in ("word", "name") and token.value.casefold() not in NO_NOUNS for token in tokens)
+
+
+def sum_of_amounts(large: Node, small: Node) -> Node:
+    """Add `1 hour` and `30 minutes`. Raises SyntaxProblem unless they are of one kind, the larger unit first."""
+    if small.head != "quantity":
+        raise SyntaxProblem("a number behind an amount")
+    (one, _), (other, _) = large.value, small.value
+    if not one.dimension or one.dimension != other.dimension or one.size <= other.size:
+        raise SyntaxProblem("two amounts side by side")
+    inner = Node("add", (Node("mul", (large.args[0], number(one.size / other.size))), small.args[0]))
+    return Node("quantity", (inner,), small.value)
+
+
+def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:
+    sign = 1
+    value = None
+    while at < len(tokens) and (tokens[at].kind in ("lb", "num") or tokens[at].value == "-"):
+        if tokens[at].value == "-":
+            sign = -1
+        elif tokens[at].kind == "num":
+            value = tokens[at].value
+            at += 1
+            break
+        at += 1
+    if at < len(tokens) and tokens[at].kind == "rb":
+        at += 1
+    if value is None or not value.isdigit() or len(value) > 1:
+        raise SyntaxProblem("an exponent behind a unit that is no digit")
+    return sign * int(value), at

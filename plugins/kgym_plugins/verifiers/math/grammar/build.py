@@ -1,0 +1,74 @@
+"""Making nodes: numbers from their digits, roots, products, and the check that operands are numbers."""
+
+import re
+from fractions import Fraction
+
+from kgym_plugins.verifiers.math.grammar.nodes import Literal, Node, number
+from kgym_plugins.verifiers.math.limits import DIGITS, LimitError, SyntaxProblem
+
+STRUCTURES = frozenset({"seq", "list", "text", "matrix", "rel", "builder", "union", "inter", "diff", "quantity", "base", "ratio", "cases"})
+ONE_LITERAL = Node("num", (), Literal(Fraction(1), None, "1"))
+_NUMBER = re.compile(r"(\d*)(?:\.(\d*)(?:\((\d+)\))?)?(?:[eE]([+-]?\d+))?\Z")
+
+
+def literal(text: str) -> Literal:
+    """Read digits: `12`, `0.50`, `.5`, `0.1(6)` (repeating), `1e-3`. Raises LimitError for too many digits."""
+    if len(text) > DIGITS:
+        raise LimitError(f"a number of more than {DIGITS} digits")
+    match = _NUMBER.match(text)
+    if match is None:
+        raise SyntaxProblem(f"{text!r} is no number")
+    whole, places, block, exponent = match.groups()
+    shift = int(exponent or 0)
+    if abs(shift) > DIGITS:
+        raise LimitError(f"an exponent of more than {DIGITS}")
+    value = Fraction(int((whole or "0") + (places or "")), 10 ** len(places or ""))
+    if block:
+        value += Fraction(int(block), (10 ** len(block) - 1) * 10 ** len(places or ""))
+        return Literal(value, None, text)
+    value *= Fraction(10) ** shift
+    return Literal(value, len(places) - shift if places else None, text)
+
+
+def based(digits: str, base: int) -> Node:
+    """Make a number in another base. Raises SyntaxProblem if a digit does not belong to it."""
+    digits = digits.upper().lstrip("0") or "0"
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
+        raise SyntaxProblem(f"{digits} is no number in base {base}")
+    return Node("base", (), (digits, base))
+
+
+def root(inner: Node, index: Node | None) -> Node:
+    """Make a root; of index two unless another is given."""
+    only_expressions(inner)
+    return Node("call", (inner, index if index is not None else number(2)), "root")
+
+
+def transposed(node: Node) -> Node:
+    """Transpose a matrix; a point becomes a column."""
+    if node.head == "seq":
+        return Node("matrix", node.args, 1)
+    columns = node.value
+    rows = len(node.args) // columns
+    return Node("matrix", tuple(node.args[row * columns + column] for column in range(columns) for row in range(rows)), rows)
+
+
+def product(left: Node, right: Node) -> Node:
+    """Make a product, flat so that a long one is not a deep one; or call a function that nobody knows."""
+    if "matrix" in (left.head, right.head):
+        return Node("mul", (left, right))
+    if left.head == "quantity" or right.head == "quantity":
+        raise SyntaxProblem("a product with an amount of money")
+    if right.head == "seq" and left.head == "sym":
+        if left.value == "C" and len(right.args) == 2:
+            return Node("call", right.args, "binom")
+        return Node("call", right.args, f"${left.value}")
+    only_expressions(left, right)
+    return Node("mul", (*left.args, right) if left.head == "mul" else (left, right))
+
+
+def only_expressions(*nodes: Node) -> None:
+    """Raise SyntaxProblem if one of the operands is no number or expression."""
+    for node in nodes:
+        if node.head in STRUCTURES:
+            raise SyntaxProblem(f"a {node.head} where a number was expected")

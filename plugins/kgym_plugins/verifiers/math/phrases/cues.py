@@ -1,0 +1,222 @@
+r"""Words around an answer, which stage 1 uses to find it: what announces it, takes it back, supposes it, or goes on after it."""
+
+import re
+
+from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
+from kgym_plugins.verifiers.math.tables import name_list
+
+# --- an answer is announced -------------------------------------------------------------------------------------------
+
+_GAP = r"[*_]{0,3}[ \t]{0,4}"
+_OPEN = r"[ \t:]{0,4}[*_]{0,3}\s{0,9}"
+
+ANNOUNCING = Table(
+    "announcements",
+    "what follows is the answer",
+    "within",
+    Phrase(
+        r"(?:\b(?:correct|right|best)[ \t](?:choice|option)|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?|\bfinal[ \t]{1,4}result)(?!\w)"
+        r"[*_]{0,3}(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?[ \t]{0,4}[*_]{0,3}"
+        r"(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}|[*_:]{0,3}[ \t]{0,4}\n|(?<=ans\.))"
+        r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}",
+        "English",
+        "The final answer to the problem is 5",
+        "The answer lies near 5",
+    ),
+    Phrase(
+        rf"(?:答案|最终答案|最終答案|答え|答|정답|답){_GAP}"
+        r"(?:应该是|應該是|就是|等于|是|为|為|は|은|는|:|：|=)[ \t:：]{0,4}[*_]{0,3}\s{0,9}",
+        "Chinese, Japanese, Korean",
+        "答案是 5",
+        "没有答案",
+    ),
+    Phrase(
+        r"\b(?:respuesta(?:[ ]final)?|réponse(?:[ ]finale)?|antwort|endergebnis|risposta(?:[ ]finale)?"
+        r"|resposta(?:[ ]final)?|ответ|відповідь)"
+        rf"\b{_GAP}(?:(?:est?|ist|lautet|è|é)\b|—|:|=){_OPEN}",
+        "Spanish, French, German, Italian, Portuguese, Russian, Ukrainian",
+        "Die Antwort ist 5",
+        "Die Antwort kenne ich nicht",
+    ),
+)
+CHOOSING = Table(
+    "chosen letters",
+    "the letter is the answer",
+    "whole",
+    Phrase(
+        r"(?:\W{0,9}(?:so|thus|therefore|hence),? )?(?:the )?(?:option|choice|answer) (\(?[A-J]\)?) is (?:the )?(?:correct|right)(?: \w+)?",
+        "English",
+        "So option (B) is correct",
+        "So option (B) is wrong",
+    ),
+)
+CONCLUDING = Table(
+    "conclusions",
+    "the sentence says the result",
+    "begin",
+    Phrase(
+        r"\W{0,9}(?:therefore|thus|hence|so(?! far)|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)"
+        r"|this (?:gives|means|yields)|it follows|\\therefore|∴|in total|altogether|the final)\b",
+        "English",
+        "Therefore, 5 of them remain.",
+        "So far 5 of them remain.",
+    ),
+)
+RESULT = Table(
+    "labels of a result",
+    "what follows on the line is the result",
+    "begin",
+    Phrase(
+        r"[*_#\s]{0,9}(?:result|output|total|value|solution|ergebnis|résultat|resultado)[*_]{0,2}\s?[:：][*_\s]{0,4}",
+        "English, German, French, Spanish",
+        "Result: 5",
+        "The results: 5",
+    ),
+)
+VERBS = Table(
+    "verbs",
+    "what follows is what the sentence says that something is",
+    "within",
+    Phrase(
+        r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to|amounts? to|totals)\s*:?\s+",
+        "English",
+        "the area is 5",
+        "the area of 5",
+    ),
+)
+BEFORE_FORMULA = frozenset(
+    name_list(
+        "at the a an point points equal to exactly given by simply just then also of value number interval vector set matrix pair triple"
+    )
+)
+"""Words between a verb and a formula that are no part of what is said."""
+AFTERTHOUGHTS = Table(
+    "afterthoughts",
+    "what follows is no part of the answer",
+    "within",
+    Phrase(
+        r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at|achieved at)\b(?s:.*)",
+        "English",
+        "5, because it is odd",
+        "5 and 7",
+    ),
+)
+SUBORDINATE = Table(
+    "clauses after a sentence",
+    "what follows is no part of what the sentence says",
+    "end",
+    Phrase(
+        r",\s{1,9}(?:(?:which|as|since|because)\s[^\d]*|(?:attained|achieved|reached|occurring) (?:at|when|for|by)\s(?s:.*))",
+        "English",
+        "5, attained at x = 2",
+        "5, 7",
+    ),
+)
+REPLYING = Table(
+    "replies in sentences", "the sentence says yes or no", "begin", Phrase(r"(?:yes|no)[,.;]\s", "English", "Yes, it is", "Yesterday")
+)
+PLACEHOLDER = Table(
+    "placeholders",
+    "the box still has what the question asked to replace",
+    "whole",
+    Phrase(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", "English", "[your answer here]", "answers"),
+)
+
+# --- an answer is not meant -------------------------------------------------------------------------------------------
+
+TAKING_BACK = Table(
+    "a box is taken back",
+    "the box before it is not meant",
+    "begin",
+    Phrase(
+        r"[\s$.)\]*]{0,12}(?:\?\s{0,3}(?:no|nope)\b|(?:(?:no|wait|hmm+|oh),?\s{1,3})?(?:(?:that|this|it|which)\s{1,3})?"
+        r"(?:is|was|can't be|cannot be)\s{1,3}(?:wrong|incorrect|false|a mistake|not right|not correct|not the answer)\b)",
+        "English",
+        "$. Wait, that is not right",
+        "$. That is right",
+    ),
+)
+RETRACTING = Table(
+    "an announced answer is taken back",
+    "the answer before it is not the last word",
+    "within",
+    Phrase(
+        r"\b(?:wait|actually|hmm+|no|wrong|incorrect|mistake|mistaken|not right|not correct)\b",
+        "English",
+        "Wait, let me check",
+        "Let me check",
+    ),
+)
+SUPPOSING = Table(
+    "suppositions",
+    "the answer announced next is only supposed",
+    "end",
+    Phrase(
+        r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?|expected)\b[^.!?;:,\n]{0,40}",
+        "English",
+        "Suppose that the ",
+        "Suppose that. So the ",
+    ),
+)
+SUPPOSITION = Table(
+    "sentences without a result",
+    "the sentence says no result",
+    "begin",
+    Phrase(
+        r"\W{0,9}(?:let|suppose|assum(?:e|ing)|consider|try|if|say|given|when|take|recall|note|notice|since|because|first|for example"
+        r"|so far|step \d+)\b",
+        "English",
+        "Let x be 5",
+        "The letter is 5",
+    ),
+)
+NEGATING = Table(
+    "negations",
+    "the sentence says what something is not",
+    "within",
+    Phrase(r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply)\b", "English", "it cannot be 7", "it is not 7"),
+)
+
+# --- several answers --------------------------------------------------------------------------------------------------
+
+JOINING = frozenset(
+    name_list(
+        """
+    and or maybe perhaps possibly alternatively also either text quad qquad the answer answers is are it could be might else
+    otherwise as well
+    """
+    )
+)
+"""Words between candidates that stand side by side."""
+HEDGING = frozenset(
+    name_list(
+        """
+    or maybe perhaps possibly alternatively either could might guess another else otherwise unsure alternative option
+    """
+    )
+)
+"""Words that say that one candidate is as good as another."""
+REVISING = frozenset(
+    name_list(
+        """
+    wait actually correction corrected correcting mistake instead recheck rechecking sorry final finally therefore thus
+    hence so total
+    """
+    )
+)
+"""Words after which the last candidate counts alone."""
+
+# --- the question -----------------------------------------------------------------------------------------------------
+
+_BASES = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 12: "twelve", 16: "sixteen"}
+_ADJECTIVES = {2: "binary", 8: "octal", 16: "hexadecimal"}
+
+
+def names_base(question: str, base: int) -> bool:
+    """Whether a question names a base of digits.
+
+    >>> names_base("Write 5 in base two.", 2), names_base("Write 5 in base two.", 3)
+    (True, False)
+    """
+    pattern = rf"base[- ${{\\]*{base}\b|base[- ]{_BASES.get(base, '-')}|{_ADJECTIVES.get(base, '-')}"
+    return re.search(pattern, question) is not None

@@ -1,0 +1,28 @@
+"""What a candidate means in words: the tables for whole answers, in the order in which they are asked."""
+
+from kgym_plugins.verifiers.math.phrases.forms import BASES, CHOICES, PROSE, REPLIES, TIMES
+from kgym_plugins.verifiers.math.phrases.named import named
+from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
+from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
+
+_LONGEST = 300
+_LONGEST_NAME = 80
+
+
+def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
+    """Return what an answer in words means, and the phrase that says so; None for what is left to the grammar.
+
+    `plain` is the text without LaTeX's commands for text and spaces.
+    """
+    if len(plain) > _LONGEST:
+        return None
+    for table in (CHOICES, TIMES, BASES, REPLIES):
+        if found := table.meaning(plain, text):
+            return found
+    if found := range_of(plain) or SETS.meaning(plain, text):
+        return found
+    if (len(plain) < _LONGEST_NAME and " " in plain) or (plain.isalpha() and len(plain) > 2):
+        found = named(plain)
+        if found:
+            return found
+    return PROSE.meaning(plain, text)

@@ -1,0 +1,110 @@
+"""What has a name in words: the empty set, all real numbers, infinity, numbers, yes and no.
+
+They are understood as a whole answer and as an item of a list ("0 or infinity").
+"""
+
+import re
+
+from kgym_plugins.verifiers.math.phrases.normal import PUNCTUATION, normal_words
+from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
+from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Reader, Table, Word
+
+INFINITELY_MANY = "infinitely many"
+
+
+def _word(text: str) -> Reader:
+    return lambda match, whole: Word(text)
+
+
+def _itself(match: re.Match[str], text: str) -> Meaning:
+    return Word(match[0].casefold())
+
+
+def _number(match: re.Match[str], text: str) -> Meaning | None:
+    value = number_from_words(match[0].casefold().split())
+    if value is None:
+        return None
+    return Formula(str(value[0]) if value[1] == 1 else rf"\frac{{{value[0]}}}{{{value[1]}}}")
+
+
+_SET = r"(?:(?:set of )?(?:all|any|every) )?(?:real )?"
+_NUMBERS = r"(?: real numbers?| reals?| numbers?)"
+
+NAMED = Table(
+    "names",
+    "words that stand for a value",
+    "whole",
+    Phrase(
+        r"(?:the )?(?:empty|null) set|empty|none|nothing|inconsistent|impossible|unsolvable|not (?:solvable|possible)|no answer exists",
+        r"\\emptyset",
+        "the empty set",
+        "the set",
+    ),
+    Phrase(
+        r"(?:there (?:is|are) |(?:equation )?has )?no (?:(?:real|integer|possible|valid) )?(?:solutions?|roots?|values?)(?: exists?)?",
+        r"\\emptyset",
+        "there are no real solutions",
+        "there are two real solutions",
+    ),
+    Phrase(r"(?:there (?:is|are|exists?) )?no such \w{1,20}(?: exists?)?", r"\\emptyset", "no such number exists", "such a number exists"),
+    Phrase(r"(?:the )?solution (?:set is empty|does not exist)|no (?:x|triangle)", r"\\emptyset", "the solution set is empty", "no"),
+    Phrase(
+        r"(?:set of )?(?:all|any|every) real(?:s| numbers?| values?(?: of [a-z])?| x)?|(?:set of )?real numbers"
+        r"|reals|all (?:numbers|x|values of x)",
+        r"\\mathbb{R}",
+        "all real numbers",
+        "two real numbers",
+    ),
+    Phrase(_SET + r"positive" + _NUMBERS, r"\\{x : x > 0\\}", "all positive reals", "positive"),
+    Phrase(_SET + r"negative" + _NUMBERS, r"\\{x : x < 0\\}", "negative real numbers", "negative"),
+    Phrase(
+        _SET + r"non[- ]?negative(?: real numbers?| reals?| numbers?)",
+        r"\\{x : x \\ge 0\\}",
+        "all non-negative reals",
+        "non-negative",
+    ),
+    Phrase(
+        _SET + r"non[- ]?positive(?: real numbers?| reals?| numbers?)",
+        r"\\{x : x \\le 0\\}",
+        "nonpositive numbers",
+        "nonpositive",
+    ),
+    Phrase(
+        _SET + r"non-?zero (?:numbers?|reals?|real numbers?)|(?:all|any|every) real numbers? except (?:0|zero)",
+        r"\\mathbb{R} \\setminus \\{0\\}",
+        "all nonzero real numbers",
+        "nonzero",
+    ),
+    Phrase(r"(?:set of )?all integers|set of integers|(?:any|every) integer", r"\\mathbb{Z}", "all integers", "an integer"),
+    Phrase(
+        r"(?:(?:limit|it) )?(?:does(?: not|n'?t) exist|dne)|do not exist|(?:is )?(?:undefined|not defined)|diverges|divergent|nonexistent"
+        r"|no limit|indeterminate",
+        _word("undefined"),
+        "does not exist",
+        "exists",
+    ),
+    Phrase(
+        r"(?:there are )?infinitely many(?: (?:solutions|values))?"
+        r"|(?:there are )?(?:an )?infinite(?: number(?: of solutions)?| solutions)?",
+        _word(INFINITELY_MANY),
+        "there are infinitely many solutions",
+        "there are many solutions",
+    ),
+    Phrase(r"(?:positive |plus |\+)?infinity", r"\\infty", "positive infinity", "positive"),
+    Phrase(r"(?:negative |minus |-)infinity", r"-\\infty", "negative infinity", "negative"),
+    Phrase(r"yes|no|true|false", _itself, "Yes", "perhaps"),
+    Phrase(r"correct", _word("true"), "correct", "right"),
+    Phrase(r"incorrect", _word("false"), "incorrect", "left"),
+    Phrase(r"[a-z][a-z]+(?:[ -]+[a-z]+)*", _number, "three quarters", "three wishes"),
+)
+
+
+def named(words: str) -> tuple[Phrase, Meaning] | None:
+    """Return what words stand for, with the phrase that says so, or None if they are just text."""
+    plain = words.casefold().strip(PUNCTUATION)
+    found = NAMED.meaning(plain)
+    if found is None and (without := normal_words(words)) != plain:
+        found = NAMED.meaning(without)
+        if found is not None and found[0].means is _number:
+            return None  # "a third" is no number, nor is "the one"
+    return found

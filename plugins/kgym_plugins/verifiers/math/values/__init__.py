@@ -1,0 +1,1 @@
+"""Stage 5: a syntax tree to a typed value."""

@@ -1,0 +1,434 @@
+"""From syntax trees to typed values: the tree of an answer read as mathematics."""
+
+import re
+from dataclasses import replace
+from itertools import product
+
+from kgym_plugins.verifiers.math.grammar.build import STRUCTURES
+from kgym_plugins.verifiers.math.grammar.nodes import ZERO, Node, canonical, number, symbols, walk
+from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError, SyntaxProblem
+from kgym_plugins.verifiers.math.numbers.scalars import sign_of
+from kgym_plugins.verifiers.math.phrases.units import UNITS
+from kgym_plugins.verifiers.math.values.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
+from kgym_plugins.verifiers.math.values.types import (
+    Assignments,
+    BaseNumber,
+    Collection,
+    Congruence,
+    Equation,
+    Inequality,
+    Matrix,
+    Opaque,
+    Ordered,
+    Piece,
+    Piecewise,
+    Ratio,
+    RealSet,
+    Scalar,
+    Value,
+    Words,
+)
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!=", "=": "="}
+_DERIVATIVE = re.compile(r"\(\(d\*(\w)\)/\(d\*(\w)\)\)")
+_ORDER = ("<", ">", "<=", ">=")
+
+
+def interpret(node: Node) -> Value:
+    """Give a tree its type. Raises Unordered for sets that cannot be put in order."""
+    match node.head:
+        case "list":
+            return _list(node)
+        case "rel":
+            return _relation(node)
+        case "seq":
+            return _sequence(node)
+        case "union" | "inter" | "diff":
+            return _set_operation(node)
+        case "builder":
+            return _builder(node)
+        case "matrix":
+            columns = node.value
+            return Matrix(tuple(node.args[at : at + columns] for at in range(0, len(node.args), columns)))
+        case "text":
+            return Words(node.value)
+        case "cases":
+            items = tuple(map(interpret, node.args))
+            return Piecewise(tuple(zip(items[::2], items[1::2], strict=True)))
+        case "base":
+            return BaseNumber(*node.value)
+        case "ratio":
+            return Ratio(node.args)
+        case "congruence":
+            return Congruence(*node.args)
+        case "const" if node.value == "empty":
+            return Collection((), braces=True)
+        case "const" if node.value == "reals":
+            return RealSet((EVERYTHING,))
+        case "const" if node.value == "positives":
+            return RealSet((Piece(ZERO, INFINITY, False, False),))
+        case "const" if node.value == "negatives":
+            return RealSet((Piece(MINUS_INFINITY, ZERO, False, False),))
+        case "const" if node.value == "nonnegatives":
+            return RealSet((Piece(ZERO, INFINITY, True, False),))
+        case "const" if node.value == "nonpositives":
+            return RealSet((Piece(MINUS_INFINITY, ZERO, False, True),))
+        case "call" if str(node.value).startswith("$") and node.value[1:].isupper() and len(node.args) > 1:
+            return Ordered(tuple(map(interpret, node.args)), "(", ")")  # P(2, 3), a named point
+        case "const" if node.value in ("integers", "naturals", "rationals", "complexes"):
+            return Words(node.value)
+    if any(item.head in ("pm", "mp") for item in walk(node)):
+        return Collection(tuple(interpret(choice) for choice in signs(node)), alternatives=True)
+    if any(item.head == "matrix" for item in walk(node)):
+        return _matrix_product(_determinants(node))
+    return _scalar(node)
+
+
+def _scalar(node: Node) -> Scalar:
+    if node.head == "quantity":
+        inner = _scalar(node.args[0])
+        unit, noun = node.value
+        return Scalar(inner.expression, inner.unit.times(unit), noun, inner.percent)
+    if node.head == "degree":
+        return Scalar(node.args[0], UNITS["degree"])
+    if node.head == "percent":
+        return Scalar(node.args[0], percent=node.value)
+    if node.head == "neg" and node.args[0].head in ("degree", "percent", "quantity"):
+        inner = _scalar(node.args[0])
+        return Scalar(Node("neg", (inner.expression,)), inner.unit, inner.noun, inner.percent)
+    return Scalar(node)
+
+
+def signs(node: Node) -> list[Node]:
+    """All expressions that the signs ± and ∓ stand for: each ± alone, all together where there is a ∓. Raises LimitError for too many."""
+    places = [item for item in walk(node) if item.head in ("pm", "mp")]
+    together = any(item.head == "mp" for item in places)
+    free = 1 if together else len(places)
+    if 2**free > PRODUCT_TERMS:
+        raise LimitError(f"{len(places)} signs ±")
+    found = []
+    for choice in product((1, -1), repeat=free):
+        numbered = iter(choice if not together else choice * len(places))
+        found.append(_signed(node, numbered))
+    unique: list[Node] = []
+    for item in found:
+        if item not in unique:
+            unique.append(item)
+    return unique
+
+
+def _signed(node: Node, choices: "object") -> Node:
+    if node.head in ("pm", "mp"):
+        sign = next(choices) * (1 if node.head == "pm" else -1)  # type: ignore[call-overload]
+        args = [_signed(arg, choices) for arg in node.args]
+        last = args[-1] if sign > 0 else Node("neg", (args[-1],))
+        return last if len(args) == 1 else Node("add", (args[0], last))
+    if not node.args:
+        return node
+    return node._replace(args=tuple(_signed(arg, choices) for arg in node.args))
+
+
+def _matrix_product(node: Node) -> Value:
+    """A number times a matrix; other products with matrices stay as they are."""
+    factors = _factors(node)
+    matrices = [item for item in factors if item.head == "matrix"]
+    rest = [item for item in factors if item.head != "matrix"]
+    if not any(item.head == "matrix" for item in walk(node)):
+        return _scalar(node)
+    if len(matrices) != 1 or any(item.head == "matrix" for factor in rest for item in walk(factor)):
+        return Scalar(node)
+    scale = rest[0] if len(rest) == 1 else Node("mul", tuple(rest))
+    cells = tuple(Node("mul", (scale, cell)) for cell in matrices[0].args)
+    columns = matrices[0].value
+    return Matrix(tuple(cells[at : at + columns] for at in range(0, len(cells), columns)))
+
+
+def _determinants(node: Node) -> Node:
+    """Write determinants up to order four as sums of products."""
+    if node.head == "call" and node.value == "det" and node.args[0].head == "matrix":
+        cells, order = node.args[0].args, node.args[0].value
+        if order * order == len(cells) and order <= _LARGEST_DETERMINANT:
+            return _determinant([cells[at : at + order] for at in range(0, len(cells), order)])
+    return node._replace(args=tuple(map(_determinants, node.args))) if node.args else node
+
+
+def _determinant(rows: list[tuple[Node, ...]]) -> Node:
+    if len(rows) == 1:
+        return rows[0][0]
+    terms = []
+    for column, cell in enumerate(rows[0]):
+        minor = _determinant([row[:column] + row[column + 1 :] for row in rows[1:]])
+        terms.append(Node("mul", (cell, minor) if column % 2 == 0 else (_MINUS_ONE, cell, minor)))
+    return Node("add", tuple(terms))
+
+
+def _factors(node: Node) -> list[Node]:
+    if node.head == "mul":
+        return [factor for arg in node.args for factor in _factors(arg)]
+    if node.head == "neg":
+        return [_MINUS_ONE, *_factors(node.args[0])]
+    if node.head == "div" and any(item.head == "matrix" for item in walk(node.args[0])):
+        return [*_factors(node.args[0]), Node("pow", (node.args[1], _MINUS_ONE))]
+    return [node]
+
+
+def _sequence(node: Node) -> Value:
+    opening, closing = node.value
+    items = [interpret(arg) for arg in node.args]
+    if opening == "{":
+        flat: list[Value] = []
+        for item in items:
+            flat += item.items if isinstance(item, Collection) and item.alternatives else [item]
+        if len(flat) == 1 and isinstance(flat[0], RealSet):
+            return flat[0]
+        return Collection(tuple(flat), braces=True)
+    if all(isinstance(item, Equation) and item.left.head == "sym" for item in items) and opening in ("(", "["):
+        return _equations([item for item in items if isinstance(item, Equation)])
+    rows = [item for item in items if isinstance(item, Ordered) and item.opening == "["]
+    if opening == "[" and len(rows) == len(items) and len({len(row.items) for row in rows}) == 1:
+        cells = [[cell.expression for cell in row.items if isinstance(cell, Scalar)] for row in rows]
+        if all(len(row) == len(rows[0].items) for row in cells):
+            return Matrix(tuple(map(tuple, cells)))
+    return Ordered(tuple(items), opening, closing)
+
+
+def interval(value: Value) -> Piece | None:
+    """Read a pair as an interval, if it can be one."""
+    if not isinstance(value, Ordered) or len(value.items) != 2 or value.opening not in "([" or value.closing not in ")]":
+        return None
+    low, high = value.items
+    if not isinstance(low, Scalar) or not isinstance(high, Scalar):
+        return None
+    low_closed = value.opening == "[" and low.expression != MINUS_INFINITY
+    return Piece(low.expression, high.expression, low_closed, value.closing == "]" and high.expression != INFINITY)
+
+
+def as_set(value: Value) -> RealSet | None:
+    """Read a value as a set of real numbers, if it can be one."""
+    if isinstance(value, RealSet):
+        return value
+    if isinstance(value, Ordered):
+        piece = interval(value)
+        return None if piece is None else RealSet((piece,))
+    if isinstance(value, Collection):
+        if not all(isinstance(item, Scalar) for item in value.items):
+            return None
+        return RealSet(tuple(Piece(item.expression, item.expression, True, True) for item in value.items if isinstance(item, Scalar)))
+    if isinstance(value, Scalar):
+        return RealSet((Piece(value.expression, value.expression, True, True),))
+    return None
+
+
+def part(node: Node) -> Value:
+    """Give a part of an answer its type. One that makes no sense (the difference of two formulas as sets) is compared as it is written."""
+    try:
+        return interpret(node)
+    except (SyntaxProblem, Unordered):
+        return Opaque(canonical(node))
+
+
+def _set_operation(node: Node) -> Value:
+    left, right = (interpret(arg) for arg in node.args)
+    if isinstance(left, Collection) and isinstance(right, Collection) and node.head == "union":
+        return Collection((*left.items, *right.items), braces=True)
+    one, other = as_set(left), as_set(right)
+    if one is None or other is None or one.domain or other.domain or "Words" in (type(left).__name__, type(right).__name__):
+        raise SyntaxProblem("a set operation on something else")
+    if node.head == "union":
+        return RealSet(union([*one.pieces, *other.pieces]), one.variable or other.variable)
+    if node.head == "inter":
+        return RealSet(intersection(one.pieces, other.pieces), one.variable or other.variable)
+    return RealSet(intersection(one.pieces, complement(union(list(other.pieces)))), one.variable or other.variable)
+
+
+def _builder(node: Node) -> Value:
+    condition = interpret(node.args[1])
+    subject = interpret(node.args[0]) if node.args[0].head == "rel" else None
+    if isinstance(condition, RealSet):
+        if isinstance(subject, RealSet):
+            return RealSet(intersection(subject.pieces, condition.pieces), domain=condition.domain)
+        if isinstance(subject, Words):
+            return RealSet(condition.pieces, domain=condition.domain or subject.text)
+        if subject is None:
+            return RealSet(condition.pieces, domain=condition.domain)
+    raise SyntaxProblem("a set described by a condition")
+
+
+def _relation(node: Node) -> Value:
+    operands, operators = node.args, node.value
+    if set(operators) <= {"=", "~"}:
+        left, right = operands[0], operands[-1]
+        if left.head == "text":
+            return interpret(right) if len(operands) == 2 else _relation(node._replace(args=operands[1:], value=operators[1:]))
+        if left.head == "seq" and right.head in ("seq", "list") and all(arg.head == "sym" for arg in left.args):
+            return interpret(right)
+        if len(operands) == 2 and right.head == "sym" and left.head not in ("sym", "fcall") and right.value not in symbols(left):
+            left, right = right, left
+        if derivative := _DERIVATIVE.fullmatch(canonical(left)):
+            left = Node("sym", (), f"d{derivative.group(1)}/d{derivative.group(2)}")
+        return Equation(left, right, operands[1:-1], operators)
+    if operators == ("in",):
+        value = interpret(operands[1])
+        if isinstance(value, Ordered) and operands[0].head == "sym" and (piece := interval(value)):
+            value = RealSet((piece,))
+        return RealSet(value.pieces, operands[0].value) if isinstance(value, RealSet) and operands[0].head == "sym" else value
+    if operators == ("notin",):
+        without = as_set(interpret(operands[1]))
+        if without is not None and operands[0].head == "sym":
+            return RealSet(complement(union(list(without.pieces))), operands[0].value)
+        raise SyntaxProblem("not an element")
+    operands = tuple(map(_function_value, operands))
+    if len(operands) == 2 and operators[0] in _FLIPPED:
+        left, right, operator = operands[0], operands[1], operators[0]
+        if right.head == "sym" and left.head != "sym":
+            left, right, operator = right, left, _FLIPPED[operator]
+        if left.head == "sym" and left.value not in symbols(right):
+            solved = _solved(left.value, operator, right)
+            if solved is not None:
+                return solved
+        if left.head == "abs" and left.args[0].head == "sym" and (solved := _solved_absolute(left.args[0].value, operator, right)):
+            return solved
+        return Inequality(operator, left, right)
+    if len(operands) == 3 and operands[1].head == "sym" and all(operator in ("<", "<=") for operator in operators):
+        return RealSet((Piece(operands[0], operands[2], operators[0] == "<=", operators[1] == "<="),), operands[1].value)
+    if len(operands) == 3 and operands[1].head == "sym" and all(operator in (">", ">=") for operator in operators):
+        return RealSet((Piece(operands[2], operands[0], operators[1] == ">=", operators[0] == ">="),), operands[1].value)
+    if all(operator in _ORDER for operator in operators):
+        chain = zip(operators, operands, operands[1:], strict=False)
+        return Collection(tuple(Inequality(operator, left, right) for operator, left, right in chain))
+    raise SyntaxProblem("a chain of different relations")
+
+
+def _function_value(node: Node) -> Node:
+    """f(x), where only its values are asked for: 1 <= f(x) <= 4 is the range [1, 4]."""
+    if node.head == "call" and node.value.startswith("$") and len(node.args) == 1 and node.args[0].head == "sym":
+        return Node("sym", (), f"{node.value[1:]}({node.args[0].value})")
+    return node
+
+
+def _solved_absolute(name: str, operator: str, bound: Node) -> RealSet | None:
+    """|x| < 3 is -3 < x < 3, and |x| > 3 the two rays; nothing for a bound that is negative or has variables."""
+    if symbols(bound) or bound.head in STRUCTURES or operator == "!=" or (sign_of(bound) or 0) < 1:
+        return None
+    closed = operator in ("<=", ">")  # |x| > 3 is what is left without the closed interval
+    inside = Piece(Node("neg", (bound,)), bound, closed, closed)
+    return RealSet((inside,) if operator in ("<", "<=") else complement((inside,)), name)
+
+
+def _solved(name: str, operator: str, bound: Node) -> RealSet | None:
+    if any(item.head in ("pm", "mp") for item in walk(bound)) or bound.head in ("list", "seq"):
+        points = as_set(interpret(bound)) if operator == "!=" else None
+        return None if points is None else RealSet(complement(union(list(points.pieces))), name)
+    if bound.head in ("text", "quantity", "matrix", "seq", "union"):
+        return None
+    if operator == "!=":
+        return RealSet((Piece(MINUS_INFINITY, bound, False, False), Piece(bound, INFINITY, False, False)), name)
+    if operator in ("<", "<="):
+        return RealSet((Piece(MINUS_INFINITY, bound, False, operator == "<="),), name)
+    return RealSet((Piece(bound, INFINITY, operator == ">=", False),), name)
+
+
+def _list(node: Node) -> Value:
+    declared = {arg.args[0].value: arg.args[1].value for arg in node.args if _declaration(arg)}
+    rest = tuple(arg for arg in node.args if not _declaration(arg))
+    if declared and rest:
+        return _restricted(interpret(rest[0] if len(rest) == 1 else node._replace(args=rest)), declared)
+    items = [interpret(arg) for arg in node.args]
+    separators = node.value
+    sets = [item for item in items if isinstance(item, RealSet)]
+    if len(sets) == len(items) and len({item.variable for item in sets}) == 1 and sets[0].variable:
+        return _combined(sets, separators)
+    if (
+        len(sets) == len(items) - 1
+        and isinstance(items[0], RealSet)
+        and items[0].variable
+        and isinstance(items[-1], (Scalar, Collection))
+        and node.args[0].value == ("!=",)
+    ):
+        holes = as_set(items[-1])  # x != 1, 2
+        if holes is not None:
+            return RealSet(intersection(items[0].pieces, complement(union(list(holes.pieces)))), items[0].variable)
+    if "or" in separators and len(sets) < len(items) and (sets or any(map(_surely_interval, items))):
+        converted = [as_set(item) if not isinstance(item, (Collection, Scalar)) else None for item in items]
+        if all(item is not None and not item.domain for item in converted):
+            return RealSet(union([piece for item in converted if item is not None for piece in item.pieces]))
+    equations = [item for item in items if isinstance(item, Equation)]
+    if len(equations) == len(items) and all(_name(item.left) for item in equations):
+        return _equations(equations)
+    if isinstance(items[0], Equation) and _name(items[0].left) and len(equations) == 1:  # x = 1, 2
+        items[0] = interpret(items[0].right)
+    flat: list[Value] = []
+    for item in items:
+        flat += item.items if isinstance(item, Collection) and item.alternatives else [item]
+    scalars = [item for item in items if isinstance(item, Scalar)]
+    if separators == {"and"} and len(scalars) == len(items) == 2 and (amount := added(scalars[0], scalars[1])):
+        return amount
+    return Collection(tuple(flat), alternatives="or" in separators)
+
+
+def _surely_interval(value: Value) -> bool:
+    """Whether brackets can only mean an interval: half open, or with an infinite end."""
+    piece = interval(value)
+    if piece is None or not isinstance(value, Ordered):
+        return False
+    return (value.opening, value.closing) in (("(", "]"), ("[", ")")) or piece.low == MINUS_INFINITY or piece.high == INFINITY
+
+
+def added(large: Scalar, small: Scalar) -> Scalar | None:
+    """`1 hour and 30 minutes`: two amounts of one kind, the larger unit first, are one."""
+    if not large.unit.dimension or large.unit.dimension != small.unit.dimension or large.unit.size <= small.unit.size:
+        return None
+    factor = number(large.unit.size / small.unit.size)
+    return Scalar(Node("add", (Node("mul", (large.expression, factor)), small.expression)), small.unit)
+
+
+def _declaration(node: Node) -> bool:
+    """`k \\in \\mathbb{Z}` beside an answer: what a letter stands for."""
+    return (
+        node.head == "rel"
+        and node.value == ("in",)
+        and node.args[0].head in ("sym", "list")
+        and node.args[1].head == "const"
+        and node.args[1].value in ("integers", "naturals", "rationals", "reals")
+    )
+
+
+def _restricted(value: Value, declared: dict[str, str]) -> Value:
+    """An inequality or interval for a variable that is declared to be an integer; a letter within an answer restricts nothing."""
+    if (piece := interval(value)) and len(declared) == 1 and not (symbols(piece.low) | symbols(piece.high)) & declared.keys():
+        value = RealSet((piece,), next(iter(declared)))
+    domain = declared.get(value.variable, "reals") if isinstance(value, RealSet) else "reals"
+    return replace(value, domain=domain) if isinstance(value, RealSet) and domain != "reals" else value
+
+
+def _combined(sets: list[RealSet], separators: frozenset[str]) -> RealSet:
+    """Several inequalities for one variable: "and" intersects, "or" unites, a comma does what leaves something."""
+    together = sets[0].pieces
+    for item in sets[1:]:
+        together = intersection(together, item.pieces)
+    if "or" in separators or (not together and "and" not in separators):
+        return RealSet(union([piece for item in sets for piece in item.pieces]), sets[0].variable)
+    return RealSet(together, sets[0].variable)
+
+
+def _name(node: Node) -> str | None:
+    return node.value if node.head == "sym" else None
+
+
+def _equations(equations: list[Equation]) -> Value:
+    """x = 1, x = 2 are two values of x; x = 1, y = 2 is one solution."""
+    names = [str(_name(item.left)) for item in equations]
+    stems = {re.sub(r"_.*", "", name) for name in names}
+    values = [interpret(item.right) for item in equations]
+    if len(stems) == 1 and (len(set(names)) == 1 or all("_" in name for name in names)):
+        flat: list[Value] = []
+        for value in values:
+            flat += value.items if isinstance(value, Collection) and value.alternatives else [value]
+        return Collection(tuple(flat), alternatives=True)
+    if len(set(names)) == len(names):
+        return Assignments(tuple(zip(names, values, strict=True)))
+    return Collection(tuple(equations))
+
+
+_LARGEST_DETERMINANT = 4
+_MINUS_ONE = Node("neg", (number(1),))
