@@ -13,7 +13,7 @@ import argparse
 import random
 import shutil
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -52,13 +52,16 @@ CHAT_TEMPLATE = (
 )
 """One token before a turn and one behind it: at one character a token, every word of a template would be paid for in every answer."""
 
-MIXTURE = (
+Mixture = Sequence[tuple[float, str, Mapping[str, int]]]
+"""Share of the examples, environment and its options."""
+
+MIXTURE: Mixture = (
     (0.86, "aime", {}),
     (0.08, "aime", {"min_difficulty": 2, "difficulty": 2}),
     (0.03, "aime", {"min_difficulty": 3, "difficulty": 5}),
     (0.03, "arithmetic", {}),
 )
-"""Share of the examples, environment and its options: mostly what nano starts from, and a taste of what comes after."""
+"""Mostly what nano starts from, and a taste of what comes after."""
 
 
 GUESSES = 0.40
@@ -105,12 +108,12 @@ def make_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCaus
     return LlamaForCausalLM(config)
 
 
-def mixture(*, seed: int) -> Examples:
+def mixture(shares: Mixture, *, seed: int) -> Examples:
     """Draw each example from one of the parts, by its share."""
-    weights = [weight for weight, _, _ in MIXTURE]
+    weights = [weight for weight, _, _ in shares]
     parts = [
         solved_examples(EnvSpec(name, "train", options).setup(), seed=derive_seed("nano", seed, number))
-        for number, (_, name, options) in enumerate(MIXTURE)
+        for number, (_, name, options) in enumerate(shares)
     ]
 
     def example(n: int) -> Example:
@@ -210,9 +213,9 @@ def main() -> None:
         tokenizer = make_tokenizer()
         tokenizer.save_pretrained(start)
         make_model(tokenizer, seed=args.seed).save_pretrained(start)
-        finetune(first, start, mixture(seed=args.seed), worked, f"{MIXTURE}", resume=args.resume)
+        finetune(first, start, mixture(MIXTURE, seed=args.seed), worked, f"{MIXTURE}", resume=args.resume)
         shutil.rmtree(start)
-    examples = with_guesses(mixture(seed=second.seed), seed=second.seed)
+    examples = with_guesses(mixture(MIXTURE, seed=second.seed), seed=second.seed)
     finetune(second, worked, examples, args.out, f"{MIXTURE} {GUESSES}", resume=args.resume)
     text = card(first, second, measure(args.out))
     write_atomic(args.out / "MODEL_CARD.md", text)

@@ -16,6 +16,14 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(
         name="arithmetic", target="kgym_envs.arithmetic:Arithmetic", summary="sums, differences and products; the smallest example"
     )
+    yield EnvInfo(
+        name="countdown",
+        target="kgym_envs.countdown.task:Countdown",
+        summary="make a target from given numbers; worked solutions are searches with dead ends",
+    )
+    yield EnvInfo(
+        name="sudoku", target="kgym_envs.sudoku.task:Sudoku", summary="sudoku of four by four; worked solutions fill one cell after another"
+    )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
 
 

@@ -17,6 +17,13 @@ def kgym_register_verifiers() -> Iterator[VerifierInfo]:
         isolation="none",
     )
     yield VerifierInfo(
+        name="countdown",
+        target="kgym_plugins.verifiers.countdown:Countdown",
+        summary="an expression in the last box that uses given numbers and has a given value",
+        isolation="none",
+        numeric=False,
+    )
+    yield VerifierInfo(
         name="math",
         target="kgym_plugins.verifiers.math.verifier:MathVerifier",
         summary="free-form mathematical answers, compared by type and meaning",
