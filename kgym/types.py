@@ -360,6 +360,8 @@ class Verdict:
     seconds: float = field(default=0.0, compare=False)
     partial: float | None = None
     """A score in [0, 1] from verifiers that give partial credit; None otherwise."""
+    trace: str = field(default="", compare=False)
+    """How the verifier came to its finding, one step a line, from verifiers that were asked to explain."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown status, or an unscored verdict without its reason."""

@@ -32,15 +32,13 @@ def test_there_are_enough_cases_of_every_kind():
         assert all(case["why"] for case in cases)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "adversarial"])
+@pytest.mark.parametrize("name", CASES)
 def test_labelled_cases(name):
     wrong = misjudged(CASES[name])
-    assert len(wrong) <= 0.01 * len(CASES[name]), "\n".join(wrong)
-    assert not [line for line in wrong if line.startswith("accepted")]
+    assert not wrong, "\n".join(wrong)
 
 
-def test_no_adversarial_answer_is_accepted():
+def test_adversarial_answers_are_many_and_none_is_right():
     cases = CASES["adversarial"]
     assert len(cases) >= 100
     assert not any(case["label"] for case in cases)
-    assert not misjudged(cases)

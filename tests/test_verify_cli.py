@@ -91,6 +91,19 @@ def test_bad_lines_are_named_and_the_rest_is_judged(tmp_path, capfd):
     assert summary["accuracy"] == 1.0
 
 
+def test_explain_prints_what_each_stage_made(tmp_path, capfd):
+    lines = write(tmp_path / "answers.jsonl", {"gold": "(-\\infty, 5]", "response": "So \\boxed{x < 5}."})
+    status, out, _ = run(capfd, "verify", "--explain", lines)
+    assert status == 0
+    assert out.startswith("wrong (different), gold answer (-\\infty, 5]\n")
+    for stage in ("find", "clean", "grammar", "values", "compare", "verdict"):
+        assert f" {stage} " in out
+    status, out, _ = run(capfd, "verify", "--explain", lines, "--json")
+    assert json.loads(out)["trace"][-1].endswith("wrong: different")
+    status, _, err = run(capfd, "verify", "--explain", "--verifier", "integer", lines)
+    assert (status, "explain" in err) == (2, True)
+
+
 def test_requests_that_cannot_work(tmp_path, capfd):
     status, _, err = run(capfd, "verify", str(tmp_path / "absent.jsonl"))
     assert status == 2

@@ -54,6 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verifier", metavar="NAME", default="math", help="which verifier judges (default: math)")
     add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
     parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print for each line, instead of JSON, what each stage of the verifier made of it (verifier math; with --json as `trace`)",
+    )
+    parser.add_argument(
         "--max-line",
         metavar="MIB",
         type=float,
@@ -76,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
             rows, items = _usable(batch, args, tally)
             for row, verdict in zip(rows, judge.verify_many(items), strict=True):
                 tally.add(verdict)
-                print_json_line(row | verdict_fields(verdict))
+                if args.explain and not args.json:
+                    say(f"{verdict.label} ({verdict.reason}), gold answer {row['gold']}\n{verdict.trace}\n")
+                else:
+                    print_json_line(row | verdict_fields(verdict) | ({"trace": verdict.trace.splitlines()} if args.explain else {}))
             sys.stdout.flush()
     _summarise(tally, time.perf_counter() - begin, as_json=args.json)
     return 1 if tally.bad_lines else 0
@@ -105,7 +113,8 @@ def _usable(
 def _verifier(args: argparse.Namespace) -> Verifier:
     from kgym.verify.service import load_verifier
 
-    verifier = verifier_of(args.verifier, args.set, workers=args.workers, deadline_s=args.deadline)
+    settings = [*args.set, *(["verifier.explain=true"] if args.explain else [])]
+    verifier = verifier_of(args.verifier, settings, workers=args.workers, deadline_s=args.deadline)
     return load_verifier(args.verifier, verifier.options, limits=verifier.limits)
 
 

@@ -78,7 +78,7 @@ def sound(value: Any) -> Verdict:
     """Return a verdict whose fields have the types that they declare. Raises an error that says what is wrong."""
     if not isinstance(value, Verdict):
         raise _BadVerdict(f"returned a {type(value).__name__} ({reprlib.repr(value)}) instead of a Verdict")
-    for name, optional in (("status", False), ("reason", False), ("answer", True), ("normal", True)):
+    for name, optional in (("status", False), ("reason", False), ("answer", True), ("normal", True), ("trace", False)):
         field = getattr(value, name)
         if not (isinstance(field, str) or (optional and field is None)):
             raise _BadVerdict(f"returned a Verdict whose {name} is {reprlib.repr(field)}, not a text")

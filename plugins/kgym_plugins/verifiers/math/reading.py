@@ -1,8 +1,10 @@
 """Stages 2 to 5: from the text of an answer to a typed value."""
 
 import re
+from functools import lru_cache
 
 from kgym_plugins.verifiers.math.clean.wrappers import clean, normal_text, tidy, unwrapped
+from kgym_plugins.verifiers.math.find.boxes import boxes
 from kgym_plugins.verifiers.math.grammar.build import based
 from kgym_plugins.verifiers.math.grammar.parse import Parser, parse
 from kgym_plugins.verifiers.math.grammar.tokens import Token, tokenize
@@ -114,3 +116,26 @@ def tokenize_or_none(text: str, thousands: bool = True) -> list[Token] | None:
         return tokenize(text, thousands=thousands)
     except SyntaxProblem:
         return None
+
+
+def readings(text: str) -> list[Value]:
+    """Return the value of a text, and a second one where its commas may be read in another way."""
+    first = read(text)
+    return [first, read(text, thousands=False)] if re.search(r"\d,\d{3}", text) else [first, first]
+
+
+def gold_answer(gold: str) -> str:
+    """Return the answer part of a gold text: what stands behind ####, or in its last box, or all of it."""
+    if "####" in gold:
+        gold = gold.rpartition("####")[2]
+    if "\\boxed" in gold or "\\framebox" in gold or "\\fbox" in gold:
+        found = [box.content for box in boxes(gold) if box.content]
+        if found:
+            return found[-1]
+    return gold
+
+
+@lru_cache(maxsize=8192)
+def gold_readings(gold: str) -> list[Value]:
+    """`readings` of a gold answer, kept: a problem is judged again and again."""
+    return readings(gold_answer(gold))

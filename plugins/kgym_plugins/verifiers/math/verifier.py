@@ -13,12 +13,9 @@ Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a for
 asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that breaks the limits itself.
 """
 
-import re
 import time
-from collections.abc import Sequence
-from fractions import Fraction
-from functools import lru_cache
-from math import gcd
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -26,14 +23,15 @@ from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.compare import same
-from kgym_plugins.verifiers.math.find.boxes import boxes
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined
 from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
 from kgym_plugins.verifiers.math.phrases.cues import names_base
-from kgym_plugins.verifiers.math.reading import read
+from kgym_plugins.verifiers.math.plain import is_echo, plain_number
+from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
+from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
 from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words, normal
 
 _SHORT = 240
@@ -49,6 +47,8 @@ class MathOptions(Options):
     """Ways to find the answer, in order; the first that finds something decides."""
     forgive_missing_base: bool = False
     """Take the bare digits 52 for a gold answer 52_8 even if the question names no base."""
+    explain: bool = False
+    """Keep in the verdict what each stage made of the gold answer and the response, as `kgym verify --explain` shows it."""
 
 
 class MathVerifier:
@@ -74,8 +74,27 @@ class MathVerifier:
 
     def fast(self, item: VerifyItem) -> Verdict | None:
         """Judge what exact arithmetic decides, if the answer is short; None for everything else. Bounded: it may run in the caller."""
+        return self._timed(item, self._fast)
+
+    def verify(self, item: VerifyItem) -> Verdict:
+        """Judge one answer. Whatever the text, this returns a verdict; MemoryError alone goes on to the pool."""
+        verdict = self._timed(item, self._whole)
+        assert verdict is not None
+        return verdict
+
+    def _timed(self, item: VerifyItem, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
+        """Find the answer and judge it, with the time it took, and the trace if it is asked for."""
         begin = time.perf_counter()
-        found = extract(item.response, self.options.extraction)
+        if not self.options.explain:
+            verdict = judge(item, extract(item.response, self.options.extraction))
+            return None if verdict is None else replace(verdict, seconds=time.perf_counter() - begin)
+        with tracing() as trace:
+            verdict = judge(item, extract(item.response, self.options.extraction))
+            if verdict is not None:
+                note("verdict", f"{verdict.label}: {verdict.reason}" if verdict.scored else verdict.label)
+        return None if verdict is None else replace(verdict, seconds=time.perf_counter() - begin, trace=str(trace))
+
+    def _fast(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         verdict = self._easy(item, found)
         if verdict is None and len(item.gold) + sum(map(len, found.answers)) <= _SHORT:
             try:
@@ -83,16 +102,14 @@ class MathVerifier:
                     verdict = self._judge(item, found)
             except Deferred:
                 return None
-        return None if verdict is None else _timed(verdict, begin)
+        return verdict
 
-    def verify(self, item: VerifyItem) -> Verdict:
-        """Judge one answer. Whatever the text, this returns a verdict; MemoryError alone goes on to the pool."""
-        begin = time.perf_counter()
-        found = extract(item.response, self.options.extraction)
+    def _whole(self, item: VerifyItem, found: Extraction) -> Verdict:
         verdict = self._easy(item, found)
-        return _timed(self._judge(item, found) if verdict is None else verdict, begin)
+        return self._judge(item, found) if verdict is None else verdict
 
     def _easy(self, item: VerifyItem, found: Extraction) -> Verdict | None:
+        """Judge what needs no grammar: no answer, the same text, plain numbers."""
         if not item.gold.strip():
             return Verdict("unscored", "gold: empty")
         if not found.answers:
@@ -104,13 +121,15 @@ class MathVerifier:
             return None
         gold = gold_answer(item.gold)
         one, other = normal_text(gold), normal_text(answer)
+        about("both")
+        note("clean", repr(one), "and", repr(other))
         if one == other:
             return Verdict("correct", "same text", answer, one)
-        left, right = _plain_number(one), _plain_number(other)
+        left, right = plain_number(one), plain_number(other)
         if left is None or right is None:
             return None
         if left[0] == right[0]:
-            if self._echo(item, answer):
+            if is_echo(answer, gold, item.question):
                 return Verdict("wrong", "echo", answer, str(right[0]))
             return Verdict("correct", "exact", answer, str(left[0]))
         if left[1] != right[1]:
@@ -119,13 +138,15 @@ class MathVerifier:
 
     def _judge(self, item: VerifyItem, found: Extraction) -> Verdict:
         try:
-            golds = _gold_readings(item.gold)
+            about("gold")
+            golds = readings(gold_answer(item.gold)) if is_tracing() else gold_readings(item.gold)
         except (LimitError, RecursionError) as error:
             return Verdict("unscored", f"gold: {error}")
         text = ", ".join(found.answers)
         shown = text[:_SHOWN]
+        about("response")
         try:
-            answers = _readings(text)
+            answers = readings(text)
             if len(found.answers) > 1:
                 parts = [read(answer) for answer in found.answers]
                 if all(same(parts[0], part) and same(part, parts[0]) for part in parts[1:]):
@@ -146,12 +167,14 @@ class MathVerifier:
 
     def _compare(self, item: VerifyItem, golds: list[Value], answers: list[Value], shown: str) -> Verdict:
         form = normal(answers[0])[:_SHOWN]
+        about("both")
         for gold, answer in zip(golds, answers, strict=False):
-            rule = same(gold, answer) or self._missing_base(item, gold, answer)
-            if rule:
-                if self._echo(item, shown):
+            rule = same(gold, answer)
+            reason = rule.name if rule else self._missing_base(item, gold, answer)
+            if reason:
+                if is_echo(shown, gold_answer(item.gold), item.question):
                     return Verdict("wrong", "echo", shown, form)
-                return Verdict("correct", rule, shown, form)
+                return Verdict("correct", reason, shown, form)
         return Verdict("wrong", "hedged" if _hedged(golds[0], answers[0]) else "different", shown, form)
 
     def _missing_base(self, item: VerifyItem, gold: Value, answer: Value) -> str | None:
@@ -162,77 +185,9 @@ class MathVerifier:
             return None
         return "base of the question" if names_base(item.question, gold.base) or self.options.forgive_missing_base else None
 
-    def _echo(self, item: VerifyItem, shown: str) -> bool:
-        """Whether a formula was copied from the question instead of being worked out."""
-        if not item.question or not re.search(r"[-+*/^=<>(\\!]", shown):
-            return False
-        answer = normal_text(shown)
-        return (
-            (len(answer) >= 3 or answer.endswith("!"))
-            and answer != normal_text(gold_answer(item.gold))
-            and answer in normal_text(item.question)
-            and _works(answer)
-        )
-
 
 def _hedged(gold: Value, answer: Value) -> bool:
     """Whether the right answer is one of several where one was asked for."""
     if not isinstance(answer, Collection) or answer.braces or isinstance(gold, Collection):
         return False
     return len(answer.items) > 1 and any(same(gold, item) for item in answer.items)
-
-
-_NUMBER = re.compile(r"([+-]?)(?:0*(\d{1,40})|0*(\d{0,20})\.(\d{1,20}))")
-_FRACTION = re.compile(r"([+-]?)(?:\\frac(?:\{([+-]?\d{1,30})\}\{(\d{1,30})\}|(\d)(\d))|(\d{1,30})/(\d{1,30}))")
-_WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!")
-
-
-def _works(text: str) -> bool:
-    """Whether there is something left to work out, other than a fraction or a sign."""
-    if match := _FRACTION.fullmatch(text):
-        above, below = (int(part) for part in match.groups()[1:] if part is not None)
-        return gcd(above, below) > 1
-    return _WORK.search(text, 0 if text.startswith("\\") else 1) is not None
-
-
-def _plain_number(text: str) -> tuple[Fraction, bool] | None:
-    """An integer, a decimal or a fraction of integers, and whether it is a decimal."""
-    if match := _NUMBER.fullmatch(text):
-        sign, whole, before, after = match.groups()
-        if whole is not None:
-            return Fraction(int(sign + whole)), False
-        return Fraction(int(f"{sign}{before}{after}"), 10 ** len(after)), True
-    if match := _FRACTION.fullmatch(text):
-        sign, *parts = match.groups()
-        above, below = (part for part in parts if part is not None)
-        if int(below) == 0:
-            return None
-        value = Fraction(int(above), int(below))
-        return (-value if sign == "-" else value), False
-    return None
-
-
-def gold_answer(gold: str) -> str:
-    """The answer part of a gold text: what stands behind ####, or in its last box, or all of it."""
-    if "####" in gold:
-        gold = gold.rpartition("####")[2]
-    if "\\boxed" in gold or "\\framebox" in gold or "\\fbox" in gold:
-        found = [box.content for box in boxes(gold) if box.content]
-        if found:
-            return found[-1]
-    return gold
-
-
-@lru_cache(maxsize=8192)
-def _gold_readings(gold: str) -> list[Value]:
-    return _readings(gold_answer(gold))
-
-
-def _readings(text: str) -> list[Value]:
-    """The value of a text; a second one where its commas may be read in another way."""
-    first = read(text)
-    return [first, read(text, thousands=False)] if re.search(r"\d,\d{3}", text) else [first, first]
-
-
-def _timed(verdict: Verdict, begin: float) -> Verdict:
-    return Verdict(verdict.status, verdict.reason, verdict.answer, verdict.normal, time.perf_counter() - begin)

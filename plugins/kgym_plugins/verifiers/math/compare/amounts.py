@@ -1,10 +1,11 @@
 """Numbers of every kind, compared: with units, percent signs and currencies, in other bases, as ratios, residues and times of day.
 
-The rules are documented in docs/verifier.md: what an answer leaves out is forgiven, what it changes is not.
+What an answer leaves out is forgiven, what it changes is not.
 """
 
 from fractions import Fraction
 
+from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
 from kgym_plugins.verifiers.math.grammar.nodes import Node, canonical, number, symbols, walk
 from kgym_plugins.verifiers.math.numbers.exact import exact
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
@@ -20,23 +21,79 @@ from kgym_plugins.verifiers.math.values.types import (
 
 _PLACEHOLDER = "placeholder"
 
+_NUMBERS = {
+    made.name: made
+    for made in (
+        rule(
+            "exact",
+            "the same rational number; tiny and huge numbers are compared relatively",
+            example=("1/2", "0.50"),
+            counter=("1/3^{70}", "1/3^{71}"),
+        ),
+        rule(
+            "identical",
+            "the same expression, but for the order of sums and products",
+            example=("x^2 + 2xy", "2xy + x^2"),
+            counter=("2k + 2", "2n + 2"),
+        ),
+        rule(
+            "rounded",
+            "a decimal equals an exact value to the precision that it states, if it states four significant digits, in a gold answer three",
+            example=(r"\frac{1}{3}", "0.3333"),
+            counter=(r"\frac{1}{3}", "0.33"),
+        ),
+        rule(
+            "numeric",
+            "the same value at 40 digits; functions wherever both are defined over the reals, at a dozen points of both signs."
+            " `log` without a base is natural or decimal, the same on both sides",
+            example=(r"2 \ln x", r"\ln x^2"),
+            counter=("x", r"\sqrt{x^2}"),
+        ),
+        rule(
+            "symbolic",
+            "the same function by algebra, where there are no points at which both have a value",
+            example=("f(x) - f(x) + g(x)", "g(x)"),
+            counter=("f(x) + g(x)", "f(x) + g(2x)"),
+        ),
+    )
+}
+PERCENT = rule("percent", "10 % is 0.1, and 10, since the question has said percent", example=("10", r"10\%"), counter=("25", "0.25"))
+UNIT = rule(
+    "unit",
+    "a missing unit is forgiven, another of the same kind is converted, and one of another kind is wrong; so with money and with things"
+    " that are counted. 90 degrees are pi/2, and a missing degree sign is forgiven",
+    example=(r"1 \text{ m}", r"100 \text{ cm}"),
+    counter=(r"1 \text{ m}", r"1 \text{ s}"),
+)
+RATIO = rule("ratio", "2:4 is 1:2 is 1/2", example=("2:4", "1:2"), counter=("2:4", "2:1"))
+CONGRUENCE = rule("congruence", "the same class of residues", example=(r"10 \pmod 7", r"3 \pmod 7"), counter=(r"10 \pmod 7", r"3 \pmod 5"))
+RESIDUE = rule("residue", "a residue without its modulus", example=(r"3 \pmod 7", "3"), counter=(r"3 \pmod 7", "10"))
+BASE = rule(
+    "base",
+    "digits and base; the bare digits do if the question names the base",
+    example=("12_3", r"12_{\text{three}}"),
+    counter=("12_3", "12_4"),
+)
+TIME = rule("time", "2:30 is 2:30 p.m. and 14:30", example=("2:30 p.m.", "14:30"), counter=("2:30 p.m.", "2:30 a.m."))
 
-def same_amount(gold: Scalar, answer: Scalar) -> str | None:
-    """Return the rule by which they are equal, or None."""
+
+@compares((Scalar, Scalar))
+def same_amount(gold: Scalar, answer: Scalar) -> Rule | None:
+    """Numbers, with their units."""
     if gold.unit.dimension or answer.unit.dimension:
         return _quantity(gold, answer)
     if gold.noun and answer.noun and not _same_noun(gold.noun, answer.noun):
         return None
     if bool(gold.percent) != bool(answer.percent):
         percent = gold.percent or answer.percent
-        rule = same_scalar(gold.expression, answer.expression)
-        if rule:
-            return "percent"
+        if same_scalar(gold.expression, answer.expression):
+            return PERCENT
         left, right = (_percentage(item) if item.percent else item.expression for item in (gold, answer))
-        return "percent" if percent and same_scalar(left, right) else None
+        return PERCENT if percent and same_scalar(left, right) else None
     if gold.percent != answer.percent:
-        return "percent" if same_scalar(_percentage(gold), _percentage(answer)) else None
-    return same_scalar(gold.expression, _constant_renamed(gold.expression, answer.expression))
+        return PERCENT if same_scalar(_percentage(gold), _percentage(answer)) else None
+    found = same_scalar(gold.expression, _constant_renamed(gold.expression, answer.expression))
+    return None if found is None else _NUMBERS[found]
 
 
 def _constant_renamed(gold: Node, answer: Node) -> Node:
@@ -61,7 +118,7 @@ def _times(expression: Node, size: Fraction) -> Node:
     return expression if size == 1 else Node("mul", (expression, number(size)))
 
 
-def _quantity(gold: Scalar, answer: Scalar) -> str | None:
+def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
     """Amounts with units: a missing unit is forgiven, another one is converted, one of another kind is wrong."""
     one, other = gold.unit, answer.unit
     if not other.dimension and not answer.noun and (found := _letters_as_unit(answer, one)):
@@ -72,20 +129,20 @@ def _quantity(gold: Scalar, answer: Scalar) -> str | None:
     if one.dimension and other.dimension and not (any(placeholder) and not all(placeholder)):
         if one.dimension == other.dimension:
             if one.size == other.size:
-                return "unit" if same_scalar(gold.expression, answer.expression) else None
+                return UNIT if same_scalar(gold.expression, answer.expression) else None
             if one.offset or other.offset:
                 return None
-            return "unit" if same_scalar(_times(gold.expression, one.size), _times(answer.expression, other.size)) else None
+            return UNIT if same_scalar(_times(gold.expression, one.size), _times(answer.expression, other.size)) else None
         radians = {(("angle", 1),): True, (("radian", 1),): True}
         if one.dimension in radians and other.dimension in radians:
-            return "unit" if same_scalar(_radians(gold), _radians(answer)) else None
+            return UNIT if same_scalar(_radians(gold), _radians(answer)) else None
         return None
     if (gold.noun and not one.dimension and other.dimension) or (answer.noun and not other.dimension and one.dimension):
         return None
     if same_scalar(gold.expression, answer.expression):
-        return "unit"
+        return UNIT
     if {one.dimension, other.dimension} == {ANGLE, ()} and any(_in_radians(item.expression) for item in (gold, answer)):
-        return "unit" if same_scalar(_radians(gold), _radians(answer)) else None
+        return UNIT if same_scalar(_radians(gold), _radians(answer)) else None
     return None
 
 
@@ -130,13 +187,14 @@ def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
     return Scalar(Node("mul", tuple(numbers)) if len(numbers) > 1 else numbers[0] if numbers else number(1), unit)
 
 
-def same_ratio(gold: Value, answer: Value) -> str | None:
-    """Return the rule by which they are equal, or None."""
+@compares((Ratio, (Ratio, Clock, Scalar)), ((Clock, Scalar), Ratio))
+def same_ratio(gold: Value, answer: Value) -> Rule | None:
+    """Parts up to a common factor."""
     one, other = _parts(gold), _parts(answer)
     if one is None or other is None or len(one) != len(other):
         return None
     scale = [Node("mul", (left, other[0])) for left in one], [Node("mul", (right, one[0])) for right in other]
-    return "ratio" if all(same_scalar(left, right) for left, right in zip(*scale, strict=True)) else None
+    return RATIO if all(same_scalar(left, right) for left, right in zip(*scale, strict=True)) else None
 
 
 def _parts(value: Value) -> tuple[Node, ...] | None:
@@ -149,44 +207,49 @@ def _parts(value: Value) -> tuple[Node, ...] | None:
     return None
 
 
-def same_congruence(gold: Value, answer: Value) -> str | None:
-    """Return the rule by which they are equal, or None."""
-    if isinstance(gold, Congruence) and isinstance(answer, Congruence):
-        modulus = exact(gold.modulus)
-        if modulus is None or modulus == 0:
-            return "identical" if gold == answer else None
-        if not same_scalar(gold.modulus, answer.modulus):
-            return None
-        residues = exact(gold.residue), exact(answer.residue)
-        return "congruence" if None not in residues and (residues[0] - residues[1]) % modulus == 0 else None  # type: ignore[operator]
-    if isinstance(gold, Congruence) and isinstance(answer, Scalar):
-        return "residue" if same_scalar(gold.residue, answer.expression) else None
-    if isinstance(answer, Congruence) and isinstance(gold, Scalar):
-        return "residue" if same_scalar(gold.expression, answer.residue) else None
-    return None
-
-
-def same_based(gold: Value, answer: Value) -> str | None:
-    """Return the rule by which they are equal, or None."""
-    if isinstance(gold, BaseNumber) and isinstance(answer, BaseNumber):
-        return "base" if gold == answer else None
-    number_, rest = (gold, answer) if isinstance(gold, BaseNumber) else (answer, gold)
-    assert isinstance(number_, BaseNumber)
-    if number_.base == 10 and isinstance(rest, Scalar):
-        return "base" if exact(rest.expression) == int(number_.digits) else None
-    return None
-
-
-def same_clock(gold: Value, answer: Value) -> str | None:
-    """Return the rule by which they are equal, or None."""
-    if not isinstance(gold, Clock) or not isinstance(answer, Clock):
+@compares((Congruence, Congruence))
+def same_congruence(gold: Congruence, answer: Congruence) -> Rule | None:
+    """The same class for the same modulus."""
+    modulus = exact(gold.modulus)
+    if modulus is None or modulus == 0:
+        return CONGRUENCE if gold == answer else None
+    if not same_scalar(gold.modulus, answer.modulus):
         return None
+    one, other = exact(gold.residue), exact(answer.residue)
+    return CONGRUENCE if one is not None and other is not None and (one - other) % modulus == 0 else None
+
+
+@compares((Congruence, Scalar), (Scalar, Congruence))
+def same_residue(gold: Value, answer: Value) -> Rule | None:
+    """A residue without its modulus."""
+    one, other = (value.residue if isinstance(value, Congruence) else value.expression for value in (gold, answer))  # type: ignore[union-attr]
+    return RESIDUE if same_scalar(one, other) else None
+
+
+@compares((BaseNumber, BaseNumber))
+def same_based(gold: BaseNumber, answer: BaseNumber) -> Rule | None:
+    """The same digits in the same base."""
+    return BASE if gold == answer else None
+
+
+@compares((BaseNumber, Scalar), (Scalar, BaseNumber))
+def base_ten(gold: Value, answer: Value) -> Rule | None:
+    """Digits in base ten are a number."""
+    based, rest = (gold, answer) if isinstance(gold, BaseNumber) else (answer, gold)
+    assert isinstance(based, BaseNumber)
+    assert isinstance(rest, Scalar)
+    return BASE if based.base == 10 and exact(rest.expression) == int(based.digits) else None
+
+
+@compares((Clock, Clock))
+def same_clock(gold: Clock, answer: Clock) -> Rule | None:
+    """Times of day, where one side may leave out which half of the day it is."""
     if (gold.minutes, gold.seconds) != (answer.minutes, answer.seconds):
         return None
     if gold.half and answer.half and gold.half != answer.half:
         return None
     if (gold.half and answer.half) or not (gold.half or answer.half):
-        return "time" if gold.hours == answer.hours else None
+        return TIME if gold.hours == answer.hours else None
     named, bare = (gold, answer) if gold.half else (answer, gold)
     hours = named.hours % 12 + (12 if named.half == "p" else 0)
-    return "time" if bare.hours in (named.hours, hours) else None
+    return TIME if bare.hours in (named.hours, hours) else None

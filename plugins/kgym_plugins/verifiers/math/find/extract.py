@@ -22,17 +22,21 @@ from kgym_plugins.verifiers.math.find.boxes import boxed
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.marked import bold, display, hashed
 from kgym_plugins.verifiers.math.find.sentences import concluded, whole
+from kgym_plugins.verifiers.math.trace import note
 
 
 def extract(response: str, rules: tuple[str, ...] | None = None) -> Extraction:
     """Find the answer by the first of `rules` that applies."""
     text, problem = spoken(response)
     if problem:
+        note("find", problem)
         return Extraction(problem=problem)
     for rule in RULES if rules is None else rules:
         found = _RULES[rule](text)
         if found is not None:
+            note("find", f"by the rule {rule}:", found.problem, *map(repr, found.answers))
             return found
+    note("find", "no rule applies")
     return Extraction(problem="no answer found")
 
 

@@ -1,0 +1,242 @@
+"""Equations, chains of equalities, unsolved inequalities."""
+
+from itertools import pairwise
+
+from kgym_plugins.verifiers.math.compare.same import same
+from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
+from kgym_plugins.verifiers.math.grammar.nodes import Node, canonical, symbols, walk
+from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.numbers.exact import Undefined, stated
+from kgym_plugins.verifiers.math.numbers.scalars import proportional
+from kgym_plugins.verifiers.math.values.interpret import part
+from kgym_plugins.verifiers.math.values.realsets import INFINITY, MINUS_INFINITY
+from kgym_plugins.verifiers.math.values.types import (
+    BaseNumber,
+    Clock,
+    Collection,
+    Congruence,
+    Equation,
+    Inequality,
+    Matrix,
+    Opaque,
+    Ordered,
+    Piecewise,
+    Ratio,
+    RealSet,
+    Scalar,
+    Value,
+    Words,
+)
+
+_FUNCTION_NAMES = frozenset("yfghpq")
+_OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
+_NAMED = (Scalar, Inequality, RealSet, Ordered, Collection, Matrix, Piecewise, BaseNumber, Ratio, Clock, Congruence, Words, Opaque)
+"""What may be the value of a name."""
+
+IDENTICAL_EQUATIONS = rule(
+    "identical equations", "equations with the same sides", example=("y = 2x + 3", "y = 3 + 2x"), counter=("y = 2x + 3", "y = 3x + 2")
+)
+NAMED_VALUE = rule(
+    "named value",
+    "`x = 3`, `f(x) = 2x` and a chain `x = 2 + 3 = 5`, whose sides must agree, are their value",
+    example=("5", "x = 2 + 3 = 5"),
+    counter=("5", "x = 2 + 4 = 5"),
+)
+VALUE_OF_AN_EQUATION = rule(
+    "value of an equation", "the value alone, where the gold answer names it", example=("y = 2x", "2x"), counter=("2x = 6", "3")
+)
+EQUAL_SIDES = rule(
+    "equal sides",
+    "two named values are equal; the names must be the same, but for those of functions and the letters of their arguments",
+    example=("f(x) = 2x", "g(t) = 2t"),
+    counter=("x = 2", "z = 2"),
+)
+EQUATION = rule(
+    "equation",
+    "equations up to a factor that is not zero; an equation is not its solution",
+    example=("2x + 4y = 3", "y = -x/2 + 3/4"),
+    counter=("x = 3", "2x = 6"),
+)
+INEQUALITY = rule(
+    "inequality", "unsolved inequalities, up to a factor", example=("2x + 2y < 4", "x + y < 2"), counter=("2x + 2y < 4", "x + y > 2")
+)
+
+
+def _is_name(node: Node) -> bool:
+    return node.head in ("sym", "fcall")
+
+
+def _named_value(equation: Equation) -> bool:
+    """Whether the left side only names what the right side says: x, f(x), m + n, |AB|, but not 2x + 1."""
+    if _is_name(equation.left):
+        return equation.left.head == "fcall" or equation.left.value not in symbols(equation.right)
+    if not symbols(equation.left) or symbols(equation.right):
+        return False
+    return not _has_numbers(equation.left)
+
+
+def _has_numbers(node: Node) -> bool:
+    """Whether a left side computes with numbers, other than as exponents and arguments of functions."""
+    if node.head in ("num", "const"):
+        return True
+    if node.head == "call":
+        return node.value == "root" and _has_numbers(node.args[0])
+    return any(map(_has_numbers, node.args[:1] if node.head == "pow" else node.args))
+
+
+def _values(equation: Equation) -> list[Node] | None:
+    """What the sides of a chain say the value is, the exact one first; None if they contradict each other."""
+    sides = [*equation.middle, equation.right]
+    operators = equation.operators[1:]
+    if not symbols(equation.left) and not _is_name(equation.left):  # 2 + 3 = 5
+        sides = [equation.left, *sides]
+        operators = equation.operators
+    for (left, right), operator in zip(pairwise(sides), operators, strict=True):
+        if left.head in ("seq", "list") or right.head in ("seq", "list"):
+            continue
+        one, other = part(left), part(right)
+        if isinstance(one, BaseNumber) and isinstance(other, BaseNumber):  # 12_7 = 9_10
+            if int(one.digits, one.base) != int(other.digits, other.base):
+                return None
+            continue
+        if operator == "=" and same(one, other) is None and not _rounds(left, right):
+            return None
+        if operator == "~" and not _near(left, right):
+            return None
+    exact_sides = [side for position, side in enumerate(sides) if position == 0 or (*("=",), *operators)[position] == "="]
+    last = exact_sides[-1]
+    return [last, *(side for side in sides if side is not last)]
+
+
+def _rounds(left: Node, right: Node) -> bool:
+    """Whether the right side is a decimal that rounds or cuts off the left one."""
+    return stated(right) is not None and _near(left, right, exactly=True)
+
+
+def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
+    """Whether two sides of an approximate equality agree to the precision of the coarser, or to one in a hundred.
+
+    `exactly`: the right side is a decimal that a sign of equality stands before; it must have all its digits right, but for the last,
+    which may be cut off instead of rounded.
+    """
+    from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
+
+    evaluator = Evaluator(30)
+    try:
+        one, other = evaluator(_bare(left)), evaluator(_bare(right))
+    except (Undefined, LimitError):
+        return False
+    if exactly:
+        decimal = stated(right)
+        return decimal is not None and bool(abs(one - other) < evaluator._fraction(2 * decimal[1]) * (1 - evaluator.ctx.mpf(10) ** -9))
+    halves = [found[1] for found in (stated(_bare(left)), stated(_bare(right))) if found]
+    tolerance = max([abs(one) / 100, *(evaluator._fraction(2 * half) for half in halves)])
+    return bool(abs(one - other) <= tolerance)
+
+
+def _bare(node: Node) -> Node:
+    return node.args[0] if node.head in ("quantity", "percent") else node
+
+
+@compares((_NAMED, Equation))
+def named_value(gold: Value, answer: Equation) -> Rule | None:
+    """An answer that says `x =` before the value."""
+    if symbols(answer.left) and not _named_value(answer):
+        return None
+    return NAMED_VALUE if any(same(gold, part(value)) for value in _values(answer) or []) else None
+
+
+@compares((Equation, _NAMED))
+def value_of_an_equation(gold: Equation, answer: Value) -> Rule | None:
+    """An answer that leaves out the name."""
+    if symbols(gold.left) and not _named_value(gold):
+        return None
+    return VALUE_OF_AN_EQUATION if any(same(part(value), answer) for value in _values(gold) or []) else None
+
+
+@compares((Equation, Equation))
+def two_equations(gold: Equation, answer: Equation) -> Rule | None:
+    """Two named values, or two curves."""
+    if canonical(gold.left) == canonical(answer.left) and canonical(gold.right) == canonical(answer.right):
+        return IDENTICAL_EQUATIONS
+    if _is_name(gold.left) and _is_name(answer.left) and _named_value(gold) and _named_value(answer):
+        if canonical(gold.left) != canonical(answer.left) and not (_is_function(gold.left) and _is_function(answer.left)):
+            if symbols(gold.right) and symbols(answer.right):
+                return _same_curve(gold, answer)
+            return None
+        return _equal_sides(gold, answer)
+    if _is_name(gold.left) and _named_value(gold) and not symbols(gold.right) and not _solved_alike(gold, answer):
+        return None  # the answer x = 3 wants more than the equation 2x = 6
+    return _same_curve(gold, answer)
+
+
+def _is_function(node: Node) -> bool:
+    return node.head == "fcall" or node.value in _FUNCTION_NAMES
+
+
+def _solved_alike(gold: Equation, answer: Equation) -> bool:
+    return canonical(gold.left) == canonical(answer.left) and not symbols(answer.right)
+
+
+def _equal_sides(gold: Equation, answer: Equation) -> Rule | None:
+    left, right = _values(gold), _values(answer)
+    if not left or not right:
+        return None
+    if gold.left.head == "fcall" and answer.left.head == "fcall" and gold.left.args and answer.left.args:
+        old, new = answer.left.args[0].value, gold.left.args[0].value
+        if old != new and new not in symbols(right[0]):
+            right = [_renamed(side, old, new) for side in right]
+    return EQUAL_SIDES if any(same(part(one), part(other)) for one in left for other in right) else None
+
+
+def _renamed(node: Node, old: str, new: str) -> Node:
+    if node.head == "sym":
+        return node._replace(value=new) if node.value == old else node
+    return node._replace(args=tuple(_renamed(arg, old, new) for arg in node.args))
+
+
+def _difference(equation: Equation | Inequality) -> Node:
+    return Node("add", (equation.left, Node("neg", (equation.right,))))
+
+
+def _same_curve(gold: Equation, answer: Equation) -> Rule | None:
+    """Equations up to a factor that is not zero."""
+    if len(gold.operators) > 1 or len(answer.operators) > 1:
+        return None
+    one, other = _difference(gold), _difference(answer)
+    if symbols(one) != symbols(other):
+        return None
+    if any(item.head in ("pm", "mp") for tree in (one, other) for item in walk(tree)):
+        return None
+    return EQUATION if proportional(one, other) is not None else None
+
+
+@compares((Inequality, Inequality), (Inequality, RealSet), (RealSet, Inequality))
+def same_inequality(gold: Value, answer: Value) -> Rule | None:
+    """Inequalities that are not solved for a variable."""
+    gold, answer = as_inequality(gold), as_inequality(answer)
+    if not isinstance(gold, Inequality) or not isinstance(answer, Inequality):
+        return None
+    one, other = _difference(gold), _difference(answer)
+    if symbols(one) != symbols(other):
+        return None
+    sign = proportional(one, other)
+    if sign is None:
+        return None
+    operator = answer.operator if sign > 0 else _OPPOSITE[answer.operator]
+    return INEQUALITY if operator == gold.operator else None
+
+
+def as_inequality(value: Value) -> Value:
+    """Half a line of a variable whose end has variables, back to the inequality."""
+    if not isinstance(value, RealSet) or not value.variable or len(value.pieces) != 1:
+        return value
+    (piece,) = value.pieces
+    name = Node("sym", (), value.variable)
+    if not symbols(piece.low) | symbols(piece.high):
+        return value  # a solved inequality is not the unsolved one
+    if piece.low == MINUS_INFINITY:
+        return Inequality("<=" if piece.high_closed else "<", name, piece.high)
+    if piece.high == INFINITY:
+        return Inequality(">=" if piece.low_closed else ">", name, piece.low)
+    return value

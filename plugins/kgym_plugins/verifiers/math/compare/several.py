@@ -1,0 +1,197 @@
+"""Several things in one answer: collections, tuples, assignments, matrices, functions by cases."""
+
+from kgym_plugins.verifiers.math.compare.same import same
+from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
+from kgym_plugins.verifiers.math.grammar.nodes import Node
+from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.values.interpret import interval, part
+from kgym_plugins.verifiers.math.values.types import (
+    Assignments,
+    BaseNumber,
+    Clock,
+    Collection,
+    Congruence,
+    Matrix,
+    Opaque,
+    Ordered,
+    Piecewise,
+    Ratio,
+    Scalar,
+    Value,
+    Words,
+)
+
+_MOST_ITEMS = 200
+_OTHERWISE = Words("otherwise")
+
+COLLECTION = rule(
+    "collection",
+    "the same items in any order; a list without braces keeps repetitions",
+    example=("1, 2", "x = 2 or x = 1"),
+    counter=("1, 2, 2", "1, 2"),
+)
+TUPLE = rule(
+    "tuple",
+    "the same items in the same order, in any brackets that mean no interval or set",
+    example=("(1, 2)", r"\langle 1, 2 \rangle"),
+    counter=("(1, 2)", "(2, 1)"),
+)
+ASSIGNMENTS = rule("assignments", "values of several names", example=("(1, 2)", "x = 1, y = 2"), counter=("(1, 2)", "x = 2, y = 1"))
+MATRIX = rule(
+    "matrix",
+    "cell by cell; a factor in front is multiplied in, and a point is a column or a row",
+    example=(r"\begin{pmatrix} 2 \\ 4 \end{pmatrix}", r"2 \begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+    counter=(r"\begin{pmatrix} 2 \\ 4 \end{pmatrix}", r"\begin{pmatrix} 4 \\ 2 \end{pmatrix}"),
+)
+CASES = rule(
+    "cases",
+    'values with their conditions, in any order; "otherwise" is the one condition that is left over',
+    example=(r"\begin{cases} x & x > 0 \\ 0 & x \le 0 \end{cases}", r"\begin{cases} 0 & x \le 0 \\ x & \text{otherwise} \end{cases}"),
+    counter=(r"\begin{cases} x & x > 0 \\ 0 & x \le 0 \end{cases}", r"\begin{cases} x & x \le 0 \\ 0 & x > 0 \end{cases}"),
+)
+
+
+def _pairs(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
+    return len(gold) == len(answer) and all(same(one, other) for one, other in zip(gold, answer, strict=True))
+
+
+def _matching(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
+    """Whether two collections have the same items, whatever the order."""
+    if len(gold) != len(answer):
+        return False
+    if len(gold) > _MOST_ITEMS:
+        raise LimitError(f"a collection of more than {_MOST_ITEMS} items")
+    left = list(answer)
+    for item in gold:
+        found = next((at for at, other in enumerate(left) if same(item, other)), None)
+        if found is None:
+            return False
+        del left[found]
+    return True
+
+
+def _distinct(items: tuple[Value, ...]) -> tuple[Value, ...]:
+    if len(items) > _MOST_ITEMS:
+        raise LimitError(f"a collection of more than {_MOST_ITEMS} items")
+    found: list[Value] = []
+    for item in items:
+        if not any(same(other, item) for other in found):
+            found.append(item)
+    return tuple(found)
+
+
+@compares((Collection, Collection))
+def two_collections(gold: Collection, answer: Collection) -> Rule | None:
+    """Items in any order; braces and "or" forget repetitions."""
+    one, other = gold.items, answer.items
+    if gold.braces or answer.braces or gold.alternatives or answer.alternatives:
+        one, other = _distinct(one), _distinct(other)
+    return COLLECTION if _matching(one, other) else None
+
+
+@compares((Collection, Ordered), (Ordered, Collection))
+def collection_and_tuple(gold: Value, answer: Value) -> Rule | None:
+    """A list, with or without brackets."""
+    collection, ordered = (gold, answer) if isinstance(gold, Collection) else (answer, gold)
+    assert isinstance(collection, Collection)
+    assert isinstance(ordered, Ordered)
+    if ordered.opening == "<" or collection.alternatives:
+        return None
+    pair = len(ordered.items) == 2 and interval(ordered) is not None
+    if ordered.opening == "[" and ordered.closing == "]" and not (pair and collection.braces):
+        return COLLECTION if _matching(collection.items, ordered.items) else None
+    if ordered.opening == "(" and ordered.closing == ")" and not collection.braces:
+        return TUPLE if _pairs(collection.items, ordered.items) else None
+    return None
+
+
+@compares((Ordered, Ordered))
+def two_tuples(gold: Ordered, answer: Ordered) -> Rule | None:
+    """Points, vectors and intervals."""
+    one, other = (gold.opening, gold.closing), (answer.opening, answer.closing)
+    if (
+        one != other
+        and "<" not in (one[0], other[0])
+        and (len(gold.items) == 2 or set(one + other) - set("()[]") or one[0] + one[1] in ("(]", "[)"))
+    ):
+        return None
+    return TUPLE if _pairs(gold.items, answer.items) else None
+
+
+_ONE = (Ratio, Scalar, Congruence, BaseNumber, Clock, Words, Opaque)
+
+
+@compares((Ordered, _ONE), (_ONE, Ordered))
+def one_in_brackets(gold: Value, answer: Value) -> Rule | None:
+    """Brackets around one thing are nothing."""
+    if isinstance(gold, Ordered):
+        return same(gold.items[0], answer) if len(gold.items) == 1 else None
+    assert isinstance(answer, Ordered)
+    return same(gold, answer.items[0]) if len(answer.items) == 1 else None
+
+
+@compares((Assignments, Assignments))
+def two_assignments(gold: Assignments, answer: Assignments) -> Rule | None:
+    """The same names with the same values."""
+    one, other = dict(gold.items), dict(answer.items)
+    return ASSIGNMENTS if one.keys() == other.keys() and all(same(one[name], other[name]) for name in one) else None
+
+
+@compares((Assignments, (Ordered, Collection)), ((Ordered, Collection), Assignments))
+def assignments_and_values(gold: Value, answer: Value) -> Rule | None:
+    """Names that one side leaves out: a tuple has them in alphabetical order, a list as they are written."""
+    named, rest = (gold, answer) if isinstance(gold, Assignments) else (answer, gold)
+    assert isinstance(named, Assignments)
+    if isinstance(rest, Ordered) and rest.opening in "(<[":
+        values = tuple(value for _, value in sorted(named.items, key=lambda pair: pair[0]))
+    elif isinstance(rest, Collection) and not rest.braces:
+        values = tuple(value for _, value in named.items)
+    else:
+        return None
+    return ASSIGNMENTS if _pairs(values, rest.items) else None
+
+
+@compares((Matrix, Matrix), (Matrix, Ordered), (Ordered, Matrix))
+def same_matrix(gold: Value, answer: Value) -> Rule | None:
+    """Cell by cell."""
+    one, other = _rows(gold), _rows(answer)
+    if one is None or other is None:
+        return None
+    if not isinstance(gold, Matrix) or not isinstance(answer, Matrix):  # a point is a column or a row
+        one, other = _flat(one), _flat(other)
+    if one is None or other is None or [len(row) for row in one] != [len(row) for row in other]:
+        return None
+    cells = zip((cell for row in one for cell in row), (cell for row in other for cell in row), strict=True)
+    return MATRIX if all(same(part(left), part(right)) for left, right in cells) else None
+
+
+def _rows(value: Value) -> tuple[tuple[Node, ...], ...] | None:
+    if isinstance(value, Matrix):
+        return value.rows
+    if isinstance(value, Ordered) and all(isinstance(item, Scalar) and not item.unit.dimension for item in value.items):
+        return tuple((item.expression,) for item in value.items if isinstance(item, Scalar))
+    return None
+
+
+def _flat(rows: tuple[tuple[Node, ...], ...]) -> tuple[tuple[Node, ...], ...] | None:
+    if all(len(row) == 1 for row in rows):
+        return rows
+    return tuple((cell,) for cell in rows[0]) if len(rows) == 1 else None
+
+
+@compares((Piecewise, Piecewise))
+def same_cases(gold: Piecewise, answer: Piecewise) -> Rule | None:
+    """Cases in any order; "otherwise" stands for the one condition that is left over."""
+    if len(gold.cases) != len(answer.cases):
+        return None
+    rest, unmatched = list(answer.cases), list[tuple[Value, Value]]()
+    for value, condition in gold.cases:
+        found = next((case for case in rest if same(condition, case[1]) and same(value, case[0])), None)
+        if found is None:
+            unmatched.append((value, condition))
+        else:
+            rest.remove(found)
+    if not unmatched:
+        return CASES
+    left_over = len(unmatched) == 1 and _OTHERWISE in (unmatched[0][1], rest[0][1])
+    return CASES if left_over and same(unmatched[0][0], rest[0][0]) else None

@@ -1,0 +1,60 @@
+"""The rules of comparison: each example is right by its rule, each counter-example wrong; the docs and the trace say so."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import kgym
+from kgym.types import VerifyItem
+from kgym_plugins.verifiers.math.compare.table import RULES, TABLE
+from kgym_plugins.verifiers.math.reference import fill
+from kgym_plugins.verifiers.math.values.types import Choice, Value
+from kgym_plugins.verifiers.math.verifier import MathOptions, MathVerifier
+
+PAGE = Path(__file__).parent.parent / "docs" / "verifier.md"
+VERIFIER = MathVerifier()
+EXPLAINING = MathVerifier(MathOptions(explain=True))
+
+
+def judged(gold, answer, verifier=VERIFIER):
+    return verifier.verify(VerifyItem(gold, rf"\boxed{{{answer}}}"))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+def test_rule(rule):
+    verdict = judged(*rule.example)
+    assert (verdict.status, verdict.reason) == ("correct", rule.name)
+    assert judged(*rule.counter).status == "wrong"
+    assert judged(rule.counter[0], rule.counter[0]).status == "correct"
+
+
+def test_types_of_the_table_are_types_of_values():
+    kinds = set(get_args(Value))
+    assert {kind for pair in TABLE for kind in pair} == kinds
+    assert all((kind, kind) in TABLE for kind in kinds), "a type that is never equal to itself"
+    assert all((kind, Choice) in TABLE for kind in kinds)
+
+
+def test_the_tables_of_the_docs_are_those_of_the_code():
+    page = PAGE.read_text(encoding="utf-8")
+    assert fill(page) == page, "run: python -m kgym_plugins.verifiers.math.reference docs/verifier.md"
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+def test_a_trace_changes_no_verdict_and_names_the_rule(rule):
+    for pair in (rule.example, rule.counter):
+        plain, explained = judged(*pair), judged(*pair, EXPLAINING)
+        assert plain == explained
+        assert plain.trace == ""
+        assert explained.trace.splitlines()[-1].endswith(f"{plain.status}: {plain.reason}")
+    assert f"the rule {rule.name}" in judged(*rule.example, EXPLAINING).trace or rule.name == "exact"
+
+
+def test_a_trace_has_the_stages_in_order():
+    trace = kgym.verify("all real numbers except 2", r"It is \boxed{x \ne 3}.", explain=True).trace
+    lines = trace.splitlines()
+    stages = [line.split()[1] if not line.startswith(" ") else line.split()[0] for line in lines if line[10:18].strip()]
+    assert stages == ["find", "clean", "clean", "phrases", "clean", "grammar", "values", "clean", "grammar", "values", "compare", "verdict"]
+    assert r"\mathbb{R} \setminus \{2\}" in trace
+    assert "'all real numbers except 2'" in trace
