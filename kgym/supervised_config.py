@@ -121,6 +121,9 @@ class SFTSection(Options):
 
     batch_size: int = Field(64, ge=1)
     """Examples in each step."""
+    select: Literal["all", "shortest"] = "all"
+    """Of the right completions that a run has stored: all of them, or of each problem the shortest (shortest rejection sampling, Kimi k1.5,
+    section 2.4)."""
 
 
 class SFTConfig(ExamplesConfig):
@@ -131,6 +134,12 @@ class SFTConfig(ExamplesConfig):
 
     train: SFTTrainConfig = SFTTrainConfig()
     sft: SFTSection = SFTSection()
+
+    @model_validator(mode="after")
+    def _selects_something(self) -> Self:
+        if self.sft.select != "all" and self.episodes is None and (self.env is not None or self.data is not None):
+            raise ValueError(f"sft.select={self.sft.select} chooses among stored completions; name a run that has them with --episodes")
+        return self
 
 
 # --- dpo --------------------------------------------------------------------------------------------------------------

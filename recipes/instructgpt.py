@@ -17,11 +17,10 @@ and the critic starts from the policy and not from the reward model, whose score
 
 import argparse
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgym.cli.main import main as kgym
+from kgym.cli.steps import Step, run_steps, scoring, training
 
 SIZES = {
     "full": {"sft": 10, "problems": 192, "samples": 4, "rm": 60, "ppo": 10, "batch": 16, "scored": 500},
@@ -42,33 +41,23 @@ PPO = (
 """Settings of the last phase; InstructGPT's KL."""
 
 
-def commands(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -> list[tuple[Path, list[str]]]:
-    """Return the commands in order, each with the file that is there when it is done."""
+def series(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -> list[Step]:
+    """Return the commands in order."""
     sft, samples, rm, ppo, before, after = (out / name for name in ("sft", "samples", "rm", "ppo", "before", "after"))
     sft_flags = ("--model", model, "--env", env, "--steps", size["sft"], "--batch", 16, "--lr", 3e-5, "--set", "train.warmup_steps=2")
     rm_flags = ("--model", sft, "--episodes", samples, "--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--set", "train.save_every=20")
     rewarded = ("verifier=reward_model", f"verifier.model={rm}", f"rollout.problems_per_step={size['batch']}")
-    settings = [word for setting in (*rewarded, *PPO) for word in ("--set", setting)]
-    ppo_flags = ("--env", env, "--algo", "ppo", "--model", sft, "--steps", size["ppo"], "--seed", seed, *settings)
-    sampled = ("--problems", size["problems"], "--samples", size["samples"])
+    ppo_flags = ("--env", env, "--algo", "ppo", "--model", sft, "--steps", size["ppo"], "--seed", seed, "--set", *rewarded, *PPO)
+    sampled = ("--problems", size["problems"], "--samples", size["samples"], "--seed", seed)
     scored = ("--bench", f"{env}:validation", "--problems", size["scored"], "--seed", seed)
-    listed: list[tuple[Path, tuple[object, ...]]] = [
-        (sft / "summary.json", ("sft", "--run", sft, *begun(sft, *sft_flags, "--seed", seed))),
-        (
-            samples / "results.json",
-            ("eval", "--model", sft, "--bench", f"{env}:train", *sampled, "--run", samples, "--seed", seed),
-        ),
-        (rm / "summary.json", ("rm", "--run", rm, *begun(rm, *rm_flags, "--seed", seed))),
-        (ppo / "summary.json", ("train", "--run", ppo, *begun(ppo, *ppo_flags))),
-        (before / "results.json", ("eval", "--model", sft, *scored, "--run", before)),
-        (after / "results.json", ("eval", "--model", ppo, *scored, "--run", after)),
+    return [
+        training("sft", sft, *sft_flags, "--seed", seed),
+        scoring(samples, "--model", sft, "--bench", f"{env}:train", *sampled),
+        training("rm", rm, *rm_flags, "--seed", seed),
+        training("train", ppo, *ppo_flags),
+        scoring(before, "--model", sft, *scored),
+        scoring(after, "--model", ppo, *scored),
     ]
-    return [(done, [str(word) for word in words]) for done, words in listed]
-
-
-def begun(run: Path, *flags: object) -> tuple[object, ...]:
-    """Return the flags that begin a run, or the one that resumes it."""
-    return ("--resume",) if (run / "manifest.json").exists() else flags
 
 
 def report(out: Path) -> str:
@@ -90,13 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", choices=SIZES, default="full")
     args = parser.parse_args(argv)
-    for number in range(6):
-        done, words = commands(args.out, args.env, args.model, args.seed, SIZES[args.size])[number]
-        if done.exists():
-            continue
-        print(f"\n$ kgym {shlex.join(words)}", flush=True)
-        if status := kgym(words):
-            return status
+    if status := run_steps(series(args.out, args.env, args.model, args.seed, SIZES[args.size])):
+        return status
     print(f"\n{report(args.out)}")
     return 0
 

@@ -24,10 +24,11 @@ from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
 from kgym.train.policy import TrainedPolicy
 from kgym.train.report import Reporter
-from kgym.train.supervised.examples import Example, encoded, read_examples, sampled_examples, solved_examples
+from kgym.train.supervised.examples import Example, Sampled, encoded, read_examples, sampled_examples, shortest, solved_examples
 from kgym.train.supervised.objective import supervised
 from kgym.train.supervised.rows import encode_row, shuffled
 from kgym.train.supervised.sft import SFT, add_likelihood
+from kgym.train.supervised.sources import examples_of
 from kgym.types import Message
 
 
@@ -391,6 +392,23 @@ def test_stored_completions_are_learnt_by_the_tokens_that_were_sampled(scored, t
     assert main(["sft", "--episodes", str(scored), *words]) == 0
     assert (tmp_path / "out" / "model.safetensors").exists()
     capsys.readouterr()
+
+
+def test_of_each_problem_the_shortest_right_completion_can_be_learnt(scored, tmp_path, capsys):
+    def sampled(problem, *tokens):
+        return Sampled(problem, [1], list(tokens), "text")
+
+    some = [sampled("a", 5, 6, 7), sampled("b", 5), sampled("a", 8, 9), sampled("a", 3, 4), sampled("b", 6)]
+    assert shortest(some) == [some[2], some[1]]
+    chosen = shortest(sampled_examples(scored))
+    config = SFTConfig(episodes=str(scored), sft={"select": "shortest"})
+    examples, facts = examples_of(config)
+    assert {examples(n).text for n in range(len(chosen))} == {one.text for one in chosen}
+    assert set(facts["fingerprints"]) == {"episodes"}
+    words = ["--set", "sft.select=shortest", "--run", str(tmp_path / "run"), "--steps", "1"]
+    assert main(["sft", "--env", "aime", *words]) == 2
+    assert "name a run that has them with --episodes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_stored_completions_that_cannot_be_learnt_are_refused_in_one_line(scored, tmp_path, capsys):

@@ -35,12 +35,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sft": ("kgym.cli.sft", "supervised warm-up on worked solutions"),
     "dpo": ("kgym.cli.dpo", "train a policy on preferences"),
     "rm": ("kgym.cli.rm", "train a reward model on preferences"),
+    "long2short": ("kgym.cli.long2short", "make the completions of a model shorter"),
     "envs": ("kgym.cli.envs", "list, show and check environments"),
     "data": ("kgym.cli.data", "bring data sets that may not be shipped"),
     "verify": ("kgym.cli.verify", "judge answers from a file of JSON lines"),
     "rescore": ("kgym.cli.rescore", "judge the answers of a run by another verifier"),
     "leaderboard": ("kgym.cli.leaderboard", "show, add to, compare and export leaderboards"),
     "runs": ("kgym.cli.runs", "list and show runs"),
+    "models": ("kgym.cli.models", "list models, and average several"),
     "plugins": ("kgym.cli.plugins", "list, show and examine plugins"),
 }
 """Module and help line of each command. One whose module is not there is not offered."""

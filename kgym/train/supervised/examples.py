@@ -1,6 +1,6 @@
 """Examples to continue a prompt with: worked solutions of an environment or of a file, or completions that a run has stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +82,16 @@ def sampled_examples(run: Path) -> list[Sampled]:
         raise ConfigError(f"{run} was written by an earlier version, which stored no tokens; score its model again with kgym eval --run")
     if not found:
         raise ConfigError(f"{run} has no correct completion to learn from; use another run, or --env")
+    return list(found.values())
+
+
+def shortest(sampled: Sequence[Sampled]) -> list[Sampled]:
+    """Return of each problem the completion with the fewest tokens, of equal ones the first; problems in the order of their first."""
+    found: dict[str, Sampled] = {}
+    for one in sampled:
+        best = found.setdefault(one.problem_id, one)
+        if len(one.token_ids) < len(best.token_ids):
+            found[one.problem_id] = one
     return list(found.values())
 
 

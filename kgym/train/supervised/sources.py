@@ -9,7 +9,7 @@ from kgym.envs.spec import EnvSpec
 from kgym.models.names import file_sha256
 from kgym.supervised_config import ExamplesConfig, PreferencesConfig, SFTConfig
 from kgym.train.supervised.comparisons import PreferenceData, from_env, from_list, read_comparisons, stored_comparisons
-from kgym.train.supervised.examples import Examples, read_examples, sampled_examples, solved_examples
+from kgym.train.supervised.examples import Examples, read_examples, sampled_examples, shortest, solved_examples
 from kgym.train.supervised.rows import shuffled
 
 Facts = dict[str, Any]
@@ -29,6 +29,7 @@ def examples_of(config: SFTConfig) -> tuple[Examples, Facts]:
     config.check_source()
     if config.episodes is not None:
         sampled = sampled_examples(Path(config.episodes))
+        sampled = shortest(sampled) if config.sft.select == "shortest" else sampled
         digest = _sha256([(one.problem_id, one.token_ids) for one in sampled])
         return shuffled(sampled, seed=config.seed), {"fingerprints": {"episodes": digest}}
     if config.data is not None:

@@ -1,0 +1,148 @@
+"""`kgym long2short`: from a model with long completions to one with shorter ones, by the four methods of Kimi k1.5, section 2.4.
+
+    kgym long2short merge    --model LONG --short SHORT --out runs/l2s     the average of the weights of both
+    kgym long2short shortest --model LONG --out runs/l2s     supervised fine-tuning on the shortest right answer of each problem
+    kgym long2short dpo      --model LONG --out runs/l2s     the shortest right answer against longer ones
+    kgym long2short rl       --model LONG --out runs/l2s     reinforcement learning with a length penalty and a smaller budget
+
+Each is a series of other commands, which are printed, and ends with the accuracy and the length of completions before and after. A command
+whose result is in OUT is skipped, so an interrupted series goes on where it was.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from kgym.cli.output import folder_name, print_json, print_table
+from kgym.cli.settings import add_set
+from kgym.cli.steps import Step, run_steps, scoring, training
+
+SHORTER = 0.5
+"""The budget of `rl`, as a share of the environment's own."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    methods = parser.add_subparsers(dest="method", required=True, metavar="merge|shortest|dpo|rl")
+    for name, text in (
+        ("merge", "average the weights with those of a short model"),
+        ("shortest", "learn the shortest right answer of each problem"),
+        ("dpo", "prefer the shortest right answer to longer ones"),
+        ("rl", "train with a length penalty and a smaller budget"),
+    ):
+        method = methods.add_parser(name, help=text)
+        method.add_argument("--model", metavar="NAME|DIR|HUB_ID", required=True, help="the model with long completions")
+        method.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="folder for all that is made; again to go on")
+        method.add_argument("--env", metavar="NAME", default="aime", help="environment (default: aime)")
+        method.add_argument("--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)")
+        add_set(method, "further keys, such as env.difficulty=2, which all commands get, or train.lr=1e-5 for training alone")
+        method.add_argument("--seed", metavar="N", type=int, default=0, help="of sampling and training (default: 0)")
+        if name == "merge":
+            method.add_argument(
+                "--short", metavar="NAME|DIR|HUB_ID", required=True, help="the model with short completions, of the same shape"
+            )
+            method.add_argument("--weight", metavar="W", type=float, default=0.5, help="of the long model, below 1 (default: 0.5)")
+            continue
+        method.add_argument(
+            "--steps", metavar="N", type=int, default=12 if name == "rl" else 60, help="training steps (default: %(default)s)"
+        )
+        if name == "rl":
+            method.add_argument("--max-tokens", metavar="N", type=int, help="budget (default: half of the environment's)")
+        else:
+            method.add_argument("--problems", metavar="N", type=int, default=192, help="train problems to sample (default: 192)")
+            method.add_argument("--samples", metavar="N", type=int, default=8, help="completions of each (default: 8, as in the paper)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the commands of a method, and compare."""
+    from kgym.models.names import resolve_model
+
+    resolve_model(args.model)
+    made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl}[args.method](args)
+    bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--seed", args.seed, *_settings(*_of_env(args)))
+    before, after = args.out / "before", args.out / "after"
+    steps += [scoring(before, "--model", args.model, *bench), scoring(after, "--model", made, *bench)]
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        if status := run_steps(steps):
+            return status
+    rows = [(name, *_figures(folder)) for name, folder in (("before", before), ("after", after))]
+    if args.json:
+        print_json({"model": str(made)} | {name: {"accuracy": accuracy, "tokens": tokens} for name, accuracy, tokens in rows})
+    else:
+        print_table(("", "accuracy", "tokens"), [(name, f"{accuracy:.1%}", f"{tokens:.1f}") for name, accuracy, tokens in rows])
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> tuple[Path, list[Step]]:
+    made = args.out / "merged"
+    words = ["models", "merge", args.model, args.short, "--weights", args.weight, 1 - args.weight, "--out", made]
+    return made, [Step(made / "config.json", lambda: words)]
+
+
+def _shortest(args: argparse.Namespace) -> tuple[Path, list[Step]]:
+    made = args.out / "sft"
+    flags = ("--steps", args.steps, "--batch", 16, "--lr", 1e-4, *_settings("sft.select=shortest", *_of_training(args)))
+    return made, [_sampled(args), training("sft", made, *_from(args), *flags)]
+
+
+def _dpo(args: argparse.Namespace) -> tuple[Path, list[Step]]:
+    made = args.out / "dpo"
+    flags = ("--steps", args.steps, "--batch", 8, *_settings("pairs.prefer=short", *_of_training(args)))
+    return made, [_sampled(args), training("dpo", made, *_from(args), *flags)]
+
+
+def _rl(args: argparse.Namespace) -> tuple[Path, list[Step]]:
+    made = args.out / "rl"
+    budget = args.max_tokens or _half_budget(args)
+    keys = ("shapers.length_penalty.warmup_steps=0", f"env.max_tokens={budget}", "eval.every=0", *args.set)
+    flags = ("--model", args.model, "--env", args.env, "--steps", args.steps, "--seed", args.seed)
+    return made, [training("train", made, *flags, *_settings(*keys))]
+
+
+def _from(args: argparse.Namespace) -> tuple[Any, ...]:
+    return ("--model", args.model, "--episodes", args.out / "samples", "--seed", args.seed)
+
+
+def _sampled(args: argparse.Namespace) -> Step:
+    """Sample the problems of the train split; the answers are stored with their tokens."""
+    what = (
+        "--bench",
+        f"{args.env}:train",
+        "--problems",
+        args.problems,
+        "--samples",
+        args.samples,
+        "--seed",
+        args.seed,
+        *_settings(*_of_env(args)),
+    )
+    return scoring(args.out / "samples", "--model", args.model, *what)
+
+
+def _of_env(args: argparse.Namespace) -> list[str]:
+    return [setting for setting in args.set if setting.startswith("env.")]
+
+
+def _of_training(args: argparse.Namespace) -> list[str]:
+    return [setting for setting in args.set if not setting.startswith("env.")]
+
+
+def _settings(*values: str) -> list[str]:
+    return ["--set", *values] if values else []
+
+
+def _half_budget(args: argparse.Namespace) -> int:
+    """Return `SHORTER` of what a completion may have in the environment with its options."""
+    from kgym.cli.settings import component
+    from kgym.envs.spec import EnvSpec
+
+    setup = EnvSpec.of(args.env, "train", component(_of_env(args), "env")).setup()
+    return max(1, int(SHORTER * setup.budgets.max_tokens))
+
+
+def _figures(run: Path) -> tuple[float, float]:
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return results["accuracy"], results["tokens_mean"]
