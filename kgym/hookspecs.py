@@ -110,6 +110,10 @@ class EngineInfo(Info):
     """Whether an answer that is cut and continued under the same weights equals the uncut one, and the same requests give the same segments
     again: then a resumed run reproduces the one that was not interrupted. `kgym plugins check` holds an engine to it."""
 
+    remote: bool = False
+    """Whether it asks a server: the model is a name that the server knows instead of a folder, and no weights can be loaded. It scores and
+    judges, and training refuses it."""
+
 
 @dataclass(frozen=True)
 class SamplerInfo(Info):

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -19,6 +19,9 @@ class Options(BaseModel):
     """Options of a component: frozen, unknown keys refused, each field explained by the string under it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+    operational: ClassVar[frozenset[str]] = frozenset()
+    """Options that decide how work is done and not what comes of it (timeouts, retries): an evaluation may be resumed with others."""
 
     def fingerprints(self) -> dict[str, str]:
         """Return a fingerprint of each thing outside that the options name and the numbers depend on, by option; {} by default.

@@ -328,6 +328,17 @@ class MeasuresPrompts(Protocol):
         """
 
 
+@runtime_checkable
+class CountsUse(Protocol):
+    """What an engine may offer in addition: it counts what it has asked of a server or a cluster, and what failed there."""
+
+    @property
+    def usage(self) -> Mapping[str, int]:
+        """Since it was made: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, and `failed_KIND`, such as `failed_429`, for each
+        kind of failure after which a request was sent again.
+        """
+
+
 # --- verifiers --------------------------------------------------------------------------------------------------------
 
 

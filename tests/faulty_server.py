@@ -24,6 +24,10 @@ class FaultyServer:
         self.faults, self.n_faults, self.key, self.slow_s, self.reasoning = list(faults), n_faults, key, slow_s, reasoning
         self.asked, self.answered, self.failed = Counter(), Counter(), Counter()
         self.bodies = []
+        self.models = ["served"]  # or None, for a server that does not list them
+        self.headers_429 = [("retry-after", "0.05")]
+        self.fault_of = None  # a function from the number of a request, counted over all prompts
+        self.change = None  # a function that changes an answer before it is sent
         self.lock = threading.Lock()
         self.most_at_once = self._at_once = 0
         server = self
@@ -35,7 +39,10 @@ class FaultyServer:
                 pass
 
             def do_GET(self):
-                self.reply(401 if server.refused(self) else 200, {"data": [{"id": "served"}]})
+                if server.models is None:
+                    self.reply(404, {"detail": "Not Found"})
+                else:
+                    self.reply(401 if server.refused(self) else 200, {"data": [{"id": name} for name in server.models]})
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -81,6 +88,8 @@ class FaultyServer:
             number = self.asked[prompt]
             self.asked[prompt] += 1
             fault = self.faults[(len(prompt[0]) + number) % len(self.faults)] if self.faults and number < self.n_faults else ""
+            if self.fault_of is not None:
+                fault = self.fault_of(sum(self.asked.values()) - 1) or ""
             self.failed[fault] += bool(fault)
         try:
             self._answer(handler, body, prompt, fault)
@@ -92,7 +101,7 @@ class FaultyServer:
         if self.refused(handler):
             handler.reply(401, {"error": {"message": f"wrong key {handler.headers.get('authorization')}"}})
         elif fault == "429":
-            handler.reply(429, {"error": {"message": "slow down"}}, [("retry-after", "0.05")])
+            handler.reply(429, {"error": {"message": "slow down"}}, self.headers_429)
         elif fault in ("500", "503"):
             handler.reply(int(fault), b"<html>oops</html>")
         elif fault == "cut":
@@ -106,6 +115,8 @@ class FaultyServer:
         elif fault == "slow":
             time.sleep(self.slow_s)
             handler.close_connection = True
+        elif body["model"] not in ("served", *(self.models or ())):
+            handler.reply(404, {"error": {"message": "no such model"}})
         elif fault == "malformed":
             handler.reply(200, b'{"choices": [{"message"')
         elif fault == "empty":
@@ -115,7 +126,12 @@ class FaultyServer:
         elif fault == "context":
             handler.reply(400, {"error": {"message": "This model's maximum context length is 8 tokens"}})
         else:
-            handler.reply(200, self._completion(prompt[0], body))
+            if fault == "late":
+                time.sleep(self.slow_s)
+            answer = self._completion(prompt[0], body)
+            if self.change is not None:
+                self.change(answer)
+            handler.reply(200, answer)
             with self.lock:
                 self.answered[prompt] += 1
 

@@ -39,6 +39,7 @@ NEED_MORE = {
     ("environment", "data"): "needs a data set; test_data_env has it",
     ("engine", "vllm"): "needs its package, in an environment of its own; test_vllm has it",
     ("engine", "ray"): "needs its package; test_ray has it",
+    ("engine", "openai"): "needs a server; test_openai_engine has it",
     ("tracker", "wandb"): "needs its package",
     ("tracker", "trackio"): "needs its package",
     ("tracker", "mlflow"): "needs its package",

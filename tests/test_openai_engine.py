@@ -9,6 +9,7 @@ from faulty_server import KEY, FaultyServer
 from kgym.errors import ConfigError, EngineError
 from kgym.models.weights import TensorWeights
 from kgym.rollout.engine import generate
+from kgym.testing.engines import check_engine
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.openai import OpenAIEngine, OpenAIOptions
 
@@ -31,6 +32,10 @@ def engine():
     yield make
     for each in made:
         each.close()
+
+
+def failures(engine):
+    return sum(n for name, n in engine.usage.items() if name.startswith("failed_"))
 
 
 def answers(engine, asked):
@@ -65,10 +70,10 @@ def test_each_temporary_failure_is_overcome_and_counted(engine, fault):
         one = engine(server)
         segments = answers(one, requests(4))
         assert [str(segment) for segment in segments] == expected
-        assert one.usage["retries"] == 8
         kinds = {"429": "429", "500": "5xx", "503": "5xx", "slow": "timeout", "malformed": "malformed", "empty": "malformed"}
         assert one.usage[f"failed_{kinds.get(fault, 'connection')}"] == 8
         assert one.usage["answers"] == 4
+        assert one.usage["requests"] == 12
         assert set(server.answered.values()) == {1}  # nothing was generated twice
 
 
@@ -78,14 +83,14 @@ def test_all_failures_together_change_no_answer(engine):
     with FaultyServer(FAULTS, n_faults=5, slow_s=2.0) as server:
         one = engine(server, concurrency=24)
         assert [str(segment) for segment in answers(one, requests(48))] == expected
-        assert sum(server.failed.values()) == 5 * 48 == one.usage["retries"]
+        assert sum(server.failed.values()) == 5 * 48 == failures(one)
         assert set(server.answered.values()) == {1}
 
 
 def test_a_server_that_stays_broken_ends_the_run_with_what_it_said(engine):
     with FaultyServer(["503"], n_faults=100) as server, pytest.raises(EngineError) as caught:
         answers(engine(server, retries=2), requests(3))
-    assert "failed 3 times in a row (status 503: <html>oops</html>)" in str(caught.value)
+    assert "failed 3 times in a row, the last time with: status 503: <html>oops</html>" in str(caught.value)
     assert "give the same command again" in str(caught.value)
 
 
@@ -97,7 +102,7 @@ def test_what_is_wrong_with_a_request_is_not_tried_again(engine):
         assert sum(server.asked.values()) == 1
         with pytest.raises(EngineError, match="cannot continue one"):
             answers(one, [GenerateRequest("x", (Message("user", "1"),), 4, Sampling(), seed=0, prefix_ids=(1,))])
-        with pytest.raises(EngineError, match="cannot be changed, so it cannot be trained with"):
+        with pytest.raises(EngineError, match="weights cannot be loaded into the server"):
             one.load(1, TensorWeights({}))
 
 
@@ -116,10 +121,17 @@ def test_the_key_is_sent_and_never_shown(engine, monkeypatch, caplog):
     monkeypatch.setenv("MY_KEY", "sk-another")
     with FaultyServer(key=KEY) as server:
         options = OpenAIOptions(base_url=server.url, key_variable="MY_KEY")
-        with pytest.raises(ConfigError, match="refuses the API key; set the environment variable MY_KEY"):
+        with pytest.raises(ConfigError, match="refuses the API key in the environment variable MY_KEY"):
             OpenAIEngine.check(options, "served")
+        server.key = "sk-another"
+        one = engine(server, key_variable="MY_KEY")
+        server.key = KEY  # withdrawn in mid-run
         with pytest.raises(EngineError, match=r"status 401: wrong key Bearer \*\*\*"):
-            answers(engine(server, key_variable="MY_KEY"), requests(1))
+            answers(one, requests(1))
+    monkeypatch.setenv("MY_KEY", f"{KEY} and\nmore")
+    with pytest.raises(ConfigError, match="MY_KEY holds no API key") as caught:
+        OpenAIEngine.check(OpenAIOptions(key_variable="MY_KEY"), "served")
+    assert KEY not in str(caught.value)
     assert KEY not in caplog.text
     assert "sk-another" not in caplog.text
 
@@ -129,6 +141,99 @@ def test_a_server_that_is_not_there_is_said_at_once():
         url = server.url
     with pytest.raises(ConfigError, match="no server answers"):
         OpenAIEngine.check(OpenAIOptions(base_url=url), "served")
+
+
+@pytest.mark.parametrize("url", ["http://user:sk-1@host/v1", "http://host/v1?api-key=sk-1"])
+def test_an_address_with_a_secret_is_refused_without_showing_it(url):
+    with pytest.raises(ConfigError, match="a password or a query in it") as caught:
+        OpenAIEngine.check(OpenAIOptions(base_url=url), "served")
+    assert "sk-1" not in str(caught.value)
+
+
+def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has():
+    with FaultyServer() as server:
+        options = OpenAIOptions(base_url=server.url)
+        OpenAIEngine.check(options, "served")
+        assert not server.bodies  # its list of models is believed
+        with pytest.raises(
+            ConfigError, match=r"does not answer for the model 'nano' \(status 404: no such model\); it has served; name it"
+        ):
+            OpenAIEngine.check(options, "nano")
+        server.models = None
+        OpenAIEngine.check(options, "served")  # without a list it is asked for one token
+        assert server.bodies[-1]["max_tokens"] == 1
+
+
+def test_what_is_under_way_is_returned_before_a_failure_ends_the_run(engine):
+    with FaultyServer(slow_s=0.4) as server:
+        one = engine(server, concurrency=4, timeout_s=5.0)
+        server.fault_of = {0: "late", 1: "late", 2: "400", 3: "late"}.get
+        asked = requests(8)
+        one.submit(asked)
+        found = []
+        while len(found) < 3:
+            found += one.poll()
+        with pytest.raises(EngineError, match="status 400"):
+            one.poll()
+        assert sum(server.asked.values()) == 4  # the others were not sent, and nothing was sent again
+        assert one.poll(0.0) == []
+        server.fault_of = None
+        assert len(answers(one, asked)) == 8
+
+
+def test_a_429_counts_as_a_failure_only_if_nothing_is_answered(engine):
+    with FaultyServer() as server:
+        server.headers_429 = []
+        server.fault_of = lambda number: "429" if number % 8 else ""  # one in eight is answered
+        one = engine(server, retries=7)
+        assert len(answers(one, requests(16))) == 16
+        assert one.usage["failed_429"] == 7 * 15
+    with FaultyServer(["429"], n_faults=100) as server, pytest.raises(EngineError, match="failed 4 times in a row"):
+        answers(engine(server, retries=3), requests(1))
+
+
+@pytest.mark.parametrize("headers", [[("retry-after", "7200")], [("retry-after", "Fri, 31 Dec 2100 23:59:59 GMT")]])
+def test_a_server_that_wants_hours_is_left_to_the_user(engine, headers):
+    with FaultyServer(["429"], n_faults=100) as server:
+        server.headers_429 = headers
+        with pytest.raises(EngineError, match=r"asks to be left alone for \d{4,} s \(status 429: slow down\)"):
+            answers(engine(server), requests(2))
+
+
+def test_fields_that_kgym_sets_are_refused_in_the_body():
+    with pytest.raises(ValueError, match="kgym sets seed, temperature itself"):
+        OpenAIOptions(body={"temperature": 0.5, "seed": 1, "min_p": 0.1})
+
+
+def test_reasoning_that_was_cut_short_has_no_end_mark(engine):
+    with FaultyServer(reasoning=True) as server:
+        server.change = lambda answer: answer["choices"][0].update(
+            message={"role": "assistant", "content": None, "reasoning": "I add"}, finish_reason="length"
+        )
+        (segment,) = answers(engine(server), requests(1))
+    assert (str(segment), segment.finish_reason) == ("<think>I add", "length")
+
+
+def test_token_ids_and_log_probabilities_are_stored_where_the_server_returns_them(engine):
+    def with_tokens(answer):
+        answer["prompt_token_ids"] = [5, 6]
+        answer["choices"][0] |= {"token_ids": list(range(7)), "logprobs": {"content": [{"logprob": -0.5}] * 7}}
+
+    with FaultyServer() as server:
+        server.change = with_tokens
+        (segment,) = answers(engine(server, tokens=True), requests(1))
+        assert (segment.token_ids, segment.engine_logprobs, segment.prompt_ids) == (tuple(range(7)), (-0.5,) * 7, (5, 6))
+        assert (server.bodies[-1]["logprobs"], server.bodies[-1]["return_token_ids"]) == (True, True)
+        server.change = None
+        with pytest.raises(EngineError, match="does not return token ids and log-probabilities"):
+            answers(engine(server, tokens=True), requests(1))
+
+
+def test_a_server_that_does_not_count_tokens_is_refused(engine):
+    with FaultyServer() as server:
+        server.change = lambda answer: answer.pop("usage")
+        with pytest.raises(EngineError, match="does not count tokens"):
+            answers(engine(server), requests(1))
 
 
 def test_reasoning_in_a_field_of_its_own_is_kept_or_dropped(engine):
@@ -151,6 +256,23 @@ def test_aborted_requests_are_answered_once_and_the_rest_goes_on(engine):
         assert len(found) == 6
         assert reasons == {f"r{i}": "abort" if i in (1, 4) else "stop" for i in range(6)}
         assert one.poll(0.0) == []
+        one.submit(asked[:3])
+        one.abort()  # before they are sent
+        assert {segment.finish_reason for _ in range(3) for segment in one.poll(5.0)} <= {"abort", "stop"}
+
+
+def test_the_part_of_the_contract_holds_that_a_server_can_promise():
+    with FaultyServer(FAULTS, n_faults=1, slow_s=1.0) as server:
+        report = check_engine("openai", options={"base_url": server.url, "backoff_s": 0.01, "timeout_s": 0.5}, model="served")
+    assert report.failures == []
+    assert report.passed == [
+        "construction",
+        "segments",
+        "submit while others are open",
+        "abort",
+        "sleep and wake",
+        "what a server cannot do",
+    ]
 
 
 def test_requests_are_spread_over_a_minute(engine):

@@ -325,6 +325,7 @@ def _set_level(verbose: int, *, debug: bool) -> None:
     """
     verbose -= int(not is_first())
     logging.getLogger().setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(max(-1, min(verbose, 1)), logging.INFO))
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would say a line for each request of the engine openai
     logging.getLogger("kgym").setLevel(logging.DEBUG if verbose > 1 else logging.NOTSET)
     logging.getLogger("kgym.tracebacks").setLevel(logging.DEBUG if debug else logging.NOTSET)
 

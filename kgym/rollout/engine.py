@@ -13,9 +13,26 @@ from typing import Any
 
 from kgym.blame import blaming, label_of, remember
 from kgym.errors import EngineError
-from kgym.models.names import two_readings
+from kgym.hookspecs import EngineInfo
+from kgym.models.names import model_fingerprint, resolve_model, two_readings
 from kgym.registry import registry
 from kgym.types import BlockingEngine, ChecksModel, Engine, GenerateRequest, MeasuresPrompts, Segment, Weights
+
+
+def is_remote(name: str) -> bool:
+    """Whether an engine asks a server, which knows its models by name; see `EngineInfo.remote`."""
+    info = registry().info(EngineInfo.kind, name)
+    return isinstance(info, EngineInfo) and info.remote
+
+
+def engine_model(name: str, model: str) -> str:
+    """Return what an engine is given for a model that the user named: its folder, see `resolve_model`, or for a server the name."""
+    return model if is_remote(name) else resolve_model(model)
+
+
+def engine_fingerprint(name: str, model: str) -> str:
+    """Return the fingerprint of the model that an engine is given; "" if only a server has it."""
+    return "" if is_remote(name) else model_fingerprint(model)
 
 
 def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:

@@ -20,10 +20,9 @@ from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
 from kgym.eval_config import EvalConfig
 from kgym.hookspecs import BenchmarkInfo, PresetInfo
-from kgym.models.names import model_fingerprint, resolve_model
 from kgym.options import validated
 from kgym.registry import registry
-from kgym.rollout.engine import make_engine
+from kgym.rollout.engine import engine_fingerprint, engine_model, is_remote, make_engine
 from kgym.rollout.prompts import describe_long
 from kgym.runs.folder import checkout, machine, versions
 from kgym.score.bench import bench_slug, resolve_bench
@@ -134,10 +133,13 @@ def _named(run: Path | None, bench: str, n_benches: int) -> Path | None:
 
 
 def _plan(asked: EvalConfig, bench: BenchmarkInfo, path: Path | None) -> Plan:
-    model, engine = resolve_model(asked.model), asked.engine.name
+    engine = asked.engine.name
+    model = engine_model(engine, asked.model)
     engine_options = registry().options("engine", engine, asked.engine.options)
     preset = preset_of(asked.preset) if asked.preset is not None else None
     spec, drawn = _spec(asked, bench, preset)
+    if drawn.loop_tokens is not None and is_remote(engine):
+        raise ConfigError(f"loop_tokens={drawn.loop_tokens}: engine={engine} does not see tokens while a server samples them; leave it out")
     evaluation = Evaluation(
         spec,
         problems=bench.problems if asked.problems is None else asked.problems,
@@ -151,9 +153,9 @@ def _plan(asked: EvalConfig, bench: BenchmarkInfo, path: Path | None) -> Plan:
         evaluation.samples = samples_of(preset, len(evaluation.indices))
     request = {
         "model": model if Path(asked.model).is_dir() else asked.model,  # a run folder is shown with its checkpoint
-        "model_sha256": model_fingerprint(model),
+        "model_sha256": engine_fingerprint(engine, model),
         "engine": engine,
-        "engine_options": engine_options.model_dump(mode="json"),
+        "engine_options": engine_options.model_dump(mode="json", exclude=set(type(engine_options).operational)),
         "seed": asked.seed,
     } | evaluation.facts
     folder = EvalFolder(path or RUNS / folder_name(bench.name, request))
@@ -208,7 +210,7 @@ def load_engine(asked: EvalConfig, plans: Sequence[Plan]) -> tuple[Engine | None
     missing = [plan for plan in plans if plan.missing]
     if not missing:
         return None, {}
-    engine = make_engine(asked.engine.name, asked.engine.options, resolve_model(asked.model))
+    engine = make_engine(asked.engine.name, asked.engine.options, engine_model(asked.engine.name, asked.model))
     return engine, {plan.bench.name: found for plan in missing if (found := plan.evaluation.long_prompts(engine))}
 
 

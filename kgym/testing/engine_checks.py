@@ -1,6 +1,6 @@
 """The contract of an engine, check by check; `kgym.testing.engines.check_engine` makes them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
@@ -11,6 +11,7 @@ from kgym.testing.report import Report, shown
 from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling, Segment, Weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 TOKENS = 12
@@ -32,9 +33,13 @@ class EngineChecks:
     make: Callable[[], Engine] | None
     folder: str | None
     weights: Weights | None
+    remote: bool = False
 
     def run(self) -> None:
         """Make the checks; what fails is in the report."""
+        if self.remote:
+            self._check_server()
+            return
         with self.report.check("segments"):
             self.alone = {request.id: generated(self.engine, [request])[request.id] for request in _requests()}
         if self.report.failures:
@@ -125,6 +130,40 @@ class EngineChecks:
                 assert segment.token_ids == found[name].token_ids, (
                     f"request {name} was answered {shown(segment)}, and then {shown(found[name])}"
                 )
+
+    # --- what a server can promise --------------------------------------------------------------------------------
+
+    def _check_server(self) -> None:
+        """Make the checks that need neither tokens nor weights."""
+        asked = _requests()
+        with self.report.check("segments"):
+            _held_remote(asked, {segment.request_id: segment for segment in generate(self.engine, asked)})
+        if self.report.failures:
+            return  # all others would say the same
+        with self.report.check("submit while others are open"):
+            submit(self.engine, asked[:2])
+            found = {segment.request_id: segment for segment in self.engine.poll(0.0)}
+            submit(self.engine, asked[2:])
+            found |= _collected(self.engine, [request.id for request in asked if request.id not in found])
+            _held_remote(asked, found)
+            assert self.engine.poll() == [], "poll returns segments while no request is open"
+        with self.report.check("abort"):
+            submit(self.engine, asked)
+            self.engine.abort([asked[0].id, "nobody"])
+            self.engine.abort()
+            found = _collected(self.engine, [request.id for request in asked])
+            assert len(found) == len(asked), f"{len(asked)} requests were aborted, and {len(found)} segments came"
+        with self.report.check("sleep and wake"):
+            self.engine.sleep()
+            self.engine.wake()
+            _held_remote(asked, {segment.request_id: segment for segment in generate(self.engine, asked)})
+        with self.report.check("what a server cannot do"):
+            refused = False
+            try:
+                self.engine.load(self.engine.version + 1, NoWeights())
+            except EngineError:
+                refused = True
+            assert refused, "load takes weights, and its record says that it samples at a server; leave out remote=True"
 
     # --- what an exact engine promises ----------------------------------------------------------------------------
 
@@ -258,6 +297,29 @@ def _held(engine: Engine, requests: Sequence[GenerateRequest], found: dict[str, 
         )
         assert segment.version == engine.version, f"a segment is of version {segment.version}, the engine of version {engine.version}"
     return found
+
+
+def _held_remote(requests: Sequence[GenerateRequest], found: Mapping[str, Segment]) -> None:
+    """Hold segments whose tokens only a server knows to what was asked for."""
+    for request in requests:
+        segment = found[request.id]
+        assert segment.finish_reason in get_args(FinishReason), f"the finish_reason is {segment.finish_reason!r}"
+        assert segment.n_tokens <= request.max_tokens, f"{segment.n_tokens} tokens, and max_tokens is {request.max_tokens}"
+        assert segment.n_tokens or not segment, f"a segment of no tokens has the text {shown(segment)}"
+
+
+class NoWeights:
+    """See `kgym.types.Weights`; there are none."""
+
+    adapter = None
+
+    def named(self) -> "Iterator[tuple[str, Tensor]]":
+        """Yield nothing."""
+        return iter(())
+
+    def copied(self) -> "NoWeights":
+        """Return itself."""
+        return self
 
 
 def _collected(engine: Engine, open_ids: Sequence[str]) -> dict[str, Segment]:

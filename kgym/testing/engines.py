@@ -18,7 +18,7 @@ from kgym.errors import EngineError
 from kgym.hookspecs import EngineInfo
 from kgym.models.names import resolve_model
 from kgym.registry import registry
-from kgym.rollout.engine import adapted, make_engine
+from kgym.rollout.engine import adapted, is_remote, make_engine
 from kgym.seeding import derive_seed
 from kgym.testing.engine_checks import EngineChecks
 from kgym.testing.report import Report, maker, name_of
@@ -187,13 +187,17 @@ def check_engine(
        `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
     6. If its record says `adapters`: after `load` of an adapter alone they are those of the model with the adapter.
     7. `load` while requests are open is refused, and segments carry the version of the newest `load`.
+    8. Of a `remote` engine only this is checked: one segment for each request, within its budget, also for those that come
+       while others are open, that are aborted, and after `sleep` and `wake`; `load` is refused.
 
     `model` is the folder that a class or a named engine samples from (default: kgym's own); of an instance, which has
     its own, it says that it was made from this folder. An engine without a model can be given any `weights` for 7.
     `exact` is what the record of a named engine says; others are held to it unless it is False.
     """
     report = Report(EngineInfo.kind, name_of(subject))
-    folder = resolve_model(RunConfig().model if model is None else model)
+    remote = isinstance(subject, str) and is_remote(subject)
+    named = RunConfig().model if model is None else model
+    folder = named if remote else resolve_model(named)
     make: Callable[[], Engine] | None = None
     adapters = False
     with report.check("construction"):
@@ -218,5 +222,6 @@ def check_engine(
             make=make,
             folder=folder if known else None,
             weights=weights,
+            remote=remote,
         ).run()
     return report.finish()

@@ -48,6 +48,11 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
             "not take the same; use 0 or 1"
         )
     info = cast(EngineInfo, registry().info(EngineInfo.kind, config.engine.name))
+    if info.remote:
+        raise ConfigError(
+            f"engine={config.engine.name} samples at a server, into which no weights can be loaded: its completions would never come from "
+            "the policy that is trained. Use another engine (kgym plugins list --kind engine), or score with kgym eval"
+        )
     if config.rollout.schedule == "ahead" and not info.own_process:
         raise ConfigError(
             f"engine={config.engine.name} cannot run in its own process, as rollout.schedule=ahead needs; use another engine, "

@@ -22,6 +22,12 @@ def kgym_register_engines() -> Iterator[EngineInfo]:
         "vLLM in its own process, and in its own virtual environment if need be",
     )
     yield EngineInfo(
+        "openai",
+        "kgym_plugins.engines.openai:OpenAIEngine",
+        "any server that speaks the chat completions of OpenAI, for scoring",
+        remote=True,
+    )
+    yield EngineInfo(
         "ray",
         "kgym_plugins.engines.ray:RayEngine",
         "replicas of another engine on the machines of a Ray cluster",

@@ -72,10 +72,12 @@ class JudgeOptions(Options):
     """Of the judge's sampling: the same response gets the same verdict whatever else is judged."""
 
     def fingerprints(self) -> dict[str, str]:
-        """Return that of the judging model."""
-        from kgym.models.names import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
+        """Return that of the judging model, unless a server has it."""
+        from kgym.rollout.engine import engine_fingerprint, engine_model, is_remote  # noqa: PLC0415  (loads torch)
 
-        return {"model": model_fingerprint(resolve_model(self.model))} if self.model else {}
+        if not self.model or is_remote(self.engine):
+            return {}
+        return {"model": engine_fingerprint(self.engine, engine_model(self.engine, self.model))}
 
     @field_validator("template")
     @classmethod
@@ -182,15 +184,13 @@ def parse_verdict(text: str) -> bool | None:
 @lru_cache(maxsize=8)
 def _check(engine: str, engine_options: str, model: str) -> None:
     """Refuse what cannot judge before a run begins; the weights are loaded with the first answers."""
-    from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
-    from kgym.rollout.engine import check_engine  # noqa: PLC0415  (loads torch)
+    from kgym.rollout.engine import check_engine, engine_model  # noqa: PLC0415  (loads torch)
 
-    check_engine(engine, json.loads(engine_options), resolve_model(model))
+    check_engine(engine, json.loads(engine_options), engine_model(engine, model))
 
 
 @lru_cache(maxsize=2)
 def _load(engine: str, engine_options: str, model: str) -> "Engine":
-    from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
-    from kgym.rollout.engine import make_engine  # noqa: PLC0415  (loads torch)
+    from kgym.rollout.engine import engine_model, make_engine  # noqa: PLC0415  (loads torch)
 
-    return make_engine(engine, json.loads(engine_options), resolve_model(model))
+    return make_engine(engine, json.loads(engine_options), engine_model(engine, model))
