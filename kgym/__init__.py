@@ -1,7 +1,7 @@
 """kgym: a gym for LLM reasoning. The same environment trains a model and scores it.
 
     import kgym, gymnasium
-    env = gymnasium.make("kgym/aime-v0")                     # importing kgym registers the environments
+    env = gymnasium.make("kgym/aime-v1")                     # importing kgym registers the environments
 
     kgym.verify("204", r"So the answer is \\boxed{204}.")     # a Verdict
     kgym.make("aime", split="validation")                    # the same environment by its short name

@@ -1,4 +1,4 @@
-"""`import kgym` makes `gymnasium.make("kgym/aime-v0")` work, without importing Gymnasium.
+"""`import kgym` makes `gymnasium.make("kgym/aime-v1")` work, without importing Gymnasium.
 
 Gymnasium reads no entry points, so somebody has to register; and it loads numpy, which the command line and the discovery of plugins must
 not. So the environments are registered as soon as both are there: at once if Gymnasium came first, otherwise when it has been imported.

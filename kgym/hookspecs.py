@@ -64,7 +64,7 @@ class EnvInfo(Info):
 
     @property
     def id(self) -> str:
-        """The name that Gymnasium and manifests use: `kgym/aime-v0`."""
+        """The name that Gymnasium and manifests use: `kgym/aime-v1`."""
         return f"{self.namespace}/{self.name}-v{self.version}"
 
 

@@ -43,7 +43,7 @@ def test_list(kgym):
     status, rows, _ = kgym("envs", "list", "--json")
     assert status == 0
     found = {row["id"]: row for row in rows}
-    assert found["kgym/aime-v0"]["splits"] == ["train", "validation", "2024", "2025", "2026"]
+    assert found["kgym/aime-v1"]["splits"] == ["train", "validation", "2024", "2025", "2026"]
     assert found["tests/tiny-v3"] == {
         "name": "tiny",
         "id": "tests/tiny-v3",
@@ -68,7 +68,7 @@ def test_show(kgym):
     assert (options["env.add"]["own"], options["env.max_tokens"]["own"]) == (True, False)
     status, out, _ = kgym("envs", "show", "aime")
     assert status == 0
-    for text in ("kgym/aime-v0", "endless", "kgym data add aime24 FILE", "env.difficulty", "env.truncated", "[user]", "[worked solution]"):
+    for text in ("kgym/aime-v1", "endless", "kgym data add aime24 FILE", "env.difficulty", "env.truncated", "[user]", "[worked solution]"):
         assert text in out
 
 

@@ -425,7 +425,7 @@ def test_an_answer_as_math500_has_it_is_kept_and_judged(add, tmp_path, gold, ans
 
 def test_leading_zeros_are_kept_and_mean_nothing(add, tmp_path):
     add("aime24", write(tmp_path / "x.parquet", LAYOUTS["HuggingFaceH4/aime_2024"].rows))
-    env = gymnasium.make("kgym/aime-v0", split="2024")
+    env = gymnasium.make("kgym/aime-v1", split="2024")
     for text, reward in (("010", 1.0), ("10", 1.0), ("11", 0.0)):
         env.reset(options={"index": 2})
         assert env.step(rf"\boxed{{{text}}}")[1] == reward

@@ -69,7 +69,7 @@ def test_every_registered_environment_passes_the_checks_of_gymnasium_without_a_w
     brought.write_text("".join(f'{{"problem": "What is {n}+{n}?", "answer": "{2 * n}"}}\n' for n in range(40)))
     save_data("mine", bring("mine", [str(brought)]))
     ids = [info.id for info, record in registry().offers("environment") if record.origin == "kgym"]
-    assert {"kgym/aime-v0", "kgym/arithmetic-v0", "kgym/data-v0"} <= set(ids)
+    assert {"kgym/aime-v1", "kgym/arithmetic-v0", "kgym/data-v0"} <= set(ids)
     for name in [*ids, "tests/tiny-v3"]:
         check_env(make(name, **({"dataset": "mine"} if name == "kgym/data-v0" else {})))
 
@@ -121,10 +121,10 @@ def test_registering_twice_is_once_and_what_is_offered_no_more_goes():
 
 @pytest.mark.parametrize("order", ["import gymnasium, kgym", "import kgym, gymnasium"])
 def test_a_fresh_process_makes_it(order):
-    code = f"{order}; e = gymnasium.make('kgym/aime-v0', split='validation'); print(e.reset(options={{'index': 3}})[1]['problem_id'])"
+    code = f"{order}; e = gymnasium.make('kgym/aime-v1', split='validation'); print(e.reset(options={{'index': 3}})[1]['problem_id'])"
     clean = {key: value for key, value in os.environ.items() if key != INHERITED}
     out = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, env=clean)
-    assert out.stdout.strip() == make("kgym/aime-v0", split="validation").reset(options={"index": 3})[1]["problem_id"]
+    assert out.stdout.strip() == make("kgym/aime-v1", split="validation").reset(options={"index": 3})[1]["problem_id"]
     assert out.stderr == ""
 
 
@@ -211,7 +211,7 @@ def test_real_problems_are_never_replaced_by_generated_ones(tmp_path, monkeypatc
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path))
     for split in ("2024", 2024):
         with pytest.raises(MissingData, match="kgym data add aime24 FILE"):
-            make("kgym/aime-v0", split=split)
+            make("kgym/aime-v1", split=split)
 
 
 def test_every_setting_is_explained():
@@ -419,11 +419,11 @@ def test_rendering():
 
 
 def test_facts_name_all_that_a_score_depends_on():
-    facts = make("kgym/aime-v0", split="validation").spec_facts()
-    assert facts["env_id"] == "kgym/aime-v0"
+    facts = make("kgym/aime-v1", split="validation").spec_facts()
+    assert facts["env_id"] == "kgym/aime-v1"
     assert (facts["verifier"], facts["verifier_options"], facts["truncated"]) == ("integer", {}, "zero")
     assert len(facts["data_sha256"]) == len(facts["prompt_sha256"]) == 64
-    assert facts == make("kgym/aime-v0", split="validation").spec_facts()
+    assert facts == make("kgym/aime-v1", split="validation").spec_facts()
 
 
 @pytest.mark.parametrize(
@@ -445,10 +445,10 @@ def test_facts_change_with_what_they_name(changed, keys):
 
 def test_the_prompt_hash_is_that_of_the_template_alone():
     assert make().spec_facts()["prompt_sha256"] == make(split="validation", add=9).spec_facts()["prompt_sha256"]
-    assert make().spec_facts()["prompt_sha256"] != make("kgym/aime-v0").spec_facts()["prompt_sha256"]
+    assert make().spec_facts()["prompt_sha256"] != make("kgym/aime-v1").spec_facts()["prompt_sha256"]
 
 
 def test_environments_leave_nothing_open():
     for _ in range(3):
-        make("kgym/aime-v0").close()
+        make("kgym/aime-v1").close()
     gc.collect()  # an unclosed file or process would warn, and warnings are errors

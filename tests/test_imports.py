@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("gymnasium", "numpy", "pandas", "torch", "transformers", "pydantic", "matplotlib", "pyarrow", "sympy", "scipy")
-MAKE = "env = gymnasium.make('kgym/aime-v0'); env.reset(seed=0); print('made', env.spec.id)"
+MAKE = "env = gymnasium.make('kgym/aime-v1'); env.reset(seed=0); print('made', env.spec.id)"
 
 
 def python(code, *arguments, cwd=None, **environ):
@@ -67,20 +67,20 @@ def test_the_help_of_every_command_is_light():
 )
 def test_environments_are_registered_in_whatever_order(code):
     done = python(f"{code}\n{MAKE}")
-    assert (done.stdout, done.stderr) == ("made kgym/aime-v0\n", "")
+    assert (done.stdout, done.stderr) == ("made kgym/aime-v1\n", "")
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_environments_are_registered_in_worker_processes(method, tmp_path):
     (tmp_path / "work.py").write_text(
         "import multiprocessing, sys\nimport kgym, gymnasium\n"
-        "def work(_):\n    return gymnasium.make('kgym/aime-v0').spec.id\n"
+        "def work(_):\n    return gymnasium.make('kgym/aime-v1').spec.id\n"
         "if __name__ == '__main__':\n"
         "    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:\n"
         "        print(pool.map(work, [0]))\n"
     )
     done = subprocess.run([sys.executable, "work.py", method], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
-    assert (done.stdout, done.stderr) == ("['kgym/aime-v0']\n", "")
+    assert (done.stdout, done.stderr) == ("['kgym/aime-v1']\n", "")
 
 
 def test_a_plugin_that_loads_gymnasium_itself_is_registered_too(tmp_path):
@@ -92,7 +92,7 @@ def test_a_plugin_that_loads_gymnasium_itself_is_registered_too(tmp_path):
     )
     code = f"import kgym.registry; kgym.registry.configure(['sloppy']); import gymnasium; gymnasium.spec('stranger/sloppy-v0'); {MAKE}"
     done = python(code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert (done.stdout, done.stderr) == ("made kgym/aime-v0\n", "")
+    assert (done.stdout, done.stderr) == ("made kgym/aime-v1\n", "")
 
 
 def test_every_public_name_is_there_and_nothing_else():
@@ -121,7 +121,7 @@ def test_the_one_liners():
     import kgym
 
     env = kgym.make("aime", split="validation")
-    assert env.spec.id == "kgym/aime-v0"
+    assert env.spec.id == "kgym/aime-v1"
     observation, _ = env.reset(seed=0)
     assert observation[-1].role == "user"
     with pytest.raises(kgym.UnknownName, match="did you mean 'aime'"):

@@ -21,7 +21,7 @@ from kgym_plugins.exporters.lmeval import LmEvalExporter
 from kgym_plugins.exporters.plot import PlotExporter, PlotOptions
 
 FACTS = {
-    "env_id": "kgym/aime-v0",
+    "env_id": "kgym/aime-v1",
     "split": "validation",
     "temperature": 1.0,
     "top_p": 1.0,

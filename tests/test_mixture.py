@@ -185,11 +185,11 @@ def test_a_resumed_run_is_the_straight_one(tmp_path, run):
 
 
 def test_two_environments_of_the_command_line(tmp_path, capsys):
-    words = ("--env", "arithmetic", "--env", "kgym/aime-v0")
-    run = train(tmp_path / "run", "envs.arithmetic.max_tokens=6", "envs.kgym-aime-v0.max_tokens=6", words=words)
-    assert set(specs_of(RunFolder(run).read_manifest())) == {"arithmetic", "kgym-aime-v0"}
+    words = ("--env", "arithmetic", "--env", "kgym/aime-v1")
+    run = train(tmp_path / "run", "envs.arithmetic.max_tokens=6", "envs.kgym-aime-v1.max_tokens=6", words=words)
+    assert set(specs_of(RunFolder(run).read_manifest())) == {"arithmetic", "kgym-aime-v1"}
     err = capsys.readouterr().err
-    assert "environment kgym-aime-v0: kgym/aime-v0, split train, verifier integer, 6 tokens an answer" in err
+    assert "environment kgym-aime-v1: kgym/aime-v1, split train, verifier integer, 6 tokens an answer" in err
     assert err.count("next        kgym eval") == 2
 
 

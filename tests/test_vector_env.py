@@ -37,7 +37,7 @@ def started(num_envs=4, group_size=2, indices=(0, 1), **settings):
     return env
 
 
-@pytest.mark.parametrize("name", ["kgym/aime-v0", "kgym/arithmetic-v0"])
+@pytest.mark.parametrize("name", ["kgym/aime-v1", "kgym/arithmetic-v0"])
 def test_make_vec_with_256_slots_in_groups_of_16(name):
     env = gymnasium.make_vec(name, num_envs=256, group_size=16)
     assert env.metadata["autoreset_mode"] is AutoresetMode.DISABLED

@@ -10,7 +10,9 @@ kgym_api = 1
 @hookimpl
 def kgym_register_envs() -> Iterator[EnvInfo]:
     """Yield the environments that come with kgym."""
-    yield EnvInfo(name="aime", target="kgym_envs.aime.task:Aime", summary="competition problems with an integer answer from 0 to 999")
+    yield EnvInfo(
+        name="aime", version=1, target="kgym_envs.aime.task:Aime", summary="competition problems with an integer answer from 0 to 999"
+    )
     yield EnvInfo(name="math500", target="kgym_envs.math500.task:Math500", summary="school mathematics with free-form answers in LaTeX")
     yield EnvInfo(name="gsm8k", target="kgym_envs.gsm8k.task:Gsm8k", summary="grade-school word problems with an integer answer")
     yield EnvInfo(

@@ -74,7 +74,7 @@ def _settings(spec: "EnvSpec") -> list[str]:
     verifier, limits = options.pop("verifier_options", {}), options.pop("verifier_limits", {})
     with suppress(KgymError):  # what is wrong is said by what uses it
         options = _not_default(EnvOptions, _not_default(registry().options_model("environment", spec.name), options))
-        verifier = _not_default(registry().options_model("verifier", name or spec.task().verifier), verifier)
+        verifier = _not_default(registry().options_model("verifier", name or spec.own_verifier()), verifier)
     limits = _not_default(PoolLimits, limits)
     return [
         *(f"env.{name}={value}" for name, value in options.items()),

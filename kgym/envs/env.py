@@ -1,6 +1,6 @@
 """A reasoning task as a Gymnasium environment: an episode is one answer to one problem, a step is one segment of it.
 
-env = gymnasium.make("kgym/aime-v0", split="validation", difficulty=3)
+env = gymnasium.make("kgym/aime-v1", split="validation", difficulty=3)
 chat, info = env.reset(options={"index": 17})
 chat, reward, terminated, truncated, info = env.step(r"So the answer is \\boxed{204}.")
 """

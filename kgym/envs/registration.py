@@ -1,4 +1,4 @@
-"""Tell Gymnasium about the environments of all plugins, so that `gymnasium.make("kgym/aime-v0")` finds them.
+"""Tell Gymnasium about the environments of all plugins, so that `gymnasium.make("kgym/aime-v1")` finds them.
 
 Only names are registered, never problems: `gymnasium.make` copies what it is given.
 

@@ -90,11 +90,11 @@ class EnvSetup:
         self.options = validated(EnvOptions, common, registry().key("environment", name))
         self.task = make_task(name, own)
         with blaming(EnvInfo.kind, self.task):
-            splits, default_verifier, default_max_tokens = self.task.splits, self.task.verifier, self.task.max_tokens
+            splits, default_max_tokens = self.task.splits, self.task.max_tokens
         if self.options.split not in splits:
             raise UnknownName.near(f"split of {self.info.id}", self.options.split, splits)
         self.source: ProblemSource = source_of(self.task, self.options.split)
-        self.verifier_name = self.options.verifier or default_verifier
+        self.verifier_name = self.options.verifier or verifier_of(self.task, self.options.split)
         self.verifier = load_verifier(self.verifier_name, self.options.verifier_options, limits=self.options.verifier_limits)
         self.budgets = Budgets(
             max_tokens=self.options.max_tokens or default_max_tokens,
@@ -154,7 +154,7 @@ class EnvSetup:
     def facts(self) -> dict[str, Any]:
         """Return what a score depends on, besides the policy and its sampling, as plain JSON values.
 
-        One: {"env_id": "kgym/aime-v0", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...", "verifier": "integer",
+        One: {"env_id": "kgym/aime-v1", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...", "verifier": "integer",
         "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None, "truncated": "zero"}. With
         a verifier that judges by a model also its fingerprint: "verifier_fingerprints": {"model": "51c9..."}.
         """
@@ -186,6 +186,16 @@ def env_info(name: str) -> EnvInfo:
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
     """Return the task of an environment. Raises UnknownName for the name or an option, ConfigError for a value that it does not take."""
     return cast(Task, registry().create("environment", name, options))
+
+
+def verifier_of(task: Task, split: str) -> str:
+    """Return the name of the verifier that judges a split by default. Raises ComponentError if the task has none for it."""
+    with blaming(EnvInfo.kind, task):
+        if isinstance(task.verifier, str):
+            return task.verifier
+        if split not in task.verifier:
+            raise ComponentError(f"verifier has no entry for the split {split!r}; give one for each split")
+        return task.verifier[split]
 
 
 def source_of(task: Task, split: str) -> ProblemSource:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from kgym.config import EnvConfig, VerifierConfig, plain
-from kgym.envs.setup import EnvOptions, EnvSetup, make_task, split_settings
+from kgym.envs.setup import EnvOptions, EnvSetup, make_task, split_settings, verifier_of
 from kgym.envs.task import Task
 from kgym.errors import ConfigError
 from kgym.options import conform, validated
@@ -113,6 +113,10 @@ class EnvSpec:
     def task(self) -> Task:
         """Return the task alone, whose problems may not be there yet. Raises what `make_task` raises."""
         return make_task(self.name, self.own_settings())
+
+    def own_verifier(self) -> str:
+        """Return the name of the verifier that the environment has for the split. Raises what `make_task` raises."""
+        return verifier_of(self.task(), self.split)
 
     def own_settings(self) -> dict[str, Any]:
         """Return the settings that are the environment's own. Raises UnknownName for one that no environment has."""

@@ -1,5 +1,6 @@
 """What an environment is made of: problems, a prompt and the name of a verifier. Everything else is the same for all of them."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from kgym.options import Options
@@ -11,10 +12,12 @@ class Task(Protocol):
 
     splits: tuple[str, ...]
     """All split names, `train` and `validation` first; a split whose data the user has yet to bring is listed too."""
-    verifier: str
-    """Name of the verifier that judges by default."""
     max_tokens: int
     """Token budget of an answer by default."""
+
+    @property
+    def verifier(self) -> str | Mapping[str, str]:
+        """Name of the verifier that judges by default; or its name for each of the splits, where they differ. A plain attribute will do."""
 
     def source(self, split: str) -> ProblemSource:
         """Return the problems of a split. Raises MissingData, with the command that gets them, if the user has to bring them."""

@@ -1,6 +1,6 @@
 """Many episodes side by side, in groups that share a problem, with one batch of verdicts a step.
 
-    env = gymnasium.make_vec("kgym/aime-v0", num_envs=256, group_size=16)
+    env = gymnasium.make_vec("kgym/aime-v1", num_envs=256, group_size=16)
     chats, infos = env.reset(options={"indices": range(16)})            # one problem for each group
     chats, rewards, terminations, truncations, infos = env.step(actions)   # None for a slot that says nothing now
 

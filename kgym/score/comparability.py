@@ -22,7 +22,7 @@ def comparability_facts(
     """Return what a score depends on in addition to the model: the facts of the environment, the sampling, how many of its
     problems, and, where they were given, `loop_tokens` and the variables of the chat template.
 
-    One row: {"env_id": "kgym/aime-v0", "split": "validation", ..., "max_tokens": 512, "truncated": "zero", "n_problems": 500,
+    One row: {"env_id": "kgym/aime-v1", "split": "validation", ..., "max_tokens": 512, "truncated": "zero", "n_problems": 500,
     "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.
     """
     drawn = asdict(sampling)

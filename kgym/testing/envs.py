@@ -22,7 +22,7 @@ from gymnasium.utils.env_checker import check_env
 
 from kgym.envs.env import ReasoningEnv
 from kgym.envs.registration import register_env
-from kgym.envs.setup import EnvSetup
+from kgym.envs.setup import EnvSetup, verifier_of
 from kgym.envs.spec import EnvSpec
 from kgym.envs.task import Task
 from kgym.envs.vector import ReasoningVectorEnv
@@ -63,7 +63,7 @@ def _registered(task: type) -> str:
 def check_task(subject: Task | type | str, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
     """Check the task of an environment, by name, class or instance. Raises ConformanceError with all that does not hold.
 
-    1. It names its splits, `train` and `validation` first, a verifier that exists and a budget of tokens.
+    1. It names its splits, `train` and `validation` first, a verifier that exists for each of them, and a budget of tokens.
     2. Each split is a pure function from an index to a problem.
     3. The prompt is a conversation that ends with a message of the user, the same whenever it is asked for, and without the gold answer
        unless the question has it.
@@ -76,7 +76,8 @@ def check_task(subject: Task | type | str, *, options: Mapping[str, Any] | None 
         return report.finish()
     with report.check("splits, verifier and budget"):
         assert tuple(task.splits[:2]) == ("train", "validation"), f"the splits are {task.splits}; train and validation come first"
-        registry().info(VerifierInfo.kind, task.verifier)
+        for split in task.splits:
+            registry().info(VerifierInfo.kind, verifier_of(task, split))
         assert isinstance(task.max_tokens, int) and task.max_tokens > 0, f"max_tokens is {task.max_tokens!r}"
     for split in task.splits:
         with report.check(f"{split}: source"), suppress(MissingData):

@@ -14,7 +14,7 @@ def chosen(config: RunConfig) -> Iterator[Chosen]:
     for member in members(config):
         above = f"{member.key}." if member.label else ""
         with member.named():
-            own, verifier = member.spec.own_settings(), member.verifier.name or member.spec.task().verifier
+            own, verifier = member.spec.own_settings(), member.verifier.name or member.spec.own_verifier()
         yield Chosen("environment", member.spec.name, own, member.key)
         yield Chosen("verifier", verifier, member.verifier.options, f"{above}verifier")
         yield Chosen("sampler", member.sampler.name, member.sampler.options, f"{above}sampler")

@@ -17,7 +17,7 @@ def chosen(config: ExamplesConfig) -> Iterator[Chosen]:
     if spec is not None:
         yield Chosen("environment", spec.name, spec.own_settings(), "env")
         if isinstance(config, PreferencesConfig):
-            yield Chosen("verifier", config.verifier.name or spec.task().verifier, config.verifier.options, "verifier")
+            yield Chosen("verifier", config.verifier.name or spec.own_verifier(), config.verifier.options, "verifier")
     for name, options in config.trackers.items():
         yield Chosen("tracker", name, options, registry().key("tracker", name))
 
