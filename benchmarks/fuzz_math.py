@@ -21,7 +21,6 @@ from kgym.types import VerifyItem
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.reading import read
 from kgym_plugins.verifiers.math.tables import name_list
-from kgym_plugins.verifiers.math.values.types import normal
 from kgym_plugins.verifiers.math.verifier import MathVerifier
 
 _PIECES = [
@@ -70,7 +69,7 @@ def fuzz(seconds: float, seed: int = 0, *, memory_mib: int = 512, report: Callab
         try:
             try:
                 value = read(text)
-                shape: object = (type(value).__name__, "".join(sorted({c for c in normal(value) if not c.isalnum()})))
+                shape: object = (type(value).__name__, "".join(sorted({c for c in value.normal() if not c.isalnum()})))
             except LimitError as error:
                 shape = str(error)
             response = rng.choice([text, rf"\boxed{{{text}}}", f"The answer is {text}."])

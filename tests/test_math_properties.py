@@ -23,7 +23,7 @@ from kgym.verify.pool import VerifierPool
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.reading import read
-from kgym_plugins.verifiers.math.values.types import Opaque, normal
+from kgym_plugins.verifiers.math.values.types import Opaque
 from kgym_plugins.verifiers.math.verifier import MathOptions, MathVerifier
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -46,7 +46,7 @@ def test_golds_of_all_kinds_verify_themselves_boxed_and_unboxed():
 def test_equal_normal_forms_are_equal_answers():
     forms = {}
     for gold in golds(1280, seed=8):
-        forms.setdefault(normal(read(gold)), []).append(gold)
+        forms.setdefault(read(gold).normal(), []).append(gold)
     for same in forms.values():
         assert all(status(same[0], rf"\boxed{{{other}}}") == "correct" for other in same), same
 
@@ -57,7 +57,7 @@ def test_different_golds_of_a_kind_do_not_verify_each_other():
         drawn = golds(60, seed=9, kinds=(kind,))
         for one, other in pairwise(drawn):
             if status(one, rf"\boxed{{{other}}}") == "correct":
-                assert normal(read(one)) == normal(read(other)), (one, other)
+                assert read(one).normal() == read(other).normal(), (one, other)
 
 
 def test_the_conformance_kit_finds_nothing():
@@ -104,7 +104,7 @@ def test_hostile_text_never_raises(text):
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(LimitError):
-        normal(read(text))
+        read(text).normal()
     extract(text)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from kgym_plugins.verifiers.math.clean.wrappers import clean, normal_text, tidy, unwrapped
 from kgym_plugins.verifiers.math.find.boxes import boxes
 from kgym_plugins.verifiers.math.grammar.build import based
-from kgym_plugins.verifiers.math.grammar.parse import Parser, parse
+from kgym_plugins.verifiers.math.grammar.parse import parse, parse_tokens
 from kgym_plugins.verifiers.math.grammar.tokens import Token, tokenize
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.meanings import meaning_of
@@ -15,7 +15,7 @@ from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, M
 from kgym_plugins.verifiers.math.trace import note
 from kgym_plugins.verifiers.math.values.interpret import interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
-from kgym_plugins.verifiers.math.values.types import BaseNumber, Choice, Clock, Opaque, RealSet, Value, Words, normal
+from kgym_plugins.verifiers.math.values.types import BaseNumber, Choice, Clock, Opaque, RealSet, Value, Words
 
 _LABEL = re.compile(
     r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
@@ -25,7 +25,7 @@ _LABEL = re.compile(
 def read(text: str, *, thousands: bool = True) -> Value:
     """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or too deep."""
     value = _read(text, thousands)
-    note("values", type(value).__name__, "=", normal(value))
+    note("values", type(value).__name__, "=", value.normal())
     return value
 
 
@@ -86,7 +86,7 @@ def _second_try(text: str, thousands: bool) -> Value:
         kinds = ("word", "name", "open", "close", "lb", "rb", "cmd")
         if last >= 0 and label and all(token.kind in kinds and token.value != "int" for token in label):
             try:
-                return interpret(Parser(tokens[last + 1 :]).whole())
+                return interpret(parse_tokens(tokens[last + 1 :]))
             except (SyntaxProblem, Unordered):
                 pass
     plain = unwrapped(text)
@@ -104,7 +104,7 @@ def _labelled(text: str, thousands: bool) -> Value | None:
     if rest.count("}") > rest.count("{"):
         rest = rest.removesuffix("}")
     try:
-        value = interpret(Parser(tokenize(rest, thousands=thousands)).whole())
+        value = interpret(parse(rest, thousands=thousands))
     except (SyntaxProblem, Unordered):
         return None
     return None if isinstance(value, Words) else value
@@ -121,7 +121,7 @@ def tokenize_or_none(text: str, thousands: bool = True) -> list[Token] | None:
 def readings(text: str) -> list[Value]:
     """Return the value of a text, and a second one where its commas may be read in another way."""
     first = read(text)
-    return [first, read(text, thousands=False)] if re.search(r"\d,\d{3}", text) else [first, first]
+    return [first, read(text, thousands=False)] if re.search(r"\d,\d{3}", text) else [first]
 
 
 def gold_answer(gold: str) -> str:

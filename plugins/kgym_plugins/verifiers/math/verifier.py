@@ -14,7 +14,7 @@ asks for more work than any honest one). What the verifier cannot judge is `unsc
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pydantic import Field
@@ -25,6 +25,7 @@ from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.compare import same
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
+from kgym_plugins.verifiers.math.grammar.nodes import Num
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined
 from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
@@ -32,7 +33,7 @@ from kgym_plugins.verifiers.math.phrases.cues import names_base
 from kgym_plugins.verifiers.math.plain import is_echo, plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
-from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words, normal
+from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words
 
 _SHORT = 240
 """Characters of gold answer and answer together that are judged in the caller."""
@@ -157,7 +158,7 @@ class MathVerifier:
                     answers = [Collection(tuple(parts))]
             elif found.problem:
                 return Verdict("wrong", found.problem, shown)
-            if found.rule == "whole" and isinstance(answers[0], Words | Opaque) and not any(map(same, golds, answers)):
+            if found.rule == "whole" and isinstance(answers[0], Words | Opaque) and not any(same(*pair) for pair in _pairs(golds, answers)):
                 return Verdict("no_answer", "no answer found")  # one line of prose
             return self._compare(item, golds, answers, shown)
         except LimitError:
@@ -166,9 +167,9 @@ class MathVerifier:
             return Verdict("wrong", "limit", shown)
 
     def _compare(self, item: VerifyItem, golds: list[Value], answers: list[Value], shown: str) -> Verdict:
-        form = normal(answers[0])[:_SHOWN]
+        form = answers[0].normal()[:_SHOWN]
         about("both")
-        for gold, answer in zip(golds, answers, strict=False):
+        for gold, answer in _pairs(golds, answers):
             rule = same(gold, answer)
             reason = rule.name if rule else self._missing_base(item, gold, answer)
             if reason:
@@ -179,11 +180,17 @@ class MathVerifier:
 
     def _missing_base(self, item: VerifyItem, gold: Value, answer: Value) -> str | None:
         """The digits of a number in base n without the base: right only if the question has named it."""
-        if not isinstance(gold, BaseNumber) or not isinstance(answer, Scalar) or answer.expression.head != "num":
+        if not isinstance(gold, BaseNumber) or not isinstance(answer, Scalar) or not isinstance(answer.expression, Num):
             return None
         if answer.expression.value.text != gold.digits:
             return None
         return "base of the question" if names_base(item.question, gold.base) or self.options.forgive_missing_base else None
+
+
+def _pairs(golds: list[Value], answers: list[Value]) -> Iterator[tuple[Value, Value]]:
+    """Readings of the gold answer and of the answer, with commas read in the same way on both sides."""
+    for place in range(max(len(golds), len(answers))):
+        yield golds[min(place, len(golds) - 1)], answers[min(place, len(answers) - 1)]
 
 
 def _hedged(gold: Value, answer: Value) -> bool:

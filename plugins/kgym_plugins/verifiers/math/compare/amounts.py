@@ -6,7 +6,21 @@ What an answer leaves out is forgiven, what it changes is not.
 from fractions import Fraction
 
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
-from kgym_plugins.verifiers.math.grammar.nodes import Node, canonical, number, symbols, walk
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Add,
+    Call,
+    Degree,
+    Div,
+    Mul,
+    Node,
+    Percent,
+    Pow,
+    Sym,
+    canonical,
+    number,
+    symbols,
+    walk,
+)
 from kgym_plugins.verifiers.math.numbers.exact import exact
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
 from kgym_plugins.verifiers.math.phrases.units import ANGLE, TEXT_ONLY, UNITS, Unit
@@ -99,14 +113,14 @@ def same_amount(gold: Scalar, answer: Scalar) -> Rule | None:
 def _constant_renamed(gold: Node, answer: Node) -> Node:
     """Call a constant of integration C, as the gold answer does."""
     extra = symbols(answer) - symbols(gold)
-    if answer.head == "add" and symbols(gold) - symbols(answer) == {"C"} and extra <= {"c", "K", "k"} and len(extra) == 1:
-        terms = [Node("sym", (), "C") if term.head == "sym" and term.value in extra else term for term in answer.args]
-        return Node("add", tuple(terms))
+    if isinstance(answer, Add) and symbols(gold) - symbols(answer) == {"C"} and extra <= {"c", "K", "k"} and len(extra) == 1:
+        terms = [Sym("C") if isinstance(term, Sym) and term.value in extra else term for term in answer.args]
+        return Add(tuple(terms))
     return answer
 
 
 def _percentage(value: Scalar) -> Node:
-    return Node("percent", (value.expression,), value.percent)
+    return Percent((value.expression,), value.percent)
 
 
 def _same_noun(one: str, other: str) -> bool:
@@ -115,7 +129,7 @@ def _same_noun(one: str, other: str) -> bool:
 
 
 def _times(expression: Node, size: Fraction) -> Node:
-    return expression if size == 1 else Node("mul", (expression, number(size)))
+    return expression if size == 1 else Mul((expression, number(size)))
 
 
 def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
@@ -148,11 +162,11 @@ def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
 
 def _in_radians(node: Node) -> bool:
     """Whether a number without a unit is plainly an angle: it has pi, or is the value of an inverse function."""
-    return "pi" in canonical(node) or any(item.head == "call" and item.value.startswith("a") for item in walk(node))
+    return "pi" in canonical(node) or any(isinstance(item, Call) and item.value.startswith("a") for item in walk(node))
 
 
 def _radians(value: Scalar) -> Node:
-    return Node("degree", (value.expression,)) if value.unit.dimension == ANGLE else value.expression
+    return Degree((value.expression,)) if value.unit.dimension == ANGLE else value.expression
 
 
 def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
@@ -164,27 +178,27 @@ def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
 
     def collect(node: Node, power: int) -> bool:
         nonlocal unit
-        if node.head == "mul":
+        if isinstance(node, Mul):
             return all(collect(arg, power) for arg in node.args)
-        if node.head == "div":
+        if isinstance(node, Div):
             return collect(node.args[0], power) and collect(node.args[1], -power)
-        if node.head == "pow" and node.args[0].head == "sym":
+        if isinstance(node, Pow) and isinstance(node.args[0], Sym):
             exponent = exact(node.args[1])
             if exponent is None or exponent.denominator != 1 or abs(exponent) > 4:
                 return False
             unit = unit.times(UNITS[node.args[0].value], power * int(exponent))
             return True
-        if node.head == "sym":
+        if isinstance(node, Sym):
             unit = unit.times(UNITS[node.value], power)
             return True
         if symbols(node):
             return False
-        numbers.append(node if power > 0 else Node("pow", (node, number(-1))))
+        numbers.append(node if power > 0 else Pow((node, number(-1))))
         return True
 
     if not collect(value.expression, 1) or unit.dimension != wanted.dimension:
         return None
-    return Scalar(Node("mul", tuple(numbers)) if len(numbers) > 1 else numbers[0] if numbers else number(1), unit)
+    return Scalar(Mul(tuple(numbers)) if len(numbers) > 1 else numbers[0] if numbers else number(1), unit)
 
 
 @compares((Ratio, (Ratio, Clock, Scalar)), ((Clock, Scalar), Ratio))
@@ -193,7 +207,7 @@ def same_ratio(gold: Value, answer: Value) -> Rule | None:
     one, other = _parts(gold), _parts(answer)
     if one is None or other is None or len(one) != len(other):
         return None
-    scale = [Node("mul", (left, other[0])) for left in one], [Node("mul", (right, one[0])) for right in other]
+    scale = [Mul((left, other[0])) for left in one], [Mul((right, one[0])) for right in other]
     return RATIO if all(same_scalar(left, right) for left, right in zip(*scale, strict=True)) else None
 
 

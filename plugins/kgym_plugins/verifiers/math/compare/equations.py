@@ -4,7 +4,26 @@ from itertools import pairwise
 
 from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
-from kgym_plugins.verifiers.math.grammar.nodes import Node, canonical, symbols, walk
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Add,
+    Amount,
+    Applied,
+    Brackets,
+    Call,
+    Const,
+    Listing,
+    MinusPlus,
+    Neg,
+    Node,
+    Num,
+    Percent,
+    PlusMinus,
+    Pow,
+    Sym,
+    canonical,
+    symbols,
+    walk,
+)
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, stated
 from kgym_plugins.verifiers.math.numbers.scalars import proportional
@@ -63,13 +82,13 @@ INEQUALITY = rule(
 
 
 def _is_name(node: Node) -> bool:
-    return node.head in ("sym", "fcall")
+    return isinstance(node, Sym | Applied)
 
 
 def _named_value(equation: Equation) -> bool:
     """Whether the left side only names what the right side says: x, f(x), m + n, |AB|, but not 2x + 1."""
     if _is_name(equation.left):
-        return equation.left.head == "fcall" or equation.left.value not in symbols(equation.right)
+        return isinstance(equation.left, Applied) or equation.left.value not in symbols(equation.right)
     if not symbols(equation.left) or symbols(equation.right):
         return False
     return not _has_numbers(equation.left)
@@ -77,11 +96,11 @@ def _named_value(equation: Equation) -> bool:
 
 def _has_numbers(node: Node) -> bool:
     """Whether a left side computes with numbers, other than as exponents and arguments of functions."""
-    if node.head in ("num", "const"):
+    if isinstance(node, Num | Const):
         return True
-    if node.head == "call":
+    if isinstance(node, Call):
         return node.value == "root" and _has_numbers(node.args[0])
-    return any(map(_has_numbers, node.args[:1] if node.head == "pow" else node.args))
+    return any(map(_has_numbers, node.args[:1] if isinstance(node, Pow) else node.args))
 
 
 def _values(equation: Equation) -> list[Node] | None:
@@ -92,7 +111,7 @@ def _values(equation: Equation) -> list[Node] | None:
         sides = [equation.left, *sides]
         operators = equation.operators
     for (left, right), operator in zip(pairwise(sides), operators, strict=True):
-        if left.head in ("seq", "list") or right.head in ("seq", "list"):
+        if isinstance(left, Brackets | Listing) or isinstance(right, Brackets | Listing):
             continue
         one, other = part(left), part(right)
         if isinstance(one, BaseNumber) and isinstance(other, BaseNumber):  # 12_7 = 9_10
@@ -128,14 +147,14 @@ def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
         return False
     if exactly:
         decimal = stated(right)
-        return decimal is not None and bool(abs(one - other) < evaluator._fraction(2 * decimal[1]) * (1 - evaluator.ctx.mpf(10) ** -9))
+        return decimal is not None and bool(abs(one - other) < evaluator.fraction(2 * decimal[1]) * (1 - evaluator.ctx.mpf(10) ** -9))
     halves = [found[1] for found in (stated(_bare(left)), stated(_bare(right))) if found]
-    tolerance = max([abs(one) / 100, *(evaluator._fraction(2 * half) for half in halves)])
+    tolerance = max([abs(one) / 100, *(evaluator.fraction(2 * half) for half in halves)])
     return bool(abs(one - other) <= tolerance)
 
 
 def _bare(node: Node) -> Node:
-    return node.args[0] if node.head in ("quantity", "percent") else node
+    return node.args[0] if isinstance(node, Amount | Percent) else node
 
 
 @compares((_NAMED, Equation))
@@ -171,7 +190,7 @@ def two_equations(gold: Equation, answer: Equation) -> Rule | None:
 
 
 def _is_function(node: Node) -> bool:
-    return node.head == "fcall" or node.value in _FUNCTION_NAMES
+    return isinstance(node, Applied) or node.value in _FUNCTION_NAMES
 
 
 def _solved_alike(gold: Equation, answer: Equation) -> bool:
@@ -182,7 +201,7 @@ def _equal_sides(gold: Equation, answer: Equation) -> Rule | None:
     left, right = _values(gold), _values(answer)
     if not left or not right:
         return None
-    if gold.left.head == "fcall" and answer.left.head == "fcall" and gold.left.args and answer.left.args:
+    if isinstance(gold.left, Applied) and isinstance(answer.left, Applied) and gold.left.args and answer.left.args:
         old, new = answer.left.args[0].value, gold.left.args[0].value
         if old != new and new not in symbols(right[0]):
             right = [_renamed(side, old, new) for side in right]
@@ -190,13 +209,13 @@ def _equal_sides(gold: Equation, answer: Equation) -> Rule | None:
 
 
 def _renamed(node: Node, old: str, new: str) -> Node:
-    if node.head == "sym":
-        return node._replace(value=new) if node.value == old else node
-    return node._replace(args=tuple(_renamed(arg, old, new) for arg in node.args))
+    if isinstance(node, Sym):
+        return Sym(new) if node.value == old else node
+    return node.with_args(tuple(_renamed(arg, old, new) for arg in node.args))
 
 
 def _difference(equation: Equation | Inequality) -> Node:
-    return Node("add", (equation.left, Node("neg", (equation.right,))))
+    return Add((equation.left, Neg((equation.right,))))
 
 
 def _same_curve(gold: Equation, answer: Equation) -> Rule | None:
@@ -206,7 +225,7 @@ def _same_curve(gold: Equation, answer: Equation) -> Rule | None:
     one, other = _difference(gold), _difference(answer)
     if symbols(one) != symbols(other):
         return None
-    if any(item.head in ("pm", "mp") for tree in (one, other) for item in walk(tree)):
+    if any(isinstance(item, PlusMinus | MinusPlus) for tree in (one, other) for item in walk(tree)):
         return None
     return EQUATION if proportional(one, other) is not None else None
 
@@ -232,7 +251,7 @@ def as_inequality(value: Value) -> Value:
     if not isinstance(value, RealSet) or not value.variable or len(value.pieces) != 1:
         return value
     (piece,) = value.pieces
-    name = Node("sym", (), value.variable)
+    name = Sym(value.variable)
     if not symbols(piece.low) | symbols(piece.high):
         return value  # a solved inequality is not the unsolved one
     if piece.low == MINUS_INFINITY:

@@ -5,10 +5,10 @@ what the question has named already (the unit, the `x =`), and may not add or ch
 """
 
 from kgym_plugins.verifiers.math.compare.table import Rule, function_for
-from kgym_plugins.verifiers.math.grammar.nodes import ONE, ZERO, Node, symbols, walk
+from kgym_plugins.verifiers.math.grammar.nodes import ONE, ZERO, Add, Const, Mul, Node, Sym, symbols, walk
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
 from kgym_plugins.verifiers.math.trace import is_tracing, note
-from kgym_plugins.verifiers.math.values.types import Collection, Matrix, Ordered, Scalar, Value, normal
+from kgym_plugins.verifiers.math.values.types import Collection, Matrix, Ordered, Scalar, Value
 
 
 def same(gold: Value, answer: Value) -> Rule | None:
@@ -17,7 +17,7 @@ def same(gold: Value, answer: Value) -> Rule | None:
         return _same(gold, answer)
     rule = _same(gold, answer)
     decided = f"the rule {rule.name}" if rule else "different"
-    note("compare", f"{type(gold).__name__} {normal(gold)} and {type(answer).__name__} {normal(answer)}: {decided}")
+    note("compare", f"{type(gold).__name__} {gold.normal()} and {type(answer).__name__} {answer.normal()}: {decided}")
     return rule
 
 
@@ -53,7 +53,7 @@ def _components(value: Value, other: Value) -> Value:
         return value
     nothing = _at(value.expression, {})
     cells = tuple(_at(value.expression, {name: ONE}) for name in _UNIT_VECTORS[:size])
-    total = Node("add", tuple(Node("mul", (cell, Node("sym", (), name))) for cell, name in zip(cells, _UNIT_VECTORS, strict=False)))
+    total = Add(tuple(Mul((cell, Sym(name))) for cell, name in zip(cells, _UNIT_VECTORS, strict=False)))
     if same_scalar(ZERO, nothing) is None or same_scalar(total, value.expression) is None:
         return value  # not linear
     return Ordered(tuple(Scalar(cell) for cell in cells), "<", ">")
@@ -69,17 +69,17 @@ def _imaginary(answer: Value, gold: Value) -> Value:
 
 
 def _has_i(node: Node) -> bool:
-    return any(item.head == "const" and item.value == "i" for item in walk(node))
+    return any(isinstance(item, Const) and item.value == "i" for item in walk(node))
 
 
 def _with_i(node: Node) -> Node:
-    if node.head == "sym" and node.value in ("I", "j"):
-        return Node("const", (), "i")
-    return node._replace(args=tuple(map(_with_i, node.args))) if node.args else node
+    if isinstance(node, Sym) and node.value in ("I", "j"):
+        return Const("i")
+    return node.with_args(tuple(map(_with_i, node.args))) if node.args else node
 
 
 def _at(node: Node, point: dict[str, Node]) -> Node:
     """Put numbers in the place of the unit vectors, zero for those that are not named."""
-    if node.head == "sym":
+    if isinstance(node, Sym):
         return point.get(node.value, ZERO) if node.value in _UNIT_VECTORS else node
-    return node._replace(args=tuple(_at(arg, point) for arg in node.args))
+    return node.with_args(tuple(_at(arg, point) for arg in node.args))

@@ -4,6 +4,7 @@ from typing import get_args
 
 from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
+from kgym_plugins.verifiers.math.grammar.nodes import Const, Sym
 from kgym_plugins.verifiers.math.phrases.named import INFINITELY_MANY
 from kgym_plugins.verifiers.math.values.realsets import INFINITY
 from kgym_plugins.verifiers.math.values.types import Choice, Opaque, Scalar, Value, Words
@@ -32,7 +33,7 @@ def same_choice(gold: Value, answer: Value) -> Rule | None:
         return CHOICE if gold.letter == answer.letter else None
     choice, rest = (gold, answer) if isinstance(gold, Choice) else (answer, gold)
     assert isinstance(choice, Choice)
-    if isinstance(rest, Scalar) and rest.expression.head in ("sym", "const") and str(rest.expression.value).upper() == choice.letter:
+    if isinstance(rest, Scalar) and isinstance(rest.expression, Sym | Const) and str(rest.expression.value).upper() == choice.letter:
         return CHOICE
     if isinstance(rest, Words) and rest.text in (
         choice.letter.lower(),
@@ -40,7 +41,7 @@ def same_choice(gold: Value, answer: Value) -> Rule | None:
         f"choice {choice.letter.lower()}",
     ):
         return CHOICE
-    if isinstance(rest, Scalar) and rest.expression.head == "sym" and str(rest.expression.value) in "ABCDEFGHIJ":
+    if isinstance(rest, Scalar) and isinstance(rest.expression, Sym) and str(rest.expression.value) in "ABCDEFGHIJ":
         return None  # another letter, whatever the text of the choice
     if choice.content is not None and choice is answer:
         return CHOICE if same(rest, choice.content) else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node, number
+from kgym_plugins.verifiers.math.grammar.nodes import Add, Amount, Degree, Div, Mul, Node, Percent, Text, number
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.named import named
@@ -25,14 +25,14 @@ def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
     words = " ".join(token.value for token in tokens)
     if found := named(words):
         meaning = found[1]
-        return parse(meaning.text) if isinstance(meaning, Formula) else Node("text", (), cast(Word, meaning).text)
+        return parse(meaning.text) if isinstance(meaning, Formula) else Text(cast(Word, meaning).text)
     if len(tokens) > 1:  # "two apples", "three quarters mile": a number in words and what it counts
         for end in range(len(tokens) - 1, 0, -1):
             value = number_from_words([token.value.casefold() for token in tokens[:end]])
             if value is not None:
-                amount = Node("div", (number(value[0]), number(value[1]))) if value[1] != 1 else number(value[0])
+                amount = Div((number(value[0]), number(value[1]))) if value[1] != 1 else number(value[0])
                 return unit_phrase(amount, tokens[end:])
-    return Node("text", (), normal_words(words))
+    return Text(normal_words(words))
 
 
 def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
@@ -64,11 +64,11 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             sign = -1
             continue
         if word in {"percent", "pct"}:
-            amount = Node("percent", (amount,), 100)
+            amount = Percent((amount,), 100)
             continue
         if word in SCALES and not nouns:
-            inner = Node("mul", (amount.args[0] if amount.head == "quantity" else amount, number(SCALES[word])))
-            amount = amount._replace(args=(inner,)) if amount.head == "quantity" else inner
+            inner = Mul((amount.args[0] if isinstance(amount, Amount) else amount, number(SCALES[word])))
+            amount = amount.with_args((inner,)) if isinstance(amount, Amount) else inner
             continue
         if word in POWER_WORDS:
             if word in ("squared", "cubed"):
@@ -94,9 +94,9 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             at += 1
         unit = unit.times(known, power * sign)
         power_of_next, sign = 1, 1
-    if unit.offset and amount.head == "degree":
+    if unit.offset and isinstance(amount, Degree):
         amount = amount.args[0]
-    return Node("quantity", (amount,), (unit, " ".join(nouns)))
+    return Amount((amount,), (unit, " ".join(nouns)))
 
 
 def _prose(tokens: list[Token]) -> bool:
@@ -106,13 +106,13 @@ def _prose(tokens: list[Token]) -> bool:
 
 def sum_of_amounts(large: Node, small: Node) -> Node:
     """Add `1 hour` and `30 minutes`. Raises SyntaxProblem unless they are of one kind, the larger unit first."""
-    if small.head != "quantity":
+    if not isinstance(small, Amount):
         raise SyntaxProblem("a number behind an amount")
     (one, _), (other, _) = large.value, small.value
     if not one.dimension or one.dimension != other.dimension or one.size <= other.size:
         raise SyntaxProblem("two amounts side by side")
-    inner = Node("add", (Node("mul", (large.args[0], number(one.size / other.size))), small.args[0]))
-    return Node("quantity", (inner,), small.value)
+    inner = Add((Mul((large.args[0], number(one.size / other.size))), small.args[0]))
+    return Amount((inner,), small.value)
 
 
 def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:

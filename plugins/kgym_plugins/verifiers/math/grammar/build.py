@@ -3,11 +3,10 @@
 import re
 from fractions import Fraction
 
-from kgym_plugins.verifiers.math.grammar.nodes import Literal, Node, number
+from kgym_plugins.verifiers.math.grammar.nodes import Amount, Based, Brackets, Call, Grid, Literal, Mul, Node, Num, Structure, Sym, number
 from kgym_plugins.verifiers.math.limits import DIGITS, LimitError, SyntaxProblem
 
-STRUCTURES = frozenset({"seq", "list", "text", "matrix", "rel", "builder", "union", "inter", "diff", "quantity", "base", "ratio", "cases"})
-ONE_LITERAL = Node("num", (), Literal(Fraction(1), None, "1"))
+ONE_LITERAL = Num(Literal(Fraction(1), None, "1"))
 _NUMBER = re.compile(r"(\d*)(?:\.(\d*)(?:\((\d+)\))?)?(?:[eE]([+-]?\d+))?\Z")
 
 
@@ -35,40 +34,40 @@ def based(digits: str, base: int) -> Node:
     digits = digits.upper().lstrip("0") or "0"
     if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
         raise SyntaxProblem(f"{digits} is no number in base {base}")
-    return Node("base", (), (digits, base))
+    return Based((), (digits, base))
 
 
 def root(inner: Node, index: Node | None) -> Node:
     """Make a root; of index two unless another is given."""
     only_expressions(inner)
-    return Node("call", (inner, index if index is not None else number(2)), "root")
+    return Call((inner, index if index is not None else number(2)), "root")
 
 
 def transposed(node: Node) -> Node:
     """Transpose a matrix; a point becomes a column."""
-    if node.head == "seq":
-        return Node("matrix", node.args, 1)
+    if isinstance(node, Brackets):
+        return Grid(node.args, 1)
     columns = node.value
     rows = len(node.args) // columns
-    return Node("matrix", tuple(node.args[row * columns + column] for column in range(columns) for row in range(rows)), rows)
+    return Grid(tuple(node.args[row * columns + column] for column in range(columns) for row in range(rows)), rows)
 
 
 def product(left: Node, right: Node) -> Node:
     """Make a product, flat so that a long one is not a deep one; or call a function that nobody knows."""
-    if "matrix" in (left.head, right.head):
-        return Node("mul", (left, right))
-    if left.head == "quantity" or right.head == "quantity":
+    if isinstance(left, Grid) or isinstance(right, Grid):
+        return Mul((left, right))
+    if isinstance(left, Amount) or isinstance(right, Amount):
         raise SyntaxProblem("a product with an amount of money")
-    if right.head == "seq" and left.head == "sym":
+    if isinstance(right, Brackets) and isinstance(left, Sym):
         if left.value == "C" and len(right.args) == 2:
-            return Node("call", right.args, "binom")
-        return Node("call", right.args, f"${left.value}")
+            return Call(right.args, "binom")
+        return Call(right.args, f"${left.value}")
     only_expressions(left, right)
-    return Node("mul", (*left.args, right) if left.head == "mul" else (left, right))
+    return Mul((*left.args, right) if isinstance(left, Mul) else (left, right))
 
 
 def only_expressions(*nodes: Node) -> None:
     """Raise SyntaxProblem if one of the operands is no number or expression."""
     for node in nodes:
-        if node.head in STRUCTURES:
-            raise SyntaxProblem(f"a {node.head} where a number was expected")
+        if isinstance(node, Structure):
+            raise SyntaxProblem(f"a {type(node).__name__.lower()} where a number was expected")

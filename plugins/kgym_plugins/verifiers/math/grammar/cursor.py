@@ -1,42 +1,71 @@
-"""The tokens of an answer and the place where the parser is."""
+"""The tokens of an answer and the place where the parser is: what the functions of the grammar share."""
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node
 from kgym_plugins.verifiers.math.grammar.tokens import Token
-from kgym_plugins.verifiers.math.limits import SyntaxProblem
+from kgym_plugins.verifiers.math.limits import DEPTH, LimitError, SyntaxProblem
+from kgym_plugins.verifiers.math.phrases.inside import CONNECTIVES, SHORT_WORDS
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
+from kgym_plugins.verifiers.math.phrases.units import ORDINALS, UNITS
 
 END = Token("end of text", "")
 
 
-class Reader:
-    """What the parts of the parser share."""
+class Cursor:
+    """A place in the tokens of one answer, and what is open there."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
+        self.tokens = tokens
+        self.at = 0
+        self.bars = 0
+        """Bars of absolute values that are open."""
+        self.in_set = False
+        """Whether a colon is "such that"."""
         self._depth = 0
-        self._bars = 0
-        self._in_set = False
 
-    def _peek(self, ahead: int = 0) -> Token:
-        at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else END
+    def peek(self, ahead: int = 0) -> Token:
+        """Return a token that comes, or one that was before."""
+        at = self.at + ahead
+        return self.tokens[at] if 0 <= at < len(self.tokens) else END
 
-    def _next(self) -> Token:
-        token = self._peek()
-        self._at += 1
+    def next(self) -> Token:
+        """Take a token."""
+        token = self.peek()
+        self.at += 1
         return token
 
-    def _is_op(self, *values: str) -> bool:
-        token = self._peek()
+    def is_op(self, *values: str) -> bool:
+        """Whether one of these signs comes."""
+        token = self.peek()
         return token.kind == "op" and token.value in values
 
-    def _expect(self, kind: str) -> None:
-        token = self._next()
+    def expect(self, kind: str) -> None:
+        """Take a token of a kind. Raises SyntaxProblem for another."""
+        token = self.next()
         if token.kind != kind:
             raise SyntaxProblem(f"{token.value or token.kind!r} where {kind} was expected")
 
-    def _expression(self, power: int) -> Node:
-        raise NotImplementedError
+    def enter(self) -> None:
+        """Go one level deeper. Raises LimitError for too deep an answer."""
+        self._depth += 1
+        if self._depth > DEPTH:
+            raise LimitError(f"an answer nested deeper than {DEPTH}")
 
-    def _list(self, top: bool = False) -> Node:
-        raise NotImplementedError
+    def leave(self) -> None:
+        """Come back from `enter`."""
+        self._depth -= 1
+
+    def starts_product(self) -> bool:
+        """Whether the word that comes next is a product of variables (`xy`, `ABC`) rather than a word."""
+        token = self.peek()
+        word = token.value
+        if token.text or len(word) > 3 or not word.isascii() or not word.isalpha():
+            return False
+        lower = word.lower()
+        if lower in ORDINALS and self.at and self.peek(-1).kind == "num":
+            return False
+        if lower in UNITS or lower in CONNECTIVES or lower in NUMBER_WORDS or lower in SHORT_WORDS:
+            return False
+        before, after = self.peek(-1) if self.at else END, self.peek(1)
+        alone = (before.kind in ("end of text",) or (before.kind == "op" and before.value == ",")) and (
+            after.kind in {"end of text", "word"} or after.value in (",", ".")
+        )
+        return not (alone and (not word.islower()))

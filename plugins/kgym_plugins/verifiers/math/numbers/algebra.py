@@ -8,7 +8,23 @@ from typing import Any
 
 import sympy
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node, walk
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Abs,
+    Add,
+    Call,
+    Const,
+    Degree,
+    Div,
+    Factorial,
+    Mul,
+    Neg,
+    Node,
+    Num,
+    Percent,
+    Pow,
+    Sym,
+    walk,
+)
 from kgym_plugins.verifiers.math.limits import EXACT_BITS, SYMBOLIC_NODES
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -42,51 +58,63 @@ def _small_integer(value: Any) -> bool:
 
 
 def _build(node: Node) -> Any:
-    head, args = node.head, node.args
-    match head:
-        case "num":
-            value = node.value.value
-            return sympy.Rational(value.numerator, value.denominator)
-        case "sym":
-            return sympy.Symbol(node.value, real=True)
-        case "const":
-            constants = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I}  # no infinity: simplify may never return from cos(oo*t)
-            if node.value in constants:
-                return constants[node.value]
-        case "add":
-            return sympy.Add(*map(_build, args))
-        case "mul":
-            return sympy.Mul(*map(_build, args))
-        case "neg":
-            return sympy.Mul(-1, _build(args[0]))
-        case "div":
-            return sympy.Mul(_build(args[0]), sympy.Pow(_build(args[1]), -1))
-        case "pow":
-            base, exponent = _build(args[0]), _build(args[1])
-            if exponent.is_number and not (exponent.is_Rational and abs(exponent) <= _MAX_EXPONENT):
-                raise _TooHard
-            if base.is_Rational and exponent.is_Rational and max(abs(base.p), base.q).bit_length() * abs(exponent) > EXACT_BITS:
-                raise _TooHard
-            return sympy.Pow(base, exponent)
-        case "abs":
-            return sympy.Abs(_build(args[0]))
-        case "percent":
-            return _build(args[0]) / node.value
-        case "degree":
-            return _build(args[0]) * sympy.pi / 180
-        case "fact" if node.value == 1:
-            operand = _build(args[0])
-            if operand.is_number and not _small_integer(operand):
-                raise _TooHard
-            return sympy.factorial(operand)
-        case "call":
-            if node.value == "root":
-                return sympy.Pow(_build(args[0]), sympy.Pow(_build(args[1]), -1))
-            if node.value in _FUNCTIONS:
-                operands = [_build(arg) for arg in args]
-                if node.value in _GROWING and any(operand.is_number and not _small_integer(operand) for operand in operands):
-                    raise _TooHard
-                return _FUNCTIONS[node.value](*operands)
-            if node.value.startswith("$"):
-                return sympy.Function(node.value[1:])(*map(_build, args))
-    raise _TooHard
+    build = _BUILD.get(type(node))
+    if build is None:
+        raise _TooHard
+    return build(node)
+
+
+_CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I}
+"""No infinity: simplify may never return from cos(oo*t)."""
+
+
+def _constant(node: Node) -> Any:
+    if node.value not in _CONSTANTS:
+        raise _TooHard
+    return _CONSTANTS[node.value]
+
+
+def _power(node: Node) -> Any:
+    base, exponent = map(_build, node.args)
+    if exponent.is_number and not (exponent.is_Rational and abs(exponent) <= _MAX_EXPONENT):
+        raise _TooHard
+    if base.is_Rational and exponent.is_Rational and max(abs(base.p), base.q).bit_length() * abs(exponent) > EXACT_BITS:
+        raise _TooHard
+    return sympy.Pow(base, exponent)
+
+
+def _factorial(node: Node) -> Any:
+    operand = _build(node.args[0])
+    if node.value != 1 or (operand.is_number and not _small_integer(operand)):
+        raise _TooHard
+    return sympy.factorial(operand)
+
+
+def _call(node: Node) -> Any:
+    operands = [_build(arg) for arg in node.args]
+    if node.value == "root":
+        return sympy.Pow(operands[0], sympy.Pow(operands[1], -1))
+    if node.value.startswith("$"):
+        return sympy.Function(node.value[1:])(*operands)
+    if node.value not in _FUNCTIONS:
+        raise _TooHard
+    if node.value in _GROWING and any(operand.is_number and not _small_integer(operand) for operand in operands):
+        raise _TooHard
+    return _FUNCTIONS[node.value](*operands)
+
+
+_BUILD: dict[type[Node], Callable[[Node], Any]] = {
+    Num: lambda node: sympy.Rational(node.value.value.numerator, node.value.value.denominator),
+    Sym: lambda node: sympy.Symbol(node.value, real=True),
+    Const: _constant,
+    Add: lambda node: sympy.Add(*map(_build, node.args)),
+    Mul: lambda node: sympy.Mul(*map(_build, node.args)),
+    Neg: lambda node: sympy.Mul(-1, _build(node.args[0])),
+    Div: lambda node: sympy.Mul(_build(node.args[0]), sympy.Pow(_build(node.args[1]), -1)),
+    Pow: _power,
+    Abs: lambda node: sympy.Abs(_build(node.args[0])),
+    Percent: lambda node: _build(node.args[0]) / node.value,
+    Degree: lambda node: _build(node.args[0]) * sympy.pi / 180,
+    Factorial: _factorial,
+    Call: _call,
+}

@@ -1,10 +1,10 @@
 """Exact rational arithmetic on syntax trees, bounded in the size of its numbers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node
+from kgym_plugins.verifiers.math.grammar.nodes import Abs, Add, Call, Div, Factorial, Mod, Mul, Neg, Node, Num, Percent, Pow, Sym
 from kgym_plugins.verifiers.math.limits import EXACT_BITS, EXACT_FACTORIAL
 
 Point = Mapping[str, Fraction]
@@ -20,56 +20,42 @@ def exact(node: Node, point: Point = NOWHERE) -> Fraction | None:
 
     Raises Undefined for a division by zero.
     """
-    head, args = node.head, node.args
-    if head == "num":
-        return Fraction(node.value.value)
-    if head == "sym":
+    if isinstance(node, Num):
+        return node.value.value
+    if isinstance(node, Sym):
         return point.get(node.value)
-    if not args or head in ("pm", "mp", "degree", "quantity", "matrix", "seq", "list", "rel"):
+    apply = _APPLY.get(type(node))
+    if apply is None:
         return None
     values = []
-    for arg in args:
+    for arg in node.args:
         value = exact(arg, point)
         if value is None:
             return None
         values.append(value)
-    result = _apply(node, head, values)
+    result = apply(node, values)
     if result is not None and max(result.numerator.bit_length(), result.denominator.bit_length()) > EXACT_BITS:
         return None
     return result
 
 
-def _apply(node: Node, head: str, values: list[Fraction]) -> Fraction | None:
-    first = values[0]
-    match head:
-        case "add":
-            return sum(values, Fraction(0))
-        case "neg":
-            return -first
-        case "mul":
-            product = Fraction(1)
-            for value in values:
-                product *= value
-            return product
-        case "div":
-            if values[1] == 0:
-                raise Undefined("division by zero")
-            return first / values[1]
-        case "pow":
-            return power(first, values[1])
-        case "abs":
-            return abs(first)
-        case "percent":
-            return first / int(node.value)
-        case "fact":
-            return _factorial(first, int(node.value))
-        case "mod":
-            if values[1] == 0:
-                raise Undefined("remainder by zero")
-            return first % values[1]
-        case "call":
-            return _call(str(node.value), values)
-    return None
+def _product(node: Node, values: list[Fraction]) -> Fraction:
+    product = Fraction(1)
+    for value in values:
+        product *= value
+    return product
+
+
+def _quotient(node: Node, values: list[Fraction]) -> Fraction:
+    if values[1] == 0:
+        raise Undefined("division by zero")
+    return values[0] / values[1]
+
+
+def _remainder(node: Node, values: list[Fraction]) -> Fraction:
+    if values[1] == 0:
+        raise Undefined("remainder by zero")
+    return values[0] % values[1]
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction | None:
@@ -171,25 +157,40 @@ def stated(node: Node) -> tuple[Fraction, Fraction, int] | None:
 
     `3.14` is (3.14, 0.005, 3); signs, percent signs and powers of ten around it are seen through (`6.02 \\times 10^{23}`).
     """
-    head, args = node.head, node.args
-    if head == "num":
+    args = node.args
+    if isinstance(node, Num):
         literal = node.value
         if literal.places is None:
             return None
         digits = literal.text.partition("e")[0].partition("E")[0].replace(".", "").lstrip("0")
         return literal.value, Fraction(1, 2) / Fraction(10) ** literal.places, len(digits)
-    if head == "neg":
+    if isinstance(node, Neg):
         inner = stated(args[0])
         return None if inner is None else (-inner[0], inner[1], inner[2])
-    if head == "percent":
+    if isinstance(node, Percent):
         inner = stated(args[0])
         return None if inner is None else (inner[0] / node.value, inner[1] / node.value, inner[2])
-    if head == "mul" and len(args) == 2:
+    if isinstance(node, Mul) and len(args) == 2:
         inner, factor = stated(args[0]), args[1]
-        if inner is None or factor.head not in ("pow", "num"):
+        if inner is None or not isinstance(factor, Pow | Num):
             return None
         scale = exact(factor)
-        if scale is None or not ((factor.head == "pow" and exact(factor.args[0]) == 10) or scale == 10):
+        if scale is None or not ((isinstance(factor, Pow) and exact(factor.args[0]) == 10) or scale == 10):
             return None
         return inner[0] * scale, inner[1] * scale, inner[2]
     return None
+
+
+_APPLY: dict[type[Node], Callable[[Node, list[Fraction]], Fraction | None]] = {
+    Add: lambda node, values: sum(values, Fraction(0)),
+    Neg: lambda node, values: -values[0],
+    Mul: _product,
+    Div: _quotient,
+    Pow: lambda node, values: power(*values),
+    Abs: lambda node, values: abs(values[0]),
+    Percent: lambda node, values: values[0] / int(node.value),
+    Factorial: lambda node, values: _factorial(values[0], int(node.value)),
+    Mod: _remainder,
+    Call: lambda node, values: _call(str(node.value), values),
+}
+"""What a node is worth, given the values of its operands."""

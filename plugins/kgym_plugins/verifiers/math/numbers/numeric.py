@@ -13,7 +13,23 @@ from typing import Any
 import mpmath  # type: ignore[import-untyped]
 from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Abs,
+    Add,
+    Call,
+    Const,
+    Degree,
+    Div,
+    Factorial,
+    Mod,
+    Mul,
+    Neg,
+    Node,
+    Num,
+    Percent,
+    Pow,
+    Sym,
+)
 from kgym_plugins.verifiers.math.limits import EXPONENT_BITS, FACTORIAL, LimitError
 from kgym_plugins.verifiers.math.numbers.exact import NOWHERE, Point, Undefined, exact
 from kgym_plugins.verifiers.math.tables import name_list
@@ -81,47 +97,30 @@ class Evaluator:
         return value
 
     def _value(self, node: Node, point: Point) -> Any:
-        ctx, head, args = self.ctx, node.head, node.args
-        match head:
-            case "num":
-                return self._fraction(node.value.value)
-            case "sym":
-                if node.value not in point:
-                    raise Undefined(node.value)
-                return self._fraction(point[node.value])
-            case "const":
-                return self._constant(node.value)
-            case "add":
-                return ctx.fsum(self._value(arg, point) for arg in args)
-            case "mul":
-                return ctx.fprod(self._value(arg, point) for arg in args)
-            case "neg":
-                return -self._value(args[0], point)
-            case "div":
-                below = self._value(args[1], point)
-                if below == 0:
-                    raise Undefined("division by zero")
-                return self._value(args[0], point) / below
-            case "pow":
-                return self._power(args[0], args[1], point)
-            case "abs":
-                return abs(self._value(args[0], point))
-            case "percent":
-                return self._value(args[0], point) / node.value
-            case "degree":
-                return self._value(args[0], point) * ctx.pi / 180
-            case "fact":
-                return self._factorial(self._value(args[0], point), node.value)
-            case "mod":
-                left, right = (self._small(self._value(arg, point)) for arg in args)
-                if right == 0:
-                    raise Undefined("remainder by zero")
-                return left - right * ctx.floor(left / right)
-            case "call":
-                return self._call(node.value, [self._value(arg, point) for arg in args])
-        raise Undefined(f"a {head} has no value")
+        method = _VALUES.get(type(node))
+        if method is None:
+            raise Undefined(f"a {type(node).__name__.lower()} has no value")
+        return method(self, node, point)
 
-    def _fraction(self, value: Fraction) -> Any:
+    def _symbol(self, node: Node, point: Point) -> Any:
+        if node.value not in point:
+            raise Undefined(node.value)
+        return self.fraction(point[node.value])
+
+    def _quotient(self, node: Node, point: Point) -> Any:
+        below = self._value(node.args[1], point)
+        if below == 0:
+            raise Undefined("division by zero")
+        return self._value(node.args[0], point) / below
+
+    def _remainder(self, node: Node, point: Point) -> Any:
+        left, right = (self._small(self._value(arg, point)) for arg in node.args)
+        if right == 0:
+            raise Undefined("remainder by zero")
+        return left - right * self.ctx.floor(left / right)
+
+    def fraction(self, value: Fraction) -> Any:
+        """Return a rational number at the precision of the evaluator."""
         return self.ctx.mpf(value.numerator) / value.denominator if value.denominator != 1 else self.ctx.mpf(value.numerator)
 
     def _constant(self, name: str) -> Any:
@@ -150,8 +149,9 @@ class Evaluator:
             raise LimitError("an exponent beyond every bound")
         return value
 
-    def _power(self, base_node: Node, exponent_node: Node, point: Point) -> Any:
+    def _power(self, node: Node, point: Point) -> Any:
         ctx = self.ctx
+        base_node, exponent_node = node.args
         base, exponent = self._value(base_node, point), self._value(exponent_node, point)
         self._bounded(exponent, EXPONENT_BITS)
         if self._magnitude(exponent) + max(0, abs(self._magnitude(base))).bit_length() > EXPONENT_BITS:
@@ -227,6 +227,23 @@ def _by_name(name: str, ctx: Any, value: Any) -> Any:
     return getattr(ctx, name)(value)
 
 
+_VALUES: dict[type[Node], Callable[[Evaluator, Any, Point], Any]] = {
+    Num: lambda self, node, point: self.fraction(node.value.value),
+    Sym: Evaluator._symbol,
+    Const: lambda self, node, point: self._constant(node.value),
+    Add: lambda self, node, point: self.ctx.fsum(self._value(arg, point) for arg in node.args),
+    Mul: lambda self, node, point: self.ctx.fprod(self._value(arg, point) for arg in node.args),
+    Neg: lambda self, node, point: -self._value(node.args[0], point),
+    Div: Evaluator._quotient,
+    Pow: Evaluator._power,
+    Abs: lambda self, node, point: abs(self._value(node.args[0], point)),
+    Percent: lambda self, node, point: self._value(node.args[0], point) / node.value,
+    Degree: lambda self, node, point: self._value(node.args[0], point) * self.ctx.pi / 180,
+    Factorial: lambda self, node, point: self._factorial(self._value(node.args[0], point), node.value),
+    Mod: Evaluator._remainder,
+    Call: lambda self, node, point: self._call(node.value, [self._value(arg, point) for arg in node.args]),
+}
+"""What a node is worth at a point."""
 _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     **{
         name: partial(_by_name, name)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node, canonical, symbols, walk
+from kgym_plugins.verifiers.math.grammar.nodes import Call, Const, Node, Num, Pow, canonical, symbols, walk
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact, stated
 from kgym_plugins.verifiers.math.numbers.numeric import Evaluator, refuse_if_exact_only
@@ -89,8 +89,8 @@ def _decimal_rule(gold: Node, answer: Node) -> str | None:
             return ""
         if evaluator.ctx.isinf(found):
             return ""
-        difference = abs(found - evaluator._fraction(value))
-        return "rounded" if difference <= evaluator._fraction(half) * (1 + evaluator.ctx.mpf(10) ** -10) else ""
+        difference = abs(found - evaluator.fraction(value))
+        return "rounded" if difference <= evaluator.fraction(half) * (1 + evaluator.ctx.mpf(10) ** -10) else ""
     return None
 
 
@@ -99,10 +99,10 @@ def _digits_for(*nodes: Node) -> int:
     extra = 0
     for node in nodes:
         for item in walk(node):
-            if item.head == "num":
+            if isinstance(item, Num):
                 value = item.value.value
                 extra = max(extra, len(item.value.text), (value.numerator.bit_length() + value.denominator.bit_length()) // 3)
-            elif item.head == "pow":
+            elif isinstance(item, Pow):
                 base, exponent = _exact_or_none(item.args[0]), _exact_or_none(item.args[1])
                 if base is not None and exponent is not None and base != 0:
                     size = abs(base.numerator.bit_length() - base.denominator.bit_length()) * abs(exponent)
@@ -112,7 +112,7 @@ def _digits_for(*nodes: Node) -> int:
 
 def _is_complex(*nodes: Node) -> bool:
     return any(
-        (item.head == "const" and item.value == "i") or (item.head == "call" and item.value in ("cis", "Im", "Re", "arg"))
+        (isinstance(item, Const) and item.value == "i") or (isinstance(item, Call) and item.value in ("cis", "Im", "Re", "arg"))
         for node in nodes
         for item in walk(node)
     )
@@ -120,7 +120,7 @@ def _is_complex(*nodes: Node) -> bool:
 
 def _log_bases(*nodes: Node) -> Sequence[int]:
     """What `log` without a base may mean: natural first, then decimal; it means the same on both sides."""
-    unclear = any(item.head == "call" and item.value == "log" and len(item.args) == 1 for node in nodes for item in walk(node))
+    unclear = any(isinstance(item, Call) and item.value == "log" and len(item.args) == 1 for node in nodes for item in walk(node))
     return (0, 10) if unclear else (0,)
 
 

@@ -21,6 +21,15 @@ class Unit:
     offset: bool = False
     """A temperature scale with a zero of its own: not convertible."""
 
+    def __str__(self) -> str:
+        """Its dimension, with its size: `1/100*length`.
+
+        >>> str(UNITS["cm"]), str(UNITS["mph"]), str(NO_UNIT)
+        ('1/100*length', '1397/3125*length*time^-1', '')
+        """
+        name = "*".join(f"{base}^{power}" if power != 1 else base for base, power in self.dimension)
+        return f"{self.size}*{name}" if name and self.size != 1 else name
+
     def times(self, other: "Unit", power: int = 1) -> "Unit":
         """Return self * other ** power."""
         exponents = dict(self.dimension)

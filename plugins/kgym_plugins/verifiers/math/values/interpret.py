@@ -1,11 +1,48 @@
 """From syntax trees to typed values: the tree of an answer read as mathematics."""
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
 
-from kgym_plugins.verifiers.math.grammar.build import STRUCTURES
-from kgym_plugins.verifiers.math.grammar.nodes import ZERO, Node, canonical, number, symbols, walk
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    ZERO,
+    Abs,
+    Add,
+    Amount,
+    Applied,
+    Based,
+    Brackets,
+    Builder,
+    Call,
+    CaseRows,
+    Const,
+    Degree,
+    Div,
+    Grid,
+    Intersection,
+    Listing,
+    MinusPlus,
+    Mul,
+    Neg,
+    Node,
+    Parts,
+    Percent,
+    PlusMinus,
+    Pow,
+    Relation,
+    Residue,
+    Structure,
+    Sym,
+    Text,
+    Union,
+    Without,
+    canonical,
+    has,
+    number,
+    symbols,
+    walk,
+)
 from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.numbers.scalars import sign_of
 from kgym_plugins.verifiers.math.phrases.units import UNITS
@@ -36,73 +73,59 @@ _ORDER = ("<", ">", "<=", ">=")
 
 def interpret(node: Node) -> Value:
     """Give a tree its type. Raises Unordered for sets that cannot be put in order."""
-    match node.head:
-        case "list":
-            return _list(node)
-        case "rel":
-            return _relation(node)
-        case "seq":
-            return _sequence(node)
-        case "union" | "inter" | "diff":
-            return _set_operation(node)
-        case "builder":
-            return _builder(node)
-        case "matrix":
-            columns = node.value
-            return Matrix(tuple(node.args[at : at + columns] for at in range(0, len(node.args), columns)))
-        case "text":
-            return Words(node.value)
-        case "cases":
-            items = tuple(map(interpret, node.args))
-            return Piecewise(tuple(zip(items[::2], items[1::2], strict=True)))
-        case "base":
-            return BaseNumber(*node.value)
-        case "ratio":
-            return Ratio(node.args)
-        case "congruence":
-            return Congruence(*node.args)
-        case "const" if node.value == "empty":
-            return Collection((), braces=True)
-        case "const" if node.value == "reals":
-            return RealSet((EVERYTHING,))
-        case "const" if node.value == "positives":
-            return RealSet((Piece(ZERO, INFINITY, False, False),))
-        case "const" if node.value == "negatives":
-            return RealSet((Piece(MINUS_INFINITY, ZERO, False, False),))
-        case "const" if node.value == "nonnegatives":
-            return RealSet((Piece(ZERO, INFINITY, True, False),))
-        case "const" if node.value == "nonpositives":
-            return RealSet((Piece(MINUS_INFINITY, ZERO, False, True),))
-        case "call" if str(node.value).startswith("$") and node.value[1:].isupper() and len(node.args) > 1:
-            return Ordered(tuple(map(interpret, node.args)), "(", ")")  # P(2, 3), a named point
-        case "const" if node.value in ("integers", "naturals", "rationals", "complexes"):
-            return Words(node.value)
-    if any(item.head in ("pm", "mp") for item in walk(node)):
+    build = _BUILD.get(type(node))
+    value = None if build is None else build(node)
+    if value is not None:
+        return value
+    if has(node, PlusMinus, MinusPlus):
         return Collection(tuple(interpret(choice) for choice in signs(node)), alternatives=True)
-    if any(item.head == "matrix" for item in walk(node)):
+    if has(node, Grid):
         return _matrix_product(_determinants(node))
     return _scalar(node)
 
 
+def _grid(node: Node) -> Value:
+    columns = node.value
+    return Matrix(tuple(node.args[at : at + columns] for at in range(0, len(node.args), columns)))
+
+
+def _cases(node: Node) -> Value:
+    items = tuple(map(interpret, node.args))
+    return Piecewise(tuple(zip(items[::2], items[1::2], strict=True)))
+
+
+def _constant(node: Node) -> Value | None:
+    if node.value in ("integers", "naturals", "rationals", "complexes"):
+        return Words(node.value)
+    return _SETS.get(node.value)
+
+
+def _point(node: Node) -> Value | None:
+    """P(2, 3), a named point."""
+    if node.value.startswith("$") and node.value[1:].isupper() and len(node.args) > 1:
+        return Ordered(tuple(map(interpret, node.args)), "(", ")")
+    return None
+
+
 def _scalar(node: Node) -> Scalar:
-    if node.head == "quantity":
+    if isinstance(node, Amount):
         inner = _scalar(node.args[0])
         unit, noun = node.value
         return Scalar(inner.expression, inner.unit.times(unit), noun, inner.percent)
-    if node.head == "degree":
+    if isinstance(node, Degree):
         return Scalar(node.args[0], UNITS["degree"])
-    if node.head == "percent":
+    if isinstance(node, Percent):
         return Scalar(node.args[0], percent=node.value)
-    if node.head == "neg" and node.args[0].head in ("degree", "percent", "quantity"):
+    if isinstance(node, Neg) and isinstance(node.args[0], Degree | Percent | Amount):
         inner = _scalar(node.args[0])
-        return Scalar(Node("neg", (inner.expression,)), inner.unit, inner.noun, inner.percent)
+        return Scalar(Neg((inner.expression,)), inner.unit, inner.noun, inner.percent)
     return Scalar(node)
 
 
 def signs(node: Node) -> list[Node]:
     """All expressions that the signs ± and ∓ stand for: each ± alone, all together where there is a ∓. Raises LimitError for too many."""
-    places = [item for item in walk(node) if item.head in ("pm", "mp")]
-    together = any(item.head == "mp" for item in places)
+    places = [item for item in walk(node) if isinstance(item, PlusMinus | MinusPlus)]
+    together = any(isinstance(item, MinusPlus) for item in places)
     free = 1 if together else len(places)
     if 2**free > PRODUCT_TERMS:
         raise LimitError(f"{len(places)} signs ±")
@@ -117,39 +140,39 @@ def signs(node: Node) -> list[Node]:
     return unique
 
 
-def _signed(node: Node, choices: "object") -> Node:
-    if node.head in ("pm", "mp"):
-        sign = next(choices) * (1 if node.head == "pm" else -1)  # type: ignore[call-overload]
+def _signed(node: Node, choices: "Iterator[int]") -> Node:
+    if isinstance(node, PlusMinus | MinusPlus):
+        sign = next(choices) * (1 if isinstance(node, PlusMinus) else -1)
         args = [_signed(arg, choices) for arg in node.args]
-        last = args[-1] if sign > 0 else Node("neg", (args[-1],))
-        return last if len(args) == 1 else Node("add", (args[0], last))
+        last = args[-1] if sign > 0 else Neg((args[-1],))
+        return last if len(args) == 1 else Add((args[0], last))
     if not node.args:
         return node
-    return node._replace(args=tuple(_signed(arg, choices) for arg in node.args))
+    return node.with_args(tuple(_signed(arg, choices) for arg in node.args))
 
 
 def _matrix_product(node: Node) -> Value:
     """A number times a matrix; other products with matrices stay as they are."""
     factors = _factors(node)
-    matrices = [item for item in factors if item.head == "matrix"]
-    rest = [item for item in factors if item.head != "matrix"]
-    if not any(item.head == "matrix" for item in walk(node)):
+    matrices = [item for item in factors if isinstance(item, Grid)]
+    rest = [item for item in factors if not isinstance(item, Grid)]
+    if not any(isinstance(item, Grid) for item in walk(node)):
         return _scalar(node)
-    if len(matrices) != 1 or any(item.head == "matrix" for factor in rest for item in walk(factor)):
+    if len(matrices) != 1 or any(isinstance(item, Grid) for factor in rest for item in walk(factor)):
         return Scalar(node)
-    scale = rest[0] if len(rest) == 1 else Node("mul", tuple(rest))
-    cells = tuple(Node("mul", (scale, cell)) for cell in matrices[0].args)
+    scale = rest[0] if len(rest) == 1 else Mul(tuple(rest))
+    cells = tuple(Mul((scale, cell)) for cell in matrices[0].args)
     columns = matrices[0].value
     return Matrix(tuple(cells[at : at + columns] for at in range(0, len(cells), columns)))
 
 
 def _determinants(node: Node) -> Node:
     """Write determinants up to order four as sums of products."""
-    if node.head == "call" and node.value == "det" and node.args[0].head == "matrix":
+    if isinstance(node, Call) and node.value == "det" and isinstance(node.args[0], Grid):
         cells, order = node.args[0].args, node.args[0].value
         if order * order == len(cells) and order <= _LARGEST_DETERMINANT:
             return _determinant([cells[at : at + order] for at in range(0, len(cells), order)])
-    return node._replace(args=tuple(map(_determinants, node.args))) if node.args else node
+    return node.with_args(tuple(map(_determinants, node.args))) if node.args else node
 
 
 def _determinant(rows: list[tuple[Node, ...]]) -> Node:
@@ -158,17 +181,17 @@ def _determinant(rows: list[tuple[Node, ...]]) -> Node:
     terms = []
     for column, cell in enumerate(rows[0]):
         minor = _determinant([row[:column] + row[column + 1 :] for row in rows[1:]])
-        terms.append(Node("mul", (cell, minor) if column % 2 == 0 else (_MINUS_ONE, cell, minor)))
-    return Node("add", tuple(terms))
+        terms.append(Mul((cell, minor) if column % 2 == 0 else (_MINUS_ONE, cell, minor)))
+    return Add(tuple(terms))
 
 
 def _factors(node: Node) -> list[Node]:
-    if node.head == "mul":
+    if isinstance(node, Mul):
         return [factor for arg in node.args for factor in _factors(arg)]
-    if node.head == "neg":
+    if isinstance(node, Neg):
         return [_MINUS_ONE, *_factors(node.args[0])]
-    if node.head == "div" and any(item.head == "matrix" for item in walk(node.args[0])):
-        return [*_factors(node.args[0]), Node("pow", (node.args[1], _MINUS_ONE))]
+    if isinstance(node, Div) and any(isinstance(item, Grid) for item in walk(node.args[0])):
+        return [*_factors(node.args[0]), Pow((node.args[1], _MINUS_ONE))]
     return [node]
 
 
@@ -182,7 +205,7 @@ def _sequence(node: Node) -> Value:
         if len(flat) == 1 and isinstance(flat[0], RealSet):
             return flat[0]
         return Collection(tuple(flat), braces=True)
-    if all(isinstance(item, Equation) and item.left.head == "sym" for item in items) and opening in ("(", "["):
+    if all(isinstance(item, Equation) and isinstance(item.left, Sym) for item in items) and opening in ("(", "["):
         return _equations([item for item in items if isinstance(item, Equation)])
     rows = [item for item in items if isinstance(item, Ordered) and item.opening == "["]
     if opening == "[" and len(rows) == len(items) and len({len(row.items) for row in rows}) == 1:
@@ -229,21 +252,21 @@ def part(node: Node) -> Value:
 
 def _set_operation(node: Node) -> Value:
     left, right = (interpret(arg) for arg in node.args)
-    if isinstance(left, Collection) and isinstance(right, Collection) and node.head == "union":
+    if isinstance(left, Collection) and isinstance(right, Collection) and isinstance(node, Union):
         return Collection((*left.items, *right.items), braces=True)
     one, other = as_set(left), as_set(right)
     if one is None or other is None or one.domain or other.domain or "Words" in (type(left).__name__, type(right).__name__):
         raise SyntaxProblem("a set operation on something else")
-    if node.head == "union":
+    if isinstance(node, Union):
         return RealSet(union([*one.pieces, *other.pieces]), one.variable or other.variable)
-    if node.head == "inter":
+    if isinstance(node, Intersection):
         return RealSet(intersection(one.pieces, other.pieces), one.variable or other.variable)
     return RealSet(intersection(one.pieces, complement(union(list(other.pieces)))), one.variable or other.variable)
 
 
 def _builder(node: Node) -> Value:
     condition = interpret(node.args[1])
-    subject = interpret(node.args[0]) if node.args[0].head == "rel" else None
+    subject = interpret(node.args[0]) if isinstance(node.args[0], Relation) else None
     if isinstance(condition, RealSet):
         if isinstance(subject, RealSet):
             return RealSet(intersection(subject.pieces, condition.pieces), domain=condition.domain)
@@ -258,40 +281,40 @@ def _relation(node: Node) -> Value:
     operands, operators = node.args, node.value
     if set(operators) <= {"=", "~"}:
         left, right = operands[0], operands[-1]
-        if left.head == "text":
-            return interpret(right) if len(operands) == 2 else _relation(node._replace(args=operands[1:], value=operators[1:]))
-        if left.head == "seq" and right.head in ("seq", "list") and all(arg.head == "sym" for arg in left.args):
+        if isinstance(left, Text):
+            return interpret(right) if len(operands) == 2 else _relation(Relation(operands[1:], operators[1:]))
+        if isinstance(left, Brackets) and isinstance(right, Brackets | Listing) and all(isinstance(arg, Sym) for arg in left.args):
             return interpret(right)
-        if len(operands) == 2 and right.head == "sym" and left.head not in ("sym", "fcall") and right.value not in symbols(left):
+        if len(operands) == 2 and isinstance(right, Sym) and not isinstance(left, Sym | Applied) and right.value not in symbols(left):
             left, right = right, left
         if derivative := _DERIVATIVE.fullmatch(canonical(left)):
-            left = Node("sym", (), f"d{derivative.group(1)}/d{derivative.group(2)}")
+            left = Sym(f"d{derivative.group(1)}/d{derivative.group(2)}")
         return Equation(left, right, operands[1:-1], operators)
     if operators == ("in",):
         value = interpret(operands[1])
-        if isinstance(value, Ordered) and operands[0].head == "sym" and (piece := interval(value)):
+        if isinstance(value, Ordered) and isinstance(operands[0], Sym) and (piece := interval(value)):
             value = RealSet((piece,))
-        return RealSet(value.pieces, operands[0].value) if isinstance(value, RealSet) and operands[0].head == "sym" else value
+        return RealSet(value.pieces, operands[0].value) if isinstance(value, RealSet) and isinstance(operands[0], Sym) else value
     if operators == ("notin",):
         without = as_set(interpret(operands[1]))
-        if without is not None and operands[0].head == "sym":
+        if without is not None and isinstance(operands[0], Sym):
             return RealSet(complement(union(list(without.pieces))), operands[0].value)
         raise SyntaxProblem("not an element")
     operands = tuple(map(_function_value, operands))
     if len(operands) == 2 and operators[0] in _FLIPPED:
         left, right, operator = operands[0], operands[1], operators[0]
-        if right.head == "sym" and left.head != "sym":
+        if isinstance(right, Sym) and not isinstance(left, Sym):
             left, right, operator = right, left, _FLIPPED[operator]
-        if left.head == "sym" and left.value not in symbols(right):
+        if isinstance(left, Sym) and left.value not in symbols(right):
             solved = _solved(left.value, operator, right)
             if solved is not None:
                 return solved
-        if left.head == "abs" and left.args[0].head == "sym" and (solved := _solved_absolute(left.args[0].value, operator, right)):
+        if isinstance(left, Abs) and isinstance(left.args[0], Sym) and (solved := _solved_absolute(left.args[0].value, operator, right)):
             return solved
         return Inequality(operator, left, right)
-    if len(operands) == 3 and operands[1].head == "sym" and all(operator in ("<", "<=") for operator in operators):
+    if len(operands) == 3 and isinstance(operands[1], Sym) and all(operator in ("<", "<=") for operator in operators):
         return RealSet((Piece(operands[0], operands[2], operators[0] == "<=", operators[1] == "<="),), operands[1].value)
-    if len(operands) == 3 and operands[1].head == "sym" and all(operator in (">", ">=") for operator in operators):
+    if len(operands) == 3 and isinstance(operands[1], Sym) and all(operator in (">", ">=") for operator in operators):
         return RealSet((Piece(operands[2], operands[0], operators[1] == ">=", operators[0] == ">="),), operands[1].value)
     if all(operator in _ORDER for operator in operators):
         chain = zip(operators, operands, operands[1:], strict=False)
@@ -301,25 +324,25 @@ def _relation(node: Node) -> Value:
 
 def _function_value(node: Node) -> Node:
     """f(x), where only its values are asked for: 1 <= f(x) <= 4 is the range [1, 4]."""
-    if node.head == "call" and node.value.startswith("$") and len(node.args) == 1 and node.args[0].head == "sym":
-        return Node("sym", (), f"{node.value[1:]}({node.args[0].value})")
+    if isinstance(node, Call) and node.value.startswith("$") and len(node.args) == 1 and isinstance(node.args[0], Sym):
+        return Sym(f"{node.value[1:]}({node.args[0].value})")
     return node
 
 
 def _solved_absolute(name: str, operator: str, bound: Node) -> RealSet | None:
     """|x| < 3 is -3 < x < 3, and |x| > 3 the two rays; nothing for a bound that is negative or has variables."""
-    if symbols(bound) or bound.head in STRUCTURES or operator == "!=" or (sign_of(bound) or 0) < 1:
+    if symbols(bound) or isinstance(bound, Structure) or operator == "!=" or (sign_of(bound) or 0) < 1:
         return None
     closed = operator in ("<=", ">")  # |x| > 3 is what is left without the closed interval
-    inside = Piece(Node("neg", (bound,)), bound, closed, closed)
+    inside = Piece(Neg((bound,)), bound, closed, closed)
     return RealSet((inside,) if operator in ("<", "<=") else complement((inside,)), name)
 
 
 def _solved(name: str, operator: str, bound: Node) -> RealSet | None:
-    if any(item.head in ("pm", "mp") for item in walk(bound)) or bound.head in ("list", "seq"):
+    if any(isinstance(item, PlusMinus | MinusPlus) for item in walk(bound)) or isinstance(bound, Listing | Brackets):
         points = as_set(interpret(bound)) if operator == "!=" else None
         return None if points is None else RealSet(complement(union(list(points.pieces))), name)
-    if bound.head in ("text", "quantity", "matrix", "seq", "union"):
+    if isinstance(bound, Text | Amount | Grid | Brackets | Union):
         return None
     if operator == "!=":
         return RealSet((Piece(MINUS_INFINITY, bound, False, False), Piece(bound, INFINITY, False, False)), name)
@@ -332,7 +355,7 @@ def _list(node: Node) -> Value:
     declared = {arg.args[0].value: arg.args[1].value for arg in node.args if _declaration(arg)}
     rest = tuple(arg for arg in node.args if not _declaration(arg))
     if declared and rest:
-        return _restricted(interpret(rest[0] if len(rest) == 1 else node._replace(args=rest)), declared)
+        return _restricted(interpret(rest[0] if len(rest) == 1 else node.with_args(rest)), declared)
     items = [interpret(arg) for arg in node.args]
     separators = node.value
     sets = [item for item in items if isinstance(item, RealSet)]
@@ -379,16 +402,16 @@ def added(large: Scalar, small: Scalar) -> Scalar | None:
     if not large.unit.dimension or large.unit.dimension != small.unit.dimension or large.unit.size <= small.unit.size:
         return None
     factor = number(large.unit.size / small.unit.size)
-    return Scalar(Node("add", (Node("mul", (large.expression, factor)), small.expression)), small.unit)
+    return Scalar(Add((Mul((large.expression, factor)), small.expression)), small.unit)
 
 
 def _declaration(node: Node) -> bool:
     """`k \\in \\mathbb{Z}` beside an answer: what a letter stands for."""
     return (
-        node.head == "rel"
+        isinstance(node, Relation)
         and node.value == ("in",)
-        and node.args[0].head in ("sym", "list")
-        and node.args[1].head == "const"
+        and isinstance(node.args[0], Sym | Listing)
+        and isinstance(node.args[1], Const)
         and node.args[1].value in ("integers", "naturals", "rationals", "reals")
     )
 
@@ -412,7 +435,7 @@ def _combined(sets: list[RealSet], separators: frozenset[str]) -> RealSet:
 
 
 def _name(node: Node) -> str | None:
-    return node.value if node.head == "sym" else None
+    return node.value if isinstance(node, Sym) else None
 
 
 def _equations(equations: list[Equation]) -> Value:
@@ -431,4 +454,28 @@ def _equations(equations: list[Equation]) -> Value:
 
 
 _LARGEST_DETERMINANT = 4
-_MINUS_ONE = Node("neg", (number(1),))
+_MINUS_ONE = Neg((number(1),))
+_SETS: dict[str, Value] = {
+    "empty": Collection((), braces=True),
+    "reals": RealSet((EVERYTHING,)),
+    "positives": RealSet((Piece(ZERO, INFINITY, False, False),)),
+    "negatives": RealSet((Piece(MINUS_INFINITY, ZERO, False, False),)),
+}
+_BUILD: dict[type[Node], Callable[[Node], Value | None]] = {
+    Listing: _list,
+    Relation: _relation,
+    Brackets: _sequence,
+    Union: _set_operation,
+    Intersection: _set_operation,
+    Without: _set_operation,
+    Builder: _builder,
+    Grid: _grid,
+    CaseRows: _cases,
+    Text: lambda node: Words(node.value),
+    Based: lambda node: BaseNumber(*node.value),
+    Parts: lambda node: Ratio(node.args),
+    Residue: lambda node: Congruence(*node.args),
+    Const: _constant,
+    Call: _point,
+}
+"""The value of each structure; of what is not here, or has none, the value is a number or an expression."""

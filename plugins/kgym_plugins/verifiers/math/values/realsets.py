@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import cmp_to_key
 from math import ceil, floor
 
-from kgym_plugins.verifiers.math.grammar.nodes import Node, number, symbols
+from kgym_plugins.verifiers.math.grammar.nodes import Add, Const, Neg, Node, number, symbols
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar, sign_of
 from kgym_plugins.verifiers.math.values.types import Piece, RealSet
 
-INFINITY = Node("const", (), "oo")
-MINUS_INFINITY = Node("neg", (INFINITY,))
+INFINITY: Node = Const("oo")
+MINUS_INFINITY: Node = Neg((INFINITY,))
 EVERYTHING = Piece(MINUS_INFINITY, INFINITY, False, False)
 
 
@@ -25,7 +25,7 @@ def _infinite(node: Node) -> int:
     """1 and -1 for the infinities, 0 for anything else."""
     if node == INFINITY:
         return 1
-    if node.head == "neg" and node.args[0] == INFINITY:
+    if isinstance(node, Neg) and node.args[0] == INFINITY:
         return -1
     return 0
 
@@ -42,7 +42,7 @@ def order(one: Node, other: Node) -> int:
     if same_scalar(one, other) in ("identical", "exact", "numeric"):
         return 0
     try:
-        sign = sign_of(Node("add", (one, Node("neg", (other,)))))
+        sign = sign_of(Add((one, Neg((other,)))))
     except Undefined:
         sign = None
     if sign is None:

@@ -10,6 +10,15 @@ from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
 from kgym_plugins.verifiers.math.phrases.units import NO_UNIT, Unit
 
 
+def number_text(expression: Node) -> str:
+    """Return a number as a fraction if it is one, and the canonical text of any other expression."""
+    try:
+        value = exact(expression)
+    except Undefined:
+        value = None
+    return canonical(expression) if value is None else str(value)
+
+
 @dataclass(frozen=True)
 class Scalar:
     """A number or an expression, with its unit."""
@@ -21,6 +30,12 @@ class Scalar:
     percent: int = 0
     """100 if it is in percent."""
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        words = [number_text(self.expression) + ("%" if self.percent else "")]
+        words += [f"[{self.unit}]"] if self.unit.dimension else []
+        return " ".join([*words, self.noun] if self.noun else words)
+
 
 @dataclass(frozen=True)
 class Equation:
@@ -31,6 +46,10 @@ class Equation:
     middle: tuple[Node, ...] = ()
     operators: tuple[str, ...] = ("=",)
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return f"{canonical(self.left)} = {canonical(self.right)}"
+
 
 @dataclass(frozen=True)
 class Inequality:
@@ -39,6 +58,10 @@ class Inequality:
     operator: str
     left: Node
     right: Node
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return f"{canonical(self.left)} {self.operator} {canonical(self.right)}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,11 @@ class Piece:
     low_closed: bool
     high_closed: bool
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        low, high = canonical(self.low), canonical(self.high)
+        return f"{'[' if self.low_closed else '('}{low}, {high}{']' if self.high_closed else ')'}"
+
 
 @dataclass(frozen=True)
 class RealSet:
@@ -60,6 +88,11 @@ class RealSet:
     domain: str = ""
     """`integers`, `naturals` or `rationals` where only those are meant."""
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        text = " u ".join(piece.normal() for piece in self.pieces)
+        return f"{self.domain} in {text}" if self.domain else text
+
 
 @dataclass(frozen=True)
 class Ordered:
@@ -68,6 +101,10 @@ class Ordered:
     items: "tuple[Value, ...]"
     opening: str
     closing: str
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return self.opening + ", ".join(item.normal() for item in self.items) + self.closing
 
 
 @dataclass(frozen=True)
@@ -79,12 +116,20 @@ class Collection:
     alternatives: bool = False
     """Joined by "or"."""
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return "{" + ", ".join(sorted(item.normal() for item in self.items)) + "}"
+
 
 @dataclass(frozen=True)
 class Assignments:
     """x = 1, y = 2."""
 
     items: "tuple[tuple[str, Value], ...]"
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return ", ".join(f"{name} = {item.normal()}" for name, item in sorted(self.items, key=lambda pair: pair[0]))
 
 
 @dataclass(frozen=True)
@@ -93,12 +138,20 @@ class Matrix:
 
     rows: tuple[tuple[Node, ...], ...]
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return "[" + "; ".join(", ".join(map(canonical, row)) for row in self.rows) + "]"
+
 
 @dataclass(frozen=True)
 class Piecewise:
     """A function defined by cases: values with their conditions."""
 
     cases: "tuple[tuple[Value, Value], ...]"
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return "; ".join(f"{item.normal()} if {condition.normal()}" for item, condition in self.cases)
 
 
 @dataclass(frozen=True)
@@ -108,12 +161,20 @@ class BaseNumber:
     digits: str
     base: int
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return f"{self.digits}_{self.base}"
+
 
 @dataclass(frozen=True)
 class Ratio:
     """a : b, or more parts."""
 
     parts: tuple[Node, ...]
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return ":".join(map(canonical, self.parts))
 
 
 @dataclass(frozen=True)
@@ -125,6 +186,11 @@ class Clock:
     seconds: int = 0
     half: str = ""
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        seconds = f":{self.seconds:02}" if self.seconds else ""
+        return f"{self.hours}:{self.minutes:02}{seconds}" + (f" {self.half}" if self.half else "")
+
 
 @dataclass(frozen=True)
 class Congruence:
@@ -132,6 +198,10 @@ class Congruence:
 
     residue: Node
     modulus: Node
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return f"{canonical(self.residue)} mod {canonical(self.modulus)}"
 
 
 @dataclass(frozen=True)
@@ -141,6 +211,10 @@ class Choice:
     letter: str
     content: "Value | None" = None
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return self.letter + (f": {self.content.normal()}" if self.content else "")
+
 
 @dataclass(frozen=True)
 class Words:
@@ -148,12 +222,20 @@ class Words:
 
     text: str
 
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return self.text
+
 
 @dataclass(frozen=True)
 class Opaque:
     """What the grammar does not know; equal only to the same text."""
 
     text: str
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return self.text
 
 
 Value = (
@@ -174,51 +256,3 @@ Value = (
     | Words
     | Opaque
 )
-
-
-def _number(expression: Node) -> str:
-    try:
-        value = exact(expression)
-    except Undefined:
-        value = None
-    return canonical(expression) if value is None else str(value)
-
-
-def normal(value: Value) -> str:
-    """Text that says what was understood."""
-    match value:
-        case Scalar(expression, unit, noun, percent):
-            name = "*".join(f"{base}^{power}" if power != 1 else base for base, power in unit.dimension)
-            size = f"{unit.size}*" if name and unit.size != 1 else ""
-            return _number(expression) + ("%" if percent else "") + (f" [{size}{name}]" if name else "") + (f" {noun}" if noun else "")
-        case Equation(left, right):
-            return f"{canonical(left)} = {canonical(right)}"
-        case Inequality(operator, left, right):
-            return f"{canonical(left)} {operator} {canonical(right)}"
-        case RealSet(pieces, _, domain):
-            text = " u ".join(
-                f"{'[' if p.low_closed else '('}{canonical(p.low)}, {canonical(p.high)}{']' if p.high_closed else ')'}" for p in pieces
-            )
-            return f"{domain} in {text}" if domain else text
-        case Ordered(items, opening, closing):
-            return opening + ", ".join(map(normal, items)) + closing
-        case Collection(items):
-            return "{" + ", ".join(sorted(map(normal, items))) + "}"
-        case Assignments(pairs):
-            return ", ".join(f"{name} = {normal(item)}" for name, item in sorted(pairs, key=lambda pair: pair[0]))
-        case Matrix(rows):
-            return "[" + "; ".join(", ".join(map(canonical, row)) for row in rows) + "]"
-        case Piecewise(cases):
-            return "; ".join(f"{normal(item)} if {normal(condition)}" for item, condition in cases)
-        case BaseNumber(digits, base):
-            return f"{digits}_{base}"
-        case Ratio(parts):
-            return ":".join(map(canonical, parts))
-        case Clock(hours, minutes, seconds, half):
-            return f"{hours}:{minutes:02}" + (f":{seconds:02}" if seconds else "") + (f" {half}" if half else "")
-        case Congruence(residue, modulus):
-            return f"{canonical(residue)} mod {canonical(modulus)}"
-        case Choice(letter, content):
-            return letter + (f": {normal(content)}" if content else "")
-        case Words(text) | Opaque(text):
-            return text
