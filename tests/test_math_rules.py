@@ -17,13 +17,17 @@ VERIFIER = MathVerifier()
 EXPLAINING = MathVerifier(MathOptions(explain=True))
 
 
+LENIENT = MathVerifier(MathOptions(preset="lenient"))
+STRICT = MathVerifier(MathOptions(preset="strict"))
+
+
 def judged(gold, answer, verifier=VERIFIER):
     return verifier.verify(VerifyItem(gold, rf"\boxed{{{answer}}}"))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
 def test_rule(rule):
-    verdict = judged(*rule.example)
+    verdict = judged(*rule.example, LENIENT if "off by default" in rule.says else VERIFIER)
     assert (verdict.status, verdict.reason) == ("correct", rule.name)
     assert judged(*rule.counter).status == "wrong"
     assert judged(rule.counter[0], rule.counter[0]).status == "correct"
@@ -48,7 +52,7 @@ def test_a_trace_changes_no_verdict_and_names_the_rule(rule):
         assert plain == explained
         assert plain.trace == ""
         assert explained.trace.splitlines()[-1].endswith(f"{plain.status}: {plain.reason}")
-    assert f"the rule {rule.name}" in judged(*rule.example, EXPLAINING).trace or rule.name == "exact"
+    assert f"the rule {rule.name}" in judged(*rule.example, EXPLAINING).trace or rule.name == "exact" or "off by default" in rule.says
 
 
 def test_a_trace_has_the_stages_in_order():
@@ -58,3 +62,35 @@ def test_a_trace_has_the_stages_in_order():
     assert stages == ["find", "clean", "clean", "phrases", "clean", "grammar", "values", "clean", "grammar", "values", "compare", "verdict"]
     assert r"\mathbb{R} \setminus \{2\}" in trace
     assert "'all real numbers except 2'" in trace
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "strict", "default", "lenient"),
+    [
+        (r"\frac{1}{3}", "0.3333", "different: decimals", "rounded", "rounded"),
+        (r"\frac{1}{3}", "0.333", "different: decimals", "different: decimals", "rounded"),
+        (r"\frac{1}{3}", "0.33", "different", "different", "different"),
+        (r"\pi", "3.1416", "different: decimals", "rounded", "rounded"),
+        (r"\pi", "3.14", "different: decimals", "different: decimals", "rounded"),
+        ("10\\%", "10", "different: percent_left_out", "percent left out", "percent left out"),
+        ("10\\%", "0.1", "percent", "percent", "percent"),
+        (r"5 \text{ cm}", "5", "different: unit_left_out", "unit left out", "unit left out"),
+        (r"90^\circ", "90", "different: unit_left_out", "unit left out", "unit left out"),
+        ("5", r"5 \text{ cm}", "unit", "unit", "unit"),
+        ("(1, 2)", "1, 2", "different: list_for_tuple", "list for a tuple", "list for a tuple"),
+        ("(1, 2)", "2, 1", "different", "different", "different"),
+        ("1, 2", "(2, 1)", "different: any_order", "different: any_order", "any order"),
+        ("14_8", "14", "different: forgive_missing_base", "different: forgive_missing_base", "base of the question"),
+        (r"5 \text{ cm}, 7", "7, 5", "different: unit_left_out", "collection", "collection"),
+    ],
+)
+def test_presets_differ_where_people_disagree_and_the_reason_says_so(gold, answer, strict, default, lenient):
+    reasons = [judged(gold, answer, verifier).reason for verifier in (STRICT, VERIFIER, LENIENT)]
+    assert reasons == [strict, default, lenient]
+
+
+def test_an_option_departs_from_its_preset():
+    options = MathOptions(preset="strict", unit_left_out=True)
+    assert judged(r"5 \text{ cm}", "5", MathVerifier(options)).status == "correct"
+    assert judged("10\\%", "10", MathVerifier(options)).status == "wrong"
+    assert judged(r"\pi", "3.14", MathVerifier(MathOptions(decimals=3))).status == "correct"

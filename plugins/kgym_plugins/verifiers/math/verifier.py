@@ -17,21 +17,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from pydantic import Field
-
-from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.compare import same
 from kgym_plugins.verifiers.math.find.candidates import Extraction
-from kgym_plugins.verifiers.math.find.extract import RULES, extract
+from kgym_plugins.verifiers.math.find.extract import extract
 from kgym_plugins.verifiers.math.grammar.nodes import Num
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined
 from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
+from kgym_plugins.verifiers.math.options import MathOptions
 from kgym_plugins.verifiers.math.phrases.cues import names_base
 from kgym_plugins.verifiers.math.plain import is_echo, plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
+from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
 from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words
 
@@ -41,28 +40,14 @@ _SHOWN = 500
 """Characters of an answer and its normal form that a verdict keeps."""
 
 
-class MathOptions(Options):
-    """Free-form mathematical answers, judged by meaning."""
-
-    extraction: tuple[str, ...] = Field(RULES)
-    """Ways to find the answer, in order; the first that finds something decides."""
-    forgive_missing_base: bool = False
-    """Take the bare digits 52 for a gold answer 52_8 even if the question names no base."""
-    explain: bool = False
-    """Keep in the verdict what each stage made of the gold answer and the response, as `kgym verify --explain` shows it."""
-
-
 class MathVerifier:
     """Judges mathematical answers. Safe on hostile text, but not bounded in time by construction: it belongs into the pool."""
 
     Options = MathOptions
 
     def __init__(self, options: MathOptions | None = None) -> None:
-        """Raises ValueError for an extraction rule that does not exist."""
         self.options = options or MathOptions()
-        unknown = set(self.options.extraction) - set(RULES)
-        if unknown:
-            raise ValueError(f"extraction={', '.join(sorted(unknown))}: no such rule; known: {', '.join(RULES)}")
+        self._strictness = self.options.strictness()
 
     @staticmethod
     def preload() -> None:
@@ -100,14 +85,25 @@ class MathVerifier:
         if verdict is None and len(item.gold) + sum(map(len, found.answers)) <= _SHORT:
             try:
                 with exact_only():
-                    verdict = self._judge(item, found)
+                    verdict = self._strictly(item, found)
             except Deferred:
                 return None
         return verdict
 
     def _whole(self, item: VerifyItem, found: Extraction) -> Verdict:
         verdict = self._easy(item, found)
-        return self._judge(item, found) if verdict is None else verdict
+        return self._strictly(item, found) if verdict is None else verdict
+
+    def _strictly(self, item: VerifyItem, found: Extraction) -> Verdict:
+        """Judge as strictly as the options say; of a wrong answer, say which of them would have decided otherwise."""
+        with strictness(self._strictness) as refused:
+            verdict = self._judge(item, found)
+        if verdict.status != "wrong" or verdict.reason != "different" or not refused:
+            return verdict
+        note("compare", "once more, as the preset lenient has it")
+        with strictness(PRESETS["lenient"]):
+            otherwise = self._judge(item, found)
+        return replace(verdict, reason=f"different: {', '.join(sorted(refused))}") if otherwise.status == "correct" else verdict
 
     def _easy(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         """Judge what needs no grammar: no answer, the same text, plain numbers."""
@@ -184,7 +180,7 @@ class MathVerifier:
             return None
         if answer.expression.value.text != gold.digits:
             return None
-        return "base of the question" if names_base(item.question, gold.base) or self.options.forgive_missing_base else None
+        return "base of the question" if names_base(item.question, gold.base) or allowed("forgive_missing_base") else None
 
 
 def _pairs(golds: list[Value], answers: list[Value]) -> Iterator[tuple[Value, Value]]:

@@ -24,6 +24,7 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
 from kgym_plugins.verifiers.math.numbers.exact import exact
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
 from kgym_plugins.verifiers.math.phrases.units import ANGLE, TEXT_ONLY, UNITS, Unit
+from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.types import (
     BaseNumber,
     Clock,
@@ -71,13 +72,25 @@ _NUMBERS = {
         ),
     )
 }
-PERCENT = rule("percent", "10 % is 0.1, and 10, since the question has said percent", example=("10", r"10\%"), counter=("25", "0.25"))
+PERCENT = rule("percent", "10 % is 0.1", example=("0.1", r"10\%"), counter=("25", "0.25"))
+PERCENT_LEFT_OUT = rule(
+    "percent left out",
+    "10 % is 10, since the question has said percent; with the option `percent_left_out`",
+    example=("10", r"10\%"),
+    counter=("10", r"0.1\%"),
+)
 UNIT = rule(
     "unit",
-    "a missing unit is forgiven, another of the same kind is converted, and one of another kind is wrong; so with money and with things"
-    " that are counted. 90 degrees are pi/2, and a missing degree sign is forgiven",
+    "another unit of the same kind is converted, one of another kind is wrong; so with money and with things that are counted. 90 degrees"
+    " are pi/2",
     example=(r"1 \text{ m}", r"100 \text{ cm}"),
     counter=(r"1 \text{ m}", r"1 \text{ s}"),
+)
+UNIT_LEFT_OUT = rule(
+    "unit left out",
+    "a unit of the gold answer, or its degree sign, may be missing; with the option `unit_left_out`",
+    example=(r"5 \text{ cm}", "5"),
+    counter=(r"5 \text{ cm}", "50"),
 )
 RATIO = rule("ratio", "2:4 is 1:2 is 1/2", example=("2:4", "1:2"), counter=("2:4", "2:1"))
 CONGRUENCE = rule("congruence", "the same class of residues", example=(r"10 \pmod 7", r"3 \pmod 7"), counter=(r"10 \pmod 7", r"3 \pmod 5"))
@@ -100,8 +113,8 @@ def same_amount(gold: Scalar, answer: Scalar) -> Rule | None:
         return None
     if bool(gold.percent) != bool(answer.percent):
         percent = gold.percent or answer.percent
-        if same_scalar(gold.expression, answer.expression):
-            return PERCENT
+        if same_scalar(gold.expression, answer.expression) and allowed("percent_left_out"):
+            return PERCENT_LEFT_OUT
         left, right = (_percentage(item) if item.percent else item.expression for item in (gold, answer))
         return PERCENT if percent and same_scalar(left, right) else None
     if gold.percent != answer.percent:
@@ -154,7 +167,9 @@ def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
     if (gold.noun and not one.dimension and other.dimension) or (answer.noun and not other.dimension and one.dimension):
         return None
     if same_scalar(gold.expression, answer.expression):
-        return UNIT
+        if other.dimension or placeholder[0]:
+            return UNIT
+        return UNIT_LEFT_OUT if allowed("unit_left_out") else None
     if {one.dimension, other.dimension} == {ANGLE, ()} and any(_in_radians(item.expression) for item in (gold, answer)):
         return UNIT if same_scalar(_radians(gold), _radians(answer)) else None
     return None

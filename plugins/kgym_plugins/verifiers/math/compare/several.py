@@ -4,6 +4,7 @@ from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
 from kgym_plugins.verifiers.math.grammar.nodes import Node
 from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.interpret import interval, part
 from kgym_plugins.verifiers.math.values.types import (
     Assignments,
@@ -35,6 +36,18 @@ TUPLE = rule(
     "the same items in the same order, in any brackets that mean no interval or set",
     example=("(1, 2)", r"\langle 1, 2 \rangle"),
     counter=("(1, 2)", "(2, 1)"),
+)
+LIST_FOR_TUPLE = rule(
+    "list for a tuple",
+    "a list without brackets in the order of the tuple; with the option `list_for_tuple`",
+    example=("(1, 2)", "1, 2"),
+    counter=("(1, 2)", "2, 1"),
+)
+ANY_ORDER = rule(
+    "any order",
+    "a tuple with the items of a list or a set; with the option `any_order`, which is off by default",
+    example=(r"\{1, 2\}", "(2, 1)"),
+    counter=(r"\{1, 2\}", "(2, 3)"),
 )
 ASSIGNMENTS = rule("assignments", "values of several names", example=("(1, 2)", "x = 1, y = 2"), counter=("(1, 2)", "x = 2, y = 1"))
 MATRIX = rule(
@@ -101,7 +114,14 @@ def collection_and_tuple(gold: Value, answer: Value) -> Rule | None:
     if ordered.opening == "[" and ordered.closing == "]" and not (pair and collection.braces):
         return COLLECTION if _matching(collection.items, ordered.items) else None
     if ordered.opening == "(" and ordered.closing == ")" and not collection.braces:
-        return TUPLE if _pairs(collection.items, ordered.items) else None
+        if _pairs(collection.items, ordered.items):
+            if isinstance(gold, Collection):
+                return TUPLE
+            return LIST_FOR_TUPLE if allowed("list_for_tuple") else None
+        found = isinstance(gold, Collection) and _matching(collection.items, ordered.items)
+        return ANY_ORDER if found and allowed("any_order") else None
+    if ordered.opening == "(" and ordered.closing == ")" and isinstance(gold, Collection):
+        return ANY_ORDER if _matching(_distinct(collection.items), _distinct(ordered.items)) and allowed("any_order") else None
     return None
 
 

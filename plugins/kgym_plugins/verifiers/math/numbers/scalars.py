@@ -15,14 +15,13 @@ from kgym_plugins.verifiers.math.grammar.nodes import Call, Const, Node, Num, Po
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact, stated
 from kgym_plugins.verifiers.math.numbers.numeric import Evaluator, refuse_if_exact_only
+from kgym_plugins.verifiers.math.strictness import enough_digits
 
 _DIGITS = 40
 _GUARD = 12
 _MOST_DIGITS = 300
 _ENOUGH = 3
 """Points at which two expressions must both be defined before their agreement means anything."""
-MIN_SIGNIFICANT = 4
-"""A decimal answer stands for an irrational or periodic gold value only with so many significant digits."""
 MIN_GOLD_SIGNIFICANT = 3
 """A gold decimal is taken as rounded only with so many."""
 
@@ -59,8 +58,8 @@ def _exact_or_none(node: Node) -> Fraction | None:
 def _rounded(gold: Node, answer: Node, left: Fraction, right: Fraction) -> str | None:
     """Two rational numbers that differ: equal only if one is a decimal that rounds a periodic other."""
     gold_stated, answer_stated = stated(gold), stated(answer)
-    if answer_stated and not gold_stated and not _terminates(left) and answer_stated[2] >= MIN_SIGNIFICANT:
-        return "rounded" if abs(left - right) <= answer_stated[1] else None
+    if answer_stated and not gold_stated and not _terminates(left):
+        return "rounded" if abs(left - right) <= answer_stated[1] and enough_digits(answer_stated[2]) else None
     if gold_stated and not answer_stated and not _terminates(right) and gold_stated[2] >= MIN_GOLD_SIGNIFICANT:
         return "rounded" if abs(left - right) <= gold_stated[1] else None
     return None
@@ -76,11 +75,11 @@ def _terminates(value: Fraction) -> bool:
 
 def _decimal_rule(gold: Node, answer: Node) -> str | None:
     """A decimal against an irrational constant: "rounded", "" if they differ, None if neither is a decimal."""
-    for decimal, other, least in ((stated(answer), gold, MIN_SIGNIFICANT), (stated(gold), answer, MIN_GOLD_SIGNIFICANT)):
+    for decimal, other, is_answer in ((stated(answer), gold, True), (stated(gold), answer, False)):
         if decimal is None:
             continue
         value, half, significant = decimal
-        if significant < least:
+        if not is_answer and significant < MIN_GOLD_SIGNIFICANT:
             return ""
         try:
             evaluator = Evaluator(_digits_for(gold, answer))
@@ -90,7 +89,8 @@ def _decimal_rule(gold: Node, answer: Node) -> str | None:
         if evaluator.ctx.isinf(found):
             return ""
         difference = abs(found - evaluator.fraction(value))
-        return "rounded" if difference <= evaluator.fraction(half) * (1 + evaluator.ctx.mpf(10) ** -10) else ""
+        close = difference <= evaluator.fraction(half) * (1 + evaluator.ctx.mpf(10) ** -10)
+        return "rounded" if close and (not is_answer or enough_digits(significant)) else ""
     return None
 
 
