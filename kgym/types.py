@@ -644,6 +644,8 @@ class UpdatePlan:
     """Start each batch with a fresh optimizer state."""
     needs_reference: bool = False
     """Fill in `ref_logprobs`."""
+    reference: str | None = None
+    """Model that they are of, with the tokenizer of the policy: what `--model` takes. None is the model that the run starts from."""
     needs_values: bool = False
     """Keep a critic: fill in `old_values`, and train it with `CriticAlgorithm.value_loss`."""
     needs_greedy: bool = False

@@ -24,12 +24,16 @@ A = 0.5 / (math.sqrt(0.5) + 1e-6)
 E2, E1, E3 = math.exp(0.2), math.exp(0.1), math.exp(-0.3)
 
 
+TAUGHT = "opd"  # learns from its reference, and not from rewards
+
+
 def make(name, **options):
     return registry().create("algorithm", name, options)
 
 
 def differentiate(name, options=None, **changes):
     rows = [torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in changes.pop("logprobs", LOGPROBS)]
+    changes = ({"ref_logprobs": REF} if name == TAUGHT else {}) | changes
     output = make(name, **(options or {})).loss_on(rows, **({"old_logprobs": OLD, "rewards": [1.0, 0.0], "group_ids": [0, 0]} | changes))
     output.loss.backward()
     return float(output.loss.detach()), [value for row in rows for value in row.grad.tolist()]
@@ -70,6 +74,8 @@ WORKED = {
     ),
     "rest": ({}, 1.5 / 3, [-1 / 3, -1 / 3, 0]),
     "raft": ({}, 1.5 / 3, [-1 / 3, -1 / 3, 0]),
+    # log ref - log old = 0.1, 0 and -0.5, the latter cut to -0.3
+    "opd": ({"max_advantage": 0.3}, -(0.1 * E2 - 0.3 * E3) / 3, [-0.1 * E2 / 3, 0, 0.3 * E3 / 3]),
 }
 WHITENED = (-(WHITE[0] * (1.2 + E1) + WHITE[2] * 0.8) / 3, [0, -WHITE[0] * E1 / 3, 0])
 for name in ("reinforce++", "reinforce++-baseline", "ppo"):
@@ -258,6 +264,7 @@ DEFAULTS = {
     },
     "rest": {"aggregation": "token_mean"},
     "raft": {"aggregation": "token_mean"},
+    "opd": {"aggregation": "token_mean", "inner_steps": 1},
 }
 
 
@@ -278,7 +285,7 @@ def test_remax_learns_nothing_from_answers_as_good_as_the_greedy_one():
 # --- a bandit of two tokens ---------------------------------------------------------------------------------------------
 
 
-def solve_bandit(name, options=None, steps=30):
+def solve_bandit(name, options=None, steps=30, taught=None):
     """Train a table of logits to write token 2, then token 0; returns the chance of the right answer before and after.
 
     Answers have two tokens of four; half the reward is for either. Real inner steps: at least two, so that clips and proximal terms act.
@@ -288,7 +295,7 @@ def solve_bandit(name, options=None, steps=30):
     logits = torch.zeros(2, 4, requires_grad=True)
     critic = torch.zeros(2, requires_grad=True)
     optimizer = torch.optim.Adam([logits, critic], lr=0.1)
-    reference = logits.detach().log_softmax(-1)
+    reference = (logits.detach() if taught is None else taught).log_softmax(-1)
     places = torch.arange(2)
 
     def reward(answers):
@@ -316,10 +323,18 @@ def solve_bandit(name, options=None, steps=30):
     return 1 / 16, float(logits.detach().softmax(-1)[places, torch.tensor([2, 0])].prod())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != TAUGHT])
 def test_learns_a_bandit(name):
     before, after = solve_bandit(name, {"threshold": 0.4} if name == "rest" else None)
     assert after > 0.5 > before
+
+
+def test_learns_a_bandit_from_a_teacher_whatever_the_rewards_say():
+    teacher = torch.tensor([[0.0, 0.0, 4.0, 0.0], [4.0, 0.0, 0.0, 0.0]])
+    before, after = solve_bandit(TAUGHT, taught=teacher)
+    assert after > 0.5 > before
+    other = torch.tensor([[4.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0]])
+    assert solve_bandit(TAUGHT, taught=other)[1] < before, "the teacher writes other tokens than those that are rewarded"
 
 
 # --- preference ---------------------------------------------------------------------------------------------------------

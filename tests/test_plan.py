@@ -127,7 +127,7 @@ def test_gradient_checkpointing_keeps_the_inputs_of_layers_and_one_layer(work):
 
 
 def test_weights_are_shared_out_over_ranks_and_activations_are_not(work):
-    parts = {part.name: part for part in Plan(replace(work, ranks=2, copies=1)).parts}
+    parts = {part.name: part for part in Plan(replace(work, ranks=2, reference=work.model)).parts}
     assert parts["weights"] == Part("weights", *[work.model.parameters * 2] * 3)
     assert parts["gradients"] == Part("gradients", 0, *[work.model.parameters * 2] * 2)  # given up after an update
     assert parts["optimizer state"] == Part("optimizer state", *[work.model.parameters * 4] * 3)

@@ -1,9 +1,10 @@
-"""`kgym long2short`: from a model with long completions to one with shorter ones, by the four methods of Kimi k1.5, section 2.4.
+"""`kgym long2short`: from long completions to shorter ones, by the four methods of Kimi k1.5, section 2.4, and one more.
 
     kgym long2short merge    --model LONG --short SHORT --out runs/l2s     the average of the weights of both
     kgym long2short shortest --model LONG --out runs/l2s     supervised fine-tuning on the shortest right answer of each problem
     kgym long2short dpo      --model LONG --out runs/l2s     the shortest right answer against longer ones
     kgym long2short rl       --model LONG --out runs/l2s     reinforcement learning with a length penalty and a smaller budget
+    kgym long2short distill  --model LONG --short SHORT --out runs/l2s     the short model learns from the long one on its own answers
 
 Each is a series of other commands, which are printed, and ends with the accuracy and the length of completions before and after. A command
 whose result is in OUT is skipped, so an interrupted series goes on where it was.
@@ -21,17 +22,20 @@ from kgym.cli.settings import add_set
 from kgym.cli.steps import Step, run_steps, scoring, training
 
 SHORTER = 0.5
-"""The budget of `rl`, as a share of the environment's own."""
+"""The budget of `rl` and `distill`, as a share of the environment's own."""
+STUDENTS = 192
+"""Problems in a step of `distill`, with one answer each: its teacher judges tokens, so answers need no comparison."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    methods = parser.add_subparsers(dest="method", required=True, metavar="merge|shortest|dpo|rl")
+    methods = parser.add_subparsers(dest="method", required=True, metavar="merge|shortest|dpo|rl|distill")
     for name, text in (
         ("merge", "average the weights with those of a short model"),
         ("shortest", "learn the shortest right answer of each problem"),
         ("dpo", "prefer the shortest right answer to longer ones"),
         ("rl", "train with a length penalty and a smaller budget"),
+        ("distill", "teach a short model what the long one would write, with a smaller budget"),
     ):
         method = methods.add_parser(name, help=text)
         method.add_argument("--model", metavar="NAME|DIR|HUB_ID", required=True, help="the model with long completions")
@@ -40,16 +44,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         method.add_argument("--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)")
         add_set(method, "further keys, such as env.difficulty=2, which all commands get, or train.lr=1e-5 for training alone")
         method.add_argument("--seed", metavar="N", type=int, default=0, help="of sampling and training (default: 0)")
+        if name in ("merge", "distill"):
+            same = "shape" if name == "merge" else "tokenizer"
+            method.add_argument("--short", metavar="NAME|DIR|HUB_ID", required=True, help=f"model of the same {same}, short completions")
         if name == "merge":
-            method.add_argument(
-                "--short", metavar="NAME|DIR|HUB_ID", required=True, help="the model with short completions, of the same shape"
-            )
             method.add_argument("--weight", metavar="W", type=float, default=0.5, help="of the long model, below 1 (default: 0.5)")
             continue
-        method.add_argument(
-            "--steps", metavar="N", type=int, default=12 if name == "rl" else 60, help="training steps (default: %(default)s)"
-        )
-        if name == "rl":
+        steps = 12 if name in ("rl", "distill") else 60
+        method.add_argument("--steps", metavar="N", type=int, default=steps, help=f"training steps (default: {steps})")
+        if name in ("rl", "distill"):
             method.add_argument("--max-tokens", metavar="N", type=int, help="budget (default: half of the environment's)")
         else:
             method.add_argument("--problems", metavar="N", type=int, default=192, help="train problems to sample (default: 192)")
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.models.names import resolve_model
 
     resolve_model(args.model)
-    made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl}[args.method](args)
+    made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl, "distill": _distill}[args.method](args)
     bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--seed", args.seed, *_settings(*_of_env(args)))
     before, after = args.out / "before", args.out / "after"
     steps += [scoring(before, "--model", args.model, *bench), scoring(after, "--model", made, *bench)]
@@ -96,9 +99,15 @@ def _dpo(args: argparse.Namespace) -> tuple[Path, list[Step]]:
 
 def _rl(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "rl"
-    budget = args.max_tokens or _half_budget(args)
-    keys = ("shapers.length_penalty.warmup_steps=0", f"env.max_tokens={budget}", "eval.every=0", *args.set)
+    keys = ("shapers.length_penalty.warmup_steps=0", *_budget(args), *args.set)
     flags = ("--model", args.model, "--env", args.env, "--steps", args.steps, "--seed", args.seed)
+    return made, [training("train", made, *flags, *_settings(*keys))]
+
+
+def _distill(args: argparse.Namespace) -> tuple[Path, list[Step]]:
+    made = args.out / "opd"
+    keys = (f"algo.teacher={args.model}", "rollout.group_size=1", f"rollout.problems_per_step={STUDENTS}", *_budget(args), *args.set)
+    flags = ("--model", args.short, "--env", args.env, "--algo", "opd", "--steps", args.steps, "--seed", args.seed)
     return made, [training("train", made, *flags, *_settings(*keys))]
 
 
@@ -134,13 +143,14 @@ def _settings(*values: str) -> list[str]:
     return ["--set", *values] if values else []
 
 
-def _half_budget(args: argparse.Namespace) -> int:
-    """Return `SHORTER` of what a completion may have in the environment with its options."""
+def _budget(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the settings of a training with a smaller budget, by default `SHORTER` of that of the environment with its options."""
     from kgym.cli.settings import component
     from kgym.envs.spec import EnvSpec
 
     setup = EnvSpec.of(args.env, "train", component(_of_env(args), "env")).setup()
-    return max(1, int(SHORTER * setup.budgets.max_tokens))
+    tokens = args.max_tokens or max(1, int(SHORTER * setup.budgets.max_tokens))
+    return f"env.max_tokens={tokens}", "eval.every=0"
 
 
 def _figures(run: Path) -> tuple[float, float]:

@@ -119,6 +119,12 @@ def load_language_model(folder: str, *, dtype: torch.dtype, device: str | torch.
     return model, tokenizer
 
 
+def check_same_tokens(folder: str, other: str) -> None:
+    """Raise ConfigError if a token of one model is not that of the other."""
+    if load_tokenizer(folder).get_vocab() != load_tokenizer(other).get_vocab():
+        raise ConfigError(f"{other} and {folder} have different tokenizers: a token would mean two things")
+
+
 def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
     """Return a causal language model of a configuration, with weights that mean nothing; it is made on torch's default
     device, so without any memory on `meta`. Raises ConfigError, naming `folder`, if there is no such architecture.

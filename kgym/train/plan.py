@@ -68,8 +68,8 @@ class Workload:
     """Of the optimizer, for each trained weight."""
     checkpointing: bool = False
     """Whether activations are computed again in the backward pass."""
-    copies: int = 0
-    """Further copies of the policy's weights that are held in the type of the weights: a reference."""
+    reference: Footprint | None = None
+    """A model that is held, in the type of the weights, and not trained."""
     critic: Footprint | None = None
     """A critic with a backbone of its own, which is trained as the policy is."""
     ranks: int = 1
@@ -255,8 +255,8 @@ def _parts(work: Workload) -> tuple[Part, ...]:
         Part("gradients", gradients if work.together else 0, gradients, gradients),
         Part("optimizer state", state, state, state),
     ]
-    if work.copies:
-        held = work.copies * model.parameters * work.weight_bytes // ranks
+    if work.reference is not None:
+        held = work.reference.parameters * work.weight_bytes // ranks
         parts.append(Part("reference", held, held, held))
     if work.critic is not None:
         held = work.critic.parameters * (work.trained_bytes + work.state_bytes) // ranks

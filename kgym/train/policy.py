@@ -117,13 +117,14 @@ class TrainedPolicy:
         """Return log-probabilities and entropies of a whole batch without gradient, each (T,), 0 where the mask is 0."""
         return self._frozen(self._scorer, batch, temperature)
 
-    def keep_reference(self, folder: str) -> None:
-        """Load the frozen reference, for `ref_logprobs`; below an adapter it is there already.
+    def keep_reference(self, folder: str, *, start: bool = True) -> None:
+        """Load the frozen reference, for `ref_logprobs`. If it is the model that training started from, it is below an adapter already.
 
-        Its weights have the type of the policy's, so that equal weights have equal log-probabilities.
+        Its weights have the type of the policy's, so that equal weights have equal log-probabilities. Raises ConfigError if it cannot be
+        loaded.
         """
         self.has_reference = True
-        if self._adapter is not None:
+        if start and self._adapter is not None:
             return
         model = load_policy(folder, dtype=self._precision.weights, device=device_of_start(self._config.device)).model
         self._reference = Scorer(model.requires_grad_(False), self._config.layout)
@@ -132,11 +133,11 @@ class TrainedPolicy:
     @torch.no_grad()
     def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
         """Return the log-probabilities of the reference, (T,), 0 where the mask is 0; `keep_reference` was called before."""
-        if self._adapter is not None:
-            with self._adapter.off():
-                return self._frozen(self._scorer, batch, temperature)[0]
-        assert self._reference is not None
-        return self._frozen(self._reference, batch, temperature)[0]
+        if self._reference is not None:
+            return self._frozen(self._reference, batch, temperature)[0]
+        assert self._adapter is not None
+        with self._adapter.off():
+            return self._frozen(self._scorer, batch, temperature)[0]
 
     @property
     def layout(self) -> Literal["packed", "padded"]:

@@ -83,4 +83,5 @@ def _with_split_weights(work: Workload, half: Footprint) -> Workload:
 def _with_adapter(work: Workload) -> Workload:
     """Return a workload with an adapter of rank 16 on weights in the type of the computation; the reference is in it."""
     size = work.compute_bytes
-    return replace(work, trained=adapter_size(work.model, 16, ()), weight_bytes=size, trained_bytes=4, state_bytes=8, copies=0)
+    reference = None if work.reference is work.model else work.reference
+    return replace(work, trained=adapter_size(work.model, 16, ()), weight_bytes=size, trained_bytes=4, state_bytes=8, reference=reference)

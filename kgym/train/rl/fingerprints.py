@@ -6,15 +6,18 @@ from kgym.config import RunConfig
 from kgym.models.names import file_sha256, model_fingerprint, resolve_model
 from kgym.train.components import own_fingerprints
 from kgym.train.rl.components import chosen
+from kgym.types import UpdatePlan
 
 
-def fingerprints(config: RunConfig, *, critic: bool) -> dict[str, str]:
+def fingerprints(config: RunConfig, plan: UpdatePlan) -> dict[str, str]:
     """Return those of models and files that the configuration names, by key: {"model": "9f2c...", "ptx.data": "41d0..."}.
 
-    `critic` says whether the algorithm has one. A verifier's own are among the facts of the environment.
+    `plan` says whether the algorithm has a critic, or a reference of its own. A verifier's own are among the facts of the environment.
     """
     found = {"model": model_fingerprint(resolve_model(config.model))}
-    if critic and config.critic.model is not None:
+    if plan.reference is not None:
+        found["reference"] = model_fingerprint(resolve_model(plan.reference))
+    if plan.needs_values and config.critic.model is not None:
         found["critic.model"] = model_fingerprint(resolve_model(config.critic.model))
     if config.ptx.coef and config.ptx.data is not None:
         found["ptx.data"] = file_sha256(Path(config.ptx.data))

@@ -17,6 +17,7 @@ from kgym.envs.mixture import members
 from kgym.errors import NothingToLearn, RunError
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
 from kgym.hookspecs import EngineInfo
+from kgym.models.load import check_same_tokens
 from kgym.models.names import resolve_model
 from kgym.models.placement import DTYPES
 from kgym.options import for_run
@@ -101,19 +102,21 @@ class Reinforcement:
         trained = {stream.label: stream.setup.source for stream in self.rollouts.streams}
         check_held_out(config, self.members, trained, self.validation.sources, scored)
         check_engine(config.engine.name, config.engine.options, resolve_model(config.model))
+        if plan.reference is not None:
+            check_same_tokens(resolve_model(config.model), resolve_model(plan.reference))
         self.pretraining = pretraining_examples(config)
         if self.folder.manifest.exists():
             refuse_older(self.folder.checkpoints)
-        return self._facts(critic=plan.needs_values)
+        return self._facts()
 
-    def _facts(self, *, critic: bool) -> dict[str, Any]:
+    def _facts(self) -> dict[str, Any]:
         """Return what the manifest says of the run in addition to its configuration; see `identity`."""
         envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
         return {
             "specs": {member.title: member.spec.to_json() for member in self.members},
             "env": envs.get("", envs),
             **self.validation.facts(),
-            "fingerprints": fingerprints(self.config, critic=critic),
+            "fingerprints": fingerprints(self.config, self.algorithm.plan),
             "versions": versions(),
             "components": component_versions(chosen(self.config)),
             "checkout": checkout(),
@@ -130,7 +133,7 @@ class Reinforcement:
         config, plan = self.config, self.algorithm.plan
         self.policy = TrainedPolicy.load(folder, config.train, checkpoint=checkpoint, seed=config.seed)
         if plan.needs_reference:
-            self.policy.keep_reference(folder)
+            self.policy.keep_reference(resolve_model(plan.reference) if plan.reference else folder, start=plan.reference is None)
         self.engine = self._make_engine(folder)
         self.schedule = self._make_schedule(self.engine)
         self.long_prompts = LongPrompts(self.members, self.reporter.note)

@@ -28,8 +28,10 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     row = longest_text(folder, streams, template)
     groups = -(-config.rollout.problems_per_step // plan.minibatches)
     work = policy_workload(config.train, folder, row=row, texts=groups * config.rollout.group_size)
-    if plan.needs_reference and not config.train.lora.rank:
-        work = replace(work, copies=1)
+    if plan.needs_reference and plan.reference is not None:
+        work = replace(work, reference=footprint(resolve_model(plan.reference)))
+    elif plan.needs_reference and not config.train.lora.rank:
+        work = replace(work, reference=work.model)
     if plan.needs_values and config.critic.backbone == "separate":
         work = replace(work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model)))
     n_ranks = join().size

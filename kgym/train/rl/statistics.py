@@ -29,7 +29,10 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
     scored = [verdict for verdict in verdicts if verdict.scored]
     n_unasked, n_repeated = sum(map(unasked, episodes)), sum(map(repeated, episodes))
     occasional = {"episode/prompt_too_long_frac": n_unasked, "episode/repetition_frac": n_repeated}
-    return {name: count / len(episodes) for name, count in occasional.items() if count} | {
+    compared = [_informative(group) for group in groups if len(group.episodes) > 1]
+    return {
+        **{name: count / len(episodes) for name, count in occasional.items() if count},
+        **({"group/informative_frac": _mean(compared)} if compared else {}),
         "reward/mean": _mean([reward for episode, reward in pairs if episode.trainable]),
         "episode/correct_frac": _mean([verdict.status == "correct" for verdict in scored]),
         "episode/tokens_mean": _mean([episode.n_tokens for episode in episodes]),
@@ -37,7 +40,6 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "episode/truncated_frac": _mean([episode.truncated for episode in episodes]),
         "verdict/no_answer_frac": _mean([verdict.status == "no_answer" for verdict in verdicts]),
         "verdict/unscored_frac": _mean([not verdict.scored for verdict in verdicts]),
-        "group/informative_frac": _mean([_informative(group) for group in groups]),
     }
 
 

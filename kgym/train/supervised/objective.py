@@ -116,7 +116,7 @@ class Supervised:
         row = most if context is None else min(most, context)
         work = policy_workload(config.train, folder, row=row, texts=max(1, most // row))
         if isinstance(config, DPOConfig) and not config.train.lora.rank:
-            work = dataclasses.replace(work, copies=1)  # the reference
+            work = dataclasses.replace(work, reference=work.model)
         changes = smaller(config.train, folder, work)
         if isinstance(config, RMConfig):  # which trains all weights
             changes = {setting: change for setting, change in changes.items() if "lora" not in setting}

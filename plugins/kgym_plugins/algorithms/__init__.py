@@ -24,6 +24,7 @@ _ALGORITHMS = {
     "remax": ("remax:ReMax", "policy gradient against the greedy answer"),
     "ppo": ("ppo:PPO", "InstructGPT's: a critic, generalised advantages, clipped ratios"),
     "rest": ("rest:ReST", "imitation of the right answers"),
+    "opd": ("opd:OPD", "on-policy distillation: the reverse KL to a teacher, token by token, on the policy's own answers"),
     "raft": ("rest:RAFT", "imitation of the best answer of each group"),
 }
 
