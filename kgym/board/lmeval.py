@@ -1,27 +1,34 @@
 """Results files of lm-evaluation-harness (0.4) as rows of a board.
 
-A row for each metric of each task that is a share and better when higher. lm-eval stores no verdicts, so what a row of kgym says of cut,
-unscored and missing answers stays empty. The comparability hash is of the task as the file describes it: such rows stand in tables of
-their own. `plugins/kgym_plugins/exporters/lmeval.py` writes such files.
+A row for each figure that is an accuracy (`kgym.board.lmeval_figures`); the others are named. lm-eval stores no verdicts, so what a row
+of kgym says of cut, unscored and missing answers stays empty. The comparability hash is of the task as the file describes it, few-shot
+form and chat template included: such rows are in tables of their own. `plugins/kgym_plugins/exporters/lmeval.py` writes such files.
 """
 
+import hashlib
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from kgym.board.lmeval_figures import Figure, figures_of
 from kgym.board.schema import SCHEMA_VERSION
 from kgym.board.table import Row
 from kgym.errors import DataError
 from kgym.score.comparability import comparability_hash
 from kgym.score.intervals import interval_of
 
-ASKED = ("dataset_path", "dataset_name", "test_split", "doc_to_text", "doc_to_target", "generation_kwargs", "repeats", "filter_list")
+ASKED = (
+    "dataset_path", "dataset_name", "test_split", "description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
+    "output_type", "generation_kwargs", "repeats", "filter_list",
+)  # fmt: skip
 """What in the configuration of a task says what was asked."""
 
+PASS_AT_1 = ("pass@1", "pass_at_1")
+
 UNKNOWN = {
-    "pass_at_k": "{}",
-    "pass_at_k_stderr": "{}",
     "g_pass_at_k": "{}",
     "g_pass_at_k_stderr": "{}",
     "maj_at_k": None,
@@ -45,44 +52,44 @@ def is_lm_eval(data: Any) -> bool:
     return isinstance(data, Mapping) and all(isinstance(data.get(key), Mapping) for key in ("results", "configs", "n-samples"))
 
 
-def lm_eval_rows(data: Mapping[str, Any], *, where: str, label: str | None = None, note: str = "") -> list[Row]:
-    """Return the rows of a file; `where` is for messages. Raises DataError if there is no figure to take from it."""
-    rows = []
+def lm_eval_rows(data: Mapping[str, Any], *, where: str, label: str | None = None, note: str = "") -> tuple[list[Row], list[str]]:
+    """Return the rows of a file, and the figures that are left out, each with the reason; `where` is for messages.
+
+    Raises DataError if there is no figure to take from it.
+    """
+    rows: list[Row] = []
+    left_out: list[str] = []
     try:
-        for task, figures in data["results"].items():
-            for key, value in figures.items():
-                metric, comma, filtered = key.partition(",")
-                better = data.get("higher_is_better", {}).get(task, {}).get(metric, True)
-                is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-                if comma and not metric.endswith("_stderr") and is_share and better and task in data["n-samples"]:
-                    rows.append(_row(data, task, metric, filtered, label=label, note=note))
+        for task in data["results"]:
+            figures, others = figures_of(data, task)
+            passes = [figure for figure in figures if figure.kind == "pass"]
+            left_out += others
+            means = [figure for figure in figures if figure.kind == "accuracy"]
+            for figure in means:
+                at_k = [other for other in passes if figure.metric in PASS_AT_1 and other.filter == figure.filter]
+                passes = [other for other in passes if other not in at_k]
+                rows.append(_row(data, task, figure, at_k, label=label, note=note))
+            left_out += [
+                f"{figure.metric},{figure.filter} of {task}: it is no accuracy, and no pass@1 of the same answers is there"
+                for figure in passes
+            ]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where} is damaged, or no results file of lm-evaluation-harness 0.4: {type(error).__name__} {error}") from error
     if not rows:
-        raise DataError(f"{where} holds no task with a metric that is a share and better when higher")
-    return rows
+        reasons = f": {'; '.join(left_out[:3])}" if left_out else ""
+        raise DataError(f"{where} holds no accuracy (a share, better when higher, and a mean over problems){reasons}")
+    return rows, left_out
 
 
-def _row(data: Mapping[str, Any], task: str, metric: str, filtered: str, *, label: str | None, note: str) -> Row:
-    config, settings = data["configs"].get(task, {}), data.get("config", {})
-    figures = data["results"][task]
-    accuracy, stderr = float(figures[f"{metric},{filtered}"]), figures.get(f"{metric}_stderr,{filtered}")
-    stderr = float(stderr) if isinstance(stderr, int | float) else None  # "N/A" where lm-eval has none
-    n, samples = int(data["n-samples"][task]["effective"]), int(config.get("repeats") or 1)
+def _row(data: Mapping[str, Any], task: str, figure: Figure, at_k: Sequence[Figure], *, label: str | None, note: str) -> Row:
+    config, settings = data["configs"].get(task) or {}, data.get("config", {})
+    n, name = int(data["n-samples"][task]["effective"]), f"{figure.metric},{figure.filter}"
     drawn = config.get("generation_kwargs") or {}
-    greedy = not drawn.get("do_sample", False)
-    facts = {
-        "harness": "lm-evaluation-harness",
-        "task": task,
-        "version": str(data.get("versions", {}).get(task)),
-        "metric": f"{metric},{filtered}",
-        "n_problems": n,
-        "n_shot": data.get("n-shot", {}).get(task),
-        "chat_template": data.get("chat_template_sha") is not None,
-        "system_instruction_sha": data.get("system_instruction_sha"),
-        "task_hash": data.get("task_hashes", {}).get(task),
-    } | {name: _stable(config.get(name)) for name in ASKED}
-    low, high = (None, None) if stderr is None else interval_of(accuracy, stderr, n=n, n_answers=n * samples)
+    temperature = float(drawn.get("temperature", 1.0 if drawn.get("do_sample") else 0.0))
+    greedy = temperature == 0 or drawn.get("do_sample") is False
+    facts = _facts(data, task, config, name, n)
+    low, high = (None, None) if figure.stderr is None else interval_of(figure.value, figure.stderr, n=n, n_answers=n * figure.samples)
+    passes = [replace(figure, k=1), *sorted(at_k, key=lambda other: other.k)] if figure.metric in PASS_AT_1 else []
     return {
         "schema_version": SCHEMA_VERSION,
         "date": datetime.fromtimestamp(float(data["date"]), UTC).date().isoformat() if data.get("date") else "",
@@ -90,19 +97,21 @@ def _row(data: Mapping[str, Any], task: str, metric: str, filtered: str, *, labe
         "benchmark": task,
         "env_id": f"lm-eval/{task}",
         "split": str(config.get("test_split") or config.get("validation_split") or ""),
-        "accuracy": accuracy,
-        "stderr": stderr,
+        "accuracy": figure.value,
+        "stderr": figure.stderr,
         "interval_low": low,
         "interval_high": high,
         "n_problems": n,
-        "samples_per_problem": samples,
+        "samples_per_problem": figure.samples,
         **UNKNOWN,
-        "temperature": 0.0 if greedy else float(drawn.get("temperature", 1.0)),
+        "pass_at_k": json.dumps({str(other.k): round(other.value, 6) for other in passes}),
+        "pass_at_k_stderr": json.dumps({str(other.k): round(other.stderr, 6) for other in passes if other.stderr is not None}),
+        "temperature": 0.0 if greedy else temperature,
         "top_p": 1.0 if greedy else float(drawn.get("top_p", 1.0)),
         "top_k": 0 if greedy else int(drawn.get("top_k", 0)),
         "max_tokens": int(drawn["max_gen_toks"]) if "max_gen_toks" in drawn else None,
         "truncated_rule": "score",  # lm-eval judges the text as it stands
-        "verifier": f"lm-eval:{metric},{filtered}",
+        "verifier": f"lm-eval:{name}",
         "data_sha256": str(facts["task_hash"] or ""),
         "comparability": comparability_hash(facts),
         "engine": str(settings.get("model") or ""),
@@ -111,6 +120,26 @@ def _row(data: Mapping[str, Any], task: str, metric: str, filtered: str, *, labe
         "run": "",
         "note": note,
     }
+
+
+def _facts(data: Mapping[str, Any], task: str, config: Mapping[str, Any], name: str, n: int) -> dict[str, Any]:
+    """Return what the score depends on besides the model, as far as the file says it."""
+    n_shot, template = data.get("n-shot", {}).get(task), data.get("chat_template_sha")
+    if template is None and data.get("chat_template"):
+        template = hashlib.sha256(str(data["chat_template"]).encode()).hexdigest()
+    return {
+        "harness": "lm-evaluation-harness",
+        "task": task,
+        "version": str(data.get("versions", {}).get(task)),
+        "metric": name,
+        "n_problems": n,
+        "n_shot": n_shot,
+        "fewshot_seed": data.get("config", {}).get("fewshot_seed") if n_shot else None,
+        "fewshot_as_multiturn": bool(data.get("fewshot_as_multiturn")),
+        "chat_template_sha": template,
+        "system_instruction_sha": data.get("system_instruction_sha"),
+        "task_hash": data.get("task_hashes", {}).get(task),
+    } | {asked: _stable(config.get(asked)) for asked in ASKED}
 
 
 def _stable(value: Any) -> Any:

@@ -16,9 +16,10 @@ from kgym.score.store import read_results
 ABOUT = ("date", "model", "benchmark", "engine", "kgym_version", "seed", "run", "note")
 
 
-def rows_of(source: Path, *, label: str | None = None, note: str = "") -> list[Row]:
+def rows_of(source: Path, *, label: str | None = None, note: str = "") -> tuple[list[Row], list[str]]:
     """Return the rows of a run folder of `kgym eval`, or of a results file of it or of lm-evaluation-harness.
 
+    The second list says which figures of a file of lm-evaluation-harness are left out, and why.
     Raises ConfigError if there is no such thing, DataError if a file is something else.
     """
     if source.is_file():
@@ -35,7 +36,8 @@ def rows_of(source: Path, *, label: str | None = None, note: str = "") -> list[R
         raise ConfigError(f"there is no {source}; name a run folder of kgym eval, or a results file of lm-evaluation-harness")
     stored = read_results(source)
     about = {name: stored[name] for name in ABOUT} | {"run": str(source)}
-    return [result_row(EvalResult.from_json(stored), about | ({"model": label} if label else {}) | ({"note": note} if note else {}))]
+    about |= ({"model": label} if label else {}) | ({"note": note} if note else {})
+    return [result_row(EvalResult.from_json(stored), about)], []
 
 
 def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:

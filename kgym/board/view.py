@@ -188,7 +188,7 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
     """Rows of a board, named by their folders: the models of before and after may bear one name."""
     rows = []
     for folder in evaluations:
-        (row,) = rows_of(folder)
+        (row,), _ = rows_of(folder)
         said = row["model"] if row["model"] != names[folder] else str(folder)
         rows.append(row | {"model": names[folder], "note": said})
     return ranked_rows(rows)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kgym.board.table import Board, Row
 
 DEFAULT_BOARD = "leaderboard.csv"
+SHOWN_LEFT_OUT = 10
+"""Figures of a foreign file that are printed with the reason why they are no row."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -74,14 +76,18 @@ def _add(args: argparse.Namespace) -> int:
     from kgym.board.table import append_row, board_to_append
 
     board_to_append(args.board)  # refuse what is no board before anything else
-    rows = rows_of(args.source, label=args.label, note=args.note)
+    rows, left_out = rows_of(args.source, label=args.label, note=args.note)
     added = sum(append_row(args.board, row) for row in rows)
     if args.json:
-        print_json({"board": str(args.board), "added": added, "rows": rows})
+        print_json({"board": str(args.board), "added": added, "rows": rows, "left_out": left_out})
     else:
         for row in rows:
             say(f"{row['model']} on {row['benchmark']}: {percent(row['accuracy'], row['stderr'])}")
         say(f"{added} of {len(rows)} rows added to {args.board}" + ("" if added == len(rows) else "; the others are there already"))
+        for reason in left_out[:SHOWN_LEFT_OUT]:
+            say(f"left out: {reason}")
+        if (more := len(left_out) - SHOWN_LEFT_OUT) > 0:
+            say(f"left out: {more} more figures; --json has them all")
     return 0
 
 

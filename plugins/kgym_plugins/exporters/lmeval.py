@@ -73,6 +73,8 @@ def _config(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "output_type": "generate_until",
         "repeats": row["samples_per_problem"],
         "num_fewshot": 0,
+        "filter_list": [{"name": row["verifier"], "filter": [{"function": "take_first_k", "k": row["samples_per_problem"]}]}],
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "generation_kwargs": {key: value for key, value in drawn.items() if value is not None},
         "metadata": {"version": _version(row["env_id"]), "env_id": row["env_id"], "comparability": row["comparability"]},
     }
