@@ -287,6 +287,43 @@ def test_gymnasiums_own_vectorisation_works_too():
     env.close()
 
 
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+def test_each_slot_may_be_a_process(context):
+    kwargs = {"shared_memory": False, "context": context}
+    env = gymnasium.make_vec("kgym/math500-v0", num_envs=2, vectorization_mode="async", vector_kwargs=kwargs, split="validation")
+    chats, infos = env.reset(seed=[5, 6])
+    assert chats in env.observation_space
+    alone = [gymnasium.make("kgym/math500-v0", split="validation") for _ in range(2)]
+    for slot, seed in enumerate((5, 6)):
+        assert (chats[slot], infos["problem_id"][slot]) == (alone[slot].reset(seed=seed)[0], alone[slot].unwrapped.problem.id)
+    golds = [one.unwrapped.problem.gold for one in alone]
+    _, rewards, terminations, _, infos = env.step((rf"\boxed{{{golds[0]}}}", rf"\boxed{{{golds[1]}+1}}"))  # hard ones are judged by workers
+    assert (rewards.tolist(), infos["status"].tolist()) == ([1.0, 0.0], ["correct", "wrong"])
+    assert terminations.all()
+    chats, _, terminations, _, infos = env.step(("", ""))  # Gymnasium resets in the next step
+    assert not terminations.any()
+    assert infos["status"].tolist() == ["open", "open"]
+    env.close()
+
+
+def test_shared_memory_is_refused_with_the_remedy():
+    with pytest.raises(ConfigError, match=r'conversations of any length.*vector_kwargs=\{"shared_memory": False\}'):
+        gymnasium.make_vec("kgym/math500-v0", num_envs=2, vectorization_mode="async")
+
+
+@pytest.mark.parametrize(
+    ("actions", "what"),
+    [("wxyz", "one str"), (piece("wxyz", "stop"), "one Segment"), ({"a": 1, "b": 2, "c": 3, "d": 4}, "a dict"), (None, "a NoneType")],
+)
+def test_what_is_no_list_of_actions_is_refused(actions, what):
+    env = started()
+    with pytest.raises(EnvError, match=f"the actions are {what}; give a list with an action for each of 4 slots"):
+        env.step(actions)
+    assert not any(episode.pieces for episode in env.episodes)
+    env.step(np.array([RIGHT, RIGHT, RIGHT, RIGHT]))
+    assert [episode.reward for episode in env.episodes] == [1.0, 1.0, 0.0, 0.0]
+
+
 def test_rendering():
     env = started(render_mode="ansi")
     env.step([RIGHT, None, None, None])

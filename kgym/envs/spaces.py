@@ -6,10 +6,11 @@ does not know.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
+from gymnasium.vector.utils import create_shared_memory
 
 from kgym.errors import ConfigError
 from kgym.types import Chat as Conversation
@@ -108,6 +109,15 @@ class Chat(gymnasium.Space[Conversation]):
 
     def __repr__(self) -> str:
         return f"Chat({self.text.max_length})"
+
+
+@create_shared_memory.register(Chat)
+def _refuse_shared_memory(space: Chat, n: int = 1, ctx: object = None) -> NoReturn:
+    """Raise ConfigError: shared memory has a fixed size, and a conversation grows."""
+    raise ConfigError(
+        "observations of kgym are conversations of any length, which shared memory cannot hold; "
+        'with vectorization_mode="async" also give vector_kwargs={"shared_memory": False}'
+    )
 
 
 def _refuse_masks(mask: object, probability: object) -> None:

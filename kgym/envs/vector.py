@@ -6,6 +6,9 @@
 
 Slots 0 .. group_size-1 are the attempts at the first problem, and so on. Nothing is reset by itself: an ended episode stays to be looked
 at until a reset, of all groups or of those in `reset_mask`.
+
+Gymnasium's own vector environments work too, with one attempt in each slot and resets of their own:
+`vectorization_mode="sync"`, or `"async"` with `vector_kwargs={"shared_memory": False}`.
 """
 
 from collections.abc import Sequence
@@ -89,9 +92,15 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     def step(self, actions: Actions) -> tuple[Observations, Array, Array, Array, dict[str, Any]]:
         """Add a segment to the answer in each slot that has an action.
 
-        Raises EnvError, and changes nothing, for an action that is no text or stands in a slot whose episode has ended.
+        Raises EnvError, and changes nothing, for an action that is no text or is in a slot whose episode has ended, and for actions
+        that are no list, such as a single text.
         """
         episodes = self.episodes
+        if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):  # a text is a sequence of texts
+            what = f"one {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
+            raise EnvError(
+                f"the actions are {what}; give a list with an action for each of {self.num_envs} slots, None where there is none"
+            )
         if len(actions) != self.num_envs:
             raise EnvError(f"{len(actions)} actions for {self.num_envs} slots; give one for each, None where there is none")
         acting = {slot: checked_action(action, self.single_action_space) for slot, action in enumerate(actions) if action is not None}
