@@ -576,7 +576,7 @@ def test_a_list_in_json_is_unwrapped_with_a_note_and_several_answers_are_refused
     _, facts, err = add("sky", write(tmp_path / "sky.jsonl", [half]))
     assert data_source("sky").problems[0].gold == r"\frac{1}{2}"
     assert "a JSON list of one text, of which the text was taken: 1" in err
-    assert facts["refused_golds"] == ""
+    assert facts["refused_golds"] == []
     for several in ('["1", "2"]', ["1", "2"]):
         status, _, err = add("two", write(tmp_path / "two.jsonl", [{"question": "Q", "answer": several}]))
         assert (status, "has 2 gold answers" in err) == (2, True)
@@ -599,14 +599,62 @@ def test_columns_may_be_named(add, tmp_path, capsys):
     assert (status, "no answer; it is looked for in nowhere;" in err) == (2, True)
 
 
-def test_gold_answers_that_no_answer_meets_are_counted_and_refused_if_all_are(add, tmp_path):
-    rows = [{"question": q, "answer": a} for q, a in sums()] + [{"question": "And?", "answer": "1}{"}]
+def test_rows_of_gold_answers_that_are_not_accepted_are_named(add, tmp_path):
+    rows = [{"question": q, "answer": a} for q, a in sums()]
+    odd = {"And?": "1}{", "Or?": r"\frac{1}{", "Why?": r"\sqrt{", "Then?": r"\text{}"}
+    rows[1:1] = [{"question": q, "answer": a} for q, a in odd.items()]
     status, facts, err = add("mine", write(tmp_path / "some.jsonl", rows))
-    assert status == 0
-    assert "does not accept 1 of 4 gold answers in a box, such as '1}{'" in err
-    assert facts["refused_golds"]
-    status, _, err = add("none", write(tmp_path / "none.jsonl", rows[-1:]))
-    assert (status, "--answer-column" in err) == (2, True)
+    assert (status, facts["problems"]) == (0, len(rows))
+    assert [(row["row"], row["gold"]) for row in facts["refused_golds"]] == [
+        (f"some.jsonl line {number}", gold) for number, gold in enumerate(odd.values(), 2)
+    ]
+    for row in facts["refused_golds"]:
+        assert row["verdict"] != "correct"
+        assert f"{row['row']}: {row['gold']!r} ({row['verdict']})" in err
+    status, _, err = add("none", write(tmp_path / "none.jsonl", rows[1:3]))
+    assert (status, "accepts no gold answer, such as that of none.jsonl line 1: '1}{'" in err, "--answer-column" in err) == (2, True, True)
+
+
+def test_gold_answers_that_cannot_be_read_come_first_and_many_are_counted(tmp_path, monkeypatch, capsys):
+    rows = [{"question": f"Q{n}", "answer": answer} for n, answer in enumerate(["7", *["1}{"] * 12, "half"])]
+    plugin, file = tmp_path / "picky.py", write(tmp_path / "x.jsonl", rows)
+    plugin.write_text(PICKY)
+    monkeypatch.setattr("kgym.cli.data.VERIFIER", "picky")
+    assert main(["-p", str(plugin), "data", "add", "mine", str(file), "--json"]) == 0
+    out, err = capsys.readouterr()
+    facts = json.loads(out)
+    lines = err.splitlines()
+    assert lines[0] == (
+        "kgym: warning: 1 of 14 gold answers cannot be read, so that every answer to these problems is unscored (verifier picky):"
+    )
+    assert lines[1] == "kgym:   x.jsonl line 14: 'half' (unscored:gold: no number)"
+    assert lines[2].startswith("kgym: warning: 12 of 14 gold answers are not accepted as answers to themselves")
+    assert lines[-1] == "kgym:   and 2 more; --json names them all"
+    assert len(facts["refused_golds"]) == 13
+
+
+PICKY = """
+from kgym.hookspecs import VerifierInfo, hookimpl
+from kgym.types import Verdict
+
+kgym_api = 1
+
+@hookimpl
+def kgym_register_verifiers():
+    yield VerifierInfo(name="picky", target="picky:Picky", summary="digits alone", isolation="none")
+
+class Picky:
+    def __init__(self, options):
+        pass
+
+    def verify_many(self, items):
+        return [self.judge(item.gold) for item in items]
+
+    def judge(self, gold):
+        if gold.isalpha():
+            return Verdict("unscored", "gold: no number")
+        return Verdict("correct" if gold.isdecimal() else "wrong", "digits")
+"""
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "json", "parquet"])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kgym.envs.setup import verifier_of
 from kgym.models.names import resolve_model
 from kgym.registry import registry
 from kgym.rollout.engine import generate, make_engine
@@ -86,7 +87,7 @@ def test_it_reasons_in_the_form_that_is_asked_for_and_still_errs():
     problems = [task.source("validation")[i] for i in range(120)]
     requests = [GenerateRequest(p.id, task.prompt(p), task.max_tokens, Sampling(), derive_seed(0, "test", p.id)) for p in problems]
     segments = {segment.request_id: segment for segment in generate(engine, requests)}
-    verifier = registry().create("verifier", task.verifier)
+    verifier = registry().create("verifier", verifier_of(task, "validation"))
     verdicts = verifier.verify_many([VerifyItem(gold=p.gold, response=segments[p.id]) for p in problems])
     assert sum(verdict.status == "no_answer" for verdict in verdicts) <= 3
     assert sum(segment.finish_reason == "length" for segment in segments.values()) <= 3

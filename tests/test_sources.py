@@ -76,8 +76,8 @@ def test_ids_that_are_no_ids_give_way_to_hashes():
 
 
 def test_a_question_that_stands_there_twice_is_one():
-    problems, notes = problems_of([Row(f"line {n}", {"id": n, "problem": "Q", "answer": "1"}) for n in (1, 2, 3)], "set")
-    assert [problem.id for problem in problems] == ["set/1"]
+    problems, notes, places = problems_of([Row(f"line {n}", {"id": n, "problem": "Q", "answer": "1"}) for n in (1, 2, 3)], "set")
+    assert ([problem.id for problem in problems], places) == (["set/1"], ["line 1"])
     assert notes == ["line 2: the question of line 1 again, left out", "line 3: the question of line 1 again, left out"]
 
 

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,8 @@ VERIFIER = "math"
 """Judges the gold answers of data that are added; it is that of the environment `data`."""
 CHECKED_GOLDS = 20_000
 """Different gold answers that are judged."""
+SHOWN_GOLDS = 10
+"""Rows of gold answers that are not accepted that are printed; --json has them all."""
 SHOWN_NOTES = 3
 """Notes that are printed; --json has them all."""
 
@@ -79,8 +82,7 @@ def _add(args: argparse.Namespace) -> int:
         say(f"kgym: warning: {name} has {known.problems} problems, and these are {source.size}", file=sys.stderr)
     _refuse_other(path, source, replace=args.replace)
     refused = _refused_golds(source)
-    if refused:
-        say(f"kgym: warning: {refused}", file=sys.stderr)
+    _warn_of_golds(refused, source.size)
     save_data(name, source)
     facts = _facts(name, path, source)
     if args.json:
@@ -90,24 +92,49 @@ def _add(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refused_golds(source: "FileSource") -> str:
-    """Say how many gold answers the verifier does not accept as answers to themselves; "" if it accepts all of them.
+def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
+    """Return the problems whose gold answer the verifier does not accept as an answer to itself, with their rows and its verdicts.
 
-    Raises DataError if it accepts none: every answer to these problems would be wrong.
+    Raises DataError if it accepts none.
     """
     from kgym.types import VerifyItem
     from kgym.verify.service import load_verifier
 
     golds = list(dict.fromkeys(problem.gold for problem in source.problems))[:CHECKED_GOLDS]
     verdicts = load_verifier(VERIFIER).verify_many([VerifyItem(gold, f"\\boxed{{{gold}}}") for gold in golds])
-    bad = [(gold, verdict.label) for gold, verdict in zip(golds, verdicts, strict=True) if verdict.status != "correct"]
-    if not bad:
-        return ""
-    (gold, label), n = bad[0], len(golds)
-    what = f"the verifier {VERIFIER} does not accept {len(bad)} of {n} gold answers in a box, such as {gold[:60]!r} ({label})"
-    if len(bad) == n:
-        raise DataError(f"{what}; is the answer in another column? --answer-column names one")
-    return what
+    bad = {gold: verdict.label for gold, verdict in zip(golds, verdicts, strict=True) if verdict.status != "correct"}
+    rows = [
+        {"row": place, "gold": problem.gold, "verdict": bad[problem.gold]}
+        for problem, place in zip(source.problems, source.places, strict=True)
+        if problem.gold in bad
+    ]
+    if len(bad) == len(golds):
+        raise DataError(
+            f"the verifier {VERIFIER} accepts no gold answer, such as that of {_said(rows[0])}; is the answer in another column? "
+            "--answer-column names one"
+        )
+    return rows
+
+
+def _warn_of_golds(refused: Sequence[Mapping[str, str]], n_problems: int) -> None:
+    """Print the rows of gold answers that the verifier does not accept, those that it cannot read first."""
+    unread = [row for row in refused if row["verdict"].startswith("unscored:gold")]
+    others = [row for row in refused if not row["verdict"].startswith("unscored:gold")]
+    for rows, what in (
+        (unread, "cannot be read, so that every answer to these problems is unscored"),
+        (others, "are not accepted as answers to themselves, so that every answer to these problems is wrong"),
+    ):
+        if rows:
+            say(f"kgym: warning: {len(rows)} of {n_problems} gold answers {what} (verifier {VERIFIER}):", file=sys.stderr)
+            for row in rows[:SHOWN_GOLDS]:
+                say(f"kgym:   {_said(row)}", file=sys.stderr)
+            if (more := len(rows) - SHOWN_GOLDS) > 0:
+                say(f"kgym:   and {more} more; --json names them all", file=sys.stderr)
+
+
+def _said(row: Mapping[str, str]) -> str:
+    gold = row["gold"] if len(row["gold"]) <= 60 else f"{row['gold'][:57]}..."
+    return f"{row['row']}: {gold!r} ({row['verdict']})"
 
 
 def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:

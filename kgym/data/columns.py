@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kgym.data.cells import ASSISTANT, Row, at, first_gold, first_text
 from kgym.data.known import integer_answer, year_of
@@ -109,10 +109,18 @@ class _Notes:
         return sums + self.lines
 
 
-def problems_of(
-    rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None
-) -> tuple[list[Problem], list[str]]:
-    """Return the problems of a data set called `name`, their ids beginning with it, and what was left out, in words.
+class Found(NamedTuple):
+    """What the rows of a data set hold."""
+
+    problems: list[Problem]
+    notes: list[str]
+    """What was left out, in words."""
+    places: list[str]
+    """The row of each problem: `mine.jsonl line 4`."""
+
+
+def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None) -> Found:
+    """Return the problems of a data set called `name`, their ids beginning with it, and what was left out.
 
     A question that stands there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
     unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without a question or a gold answer, for
@@ -149,7 +157,7 @@ def problems_of(
     hashed = len(ids) < len(found) or "" in ids
     for fields in found:
         fields["id"] = f"{name}/{_digest(fields['question']) if hashed else fields['id']}"
-    return [Problem(**fields) for fields in found], notes.finished()
+    return Found([Problem(**fields) for fields in found], notes.finished(), lines)
 
 
 def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[str, Any], bool]:

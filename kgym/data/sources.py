@@ -39,8 +39,8 @@ class FileSource:
 
     Columns are found as `columns.py` says, or are those that `columns` names; ids begin with `name`, without it with the name of the first
     file. `known` is what the problems have to agree with, `max_gib` how much text the files may hold. `notes` says what was left out,
-    `provenance` where the files are from if anybody has said so. Raises DataError for a file that cannot be read or holds too much, or
-    that has a row without question or answer.
+    `places` in which row of which file each problem is, `provenance` where the files are from if anybody has said so. Raises DataError
+    for a file that cannot be read or holds too much, or that has a row without question or answer.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FileSource:
         if n_bytes > max_gib * (1 << 30):
             raise _too_large(paths, max_gib)
         rows = (row for path in paths for row in read_rows(path, columns))
-        self.problems, self.notes = problems_of(rows, name or paths[0].stem, known, columns)
+        self.problems, self.notes, self.places = problems_of(rows, name or paths[0].stem, known, columns)
         self.provenance: dict[str, Any] = {}
 
     @property
@@ -86,6 +86,7 @@ class DataSource(FileSource):
         there = [field for field in FIELDS if field in table.column_names]  # files of earlier versions have no year
         self.problems = [Problem(**row) for row in table.select(there).to_pylist()]
         self.notes: list[str] = []
+        self.places = [path.name] * len(self.problems)
         self.provenance = _parsed(table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from")
         written = table.schema.metadata[CHECKSUM].decode(errors="replace")
         if self.fingerprint != written:
