@@ -700,6 +700,14 @@ class Sampler(Protocol):
         """Go on from there."""
 
 
+@runtime_checkable
+class ReportsChoice(Protocol):
+    """What a sampler may offer in addition: figures of how it chooses, for the metrics of a step."""
+
+    def figures(self) -> Mapping[str, float]:
+        """Return the figures by name, such as {"retired_frac": 0.2}; metrics have them as `sampler/NAME`."""
+
+
 class Shaper(Protocol):
     """Changes the rewards of a group. Constructed as `target(options)`."""
 

@@ -143,6 +143,67 @@ def test_prioritized_forgets_and_ignores_the_unscored():
     sampler = make(Prioritized, 3, memory=0.5)
     sampler.update(0, [Verdict("correct"), Verdict("unscored", reason="timeout")])
     sampler.update(0, [Verdict("unscored", reason="timeout")])
-    assert sampler.state_dict()["rates"] == [[0, 1.0]]
+    assert sampler.state_dict()["rates"] == [[0, 1.0, 1]]
     sampler.update(0, [Verdict("wrong")])
-    assert sampler.state_dict()["rates"] == [[0, 0.5]]
+    assert sampler.state_dict()["rates"] == [[0, 0.5, 0]]
+
+
+def practise(sampler, n, steps, solves):
+    """Choose n problems in each step and solve those that `solves` says; return what was chosen."""
+    chosen = []
+    for step in range(1, steps + 1):
+        chosen.append(sampler.next(n, step))
+        for index in chosen[-1]:
+            sampler.update(index, [Verdict("correct" if solves(index) else "wrong")] * 2)
+    return chosen
+
+
+def test_what_is_solved_again_and_again_is_retired_until_too_few_are_left():
+    sampler = make(Prioritized, 20, retire=2, floor=1.0)
+    steps = practise(sampler, 5, 60, lambda index: index < 10)
+    visits = Counter(index for step in steps for index in step)
+    assert all(visits[index] == 2 for index in range(10)), "solved twice, and asked no more"
+    assert sampler.figures()["retired_frac"] == 0.5
+    later = practise(sampler, 12, 1, lambda index: False)[0]
+    assert set(range(10, 20)) < set(later), "retired problems fill up a step"
+
+
+def test_one_failure_starts_the_count_of_a_problem_anew():
+    sampler = make(Prioritized, 4, retire=2)
+    for verdicts in (["correct"], ["correct", "wrong"], ["correct"]):
+        sampler.update(0, [Verdict(status) for status in verdicts])
+    sampler.next(4, 1)
+    assert sampler.figures()["retired_frac"] == 0.0
+    sampler.update(0, [Verdict("correct")])
+    sampler.next(4, 2)
+    assert sampler.figures()["retired_frac"] == 0.25
+
+
+def test_retirement_is_resumed_and_states_of_before_it_are_read():
+    first = make(Prioritized, 20, retire=2)
+    practise(first, 5, 12, lambda index: index < 10)
+    second = make(Prioritized, 20, retire=2)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    solves = lambda index: index < 12  # noqa: E731
+    assert practise(first, 5, 8, solves) == practise(second, 5, 8, solves)
+    assert first.figures() == second.figures()
+    second.load_state_dict({"draws": 3, "rates": [[4, 0.5]]})
+    assert second.state_dict() == {"draws": 3, "rates": [[4, 0.5, 0]]}
+
+
+def test_figures_say_what_was_chosen():
+    sampler = make(Prioritized, 20, memory=0.0)
+    assert sampler.figures() == {}
+    practise(sampler, 20, 1, lambda index: index < 10)
+    assert sampler.figures() == {"chosen_success_frac": 0.0, "chosen_new_frac": 1.0, "tried_frac": 0.0, "retired_frac": 0.0}
+    sampler.next(20, 2)
+    assert sampler.figures() == {"chosen_success_frac": 0.5, "chosen_new_frac": 0.0, "tried_frac": 1.0, "retired_frac": 0.0}
+    curriculum = make(Curriculum, 40, steps=4, then="prioritized", retire=1)
+    ceilings = []
+    for step in range(1, 5):
+        curriculum.next(2, step)
+        ceilings.append(curriculum.figures()["ceiling_level"])
+    assert ceilings == sorted(ceilings)
+    assert ceilings[-1] == 10
+    curriculum.next(2, 5)
+    assert curriculum.figures()["chosen_new_frac"] == 1.0

@@ -26,7 +26,7 @@ from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ComponentError
 from kgym.rollout.episodes import EpisodePool, OpenGroup, TokenBudget, play
-from kgym.types import Engine, Episode, Group, Sampler, Sampling, Shaper, UpdatePlan
+from kgym.types import Engine, Episode, Group, ReportsChoice, Sampler, Sampling, Shaper, UpdatePlan
 from kgym.world import ALONE, World
 
 
@@ -52,6 +52,14 @@ class Stream:
                 raise ComponentError(
                     f"it has next{signature}; kgym calls next(n, step) with the training step, from 1: add the parameter"
                 ) from None
+
+    def figures(self) -> dict[str, float]:
+        """Return what the sampler says of how it chooses, `sampler/NAME`, of one environment of several `env/LABEL/sampler_NAME`."""
+        if not isinstance(self.sampler, ReportsChoice):
+            return {}
+        above = f"env/{self.label}/sampler_" if self.label else "sampler/"
+        with blaming("sampler", self.sampler):
+            return {f"{above}{name}": float(value) for name, value in self.sampler.figures().items()}
 
     def next(self, n: int, step: int) -> list[int]:
         """Ask the sampler for problems. Raises ComponentError, naming it, if it does not return as many indices of problems."""
@@ -98,6 +106,8 @@ class Played:
     """Tokens sampled in the step, those of open episodes and greedy answers too."""
     labels: list[str] = field(default_factory=list)
     """Of the environment of each of the groups `sampled`; all "" if the run has one."""
+    choice: dict[str, float] = field(default_factory=dict)
+    """Metrics of how the samplers chose."""
     begun: dict[str, int] = field(default_factory=dict)
     """The steps in which the episodes of `sampled` began, by their ids."""
     carried: int = 0
@@ -253,6 +263,7 @@ class Rollouts:
             rounds=rounds,
             labels=[group.label for group in sampled],
             begun={episode.id: group.begun for group in sampled for episode in group.episodes},
+            choice={name: value for stream in self.streams for name, value in stream.figures().items()},
             **_together(self.world.gather(own)),
         )
 

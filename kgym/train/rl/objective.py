@@ -233,6 +233,7 @@ class Reinforcement:
             | env_metrics(played.sampled, played.labels)
             | part_metrics(played.sampled)
             | rollout_metrics(played, config.rollout.problems_per_step)
+            | played.choice
         )
         check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
         with _clock() as train_s:

@@ -27,6 +27,8 @@ class CurriculumOptions(Options):
     """Training steps until problems of every level are drawn: a number, or, below 1, a share of the run."""
     then: Literal["uniform", "prioritized"] = "uniform"
     """How problems are drawn afterwards: all alike, or the less solved ones more often, as the sampler `prioritized` does by default."""
+    retire: int = Field(0, ge=0)
+    """`retire` of the sampler `prioritized`, where that follows."""
     lookahead: int = Field(1024, ge=1)
     """Of an endless source: how many problems stand for its levels, and are looked at in search of an easy one."""
 
@@ -44,8 +46,9 @@ class Curriculum:
         self._n_known = options.lookahead if source.size is None else source.size
         self._levels = [source[self._first + place].level for place in range(self._n_known)]
         self._draws = 0
+        self._ceiling = max(self._levels, default=0)
         self._seen = 0  # of an endless source: how far along it the last draw came
-        self._then = Prioritized(PrioritizedOptions(), source, seed) if options.then == "prioritized" else None
+        self._then = Prioritized(PrioritizedOptions(retire=options.retire), source, seed) if options.then == "prioritized" else None
 
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices.
@@ -57,8 +60,12 @@ class Curriculum:
         self._draws += 1
         ranked = sorted(self._levels)
         share = min(1.0, step / self.options.steps) if self.options.steps else 1.0
-        ceiling = ranked[max(0, round(share * self._n_known) - 1)]
-        return self._fresh(n, ceiling) if self.source.size is None else self._finite(n, ceiling)
+        self._ceiling = ranked[max(0, round(share * self._n_known) - 1)]
+        return self._fresh(n, self._ceiling) if self.source.size is None else self._finite(n, self._ceiling)
+
+    def figures(self) -> dict[str, float]:
+        """See `ReportsChoice`: the highest level that is drawn, and what the sampler that follows says."""
+        return {"ceiling_level": float(self._ceiling), **({} if self._then is None else self._then.figures())}
 
     def _finite(self, n: int, ceiling: int) -> list[int]:
         if n > self._n_known:

@@ -1,7 +1,7 @@
 """What is not yet solved comes more often: the chance of problem i is proportional to 1 - s_i, its tracked success rate.
 
 A problem that was never tried has s = 0. Success rates are a moving mean, as the policy gets better. Of an endless source, the
-first `pool` problems in its order are the set that is practised.
+first `pool` problems in its order are the set that is practised. A problem that is solved again and again may be retired (`retire`).
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
 """
@@ -27,6 +27,9 @@ class PrioritizedOptions(Options):
     """Weight of the old success rate when the problem is tried again; 0 goes by the last attempts alone."""
     floor: float = Field(0.02, gt=0, le=1)
     """Least weight of a problem, so that what is solved is still asked now and then. The paper has none."""
+    retire: int = Field(0, ge=0)
+    """Times in a row that all attempts at a problem must be right for it to be asked no more; 0: never. Where fewer problems are left
+    than a step needs, retired ones fill it up."""
 
 
 class Prioritized:
@@ -40,7 +43,10 @@ class Prioritized:
         first = derive_seed(seed, "first") % 2**32 if source.size is None else 0  # another seed, other problems
         self._indices = range(first, first + (options.pool if source.size is None else source.size))
         self._rates: dict[int, float] = {}
+        self._solved: dict[int, int] = {}
+        """Times in a row that all attempts were right."""
         self._draws = 0
+        self._figures: dict[str, float] = {}
 
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices. Raises ConfigError if there are fewer than n problems.
@@ -55,7 +61,23 @@ class Prioritized:
         self._draws += 1
         rng = random.Random(derive_seed(self.seed, "step", self._draws))  # noqa: S311  (an order, not a secret)
         rings = {index: rng.expovariate(max(self.options.floor, 1 - self._rates.get(index, 0.0))) for index in self._indices}
-        return sorted(self._indices, key=rings.__getitem__)[:n]
+        chosen = sorted(self._indices, key=lambda index: (self._retired(index), rings[index]))[:n]
+        self._figures = {
+            "chosen_success_frac": sum(self._rates.get(index, 0.0) for index in chosen) / n,
+            "chosen_new_frac": sum(index not in self._rates for index in chosen) / n,
+            "tried_frac": len(self._rates) / len(self._indices),
+            "retired_frac": sum(map(self._retired, self._solved)) / len(self._indices),
+        }
+        return chosen
+
+    def _retired(self, index: int) -> bool:
+        return bool(self.options.retire) and self._solved.get(index, 0) >= self.options.retire
+
+    def figures(self) -> dict[str, float]:
+        """See `ReportsChoice`: when problems were last chosen, their mean success rate and the share that was new; of all that are
+        practised, the shares that were tried and retired.
+        """
+        return dict(self._figures)
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
         """Move the success rate of the problem towards that of these attempts; unscored ones say nothing."""
@@ -64,12 +86,15 @@ class Prioritized:
             rate = sum(scores) / len(scores)
             keep = self.options.memory if index in self._rates else 0.0
             self._rates[index] = keep * self._rates.get(index, 0.0) + (1 - keep) * rate
+            solved = all(verdict.status == "correct" for verdict in verdicts if verdict.scored)
+            self._solved[index] = self._solved.get(index, 0) + 1 if solved else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of draws and the success rates as a list of [index, rate]."""
-        return {"draws": self._draws, "rates": [[index, rate] for index, rate in self._rates.items()]}
+        """Return the number of draws, and of each problem that was tried [index, success rate, times solved in a row]."""
+        return {"draws": self._draws, "rates": [[index, rate, self._solved.get(index, 0)] for index, rate in self._rates.items()]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self._draws = int(state["draws"])
-        self._rates = {int(index): float(rate) for index, rate in state["rates"]}
+        self._rates = {int(index): float(rate) for index, rate, *_ in state["rates"]}
+        self._solved = {int(index): int(solved[0]) if solved else 0 for index, _, *solved in state["rates"]}  # older states have none
