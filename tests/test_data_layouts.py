@@ -633,6 +633,45 @@ def test_gold_answers_that_cannot_be_read_come_first_and_many_are_counted(tmp_pa
     assert len(facts["refused_golds"]) == 13
 
 
+def test_other_problems_under_a_known_name_are_compared(add, tmp_path):
+    rows = [{"question": q, "answer": a} for q, a in sums()]
+    assert add("mine", write(tmp_path / "one.jsonl", rows))[0] == 0
+    mirror = [
+        rows[0] | {"question": rows[0]["question"].replace(" ", "  ")},
+        rows[1] | {"answer": "385"},
+        {"question": "And?", "answer": "1"},
+    ]
+    file = write(tmp_path / "mirror.jsonl", mirror)
+    status, _, err = add("mine", file)
+    said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' and not {rows[1]['answer']!r}"
+    assert (status, f"{said}; 1 not there before, such as mirror.jsonl line 3; say --replace to have these" in err) == (2, True)
+    status, _, err = add("mine", file, "--replace")
+    assert (status, f"instead of {len(rows)} other problems: {said}" in err) == (0, True)
+    assert "instead of" not in add("mine", file)[2]
+
+
+@pytest.mark.parametrize(
+    ("question", "gives_away"),
+    [
+        (r"What is $10+1$? $\boxed{11}$", True),
+        ("What is 10+1? Answer: 11", True),
+        ("What is 10+1? The answer is $11$.", True),
+        ("What is 10+1? **Answer:** 11", True),
+        ("What is 10+1?", False),
+        ("What is 10+1? The answer is 111.", False),
+        ("What is 10+1? The answer is 11.5 rounded.", False),
+        ("What is 10+1? The answer is 11/3.", False),
+        (r"What is 11 - 0? Answer in \boxed{}.", False),
+    ],
+)
+def test_questions_that_contain_their_answer_are_named(add, tmp_path, question, gives_away):
+    rows = [{"question": q, "answer": a} for q, a in sums()] + [{"question": question, "answer": "11"}]
+    _, facts, err = add("mine", write(tmp_path / "x.jsonl", rows))
+    named = [f"x.jsonl line {len(rows)}"] if gives_away else []
+    assert facts["give_away"] == named
+    assert (f"warning: questions that contain their own answer: {', '.join(named)}" in err) == gives_away
+
+
 PICKY = """
 from kgym.hookspecs import VerifierInfo, hookimpl
 from kgym.types import Verdict

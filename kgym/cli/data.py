@@ -61,6 +61,7 @@ def _add(args: argparse.Namespace) -> int:
     from kgym.data.importing import bring
     from kgym.data.known import known_sets
     from kgym.data.repository import Wanted
+    from kgym.data.review import rows_that_give_away
     from kgym.data.sources import MAX_GIB, data_path, save_data
 
     name, places = _name_and_places(args.what, args.places)
@@ -83,10 +84,13 @@ def _add(args: argparse.Namespace) -> int:
     _refuse_other(path, source, replace=args.replace)
     refused = _refused_golds(source)
     _warn_of_golds(refused, source.size)
+    if told := rows_that_give_away(source):
+        others = f" and {len(told) - SHOWN_GOLDS} more" if len(told) > SHOWN_GOLDS else ""
+        say(f"kgym: warning: questions that contain their own answer: {', '.join(told[:SHOWN_GOLDS])}{others}", file=sys.stderr)
     save_data(name, source)
     facts = _facts(name, path, source)
     if args.json:
-        print_json(facts | {"left_out": source.notes, "refused_golds": refused})
+        print_json(facts | {"left_out": source.notes, "refused_golds": refused, "give_away": told})
     else:
         say(f"{name}: {source.size} problems, sha256 {source.fingerprint[:12]}, in {path}")
     return 0
@@ -151,19 +155,25 @@ def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
 
 
 def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
-    """Raise ConfigError if other problems would be lost; a file that is broken is no loss."""
+    """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is no loss."""
+    from kgym.data.review import compared
     from kgym.data.sources import DataSource
 
-    if replace or not path.exists():
+    if not path.exists():
         return
     try:
         there = DataSource(path)
     except DataError:
         return
-    if there.fingerprint != source.fingerprint:
+    if there.fingerprint == source.fingerprint:
+        return
+    differences = compared(there, source)
+    if not replace:
         raise ConfigError(
-            f"{path.stem} is there already with {there.size} other problems (sha256 {there.fingerprint[:12]}); say --replace to have these"
+            f"{path.stem} is there already with {there.size} other problems (sha256 {there.fingerprint[:12]}): {differences}; "
+            "say --replace to have these"
         )
+    say(f"kgym: instead of {there.size} other problems: {differences}", file=sys.stderr)
 
 
 def _show(args: argparse.Namespace) -> int:

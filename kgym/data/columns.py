@@ -138,7 +138,7 @@ def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None
             continue
         try:
             fields, listed = _fields(row, columns, None if known is None else known.max_answer)
-            if (seen := first.get(fields["question"])) is not None and not _same(old := found[seen]["gold"], fields["gold"]):
+            if (seen := first.get(fields["question"])) is not None and not same_gold(old := found[seen]["gold"], fields["gold"]):
                 raise DataError(f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} and not {old!r}")
         except DataError as error:
             bad, n_bad = bad or str(error), n_bad + 1
@@ -228,7 +228,8 @@ def last_box(text: str) -> str:
     return ""
 
 
-def _same(one: str, other: str) -> bool:
+def same_gold(one: str, other: str) -> bool:
+    """Whether two gold answers are the same text, or the same whole number with other leading zeros."""
     return one == other or (one.isdecimal() and other.isdecimal() and int(one) == int(other))
 
 

@@ -1,0 +1,51 @@
+"""What is worth knowing of a data set before it is scored on: whether its questions give answers away, and how it differs from another.
+
+Mirrors of the real examinations have had both: a problem whose statement ends in its answer, and answers or statements that were changed.
+"""
+
+import re
+
+from kgym.data.columns import last_box, same_gold
+from kgym.data.sources import FileSource
+from kgym.types import Problem
+
+_ANNOUNCED = re.compile(r"\banswer\s*(?:is|:|=)[\s$*]*", re.IGNORECASE)
+_GOES_ON = re.compile(r"[\w/^]|\.\w")
+
+
+def gives_away(problem: Problem) -> bool:
+    r"""Whether a question has its own gold answer in a box, or after "answer is" or "answer:".
+
+    >>> gives_away(Problem("a", r"Find $1+1$. \boxed{2}", "2")), gives_away(Problem("b", "Find $1+1$. The answer is 3.", "2"))
+    (True, False)
+    """
+    question, gold = problem.question, problem.gold
+    box = last_box(question).strip()
+    if box and same_gold(box, gold):
+        return True
+    ends = [said.end() + len(gold) for said in _ANNOUNCED.finditer(question) if question.startswith(gold, said.end())]
+    return any(not _GOES_ON.match(question, end) for end in ends)
+
+
+def rows_that_give_away(source: FileSource) -> list[str]:
+    """Return the rows of problems whose question has the answer."""
+    return [place for problem, place in zip(source.problems, source.places, strict=True) if gives_away(problem)]
+
+
+def compared(there: FileSource, here: FileSource) -> str:
+    """Say in words how the problems `here` differ from those `there`, which a data set of the same name has. Blanks do not count."""
+    known = {_plain(problem.question): problem for problem in there.problems}
+    rows = list(zip(here.problems, here.places, strict=True))
+    both = [(known[_plain(problem.question)], problem, place) for problem, place in rows if _plain(problem.question) in known]
+    changed = [(old, new, place) for old, new, place in both if not same_gold(old.gold, new.gold)]
+    said = [f"{len(both)} of {len(rows)} questions are in both"]
+    if changed:
+        (old, new, place), n = changed[0], len(changed)
+        said.append(f"{n} of them with another answer, such as {place}: {new.gold[:60]!r} and not {old.gold[:60]!r}")
+    if others := [place for problem, place in rows if _plain(problem.question) not in known]:
+        said.append(f"{len(others)} not there before, such as {others[0]}")
+    return "; ".join(said)
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.split())
