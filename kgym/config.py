@@ -206,6 +206,9 @@ class RolloutConfig(Options):
     max_lag: int = Field(1, ge=0)
     """Batches that `ahead` may generate before the weights that they are trained into are there. 0 is `sync` with the engine in
     its own process; with 2 or more, which weights sample a batch depends on timing."""
+    sleep: bool = False
+    """Let the engine give back its memory while the policy is updated (`Engine.sleep`): for a GPU that both share and that is too small
+    for both at a time. Weights and cache are made again before the next step, which costs time. Not with `ahead`."""
     old_tokens: Literal["mask", "correct"] | None = None
     """What becomes of tokens that older weights sampled. `mask`, without a choice that of `partial`: no part in the loss, as in Kimi
     k1.5 (section 2.6.2). `correct`, that of `ahead`: trained on with importance weights, from the engine's log-probabilities to those
@@ -223,6 +226,8 @@ class RolloutConfig(Options):
         carries = self.oversample > 1 or self.step_tokens is not None
         if self.schedule != "ahead" and self.max_lag != 1:
             raise ValueError(f"rollout.max_lag={self.max_lag} is for rollout.schedule=ahead; set that, or leave rollout.max_lag out")
+        if self.schedule == "ahead" and self.sleep:
+            raise ValueError("rollout.sleep=true: with rollout.schedule=ahead the engine samples while the policy is updated; leave it out")
         if self.schedule == "sync":
             for name, default in (("oversample", 1.0), ("step_tokens", None), ("max_age", 8), ("old_tokens", None)):
                 if (value := getattr(self, name)) != default:

@@ -207,7 +207,7 @@ class Weights(Protocol):
         """None of a whole model; of a LoRA adapter alone its `adapter_config.json`, as peft writes it.
 
         B @ A times alpha / rank is to be added to the matrices of the model that the engine was made with. Only engines
-        whose `EngineInfo` says `adapters` are given one.
+        whose `EngineInfo` says `adapters` are given one; if they have `AdapterOptions`, only if these say so too.
         """
 
     def named(self) -> Iterator[tuple[str, "Tensor"]]:
@@ -299,6 +299,8 @@ class EngineMemory:
     """While it samples: `keys and values`."""
     savings: Mapping[str, int] = field(default_factory=dict)
     """Options with a value that needs less, such as `engine.max_batch=128`, and what each saves while the engine samples."""
+    keeps: bool = False
+    """Whether it keeps the memory of sampling while it does not sample, unless it sleeps."""
 
 
 @runtime_checkable
@@ -307,6 +309,14 @@ class PlansMemory(Protocol):
 
     def memory(self, options: Any, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
         """Return what it takes to sample `rows` texts of up to `tokens` tokens each, prompts included."""
+
+
+@runtime_checkable
+class AdapterOptions(Protocol):
+    """Options of an engine that takes a LoRA adapter alone only if it was made for it."""
+
+    adapter_rank: int
+    """Highest rank of an adapter that `load` takes; 0: weights come merged."""
 
 
 @runtime_checkable

@@ -61,6 +61,16 @@ def test_ahead_without_a_lag_is_sync_to_the_last_bit(sync, tmp_path):
     assert episodes(run)["text"].tolist() == episodes(sync)["text"].tolist()
 
 
+@pytest.mark.parametrize("schedule", ["sync", "partial"])
+def test_an_engine_that_sleeps_during_updates_samples_the_same(sync, partial, tmp_path, schedule):
+    if schedule == "sync":
+        run, awake = trained(tmp_path / "run", "--set", "rollout.sleep=true"), sync
+    else:
+        run, awake = trained(tmp_path / "run", *PARTIAL, "--set", "rollout.sleep=true", steps=8), partial
+    assert numbers(run) == numbers(awake)
+    assert episodes(run)["text"].tolist() == episodes(awake)["text"].tolist()
+
+
 def test_ahead_trains_on_what_the_weights_before_the_last_update_have_sampled(tmp_path):
     run = trained(tmp_path / "run", "--set", "rollout.schedule=ahead")
     versions = episodes(run).groupby("file")["last_version"].unique().map(list)
@@ -143,6 +153,7 @@ def test_many_that_are_too_old_end_the_run_with_the_reason(tmp_path, capsys):
         (["rollout.schedule=partial", "rollout.step_tokens=11"], "rollout.step_tokens=11 is less than one token for each of the 12"),
         (["rollout.schedule=partial", "rollout.step_tokens=13"], "rollout.step_tokens=13 is less than the longest prompt has"),
         (["rollout.schedule=partial", "rollout.oversample=0.5"], "rollout.oversample=0.5"),
+        (["rollout.schedule=ahead", "rollout.sleep=true"], "rollout.sleep=true: with rollout.schedule=ahead the engine samples while"),
     ],
 )
 def test_contradictions_are_refused_before_anything_is_written(tmp_path, capsys, settings, words):

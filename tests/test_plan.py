@@ -153,6 +153,17 @@ def test_the_engine_samples_before_the_policy_is_trained_or_at_the_same_time(wor
     assert together.totals[0] > plan.totals[0]  # the gradients of the step before
 
 
+def test_an_engine_that_keeps_its_cache_gives_it_back_when_it_sleeps_on_a_gpu(work):
+    engine = EngineMemory("cuda", {"weights": 3 * GIB}, {"keys and values": 2 * GIB}, keeps=True)
+    on_gpu = replace(work, device="cuda", engine=engine)
+    rows = {part.name: part.phases for part in Plan(on_gpu).parts if part.name.startswith("engine")}
+    assert rows == {"engine: weights": (3 * GIB,) * 3, "engine: keys and values": (2 * GIB,) * 3}
+    rows = {part.name: part.phases for part in Plan(replace(on_gpu, sleeps=True)).parts if part.name.startswith("engine")}
+    assert rows == {"engine: weights": (3 * GIB, 0, 0), "engine: keys and values": (2 * GIB, 0, 0)}
+    on_cpu = replace(work, engine=replace(engine, device="cpu"), sleeps=True)
+    assert Plan(on_cpu).parts[-2:] == (Part("engine: weights", *[3 * GIB] * 3), Part("engine: keys and values", *[2 * GIB] * 3))
+
+
 def test_what_would_make_it_fit(work, monkeypatch):
     monkeypatch.setattr(plans, "available_bytes", lambda device: GIB // 8)
     engine = EngineMemory("cpu", {}, {"keys and values": 4 * GIB}, {"engine.max_batch=64": 3 * GIB})

@@ -76,6 +76,43 @@ def test_ahead_without_a_lag_is_in_turn():
         assert groups(trained(ahead)[0]) == groups(trained(turn)[0])
 
 
+class Recording(Learning):
+    """Keeps the order of the calls that concern its memory."""
+
+    def __init__(self, script):
+        super().__init__(script)
+        self.calls = []
+        self.asleep = False
+
+    def load(self, version, weights):
+        super().load(version, weights)
+        self.calls.append(f"load {version}{' asleep' if self.asleep else ''}")
+
+    def sleep(self):
+        super().sleep()
+        self.asleep = True
+        self.calls.append("sleep")
+
+    def wake(self):
+        super().wake()
+        self.asleep = False
+        self.calls.append("wake")
+
+
+@pytest.mark.parametrize("sleeps", [False, True])
+def test_an_engine_that_shares_its_memory_takes_weights_before_it_wakes(sleeps):
+    rollouts = Rollouts([Stream(setup_of(), InOrder())], [], UpdatePlan(), problems_per_step=2, group_size=2, sampling=Sampling(), seed=0)
+    engine = Recording(by_problem(lambda group, attempt: 3))
+    schedule = InTurn(rollouts, engine, sleeps=sleeps)
+    schedule.load(0, Number(0))
+    for step in (1, 2):
+        schedule.play(step, silent)
+        schedule.rest()
+        schedule.load(step, Number(step))
+    asleep = ["load 0", "sleep", "load 1 asleep", "wake", "sleep", "load 2 asleep", "wake"]
+    assert engine.calls == (asleep if sleeps else ["load 0", "load 1", "load 2"])
+
+
 @pytest.mark.parametrize("slow", [0.0, 0.05])
 def test_a_lag_of_one_is_always_one(slow):
     schedule, _ = scheduled(Ahead, max_lag=1)

@@ -2,20 +2,23 @@
 
 import os
 import sys
+from copy import deepcopy
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
-from kgym.errors import EngineError
+from kgym.errors import ConfigError, EngineError
+from kgym.models.adapters import PREFIX, merged
 from kgym.models.weights import ModelWeights, TensorWeights
-from kgym.rollout.engine import generate
+from kgym.rollout.engine import adapter_rank, generate
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import check_engine
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
-from kgym_plugins.engines.vllm import VLLMEngine, VLLMOptions
+from kgym_plugins.engines.vllm import VLLMEngine, VLLMOptions, _Open
+from kgym_plugins.engines.vllm_process import check_version, environment
 from kgym_plugins.models.builtin import nano
 
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
@@ -52,6 +55,54 @@ def test_an_interpreter_without_vllm_is_refused_before_anything_is_written(tmp_p
     assert not run.exists()
 
 
+@pytest.mark.parametrize("version", ["0.30.0", "0.33.1.dev2+gabc.cpu"])
+def test_versions_at_the_ends_of_the_window_are_taken(version):
+    check_version(version)
+
+
+@pytest.mark.parametrize("version", ["0.29.3", "0.34.0", "1.30.0"])
+def test_another_version_is_refused_before_anything_is_written(tmp_path, capsys, version):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nprintf {version}\n")
+    python.chmod(0o755)
+    assert main(["train", "--engine", "vllm", "--set", f"engine.python={python}", "--run", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert f"vLLM {version} is installed; install a version from 0.30 to 0.33" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_worker_sees_one_gpu_and_no_rank(monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "29500", "PYTHONPATH": "/elsewhere"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = environment(gpu=1, batch_invariant=True)
+    assert not {"RANK", "WORLD_SIZE", "MASTER_PORT", "PYTHONPATH"} & found.keys()
+    assert (found["CUDA_VISIBLE_DEVICES"], found["VLLM_BATCH_INVARIANT"]) == ("1", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert environment(gpu=1)["CUDA_VISIBLE_DEVICES"] == "6"
+    with pytest.raises(ConfigError, match=r"engine\.gpu=2: CUDA_VISIBLE_DEVICES names 2 GPUs"):
+        environment(gpu=2)
+
+
+def test_the_options_say_whether_an_adapter_comes_alone(tmp_path, capsys):
+    assert [adapter_rank("vllm", options) for options in ({}, {"adapter_rank": 8})] == [0, 8]
+    assert adapter_rank("transformers", {}) == 0
+    settings = ["train.lora.rank=16", "engine.adapter_rank=8", f"engine.python={sys.executable}"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main(["train", "--engine", "vllm", *words, "--run", str(tmp_path / "run")]) == 2
+    assert "engine.adapter_rank=8 is less than train.lora.rank=16; set it to 16, or to 0" in capsys.readouterr().err
+
+
+def test_the_plan_has_the_cache_of_vllm_in_every_phase(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    memory = VLLMEngine.memory(VLLMOptions(cpu_cache_gib=2), str(nano()), rows=8, tokens=100)
+    assert memory.device == "cpu"
+    assert memory.held["weights"] == 4 * 997_248
+    assert memory.sampling == {"keys and values": 2 << 30}
+    assert memory.keeps
+
+
 # --- with vLLM --------------------------------------------------------------------------------------------------------
 
 
@@ -63,15 +114,24 @@ def engine():
 
 
 @pytest.fixture(scope="module")
+def adapting():
+    """The engine with room for adapters."""
+    engine = VLLMEngine(VLLMOptions(python=PYTHON, adapter_rank=3), nano())
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
 def builtin():
     return TransformersEngine(TransformersOptions(dtype="float32"), nano())
 
 
 @needs_vllm
 @pytest.mark.slow
-def test_the_contract_of_an_engine_holds():
-    report = check_engine("vllm", options={"python": PYTHON}, model=str(nano()))
+def test_the_contract_of_an_engine_holds_with_adapters_too():
+    report = check_engine("vllm", options={"python": PYTHON, "adapter_rank": 2}, model=str(nano()))
     assert not report.failures
+    assert "an adapter alone" in report.passed
     assert report.figures["gap_nats"] < 1e-4
 
 
@@ -116,6 +176,99 @@ def test_a_model_that_learns_is_sampled_from_as_it_is(engine, builtin):
     assert [segment.token_ids for segment in answers(engine, requests())] == before
 
 
+def adapter_of(model, *, rank=3, seed=0):
+    """Return an adapter of two kinds of layers that is not 0, and a copy of the model with it merged."""
+    generator = torch.Generator().manual_seed(seed)
+    other, tensors = deepcopy(model), {}
+    for name, layer in other.named_modules():
+        if name.endswith(("q_proj", "down_proj")):
+            a_RI = 0.1 * torch.randn((rank, layer.in_features), generator=generator)
+            b_OR = 0.1 * torch.randn((layer.out_features, rank), generator=generator)
+            tensors |= {f"{PREFIX}{name}.lora_A.weight": a_RI, f"{PREFIX}{name}.lora_B.weight": b_OR}
+            layer.weight.data = merged(layer.weight.data, a_RI, b_OR, 2.0)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": ["q_proj", "down_proj"]}
+    return TensorWeights(tensors, config), other
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_an_adapter_alone_samples_as_the_merged_model_and_wakes_with_the_engine(adapting, builtin):
+    model = AutoModelForCausalLM.from_pretrained(nano())
+    pid, answered = adapting._worker.process.pid, []
+    for version, seed in ((1, 0), (2, 1)):
+        adapter, whole = adapter_of(model, seed=seed)
+        builtin.load(version, ModelWeights(whole))
+        expected = [segment.token_ids for segment in answers(builtin, requests())]
+        adapting.sleep()
+        adapting.load(version, adapter)
+        adapting.wake()
+        found = answers(adapting, requests())
+        assert [segment.token_ids for segment in found] == expected
+        assert {segment.version for segment in found} == {version}
+        answered.append(expected)
+    assert answered[0] != answered[1]
+    adapting.sleep()  # without new weights
+    adapting.wake()
+    assert [segment.token_ids for segment in answers(adapting, requests())] == answered[1]
+    assert adapting._worker.process.pid == pid
+    with pytest.raises(EngineError, match=r"the adapter has rank 4, and engine\.adapter_rank is 3; set it to 4"):
+        adapting.load(3, adapter_of(model, rank=4)[0])
+    builtin.load(0, ModelWeights(model))
+    adapting.load(0, ModelWeights(model))
+    assert [segment.token_ids for segment in answers(adapting, requests())] == [
+        segment.token_ids for segment in answers(builtin, requests())
+    ]
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_weights_that_are_lost_in_sleep_are_there_after_it(adapting):
+    # a CPU keeps its memory, so other weights are put in the place of those that a GPU would have lost
+    model = AutoModelForCausalLM.from_pretrained(nano())
+    adapting.load(4, ModelWeights(model))
+    adapter, _ = adapter_of(model)
+    before = [segment.token_ids for segment in answers(adapting, requests())]
+    for weights in (None, adapter):
+        if weights is not None:
+            adapting.load(5, weights)
+        with_it = [segment.token_ids for segment in answers(adapting, requests())]
+        kept = {name: tensor.clone() for name, tensor in adapting._weights.tensors.items()}
+        adapting.sleep()
+        for tensor in adapting._weights.tensors.values():
+            tensor.zero_()
+        adapting._call("load", [])
+        for name, tensor in adapting._weights.tensors.items():
+            tensor.copy_(kept[name])
+        adapting._call("sleep")
+        adapting.wake()
+        assert [segment.token_ids for segment in answers(adapting, requests())] == with_it
+    assert with_it != before
+    adapting.load(0, ModelWeights(model))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_budgets_end_an_answer_and_its_continuation_has_other_random_numbers(engine):
+    chat = (Message("user", QUESTIONS[0]),)
+    n_prompt = len(engine.encoder.prompt(chat))
+    hot = Sampling(temperature=1.5)
+    asked = [
+        GenerateRequest("context", chat, 24, hot, seed=1, context_tokens=n_prompt + 5),
+        GenerateRequest("full", chat, 24, hot, seed=1, context_tokens=n_prompt),
+        GenerateRequest("tokens", chat, 3, hot, seed=1),
+    ]
+    context, full, tokens = answers(engine, asked)
+    assert (len(context.token_ids), context.finish_reason) == (5, "length")
+    assert (len(full.token_ids), full.finish_reason) == (0, "length")
+    assert (len(tokens.token_ids), tokens.finish_reason) == (3, "length")
+    assert tokens.token_ids == context.token_ids[:3]
+    opened = [
+        engine._message(engine_open, 1)["seed"]
+        for engine_open in (_Open(GenerateRequest("x", chat, 24, hot, seed=1, prefix_ids=tokens.token_ids[:n]), ()) for n in range(4))
+    ]
+    assert len(set(opened)) == 4
+
+
 @needs_vllm
 @pytest.mark.slow
 def test_weights_of_another_model_are_refused(engine):
@@ -133,7 +286,7 @@ def test_weights_of_another_model_are_refused(engine):
 @pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_leaves_a_run_that_can_be_resumed():
     engine = VLLMEngine(VLLMOptions(python=PYTHON), nano())
-    engine._process.kill()
+    engine._worker.process.kill()
     with pytest.raises(EngineError, match=r"the process of vLLM ended \(exit code -9\) while it was needed"):
         list(generate(engine, requests()))
     with pytest.raises(EngineError, match="make the engine again"):
@@ -142,10 +295,10 @@ def test_a_worker_that_dies_is_named_and_leaves_a_run_that_can_be_resumed():
 
 @needs_vllm
 @pytest.mark.slow
-@pytest.mark.parametrize("schedule", ["sync", "partial", "ahead"])
-def test_a_run_trains_on_what_vllm_samples(tmp_path, schedule):
+@pytest.mark.parametrize("more", [["rollout.sleep=true"], ["rollout.schedule=partial"], ["rollout.schedule=ahead"]])
+def test_a_run_trains_on_what_vllm_samples(tmp_path, more):
     run = tmp_path / "run"
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", f"rollout.schedule={schedule}"]
+    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", *more]
     words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
     assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
     lines = read_metrics(run / "metrics.jsonl")
@@ -156,13 +309,16 @@ def test_a_run_trains_on_what_vllm_samples(tmp_path, schedule):
 
 @needs_vllm
 @pytest.mark.slow
-def test_a_run_with_an_adapter_is_sampled_merged_and_is_a_model_for_vllm(tmp_path):
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_run_with_an_adapter_is_sampled_and_is_a_model_for_vllm(tmp_path, rank):
     run = tmp_path / "run"
     settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", "train.lora.rank=4", "train.lr=1e-3"]
+    settings.append(f"engine.adapter_rank={rank}")
     words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
     assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
     gaps = [line["policy/engine_gap_nats"] for line in read_metrics(run / "metrics.jsonl") if "policy/engine_gap_nats" in line]
     assert gaps
     assert max(gaps) < 1e-4
-    report = check_engine("vllm", options={"python": PYTHON}, model=str(run / "checkpoints" / "step-3"))
-    assert report.figures["gap_nats"] < 1e-4
+    if not rank:
+        report = check_engine("vllm", options={"python": PYTHON}, model=str(run / "checkpoints" / "step-3"))
+        assert report.figures["gap_nats"] < 1e-4

@@ -16,7 +16,7 @@ from kgym.errors import EngineError
 from kgym.hookspecs import EngineInfo
 from kgym.models.names import model_fingerprint, resolve_model, two_readings
 from kgym.registry import registry
-from kgym.types import BlockingEngine, ChecksModel, Engine, GenerateRequest, MeasuresPrompts, Segment, Weights
+from kgym.types import AdapterOptions, BlockingEngine, ChecksModel, Engine, GenerateRequest, MeasuresPrompts, Segment, Weights
 
 
 def is_remote(name: str) -> bool:
@@ -56,6 +56,15 @@ def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
         if isinstance(error.__cause__, OSError) and (hint := two_readings(model)):  # neither found nor downloaded
             raise EngineError(f"{error}{hint}") from error.__cause__
         raise
+
+
+def adapter_rank(name: str, options: Mapping[str, Any]) -> int | None:
+    """Return the highest rank of an adapter that an engine takes alone: 0 if it takes none, None if there is no bound."""
+    info = registry().info(EngineInfo.kind, name)
+    if not isinstance(info, EngineInfo) or not info.adapters:
+        return 0
+    checked = registry().options("engine", name, options)
+    return checked.adapter_rank if isinstance(checked, AdapterOptions) else None
 
 
 # --- asking an engine -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 schedule.load(version, weights)        after every update, and before the first step
 played = schedule.play(step, progress)
+schedule.rest()                        before the update
 with schedule.engine() as engine: ...  for validations: it has the newest weights, and nothing else uses it meanwhile
 """
 
@@ -26,6 +27,9 @@ class Schedule(Protocol):
     def play(self, step: int, progress: Progress) -> Played:
         """Return what was played for a step. `progress` is called as (episodes that have ended, episodes in the pool)."""
 
+    def rest(self) -> None:
+        """Let the engine sleep until the next `load`, if it may: nothing is sampled while the policy is updated."""
+
     def engine(self) -> Any:
         """Return a context manager whose value is the engine with the newest weights, for the caller alone."""
 
@@ -42,14 +46,27 @@ class Schedule(Protocol):
 class InTurn:
     """Generate, then train: `sync` and `partial`."""
 
-    def __init__(self, rollouts: Rollouts, engine: Engine) -> None:
+    def __init__(self, rollouts: Rollouts, engine: Engine, *, sleeps: bool = False) -> None:
+        """`sleeps`: the engine gives back its memory during updates."""
         self._rollouts = rollouts
         self._engine = engine
+        self._sleeps = sleeps
+        self._asleep = False
 
     def load(self, version: int, weights: Weights) -> None:
-        """See `Schedule`."""
+        """See `Schedule`. The engine takes the weights before it wakes: it needs memory for its cache only after that."""
         with blaming("engine", self._engine):
             self._engine.load(version, weights)
+            if self._asleep:
+                self._engine.wake()
+                self._asleep = False
+
+    def rest(self) -> None:
+        """See `Schedule`."""
+        if self._sleeps:
+            with blaming("engine", self._engine):
+                self._engine.sleep()
+            self._asleep = True
 
     def play(self, step: int, progress: Progress) -> Played:
         """See `Schedule`."""
@@ -100,6 +117,9 @@ class Ahead:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._closed = False
+
+    def rest(self) -> None:
+        """See `Schedule`. The engine goes on with the next batch."""
 
     def load(self, version: int, weights: Weights) -> None:
         """See `Schedule`."""

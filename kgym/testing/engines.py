@@ -18,7 +18,7 @@ from kgym.errors import EngineError
 from kgym.hookspecs import EngineInfo
 from kgym.models.names import resolve_model
 from kgym.registry import registry
-from kgym.rollout.engine import adapted, is_remote, make_engine
+from kgym.rollout.engine import adapted, adapter_rank, is_remote, make_engine
 from kgym.seeding import derive_seed
 from kgym.testing.engine_checks import EngineChecks
 from kgym.testing.report import Report, maker, name_of
@@ -185,7 +185,8 @@ def check_engine(
        requests give the same segments again, also from another engine that has loaded the same weights.
     5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After
        `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
-    6. If its record says `adapters`: after `load` of an adapter alone they are those of the model with the adapter.
+    6. If its record says `adapters`, and its options too where they decide (`kgym.types.AdapterOptions`): after `load` of
+       an adapter alone they are those of the model with the adapter.
     7. `load` while requests are open is refused, and segments carry the version of the newest `load`.
     8. Of a `remote` engine only this is checked: one segment for each request, within its budget, also for those that come
        while others are open, that are aborted, and after `sleep` and `wake`; `load` is refused.
@@ -205,7 +206,7 @@ def check_engine(
             make = lambda: make_engine(subject, options or {}, folder)  # noqa: E731
             info = registry().info(EngineInfo.kind, subject)
             exact = isinstance(info, EngineInfo) and info.exact if exact is None else exact
-            adapters = isinstance(info, EngineInfo) and info.adapters
+            adapters = adapter_rank(subject, options or {}) != 0
         elif isinstance(subject, type):
             construct = maker(EngineInfo.kind, subject, options)
             make = lambda: adapted(construct(folder))  # noqa: E731

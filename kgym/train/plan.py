@@ -78,6 +78,8 @@ class Workload:
     """None if there is none, or it does not say what it needs."""
     together: bool = False
     """Whether the engine samples while the policy is trained."""
+    sleeps: bool = False
+    """Whether the engine gives back its memory while the policy is updated."""
 
     @property
     def tokens(self) -> int:
@@ -269,7 +271,7 @@ def _parts(work: Workload) -> tuple[Part, ...]:
     if work.device == "cpu":
         parts.append(Part("libraries loaded on the way", LIBRARIES, LIBRARIES, LIBRARIES))
     if work.engine is not None:
-        parts += _engine_parts(work.engine, together=work.together)
+        parts += _engine_parts(work.engine, work)
     return tuple(parts)
 
 
@@ -298,6 +300,8 @@ def _update_bytes(work: Workload) -> int:
     return 2 * 4 * min(work.model.largest, work.trained)
 
 
-def _engine_parts(engine: EngineMemory, *, together: bool) -> list[Part]:
-    held = [Part(f"engine: {name}", n, n, n) for name, n in engine.held.items()]
-    return held + [Part(f"engine: {name}", n, n if together else 0, n if together else 0) for name, n in engine.sampling.items()]
+def _engine_parts(engine: EngineMemory, work: Workload) -> list[Part]:
+    asleep = work.sleeps and work.device != "cpu"  # on a CPU the weights stay where they are
+    keeps = work.together or (engine.keeps and not asleep)
+    held = [Part(f"engine: {name}", n, *[0 if asleep else n] * 2) for name, n in engine.held.items()]
+    return held + [Part(f"engine: {name}", n, *[n if keeps else 0] * 2) for name, n in engine.sampling.items()]

@@ -9,20 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.envs.mixture import members
 from kgym.errors import NothingToLearn, RunError
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
-from kgym.hookspecs import EngineInfo
 from kgym.models.load import check_same_tokens
 from kgym.models.names import resolve_model
 from kgym.models.placement import DTYPES
 from kgym.options import for_run
 from kgym.registry import registry
-from kgym.rollout.engine import check_engine, make_engine
+from kgym.rollout.engine import adapter_rank, check_engine, make_engine
 from kgym.rollout.groups import Played
 from kgym.rollout.schedule import Ahead, InTurn, Schedule
 from kgym.rollout.worker import ProcessEngine
@@ -154,7 +153,7 @@ class Reinforcement:
         rollout = self.config.rollout
         if rollout.schedule == "ahead":
             return Ahead(self.rollouts, engine, max_lag=rollout.max_lag, steps=self.config.train.steps)
-        return InTurn(self.rollouts, engine)
+        return InTurn(self.rollouts, engine, sleeps=rollout.sleep)
 
     def _make_critic(self, folder: str, checkpoint: Path | None) -> Critic:
         config = self.config.critic
@@ -201,8 +200,8 @@ class Reinforcement:
 
     def _weights(self) -> Weights:
         """Return the weights in the form that the engine takes."""
-        info = cast(EngineInfo, registry().info(EngineInfo.kind, self.config.engine.name))
-        return self.policy.weights(adapters=info.adapters)
+        engine = self.config.engine
+        return self.policy.weights(adapters=adapter_rank(engine.name, engine.options) != 0)
 
     def close(self) -> None:
         """See `Objective`."""
@@ -236,6 +235,7 @@ class Reinforcement:
             | played.choice
         )
         check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
+        self.schedule.rest()
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
         with phase("sync"):

@@ -38,7 +38,10 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     n_open = -(-round(config.rollout.problems_per_step * config.rollout.oversample) // n_ranks) * config.rollout.group_size
     work = replace(work, ranks=n_ranks, texts=-(-groups // n_ranks) * config.rollout.group_size)
     work = _with_engine(work, config, folder, rows=n_open, tokens=row)
-    return make_plan(work, smaller(config.train, folder, work))
+    changes = smaller(config.train, folder, work)
+    if work.engine is not None and not (work.together or work.sleeps):
+        changes["rollout.sleep=true"] = lambda other: replace(other, sleeps=True)
+    return make_plan(work, changes)
 
 
 def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, tokens: int) -> Workload:
@@ -54,7 +57,7 @@ def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, t
     together = config.rollout.schedule == "ahead"
     if together:  # new weights wait, and are copied into memory that both processes see
         engine = replace(engine, held={**engine.held, "weights on their way": 2 * work.model.parameters * work.weight_bytes})
-    return replace(work, engine=engine, together=together)
+    return replace(work, engine=engine, together=together, sleeps=config.rollout.sleep)
 
 
 def longest_text(folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None) -> int:

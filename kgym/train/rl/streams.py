@@ -8,6 +8,7 @@ from kgym.envs.mixture import Member
 from kgym.errors import ConfigError
 from kgym.hookspecs import EngineInfo
 from kgym.registry import registry
+from kgym.rollout.engine import adapter_rank
 from kgym.rollout.groups import Rollouts, StepRule, Stream
 from kgym.seeding import derive_seed
 from kgym.train.warmups import create_for_run
@@ -57,6 +58,11 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
         raise ConfigError(
             f"engine={config.engine.name} cannot run in its own process, as rollout.schedule=ahead needs; use another engine, "
             "or rollout.schedule=partial"
+        )
+    rank, most = config.train.lora.rank, adapter_rank(config.engine.name, config.engine.options)
+    if most is not None and 0 < most < rank:
+        raise ConfigError(
+            f"engine.adapter_rank={most} is less than train.lora.rank={rank}; set it to {rank}, or to 0 for adapters that come merged"
         )
 
 

@@ -20,6 +20,7 @@ def kgym_register_engines() -> Iterator[EngineInfo]:
         "vllm",
         "kgym_plugins.engines.vllm:VLLMEngine",
         "vLLM in its own process, and in its own virtual environment if need be",
+        adapters=True,
     )
     yield EngineInfo(
         "openai",

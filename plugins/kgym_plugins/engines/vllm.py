@@ -7,43 +7,46 @@ come out. Prompts are rendered here, by the same code as for every engine, and s
 an answer ends at the token at which it would end in the built-in engine. What vLLM sampled after it is thrown away.
 
 Weights are handed over in shared memory and loaded in place, the whole state dict, tied weights included: without the tied output head,
-vLLM would silently keep the old one. The prefix cache is emptied after each load, for its entries belong to the old weights.
+vLLM would silently keep the old one. A LoRA adapter that comes alone becomes a new adapter of vLLM, and the one before it is removed. The
+prefix cache is emptied after each load, for its entries belong to the old weights.
 """
 
+import json
 import os
-import socket
-import subprocess
 import sys
-import weakref
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-from kgym.errors import ConfigError, EngineError
+from kgym.errors import EngineError
 from kgym.models.encoding import ChatEncoder
+from kgym.models.footprint import footprint
 from kgym.models.load import check_vocabulary, load_config, load_generation_config, load_language_model, load_tokenizer
-from kgym.models.names import adapters_of
+from kgym.models.names import ADAPTER, ADAPTER_WEIGHTS, adapters_of
+from kgym.models.placement import DTYPES, placement
 from kgym.models.weights import ModelWeights, TensorWeights
 from kgym.options import Options
 from kgym.repetition import RepetitionDetector
 from kgym.rollout.sharing import Layout, allocate, shared
 from kgym.seeding import derive_seed
-from kgym.types import Chat, FinishReason, GenerateRequest, Segment, Weights
+from kgym.types import Chat, EngineMemory, FinishReason, GenerateRequest, Segment, Weights
 from kgym_plugins.engines.text import completes_stop, segment_text
+from kgym_plugins.engines.vllm_process import WorkerProcess, check_version, check_vllm, environment
 
-WORKER = Path(__file__).with_name("vllm_worker.py")
-OLDEST, NEWEST = (0, 30), (0, 34)
-"""Versions that this engine was written for; others are refused, as their interfaces differ without notice."""
-ENDING_S = 10.0
-"""Time that the worker has to end by itself."""
 ENDLESS = 1 << 60
 """The context of a request that states none."""
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values of vLLM's max_lora_rank."""
+IN_MEMORY = Path("/dev/shm")  # noqa: S108  (where the system has files that are in memory; names in it are drawn at random)
+PROGRAM_BYTES = 1400 << 20
+"""What vLLM has in memory on a CPU in addition to weights and cache: 0.32 was measured."""
 
 
 class VLLMOptions(Options):
@@ -61,8 +64,11 @@ class VLLMOptions(Options):
     """Memory for the cache of keys and values on a CPU."""
     context: int | None = Field(None, ge=1)
     """Longest prompt and completion together (vLLM's max_model_len); without it the model's context."""
-    tensor_parallel: int = Field(1, ge=1, le=1)
-    """GPUs of one replica. Only 1 so far: weights reach one process."""
+    gpu: int | None = Field(None, ge=0)
+    """Number of the GPU that vLLM is on, counted from 0; without it that of the trainer."""
+    adapter_rank: int = Field(0, ge=0, le=RANKS[-1])
+    """Highest rank of a LoRA adapter that is handed over alone and that vLLM computes beside the weights (its `enable_lora`): a hundredth
+    of the bytes after each update, and slower sampling. 0: adapters come merged into the weights."""
     eager: bool = True
     """Do without compilation and CUDA graphs: a start takes seconds instead of minutes, and small batches are slower."""
     batch_invariant: bool = False
@@ -111,21 +117,22 @@ class VLLMEngine:
         self._awake = True
         self._layout: Layout | None = None
         self._weights: TensorWeights | None = None
-        self._process, self._socket, life = _started(options)
-        self._channel = Connection(os.dup(self._socket.fileno()))
-        self.close = weakref.finalize(self, _end, self._process, self._channel, self._socket, life)
+        self._adapter: TensorWeights | None = None
+        """The adapter that was loaded after the whole weights."""
+        variables = environment(cpu_cache_gib=options.cpu_cache_gib, batch_invariant=options.batch_invariant, gpu=options.gpu)
+        self._worker = WorkerProcess(options.python or sys.executable, variables)
+        self.close = self._worker.close
         """End the worker. Also done when this object or the process ends."""
         try:
             base, adapters = adapters_of(self.folder)
             made = self._call(base, self._arguments())
+            check_version(made["version"])
             if adapters:
                 self._merge(made["dtype"])
         except BaseException:
             self.close()
             raise
         self.context_length: int = made["context"]
-        self.vllm_version: str = made["version"]
-        self._check_version()
 
     def _merge(self, dtype: str) -> None:
         """Replace the weights of the base model, with which vLLM has started, by those with the adapters of the folder merged."""
@@ -137,28 +144,23 @@ class VLLMEngine:
         """Raise ConfigError for a model or an interpreter that cannot be used; reads no weights and starts no worker."""
         config = load_config(model_folder)
         check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
-        python = options.python or sys.executable
-        if not os.access(python, os.X_OK):
-            raise ConfigError(f"engine.python={python} is not a program; name the Python of the virtual environment that has vLLM")
-        done = subprocess.run(  # noqa: S603  (the interpreter that the user named)
-            [python, "-P", "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"],
-            capture_output=True,
-            env=_environment(options),
-            check=False,
-        )
-        if done.returncode:
-            raise ConfigError(
-                f"engine vllm: {python} has no package vllm; install it there (pip install vllm), or name the Python that has it: "
-                "--set engine.python=PATH"
-            )
+        check_vllm(options.python or sys.executable)
 
-    def _check_version(self) -> None:
-        found = tuple(int(part) for part in self.vllm_version.split(".")[:2] if part.isdigit())
-        if not OLDEST <= found <= NEWEST:
-            self.close()
-            raise ConfigError(
-                f"engine vllm: vLLM {self.vllm_version} is installed; install a version from {_dotted(OLDEST)} to {_dotted(NEWEST)}"
-            )
+    @classmethod
+    def memory(cls, options: VLLMOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+        """See `kgym.types.PlansMemory`. On a GPU vLLM takes its whole share as soon as it starts, on a CPU the cache that it is given."""
+        device, dtype = placement("auto" if options.gpu is None else f"cuda:{options.gpu}", "auto")
+        model = footprint(model_folder)
+        itemsize = dtype.itemsize if options.dtype == "auto" else DTYPES[options.dtype].itemsize if options.dtype in DTYPES else 2
+        weights = model.parameters * itemsize
+        if not device.startswith("cuda"):
+            held = {"weights": weights, "program": PROGRAM_BYTES, "weights on their way": model.parameters * 4}
+            return EngineMemory(device, held, {"keys and values": round(options.cpu_cache_gib * (1 << 30))}, keeps=True)
+        total = torch.cuda.get_device_properties(device).total_memory
+        share = round(options.memory_frac * total)
+        half = round(options.memory_frac / 2, 3)
+        savings = {f"engine.memory_frac={half:g}": share - round(half * total)} if half * total > 1.5 * weights else {}
+        return EngineMemory(device, {"weights": weights}, {"keys and values": max(0, share - weights)}, savings, keeps=True)
 
     def _arguments(self) -> dict[str, Any]:
         options = self.options
@@ -174,6 +176,9 @@ class VLLMEngine:
         }
         if cpu:
             found["enable_chunked_prefill"] = False  # with seeds it calls what a CPU's random numbers do not have
+        if options.adapter_rank:
+            rank = next(rank for rank in RANKS if rank >= options.adapter_rank)
+            found |= {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": rank}
         if options.context is not None:
             found["max_model_len"] = options.context
         if not cpu:
@@ -284,8 +289,19 @@ class VLLMEngine:
             self._take(name, tokens, logprobs, reason)
 
     def load(self, version: int, weights: Weights) -> None:
-        """See `Engine`."""
+        """See `Engine`. An adapter comes on top of the whole weights that were loaded last."""
         self._refuse_open("new weights")
+        if weights.adapter is None:
+            self._load_whole(weights)
+            self._adapter = None
+        else:
+            tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in weights.named()}
+            adapter = TensorWeights(tensors, weights.adapter)
+            self._load_adapter(adapter)
+            self._adapter = adapter
+        self.version = version
+
+    def _load_whole(self, weights: Weights) -> None:
         named = [(name, tensor.detach()) for name, tensor in weights.named()]
         self._check_names({name: tuple(tensor.shape) for name, tensor in named})
         layout = Layout.of(named)
@@ -295,7 +311,16 @@ class VLLMEngine:
         for name, tensor in named:
             self._weights.tensors[name].copy_(tensor)
         self._call("load", [])
-        self.version = version
+
+    def _load_adapter(self, adapter: TensorWeights) -> None:
+        """Hand over an adapter in files, which vLLM reads at once and does not need later."""
+        assert adapter.adapter is not None
+        if (rank := adapter.adapter["r"]) > self.options.adapter_rank:
+            raise EngineError(f"the adapter has rank {rank}, and engine.adapter_rank is {self.options.adapter_rank}; set it to {rank}")
+        with tempfile.TemporaryDirectory(prefix="kgym-adapter-", dir=IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None) as folder:
+            save_file(dict(adapter.tensors), Path(folder) / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+            (Path(folder) / ADAPTER).write_text(json.dumps(dict(adapter.adapter)), encoding="utf-8")
+            self._call("adapt", folder)
 
     def _check_names(self, theirs: Mapping[str, tuple[int, ...]]) -> None:
         """Raise EngineError for other names or shapes than the model's: vLLM would keep old weights, or stop half-way."""
@@ -322,14 +347,18 @@ class VLLMEngine:
             raise EngineError(f"{len(self._open)} requests are open; abort and poll them before {what}")
 
     def sleep(self) -> None:
-        """See `Engine`. On a CPU vLLM keeps its memory."""
+        """See `Engine`. vLLM does not keep weights that were handed over (level 2): they are in shared memory.
+
+        On a CPU it frees nothing.
+        """
         self._refuse_open("sleep")
         self._call("sleep")
         self._awake = False
 
     def wake(self) -> None:
-        """See `Engine`."""
-        self._call("wake")
+        """See `Engine`. Weights come before the cache."""
+        if self._call("wake") and self._adapter is not None:
+            self._load_adapter(self._adapter)
         self._awake = True
 
     def _segment(self, opened: _Open, reason: FinishReason) -> Segment:
@@ -354,28 +383,13 @@ class VLLMEngine:
     # --- the channel ----------------------------------------------------------------------------------------------
 
     def _call(self, *message: Any, fd: int | None = None) -> Any:
-        """Send a message and return what came back. Raises EngineError for what vLLM raised, and if the worker is gone."""
-        if not self.close.alive:
-            raise EngineError("the process of vLLM has ended; make the engine again")
+        """Ask the worker. If it is gone, nothing is open any more."""
         try:
-            self._channel.send(message)
-            if fd is not None:
-                socket.send_fds(self._socket, [b"\0"], [fd])
-            kind, value = self._channel.recv()
-        except (EOFError, OSError) as error:
-            self.close()
-            self._open.clear()
-            raise EngineError(
-                f"the process of vLLM ended (exit code {self._process.returncode}) while it was needed; "
-                "its last messages are on standard error. "
-                "If the system has killed it, memory ran out: set a lower engine.memory_frac or engine.max_batch, and resume with --resume"
-            ) from error
-        except BaseException:  # interrupted: what is on the channel is not known
-            self.close()
+            return self._worker.call(*message, fd=fd)
+        except BaseException:
+            if not self.close.alive:
+                self._open.clear()
             raise
-        if kind == "error":
-            raise EngineError(f"vLLM: {value}")
-        return value
 
 
 def _shapes(folder: str) -> dict[str, tuple[int, ...]]:
@@ -383,46 +397,3 @@ def _shapes(folder: str) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(load_config(folder), trust_remote_code=False)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))
-
-
-def _environment(options: VLLMOptions) -> Mapping[str, str]:
-    """Return the environment of the worker: without the paths of this interpreter, which has other versions of what vLLM needs."""
-    found = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    found |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": f"{options.cpu_cache_gib:g}"}
-    found.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    found.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    if options.batch_invariant:
-        found["VLLM_BATCH_INVARIANT"] = "1"
-    return found
-
-
-def _started(options: VLLMOptions) -> tuple["subprocess.Popen[bytes]", socket.socket, socket.socket]:
-    """Start a worker; return it with this end of its channel and of the socket whose end tells it that this process is gone."""
-    mine, theirs = socket.socketpair()
-    life, their_life = socket.socketpair()
-    with theirs, their_life:
-        process = subprocess.Popen(  # noqa: S603  (the interpreter that the user named, and our own file)
-            [options.python or sys.executable, "-P", str(WORKER), str(theirs.fileno()), str(their_life.fileno())],
-            pass_fds=[theirs.fileno(), their_life.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),  # an engine that prints must not write into the results of a command
-            start_new_session=True,  # Ctrl-C is for this process
-            env=dict(_environment(options)),
-        )
-    return process, mine, life
-
-
-def _end(process: "subprocess.Popen[bytes]", channel: Connection, *sockets: socket.socket) -> None:
-    """Hang up and wait; kill a worker that does not end."""
-    channel.close()
-    for sock in sockets:
-        sock.close()
-    try:
-        process.wait(ENDING_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

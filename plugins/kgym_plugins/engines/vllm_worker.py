@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,6 +29,14 @@ class Worker:
         self._socket = sock
         self._channel = Connection(os.dup(sock.fileno()))
         self._tensors: dict[str, torch.Tensor] = {}
+        """The whole weights in shared memory; {} as long as vLLM has those of the model's folder."""
+        self._asleep = False
+        """Whether the memory of the weights was given back."""
+        self._lost = False
+        """Whether the weights were lost with it."""
+        self._adapter: Any = None
+        """Of vLLM; every request is sampled with it."""
+        self._n_adapters = 0
         self._watched: set[str] = set()
         self._seen: dict[str, tuple[list[int], list[float]]] = {}
         """Tokens and log-probabilities of open requests, as far as they are known here."""
@@ -50,7 +58,7 @@ class Worker:
             self._channel.send(reply)
 
     def _make(self, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        import vllm  # noqa: PLC0415  (after the environment was set)
+        import vllm.lora.request  # noqa: PLC0415  (after the environment was set)
 
         self._vllm = vllm
         llm = vllm.LLM(model=model, **arguments)
@@ -77,7 +85,7 @@ class Worker:
                 detokenize=False,
             )
             name = request["id"]
-            self._engine.add_request(name, {"prompt_token_ids": request["ids"]}, sampling)
+            self._engine.add_request(name, {"prompt_token_ids": request["ids"]}, sampling, lora_request=self._adapter)
             self._seen[name] = ([], [])
             if request["watched"]:
                 self._watched.add(name)
@@ -131,21 +139,55 @@ class Worker:
 
     def do_load(self, names: Sequence[str]) -> None:
         """Take the weights out of the block; `names` are left out, which tests of the guards ask for."""
+        self._wake_weights()
+        self._reload({name: tensor for name, tensor in self._tensors.items() if name not in names})
 
-        def weights() -> Iterator[tuple[str, torch.Tensor]]:
-            yield from ((name, tensor) for name, tensor in self._tensors.items() if name not in names)
+    def _reload(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Load whole weights in place. vLLM forgets its adapters, which belong to the weights before."""
+        self._rpc("reload_weights", kwargs={"weights_iterator": iter(tensors.items())})
+        self._lost = False
+        self._adapter = None
+        self._engine.reset_prefix_cache()
 
-        self._rpc("reload_weights", kwargs={"weights_iterator": weights()})
+    def do_adapt(self, folder: str) -> None:
+        """Load the adapter of a folder, which is read here and now, instead of the one before; numbers are never used again."""
+        self._restore()
+        if self._adapter is not None:
+            self._engine.remove_lora(self._adapter.lora_int_id)
+            self._adapter = None
+        self._n_adapters += 1
+        request = self._vllm.lora.request.LoRARequest(f"adapter-{self._n_adapters}", self._n_adapters, folder)
+        if not self._engine.add_lora(request):
+            raise RuntimeError("the adapter was not loaded")
+        self._adapter = request
         self._engine.reset_prefix_cache()
 
     def do_sleep(self) -> None:
-        """Release the memory of weights and cache, where the device can."""
-        self._engine.sleep(level=1)
+        """Release the memory of weights and cache, where the device can.
 
-    def do_wake(self) -> None:
-        """Take the memory back, weights before cache."""
-        self._engine.wake_up(["weights"])
+        Weights that are in the block are discarded (level 2). Those of the model's folder are kept in main memory (level 1).
+        """
+        self._lost = bool(self._tensors)
+        self._engine.sleep(level=2 if self._lost else 1)
+        self._asleep = True
+
+    def do_wake(self) -> bool:
+        """Take the memory back, weights before cache. Return whether an adapter was lost."""
+        lost = self._lost
+        self._restore()
         self._engine.wake_up(["kv_cache"])
+        return lost
+
+    def _restore(self) -> None:
+        """Have whole weights again."""
+        self._wake_weights()
+        if self._lost:
+            self._reload(self._tensors)
+
+    def _wake_weights(self) -> None:
+        if self._asleep:
+            self._engine.wake_up(["weights"])
+            self._asleep = False
 
 
 def _tensor(block: mmap.mmap, dtype: str, shape: tuple[int, ...], offset: int) -> torch.Tensor:
