@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from kgym.errors import ConfigError, EngineError
-from kgym.world import local_rank, n_local_ranks
+from kgym.models.placement import placement
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 OLDEST, NEWEST = (0, 30), (0, 33)
@@ -71,8 +71,9 @@ def environment(*, cpu_cache_gib: float = 1.0, batch_invariant: bool = False, gp
     found.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
     if batch_invariant:
         found["VLLM_BATCH_INVARIANT"] = "1"
-    if gpu is None and n_local_ranks() > 1 and torch.cuda.is_available():
-        gpu = local_rank()
+    if gpu is None:
+        _, _, number = placement("auto", "auto")[0].partition(":")
+        gpu = int(number) if number else None
     if gpu is not None:
         seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         if seen and gpu >= len(seen):
