@@ -144,13 +144,15 @@ def run_kgym(model: str, problems: int, threads: int) -> tuple[dict, list[dict]]
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu_begin
         if best is None or seconds < best["s"]:
             end = engine.tokenizer.eos_token
-            texts = [episode.text.removesuffix(end) for group in kept.groups for episode in group.episodes]
+            places = {evaluation.source[index].id: index for index in evaluation.indices}
+            answers = sorted(kept.rows, key=lambda row: places[row["problem_id"]])
+            texts = [row["text"].removesuffix(end) for row in answers]
             best = {"s": seconds, "cpu_s": cpu, "score": result.accuracy, "texts": texts, "end": end, "model": resolve_model(model)}
             best["max_tokens"] = result.facts["max_tokens"]
     rows = []
-    for group in kept.groups:
-        (message,) = group.episodes[0].prompt  # one user message: what lm-eval renders by the same template
-        rows.append({"prompt": message.content, "gold": group.problem.gold})
+    for row in answers:
+        (message,) = row["prompt"]  # one user message: what lm-eval renders by the same template
+        rows.append({"prompt": message["content"], "gold": row["gold"]})
     return best, rows
 
 
@@ -158,11 +160,14 @@ class Kept:
     """A store in memory."""
 
     def __init__(self) -> None:
-        self.groups: list = []
+        self.rows: list = []
 
-    def add(self, groups: list) -> None:
+    def add(self, answers) -> None:
         """Keep them."""
-        self.groups.extend(groups)
+        self.rows += answers.to_pylist()
+
+    def count(self, usage: dict) -> None:
+        """Leave out what the engine counts."""
 
     def frame(self) -> None:
         """Nothing was there before."""

@@ -53,7 +53,7 @@ class EvalConfig(Options):
     seed: int = Field(0, ge=0)
     """Of the sampling."""
     slots: int = Field(256, ge=1)
-    """Answers played at once; each batch is stored when it ends."""
+    """Answers played at once; a new one begins as one ends."""
     env: Plain = Field(default_factory=dict)
     """Options of the environment of every benchmark."""
     engine: EngineConfig = EngineConfig()

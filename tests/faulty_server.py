@@ -76,6 +76,12 @@ class FaultyServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def settle(self):
+        """Wait until nothing is being answered, and return how many answers there were."""
+        while self._at_once:
+            time.sleep(0.01)
+        return sum(self.answered.values())
+
     def refused(self, handler):
         return self.key is not None and handler.headers.get("authorization") != f"Bearer {self.key}"
 

@@ -190,7 +190,7 @@ def test_ranks_score_what_one_rank_scores(size):
     def work(world):
         engine = UniformEngine("0123")
         progress = []
-        found = evaluation_of().run(engine, world=world, progress=lambda done, total: progress.append((done, total)))
+        found = evaluation_of().run(engine, world=world, progress=lambda at: progress.append((at.done, at.total)))
         assert progress[-1][1] == 33
         return found.to_json()
 

@@ -3,20 +3,18 @@
 import argparse
 import math
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any
 
 from kgym.cli import running
 from kgym.cli.interrupts import command_line, saying_how_to_go_on
-from kgym.cli.output import clock, folder_name, free_text, percent, print_json, print_table, say
+from kgym.cli.output import folder_name, free_text, percent, print_json, print_table, say
+from kgym.cli.scoring import Progress, usage_line
 from kgym.cli.settings import add_set
 from kgym.neutral import printable
 
 if TYPE_CHECKING:
-    from pandas import Series
-
     from kgym.score.evaluating import Plan, Watch
     from kgym.score.results import EvalResult
 
@@ -59,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
     add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
     add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
-    add("--slots", metavar="N", type=int, help="answers played at once; each batch is stored when it ends (default: 256)")
+    add("--slots", metavar="N", type=int, help="answers played at once (default: 256)")
     running.add_config(parser)
     add_set(parser, "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5", _keys)
     add(
@@ -113,9 +111,11 @@ def terminal_listener(args: argparse.Namespace) -> Any:
             several = f"{plan.bench.name} ({number} of {n_plans}): " if n_plans > 1 else ""
             lines = [f"scoring {args.label or plan.request['model']} on {plan.describe()}"]
             lines += [f"kgym: {too_long}"] if too_long else []
-            return _Progress(sys.stderr, quiet=args.verbose < 0, prefix=several).begun(lines)
+            self.progress = Progress(sys.stderr, quiet=args.verbose < 0, prefix=several).begun(lines)
+            return self.progress
 
         def finished(self, result: "EvalResult", about: Mapping[str, Any]) -> None:
+            self.progress.ended()
             self.played.append((result, about))
             added = _to_board(args.board, result, about)
             if not args.json:
@@ -211,6 +211,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cells |= {
         "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}"
         + _also_asked(facts),
+        **({"usage": usage_line(about["usage"])} if "usage" in about else {}),
         "comparability": result.comparability[:12],
         "run": about["run"],
     }
@@ -228,52 +229,3 @@ def _uncertainty(result: "EvalResult") -> str:
     if math.isnan(problems) or math.isnan(sampling):
         return "-"
     return f"± {100 * problems:.1f} by which problems they are, ± {100 * sampling:.1f} by sampling; see kgym leaderboard precision"
-
-
-class _Progress:
-    """Rate, remaining time and running score: in one line that changes on a terminal, a line each tenth elsewhere."""
-
-    def __init__(self, out: TextIO, *, quiet: bool, prefix: str = "") -> None:
-        self.out = out
-        self.quiet = quiet
-        self.prefix = prefix  # which benchmark it is, where there are several
-        self.live = out.isatty()
-        self.start = time.monotonic()
-        self.first: int | None = None  # answers that were there before
-        self.tenth = 0
-        self.score_sum, self.n_scored = 0.0, 0
-
-    def scored(self, scores: "Series[float]") -> None:
-        """See the scores of a chunk."""
-        self.score_sum += float(scores.sum())
-        self.n_scored += int(scores.count())
-
-    def __call__(self, done: int, total: int) -> None:
-        """See how far it is."""
-        if self.first is None:
-            self.first = done - 1
-        seconds = time.monotonic() - self.start
-        rate = (done - self.first) / seconds if seconds > 0 else 0.0
-        tenth = 10 * done // total
-        if not self.live and tenth == self.tenth:
-            return
-        self.tenth = tenth
-        parts = [f"{self.prefix}{done}/{total} answers"]
-        if rate > 0:
-            parts += [f"{rate:.1f}/s", f"{clock((total - done) / rate)} left"]
-        if self.n_scored:
-            parts.append(f"score {percent(self.score_sum / self.n_scored)} of {self.n_scored}")
-        self._write(" | ".join(parts), end="" if self.live else "\n")
-
-    def begun(self, lines: Sequence[str]) -> Self:
-        """Write lines that stay, and start the clock."""
-        for line in lines:
-            self._write(line, end="\n")
-        self.start = time.monotonic()
-        return self
-
-    def _write(self, text: str, end: str) -> None:
-        if self.quiet:
-            return
-        self.out.write(("\r\033[K" if self.live else "") + printable(text) + end)
-        self.out.flush()

@@ -10,6 +10,7 @@ An episode may stay open while the engine gets new weights: `pause` has the engi
 continue. `state` and `restore` keep open episodes in a checkpoint.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -163,16 +164,20 @@ class EpisodePool:
         """Leave the number of the next group to one that is played elsewhere."""
         self._n_started += 1
 
-    def advance(self, engine: Engine, budget: TokenBudget | None = None) -> bool:
+    def advance(self, engine: Engine, budget: TokenBudget | None = None, *, timeout_s: float | None = None) -> bool:
         """Have the engine continue every open episode and take what it returns first; return False if there was nothing to do.
 
-        With a `budget`, episodes for which it is too small wait. Raises EngineError if the engine loses a request, returns something
-        that was not asked for, or a log-probability that is not finite.
+        With `timeout_s` it waits no longer for that, or not much. With a `budget`, episodes for which it is too small wait. Raises
+        EngineError if the engine loses a request, returns something that was not asked for, or a log-probability that is not finite.
         """
         self._submit(engine, budget)
         if not self._flights:
             return False
-        self._take(poll(engine, self._flights), budget)
+        begin = time.monotonic()
+        segments = poll(engine, self._flights, timeout_s)
+        if not segments and timeout_s is not None and time.monotonic() - begin < timeout_s / 2:
+            segments = poll(engine, self._flights)  # it did not wait: without a timeout, one that has lost a request is found out
+        self._take(segments, budget)
         self._judge.collect()
         return True
 

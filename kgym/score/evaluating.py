@@ -27,6 +27,7 @@ from kgym.rollout.prompts import describe_long
 from kgym.runs.folder import checkout, machine, versions
 from kgym.score.bench import bench_slug, resolve_bench
 from kgym.score.harness import Evaluation
+from kgym.score.playing import Standing
 from kgym.score.presets import preset_of, samples_of, stated_env, stated_options
 from kgym.score.results import EvalResult
 from kgym.score.store import EvalFolder
@@ -63,11 +64,11 @@ class Plan:
 class Watch(Protocol):
     """Is told how far a benchmark is."""
 
-    def __call__(self, done: int, total: int) -> None:
-        """See how many answers have stopped, of how many."""
+    def __call__(self, standing: Standing) -> None:
+        """See how far it is."""
 
     def scored(self, scores: "Series[float]") -> None:
-        """See the scores of a chunk."""
+        """See the scores of answers that have been stored."""
 
 
 class Listener:
@@ -247,7 +248,8 @@ def play(
         machine=machine(),
     ):
         watch = started() if started is not None else None
-        result = evaluation.run(engine, store=folder, progress=watch, chunk_finished=watch.scored if watch else None)
+        result = evaluation.run(engine, store=folder, progress=watch, stored=watch.scored if watch else None)
+        about |= {"usage": usage} if (usage := folder.usage()) else {}
         about["date"] = folder.write_result(result, about)
     registry().observe("kgym_eval_finished", run=folder.path, step=0, results=result.to_json())
     return result, about

@@ -1,52 +1,44 @@
 """Scoring: the environment and the engine of training, played over a list of problems, k answers each.
 
-    Evaluation(spec, k ...) --chunks--> EpisodePool --groups--> store, frame --summarise--> EvalResult
+    Evaluation(spec, k ...) --missing attempts--> Player --episodes--> store, frame --summarise--> EvalResult
 
 An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each, leaves those that are
 there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k only generates what is missing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
-from kgym.rollout.episodes import play_groups
 from kgym.rollout.prompts import check_prompts
 from kgym.runs.episodes import episode_table
 from kgym.score.comparability import comparability_facts, comparability_hash
+from kgym.score.playing import Player, Standing, usage_of
 from kgym.score.results import COLUMNS, EvalResult, counted_score, summarise
 from kgym.score.votes import Pair
-from kgym.types import Engine, Group, ProblemSource, Sampling, VerifyItem
+from kgym.types import Engine, Episode, Problem, ProblemSource, Sampling, VerifyItem
 from kgym.world import ALONE, World
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame, Series
 
-Progress = Callable[[int, int], None]
-"""Called as (answers that have stopped, answers asked for), those of an earlier run included."""
+Progress = Callable[[Standing], None]
+"""Called when an answer has ended, and every few seconds."""
 
 
 class Store(Protocol):
     """Keeps the answers of an evaluation, so that it can go on."""
 
     def add(self, answers: "pa.Table") -> None:
-        """Keep the answers of one chunk, as `kgym.runs.episodes` stores them; they are safe when this returns."""
+        """Keep answers, as `kgym.runs.episodes` stores them; they are safe when this returns."""
+
+    def count(self, usage: Mapping[str, int]) -> None:
+        """Keep what the engine has counted since this run began, in the place of what it had counted before."""
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far with the columns of `kgym.score.results.COLUMNS`, None if there are none."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Answers that are played at once: `attempts` for each problem, numbered from `first_attempt`."""
-
-    indices: tuple[int, ...]
-    first_attempt: int
-    attempts: int
 
 
 class Evaluation:
@@ -77,6 +69,7 @@ class Evaluation:
         self.sampling = sampling or Sampling()
         self._slots = slots
         self._known: dict[int, str] = {}
+        self._newest: tuple[int, Problem] | None = None
         self.setup = spec.setup()
         self.source: ProblemSource = self.setup.source
         self.indices = range(_n_problems(spec, self.source.size, problems))
@@ -91,33 +84,32 @@ class Evaluation:
         *,
         store: Store | None = None,
         progress: Progress | None = None,
-        chunk_finished: Callable[["Series[float]"], None] | None = None,
+        stored: Callable[["Series[float]"], None] | None = None,
         world: World = ALONE,
     ) -> EvalResult:
         """Put the questions to an engine, but for those that `store` has the answers to, and summarise all answers.
 
-        `chunk_finished` sees the scores of each chunk, NaN where masked, first those of the store. Without missing answers the engine may
-        be None. Each rank of `world` asks its own engine a part of the questions; all have the same result.
+        `stored` sees the scores of answers as they are stored, NaN where masked, first those of the store. Without missing answers
+        the engine may be None. Each rank of `world` asks its own engine a part of the questions; all have the same result.
         """
         import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
 
         kept = store.frame() if store is not None else None
         frames = [] if kept is None else [self._asked(kept)]
-        if frames and chunk_finished is not None:
-            chunk_finished(counted_score(frames[0], self.truncated))
-        done = sum(map(len, frames))
-        total = len(self.indices) * self.samples
-        for chunk in self._missing(frames[0] if frames else None, n_engines=world.size):
-            assert engine is not None, "answers are missing and there is no engine"
-            groups = self._play(engine, chunk, done=done, total=total, progress=progress, world=world)
-            table = episode_table(groups)
+        if frames and stored is not None:
+            stored(counted_score(frames[0], self.truncated))
+
+        def keep(episodes: list[Episode]) -> None:
+            table = episode_table(episodes)
             if store is not None:
                 store.add(table)
-            frame = table.select(list(COLUMNS)).to_pandas()
-            frames.append(frame)
-            done += len(frame)
-            if chunk_finished is not None:
-                chunk_finished(counted_score(frame, self.truncated))
+            frames.append(table.select(list(COLUMNS)).to_pandas())
+            if stored is not None:
+                stored(counted_score(frames[-1], self.truncated))
+
+        if missing := self._missing(frames[0] if frames else None):
+            assert engine is not None, "answers are missing and there is no engine"
+            self._play(engine, missing, keep, store=store, progress=progress, world=world)
         return summarise(
             self._in_order(pd.concat(frames, ignore_index=True)),
             samples=self.samples,
@@ -134,28 +126,61 @@ class Evaluation:
     def n_missing(self, store: Store) -> int:
         """How many answers an engine has yet to give."""
         kept = store.frame()
-        return sum(len(chunk.indices) * chunk.attempts for chunk in self._missing(None if kept is None else self._asked(kept)))
+        return sum(len(attempts) for _, attempts in self._missing(None if kept is None else self._asked(kept)))
 
-    def _play(self, engine: Engine, chunk: Chunk, *, done: int, total: int, progress: Progress | None, world: World) -> list[Group]:
-        own = play_groups(
+    def _play(
+        self,
+        engine: Engine,
+        missing: "Sequence[tuple[int, Sequence[int]]]",
+        keep: Callable[[list[Episode]], None],
+        *,
+        store: Store | None,
+        progress: Progress | None,
+        world: World,
+    ) -> None:
+        """Play this rank's part, and hand over all answers: as they end, or where there are several ranks at the end."""
+        before, total = usage_of(engine), len(self.indices) * self.samples
+        done = total - sum(len(attempts) for _, attempts in missing)
+        own: list[Episode] = []
+
+        def take(episodes: list[Episode]) -> None:
+            if world.size > 1:
+                own.extend(episodes)
+            elif episodes:
+                keep(episodes)
+            if store is not None:
+                store.count(usage_of(engine, before))
+
+        def tell(ended: int, tokens: int) -> None:
+            if progress is not None:
+                played = min(ended * world.size, total - done)
+                progress(Standing(done + played, total, played, tokens * world.size, usage_of(engine, before)))
+
+        player = Player(
             self.setup,
             engine,
-            world.share(chunk.indices),
-            attempts=range(chunk.first_attempt, chunk.first_attempt + chunk.attempts),
+            slots=self._slots,
             sampling=self.sampling,
             seed_parts=(self.seed, "eval"),
-            progress=None
-            if progress is None
-            else lambda stopped, _asked, _tokens: progress(min(done + stopped * world.size, total), total),
+            problem=self._problem,
+            keep=take,
+            progress=tell,
         )
-        groups = world.merge(own)
-        self._known |= {index: group.problem.id for index, group in zip(chunk.indices, groups, strict=True)}
-        return groups
+        player.play((index, attempt) for index, attempts in world.share(missing) for attempt in attempts)
+        if world.size > 1:
+            keep([episode for part in world.gather(own) for episode in part])
 
     def _same(self, pairs: Sequence[Pair]) -> list[bool]:
         """Whether the verifier takes the second answer of each pair for the first."""
         items = [VerifyItem(gold=one, response=f"\\boxed{{{other}}}") for one, other in pairs]
         return [verdict.status == "correct" for verdict in self.setup.verifier.verify_many(items)]
+
+    def _problem(self, index: int) -> Problem:
+        """Return a problem; one that is asked for several times in a row is made once."""
+        if self._newest is None or self._newest[0] != index:
+            self._newest = index, self.setup.problem(index)
+            self._known[index] = self._newest[1].id
+        return self._newest[1]
 
     def _id(self, index: int) -> str:
         """The id of a problem; a generated one is made for it no more than once."""
@@ -176,20 +201,16 @@ class Evaluation:
         places = frame["problem_id"].map(self._ids())
         return frame.assign(place=places).sort_values(["place", "attempt"], kind="stable", ignore_index=True)
 
-    def _missing(self, kept: "DataFrame | None", *, n_engines: int = 1) -> Iterator[Chunk]:
-        """Cut what is not kept into chunks of at most `slots` answers an engine; attempts of a problem are kept without gaps, from 0 on."""
-        have = {} if kept is None else dict(kept["problem_id"].value_counts())
-        first_attempts = {index: have.get(self._id(index), 0) for index in self.indices} if have else dict.fromkeys(self.indices, 0)
-        for first, run in groupby(self.indices, key=first_attempts.__getitem__):
-            lacking = self.samples - first
-            if lacking <= 0:
-                continue
-            indices = tuple(run)
-            attempts = min(lacking, self._slots)
-            width = max(1, self._slots // attempts) * n_engines
-            for start in range(0, len(indices), width):
-                for offset in range(0, lacking, attempts):
-                    yield Chunk(indices[start : start + width], first + offset, min(attempts, lacking - offset))
+    def _missing(self, kept: "DataFrame | None") -> list[tuple[int, Sequence[int]]]:
+        """Return the attempts that are not kept, by the index of their problem, in order."""
+        everything = range(self.samples)
+        if kept is None or kept.empty:
+            return [(index, everything) for index in self.indices]
+        counts = dict(kept["problem_id"].value_counts())
+        lacking = [index for index in self.indices if counts.get(self._id(index), 0) < self.samples]
+        names = {self._id(index) for index in lacking}
+        some = kept[kept["problem_id"].isin(names)].groupby("problem_id")["attempt"].agg(set).to_dict()
+        return [(index, [n for n in everything if n not in some.get(self._id(index), ())]) for index in lacking]
 
 
 def evaluate(

@@ -1,6 +1,6 @@
-"""The folder of an evaluation: every answer on disk as soon as its chunk is judged, and a manifest that says what made them.
+"""The folder of an evaluation: every answer on disk soon after it is judged, and a manifest that says what made them.
 
-runs/eval-NAME/  manifest.json  samples/part-00000.parquet ...  results.json
+runs/eval-NAME/  manifest.json  samples/part-00000.parquet ...  usage.json  results.json
 
 The same command again goes on where it stopped. `manifest["request"]` says what may not differ when it does.
 """
@@ -22,11 +22,16 @@ from kgym.runs.answers import read_answers
 from kgym.runs.episodes import write_table
 from kgym.runs.manifest import KIND, read_manifest
 from kgym.score.comparability import changes
+from kgym.score.playing import added
 from kgym.score.results import COLUMNS, EvalResult, counted_score
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame
+
+
+USAGE = "usage.json"
+"""What engines have counted: {"requests": 5012, "failed_429": 12, ...}."""
 
 
 class EvalFolder:
@@ -35,6 +40,8 @@ class EvalFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.samples = path / "samples"
+        self._counted: dict[str, int] = {}
+        """What engines had counted before this process."""
 
     def check(self, request: Mapping[str, Any]) -> None:
         """Raise ConfigError if the folder holds anything but the beginning of this very evaluation."""
@@ -72,6 +79,7 @@ class EvalFolder:
                     manifest = {"kind": KIND, "request": dict(request)} | facts
                     write_atomic(self.path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
                 remove_leftovers([self.path, self.samples])
+            self._counted = self.usage()
             yield
 
     def manifest(self) -> dict[str, Any]:
@@ -79,9 +87,26 @@ class EvalFolder:
         return read_manifest(self.path)
 
     def add(self, answers: "pa.Table") -> None:
-        """Keep the answers of one chunk."""
+        """Keep answers that have ended."""
         with self._writing():
             write_table(self.samples / f"part-{max(self._parts(), default=-1) + 1:05d}.parquet", answers)
+
+    def count(self, usage: Mapping[str, int]) -> None:
+        """Keep what the engine of this process has counted, added to what those before it had counted."""
+        if usage:
+            with self._writing():
+                write_atomic(self.path / USAGE, json.dumps(added(self._counted, usage), indent=2) + "\n")
+
+    def usage(self) -> dict[str, int]:
+        """Return what engines have counted for these answers, over all processes; {} if they did not count.
+
+        Raises DataError if the file is damaged.
+        """
+        path = self.path / USAGE
+        if not path.exists():
+            return {}
+        with reading(path, remedy="remove it; only its counts are lost"):
+            return {str(name): int(n) for name, n in json.loads(path.read_text(encoding="utf-8")).items()}
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far, without their texts."""

@@ -109,7 +109,7 @@ class Validation:
         """
 
         def scored(name: str, evaluation: Evaluation, phase: str) -> EvalResult:
-            result = evaluation.run(engine, progress=lambda done, total: reporter.progress(phase, done, total), world=world)
+            result = evaluation.run(engine, progress=lambda at: reporter.progress(phase, at.done, at.total), world=world)
             check()
             if world.first:
                 _keep(result, folder.evals / name, step)

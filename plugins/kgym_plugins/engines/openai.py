@@ -9,6 +9,7 @@ A server begins each completion anew, and its weights cannot be changed.
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -92,6 +93,8 @@ class OpenAIEngine:
         self._tasks: dict[str, asyncio.Task[Segment | None]] = {}
         """Of the thread: requests that have not ended."""
         self._open: set[str] = set()
+        self._found: list[Segment] = []
+        """What the next `poll` returns: kept here, as Ctrl-C may come in the middle of one."""
         self._failure: EngineError | None = None
         """Of a request that failed for good. It is raised once nothing is under way."""
         self._asleep = False
@@ -152,33 +155,34 @@ class OpenAIEngine:
             self._forget()
             raise EngineError("the engine sleeps; call wake() first")
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        found: list[Segment] = []
-        while self._open:
-            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-            try:
-                name, ended = self._ended.get(block=not found, timeout=left_s)
-            except queue.Empty:
-                return found
-            if name not in self._open:
-                continue
-            self._open.discard(name)
-            if isinstance(ended, Segment):
-                found.append(ended)
-            elif ended is not None and self._failure is None:
-                self._failure = ended
-                if self._open:
-                    log.warning("%s; what is under way at the server is waited for", ended)
-        if self._failure is not None and not found:
+        with contextlib.suppress(queue.Empty):
+            while self._open:
+                left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+                self._take(*self._ended.get(block=not self._found, timeout=left_s))
+        if self._failure is not None and not self._found and not self._open:
             failure, self._failure = self._failure, None
             self._loop.call_soon_threadsafe(self._server.stop.clear)
             raise failure
+        found, self._found = self._found, []
         return found
+
+    def _take(self, name: str, ended: Segment | EngineError | None) -> None:
+        if name not in self._open:
+            return
+        self._open.discard(name)
+        if isinstance(ended, Segment):
+            self._found.append(ended)
+        elif ended is not None and self._failure is None:
+            self._failure = ended
+            if self._open:
+                log.warning("%s; what is under way at the server is waited for", ended)
 
     def _forget(self) -> None:
         """Leave nothing open; what comes of it later is not asked for."""
         self.abort()
         while self._open:
             self._open.discard(self._ended.get()[0])
+        self._found.clear()
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
         """See `Engine`. The connection is closed, at which servers stop sampling; what was sampled is lost."""

@@ -130,7 +130,7 @@ class Server:
     def _note(self, error: Temporary, failed: int) -> None:
         """Count a failure, and hold back all requests if the server asks for it."""
         self.usage[f"failed_{error.kind}"] += 1
-        log.debug("%s: attempt %d failed: %s", self.options.base_url, failed, error)
+        log.info("%s: attempt %d failed: %s", self.options.base_url, failed, error)
         if error.wait_s is None:
             return
         if error.wait_s > LONGEST_PAUSE_S:
