@@ -76,6 +76,8 @@ def reading(path: Path, *, remedy: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).strip().split("\n")[0] if isinstance(error, (ValueError, OSError)) else type(error).__name__
+        if isinstance(error, KeyError) and error.args:
+            reason = f"no key {error.args[0]!r}"
         raise DataError(f"{path} is damaged ({reason}); {remedy}") from error
 
 

@@ -309,6 +309,7 @@ def test_one_odd_manifest_blocks_no_command(copy, capsys, monkeypatch, content):
     assert listed[str(copy / "train")]["state"] == "finished"
     assert listed[str(copy / "eval")]["state"] == "finished"
     assert listed[str(odd)]["state"].startswith(f"cannot be read: {odd}/manifest.json is damaged (")
+    assert "Error" not in listed[str(odd)]["state"]  # what is wrong in the file, and not a class of Python
     assert main(["runs", "list", "--root", str(copy)]) == 0
     capsys.readouterr()
     for command in (["runs", "show"], ["runs", "view"], ["train", "--resume", "--run"]):
