@@ -392,6 +392,15 @@ def test_what_is_no_accuracy_is_left_out_and_named(figures, config, reason):
     ("metric", "config"),
     [
         ("score", {"metric_list": [{"metric": "score", "aggregation": "mean", "higher_is_better": True}]}),
+        (
+            "own",
+            {
+                "metric_list": [
+                    {"metric": "def own(references, predictions):\n    return 1", "aggregation": "mean", "higher_is_better": True}
+                ]
+            },
+        ),
+        ("own", {"metric_list": [{"metric": "<function own at 0x7f>", "aggregation": "mean", "higher_is_better": True}]}),
         ("avg@64", {"repeats": 64, "filter_list": VOTES}),
     ],
 )

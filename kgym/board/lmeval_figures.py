@@ -22,6 +22,7 @@ MEANS = ("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "accuracy", "em", "e
 AGGREGATIONS = ("mean", "nanmean")
 
 _AT_K = re.compile(r"(?P<name>[A-Za-z_]+?)(?:@|_at_)(?P<k>[1-9][0-9]*|k)")
+_FUNCTION = re.compile(r"\s*(?:def|<function) ([A-Za-z_][A-Za-z0-9_]*)")
 _KINDS = {"avg": "accuracy", "mean": "accuracy", "pass": "pass"}
 
 
@@ -99,7 +100,7 @@ def _check_direction(data: Mapping[str, Any], task: str, config: Mapping[str, An
     """Raise _NoFigure unless the metric is a mean over problems that is better when higher, by the file or by its name."""
     listed = config.get("metric_list")
     entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-    entry: Mapping[str, Any] = next((entry for entry in entries if entry.get("metric") == metric), {})
+    entry: Mapping[str, Any] = next((entry for entry in entries if _metric_of(entry) == metric), {})
     better = (data.get("higher_is_better", {}).get(task) or {}).get(metric, entry.get("higher_is_better"))
     known = known or metric in MEANS
     if better is False:
@@ -112,6 +113,13 @@ def _check_direction(data: Mapping[str, Any], task: str, config: Mapping[str, An
             if aggregation is None
             else f"it is aggregated by {str(aggregation)[:40]} and no mean over problems"
         )
+
+
+def _metric_of(entry: Mapping[str, Any]) -> str:
+    """Return the name of a metric; one of the task's own is written as its source, or as its function with an address."""
+    metric = str(entry.get("metric"))
+    function = _FUNCTION.match(metric)
+    return function[1] if function else metric
 
 
 def answers_scored(config: Mapping[str, Any], filtered: str) -> tuple[int, int]:
