@@ -438,7 +438,7 @@ def test_answers_that_the_examination_cannot_have_are_refused(add, tmp_path, fol
     status, _, err = add("aime25", write(tmp_path / "x.jsonl", rows))
     assert status == 2
     assert "x.jsonl line 30" in err
-    assert "no integer from 0 to 999" in err
+    assert "is not an integer from 0 to 999" in err
     assert not folder.exists()
 
 
@@ -507,12 +507,12 @@ def test_a_file_alone_is_named_after_itself(add, tmp_path, monkeypatch, argument
     [
         (
             ["mine"],
-            "nothing is known of a data set 'mine' (known: aime24, aime25, aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k); "
-            "name its FILE or hub:OWNER/NAME",
+            "'mine' is not the name of a known data set (aime24, aime25, aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k); "
+            "give its FILE or hub:OWNER/NAME as well",
         ),
         (["aime24", "x.jsonl", "--split", "test"], "--config and --split choose within a repository"),
-        (["aime24", "x.jsonl", "--revision", "main"], "--revision main is of one repository on the hub"),
-        (["aime24", "hub:a/b", "hub:a/c", "--revision", "main"], "--revision main is of one repository on the hub"),
+        (["aime24", "x.jsonl", "--revision", "main"], "--revision main needs one repository on the hub"),
+        (["aime24", "hub:a/b", "hub:a/c", "--revision", "main"], "--revision main needs one repository on the hub"),
         (["aime24", "none.jsonl"], "there is no file none.jsonl"),
         (["a b", "x.jsonl"], "data set name 'a b'"),
     ],
@@ -644,7 +644,7 @@ def test_other_problems_under_a_known_name_are_compared(add, tmp_path):
     file = write(tmp_path / "mirror.jsonl", mirror)
     status, _, err = add("mine", file)
     said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' and not {rows[1]['answer']!r}"
-    assert (status, f"{said}; 1 not there before, such as mirror.jsonl line 3; say --replace to have these" in err) == (2, True)
+    assert (status, f"{said}; 1 not there before, such as mirror.jsonl line 3; --replace replaces it" in err) == (2, True)
     status, _, err = add("mine", file, "--replace")
     assert (status, f"instead of {len(rows)} other problems: {said}" in err) == (0, True)
     assert "instead of" not in add("mine", file)[2]

@@ -91,7 +91,7 @@ def test_the_files_that_are_meant(names, card, name, wanted, expected):
     ("names", "card", "wanted", "error", "message"),
     [
         (["README.md", "x.py"], {}, {}, DataError, "no data file"),
-        (["train.csv", "val.csv"], {}, {}, DataError, r"splits train, validation; say which with --split"),
+        (["train.csv", "val.csv"], {}, {}, DataError, r"splits train, validation; choose one with --split"),
         (["train.csv", "val.csv"], {}, {"split": "vlidation"}, UnknownName, "did you mean 'validation'"),
         (GSM8K, GSM8K_CARD, {"configs": ("mian",)}, UnknownName, "did you mean 'main'"),
     ],
@@ -222,8 +222,8 @@ def test_a_repository_of_a_hub(kgym_with_hub):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mine", "hub:own/none"], "own/none on the hub: there is no such data set, or it is private"),
-        (["mine", "hub:own/halves", "--revision", "gone"], "own/halves on the hub at gone: there is no such revision"),
+        (["mine", "hub:own/none"], "own/none on the hub: the data set does not exist, or it is private"),
+        (["mine", "hub:own/halves", "--revision", "gone"], "own/halves on the hub at gone: the revision does not exist"),
         (["mine", "hub:own/halves", "--split", "train"], "no split named 'train'; known: test"),
         (["mine", "hub:no id"], "cannot get no id on the hub"),
     ],

@@ -91,7 +91,7 @@ def test_a_question_that_stands_there_twice_is_one():
         ([{"problem": "Q", "answer": "1"}, {"problem": "Q", "answer": "2"}], r"^line 2: .* of line 1 with another answer, '2' and not '1'"),
         ([{"problem": {"text": "Q"}, "answer": "1"}], r"^line 1: problem is .* not a text"),
         ([{"problem": "Q", "answer": True}], r"^line 1: answer is true"),
-        ([{"problem": "Q\ud800", "answer": "1"}], r"^line 1: half of a surrogate"),
+        ([{"problem": "Q\ud800", "answer": "1"}], r"^line 1: '\\ud800' is half of a surrogate"),
         ([{"x": 1}, {"x": 2}, {"x": 3}], r"^line 1: no question.* \(and 2 more bad rows\)"),
     ],
 )  # fmt: skip
@@ -158,7 +158,7 @@ def test_the_fingerprint_is_of_questions_and_answers(tmp_path):
         ("a.jsonl", b"[1]\n", r"a\.jsonl line 1: a row has to be an object"),
         ("a.jsonl", b"[" * 100_000, r"a\.jsonl line 1: not JSON"),
         ("a.jsonl", b"\xff\xfe\x00", r"is not UTF-8"),
-        ("a.json", b'{"problem": "Q"}', r"is no list of rows"),
+        ("a.json", b'{"problem": "Q"}', r"is not a list of rows"),
         ("a.csv", b"problem,answer\nQ,1\nR,2,3\n", r"a\.csv line 3: more fields than the 2"),
         ("a.csv", b'problem,answer\n"Q,1\n', r"a\.csv line \d: unexpected end of data"),
         ("a.parquet", b"PAR1 or not", r"is not a Parquet file"),

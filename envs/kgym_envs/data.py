@@ -74,7 +74,7 @@ class Data:
             raise UnknownName.near("split", split, SPLITS)
         if not name:
             raise MissingData(
-                "the environment 'data' wants env.dataset=NAME; kgym data list has the names, and kgym data add FILE brings one"
+                "the environment 'data' needs env.dataset=NAME; kgym data list prints the names, and kgym data add FILE adds one"
             )
         whole = data_source(name)
         assert whole.size is not None

@@ -1,4 +1,4 @@
-"""Bring data sets that may not be shipped, such as the real examinations: added once, they are there by name."""
+"""Add data sets that may not be shipped, such as the real examinations; they are then known by their names."""
 
 import argparse
 import re
@@ -26,7 +26,7 @@ SHOWN_NOTES = 3
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="add|show|list")
-    add = commands.add_parser("add", help="put a data set away under a name: a known one from the hub, any from files or the hub")
+    add = commands.add_parser("add", help="add a data set under a name: a known one from the hub, any from files or the hub")
     add.add_argument(
         "what",
         metavar="NAME|FILE|hub:ID",
@@ -45,10 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--question-column", metavar="NAME", help="column of the question (default: the first known one); dots reach inside")
     add.add_argument("--answer-column", metavar="NAME", help="column of the gold answer (default: the first known one, or the last box)")
     add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more text than this, unpacked (default: 1)")
-    add.add_argument("--replace", action="store_true", help="put it in the place of one with the same name and other problems")
+    add.add_argument("--replace", action="store_true", help="replace the data set of the same name if it has other problems")
     show = commands.add_parser("show", help="print where a data set is from: files with their sha256, revision, date")
     show.add_argument("name", metavar="NAME", help="as kgym data list has it")
-    commands.add_parser("list", help="print the data sets that are there, and where they lie")
+    commands.add_parser("list", help="print the data sets that were added, and their files")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -170,8 +170,8 @@ def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
     differences = compared(there, source)
     if not replace:
         raise ConfigError(
-            f"{path.stem} is there already with {there.size} other problems (sha256 {there.fingerprint[:12]}): {differences}; "
-            "say --replace to have these"
+            f"the data set {path.stem} exists already, with {there.size} other problems (sha256 {there.fingerprint[:12]}): {differences}; "
+            "--replace replaces it"
         )
     say(f"kgym: instead of {there.size} other problems: {differences}", file=sys.stderr)
 

@@ -152,7 +152,7 @@ def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None
             notes.add(f"{row.where}: the question of {lines[seen]} again, left out")
     if bad:
         more = f" (and {n_bad - 1} more bad rows)" if n_bad > 1 else ""
-        raise DataError(f"{bad}{more}; fix the file, nothing was taken")
+        raise DataError(f"{bad}{more}; fix the file; nothing was added")
     ids = {fields["id"] for fields in found}
     hashed = len(ids) < len(found) or "" in ids
     for fields in found:
@@ -182,12 +182,12 @@ def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[st
     if max_answer is not None:
         digits = integer_answer(gold, max_answer)
         if digits is None:
-            raise DataError(f"{row.where}: the answer {gold!r} is no integer from 0 to {max_answer}, as this data set has them")
+            raise DataError(f"{row.where}: the answer {gold!r} is not an integer from 0 to {max_answer}, as those of this data set are")
         gold = digits
     try:
         f"{question}{gold}{solution}".encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{row.where}: half of a surrogate pair, {error.object[error.start]!r}, which is no character") from None
+        raise DataError(f"{row.where}: {error.object[error.start]!r} is half of a surrogate pair, not a character") from None
     fields = {
         "id": first_text(row, ID),
         "question": question,

@@ -45,11 +45,11 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
     except ConfigError:  # a configuration or split that is not there
         raise
     except GatedRepoError:
-        raise DataError(f"{where} wants its terms accepted on its page first, and then a token: hf auth login, or HF_TOKEN") from None
+        raise DataError(f"{where} is gated: accept its terms on its hub page, then run hf auth login or set HF_TOKEN") from None
     except RevisionNotFoundError:
-        raise DataError(f"{where}: there is no such revision") from None
+        raise DataError(f"{where}: the revision does not exist") from None
     except RepositoryNotFoundError:
-        raise DataError(f"{where}: there is no such data set, or it is private and wants a token (HF_TOKEN)") from None
+        raise DataError(f"{where}: the data set does not exist, or it is private and needs a token (HF_TOKEN)") from None
     except Exception as error:  # every version of the client has other exceptions for a network that is not there
         raise DataError(f"cannot get {where}: {_first_line(error)}; get it elsewhere and name its file or folder instead") from None
     return Fetched(paths, list(names), commit)

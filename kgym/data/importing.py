@@ -54,7 +54,7 @@ def bring(
     if not places:
         if known is None or not known.hub:
             raise ConfigError(
-                f"nothing is known of a data set {name!r} (known: {', '.join(known_sets())}); name its FILE or hub:OWNER/NAME"
+                f"{name!r} is not the name of a known data set ({', '.join(known_sets())}); give its FILE or hub:OWNER/NAME as well"
             )
         places = [f"{HUB}{repo}" for repo in known.hub]
     _check_settings(places, revision, wanted)
@@ -90,7 +90,7 @@ def _check_settings(places: Sequence[str], revision: str | None, wanted: Wanted)
     """Raise ConfigError for a setting that would say nothing."""
     on_hub = [place.startswith(HUB) for place in places]
     if revision is not None and on_hub != [True]:
-        raise ConfigError(f"--revision {revision} is of one repository on the hub, and not of {', '.join(places)}")
+        raise ConfigError(f"--revision {revision} needs one repository on the hub (hub:OWNER/NAME), not {', '.join(places)}")
     if (wanted.configs or wanted.split) and not any(on_hub) and not any(Path(place).expanduser().is_dir() for place in places):
         raise ConfigError(f"--config and --split choose within a repository or a folder, and {', '.join(places)} is neither")
 

@@ -87,7 +87,7 @@ def _one_split(parts: Sequence[Part], wanted: Wanted, name: str, known: DatasetI
         if split in by_split:
             return by_split[split]
     if len(by_split) > 1:
-        raise DataError(f"it has the splits {', '.join(by_split)}; say which with --split")
+        raise DataError(f"it has the splits {', '.join(by_split)}; choose one with --split")
     return parts[0]
 
 

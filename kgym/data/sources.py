@@ -126,7 +126,9 @@ def data_source(name: str) -> ProblemSource:
     path = data_path(name)
     if not path.is_file():
         from_hub = f"kgym data add {name} (from the hub) or: " if name in known_sets() else ""
-        raise MissingData(f"data set {name!r} is not here yet; bring it with: {from_hub}kgym data add {name} FILE (JSONL, CSV or Parquet)")
+        raise MissingData(
+            f"data set {name!r} has not been added yet; add it with: {from_hub}kgym data add {name} FILE (JSONL, CSV or Parquet)"
+        )
     return DataSource(path)
 
 
@@ -220,7 +222,7 @@ def _json_rows(text: str, path: Path) -> Iterator[Row]:
         return
     values = _parsed(text, path.name)
     if not isinstance(values, list):
-        raise DataError(f"{path.name} is no list of rows; name a file with one row a line .jsonl")
+        raise DataError(f"{path.name} is not a list of rows; a file with one row on each line needs the suffix .jsonl")
     for number, value in enumerate(values, 1):
         yield _row(value, f"{path.name} row {number}")
 
