@@ -35,7 +35,7 @@ PATIENCE = timedelta(hours=12)
 """How long a rank waits for the others, which may still generate. A rank that died is noticed at once, by its closed connections."""
 
 LAUNCHER = "KGYM_RANKS_LAUNCHER"
-"""Set in the environment of ranks that `kgym train --ranks` has started: it says itself which rank was killed."""
+"""Set in the environment of ranks that `kgym train --ranks` has started, to their parent: it says itself which rank was killed."""
 
 GRACE_S = 5.0
 """How long a rank that ends waits for the one that says why."""
@@ -167,6 +167,8 @@ def join() -> World:
     """Return the ranks that this process belongs to, and connect to the others at the first call."""
     global _joined  # noqa: PLW0603  (as the process group of torch.distributed, which it stands for)
     if _joined is None:
+        if LAUNCHER in os.environ:
+            threading.Thread(target=_end_with_launcher, name="kgym-launcher", daemon=True).start()
         _joined = _connected() if n_ranks() > 1 else ALONE
     return _joined
 
@@ -197,8 +199,6 @@ def _connected() -> World:
     on_gpu = torch.cuda.is_available() and torch.distributed.is_nccl_available()
     if on_gpu and (index := local_rank()) < torch.cuda.device_count():
         torch.cuda.set_device(index)
-    if LAUNCHER in os.environ:
-        threading.Thread(target=_end_with_launcher, name="kgym-launcher", daemon=True).start()
     with noticing():
         torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
     return Ranks(torch.distributed.new_group(backend="gloo", timeout=PATIENCE) if on_gpu else None)
@@ -253,7 +253,7 @@ def is_loss(error: BaseException) -> bool:
 
 def last_words(say: Callable[[], None], error: BaseException) -> None:
     """Have one rank alone say why all of them end: the first that knows. The others wait for it, so that nobody ends it meanwhile."""
-    if n_ranks() == 1:
+    if n_ranks() == 1 and LAUNCHER not in os.environ:
         say()
         return
     lost = is_loss(error)

@@ -2,8 +2,8 @@
 
     kgym train --ranks 4 ...      is      torchrun --nproc-per-node 4 -m kgym train ...
 
-with one line about what went wrong instead of torchrun's report, and the exit status of the rank that failed. Several machines are
-started by torchrun itself, which knows how they meet.
+with one line about what went wrong instead of torchrun's report, and the exit status of the rank that failed. On several machines Ray
+starts the ranks (`--cluster`, see `cluster.py`), or torchrun itself.
 """
 
 import argparse
@@ -26,6 +26,8 @@ T = TypeVar("T")
 GRACE_S = 20
 """Seconds that ranks have to end after a signal; then they are killed."""
 
+OPTIONS = ("--ranks", "--cluster")
+
 
 def add_ranks(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
@@ -34,6 +36,11 @@ def add_ranks(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         help="train on N processes of this machine, one for each GPU, each with its part of the episodes and of the model",
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="start the processes of --ranks on the machines of this Ray cluster; auto is the one that this machine is part of",
     )
 
 
@@ -58,8 +65,15 @@ def started_again(command: str) -> str:
     return shlex.join(["torchrun", "...", "-m", program, *words])
 
 
-def launched(args: argparse.Namespace, run: Path, how_to_go_on: Callable[[], str]) -> int:
-    """Run the command of `args` on so many ranks, in the folder `run`, and return its exit status.
+def launches(args: argparse.Namespace) -> bool:
+    """Whether the command is to start ranks instead of training itself. Raises ConfigError for a cluster without a number of ranks."""
+    if args.cluster is not None and args.ranks is None:
+        raise ConfigError(f"--cluster {args.cluster} starts ranks, and needs their number: --ranks N")
+    return args.ranks is not None
+
+
+def launched(args: argparse.Namespace, run: Path, how_to_go_on: Callable[[], str], *, device: str) -> int:
+    """Run the command of `args` on so many ranks, in the folder `run`, and return its exit status. They compute on `device`.
 
     Raises ConfigError for a number of ranks that cannot be.
     """
@@ -70,17 +84,21 @@ def launched(args: argparse.Namespace, run: Path, how_to_go_on: Callable[[], str
     words = _without_ranks(args.words)
     if args.run is None:
         words += ["--run", str(run)]
+    if args.cluster is not None:
+        from kgym.cli.cluster import run_on_cluster
+
+        return run_on_cluster(words, args.ranks, args.cluster, how_to_go_on, gpus=device != "cpu")
     return _run(words, args.ranks, how_to_go_on)
 
 
 def _without_ranks(words: Sequence[str]) -> list[str]:
-    """Return the words of a command without `--ranks N`."""
+    """Return the words of a command without `--ranks N` and `--cluster ADDRESS`."""
     kept: list[str] = []
     skip = False
     for word in words:
-        if not skip and word != "--ranks" and not word.startswith("--ranks="):
+        if not skip and word not in OPTIONS and not word.startswith(tuple(f"{option}=" for option in OPTIONS)):
             kept.append(word)
-        skip = word == "--ranks" and not skip
+        skip = word in OPTIONS and not skip
     return kept
 
 

@@ -150,7 +150,7 @@ def dry_run(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFold
 
 def launch(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFolder", out: Path | None = None) -> int:
     """Start the command on so many ranks as `--ranks` says."""
-    return launched(args, folder.path, lambda: _how_to_go_on(args, folder, config.train.steps, _out(out)))
+    return launched(args, folder.path, lambda: _how_to_go_on(args, folder, config.train.steps, _out(out)), device=config.train.device)
 
 
 def train(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFolder", reporter: "Reporter", out: Path | None = None) -> int:
@@ -187,5 +187,6 @@ def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int, opt
     plugins = [word for name in args.plugins for word in ("-p", name)]
     more = [] if folder.read_manifest()["config"]["train"]["steps"] == steps else ["--steps", str(steps)]
     more += ["--ranks", str(args.ranks)] if args.ranks else []
+    more += ["--cluster", args.cluster] if args.cluster else []
     command = command_line(args, [args.argv[0], *plugins, "--resume", "--run", str(folder.path), *more, *options])
     return f"{going_on(folder.checkpoints)} with: {started_again(command)}"

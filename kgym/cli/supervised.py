@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kgym.cli import running
 from kgym.cli.output import clock, folder_name
-from kgym.cli.ranks import first_rank
+from kgym.cli.ranks import first_rank, launches
 from kgym.neutral import printable
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def run(
     asked, folder = running.asked(args, command, given)
     config = cast("SupervisedConfig", asked)
     refuse_out(args.out)
-    if args.ranks is not None and not args.show_config:
+    if launches(args) and not args.show_config:
         return running.launch(args, config, folder, args.out)
     if args.show_config:
         return running.show(args, config, folder, {key: f"--{flag}" for flag, key in flags.items() if key in given})

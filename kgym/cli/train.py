@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kgym.cli import running
 from kgym.cli.following import how_to_score
 from kgym.cli.output import clock
+from kgym.cli.ranks import launches
 from kgym.cli.samples import choose, sample_lines
 from kgym.errors import ConfigError
 from kgym.neutral import printable
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     given = running.flags_given(args, FLAGS) | _environments(args.env)
     asked, folder = running.asked(args, "train", given)
     config = cast("RunConfig", asked)
-    if args.ranks is not None and not args.show_config:
+    if launches(args) and not args.show_config:
         return running.launch(args, config, folder)
     if args.show_config:
         options = {key: f"--{flag.replace('_', '-')}" for flag, key in FLAGS.items() if key in given}

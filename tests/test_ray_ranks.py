@@ -1,0 +1,132 @@
+"""`--ranks N --cluster ADDRESS`: real ranks on Ray's own test cluster of two nodes. They give what one rank gives, and end as one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="the package ray is not installed")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this version of ray has no test cluster")
+
+import test_several_ranks as local  # noqa: E402  (real ranks without Ray)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Two nodes on this machine, each with a processor for one rank and one for a replica."""
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    made.add_node(num_cpus=2)
+    made.wait_for_nodes()
+    yield made.address
+    made.shutdown()
+
+
+def start(arguments, ranks, address):
+    command = [sys.executable, "-m", "kgym", *arguments, "--ranks", str(ranks), "--cluster", address]
+    return subprocess.Popen(command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ranks():
+    """Return the process numbers of the ranks on the cluster by rank: those whose variables say so."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            lines = path.read_bytes().split(b"\0")
+            command = (path.parent / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        variables = dict(line.decode("utf-8", "replace").partition("=")[::2] for line in lines)
+        parent = variables.get("KGYM_RANKS_LAUNCHER")
+        if parent and variables.get("TORCHELASTIC_USE_AGENT_STORE") and b"kgym" in command:
+            found[int(variables["RANK"])] = int(path.parent.name), variables
+    return found
+
+
+def test_ranks_on_two_nodes_train_as_one_does_and_speak_as_one(address, tmp_path):
+    local.train(tmp_path / "one", 3)
+    process = start([*local.words(tmp_path / "two", 3), "--json"], 4, address)
+    status, out, err = local.finish(process)
+    assert status == 0, err
+    assert out.count('"steps": 3') == 1  # by rank 0
+    local.assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes(address, tmp_path):
+    run = tmp_path / "run"
+    process = start(local.words(run, 500, **{"train.save_every": 1}), 4, address)
+    local.wait_for(run / "checkpoints" / "step-2" / "trainer.pt", process)
+    mine = {rank: pid for rank, (pid, variables) in ranks().items() if str(run) in Path(f"/proc/{pid}/cmdline").read_text()}
+    assert sorted(mine) == [0, 1, 2, 3]
+    os.kill(mine[3], signal.SIGKILL)
+    status, _, err = local.finish(process)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "rank 3 on " in err
+    assert "was killed by SIGKILL" in err
+    assert f"--resume --run {run} --ranks 4 --cluster {address}" in err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in mine.values())
+    shutil.copytree(run, tmp_path / "again")
+    steps = len(local.metrics(run))
+    local.resume(run, steps + 1)
+    status, _, err = local.finish(
+        start(["train", "-p", "fixed_verdicts", "--resume", "--run", str(tmp_path / "again"), "--steps", str(steps + 1)], 2, address)
+    )
+    assert status == 0, err
+    local.assert_same(run, tmp_path / "again")
+
+
+@pytest.mark.parametrize(("number", "status", "said"), [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")])
+def test_a_signal_ends_all_ranks_with_one_line(number, status, said, address, tmp_path):
+    run = tmp_path / "run"
+    process = start(local.words(run, 500, **{"train.save_every": 1}), 2, address)
+    local.wait_for(run / "checkpoints" / "step-1" / "trainer.pt", process)
+    mine = [pid for pid, _ in ranks().values() if str(run) in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert len(mine) == 2
+    process.send_signal(number)
+    got, _, err = local.finish(process)
+    assert got == status, err
+    assert err.count("\n") == 1
+    assert err.startswith(f"kgym: {said}; ")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in mine)
+
+
+def test_ranks_end_when_the_process_that_started_them_is_killed(address, tmp_path):
+    run = tmp_path / "run"
+    process = start(local.words(run, 500, **{"train.save_every": 1}), 2, address)
+    local.wait_for(run / "checkpoints" / "step-1" / "trainer.pt", process)
+    mine = [pid for pid, _ in ranks().values() if str(run) in Path(f"/proc/{pid}/cmdline").read_text()]
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + local.WAIT_S
+    while any(Path(f"/proc/{pid}").exists() for pid in mine):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, tmp_path):
+    for arguments, n, said in (
+        (["train", "--env", "airth"], 2, "no environment named 'airth'"),
+        (["train"], 9, "--ranks 9: each takes a CPU, and the cluster has 4; start fewer ranks, or add machines"),
+        (local.words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}), 2, "rollout.max_lag=2 "),
+    ):
+        status, out, err = local.finish(
+            start([*arguments, *(["--run", str(tmp_path / "run")] if "--run" not in arguments else [])], n, address)
+        )
+        assert (status, out) == (2, ""), err
+        assert said in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path):
+    status, _, err = local.finish(start(["train", "--run", str(tmp_path / "run")], 2, "127.0.0.1:1"))
+    assert status == 2
+    assert err.startswith("kgym: error: --cluster 127.0.0.1:1: no Ray cluster can be reached there")
+    assert err.count("\n") == 1
