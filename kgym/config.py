@@ -96,11 +96,15 @@ class EnvConfig(Component):
     """Which of its problems to train on."""
 
 
+AUTO = "auto"
+"""The name that stands for the engine which suits best."""
+
+
 class EngineConfig(Component):
     """What samples text."""
 
     name: str = Field("transformers", min_length=1)
-    """As `kgym plugins list --kind engine` has it."""
+    """As `kgym plugins list --kind engine` has it, or `auto`: the engine that suits the model and this machine best."""
 
 
 class VerifierConfig(Component):

@@ -239,10 +239,8 @@ class Registry:
         """
         from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
 
-        info, record = self._find(kind, name)
-        if missing := [package for package in info.needs if importlib.util.find_spec(package) is None]:
-            remedy = f"'{record.distribution}[{info.extra}]'" if info.extra and record.distribution else " ".join(missing)
-            raise ConfigError(f"{kind} {name!r} needs {' and '.join(missing)}, which is not installed: pip install {remedy}")
+        if lacking := lacks(*self._find(kind, name)):
+            raise ConfigError(f"{kind} {name!r} needs {lacking}")
         return validated(self.options_model(kind, name), values or {}, self.key(kind, name))
 
     @staticmethod
@@ -316,6 +314,13 @@ class Registry:
                     self._resolved[name] = (info, record)
                     break
         return self._resolved.get(name)
+
+
+def lacks(info: Info, record: PluginRecord) -> str:
+    """Return which packages a component needs that are not installed, with the command that installs them; "" for none."""
+    missing = [package for package in info.needs if importlib.util.find_spec(package) is None]
+    remedy = f"'{record.distribution}[{info.extra}]'" if info.extra and record.distribution else " ".join(missing)
+    return f"{' and '.join(missing)}, which is not installed: pip install {remedy}" if missing else ""
 
 
 # --- the process's own ------------------------------------------------------------------------------------------------

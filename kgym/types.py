@@ -288,6 +288,46 @@ class ChecksModel(Protocol):
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What an engine is asked to suit, when kgym chooses one."""
+
+    gpus: int
+    """GPUs that this process sees."""
+    trains: bool
+    """Whether it samples for a training, which loads new weights after each update; otherwise for an evaluation."""
+
+
+@dataclass(frozen=True)
+class Suitability:
+    """How well an engine suits a model and its surroundings."""
+
+    score: float
+    """The engine with the highest score is chosen: 1 for one that works, more for one that is faster there, 0 for one that is not to be
+    chosen."""
+    reason: str
+    """Why, as the end of a sentence: `this machine has 2 GPUs`."""
+
+
+@runtime_checkable
+class JudgesItself(Protocol):
+    """What the class of an engine may offer in addition, and has to for `engine=auto` to choose it: it tells how well it suits.
+
+    It is asked after `ChecksModel.check` has passed.
+    """
+
+    def suits(self, options: Any, model_folder: str, surroundings: Surroundings) -> Suitability:
+        """Return how well an engine with these options suits the model."""
+
+
+@runtime_checkable
+class TellsMissing(Protocol):
+    """What the class of a component may offer in addition to `Info.needs`: it tells what this machine lacks for it."""
+
+    def missing(self) -> str:
+        """Return what is missing and the command that installs it, "" if nothing is; for `kgym plugins doctor`."""
+
+
+@dataclass(frozen=True)
 class EngineMemory:
     """Bytes that an engine will take."""
 

@@ -9,6 +9,7 @@ every launcher. The ranks meet at a key-value store in the actor of rank 0.
 
 import codecs
 import contextlib
+import logging
 import os
 import queue
 import signal
@@ -125,7 +126,7 @@ def _connected(address: str) -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own
     except (ConnectionError, RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]

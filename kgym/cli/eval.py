@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--loop-tokens", metavar="N", type=int, help="end an answer whose last N tokens are one block, four times or more (default: off)")
     add("--truncated", choices=("zero", "score", "mask"), help="what an answer that is cut short is worth (default: zero)")
     add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
-    add("--engine", metavar="NAME", help="rollout engine (default: transformers)")
+    add("--engine", metavar="NAME", help="rollout engine, or auto for the best that suits (default: transformers)")
     add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
     add("--slots", metavar="N", type=int, help="answers played at once (default: 256)")
     running.add_config(parser)
@@ -105,6 +105,10 @@ def terminal_listener(args: argparse.Namespace) -> Any:
         def __init__(self) -> None:
             self.played: list[tuple[EvalResult, Mapping[str, Any]]] = []
             self.n_plans = 1
+
+        def chosen(self, engine: str) -> None:
+            if args.verbose >= 0:
+                say(f"engine {engine}", file=sys.stderr)
 
         def started(self, plan: "Plan", number: int, n_plans: int, too_long: str) -> "Watch":
             self.n_plans = n_plans

@@ -11,10 +11,11 @@ from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.discovery import KINDS, PluginRecord
 from kgym.errors import ConfigError, UnknownName
-from kgym.hookspecs import API_VERSION, CommandInfo, EnvInfo, Info
+from kgym.hookspecs import API_VERSION, CommandInfo, EngineInfo, EnvInfo, Info
 from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
-from kgym.registry import Clash, registry
+from kgym.registry import Clash, lacks, registry
+from kgym.types import TellsMissing
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="print the components and who offers them")
     show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
     show.add_argument("name", metavar="NAME", help="of a component, as list has it")
-    commands.add_parser("doctor", help="print what is broken, left out or clashes; exit status 1 if anything is wrong")
+    commands.add_parser(
+        "doctor", help="print what is broken, left out or clashes, and what components lack; exit status 1 if anything is wrong"
+    )
     check = commands.add_parser(
         "check", help="put a component through the conformance kit of its kind; exit status 1 if it does not conform"
     )
@@ -272,6 +275,7 @@ def _doctor(args: argparse.Namespace) -> int:
             f"command {info.name!r} of {who.origin}: kgym has its own" for info, who in registry().offers("command") if is_hidden(info)
         ],
         "checks": {info.name: _check(info.name) for info, _ in registry().offers("check")},
+        "lacking": _lacking(),
         "loaded": [_plugin(record) for record in records if record.status == "ok"],
         "printed": {record.title: record.printed for record in records if record.printed},
     }
@@ -282,6 +286,22 @@ def _doctor(args: argparse.Namespace) -> int:
     else:
         _print_report(report)
     return 1 if troubles else 0
+
+
+def _lacking() -> list[dict[str, str]]:
+    """Return every engine, and every other component that lacks something, with what is missing and how to install it."""
+    found = []
+    for info, record in registry().offers():
+        lacking = lacks(info, record)
+        if info.kind == EngineInfo.kind and not lacking:
+            try:
+                target = registry().target(info.kind, info.name)
+                lacking = target.missing() if isinstance(target, TellsMissing) else ""
+            except Exception as error:  # third-party code; that it fails is what the doctor is to find
+                lacking = error_line(error)
+        if lacking or info.kind == EngineInfo.kind:
+            found.append({"kind": info.kind, "name": info.name, "lacks": lacking})
+    return sorted(found, key=lambda entry: KINDS.index(entry["kind"]))
 
 
 def _check(name: str) -> list[str]:
@@ -309,6 +329,9 @@ def _print_report(report: dict[str, Any]) -> None:
             for plugin in [*report["loaded"], *report["blocked"], *report["broken"]]
         ],
     )
+    say()
+    rows = [(entry["kind"], entry["name"], entry["lacks"] or "nothing") for entry in report["lacking"]]
+    print_table(("kind", "name", "lacks"), rows)
     for plugin in report["broken"]:
         say(f"\nbroken: {plugin['name']} ({plugin['module']})")
         say("\n".join(f"    {line}" for line in plugin["traceback"].rstrip().splitlines()[-6:]))

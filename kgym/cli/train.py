@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
-    parser.add_argument("--engine", metavar="NAME", help="rollout engine (default: transformers)")
+    parser.add_argument("--engine", metavar="NAME", help="rollout engine, or auto for the best that suits (default: transformers)")
     parser.add_argument(
         "--steps", metavar="N", type=int, help="steps, in each of which answers are sampled and the policy is updated (default: 12)"
     )
@@ -152,6 +152,9 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                 )
             for label, asked in facts["validation"].items():
                 self._line(f"validation  {f'{label}: ' if label else ''}{_asked(asked)}")
+
+            if facts["engine_choice"]:
+                self._line(f"engine      {facts['engine_choice']}")
 
         def planned(self, plan: "Plan") -> None:
             if not quiet:

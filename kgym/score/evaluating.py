@@ -22,6 +22,7 @@ from kgym.eval_config import EvalConfig
 from kgym.hookspecs import BenchmarkInfo, PresetInfo
 from kgym.options import validated
 from kgym.registry import registry
+from kgym.rollout.choosing import chosen_engine
 from kgym.rollout.engine import engine_fingerprint, engine_model, is_remote, make_engine
 from kgym.rollout.prompts import describe_long
 from kgym.runs.folder import checkout, machine, versions
@@ -74,6 +75,9 @@ class Watch(Protocol):
 class Listener:
     """Hears how an evaluation goes, and says nothing."""
 
+    def chosen(self, engine: str) -> None:
+        """`engine=auto` has chosen an engine; the text says which and why."""
+
     def started(self, plan: Plan, number: int, n_plans: int, too_long: str) -> Watch | None:
         """A benchmark begins, the `number`-th of so many, from 1; return what watches its answers.
 
@@ -89,6 +93,10 @@ def evaluate(
 ) -> dict[str, EvalResult]:
     """Score a model on the benchmarks of a configuration; return the results by benchmark. See `kgym.api.evaluate`."""
     listener = listener or Listener()
+    engine_config, choice = chosen_engine(config.engine, config.model, trains=False)
+    config = config.model_copy(update={"engine": engine_config})
+    if choice:
+        listener.chosen(choice)
     plans = plan_all(config, run)
     engine, too_long = load_engine(config, plans)
     results = {}

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.config import RunConfig
+from kgym.config import AUTO, RunConfig
 from kgym.errors import ConfigError
 from kgym.options import validated
 from kgym.runs.folder import RunFolder
@@ -150,6 +150,8 @@ def resumed(stored: TrainingConfig, asked: TrainingConfig, *, whole: bool = Fals
         return stored
     steps = asked.train.steps if "train.steps" in named else stored.train.steps
     config = stored.model_copy(update={"train": stored.train.model_copy(update={"steps": steps})})
+    if isinstance(stored, RunConfig) and isinstance(asked, RunConfig) and asked.engine.name == AUTO:  # it has chosen already
+        asked = asked.model_copy(update={"engine": asked.engine.model_copy(update={"name": stored.engine.name})})
     before = _in_force_as_stored(config)  # an older version kept only those options that were set
     differing = set(_differences(before, in_force(asked))) if whole else set(_differences(before, asked)) & named.keys()
     if differing := differing - {"train.steps"}:

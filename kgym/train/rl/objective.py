@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kgym.blame import blaming
-from kgym.config import RunConfig
+from kgym.config import AUTO, EngineConfig, RunConfig
 from kgym.envs.mixture import members
 from kgym.errors import NothingToLearn, RunError
 from kgym.folders import numbered, refuse_links, remove, remove_leftovers
@@ -21,6 +21,7 @@ from kgym.models.names import resolve_model
 from kgym.models.placement import DTYPES
 from kgym.options import for_run
 from kgym.registry import registry
+from kgym.rollout.choosing import chosen_engine
 from kgym.rollout.engine import adapter_rank, check_engine, make_engine
 from kgym.rollout.groups import Played
 from kgym.rollout.schedule import Ahead, InTurn, Schedule
@@ -82,11 +83,13 @@ class Reinforcement:
         self.world = join()
         self.reporter = reporter if self.world.first else Reporter()
         self.engine: Engine | None = None
+        self.engine_choice = ""
+        """Why `engine=auto` has chosen the engine."""
         self.schedule: Schedule | None = None
 
     def prepare(self) -> Mapping[str, Any]:
         """See `Objective`."""
-        config = self.config = with_defaults(with_recipe(self.config))
+        config = self.config = with_defaults(self._with_engine(with_recipe(self.config)))
         engine_options = registry().options("engine", config.engine.name, config.engine.options)
         self.template: Mapping[str, Any] | None = engine_options.template if isinstance(engine_options, TemplateOptions) else None
         self.algorithm: Algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
@@ -107,6 +110,16 @@ class Reinforcement:
         if self.folder.manifest.exists():
             refuse_older(self.folder.checkpoints)
         return self._facts()
+
+    def _with_engine(self, config: RunConfig) -> RunConfig:
+        """Return a configuration with an engine instead of `auto`: the same on all ranks, and after a resumption."""
+        if config.engine.name != AUTO:
+            return config
+        apart = config.rollout.schedule == "ahead"
+        first = self.world.first
+        choice = chosen_engine(config.engine, config.model, trains=True, own_process=apart) if first else None
+        engine, self.engine_choice = cast(tuple[EngineConfig, str], self.world.broadcast(choice))
+        return config.model_copy(update={"engine": engine})
 
     def _facts(self) -> dict[str, Any]:
         """Return what the manifest says of the run in addition to its configuration; see `identity`."""
@@ -345,7 +358,8 @@ class Reinforcement:
     def started(self) -> Mapping[str, Any]:
         """See `Objective`."""
         envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
-        return {"envs": envs, "validation": {label: evaluation.facts for label, evaluation in self.validation.own.items()}}
+        validation = {label: evaluation.facts for label, evaluation in self.validation.own.items()}
+        return {"envs": envs, "validation": validation, "engine_choice": self.engine_choice}
 
     def notes(self) -> list[str]:
         """See `Objective`."""

@@ -27,7 +27,7 @@ from pydantic import Field
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
 from kgym.rollout.engine import check_engine
-from kgym.types import Chat, GenerateRequest, MeasuresPrompts, Segment, Weights
+from kgym.types import Chat, GenerateRequest, MeasuresPrompts, Segment, Suitability, Surroundings, Weights
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,11 @@ class RayEngine:
         if options.of == "ray":
             raise ConfigError("engine.of=ray: replicas are of another engine, such as vllm or transformers")
         check_engine(options.of, options.options, model_folder)
+
+    @classmethod
+    def suits(cls, options: RayOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
+        """See `kgym.types.JudgesItself`: the trainer's GPU is not Ray's to give away, so how many replicas fit is for the user to say."""
+        return Suitability(0, "a cluster, and how many replicas it has, are for you to choose: --engine ray")
 
     def _check_room(self) -> None:
         """Raise ConfigError if the replicas do not fit into the cluster: Ray would wait for ever."""

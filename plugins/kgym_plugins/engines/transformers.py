@@ -32,7 +32,16 @@ from kgym.models.footprint import footprint
 from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.models.placement import placement
 from kgym.options import Options
-from kgym.types import Chat, EngineMemory, FinishReason, GenerateRequest, Segment, Weights
+from kgym.types import (
+    Chat,
+    EngineMemory,
+    FinishReason,
+    GenerateRequest,
+    Segment,
+    Suitability,
+    Surroundings,
+    Weights,
+)
 from kgym_plugins.engines.decoding import Batch, Decoder, Row
 from kgym_plugins.engines.kvcache import other_state, room, why_not_continued
 from kgym_plugins.engines.parked import Park, Parked
@@ -128,6 +137,12 @@ class TransformersEngine:
         if (reason := other_state(config)) is not None:
             raise UnsuitedModel(_unsuited(model_folder, reason))
         check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
+
+    @classmethod
+    def suits(cls, options: TransformersOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
+        """See `kgym.types.JudgesItself`: it suits every model that `check` lets pass."""
+        device, _ = placement(options.device, options.dtype)
+        return Suitability(1.0, f"it samples from this model on {device}, and nothing faster suits")
 
     @classmethod
     def memory(cls, options: TransformersOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:

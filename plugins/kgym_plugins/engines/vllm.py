@@ -36,7 +36,17 @@ from kgym.options import Options
 from kgym.repetition import RepetitionDetector
 from kgym.rollout.sharing import Layout, allocate, shared
 from kgym.seeding import derive_seed
-from kgym.types import Chat, EngineMemory, FinishReason, GenerateRequest, Segment, Weights
+from kgym.types import (
+    Chat,
+    EngineMemory,
+    FinishReason,
+    GenerateRequest,
+    Segment,
+    Suitability,
+    Surroundings,
+    Weights,
+)
+from kgym_plugins.engines import vllm_suits
 from kgym_plugins.engines.text import completes_stop, segment_text
 from kgym_plugins.engines.vllm_process import WorkerProcess, check_version, check_vllm, environment
 
@@ -161,6 +171,17 @@ class VLLMEngine:
         half = round(options.memory_frac / 2, 3)
         savings = {f"engine.memory_frac={half:g}": share - round(half * total)} if half * total > 1.5 * weights else {}
         return EngineMemory(device, {"weights": weights}, {"keys and values": max(0, share - weights)}, savings, keeps=True)
+
+    @classmethod
+    def suits(cls, options: VLLMOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
+        """See `kgym.types.JudgesItself`."""
+        names = getattr(load_config(model_folder), "architectures", None) or []
+        return vllm_suits.suitability(options.python or sys.executable, names, surroundings)
+
+    @classmethod
+    def missing(cls) -> str:
+        """See `kgym.types.TellsMissing`."""
+        return vllm_suits.missing()
 
     def _arguments(self) -> dict[str, Any]:
         options = self.options
