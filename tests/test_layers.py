@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"errors", "loading", "neutral", "repetition", "seeding", "spelling", "types"},
-    {"answers", "blame", "files", "folders", "observers", "options", "page", "world"},
+    {"answers", "blame", "cluster", "files", "folders", "observers", "options", "page", "world"},
     {"hookspecs", "limits"},
     {"discovery"},
     {"config", "registry"},
@@ -35,6 +35,7 @@ ABOVE_ALL = {"testing", "__init__", "__main__", "_gymnasium"}
 FOR_PLUGINS = {
     "types",
     "answers",
+    "cluster",
     "errors",
     "neutral",
     "repetition",
@@ -49,8 +50,8 @@ FOR_PLUGINS = {
     "rollout",
     "testing",
 }
-"""What the built-in components may use of kgym, as a third party may; `models` and `rollout` have models and engines by name, and
-`page` is for those that write one."""
+"""What the built-in components may use of kgym, as a third party may; `models` and `rollout` have models and engines by name,
+`page` is for those that write one, and `cluster` for those that join a Ray cluster."""
 BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}
 
 CORE = sorted((ROOT / "kgym").rglob("*.py"))

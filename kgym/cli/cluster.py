@@ -9,7 +9,6 @@ every launcher. The ranks meet at a key-value store in the actor of rank 0.
 
 import codecs
 import contextlib
-import logging
 import os
 import queue
 import signal
@@ -23,6 +22,7 @@ from typing import Any
 
 from kgym.cli.interrupts import farewell
 from kgym.cli.output import say
+from kgym.cluster import connected, last_line
 from kgym.errors import ConfigError, RunError
 from kgym.world import LAUNCHER
 
@@ -110,30 +110,12 @@ def run_on_cluster(words: Sequence[str], n: int, address: str, how_to_go_on: Cal
 
     Raises ConfigError for a cluster that cannot be reached, or has no room.
     """
-    ray = _connected(address)
+    ray = connected(address, f"--cluster {address}")
     try:
         return _Ranks(ray, words, n, how_to_go_on, gpus=gpus).run()
     finally:
         with contextlib.suppress(Exception):  # the ranks have ended, and Ray ends with this process in any case
             ray.shutdown()
-
-
-def _connected(address: str) -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError("--cluster needs the package ray, which is not installed: pip install 'kgym[ray]'") from error
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise ConfigError(
-            f"--cluster {address}: no Ray cluster can be reached there ({lines[0][:200]}); start one with: ray start --head"
-        ) from error
-    return ray
 
 
 class _Ranks:
@@ -192,7 +174,7 @@ class _Ranks:
         try:
             found = self.ray.get([host.place.remote() for host in self.hosts])
         except self.ray.exceptions.RayError as error:
-            raise RunError(f"a rank could not be started on the cluster: {_last_line(error)}") from error
+            raise RunError(f"a rank could not be started on the cluster: {last_line(error)}") from error
         if None in found:
             raise ConfigError(f"{os.getcwd()} is not on every machine of the cluster; start the command in a folder that all of them share")
         return list(found)
@@ -225,7 +207,7 @@ class _Ranks:
             for answer in stream:
                 self.events.put((rank, *self.ray.get(answer)))
         except Exception as error:  # of Ray, whatever it is: the rank is gone
-            self.events.put((rank, "lost", _last_line(error)))
+            self.events.put((rank, "lost", last_line(error)))
 
     def _next(self, timeout_s: float | None = None) -> tuple[int, str, Any] | None:
         """Return the next end of a rank, having written what came before; None after the time."""
@@ -275,8 +257,3 @@ class _Ranks:
             self.hosts[rank].stop.remote(number)
         while self.going and self._next(GRACE_S + 5) is not None:
             pass
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

@@ -13,7 +13,6 @@ engine whose answers do not depend on time, such as `transformers`, the run goes
 import contextlib
 import logging
 import math
-import os
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
+from kgym.cluster import connected, last_line
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
 from kgym.rollout.engine import check_engine
@@ -45,7 +45,8 @@ class RayOptions(Options):
     replicas: int = Field(2, ge=1)
     """Engines to start."""
     address: str | None = Field(None, min_length=1)
-    """Address of a Ray cluster, such as `auto` or `ray://HOST:10001`; without it Ray is started on this machine."""
+    """Address of a Ray cluster: HOST:PORT, or `auto` for the one that this machine is part of. Without it the ranks' own cluster is used
+    if Ray has started them (`--cluster`), or the one of `RAY_ADDRESS`; otherwise Ray is started on this machine."""
     cpus: float = Field(1.0, ge=0)
     """CPU cores that a replica takes; it computes with as many threads."""
     gpus: float = Field(0.0, ge=0)
@@ -126,15 +127,15 @@ class RayEngine:
         self.check(options, self.model)
         import ray  # noqa: PLC0415  (an extra)
 
+        mine = not ray.is_initialized()
+        if mine:
+            connected(options.address, f"engine.address={options.address}" if options.address else "engine ray")
         self._ray = ray
         self.version = 0
         self._weights: Any = None
         """The newest weights, in the object store."""
         self._n_lost = 0
         self._asleep = False
-        mine = not ray.is_initialized()
-        if mine:
-            _connect(ray, options)
         self.close = weakref.finalize(self, _end, ray, mine)
         """Leave Ray, if this engine has started it. Also done when this object or the process ends."""
         self._check_room()
@@ -305,7 +306,7 @@ class RayEngine:
         except self._ray.exceptions.GetTimeoutError as error:
             raise EngineError(f"a replica did not start within engine.start_s={timeout_s:g} s; see the logs of Ray") from error
         except self._ray.exceptions.RayActorError as error:
-            raise EngineError(f"a replica ended while it started: {_first_line(error)}") from error
+            raise EngineError(f"a replica ended while it started: {last_line(error)}") from error
         except self._ray.exceptions.RayTaskError as error:
             raise _of_engine(error) from error
 
@@ -314,32 +315,16 @@ class RayEngine:
         self._n_lost += 1
         if self._n_lost > self.options.restarts:
             raise EngineError(
-                f"replicas were lost {self._n_lost} times, more than engine.restarts={self.options.restarts}: {_first_line(error)}; "
+                f"replicas were lost {self._n_lost} times, more than engine.restarts={self.options.restarts}: {last_line(error)}; "
                 "resume with --resume, with fewer replicas or engine.options that need less memory if memory ran out"
             ) from error
-        log.warning("replica %d was lost (%s) and is started again", slot.number, _first_line(error))
+        log.warning("replica %d was lost (%s) and is started again", slot.number, last_line(error))
         slot.actor, slot.polling = self._start(), None
         self._wait(slot.actor.ready.remote(), self.options.start_s)
         if self._weights is not None:
             self._wait(slot.actor.load.remote(self.version, self._weights))
         for batch in slot.asked:
             self._wait(slot.actor.submit.remote(batch))
-
-
-def _connect(ray: Any, options: RayOptions) -> None:
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # Ray would hide the GPUs from actors that ask for none, with a warning
-    try:
-        ray.init(
-            address=options.address,
-            include_dashboard=False if options.address is None else None,
-            log_to_driver=False,  # what actors print must not get into the results of a command
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}},
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"cannot connect to Ray at engine.address={options.address}: {_first_line(error)}") from error
 
 
 def _end(ray: Any, mine: bool) -> None:
@@ -351,9 +336,4 @@ def _end(ray: Any, mine: bool) -> None:
 def _of_engine(error: Any) -> KgymError:
     """Return the error that an engine raised in its actor."""
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, KgymError) else ComponentError(_first_line(error if cause is None else cause))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1].strip()[:300] if lines else type(error).__name__
+    return cause if isinstance(cause, KgymError) else ComponentError(last_line(error if cause is None else cause))
