@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from kgym.cli import curate
 from kgym.cli.output import print_json, print_table, say
 from kgym.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from kgym.data.sources import FileSource
+    from kgym.data.sources import FileSource, ListedSource
 
 VERIFIER = "math"
 """Judges the gold answers of data that are added; it is that of the environment `data`."""
@@ -25,7 +26,7 @@ SHOWN_NOTES = 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="add|show|list")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="add|curate|show|list")
     add = commands.add_parser("add", help="add a data set under a name: a known one from the hub, any from files or the hub")
     add.add_argument(
         "what",
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--answer-column", metavar="NAME", help="column of the gold answer (default: the first known one, or the last box)")
     add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more text than this, unpacked (default: 1)")
     add.add_argument("--replace", action="store_true", help="replace the data set of the same name if it has other problems")
+    curate.configure(commands.add_parser("curate", help="choose problems worth training on, with their difficulty for a model"))
     show = commands.add_parser("show", help="print where a data set is from: files with their sha256, revision, date")
     show.add_argument("name", metavar="NAME", help="as kgym data list has it")
     commands.add_parser("list", help="print the data sets that were added, and their files")
@@ -53,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"add": _add, "show": _show, "list": _list}[args.action](args)
+    return {"add": _add, "curate": curate.run, "show": _show, "list": _list}[args.action](args)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -81,7 +83,7 @@ def _add(args: argparse.Namespace) -> int:
     known = known_sets().get(name)
     if known is not None and known.problems and source.size != known.problems:
         say(f"kgym: warning: {name} has {known.problems} problems, and these are {source.size}", file=sys.stderr)
-    _refuse_other(path, source, replace=args.replace)
+    refuse_other(path, source, replace=args.replace)
     refused = _refused_golds(source)
     _warn_of_golds(refused, source.size)
     if told := rows_that_give_away(source):
@@ -154,7 +156,7 @@ def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_"), [what]
 
 
-def _refuse_other(path: Path, source: "FileSource", *, replace: bool) -> None:
+def refuse_other(path: Path, source: "ListedSource", *, replace: bool) -> None:
     """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is no loss."""
     from kgym.data.review import compared
     from kgym.data.sources import DataSource

@@ -6,7 +6,7 @@ Mirrors of the real examinations have had both: a problem whose statement ends i
 import re
 
 from kgym.data.columns import last_box, same_gold
-from kgym.data.sources import FileSource
+from kgym.data.sources import ListedSource
 from kgym.types import Problem
 
 _ANNOUNCED = re.compile(r"\banswer\s*(?:is|:|=)[\s$*]*", re.IGNORECASE)
@@ -27,12 +27,12 @@ def gives_away(problem: Problem) -> bool:
     return any(not _GOES_ON.match(question, end) for end in ends)
 
 
-def rows_that_give_away(source: FileSource) -> list[str]:
+def rows_that_give_away(source: ListedSource) -> list[str]:
     """Return the rows of problems whose question has the answer."""
     return [place for problem, place in zip(source.problems, source.places, strict=True) if gives_away(problem)]
 
 
-def compared(there: FileSource, here: FileSource) -> str:
+def compared(there: ListedSource, here: ListedSource) -> str:
     """Say in words how the problems `here` differ from those `there`, which a data set of the same name has. Blanks do not count."""
     known = {_plain(problem.question): problem for problem in there.problems}
     rows = list(zip(here.problems, here.places, strict=True))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,34 @@ PROVENANCE = b"kgym_provenance"
 """Key under which stands, as JSON, where the problems are from: files with their sha256, revision, date, version of kgym."""
 
 
-class FileSource:
+class ListedSource:
+    """Problems that are all there, in order: a `kgym.types.ProblemSource`. `provenance` says where they are from, as plain JSON
+    values, and `places` where each of them is, to be named in messages.
+    """
+
+    def __init__(self, problems: Sequence[Problem], provenance: Mapping[str, Any]) -> None:
+        self.problems = list(problems)
+        self.provenance = dict(provenance)
+        self.places = [problem.id for problem in problems]
+
+    @property
+    def size(self) -> int:
+        """How many problems there are."""
+        return len(self.problems)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what a score depends on: questions and gold answers, in order."""
+        return fingerprint(self.problems)
+
+    def __getitem__(self, index: int) -> Problem:
+        """Return the problem at `index`. Raises IndexError outside of 0 .. size-1."""
+        if not 0 <= index < len(self.problems):
+            raise IndexError(f"index={index}: there are problems 0 to {len(self.problems) - 1}")
+        return self.problems[index]
+
+
+class FileSource(ListedSource):
     """The problems of a file, or of several joined, in order: a `kgym.types.ProblemSource`.
 
     Columns are found as `columns.py` says, or are those that `columns` names; ids begin with `name`, without it with the name of the first
@@ -56,24 +83,9 @@ class FileSource:
         if n_bytes > max_gib * (1 << 30):
             raise _too_large(paths, max_gib)
         rows = (row for path in paths for row in read_rows(path, columns))
-        self.problems, self.notes, self.places = problems_of(rows, name or paths[0].stem, known, columns)
-        self.provenance: dict[str, Any] = {}
-
-    @property
-    def size(self) -> int:
-        """How many problems there are."""
-        return len(self.problems)
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of what a score depends on: questions and gold answers, in order."""
-        return fingerprint(self.problems)
-
-    def __getitem__(self, index: int) -> Problem:
-        """Return the problem at `index`. Raises IndexError outside of 0 .. size-1."""
-        if not 0 <= index < len(self.problems):
-            raise IndexError(f"index={index}: there are problems 0 to {len(self.problems) - 1}")
-        return self.problems[index]
+        problems, self.notes, places = problems_of(rows, name or paths[0].stem, known, columns)
+        super().__init__(problems, {})
+        self.places = places
 
 
 class DataSource(FileSource):
@@ -84,10 +96,11 @@ class DataSource(FileSource):
         if not set(FIELDS) - {"year"} <= set(table.column_names) or CHECKSUM not in (table.schema.metadata or {}):
             raise DataError(f"{path} was not written by kgym data add; add it again from its file")
         there = [field for field in FIELDS if field in table.column_names]  # files of earlier versions have no year
-        self.problems = [Problem(**row) for row in table.select(there).to_pylist()]
+        problems = [Problem(**row) for row in table.select(there).to_pylist()]
         self.notes: list[str] = []
-        self.places = [path.name] * len(self.problems)
-        self.provenance = _parsed(table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from")
+        provenance = _parsed(table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from")
+        ListedSource.__init__(self, problems, provenance)
+        self.places = [path.name] * len(problems)
         written = table.schema.metadata[CHECKSUM].decode(errors="replace")
         if self.fingerprint != written:
             raise DataError(f"{path} has sha256 {self.fingerprint[:12]} and was written with {written[:12]}; add it again from its file")
@@ -132,7 +145,7 @@ def data_source(name: str) -> ProblemSource:
     return DataSource(path)
 
 
-def save_data(name: str, source: FileSource) -> Path:
+def save_data(name: str, source: ListedSource) -> Path:
     """Write a data set under `name`, whole or not at all, and return the file."""
     import pyarrow as pa  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
