@@ -316,10 +316,13 @@ def test_shared_memory_is_refused_with_the_remedy():
     [("wxyz", "one str"), (piece("wxyz", "stop"), "one Segment"), ({"a": 1, "b": 2, "c": 3, "d": 4}, "a dict"), (None, "a NoneType")],
 )
 def test_what_is_no_list_of_actions_is_refused(actions, what):
-    env = started()
+    env, gymnasium_own = started(), gymnasium.make_vec("tests/tiny-v3", num_envs=4, vectorization_mode="sync")
+    gymnasium_own.reset()
     with pytest.raises(EnvError, match=f"the actions are {what}; give a list with an action for each of 4 slots"):
         env.step(actions)
     assert not any(episode.pieces for episode in env.episodes)
+    with pytest.raises(EnvError, match=f"the actions are {what}"):
+        gymnasium_own.step(actions)
     env.step(np.array([RIGHT, RIGHT, RIGHT, RIGHT]))
     assert [episode.reward for episode in env.episodes] == [1.0, 1.0, 0.0, 0.0]
 

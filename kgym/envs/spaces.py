@@ -1,18 +1,18 @@
 """The two spaces of a conversation: what a policy says, and what it has heard.
 
 `gymnasium.spaces.Text` would do for neither: its default characters lack the blank and `$`, and one with all of Unicode costs seconds and
-hundreds of megabytes. Neither space here holds a table of characters. Batches of them are tuples, as Gymnasium batches any space that it
-does not know.
+hundreds of megabytes. Neither space here holds a table of characters. Batches of them are tuples.
 """
 
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any, NoReturn, cast
 
 import gymnasium
 import numpy as np
-from gymnasium.vector.utils import create_shared_memory
+from gymnasium.vector.utils import batch_space, create_shared_memory, iterate
 
-from kgym.errors import ConfigError
+from kgym.errors import ConfigError, EnvError
 from kgym.types import Chat as Conversation
 from kgym.types import Message
 
@@ -109,6 +109,32 @@ class Chat(gymnasium.Space[Conversation]):
 
     def __repr__(self) -> str:
         return f"Chat({self.text.max_length})"
+
+
+class Texts(gymnasium.spaces.Tuple):
+    """The actions of a vector environment: a text for each slot. A single text is not taken apart into its characters."""
+
+
+@batch_space.register(UnicodeText)
+def _batch_texts(space: UnicodeText, n: int = 1) -> Texts:
+    batch = cast(gymnasium.spaces.Tuple, batch_space.dispatch(gymnasium.Space)(space, n=n))
+    return Texts(batch.spaces, seed=deepcopy(batch.np_random))
+
+
+@iterate.register(Texts)
+def _iterate_texts(space: Texts, items: Any) -> Iterator[Any]:  # type: ignore[misc]  # Gymnasium annotates the single space
+    """Yield the action of each slot, for Gymnasium's own vector environments. Raises EnvError if `items` is no list."""
+    return iter(checked_actions(items, len(space)))
+
+
+def checked_actions(actions: Any, n: int) -> Any:
+    """Return the actions of `n` slots. Raises EnvError if they are no list, such as a single text, or not as many."""
+    if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):  # a text is a sequence of texts
+        what = f"one {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
+        raise EnvError(f"the actions are {what}; give a list with an action for each of {n} slots")
+    if len(actions) != n:
+        raise EnvError(f"{len(actions)} actions for {n} slots; give one for each, None where there is none")
+    return actions
 
 
 @create_shared_memory.register(Chat)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kgym.envs import rules
 from kgym.envs.env import RENDER_MODES, checked_action, checked_options, checked_render_mode, rendered, whole
 from kgym.envs.setup import EnvSetup
-from kgym.envs.spaces import Chat, UnicodeText
+from kgym.envs.spaces import Chat, UnicodeText, checked_actions
 from kgym.errors import ConfigError, EnvError
 from kgym.types import Chat as Conversation
 from kgym.types import Episode, Group, ProblemSource
@@ -96,14 +96,11 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         that are no list, such as a single text.
         """
         episodes = self.episodes
-        if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):  # a text is a sequence of texts
-            what = f"one {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
-            raise EnvError(
-                f"the actions are {what}; give a list with an action for each of {self.num_envs} slots, None where there is none"
-            )
-        if len(actions) != self.num_envs:
-            raise EnvError(f"{len(actions)} actions for {self.num_envs} slots; give one for each, None where there is none")
-        acting = {slot: checked_action(action, self.single_action_space) for slot, action in enumerate(actions) if action is not None}
+        acting = {
+            slot: checked_action(action, self.single_action_space)
+            for slot, action in enumerate(checked_actions(actions, self.num_envs))
+            if action is not None
+        }
         for slot in acting:
             if rules.ended(episodes[slot]):
                 raise EnvError(f"slot {slot} has an action, and its episode has ended; give None there until it is reset")
