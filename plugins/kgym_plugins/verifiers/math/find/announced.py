@@ -4,6 +4,7 @@ import re
 
 from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
 from kgym_plugins.verifiers.math.phrases.cues import AFTERTHOUGHTS, ANNOUNCING, HEDGING, JOINING, RETRACTING, REVISING, SUPPOSING
+from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
 TAIL = 4000
 """Characters at the end of a response in which an answer is looked for."""
@@ -86,7 +87,7 @@ def _taken_back(tail: str, begin: int, stop: int, statement: str) -> bool:
         return True
     end = tail.find(statement, stop)
     rest = tail[end + len(statement) :] if end >= 0 else ""
-    if rest.startswith("?") or RETRACTING.pattern.search(rest[:_STATEMENT]):
+    if rest.startswith("?") or taken_back(rest, statement) or RETRACTING.pattern.search(rest[:_STATEMENT]):
         return True
     labelled = re.search(r"final|:", tail[begin:stop], re.IGNORECASE)
     return not labelled and re.search(r"\w", rest) is not None and not _FINISHED.search(rest)

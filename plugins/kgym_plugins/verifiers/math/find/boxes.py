@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
 from kgym_plugins.verifiers.math.phrases.cues import HEDGING, JOINING, PLACEHOLDER, REVISING, TAKING_BACK
+from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
 _MOST_BOXES = 200
 _WINDOW = 200_000
@@ -88,7 +89,8 @@ def boxed(text: str) -> Extraction | None:
         return Extraction(rule="boxed", problem="the last box is not closed")
     if empty(last.content):
         return Extraction(rule="boxed", problem="the last box is empty")
-    if TAKING_BACK.pattern.match(text, last.end):
+    rest = text[last.end : last.end + 800]
+    if TAKING_BACK.pattern.match(rest) or taken_back(rest, last.content):
         return Extraction(rule="boxed", problem="the last box is taken back")
     cluster, contents, hedging = [last], {key(last.content)}, False
     for before, after in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):

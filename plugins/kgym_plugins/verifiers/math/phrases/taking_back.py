@@ -1,0 +1,219 @@
+r"""Whether an answer is taken back by what follows it: a small grammar of negation instead of a list of sentences.
+
+    reference   that, this, it, the above, my answer, this result, the boxed value
+    wrongness   wrong, incorrect, a mistake, off by one; not right, not the answer, not valid
+    clause      reference is wrongness | reference fails, contradicts ... | ignore reference | I made a mistake | I need to redo reference
+    confirmed   reference is right, the answer stands
+
+What is said last decides. A condition ("if this is wrong") says nothing, and a clause about another value takes nothing back.
+"""
+
+import re
+
+from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
+
+_ADVERB = (
+    r"(?:(?:actually|really|quite|simply|just|also|clearly|obviously|now|still|probably|likely|most likely"
+    r"|certainly|definitely|indeed|in fact"
+    r"|however|therefore|thus|hence|not|n't|completely|totally|entirely|definitely|unfortunately|possibly|all"
+    r"|after all)\s+)*"
+)
+_NOUN = (
+    r"(?:answers?|results?|values?|numbers?|counts?|solutions?|conclusions?|claims?|box|total|calculations?"
+    r"|computations?|arithmetic|algebra"
+    r"|arguments?|reasoning|approach|work|derivations?|steps?|sums?|formulas?|figures?|estimates?|proof"
+    r"|analysis|counting|guess)"
+)
+_WHICH = (
+    r"(?:(?:final|boxed|previous|last|first|above|earlier|stated|given|initial|original|own|obtained"
+    r"|proposed|resulting)\s+)*"
+)
+NAMED = (
+    rf"(?:(?:that|this|my|our|the|these|those)\s+{_WHICH}{_NOUN}(?:\s+(?:above|here|i\s+(?:gave|wrote|boxed"
+    rf"|found|got|obtained)))?|the above|what i (?:wrote|said|boxed))"
+)
+"""A reference with a noun, which may come later than the next sentence."""
+_PRONOUN = r"(?:that|this|it|which|these|those)"
+_RIGHT = (
+    r"(?:(?:the|a|my|our)\s+)?(?:right|correct|valid|true|accurate|acceptable|admissible|possible|allowed"
+    r"|permissible|sensible|plausible|feasible)"
+    rf"(?:\s+{_WHICH}(?:one|{_NOUN}))?|the\s+{_WHICH}(?:final\s+)?answer|an?\s+(?:actual\s+)?solution|it|so"
+)
+_WRONG = (
+    r"(?:wrong|incorrect|false|mistaken|invalid|erroneous|flawed|faulty|inaccurate|nonsense|nonsensical|absurd"
+    r"|impossible|unacceptable|inadmissible"
+    r"|unreasonable|too\s+(?:large|big|small|high|low|many|few)|off(?:\s+by\s+[\w ]{1,20})?|extraneous|spurious"
+    r"|inconsistent|untrue|bogus|unfounded"
+    r"|a\s+(?:\w+\s+)?(?:mistake|slip|contradiction|blunder|miscalculation|typo)|an\s+(?:\w+\s+)?(?:error"
+    r"|oversight|overcount|undercount)"
+    r"|(?:in|by)\s+(?:error|mistake)|out\s+of\s+range|not\s+even\s+an?\s+\w+)"
+)
+_NO_MORE = r"(?!\s+(?:to|for|that|unless|only|if|because\s+of)\b)(?!-)"
+"""What follows a word of wrongness that is about something else: it is impossible to do better."""
+_IS = (
+    r"(?:\s*,?\s+(?:is|was|are|were|must be|has to be|have to be|had to be|seems?|seemed|looks?|looked|appears?"
+    r"|sounds?|feels?|turns? out"
+    r"|turned out|proves?)(?:\s+to\s+be)?|'s|'re)"
+)
+_IS_NOT = (
+    r"(?:\s*,?\s+(?:is not|isn't|is never|was not|wasn't|are not|aren't|were not|weren't|cannot be|can't be"
+    r"|can not be|couldn't be|could not be"
+    r"|doesn't seem|does not seem|doesn't look|does not look|doesn't appear|does not appear|doesn't sound"
+    r"|does not sound|don't look|won't be"
+    r"|mustn't be|must not be|shouldn't be|should not be)(?:\s+to\s+be)?|'s not|'re not)"
+)
+_FAILS = (
+    r"(?:(?:do(?:es)?|did|can|could|wo)(?:n't|\s*not)|cannot|fails?\s+to|failed\s+to)\s+(?:\w+\s+)?(?:satisfy"
+    r"|hold|work|fit|check|add\s+up|match"
+    r"|agree|make\s+sense|meet|fulfil|fulfill|stand|seem\s+right|look\s+right|solve|lie|belong|obey|respect)\b"
+    r"|(?:fails|failed|contradicts?|contradicted|violates?|violated|conflicts?|breaks|disagrees?)\b"
+)
+_DISMISSED = (
+    r"(?:discarded|rejected|disregarded|ignored|corrected|revised|recomputed|redone|withdrawn"
+    r"|retracted|dropped|thrown\s+out|excluded|ruled\s+out)"
+)
+_SLIP = r"(?:mistakes?|errors?|slips?|blunders?|oversights?|miscalculations?|typos?|miscounts?)"
+_I = (
+    r"(?:i|we)(?:'ve|'d|'m|'ll)?(?:\s+(?:have|had|think|thought|believe|see|realise|realize|notice|noticed"
+    r"|just|now|also|must|may|might|did|that|i|we|actually|probably|clearly|apparently|only|then|seem|to))*"
+)
+_AGAIN = (
+    r"(?:redo|start\s+over|start\s+again|recompute|recalculate|reconsider|rethink|try\s+again|correct|fix"
+    r"|revise|revisit|repeat|go\s+back)"
+)
+
+BY_NAME = Table(
+    "an answer is taken back",
+    "the answer before it is not meant; a few sentences may be between",
+    "within",
+    Phrase(
+        rf"\b{NAMED}(?:{_IS}\s+{_ADVERB}(?:{_WRONG}|{_DISMISSED}){_NO_MORE}"
+        rf"|{_IS_NOT}\s+{_ADVERB}(?:{_RIGHT})\b{_NO_MORE}"
+        rf"|\s+{_ADVERB}(?:{_FAILS})|\s+(?:has|have|needs?|is|ought)\s+to\s+be\s+{_DISMISSED}|\s+(?:must"
+        rf"|should)\s+be\s+{_DISMISSED})",
+        "English",
+        "So my answer is wrong.",
+        "So the other root is wrong.",
+    ),
+    Phrase(
+        rf"\b(?:(?:please|kindly|so|let'?s|let us|i|we|i'll)\s+){{0,2}}(?:ignore|disregard|scrap|forget|scratch"
+        rf"|discard|strike|retract|withdraw|dismiss)"
+        rf"\s+(?:about\s+)?(?:{NAMED}|that|this|it|everything|all\s+of)\b(?!\s+(?!above\b|answer\b|result\b"
+        rf"|one\b|value\b|please\b)[a-z]{{3}})",
+        "English",
+        "Sorry, ignore that.",
+        "We ignore the sign of x.",
+    ),
+    Phrase(
+        rf"\b{_I}\s+(?:made|make|have|had|spot|spotted|found|find)\s+(?:an?|some|another|the"
+        rf"|several)\s+(?:\w+\s+)?{_SLIP}\b"
+        rf"|\bthere\s+(?:is|was|must\s+be|seems\s+to\s+be)\s+(?:an?|some)\s+(?:\w+\s+)?{_SLIP}\b"
+        rf"|\bmy\s+(?:mistake|bad|error)\b",
+        "English",
+        "I made an error above.",
+        "I made no error above.",
+    ),
+    Phrase(
+        rf"\b{_I}\s+(?:miscounted|misread|miscalculated|misapplied|misinterpreted|double[- ]counted|overcounted"
+        rf"|undercounted|overlooked|forgot|missed"
+        r"|messed\s+up|miscomputed|mixed\s+up|(?:got|had)\s+(?:that|this|it)\s+wrong|(?:was|am)\s+(?:wrong"
+        r"|mistaken))\b",
+        "English",
+        "I double-counted the rotations.",
+        "I counted the rotations.",
+    ),
+    Phrase(
+        rf"\bi\s+(?:(?:no\s+longer|do\s+not|don't|cannot|can't)\s+(?:\w+\s+)?(?:trust|believe|stand\s+by)\b"
+        rf"|(?:have|need|ought)\s+to\s+{_AGAIN}\b|(?:must|should|will|'ll\s+have\s+to|'ll\s+need\s+to)\s+{_AGAIN}\b)"
+        rf"|\bi'll\s+(?:have\s+to\s+|need\s+to\s+)?{_AGAIN}\b|\blet\s+me\s+{_AGAIN}\b",
+        "English",
+        "I need to redo it.",
+        "I need to find x.",
+    ),
+)
+BY_PRONOUN = Table(
+    "an answer is taken back by a pronoun",
+    "the answer right before it is not meant",
+    "within",
+    Phrase(
+        rf"\b{_PRONOUN}(?:{_IS}\s+{_ADVERB}(?:{_WRONG}|{_DISMISSED}){_NO_MORE}"
+        rf"|{_IS_NOT}\s+{_ADVERB}(?:{_RIGHT})\b{_NO_MORE}"
+        rf"|\s+{_ADVERB}(?:{_FAILS})|\s+(?:has|have|needs?|is|ought)\s+to\s+be\s+{_DISMISSED}|\s+(?:must"
+        rf"|should)\s+be\s+{_DISMISSED})",
+        "English",
+        "Hmm, that can't be right.",
+        "This is not a prime.",
+    ),
+    Phrase(
+        r"\A[\s$.,;:!?)\]*]{0,12}(?:(?:hmm+|oh|ah|but)\W{1,3}){0,2}(?:oops|wait\W{1,3}no|actually\W{1,3}no"
+        r"|no\W{1,3}wait|scratch\s+that|nope?(?=\W)(?!\W{1,3}\d))\b",
+        "English",
+        ". Oops, the sign.",
+        ". No doubt.",
+    ),
+)
+CONFIRMING = Table(
+    "an answer is confirmed",
+    "the answer is meant, whatever was said before",
+    "within",
+    Phrase(
+        rf"\b(?:{NAMED}|{_PRONOUN}|everything)(?:{_IS}\s+(?:(?:indeed|in\s+fact|actually|really|still|therefore"
+        rf"|thus|also|perfectly|absolutely|all)\s+)*"
+        r"(?:right|correct|fine|valid|confirmed|consistent|true)\b(?!\s+(?:if|unless|only)\b)"
+        r"|\s+(?:(?:indeed|in\s+fact|actually|really|still|therefore|thus|also|does|do)\s+)*(?:stands?|holds?"
+        r"|checks?\s+out|works?|is\s+confirmed)\b)",
+        "English",
+        "so the answer stands",
+        "so the answer is wrong",
+    ),
+    Phrase(
+        r"\b(?:i|we)\s+(?:was|were)\s+(?:\w+\s+)?right\b|\bno\s+(?:mistake|error)s?\b",
+        "English",
+        "I was right after all",
+        "I was left alone",
+    ),
+)
+_CONDITION = re.compile(
+    r"\b(?:if|unless|whether|suppose|otherwise|would|might|could|may|one|some(?:one|body)?|people|students"
+    r"|had)\b(?!\s+(?:have|objection))",
+    re.IGNORECASE,
+)
+"""In a sentence that says what would be wrong, or what others say."""
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
+_REACH = 600
+_NEAR = 2
+"""Sentences after an answer in which a pronoun is the answer."""
+
+
+def taken_back(rest: str, value: str = "") -> bool:
+    """Whether the text behind an answer takes it back; `value` is the answer, which may be named again.
+
+    >>> taken_back(". Oops, this answer is incorrect."), taken_back(". This is not a prime."), taken_back(". But 8 is not valid.", "8")
+    (True, False, True)
+    """
+    if not re.search(r"[A-Za-z]{2}", rest):
+        return False
+    verdict = False
+    named = _of_value(value) if 0 < len(value) <= 40 else None
+    for place, sentence in enumerate(_SENTENCE.split(rest[:_REACH].lstrip("$*.,)] \n"))):
+        plain = sentence.replace("’", "'")
+        if not re.search(r"[A-Za-z]{2}", plain):
+            continue
+        if CONFIRMING.pattern.search(plain) and not BY_NAME.pattern.search(plain):
+            verdict = False
+            continue
+        found = BY_NAME.pattern.search(plain) or (place < _NEAR and BY_PRONOUN.pattern.search(plain)) or (named and named.search(plain))
+        clause = max(plain.rfind(":", 0, found.start()), plain.rfind(" and ", 0, found.start()), 0) if found else 0
+        if found and not _CONDITION.search(plain, clause, found.start()):
+            verdict = True
+    return verdict
+
+
+def _of_value(value: str) -> "re.Pattern[str]":
+    """A clause about the value itself: `8 is not valid`, `$-5$ doesn't satisfy`."""
+    text = re.escape(value.strip().strip("$"))
+    return re.compile(
+        rf"(?<![\w.]){text}\$?\)?(?:{_IS}\s+{_ADVERB}(?:{_WRONG}){_NO_MORE}"
+        rf"|{_IS_NOT}\s+{_ADVERB}(?:{_RIGHT})\b{_NO_MORE}|\s+{_ADVERB}(?:{_FAILS}))",
+        re.IGNORECASE,
+    )
