@@ -8,7 +8,7 @@ from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 
 _NUMBER = re.compile(r"([+-]?)(?:0*(\d{1,40})|0*(\d{0,20})\.(\d{1,20}))")
 _FRACTION = re.compile(r"([+-]?)(?:\\frac(?:\{([+-]?\d{1,30})\}\{(\d{1,30})\}|(\d)(\d))|(\d{1,30})/(\d{1,30}))")
-_WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!")
+_WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!|\\(?:b|p)?mod|\\gcd|\\operatorname|\|")
 
 
 def _works(text: str) -> bool:
@@ -36,9 +36,19 @@ def plain_number(text: str) -> tuple[Fraction, bool] | None:
     return None
 
 
+_REMAINDER = re.compile(r"(.{3,200}?)\\[bp]?mod(\d+)")
+
+
+def _unbraced(text: str) -> str:
+    """Text without what differs between a formula and its copy."""
+    return re.sub(r"[{}]| (?=\d)", "", normal_text(text))
+
+
 def is_echo(shown: str, gold: str, question: str) -> bool:
     """Whether a formula was copied from the question instead of being worked out."""
     if not question or not re.search(r"[-+*/^=<>(\\!]", shown):
         return False
-    answer = normal_text(shown)
-    return (len(answer) >= 3 or answer.endswith("!")) and answer != normal_text(gold) and answer in normal_text(question) and _works(answer)
+    answer, asked = _unbraced(shown), _unbraced(question)
+    if (match := _REMAINDER.fullmatch(answer)) and match[1] in asked and re.search(rf"(?:divided by|modulo){match[2]}(?!\d)", asked):
+        return True
+    return (len(answer) >= 3 or answer.endswith("!")) and answer != _unbraced(gold) and answer in asked and _works(normal_text(shown))

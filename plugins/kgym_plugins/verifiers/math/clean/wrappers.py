@@ -14,7 +14,22 @@ _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 def clean(text: str) -> str:
     """Return an answer as plain LaTeX: one line of ASCII without dollar signs, bold and a full stop."""
     text = _COMBINATIONS.sub(r"\\binom{\1}{\2}", text) if "C" in text else text
-    return _ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text))))
+    return _apart(_ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text)))))
+
+
+_APART = re.compile(
+    r"(?<=[\w})!])\s*(?:\\,|\\;|~|\s)*(?:\\q?quad(?![a-zA-Z])\s*)+"
+    r"(?=[-+]?\s*(?:\d|\\[dt]?frac|\\sqrt|\\pi(?![a-z])|[a-zA-Z](?:_\w|_\{\w+\})?\s*=))"
+    r"|(?<=[\w})!])\s+(?=\\(?:boxed|fbox)\s*\{)"
+)
+"""A wide space, or a box in the box, between two values."""
+
+
+def _apart(text: str) -> str:
+    """Values with room between them are several values and no product."""
+    if ("quad" in text or "box" in text) and "\\begin" not in text:
+        return _APART.sub(", ", text)
+    return text
 
 
 def _french(text: str) -> str:
@@ -57,8 +72,10 @@ def normal_text(text: str) -> str:
     """Text without what makes no difference to its meaning: spaces, sizes of brackets, ways to write a fraction."""
     text = re.sub(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])", "", tidy(text))
     text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text)
+    text = re.sub(r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}", text)
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", " ", text)
+    text = re.sub(r" {2,}", " ", text)
     return re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])", "", text)  # a space between two numbers or words stays
 
 

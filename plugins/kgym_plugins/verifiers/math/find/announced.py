@@ -2,7 +2,9 @@
 
 import re
 
+from kgym_plugins.verifiers.math.find.blocks import fenced, items, keyed
 from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
+from kgym_plugins.verifiers.math.phrases.contrast import without_contrast
 from kgym_plugins.verifiers.math.phrases.cues import AFTERTHOUGHTS, ANNOUNCING, HEDGING, JOINING, RETRACTING, REVISING, SUPPOSING
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
@@ -20,6 +22,26 @@ _FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A
 """What stands before the sign of n! and (n - 1)!, which ends no sentence; behind a number it does."""
 _CLOSING = re.compile(r"(?<=\S)\*\*(?=[\s.,;:)]|\Z)")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
+
+
+def _from_line(tail: str, at: int) -> str:
+    """The text from the beginning of the line on that the phrase has reached: it may have taken the mark of a list."""
+    return tail[tail.rfind("\n", 0, at) + 1 : at + _STATEMENT]
+
+
+def _item(text: str) -> str:
+    return without_contrast(_statement(text))
+
+
+def _said(tail: str, match: re.Match[str]) -> str:
+    """What follows a phrase: the content of a fence, an item of a list, or a statement."""
+    if "\n" in match.group():
+        line = _from_line(tail, match.end())
+        if (content := fenced(line)) is not None:
+            return content
+        if listed := items(line):
+            return _item(listed[0])
+    return without_contrast(_statement(tail[match.end() : match.end() + _STATEMENT]))
 
 
 def _statement(text: str) -> str:
@@ -56,12 +78,16 @@ def announced(text: str) -> Extraction | None:
     tail = text[-TAIL:]
     if (tags := _TAGS.findall(tail)) and tags[-1].strip():
         return Extraction((tags[-1].strip(),), "answer")
+    if values := keyed(tail):
+        return Extraction(values, "answer")
     anchors = list(ANNOUNCING.pattern.finditer(tail))[-_MOST_PHRASES:]
-    found = [(match.start(), match.end(), _statement(tail[match.end() : match.end() + _STATEMENT])) for match in anchors]
+    found = [(match.start(), match.end(), _said(tail, match)) for match in anchors]
     found = [item for item in found if item[2].strip("*_ $\n")]
     if not found or _taken_back(tail, *found[-1]):
         return None
     last = found[-1][2]
+    if "\n" in tail[found[-1][0] : found[-1][1]] and len(listed := items(_from_line(tail, found[-1][1]))) > 1:
+        return Extraction(tuple(map(_item, listed)), "answer")
     contents = [last]
     for (_, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
         if stop + len(earlier) > after:  # "Final Answer: The final answer is 5." or "the answer is 6 or the answer is 5"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
+from kgym_plugins.verifiers.math.phrases.contrast import REJECTING
 from kgym_plugins.verifiers.math.phrases.cues import HEDGING, JOINING, PLACEHOLDER, REVISING, TAKING_BACK
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
@@ -17,7 +18,8 @@ _BARE = re.compile(r"\s?(\d{1,20}|[A-Za-z])(?![A-Za-z])")
 _BARE_FRACTION = re.compile(r"\s?(\\[dt]?frac\s?(?:\d\d|\{[^{}\n]{1,60}\}\s?\{[^{}\n]{1,60}\}))")
 _OPENING = re.compile(r"(?:\s{0,9}\[[^\]\n]{0,20}\]){0,2}\s{0,9}\{")
 _NOTHING = re.compile(
-    r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|…|□|\\square|\\phantom\{[^{}]*\})*"
+    r"(?:[\s$.,;:?_~*-]|\\[,;:! ]|\\[lc]?dots|\\q?quad|\\(?:text|mathrm|textbf)\s*\{\s*\}|…|□|\\square"
+    r"|\\phantom\{[^{}]*\})*"
 )
 
 
@@ -84,6 +86,7 @@ def boxed(text: str) -> Extraction | None:
     found = boxes(text)
     if not found:
         return None
+    found = _meant(text, found)
     last = found[-1]
     if last.content is None:
         return Extraction(rule="boxed", problem="the last box is not closed")
@@ -111,6 +114,15 @@ def boxed(text: str) -> Extraction | None:
     if len(contents) == 1 and len({key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY:
         return Extraction((last.content,), "boxed", "hedged")
     return Extraction(answers, "boxed")
+
+
+def _meant(text: str, found: list[Box]) -> list[Box]:
+    """The boxes without those that are rejected at the end: `5 (and not 7)`, `not 5 but 7`."""
+    while len(found) > 1 and REJECTING.search(text, max(0, found[-1].begin - 40), found[-1].begin):
+        found = found[:-1]
+    if len(found) > 1 and REJECTING.search(text, max(0, found[-2].begin - 40), found[-2].begin):
+        found = [*found[:-2], found[-1]]
+    return found
 
 
 def empty(content: str) -> bool:

@@ -17,7 +17,7 @@ Everything found must be the end of what the response says: a number met on the 
 import re
 
 from kgym.answers import conclusion
-from kgym_plugins.verifiers.math.find.announced import TAIL, announced
+from kgym_plugins.verifiers.math.find.announced import announced
 from kgym_plugins.verifiers.math.find.boxes import boxed
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.marked import bold, display, hashed
@@ -45,12 +45,27 @@ def spoken(response: str) -> tuple[str, str]:
     text, is_open = conclusion(response)
     if is_open:
         return "", "the reasoning is not closed"
-    return _without_markup(
-        _END_OF_TURN.sub("", text[-TAIL:]) if len(text) <= TAIL else text[:-TAIL] + _END_OF_TURN.sub("", text[-TAIL:])
-    ), ""
+    return _without_markup(_first_turn(text)), ""
 
 
-_END_OF_TURN = re.compile(r"(?:\s{0,9}(?:<\|[A-Za-z_]{1,30}\|>|</s>|<eos>|<end_of_turn>|<｜[^<>\n]{1,40}｜>))+\s*\Z")
+_END_OF_TURN = re.compile(
+    r"(?:<\|(?:im_end|eot_id|end_of_text|endoftext|end|eom_id|im_start|start_header_id|user|assistant|eos"
+    r"|end_of_turn|return)\|>"
+    r"|</s>|<eos>|<end_of_turn>|<start_of_turn>|<｜[^<>\n]{1,40}｜>|\[/?INST\])"
+)
+_SIGNS = ("<|", "</s>", "<eos>", "_of_turn>", "<｜", "INST]")
+
+
+def _first_turn(text: str) -> str:
+    """The text up to the mark that ends the turn; what comes after it answers something else."""
+    if not any(sign in text for sign in _SIGNS):
+        return text
+    for match in _END_OF_TURN.finditer(text):
+        if text[: match.start()].strip():
+            return text[: match.start()]
+    return text
+
+
 _MARKED = 20_000
 _MARKUP = re.compile(r"</?(?:b|i|p|u|strong|em|span|div|code|br|h[1-6]|font|center|mark)(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE)
 _SCRIPT = re.compile(r"<(sup|sub)>([^<>]{1,40})</\1>", re.IGNORECASE)

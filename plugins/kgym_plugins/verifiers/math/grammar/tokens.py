@@ -44,14 +44,16 @@ class Token(NamedTuple):
 
 _NUMBER = re.compile(
     r"""
-    (?P<thousands>[1-9]\d{0,2}(?:(?:,|\{,\}|\\,|\\!,|,\\!\ ?|\\;|\{\\,\})\d{3})+(?![\d])(?!,\d)|[1-9]\d{0,2}(?:\ \d{3})+(?!\d|\s*/|\ \d))
+    (?P<thousands>[1-9]\d{0,2}(?:(?:,|\{,\}|\\,|\\!,|,\\!\ ?|\\;|\\\ |\{\\,\})\d{3})+(?![\d])(?!,\d)
+      |[1-9]\d{0,2}(?:\ \d{3})+(?!\d|\s*/|\ \d))
     (?P<thousands_fraction>\.\d+)?
   | (?P<plain>\d+(?:\.\d+)?|\.\d+)
     """,
     re.VERBOSE,
 )
 _REPEATING = re.compile(
-    r"(?:\\(?:overline|bar|overbar|overbracket)\s*\{\s*(\d+)\s*\}|\\(?:overline|bar)\s*(\d)|\((\d+)\)|\\combiningbar\s*)"
+    r"(?:\\(?:overline|bar|overbar|overbracket)\s*\{\s*(\d+)\s*\}|\\(?:overline|bar)\s*(\d)|\((\d+)\)"
+    r"|\\combiningbar\s*)"
 )
 _DOTTED = re.compile(r"\d*\.?\d*(?:\\dot\s*\{?\s*\d\s*\}?\d*)+")
 _EXPONENT = re.compile(r"[eE][+-]?\d{1,6}(?![\w.])")
