@@ -55,9 +55,12 @@ def conclusion(response: str) -> Conclusion:
 
     >>> conclusion(r"<think>\boxed{4}?</think>\boxed{5}").text, conclusion("[THINK]4?[/THINK]5").text, conclusion("5").text
     ('\\boxed{5}', '5', '5')
+    >>> conclusion("<think>4?</think>5</think>").text
+    '5'
     >>> conclusion("<think>perhaps 4").open
     True
     """
+    response = _without_stray_tags(response)
     begin = max((at + len(end) for _, end in REASONING_MARKS if (at := response.rfind(end)) >= 0), default=0)
     if bare := _BARE.match(response):
         end = response.rfind("assistantfinal")
@@ -71,6 +74,15 @@ def conclusion(response: str) -> Conclusion:
             response = response[: over.start()]
     opened = min((at for mark in (*(m[0] for m in REASONING_MARKS), *CHANNELS) if (at := response.find(mark, begin)) >= 0), default=-1)
     return Conclusion(response[begin:] if opened < 0 else response[begin:opened], opened >= 0)
+
+
+def _without_stray_tags(response: str) -> str:
+    """Leave out closing marks at the very end, if reasoning was closed before and something was said since."""
+    text = response.rstrip()
+    while mark := next((end for _, end in REASONING_MARKS if text.endswith(end)), None):
+        text = text.removesuffix(mark).rstrip()
+    before = max((at + len(end) for _, end in REASONING_MARKS if (at := text.rfind(end)) >= 0), default=-1)
+    return text if before >= 0 and len(text) < len(response.rstrip()) else response
 
 
 class Box(NamedTuple):

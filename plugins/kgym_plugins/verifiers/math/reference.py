@@ -20,7 +20,7 @@ def tables() -> dict[str, str]:
     rules = ["| reason | what it accepts | gold: accepted | gold: refused |", "|---|---|---|---|"]
     rules += [f"| `{rule.name}` | {_cell(rule.says)} | {_pair(rule.example)} | {_pair(rule.counter)} |" for rule in RULES.values()]
     phrases = ["| table | what a match tells | rows | for example | but not |", "|---|---|---|---|---|"]
-    for table in TABLES:
+    for table in sorted(TABLES, key=lambda table: table.name):
         first = table.phrases[0]
         phrases.append(f"| {table.name} | {_cell(table.says)} | {len(table.phrases)} | {_code(first.example)} | {_code(first.counter)} |")
     return {"rules": "\n".join(rules), "phrases": "\n".join(phrases)}

@@ -169,7 +169,7 @@ class MathVerifier:
             rule = same(gold, answer)
             reason = rule.name if rule else self._missing_base(item, gold, answer)
             if reason:
-                if is_echo(shown, gold_answer(item.gold), item.question):
+                if reason != "choice" and is_echo(shown, gold_answer(item.gold), item.question):
                     return Verdict("wrong", "echo", shown, form)
                 return Verdict("correct", reason, shown, form)
         return Verdict("wrong", "hedged" if _hedged(golds[0], answers[0]) else "different", shown, form)

@@ -8,7 +8,7 @@ from kgym_plugins.verifiers.math.compare.table import Rule, function_for
 from kgym_plugins.verifiers.math.grammar.nodes import ONE, ZERO, Add, Const, Mul, Node, Sym, symbols, walk
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
 from kgym_plugins.verifiers.math.trace import is_tracing, note
-from kgym_plugins.verifiers.math.values.types import Collection, Matrix, Ordered, Scalar, Value
+from kgym_plugins.verifiers.math.values.types import Choice, Collection, Matrix, Ordered, Scalar, Value
 
 
 def same(gold: Value, answer: Value) -> Rule | None:
@@ -28,8 +28,15 @@ def _same(gold: Value, answer: Value) -> Rule | None:
         rules = [same(gold, item) for item in answer.items]  # "1/2 or 0.5" is one answer
         if all(rules):
             return rules[0]
+    if _lone_letter(gold) and isinstance(answer, Scalar) and isinstance(answer.expression, Add):
+        gold = Choice(gold.expression.value)  # type: ignore[union-attr]
     function = function_for(gold, answer)
     return None if function is None else function(gold, answer)
+
+
+def _lone_letter(value: Value) -> bool:
+    """Whether a gold answer is one of the letters that choices have, and nothing else."""
+    return isinstance(value, Scalar) and isinstance(value.expression, Sym) and value.expression.value in "ABCDEFGHIJ"
 
 
 def _plain(value: Value) -> Value:

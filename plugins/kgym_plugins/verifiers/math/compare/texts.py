@@ -4,7 +4,7 @@ from typing import get_args
 
 from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
-from kgym_plugins.verifiers.math.grammar.nodes import Const, Sym
+from kgym_plugins.verifiers.math.grammar.nodes import Add, Const, Neg, Node, Sym
 from kgym_plugins.verifiers.math.phrases.named import INFINITELY_MANY
 from kgym_plugins.verifiers.math.values.realsets import INFINITY
 from kgym_plugins.verifiers.math.values.types import Choice, Opaque, Scalar, Value, Words
@@ -35,6 +35,8 @@ def same_choice(gold: Value, answer: Value) -> Rule | None:
     assert isinstance(choice, Choice)
     if isinstance(rest, Scalar) and isinstance(rest.expression, Sym | Const) and str(rest.expression.value).upper() == choice.letter:
         return CHOICE
+    if choice is gold and isinstance(rest, Scalar) and _begins_with(rest.expression) == choice.letter:
+        return CHOICE
     if isinstance(rest, Words) and rest.text in (
         choice.letter.lower(),
         f"option {choice.letter.lower()}",
@@ -46,6 +48,13 @@ def same_choice(gold: Value, answer: Value) -> Rule | None:
     if choice.content is not None and choice is answer:
         return CHOICE if same(rest, choice.content) else None
     return None
+
+
+def _begins_with(node: Node) -> str:
+    """The letter of a choice with its text behind a dash, which looks like a difference: `C - 3`."""
+    if isinstance(node, Add) and isinstance(node.args[0], Sym) and isinstance(node.args[1], Neg):
+        return node.args[0].value
+    return ""
 
 
 @compares(((Words, Opaque), (Words, Opaque)))

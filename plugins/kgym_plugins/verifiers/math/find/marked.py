@@ -4,7 +4,7 @@ import re
 
 from kgym_plugins.verifiers.math.find.announced import TAIL
 from kgym_plugins.verifiers.math.find.candidates import Extraction
-from kgym_plugins.verifiers.math.find.sentences import after_verb
+from kgym_plugins.verifiers.math.find.sentences import after_verb, emphasised, last_sentence
 
 
 def hashed(text: str) -> Extraction | None:
@@ -20,9 +20,14 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,400})\*\*[\s.!]{0,9}\Z")
 
 
 def bold(text: str) -> Extraction | None:
-    """Return the bold text at the end."""
-    match = _BOLD.search(text[-TAIL:].rstrip()[-500:])
-    if match is None or match.group(1).rstrip().endswith(":"):
+    """Return the bold text at the end, or the one bold value of the last sentence."""
+    tail = text[-TAIL:].rstrip()[-500:]
+    match = _BOLD.search(tail)
+    if match is None:
+        line = tail.rpartition("\n")[2]
+        said = emphasised(last_sentence(line)) if line.endswith((".", "!")) else None
+        return None if said is None else Extraction((said,), "bold")
+    if match.group(1).rstrip().endswith(":"):
         return None
     content = match.group(1).strip()
     return Extraction((after_verb(content),), "bold")

@@ -4,7 +4,9 @@ import re
 
 from kgym_plugins.verifiers.math.find.announced import TAIL
 from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.phrases.contrast import without_contrast
 from kgym_plugins.verifiers.math.phrases.cues import (
+    AROUND_NUMBER,
     BEFORE_FORMULA,
     CHOOSING,
     CONCLUDING,
@@ -13,6 +15,7 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     RESULT,
     SUBORDINATE,
     SUPPOSITION,
+    VAGUE,
     VERBS,
 )
 from kgym_plugins.verifiers.math.phrases.ranges import range_of
@@ -30,12 +33,69 @@ def concluded(text: str) -> Extraction | None:
     line = tail.rpartition("\n")[2].strip()
     if not line.endswith((".", "!", "$", "*", "\\)", "]")) or line.endswith("..."):
         return None
-    sentence = _ABBREVIATION.split(line)[-1]
+    sentence = last_sentence(line)
     match = CONCLUDING.pattern.match(sentence)
     if match is None or len(sentence) > 400:
         return None
     rest = sentence[match.end() :].strip(" ,:")
-    return Extraction((after_verb(rest),), "conclusion")
+    if (bold := emphasised(rest)) is not None:
+        return Extraction((bold,), "conclusion")
+    said = after_verb(rest)
+    if said == rest.rstrip(".! ") or not re.match(r"\W{0,4}(?:\d|\\|[a-zA-Z]\b)", said):
+        said = _lone_number(rest) or said  # the verb is another one: "the truck carries 126 bottles"
+    return Extraction((said,), "conclusion")
+
+
+def last_sentence(line: str) -> str:
+    """Return the last sentence of a line."""
+    return _ABBREVIATION.split(line)[-1]
+
+
+_EMPHASIS = re.compile(r"\*\*([^*\n]{1,60})\*\*|(?<!\w)__([^_\n]{1,60})__(?!\w)")
+_VALUE = re.compile(r"\W{0,3}(?:\d|\\[a-z]|[$€£]|\.\d|[a-zA-Z]\s*=).*|\(?[A-J]\)?", re.DOTALL)
+_NUMBER = re.compile(r"(?<![\w.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s?%?(?![\d^_{=<>*])")
+_WORD_AFTER = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)")
+
+
+def emphasised(sentence: str) -> str | None:
+    """Return the one value that is bold in a sentence, with the unit behind it; None if there is none or several.
+
+    >>> emphasised("So there were **18** children on the bus."), emphasised("**Note** that 5 is odd.")
+    ('18 children', None)
+    """
+    found = list(_EMPHASIS.finditer(sentence))
+    if len(found) != 1:
+        return None
+    content = (found[0][1] or found[0][2]).strip().rstrip(".")
+    if not _VALUE.fullmatch(content) or VAGUE.pattern.search(sentence, 0, found[0].start()) or content.endswith(":"):
+        return None
+    return content + (_things(sentence, found[0].end()) if _NUMBER.fullmatch(content) else "")
+
+
+def _things(sentence: str, at: int) -> str:
+    """What is counted or measured behind a number."""
+    words: list[str] = []
+    while len(words) < 4 and (match := _WORD_AFTER.match(sentence, at)) and match[1].lower() not in AROUND_NUMBER:
+        words.append(match[1])
+        at = match.end()
+    return "".join(f" {word}" for word in words)
+
+
+def _lone_number(sentence: str) -> str | None:
+    """The only number of a sentence, with the unit behind it, if the sentence says it plainly."""
+    found = list(_NUMBER.finditer(sentence))
+    if (
+        len(found) != 1
+        or "=" in sentence
+        or re.search(r"\b(?:not?|never|cannot|neither)\b|n't\b", sentence)
+        or "$" in sentence.replace(found[0].group(), "")
+        or "\\" in sentence
+    ):
+        return None
+    (match,) = found
+    if len(re.findall(r"\d+", sentence)) > len(re.findall(r"\d+", match.group())) or VAGUE.pattern.search(sentence, 0, match.start()):
+        return None
+    return match.group().strip() + _things(sentence, match.end())
 
 
 def after_verb(sentence: str) -> str:
@@ -43,6 +103,8 @@ def after_verb(sentence: str) -> str:
     sentence = SUBORDINATE.pattern.sub("", sentence.strip().rstrip(".!")).strip()
     if NEGATING.pattern.search(sentence):
         return sentence  # "the answer cannot be 7" says nothing that it is
+    if (said := without_contrast(sentence)) != sentence:
+        return after_verb(said)
     if range_of(sentence.replace("$", "")) is not None:
         return sentence  # x is at least 5
     if match := CHOOSING.pattern.fullmatch(sentence):

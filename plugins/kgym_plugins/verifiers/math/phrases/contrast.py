@@ -4,7 +4,7 @@ import re
 
 from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Table
 
-_VALUE = re.compile(r"\d|\\[a-zA-Z]|\$|\([A-J]\)|\A[A-J]\Z|\b[A-Z]\b")
+_VALUE = re.compile(r"\d|\\[a-zA-Z]|\$|\([A-J]\)|\A[A-J]\Z")
 _VERB = re.compile(r"\b(?:is|are|was|were|does|do|can|could|will|would|should|must|has|have)\Z", re.IGNORECASE)
 _NOT_WORTH = (
     r"(?:extraneous|rejected|invalid|not\s+(?:valid|allowed|possible|a\s+solution|in\s+the\s+domain)"

@@ -15,10 +15,13 @@ ANNOUNCING = Table(
     "what follows is the answer",
     "within",
     Phrase(
-        r"(?:\b(?:correct|right|best)[ \t](?:choice|option)|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?|\bfinal[ \t]{1,4}result)(?!\w)"
+        r"(?:\b(?:correct|right|best)[ \t](?:choice|option)|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?"
+        r"|\bfinal[ \t]{1,4}result)(?!\w)"
         r"[*_]{0,3}(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?[ \t]{0,4}[*_]{0,3}"
-        r"(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}|[*_:]{0,3}[ \t]{0,4}\n|(?<=ans\.))"
-        r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly|:))?[\s:]{0,9}",
+        r"(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}"
+        r"|[*_:]{0,3}[ \t]{0,4}\n|(?<=ans\.))"
+        r"(?:[ \t]{0,4}(?:therefore|thus|then|simply|indeed|given[ ]by|equal[ ]to|just|now|hence|clearly"
+        r"|:))?[\s:]{0,9}",
         "English",
         "The final answer to the problem is 5",
         "The answer lies near 5",
@@ -44,7 +47,8 @@ CHOOSING = Table(
     "the letter is the answer",
     "whole",
     Phrase(
-        r"(?:\W{0,9}(?:so|thus|therefore|hence),? )?(?:the )?(?:option|choice|answer) (\(?[A-J]\)?) is (?:the )?(?:correct|right)(?: \w+)?",
+        r"(?:\W{0,9}(?:so|thus|therefore|hence),? )?(?:the )?(?:option|choice"
+        r"|answer) (\(?[A-J]\)?) is (?:the )?(?:correct|right)(?: \w+)?",
         "English",
         "So option (B) is correct",
         "So option (B) is wrong",
@@ -55,11 +59,21 @@ CONCLUDING = Table(
     "the sentence says the result",
     "begin",
     Phrase(
-        r"\W{0,9}(?:therefore|thus|hence|so(?! far)|finally|in conclusion|consequently|we (?:get|have|find|obtain|conclude)"
-        r"|this (?:gives|means|yields)|it follows|\\therefore|∴|in total|altogether|the final)\b",
+        r"\W{0,9}(?:therefore|thus|hence|so(?! far)|finally|in conclusion|consequently|we (?:get|have|find"
+        r"|obtain|conclude)"
+        r"|this (?:gives|means|yields)|it follows|\\therefore|∴|in total|altogether|all in all|overall"
+        r"|in sum(?:mary)?|as a result"
+        r"|accordingly|the final)\b",
         "English",
         "Therefore, 5 of them remain.",
         "So far 5 of them remain.",
+    ),
+    Phrase(
+        r"[^.!?\n]{1,120},\s+(?:we|it|one)\s+(?:can\s+)?(?:see|sees|find|finds|conclude|get|obtain"
+        r"|follows)(?:\s+that)?\b",
+        "English",
+        "Dividing by 7, we see that 4 remain.",
+        "Dividing by 7, we lose 4.",
     ),
 )
 RESULT = Table(
@@ -78,7 +92,8 @@ VERBS = Table(
     "what follows is what the sentence says that something is",
     "within",
     Phrase(
-        r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to|amounts? to|totals)\s*:?\s+",
+        r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
+        r"|amounts? to|totals|picks?|chooses?|selects?)\s*:?\s+",
         "English",
         "the area is 5",
         "the area of 5",
@@ -95,7 +110,8 @@ AFTERTHOUGHTS = Table(
     "what follows is no part of the answer",
     "within",
     Phrase(
-        r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at|achieved at)\b(?s:.*)",
+        r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at"
+        r"|achieved at)\b(?s:.*)",
         "English",
         "5, because it is odd",
         "5 and 7",
@@ -106,7 +122,8 @@ SUBORDINATE = Table(
     "what follows is no part of what the sentence says",
     "end",
     Phrase(
-        r",\s{1,9}(?:(?:which|as|since|because)\s[^\d]*|(?:attained|achieved|reached|occurring) (?:at|when|for|by)\s(?s:.*))",
+        r",\s{1,9}(?:(?:which|as|since|because)\s[^\d]*|(?:attained|achieved|reached|occurring) (?:at|when|for"
+        r"|by)\s(?s:.*))",
         "English",
         "5, attained at x = 2",
         "5, 7",
@@ -122,6 +139,30 @@ PLACEHOLDER = Table(
     Phrase(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", "English", "[your answer here]", "answers"),
 )
 
+AROUND_NUMBER = frozenset(
+    name_list(
+        """
+    to for that which who whom with on from left remaining in at of and or when if because since more fewer less than as by are is was were
+    will can need needs so then but while after before during until altogether together
+    """
+    )
+)
+"""Words that end what is said with a number: 18 children on the bus."""
+VAGUE = Table(
+    "vague numbers",
+    "the number after it is a bound or an estimate, and not what the sentence says",
+    "end",
+    Phrase(
+        r"\b(?:at least|at most|more than|less than|fewer than|about|approximately|around|roughly|nearly|almost"
+        r"|over|under|up to"
+        r"|divisible by"
+        r"|multiples? of|modulo|mod|step|case|equation|part|figure|than|not|first|last|another|other)\s*[$(*]{0,3}",
+        "English",
+        "there are at least ",
+        "there are ",
+    ),
+)
+
 # --- an answer is not meant -------------------------------------------------------------------------------------------
 
 TAKING_BACK = Table(
@@ -130,7 +171,8 @@ TAKING_BACK = Table(
     "begin",
     Phrase(
         r"[\s$.)\]*]{0,12}(?:\?\s{0,3}(?:no|nope)\b|(?:(?:no|wait|hmm+|oh),?\s{1,3})?(?:(?:that|this|it|which)\s{1,3})?"
-        r"(?:is|was|can't be|cannot be)\s{1,3}(?:wrong|incorrect|false|a mistake|not right|not correct|not the answer)\b)",
+        r"(?:is|was|can't be|cannot be)\s{1,3}(?:wrong|incorrect|false|a mistake|not right|not correct"
+        r"|not the answer)\b)",
         "English",
         "$. Wait, that is not right",
         "$. That is right",
@@ -152,7 +194,8 @@ SUPPOSING = Table(
     "the answer announced next is only supposed",
     "end",
     Phrase(
-        r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?|expected)\b[^.!?;:,\n]{0,40}",
+        r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?"
+        r"|expected)\b[^.!?;:,\n]{0,40}",
         "English",
         "Suppose that the ",
         "Suppose that. So the ",
@@ -163,7 +206,8 @@ SUPPOSITION = Table(
     "the sentence says no result",
     "begin",
     Phrase(
-        r"\W{0,9}(?:let|suppose|assum(?:e|ing)|consider|try|if|say|given|when|take|recall|note|notice|since|because|first|for example"
+        r"\W{0,9}(?:let|suppose|assum(?:e|ing)|consider|try|if|say|given|when|take|recall|note|notice|since"
+        r"|because|first|for example"
         r"|so far|step \d+)\b",
         "English",
         "Let x be 5",

@@ -10,6 +10,7 @@ from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, M
 # --- choices ----------------------------------------------------------------------------------------------------------
 
 _CONTENT = re.compile(r"(?!(?:and|or|nor)\b|[,;/&(=+^*<>-])\S", re.IGNORECASE)
+_DASHED = re.compile(r"\A[^-]*-{1,3}\s*\}?\s*")
 _LABEL = re.compile(r"[A-Ja-j]\s*[).:]\s*\}?\s*")
 
 
@@ -26,6 +27,11 @@ def _with_content(match: re.Match[str], text: str) -> Meaning | None:
     return Letter(match["letter"].upper(), content.removeprefix("}").strip() or match["content"])
 
 
+def _dashed(match: re.Match[str], text: str) -> Meaning | None:
+    letter = match["letter"] or match["bare"]
+    return Letter(letter, _DASHED.sub("", text).strip() or match["content"]) if letter.isupper() else None
+
+
 CHOICES = Table(
     "choices",
     "the letter of a choice",
@@ -33,6 +39,13 @@ CHOICES = Table(
     Phrase(r"(?:option|choice)\s+\(?\s*(?P<letter>[A-Ja-j])\s*\)?", _letter, "option (C)", "option 3"),
     Phrase(r"\(\s*(?P<letter>[A-Ja-j])\s*\)", _letter, "(C)", "(x)"),
     Phrase(r"(?P<letter>[A-J])\s*[).:]", _letter, "C.", "c."),
+    Phrase(
+        r"\(?\s*(?P<letter>[A-J])\s*\)\s*-\s*(?P<content>(?s:.+))"
+        r"|(?P<bare>[A-J])\s*-{1,3}\s+(?P<prose>[A-Za-z]{2}(?s:.*))",
+        _dashed,
+        "(D) - none of these",
+        "D - x",
+    ),
     Phrase(
         r"(?:(?:option|choice|answer)\s+)?\(?\s*(?P<letter>[A-Ja-j])\s*[).:]\s*(?P<content>(?s:.*))",
         _with_content,
@@ -45,7 +58,8 @@ CHOICES = Table(
 
 _MONTH = (
     r"(?:(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-    r"(?:(?<=jan)uary|(?<=feb)ruary|(?<=mar)ch|(?<=apr)il|(?<=jun)e|(?<=jul)y|(?<=aug)ust|(?<=sep)t(?:ember)?|(?<=oct)ober"
+    r"(?:(?<=jan)uary|(?<=feb)ruary|(?<=mar)ch|(?<=apr)il|(?<=jun)e|(?<=jul)y|(?<=aug)ust|(?<=sep)t(?:ember)?"
+    r"|(?<=oct)ober"
     r"|(?<=nov)ember|(?<=dec)ember)?\.?)"
 )
 _YEAR = r"(?:\s*,?\s+(?P<year>\d{4}))?"
@@ -97,7 +111,8 @@ BASES = Table(
     "digits in a base",
     "whole",
     Phrase(
-        r"\(?\s*(?P<digits>[0-9A-Fa-f][0-9A-Fa-f\s]*)\)?\s*(?:_\s*\{?\s*\(?(?:base\s*)?(?P<below>[0-9]{1,2}|[a-z]+)\)?\s*\}?"
+        r"\(?\s*(?P<digits>[0-9A-Fa-f][0-9A-Fa-f\s]*)\)?\s*(?:_\s*\{?\s*\(?(?:base\s*)?(?P<below>[0-9]{1,2}"
+        r"|[a-z]+)\)?\s*\}?"
         r"|\(?\s*(?:in\s+)?base[\s-]*\(?(?P<named>[0-9]{1,2}|[a-z]+)\)?)",
         _in_base,
         "212 in base three",
