@@ -78,11 +78,16 @@ def conclusion(response: str) -> Conclusion:
 
 def _without_stray_tags(response: str) -> str:
     """Leave out closing marks at the very end, if reasoning was closed before and something was said since."""
-    text = response.rstrip()
-    while mark := next((end for _, end in REASONING_MARKS if text.endswith(end)), None):
-        text = text.removesuffix(mark).rstrip()
-    before = max((at + len(end) for _, end in REASONING_MARKS if (at := text.rfind(end)) >= 0), default=-1)
-    return text if before >= 0 and len(text) < len(response.rstrip()) else response
+    end = len(response)
+    while True:  # by places, since copies of a long text would make it quadratic
+        while end and response[end - 1].isspace():
+            end -= 1
+        mark = next((mark for _, mark in REASONING_MARKS if response.endswith(mark, 0, end)), None)
+        if mark is None:
+            break
+        end -= len(mark)
+    closed = any(response.rfind(mark, 0, end) >= 0 for _, mark in REASONING_MARKS)
+    return response[:end] if closed else response
 
 
 class Box(NamedTuple):

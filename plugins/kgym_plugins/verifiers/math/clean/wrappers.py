@@ -36,6 +36,7 @@ def _french(text: str) -> str:
     """]1,2[ is the open interval from 1 to 2."""
     if not text.startswith("]") and not text.endswith("["):
         return text
+    text = text.replace("\\,", " ").replace("\\;", " ")
     return _FRENCH.sub(lambda m: f"{'(' if m[1] == ']' else '['}{m[2]},{m[3]}{')' if m[4] == '[' else ']'}", text)
 
 
@@ -68,15 +69,20 @@ def tidy(text: str) -> str:
     return re.sub(r"\{([:=])\}", r"\1", re.sub(r"(?<!\\)\\[()\[\]]", " ", text))  # \\[2pt] opens no display
 
 
+_SIZES = re.compile(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])")
+_FRACTIONS = re.compile(r"\\[dt]frac(?![A-Za-z])")
+_BARE_FRACTION = re.compile(r"\\frac\s?(\d)\s?(\d)")
+_SCRIPT = re.compile(r"([_^])\{(\w)\}")
+_BLANK = re.compile(r"(?:\\[,;:!> ]|[\s~$]|\\q?quad(?![A-Za-z]))+")
+_NEEDLESS = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
+
+
 def normal_text(text: str) -> str:
     """Text without what makes no difference to its meaning: spaces, sizes of brackets, ways to write a fraction."""
-    text = re.sub(r"\\(?:left|right|displaystyle|[bB]igg?[lr]?|limits)(?![A-Za-z])", "", tidy(text))
-    text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text)
-    text = re.sub(r"\\frac\s?(\d)\s?(\d)", r"\\frac{\1}{\2}", text)
-    text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
-    text = re.sub(r"\\[,;:!> ]|[\s~$]+|\\q?quad(?![A-Za-z])", " ", text)
-    text = re.sub(r" {2,}", " ", text)
-    return re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])", "", text)  # a space between two numbers or words stays
+    text = tidy(text)
+    if "\\" in text:
+        text = _BARE_FRACTION.sub(r"\\frac{\1}{\2}", _FRACTIONS.sub(r"\\frac", _SIZES.sub("", text)))
+    return _NEEDLESS.sub("", _BLANK.sub(" ", _SCRIPT.sub(r"\1\2", text)))  # a space between two numbers or words stays
 
 
 def unwrapped(text: str) -> str:

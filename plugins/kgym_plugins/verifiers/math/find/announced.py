@@ -5,7 +5,17 @@ import re
 from kgym_plugins.verifiers.math.find.blocks import fenced, items, keyed
 from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
 from kgym_plugins.verifiers.math.phrases.contrast import without_contrast
-from kgym_plugins.verifiers.math.phrases.cues import AFTERTHOUGHTS, ANNOUNCING, HEDGING, JOINING, RETRACTING, REVISING, SUPPOSING
+from kgym_plugins.verifiers.math.phrases.cues import (
+    AFTERTHOUGHTS,
+    ANNOUNCING,
+    ANNOUNCING_ELSEWHERE,
+    HEDGING,
+    JOINING,
+    RETRACTING,
+    REVISING,
+    SUPPOSING,
+)
+from kgym_plugins.verifiers.math.phrases.languages import NOUNS
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
 TAIL = 4000
@@ -80,7 +90,10 @@ def announced(text: str) -> Extraction | None:
         return Extraction((tags[-1].strip(),), "answer")
     if values := keyed(tail):
         return Extraction(values, "answer")
-    anchors = list(ANNOUNCING.pattern.finditer(tail))[-_MOST_PHRASES:]
+    anchors = list(ANNOUNCING.pattern.finditer(tail))
+    if NOUNS.search(tail):
+        anchors = sorted([*anchors, *ANNOUNCING_ELSEWHERE.pattern.finditer(tail)], key=lambda match: match.start())
+    anchors = anchors[-_MOST_PHRASES:]
     found = [(match.start(), match.end(), _said(tail, match)) for match in anchors]
     found = [item for item in found if item[2].strip("*_ $\n")]
     if not found or _taken_back(tail, *found[-1]):

@@ -7,6 +7,7 @@ from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS
 from kgym_plugins.verifiers.math.phrases.contrast import REJECTING
 from kgym_plugins.verifiers.math.phrases.cues import HEDGING, JOINING, PLACEHOLDER, REVISING, TAKING_BACK
+from kgym_plugins.verifiers.math.phrases.languages import DENYING
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
 _MOST_BOXES = 200
@@ -93,6 +94,8 @@ def boxed(text: str) -> Extraction | None:
     if empty(last.content):
         return Extraction(rule="boxed", problem="the last box is empty")
     rest = text[last.end : last.end + 800]
+    if DENYING.pattern.search(text, max(0, last.begin - 40), last.begin):
+        return Extraction(rule="boxed", problem="the last box is denied")
     if TAKING_BACK.pattern.match(rest) or taken_back(rest, last.content):
         return Extraction(rule="boxed", problem="the last box is taken back")
     cluster, contents, hedging = [last], {key(last.content)}, False

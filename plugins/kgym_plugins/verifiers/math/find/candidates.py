@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-LETTERS = re.compile(r"[A-Za-z]+")
+LETTERS = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     VAGUE,
     VERBS,
 )
+from kgym_plugins.verifiers.math.phrases.languages import DENIED
 from kgym_plugins.verifiers.math.phrases.ranges import range_of
 
 _DOTS = re.compile(r"\$?-?\d{0,9}\.\d{2,40}(?:\.\.\.|…)\$?")
@@ -27,11 +28,14 @@ _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 _FENCE = re.compile(r"\n```\w{0,20}\s*\Z")
 
 
+_ENGLISH = re.compile("|".join(f"(?:{phrase.pattern})" for phrase in CONCLUDING.phrases[:3]), re.IGNORECASE)
+
+
 def concluded(text: str) -> Extraction | None:
     """Return what the last sentence concludes."""
     tail = text[-TAIL:].rstrip()
     line = tail.rpartition("\n")[2].strip()
-    if not line.endswith((".", "!", "$", "*", "\\)", "]")) or line.endswith("..."):
+    if not line.endswith((".", "!", "$", "*", "\\)", "]", "。", "！")) or line.endswith("..."):
         return None
     sentence = last_sentence(line)
     match = CONCLUDING.pattern.match(sentence)
@@ -41,7 +45,9 @@ def concluded(text: str) -> Extraction | None:
     if (bold := emphasised(rest)) is not None:
         return Extraction((bold,), "conclusion")
     said = after_verb(rest)
-    if said == rest.rstrip(".! ") or not re.match(r"\W{0,4}(?:\d|\\|[a-zA-Z]\b)", said):
+    if not _ENGLISH.match(sentence) and (number := _NUMBER.match(said)):
+        said = number.group().strip()  # what is counted has a name in another language
+    if said == rest.rstrip(".!。！ ") or not re.match(r"\W{0,4}(?:\d|\\|[a-zA-Z]\b)", said):
         said = _lone_number(rest) or said  # the verb is another one: "the truck carries 126 bottles"
     return Extraction((said,), "conclusion")
 
@@ -53,8 +59,9 @@ def last_sentence(line: str) -> str:
 
 _EMPHASIS = re.compile(r"\*\*([^*\n]{1,60})\*\*|(?<!\w)__([^_\n]{1,60})__(?!\w)")
 _VALUE = re.compile(r"\W{0,3}(?:\d|\\[a-z]|[$€£]|\.\d|[a-zA-Z]\s*=).*|\(?[A-J]\)?", re.DOTALL)
-_NUMBER = re.compile(r"(?<![\w.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s?%?(?![\d^_{=<>*])")
-_WORD_AFTER = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s?%?(?![\d^_{=<>*])")
+_NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
+_WORD_AFTER = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)(?![^\W\d_])")
 
 
 def emphasised(sentence: str) -> str | None:
@@ -100,8 +107,8 @@ def _lone_number(sentence: str) -> str | None:
 
 def after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
-    sentence = SUBORDINATE.pattern.sub("", sentence.strip().rstrip(".!")).strip()
-    if NEGATING.pattern.search(sentence):
+    sentence = SUBORDINATE.pattern.sub("", sentence.strip().rstrip(".!。！")).strip()
+    if NEGATING.pattern.search(sentence) or DENIED.pattern.search(sentence):
         return sentence  # "the answer cannot be 7" says nothing that it is
     if (said := without_contrast(sentence)) != sentence:
         return after_verb(said)

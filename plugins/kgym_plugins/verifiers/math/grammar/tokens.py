@@ -331,7 +331,7 @@ class Tokenizer:
                 self._add("const", CONSTANTS.get(word) or CONSTANTS[lower], len(word))
         elif lower == "union" or (word == "U" and self._space and self.tokens and self.tokens[-1].kind == "close"):
             self._add("op", "cup", len(word))
-        elif len(word) == 1:
+        elif len(word) == 1 and word < "\u2e80":  # a letter of Chinese or Japanese is a word
             self._add("name", word, 1)
         elif lower in CONNECTIVES or lower in _UNIT_LETTERS or len(word) >= 4 or not word.isascii() or not word.isalpha():
             self._glued(word)

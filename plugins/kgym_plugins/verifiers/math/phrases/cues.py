@@ -2,6 +2,7 @@ r"""Words around an answer, which stage 1 uses to find it: what announces it, ta
 
 import re
 
+from kgym_plugins.verifiers.math.phrases.languages import announcing_elsewhere, concluding_elsewhere, verbs_elsewhere
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 from kgym_plugins.verifiers.math.tables import name_list
 
@@ -26,22 +27,8 @@ ANNOUNCING = Table(
         "The final answer to the problem is 5",
         "The answer lies near 5",
     ),
-    Phrase(
-        rf"(?:答案|最终答案|最終答案|答え|答|정답|답){_GAP}"
-        r"(?:应该是|應該是|就是|等于|是|为|為|は|은|는|:|：|=)[ \t:：]{0,4}[*_]{0,3}\s{0,9}",
-        "Chinese, Japanese, Korean",
-        "答案是 5",
-        "没有答案",
-    ),
-    Phrase(
-        r"\b(?:respuesta(?:[ ]final)?|réponse(?:[ ]finale)?|antwort|endergebnis|risposta(?:[ ]finale)?"
-        r"|resposta(?:[ ]final)?|ответ|відповідь)"
-        rf"\b{_GAP}(?:(?:est?|ist|lautet|è|é)\b|—|:|=){_OPEN}",
-        "Spanish, French, German, Italian, Portuguese, Russian, Ukrainian",
-        "Die Antwort ist 5",
-        "Die Antwort kenne ich nicht",
-    ),
 )
+ANNOUNCING_ELSEWHERE = Table("announcements in other languages", "what follows is the answer", "within", *announcing_elsewhere())
 CHOOSING = Table(
     "chosen letters",
     "the letter is the answer",
@@ -75,6 +62,15 @@ CONCLUDING = Table(
         "Dividing by 7, we see that 4 remain.",
         "Dividing by 7, we lose 4.",
     ),
+    Phrase(
+        r"[^.!?\n]{1,120}\b(?:is|are|equals|jest|est|ist|es|é|è|je)\s+(?:therefore|thus|hence|then|więc|donc"
+        r"|also|somit|tedy|dunque|quindi"
+        r"|portanto|entonces)\b",
+        "in mid-sentence",
+        "The solution is therefore 5.",
+        "The solution is 5.",
+    ),
+    *concluding_elsewhere(),
 )
 RESULT = Table(
     "labels of a result",
@@ -93,11 +89,12 @@ VERBS = Table(
     "within",
     Phrase(
         r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
-        r"|amounts? to|totals|picks?|chooses?|selects?)\s*:?\s+",
+        r"|amounts? to|totals|(?:we|i) (?:pick|choose|select|chose)|picks|chooses|selects)\s*:?\s+",
         "English",
         "the area is 5",
         "the area of 5",
     ),
+    *verbs_elsewhere(),
 )
 BEFORE_FORMULA = frozenset(
     name_list(
@@ -115,6 +112,9 @@ AFTERTHOUGHTS = Table(
         "English",
         "5, because it is odd",
         "5 and 7",
+    ),
+    Phrase(
+        r"\s*(?:です|でした|である|となる|になる|となります|になります|입니다|이다|이에요)(?s:.*)", "Japanese, Korean", "300円です", "300円"
     ),
 )
 SUBORDINATE = Table(
@@ -228,6 +228,7 @@ JOINING = frozenset(
         """
     and or maybe perhaps possibly alternatively also either text quad qquad the answer answers is are it could be might else
     otherwise as well
+    et ou und oder y e o i lub a nebo и или và hoặc и 和 与 或 或者 及 と または 또는 和
     """
     )
 )
@@ -236,6 +237,7 @@ HEDGING = frozenset(
     name_list(
         """
     or maybe perhaps possibly alternatively either could might guess another else otherwise unsure alternative option
+    ou oder lub nebo или hoặc 或 或者 または 또는
     """
     )
 )

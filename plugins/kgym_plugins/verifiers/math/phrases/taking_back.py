@@ -10,6 +10,7 @@ What is said last decides. A condition ("if this is wrong") says nothing, and a 
 
 import re
 
+from kgym_plugins.verifiers.math.phrases.languages import BACK_ELSEWHERE
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 
 _ADVERB = (
@@ -179,7 +180,8 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 """In a sentence that says what would be wrong, or what others say."""
-_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
+_LETTERS = re.compile(r"[^\W\d_]{2}")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[。！？；])")
 _REACH = 600
 _NEAR = 2
 """Sentences after an answer in which a pronoun is the answer."""
@@ -191,29 +193,40 @@ def taken_back(rest: str, value: str = "") -> bool:
     >>> taken_back(". Oops, this answer is incorrect."), taken_back(". This is not a prime."), taken_back(". But 8 is not valid.", "8")
     (True, False, True)
     """
-    if not re.search(r"[A-Za-z]{2}", rest):
+    if not _LETTERS.search(rest):
         return False
     verdict = False
-    named = _of_value(value) if 0 < len(value) <= 40 else None
-    for place, sentence in enumerate(_SENTENCE.split(rest[:_REACH].lstrip("$*.,)] \n"))):
+    value = value.strip().strip("$")
+    named = 0 < len(value) <= 40
+    for place, sentence in enumerate(_SENTENCE.split(rest[:_REACH].lstrip("$*.,)] \n。，"))):
         plain = sentence.replace("’", "'")
-        if not re.search(r"[A-Za-z]{2}", plain):
+        if not _LETTERS.search(plain):
             continue
         if CONFIRMING.pattern.search(plain) and not BY_NAME.pattern.search(plain):
             verdict = False
             continue
-        found = BY_NAME.pattern.search(plain) or (place < _NEAR and BY_PRONOUN.pattern.search(plain)) or (named and named.search(plain))
+        if place < _NEAR and BACK_ELSEWHERE.pattern.search(plain):
+            verdict = True
+            continue
+        found = BY_NAME.pattern.search(plain) or (place < _NEAR and BY_PRONOUN.pattern.search(plain)) or (named and _of_value(value, plain))
         clause = max(plain.rfind(":", 0, found.start()), plain.rfind(" and ", 0, found.start()), 0) if found else 0
         if found and not _CONDITION.search(plain, clause, found.start()):
             verdict = True
     return verdict
 
 
-def _of_value(value: str) -> "re.Pattern[str]":
+_OF_VALUE = re.compile(
+    rf"\$?\)?(?:{_IS}\s+{_ADVERB}(?:{_WRONG}){_NO_MORE}|{_IS_NOT}\s+{_ADVERB}(?:{_RIGHT})\b{_NO_MORE}"
+    rf"|\s+{_ADVERB}(?:{_FAILS}))",
+    re.IGNORECASE,
+)
+
+
+def _of_value(value: str, sentence: str) -> "re.Match[str] | None":
     """A clause about the value itself: `8 is not valid`, `$-5$ doesn't satisfy`."""
-    text = re.escape(value.strip().strip("$"))
-    return re.compile(
-        rf"(?<![\w.]){text}\$?\)?(?:{_IS}\s+{_ADVERB}(?:{_WRONG}){_NO_MORE}"
-        rf"|{_IS_NOT}\s+{_ADVERB}(?:{_RIGHT})\b{_NO_MORE}|\s+{_ADVERB}(?:{_FAILS}))",
-        re.IGNORECASE,
-    )
+    at = sentence.find(value)
+    while at >= 0:
+        if not re.match(r"[\w.]", sentence[at - 1 : at]) and (match := _OF_VALUE.match(sentence, at + len(value))):
+            return match
+        at = sentence.find(value, at + 1)
+    return None
