@@ -339,7 +339,7 @@ def test_a_vote_is_no_accuracy():
     (row,), left_out = imported(lm_eval_file(figures, repeats=64, filter_list=VOTES))
     assert row["accuracy"] == 0.4
     assert [reason.partition(" of aime24: ")[::2] for reason in left_out] == [
-        (f"exact_match,maj@{n}", f"its filter takes the majority of {n} answers, which is maj@{n} and no accuracy") for n in (64, 8)
+        (f"exact_match,maj@{n}", f"its filter takes the majority of {n} answers, which is maj@{n}, not an accuracy") for n in (64, 8)
     ]
 
 
@@ -358,7 +358,7 @@ def test_pass_at_k_without_pass_at_1_is_left_out():
         "lm-eval:exact_match,none": (0.3, "{}"),
         "lm-eval:pass@1,score-first": (0.2, '{"1": 0.2}'),
     }
-    assert left_out == ["pass@16,all of aime24: it is no accuracy, and no pass@1 of the same answers is there"]
+    assert left_out == ["pass@16,all of aime24: it is not an accuracy, and the file has no pass@1 of the same answers"]
 
 
 @pytest.mark.parametrize(
@@ -373,12 +373,12 @@ def test_pass_at_k_without_pass_at_1_is_left_out():
         (
             {"f1,none": 0.4},
             {"metric_list": [{"metric": "f1", "aggregation": "f1", "higher_is_better": True}]},
-            "it is aggregated by f1 and no mean over problems",
+            "it is aggregated by f1, not a mean over problems",
         ),
         ({"pass@16,none": 0.4}, {"repeats": 16}, "its name says 16 answers to a problem, and by its filter it is of 1"),
         ({"pass@k,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "the name does not say what k is"),
-        ({"maj@8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "maj@8 is no mean of the scores of answers"),
-        ({"best_at_8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "best_at_8 is no mean of the scores of answers"),
+        ({"maj@8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "maj@8 is not a mean of the scores of answers"),
+        ({"best_at_8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "best_at_8 is not a mean of the scores of answers"),
         ({"avg@64,none": 0.4}, {"repeats": 64}, "its name says 64 answers to a problem, and by its filter it is of 1"),
     ],
 )

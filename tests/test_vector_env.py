@@ -313,7 +313,12 @@ def test_shared_memory_is_refused_with_the_remedy():
 
 @pytest.mark.parametrize(
     ("actions", "what"),
-    [("wxyz", "one str"), (piece("wxyz", "stop"), "one Segment"), ({"a": 1, "b": 2, "c": 3, "d": 4}, "a dict"), (None, "a NoneType")],
+    [
+        ("wxyz", "a single str"),
+        (piece("wxyz", "stop"), "a single Segment"),
+        ({"a": 1, "b": 2, "c": 3, "d": 4}, "a dict"),
+        (None, "a NoneType"),
+    ],
 )
 def test_what_is_no_list_of_actions_is_refused(actions, what):
     env, gymnasium_own = started(), gymnasium.make_vec("tests/tiny-v3", num_envs=4, vectorization_mode="sync")

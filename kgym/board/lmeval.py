@@ -70,7 +70,7 @@ def lm_eval_rows(data: Mapping[str, Any], *, where: str, label: str | None = Non
                 passes = [other for other in passes if other not in at_k]
                 rows.append(_row(data, task, figure, at_k, label=label, note=note))
             left_out += [
-                f"{figure.metric},{figure.filter} of {task}: it is no accuracy, and no pass@1 of the same answers is there"
+                f"{figure.metric},{figure.filter} of {task}: it is not an accuracy, and the file has no pass@1 of the same answers"
                 for figure in passes
             ]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:

@@ -69,7 +69,7 @@ def _figure(data: Mapping[str, Any], task: str, metric: str, filtered: str, valu
     config = data["configs"].get(task) or {}
     samples, voted = answers_scored(config, filtered)
     if voted:
-        raise _NoFigure(f"its filter takes the majority of {voted} answers, which is maj@{voted} and no accuracy")
+        raise _NoFigure(f"its filter takes the majority of {voted} answers, which is maj@{voted}, not an accuracy")
     kind, k = _named(metric, samples)
     _check_direction(data, task, config, metric, known=kind == "pass" or k > 1)
     if not 0 <= value <= 1:
@@ -88,7 +88,7 @@ def _named(metric: str, samples: int) -> tuple[Literal["accuracy", "pass"], int]
         return "accuracy", 1
     name, k = at_k["name"].lower(), at_k["k"]
     if name not in _KINDS:
-        raise _NoFigure(f"{metric} is no mean of the scores of answers")
+        raise _NoFigure(f"{metric} is not a mean of the scores of answers")
     if k == "k":
         raise _NoFigure("the name does not say what k is")
     if int(k) > samples or (_KINDS[name] == "accuracy" and int(k) != samples):
@@ -111,7 +111,7 @@ def _check_direction(data: Mapping[str, Any], task: str, config: Mapping[str, An
         raise _NoFigure(
             "the file does not say that it is a mean over problems"
             if aggregation is None
-            else f"it is aggregated by {str(aggregation)[:40]} and no mean over problems"
+            else f"it is aggregated by {str(aggregation)[:40]}, not a mean over problems"
         )
 
 

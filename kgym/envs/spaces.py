@@ -123,14 +123,14 @@ def _batch_texts(space: UnicodeText, n: int = 1) -> Texts:
 
 @iterate.register(Texts)
 def _iterate_texts(space: Texts, items: Any) -> Iterator[Any]:  # type: ignore[misc]  # Gymnasium annotates the single space
-    """Yield the action of each slot, for Gymnasium's own vector environments. Raises EnvError if `items` is no list."""
+    """Yield the action of each slot, for Gymnasium's own vector environments. Raises EnvError if `items` is not a list."""
     return iter(checked_actions(items, len(space)))
 
 
 def checked_actions(actions: Any, n: int) -> Any:
-    """Return the actions of `n` slots. Raises EnvError if they are no list, such as a single text, or not as many."""
+    """Return the actions of `n` slots. Raises EnvError if they are not a list, such as a single text, or not as many."""
     if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):  # a text is a sequence of texts
-        what = f"one {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
+        what = f"a single {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
         raise EnvError(f"the actions are {what}; give a list with an action for each of {n} slots")
     if len(actions) != n:
         raise EnvError(f"{len(actions)} actions for {n} slots; give one for each, None where there is none")

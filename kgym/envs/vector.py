@@ -92,8 +92,8 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     def step(self, actions: Actions) -> tuple[Observations, Array, Array, Array, dict[str, Any]]:
         """Add a segment to the answer in each slot that has an action.
 
-        Raises EnvError, and changes nothing, for an action that is no text or is in a slot whose episode has ended, and for actions
-        that are no list, such as a single text.
+        Raises EnvError, and changes nothing, for an action that is not a text or is in a slot whose episode has ended, and for actions
+        that are not a list, such as a single text.
         """
         episodes = self.episodes
         acting = {
