@@ -9,7 +9,8 @@ from kgym.rollout.worker import ProcessEngine
 from kgym.testing.engines import UniformEngine, check_engine
 from kgym.testing.report import ConformanceError
 from kgym.types import BlockingEngine, Engine
-from kgym_plugins.engines.decoding import Decoder
+from kgym_plugins.engines.decoding import SlotDecoder
+from kgym_plugins.engines.lean import LeanModel
 from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.models.builtin import nano
@@ -69,7 +70,7 @@ class KeepsOldWeights(TransformersEngine):
         self.version = version
 
 
-class Untempered(Decoder):
+class Untempered(SlotDecoder):
     def sample(self, batch):
         ids, _ = super().sample(batch)
         logprobs = batch.logits.float().log_softmax(1)
@@ -79,7 +80,7 @@ class Untempered(Decoder):
 class IgnoresTemperature(TransformersEngine):
     def __init__(self, *args):
         super().__init__(*args)
-        self._decoder = Untempered(self.model)
+        self._decoder = Untempered(self.model, LeanModel(self.model))
 
 
 class RepeatsRandomNumbers(TransformersEngine):

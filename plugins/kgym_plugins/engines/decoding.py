@@ -6,11 +6,16 @@ A row that has ended stays where it is until the next forward pass. An answer th
 again, in place: the passes are those of the uncut answer, to the bit. After that its keys and values are taken out of
 the batch; see `parked.py`.
 
+Prompts are read by the model itself. Tokens are decoded by a `SlotDecoder` where `lean.py` knows the architecture, and
+by a `PaddedDecoder`, through the model's own modules, where it does not.
+
 Dimension key:  B rows of the batch   L columns, padding on the left   V vocabulary
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,11 +26,13 @@ from transformers import PreTrainedModel
 from kgym.repetition import RepetitionDetector
 from kgym.types import GenerateRequest
 from kgym_plugins.engines.kvcache import RowCache
+from kgym_plugins.engines.lean import LeanModel
 from kgym_plugins.engines.parked import Parked
 from kgym_plugins.engines.sampling import choose
+from kgym_plugins.engines.slots import Slots
 
 IDLE_FRAC = 1 / 8
-"""Finished rows leave the batch when they are this share of it: dropping a row copies the cache of the others."""
+"""Finished rows leave a padded batch when they are this share of it: dropping a row copies the cache of the others."""
 
 
 @dataclass(eq=False)
@@ -66,19 +73,41 @@ class Row:
         )
 
 
+class Choosing(NamedTuple):
+    """How the rows of a batch are sampled."""
+
+    temperature: Tensor
+    """(B,) float32."""
+    top_k: Tensor | None
+    """(B,) int64; None if no row is cut by it."""
+    top_p: Tensor | None
+    """(B,) float64; None if no row is cut by it."""
+
+
+class Read(NamedTuple):
+    """Rows whose contexts have just been read, each different one once."""
+
+    rows: list[Row]
+    cache: RowCache
+    sources: list[int]
+    """The row of the cache that each row takes its keys and values from."""
+    logits: Tensor
+    """Of the next token, one for each row of the cache."""
+
+
 @dataclass
 class Batch:
     """Rows that are sampled together."""
 
     rows: list[Row | None]
     """None once a row has ended, until the others are moved up."""
-    cache: RowCache
-    attention: Tensor
-    """(B, L) int64, 0 for padding."""
+    cache: RowCache | Slots
     logits: Tensor
     """(B, V), of the token to choose next."""
     left: dict[int, Row] = field(default_factory=dict)
     """Rows that ended since the last forward pass and may be continued, by their place."""
+    choosing: Choosing | None = None
+    """None if rows have come, gone or moved since it was made."""
 
     @property
     def n_live(self) -> int:
@@ -100,6 +129,7 @@ class Batch:
             return False
         del self.left[place]
         self.rows[place] = row
+        self.choosing = None
         return True
 
     def take_left(self) -> list[Parked]:
@@ -107,9 +137,17 @@ class Batch:
         left, self.left = self.left, {}
         return [Parked(row.prompt_ids, row.request.seed, row.read, self.cache.taken(place, len(row.read))) for place, row in left.items()]
 
+    def reorder(self, order: Sequence[int]) -> None:
+        """Number the rows anew: `order` has the old place of each that stays."""
+        self.rows = [self.rows[place] for place in order]
+        self.choosing = None
 
-class Decoder:
+
+class Decoder(ABC):
     """Makes and advances batches of one model."""
+
+    admit_frac: float
+    """Rows that wait are read when this share of the batch is free for them."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
@@ -119,9 +157,17 @@ class Decoder:
         """Where the model is."""
         return self.model.device
 
+    @abstractmethod
+    def join(self, batch: Batch | None, read: Read) -> Batch:
+        """Add rows to a batch."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Batch | None:
+        """Read the newest tokens; None if no row is left."""
+
     @torch.inference_mode()
-    def prefill(self, rows: list[Row]) -> Batch:
-        """Read each different context once, then give every row a copy of its keys and values."""
+    def prefill(self, rows: list[Row]) -> Read:
+        """Read each different context once."""
         contexts: dict[tuple[int, ...], int] = {}
         for row in rows:
             contexts.setdefault(row.context, len(contexts))
@@ -131,34 +177,31 @@ class Decoder:
         for context, number in contexts.items():
             input_ids_BL[number, length - len(context) :] = torch.tensor(context)
             attention_BL[number, length - len(context) :] = 1
-        cache, attention_BL = RowCache(), attention_BL.to(self.device)
-        logits_BV = self._read(input_ids_BL, attention_BL, cache)
-        order_B = torch.tensor([contexts[row.context] for row in rows], device=self.device)
-        cache.select(order_B)
-        return Batch(list(rows), cache, attention_BL[order_B], logits_BV[order_B])
+        cache = RowCache(attention_BL.to(self.device))
+        logits_BV = self._read(input_ids_BL, cache)
+        return Read(rows, cache, [contexts[row.context] for row in rows], logits_BV)
 
     @torch.inference_mode()
-    def continued(self, rows: Sequence[tuple[Row, Parked]]) -> Batch:
+    def continued(self, rows: Sequence[tuple[Row, Parked]]) -> Read:
         """Read what came after the parked tokens; of all rows it is the same number of tokens.
 
         Their columns come after the parked ones without padding between: a sliding window counts columns.
         """
         n_new = len(rows[0][0].context) - len(rows[0][1].read)
-        cache = RowCache.of([parked.states for _, parked in rows])
         columns = max(len(row.context) for row, _ in rows)
         attention_BL = torch.zeros((len(rows), columns), dtype=torch.long)
         for number, (row, _) in enumerate(rows):
             attention_BL[number, columns - len(row.context) :] = 1
-        attention_BL = attention_BL.to(self.device)
-        logits_BV = self._read(torch.tensor([row.context[-n_new:] for row, _ in rows]), attention_BL, cache)
-        return Batch([row for row, _ in rows], cache, attention_BL, logits_BV)
+        cache = RowCache.of([parked.states for _, parked in rows], attention_BL.to(self.device))
+        logits_BV = self._read(torch.tensor([row.context[-n_new:] for row, _ in rows]), cache)
+        return Read([row for row, _ in rows], cache, list(range(len(rows))), logits_BV)
 
-    def _read(self, input_ids_BL: Tensor, attention_BL: Tensor, cache: RowCache) -> Tensor:
+    def _read(self, input_ids_BL: Tensor, cache: RowCache) -> Tensor:
         """Read the newest columns and return the logits of the next token, (B, V)."""
         output = self.model(
             input_ids=input_ids_BL.to(self.device),
-            attention_mask=attention_BL,
-            position_ids=(attention_BL.cumsum(1) - 1).clamp(min=0)[:, -input_ids_BL.shape[1] :],
+            attention_mask=cache.attention,
+            position_ids=(cache.attention.cumsum(1) - 1).clamp(min=0)[:, -input_ids_BL.shape[1] :],
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
@@ -167,59 +210,118 @@ class Decoder:
         return logits_BV
 
     @torch.inference_mode()
-    def join(self, batch: Batch | None, fresh: Batch) -> Batch:
-        """Put the rows of `fresh` below those of `batch`."""
-        if batch is None:
-            return fresh
-        self._drop_ended(batch)
-        batch.cache.join(fresh.cache)
-        columns = max(batch.attention.shape[1], fresh.attention.shape[1])
-        attention_BL = torch.cat([pad(mask, (columns - mask.shape[1], 0)) for mask in (batch.attention, fresh.attention)])
-        return Batch(batch.rows + fresh.rows, batch.cache, attention_BL, torch.cat([batch.logits, fresh.logits]))
-
-    @torch.inference_mode()
     def sample(self, batch: Batch) -> tuple[list[int], list[float]]:
         """Choose a token for every row; return them with their log-probabilities."""
-        samplings = [row.request.sampling if row else None for row in batch.rows]
+        if batch.choosing is None:
+            batch.choosing = self._choosing(batch.rows)
+        uniforms = [row.uniforms[len(row.token_ids)] if row else 0.0 for row in batch.rows]
+        ids_B, logprobs_B = choose(batch.logits, self._tensor(uniforms, torch.float64), *batch.choosing)
+        return ids_B.tolist(), logprobs_B.tolist()
+
+    def _choosing(self, rows: Sequence[Row | None]) -> Choosing:
+        samplings = [row.request.sampling if row else None for row in rows]
         top_k = [sampling.top_k if sampling else 0 for sampling in samplings]
         top_p = [sampling.top_p if sampling else 1.0 for sampling in samplings]
-        ids_B, logprobs_B = choose(
-            batch.logits,
-            self._tensor([row.uniforms[len(row.token_ids)] if row else 0.0 for row in batch.rows], torch.float64),
+        return Choosing(
             self._tensor([sampling.temperature if sampling else 1.0 for sampling in samplings], torch.float32),
             self._tensor(top_k, torch.long) if any(top_k) else None,
             self._tensor(top_p, torch.float64) if min(top_p) < 1.0 else None,
         )
-        return ids_B.tolist(), logprobs_B.tolist()
+
+    def _newest(self, batch: Batch) -> Tensor:
+        """Return the newest token of each row, (B,)."""
+        return self._tensor([row.newest if row else 0 for row in batch.rows], torch.long)
+
+    def _tensor(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=self.device)
+
+
+def decoder_of(model: PreTrainedModel) -> Decoder:
+    """Return the fastest decoder that computes what the model does."""
+    lean = LeanModel.of(model)
+    return PaddedDecoder(model) if lean is None else SlotDecoder(model, lean)
+
+
+class SlotDecoder(Decoder):
+    """Decodes by a lean model; rows leave before the next pass, and others take their slots."""
+
+    admit_frac = 1 / 8
+
+    def __init__(self, model: PreTrainedModel, lean: LeanModel) -> None:
+        super().__init__(model)
+        self._lean = lean
+
+    @torch.inference_mode()
+    def join(self, batch: Batch | None, read: Read) -> Batch:
+        """Give the rows slots."""
+        slots, rows, logits_BV = (Slots(), [], read.logits[:0]) if batch is None else (batch.cache, batch.rows, batch.logits)
+        assert isinstance(slots, Slots)
+        order = slots.add(read.cache, read.sources, [len(row.context) for row in read.rows])
+        both_BV = torch.cat([logits_BV, read.logits[self._tensor(read.sources, torch.long)]])
+        joined = Batch([*rows, *read.rows], slots, both_BV[self._tensor(order, torch.long)])
+        joined.reorder(order)
+        return joined
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Batch | None:
-        """Read the newest tokens; None if no row is left to go on."""
-        n_live = batch.n_live
+        """Read the newest token of every row that has not ended."""
+        slots = batch.cache
+        assert isinstance(slots, Slots)
+        live = [place for place, row in enumerate(batch.rows) if row is not None]
+        if not live:
+            return None
+        if len(live) < len(batch.rows):
+            batch.reorder(slots.keep(live))
+        if (order := slots.settle()) is not None:
+            batch.reorder(order)
+        batch.logits = self._lean(self._newest(batch), slots)
+        return batch
+
+
+class PaddedDecoder(Decoder):
+    """Decodes by the model itself, over rows that are padded to the longest."""
+
+    admit_frac = 1 / 2
+
+    @torch.inference_mode()
+    def join(self, batch: Batch | None, read: Read) -> Batch:
+        """Put the rows below those of the batch."""
+        sources_B = self._tensor(read.sources, torch.long)
+        read.cache.select(sources_B)
+        fresh = Batch(list(read.rows), read.cache, read.logits[sources_B])
+        if batch is None:
+            return fresh
+        cache = self._drop_ended(batch)
+        cache.join(read.cache)
+        return Batch(batch.rows + fresh.rows, cache, torch.cat([batch.logits, fresh.logits]))
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch) -> Batch | None:
+        """Read the newest tokens, those of rows that have ended and are few among the others too."""
+        n_live, cache = batch.n_live, batch.cache
         if n_live == 0:
             return None
         if len(batch.rows) - n_live >= IDLE_FRAC * len(batch.rows):
             self._drop_ended(batch)
-        batch.attention = pad(batch.attention, (0, 1), value=1)
+        assert isinstance(cache, RowCache)
+        cache.attention = pad(cache.attention, (0, 1), value=1)
         output = self.model(
-            input_ids=self._tensor([row.newest if row else 0 for row in batch.rows], torch.long)[:, None],
-            attention_mask=batch.attention,
-            position_ids=batch.attention.sum(1, keepdim=True) - 1,
-            past_key_values=batch.cache,
+            input_ids=self._newest(batch)[:, None],
+            attention_mask=cache.attention,
+            position_ids=cache.attention.sum(1, keepdim=True) - 1,
+            past_key_values=cache,
             use_cache=True,
         )
         batch.logits = output.logits[:, -1]
         return batch
 
-    def _drop_ended(self, batch: Batch) -> None:
+    def _drop_ended(self, batch: Batch) -> RowCache:
         """Move the live rows up, and drop the columns that are padding to all of them."""
-        kept = [i for i, row in enumerate(batch.rows) if row is not None]
+        cache = batch.cache
+        assert isinstance(cache, RowCache)
+        kept = [place for place, row in enumerate(batch.rows) if row is not None]
         kept_B = self._tensor(kept, torch.long)
-        first_column = int(batch.attention[kept_B].argmax(1).min())
-        batch.cache.select(kept_B, first_column)
-        batch.rows = [batch.rows[i] for i in kept]
-        batch.attention = batch.attention[kept_B, first_column:]
+        cache.select(kept_B, int(cache.attention[kept_B].argmax(1).min()))
         batch.logits = batch.logits[kept_B]
-
-    def _tensor(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=self.device)
+        batch.reorder(kept)
+        return cache

@@ -67,18 +67,24 @@ class RowCache(Cache):
 
     layers: list[_Layer]
 
-    def __init__(self) -> None:
+    def __init__(self, attention: Tensor) -> None:
+        """Begin without columns; `attention` has those that are read first, (B, L) int64, 0 for padding."""
         super().__init__(layer_class_to_replicate=_Layer)
+        self.attention = attention
 
     def select(self, rows: Tensor, first_column: int = 0) -> None:
         """Keep these rows, in this order and perhaps several times, and drop the columns before `first_column`."""
         for layer in self.layers:
             layer.replace(layer.keys[:, :, first_column:].index_select(0, rows), layer.values[:, :, first_column:].index_select(0, rows))
+        self.attention = self.attention[rows, first_column:]
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> "RowCache":
-        """Return the cache of rows that were taken out of others; the shorter ones are padded on the left with zeros."""
-        cache, columns = cls(), max(row[0][0].shape[2] for row in rows)
+    def of(cls, rows: Sequence[Sequence[tuple[Tensor, Tensor]]], attention: Tensor) -> "RowCache":
+        """Return the cache of rows that were taken out of others; the shorter ones are padded on the left with zeros.
+
+        `attention` has also the columns that are to be read.
+        """
+        cache, columns = cls(attention), max(row[0][0].shape[2] for row in rows)
         for pairs in zip(*rows, strict=True):  # of one layer
             keys, values = (
                 torch.cat([pad(states, (0, 0, columns - states.shape[2], 0)) for states in side]) for side in zip(*pairs, strict=True)
@@ -105,6 +111,9 @@ class RowCache(Cache):
                 for pair in ((mine.keys, theirs.keys), (mine.values, theirs.values))
             )
             mine.replace(keys, values)
+        masks = (self.attention, other.attention)
+        columns = max(mask.shape[1] for mask in masks)
+        self.attention = torch.cat([pad(mask, (columns - mask.shape[1], 0)) for mask in masks])
 
 
 # --- whether a model can go on from such a cache ----------------------------------------------------------------------
@@ -129,11 +138,12 @@ def why_not_continued(model: PreTrainedModel) -> str | None:
     Two tokens are read and then a third, and the logits compared with those of three at once: what a model supports is not declared
     reliably, and one that reads in both directions or forgets a state would sample wrong texts silently.
     """
-    name, cache = type(model).__name__, RowCache()
+    name, cache = type(model).__name__, empty_cache(model)
     try:
-        _last_logits(model, 0, 2, cache)
-        continued_V = _last_logits(model, 2, 3, cache)
-        whole_V = _last_logits(model, 0, 3, RowCache())
+        ids_L = arbitrary_ids(model, 3)
+        last_logits(model, ids_L[:2], cache)
+        continued_V = last_logits(model, ids_L[2:], cache)
+        whole_V = last_logits(model, ids_L, empty_cache(model))
     except Exception as error:  # each architecture raises something else
         return f"a {name} does not work with a cache of keys and values ({' '.join(str(error).split()) or type(error).__name__})"
     if not cache.layers or not all(layer.is_initialized for layer in cache.layers):
@@ -144,14 +154,28 @@ def why_not_continued(model: PreTrainedModel) -> str | None:
     return None
 
 
-def _last_logits(model: PreTrainedModel, start: int, end: int, cache: RowCache) -> Tensor:
-    """Read the tokens from `start` to `end` of a text of arbitrary ones and return the logits of the next, (V,)."""
+def arbitrary_ids(model: PreTrainedModel, n: int) -> Tensor:
+    """Return ordinary tokens, (n,): from the middle of the vocabulary, as the first ones are special."""
     n_rows = model.get_input_embeddings().weight.shape[0]
-    ids_1L = ((torch.arange(start, end, device=model.device) + n_rows // 2) % n_rows)[None]  # from the middle: the first are special
-    attention_1L = torch.ones((1, end), dtype=torch.long, device=model.device)
-    positions_1L = torch.arange(start, end, device=model.device)[None]
+    return (torch.arange(n, device=model.device) + n_rows // 2) % n_rows
+
+
+def empty_cache(model: PreTrainedModel) -> RowCache:
+    """Return the cache of one row that has no tokens yet."""
+    return RowCache(torch.ones((1, 0), dtype=torch.long, device=model.device))
+
+
+def last_logits(model: PreTrainedModel, ids_L: Tensor, cache: RowCache) -> Tensor:
+    """Read more tokens of one row and return the logits of the next, (V,)."""
+    start = cache.attention.shape[1]
+    cache.attention = pad(cache.attention, (0, len(ids_L)), value=1)
     output = model(
-        input_ids=ids_1L, attention_mask=attention_1L, position_ids=positions_1L, past_key_values=cache, use_cache=True, logits_to_keep=1
+        input_ids=ids_L[None],
+        attention_mask=cache.attention,
+        position_ids=torch.arange(start, start + len(ids_L), device=model.device)[None],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
     )
     logits_V: Tensor = output.logits[0, -1].float()
     return logits_V

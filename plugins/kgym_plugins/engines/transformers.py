@@ -42,7 +42,7 @@ from kgym.types import (
     Surroundings,
     Weights,
 )
-from kgym_plugins.engines.decoding import Batch, Decoder, Row
+from kgym_plugins.engines.decoding import Batch, Row, decoder_of
 from kgym_plugins.engines.kvcache import other_state, room, why_not_continued
 from kgym_plugins.engines.parked import Park, Parked
 from kgym_plugins.engines.sampling import uniforms
@@ -121,7 +121,7 @@ class TransformersEngine:
         self.end_ids = self._end_ids()
         self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._awake = True
-        self._decoder = Decoder(self.model)
+        self._decoder = decoder_of(self.model)
         self._waiting: deque[Row] = deque()
         self._ended: list[Segment] = []
         self._batch: Batch | None = None
@@ -322,10 +322,15 @@ class TransformersEngine:
         if self._batch is not None:
             self._park.put(self._batch.take_left())
             self._batch = self._decoder.forward(self._batch)
-        if self._waiting and (self._batch is None or self._batch.n_live <= self.options.max_batch // 2):
+        if self._waiting and (self._batch is None or self._is_free_for_more(self._batch)):
             self._admit()
         if self._batch is not None:
             self._choose(self._batch)
+
+    def _is_free_for_more(self, batch: Batch) -> bool:
+        """Whether rows that wait are to be read now: a pass that reads few prompts costs nearly as much as one that reads many."""
+        free = self.options.max_batch - batch.n_live
+        return free >= max(1, min(len(self._waiting), round(self._decoder.admit_frac * self.options.max_batch)))
 
     def _end_aborted(self) -> None:
         """End the requests that were aborted, those that wait and those of the batch."""
