@@ -7,12 +7,14 @@ from kgym_plugins.verifiers.math.clean.wrappers import clean, normal_text, tidy,
 from kgym_plugins.verifiers.math.find.boxes import boxes
 from kgym_plugins.verifiers.math.grammar.build import based
 from kgym_plugins.verifiers.math.grammar.parse import parse, parse_tokens
+from kgym_plugins.verifiers.math.grammar.remarks import remark
 from kgym_plugins.verifiers.math.grammar.tokens import Token, tokenize
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.meanings import meaning_of
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
 from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Time, Word
 from kgym_plugins.verifiers.math.trace import note
+from kgym_plugins.verifiers.math.values.conditions import conditioned
 from kgym_plugins.verifiers.math.values.interpret import interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
 from kgym_plugins.verifiers.math.values.types import BaseNumber, Choice, Clock, Opaque, RealSet, Value, Words
@@ -74,25 +76,43 @@ def _meant(meaning: Meaning, text: str) -> Value | None:
 
 
 def _second_try(text: str, thousands: bool) -> Value:
-    """What is left if the grammar fails: the last side of an equation whose left side is words, or what follows a label."""
+    """What is left if the grammar fails: a value before a remark, what is equal to words, or what follows a label."""
     tokens = tokenize_or_none(text, thousands)
-    if tokens is not None:
-        depth, last = 0, -1
-        for at, token in enumerate(tokens):
-            depth += (token.kind in ("open", "lb", "begin")) - (token.kind in ("close", "rb", "end"))
-            if token.kind == "op" and token.value in ("=", "~") and depth == 0:
-                last = at
-        label = [token for token in tokens[:last] if token.kind != "op"]
-        kinds = ("word", "name", "open", "close", "lb", "rb", "cmd")
-        if last >= 0 and label and all(token.kind in kinds and token.value != "int" for token in label):
-            try:
-                return interpret(parse_tokens(tokens[last + 1 :]))
-            except (SyntaxProblem, Unordered):
-                pass
+    for read_as in (_with_remark, _behind_words) if tokens else ():
+        try:
+            if (value := read_as(list(tokens or ()))) is not None:
+                return value
+        except (SyntaxProblem, Unordered):
+            pass
     plain = unwrapped(text)
     if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
         return Words(normal_words(plain))
     return Opaque(normal_text(text))
+
+
+def _with_remark(tokens: list[Token]) -> Value | None:
+    found = remark(tokens)
+    return None if found is None else conditioned(found)
+
+
+_WORDS = ("word", "name", "open", "close", "lb", "rb", "cmd")
+
+
+def _behind_words(tokens: list[Token]) -> Value | None:
+    r"""The chain behind words and a sign of equality: `\text{Perimeter} = 2(10 + 15) = 50`; or its last side, if more words are in it."""
+    depth, signs = 0, list[int]()
+    for at, token in enumerate(tokens):
+        depth += (token.kind in ("open", "lb", "begin")) - (token.kind in ("close", "rb", "end"))
+        if token.kind == "op" and token.value in ("=", "~") and depth == 0:
+            signs.append(at)
+    for at in dict.fromkeys((*signs[:1], *signs[-1:])):
+        label = [token for token in tokens[:at] if token.kind != "op"]
+        if label and all(token.kind in _WORDS and token.value != "int" for token in label):
+            try:
+                return interpret(parse_tokens(tokens[at + 1 :]))
+            except (SyntaxProblem, Unordered):
+                continue
+    return None
 
 
 def _labelled(text: str, thousands: bool) -> Value | None:

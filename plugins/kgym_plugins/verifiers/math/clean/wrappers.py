@@ -7,13 +7,15 @@ from kgym_plugins.verifiers.math.clean.unicode import to_ascii
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}")
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
-_COMBINATIONS = re.compile(r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{C\}|\{?C\}?)_\{?(\w{1,4})\}?")
+_COMBINATIONS = re.compile(
+    r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{([CP])\}|\{?([CP])\}?)_\{?(\w{1,4})\}?"
+)
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 
 
 def clean(text: str) -> str:
     """Return an answer as plain LaTeX: one line of ASCII without dollar signs, bold and a full stop."""
-    text = _COMBINATIONS.sub(r"\\binom{\1}{\2}", text) if "C" in text else text
+    text = _COMBINATIONS.sub(_chosen, text) if "C" in text or "P" in text else text
     return _apart(_ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text)))))
 
 
@@ -30,6 +32,11 @@ def _apart(text: str) -> str:
     if ("quad" in text or "box" in text) and "\\begin" not in text:
         return _APART.sub(", ", text)
     return text
+
+
+def _chosen(match: re.Match[str]) -> str:
+    """`{}_{10}C_3` with the index behind the letter, as the grammar reads it."""
+    return f"{match[2] or match[3]}_{{{match[1]}}}^{{{match[4]}}}"
 
 
 def _french(text: str) -> str:

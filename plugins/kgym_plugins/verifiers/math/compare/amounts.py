@@ -3,11 +3,12 @@
 What an answer leaves out is forgiven, what it changes is not.
 """
 
+import re
 from fractions import Fraction
+from itertools import pairwise, permutations
 
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
 from kgym_plugins.verifiers.math.grammar.nodes import (
-    Add,
     Call,
     Degree,
     Div,
@@ -22,8 +23,9 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     walk,
 )
 from kgym_plugins.verifiers.math.numbers.exact import exact
+from kgym_plugins.verifiers.math.numbers.jumps import WHOLE_LETTERS
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
-from kgym_plugins.verifiers.math.phrases.units import ANGLE, TEXT_ONLY, UNITS, Unit
+from kgym_plugins.verifiers.math.phrases.units import ANGLE, MINUTE_OF_ARC, SECOND_OF_ARC, TEXT_ONLY, UNITS, Unit
 from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.types import (
     BaseNumber,
@@ -93,7 +95,12 @@ UNIT_LEFT_OUT = rule(
     counter=(r"5 \text{ cm}", "50"),
 )
 RATIO = rule("ratio", "2:4 is 1:2 is 1/2", example=("2:4", "1:2"), counter=("2:4", "2:1"))
-CONGRUENCE = rule("congruence", "the same class of residues", example=(r"10 \pmod 7", r"3 \pmod 7"), counter=(r"10 \pmod 7", r"3 \pmod 5"))
+CONGRUENCE = rule(
+    "congruence",
+    "the same class of residues, or 7k + 3 for all its members; `x = 3` is one member and not the class",
+    example=(r"x \equiv 10 \pmod 7", "7k + 3"),
+    counter=(r"x \equiv 10 \pmod 7", "x = 3"),
+)
 RESIDUE = rule("residue", "a residue without its modulus", example=(r"3 \pmod 7", "3"), counter=(r"3 \pmod 7", "10"))
 BASE = rule(
     "base",
@@ -119,17 +126,34 @@ def same_amount(gold: Scalar, answer: Scalar) -> Rule | None:
         return PERCENT if percent and same_scalar(left, right) else None
     if gold.percent != answer.percent:
         return PERCENT if same_scalar(_percentage(gold), _percentage(answer)) else None
-    found = same_scalar(gold.expression, _constant_renamed(gold.expression, answer.expression))
-    return None if found is None else _NUMBERS[found]
+    for expression in _constants_renamed(gold.expression, answer.expression):
+        if (found := same_scalar(gold.expression, expression)) is not None:
+            return _NUMBERS[found]
+    return None
 
 
-def _constant_renamed(gold: Node, answer: Node) -> Node:
-    """Call a constant of integration C, as the gold answer does."""
-    extra = symbols(answer) - symbols(gold)
-    if isinstance(answer, Add) and symbols(gold) - symbols(answer) == {"C"} and extra <= {"c", "K", "k"} and len(extra) == 1:
-        terms = [Sym("C") if isinstance(term, Sym) and term.value in extra else term for term in answer.args]
-        return Add(tuple(terms))
-    return answer
+_CONSTANT = re.compile(r"[CcKkA-D]|[CcKkAa]_?\d")
+_ARBITRARY = re.compile(r"C|[Cc]_?\d")
+_FREE = frozenset("xtyzuvs") | {"theta", "phi", "r"}
+"""Letters of which a formula with a constant of integration is a function."""
+
+
+def _constants_renamed(gold: Node, answer: Node) -> list[Node]:
+    """Call constants of integration as the gold answer does, in every order if there are two; the answer itself if there are none."""
+    named, found = symbols(gold), symbols(answer)
+    wanted, given = sorted(named - found), sorted(found - named)
+    if not 0 < len(wanted) == len(given) <= 2 or not all(map(_CONSTANT.fullmatch, given)) or not named & _FREE:
+        return [answer]
+    indexed = all(name[-1].isdigit() for name in given)
+    if not (all(map(_ARBITRARY.fullmatch, wanted)) or [name.swapcase() for name in wanted] == given or (wanted == ["A", "B"] and indexed)):
+        return [answer]
+    return [_replaced(answer, dict(zip(order, wanted, strict=True))) for order in permutations(given)]
+
+
+def _replaced(node: Node, names: dict[str, str]) -> Node:
+    if isinstance(node, Sym):
+        return Sym(names.get(node.value, node.value))
+    return node.with_args(tuple(_replaced(arg, names) for arg in node.args)) if node.args else node
 
 
 def _percentage(value: Scalar) -> Node:
@@ -166,6 +190,8 @@ def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
         return None
     if (gold.noun and not one.dimension and other.dimension) or (answer.noun and not other.dimension and one.dimension):
         return None
+    if not one.dimension and other in (MINUTE_OF_ARC, SECOND_OF_ARC):
+        return None  # 42' is not 42
     if same_scalar(gold.expression, answer.expression):
         if other.dimension or placeholder[0]:
             return UNIT
@@ -238,21 +264,42 @@ def _parts(value: Value) -> tuple[Node, ...] | None:
 
 @compares((Congruence, Congruence))
 def same_congruence(gold: Congruence, answer: Congruence) -> Rule | None:
-    """The same class for the same modulus."""
-    modulus = exact(gold.modulus)
-    if modulus is None or modulus == 0:
-        return CONGRUENCE if gold == answer else None
+    """The same class for the same modulus, of the same number."""
+    if gold.name and answer.name and gold.name != answer.name:
+        return None
     if not same_scalar(gold.modulus, answer.modulus):
         return None
+    modulus = exact(gold.modulus)
     one, other = exact(gold.residue), exact(answer.residue)
-    return CONGRUENCE if one is not None and other is not None and (one - other) % modulus == 0 else None
+    if one is None or other is None or not modulus:
+        return CONGRUENCE if same_scalar(gold.residue, answer.residue) else None
+    return CONGRUENCE if (one - other) % modulus == 0 else None
 
 
 @compares((Congruence, Scalar), (Scalar, Congruence))
 def same_residue(gold: Value, answer: Value) -> Rule | None:
-    """A residue without its modulus."""
-    one, other = (value.residue if isinstance(value, Congruence) else value.expression for value in (gold, answer))  # type: ignore[union-attr]
-    return RESIDUE if same_scalar(one, other) else None
+    """A residue without its modulus, or all members of the class with a letter that stands for whole numbers."""
+    congruence, rest = (gold, answer) if isinstance(gold, Congruence) else (answer, gold)
+    assert isinstance(congruence, Congruence)
+    assert isinstance(rest, Scalar)
+    if same_scalar(congruence.residue, rest.expression):
+        return RESIDUE
+    return CONGRUENCE if _members(rest.expression, congruence) else None
+
+
+def _members(expression: Node, congruence: Congruence) -> bool:
+    """Whether a formula such as 7k + 3, with whole k, has the members of a class as its values, all of them."""
+    names = symbols(expression)
+    modulus, residue = exact(congruence.modulus), exact(congruence.residue)
+    if len(names) != 1 or not names <= WHOLE_LETTERS | {"t"} or not modulus or residue is None:
+        return False
+    (name,) = names
+    values = [exact(expression, {name: Fraction(at)}) for at in range(-3, 4)]
+    if any(value is None for value in values):
+        return False
+    first, *rest = [value for value in values if value is not None]
+    step = rest[0] - first
+    return abs(step) == abs(modulus) and (first - residue) % modulus == 0 and all(b - a == step for a, b in pairwise(rest))
 
 
 @compares((BaseNumber, BaseNumber))

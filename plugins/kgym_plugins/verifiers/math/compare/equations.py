@@ -1,5 +1,6 @@
 """Equations, chains of equalities, unsolved inequalities."""
 
+import re
 from itertools import pairwise
 
 from kgym_plugins.verifiers.math.compare.same import same
@@ -47,7 +48,8 @@ from kgym_plugins.verifiers.math.values.types import (
     Words,
 )
 
-_FUNCTION_NAMES = frozenset("yfghpq")
+_FUNCTION_NAMES = frozenset("yfghpqFGHPQR") | {"phi", "psi", "Phi", "zeta"}
+"""Names of functions that stand for any other; x(t) and y(t) are two coordinates."""
 _OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 _NAMED = (Scalar, Inequality, RealSet, Ordered, Collection, Matrix, Piecewise, BaseNumber, Ratio, Clock, Congruence, Words, Opaque)
 """What may be the value of a name."""
@@ -162,6 +164,8 @@ def named_value(gold: Value, answer: Equation) -> Rule | None:
     """An answer that says `x =` before the value."""
     if symbols(answer.left) and not _named_value(answer):
         return None
+    if isinstance(gold, Congruence) and gold.name and not symbols(answer.right):
+        return None  # one member is not the class
     return NAMED_VALUE if any(same(gold, part(value)) for value in _values(answer) or []) else None
 
 
@@ -179,7 +183,7 @@ def two_equations(gold: Equation, answer: Equation) -> Rule | None:
     if canonical(gold.left) == canonical(answer.left) and canonical(gold.right) == canonical(answer.right):
         return IDENTICAL_EQUATIONS
     if _is_name(gold.left) and _is_name(answer.left) and _named_value(gold) and _named_value(answer):
-        if canonical(gold.left) != canonical(answer.left) and not (_is_function(gold.left) and _is_function(answer.left)):
+        if not _same_name(gold.left, answer.left):
             if symbols(gold.right) and symbols(answer.right):
                 return _same_curve(gold, answer)
             return None
@@ -189,8 +193,18 @@ def two_equations(gold: Equation, answer: Equation) -> Rule | None:
     return _same_curve(gold, answer)
 
 
-def _is_function(node: Node) -> bool:
-    return isinstance(node, Applied) or node.value in _FUNCTION_NAMES
+_PARTS = re.compile(r"(\^-1|'+)+\Z")
+_LEIBNIZ = re.compile(r"d(\w)/d\w\Z")
+
+
+def _same_name(gold: Node, answer: Node) -> bool:
+    """Whether two left sides name the same: y is y(x), a_n is a(n), and any function may be called f; but no derivative or inverse is f."""
+    (one, of_one), (other, of_other) = ((str(node.value), "") if isinstance(node, Sym) else node.value for node in (gold, answer))
+    one, other = _LEIBNIZ.sub(r"\1'", one), _LEIBNIZ.sub(r"\1'", other)
+    if other in (one, f"{one}_{of_one}") or one == f"{other}_{of_other}":
+        return True
+    stems = {_PARTS.sub("", one), _PARTS.sub("", other)}
+    return len(stems) == 2 and stems <= _FUNCTION_NAMES  # f' is no f, but it may be called g
 
 
 def _solved_alike(gold: Equation, answer: Equation) -> bool:
@@ -215,7 +229,10 @@ def _renamed(node: Node, old: str, new: str) -> Node:
 
 
 def _difference(equation: Equation | Inequality) -> Node:
-    return Add((equation.left, Neg((equation.right,))))
+    left = equation.left
+    if isinstance(left, Applied) and ("'" in left.value[0] or "dot_" in left.value[0]):
+        left = Sym(left.value[0])  # y''(t) on one side alone is y'' as well
+    return Add((left, Neg((equation.right,))))
 
 
 def _same_curve(gold: Equation, answer: Equation) -> Rule | None:

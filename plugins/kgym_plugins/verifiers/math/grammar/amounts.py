@@ -6,11 +6,12 @@ from typing import cast
 from kgym_plugins.verifiers.math.grammar.nodes import Add, Amount, Degree, Div, Mul, Node, Percent, Text, number
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
+from kgym_plugins.verifiers.math.phrases.conditions import CONDITIONS
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
 from kgym_plugins.verifiers.math.phrases.numbers import SCALES, number_from_words
 from kgym_plugins.verifiers.math.phrases.table import Formula, Word
-from kgym_plugins.verifiers.math.phrases.units import AFTER_NOUNS, FILLER, NO_NOUNS, NO_UNIT, ORDINALS, PER, POWER_WORDS, UNITS
+from kgym_plugins.verifiers.math.phrases.units import AFTER_NOUNS, FILLER, NO_NOUNS, NO_UNIT, ORDINALS, PER, POWER_WORDS, UNITS, of_arc
 
 _MOST_NOUNS = 4
 
@@ -37,6 +38,8 @@ def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
 
 def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
     """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
+    if CONDITIONS.pattern.match(tokens[0].value):
+        raise SyntaxProblem("a condition behind a number")
     unit, nouns, power_of_next, sign, at = NO_UNIT, list[str](), 1, 1, 0
     while at < len(tokens):
         token = tokens[at]
@@ -108,11 +111,12 @@ def sum_of_amounts(large: Node, small: Node) -> Node:
     """Add `1 hour` and `30 minutes`. Raises SyntaxProblem unless they are of one kind, the larger unit first."""
     if not isinstance(small, Amount):
         raise SyntaxProblem("a number behind an amount")
-    (one, _), (other, _) = large.value, small.value
+    (one, _), (other, noun) = large.value, small.value
+    other = of_arc(one, other)
     if not one.dimension or one.dimension != other.dimension or one.size <= other.size:
         raise SyntaxProblem("two amounts side by side")
     inner = Add((Mul((large.args[0], number(one.size / other.size))), small.args[0]))
-    return Amount((inner,), small.value)
+    return Amount((inner,), (other, noun))
 
 
 def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ class Cursor:
         self.in_set = False
         """Whether a colon is "such that"."""
         self._depth = 0
+        self._derived: frozenset[str] | None = None
 
     def peek(self, ahead: int = 0) -> Token:
         """Return a token that comes, or one that was before."""
@@ -52,6 +53,24 @@ class Cursor:
     def leave(self) -> None:
         """Come back from `enter`."""
         self._depth -= 1
+
+    def pass_argument(self) -> None:
+        """Pass over the letter in brackets behind the name of a function: `(t)` in y'(t)."""
+        opening, letter, closing = (self.peek(ahead) for ahead in range(3))
+        if opening.kind == "open" and opening.value == "(" and letter.kind == "name" and closing.kind == "close":
+            self.at += 3
+
+    def is_derived(self, name: str) -> bool:
+        """Whether a derivative of this name is somewhere in the answer: then the name is that of a function."""
+        if self._derived is None:
+            primed = set[str]()
+            for at, token in enumerate(self.tokens):
+                behind = [after.value for after in self.tokens[at + 1 : at + 4] if after.value not in ("^", "{")]
+                if token.kind == "name" and behind and behind[0] in ("'", "''"):
+                    primed.add(token.value)
+            dotted = {token.value.rpartition("dot_")[2] for token in self.tokens if token.kind == "name" and "dot_" in token.value}
+            self._derived = frozenset(primed | dotted)
+        return name in self._derived
 
     def starts_product(self) -> bool:
         """Whether the word that comes next is a product of variables (`xy`, `ABC`) rather than a word."""

@@ -4,6 +4,7 @@ from kgym_plugins.verifiers.math.grammar.build import based, only_expressions, p
 from kgym_plugins.verifiers.math.grammar.cursor import Cursor
 from kgym_plugins.verifiers.math.grammar.nodes import (
     Add,
+    Amount,
     Brackets,
     Call,
     Degree,
@@ -25,10 +26,11 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     number,
 )
 from kgym_plugins.verifiers.math.grammar.pratt import FALLBACK, POSTFIX, POWER, PRODUCT, RATIO, SETS, SUM, expression, operator, prefix
-from kgym_plugins.verifiers.math.grammar.prefix import raised
+from kgym_plugins.verifiers.math.grammar.prefix import degrees, raised
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.numbers import BASE_WORDS
+from kgym_plugins.verifiers.math.phrases.units import MINUTE_OF_ARC, SECOND_OF_ARC
 
 _FUNCTION_NAMES = frozenset("fghFGHP")
 _SET_OPERATORS = {"cup": Union, "cap": Intersection, "setminus": Without}
@@ -78,12 +80,18 @@ def _percent(cursor: Cursor, left: Node, sign: str) -> Node:
 
 @operator(POSTFIX, "op degree", "op circ")
 def _degree(cursor: Cursor, left: Node, sign: str) -> Node:
-    return Degree((left,))
+    return degrees(cursor, left)
 
 
-@operator(POSTFIX, "op '")
+@operator(POSTFIX, "op '", "op ''")
 def _prime(cursor: Cursor, left: Node, sign: str) -> Node | None:
-    return Sym(left.value + "'") if isinstance(left, Sym) else None
+    """A derivative, where y'(t) is y', since nothing else can be the argument; or minutes of an angle, behind a number."""
+    if isinstance(left, Num):
+        return Amount((left,), (MINUTE_OF_ARC if sign == "'" else SECOND_OF_ARC, ""))
+    if not isinstance(left, Sym):
+        return None
+    cursor.pass_argument()
+    return Sym(left.value + sign)
 
 
 @operator(RATIO, "op :")

@@ -1,16 +1,34 @@
 """Lists, relations, and items that begin with a word."""
 
+import re
+
 from kgym_plugins.verifiers.math.grammar.amounts import sum_of_amounts, text_node, unit_phrase
 from kgym_plugins.verifiers.math.grammar.cursor import Cursor
-from kgym_plugins.verifiers.math.grammar.nodes import Amount, Applied, Listing, Node, Relation, Residue, Sym
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Add,
+    Amount,
+    Applied,
+    Listing,
+    MinusPlus,
+    Mod,
+    Neg,
+    Node,
+    PlusMinus,
+    Relation,
+    Residue,
+    Sym,
+)
 from kgym_plugins.verifiers.math.grammar.pratt import SETS, expression
 from kgym_plugins.verifiers.math.grammar.prefix import argument
 from kgym_plugins.verifiers.math.grammar.tokens import tokenize
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
+from kgym_plugins.verifiers.math.phrases.conditions import CONDITIONS
 from kgym_plugins.verifiers.math.phrases.inside import CONNECTIVES
 
 RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "~", "===", "in", "notin"})
 _CALLED = frozenset("fghFGHPQRSTpqruvwC") | {"zeta", "phi", "sigma", "tau", "Gamma", "psi", "Phi"}
+_ARGUMENTS = frozenset("xtnrszhkuvy") | {"theta"}
+"""Letters that make any letter before them in brackets a function: y(x), a(n)."""
 
 
 def separator_at(cursor: Cursor) -> str | None:
@@ -21,6 +39,12 @@ def separator_at(cursor: Cursor) -> str | None:
     if token.kind == "word" and token.value.lower() in CONNECTIVES:
         return token.value.lower()
     return None
+
+
+def separator_before(cursor: Cursor) -> bool:
+    """Whether a comma or semicolon was taken last."""
+    token = cursor.peek(-1)
+    return token.kind == "op" and token.value in (",", ";")
 
 
 def listing(cursor: Cursor, top: bool = False) -> Node:
@@ -65,18 +89,37 @@ def _item(cursor: Cursor, top: bool) -> Node:
     if cursor.peek().kind == "cmd" and cursor.peek().value == "pmod":
         cursor.at += 1
         modulus = argument(cursor)
-        return Residue((operands[-1], modulus))
+        return _residue(operands, operators, modulus)
     if cursor.peek().kind == "open" and cursor.peek(1).kind in ("word", "fn") and cursor.peek(1).value.lower() == "mod":
         cursor.at += 2
         modulus = expression(cursor, SETS)
         cursor.expect("close")
-        return Residue((operands[-1], modulus))
+        return _residue(operands, operators, modulus)
+    if operators == ["==="] and (parts := _remainder(operands[-1])):  # x \\equiv 2 + 3 \\bmod 7
+        return _residue([operands[0], parts[0]], operators, parts[1])
     return Relation(tuple(operands), tuple(operators)) if operators else operands[0]
+
+
+def _residue(operands: list[Node], operators: list[str], modulus: Node) -> Node:
+    """Make a residue class, of a number that has a name if one is said to be congruent or equal to it."""
+    named = len(operands) == 2 and isinstance(operands[0], Sym) and operators[0] in ("===", "=")
+    return Residue((operands[-1], modulus), operands[0].value if named else None)
+
+
+def _remainder(node: Node) -> tuple[Node, Node] | None:
+    """Take the modulus from the end of a residue: `mod` binds as a product does."""
+    if isinstance(node, Mod):
+        return node.args[0], node.args[1]
+    if isinstance(node, Neg) and (parts := _remainder(node.args[0])):
+        return Neg((parts[0],)), parts[1]
+    if isinstance(node, Add | PlusMinus | MinusPlus) and (parts := _remainder(node.args[-1])):
+        return node.with_args((*node.args[:-1], parts[0])), parts[1]
+    return None
 
 
 def _applied(cursor: Cursor) -> Node | None:
     """`f(x) =`, `f^{-1}(x) =`, `P(A) =`: a function's name with its arguments, before a sign of equality."""
-    if cursor.peek().kind != "name" or cursor.peek().value not in _CALLED:
+    if cursor.peek().kind != "name":
         return None
     at = cursor.at + 1
     tokens = cursor.tokens
@@ -89,9 +132,13 @@ def _applied(cursor: Cursor) -> Node | None:
         end += 1
     if end + 1 >= len(tokens) or tokens[end + 1].kind != "op" or tokens[end + 1].value not in ("=", "~"):
         return None
-    name = "".join(token.value for token in tokens[cursor.at : at])
+    name = "".join(token.value for token in tokens[cursor.at : at] if token.kind not in ("lb", "rb"))
+    name = re.sub(r"\^('+)", r"\1", name)  # f^{\prime} is f'
     arguments = "".join(token.value for token in tokens[at + 1 : end])
     plain = tokens[at + 1].kind == "name" and end == at + 2
+    letter = tokens[cursor.at].value
+    if letter not in _CALLED and not (plain and tokens[at + 1].value in _ARGUMENTS - {letter}):
+        return None
     cursor.at = end + 1
     return Applied((Sym(arguments),) if plain else (), (name, arguments))
 
@@ -99,6 +146,8 @@ def _applied(cursor: Cursor) -> Node | None:
 def _words(cursor: Cursor) -> Node:
     """An item that begins with a word: a number in words, a name, a sentence."""
     begin = cursor.at
+    if begin and separator_before(cursor) and CONDITIONS.pattern.match(cursor.peek().value):
+        raise SyntaxProblem("a condition where an item was expected")
     while not closing(cursor) and not (separator_at(cursor) and not _inside_words(cursor, begin)):
         cursor.at += 1
     node = text_node(cursor.tokens[begin : cursor.at], _formula)

@@ -368,9 +368,10 @@ class Amount(Structure):
 
 
 class Residue(Node):
-    """A residue and its modulus."""
+    """A residue and its modulus; `value` is the name of the number that has it, or None."""
 
     __slots__ = ()
+    value: str | None
 
 
 class CaseRows(Structure):

@@ -5,6 +5,7 @@ from kgym_plugins.verifiers.math.grammar.cursor import Cursor
 from kgym_plugins.verifiers.math.grammar.nodes import (
     ONE,
     Abs,
+    Add,
     Amount,
     Brackets,
     Call,
@@ -12,6 +13,7 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     Degree,
     Div,
     Dots,
+    Factorial,
     Grid,
     MinusPlus,
     Mul,
@@ -20,13 +22,15 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     Num,
     PlusMinus,
     Pow,
+    Structure,
     Sym,
     number,
+    symbols,
 )
 from kgym_plugins.verifiers.math.grammar.pratt import POWER, PRODUCT, SUM, expression, group, operand, prefix
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
-from kgym_plugins.verifiers.math.phrases.units import ORDINALS, UNITS
+from kgym_plugins.verifiers.math.phrases.units import MINUTE_OF_ARC, ORDINALS, SECOND_OF_ARC, UNITS
 
 
 @operand("num")
@@ -36,7 +40,56 @@ def _num(cursor: Cursor, token: Token) -> Node:
 
 @operand("name")
 def _name(cursor: Cursor, token: Token) -> Node:
+    if cursor.peek().kind == "open" and cursor.peek(2).kind == "close" and ("dot_" in token.value or cursor.is_derived(token.value)):
+        cursor.pass_argument()
+    if token.value in _CHOOSING and (chosen := _chosen(cursor, token.value)) is not None:
+        return chosen
     return Const(token.value) if token.value in ("e", "i") else Sym(token.value)
+
+
+_CHOOSING = frozenset("CAP")
+_NUMBERS_OF_THINGS = frozenset("kmnprN")
+
+
+def _chosen(cursor: Cursor, letter: str) -> Node | None:
+    """`C_n^k`, `C_{10}^{3}`: combinations, and with A or P arrangements; None where the letter is a name with an index and a power."""
+    if not cursor.is_op("_", "^"):
+        return None
+    begin = cursor.at
+    found: dict[str, Node | None] = {}
+    while cursor.is_op("_", "^") and len(found) < 2:
+        sign = cursor.next().value
+        found[sign] = _index(cursor)
+    above, below = found.get("_"), found.get("^")
+    if above is None or below is None or not _can_choose(above, below):
+        cursor.at = begin
+        return None
+    combinations = Call((above, below), "binom")
+    return combinations if letter == "C" else Mul((combinations, Factorial((below,), 1)))
+
+
+def _index(cursor: Cursor) -> Node | None:
+    """A group, a number or a letter; nothing is taken apart."""
+    token = cursor.peek()
+    if token.kind == "lb":
+        return group(cursor) if cursor.peek(1).kind in ("num", "name", "word") and not cursor.peek(1).text else None
+    if token.kind in ("num", "name"):
+        cursor.at += 1
+        return Num(literal(token.value)) if token.kind == "num" else Sym(token.value)
+    return None
+
+
+def _can_choose(above: Node, below: Node) -> bool:
+    """Whether so many can be chosen: a letter with a small index and an exponent is a constant and its power."""
+    if isinstance(above, Structure) or isinstance(below, Structure):
+        return False
+    if isinstance(above, Num):
+        many = above.value.value
+        if not isinstance(below, Num):
+            return many > 2 and symbols(below) <= _NUMBERS_OF_THINGS and many.denominator == 1
+        return many.denominator == 1 and below.value.value.denominator == 1 and 0 <= below.value.value <= many
+    letters = symbols(above) | symbols(below)
+    return bool(symbols(above)) and letters <= _NUMBERS_OF_THINGS and (isinstance(below, Num) or bool(symbols(below)))
 
 
 @operand("const")
@@ -170,11 +223,43 @@ def root_operand(cursor: Cursor) -> Node:
     return group(cursor) if cursor.peek().kind == "lb" else expression(cursor, POWER)
 
 
+def degrees(cursor: Cursor, base: Node) -> Node:
+    r"""Make an angle in degrees, with the minutes and seconds that follow it: `37^\circ 30^{\prime}`."""
+    total = base
+    for marks, parts in (("'", 60), ("''", 3600)):
+        grouped = cursor.peek().kind == "lb" and cursor.peek(2).kind == "rb"
+        if cursor.peek(grouped).kind != "num" or not isinstance(base, Num):
+            break
+        begin, digits = cursor.at, cursor.peek(grouped)
+        cursor.at += 3 if grouped else 1
+        cursor.at += cursor.is_op("^")
+        if _primes(cursor) != marks:
+            cursor.at = begin
+            continue
+        total = Add((total, Div((Num(literal(digits.value)), number(parts)))))
+    return Degree((total,))
+
+
+def _primes(cursor: Cursor) -> str:
+    r"""Take primes behind `^`, in a group or not: `^{\prime\prime}`; if there are others in the group, nothing is taken."""
+    begin = cursor.at
+    grouped = cursor.peek().kind == "lb"
+    cursor.at += grouped
+    primes = ""
+    while cursor.is_op("'", "''") and len(primes) < 3:
+        primes += cursor.next().value
+    if primes and (not grouped or cursor.peek().kind == "rb"):
+        cursor.at += grouped
+        return primes
+    cursor.at = begin
+    return ""
+
+
 def raised(cursor: Cursor, base: Node) -> Node:
     """Read what is behind `^`, and return the base with it: a power, degrees, a transposed matrix."""
     if cursor.is_op("circ", "degree"):
         cursor.at += 1
-        return Degree((base,))
+        return degrees(cursor, base)
     if (
         cursor.peek().kind == "lb"
         and cursor.peek(1).kind == "op"
@@ -182,7 +267,7 @@ def raised(cursor: Cursor, base: Node) -> Node:
         and cursor.peek(2).kind == "rb"
     ):
         cursor.at += 3
-        return Degree((base,))
+        return degrees(cursor, base)
     if isinstance(base, Brackets | Grid) and cursor.peek().kind == "name" and cursor.peek().value == "T":
         cursor.at += 1
         return transposed(base)
@@ -195,9 +280,13 @@ def raised(cursor: Cursor, base: Node) -> Node:
     if word.kind == "word" and word.value.lower() in ORDINALS:
         cursor.at += 3 if cursor.peek().kind == "lb" else 1
         return base
-    if cursor.is_op("'"):
-        cursor.at += 1
-        return Sym(f"{base.value}'") if isinstance(base, Sym) else base
+    if primes := _primes(cursor):
+        if isinstance(base, Num):
+            return Amount((base,), (MINUTE_OF_ARC if primes == "'" else SECOND_OF_ARC, ""))
+        if not isinstance(base, Sym):
+            return base
+        cursor.pass_argument()
+        return Sym(base.value + primes)
     if cursor.is_op("-", "+"):
         sign = cursor.next().value
         exponent = expression(cursor, POWER)

@@ -133,6 +133,8 @@ class Tokenizer:
                 self._add("amp", "&", 1)
             elif match := _SIGN.match(text, self._position):
                 self._add("op", _SIGNS[match.group()], len(match.group()))
+            elif character == '"' and self._after_degrees():
+                self._add("op", "''", 1)
             elif character in '."`#?':
                 self._position += 1
                 self._space = True
@@ -144,6 +146,10 @@ class Tokenizer:
         self.tokens.append(Token(kind, value, self._space, self._text_mode))
         self._space = False
         self._position += length
+
+    def _after_degrees(self) -> bool:
+        """Whether an angle in degrees has begun: then a quotation mark behind a number is the sign of seconds."""
+        return bool(self.tokens) and self.tokens[-1].kind == "num" and any(token.value in ("circ", "degree") for token in self.tokens[-8:])
 
     # --- numbers ---
 

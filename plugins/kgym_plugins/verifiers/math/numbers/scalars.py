@@ -1,8 +1,9 @@
 """Whether two expressions are the same number or the same function.
 
 Exact arithmetic first. Then values at high precision: of constants once, of expressions with variables at a dozen points, positive and
-negative, small and large, whole and broken. A difference is judged relative to the numbers themselves (1/3^70 is not 1/3^71), and the
-precision grows with the digits that the expressions have, so that x + 10^-60 is not x. What stays undecided goes to `algebra.py`.
+negative, small and large, whole and broken; of functions with jumps at the points that `jumps.py` gives. A difference is judged relative
+to the numbers themselves (1/3^70 is not 1/3^71), and the precision grows with the digits that the expressions have, so that x + 10^-60 is
+not x. What stays undecided goes to `algebra.py`.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from typing import Any
 from kgym_plugins.verifiers.math.grammar.nodes import Call, Const, Node, Num, Pow, canonical, symbols, walk
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact, stated
+from kgym_plugins.verifiers.math.numbers.jumps import critical_points, whole_letters
 from kgym_plugins.verifiers.math.numbers.numeric import Evaluator, refuse_if_exact_only
 from kgym_plugins.verifiers.math.strictness import enough_digits
 
@@ -22,6 +24,8 @@ _GUARD = 12
 _MOST_DIGITS = 300
 _ENOUGH = 3
 """Points at which two expressions must both be defined before their agreement means anything."""
+_PLENTY = 10
+"""Points after which the agreement of two expressions without jumps is certain."""
 MIN_GOLD_SIGNIFICANT = 3
 """A gold decimal is taken as rounded only with so many."""
 
@@ -197,15 +201,28 @@ def points(names: Sequence[str], count: int = 18) -> Iterator[dict[str, Fraction
         yield {name: _coordinate(name, number) for name in names}
 
 
+def _points_for(gold: Node, answer: Node, names: Sequence[str]) -> tuple[list[dict[str, Fraction]], int]:
+    """Return where to compare two expressions, and at how many of these points agreement is enough."""
+    whole = whole_letters(gold, answer)
+    if whole is None:
+        return list(points(names)), _PLENTY
+    found = list(critical_points(names, whole, gold, answer))
+    if not whole.issuperset(names):
+        ordinary = enumerate(points(names), start=1)
+        found += [{name: Fraction(at) if name in whole else value for name, value in point.items()} for at, point in ordinary]
+    return found, len(found)
+
+
 def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
     """Return the rule by which two expressions agree wherever both are defined, None if they differ; if that is nowhere, ask algebra."""
     digits = _digits_for(gold, answer)
+    where, plenty = _points_for(gold, answer, names)
     fields = (False,) if _is_complex(gold, answer) else (True, False)
     for base in _log_bases(gold, answer):
         for real in fields:
             agreed = limits = 0
             differ = False
-            for point in points(names):
+            for point in where:
                 try:
                     outcome = _agree_at(gold, answer, point, digits, real=real, base=base)
                 except LimitError:  # x^(x^x) is too large at large points only
@@ -215,7 +232,7 @@ def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
                     differ = True
                     break
                 agreed += outcome is True
-                if agreed >= 10:
+                if agreed >= plenty:
                     break
             if differ:
                 break

@@ -42,6 +42,7 @@ class Unit:
 
 NO_UNIT = Unit(())
 ANGLE: Dimension = (("angle", 1),)
+MINUTE_OF_ARC, SECOND_OF_ARC = Unit(ANGLE, Fraction(1, 60)), Unit(ANGLE, Fraction(1, 3600))
 
 _TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
     ("length", 1): {
@@ -100,6 +101,15 @@ UNITS["hectare"] = UNITS["hectares"] = UNITS["ha"] = Unit((("length", 2),), Frac
 UNITS["celsius"] = Unit((("celsius", 1),), offset=True)
 UNITS["fahrenheit"] = Unit((("fahrenheit", 1),), offset=True)
 UNITS["kelvin"] = UNITS["kelvins"] = Unit((("kelvin", 1),), offset=True)
+
+
+def of_arc(large: Unit, small: Unit) -> Unit:
+    """Minutes and seconds behind degrees are those of an angle."""
+    if large.dimension == ANGLE and large.size >= small.size / 3600 and small.dimension == (("time", 1),) and small.size in (1, 60):
+        return Unit(ANGLE, small.size / 3600)
+    return small
+
+
 for _volume, _size in [(name, unit.size) for name, unit in UNITS.items() if unit.dimension == (("volume", 1),)]:
     UNITS[_volume] = Unit((("length", 3),), _size)
 

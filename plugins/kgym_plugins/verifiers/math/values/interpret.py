@@ -1,9 +1,8 @@
 """From syntax trees to typed values: the tree of an answer read as mathematics."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 
 from kgym_plugins.verifiers.math.grammar.nodes import (
     ZERO,
@@ -43,14 +42,17 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     symbols,
     walk,
 )
-from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError, SyntaxProblem
+from kgym_plugins.verifiers.math.limits import SyntaxProblem
 from kgym_plugins.verifiers.math.numbers.scalars import sign_of
-from kgym_plugins.verifiers.math.phrases.units import UNITS
+from kgym_plugins.verifiers.math.phrases.units import UNITS, of_arc
+from kgym_plugins.verifiers.math.values.expand import determinants, signs
 from kgym_plugins.verifiers.math.values.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
 from kgym_plugins.verifiers.math.values.types import (
     Assignments,
     BaseNumber,
     Collection,
+    Condition,
+    Conditioned,
     Congruence,
     Equation,
     Inequality,
@@ -80,7 +82,7 @@ def interpret(node: Node) -> Value:
     if has(node, PlusMinus, MinusPlus):
         return Collection(tuple(interpret(choice) for choice in signs(node)), alternatives=True)
     if has(node, Grid):
-        return _matrix_product(_determinants(node))
+        return _matrix_product(determinants(node))
     return _scalar(node)
 
 
@@ -122,35 +124,6 @@ def _scalar(node: Node) -> Scalar:
     return Scalar(node)
 
 
-def signs(node: Node) -> list[Node]:
-    """All expressions that the signs ± and ∓ stand for: each ± alone, all together where there is a ∓. Raises LimitError for too many."""
-    places = [item for item in walk(node) if isinstance(item, PlusMinus | MinusPlus)]
-    together = any(isinstance(item, MinusPlus) for item in places)
-    free = 1 if together else len(places)
-    if 2**free > PRODUCT_TERMS:
-        raise LimitError(f"{len(places)} signs ±")
-    found = []
-    for choice in product((1, -1), repeat=free):
-        numbered = iter(choice if not together else choice * len(places))
-        found.append(_signed(node, numbered))
-    unique: list[Node] = []
-    for item in found:
-        if item not in unique:
-            unique.append(item)
-    return unique
-
-
-def _signed(node: Node, choices: "Iterator[int]") -> Node:
-    if isinstance(node, PlusMinus | MinusPlus):
-        sign = next(choices) * (1 if isinstance(node, PlusMinus) else -1)
-        args = [_signed(arg, choices) for arg in node.args]
-        last = args[-1] if sign > 0 else Neg((args[-1],))
-        return last if len(args) == 1 else Add((args[0], last))
-    if not node.args:
-        return node
-    return node.with_args(tuple(_signed(arg, choices) for arg in node.args))
-
-
 def _matrix_product(node: Node) -> Value:
     """A number times a matrix; other products with matrices stay as they are."""
     factors = _factors(node)
@@ -164,25 +137,6 @@ def _matrix_product(node: Node) -> Value:
     cells = tuple(Mul((scale, cell)) for cell in matrices[0].args)
     columns = matrices[0].value
     return Matrix(tuple(cells[at : at + columns] for at in range(0, len(cells), columns)))
-
-
-def _determinants(node: Node) -> Node:
-    """Write determinants up to order four as sums of products."""
-    if isinstance(node, Call) and node.value == "det" and isinstance(node.args[0], Grid):
-        cells, order = node.args[0].args, node.args[0].value
-        if order * order == len(cells) and order <= _LARGEST_DETERMINANT:
-            return _determinant([cells[at : at + order] for at in range(0, len(cells), order)])
-    return node.with_args(tuple(map(_determinants, node.args))) if node.args else node
-
-
-def _determinant(rows: list[tuple[Node, ...]]) -> Node:
-    if len(rows) == 1:
-        return rows[0][0]
-    terms = []
-    for column, cell in enumerate(rows[0]):
-        minor = _determinant([row[:column] + row[column + 1 :] for row in rows[1:]])
-        terms.append(Mul((cell, minor) if column % 2 == 0 else (_MINUS_ONE, cell, minor)))
-    return Add(tuple(terms))
 
 
 def _factors(node: Node) -> list[Node]:
@@ -351,11 +305,37 @@ def _solved(name: str, operator: str, bound: Node) -> RealSet | None:
     return RealSet((Piece(bound, INFINITY, operator == ">=", False),), name)
 
 
+def _congruence(node: Node) -> Value:
+    residue, modulus = node.args
+    classes = tuple(Congruence(choice, modulus, node.value or "") for choice in signs(residue))
+    return classes[0] if len(classes) == 1 else Collection(classes, alternatives=True)
+
+
+def _classes(node: Node) -> Node:
+    """x = 1, 4 (mod 5): a modulus at the end holds for all items that have none."""
+    last = node.args[-1]
+    if not isinstance(last, Residue):
+        return node
+    items: list[Node] = []
+    name = node.args[0].args[0].value if isinstance(node.args[0], Relation) and isinstance(node.args[0].args[0], Sym) else last.value
+    for item in node.args:
+        if isinstance(item, Relation) and item.value in (("===",), ("=",)) and isinstance(item.args[0], Sym):
+            items.append(Residue((item.args[1], last.args[1]), item.args[0].value))
+        elif isinstance(item, Residue | Structure):
+            items.append(item if item is not last or item.value else Residue(item.args, name))
+        else:
+            items.append(Residue((item, last.args[1]), name))
+    return node.with_args(tuple(items))
+
+
 def _list(node: Node) -> Value:
-    declared = {arg.args[0].value: arg.args[1].value for arg in node.args if _declaration(arg)}
-    rest = tuple(arg for arg in node.args if not _declaration(arg))
+    node = _classes(node)
+    declared = {arg.args[0].value: domain for arg in node.args if (domain := declared_domain(arg))}
+    rest = tuple(arg for arg in node.args if not declared_domain(arg))
     if declared and rest:
         return _restricted(interpret(rest[0] if len(rest) == 1 else node.with_args(rest)), declared)
+    if (value := _with_conditions(node)) is not None:
+        return value
     items = [interpret(arg) for arg in node.args]
     separators = node.value
     sets = [item for item in items if isinstance(item, RealSet)]
@@ -399,29 +379,52 @@ def _surely_interval(value: Value) -> bool:
 
 def added(large: Scalar, small: Scalar) -> Scalar | None:
     """`1 hour and 30 minutes`: two amounts of one kind, the larger unit first, are one."""
-    if not large.unit.dimension or large.unit.dimension != small.unit.dimension or large.unit.size <= small.unit.size:
+    unit = of_arc(large.unit, small.unit)
+    if not large.unit.dimension or large.unit.dimension != unit.dimension or large.unit.size <= unit.size:
         return None
-    factor = number(large.unit.size / small.unit.size)
-    return Scalar(Add((Mul((large.expression, factor)), small.expression)), small.unit)
+    factor = number(large.unit.size / unit.size)
+    return Scalar(Add((Mul((large.expression, factor)), small.expression)), unit)
 
 
-def _declaration(node: Node) -> bool:
-    """`k \\in \\mathbb{Z}` beside an answer: what a letter stands for."""
-    return (
+def declared_domain(node: Node) -> str:
+    """Return what a letter is said to stand for beside an answer, as in `k \\in \\mathbb{Z}`; empty if that is said of no letter."""
+    if (
         isinstance(node, Relation)
         and node.value == ("in",)
         and isinstance(node.args[0], Sym | Listing)
         and isinstance(node.args[1], Const)
         and node.args[1].value in ("integers", "naturals", "rationals", "reals")
-    )
+    ):
+        return str(node.args[1].value)
+    return ""
+
+
+def _with_conditions(node: Node) -> Value | None:
+    """A formula before inequalities for letters that it has: `n(n-1)/2, n \\ge 2`; None for anything else."""
+    first, *rest = node.args
+    if "or" in node.value or (isinstance(first, Structure) and not isinstance(first, Relation)):
+        return None
+    if isinstance(first, Relation) and first.value != ("=",):
+        return None
+    for item in rest:
+        if (
+            not isinstance(item, Relation)
+            or not set(item.value) <= {*_ORDER, "!="}
+            or not symbols(item)
+            or not symbols(item) <= symbols(first)
+        ):
+            return None
+    return Conditioned(interpret(first), Condition(formula=interpret(rest[0] if len(rest) == 1 else node.with_args(tuple(rest)))))
 
 
 def _restricted(value: Value, declared: dict[str, str]) -> Value:
-    """An inequality or interval for a variable that is declared to be an integer; a letter within an answer restricts nothing."""
+    """An inequality or interval for a variable that is declared to be an integer; of a letter within an answer it is a remark."""
     if (piece := interval(value)) and len(declared) == 1 and not (symbols(piece.low) | symbols(piece.high)) & declared.keys():
         value = RealSet((piece,), next(iter(declared)))
-    domain = declared.get(value.variable, "reals") if isinstance(value, RealSet) else "reals"
-    return replace(value, domain=domain) if isinstance(value, RealSet) and domain != "reals" else value
+    if not isinstance(value, RealSet) or any(symbols(end) for piece in value.pieces for end in (piece.low, piece.high)):
+        return Conditioned(value, Condition(tuple(declared.items())))
+    domain = declared.get(value.variable, "reals")
+    return replace(value, domain=domain) if domain != "reals" else value
 
 
 def _combined(sets: list[RealSet], separators: frozenset[str]) -> RealSet:
@@ -453,7 +456,6 @@ def _equations(equations: list[Equation]) -> Value:
     return Collection(tuple(equations))
 
 
-_LARGEST_DETERMINANT = 4
 _MINUS_ONE = Neg((number(1),))
 _SETS: dict[str, Value] = {
     "empty": Collection((), braces=True),
@@ -474,7 +476,7 @@ _BUILD: dict[type[Node], Callable[[Node], Value | None]] = {
     Text: lambda node: Words(node.value),
     Based: lambda node: BaseNumber(*node.value),
     Parts: lambda node: Ratio(node.args),
-    Residue: lambda node: Congruence(*node.args),
+    Residue: _congruence,
     Const: _constant,
     Call: _point,
 }

@@ -198,10 +198,42 @@ class Congruence:
 
     residue: Node
     modulus: Node
+    name: str = ""
+    """Of the number that is in the class: x in `x \\equiv 3 \\pmod 7`."""
 
     def normal(self) -> str:
         """Return text that says what was understood."""
         return f"{canonical(self.residue)} mod {canonical(self.modulus)}"
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A value with a remark on it: where it holds, or what its letters stand for."""
+
+    value: "Value"
+    condition: "Condition"
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        return f"{self.value.normal()} where {self.condition.normal()}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is said behind a value: `n \\ge 2`, `k \\in \\mathbb{Z}`, or words."""
+
+    domains: tuple[tuple[str, str], ...] = ()
+    """Letters with the numbers that they stand for: `integers`, `naturals`, `rationals`, `reals`."""
+    formula: "Value | None" = None
+    """A relation that has to hold."""
+    remark: str = ""
+    """Anything else."""
+
+    def normal(self) -> str:
+        """Return text that says what was understood."""
+        parts = [f"{name} in {domain}" for name, domain in self.domains]
+        parts += [self.formula.normal()] if self.formula else []
+        return ", ".join([*parts, self.remark] if self.remark else parts)
 
 
 @dataclass(frozen=True)
@@ -252,6 +284,7 @@ Value = (
     | Ratio
     | Clock
     | Congruence
+    | Conditioned
     | Choice
     | Words
     | Opaque

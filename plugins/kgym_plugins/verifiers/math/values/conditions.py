@@ -1,0 +1,67 @@
+"""Values with a remark behind them: what the remark says, as a condition."""
+
+from kgym_plugins.verifiers.math.grammar.nodes import Listing, Node, Relation, Sym
+from kgym_plugins.verifiers.math.grammar.parse import parse_tokens
+from kgym_plugins.verifiers.math.grammar.remarks import Remark
+from kgym_plugins.verifiers.math.grammar.tokens import Token
+from kgym_plugins.verifiers.math.limits import SyntaxProblem
+from kgym_plugins.verifiers.math.phrases.conditions import domain_of
+from kgym_plugins.verifiers.math.phrases.normal import normal_words
+from kgym_plugins.verifiers.math.values.interpret import declared_domain, interpret
+from kgym_plugins.verifiers.math.values.realsets import Unordered
+from kgym_plugins.verifiers.math.values.types import Condition, Conditioned, Opaque, Value, Words
+
+
+def conditioned(found: Remark) -> Value:
+    """Give a value with its remark. Raises SyntaxProblem or Unordered if the value makes no sense alone."""
+    value = interpret(parse_tokens(found.value))
+    if isinstance(value, Words | Opaque):
+        raise SyntaxProblem("words with a remark")
+    if found.reason:
+        return Conditioned(value, Condition())
+    return Conditioned(value, condition_of(found.condition))
+
+
+def condition_of(tokens: list[Token]) -> Condition:
+    """Read a condition: a relation, a domain in words, or any other remark."""
+    begin = next((at for at, token in enumerate(tokens) if token.kind not in ("word", "cmd")), len(tokens))
+    try:
+        node = parse_tokens(list(tokens[begin:]))
+    except SyntaxProblem:
+        node = None
+    if node is not None and (formula := _formula(node)):
+        return formula
+    words = " ".join(token.value for token in tokens)
+    names = [token.value for token in tokens if token.kind == "name" and not (token.text and token.value in ("a", "A"))]
+    if names and (domain := domain_of(words)) and not any(token.kind in ("num", "op") and token.value != "," for token in tokens):
+        return Condition(tuple((name, domain) for name in names))
+    return Condition(remark=normal_words(words))
+
+
+def _formula(node: Node) -> Condition | None:
+    """Read relations: domains of letters, and what else has to hold."""
+    relations = node.args if isinstance(node, Listing) else (node,)
+    if not all(isinstance(item, (Relation, Sym)) for item in relations) or not isinstance(relations[-1], Relation):
+        return None
+    domains: list[tuple[str, str]] = []
+    rest: list[Node] = []
+    letters: list[str] = []
+    for item in relations:
+        if isinstance(item, Sym):  # m, n \in Z
+            letters.append(item.value)
+        elif domain := declared_domain(item):
+            domains += [(name, domain) for name in (*letters, *(arg.value for arg in _letters(item.args[0])))]
+            letters = []
+        else:
+            rest.append(item)
+    if letters:
+        return None
+    try:
+        formula = interpret(rest[0] if len(rest) == 1 else Listing(tuple(rest), frozenset({"and"}))) if rest else None
+    except (SyntaxProblem, Unordered):
+        return None
+    return Condition(tuple(domains), formula)
+
+
+def _letters(node: Node) -> tuple[Node, ...]:
+    return node.args if isinstance(node, Listing) else (node,)
