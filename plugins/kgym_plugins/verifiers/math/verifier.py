@@ -10,7 +10,8 @@ r"""The `math` verifier: find the answer, understand it and the gold answer, com
 `reading.py` does 2 to 5 for one text. `numbers/` has what trees are worth (exactly, at high precision, by algebra), for 5 and 6.
 
 Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a formula of the question, not worked out), `limit` (the answer
-asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that breaks the limits itself.
+asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that says nothing,
+is cut off, or breaks the limits itself.
 """
 
 import time
@@ -22,6 +23,7 @@ from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.compare import same
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import extract
+from kgym_plugins.verifiers.math.golds import gold_problem
 from kgym_plugins.verifiers.math.grammar.nodes import Num
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined
@@ -107,8 +109,8 @@ class MathVerifier:
 
     def _easy(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         """Judge what needs no grammar: no answer, the same text, plain numbers."""
-        if not item.gold.strip():
-            return Verdict("unscored", "gold: empty")
+        if problem := gold_problem(item.gold):
+            return Verdict("unscored", f"gold: {problem}")
         if not found.answers:
             return Verdict("no_answer", found.problem)
         if found.problem or len(found.answers) > 1:

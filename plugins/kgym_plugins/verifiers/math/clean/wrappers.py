@@ -10,6 +10,7 @@ _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _COMBINATIONS = re.compile(
     r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{([CP])\}|\{?([CP])\}?)_\{?(\w{1,4})\}?"
 )
+_SIZED = re.compile(r"\\(?:left|right)\s*(?=[\[\]])")
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 
 
@@ -41,6 +42,8 @@ def _chosen(match: re.Match[str]) -> str:
 
 def _french(text: str) -> str:
     """]1,2[ is the open interval from 1 to 2."""
+    if text.startswith("\\left]") or text.endswith("\\right["):
+        text = _SIZED.sub("", text)
     if not text.startswith("]") and not text.endswith("["):
         return text
     text = text.replace("\\,", " ").replace("\\;", " ")
