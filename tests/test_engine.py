@@ -26,6 +26,7 @@ from kgym.registry import registry
 from kgym.repetition import RepetitionDetector
 from kgym.rollout.engine import generate
 from kgym.types import Engine, GenerateRequest, Message, Sampling
+from kgym_plugins.engines import sampling
 from kgym_plugins.engines.sampling import choose, truncate, uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
@@ -248,6 +249,31 @@ def test_a_number_just_below_1_still_chooses_a_possible_token():
     ids, logprobs = choose(logits, torch.tensor([1 - 2**-53], dtype=torch.float64), torch.ones(1))
     assert ids.item() == 1
     assert logprobs.isfinite().all()
+
+
+@given(seed=st.integers(0, 2**32), n_tokens=st.integers(1, 40), zeros=st.floats(0, 0.95))
+@settings(max_examples=100, deadline=None)
+def test_a_search_block_by_block_finds_the_token_of_a_search_in_all(seed, n_tokens, zeros):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(0, 4, (32, n_tokens)).astype(np.float32))
+    logits[:, 1:][torch.from_numpy(rng.random((32, n_tokens - 1)) < zeros)] = -torch.inf
+    u = torch.from_numpy(np.concatenate([rng.random(28), [0.0, 1 - 2**-53, 0.5, 1e-300]]))
+    whole = choose(logits, u, torch.ones(32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "MANY", 0)
+        patch.setattr(sampling, "BLOCK", 7)
+        blocks = choose(logits, u, torch.ones(32))
+    assert torch.equal(whole[0], blocks[0])
+    assert torch.equal(whole[1], blocks[1])
+    assert blocks[1].isfinite().all()
+
+
+def test_a_logit_that_is_not_a_number_gives_no_log_probability_in_a_large_vocabulary():
+    logits = torch.randn(2, 5000)
+    logits[1, 17] = torch.nan
+    ids, logprobs = choose(logits, torch.tensor([0.3, 0.3], dtype=torch.float64), torch.ones(2))
+    assert logprobs.isfinite().tolist() == [True, False]
+    assert 0 <= ids.min() <= ids.max() < 5000
 
 
 def test_rows_of_one_batch_may_sample_differently(engine):

@@ -3,12 +3,18 @@
 The number behind position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however it is cut into
 segments, up to the rounding of the logits.
 
-Dimension key:  B rows of the batch   V vocabulary
+Dimension key:  B rows of the batch   V vocabulary   K blocks of it   W tokens of a block
 """
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+BLOCK = 512
+"""Tokens of a block."""
+MANY = 4096
+"""Tokens of a vocabulary that is searched block by block."""
 
 
 def uniforms(seed: int, start: int, n: int) -> np.ndarray:
@@ -34,14 +40,42 @@ def choose(
     weights_BV = logprobs_BV.exp()
     if top_k_B is not None or top_p_B is not None:
         weights_BV = truncate(weights_BV, top_k_B, top_p_B)
-    cdf_BV = weights_BV.cumsum(1, dtype=torch.float64)
-    total_B1 = cdf_BV[:, -1:]
-    below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))  # rounding must not carry u * total past the last token
-    target_B1 = torch.minimum(uniform_B[:, None].to(cdf_BV.dtype) * total_B1, below_B1)
-    sampled_B = torch.searchsorted(cdf_BV, target_B1, right=True).squeeze(1)
+    sampled_B = _drawn(weights_BV, uniform_B) if weights_BV.shape[1] < MANY else _drawn_in_two_steps(weights_BV, uniform_B)
     chosen_B = torch.where(greedy_B, scaled_BV.argmax(1), sampled_B)
     chosen_B = chosen_B.clamp(max=logits_BV.shape[1] - 1)  # the search ends after the last token if a logit is NaN
     return chosen_B, logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
+
+
+def _drawn(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
+    """Return the place where each number falls in the cumulative weights."""
+    cdf_BV = weights_BV.cumsum(1, dtype=torch.float64)
+    return _place(cdf_BV, uniform_B[:, None].to(cdf_BV.dtype) * cdf_BV[:, -1:])
+
+
+def _drawn_in_two_steps(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
+    """Return the same up to the rounding of sums: the block of the place first, then the place in it.
+
+    Summing up all weights one by one, in float64, takes longer than all else of the choice.
+    """
+    V = weights_BV.shape[1]
+    whole = V - V % BLOCK
+    sums_BK = weights_BV[:, :whole].unflatten(1, (-1, BLOCK)).sum(2)
+    if whole < V:
+        sums_BK = torch.cat([sums_BK, weights_BV[:, whole:].sum(1, keepdim=True)], dim=1)
+    cdf_BK = sums_BK.cumsum(1, dtype=torch.float64)
+    target_B1 = uniform_B[:, None].to(cdf_BK.dtype) * cdf_BK[:, -1:]
+    block_B1 = _place(cdf_BK, target_B1)[:, None].clamp(max=cdf_BK.shape[1] - 1)  # past the last if a weight is NaN
+    columns_BW = block_B1 * BLOCK + torch.arange(BLOCK, device=weights_BV.device)
+    inside_BW = weights_BV.gather(1, columns_BW.clamp(max=V - 1)).masked_fill(columns_BW >= V, 0.0)
+    before_B1 = pad(cdf_BK, (1, 0)).gather(1, block_B1)
+    return block_B1.squeeze(1) * BLOCK + _place(inside_BW.cumsum(1, dtype=torch.float64), target_B1 - before_B1)
+
+
+def _place(cdf_BV: Tensor, target_B1: Tensor) -> Tensor:
+    """Return the first place that is above the target; rounding never carries it past the last one with a weight."""
+    last_B1 = cdf_BV[:, -1:]
+    below_B1 = torch.nextafter(last_B1, torch.zeros_like(last_B1))
+    return torch.searchsorted(cdf_BV, torch.minimum(target_B1, below_B1), right=True).squeeze(1)
 
 
 def truncate(probs_BV: Tensor, top_k_B: Tensor | None, top_p_B: Tensor | None) -> Tensor:
