@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for engine in ENGINES:
             train(args, engine, seed)
     runs = {(engine, seed): metrics(folder(args.out, engine, seed)) for seed in range(args.seeds) for engine in ENGINES}
-    found = {"machine": machine(args.threads), "steps": args.steps, **summary(runs, args.seeds)}
+    manifest = json.loads((folder(args.out, "vllm", 0) / "manifest.json").read_text())
+    place = machine(args.threads) | {"commit": manifest.get("checkout", {}).get("commit", "")[:7]}
+    found = {"machine": place, "steps": args.steps, **summary(runs, args.seeds)}
     text = report(found, runs, args.seeds)
     print(text)
     results = args.out if args.quick else HERE / "results"
@@ -128,7 +130,7 @@ def report(found: Mapping[str, Any], runs: Runs, seeds: int) -> str:
     steps = list(next(iter(curves.values())))
     text = [
         f"`python benchmarks/engines_learn.py` at {place['commit']}, {place['cpu']}, {place['threads']} thread(s), a shared machine.",
-        "Per cent of the validation problems, greedy:",
+        "Per cent of 500 validation problems, one completion each, at temperature 1:",
         "",
         f"| step | {' | '.join(f'{engine}, seed {seed}' for engine in ENGINES for seed in range(seeds))} | difference |",
         f"|{'---|' * (len(runs) + 2)}",
@@ -170,7 +172,8 @@ def draw(runs: Runs, file: Path) -> None:
             points = {step: factor * line[key] for step, line in lines.items() if key in line}
             ax.plot(list(points), list(points.values()), "o-", color=COLOURS[engine], alpha=0.8, markersize=4, label=label)
     left.set(xlabel="step", ylabel="validation problems solved, per cent", title="accuracy, three seeds" if len(runs) == 6 else "accuracy")
-    right.set(xlabel="step", ylabel="nats", yscale="log", title="engine_gap_nats: engine against trainer")
+    right.set(xlabel="step", ylabel="nats", title="engine_gap_nats: engine against trainer")
+    right.set_ylim(bottom=0)
     for ax in (left, right):
         ax.grid(alpha=0.25)
         ax.legend()
