@@ -1,11 +1,15 @@
 """The engine `vllm`, with the real vLLM where `KGYM_VLLM_PYTHON` names a Python that has it: see docs/engines.md."""
 
+import json
 import os
+import subprocess
 import sys
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
@@ -16,9 +20,10 @@ from kgym.rollout.engine import adapter_rank, generate
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import check_engine
 from kgym.types import GenerateRequest, Message, Sampling
+from kgym_plugins.engines import vllm_ipc
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.engines.vllm import VLLMEngine, VLLMOptions, _Open
-from kgym_plugins.engines.vllm_process import check_version, environment
+from kgym_plugins.engines.vllm_process import WORKER, check_version, environment
 from kgym_plugins.models.builtin import nano
 
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
@@ -92,6 +97,34 @@ def test_the_options_say_whether_an_adapter_comes_alone(tmp_path, capsys):
     words = [word for setting in settings for word in ("--set", setting)]
     assert main(["train", "--engine", "vllm", *words, "--run", str(tmp_path / "run")]) == 2
     assert "engine.adapter_rank=8 is less than train.lora.rank=16; set it to 16, or to 0" in capsys.readouterr().err
+
+
+def test_messages_of_ipc_have_their_share_of_the_tensors(monkeypatch):
+    monkeypatch.setattr(vllm_ipc, "reduce_tensor", lambda tensor: (None, ("handle", tensor)))
+    monkeypatch.setattr("torch.cuda.synchronize", lambda device: None)
+    monkeypatch.setattr(vllm_ipc, "_uuid", lambda device: "the-gpu")
+
+    class OnAGPU(torch.Tensor):
+        @property
+        def device(self):
+            return torch.device("cuda", 0)
+
+        def detach(self):
+            return self
+
+    tensors = {name: torch.ones(4, 2, dtype=torch.bfloat16).as_subclass(OnAGPU) for name in "abc"}
+    messages = list(vllm_ipc.updates(tensors.items(), chunk_bytes=32))
+    assert [message["names"] for message in messages] == [["a", "b"], ["c"]]
+    assert messages[1]["ipc_handles"] == [{"the-gpu": ("handle", tensors["c"])}]
+    assert (messages[1]["dtype_names"], messages[1]["shapes"]) == (["bfloat16"], [[4, 2]])
+    with pytest.raises(EngineError, match=r"engine\.transfer=ipc: w is on cpu; set engine\.transfer=memory"):
+        list(vllm_ipc.updates([("w", torch.ones(1))]))
+
+
+def test_ipc_needs_a_gpu(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["train", "--engine", "vllm", "--set", "engine.transfer=ipc", "--run", str(tmp_path / "run")]) == 2
+    assert "engine.transfer=ipc needs one GPU that trainer and vLLM share" in capsys.readouterr().err
 
 
 def test_the_plan_has_the_cache_of_vllm_in_every_phase(monkeypatch):
@@ -244,6 +277,44 @@ def test_weights_that_are_lost_in_sleep_are_there_after_it(adapting):
         assert [segment.token_ids for segment in answers(adapting, requests())] == with_it
     assert with_it != before
     adapting.load(0, ModelWeights(model))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_the_messages_of_ipc_are_what_vllm_takes(tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(nano())
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1 + 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    script = Path(__file__).parent / "vllm" / "ipc_on_a_cpu.py"
+    done = subprocess.run(
+        [PYTHON, "-P", script, WORKER.parent, nano(), tmp_path / "weights.safetensors"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(environment()),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, after = json.loads(done.stdout.splitlines()[-1])
+    for tokens, expected in ((before, AutoModelForCausalLM.from_pretrained(nano())), (after, model)):
+        ids = torch.tensor([[5, 6, 7, 8]])
+        for token in tokens:
+            assert int(expected(input_ids=ids).logits[0, -1].argmax()) == token
+            ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+    assert before != after
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_the_check_for_a_gpu_runs_on_a_cpu():
+    script = Path(__file__).parents[1] / "benchmarks" / "gpu" / "vllm_sleep.py"
+    command = [sys.executable, script, "--vllm-python", PYTHON, "--cpu-smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert list(found["steps"]) == ["start", "load", "sample", "sleep", "load asleep", "wake", "sample again"]
+    assert found["gap_nats"] < min(1e-4, found["old_gap_nats"] / 10)
 
 
 @needs_vllm

@@ -25,7 +25,7 @@ from pydantic import Field
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-from kgym.errors import EngineError
+from kgym.errors import ConfigError, EngineError
 from kgym.models.encoding import ChatEncoder
 from kgym.models.footprint import footprint
 from kgym.models.load import check_vocabulary, load_config, load_generation_config, load_language_model, load_tokenizer
@@ -48,6 +48,7 @@ from kgym.types import (
 )
 from kgym_plugins.engines import vllm_suits
 from kgym_plugins.engines.text import completes_stop, segment_text
+from kgym_plugins.engines.vllm_ipc import updates
 from kgym_plugins.engines.vllm_process import WorkerProcess, check_version, check_vllm, environment
 
 ENDLESS = 1 << 60
@@ -70,12 +71,15 @@ class VLLMOptions(Options):
     """Completions that are sampled at once (vLLM's max_num_seqs)."""
     memory_frac: float = Field(0.5, gt=0, le=1)
     """Share of a GPU's memory for weights and cache (vLLM's gpu_memory_utilization); the trainer needs the rest."""
-    cpu_cache_gib: float = Field(1.0, gt=0)
-    """Memory for the cache of keys and values on a CPU."""
+    cpu_cache_gib: int = Field(1, ge=1)
+    """Memory for the cache of keys and values on a CPU, in whole GiB."""
     context: int | None = Field(None, ge=1)
     """Longest prompt and completion together (vLLM's max_model_len); without it the model's context."""
     gpu: int | None = Field(None, ge=0)
     """Number of the GPU that vLLM is on, counted from 0; without it that of the trainer."""
+    transfer: Literal["memory", "ipc"] = "memory"
+    """How whole weights come to vLLM: `memory`, through main memory, from and to any device; `ipc`, from memory of the GPU that both share
+    (vLLM's weight transfer by CUDA IPC)."""
     adapter_rank: int = Field(0, ge=0, le=RANKS[-1])
     """Highest rank of a LoRA adapter that is handed over alone and that vLLM computes beside the weights (its `enable_lora`): a hundredth
     of the bytes after each update, and slower sampling. 0: adapters come merged into the weights."""
@@ -154,6 +158,8 @@ class VLLMEngine:
         """Raise ConfigError for a model or an interpreter that cannot be used; reads no weights and starts no worker."""
         config = load_config(model_folder)
         check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
+        if options.transfer == "ipc" and (options.gpu is not None or not torch.cuda.is_available()):
+            raise ConfigError("engine.transfer=ipc needs one GPU that trainer and vLLM share; set engine.transfer=memory")
         check_vllm(options.python or sys.executable)
 
     @classmethod
@@ -165,7 +171,7 @@ class VLLMEngine:
         weights = model.parameters * itemsize
         if not device.startswith("cuda"):
             held = {"weights": weights, "program": PROGRAM_BYTES, "weights on their way": model.parameters * 4}
-            return EngineMemory(device, held, {"keys and values": round(options.cpu_cache_gib * (1 << 30))}, keeps=True)
+            return EngineMemory(device, held, {"keys and values": options.cpu_cache_gib << 30}, keeps=True)
         total = torch.cuda.get_device_properties(device).total_memory
         share = round(options.memory_frac * total)
         half = round(options.memory_frac / 2, 3)
@@ -200,6 +206,8 @@ class VLLMEngine:
         if options.adapter_rank:
             rank = next(rank for rank in RANKS if rank >= options.adapter_rank)
             found |= {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": rank}
+        if options.transfer == "ipc":
+            found["weight_transfer_config"] = {"backend": "ipc"}
         if options.context is not None:
             found["max_model_len"] = options.context
         if not cpu:
@@ -323,6 +331,13 @@ class VLLMEngine:
         self.version = version
 
     def _load_whole(self, weights: Weights) -> None:
+        if self.options.transfer == "ipc":
+            self._check_names({name: tuple(tensor.shape) for name, tensor in weights.named()})
+            self._call("start_update")
+            for message in updates(weights.named()):
+                self._call("update", message)
+            self._call("finish_update")
+            return
         named = [(name, tensor.detach()) for name, tensor in weights.named()]
         self._check_names({name: tuple(tensor.shape) for name, tensor in named})
         layout = Layout.of(named)

@@ -63,10 +63,10 @@ def check_version(version: str) -> None:
         raise ConfigError(f"engine vllm: vLLM {version} is installed; install a version from {oldest} to {newest}")
 
 
-def environment(*, cpu_cache_gib: float = 1.0, batch_invariant: bool = False, gpu: int | None = None) -> Mapping[str, str]:
+def environment(*, cpu_cache_gib: int = 1, batch_invariant: bool = False, gpu: int | None = None) -> Mapping[str, str]:
     """Return the environment of the worker, which sees one GPU: number `gpu` of those that are seen here, or that of this rank."""
     found = {key: value for key, value in os.environ.items() if key not in (*OWN, *OF_THE_RANK)}
-    found |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": f"{cpu_cache_gib:g}"}
+    found |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": str(cpu_cache_gib)}
     found.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     found.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
     if batch_invariant:

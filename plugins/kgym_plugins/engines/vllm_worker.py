@@ -64,6 +64,8 @@ class Worker:
         llm = vllm.LLM(model=model, **arguments)
         self._engine: Any = llm.llm_engine
         self._rpc = llm.collective_rpc
+        if "weight_transfer_config" in arguments:
+            self._rpc("init_weight_transfer_engine", kwargs={"init_info": {"packed": False}})
         config = self._engine.vllm_config.model_config
         return {"version": vllm.__version__, "context": config.max_model_len, "dtype": str(config.dtype).removeprefix("torch.")}
 
@@ -146,6 +148,21 @@ class Worker:
         """Load whole weights in place. vLLM forgets its adapters, which belong to the weights before."""
         self._rpc("reload_weights", kwargs={"weights_iterator": iter(tensors.items())})
         self._lost = False
+        self._adapter = None
+        self._engine.reset_prefix_cache()
+
+    def do_start_update(self) -> None:
+        """Begin to take whole weights from the trainer's GPU memory: phase two of vLLM's weight transfer."""
+        self._wake_weights()
+        self._rpc("start_weight_update")
+
+    def do_update(self, message: dict[str, Any]) -> None:
+        """Take some of the tensors; the trainer keeps them until this has returned."""
+        self._rpc("update_weights", kwargs={"update_info": message})
+
+    def do_finish_update(self) -> None:
+        """Put the new weights to use. vLLM forgets its adapters."""
+        self._rpc("finish_weight_update")
         self._adapter = None
         self._engine.reset_prefix_cache()
 
