@@ -36,6 +36,17 @@ def answers(engine, asked):
     return [found[request.id] for request in asked]
 
 
+def test_the_plan_has_every_replica_that_is_where_the_policy_is(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    one = TransformersEngine.memory(TransformersOptions(dtype="float32"), str(nano()), rows=8, tokens=64)
+    three = RayEngine.memory(RayOptions(replicas=3, options={"dtype": "float32"}), str(nano()), rows=24, tokens=64)
+    assert three.device == "cpu"
+    assert sum(three.held.values()) == 3 * sum(one.held.values())
+    assert sum(three.sampling.values()) == 3 * sum(one.sampling.values())
+    elsewhere = [RayOptions(replicas=3, gpus=1), RayOptions(replicas=3, address="auto")]
+    assert all(RayEngine.memory(options, str(nano()), rows=24, tokens=64).device == "elsewhere" for options in elsewhere)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes on this machine, each with a CPU to give away."""

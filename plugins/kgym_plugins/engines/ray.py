@@ -26,8 +26,9 @@ from pydantic import Field
 from kgym.cluster import connected, last_line
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
+from kgym.registry import registry
 from kgym.rollout.engine import check_engine
-from kgym.types import Chat, GenerateRequest, MeasuresPrompts, Segment, Suitability, Surroundings, Weights
+from kgym.types import Chat, EngineMemory, GenerateRequest, MeasuresPrompts, PlansMemory, Segment, Suitability, Surroundings, Weights
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,17 @@ class RayEngine:
     def suits(cls, options: RayOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
         """See `kgym.types.JudgesItself`: the trainer's GPU is not Ray's to give away, so how many replicas fit is for the user to say."""
         return Suitability(0, "a cluster, and how many replicas it has, are for you to choose: --engine ray")
+
+    @classmethod
+    def memory(cls, options: RayOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+        """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster that is there already."""
+        inner = registry().target("engine", options.of)
+        if options.gpus or options.address is not None or torch.cuda.is_available() or not isinstance(inner, PlansMemory):
+            return EngineMemory("elsewhere", {}, {})
+        n = options.replicas
+        one = inner.memory(registry().options("engine", options.of, options.options), model_folder, rows=-(-rows // n), tokens=tokens)
+        held, sampling = ({f"{name} of {n} replicas": n * each for name, each in part.items()} for part in (one.held, one.sampling))
+        return EngineMemory(one.device, held, sampling, keeps=one.keeps)
 
     def _check_room(self) -> None:
         """Raise ConfigError if the replicas do not fit into the cluster: Ray would wait for ever."""
