@@ -16,7 +16,18 @@ from kgym.errors import EngineError
 from kgym.hookspecs import EngineInfo
 from kgym.models.names import model_fingerprint, resolve_model, two_readings
 from kgym.registry import registry
-from kgym.types import AdapterOptions, BlockingEngine, ChecksModel, Engine, GenerateRequest, MeasuresPrompts, Segment, Weights
+from kgym.types import (
+    AdapterOptions,
+    BlockingEngine,
+    ChecksModel,
+    Engine,
+    EngineMemory,
+    GenerateRequest,
+    MeasuresPrompts,
+    PlansMemory,
+    Segment,
+    Weights,
+)
 
 
 def is_remote(name: str) -> bool:
@@ -56,6 +67,16 @@ def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
         if isinstance(error.__cause__, OSError) and (hint := two_readings(model)):  # neither found nor downloaded
             raise EngineError(f"{error}{hint}") from error.__cause__
         raise
+
+
+def engine_memory(name: str, options: Mapping[str, Any], model: str, *, rows: int, tokens: int) -> EngineMemory | None:
+    """Return what an engine takes to sample so many texts of so many tokens from a resolved model; None if it does not say."""
+    target = registry().target("engine", name)
+    if not isinstance(target, PlansMemory):
+        return None
+    checked = registry().options("engine", name, options)
+    with blaming("engine", target):
+        return target.memory(checked, model, rows=rows, tokens=tokens)
 
 
 def adapter_rank(name: str, options: Mapping[str, Any]) -> int | None:

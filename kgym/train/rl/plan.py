@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kgym.blame import blaming
 from kgym.config import RunConfig
 from kgym.errors import ConfigError
 from kgym.models.encoding import ChatEncoder
 from kgym.models.footprint import footprint
 from kgym.models.load import load_config, load_tokenizer
 from kgym.models.names import resolve_model
-from kgym.registry import registry
+from kgym.rollout.engine import engine_memory
 from kgym.rollout.groups import Stream
 from kgym.train.plan import Plan, Workload, make_plan
 from kgym.train.workload import policy_workload, smaller
-from kgym.types import PlansMemory, UpdatePlan
+from kgym.types import UpdatePlan
 from kgym.world import join
 
 FEW = 50
@@ -46,13 +45,8 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
 
 def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, tokens: int) -> Workload:
     """Add what the engine takes on the same device, if it says so."""
-    target = registry().target("engine", config.engine.name)
-    if not isinstance(target, PlansMemory):
-        return work
-    options = registry().options("engine", config.engine.name, config.engine.options)
-    with blaming("engine", target):
-        engine = target.memory(options, folder, rows=rows, tokens=tokens)
-    if engine.device != work.device:
+    engine = engine_memory(config.engine.name, config.engine.options, folder, rows=rows, tokens=tokens)
+    if engine is None or engine.device != work.device:
         return work
     together = config.rollout.schedule == "ahead"
     if together:  # new weights wait, and are copied into memory that both processes see

@@ -26,9 +26,8 @@ from pydantic import Field
 from kgym.cluster import connected, last_line
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
-from kgym.registry import registry
-from kgym.rollout.engine import check_engine
-from kgym.types import Chat, EngineMemory, GenerateRequest, MeasuresPrompts, PlansMemory, Segment, Suitability, Surroundings, Weights
+from kgym.rollout.engine import check_engine, engine_memory
+from kgym.types import Chat, EngineMemory, GenerateRequest, MeasuresPrompts, Segment, Suitability, Surroundings, Weights
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +159,10 @@ class RayEngine:
     @classmethod
     def memory(cls, options: RayOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
         """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster that is there already."""
-        inner = registry().target("engine", options.of)
-        if options.gpus or options.address is not None or torch.cuda.is_available() or not isinstance(inner, PlansMemory):
-            return EngineMemory("elsewhere", {}, {})
         n = options.replicas
-        one = inner.memory(registry().options("engine", options.of, options.options), model_folder, rows=-(-rows // n), tokens=tokens)
+        one = engine_memory(options.of, options.options, model_folder, rows=-(-rows // n), tokens=tokens)
+        if one is None or options.gpus or options.address is not None or torch.cuda.is_available():
+            return EngineMemory("elsewhere", {}, {})
         held, sampling = ({f"{name} of {n} replicas": n * each for name, each in part.items()} for part in (one.held, one.sampling))
         return EngineMemory(one.device, held, sampling, keeps=one.keeps)
 
