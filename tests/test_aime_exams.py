@@ -85,6 +85,22 @@ def test_a_run_trains_strictly_and_is_scored_by_the_examinations_own_verifier(ex
     assert member.spec.setup().verifier_name == "math"
 
 
+def test_options_of_the_examinations_verifier_are_not_those_of_the_validation(exam, capsys):
+    strict = EnvSpec("aime", "2024", {"verifier_options": {"preset": "strict"}})
+    assert strict.with_split("2025").settings == strict.settings
+    assert strict.with_split("validation").settings == {}
+    named = EnvSpec("aime", "2024", {"verifier": "math", "verifier_options": {"preset": "strict"}})
+    assert named.with_split("validation").settings == named.settings
+    capsys.readouterr()
+    assert main(["envs", "show", "aime", "--split", "2024", "--set", "verifier.preset=strict", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["facts"]["verifier_options"]["preset"] == "strict"
+    small = ["env.split=2024", "verifier.preset=strict", "rollout.problems_per_step=1", "rollout.group_size=2", "eval.problems=2"]
+    assert main(["train", "--env", "aime", "--steps", "1", "--run", "run", "--set", *small]) == 0
+    manifest = json.loads((exam / "run" / "manifest.json").read_text())
+    assert (manifest["env"]["verifier"], manifest["env"]["verifier_options"]["preset"]) == ("math", "strict")
+    assert (manifest["validation"]["verifier"], manifest["validation"]["verifier_options"]) == ("integer", {})
+
+
 def test_a_task_without_a_verifier_for_a_split_is_named(monkeypatch):
     monkeypatch.setattr(Aime, "verifier", {"train": "integer"})
     with pytest.raises(ComponentError, match=r"aime.*no entry for the split 'validation'; give one for each split"):

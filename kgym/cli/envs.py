@@ -1,6 +1,7 @@
 """Environments: list them, show one with its options and a problem, or check that one keeps the contract."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kgym.cli.output import print_json, print_table, say
@@ -71,7 +72,7 @@ def _show(args: argparse.Namespace) -> int:
     info = env_info(args.name)
     split, spec = _spec(args, args.name)
     task = spec.task()
-    setup = spec.with_split(args.split or split or task.splits[0]).setup()
+    setup = replace(spec, split=args.split or split or task.splits[0]).setup()  # options of the verifier are meant for this split
     facts = {
         "name": info.name,
         "id": info.id,

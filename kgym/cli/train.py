@@ -123,7 +123,7 @@ def _scored(config: "RunConfig") -> list["EnvSpec"]:
         own = {key: value for key, value in member.spec.settings.items() if key not in OF_VERIFIER}
         verifier = VerifierConfig() if member.verifier.name is not None else member.verifier
         own |= {} if config.eval.max_tokens is None else {"max_tokens": config.eval.max_tokens}
-        found.append(EnvSpec.of(member.spec.name, "train", own, verifier).for_score(config.eval.split))
+        found.append(EnvSpec.of(member.spec.name, member.spec.split, own, verifier).for_score(config.eval.split))
     return found
 
 

@@ -86,8 +86,14 @@ class EnvSpec:
         return {"name": self.name, "split": self.split, "settings": dict(self.settings)}
 
     def with_split(self, split: str) -> Self:
-        """Return the spec of another split of the same environment."""
-        return replace(self, split=split)
+        """Return the spec of another split of the same environment.
+
+        Options of the environment's own verifier stay behind if the other split has another one.
+        """
+        other = replace(self, split=split)
+        if "verifier" in self.settings or not self.settings.get("verifier_options") or other.own_verifier() == self.own_verifier():
+            return other
+        return replace(other, settings={key: value for key, value in self.settings.items() if key != "verifier_options"})
 
     def with_settings(self, **settings: Any) -> Self:
         """Return a spec with other settings in addition, instead of those of the same name; None takes a setting that all have away."""
