@@ -1,5 +1,6 @@
 """The engine `ray`: replicas on Ray's own test cluster of two nodes, and what becomes of a run when one of them is lost."""
 
+import json
 import os
 import signal
 
@@ -113,6 +114,34 @@ def test_a_replica_that_is_killed_loses_no_answer_and_changes_none(engine):
         other = by_id[request.id]
         assert (other.token_ids, other.engine_logprobs, other.version) == (segment.token_ids, segment.engine_logprobs, 5)
     assert pid(engine._slots[1]) != victim
+    assert engine.usage == {"failed_replica": 1}
+
+
+def test_an_evaluation_has_the_figures_of_the_inner_engine_also_when_a_replica_is_lost(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = ["eval", "--bench", "arithmetic:validation", "--problems", "30", "--samples", "4", "--slots", "16", "--json"]
+    assert main([*asked, "--run", "alone", "--set", "engine.dtype=float32"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    polls = []
+    poll = RayEngine.poll
+
+    def killing(self, timeout_s=None):
+        polls.append(timeout_s)
+        if len(polls) == 5:
+            os.kill(pid(self._slots[0]), signal.SIGKILL)
+        return poll(self, timeout_s)
+
+    monkeypatch.setattr(RayEngine, "poll", killing)
+    settings = ["engine.replicas=2", "engine.cpus=0.25", 'engine.options={"dtype": "float32"}']
+    assert main([*asked, "--engine", "ray", "--run", "ray", "--set", *settings]) == 0
+    out, said = capsys.readouterr()
+    found = json.loads(out)
+    assert found["usage"] == {"failed_replica": 1}
+    assert {name: found[name] for name in ("accuracy", "scores", "tokens_mean")} == {
+        name: alone[name] for name in ("accuracy", "scores", "tokens_mean")
+    }
+    assert "120/120 answers" in said
+    assert "| 1 failure" in said
 
 
 def test_too_many_losses_end_the_run_with_the_remedy(cluster):

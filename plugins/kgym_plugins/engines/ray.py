@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -26,7 +26,7 @@ from pydantic import Field
 from kgym.cluster import connected, last_line
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
-from kgym.rollout.engine import check_engine, engine_memory
+from kgym.rollout.engine import check_engine, engine_memory, is_remote
 from kgym.types import Chat, EngineMemory, GenerateRequest, MeasuresPrompts, Segment, Suitability, Surroundings, Weights
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ TURN_S = 1.0
 
 class RayOptions(Options):
     """Sampling with several engines at once."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"replicas", "address", "start_s", "restarts"})
 
     of: str = Field("transformers", min_length=1)
     """Engine that each replica is; see `kgym plugins list --kind engine`."""
@@ -149,6 +151,8 @@ class RayEngine:
         """Raise ConfigError for an inner engine that cannot sample from the model."""
         if options.of == "ray":
             raise ConfigError("engine.of=ray: replicas are of another engine, such as vllm or transformers")
+        if is_remote(options.of):
+            raise ConfigError(f"engine.of={options.of}: a server needs no replicas here; use --engine {options.of}")
         check_engine(options.of, options.options, model_folder)
 
     @classmethod
@@ -181,6 +185,11 @@ class RayEngine:
         options = self.options
         kind = self._ray.remote(Replica).options(num_cpus=options.cpus, num_gpus=options.gpus, max_restarts=0)
         return kind.remote(options.of, dict(options.options), self.model, max(1, math.floor(options.cpus)))
+
+    @property
+    def usage(self) -> Mapping[str, int]:
+        """See `kgym.types.CountsUse`."""
+        return {"failed_replica": self._n_lost} if self._n_lost else {}
 
     # --- the protocol ---------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -62,6 +62,8 @@ PROGRAM_BYTES = 1400 << 20
 
 class VLLMOptions(Options):
     """Sampling with vLLM."""
+
+    operational: ClassVar[frozenset[str]] = frozenset({"python", "memory_frac", "cpu_cache_gib", "gpu"})
 
     python: str | None = Field(None, min_length=1)
     """Interpreter of the virtual environment that has vLLM; without it the one that runs kgym."""
