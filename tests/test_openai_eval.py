@@ -95,6 +95,7 @@ def test_a_server_that_breaks_down_and_the_same_command_again(capsys, tmp_path):
         assert not server.bodies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle_and_again(capsys, tmp_path, number):
     samples = tmp_path / "run" / "samples"
@@ -123,6 +124,7 @@ def test_stopped_in_the_middle_and_again(capsys, tmp_path, number):
     assert EvalResult.from_json(again) == EvalResult.from_json(smooth)
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_the_server(tmp_path):
     with FaultyServer(slow_s=60.0) as server:
         server.fault_of = lambda _: "late"
