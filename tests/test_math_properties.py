@@ -147,6 +147,11 @@ def test_the_question_decides_what_it_can():
 
 def test_what_the_gold_answer_breaks_is_nobodys_fault():
     assert VERIFIER.verify(VerifyItem("", r"\boxed{7}")).label == "unscored:gold: empty"
+    for gold in (r"\frac{1}{", "(1,2", r"\sqrt{", "None", "N/A", "nan", "[]", "$$", r"\text{}", r"\boxed{}", "?", "2^{"):
+        assert VERIFIER.verify(VerifyItem(gold, r"\boxed{1}")).label.startswith("unscored:gold: "), gold
+        assert VERIFIER.verify(VerifyItem(gold, rf"\boxed{{{gold}}}")).label.startswith("unscored:gold: "), gold
+    for gold in (r"\emptyset", r"\{\}", "0", "(0, 1]", r"\text{No}", "i", r"\text{none}", "]1, 2["):
+        assert VERIFIER.verify(VerifyItem(gold, rf"\boxed{{{gold}}}")).status == "correct", gold
     assert VERIFIER.verify(VerifyItem("9" * 5000, r"\boxed{\sqrt{7}}")).status == "unscored"
 
 

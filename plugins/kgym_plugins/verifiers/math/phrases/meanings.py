@@ -16,9 +16,14 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     """
     if len(plain) > _LONGEST:
         return None
-    for table in (CHOICES, TIMES, BASES, REPLIES):
+    first = plain[:1]
+    if first == "\\":
+        return None  # a formula
+    for table in (TIMES, BASES, REPLIES) if first.isdigit() else (CHOICES, TIMES, BASES, REPLIES):
         if found := table.meaning(plain, text):
             return found
+    if first.isdigit():
+        return None
     if found := range_of(plain) or SETS.meaning(plain, text):
         return found
     if (len(plain) < _LONGEST_NAME and " " in plain) or (plain.isalpha() and len(plain) > 2):
