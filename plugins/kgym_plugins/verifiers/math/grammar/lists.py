@@ -37,7 +37,7 @@ def separator_at(cursor: Cursor) -> str | None:
     if token.kind == "op" and token.value in (",", ";", "and", "or"):
         return token.value
     if token.kind == "word" and token.value.lower() in CONNECTIVES:
-        return token.value.lower()
+        return CONNECTIVES[token.value.lower()]
     return None
 
 

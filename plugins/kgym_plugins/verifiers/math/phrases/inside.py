@@ -2,7 +2,11 @@
 
 from kgym_plugins.verifiers.math.tables import name_list
 
-CONNECTIVES = frozenset({"and", "or"})
+CONNECTIVES = {
+    "and": "and", "und": "and", "和": "and", "与": "and", "и": "and",
+    "or": "or", "oder": "or", "或": "or", "或者": "or", "または": "or", "или": "or", "hoặc": "or", "또는": "or",
+}  # fmt: skip
+"""Words between items, and what they mean."""
 BEFORE_CONDITION = frozenset({"if", "for", "when", "where", "whenever", "and"})
 """Before the condition of a case."""
 OTHERWISE = frozenset({"otherwise", "else"})
