@@ -41,6 +41,10 @@ _INTEGER = re.compile(rf"([+-]?)\s*([0-9]+|[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}}
 _PLAIN = str.maketrans("０１２３４５６７８９＋－，．−", "0123456789+-,.-")
 
 
+_STRAY = 500
+"""Characters at the end in which closing marks may be left over."""
+
+
 class Conclusion(NamedTuple):
     """What is said after the reasoning."""
 
@@ -78,16 +82,13 @@ def conclusion(response: str) -> Conclusion:
 
 def _without_stray_tags(response: str) -> str:
     """Leave out closing marks at the very end, if reasoning was closed before and something was said since."""
-    end = len(response)
-    while True:  # by places, since copies of a long text would make it quadratic
-        while end and response[end - 1].isspace():
-            end -= 1
-        mark = next((mark for _, mark in REASONING_MARKS if response.endswith(mark, 0, end)), None)
-        if mark is None:
-            break
-        end -= len(mark)
+    tail = response[-_STRAY:]  # bounded, since copies of a long text would make it quadratic
+    rest = tail.rstrip()
+    while mark := next((mark for _, mark in REASONING_MARKS if rest.endswith(mark)), None):
+        rest = rest.removesuffix(mark).rstrip()
+    end = len(response) - len(tail) + len(rest)
     closed = any(response.rfind(mark, 0, end) >= 0 for _, mark in REASONING_MARKS)
-    return response[:end] if closed else response
+    return response[:end] if closed and len(rest) < len(tail) else response
 
 
 class Box(NamedTuple):
