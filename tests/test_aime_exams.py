@@ -25,8 +25,6 @@ from kgym.verify.service import load_verifier
 from kgym_envs.aime.task import YEARS, Aime
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "data" / "aime_cases.jsonl").read_text(encoding="utf-8").splitlines()]
-STILL_ACCEPTED = {"aime: taken back"}
-"""Kinds of wrong responses that `math` accepts."""
 
 
 def misjudged(verifier):
@@ -36,7 +34,7 @@ def misjudged(verifier):
 
 def test_math_reads_what_answers_to_an_examination_look_like():
     assert Counter(case["label"] for case in CASES) == {True: 40, False: 40}
-    assert [case for case in misjudged("math") if case["kind"] not in STILL_ACCEPTED] == []
+    assert misjudged("math") == []
 
 
 def test_integer_is_strict_about_style():

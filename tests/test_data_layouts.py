@@ -608,8 +608,9 @@ def test_rows_of_gold_answers_that_are_not_accepted_are_named(add, tmp_path):
     assert [(row["row"], row["gold"]) for row in facts["refused_golds"]] == [
         (f"some.jsonl line {number}", gold) for number, gold in enumerate(odd.values(), 2)
     ]
+    assert "3 of 7 gold answers cannot be read, so that every answer to these problems is unscored (verifier math):" in err
     for row in facts["refused_golds"]:
-        assert row["verdict"] != "correct"
+        assert row["verdict"].startswith("unscored:gold") == (row["gold"] != "1}{")
         assert f"{row['row']}: {row['gold']!r} ({row['verdict']})" in err
     status, _, err = add("none", write(tmp_path / "none.jsonl", rows[1:3]))
     assert (status, "accepts no gold answer, such as that of none.jsonl line 1: '1}{'" in err, "--answer-column" in err) == (2, True, True)
