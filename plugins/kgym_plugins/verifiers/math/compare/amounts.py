@@ -25,7 +25,7 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
 from kgym_plugins.verifiers.math.numbers.exact import exact
 from kgym_plugins.verifiers.math.numbers.jumps import WHOLE_LETTERS
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
-from kgym_plugins.verifiers.math.phrases.units import ANGLE, MINUTE_OF_ARC, SECOND_OF_ARC, TEXT_ONLY, UNITS, Unit
+from kgym_plugins.verifiers.math.phrases.units import ANGLE, MINUTE_OF_ARC, NO_UNIT, SECOND_OF_ARC, SYMBOLS, UNITS, Unit
 from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.types import (
     BaseNumber,
@@ -210,9 +210,14 @@ def _radians(value: Scalar) -> Node:
     return Degree((value.expression,)) if value.unit.dimension == ANGLE else value.expression
 
 
+def _letter_unit(name: str) -> Unit | None:
+    """The unit that a variable is, if it is one."""
+    return UNITS.get(name) or SYMBOLS.get(name)
+
+
 def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
     """`9.8 m/s^2` without `\\text`: if all variables of a product are names of units and the unit is the wanted kind, they are units."""
-    if not symbols(value.expression) or not all(name in UNITS or name in TEXT_ONLY for name in symbols(value.expression)):
+    if not symbols(value.expression) or not all(map(_letter_unit, symbols(value.expression))):
         return None
     unit = Unit(())
     numbers: list[Node] = []
@@ -227,10 +232,10 @@ def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
             exponent = exact(node.args[1])
             if exponent is None or exponent.denominator != 1 or abs(exponent) > 4:
                 return False
-            unit = unit.times(UNITS[node.args[0].value], power * int(exponent))
+            unit = unit.times(_letter_unit(node.args[0].value) or NO_UNIT, power * int(exponent))
             return True
         if isinstance(node, Sym):
-            unit = unit.times(UNITS[node.value], power)
+            unit = unit.times(_letter_unit(node.value) or NO_UNIT, power)
             return True
         if symbols(node):
             return False

@@ -11,7 +11,19 @@ from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
 from kgym_plugins.verifiers.math.phrases.numbers import SCALES, number_from_words
 from kgym_plugins.verifiers.math.phrases.table import Formula, Word
-from kgym_plugins.verifiers.math.phrases.units import AFTER_NOUNS, FILLER, NO_NOUNS, NO_UNIT, ORDINALS, PER, POWER_WORDS, UNITS, of_arc
+from kgym_plugins.verifiers.math.phrases.units import (
+    AFTER_NOUNS,
+    FILLER,
+    NO_NOUNS,
+    NO_UNIT,
+    ORDINALS,
+    PER,
+    POWER_WORDS,
+    UNITS,
+    Unit,
+    of_arc,
+    unit_named,
+)
 
 _MOST_NOUNS = 4
 
@@ -40,66 +52,96 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
     """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
     if CONDITIONS.pattern.match(tokens[0].value):
         raise SyntaxProblem("a condition behind a number")
-    unit, nouns, power_of_next, sign, at = NO_UNIT, list[str](), 1, 1, 0
+    tokens = _without_fractions(tokens)
+    unit, nouns, power_of_next, at = NO_UNIT, list[str](), 1, 0
+    sign = half = 1  # half: -1 inside the brackets behind a stroke
     while at < len(tokens):
         token = tokens[at]
         word = token.value.casefold()
         at += 1
         if token.kind == "op" and token.value in ("/",):
-            sign = -1
+            sign = -half
+        elif token.value == "(":
+            half = sign
+        elif token.value == ")":
+            sign = half = 1
+        elif token.kind in ("lb", "rb") or (token.kind == "op" and token.value in ("*", "-", ".")):
             continue
-        if token.kind == "op" and token.value in ("*", "-", "."):
-            continue
-        if token.kind in ("lb", "rb") or token.value in ("(", ")"):
-            continue
-        if token.kind == "currency":
+        elif token.kind == "currency":
             unit = unit.times(UNITS[token.value])
-            continue
-        if token.kind not in ("word", "name"):
+        elif token.kind not in ("word", "name"):
             raise SyntaxProblem(f"{token.value!r} behind a unit")
-        if word in ORDINALS and not nouns:
+        elif word in ORDINALS and not nouns:
             continue
-        if word in AFTER_NOUNS and nouns and _prose(tokens[at:]):
+        elif word in AFTER_NOUNS and nouns and _prose(tokens[at:]):
             break  # 36 ways to arrange the books
-        if word in NO_NOUNS:
+        elif word in NO_NOUNS:
             raise SyntaxProblem(f"{word!r} behind a number")
-        if word in PER:
+        elif word in PER:
             sign = -1
-            continue
-        if word in {"percent", "pct"}:
+        elif word in {"percent", "pct"}:
             amount = Percent((amount,), 100)
-            continue
-        if word in SCALES and not nouns:
+        elif word in SCALES and not nouns:
             inner = Mul((amount.args[0] if isinstance(amount, Amount) else amount, number(SCALES[word])))
             amount = amount.with_args((inner,)) if isinstance(amount, Amount) else inner
-            continue
-        if word in POWER_WORDS:
+        elif word in POWER_WORDS:
             if word in ("squared", "cubed"):
                 raise SyntaxProblem("a power without its unit")
             power_of_next = POWER_WORDS[word]
-            continue
-        known = UNITS.get(word) or (UNITS.get(word.rstrip(".")) if len(word) > 2 else None)
-        if word == "in" and at < len(tokens) and tokens[at].kind == "word" and UNITS.get(tokens[at].value) is None and nouns:
-            known = None
-        if known is None:
+        elif (known := _unit(tokens, at, bool(nouns))) is None:
             if word not in FILLER:
                 nouns.append(word)
             if len(nouns) > _MOST_NOUNS:
                 raise SyntaxProblem("a sentence behind a number")
-            sign = 1
-            continue
-        power = power_of_next
-        if at + 1 < len(tokens) and tokens[at].value == "^":
-            exponent, at = _exponent(tokens, at + 1)
-            power *= exponent
-        elif at < len(tokens) and tokens[at].value.casefold() in ("squared", "cubed"):
-            power *= POWER_WORDS[tokens[at].value.casefold()]
-            at += 1
-        unit = unit.times(known, power * sign)
-        power_of_next, sign = 1, 1
+            sign = half
+        else:
+            power, at = _power(tokens, at, power_of_next)
+            if word in _RUN_TOGETHER and power < 0:  # ms^{-1} is m/s
+                unit, known = unit.times(_RUN_TOGETHER[word], sign), UNITS[word[-1]]
+            unit = unit.times(known, power * sign)
+            power_of_next, sign = 1, half
     if unit.offset and isinstance(amount, Degree):
         amount = amount.args[0]
     return Amount((amount,), (unit, " ".join(nouns)))
+
+
+_RUN_TOGETHER = {"ms": UNITS["m"], "kmh": UNITS["km"]}
+
+
+def _unit(tokens: list[Token], at: int, nouns: bool) -> Unit | None:
+    """Return the unit that the token before `at` names; "in" behind a noun is a preposition."""
+    word = tokens[at - 1].value
+    if word.casefold() == "in" and nouns and at < len(tokens) and tokens[at].kind == "word" and UNITS.get(tokens[at].value) is None:
+        return None
+    return unit_named(word)
+
+
+def _power(tokens: list[Token], at: int, power: int) -> tuple[int, int]:
+    """Return the power of a unit, with what stands behind it, and where that ends."""
+    if at + 1 < len(tokens) and tokens[at].value == "^":
+        exponent, at = _exponent(tokens, at + 1)
+        return power * exponent, at
+    if at < len(tokens) and tokens[at].value.casefold() in ("squared", "cubed"):
+        return power * POWER_WORDS[tokens[at].value.casefold()], at + 1
+    return power, at
+
+
+def _without_fractions(tokens: list[Token]) -> list[Token]:
+    r"""`\frac{N}{m^2}` as `N/(m^2)`. Raises SyntaxProblem if a brace is missing."""
+    if not tokens or tokens[0].kind != "cmd":
+        return tokens
+    groups, at = list[list[Token]](), 1
+    for _ in range(2):
+        depth, begin = 0, at
+        while at < len(tokens):
+            depth += (tokens[at].kind == "lb") - (tokens[at].kind == "rb")
+            at += 1
+            if depth == 0:
+                break
+        groups.append(tokens[begin + 1 : at - 1])
+    if tokens[0].value != "frac" or not all(groups):
+        raise SyntaxProblem("a fraction that is no unit")
+    return [*groups[0], Token("op", "/"), Token("open", "("), *groups[1], Token("close", ")"), *tokens[at:]]
 
 
 def _prose(tokens: list[Token]) -> bool:

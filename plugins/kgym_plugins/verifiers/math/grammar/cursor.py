@@ -54,6 +54,16 @@ class Cursor:
         """Come back from `enter`."""
         self._depth -= 1
 
+    def unit_fraction_ahead(self) -> bool:
+        r"""Whether a fraction of units comes: `\\frac{\\mathrm{N}}{\\mathrm{m}^2}`."""
+        return (
+            self.peek().kind == "cmd"
+            and self.peek().value == "frac"
+            and self.peek(1).kind == "lb"
+            and self.peek(2).kind == "word"
+            and self.peek(2).text
+        )
+
     def pass_argument(self) -> None:
         """Pass over the letter in brackets behind the name of a function: `(t)` in y'(t)."""
         opening, letter, closing = (self.peek(ahead) for ahead in range(3))

@@ -202,7 +202,7 @@ def _juxtaposed(cursor: Cursor, left: Node) -> bool:
             return token.space and _mixed_ahead(cursor)  # "3 4" is no product
         return True
     if token.kind == "cmd":
-        return token.value not in ("pmod", "over", "choose", "bmod", "substack")
+        return token.value not in ("pmod", "over", "choose", "bmod", "substack") and not cursor.unit_fraction_ahead()
     if token.kind == "open":
         return not (cursor.peek(1).kind in ("word", "fn") and cursor.peek(1).value.lower() == "mod")
     if token.kind == "word":

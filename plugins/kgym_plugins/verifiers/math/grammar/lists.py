@@ -84,7 +84,7 @@ def _item(cursor: Cursor, top: bool) -> Node:
             operands.append(_words(cursor))
         else:
             operands.append(expression(cursor, SETS))
-    if top and cursor.peek().kind in ("word", "currency"):
+    if top and (cursor.peek().kind in ("word", "currency") or cursor.unit_fraction_ahead()):
         operands[-1] = _quantity(cursor, operands[-1])
     if cursor.peek().kind == "cmd" and cursor.peek().value == "pmod":
         cursor.at += 1

@@ -26,7 +26,7 @@ from kgym_plugins.verifiers.math.grammar.latex import (
 )
 from kgym_plugins.verifiers.math.limits import TOKENS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.inside import CONNECTIVES
-from kgym_plugins.verifiers.math.phrases.units import UNITS
+from kgym_plugins.verifiers.math.phrases.units import OFTEN_LETTERS, SYMBOLS, UNITS, unit_named
 
 
 class Token(NamedTuple):
@@ -211,7 +211,8 @@ class Tokenizer:
         elif name in CONSTANTS:
             self._add("const", CONSTANTS[name], length)
         elif name in FUNCTIONS:
-            self._add("fn", FUNCTIONS[name], length)
+            unit = name in ("min", "sec") and self.tokens[-1:] and self.tokens[-1].value == "/" and self._beside_unit()  # L / \\min
+            self._add("word" if unit else "fn", FUNCTIONS[name], length)
         elif name in GREEK:
             self._add("name", name.removeprefix("var"), length)
         elif name in CURRENCIES:
@@ -277,6 +278,14 @@ class Tokenizer:
 
     def _text_argument(self, command: str) -> None:
         content = self._argument()
+        if (
+            content.strip() in ("min", "sec")
+            and self._beside_unit()
+            and self.text[self._position : self._position + 1] not in ("(", "_", "{")
+        ):
+            self._add("word", content.strip(), 0)
+            self.tokens[-1] = self.tokens[-1]._replace(text=True)
+            return
         if content.strip() in FUNCTIONS and (command != "text" or content.strip() not in ("max", "min", "arg", "det")):
             self._add("fn", FUNCTIONS[content.strip()], 0)
             return
@@ -287,9 +296,34 @@ class Tokenizer:
         inner._space = self._space
         if command in ("mathrm", "operatorname", "mathit") and content.strip() in ("e", "i", "d", "x", "y", "z", "n"):
             inner._text_mode = False
-        inner.run()
-        self.tokens += inner.tokens
+        spaced = self._space or content[:1] in (" ", "~", "\\")
+        for token in inner.run():
+            if token.kind == "name" and token.text and token.value in SYMBOLS and self._is_unit(token.value, spaced or token.space):
+                self.tokens.append(token._replace(kind="word"))
+            else:
+                self.tokens.append(token)
         self._space = inner._space or content[-1:].isspace()
+
+    def _beside_unit(self) -> bool:
+        """Whether a unit may come: behind a number, another unit, or the stroke or dot behind a unit."""
+        before = [token for token in self.tokens[-3:] if token.kind not in ("open", "lb", "rb")] or [Token("", "")]
+        joined = before[-1].kind == "op" and before[-1].value in ("/", "*") and len(before) > 1
+        last = before[-2] if joined else before[-1]
+        if joined:
+            return last.kind == "word" and last.text
+        return last.kind == "num" or (last.kind == "word" and last.text and unit_named(last.value) is not None)
+
+    def _is_unit(self, letter: str, spaced: bool) -> bool:
+        """Whether a capital in text is the sign of a unit and not the name of something."""
+        if self.text[self._position : self._position + 1] in ("_", "(") or not self.tokens:
+            return False
+        last = self.tokens[-1]
+        if self._beside_unit():
+            return spaced or last.kind != "num" or letter not in OFTEN_LETTERS
+        if last.kind == "lb" and self.tokens[-2:-1] and self.tokens[-2] == Token("cmd", "frac", self.tokens[-2].space):
+            return len(self.tokens) > 2 and self.tokens[-3].kind in ("num", "rb", "close", "const")
+        value = last.kind in ("rb", "close", "const") and self.tokens[-2:-1] and self.tokens[-2].value not in ("circ", "degree")
+        return bool(value) and spaced
 
     def _letter_argument(self, command: str) -> None:
         content = self._argument().strip()

@@ -35,9 +35,8 @@ class Unit:
         exponents = dict(self.dimension)
         for name, exponent in other.dimension:
             exponents[name] = exponents.get(name, 0) + exponent * power
-        return Unit(
-            tuple(sorted((name, e) for name, e in exponents.items() if e)), self.size * other.size**power, self.offset or other.offset
-        )
+        dimension = tuple(sorted((name, e) for name, e in exponents.items() if e))  # a kelvin in J/K is a difference: it has no zero
+        return Unit(dimension, self.size * other.size**power, (self.offset or other.offset) and sum(abs(e) for _, e in dimension) == 1)
 
 
 NO_UNIT = Unit(())
@@ -86,6 +85,7 @@ _TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
     ("resistance", 1): {"ohm ohms": 1},
     ("pressure", 1): {"pa pascal pascals": 1, "atm": 101325},
     ("amount", 1): {"mol mole moles": 1},
+    ("turn", 1): {"rev revs revolution revolutions": 1},
     ("information", 1): {"bit bits": 1, "byte bytes": 8},
 }  # fmt: skip
 UNITS: dict[str, Unit] = {
@@ -96,6 +96,8 @@ UNITS: dict[str, Unit] = {
 }
 UNITS["mph"] = UNITS["mile"].times(UNITS["hour"], -1)
 UNITS["kph"] = UNITS["kmh"] = UNITS["km"].times(UNITS["hour"], -1)
+UNITS["mpg"] = UNITS["mile"].times(UNITS["gallon"], -1)
+UNITS["rpm"] = UNITS["rev"].times(UNITS["minute"], -1)
 UNITS["acre"] = UNITS["acres"] = Unit((("length", 2),), Fraction(40468564224, 10**7))
 UNITS["hectare"] = UNITS["hectares"] = UNITS["ha"] = Unit((("length", 2),), Fraction(10000))
 UNITS["celsius"] = Unit((("celsius", 1),), offset=True)
@@ -112,6 +114,61 @@ def of_arc(large: Unit, small: Unit) -> Unit:
 
 for _volume, _size in [(name, unit.size) for name, unit in UNITS.items() if unit.dimension == (("volume", 1),)]:
     UNITS[_volume] = Unit((("length", 3),), _size)
+
+
+def _product(**powers: int) -> Unit:
+    unit = NO_UNIT
+    for name, power in powers.items():
+        unit = unit.times(UNITS[name], power)
+    return unit
+
+
+_NEWTON, _WATT = _product(kg=1, m=1, s=-2), _product(kg=1, m=2, s=-3)
+_VOLT = _WATT.times(UNITS["amp"], -1)
+_DERIVED = {
+    "force": _NEWTON,
+    "energy": _NEWTON.times(UNITS["m"]),
+    "power": _WATT,
+    "pressure": _NEWTON.times(UNITS["m"], -2),
+    "voltage": _VOLT,
+    "resistance": _VOLT.times(UNITS["amp"], -1),
+    "frequency": _product(s=-1),
+}
+"""Kinds of units that are products of others: a newton per square metre is a pascal."""
+for _name, _unit in list(UNITS.items()):
+    if _unit.dimension and _unit.dimension[0][0] in _DERIVED:
+        _of = _DERIVED[_unit.dimension[0][0]]
+        UNITS[_name] = Unit(_of.dimension, _unit.size * _of.size)
+
+_SYMBOLS: dict[str, tuple[Unit, str]] = {
+    "N": (_NEWTON, "kMm"), "J": (UNITS["joule"], "kMGm"), "W": (_WATT, "kMGmn"), "V": (_VOLT, "kMmn"), "Pa": (UNITS["pascal"], "kMG"),
+    "Hz": (UNITS["hertz"], "kMG"), "L": (UNITS["liter"], "m"), "K": (UNITS["kelvin"], "mn"), "A": (UNITS["amp"], "kmn"),
+    "eV": (Unit(UNITS["joule"].dimension, UNITS["joule"].size * Fraction(1602176634, 10**28)), "kMG"),
+    "C": (_product(amp=1, s=1), "mn"), "F": (_product(amp=1, s=1).times(_VOLT, -1), "mnp"), "T": (_product(kg=1, amp=-1, s=-2), "m"),
+    "H": (_VOLT.times(UNITS["s"]).times(UNITS["amp"], -1), "m"),
+    "Nm": (UNITS["joule"], "k"), "Wh": (_WATT.times(UNITS["h"]), "kMG"), "mol": (UNITS["mol"], "km"),
+}  # fmt: skip
+_PREFIXES = {"G": Fraction(10**9), "M": Fraction(10**6), "k": Fraction(1000), "m": Fraction(1, 1000), "n": Fraction(1, 10**9)}
+_PREFIXES["p"] = Fraction(1, 10**12)
+SYMBOLS: dict[str, Unit] = {name: unit for name, (unit, _) in _SYMBOLS.items()} | {
+    prefix + name: Unit(unit.dimension, unit.size * _PREFIXES[prefix]) for name, (unit, prefixes) in _SYMBOLS.items() for prefix in prefixes
+}
+"""Signs of units in which capitals matter: mW is not MW. One letter alone is a unit only behind a number or beside another unit."""
+OFTEN_LETTERS = frozenset("ACFHT")
+"""Signs of units that are often letters of something else."""
+
+
+def unit_named(word: str) -> Unit | None:
+    """Return the unit of a name or sign, None for other words.
+
+    >>> str(unit_named("mW")) == str(unit_named("MW")), unit_named("apples")
+    (False, None)
+    """
+    if word in SYMBOLS:
+        return SYMBOLS[word]
+    small = word.casefold()
+    return UNITS.get(small) or (UNITS.get(small.rstrip(".")) if len(small) > 2 else None)
+
 
 TEXT_ONLY = frozenset(["j", "w", "v", "pa", "h", "l", "g"])
 """Letters that are units only where the text says so: elsewhere they are variables."""
