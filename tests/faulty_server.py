@@ -129,7 +129,7 @@ class FaultyServer:
             handler.reply(200, {"choices": []})
         elif fault == "400":
             handler.reply(400, {"error": {"message": "temperature is not a number"}})
-        elif fault == "context":
+        elif fault == "context" or (fault == "budget" and body["max_tokens"] > 1):
             handler.reply(400, {"error": {"message": "This model's maximum context length is 8 tokens"}})
         else:
             if fault == "late":

@@ -112,6 +112,14 @@ def test_a_prompt_that_fills_the_context_is_an_answer_without_tokens(engine):
     assert (str(segment), segment.n_tokens, segment.finish_reason) == ("", 0, "length")
 
 
+def test_a_budget_that_is_too_large_for_the_context_is_not_taken_for_a_long_prompt(engine):
+    with (
+        FaultyServer(["budget"], n_faults=100) as server,
+        pytest.raises(EngineError, match=r"20 tokens are more than .* smaller --max-tokens"),
+    ):
+        answers(engine(server), requests(1))
+
+
 def test_the_key_is_sent_and_never_shown(engine, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("MY_KEY", KEY)

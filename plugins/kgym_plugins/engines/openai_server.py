@@ -14,6 +14,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -154,13 +155,25 @@ class Server:
             kind = "429" if answer.status_code == 429 else "5xx" if answer.status_code >= 500 else str(answer.status_code)
             raise Temporary(kind, f"status {answer.status_code}: {said}", _retry_after(answer))
         if answer.status_code in (400, 413) and any(words in said.lower() for words in FULL):
-            return Segment("", finish_reason="length", version=0, request_id=request.id)
+            return await self._without_room(request, said)
         if answer.status_code != 200:
             raise EngineError(f"{self.options.base_url} refuses a request with status {answer.status_code}: {said}")
         try:
             return self._segment(request, answer.json())
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise Temporary("malformed", self._clean(f"an answer that is no chat completion ({type(error).__name__}: {error})")) from None
+
+    async def _without_room(self, request: GenerateRequest, said: str) -> Segment:
+        """Return a segment without tokens for a prompt that fills the context.
+
+        Many servers say the same of a budget that is too large for what is left; such a prompt is answered with one token.
+        """
+        if request.max_tokens > 1 and (await self._ask(replace(request, max_tokens=1))).n_tokens:
+            raise EngineError(
+                f"a prompt and a budget of {request.max_tokens} tokens are more than the context of the model at {self.options.base_url} "
+                f"({said}); set a smaller --max-tokens"
+            )
+        return Segment("", finish_reason="length", version=0, request_id=request.id)
 
     def _segment(self, request: GenerateRequest, answer: Mapping[str, Any]) -> Segment:
         """Read a chat completion. Raises EngineError if a server does not return what was asked for, and others for malformed ones."""
