@@ -289,7 +289,7 @@ def test_the_messages_of_ipc_are_what_vllm_takes(tmp_path):
     save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "weights.safetensors")
     script = Path(__file__).parent / "vllm" / "ipc_on_a_cpu.py"
     done = subprocess.run(
-        [PYTHON, "-P", script, WORKER.parent, nano(), tmp_path / "weights.safetensors"],
+        [PYTHON, "-P", script, WORKER, nano(), tmp_path / "weights.safetensors"],
         capture_output=True,
         text=True,
         check=False,
@@ -366,10 +366,10 @@ def test_a_worker_that_dies_is_named_and_leaves_a_run_that_can_be_resumed():
 
 @needs_vllm
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [["rollout.sleep=true"], ["rollout.schedule=partial"], ["rollout.schedule=ahead"]])
-def test_a_run_trains_on_what_vllm_samples(tmp_path, more):
+@pytest.mark.parametrize("schedule", ["partial", "ahead"])
+def test_a_run_trains_on_what_vllm_samples(tmp_path, schedule):
     run = tmp_path / "run"
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", *more]
+    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", f"rollout.schedule={schedule}"]
     words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
     assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
     lines = read_metrics(run / "metrics.jsonl")
@@ -381,10 +381,10 @@ def test_a_run_trains_on_what_vllm_samples(tmp_path, more):
 @needs_vllm
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 4])
-def test_a_run_with_an_adapter_is_sampled_and_is_a_model_for_vllm(tmp_path, rank):
+def test_a_run_with_an_adapter_is_sampled_sleeps_and_is_a_model_for_vllm(tmp_path, rank):
     run = tmp_path / "run"
     settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", "train.lora.rank=4", "train.lr=1e-3"]
-    settings.append(f"engine.adapter_rank={rank}")
+    settings += [f"engine.adapter_rank={rank}", "rollout.sleep=true"]
     words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
     assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
     gaps = [line["policy/engine_gap_nats"] for line in read_metrics(run / "metrics.jsonl") if "policy/engine_gap_nats" in line]

@@ -1,23 +1,24 @@
 """Runs vLLM's own weight transfer by `ipc` on a CPU: what CUDA does (handles of memory, names of GPUs) is replaced, the rest is vLLM's.
 
-Run by a Python that has vLLM: `PYTHON ipc_on_a_cpu.py FOLDER_OF_THE_WORKER MODEL WEIGHTS.safetensors` prints greedy tokens as JSON, before
+Run by a Python that has vLLM: `PYTHON ipc_on_a_cpu.py WORKER.py MODEL WEIGHTS.safetensors` prints greedy tokens as JSON, before
 and after the weights of the file have come in two messages.
 """
 
+import importlib.util
 import json
 import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
 
-sys.path.append(sys.argv[1])
-
 import torch
 import vllm.distributed.weight_transfer.ipc_engine as ipc
 from safetensors.torch import load_file
-from vllm_worker import Worker
 
-_, _, model, file = sys.argv
+_, path, model, file = sys.argv
+spec = importlib.util.spec_from_file_location("vllm_worker", path)  # by its path: `ray` beside it is not the package ray
+worker = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(worker)
 TENSORS = load_file(file)
 N_ARGUMENTS = 15
 """Of `torch.multiprocessing.reductions.rebuild_cuda_tensor`; the device is number 6."""
@@ -34,7 +35,7 @@ torch.cuda.get_device_properties = lambda device: SimpleNamespace(uuid="the-gpu"
 torch.accelerator.synchronize = lambda *device: None
 
 
-def tokens(worker: Worker) -> list[int]:
+def tokens(worker: Any) -> list[int]:
     """Return a greedy answer."""
     request = {"id": "one", "ids": [5, 6, 7, 8], "max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0}
     worker.do_submit([request | {"end_ids": [], "watched": False}])
@@ -52,7 +53,7 @@ def message(names: list[str]) -> dict[str, Any]:
     }
 
 
-made = Worker(socket.socketpair()[0])
+made = worker.Worker(socket.socketpair()[0])
 arguments = {"dtype": "float32", "enforce_eager": True, "skip_tokenizer_init": True, "enable_chunked_prefill": False}
 made._make(model, arguments | {"logprobs_mode": "processed_logprobs", "weight_transfer_config": {"backend": "ipc"}})
 before = tokens(made)

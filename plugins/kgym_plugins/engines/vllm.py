@@ -56,7 +56,7 @@ ENDLESS = 1 << 60
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values of vLLM's max_lora_rank."""
 IN_MEMORY = Path("/dev/shm")  # noqa: S108  (where the system has files that are in memory; names in it are drawn at random)
-PROGRAM_BYTES = 1400 << 20
+PROGRAM_BYTES = 650 << 20
 """What vLLM has in memory on a CPU in addition to weights and cache: 0.32 was measured."""
 
 
