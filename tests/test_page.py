@@ -303,6 +303,21 @@ def test_a_label_is_the_name_of_its_evaluation(runs, tmp_path):
     assert next(cells[1].remark for cells in page.tables[0].rows if cells[1].text == "our model") == str(labelled)
 
 
+def test_answers_that_were_not_right_say_how_they_were_judged(runs, tmp_path):
+    (plain,) = unpacked(run_page([runs / "before"]).answers.packed)["runs"]
+    assert plain["trace"] == []  # the verifier of arithmetic does not explain itself
+    judged = tmp_path / "eval-math"
+    shutil.copytree(runs / "before", judged)
+    stored = json.loads((judged / "results.json").read_text())
+    (judged / "results.json").write_text(json.dumps(stored | {"facts": stored["facts"] | {"verifier": "math"}}))
+    data = unpacked(run_page([judged]).answers.packed)
+    (run,) = data["runs"]
+    wrong = [data["words"][status] in ("wrong", "no_answer") for status in run["status"]]
+    assert any(wrong)
+    assert [bool(trace) for trace in run["trace"]] == wrong
+    assert all("verdict" in trace for trace in run["trace"] if trace)
+
+
 def test_no_legend_covers_its_lines():
     with drawing():
         figure = new_figure()

@@ -22,6 +22,8 @@ from kgym.runs.manifest import KIND, adapter_of, kind_of, labelled_specs
 from kgym.runs.metrics import read_metrics
 from kgym.score.results import counted_score
 from kgym.score.store import read_results
+from kgym.types import VerifyItem
+from kgym.verify.service import load_verifier
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -195,7 +197,7 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
 
 
 def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None) -> Answers | None:
-    runs = [(names[folder], _frame(answer_files(folder), {"": _rule(folder)})) for folder in evaluations]
+    runs = [(names[folder], _explained(_frame(answer_files(folder), {"": _rule(folder)}), folder)) for folder in evaluations]
     if not runs:
         for folder in trainings:
             steps = list(numbered(folder / "episodes", "step", ".parquet").items())
@@ -203,6 +205,26 @@ def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapp
             rules = {label: spec.settings.get("truncated", "zero") for label, spec in labelled_specs(_manifest(folder)).items()}
             runs += [(f"{named}step {step}", _frame([path], rules)) for step, path in dict([*steps[:1], *steps[-1:]]).items()]
     return pack_answers(runs, most) if any(len(frame) for _, frame in runs) else None
+
+
+_EXPLAINED = 500
+"""Answers of an evaluation that are judged once more to explain their verdicts."""
+
+
+def _explained(frame: "DataFrame", folder: Path) -> "DataFrame":
+    """The answers with `trace`: how the first of those that were not right were judged, if their verifier can explain itself."""
+    (row,), _ = rows_of(folder)
+    (spec,) = labelled_specs(_manifest(folder)).values()
+    try:
+        verifier = load_verifier(row["verifier"], {**(spec.settings.get("verifier_options") or {}), "explain": True})
+    except KgymError:  # it has no such option, or is not installed here
+        return frame
+    rows = frame[frame["status"].isin(("wrong", "no_answer"))].head(_EXPLAINED)
+    items = [VerifyItem(row["gold"], row["text"], row["question"]) for row in rows.to_dict("records")]
+    traces = [verdict.trace for verdict in verifier.verify_many(items)]
+    frame = frame.assign(trace="")
+    frame.loc[rows.index, "trace"] = traces
+    return frame
 
 
 def _rule(folder: Path) -> str:

@@ -23,7 +23,7 @@ MOST_CHARACTERS_IN_ALL = 25_000_000
 """Of all answers together, unless their number was asked for: what a browser unpacks in about a second."""
 PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
 COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
-"""What is needed: columns of `kgym.runs.answers`, and as `worth` the score that counts, NaN where none does."""
+"""What is needed: columns of `kgym.runs.answers`, and as `worth` the score that counts, NaN where none does. `trace` may be there too."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[in
         "tokens": [int(value) for value in frame["tokens"]],
         "finish": [words(reason) for reason in frame["finish_reason"]],
         "cut": [int(value) for value in frame["truncated"]],
+        "trace": [_bounded(trace) for trace in frame["trace"]] if "trace" in frame else [],
         "worth": [None if math.isnan(value) else value for value in frame["worth"].astype("float64")],
     }
 

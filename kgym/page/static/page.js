@@ -230,6 +230,12 @@
       if (at < 0) body.append(visible(text));
       else body.append(visible(text.slice(0, at)), element("mark", read), visible(text.slice(at + read.length)));
       box.append(head, body);
+      const trace = run.trace[row];
+      if (trace) {
+        const how = element("details");
+        how.append(element("summary", "How it was judged"), element("pre", trace));
+        box.append(how);
+      }
       return box;
     }
 
