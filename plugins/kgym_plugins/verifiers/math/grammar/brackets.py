@@ -15,11 +15,13 @@ def _group(cursor: Cursor, token: Token) -> Node:
         raise SyntaxProblem("an empty group")
     bars, cursor.bars = cursor.bars, 0
     cursor.enter()
+    cursor.groups += 1
     node = listing(cursor)
     if cursor.is_op("|", ":"):  # {x | x > 2} in plain text
         cursor.at += 1
         node = Builder((node, listing(cursor)))
     cursor.leave()
+    cursor.groups -= 1
     cursor.bars = bars
     cursor.expect("rb")
     return node

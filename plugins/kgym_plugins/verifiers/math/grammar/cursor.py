@@ -17,6 +17,8 @@ class Cursor:
         self.at = 0
         self.bars = 0
         """Bars of absolute values that are open."""
+        self.groups = 0
+        """Groups in LaTeX's braces that are open: in them letters are no units, so that `\\frac{mg}{k}` is a force by a stiffness."""
         self.in_set = False
         """Whether a colon is "such that"."""
         self._depth = 0
@@ -91,7 +93,7 @@ class Cursor:
         lower = word.lower()
         if lower in ORDINALS and self.at and self.peek(-1).kind == "num":
             return False
-        if lower in UNITS or lower in CONNECTIVES or lower in NUMBER_WORDS or lower in SHORT_WORDS:
+        if (lower in UNITS and not self.groups) or lower in CONNECTIVES or lower in NUMBER_WORDS or lower in SHORT_WORDS:
             return False
         before, after = self.peek(-1) if self.at else END, self.peek(1)
         alone = (before.kind in ("end of text",) or (before.kind == "op" and before.value == ",")) and (

@@ -58,6 +58,7 @@ _REPEATING = re.compile(
 _DOTTED = re.compile(r"\d*\.?\d*(?:\\dot\s*\{?\s*\d\s*\}?\d*)+")
 _EXPONENT = re.compile(r"[eE][+-]?\d{1,6}(?![\w.])")
 _WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*")
+_SCRIPT = re.compile("[\u2e80-\u9fff]+|[^\u2e80-\u9fff]+")
 _TEXT_WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*\.?(?=[^\w]|$)|[^\W\d_]+")
 _ROW_SPACING = re.compile(r"\s*\[\s*-?\d{0,4}\.?\d{0,4}\s*(?:pt|ex|em|mm|cm|in|bp|pc|sp)\s*\]")
 """`\\\\[2pt]`: more room behind a row."""
@@ -350,6 +351,8 @@ class Tokenizer:
         match = pattern.match(self.text, self._position)
         assert match is not None
         word = match.group()
+        if not word.isascii() and (part := _SCRIPT.match(word)):
+            word = part.group()  # Chinese runs into letters without a space
         if self._text_mode:
             bare = word.rstrip(".")
             if len(bare) == 1 and bare.isascii() and bare not in UNITS:

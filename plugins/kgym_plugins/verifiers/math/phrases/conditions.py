@@ -23,7 +23,12 @@ CONDITIONS = Table(
         "provided that |r| < 1",
         "improved to 3",
     ),
-    Phrase(r"(?:for )?(?:all|any|every|each|some|arbitrary)\b", "a quantifier", r"any integer k", "anyone"),
+    Phrase(
+        r"(?:for )?(?:all|any|some|arbitrary|(?:every|each) (?:positive|natural|integer|whole|real|[a-z]\b))\b",
+        "a quantifier",
+        r"any integer k",
+        "anyone",
+    ),
     Phrase(
         r"(?:which is |this is |is )?(?:attained|achieved|reached|obtained|occurring|occurs|happens|equality)\b",
         "where a largest or smallest value is taken",
@@ -35,7 +40,12 @@ REASONS = Table(
     "reasons",
     "what follows is the reason for the value before it",
     "begin",
-    Phrase(r"(?:since|because|as|due to|by|from|using|recall|note(?: that)?)\b", "a reason", "since x > 0", "sincerely"),
+    Phrase(
+        r"(?:since|because|due to|recall|note(?: that)?|as (?:required|desired|needed|claimed|expected)|(?:by|using|from) the)\b",
+        "a reason",
+        "since x > 0",
+        "sincerely",
+    ),
 )
 DOMAINS = Table(
     "domains",
@@ -60,7 +70,7 @@ NO_REMARKS = frozenset(
     name_list(
         """
     or otherwise else not isn't isnt no nor never wrong incorrect false instead rather maybe perhaps possibly probably guess unless except
-    but versus vs odd even approximately roughly about without only
+    but versus vs odd even approximately roughly about without only most least best worst bound bounds down up more less
     """
     )
 )

@@ -11,6 +11,9 @@ from kgym_plugins.verifiers.math.values.interpret import declared_domain, interp
 from kgym_plugins.verifiers.math.values.realsets import Unordered
 from kgym_plugins.verifiers.math.values.types import Condition, Conditioned, Opaque, Value, Words
 
+_WITH_FORMULA = frozenset({"for", "if", "with", "given", "provided"})
+"""Words that begin a mere remark only before a formula or the domain of a letter."""
+
 
 def conditioned(found: Remark) -> Value:
     """Give a value with its remark. Raises SyntaxProblem or Unordered if the value makes no sense alone."""
@@ -19,7 +22,10 @@ def conditioned(found: Remark) -> Value:
         raise SyntaxProblem("words with a remark")
     if found.reason:
         return Conditioned(value, Condition())
-    return Conditioned(value, condition_of(found.condition))
+    condition = condition_of(found.condition)
+    if condition.remark and (condition.remark.split()[0] in _WITH_FORMULA or any(token.kind == "num" for token in found.condition)):
+        raise SyntaxProblem("more than a remark: 3 for 5 dollars, 2 with multiplicity 3, 7 if all are different")
+    return Conditioned(value, condition)
 
 
 def condition_of(tokens: list[Token]) -> Condition:
