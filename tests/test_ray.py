@@ -3,7 +3,12 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from transformers import AutoModelForCausalLM
 
@@ -185,3 +190,47 @@ def test_a_run_that_loses_a_replica_has_the_metrics_of_one_that_does_not(cluster
     disturbed = train(tmp_path / "disturbed")
     assert killed
     assert disturbed == undisturbed
+
+
+def sampling_replicas(cluster):
+    """Return the process numbers of the cluster's replicas that are sampling, by the names that Ray gives to processes."""
+    raylets = {each.process.pid for node in cluster.list_all_nodes() for each in node.all_processes["raylet"]}
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            parent = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("PPid:"))
+            title = (status.parent / "cmdline").read_text()
+        except (OSError, StopIteration):
+            continue
+        if int(parent) in raylets and title.startswith("ray::Replica.poll"):
+            found.append(int(status.parent.name))
+    return found
+
+
+def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp_path):
+    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=96", "engine.replicas=2", "engine.cpus=0.25"]
+    command = [sys.executable, "-m", "kgym", "train", "--engine", "ray", "--eval-every", "0", "--steps", "3", "-q"]
+    command += ["--set", *settings, f"engine.address={cluster.address}", "train.threads=1"]
+
+    def train(name, *, kills):
+        run, killed = tmp_path / name, None
+        process = subprocess.Popen([*command, "--run", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while kills and killed is None:
+            assert process.poll() is None, process.communicate()
+            if (run / "metrics.jsonl").exists() and read_metrics(run / "metrics.jsonl") and (sampling := sampling_replicas(cluster)):
+                killed = sampling[0]
+                os.kill(killed, signal.SIGKILL)
+            time.sleep(0.02)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        assert ("was lost" in err) == kills
+        lines = read_metrics(run / "metrics.jsonl")
+        episodes = [pd.read_parquet(path).drop(columns="verify_s") for path in sorted((run / "episodes").glob("*.parquet"))]
+        return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines], episodes
+
+    metrics, episodes = train("undisturbed", kills=False)
+    again, episodes_again = train("disturbed", kills=True)
+    assert again == metrics
+    assert [len(table) for table in episodes] == [16, 16, 16]
+    for table, other in zip(episodes, episodes_again, strict=True):
+        assert table.to_json() == other.to_json()

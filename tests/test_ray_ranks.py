@@ -1,8 +1,10 @@
 """`--ranks N --cluster ADDRESS`: real ranks on Ray's own test cluster of two nodes. They give what one rank gives, and end as one."""
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,9 +22,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def address():
-    """Two nodes on this machine, each with a processor for one rank and one for a replica."""
-    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    made.add_node(num_cpus=2)
+    """Two nodes on this machine, each with a processor for one rank and one for a replica, and two GPUs that exist only for Ray."""
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2, "include_dashboard": False})
+    made.add_node(num_cpus=2, num_gpus=2)
     made.wait_for_nodes()
     yield made.address
     made.shutdown()
@@ -62,8 +64,11 @@ def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes(address, tmp_p
     run = tmp_path / "run"
     process = start(local.words(run, 500, **{"train.save_every": 1}), 4, address)
     local.wait_for(run / "checkpoints" / "step-2" / "trainer.pt", process)
-    mine = {rank: pid for rank, (pid, variables) in ranks().items() if str(run) in Path(f"/proc/{pid}/cmdline").read_text()}
+    found = {rank: it for rank, it in ranks().items() if str(run) in Path(f"/proc/{it[0]}/cmdline").read_text()}
+    mine = {rank: pid for rank, (pid, _) in found.items()}
     assert sorted(mine) == [0, 1, 2, 3]
+    assert sorted(variables["LOCAL_RANK"] for _, variables in found.values()) == ["0", "0", "1", "1"]
+    assert all(sorted(variables["CUDA_VISIBLE_DEVICES"].split(",")) == ["0", "1"] for _, variables in found.values())
     os.kill(mine[3], signal.SIGKILL)
     status, _, err = local.finish(process)
     assert status == 1
@@ -108,6 +113,51 @@ def test_ranks_end_when_the_process_that_started_them_is_killed(address, tmp_pat
     while any(Path(f"/proc/{pid}").exists() for pid in mine):
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+def test_ranks_sample_with_replicas_on_their_cluster(address, tmp_path):
+    settings = {"engine.of": "transformers", "engine.replicas": 1, "engine.cpus": 0.5, "engine.gpus": 0.5, "train.device": "cpu"}
+    local.train(tmp_path / "one", 2)
+    process = start([*local.words(tmp_path / "two", 2, **settings), "--engine", "ray"], 2, address)
+    status, _, err = local.finish(process)
+    assert status == 0, err
+    local.assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def test_the_job_for_two_nodes_runs(tmp_path):
+    host = socket.gethostbyname(socket.gethostname())
+    script = Path(__file__).parent.parent / "examples" / "two_nodes.sh"
+    variables = local.environment() | {"HEAD": host, "PORT": str(free_port()), "SLURM_NNODES": "2"}
+    variables |= {"RAY_OPTIONS": "--num-cpus 2 --include-dashboard false", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    run = tmp_path / "run"
+    words = [*local.words(run, 2)[1:], "engine.of=transformers", "engine.replicas=1", "engine.cpus=1"]
+    nodes = [
+        subprocess.Popen(
+            ["bash", str(script), *words],
+            env=variables | {"SLURM_NODEID": str(number)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for number in (0, 1)
+    ]
+    try:
+        status, _, err = local.finish(nodes[0])
+        assert status == 0, err
+        assert len(local.metrics(run)) == 2
+    finally:
+        for node in nodes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGTERM)
+        nodes[1].communicate(timeout=60)
 
 
 def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, tmp_path):

@@ -13,6 +13,7 @@ engine whose answers do not depend on time, such as `transformers`, the run goes
 import contextlib
 import logging
 import math
+import os
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
 from kgym.rollout.engine import check_engine, engine_memory, is_remote
 from kgym.types import Chat, EngineMemory, GenerateRequest, MeasuresPrompts, Segment, Suitability, Surroundings, Weights
+from kgym_plugins.engines.vllm_process import OF_THE_RANK
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ class RayOptions(Options):
     if Ray has started them (`--cluster`), or the one of `RAY_ADDRESS`; otherwise Ray is started on this machine."""
     cpus: float = Field(1.0, ge=0)
     """CPU cores that a replica takes; it computes with as many threads."""
-    gpus: float = Field(0.0, ge=0)
-    """GPUs that a replica takes."""
+    gpus: float | None = Field(None, ge=0)
+    """GPUs that a replica takes; without it 1 where the cluster has any, unless `engine.options.device=cpu`."""
     start_s: float = Field(600.0, gt=0)
     """Longest time for a replica to load its model."""
     restarts: int = Field(3, ge=0)
@@ -65,6 +67,8 @@ class Replica:
     def __init__(self, of: str, options: Mapping[str, Any], model: str, threads: int) -> None:
         from kgym.rollout.engine import make_engine  # noqa: PLC0415  (in the actor's process)
 
+        for name in OF_THE_RANK:  # a replica is no rank of the trainer, whose process may have started Ray
+            os.environ.pop(name, None)
         torch.set_num_threads(threads)
         self._engine = make_engine(of, options, model)
 
@@ -165,7 +169,7 @@ class RayEngine:
         """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster that is there already."""
         n = options.replicas
         one = engine_memory(options.of, options.options, model_folder, rows=-(-rows // n), tokens=tokens)
-        if one is None or options.gpus or options.address is not None or torch.cuda.is_available():
+        if one is None or options.gpus or options.address is not None or os.environ.get("RAY_ADDRESS") or torch.cuda.is_available():
             return EngineMemory("elsewhere", {}, {})
         held, sampling = ({f"{name} of {n} replicas": n * each for name, each in part.items()} for part in (one.held, one.sampling))
         return EngineMemory(one.device, held, sampling, keeps=one.keeps)
@@ -173,7 +177,9 @@ class RayEngine:
     def _check_room(self) -> None:
         """Raise ConfigError if the replicas do not fit into the cluster: Ray would wait for ever."""
         options, have = self.options, self._ray.cluster_resources()
-        for name, key, each in (("CPU", "cpus", options.cpus), ("GPU", "gpus", options.gpus)):
+        gpu = float(have.get("GPU", 0.0) > 0 and options.options.get("device") != "cpu")
+        self._gpus = gpu if options.gpus is None else options.gpus
+        for name, key, each in (("CPU", "cpus", options.cpus), ("GPU", "gpus", self._gpus)):
             wanted = each * options.replicas
             if wanted > have.get(name, 0.0) + 1e-9:
                 raise ConfigError(
@@ -183,7 +189,7 @@ class RayEngine:
 
     def _start(self) -> Any:
         options = self.options
-        kind = self._ray.remote(Replica).options(num_cpus=options.cpus, num_gpus=options.gpus, max_restarts=0)
+        kind = self._ray.remote(Replica).options(num_cpus=options.cpus, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")
         return kind.remote(options.of, dict(options.options), self.model, max(1, math.floor(options.cpus)))
 
     @property
@@ -323,7 +329,10 @@ class RayEngine:
         try:
             return self._ray.get(answer, timeout=timeout_s)
         except self._ray.exceptions.GetTimeoutError as error:
-            raise EngineError(f"a replica did not start within engine.start_s={timeout_s:g} s; see the logs of Ray") from error
+            raise EngineError(
+                f"a replica did not start within engine.start_s={timeout_s:g} s: other programs have the processors or GPUs of "
+                "the cluster (see ray status), or its model takes longer to load (see the logs of Ray)"
+            ) from error
         except self._ray.exceptions.RayActorError as error:
             raise EngineError(f"a replica ended while it started: {last_line(error)}") from error
         except self._ray.exceptions.RayTaskError as error:

