@@ -175,8 +175,15 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, t
     assert not (tmp_path / "run").exists()
 
 
-def test_a_cluster_that_is_not_there_is_named(tmp_path):
-    status, _, err = local.finish(start(["train", "--run", str(tmp_path / "run")], 2, "127.0.0.1:1"))
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "--cluster 127.0.0.1:1: no Ray cluster can be reached there"),
+        ("ray://127.0.0.1:1", "--cluster ray://127.0.0.1:1: name the cluster as HOST:PORT or auto"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_named(address, said, tmp_path):
+    status, _, err = local.finish(start(["train", "--run", str(tmp_path / "run")], 2, address))
     assert status == 2
-    assert err.startswith("kgym: error: --cluster 127.0.0.1:1: no Ray cluster can be reached there")
+    assert err.startswith(f"kgym: error: {said}")
     assert err.count("\n") == 1

@@ -186,7 +186,6 @@ def test_two_ranks_generate_ahead_what_one_does(tmp_path):
     [
         (["--ranks", "0"], "--ranks 0: a run needs at least one"),
         (["--cluster", "auto"], "--cluster auto starts ranks, and needs their number: --ranks N"),
-        (["--ranks", "2", "--cluster=ray://localhost:1"], "kgym does not use Ray Client"),
         (["--ranks", "2", "--env", "airth"], "no environment named 'airth'"),
         (["--ranks=2", "--set", "train.lr=-1"], "train.lr"),
     ],
