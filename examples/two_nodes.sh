@@ -20,15 +20,21 @@ if [ -z "${HEAD:-}" ]; then
     exec srun --kill-on-bad-exit bash "$SLURM_SUBMIT_DIR/examples/two_nodes.sh" "$@"
 fi
 
+export RAY_AUTH_MODE=${RAY_AUTH_MODE:-token} # kept in the home folder, which the nodes share
 address=$HEAD:${PORT:-6379}
 if [ "$SLURM_NODEID" != 0 ]; then
-    until (exec 3<>"/dev/tcp/${address/://}") 2> /dev/null; do sleep 1; done
+    until (exec 3<> "/dev/tcp/${address%:*}/${address##*:}") 2> /dev/null; do sleep 1; done
     exec ray start --address "$address" --block ${RAY_OPTIONS:-}
 fi
 
+[ "$RAY_AUTH_MODE" != token ] || ray get-auth-token --generate > /dev/null
 ray start --head --port "${address##*:}" --block ${RAY_OPTIONS:-} > "ray-head-${SLURM_JOB_ID:-$$}.log" 2>&1 &
-trap 'kill $!' EXIT
-until (exec 3<>"/dev/tcp/${address/://}") 2> /dev/null; do sleep 1; done
+head=$!
+trap 'kill $head' EXIT
+until (exec 3<> "/dev/tcp/${address%:*}/${address##*:}") 2> /dev/null; do
+    kill -0 $head # ends this script if Ray has not started
+    sleep 1
+done
 python - "$address" "$SLURM_NNODES" << 'END'
 import sys, time, ray
 ray.init(sys.argv[1], logging_level="ERROR")

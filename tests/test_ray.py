@@ -209,7 +209,7 @@ def sampling_replicas(cluster):
 
 def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp_path):
     settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=96", "engine.replicas=2", "engine.cpus=0.25"]
-    command = [sys.executable, "-m", "kgym", "train", "--engine", "ray", "--eval-every", "0", "--steps", "3", "-q"]
+    command = [sys.executable, "-m", "kgym", "train", "--engine", "ray", "--eval-every", "0", "--steps", "3"]
     command += ["--set", *settings, f"engine.address={cluster.address}", "train.threads=1"]
 
     def train(name, *, kills):

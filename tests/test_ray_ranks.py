@@ -126,7 +126,7 @@ def test_ranks_sample_with_replicas_on_their_cluster(address, tmp_path):
 
 def free_port():
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.bind(("", 0))
         return listening.getsockname()[1]
 
 
@@ -134,7 +134,12 @@ def test_the_job_for_two_nodes_runs(tmp_path):
     host = socket.gethostbyname(socket.gethostname())
     script = Path(__file__).parent.parent / "examples" / "two_nodes.sh"
     variables = local.environment() | {"HEAD": host, "PORT": str(free_port()), "SLURM_NNODES": "2"}
-    variables |= {"RAY_OPTIONS": "--num-cpus 2 --include-dashboard false", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    (tmp_path / "bin").mkdir()  # the programs of this interpreter's packages, which may be in another folder
+    for name, module in (("ray", "ray.scripts.scripts"), ("kgym", "kgym"), ("python", "")):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {module and f"-m {module}"} "$@"\n')
+        program.chmod(0o755)
+    variables |= {"RAY_OPTIONS": "--num-cpus 2", "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     run = tmp_path / "run"
     words = [*local.words(run, 2)[1:], "engine.of=transformers", "engine.replicas=1", "engine.cpus=1"]
     nodes = [
