@@ -223,6 +223,11 @@ class RolloutConfig(Options):
     """Stop if the log-probabilities of engine and trainer differ by more than this on average, over the tokens that
     the newest weights sampled: the engine then samples from another policy than the one that is trained. `nano` has
     4e-7 in float32 and 0.002 in bfloat16."""
+    max_canary_gap_nats: float | None = Field(None, gt=0)
+    """Stop if the engine, after it has loaded weights, and the trainer differ by more than this, on average over the tokens
+    of the canary, a text that both read: the engine then does not have the weights. Without it 1e-4 if both compute in
+    float32 on a CPU, 0.01 on a GPU, and 0.3 (0.1 when the run begins) if one of them computes in another type, or the
+    engine does not tell its type."""
 
     @model_validator(mode="after")
     def _agrees_with_the_schedule(self) -> Self:

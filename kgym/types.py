@@ -389,6 +389,37 @@ class CountsUse(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class HeldTensor:
+    """What an engine tells of one of its tensors."""
+
+    names: tuple[str, ...]
+    """The entries of the state dict that it holds: several if the engine has fused them."""
+    dtype: str
+    """As torch names it: `bfloat16`."""
+    checksum: int
+    """`kgym.models.checksums.checksum` of its elements."""
+
+
+@runtime_checkable
+class ShowsWeights(Protocol):
+    """What an engine may offer in addition: it reads its weights back, so that the trainer can compare them bit by bit."""
+
+    def held(self) -> Sequence[HeldTensor]:
+        """Return what it samples from at present, of an adapter its matrices; what it cannot read back is left out.
+
+        The replicas of an engine each add their own.
+        """
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """What an engine may offer in addition: it hands its requests out to several engines, evenly where the prompts differ."""
+
+    replicas: int
+    """How many there are."""
+
+
 # --- verifiers --------------------------------------------------------------------------------------------------------
 
 

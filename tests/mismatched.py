@@ -9,7 +9,9 @@ kgym_api = 1
 
 
 class StaleEngine(TransformersEngine):
-    """Says that it has new weights, and keeps those that it began with."""
+    """Says that it has new weights, and keeps those that it began with. It does not read them back."""
+
+    held = None
 
     def load(self, version, weights):
         self.version = version

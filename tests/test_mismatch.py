@@ -233,7 +233,7 @@ def test_a_run_gives_the_figures_and_those_by_age_only_with_older_tokens(tiny_mo
 
 def test_a_run_ends_when_the_engine_samples_at_another_temperature(tiny_model, tmp_path, capsys):
     run = tmp_path / "run"
-    assert train(tiny_model, run, "rollout.max_engine_gap_nats=0.01", engine="hot") == 1
+    assert train(tiny_model, run, "rollout.max_engine_gap_nats=0.01", "rollout.max_canary_gap_nats=100", engine="hot") == 1
     error = capsys.readouterr().err
     assert "step 1: the log-probabilities of engine=hot and of the trainer differ by" in error
     assert "more than rollout.max_engine_gap_nats=0.01" in error
@@ -245,7 +245,7 @@ def test_a_run_ends_when_the_engine_samples_at_another_temperature(tiny_model, t
 
 def test_a_run_ends_when_the_engine_keeps_stale_weights_and_resumes_with_another(tiny_model, tmp_path, capsys):
     run = tmp_path / "run"
-    settings = ("rollout.max_engine_gap_nats=0.003", "train.lr=0.05", "train.save_every=1")
+    settings = ("rollout.max_engine_gap_nats=0.003", "rollout.max_canary_gap_nats=100", "train.lr=0.05", "train.save_every=1")
     assert train(tiny_model, run, *settings, engine="stale", steps=6) == 1
     error = capsys.readouterr().err
     assert "stale weights" in error

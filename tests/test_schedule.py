@@ -8,6 +8,7 @@ import pytest
 
 from kgym.errors import EngineError
 from kgym.rollout.groups import Rollouts, StepRule, Stream
+from kgym.rollout.handover import Handover
 from kgym.rollout.schedule import Ahead, InTurn
 from kgym.types import Sampling, UpdatePlan
 from lockstep import LockstepEngine
@@ -55,13 +56,13 @@ def trained(schedule, first=1, last=6, slow=0.0, weights=None):
     """Take the steps of a run; each changes the weights in place, as an optimizer does."""
     weights = Number(0) if weights is None else weights
     if first == 1:
-        schedule.load(0, weights)
+        schedule.load(Handover(0, weights))
     batches = []
     for step in range(first, last + 1):
         batches.append(schedule.play(step, silent))
         time.sleep(slow)
         weights.value += 7
-        schedule.load(step, weights)
+        schedule.load(Handover(step, weights))
     return batches, weights
 
 
@@ -104,11 +105,11 @@ def test_an_engine_that_shares_its_memory_takes_weights_before_it_wakes(sleeps):
     rollouts = Rollouts([Stream(setup_of(), InOrder())], [], UpdatePlan(), problems_per_step=2, group_size=2, sampling=Sampling(), seed=0)
     engine = Recording(by_problem(lambda group, attempt: 3))
     schedule = InTurn(rollouts, engine, sleeps=sleeps)
-    schedule.load(0, Number(0))
+    schedule.load(Handover(0, Number(0)))
     for step in (1, 2):
         schedule.play(step, silent)
         schedule.rest()
-        schedule.load(step, Number(step))
+        schedule.load(Handover(step, Number(step)))
     asleep = ["load 0", "sleep", "load 1 asleep", "wake", "sleep", "load 2 asleep", "wake"]
     assert engine.calls == (asleep if sleeps else ["load 0", "load 1", "load 2"])
 
@@ -142,7 +143,7 @@ def test_batches_that_wait_are_in_the_checkpoint(lag, rule):
     schedule.close()
     again, _ = scheduled(Ahead, max_lag=lag, rule=rule)
     again.restore(episodes, state)
-    again.load(3, weights)
+    again.load(Handover(3, weights))
     rest, _ = trained(again, first=4, weights=weights)
     assert groups(first) + groups(rest) == expected
 
@@ -194,9 +195,9 @@ def test_a_step_that_older_weights_will_sample_is_played_before_the_state_is_kep
     """However late its thread is, a resumed run would have only the newer weights for it."""
     schedule, _ = scheduled(Ahead, max_lag=1)
     weights = Number(0)
-    schedule.load(0, weights)
+    schedule.load(Handover(0, weights))
     with schedule._using:  # the thread is held up before step 1
-        schedule._next, schedule._newest = (0, weights), (1, weights)
+        schedule._next, schedule._newest = Handover(0, weights), Handover(1, weights)
         schedule._thread = threading.Thread(target=schedule._work, daemon=True)
         schedule._thread.start()
         kept = []

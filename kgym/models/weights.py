@@ -1,6 +1,8 @@
 """Weights on their way from a policy to an engine: `kgym.types.Weights`.
 
 engine.load(step, ModelWeights(policy.model))
+
+`WatchedWeights` and `OtherWeights` are for the guards of `kgym.rollout.handover`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,6 +11,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from kgym.models.checksums import checksum
+from kgym.types import HeldTensor, Weights
+
+SHIFT = 0.02
+"""By which the elements of another adapter differ."""
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -79,3 +87,68 @@ class ModelWeights:
                 copies[key] = whole(parameter.detach()).clone()
             tensors[name] = copies[key]
         return TensorWeights(tensors)
+
+
+def held(model: nn.Module) -> list[HeldTensor]:
+    """Return what an engine that samples from `model` has to show of it; see `kgym.types.ShowsWeights`."""
+    sums: dict[object, int] = {}
+    found = []
+    for name, tensor in model.state_dict().items():
+        key = identity(tensor)
+        if key not in sums:
+            sums[key] = checksum(tensor)
+        found.append(HeldTensor((name,), str(tensor.dtype).removeprefix("torch."), sums[key]))
+    return found
+
+
+class WatchedWeights:
+    """Weights with a checksum of each tensor, taken as it is read for the last time: they are not read once more for it."""
+
+    def __init__(self, weights: Weights, dtypes: Mapping[str, str]) -> None:
+        """`dtypes` has the types in which tensors are to be compared, by their names; others have no checksum."""
+        self._weights = weights
+        self._dtypes = dtypes
+        self.checksums: dict[str, int] = {}
+
+    @property
+    def adapter(self) -> Mapping[str, Any] | None:
+        """See `kgym.types.Weights`."""
+        return self._weights.adapter
+
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """See `kgym.types.Weights`."""
+        for name, tensor in self._weights.named():
+            if name in self._dtypes:
+                self.checksums[name] = checksum(tensor.detach().to(getattr(torch, self._dtypes[name])))
+            yield name, tensor
+
+    def copied(self) -> Weights:
+        """See `kgym.types.Weights`."""
+        return self._weights.copied()
+
+
+@dataclass(frozen=True)
+class OtherWeights:
+    """Quite other weights of the same names and shapes, made tensor by tensor as they are read: see `other`."""
+
+    weights: Weights
+
+    @property
+    def adapter(self) -> Mapping[str, Any] | None:
+        """See `kgym.types.Weights`."""
+        return self.weights.adapter
+
+    @torch.no_grad()
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """See `kgym.types.Weights`."""
+        for name, tensor in self.weights.named():
+            yield name, other(tensor, adapter=self.adapter is not None) if tensor.is_floating_point() else tensor
+
+    def copied(self) -> Weights:
+        """See `kgym.types.Weights`."""
+        return TensorWeights(dict(self.named()))
+
+
+def other(tensor: Tensor, *, adapter: bool) -> Tensor:
+    """Return a tensor of other weights: minus this one, which can be undone exactly; of an adapter, which begins with zeros, shifted."""
+    return tensor + SHIFT if adapter else -tensor

@@ -25,7 +25,9 @@ from kgym.types import (
     GenerateRequest,
     MeasuresPrompts,
     PlansMemory,
+    Replicated,
     Segment,
+    ShowsWeights,
     Weights,
 )
 
@@ -177,6 +179,10 @@ class BlockingAdapter:
         self._ready: list[Segment] = []
         if isinstance(engine, MeasuresPrompts):
             self.too_long = engine.too_long
+        if isinstance(engine, ShowsWeights):
+            self.held = engine.held
+        if isinstance(engine, Replicated):
+            self.replicas = engine.replicas
 
     @property
     def version(self) -> int:

@@ -121,6 +121,8 @@ class Played:
     seconds: float = 0.0
     wait_s: float = 0.0
     """Of `seconds`, those in which nothing was sampled and verdicts were waited for."""
+    canary_gap_nats: float | None = None
+    """Largest gap of the canary when the weights that sampled the step were loaded; see `handover.py`."""
 
     @property
     def greedy_rewards(self) -> list[float | None] | None:
@@ -152,10 +154,22 @@ class Played:
             groups.append(Group(members[0].problem, members, list(rewards)))
         sampled, greedy = groups[: facts["n_sampled"]], groups[facts["n_sampled"] :]
         batch = [sampled[number] for number in facts["batch"]]
-        return cls(sampled=sampled, batch=batch, greedy=greedy, **{name: facts[name] for name in _PLAIN})
+        return cls(sampled=sampled, batch=batch, greedy=greedy, **{name: facts[name] for name in _PLAIN if name in facts})
 
 
-_PLAIN = ("rounds", "n_tokens", "labels", "begun", "carried", "dropped", "left_open", "open_lengths", "seconds", "wait_s")
+_PLAIN = (
+    "canary_gap_nats",
+    "rounds",
+    "n_tokens",
+    "labels",
+    "begun",
+    "carried",
+    "dropped",
+    "left_open",
+    "open_lengths",
+    "seconds",
+    "wait_s",
+)
 """Fields of `Played` that are plain values."""
 
 

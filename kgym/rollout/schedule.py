@@ -1,6 +1,6 @@
 """Who waits for whom: the trainer for the rollouts of a step, or the rollouts for weights that the trainer has yet to make.
 
-schedule.load(version, weights)        after every update, and before the first step
+schedule.load(Handover(step, weights)) after every update, and before the first step
 played = schedule.play(step, progress)
 schedule.rest()                        before the update
 with schedule.engine() as engine: ...  for validations: it has the newest weights, and nothing else uses it meanwhile
@@ -9,11 +9,13 @@ with schedule.engine() as engine: ...  for validations: it has the newest weight
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from kgym.blame import blaming
 from kgym.rollout.groups import Played, Rollouts
-from kgym.types import Engine, Episode, Weights
+from kgym.rollout.handover import Handover
+from kgym.types import Engine, Episode
 
 Progress = Callable[[int, int], None]
 
@@ -21,8 +23,11 @@ Progress = Callable[[int, int], None]
 class Schedule(Protocol):
     """Plays the steps of a run, in order."""
 
-    def load(self, version: int, weights: Weights) -> None:
-        """Hand over the weights of a version; later changes of the tensors have no effect."""
+    def load(self, handover: Handover) -> None:
+        """Hand over the weights of a version; later changes of the tensors have no effect.
+
+        What handing them over raises is raised here, or by whatever waits for the engine.
+        """
 
     def play(self, step: int, progress: Progress) -> Played:
         """Return what was played for a step. `progress` is called as (episodes that have ended, episodes in the pool)."""
@@ -52,14 +57,13 @@ class InTurn:
         self._engine = engine
         self._sleeps = sleeps
         self._asleep = False
+        self._gap_nats: float | None = None
+        """Of the canary, at the newest load."""
 
-    def load(self, version: int, weights: Weights) -> None:
-        """See `Schedule`. The engine takes the weights before it wakes: it needs memory for its cache only after that."""
-        with blaming("engine", self._engine):
-            self._engine.load(version, weights)
-            if self._asleep:
-                self._engine.wake()
-                self._asleep = False
+    def load(self, handover: Handover) -> None:
+        """See `Schedule`."""
+        asleep, self._asleep = self._asleep, False
+        self._gap_nats = handover.to(self._engine, wake=asleep)
 
     def rest(self) -> None:
         """See `Schedule`."""
@@ -70,7 +74,7 @@ class InTurn:
 
     def play(self, step: int, progress: Progress) -> Played:
         """See `Schedule`."""
-        return self._rollouts.play(self._engine, step, progress)
+        return _with_gap(self._rollouts, self._rollouts.play(self._engine, step, progress), self._gap_nats)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
@@ -107,8 +111,12 @@ class Ahead:
         self._changed = threading.Condition()
         self._using = threading.Lock()
         """Held by whoever uses the engine and the rollouts."""
-        self._newest: tuple[int, Weights] | None = None
-        self._next: tuple[int, Weights] | None = None
+        self._gap_nats: float | None = None
+        """Of the canary, at the newest load."""
+        self._given: int | None = None
+        """Version that the engine was given last."""
+        self._newest: Handover | None = None
+        self._next: Handover | None = None
         """The weights of the step that is played next, once it may begin."""
         self._step = 0
         """The last step that was played."""
@@ -121,10 +129,10 @@ class Ahead:
     def rest(self) -> None:
         """See `Schedule`. The engine goes on with the next batch."""
 
-    def load(self, version: int, weights: Weights) -> None:
+    def load(self, handover: Handover) -> None:
         """See `Schedule`."""
         with self._changed:
-            self._newest = (version, weights.copied())
+            self._newest = handover.copied()
             self._choose()
             self._changed.notify_all()
 
@@ -148,7 +156,7 @@ class Ahead:
         with self._using:
             self._raise()
             if self._newest is not None:
-                self._give(*self._newest)
+                self._give(self._newest)
             yield self._engine
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
@@ -203,11 +211,12 @@ class Ahead:
     # --- the thread ---
 
     def _work(self) -> None:
-        while (weights := self._begin()) is not None:
+        while (handover := self._begin()) is not None:
             with self._using:
                 try:
-                    self._give(*weights)
+                    self._give(handover)
                     played = self._rollouts.play(self._engine, self._step + 1, self._report)
+                    played = _with_gap(self._rollouts, played, self._gap_nats)
                 except BaseException as error:  # raised by whoever waits for the step, or asks for the engine or the state
                     with self._changed:
                         self._error = error
@@ -223,7 +232,7 @@ class Ahead:
     def _report(self, done: int, total: int) -> None:
         self._progress(done, total)
 
-    def _begin(self) -> tuple[int, Weights] | None:
+    def _begin(self) -> Handover | None:
         """Wait until the next step may begin and return its weights; None at the end of the run."""
         with self._changed:
             while self._next is None:
@@ -234,10 +243,21 @@ class Ahead:
 
     def _choose(self) -> None:
         """Fix the weights of the next step at the moment at which it may begin, so that they do not depend on when the thread wakes up."""
-        if self._next is None and self._newest is not None and self._step < self._steps and self._newest[0] >= self._step - self._max_lag:
+        if (
+            self._next is None
+            and self._newest is not None
+            and self._step < self._steps
+            and self._newest.version >= self._step - self._max_lag
+        ):
             self._next = self._newest
 
-    def _give(self, version: int, weights: Weights) -> None:
-        if self._engine.version != version:
-            with blaming("engine", self._engine):
-                self._engine.load(version, weights)
+    def _give(self, handover: Handover) -> None:
+        if self._given != handover.version:
+            self._gap_nats = handover.to(self._engine)
+            self._given = handover.version
+
+
+def _with_gap(rollouts: Rollouts, played: Played, gap_nats: float | None) -> Played:
+    """Return what was played with the largest of the gaps of the engines of all ranks."""
+    gaps = [gap for gap in rollouts.world.gather(gap_nats) if gap is not None]
+    return replace(played, canary_gap_nats=max(gaps, default=None))

@@ -22,7 +22,7 @@ from kgym.models.weights import TensorWeights
 from kgym.neutral import error_line
 from kgym.rollout.engine import make_engine
 from kgym.rollout.sharing import Layout, shared
-from kgym.types import Engine, MeasuresPrompts
+from kgym.types import Engine, MeasuresPrompts, Replicated, ShowsWeights
 
 
 class Server:
@@ -44,12 +44,21 @@ class Server:
         except (Exception, SystemExit) as error:  # third-party code may raise anything
             self._channel.send(("error", _portable(error)))
             return
-        self._channel.send(("made", (self._engine.version, isinstance(self._engine, MeasuresPrompts))))
+        self._channel.send(("made", (self._engine.version, self._offers())))
         while True:
             method, arguments, threads = self._channel.recv()
             if threads != torch.get_num_threads():
                 torch.set_num_threads(threads)
             self._channel.send(self._reply(method, arguments))
+
+    def _offers(self) -> dict[str, Any]:
+        """Return what the engine offers in addition to the methods of every engine."""
+        engine = self._engine
+        return {
+            "measures": isinstance(engine, MeasuresPrompts),
+            "shows": isinstance(engine, ShowsWeights),
+            "replicas": engine.replicas if isinstance(engine, Replicated) else None,
+        }
 
     def _reply(self, method: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         try:

@@ -25,7 +25,7 @@ from kgym.errors import EngineError
 from kgym.models.weights import TensorWeights
 from kgym.registry import registry
 from kgym.rollout.sharing import Layout, allocate, shared
-from kgym.types import Chat, GenerateRequest, Segment, Weights
+from kgym.types import Chat, GenerateRequest, HeldTensor, Segment, Weights
 from kgym.verify.server import channel_pair, standard_error
 
 ENDING_S = 5.0
@@ -47,14 +47,16 @@ class ProcessEngine:
         self.close = weakref.finalize(self, _end, self._process, self._channel, self._socket, life)
         """End the worker. Also done when this object or the process ends."""
         try:
-            self.version, measures = self._answer(
-                (name, dict(options), model, torch.get_num_threads(), [path for path in sys.path if path])
-            )
+            self.version, offers = self._answer((name, dict(options), model, torch.get_num_threads(), [path for path in sys.path if path]))
         except BaseException:
             self.close()
             raise
-        if measures:
+        if offers["measures"]:
             self.too_long = self._too_long
+        if offers["shows"]:
+            self.held = self._held
+        if offers["replicas"] is not None:
+            self.replicas: int = offers["replicas"]
 
     @property
     def pid(self) -> int:
@@ -106,6 +108,10 @@ class ProcessEngine:
 
     def _too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
         found: dict[int, int] = self._call("too_long", list(prompts), context_tokens)
+        return found
+
+    def _held(self) -> Sequence[HeldTensor]:
+        found: Sequence[HeldTensor] = self._call("held")
         return found
 
     # --- the channel ----------------------------------------------------------------------------------------------

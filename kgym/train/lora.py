@@ -115,7 +115,7 @@ class Adapter:
                 name = pairs[key]
                 a_RI, b_OR = (whole(matrix.detach()) for matrix in self._pair(name))
                 yield f"{name}.weight", merged(whole(tensor), a_RI, b_OR, self._layers[name].scaling[NAME])
-            elif not _of_adapter(key):
+            elif not of_adapter(key):
                 yield key.replace(".base_layer.", "."), whole(tensor)
 
     def config(self, base: str) -> dict[str, Any]:
@@ -196,7 +196,8 @@ class AdapterWeights:
 # --- which layers -----------------------------------------------------------------------------------------------------
 
 
-def _of_adapter(key: str) -> bool:
+def of_adapter(key: str) -> bool:
+    """Whether an entry of the state dict is a matrix of the adapter."""
     return f".lora_A.{NAME}." in key or f".lora_B.{NAME}." in key
 
 

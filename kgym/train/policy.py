@@ -6,8 +6,9 @@ numbers or with which weights frozen.
 Dimension key:  T tokens of the pack
 """
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +16,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kgym.algorithms.batch import deal, select, token_order
+from kgym.algorithms.batch import deal, pack, select, token_order
 from kgym.algorithms.episodes import scored
 from kgym.config import TrainConfig
 from kgym.models.encoding import ChatEncoder
 from kgym.models.policy import Learner, load_policy
 from kgym.models.save import save_model
-from kgym.models.weights import ModelWeights, whole
+from kgym.models.weights import ModelWeights, identity, local, other, whole
 from kgym.train.layout import Micro, microbatches
-from kgym.train.lora import Adapter
+from kgym.train.lora import Adapter, of_adapter
 from kgym.train.optim import SplitAdamW, make_optimizer, set_lr
 from kgym.train.precision import Precision
 from kgym.train.scorer import Scorer, checkpoint_layers, checkpoints
@@ -108,6 +109,11 @@ class TrainedPolicy:
             logprobs_T, entropy_T = self._scorer(batch, temperature=temperature, with_entropy=with_entropy)
         return logprobs_T, entropy_T
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that forward passes are computed in."""
+        return self._precision.compute
+
     def autocast(self) -> torch.autocast:
         """Return the context in which every forward pass of the policy, and of a critic, is computed; see `Precision`."""
         return self._precision.autocast()
@@ -116,6 +122,47 @@ class TrainedPolicy:
     def frozen_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return log-probabilities and entropies of a whole batch without gradient, each (T,), 0 where the mask is 0."""
         return self._frozen(self._scorer, batch, temperature)
+
+    @contextlib.contextmanager
+    def others(self, *, adapter: bool) -> Iterator[None]:
+        """Compute with what `kgym.models.weights.OtherWeights` makes of the weights inside the block; of an `adapter` alone those of that.
+
+        The weights are afterwards what they were before, to the bit.
+        """
+        found = {identity(tensor): (name, local(tensor)) for name, tensor in self._policy.model.state_dict(keep_vars=True).items()}
+        floats = [(name, part.detach()) for name, part in found.values() if part.is_floating_point()]
+        if adapter:
+            chosen = [part for name, part in floats if of_adapter(name)]
+        else:  # the product of both matrices of an adapter is negated by one of them
+            chosen = [part for name, part in floats if ".lora_A." not in name or not of_adapter(name)]
+        kept = [part.clone() for part in chosen] if adapter else None
+        with torch.no_grad():
+            for part in chosen:
+                part.copy_(other(part, adapter=adapter))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for number, part in enumerate(chosen):
+                    part.copy_(other(part, adapter=False) if kept is None else kept[number])
+
+    @torch.no_grad()
+    def distributions(self, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]], *, temperature: float = 1.0) -> Tensor:
+        """Return the log-probabilities of every token at places of texts, (M, V) float32 on the CPU, text by text.
+
+        A place is the number of tokens that are read before; after the last one there is none. Places ascend. Every
+        rank computes all of them.
+        """
+        batch = pack(
+            prompt_ids=[text[:1] for text in texts],
+            token_ids=[text[1:] for text in texts],
+            token_mask=[[place in wanted for place in range(1, len(text))] for text, wanted in zip(texts, places, strict=True)],
+            rewards=[0.0] * len(texts),
+            group_ids=[0] * len(texts),
+        )
+        tensors = {name: value.to(self.device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+        with self.autocast():
+            return self._scorer.distributions(PackedBatch(**{**vars(batch), **tensors}), temperature=temperature).cpu()
 
     def keep_reference(self, folder: str, *, start: bool = True) -> None:
         """Load the frozen reference, for `ref_logprobs`. If it is the model that training started from, it is below an adapter already.

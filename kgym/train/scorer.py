@@ -62,6 +62,19 @@ class Scorer:
         logprobs_M, entropy_M = self._of_trained(arrangement, temperature or 1.0, with_entropy)
         return arrangement.back(logprobs_M), None if entropy_M is None else arrangement.back(entropy_M)
 
+    def distributions(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
+        """Return the log-probabilities of every token at the places of the trained ones, (M, V) float32, in the order of the pack."""
+        model, arrangement = self.model, arrange(batch, packed=self.packed)
+
+        def compute() -> Tensor:
+            if not self.chunked:
+                return arrangement.pick(model(**arrangement.inputs, use_cache=False).logits)
+            hidden = model.base_model(**arrangement.inputs, use_cache=False).last_hidden_state
+            return head_of(model)(arrangement.pick(hidden))
+
+        logits_MV = inside(model, compute) if self.chunked else compute()
+        return (logits_MV.float() / (temperature or 1.0)).log_softmax(1)
+
     def _of_trained(self, arrangement: Arrangement, temperature: float, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
         model = self.model
         if not self.chunked:

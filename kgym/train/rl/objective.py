@@ -38,6 +38,7 @@ from kgym.train.policy import TrainedPolicy
 from kgym.train.profiling import phase, reassign
 from kgym.train.report import Reporter
 from kgym.train.rl.batch import pack_groups
+from kgym.train.rl.canary import Keeper
 from kgym.train.rl.components import chosen, with_defaults
 from kgym.train.rl.critic import FOLDER, Critic, load_value_model
 from kgym.train.rl.diagnosis import Diagnosis
@@ -150,6 +151,7 @@ class Reinforcement:
         self.schedule = self._make_schedule(self.engine)
         self.long_prompts = LongPrompts(self.members, self.reporter.note)
         self.long_prompts.check(self.engine, self.rollouts.streams, self.validation, config.rollout.step_tokens)
+        self.keeper = Keeper(self.policy, config.rollout.temperature, config.rollout.max_canary_gap_nats)
         self.critic = self._make_critic(folder, checkpoint) if plan.needs_values else None
         self.empty_steps = 0
         self.diagnosis = Diagnosis(max_grad_norm=config.train.max_grad_norm)
@@ -208,8 +210,11 @@ class Reinforcement:
     def ready(self, step: int, check: Callable[[], None]) -> None:
         """See `Objective`."""
         assert self.schedule is not None
+        assert self.engine is not None
         self.check = check
-        self.schedule.load(step, self._weights())
+        weights = self._weights()
+        self.keeper.begin(self.engine, self.rollouts.streams, step, weights)
+        self.schedule.load(self.keeper.handover(step, weights))
 
     def _weights(self) -> Weights:
         """Return the weights in the form that the engine takes."""
@@ -252,7 +257,7 @@ class Reinforcement:
         with _clock() as train_s:
             metrics |= self._update(played, step, metrics)
         with phase("sync"):
-            self.schedule.load(step, self._weights())
+            self.schedule.load(self.keeper.handover(step, self._weights()))
         return metrics | {
             "time/rollout_s": rollout_s(),
             "time/train_s": train_s(),

@@ -95,6 +95,8 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
         "rollout/tokens_sampled_mean": _mean([*(episode.n_tokens for episode in episodes), *played.open_lengths]),
         "rollout/wait_s": played.wait_s,
     }
+    if played.canary_gap_nats is not None:
+        metrics["engine/canary_gap_nats"] = played.canary_gap_nats
     if played.carried or played.left_open or played.dropped:
         metrics |= {
             "rollout/carried": float(played.carried),

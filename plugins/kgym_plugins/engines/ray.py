@@ -28,7 +28,18 @@ from kgym.cluster import connected, last_line
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
 from kgym.rollout.engine import check_engine, engine_memory, is_remote
-from kgym.types import Chat, EngineMemory, GenerateRequest, MeasuresPrompts, Segment, Suitability, Surroundings, Weights
+from kgym.types import (
+    Chat,
+    EngineMemory,
+    GenerateRequest,
+    HeldTensor,
+    MeasuresPrompts,
+    Segment,
+    ShowsWeights,
+    Suitability,
+    Surroundings,
+    Weights,
+)
 from kgym_plugins.engines.vllm_process import OF_THE_RANK
 
 log = logging.getLogger(__name__)
@@ -72,9 +83,9 @@ class Replica:
         torch.set_num_threads(threads)
         self._engine = make_engine(of, options, model)
 
-    def ready(self) -> bool:
-        """Return whether the engine tells prompts that are too long; the first call waits for the model."""
-        return isinstance(self._engine, MeasuresPrompts)
+    def ready(self) -> dict[str, bool]:
+        """Return what the engine offers in addition; the first call waits for the model."""
+        return {"measures": isinstance(self._engine, MeasuresPrompts), "shows": isinstance(self._engine, ShowsWeights)}
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
         """As the engine does."""
@@ -101,6 +112,11 @@ class Replica:
     def wake(self) -> None:
         """As the engine does."""
         self._engine.wake()
+
+    def held(self) -> Sequence[HeldTensor]:
+        """As the engine does."""
+        assert isinstance(self._engine, ShowsWeights)
+        return self._engine.held()
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None) -> dict[int, int]:
         """As the engine does."""
@@ -146,9 +162,12 @@ class RayEngine:
         """Leave Ray, if this engine has started it. Also done when this object or the process ends."""
         self._check_room()
         self._slots = [_Slot(number, self._start()) for number in range(options.replicas)]
-        measures = [self._wait(slot.actor.ready.remote(), options.start_s) for slot in self._slots]
-        if all(measures):
+        offers = [self._wait(slot.actor.ready.remote(), options.start_s) for slot in self._slots]
+        self.replicas = options.replicas
+        if all(offer["measures"] for offer in offers):
             self.too_long = self._too_long
+        if all(offer["shows"] for offer in offers):
+            self.held = self._held
 
     @classmethod
     def check(cls, options: RayOptions, model_folder: str) -> None:
@@ -296,24 +315,29 @@ class RayEngine:
         found: dict[int, int] = self._wait(self._slots[0].actor.too_long.remote(list(prompts), context_tokens))
         return found
 
+    def _held(self) -> list[HeldTensor]:
+        return [tensor for found in self._all("held") for tensor in found]
+
     def _refuse_open(self, what: str) -> None:
         if n := sum(len(slot.open) for slot in self._slots):
             raise EngineError(f"{n} requests are open; abort and poll them before {what}")
 
     # --- actors ---------------------------------------------------------------------------------------------------
 
-    def _all(self, method: str, *arguments: Any) -> None:
-        """Call a method of every replica at once and wait for all of them; a lost one is started again and needs no call."""
+    def _all(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of every replica at once and return what they return; a lost one is started again."""
         answers = [(slot, getattr(slot.actor, method).remote(*arguments)) for slot in self._slots]
+        found = []
         for slot, answer in answers:
             try:
-                self._ray.get(answer)
+                found.append(self._ray.get(answer))
             except self._ray.exceptions.RayActorError as error:
-                self._replace(slot, error)
-                if method == "sleep":
-                    self._wait(slot.actor.sleep.remote())
+                self._replace(slot, error)  # which has loaded the weights, and is awake
+                if method in ("sleep", "held"):
+                    found.append(self._wait(getattr(slot.actor, method).remote()))
             except self._ray.exceptions.RayTaskError as error:
                 raise _of_engine(error) from error
+        return found
 
     def _call(self, slot: _Slot, method: str, *arguments: Any) -> None:
         try:

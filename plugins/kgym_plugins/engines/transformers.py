@@ -31,12 +31,14 @@ from kgym.models.encoding import ChatEncoder
 from kgym.models.footprint import footprint
 from kgym.models.load import check_vocabulary, load_config, load_language_model, load_tokenizer
 from kgym.models.placement import placement
+from kgym.models.weights import held
 from kgym.options import Options
 from kgym.types import (
     Chat,
     EngineMemory,
     FinishReason,
     GenerateRequest,
+    HeldTensor,
     Segment,
     Suitability,
     Surroundings,
@@ -255,6 +257,10 @@ class TransformersEngine:
         for name, tensor in weights.named():
             mine[name].copy_(tensor)
         self.version = version
+
+    def held(self) -> list[HeldTensor]:
+        """See `kgym.types.ShowsWeights`."""
+        return held(self.model)
 
     def _refuse_open(self, what: str) -> None:
         if self._open:
