@@ -19,6 +19,8 @@ from kgym.rollout.engine import adapted
 from kgym.rollout.handover import DRILL, Expected, Handover, bound_for, types_of
 from kgym.rollout.worker import ProcessEngine
 from kgym.runs.metrics import read_metrics
+from kgym.testing.engines import check_engine
+from kgym.testing.report import ConformanceError
 from kgym.train.policy import TrainedPolicy
 from kgym.types import Message, Replicated, Segment, ShowsWeights
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
@@ -306,3 +308,9 @@ def test_a_fault_that_begins_later_ends_the_run_and_loses_nothing(tiny_model, tm
     assert [line["step"] for line in read_metrics(run / "metrics.jsonl")] == list(range(1, version))
     assert (run / "checkpoints" / f"step-{version - 1}").is_dir()
     assert len(list((run / "episodes").iterdir())) == version
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_contract_check_names_every_fault(fault):
+    with pytest.raises(ConformanceError, match=r"the canary: engine .* after the load of version"):
+        check_engine(f"{fault}_bare")

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
-from kgym.errors import EngineError
+from kgym.errors import EngineError, RunError
 from kgym.rollout.engine import generate, poll, submit
 from kgym.testing.report import Report, shown
 from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling, Segment, Weights
@@ -13,6 +13,8 @@ from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling,
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    from kgym.rollout.canary import Canary
 
 TOKENS = 12
 """Of an answer in the checks."""
@@ -220,6 +222,8 @@ class EngineChecks:
             self._load(_model_weights(model))
             self.engine.wake()
             self._check_logprobs(model, generated(self.engine, _requests()), old=other)
+        with self.report.check("the canary"):
+            self._check_canary(model)
         if self.adapters:
             with self.report.check("an adapter alone"):
                 self._check_adapter(model)
@@ -229,6 +233,22 @@ class EngineChecks:
                 another.load(self.engine.version, _model_weights(model))
                 first, second = generated(self.engine, _requests()), generated(another, _requests())
                 _check_identical(first, second, "asked of another engine with the same weights")
+
+    def _check_canary(self, model: "PreTrainedModel") -> None:
+        """Hand over other weights and those of the model, as a run does when it begins."""
+        from kgym.models.weights import OtherWeights  # noqa: PLC0415
+        from kgym.rollout.canary import Canary  # noqa: PLC0415
+        from kgym.rollout.handover import Expected, Handover, bound_for, types_of  # noqa: PLC0415
+
+        canary = Canary.of(self.engine, [request.prompt for request in _requests()], 1.0)
+        own = _model_weights(model)
+        for weights, of in ((OtherWeights(own), _negated(model)), (own, model)):
+            types = types_of(self.engine)
+            bound = bound_for(types, model.dtype, model.device, long=True)
+            try:
+                Handover(self.engine.version + 7, weights, Expected(canary, _distributions(of, canary), types, bound)).to(self.engine)
+            except RunError as error:
+                raise AssertionError(str(error)) from error
 
     def _check_adapter(self, model: "PreTrainedModel") -> None:
         """Load an adapter twice, which must not add up, and then a whole model again."""
@@ -376,6 +396,27 @@ def _perturbed(model: "PreTrainedModel") -> "PreTrainedModel":
             factors = 1 + NOISE * torch.randn(parameter.shape, generator=generator)
             parameter.mul_(factors.to(parameter.device, parameter.dtype))
     return other
+
+
+def _negated(model: "PreTrainedModel") -> "PreTrainedModel":
+    import torch  # noqa: PLC0415
+
+    other = deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.neg_()
+    return other
+
+
+def _distributions(model: "PreTrainedModel", canary: "Canary") -> "Tensor":
+    """Return the log-probabilities of every token at the places of a canary."""
+    import torch  # noqa: PLC0415
+
+    with torch.no_grad():
+        rows = [
+            model(input_ids=torch.tensor([text.ids], device=model.device)).logits[0, [n - 1 for n in text.places]] for text in canary.texts
+        ]
+    return (torch.cat(rows).float() / canary.temperature).log_softmax(-1).cpu()
 
 
 def _adapted(model: "PreTrainedModel", seed: int) -> "tuple[Weights, PreTrainedModel]":

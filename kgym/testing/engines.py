@@ -185,6 +185,8 @@ def check_engine(
        requests give the same segments again, also from another engine that has loaded the same weights.
     5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After
        `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
+       After other weights, and the model's own again, a canary is sampled from those (`kgym.rollout.handover`); weights
+       that the engine reads back are these, to the bit.
     6. If its record says `adapters`, and its options too where they decide (`kgym.types.AdapterOptions`): after `load` of
        an adapter alone they are those of the model with the adapter.
     7. `load` while requests are open is refused, and segments carry the version of the newest `load`.

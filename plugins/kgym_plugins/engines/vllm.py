@@ -41,6 +41,7 @@ from kgym.types import (
     EngineMemory,
     FinishReason,
     GenerateRequest,
+    HeldTensor,
     Segment,
     Suitability,
     Surroundings,
@@ -331,6 +332,11 @@ class VLLMEngine:
             self._load_adapter(adapter)
             self._adapter = adapter
         self.version = version
+
+    def held(self) -> list[HeldTensor]:
+        """See `kgym.types.ShowsWeights`: what vLLM took at the last loads, as it packs weights so that they cannot be read back."""
+        dtype, sums = self._call("held")
+        return [HeldTensor((name,), dtype, total) for name, total in sums.items()]
 
     def _load_whole(self, weights: Weights) -> None:
         if self.options.transfer == "ipc":

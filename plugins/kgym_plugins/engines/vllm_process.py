@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from kgym.errors import ConfigError, EngineError
+from kgym.models import checksums
 from kgym.models.placement import placement
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
@@ -124,7 +125,7 @@ def _started(python: str, variables: Mapping[str, str]) -> tuple["subprocess.Pop
     life, their_life = socket.socketpair()
     with theirs, their_life:
         process = subprocess.Popen(  # noqa: S603  (the interpreter that the user named, and our own file)
-            [python, "-P", str(WORKER), str(theirs.fileno()), str(their_life.fileno())],
+            [python, "-P", str(WORKER), str(theirs.fileno()), str(their_life.fileno()), checksums.__file__],
             pass_fds=[theirs.fileno(), their_life.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),  # an engine that prints must not write into the results of a command

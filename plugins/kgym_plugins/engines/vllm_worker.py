@@ -1,10 +1,12 @@
 """The process that has vLLM in it: token ids come in, token ids and log-probabilities go out.
 
-Started by path (`PYTHON vllm_worker.py CHANNEL LIFE`) with an interpreter that has vLLM, which need not have kgym: this file imports vLLM,
-torch and the standard library, and nothing else. It knows no text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
+Started by path (`PYTHON vllm_worker.py CHANNEL LIFE CHECKSUMS`) with an interpreter that has vLLM, which need not have kgym:
+this file imports vLLM, torch and the standard library, and loads `kgym.models.checksums`, which imports torch alone. It
+knows no text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
 """
 
 import contextlib
+import importlib.util
 import mmap
 import os
 import select
@@ -12,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -25,7 +27,8 @@ SHORT_STEPS = 8
 class Worker:
     """One vLLM engine, and one reply for each message."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, checksums: str) -> None:
+        """`checksums` is the path of `kgym.models.checksums`, which needs torch alone."""
         self._socket = sock
         self._channel = Connection(os.dup(sock.fileno()))
         self._tensors: dict[str, torch.Tensor] = {}
@@ -37,6 +40,8 @@ class Worker:
         self._adapter: Any = None
         """Of vLLM; every request is sampled with it."""
         self._n_adapters = 0
+        self._checksum = _checksum_of(checksums)
+        self._sums: dict[str, int] = {}
         self._watched: set[str] = set()
         self._seen: dict[str, tuple[list[int], list[float]]] = {}
         """Tokens and log-probabilities of open requests, as far as they are known here."""
@@ -67,6 +72,7 @@ class Worker:
         if "weight_transfer_config" in arguments:
             self._rpc("init_weight_transfer_engine", kwargs={"init_info": {"packed": False}})
         config = self._engine.vllm_config.model_config
+        self._dtype: torch.dtype = config.dtype
         return {"version": vllm.__version__, "context": config.max_model_len, "dtype": str(config.dtype).removeprefix("torch.")}
 
     # --- messages ---
@@ -139,17 +145,31 @@ class Worker:
         os.close(fd)
         self._tensors = {name: _tensor(block, dtype, shape, offset) for name, dtype, shape, offset in places}
 
-    def do_load(self, names: Sequence[str]) -> None:
-        """Take the weights out of the block; `names` are left out, which tests of the guards ask for."""
-        self._wake_weights()
-        self._reload({name: tensor for name, tensor in self._tensors.items() if name not in names})
+    def do_load(self, names: Sequence[str], keep_cache: bool = False) -> None:
+        """Take the weights out of the block.
 
-    def _reload(self, tensors: dict[str, torch.Tensor]) -> None:
+        `names` are left out and the prefix cache is kept where tests of the guards ask for it.
+        """
+        self._wake_weights()
+        self._reload({name: tensor for name, tensor in self._tensors.items() if name not in names}, keep_cache)
+
+    def _reload(self, tensors: dict[str, torch.Tensor], keep_cache: bool = False) -> None:
         """Load whole weights in place. vLLM forgets its adapters, which belong to the weights before."""
-        self._rpc("reload_weights", kwargs={"weights_iterator": iter(tensors.items())})
+        self._rpc("reload_weights", kwargs={"weights_iterator": self._counted(tensors)})
         self._lost = False
         self._adapter = None
-        self._engine.reset_prefix_cache()
+        if not keep_cache:
+            self._engine.reset_prefix_cache()
+
+    def _counted(self, tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield the tensors and take note of those that vLLM takes; on a CPU it packs weights so that they cannot be read back."""
+        for name, tensor in tensors.items():
+            self._sums[name] = self._checksum(tensor.to(self._dtype))
+            yield name, tensor
+
+    def do_held(self) -> tuple[str, dict[str, int]]:
+        """Return the type of the weights, and the checksum of each tensor as vLLM has taken it last."""
+        return str(self._dtype).removeprefix("torch."), self._sums
 
     def do_start_update(self) -> None:
         """Begin to take whole weights from the trainer's GPU memory: phase two of vLLM's weight transfer."""
@@ -213,6 +233,16 @@ def _tensor(block: mmap.mmap, dtype: str, shape: tuple[int, ...], offset: int) -
     return torch.frombuffer(block, dtype=kind, count=n, offset=offset).view(shape) if n else torch.empty(shape, dtype=kind)
 
 
+def _checksum_of(path: str) -> Callable[[torch.Tensor], int]:
+    spec = importlib.util.spec_from_file_location("kgym_checksums", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[[torch.Tensor], int] = module.checksum
+    return found
+
+
 def _end_with(life: socket.socket) -> None:
     """End this process once the other end of `life` is closed: the parent is gone."""
     waiting = select.poll()
@@ -222,7 +252,7 @@ def _end_with(life: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    channel_fd, life_fd = map(int, sys.argv[1:])
+    channel_fd, life_fd = map(int, sys.argv[1:3])
     threading.Thread(target=_end_with, args=(socket.socket(fileno=life_fd),), daemon=True).start()
     with contextlib.suppress(EOFError, ConnectionError):
-        Worker(socket.socket(fileno=channel_fd)).run()
+        Worker(socket.socket(fileno=channel_fd), sys.argv[3]).run()
