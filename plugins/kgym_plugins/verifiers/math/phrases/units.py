@@ -96,7 +96,6 @@ UNITS: dict[str, Unit] = {
 }
 UNITS["mph"] = UNITS["mile"].times(UNITS["hour"], -1)
 UNITS["kph"] = UNITS["kmh"] = UNITS["km"].times(UNITS["hour"], -1)
-UNITS["mpg"] = UNITS["mile"].times(UNITS["gallon"], -1)
 UNITS["rpm"] = UNITS["rev"].times(UNITS["minute"], -1)
 UNITS["acre"] = UNITS["acres"] = Unit((("length", 2),), Fraction(40468564224, 10**7))
 UNITS["hectare"] = UNITS["hectares"] = UNITS["ha"] = Unit((("length", 2),), Fraction(10000))
@@ -114,6 +113,7 @@ def of_arc(large: Unit, small: Unit) -> Unit:
 
 for _volume, _size in [(name, unit.size) for name, unit in UNITS.items() if unit.dimension == (("volume", 1),)]:
     UNITS[_volume] = Unit((("length", 3),), _size)
+UNITS["mpg"] = UNITS["mile"].times(UNITS["gallon"], -1)
 
 
 def _product(**powers: int) -> Unit:

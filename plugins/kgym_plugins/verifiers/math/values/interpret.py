@@ -404,8 +404,8 @@ def _with_conditions(node: Node) -> Value | None:
     first, *rest = node.args
     if "or" in node.value or (isinstance(first, Structure) and not isinstance(first, Relation)):
         return None
-    if isinstance(first, Relation) and first.value != ("=",):
-        return None
+    if isinstance(first, Relation) and (first.value != ("=",) or first.args[0].value in {it for item in rest for it in symbols(item)}):
+        return None  # x = 1, x > 3 are values of x
     for item in rest:
         if (
             not isinstance(item, Relation)
