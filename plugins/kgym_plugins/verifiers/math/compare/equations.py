@@ -200,6 +200,8 @@ _LEIBNIZ = re.compile(r"d(\w)/d\w\Z")
 def _same_name(gold: Node, answer: Node) -> bool:
     """Whether two left sides name the same: y is y(x), a_n is a(n), and any function may be called f; but no derivative or inverse is f."""
     (one, of_one), (other, of_other) = ((str(node.value), "") if isinstance(node, Sym) else node.value for node in (gold, answer))
+    if of_one and of_other and of_one != of_other and re.search(r"\d", of_one + of_other):
+        return False  # f(2) and f(3)
     one, other = _LEIBNIZ.sub(r"\1'", one), _LEIBNIZ.sub(r"\1'", other)
     if other in (one, f"{one}_{of_one}") or one == f"{other}_{of_other}":
         return True
