@@ -27,10 +27,7 @@ from pathlib import Path
 DATA = Path(__file__).parent.parent / "tests" / "data"
 SETS = {
     "developed against": sorted((DATA / "math_cases").glob("*.jsonl")),
-    "first tries of before": [
-        DATA / "math_cases_first_try" / "kinds-2026-11.jsonl",
-        DATA / "math_cases_first_try" / "golds-failed-2026-11.jsonl",
-    ],
+    "first tries of before": [DATA / "math_cases_first_try" / f"{name}-2026-11.jsonl" for name in ("kinds", "golds-failed", "holdout")],
 }
 REQUIREMENTS = ("math-verify==0.9.0", "antlr4-python3-runtime==4.13.2")
 BOMBS = [
