@@ -12,8 +12,8 @@ from kgym_plugins.verifiers.math.grammar.tokens import Token, tokenize
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.meanings import meaning_of
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
-from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Time, Word
-from kgym_plugins.verifiers.math.trace import note
+from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Time, Word, table_of
+from kgym_plugins.verifiers.math.trace import is_tracing, note
 from kgym_plugins.verifiers.math.values.conditions import conditioned
 from kgym_plugins.verifiers.math.values.interpret import interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
@@ -22,6 +22,8 @@ from kgym_plugins.verifiers.math.values.types import BaseNumber, Choice, Clock, 
 _LABEL = re.compile(
     r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
 )
+
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 
 
 def read(text: str, *, thousands: bool = True) -> Value:
@@ -38,9 +40,14 @@ def _read(text: str, thousands: bool) -> Value:
     note("clean", text)
     if found := meaning_of(unwrapped(text), text):
         phrase, meaning = found
-        note("phrases", meaning, "by the phrase like", repr(phrase.example))
+        if is_tracing():
+            table = table_of(phrase)
+            where = f"the table {table.name!r} (phrases/{table.file})"
+            note("phrases", f"{meaning} by the row like {phrase.example!r} of {where}")
         if (value := _meant(meaning, text)) is not None:
             return value
+    elif is_tracing() and _WORD.search(unwrapped(text)):
+        note("phrases", "no row of a table is the whole text")
     if (value := _labelled(text, thousands)) is not None:
         return value
     try:

@@ -19,10 +19,12 @@ def tables() -> dict[str, str]:
     """Return the Markdown of each table by the name of its markers."""
     rules = ["| reason | what it accepts | gold: accepted | gold: refused |", "|---|---|---|---|"]
     rules += [f"| `{rule.name}` | {_cell(rule.says)} | {_pair(rule.example)} | {_pair(rule.counter)} |" for rule in RULES.values()]
-    phrases = ["| table | what a match tells | rows | for example | but not |", "|---|---|---|---|---|"]
+    phrases = ["| table | file | what a match tells | rows | for example | but not |", "|---|---|---|---|---|---|"]
     for table in sorted(TABLES, key=lambda table: table.name):
         first = table.phrases[0]
-        phrases.append(f"| {table.name} | {_cell(table.says)} | {len(table.phrases)} | {_code(first.example)} | {_code(first.counter)} |")
+        shown = _code(first.example), _code(first.counter)
+        cells = table.name, _code(table.file), _cell(table.says), str(len(table.phrases)), *shown
+        phrases.append(f"| {' | '.join(cells)} |")
     return {"rules": "\n".join(rules), "phrases": "\n".join(phrases)}
 
 

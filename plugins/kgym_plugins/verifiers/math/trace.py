@@ -57,7 +57,9 @@ def note(stage: str, *parts: object) -> None:
     trace = _current.get()
     if trace is not None:
         text = " ".join(map(str, parts)).replace("\n", "\\n")
-        trace.steps.append(Step(trace.about, stage, text if len(text) <= _SHOWN else text[:_SHOWN] + " ..."))
+        step = Step(trace.about, stage, text if len(text) <= _SHOWN else text[:_SHOWN] + " ...")
+        if trace.steps[-1:] != [step]:  # the value of a phrase is that of its formula
+            trace.steps.append(step)
 
 
 def about(what: str) -> None:

@@ -8,14 +8,13 @@ from kgym_plugins.verifiers.math.phrases.contrast import without_contrast
 from kgym_plugins.verifiers.math.phrases.cues import (
     AFTERTHOUGHTS,
     ANNOUNCING,
-    ANNOUNCING_ELSEWHERE,
     HEDGING,
     JOINING,
     RETRACTING,
     REVISING,
     SUPPOSING,
 )
-from kgym_plugins.verifiers.math.phrases.languages import NOUNS
+from kgym_plugins.verifiers.math.phrases.languages import ANNOUNCING_ELSEWHERE, NOUNS
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
 TAIL = 4000

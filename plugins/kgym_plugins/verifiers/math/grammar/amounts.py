@@ -152,13 +152,18 @@ def _prose(tokens: list[Token]) -> bool:
 def sum_of_amounts(large: Node, small: Node) -> Node:
     """Add `1 hour` and `30 minutes`. Raises SyntaxProblem unless they are of one kind, the larger unit first."""
     if not isinstance(small, Amount):
-        raise SyntaxProblem("a number behind an amount")
+        raise SyntaxProblem(f"{small} after {_said(large)}")
     (one, _), (other, noun) = large.value, small.value
     other = of_arc(one, other)
     if not one.dimension or one.dimension != other.dimension or one.size <= other.size:
-        raise SyntaxProblem("two amounts side by side")
+        raise SyntaxProblem(f"two amounts side by side, {_said(large)} and {_said(small)}")
     inner = Add((Mul((large.args[0], number(one.size / other.size))), small.args[0]))
     return Amount((inner,), (other, noun))
+
+
+def _said(amount: Node) -> str:
+    unit, noun = amount.value
+    return f"the amount {amount.args[0]} [{' '.join(part for part in (str(unit), noun) if part)}]"
 
 
 def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:

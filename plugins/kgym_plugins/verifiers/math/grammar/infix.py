@@ -112,7 +112,7 @@ def _ratio_in_words(cursor: Cursor, left: Node, sign: str) -> Node:
 
 @operator(RATIO, "word out")
 def _out_of(cursor: Cursor, left: Node, sign: str) -> Node | None:
-    """3 out of 4."""
+    """Divide in `3 out of n`. Numbers alone, also in words, are read before: `CHANCES` in phrases/forms.py."""
     if cursor.peek().value.lower() != "of":
         return None
     cursor.at += 1

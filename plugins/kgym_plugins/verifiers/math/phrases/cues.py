@@ -2,7 +2,7 @@ r"""Words around an answer, which stage 1 uses to find it: what announces it, ta
 
 import re
 
-from kgym_plugins.verifiers.math.phrases.languages import announcing_elsewhere, concluding_elsewhere, verbs_elsewhere
+from kgym_plugins.verifiers.math.phrases.languages import concluding_elsewhere, verbs_elsewhere
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 from kgym_plugins.verifiers.math.tables import name_list
 
@@ -28,7 +28,6 @@ ANNOUNCING = Table(
         "The answer lies near 5",
     ),
 )
-ANNOUNCING_ELSEWHERE = Table("announcements in other languages", "what follows is the answer", "within", *announcing_elsewhere())
 CHOOSING = Table(
     "chosen letters",
     "the letter is the answer",

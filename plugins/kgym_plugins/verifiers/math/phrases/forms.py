@@ -1,4 +1,7 @@
-"""Answers that are told by their shape: choices, dates and times, digits in a base, yes or no, prose. Each is a whole answer."""
+"""Answers that are told by their shape: choices, dates and times, digits in a base, chances, yes or no, prose.
+
+Each is a whole answer.
+"""
 
 import re
 
@@ -120,6 +123,35 @@ BASES = Table(
     ),
     Phrase(r"0(?P<kind>[xXbBoO])(?P<digits>[0-9A-Fa-f]+)", _prefixed, "0x1F", "0q1F"),
     flags=0,
+)
+
+# --- chances ----------------------------------------------------------------------------------------------------------
+
+
+def _chance(match: re.Match[str], text: str) -> Meaning | None:
+    """A part of a whole: "6 in 3" is none."""
+    part, whole = (_count(match[name]) for name in ("part", "whole"))
+    return Formula(rf"\frac{{{part}}}{{{whole}}}") if part is not None and whole and part <= whole else None
+
+
+def _count(text: str) -> int | None:
+    if text[0].isdigit():
+        return int(re.sub(r"\D", "", text))
+    value = number_from_words(text.casefold().split())
+    return value[0] if value and value[1] == 1 and value[0] >= 0 else None
+
+
+_COUNT = r"\d{1,3}(?:(?:,|\{,\})\d{3}){1,5}|\d{1,18}|[a-z]{3,9}(?:[ -][a-z]{3,9}){0,4}?"
+CHANCES = Table(
+    "chances",
+    "a part of a whole, as a fraction",
+    "whole",
+    Phrase(
+        rf"(?:a )?(?P<part>{_COUNT}) (?:in|out of)(?: every)? (?P<whole>{_COUNT})(?: chance)?",
+        _chance,
+        "1 in 6",
+        "6 in 1",
+    ),
 )
 
 # --- words ------------------------------------------------------------------------------------------------------------

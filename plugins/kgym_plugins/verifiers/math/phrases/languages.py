@@ -230,7 +230,7 @@ LANGUAGES = (
 _STARS = r"[*_]{0,3}[ \t]{0,4}"
 
 
-def announcing_elsewhere() -> Iterator[Phrase]:
+def _announcing_elsewhere() -> Iterator[Phrase]:
     """Yield what announces an answer in each language."""
     for one in LANGUAGES:
         edge, gap = (r"(?<!\w)", r"\b") if one.spaced else ("", "")
@@ -253,6 +253,7 @@ def announcing_elsewhere() -> Iterator[Phrase]:
     )
 
 
+ANNOUNCING_ELSEWHERE = Table("announcements in other languages", "what follows is the answer", "within", *_announcing_elsewhere())
 NOUNS = re.compile("|".join([*(one.answer for one in LANGUAGES), "选|選", "chọn"]), re.IGNORECASE)
 """Cheaper than the announcements: a text without one of these nouns announces nothing in these languages."""
 

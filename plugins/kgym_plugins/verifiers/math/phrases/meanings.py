@@ -1,6 +1,6 @@
 """What a candidate means in words: the tables for whole answers, in the order in which they are asked."""
 
-from kgym_plugins.verifiers.math.phrases.forms import BASES, CHOICES, PROSE, REPLIES, TIMES
+from kgym_plugins.verifiers.math.phrases.forms import BASES, CHANCES, CHOICES, PROSE, REPLIES, TIMES
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
 from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
@@ -19,7 +19,7 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     first = plain[:1]
     if first == "\\":
         return None  # a formula
-    for table in (TIMES, BASES, REPLIES) if first.isdigit() else (CHOICES, TIMES, BASES, REPLIES):
+    for table in (TIMES, BASES, CHANCES, REPLIES) if first.isdigit() else (CHOICES, TIMES, BASES, CHANCES, REPLIES):
         if found := table.meaning(plain, text):
             return found
     if first.isdigit():

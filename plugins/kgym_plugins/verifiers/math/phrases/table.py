@@ -4,6 +4,7 @@ A table is a list of phrases that are looked up in one way. To teach the verifie
 """
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,10 @@ class Formula:
     text: str
     only_set: bool = False
     """The phrase means this only if the formula is a set of real numbers."""
+
+    def __str__(self) -> str:
+        """The formula, for the trace."""
+        return f"the formula {self.text}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ class Table:
         self.says = says
         """What a match tells, for the docs."""
         self.how = how
+        self.file = sys._getframe(1).f_globals["__name__"].rpartition(".")[2] + ".py"  # as namedtuple does
+        """Where in `phrases/` its rows are, for the docs and the trace."""
         self.phrases = phrases
         self._patterns = [re.compile(_placed(phrase.pattern, how), flags) for phrase in phrases]
         self._flags = flags
@@ -112,6 +119,11 @@ class Table:
             match = pattern.fullmatch(text)
             return match is not None and (isinstance(phrase.means, str) or phrase.means(match, text) is not None)
         return (pattern.match(text) if self.how == "begin" else pattern.search(text)) is not None
+
+
+def table_of(phrase: Phrase) -> Table:
+    """Return the table that has this row."""
+    return next(table for table in TABLES if any(row is phrase for row in table.phrases))
 
 
 def _placed(pattern: str, how: How) -> str:
