@@ -7,7 +7,13 @@ from kgym_plugins.verifiers.math.clean.wrappers import tidy, unwrapped
 from kgym_plugins.verifiers.math.phrases.nothing import NOTHING
 from kgym_plugins.verifiers.math.reading import gold_answer
 
-_EMPTY_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{\s*\}")
+_EMPTY = re.compile(
+    r"\\(?:[dtc]?frac|[dt]?binom|sqrt|boxed|fbox|framebox|text[a-z]{0,6}|math[a-z]{2,4}|operatorname\*?|mbox|hbox|overline|underline|bar"
+    r"|vec|hat|tilde|overrightarrow|widehat|bm|boldsymbol)\s*(?:\[\s*\]\s*)?(?:\{\s*\}\s*)+"
+    r"|[\^_]\s*(?:\{\s*\})|(?<!\\)\{\s*\}|\\begin\{(\w+\*?)\}(?:\{[lcr|]*\})?[\s&\\]*\\end\{\1\}|\\(?:left|right)\s*\."
+)
+"""A command or a group without anything in it. The empty set has escaped braces."""
+_MISSING = re.compile(r"\\(?:[dtc]?frac|[dt]?binom)\s*(?:\{\s*\}|\{[^{}]*\}\s*\{\s*\})|\\sqrt\s*(?:\[[^\]]*\])?\s*\{\s*\}")
 _ESCAPED = re.compile(r"\\[\\{}]")
 _UNFINISHED = re.compile(r"(?:[\^_=/<]|\\(?:[dt]?frac(?:\s*\{[^{}]*\})?|sqrt|cdot|times|left|le|leq|ge|geq|text|pm))\s*\Z")
 _LONGEST = 4000
@@ -21,12 +27,20 @@ def gold_problem(gold: str) -> str:
     ('says nothing', 'cut off', '')
     """
     answer = gold_answer(gold)[:_LONGEST]
-    plain = unwrapped(tidy(_EMPTY_BOX.sub("", answer))).strip("$ ")
+    plain = unwrapped(tidy(_filled(answer))).strip("$ ")
     if plain == "None" and "\\text" in answer:
         return ""  # written for people: none of them
     if not plain or NOTHING.pattern.fullmatch(plain):
         return "says nothing" if gold.strip() else "empty"
     return "cut off" if _cut_off(answer) else ""
+
+
+def _filled(text: str) -> str:
+    """A text without its empty groups, from the innermost on; as it is if more than empty groups is in it."""
+    bare, previous = text, ""
+    while bare != previous:
+        previous, bare = bare, _EMPTY.sub(" ", bare)
+    return bare if not re.search(r"[^\s$]", bare) else text
 
 
 def _cut_off(text: str) -> bool:
@@ -37,4 +51,4 @@ def _cut_off(text: str) -> bool:
     opened, closed = (sum(map(bare.count, signs)) for signs in ("([", ")]"))
     if opened > closed and (opened + closed) % 2:
         return True
-    return _UNFINISHED.search(bare.rstrip("$. ")) is not None
+    return _MISSING.search(text) is not None or _UNFINISHED.search(bare.rstrip("$. ")) is not None

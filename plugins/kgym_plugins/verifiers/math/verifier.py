@@ -20,7 +20,9 @@ from dataclasses import replace
 
 from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
+from kgym_plugins.verifiers.math.compare.choices import same_letters
 from kgym_plugins.verifiers.math.compare.compare import same
+from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import extract
 from kgym_plugins.verifiers.math.golds import gold_problem
@@ -30,7 +32,7 @@ from kgym_plugins.verifiers.math.numbers.exact import Undefined
 from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
 from kgym_plugins.verifiers.math.options import MathOptions
 from kgym_plugins.verifiers.math.phrases.cues import names_base
-from kgym_plugins.verifiers.math.plain import is_echo, plain_number
+from kgym_plugins.verifiers.math.plain import plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
@@ -174,6 +176,8 @@ class MathVerifier:
                 if reason != "choice" and is_echo(shown, gold_answer(item.gold), item.question):
                     return Verdict("wrong", "echo", shown, form)
                 return Verdict("correct", reason, shown, form)
+        if letters := same_letters(gold_answer(item.gold), shown, item.question):
+            return Verdict("correct", letters.name, shown, form)
         return Verdict("wrong", "hedged" if _hedged(golds[0], answers[0]) else "different", shown, form)
 
     def _missing_base(self, item: VerifyItem, gold: Value, answer: Value) -> str | None:

@@ -14,6 +14,7 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     REVISING,
     SUPPOSING,
 )
+from kgym_plugins.verifiers.math.phrases.east_asian import is_sentence, said_last
 from kgym_plugins.verifiers.math.phrases.languages import ANNOUNCING_ELSEWHERE, NOUNS
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
@@ -50,7 +51,8 @@ def _said(tail: str, match: re.Match[str]) -> str:
             return content
         if listed := items(line):
             return _item(listed[0])
-    return without_contrast(_statement(tail[match.end() : match.end() + _STATEMENT]))
+    said = without_contrast(_statement(tail[match.end() : match.end() + _STATEMENT]))
+    return said_last(said) or said if is_sentence(said) else said
 
 
 def _statement(text: str) -> str:

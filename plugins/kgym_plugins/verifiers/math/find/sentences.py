@@ -18,7 +18,8 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     VAGUE,
     VERBS,
 )
-from kgym_plugins.verifiers.math.phrases.languages import DENIED
+from kgym_plugins.verifiers.math.phrases.east_asian import is_bound, is_sentence, is_unsure, said_last
+from kgym_plugins.verifiers.math.phrases.languages import DENIED, NO_ELSEWHERE
 from kgym_plugins.verifiers.math.phrases.ranges import range_of
 
 _DOTS = re.compile(r"\$?-?\d{0,9}\.\d{2,40}(?:\.\.\.|…)\$?")
@@ -44,8 +45,12 @@ def concluded(text: str) -> Extraction | None:
     rest = sentence[match.end() :].strip(" ,:")
     if (bold := emphasised(rest)) is not None:
         return Extraction((bold,), "conclusion")
+    if is_sentence(sentence) and (value := said_last(rest)) is not None:
+        return Extraction((value,), "conclusion")
     said = after_verb(rest)
-    if not _ENGLISH.match(sentence) and (number := _NUMBER.match(said)):
+    if not _ENGLISH.match(sentence) and (number := _NUMBER.match(said)) and not _INLINE.match(said):
+        if is_bound(said[number.end() :]) or NO_ELSEWHERE.search(rest):
+            return None
         said = number.group().strip()  # what is counted has a name in another language
     if said == rest.rstrip(".!。！ ") or not re.match(r"\W{0,4}(?:\d|\\|[a-zA-Z]\b)", said):
         said = _lone_number(rest) or said  # the verb is another one: "the truck carries 126 bottles"
@@ -100,6 +105,8 @@ def _lone_number(sentence: str) -> str | None:
     ):
         return None
     (match,) = found
+    if is_bound(sentence[match.end() :]) or NO_ELSEWHERE.search(sentence) or is_unsure(sentence[: match.start()]):
+        return None
     if len(re.findall(r"\d+", sentence)) > len(re.findall(r"\d+", match.group())) or VAGUE.pattern.search(sentence, 0, match.start()):
         return None
     return match.group().strip() + _things(sentence, match.end())

@@ -1,5 +1,6 @@
 """What a candidate means in words: the tables for whole answers, in the order in which they are asked."""
 
+from kgym_plugins.verifiers.math.phrases.east_asian import UNSAID
 from kgym_plugins.verifiers.math.phrases.forms import BASES, CHANCES, CHOICES, PROSE, REPLIES, TIMES
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
@@ -16,6 +17,8 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     """
     if len(plain) > _LONGEST:
         return None
+    if not plain.isascii() and (found := UNSAID.meaning(plain, text)):
+        return found
     first = plain[:1]
     if first == "\\":
         return None  # a formula

@@ -39,6 +39,8 @@ _RIGHT = (
     r"(?:(?:the|a|my|our)\s+)?(?:right|correct|valid|true|accurate|acceptable|admissible|possible|allowed"
     r"|permissible|sensible|plausible|feasible)"
     rf"(?:\s+{_WHICH}(?:one|{_NOUN}))?|the\s+{_WHICH}(?:final\s+)?answer|an?\s+(?:actual\s+)?solution|it|so"
+    r"|what\s+(?:(?:we|i|you)\s+(?:want|need|seek|look(?:ed)?\s+for|(?:are|were|am)\s+(?:after|looking\s+for))(?:ed)?"
+    r"|(?:is|was)\s+(?:wanted|asked|needed|required|sought)|the\s+(?:question|problem|task)\s+(?:wants|asks|asked|needs))"
 )
 _WRONG = (
     r"(?:wrong|incorrect|false|mistaken|invalid|erroneous|flawed|faulty|inaccurate|nonsense|nonsensical|absurd"
@@ -58,7 +60,8 @@ _IS = (
 )
 _IS_NOT = (
     r"(?:\s*,?\s+(?:is not|isn't|is never|was not|wasn't|are not|aren't|were not|weren't|cannot be|can't be"
-    r"|can not be|couldn't be|could not be"
+    r"|can not be|couldn't be|could not be|(?:cannot|can't|can not|couldn't|could not)\s+(?:possibly|really|actually|ever)\s+be"
+    r"|can\s+(?:hardly|never)\s+be|is\s+no\s+longer"
     r"|doesn't seem|does not seem|doesn't look|does not look|doesn't appear|does not appear|doesn't sound"
     r"|does not sound|don't look|won't be"
     r"|mustn't be|must not be|shouldn't be|should not be)(?:\s+to\s+be)?|'s not|'re not)"
@@ -106,6 +109,15 @@ BY_NAME = Table(
         "We ignore the sign of x.",
     ),
     Phrase(
+        rf"\b(?:rul(?:es?|ing)\s+out\s+(?:{NAMED}|that|this|it)\b(?!\s+[a-z])|rul(?:es?|ing)\s+(?:{NAMED}|that|this|it)\s+out\b"
+        rf"|(?:makes?|making|leaves|leaving)\s+(?:{NAMED}|that|this|it)\s+(?:{_WRONG}){_NO_MORE}"
+        rf"|(?:must|should|have\s+to|had\s+to|need\s+to)\s+(?:reject|discard|exclude|dismiss|rule\s+out)\s+(?:{NAMED}|that|this|it)\b"
+        r"(?!\s+(?!above\b|answer\b|result\b|one\b|value\b|too\b)[a-z]{3}))",
+        "English",
+        "The sum is odd, which rules out this value.",
+        "The sum is odd, which rules out that root.",
+    ),
+    Phrase(
         rf"\b{_I}\s+(?:made|make|have|had|spot|spotted|found|find)\s+(?:an?|some|another|the"
         rf"|several)\s+(?:\w+\s+)?{_SLIP}\b"
         rf"|\bthere\s+(?:is|was|must\s+be|seems\s+to\s+be)\s+(?:an?|some)\s+(?:\w+\s+)?{_SLIP}\b"
@@ -132,6 +144,14 @@ BY_NAME = Table(
         "I need to find x.",
     ),
 )
+_OTHER = re.compile(
+    r"\b(?:(?:the|an?)\s+)?(?:other|another|second|negative|remaining)\s+(?:\w+\s+)?"
+    r"(?:root|solution|value|candidate|case|choice|option|number|answer|possibility)\b",
+    re.IGNORECASE,
+)
+"""Another value, of which a later `it`, `which` or `that value` in the sentence speaks."""
+_NEAREST = re.compile(rf"(?:{_PRONOUN}|(?:that|this)\s+{_NOUN})\b(?!\s+(?:above|i)\b)", re.IGNORECASE)
+"""A reference to what was named last."""
 BY_PRONOUN = Table(
     "an answer is taken back by a pronoun",
     "the answer right before it is not meant",
@@ -210,9 +230,16 @@ def taken_back(rest: str, value: str = "") -> bool:
             continue
         found = BY_NAME.pattern.search(plain) or (place < _NEAR and BY_PRONOUN.pattern.search(plain)) or (named and _of_value(value, plain))
         clause = max(plain.rfind(":", 0, found.start()), plain.rfind(" and ", 0, found.start()), 0) if found else 0
+        if found and _of_another(plain, found):
+            continue
         if found and not _CONDITION.search(plain, clause, found.start()):
             verdict = True
     return verdict
+
+
+def _of_another(sentence: str, found: "re.Match[str]") -> bool:
+    """Whether a clause is about another value, which the sentence has named just before it."""
+    return _NEAREST.match(sentence, found.start()) is not None and _OTHER.search(sentence, 0, found.start()) is not None
 
 
 _OF_VALUE = re.compile(
