@@ -55,8 +55,8 @@ class RayOptions(Options):
 
     of: str = Field("transformers", min_length=1)
     """Engine that each replica is; see `kgym plugins list --kind engine`."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Options of that engine: `engine.options.max_batch=64`."""
+    inner: dict[str, Any] = Field(default_factory=dict)
+    """Options of that engine: `engine.inner.max_batch=64`."""
     replicas: int = Field(2, ge=1)
     """Engines to start."""
     address: str | None = Field(None, min_length=1)
@@ -65,7 +65,7 @@ class RayOptions(Options):
     cpus: float = Field(1.0, ge=0)
     """CPU cores that a replica takes; it computes with as many threads."""
     gpus: float | None = Field(None, ge=0)
-    """GPUs that a replica takes; without it 1 where the cluster has any, unless `engine.options.device=cpu`."""
+    """GPUs that a replica takes; without it 1 where the cluster has any, unless `engine.inner.device=cpu`."""
     start_s: float = Field(600.0, gt=0)
     """Longest time for a replica to load its model."""
     restarts: int = Field(3, ge=0)
@@ -176,7 +176,7 @@ class RayEngine:
             raise ConfigError("engine.of=ray: replicas are of another engine, such as vllm or transformers")
         if is_remote(options.of):
             raise ConfigError(f"engine.of={options.of}: a server needs no replicas here; use --engine {options.of}")
-        check_engine(options.of, options.options, model_folder)
+        check_engine(options.of, options.inner, model_folder)
 
     @classmethod
     def suits(cls, options: RayOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
@@ -187,7 +187,7 @@ class RayEngine:
     def memory(cls, options: RayOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
         """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster that is there already."""
         n = options.replicas
-        one = engine_memory(options.of, options.options, model_folder, rows=-(-rows // n), tokens=tokens)
+        one = engine_memory(options.of, options.inner, model_folder, rows=-(-rows // n), tokens=tokens)
         if one is None or options.gpus or options.address is not None or os.environ.get("RAY_ADDRESS") or torch.cuda.is_available():
             return EngineMemory("elsewhere", {}, {})
         held, sampling = ({f"{name} of {n} replicas": n * each for name, each in part.items()} for part in (one.held, one.sampling))
@@ -196,7 +196,7 @@ class RayEngine:
     def _check_room(self) -> None:
         """Raise ConfigError if the replicas do not fit into the cluster: Ray would wait for ever."""
         options, have = self.options, self._ray.cluster_resources()
-        gpu = float(have.get("GPU", 0.0) > 0 and options.options.get("device") != "cpu")
+        gpu = float(have.get("GPU", 0.0) > 0 and options.inner.get("device") != "cpu")
         self._gpus = gpu if options.gpus is None else options.gpus
         for name, key, each in (("CPU", "cpus", options.cpus), ("GPU", "gpus", self._gpus)):
             wanted = each * options.replicas
@@ -209,7 +209,7 @@ class RayEngine:
     def _start(self) -> Any:
         options = self.options
         kind = self._ray.remote(Replica).options(num_cpus=options.cpus, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")
-        return kind.remote(options.of, dict(options.options), self.model, max(1, math.floor(options.cpus)))
+        return kind.remote(options.of, dict(options.inner), self.model, max(1, math.floor(options.cpus)))
 
     @property
     def usage(self) -> Mapping[str, int]:
