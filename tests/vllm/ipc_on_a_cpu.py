@@ -8,6 +8,7 @@ import importlib.util
 import json
 import socket
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,7 +54,7 @@ def message(names: list[str]) -> dict[str, Any]:
     }
 
 
-made = worker.Worker(socket.socketpair()[0])
+made = worker.Worker(socket.socketpair()[0], str(Path(__file__).parents[2] / "kgym/models/checksums.py"))
 arguments = {"dtype": "float32", "enforce_eager": True, "skip_tokenizer_init": True, "enable_chunked_prefill": False}
 made._make(model, arguments | {"logprobs_mode": "processed_logprobs", "weight_transfer_config": {"backend": "ipc"}})
 before = tokens(made)
