@@ -30,13 +30,24 @@ def address():
     made.shutdown()
 
 
-def start(arguments, ranks, address):
-    command = [sys.executable, "-m", "kgym", *arguments, "--ranks", str(ranks), "--cluster", address]
-    return subprocess.Popen(command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start():
+    """Start a command on so many ranks of a cluster. What still runs at the end of a test, because it failed, is killed."""
+    started = []
+
+    def start_one(arguments, ranks, address):
+        command = [sys.executable, "-m", "kgym", *arguments, "--ranks", str(ranks), "--cluster", address]
+        started.append(subprocess.Popen(command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-def ranks():
-    """Return the process numbers of the ranks on the cluster by rank: those whose variables say so."""
+def ranks(run):
+    """Return the process number and the variables of the ranks of a run on the cluster, by rank. Other tests have ranks of their own."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -46,12 +57,12 @@ def ranks():
             continue
         variables = dict(line.decode("utf-8", "replace").partition("=")[::2] for line in lines)
         parent = variables.get("KGYM_RANKS_LAUNCHER")
-        if parent and variables.get("TORCHELASTIC_USE_AGENT_STORE") and b"kgym" in command:
+        if parent and variables.get("TORCHELASTIC_USE_AGENT_STORE") and b"kgym" in command and str(run).encode() in command:
             found[int(variables["RANK"])] = int(path.parent.name), variables
     return found
 
 
-def test_ranks_on_two_nodes_train_as_one_does_and_speak_as_one(address, tmp_path):
+def test_ranks_on_two_nodes_train_as_one_does_and_speak_as_one(address, start, tmp_path):
     local.train(tmp_path / "one", 3)
     process = start([*local.words(tmp_path / "two", 3), "--json"], 4, address)
     status, out, err = local.finish(process)
@@ -60,11 +71,11 @@ def test_ranks_on_two_nodes_train_as_one_does_and_speak_as_one(address, tmp_path
     local.assert_same(tmp_path / "one", tmp_path / "two")
 
 
-def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes(address, tmp_path):
+def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes(address, start, tmp_path):
     run = tmp_path / "run"
     process = start(local.words(run, 500, **{"train.save_every": 1}), 4, address)
     local.wait_for(run / "checkpoints" / "step-2" / "trainer.pt", process)
-    found = {rank: it for rank, it in ranks().items() if str(run) in Path(f"/proc/{it[0]}/cmdline").read_text()}
+    found = ranks(run)
     mine = {rank: pid for rank, (pid, _) in found.items()}
     assert sorted(mine) == [0, 1, 2, 3]
     assert sorted(variables["LOCAL_RANK"] for _, variables in found.values()) == ["0", "0", "1", "1"]
@@ -88,11 +99,11 @@ def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes(address, tmp_p
 
 
 @pytest.mark.parametrize(("number", "status", "said"), [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")])
-def test_a_signal_ends_all_ranks_with_one_line(number, status, said, address, tmp_path):
+def test_a_signal_ends_all_ranks_with_one_line(number, status, said, address, start, tmp_path):  # noqa: PLR0917
     run = tmp_path / "run"
     process = start(local.words(run, 500, **{"train.save_every": 1}), 2, address)
     local.wait_for(run / "checkpoints" / "step-1" / "trainer.pt", process)
-    mine = [pid for pid, _ in ranks().values() if str(run) in Path(f"/proc/{pid}/cmdline").read_text()]
+    mine = [pid for pid, _ in ranks(run).values()]
     assert len(mine) == 2
     process.send_signal(number)
     got, _, err = local.finish(process)
@@ -102,11 +113,11 @@ def test_a_signal_ends_all_ranks_with_one_line(number, status, said, address, tm
     assert not any(Path(f"/proc/{pid}").exists() for pid in mine)
 
 
-def test_ranks_end_when_the_process_that_started_them_is_killed(address, tmp_path):
+def test_ranks_end_when_the_process_that_started_them_is_killed(address, start, tmp_path):
     run = tmp_path / "run"
     process = start(local.words(run, 500, **{"train.save_every": 1}), 2, address)
     local.wait_for(run / "checkpoints" / "step-1" / "trainer.pt", process)
-    mine = [pid for pid, _ in ranks().values() if str(run) in Path(f"/proc/{pid}/cmdline").read_text()]
+    mine = [pid for pid, _ in ranks(run).values()]
     process.kill()
     process.communicate()
     end = time.monotonic() + local.WAIT_S
@@ -115,7 +126,7 @@ def test_ranks_end_when_the_process_that_started_them_is_killed(address, tmp_pat
         time.sleep(0.2)
 
 
-def test_ranks_sample_with_replicas_on_their_cluster(address, tmp_path):
+def test_ranks_sample_with_replicas_on_their_cluster(address, start, tmp_path):
     settings = {"engine.of": "transformers", "engine.replicas": 1, "engine.cpus": 0.5, "engine.gpus": 0.5, "train.device": "cpu"}
     local.train(tmp_path / "one", 2)
     process = start([*local.words(tmp_path / "two", 2, **settings), "--engine", "ray"], 2, address)
@@ -165,7 +176,7 @@ def test_the_job_for_two_nodes_runs(tmp_path):
         nodes[1].communicate(timeout=60)
 
 
-def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, tmp_path):
+def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, start, tmp_path):
     for arguments, n, said in (
         (["train", "--env", "airth"], 2, "no environment named 'airth'"),
         (["train"], 9, "--ranks 9: each takes a CPU, and the cluster has 4; start fewer ranks, or add machines"),
@@ -187,7 +198,7 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, t
         ("ray://127.0.0.1:1", "--cluster ray://127.0.0.1:1: name the cluster as HOST:PORT or auto"),
     ],
 )
-def test_a_cluster_that_cannot_be_reached_is_named(address, said, tmp_path):
+def test_a_cluster_that_cannot_be_reached_is_named(address, said, start, tmp_path):
     status, _, err = local.finish(start(["train", "--run", str(tmp_path / "run")], 2, address))
     assert status == 2
     assert err.startswith(f"kgym: error: {said}")

@@ -30,6 +30,8 @@ GRACE_S = 20.0
 """Seconds that ranks have to end after a signal; then they are killed."""
 ROOM_S = 60.0
 """Seconds to wait for processors and GPUs that others have; a cluster that grows by itself may need them."""
+LISTENER_S = 10.0
+"""Longest time for a thread to leave Ray after its rank has ended."""
 INHERITED = ("GLOO_", "HF_", "KGYM_", "MLFLOW_", "NCCL_", "OMP_", "PYTHONPATH", "TORCH_", "WANDB_")
 """Beginnings of the environment variables that ranks take from the process that starts them."""
 
@@ -131,9 +133,10 @@ class _Ranks:
         self.hosts = self._hosts()
         self.places = self._places()
         self.going = set(range(self.n))
+        listeners = [threading.Thread(target=self._listen, args=(rank,), name=f"kgym-rank-{rank}", daemon=True) for rank in self.going]
         try:
-            for rank in range(self.n):
-                threading.Thread(target=self._listen, args=(rank,), name=f"kgym-rank-{rank}", daemon=True).start()
+            for listener in listeners:
+                listener.start()
             return self._ended(self._first_failure())
         except KeyboardInterrupt as stop:
             stop.add_note(self.how_to_go_on())
@@ -141,6 +144,9 @@ class _Ranks:
             self._stop(status - 128)
             say(f"kgym: {text}", file=sys.stderr)
             return status
+        finally:
+            for listener in listeners:  # Ray may crash this process if it is shut down while a thread is inside it
+                listener.join(LISTENER_S)
 
     def _hosts(self) -> list[Any]:
         """Start the actors. Raises ConfigError if the cluster has no room for all of them."""
