@@ -67,16 +67,17 @@ def test_a_trace_has_the_stages_in_order():
 
 
 def test_a_trace_says_that_no_row_matched_and_what_the_grammar_stumbled_on():
-    trace = kgym.verify(r"\frac{1}{6}", r"\boxed{1 \text{ in } 6 \text{ throws}}", explain=True).trace
+    trace = kgym.verify(r"\frac{1}{6}", r"\boxed{1 \text{ in } 6 \text{ hours}}", explain=True).trace
     assert "phrases  no row of a table is the whole text" in trace
-    assert "two amounts side by side, the amount 1 [127/5000*length] and the amount 6 [throws]" in trace
+    assert "two amounts side by side, the amount 1 [127/5000*length] and the amount 6 [3600*time]" in trace
     assert "no row" not in kgym.verify("1/6", r"\boxed{\frac{1}{7}}", explain=True).trace
 
 
 def test_a_trace_says_each_thing_once():
     lines = kgym.verify(r"\frac{1}{6}", r"\boxed{1 \text{ in } 6}", explain=True).trace.splitlines()
     phrases = next(line for line in lines if " phrases " in line)
-    assert phrases.endswith("the formula \\frac{1}{6} by the row like '1 in 6' of the table 'chances' (phrases/forms.py)")
+    said = "the formula \\frac{1}{6} by the row like '1 in 6' of the table 'chances' (phrases/quantities.py)"
+    assert phrases.endswith(said)
     assert all(one.split() != two.split() for one, two in pairwise(lines))
 
 

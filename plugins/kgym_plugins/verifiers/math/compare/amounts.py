@@ -4,6 +4,7 @@ What an answer leaves out is forgiven, what it changes is not.
 """
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, permutations
 
@@ -25,6 +26,7 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
 from kgym_plugins.verifiers.math.numbers.exact import exact
 from kgym_plugins.verifiers.math.numbers.jumps import WHOLE_LETTERS
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
+from kgym_plugins.verifiers.math.phrases.numbers import DOZENS
 from kgym_plugins.verifiers.math.phrases.units import ANGLE, MINUTE_OF_ARC, NO_UNIT, SECOND_OF_ARC, SYMBOLS, UNITS, Unit
 from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.types import (
@@ -113,7 +115,26 @@ TIME = rule("time", "2:30 is 2:30 p.m. and 14:30", example=("2:30 p.m.", "14:30"
 
 @compares((Scalar, Scalar))
 def same_amount(gold: Scalar, answer: Scalar) -> Rule | None:
-    """Numbers, with their units."""
+    """Numbers, with their units; dozens and pairs are so many things."""
+    if found := _same_amount(gold, answer):
+        return found
+    if not gold.noun and not answer.noun:
+        return None
+    one, other = _one_by_one(gold), _one_by_one(answer)
+    return None if one is gold and other is answer else _same_amount(one, other)
+
+
+_GROUPS = {**DOZENS, "pair": 2, "pairs": 2}
+
+
+def _one_by_one(value: Scalar) -> Scalar:
+    """Dozens of things as so many things: 2 dozen eggs are 24 eggs."""
+    group, _, noun = value.noun.partition(" ")
+    size = _GROUPS.get(group)
+    return value if size is None else replace(value, expression=Mul((value.expression, number(size))), noun=noun)
+
+
+def _same_amount(gold: Scalar, answer: Scalar) -> Rule | None:
     if gold.unit.dimension or answer.unit.dimension:
         return _quantity(gold, answer)
     if gold.noun and answer.noun and not _same_noun(gold.noun, answer.noun):
@@ -179,6 +200,9 @@ def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
     placeholder = [bool(unit.dimension) and all(name == _PLACEHOLDER for name, _ in unit.dimension) for unit in (one, other)]
     if one.dimension and other.dimension and not (any(placeholder) and not all(placeholder)):
         if one.dimension == other.dimension:
+            counted_per = all(power < 0 for _, power in one.dimension) and gold.noun and answer.noun
+            if counted_per and not _same_noun(gold.noun, answer.noun):
+                return None  # apples per day and oranges per day
             if one.size == other.size:
                 return UNIT if same_scalar(gold.expression, answer.expression) else None
             if one.offset or other.offset:

@@ -9,7 +9,7 @@ from kgym_plugins.verifiers.math.limits import SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.conditions import CONDITIONS
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
-from kgym_plugins.verifiers.math.phrases.numbers import SCALES, number_from_words
+from kgym_plugins.verifiers.math.phrases.numbers import SCALES, counted
 from kgym_plugins.verifiers.math.phrases.table import Formula, Word
 from kgym_plugins.verifiers.math.phrases.units import (
     AFTER_NOUNS,
@@ -39,12 +39,10 @@ def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
     if found := named(words):
         meaning = found[1]
         return parse(meaning.text) if isinstance(meaning, Formula) else Text(cast(Word, meaning).text)
-    if len(tokens) > 1:  # "two apples", "three quarters mile": a number in words and what it counts
-        for end in range(len(tokens) - 1, 0, -1):
-            value = number_from_words([token.value.casefold() for token in tokens[:end]])
-            if value is not None:
-                amount = Div((number(value[0]), number(value[1]))) if value[1] != 1 else number(value[0])
-                return unit_phrase(amount, tokens[end:])
+    if amounts := counted([token.value.casefold() for token in tokens]):  # "two apples", "three quarters mile"
+        (above, below), rest = amounts
+        amount = Div((number(above), number(below))) if below != 1 else number(above)
+        return unit_phrase(amount, tokens[len(tokens) - len(rest) :])
     return Text(normal_words(words))
 
 
@@ -77,7 +75,7 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             break  # 36 ways to arrange the books
         elif word in NO_NOUNS:
             raise SyntaxProblem(f"{word!r} behind a number")
-        elif word in PER:
+        elif word in PER or _per_one(tokens, at, unit.dimension or nouns or isinstance(amount, Amount)):
             sign = -1
         elif word in {"percent", "pct"}:
             amount = Percent((amount,), 100)
@@ -103,6 +101,17 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
     if unit.offset and isinstance(amount, Degree):
         amount = amount.args[0]
     return Amount((amount,), (unit, " ".join(nouns)))
+
+
+def _per_one(tokens: list[Token], at: int, measured: object) -> bool:
+    """Whether the word before `at` is "per" in other words: 60 miles an hour, 5 dollars for every pound."""
+    word, after = tokens[at - 1].value.casefold(), tokens[at].value.casefold() if at < len(tokens) else ""
+    if not measured or not after:
+        return False
+    if word in ("in", "for"):
+        return after in ("a", "an", "each", "every")
+    behind_unit = at > 1 and tokens[at - 2].value.casefold() in UNITS
+    return word in ("a", "an") and (behind_unit or unit_named(after) is not None)
 
 
 _RUN_TOGETHER = {"ms": UNITS["m"], "kmh": UNITS["km"]}

@@ -4,7 +4,7 @@ from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import DEPTH, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.inside import CONNECTIVES, SHORT_WORDS
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
-from kgym_plugins.verifiers.math.phrases.units import ORDINALS, UNITS
+from kgym_plugins.verifiers.math.phrases.units import ORDINALS, UNITS, unit_named
 
 END = Token("end of text", "")
 
@@ -65,6 +65,11 @@ class Cursor:
             and self.peek(2).kind == "word"
             and self.peek(2).text
         )
+
+    def unit_ahead(self, ahead: int = 0) -> bool:
+        r"""Whether the name of a unit comes, as text: `\text{lb}`."""
+        token = self.peek(ahead)
+        return token.kind == "word" and token.text and unit_named(token.value) is not None
 
     def pass_argument(self) -> None:
         """Pass over the letter in brackets behind the name of a function: `(t)` in y'(t)."""

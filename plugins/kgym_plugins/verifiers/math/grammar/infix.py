@@ -55,7 +55,9 @@ def _product(cursor: Cursor, left: Node, sign: str) -> Node:
 
 
 @operator(PRODUCT, "op /")
-def _quotient(cursor: Cursor, left: Node, sign: str) -> Node:
+def _quotient(cursor: Cursor, left: Node, sign: str) -> Node | None:
+    if cursor.unit_ahead():
+        return None  # $5 / lb
     right = expression(cursor, PRODUCT + 1)
     only_expressions(left, right)
     return Div((left, right))
@@ -112,7 +114,7 @@ def _ratio_in_words(cursor: Cursor, left: Node, sign: str) -> Node:
 
 @operator(RATIO, "word out")
 def _out_of(cursor: Cursor, left: Node, sign: str) -> Node | None:
-    """Divide in `3 out of n`. Numbers alone, also in words, are read before: `CHANCES` in phrases/forms.py."""
+    """Divide in `3 out of n`. Numbers alone, also in words, are read before: `CHANCES` in phrases/quantities.py."""
     if cursor.peek().value.lower() != "of":
         return None
     cursor.at += 1
@@ -196,6 +198,9 @@ def _juxtaposed(cursor: Cursor, left: Node) -> bool:
     token = cursor.peek()
     if isinstance(left, Degree) and token.kind == "name" and token.value in ("C", "F"):
         cursor.tokens[cursor.at] = Token("word", "celsius" if token.value == "C" else "fahrenheit", False, True)
+        return False
+    if token.text and token.value == "a" and isinstance(left, Num) and cursor.unit_ahead(1):
+        cursor.tokens[cursor.at] = Token("word", "a", token.space, True)  # $5 a pound
         return False
     if token.kind in ("num", "name", "const", "fn", "lb", "begin"):
         if token.kind == "num" and isinstance(left, Num):

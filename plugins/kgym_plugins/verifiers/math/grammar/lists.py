@@ -24,6 +24,7 @@ from kgym_plugins.verifiers.math.grammar.tokens import tokenize
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.conditions import CONDITIONS
 from kgym_plugins.verifiers.math.phrases.inside import CONNECTIVES
+from kgym_plugins.verifiers.math.phrases.numbers import DOZENS, SCALES, part_ahead
 
 RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "~", "===", "in", "notin"})
 _CALLED = frozenset("fghFGHPQRSTpqruvwC") | {"zeta", "phi", "sigma", "tau", "Gamma", "psi", "Phi"}
@@ -84,7 +85,8 @@ def _item(cursor: Cursor, top: bool) -> Node:
             operands.append(_words(cursor))
         else:
             operands.append(expression(cursor, SETS))
-    if top and (cursor.peek().kind in ("word", "currency") or cursor.unit_fraction_ahead()):
+    per_unit = cursor.is_op("/") and cursor.unit_ahead(1)
+    if top and (cursor.peek().kind in ("word", "currency") or per_unit or cursor.unit_fraction_ahead()):
         operands[-1] = _quantity(cursor, operands[-1])
     if cursor.peek().kind == "cmd" and cursor.peek().value == "pmod":
         cursor.at += 1
@@ -162,9 +164,12 @@ def _formula(text: str) -> Node:
 
 
 def _inside_words(cursor: Cursor, begin: int) -> bool:
-    """`one hundred and five`: an "and" inside a number."""
+    """`one hundred and five`, `two and a half`: an "and" inside a number."""
     before = cursor.tokens[cursor.at - 1].value.lower() if cursor.at > begin else ""
-    return cursor.peek().value == "and" and before in ("hundred", "thousand", "million")
+    if cursor.peek().value != "and":
+        return False
+    ahead = [cursor.peek(place).value.lower() for place in range(1, 4)]
+    return before in SCALES or before in DOZENS or part_ahead(ahead)
 
 
 def _quantity(cursor: Cursor, node: Node) -> Node:

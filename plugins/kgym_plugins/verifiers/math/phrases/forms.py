@@ -1,4 +1,4 @@
-"""Answers that are told by their shape: choices, dates and times, digits in a base, chances, yes or no, prose.
+"""Answers that are told by their shape: choices, dates and times, digits in a base, yes or no, prose.
 
 Each is a whole answer.
 """
@@ -7,8 +7,9 @@ import re
 
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
-from kgym_plugins.verifiers.math.phrases.numbers import BASE_WORDS, number_from_words
+from kgym_plugins.verifiers.math.phrases.numbers import BASE_WORDS, counted, number_from_words
 from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Phrase, Table, Time, Word
+from kgym_plugins.verifiers.math.phrases.units import unit_named
 
 # --- choices ----------------------------------------------------------------------------------------------------------
 
@@ -136,35 +137,6 @@ BASES = Table(
     flags=0,
 )
 
-# --- chances ----------------------------------------------------------------------------------------------------------
-
-
-def _chance(match: re.Match[str], text: str) -> Meaning | None:
-    """A part of a whole: "6 in 3" is none."""
-    part, whole = (_count(match[name]) for name in ("part", "whole"))
-    return Formula(rf"\frac{{{part}}}{{{whole}}}") if part is not None and whole and part <= whole else None
-
-
-def _count(text: str) -> int | None:
-    if text[0].isdigit():
-        return int(re.sub(r"\D", "", text))
-    value = number_from_words(text.casefold().split())
-    return value[0] if value and value[1] == 1 and value[0] >= 0 else None
-
-
-_COUNT = r"\d{1,3}(?:(?:,|\{,\})\d{3}){1,5}|\d{1,18}|[a-z]{3,9}(?:[ -][a-z]{3,9}){0,4}?"
-CHANCES = Table(
-    "chances",
-    "a part of a whole, as a fraction",
-    "whole",
-    Phrase(
-        rf"(?:a )?(?P<part>{_COUNT}) (?:in|out of)(?: every)? (?P<whole>{_COUNT})(?: chance)?",
-        _chance,
-        "1 in 6",
-        "6 in 1",
-    ),
-)
-
 # --- words ------------------------------------------------------------------------------------------------------------
 
 _JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
@@ -177,7 +149,24 @@ def _reply(match: re.Match[str], text: str) -> Meaning | None:
 
 
 def _noun(match: re.Match[str], text: str) -> Meaning | None:
-    return None if _JOINED.search(match[0]) or named(match[0]) else Word(normal_words(match[0]))
+    return None if _JOINED.search(match[0]) or _is_amount(match[0]) or named(match[0]) else Word(normal_words(match[0]))
+
+
+_RATE = frozenset({"a", "an", "per", "each", "every", "in", "for"})
+
+
+def _is_amount(text: str) -> bool:
+    """Whether a number in words counts one thing or has a unit: two dozen eggs, sixty miles an hour.
+
+    Two distinct real roots are no two complex roots: what has more words than that is text.
+    """
+    found = counted(text.casefold().split())
+    if found is None:
+        return False
+    (_, below), rest = found
+    if below != 1 and text[:2].casefold() == "a ":
+        return False  # a half plane
+    return len(rest) == 1 or unit_named(rest[0]) is not None or rest[1] in _RATE
 
 
 def _said_twice(match: re.Match[str], text: str) -> Meaning | None:
@@ -189,7 +178,7 @@ def _said_twice(match: re.Match[str], text: str) -> Meaning | None:
 
 
 def _prose(match: re.Match[str], text: str) -> Meaning | None:
-    return None if _JOINED.search(match[0]) else Word(normal_words(match[0]))
+    return None if _JOINED.search(match[0]) or _is_amount(match[0]) else Word(normal_words(match[0]))
 
 
 REPLIES = Table(

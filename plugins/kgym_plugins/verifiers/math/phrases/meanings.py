@@ -1,13 +1,16 @@
 """What a candidate means in words: the tables for whole answers, in the order in which they are asked."""
 
 from kgym_plugins.verifiers.math.phrases.east_asian import UNSAID
-from kgym_plugins.verifiers.math.phrases.forms import BASES, CHANCES, CHOICES, PROSE, REPLIES, TIMES
+from kgym_plugins.verifiers.math.phrases.forms import BASES, CHOICES, PROSE, REPLIES, TIMES
 from kgym_plugins.verifiers.math.phrases.named import named
+from kgym_plugins.verifiers.math.phrases.quantities import CHANCES, QUANTITIES
 from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
 from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
 
 _LONGEST = 300
 _LONGEST_NAME = 80
+_DIGIT_FIRST = (TIMES, BASES, CHANCES, QUANTITIES, REPLIES)
+_LETTER_FIRST = (CHOICES, *_DIGIT_FIRST)
 
 
 def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
@@ -22,7 +25,7 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     first = plain[:1]
     if first == "\\":
         return None  # a formula
-    for table in (TIMES, BASES, CHANCES, REPLIES) if first.isdigit() else (CHOICES, TIMES, BASES, CHANCES, REPLIES):
+    for table in _DIGIT_FIRST if first.isdigit() else _LETTER_FIRST:
         if found := table.meaning(plain, text):
             return found
     if first.isdigit():

@@ -6,7 +6,7 @@ They are understood as a whole answer and as an item of a list ("0 or infinity")
 import re
 
 from kgym_plugins.verifiers.math.phrases.normal import PUNCTUATION, normal_words
-from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
+from kgym_plugins.verifiers.math.phrases.numbers import ORDINAL_WORDS, number_from_words, ordinal_from_words
 from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Reader, Table, Word
 
 INFINITELY_MANY = "infinitely many"
@@ -25,6 +25,11 @@ def _number(match: re.Match[str], text: str) -> Meaning | None:
     if value is None:
         return None
     return Formula(str(value[0]) if value[1] == 1 else rf"\frac{{{value[0]}}}{{{value[1]}}}")
+
+
+def _ordinal(match: re.Match[str], text: str) -> Meaning | None:
+    place = ordinal_from_words(match["place"].casefold().split())
+    return None if place is None else Formula(str(place))
 
 
 _SET = r"(?:(?:set of )?(?:all|any|every) )?(?:real )?"
@@ -95,7 +100,13 @@ NAMED = Table(
     Phrase(r"yes|no|true|false", _itself, "Yes", "perhaps"),
     Phrase(r"correct", _word("true"), "correct", "right"),
     Phrase(r"incorrect", _word("false"), "incorrect", "left"),
-    Phrase(r"[a-z][a-z]+(?:[ -]+[a-z]+)*", _number, "three quarters", "three wishes"),
+    Phrase(r"[a-z]+(?:[ -]+[a-z]+)*", _number, "three quarters", "three wishes"),
+    Phrase(
+        rf"(?:the )?(?P<place>(?:[a-z]{{3,9}}[ -]){{0,4}}(?:{ORDINAL_WORDS}))(?: one)?",
+        _ordinal,
+        "the twenty-first",
+        "the twenty-one",
+    ),
 )
 
 
@@ -105,6 +116,6 @@ def named(words: str) -> tuple[Phrase, Meaning] | None:
     found = NAMED.meaning(plain)
     if found is None and (without := normal_words(words)) != plain:
         found = NAMED.meaning(without)
-        if found is not None and found[0].means is _number:
-            return None  # "a third" is no number, nor is "the one"
+        if found is not None and found[0].means in (_number, _ordinal):
+            return None  # "the one" is no number, nor is "a second"
     return found

@@ -5,7 +5,9 @@ r"""Whether an answer is taken back by what follows it: a small grammar of negat
     clause      reference is wrongness | reference fails, contradicts ... | ignore reference | I made a mistake | I need to redo reference
     confirmed   reference is right, the answer stands
 
-What is said last decides. A condition ("if this is wrong") says nothing, and a clause about another value takes nothing back.
+What is said last decides. A condition ("if this is wrong") says nothing, and a clause about another value takes
+nothing back. What would follow from the answer may take it back ("a side would be negative, so my answer is wrong"),
+what would follow from something else may not.
 """
 
 import re
@@ -146,7 +148,7 @@ BY_NAME = Table(
 )
 _OTHER = re.compile(
     r"\b(?:(?:the|an?)\s+)?(?:other|another|second|negative|remaining)\s+(?:\w+\s+)?"
-    r"(?:root|solution|value|candidate|case|choice|option|number|answer|possibility)\b",
+    r"(?:root|solution|value|candidate|case|choice|option|number|answer|possibility)\b(?!\s+of\b)",
     re.IGNORECASE,
 )
 """Another value, of which a later `it`, `which` or `that value` in the sentence speaks."""
@@ -164,6 +166,12 @@ BY_PRONOUN = Table(
         "English",
         "Hmm, that can't be right.",
         "This is not a prime.",
+    ),
+    Phrase(
+        rf"\b{_PRONOUN}\s+(?:cannot|can't|can\s+not|can\s+never)\s+be(?=\s*(?:[.,;:!)]|\Z))",
+        "English",
+        "Then it would be even, which cannot be.",
+        "Then it would be even, which cannot be odd.",
     ),
     Phrase(
         r"\A[\s$.,;:!?)\]*]{0,12}(?:(?:hmm+|oh|ah|but)\W{1,3}){0,2}(?:oops|wait\W{1,3}no|actually\W{1,3}no"
@@ -194,12 +202,29 @@ CONFIRMING = Table(
         "I was left alone",
     ),
 )
-_CONDITION = re.compile(
-    r"\b(?:if|unless|whether|suppose|otherwise|would|might|could|may|one|some(?:one|body)?|people|students"
+_HYPOTHESIS = re.compile(
+    r"\b(?:if(?!\s+(?:(?:that|this|it)\s+(?:is|was|were)\s+(?:so|true|right|correct|the\s+case)"
+    r"|(?:i|we)\s+(?:plug|substitute|put|insert|check|test|use)(?:ged|d)?\s+(?:it|this|that)))"
+    r"|unless|whether|suppose|otherwise|one\s+(?:might|may|could|would|can)|some(?:one|body)?"
+    r"|(?:people|students)\s+(?:\w+\s+)?(?:think|say|believe|claim|assume|forget|write|get|make|would|might|may)"
     r"|had)\b(?!\s+(?:have|objection))",
     re.IGNORECASE,
 )
-"""In a sentence that says what would be wrong, or what others say."""
+"""In a sentence that supposes something else than the answer, or what others say."""
+_MODAL = re.compile(r"\b(?:would|might|could|may)\b", re.IGNORECASE)
+"""In a sentence about what follows from something: from the answer, or from another value."""
+_CONSEQUENCE = re.compile(
+    r"\b(?:so|therefore|hence|thus|consequently|which|meaning|making|implying|showing"
+    r"|(?:means?|implies|imply|shows?|tells?\s+(?:me|us)|proves?)\s+that)\b",
+    re.IGNORECASE,
+)
+"""Before what the answer's own consequence says about it: a side would be negative, so my answer is wrong."""
+_FROM_IT = re.compile(
+    r"\W*(?:(?:but|however|hmm+|wait|yet|and|with|for|using|taking|plugging\s+(?:it\s+)?(?:back\s+)?in)\b\W*)*"
+    r"(?:then|this|that|it|these|there)\b(?!\s+(?:would|could|might|may)\s+be\s+(?:another|a\s+second|other)\b)",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence about what follows from the answer itself."""
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[。！？；])")
 _REACH = 600
@@ -218,6 +243,7 @@ def taken_back(rest: str, value: str = "") -> bool:
     verdict = False
     value = value.strip().strip("$")
     named = 0 < len(value) <= 40
+    supposed = False
     for place, sentence in enumerate(_SENTENCE.split(rest[:_REACH].lstrip("$*.,)] \n。，"))):
         plain = sentence.replace("’", "'")
         if not _LETTERS.search(plain):
@@ -232,9 +258,25 @@ def taken_back(rest: str, value: str = "") -> bool:
         clause = max(plain.rfind(":", 0, found.start()), plain.rfind(" and ", 0, found.start()), 0) if found else 0
         if found and _of_another(plain, found):
             continue
-        if found and not _CONDITION.search(plain, clause, found.start()):
+        if found and _asserted(plain, clause, found, supposed):
             verdict = True
+        supposed = _HYPOTHESIS.search(plain) is not None
     return verdict
+
+
+def _asserted(sentence: str, begin: int, found: "re.Match[str]", supposed: bool) -> bool:
+    """Whether a clause is said of the answer, and not of what something else would lead to.
+
+    `supposed`: the sentence before supposes something, so that "then" goes on with that.
+    """
+    if _HYPOTHESIS.search(sentence, begin, found.start()):
+        return False
+    modals = list(_MODAL.finditer(sentence, begin, found.start()))
+    if not modals:
+        return True
+    if not _CONSEQUENCE.search(sentence, modals[-1].end(), found.end()):
+        return False
+    return _NEAREST.match(sentence, found.start()) is None or (not supposed and _FROM_IT.match(sentence) is not None)
 
 
 def _of_another(sentence: str, found: "re.Match[str]") -> bool:
