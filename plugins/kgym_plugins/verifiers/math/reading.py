@@ -12,6 +12,7 @@ from kgym_plugins.verifiers.math.grammar.tokens import Token, tokenize
 from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.phrases.meanings import meaning_of
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
+from kgym_plugins.verifiers.math.phrases.objects import CHANGING
 from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Time, Word, table_of
 from kgym_plugins.verifiers.math.trace import is_tracing, note
 from kgym_plugins.verifiers.math.values.conditions import conditioned
@@ -114,9 +115,12 @@ def _behind_words(tokens: list[Token]) -> Value | None:
             signs.append(at)
     for at in dict.fromkeys((*signs[:1], *signs[-1:])):
         label = [token for token in tokens[:at] if token.kind != "op"]
+        letter = len(label) > 1 and label[-1].kind == "name" and not label[-1].text and label[-2].kind == "word"
+        if letter and label[-2].value.lower() in CHANGING and label[-1].value.islower():
+            return None  # a line parallel to y = 2x
         if label and all(token.kind in _WORDS and token.value != "int" for token in label):
             try:
-                return interpret(parse_tokens(tokens[at + 1 :]))
+                return interpret(parse_tokens(tokens[at - 1 if letter else at + 1 :]))
             except (SyntaxProblem, Unordered):
                 continue
     return None

@@ -59,7 +59,7 @@ IDENTICAL_EQUATIONS = rule(
 )
 NAMED_VALUE = rule(
     "named value",
-    "`x = 3`, `f(x) = 2x` and a chain `x = 2 + 3 = 5`, whose sides must agree, are their value",
+    r"`x = 3`, `f(x) = 2x`, `x \mapsto 2x` and a chain `x = 2 + 3 = 5`, whose sides must agree, are their value",
     example=("5", "x = 2 + 3 = 5"),
     counter=("5", "x = 2 + 4 = 5"),
 )
@@ -166,7 +166,17 @@ def named_value(gold: Value, answer: Equation) -> Rule | None:
         return None
     if isinstance(gold, Congruence) and gold.name and not symbols(answer.right):
         return None  # one member is not the class
-    return NAMED_VALUE if any(same(gold, part(value)) for value in _values(answer) or []) else None
+    return NAMED_VALUE if any(same(gold, part(value)) for value in _values_of(answer, gold)) else None
+
+
+def _values_of(answer: Equation, gold: Value) -> list[Node]:
+    r"""The values of a named value; of `t \mapsto t^2`, with the letter of the gold answer."""
+    values = _values(answer) or []
+    nameless = isinstance(answer.left, Applied) and not answer.left.value[0] and answer.left.args
+    letters = symbols(gold.expression) if isinstance(gold, Scalar) else frozenset()
+    if not nameless or len(letters) != 1 or any(letters & symbols(value) for value in values):
+        return values
+    return [_renamed(value, {answer.left.args[0].value: next(iter(letters))}) for value in values]
 
 
 @compares((Equation, _NAMED))
@@ -202,6 +212,8 @@ def _same_name(gold: Node, answer: Node) -> bool:
     (one, of_one), (other, of_other) = ((str(node.value), "") if isinstance(node, Sym) else node.value for node in (gold, answer))
     if of_one and of_other and of_one != of_other and re.search(r"\d", of_one + of_other):
         return False  # f(2) and f(3)
+    if not one or not other:
+        return True  # x -> 2x has no name
     one, other = _LEIBNIZ.sub(r"\1'", one), _LEIBNIZ.sub(r"\1'", other)
     if other in (one, f"{one}_{of_one}") or one == f"{other}_{of_other}":
         return True
@@ -217,17 +229,18 @@ def _equal_sides(gold: Equation, answer: Equation) -> Rule | None:
     left, right = _values(gold), _values(answer)
     if not left or not right:
         return None
-    if isinstance(gold.left, Applied) and isinstance(answer.left, Applied) and gold.left.args and answer.left.args:
-        old, new = answer.left.args[0].value, gold.left.args[0].value
-        if old != new and new not in symbols(right[0]):
-            right = [_renamed(side, old, new) for side in right]
+    if isinstance(gold.left, Applied) and isinstance(answer.left, Applied):
+        old, new = (node.value[1].split(",") for node in (answer.left, gold.left))
+        if old != new and len(old) == len(new) and not symbols(right[0]) & (set(new) - set(old)):
+            names = dict(zip(old, new, strict=True))
+            right = [_renamed(side, names) for side in right]
     return EQUAL_SIDES if any(same(part(one), part(other)) for one in left for other in right) else None
 
 
-def _renamed(node: Node, old: str, new: str) -> Node:
+def _renamed(node: Node, names: dict[str, str]) -> Node:
     if isinstance(node, Sym):
-        return Sym(new) if node.value == old else node
-    return node.with_args(tuple(_renamed(arg, old, new) for arg in node.args))
+        return Sym(names.get(node.value, node.value))
+    return node.with_args(tuple(_renamed(arg, names) for arg in node.args))
 
 
 def _difference(equation: Equation | Inequality) -> Node:

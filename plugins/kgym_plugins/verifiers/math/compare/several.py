@@ -1,4 +1,4 @@
-"""Several things in one answer: collections, tuples, assignments, matrices, functions by cases."""
+"""Several things in one answer: collections, tuples, assignments, matrices."""
 
 from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
@@ -15,7 +15,6 @@ from kgym_plugins.verifiers.math.values.types import (
     Matrix,
     Opaque,
     Ordered,
-    Piecewise,
     Ratio,
     Scalar,
     Value,
@@ -23,7 +22,6 @@ from kgym_plugins.verifiers.math.values.types import (
 )
 
 _MOST_ITEMS = 200
-_OTHERWISE = Words("otherwise")
 
 COLLECTION = rule(
     "collection",
@@ -55,12 +53,6 @@ MATRIX = rule(
     "cell by cell; a factor in front is multiplied in, and a point is a column or a row",
     example=(r"\begin{pmatrix} 2 \\ 4 \end{pmatrix}", r"2 \begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
     counter=(r"\begin{pmatrix} 2 \\ 4 \end{pmatrix}", r"\begin{pmatrix} 4 \\ 2 \end{pmatrix}"),
-)
-CASES = rule(
-    "cases",
-    'values with their conditions, in any order; "otherwise" is the one condition that is left over',
-    example=(r"\begin{cases} x & x > 0 \\ 0 & x \le 0 \end{cases}", r"\begin{cases} 0 & x \le 0 \\ x & \text{otherwise} \end{cases}"),
-    counter=(r"\begin{cases} x & x > 0 \\ 0 & x \le 0 \end{cases}", r"\begin{cases} x & x \le 0 \\ 0 & x > 0 \end{cases}"),
 )
 
 
@@ -197,21 +189,3 @@ def _flat(rows: tuple[tuple[Node, ...], ...]) -> tuple[tuple[Node, ...], ...] | 
     if all(len(row) == 1 for row in rows):
         return rows
     return tuple((cell,) for cell in rows[0]) if len(rows) == 1 else None
-
-
-@compares((Piecewise, Piecewise))
-def same_cases(gold: Piecewise, answer: Piecewise) -> Rule | None:
-    """Cases in any order; "otherwise" stands for the one condition that is left over."""
-    if len(gold.cases) != len(answer.cases):
-        return None
-    rest, unmatched = list(answer.cases), list[tuple[Value, Value]]()
-    for value, condition in gold.cases:
-        found = next((case for case in rest if same(condition, case[1]) and same(value, case[0])), None)
-        if found is None:
-            unmatched.append((value, condition))
-        else:
-            rest.remove(found)
-    if not unmatched:
-        return CASES
-    left_over = len(unmatched) == 1 and _OTHERWISE in (unmatched[0][1], rest[0][1])
-    return CASES if left_over and same(unmatched[0][0], rest[0][0]) else None

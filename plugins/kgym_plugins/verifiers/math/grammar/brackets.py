@@ -2,11 +2,24 @@
 
 from kgym_plugins.verifiers.math.grammar.cursor import Cursor
 from kgym_plugins.verifiers.math.grammar.lists import listing
-from kgym_plugins.verifiers.math.grammar.nodes import Amount, Brackets, Builder, Call, CaseRows, Const, Grid, Listing, Node, Text
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Amount,
+    Brackets,
+    Builder,
+    Call,
+    CaseRows,
+    Const,
+    Grid,
+    Listing,
+    Node,
+    Residue,
+    Text,
+    number,
+)
 from kgym_plugins.verifiers.math.grammar.pratt import SUM, expression, operand
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
-from kgym_plugins.verifiers.math.phrases.inside import BEFORE_CONDITION, OTHERWISE
+from kgym_plugins.verifiers.math.phrases.inside import AROUND_PARITY, BEFORE_CONDITION, OTHERWISE, PARITY
 
 
 @operand("lb")
@@ -110,4 +123,18 @@ def _condition(cursor: Cursor) -> Node | None:
         while cursor.is_op(",", ";"):
             cursor.at += 1
         return Text("otherwise")
-    return None
+    return _parity(cursor)
+
+
+def _parity(cursor: Cursor) -> Node | None:
+    """`n even`, `n is odd`, `even n`: a condition on the remainder by two; None for any other condition."""
+    end = cursor.at
+    while end < len(cursor.tokens) and cursor.tokens[end].kind in ("word", "name", "op"):
+        end += 1
+    said = [token for token in cursor.tokens[cursor.at : end] if token.value.lower() not in AROUND_PARITY]
+    words = [token.value.lower() for token in said if token.kind == "word"]
+    names = [token.value for token in said if token.kind == "name"]
+    if len(said) != 2 or len(names) != 1 or not words or words[0] not in PARITY:
+        return None
+    cursor.at = end
+    return Residue((number(PARITY[words[0]]), number(2)), names[0])

@@ -74,7 +74,7 @@ OPERATORS = {
     "ddots": "...", "to": "to", "rightarrow": "to", "longrightarrow": "to", "land": "and", "wedge": "and", "lor": "or", "vee": "or",
     "%": "%", "permille": "permille", "prime": "'", "circ": "circ", "degree": "degree", "degrees": "degree", "subset": "subset",
     "subseteq": "subset",
-    "colonequals": "=", "coloneqq": "=", "triangleq": "=", "&": "and",
+    "mapsto": "maps", "longmapsto": "maps", "colonequals": "=", "coloneqq": "=", "triangleq": "=", "&": "and",
 }  # fmt: skip
 DELIMITERS = {
     "{": ("open", "{"), "}": ("close", "}"), "lbrace": ("open", "{"), "rbrace": ("close", "}"),

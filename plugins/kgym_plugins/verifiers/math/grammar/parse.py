@@ -1,6 +1,7 @@
 """Stage 4: the text of an answer to its syntax tree."""
 
 from kgym_plugins.verifiers.math.grammar import brackets, functions, infix
+from kgym_plugins.verifiers.math.grammar.arrows import mapping
 from kgym_plugins.verifiers.math.grammar.cursor import Cursor
 from kgym_plugins.verifiers.math.grammar.lists import listing
 from kgym_plugins.verifiers.math.grammar.nodes import Node, depth
@@ -18,10 +19,12 @@ def parse(text: str, *, thousands: bool = True) -> Node:
 
 def parse_tokens(tokens: list[Token]) -> Node:
     """Return the tree of all tokens; as `parse`."""
-    cursor = Cursor(tokens)
-    node = listing(cursor, top=True)
-    if cursor.at < len(tokens):
-        raise SyntaxProblem(f"{cursor.peek().value!r} is left over")
+    node = mapping(tokens)
+    if node is None:
+        cursor = Cursor(tokens)
+        node = listing(cursor, top=True)
+        if cursor.at < len(tokens):
+            raise SyntaxProblem(f"{cursor.peek().value!r} is left over")
     if depth(node) > TREE_DEPTH:
         raise LimitError(f"an answer nested deeper than {TREE_DEPTH}")
     return node

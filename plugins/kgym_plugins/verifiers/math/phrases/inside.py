@@ -10,6 +10,9 @@ CONNECTIVES = {
 BEFORE_CONDITION = frozenset({"if", "for", "when", "where", "whenever", "and"})
 """Before the condition of a case."""
 OTHERWISE = frozenset({"otherwise", "else"})
+PARITY = {"even": 0, "odd": 1}
+AROUND_PARITY = BEFORE_CONDITION | {"is", "an", "number", "integer", "all", "any", "every", ","}
+"""Words of the condition of a case in which a letter is even or odd: `if n is even`, `for odd n`."""
 SHORT_WORDS = frozenset(
     name_list(
         """

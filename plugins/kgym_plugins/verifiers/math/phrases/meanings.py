@@ -3,6 +3,8 @@
 from kgym_plugins.verifiers.math.phrases.east_asian import UNSAID
 from kgym_plugins.verifiers.math.phrases.forms import BASES, CHOICES, PROSE, REPLIES, TIMES
 from kgym_plugins.verifiers.math.phrases.named import named
+from kgym_plugins.verifiers.math.phrases.objects import OBJECTS
+from kgym_plugins.verifiers.math.phrases.quadrants import QUADRANTS
 from kgym_plugins.verifiers.math.phrases.quantities import CHANCES, QUANTITIES
 from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
 from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
@@ -22,6 +24,8 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
         return None
     if not plain.isascii() and (found := UNSAID.meaning(plain, text)):
         return found
+    if ("adrant" in plain or "ctant" in plain or plain[:1] in "Qq") and (found := QUADRANTS.meaning(plain, text)):
+        return found
     first = plain[:1]
     if first == "\\":
         return None  # a formula
@@ -36,4 +40,4 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
         found = named(plain)
         if found:
             return found
-    return PROSE.meaning(plain, text)
+    return OBJECTS.meaning(plain, text) or PROSE.meaning(plain, text)

@@ -73,7 +73,7 @@ def counted(words: list[str]) -> tuple[tuple[int, int], list[str]] | None:
     (((24, 1), ['eggs']), None)
     """
     for end in range(len(words) - 1, 0, -1):
-        if (value := number_from_words(words[:end])) is not None:
+        if words[end] != "to" and (value := number_from_words(words[:end])) is not None:
             return value, words[end:]
     return None
 
