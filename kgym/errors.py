@@ -12,9 +12,12 @@
     ├── EnvError (RuntimeError)         an environment was stepped out of order
     ├── EngineError (RuntimeError)      an engine could not load or generate
     ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad answer is a Verdict, never an exception)
+    ├── SandboxError (RuntimeError)     programs cannot be isolated on this machine; says why, and what to do
+    │   └── SandboxLost                 a sandbox ended while it worked, for a reason outside of it
     └── RunError (RuntimeError)         a run cannot go on: too many unscored answers, a folder that is in use, a full disk
 
-Exit status on the command line: 2 for ConfigError, DataError and PluginError (the request was wrong), 1 for the others (the run failed).
+Exit status on the command line: 2 for ConfigError, DataError, PluginError and SandboxError (the request was wrong), 1 for the others
+(the run failed).
 Each carries its whole message as its only argument, so that it survives pickling on the way home from a worker.
 """
 
@@ -89,6 +92,18 @@ class EngineError(KgymError, RuntimeError):
 
 class VerifierError(KgymError, RuntimeError):
     """The verifier pool is broken; a bad answer is a Verdict and never an exception."""
+
+
+class SandboxError(KgymError, RuntimeError):
+    """Programs cannot be isolated on this machine, so none is run."""
+
+    exit_status = 2
+
+
+class SandboxLost(SandboxError):
+    """A sandbox ended while it worked, for a reason outside of it, such as a machine without memory; the program is not to blame."""
+
+    exit_status = 1
 
 
 class RunError(KgymError, RuntimeError):

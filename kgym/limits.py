@@ -24,3 +24,22 @@ class PoolLimits(Options):
     def n_workers(self) -> int:
         """The number of worker processes on this machine."""
         return self.workers or max(1, min(8, (os.cpu_count() or 1) // n_local_ranks()))
+
+
+class ProgramLimits(Options):
+    """What a program in the sandbox may use: all of its processes together, unless it says otherwise."""
+
+    wall_s: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)
+    """Seconds by the clock."""
+    cpu_s: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)
+    """Seconds of processor time."""
+    memory_mib: int = Field(512, ge=16)
+    """Memory, files in /tmp included."""
+    processes: int = Field(32, ge=1, le=4096)
+    """Processes and threads at a time."""
+    files: int = Field(1000, ge=10)
+    """Files and folders in /tmp."""
+    storage_mib: int = Field(64, ge=1)
+    """Size of all files in /tmp together, and of each."""
+    output_mib: float = Field(4.0, gt=0, le=1024)
+    """What it may write to standard output and standard error together."""

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "loading", "neutral", "repetition", "seeding", "spelling", "types"},
     {"answers", "blame", "cluster", "files", "folders", "observers", "options", "page", "world"},
     {"hookspecs", "limits"},
-    {"discovery"},
+    {"discovery", "judging"},
     {"config", "registry"},
     {"eval_config", "keys", "supervised_config"},
     {"algorithms", "data", "models", "verify"},
@@ -46,11 +46,14 @@ FOR_PLUGINS = {
     "envs",
     "algorithms",
     "data",
+    "judging",
+    "limits",
     "models",
     "rollout",
     "testing",
 }
 """What the built-in components may use of kgym, as a third party may; `models` and `rollout` have models and engines by name,
+`judging` and `limits` run programs in a sandbox,
 `page` is for those that write one, and `cluster` for those that join a Ray cluster."""
 BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}
 

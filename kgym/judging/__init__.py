@@ -1,0 +1,1 @@
+"""Running programs of untrusted authors, isolated from this machine."""

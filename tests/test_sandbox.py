@@ -1,0 +1,354 @@
+"""The sandbox, with real programs in real boxes; `sandbox_attacks.py` has the hostile ones."""
+
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import sandbox_attacks
+from kgym.errors import SandboxError
+from kgym.judging import box as boxes
+from kgym.judging import bubblewrap, cgroups, probe, syscalls
+from kgym.judging.box import Box
+from kgym.judging.sandbox import Pool, run
+from kgym.limits import ProgramLimits
+
+PYTHON = ["python3", "main.py"]
+QUICK = ProgramLimits(wall_s=20, cpu_s=1)
+ROOT = Path(__file__).parent.parent
+
+
+def program(source, stdin="", limits=QUICK, **files):
+    return run({"main.py": source, **files}, PYTHON, limits, stdin=stdin)
+
+
+def test_a_program_runs_and_is_reported():
+    finished = program("import sys\nprint(input()[::-1])\nprint('oh', file=sys.stderr)\nsys.exit(3)", "abc\n")
+    assert (finished.stdout, finished.stderr, finished.exit_code, finished.limit, finished.ok) == (b"cba\n", b"oh\n", 3, "", False)
+    assert 0 < finished.cpu_s < finished.wall_s + 1
+
+
+def test_what_is_there():
+    source = "import os, json; print(json.dumps([dict(os.environ), os.getcwd(), sorted(os.listdir()), os.listdir('/tmp')]))"
+    environment, folder, files, temporary = json.loads(program(source, **{"data/in.txt": "x"}).stdout)
+    assert set(environment) == {"PATH", "HOME", "LANG", "PYTHONHASHSEED"}
+    assert (folder, files, temporary) == ("/tmp/work", ["data", "main.py"], ["work"])
+
+
+def test_the_interpreter_has_the_standard_library_alone():
+    assert program("import json, decimal, asyncio; asyncio.run(asyncio.sleep(0)); exit()").ok
+    assert b"No module named 'pip'" in program("import pip").stderr
+
+
+def test_other_programs_than_python():
+    assert run({"a.sh": "tr a-z A-Z"}, ["sh", "a.sh"], QUICK, stdin="abc").stdout == b"ABC"
+    missing = run({}, ["no-such-program"], QUICK)
+    assert missing.exit_code == 127
+    assert b"no-such-program" in missing.stderr
+
+
+def test_input_and_output_larger_than_a_pipe():
+    big = "x" * 3_000_000
+    assert program("import sys; sys.stdout.write(sys.stdin.read())", big).stdout.decode() == big
+    assert program("print('unread')", big).stdout == b"unread\n"
+
+
+@pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "", "a\0b"])
+def test_files_outside_of_the_working_folder_are_refused(path):
+    with pytest.raises(ValueError, match="not a path within"), Box() as box:
+        box.put({path: "x"})
+
+
+def test_programs_of_one_box_run_one_after_the_other():
+    with Box() as box:
+        box.put({"main.py": "import os, sys\nprint(input(), os.path.exists('/tmp/left'))\nopen('/tmp/left', 'w')"})
+        assert [box.run(PYTHON, f"{n}", QUICK).stdout for n in range(2)] == [b"0 False\n", b"1 True\n"]
+        with pytest.raises(ValueError, match="before the first program"):
+            box.put({"b": ""})
+    with Box() as box:
+        box.put({"main.py": "import os; print(os.listdir('/tmp'))"})
+        assert box.run(PYTHON, limits=QUICK).stdout == b"['work']\n"  # nothing is left of the other one
+
+
+def test_a_program_can_speak_over_a_channel():
+    ours, theirs = socket.socketpair()
+    heard = []
+    listener = threading.Thread(target=lambda: (ours.sendall(b"6 7"), heard.append(ours.recv(100))))
+    with ours, theirs, Box() as box:
+        box.put({"main.py": "import os\na, b = os.read(3, 100).split()\nos.write(3, b'%d' % (int(a) * int(b)))"})
+        listener.start()
+        finished = box.run(PYTHON, limits=QUICK, channel=theirs)
+        listener.join()
+    assert finished.ok, finished
+    assert heard == [b"42"]
+
+
+def test_a_limit_is_not_a_crash():
+    assert program("while True: pass", limits=ProgramLimits(cpu_s=0.3, wall_s=60)).limit == "cpu"
+    assert program("import time; time.sleep(99)", limits=ProgramLimits(wall_s=0.3)).limit == "time"
+    assert program("raise SystemExit(-9 % 256)").limit == ""
+
+
+# --- attacks ---
+
+
+def test_there_are_attacks():
+    assert len(sandbox_attacks.ATTACKS) >= 40
+    assert len({attack.name for attack in sandbox_attacks.ATTACKS}) == len(sandbox_attacks.ATTACKS)
+
+
+@pytest.mark.slow
+def test_attacks_are_contained():
+    assert sandbox_attacks.run_all() == []
+
+
+def as_an_ordinary_user(*command):
+    """Run a command as nobody, with the folders that it needs open to it; without root, as who runs the tests."""
+    if os.geteuid() != 0:
+        line = list(command)
+    else:
+        line = ["bwrap", "--dev-bind", "/", "/", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        needed = {Path(sys.base_prefix), Path(sys.prefix), ROOT}
+        closed = {next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None) for path in needed} - {None}
+        for folder in closed:
+            line += ["--perms", "0755", "--tmpfs", str(folder)]
+            for path in (path for path in needed if path.is_relative_to(folder)):
+                for parent in reversed([p for p in path.parents if p != folder and p.is_relative_to(folder)]):
+                    line += ["--perms", "0755", "--dir", str(parent)]
+                line += ["--bind", str(path), str(path)]
+        line += ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", *command]
+    environment = {"PATH": os.environ["PATH"], "HOME": "/tmp", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(line, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.mark.slow
+def test_attacks_are_contained_for_an_ordinary_user():
+    done = as_an_ordinary_user(sys.executable, "tests/sandbox_attacks.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(sandbox_attacks.ATTACKS)} attacks, 0 faults, user " in done.stdout
+    assert "user 0" not in done.stdout
+
+
+# --- a machine that cannot isolate ---
+
+
+@pytest.fixture
+def unknown(monkeypatch):
+    """Forget what the probe has found, and what it finds in the test."""
+    monkeypatch.setattr(probe, "_finding", None)
+
+
+def test_the_probe_is_content_here():
+    assert probe.check() == ""
+
+
+def test_an_ordinary_user_is_isolated_as_well():
+    done = as_an_ordinary_user(sys.executable, "-c", "from kgym.judging import probe; import os; print(os.getuid(), [probe.check()])")
+    uid, _, finding = done.stdout.strip().partition(" ")
+    assert (uid != "0", finding) == (True, "['']"), done.stdout + done.stderr
+
+
+def test_without_bwrap_nothing_runs(monkeypatch, tmp_path, unknown):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for _ in range(2):  # the finding is kept
+        with pytest.raises(SandboxError, match=r"bwrap is not installed; install bubblewrap 0.8 or later \(apt-get install bubblewrap"):
+            run({}, ["true"])
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo 'bwrap: Unknown option --size' >&2; exit 1", "Unknown option --size; install bubblewrap 0.8 or later"),
+        ("echo 'bwrap: Creating new namespace failed: Operation not permitted' >&2; exit 1", "not permitted; allow user namespaces"),
+        ("exit 1", "see whether it works at all"),
+    ],
+)
+def test_a_bwrap_that_refuses_is_quoted(monkeypatch, tmp_path, unknown, script, reason):
+    fake(monkeypatch, tmp_path, script)
+    with pytest.raises(SandboxError, match="programs cannot be isolated: ") as refused:
+        run({}, ["true"])
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "reason"),
+    [
+        ("--unshare-net", "a network"),
+        ("--seccomp", "not filtered"),
+    ],
+)
+def test_a_bwrap_that_isolates_less_is_found_out(monkeypatch, unknown, left_out, reason):
+    command = bubblewrap.command
+
+    def weaker(**fds):
+        line = command(**fds)
+        while left_out in line:
+            place = line.index(left_out)
+            del line[place : place + (2 if left_out == "--seccomp" else 1)]
+        return line
+
+    monkeypatch.setattr(bubblewrap, "command", weaker)
+    assert reason in probe.check()
+
+
+def test_an_environment_is_found_out(monkeypatch, unknown):
+    monkeypatch.setattr(boxes, "ENVIRONMENT", (*boxes.ENVIRONMENT, "SECRET=x"))
+    assert "an environment" in probe.check()
+
+
+def fake(monkeypatch, folder, script):
+    path = folder / "bwrap"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+# --- the pool ---
+
+
+def test_boxes_are_ready_before_they_are_needed():
+    pool = Pool(2)
+    try:
+        assert pool.run({}, ["true"], QUICK).ok
+        until = time.monotonic() + 60
+        while len(pool._ready) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        ready = {box._process.pid for box in pool._ready}
+        with pool.box() as box:
+            assert box._process.pid in ready
+        with pool.box() as other:
+            assert other is not box
+    finally:
+        pool.close()
+    assert [alive(pid) for pid in ready] == [False, False]
+
+
+def alive(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_box_that_was_killed_is_not_handed_out():
+    pool = Pool(1)
+    try:
+        assert pool.run({}, ["true"], QUICK).ok
+        until = time.monotonic() + 60
+        while not pool._ready and time.monotonic() < until:
+            time.sleep(0.02)
+        killed = pool._ready[0]
+        killed._process.kill()
+        killed._process.wait()
+        assert pool.run({}, ["echo", "fine"], QUICK).stdout == b"fine\n"
+    finally:
+        pool.close()
+        killed.close()
+
+
+def test_a_judge_that_is_killed_takes_its_sandboxes_along():
+    source = (
+        "from kgym.judging.box import Box\nwith Box() as box:\n    print(box._process.pid, flush=True)\n"
+        "    box.run(['sh', '-c', 'while :; do sleep 1; done'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, cwd=ROOT) as judge:
+        outer = int(judge.stdout.readline())
+        inner = int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
+        judge.kill()
+    until = time.monotonic() + 60
+    while alive(inner) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(inner)
+
+
+def test_a_forked_process_leaves_the_boxes_to_its_parent():
+    assert run({}, ["true"], QUICK).ok
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if run({}, ["true"], QUICK).ok else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert run({}, ["true"], QUICK).ok
+
+
+# --- the filter and cgroups ---
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_filter_decides_as_its_table_says(machine):
+    code = syscalls.seccomp_filter(machine)
+    arch = syscalls.ARCHITECTURES[machine]
+    allowed = set(syscalls.allowed_numbers(machine))
+    conditional = {condition.numbers[machine] for condition in syscalls.CONDITIONS}
+    for number in range(600):
+        if number not in conditional:
+            assert verdict(code, arch, number) == (syscalls.ALLOW if number in allowed else syscalls.REFUSE), number
+    clone, ioctl, prlimit, socketpair = (condition.numbers[machine] for condition in syscalls.CONDITIONS)
+    for number, arguments, decision in (
+        (clone, [0x01200011], syscalls.ALLOW),
+        (clone, [0x10000011], syscalls.REFUSE),
+        (clone, [0x00020011], syscalls.REFUSE),
+        (ioctl, [0, 0x5401], syscalls.ALLOW),
+        (ioctl, [0, 0x5412], syscalls.REFUSE),
+        (ioctl, [0, 0x1_0000_5412], syscalls.REFUSE),  # the kernel looks at the low half as well
+        (prlimit, [0], syscalls.ALLOW),
+        (prlimit, [1], syscalls.REFUSE),
+        (socketpair, [1], syscalls.ALLOW),
+        (socketpair, [2], syscalls.REFUSE),
+    ):
+        assert verdict(code, arch, number, arguments) == decision, (number, arguments)
+    assert verdict(code, 0x40000003, 0) == syscalls.KILL  # 32 bit
+    if machine == "x86_64":
+        assert verdict(code, arch, syscalls.X32 + 1) == syscalls.KILL
+
+
+def verdict(code, arch, number, arguments=()):
+    """Run a filter on a call, as the kernel does."""
+    data = struct.pack("<IIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
+    program = [struct.unpack_from("<HBBI", code, at) for at in range(0, len(code), 8)]
+    at, register = 0, 0
+    while True:
+        operation, if_true, if_false, value = program[at]
+        at += 1
+        if operation == 0x20:
+            (register,) = struct.unpack_from("<I", data, value)
+        elif operation == 0x06:
+            return value
+        else:
+            holds = {0x15: register == value, 0x35: register >= value, 0x25: register > value, 0x45: bool(register & value)}[operation]
+            at += if_true if holds else if_false
+
+
+def test_a_machine_without_a_table_is_refused():
+    with pytest.raises(SandboxError, match="cannot be isolated on riscv64"):
+        syscalls.seccomp_filter("riscv64")
+
+
+def test_where_cgroups_may_be_made(tmp_path):
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
+    own = tmp_path / "user.slice/app.slice/run.scope"
+    own.mkdir(parents=True)
+    (own / "cgroup.subtree_control").write_text("")
+    (own.parent / "cgroup.subtree_control").write_text("memory pids")
+    (place,) = cgroups.candidates(["0::/user.slice/app.slice/run.scope"], tmp_path)
+    assert place.folders == (own.parent,)
+    assert cgroups.candidates(["0::/"], tmp_path) == []
+    first, _ = cgroups.candidates(["4:memory:/a", "3:cpu,cpuacct:/", "8:pids:/b", "0::/"], tmp_path / "v1")
+    assert first.folders == (tmp_path / "v1/memory/a", tmp_path / "v1/pids/b")
+
+
+def test_cgroups_are_removed():
+    place = cgroups.usable_place()
+    with Box() as box:
+        assert box.run(["true"], limits=QUICK).ok
+        names = [folder.name for folder in box._cgroup._folders] if box._cgroup else []
+    assert bool(names) == (place is not None)
+    assert not any((folder / name).exists() for folder in (place.folders if place else ()) for name in names)
+
+
+def test_bwrap_is_there():
+    assert shutil.which("bwrap"), bubblewrap.INSTALL  # without it nothing here is tested
