@@ -71,12 +71,12 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
             raise SyntaxProblem(f"{token.value!r} behind a unit")
         elif word in ORDINALS and not nouns:
             continue
-        elif word in AFTER_NOUNS and nouns and _prose(tokens[at:]):
-            break  # 36 ways to arrange the books
         elif word in NO_NOUNS:
             raise SyntaxProblem(f"{word!r} behind a number")
         elif word in PER or _per_one(tokens, at, unit.dimension or nouns or isinstance(amount, Amount)):
             sign = -1
+        elif word in AFTER_NOUNS and nouns and _prose(tokens[at:]):
+            break  # 36 ways to arrange the books
         elif word in {"percent", "pct"}:
             amount = Percent((amount,), 100)
         elif word in SCALES and not nouns:
@@ -89,9 +89,9 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
         elif (known := _unit(tokens, at, bool(nouns))) is None:
             if word not in FILLER:
                 nouns.append(word)
+                sign = half
             if len(nouns) > _MOST_NOUNS:
                 raise SyntaxProblem("a sentence behind a number")
-            sign = half
         else:
             power, at = _power(tokens, at, power_of_next)
             if word in _RUN_TOGETHER and power < 0:  # ms^{-1} is m/s
@@ -108,6 +108,8 @@ def _per_one(tokens: list[Token], at: int, measured: object) -> bool:
     word, after = tokens[at - 1].value.casefold(), tokens[at].value.casefold() if at < len(tokens) else ""
     if not measured or not after:
         return False
+    if word == "to":  # 25 miles to the gallon
+        return after == "the" and at + 1 < len(tokens) and unit_named(tokens[at + 1].value) is not None
     if word in ("in", "for"):
         return after in ("a", "an", "each", "every")
     behind_unit = at > 1 and tokens[at - 2].value.casefold() in UNITS

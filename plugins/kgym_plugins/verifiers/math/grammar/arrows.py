@@ -20,6 +20,8 @@ def mapping(tokens: list[Token]) -> Node | None:
     if not arrows:
         return None
     at = arrows[-1]
+    if (rest := _said_after(tokens, at)) is not None:
+        return rest
     begin = _argument(tokens, at)
     letters = [token.value for token in tokens[begin:at] if token.kind == "name"]
     body = tokens[at + 1 :]
@@ -33,6 +35,16 @@ def mapping(tokens: list[Token]) -> Node | None:
         raise SyntaxProblem(f"{cursor.peek().value!r} is left over")
     arguments = (Sym(letters[0]),) if len(letters) == 1 else ()
     return Relation((Applied(arguments, (_name(tokens[:begin]), ",".join(letters))), image), ("=",))
+
+
+def _said_after(tokens: list[Token], at: int) -> Node | None:
+    r"""`f \\colon A \\to B, f(x) = x`: the equation after the arrow between domain and codomain."""
+    comma = next((place for place in range(at, len(tokens)) if tokens[place].value in (",", ";")), None)
+    if tokens[at].value != "to" or comma is None or not any(token.value == ":" for token in tokens[:at]):
+        return None
+    cursor = Cursor(tokens[comma + 1 :])
+    node = listing(cursor, top=True)
+    return node if cursor.at == len(cursor.tokens) and isinstance(node, Relation) else None
 
 
 def _argument(tokens: list[Token], at: int) -> int:

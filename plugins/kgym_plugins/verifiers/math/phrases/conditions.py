@@ -77,6 +77,10 @@ NO_REMARKS = frozenset(
 """Words that change, limit or doubt the value before them: what has one is no mere remark."""
 
 
+EVERYWHERE = frozenset({"for", "all", "any", "every", "each", "values", "of"})
+"""Words that say nothing but that something always holds: for all x."""
+
+
 def domain_of(words: str) -> str:
     """Return what letters stand for according to words; empty if they do not say.
 

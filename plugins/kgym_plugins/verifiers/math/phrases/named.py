@@ -5,7 +5,7 @@ They are understood as a whole answer and as an item of a list ("0 or infinity")
 
 import re
 
-from kgym_plugins.verifiers.math.phrases.normal import PUNCTUATION, normal_words
+from kgym_plugins.verifiers.math.phrases.normal import IT_IS, PUNCTUATION, normal_words
 from kgym_plugins.verifiers.math.phrases.numbers import ORDINAL_WORDS, number_from_words, ordinal_from_words
 from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Reader, Table, Word
 
@@ -112,7 +112,7 @@ NAMED = Table(
 
 def named(words: str) -> tuple[Phrase, Meaning] | None:
     """Return what words stand for, with the phrase that says so, or None if they are just text."""
-    plain = words.casefold().strip(PUNCTUATION)
+    plain = IT_IS.sub("", words.casefold().strip(PUNCTUATION))
     found = NAMED.meaning(plain)
     if found is None and (without := normal_words(words)) != plain:
         found = NAMED.meaning(without)

@@ -3,7 +3,7 @@
 import re
 
 _ARTICLES = re.compile(r"\b(?:the|a|an)\b")
-_IT_IS = re.compile(r"\A(?:it|this|that|they|these|he|she) (?:is|are|was|were) (?=\w)")
+IT_IS = re.compile(r"\A(?:it|this|that|they|these|he|she) (?:is|are|was|were) (?=\w)")
 PUNCTUATION = " .,;:!?\"'*"
 
 
@@ -14,4 +14,4 @@ def normal_words(text: str) -> str:
     'empty set'
     """
     words = re.sub(r"[\s_]+", " ", text.casefold()).strip(PUNCTUATION)
-    return re.sub(r"\s+", " ", _ARTICLES.sub(" ", _IT_IS.sub("", words))).strip() or words
+    return re.sub(r"\s+", " ", _ARTICLES.sub(" ", IT_IS.sub("", words))).strip() or words

@@ -11,11 +11,17 @@ from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.tables import name_list
 
 _WHICH = (
-    r"(?:(?:straight|vertical|horizontal|unique|unit|required|desired|new|real|complex|rational|irrational|positive|negative|whole|natural"
-    r"|prime|composite|odd|even|perfect|monic|quadratic|cubic|linear|constant|exact|final|only|single|column|row|ordered|general"
+    r"(?:(?:straight|vertical|horizontal|unique|unit|required|desired|new|real|complex|rational|irrational|positive"
+    r"|negative|whole|natural|prime|composite|odd|even|perfect|monic|quadratic|cubic|linear|constant|exact"
+    r"|final|only|single|column|row|ordered|general"
     r"|particular|minimal|minimum|maximum|simplified|reduced|open|closed|half-open|standard) )*"
 )
-_WITH = r"(?: (?:with (?:the )?equation|given by|with|of equation|whose equation is|defined by|described by))?"
+_AT = r"(?:(?:at|in) )?(?:the |an? )?"
+_WITH = (
+    r"(?: (?:at|is|with coordinates|with (?:the )?equation|given by|with|of equation|whose equation is|defined by"
+    r"|described by))?"
+)
+_OF = r"(?: of (?=[\d$\\.-]))?"
 _FORMULA = r"(?P<formula>(?:[-+(\[|{\d.$√π]|\\[^a-zA-Z]|\\[a-zA-Z]+|[a-zA-Z](?![a-zA-Z]))(?s:.*))"
 
 
@@ -35,7 +41,7 @@ def _bracketed(match: re.Match[str], text: str) -> Meaning | None:
     return Formula(match["formula"])
 
 
-_ANOTHER_WORD = re.compile(r"(?<![\\A-Za-z{])(?!(?:and|or|if|for|when|where|with|sin|cos|tan|log|ln|sqrt|pi|exp|mod|units?)\b)[A-Za-z]{4,}")
+_ANOTHER_WORD = re.compile(r"(?<![\\A-Za-z{])(?!(?:when|where|with|sqrt|units?)\b)[A-Za-z]{4,}|\b(?:is|are|not|be)\b")
 
 
 def _more(formula: str) -> bool:
@@ -48,23 +54,25 @@ OBJECTS = Table(
     "the words say what kind of thing the formula is",
     "whole",
     Phrase(
-        rf"(?:the |an? )?{_WHICH}(?:circle|ellipse|hyperbola|parabola|line|curve|graph of|plane|sphere|equation|conic|asymptote"
+        rf"{_AT}{_WHICH}(?:circle|ellipse|hyperbola|parabola|line|curve|graph of|plane|sphere|equation|conic|asymptote"
         rf"|locus|relation|identity|tangent line|tangent|directrix|axis){_WITH}:? ?{_FORMULA}",
         _equation,
         "the circle x^2 + y^2 = 4",
         "the circle x^2 + y^2",
     ),
     Phrase(
-        rf"(?:the |an? )?{_WHICH}(?P<noun>point|vertex|pair|triple|vector|interval|solution set|set|center|centre|focus|coordinates"
+        rf"{_AT}{_WHICH}(?P<noun>point|vertex|pair|triple|vector|interval|solution set|set|center|centre|focus|coordinates"
         rf"|matrix|origin|range|domain|tuple|midpoint|centroid){_WITH}:? ?{_FORMULA}",
         _bracketed,
         "the ordered pair (1, 2)",
         "the point 3",
     ),
     Phrase(
-        rf"(?:the |an? )?{_WHICH}(?:number|integer|prime|polynomial|expression|quadratic|fraction|decimal|value|length|function"
+        rf"{_AT}{_WHICH}(?:number|integer|prime|answer|remainder|quotient|coefficient|polynomial|expression"
+        r"|quadratic|fraction|decimal|value|length|function"
         rf"|quantity|constant|ratio|solution|term|distance|probability|formula|sum|product|area|volume|difference|angle|slope"
-        rf"|monomial|binomial|trinomial|series|sequence|vertical line|horizontal line){_WITH}:? ?{_FORMULA}",
+        rf"|monomial|binomial|trinomial|series|sequence|vertical line|horizontal line|radius|height|width"
+        rf"|perimeter|total){_WITH}{_OF}:? ?{_FORMULA}",
         _expression,
         "the polynomial x^2 - 1",
         "the polynomial divides x^2 - 1",

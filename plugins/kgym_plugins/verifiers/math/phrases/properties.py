@@ -39,21 +39,26 @@ _ADJECTIVES = frozenset(
         even odd increasing decreasing nonincreasing nondecreasing constant monotonic periodic aperiodic bounded unbounded
         convergent divergent continuous discontinuous differentiable integrable linear nonlinear quadratic cubic exponential
         injective surjective bijective invertible singular nonsingular symmetric antisymmetric skew-symmetric reflexive
-        transitive orthogonal diagonalizable independent dependent consistent inconsistent commutative associative
+        transitive diagonalizable independent dependent consistent inconsistent commutative associative
         prime composite rational irrational real complex imaginary positive negative nonnegative nonpositive finite infinite
         countable uncountable perfect abundant deficient transcendental algebraic harmonic geometric arithmetic
         parallel perpendicular skew coincident collinear coplanar concurrent intersecting congruent similar tangent
-        horizontal vertical stable unstable open closed compact connected possible impossible
+        horizontal vertical up down local global saddle inflection stable unstable open closed compact connected
+        possible impossible
         """
     )
 )
 _OF_TRIANGLES = frozenset({"isosceles", "scalene", "equilateral"})
 """Of a triangle, if nothing else is named."""
 _SYNONYMS = {
-    "right-angled": "right", "rightangled": "right", "right-angle": "right", "one-to-one": "injective", "1-1": "injective",
-    "onto": "surjective", "non-increasing": "nonincreasing", "non-decreasing": "nondecreasing", "non-negative": "nonnegative",
-    "non-positive": "nonpositive", "monotone": "monotonic", "non-singular": "nonsingular", "noninvertible": "singular",
-    "non-invertible": "singular", "nonsingular": "invertible", "non-periodic": "aperiodic", "skewsymmetric": "skew-symmetric",
+    "right-angled": "right", "rightangled": "right", "right-angle": "right", "one-to-one": "injective",
+    "1-1": "injective",
+    "onto": "surjective", "obtuse-angled": "obtuse", "acute-angled": "acute", "orthogonal": "perpendicular",
+    "non-increasing": "nonincreasing", "non-decreasing": "nondecreasing", "non-negative": "nonnegative",
+    "non-positive": "nonpositive", "monotone": "monotonic", "non-singular": "nonsingular",
+    "noninvertible": "singular",
+    "non-invertible": "singular", "nonsingular": "invertible", "non-periodic": "aperiodic",
+    "skewsymmetric": "skew-symmetric",
     "antisymmetric": "skew-symmetric", "skew-symmetrical": "skew-symmetric", "diagonalisable": "diagonalizable",
     "non-linear": "nonlinear", "non-prime": "not prime", "nonprime": "not prime", "undefined": "divergent",
     "increases": "increasing", "decreases": "decreasing", "increase": "increasing", "decrease": "decreasing",
@@ -61,10 +66,13 @@ _SYNONYMS = {
     "injection": "injective", "surjection": "surjective", "bijection": "bijective", "convergence": "convergent",
     "divergence": "divergent", "independence": "independent", "dependence": "dependent", "intersect": "intersecting",
     "coincide": "coincident", "1-to-1": "injective", "one-one": "injective", "equal-sided": "equilateral",
+    "relative": "local",
+    "upward": "up", "upwards": "up", "downward": "down", "downwards": "down",
 }  # fmt: skip
 _FUNCTION_NOUNS = {"injection": "function", "surjection": "function", "bijection": "function"}
 _ADVERBS = {
-    "absolutely": "absolutely ", "conditionally": "conditionally ", "uniformly": "uniformly ", "pointwise": "pointwise ",
+    "absolutely": "absolutely ", "conditionally": "conditionally ", "uniformly": "uniformly ",
+    "pointwise": "pointwise ",
     "strictly": "strictly ", "absolute": "absolutely ", "conditional": "conditionally ", "uniform": "uniformly ",
     "linearly": "", "always": "", "monotonically": "", "statistically": "", "mutually": "",
 }  # fmt: skip
@@ -95,16 +103,20 @@ _THINGS = _SHAPES | frozenset(
         """
         function map mapping number integer series sequence integral sum limit product angle set matrix relation graph curve
         conic polygon figure shape vector system event variable operation polynomial group space solution value answer
-        equation asymptote lines slope section test
+        equation asymptote slope section maximum minimum
         """
     )
 )
 _PLURALS = {
     "matrices": "matrix", "vertices": "vertex", "rhombi": "rhombus", "series": "series", "functions": "function",
-    "trapezium": "trapezoid", "trapezia": "trapezoid",
+    "trapezium": "trapezoid", "trapezia": "trapezoid", "progression": "sequence", "progressions": "sequence",
+    "max": "maximum", "min": "minimum",
 }  # fmt: skip
 
-_CALLED = r"(?: [a-z](?:\([a-z]\))?)?"
+_SUBJECT = (
+    r"(?:(?!(?:not|no|neither|nor|only|if|one|some|all|every|which|never|none|when|either) )[a-z]+"
+    r"(?: (?!(?:not|nor|never|only|is|are|if|when|or) )[a-z]+){0,4}(?:\([a-z]\))?|[a-z]_[a-z])"
+)
 _HOW = r"(?:absolutely |conditionally |uniformly |pointwise |monotonically |strictly |always )?"
 _VERB = r"(?:converges?|diverges?|increases?|decreases?|intersect|coincide)\b"
 SUBJECTS = Table(
@@ -112,13 +124,13 @@ SUBJECTS = Table(
     "the thing before the verb, which may be left out",
     "begin",
     Phrase(
-        rf"(?:(?:the |this |that |these |those |given |two |both )*[a-z]+{_CALLED}|[a-z]\([a-z]\)|[a-z]_[a-z]) (?:is|are)(?= )",
+        rf"(?:{_SUBJECT} )?(?:is|are|was|must be|has to be|will be|represents|it's|they're)(?: always)?(?= )",
         "a thing with its verb",
         "the triangle is isosceles",
         "the triangle isosceles",
     ),
     Phrase(
-        rf"(?:(?:the |this |that |given )*[a-z]+{_CALLED}|[a-z]\([a-z]\))(?= {_HOW}(?:(?:does|do|doesn't|don't)(?: not)? )?{_VERB})",
+        rf"{_SUBJECT}(?= {_HOW}(?:(?:does|do|doesn't|don't)(?: not)? )?{_VERB})",
         "a thing before a verb that is a property",
         "the series converges",
         "the convergent series",
@@ -127,6 +139,8 @@ SUBJECTS = Table(
 _DENIED = re.compile(r"(?:does not|do not|doesn't|don't|is not|isn't|are not|aren't|not|never|non) (?=[a-z])")
 _JOINED = re.compile(r"(?:, and | and |, | & )")
 _ONE_TO_ONE = re.compile(r"\b(?:one|1)(?: to |-to-|-)(?:one|1)\b")
+_TAIL = re.compile(r" by [a-z' -]{3,40}\Z|(?<=diverges) to (?:(?:positive|negative|plus|minus) )?infinity\Z")
+"""Why something converges, and where to it diverges."""
 _LONGEST = 90
 
 
@@ -141,7 +155,7 @@ def property_of(text: str) -> Property | None:
     """
     if len(text) > _LONGEST:
         return None
-    text = _ONE_TO_ONE.sub("one-to-one", text.replace("right angled", "right-angled"))
+    text = _TAIL.sub("", _ONE_TO_ONE.sub("one-to-one", text.replace(" angled", "-angled")))
     thing = ""
     if subject := SUBJECTS.pattern.match(text):
         thing = next((word for word in map(_singular, subject[0].split()) if word in _THINGS), "")

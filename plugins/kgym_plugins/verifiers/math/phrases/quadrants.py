@@ -15,7 +15,10 @@ _NUMBER = (
     r"|fifth|sixth|seventh|eighth)"
 )
 _SEVERAL = rf"{_NUMBER}(?:(?: quadrant)?(?:, and |, | and | or | & )(?:the )?{_NUMBER})*"
-_WHERE = r"(?:(?:it|the (?:point|angle|graph)|[a-z]) (?:is|lies|is located) )?(?:in )?(?:the )?"
+_WHERE = (
+    r"(?:(?!(?:.*\b)?(?:not|no|neither|nor)\b)[A-Za-z][A-Za-z ]{0,40} (?:is|lies|falls|ends|terminates)(?: located)?"
+    r" (?:in )?|in )?(?:the )?"
+)
 
 
 def _numbered(match: re.Match[str], text: str) -> Meaning | None:

@@ -91,6 +91,43 @@ def _place(match: re.Match[str], text: str) -> Meaning | None:
     return None if place is None else Formula(rf"{place} \text{{ {thing}}}" if thing else str(place))
 
 
+def _part_of_unit(match: re.Match[str], text: str) -> Meaning | None:
+    """Half an hour, a quarter of a mile: a part of a unit."""
+    part = number_from_words(match["part"].casefold().split())
+    if not part or not _is_unit(match["unit"]):
+        return None
+    return Formula(rf"\frac{{{part[0]}}}{{{part[1]}}} \text{{ {match['unit']}}}")
+
+
+def _unit_and_part(match: re.Match[str], text: str) -> Meaning | None:
+    """An hour and a half, two miles and a quarter."""
+    many, part = (number_from_words(match[name].casefold().split()) for name in ("many", "part"))
+    many = (1, 1) if match["many"].casefold() in ("a", "an") else many
+    if not many or not part or many[1] != 1 or not 0 < part[0] < part[1] or not _is_unit(match["unit"]):
+        return None
+    return Formula(rf"\frac{{{many[0] * part[1] + part[0]}}}{{{part[1]}}} \text{{ {match['unit']}}}")
+
+
+def _is_unit(word: str) -> bool:
+    return len(word) > 2 and unit_named(word) is not None
+
+
+def _exactly(match: re.Match[str], text: str) -> Meaning | None:
+    rest = match["rest"]
+    words = rest.casefold().split()
+    return Formula(rest) if rest[0].isdigit() or number_from_words(words) or counted(words) else None
+
+
+def _all_of(match: re.Match[str], text: str) -> Meaning | None:
+    many = number_from_words([match["many"].casefold()])
+    return Formula(str(many[0])) if many and many[1] == 1 else None
+
+
+def _many_parts(match: re.Match[str], text: str) -> Meaning | None:
+    part = number_from_words(["one", match["part"].casefold().removesuffix("s")])
+    return Formula(rf"\frac{{{match['many']}}}{{{part[1]}}}") if part and part[1] != 4 else None
+
+
 QUANTITIES = Table(
     "amounts",
     "a number with its sign in words, a mixed number, a place in an order",
@@ -100,6 +137,22 @@ QUANTITIES = Table(
         r"(?P<whole>\d{1,9}) and (?P<above>\d{1,4})/(?P<below>\d{1,4})", r"\g<whole> \\frac{\g<above>}{\g<below>}", "2 and 3/4", "2 and 3"
     ),
     Phrase(r"(?P<whole>\d{1,9}) and (?P<words>[a-z]+(?:[ -][a-z]+){0,4})", _mixed, "3 and a half", "3 and one"),
+    Phrase(
+        r"(?P<part>(?:an? |one )?half|(?:an?|one|two|three)[ -][a-z]{5,8})(?: of)?(?: an?)? (?P<unit>[a-z]{3,12})",
+        _part_of_unit,
+        "half an hour",
+        "half an apple",
+    ),
+    Phrase(
+        r"(?P<many>an?|[a-z]{3,9}) (?P<unit>[a-z]{3,12}) and (?P<part>(?:an?|one|two|three)[ -][a-z]{4,8})",
+        _unit_and_part,
+        "an hour and a half",
+        "an hour and a bit",
+    ),
+    Phrase(r"(?:exactly|just|only|precisely|a total of) (?P<rest>\S(?s:.*))", _exactly, "exactly seven", "exactly as many"),
+    Phrase(r"(?P<many>\d{1,6}) (?P<part>[a-z]{5,12}ths|thirds)", _many_parts, "2 thirds", "2 months"),
+    Phrase(r"(?:a |one )?baker'?s dozen", "13", "a baker's dozen", "a baker"),
+    Phrase(r"(?P<many>[a-z]{3,9}) of (?:them|these|those)", _all_of, "seven of them", "most of them"),
     Phrase(r"the (?P<place>\d{1,9})(?:st|nd|rd|th)(?: one)?", _place, "the 5th", "the 5"),
     Phrase(
         r"(?:in )?(?:the )?"

@@ -211,6 +211,8 @@ _HYPOTHESIS = re.compile(
     re.IGNORECASE,
 )
 """In a sentence that supposes something else than the answer, or what others say."""
+_MISTAKES = re.compile(r"\b(?:common|frequent|typical|tempting|naive)\b", re.IGNORECASE)
+"""In a sentence about mistakes that others make, of which the next one may speak."""
 _MODAL = re.compile(r"\b(?:would|might|could|may)\b", re.IGNORECASE)
 """In a sentence about what follows from something: from the answer, or from another value."""
 _CONSEQUENCE = re.compile(
@@ -256,11 +258,9 @@ def taken_back(rest: str, value: str = "") -> bool:
             continue
         found = BY_NAME.pattern.search(plain) or (place < _NEAR and BY_PRONOUN.pattern.search(plain)) or (named and _of_value(value, plain))
         clause = max(plain.rfind(":", 0, found.start()), plain.rfind(" and ", 0, found.start()), 0) if found else 0
-        if found and _of_another(plain, found):
-            continue
-        if found and _asserted(plain, clause, found, supposed):
+        if found and not _of_another(plain, found) and _asserted(plain, clause, found, supposed):
             verdict = True
-        supposed = _HYPOTHESIS.search(plain) is not None
+        supposed = _HYPOTHESIS.search(plain) is not None or _MISTAKES.search(plain) is not None
     return verdict
 
 
@@ -270,6 +270,8 @@ def _asserted(sentence: str, begin: int, found: "re.Match[str]", supposed: bool)
     `supposed`: the sentence before supposes something, so that "then" goes on with that.
     """
     if _HYPOTHESIS.search(sentence, begin, found.start()):
+        return False
+    if supposed and found.start() == 0 and _NEAREST.match(sentence):
         return False
     modals = list(_MODAL.finditer(sentence, begin, found.start()))
     if not modals:
@@ -291,11 +293,18 @@ _OF_VALUE = re.compile(
 )
 
 
+_NOT_VALUE = re.compile(rf"\b(?:{NAMED}|{_PRONOUN}){_IS_NOT}\s+{_ADVERB}(?:equal(?:\s+to)?\s+)?\$?\Z", re.IGNORECASE)
+
+
 def _of_value(value: str, sentence: str) -> "re.Match[str] | None":
     """A clause about the value itself: `8 is not valid`, `$-5$ doesn't satisfy`."""
     at = sentence.find(value)
     while at >= 0:
-        if not re.match(r"[\w.]", sentence[at - 1 : at]) and (match := _OF_VALUE.match(sentence, at + len(value))):
+        alone = not re.match(r"[\w.]", sentence[at - 1 : at])
+        if alone and (match := _OF_VALUE.match(sentence, at + len(value))):
+            return match
+        ended = alone and not re.match(r"\w|[.,]\d", sentence[at + len(value) :])
+        if ended and (match := _NOT_VALUE.search(sentence, 0, at)):
             return match
         at = sentence.find(value, at + 1)
     return None

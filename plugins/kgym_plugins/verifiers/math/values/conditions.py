@@ -5,7 +5,7 @@ from kgym_plugins.verifiers.math.grammar.parse import parse_tokens
 from kgym_plugins.verifiers.math.grammar.remarks import Remark
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
-from kgym_plugins.verifiers.math.phrases.conditions import domain_of
+from kgym_plugins.verifiers.math.phrases.conditions import EVERYWHERE, domain_of
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
 from kgym_plugins.verifiers.math.values.interpret import declared_domain, interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
@@ -38,6 +38,8 @@ def condition_of(tokens: list[Token]) -> Condition:
     if node is not None and (formula := _formula(node)):
         return formula
     words = " ".join(token.value for token in tokens)
+    if {token.value.lower() for token in tokens if token.kind == "word"} <= EVERYWHERE and tokens[-1].kind == "name":
+        return Condition()
     names = [token.value for token in tokens if token.kind == "name" and not (token.text and token.value in ("a", "A"))]
     if names and (domain := domain_of(words)) and not any(token.kind in ("num", "op") and token.value != "," for token in tokens):
         return Condition(tuple((name, domain) for name in names))
