@@ -263,8 +263,11 @@ def test_a_search_block_by_block_finds_the_token_of_a_search_in_all(seed, n_toke
         patch.setattr(sampling, "MANY", 0)
         patch.setattr(sampling, "BLOCK", 7)
         blocks = choose(logits, u, torch.ones(32))
-    assert torch.equal(whole[0], blocks[0])
-    assert torch.equal(whole[1], blocks[1])
+    cdf = logits.double().softmax(1).cumsum(1)
+    for row in (whole[0] != blocks[0]).nonzero().flatten():  # only where the number is at the edge of a token, up to rounding
+        first, last = sorted((int(whole[0][row]), int(blocks[0][row])))
+        assert cdf[row, first:last].sub(u[row]).abs().max() < 1e-6
+    assert torch.equal(blocks[1], logits.log_softmax(1).gather(1, blocks[0][:, None]).squeeze(1))
     assert blocks[1].isfinite().all()
 
 

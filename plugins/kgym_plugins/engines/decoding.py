@@ -106,6 +106,8 @@ class Batch:
     """(B, V), of the token to choose next."""
     left: dict[int, Row] = field(default_factory=dict)
     """Rows that ended since the last forward pass and may be continued, by their place."""
+    chosen: tuple[list[int], list[float]] | None = None
+    """The next tokens and their log-probabilities, before they are appended."""
     choosing: Choosing | None = None
     """None if rows have come, gone or moved since it was made."""
 

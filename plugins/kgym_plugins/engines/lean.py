@@ -117,7 +117,9 @@ class LeanModel:
         self._rotary = inner.rotary_emb
         self._n_groups = inner.layers[0].self_attn.num_key_value_groups
         self._head_dim = inner.layers[0].self_attn.head_dim
-        self._cos = self._sin = self._embedding.new_empty((0, self._head_dim))
+        nothing = self._embedding.new_empty((0, self._head_dim))
+        self._rotations = nothing, nothing
+        """Cosines and sines of the positions that were asked for, (P, D) each; the sines of the first half of a head are negated."""
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "LeanModel | None":
@@ -145,8 +147,7 @@ class LeanModel:
     def __call__(self, ids_B: Tensor, slots: Slots) -> Tensor:
         """Read a token of each row and return the logits of the next, (B, V)."""
         positions_B = slots.open_column()
-        self._prepare(slots.longest)
-        cos_B1D, sin_B1D = self._cos[positions_B, None], self._sin[positions_B, None]
+        cos_B1D, sin_B1D = (of_PD[positions_B, None] for of_PD in self._rotations_up_to(slots.longest))
         x_BE = embedding(ids_B, self._embedding)
         B, G, D = len(ids_B), self._n_groups, self._head_dim
         for number, layer in enumerate(self._layers):
@@ -161,14 +162,15 @@ class LeanModel:
             x_BE = layer.down.add_to(x_BE, layer.activation(layer.gate(normed_BE)).mul_(layer.up(normed_BE)))
         return self._head(self._norm(x_BE))
 
-    def _prepare(self, n_positions: int) -> None:
-        """Have the rotations of so many positions; the sines of the first half of a head are negated, see `_rotated`."""
-        if n_positions <= len(self._cos):
-            return
-        positions_1P = torch.arange(-(-n_positions // POSITIONS) * POSITIONS, device=self._embedding.device)[None]
-        cos, sin = self._rotary(self._embedding[:1], positions_1P)
-        self._cos, self._sin = cos[0].clone(), sin[0].clone()
-        self._sin[:, : self._head_dim // 2].neg_()
+    def _rotations_up_to(self, n_positions: int) -> tuple[Tensor, Tensor]:
+        """Return the rotations of so many positions or more. Batches may be decoded side by side."""
+        if n_positions > len(self._rotations[0]):
+            positions_1P = torch.arange(-(-n_positions // POSITIONS) * POSITIONS, device=self._embedding.device)[None]
+            cos_1PD, sin_1PD = self._rotary(self._embedding[:1], positions_1P)
+            sin_PD = sin_1PD[0].clone()
+            sin_PD[:, : self._head_dim // 2].neg_()
+            self._rotations = cos_1PD[0].clone(), sin_PD
+        return self._rotations
 
 
 def _rotated(x_BND: Tensor, cos_B1D: Tensor, sin_B1D: Tensor) -> Tensor:

@@ -185,6 +185,8 @@ class Rows(NamedTuple):
     """(N, M) places in the batch, any where a prefix has fewer rows."""
     scatter: Tensor
     """Where each row is in that."""
+    in_order: bool
+    """Whether `gather` and `scatter` change nothing: each prefix has M rows, in the order of the batch."""
 
 
 class Pack:
@@ -225,17 +227,20 @@ class Pack:
         within = {place: (slot * most + number) for slot, places in enumerate(members) for number, place in enumerate(places)}
         gather = torch.tensor([places + [0] * (most - len(places)) for places in members], device=keys.device)
         places = None if len(mine) == len(rows) else torch.tensor([row.place for row in mine], device=keys.device)
-        self._rows = Rows(places, gather, torch.tensor([within[row.place] for row in mine], device=keys.device))
+        scatter = [within[row.place] for row in mine]
+        in_order = scatter == [row.place for row in rows] == list(range(most * len(members)))
+        self._rows = Rows(places, gather, torch.tensor(scatter, device=keys.device), in_order)
 
     def attend(self, layer: int, query_BHGD: Tensor, scale: float) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return the places of the rows that have these prefixes, and what their queries find in them."""
         _, H, G, D = query_BHGD.shape
-        N, M = self._rows.gather.shape
-        query_NHMD = query_BHGD[self._rows.gather].transpose(1, 2).reshape(N, H, M * G, D)
-        found, weight = attention(query_NHMD, *self.layers[layer], self._mask, scale)
-        found = found.view(N, H, M, G, D).transpose(1, 2).reshape(N * M, H, G, D)[self._rows.scatter]
-        weight = weight.reshape(N, H, M, G).transpose(1, 2).reshape(N * M, H, G)[self._rows.scatter]
-        return self._rows.places, found, weight
+        places, gather, scatter, in_order = self._rows
+        N, M = gather.shape
+        query_NMHGD = query_BHGD.view(N, M, H, G, D) if in_order else query_BHGD[gather]
+        found, weight = attention(query_NMHGD.transpose(1, 2).reshape(N, H, M * G, D), *self.layers[layer], self._mask, scale)
+        found = found.view(N, H, M, G, D).transpose(1, 2).reshape(N * M, H, G, D)
+        weight = weight.reshape(N, H, M, G).transpose(1, 2).reshape(N * M, H, G)
+        return (places, found, weight) if in_order else (places, found[scatter], weight[scatter])
 
 
 class Slots:

@@ -9,8 +9,8 @@ are read once.
                  |        ^--- when the batch is half empty, from the prompt or from parked keys and values ---'
                  '-> its old row, if it continues an answer before the next forward pass
 
-The batch is in `decoding.py`. For serving at scale use an engine made for it; this one is for models and machines where
-starting such a server does not pay.
+The batch is in `decoding.py`. A small model on a CPU has several, which are advanced side by side; see `lanes.py`. For
+serving at scale use an engine made for it; this one is for models and machines where starting such a server does not pay.
 """
 
 import logging
@@ -46,6 +46,7 @@ from kgym.types import (
 )
 from kgym_plugins.engines.decoding import Batch, Row, decoder_of
 from kgym_plugins.engines.kvcache import other_state, room, why_not_continued
+from kgym_plugins.engines.lanes import LEAST_ROWS, Lanes, lanes_of
 from kgym_plugins.engines.parked import Park, Parked
 from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.text import completes_stop, segment_text
@@ -126,7 +127,9 @@ class TransformersEngine:
         self._decoder = decoder_of(self.model)
         self._waiting: deque[Row] = deque()
         self._ended: list[Segment] = []
-        self._batch: Batch | None = None
+        self._lanes = Lanes(1)
+        self._batches: list[Batch | None] = [None]
+        """One for each lane."""
         self._park = Park(options.parked)
         self._open: set[str] = set()
         self._aborted: set[str] = set()
@@ -195,7 +198,7 @@ class TransformersEngine:
         for row in rows:
             if not len(row.uniforms):
                 self._ended.append(self._segment(row, "length"))  # no token to spend
-            elif self._batch is None or not self._batch.resume(row):
+            elif not any(batch.resume(row) for batch in self._live()):
                 self._waiting.append(row)
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
@@ -229,7 +232,7 @@ class TransformersEngine:
 
     def _drop_caches(self) -> None:
         """Forget keys and values: answers that are continued are read again."""
-        self._batch = None
+        self._batches = [None] * self._lanes.n
         self._park.clear()
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
@@ -319,23 +322,41 @@ class TransformersEngine:
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
+    def _live(self) -> list[Batch]:
+        """Return the batches that there are."""
+        return [batch for batch in self._batches if batch is not None]
+
+    @property
+    def _n_live(self) -> int:
+        """Rows that are sampled now."""
+        return sum(batch.n_live for batch in self._live())
+
     def _advance(self) -> None:
         """Choose one more token for every row."""
         if self._aborted:
             self._end_aborted()
             if self._ended:
                 return  # before the forward pass, so that these too may be continued in place
-        if self._batch is not None:
-            self._park.put(self._batch.take_left())
-            self._batch = self._decoder.forward(self._batch)
-        if self._waiting and (self._batch is None or self._is_free_for_more(self._batch)):
+        for batch in self._live():
+            self._park.put(batch.take_left())
+        self._batches = self._lanes.each(self._advanced, self._batches)
+        if self._waiting and self._is_free_for_more():
             self._admit()
-        if self._batch is not None:
-            self._choose(self._batch)
+        for batch in self._live():
+            self._choose(batch)
 
-    def _is_free_for_more(self, batch: Batch) -> bool:
+    def _advanced(self, batch: Batch | None) -> Batch | None:
+        """Read the newest tokens of a batch and choose the next; on the thread of its lane."""
+        batch = None if batch is None else self._decoder.forward(batch)
+        if batch is not None:
+            batch.chosen = self._decoder.sample(batch)
+        return batch
+
+    def _is_free_for_more(self) -> bool:
         """Whether rows that wait are to be read now: a pass that reads few prompts costs nearly as much as one that reads many."""
-        free = self.options.max_batch - batch.n_live
+        if not self._live():
+            return True
+        free = self.options.max_batch - self._n_live
         return free >= max(1, min(len(self._waiting), round(self._decoder.admit_frac * self.options.max_batch)))
 
     def _end_aborted(self) -> None:
@@ -346,39 +367,51 @@ class TransformersEngine:
                 self._ended.append(self._segment(row, "abort"))
             else:
                 self._waiting.append(row)
-        for place, live in enumerate(self._batch.rows if self._batch else []):
-            if live is not None and live.request.id in self._aborted:
-                self._end(place, live, "abort")
+        for batch in self._live():
+            for place, live in enumerate(batch.rows):
+                if live is not None and live.request.id in self._aborted:
+                    self._end(batch, place, live, "abort")
 
     def _admit(self) -> None:
-        """Fill the batch up with rows that wait."""
-        while self._waiting and (self._batch is None or self._batch.n_live < self.options.max_batch):
-            room = self.options.max_batch - (self._batch.n_live if self._batch else 0)
-            contexts: set[tuple[int, ...]] = set()
-            fresh: list[Row] = []
-            continued: dict[int, list[tuple[Row, Parked]]] = {}  # by the number of tokens to be read
-            for _ in range(room):
-                if not self._waiting:
-                    break
-                row = self._waiting[0]
-                if (parked := self._park.take(row.prompt_ids, row.request.seed, row.context)) is not None:
-                    continued.setdefault(len(row.context) - len(parked.read), []).append((row, parked))
-                elif row.context in contexts or not contexts or (len(contexts) + 1) * len(row.context) <= PREFILL_TOKENS:
-                    contexts.add(row.context)
-                    fresh.append(row)
-                else:
-                    break  # the rows are sorted by length, so this one would be the longest
-                self._waiting.popleft()
-            if fresh:
-                self._batch = self._decoder.join(self._batch, self._decoder.prefill(fresh))
-            for n_new, rows in continued.items():
-                most = max(1, PREFILL_TOKENS // n_new)
-                for start in range(0, len(rows), most):
-                    self._batch = self._decoder.join(self._batch, self._decoder.continued(rows[start : start + most]))
+        """Deal out rows that wait to the lanes, as many as there is room for."""
+        if not self._live() and self._lanes.n != (n := lanes_of(self.model, self.options.max_batch)):
+            self._lanes, self._batches = Lanes(n), [None] * n
+        while self._waiting:
+            n_live = [batch.n_live if batch else 0 for batch in self._batches]
+            lane = n_live.index(min(n_live))
+            share = -(-min(sum(n_live) + len(self._waiting), self.options.max_batch) // len(n_live))
+            room = min(max(share, LEAST_ROWS) - n_live[lane], self.options.max_batch - sum(n_live))
+            if room <= 0:
+                break
+            self._batches[lane] = self._filled(self._batches[lane], room)
+
+    def _filled(self, batch: Batch | None, room: int) -> Batch | None:
+        """Read so many of the rows that wait, or what one pass takes, and join them to a batch."""
+        contexts: set[tuple[int, ...]] = set()
+        fresh: list[Row] = []
+        continued: dict[int, list[tuple[Row, Parked]]] = {}  # by the number of tokens to be read
+        for _ in range(min(room, len(self._waiting))):
+            row = self._waiting[0]
+            if (parked := self._park.take(row.prompt_ids, row.request.seed, row.context)) is not None:
+                continued.setdefault(len(row.context) - len(parked.read), []).append((row, parked))
+            elif row.context in contexts or not contexts or (len(contexts) + 1) * len(row.context) <= PREFILL_TOKENS:
+                contexts.add(row.context)
+                fresh.append(row)
+            else:
+                break  # the rows are sorted by length, so this one would be the longest
+            self._waiting.popleft()
+        if fresh:
+            batch = self._decoder.join(batch, self._decoder.prefill(fresh))
+        for n_new, rows in continued.items():
+            most = max(1, PREFILL_TOKENS // n_new)
+            for start in range(0, len(rows), most):
+                batch = self._decoder.join(batch, self._decoder.continued(rows[start : start + most]))
+        return batch
 
     def _choose(self, batch: Batch) -> None:
         """Append a token to every live row and end those that end with it."""
-        ids_B, logprobs_B = self._decoder.sample(batch)
+        ids_B, logprobs_B = batch.chosen or self._decoder.sample(batch)
+        batch.chosen = None
         self._check_finite(batch, logprobs_B)
         for place, (row, token, logprob) in enumerate(zip(batch.rows, ids_B, logprobs_B, strict=True)):
             if row is None:
@@ -387,15 +420,14 @@ class TransformersEngine:
             row.logprobs.append(logprob)
             reason = self._reason(row)
             if reason is not None:
-                self._end(place, row, reason)
+                self._end(batch, place, row, reason)
 
-    def _end(self, place: int, row: Row, reason: FinishReason) -> None:
-        """End a row of the batch.
+    def _end(self, batch: Batch, place: int, row: Row, reason: FinishReason) -> None:
+        """End a row of a batch.
 
         One that ended its text itself is not expected to be continued, one that a stop text ended may be.
         """
-        assert self._batch is not None
-        self._batch.end(place, may_continue=row.newest not in self.end_ids and reason != "repetition")
+        batch.end(place, may_continue=row.newest not in self.end_ids and reason != "repetition")
         self._ended.append(self._segment(row, reason))
 
     def _reason(self, row: Row) -> FinishReason | None:
