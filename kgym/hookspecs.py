@@ -206,6 +206,15 @@ class PresetInfo(Info):
 
 
 @dataclass(frozen=True)
+class ExperimentInfo(Info):
+    """An experiment for `kgym reproduce`. `target` is a function without arguments that returns a TOML file (a Path); its form is in
+    `kgym.experiments.table`.
+    """
+
+    kind: ClassVar[str] = "experiment"
+
+
+@dataclass(frozen=True)
 class ExporterInfo(Info):
     """A file format for leaderboard tables: `kgym.types.Exporter`. The name is the word after `--format`."""
 
@@ -282,6 +291,11 @@ def kgym_register_datasets() -> Iterable[DatasetInfo]:  # type: ignore[empty-bod
 @hookspec
 def kgym_register_presets() -> Iterable[PresetInfo]:  # type: ignore[empty-body]
     """Yield the protocols of evaluation that this plugin knows."""
+
+
+@hookspec
+def kgym_register_experiments() -> Iterable[ExperimentInfo]:  # type: ignore[empty-body]
+    """Yield the experiments of this plugin."""
 
 
 @hookspec

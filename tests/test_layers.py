@@ -24,7 +24,7 @@ LAYERS = [
     {"rollout"},
     {"score"},
     {"train"},
-    {"board"},
+    {"board", "experiments"},
     {"api"},  # the one-liners of `import kgym`
     {"cli"},
 ]

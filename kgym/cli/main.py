@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dpo": ("kgym.cli.dpo", "train a policy on preferences"),
     "rm": ("kgym.cli.rm", "train a reward model on preferences"),
     "long2short": ("kgym.cli.long2short", "make the completions of a model shorter"),
+    "reproduce": ("kgym.cli.reproduce", "run an experiment and judge the claims of a paper by it"),
     "envs": ("kgym.cli.envs", "list, show and check environments"),
     "data": ("kgym.cli.data", "bring data sets that may not be shipped"),
     "verify": ("kgym.cli.verify", "judge answers from a file of JSON lines"),

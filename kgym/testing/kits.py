@@ -26,12 +26,13 @@ KITS: dict[str, str] = {
     "benchmark": "kgym.testing.records:check_benchmark",
     "dataset": "kgym.testing.records:check_dataset",
     "preset": "kgym.testing.records:check_preset",
+    "experiment": "kgym.testing.records:check_experiment",
     "command": "kgym.testing.records:check_command",
     "check": "kgym.testing.records:check_check",
 }
 """Where the kit of each kind is. The task of an environment can be checked alone; `observers` are those of a plugin."""
 
-CONSTRUCTED = tuple(kind for kind in KINDS if kind not in ("model", "benchmark", "dataset", "preset", "command", "check"))
+CONSTRUCTED = tuple(kind for kind in KINDS if kind not in ("model", "benchmark", "dataset", "preset", "experiment", "command", "check"))
 """Kinds whose components have options."""
 
 

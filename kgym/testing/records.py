@@ -1,4 +1,4 @@
-"""The contracts of what is no more than a record or a function: models, benchmarks, data sets, presets, commands and checks.
+"""The contracts of what is no more than a record or a function: models, benchmarks, data sets, presets, experiments, commands and checks.
 
 All of these are registered, so all are checked by name.
 """
@@ -12,7 +12,9 @@ from typing import Any, cast
 from kgym.envs.setup import QUESTION
 from kgym.envs.spec import EnvSpec
 from kgym.errors import MissingData
-from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ModelInfo, PresetInfo, VerifierInfo
+from kgym.experiments.planning import Planner, wanted
+from kgym.experiments.table import load
+from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ExperimentInfo, ModelInfo, PresetInfo, VerifierInfo
 from kgym.registry import registry
 from kgym.testing.report import Report
 
@@ -73,6 +75,21 @@ def check_preset(name: str) -> Report:
         assert info.max_tokens is None or info.max_tokens > 0, f"max_tokens is {info.max_tokens}"
     with report.check("its source"):
         assert info.source, "it does not say where it is published"
+    return report.finish()
+
+
+def check_experiment(name: str) -> Report:
+    """Check that a table can be read, and that the flags of its arms name values and arms that there are. Nothing is run.
+
+    Raises ConformanceError with all that does not hold.
+    """
+    report = Report(ExperimentInfo.kind, name)
+    with report.check("its table"):
+        table = load(Path(registry().target(ExperimentInfo.kind, name)()))
+        claims = [claim.id for claim in table.claims]
+        for scale in table.scales:
+            for base in table.bases:
+                assert Planner(table, scale, Path("runs"), base, {}).runs(0, wanted(table, claims)), f"{scale} runs nothing of {base}"
     return report.finish()
 
 

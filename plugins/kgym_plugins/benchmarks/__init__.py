@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import BenchmarkInfo, PresetInfo, hookimpl
+from kgym.hookspecs import BenchmarkInfo, ExperimentInfo, PresetInfo, hookimpl
 
 kgym_api = 1
 
@@ -52,6 +52,12 @@ def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
         summary="520 generated word problems, 13 of each family and level, that no one trains on",
     )
     yield BenchmarkInfo(name="gsm8k", env="gsm8k", split="test", summary="the 1,319 test problems of GSM8K, as data that you bring")
+
+
+@hookimpl
+def kgym_register_experiments() -> Iterator[ExperimentInfo]:
+    """Yield the experiments that come with kgym."""
+    yield ExperimentInfo("k15", "kgym_plugins.benchmarks.experiments:k15", "the claims of Kimi k1.5, in the small")
 
 
 @hookimpl

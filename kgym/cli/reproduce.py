@@ -1,0 +1,222 @@
+"""`kgym reproduce`: run an experiment and judge the claims of a paper by it.
+
+    kgym reproduce k15 --out runs/k15
+    kgym reproduce k15 --scale quick --claims a,c
+    kgym reproduce mine.toml --dry-run
+
+An experiment is a table in a TOML file: claims, the runs that each compares, and the rule that turns a difference and its
+interval into agree, disagree or cannot tell (docs/reproduce.md). Each run is a command of kgym, in a folder below OUT/runs.
+What is there is not run again and what was interrupted is resumed, so the same command ends in the same page, OUT/NAME.html
+and OUT/NAME.md, also after a kill -9.
+
+How the parts are placed: the runner and the reporter (`kgym.experiments`) name no algorithm, model or environment, so they belong to the
+core; the experiment `k15` names many of them, so it is data of a plugin, as the built-in model is (`kgym_plugins/benchmarks/k15.toml`).
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgym.cli.interrupts import command_line, saying_how_to_go_on
+from kgym.cli.output import clock, folder_name, print_json, print_table, say
+from kgym.errors import ConfigError, UnknownName
+
+if TYPE_CHECKING:
+    from kgym.experiments.findings import Figure
+    from kgym.experiments.planning import Run
+    from kgym.experiments.report import Report
+    from kgym.experiments.table import Experiment
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "experiment", metavar="NAME|FILE.toml", help="an experiment, as kgym plugins list --kind experiment has it, or a file"
+    )
+    parser.add_argument("--out", metavar="DIR", type=folder_name, help="folder for the runs and the page (default: runs/NAME)")
+    parser.add_argument(
+        "--scale", metavar="NAME", default="full", help="size of the runs: full, or quick to look at the page (default: full)"
+    )
+    parser.add_argument("--seeds", metavar="N", type=int, help="runs of each arm (default: that of the scale)")
+    parser.add_argument("--claims", metavar="A,B", help="only these claims (default: all)")
+    parser.add_argument("--base", metavar="NAME|MODEL", help="base of the table, or a model for the first of them (default: the first)")
+    parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
+    parser.add_argument("--small", metavar="MODEL", help="a smaller model, for the claims that compare two sizes")
+    parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
+    parser.add_argument("--jobs", metavar="N", type=int, help="runs at once, each with one thread (default: the number of cores)")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and how long they take, and end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is missing, and write the page."""
+    from kgym.experiments.planning import Planner, wanted
+    from kgym.experiments.report import Report
+
+    name, experiment = _experiment(args.experiment)
+    claims = _claims(args.claims, experiment)
+    if args.scale not in experiment.scales:
+        raise UnknownName.near("scale", args.scale, experiment.scales)
+    for flag in ("seeds", "jobs"):
+        if (given := getattr(args, flag)) is not None and given < 1:
+            raise ConfigError(f"--{flag} {given}: must be 1 or more")
+    out = args.out or Path("runs") / name
+    planner = Planner(experiment, args.scale, out, *_values(args, experiment))
+    seeds = range(args.seeds or experiment.scales[args.scale].seeds)
+    names = wanted(experiment, claims)
+    runs = list({run.key: run for seed in seeds for run in planner.runs(seed, names)}.values())
+    jobs = args.jobs or len(os.sched_getaffinity(0)) if sys.platform == "linux" else args.jobs or os.cpu_count() or 1
+    if args.dry_run:
+        return _dry_run(runs, jobs, as_json=args.json)
+    failed = _run(args, runs, jobs, out)
+    from kgym.experiments.findings import figures
+
+    found = figures(planner, claims, seeds, {run.key for run in failed})
+    chosen = [claim for claim in experiment.claims if claim.id in claims]
+    report = Report(planner, chosen, seeds, found, command_line(args, _without(args.argv, "--json", "-q", "-v")))
+    page = _write(report, out / name)
+    _print(found, page, as_json=args.json)
+    return 1 if failed else 0
+
+
+def _experiment(given: str) -> "tuple[str, Experiment]":
+    """Return the name and the table of an experiment. Raises UnknownName for one that there is not."""
+    from kgym.experiments.table import load
+    from kgym.hookspecs import ExperimentInfo
+    from kgym.registry import registry
+
+    if given.endswith(".toml"):
+        return Path(given).stem, load(Path(given))
+    return given, load(Path(registry().target(ExperimentInfo.kind, given)()))
+
+
+def _claims(given: str | None, experiment: "Experiment") -> list[str]:
+    known = [claim.id for claim in experiment.claims]
+    if given is None:
+        return known
+    asked = [name.strip() for name in given.split(",") if name.strip()]
+    for name in asked:
+        if name not in known:
+            raise UnknownName.near("claim", name, known)
+    if not asked:
+        raise ConfigError(f"--claims names no claim; there are {', '.join(known)}")
+    return asked
+
+
+def _values(args: argparse.Namespace, experiment: "Experiment") -> tuple[str, dict[str, str]]:
+    """Return the base of the table, and the values that the command line sets."""
+    first = next(iter(experiment.bases))
+    base = args.base if args.base in experiment.bases else first
+    given = {"env": args.env, "small": args.small, "judge": args.judge}
+    if args.base is not None and args.base != base:
+        given["model"] = args.base
+    values = {name: value for name, value in given.items() if value is not None}
+    for name in ("model", "small", "judge"):
+        if name in values or name == "model":
+            _check_model(values.get(name, str(experiment.bases[base].get("model", ""))))
+    return base, values
+
+
+def _check_model(model: str) -> None:
+    from kgym.models.names import resolve_model
+
+    if model:
+        resolve_model(model)
+
+
+def _dry_run(runs: "Sequence[Run]", jobs: int, *, as_json: bool) -> int:
+    import shlex
+
+    left = [run for run in runs if not run.done]
+    seconds = _left(left, jobs)
+    if as_json:
+        facts = [{"arm": run.arm, "seed": run.seed, "done": run.done, "command": ["kgym", *run.words]} for run in runs]
+        print_json({"runs": facts, "seconds": seconds, "jobs": jobs})
+        return 0
+    for run in runs:
+        say(f"{'done ' if run.done else '     '}kgym {shlex.join(run.words)}")
+    say(f"\n{len(runs)} runs, {len(left)} of them to do, about {clock(seconds)} with {jobs} at once")
+    return 0
+
+
+def _left(runs: "Sequence[Run]", jobs: int, pace: float = 1.0) -> float:
+    return pace * max([sum(run.seconds for run in runs) / jobs, *(run.seconds for run in runs)], default=0.0)
+
+
+def _run(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path) -> "list[Run]":
+    """Run what is missing; return what failed."""
+    from kgym.experiments.processes import log_of, run_all
+    from kgym.files import locked
+
+    left = {run.key: run for run in runs if not run.done}
+    total, expected, took = len(left), 0.0, 0.0
+
+    def tell(text: str) -> None:
+        if args.verbose >= 0:
+            say(text, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    def ended(run: "Run", well: bool, seconds: float) -> None:
+        nonlocal expected, took
+        left.pop(run.key, None)
+        expected, took = expected + run.seconds, took + seconds
+        text = f"{run.arm}, seed {run.seed}"
+        if well:
+            pace = took / expected if expected else 1.0
+            rest = f", about {clock(_left([*left.values()], jobs, pace))} left" if left else ""
+            tell(f"{total - len(left)}/{total}  {text}: {clock(seconds)}{rest}")
+        else:
+            say(f"{text} failed; see {log_of(run)}; the command: kgym {shlex.join(run.words_now)}", file=sys.stderr, flush=True)
+
+    if left:
+        tell(f"{len(runs)} runs, {total} of them to do, about {clock(_left([*left.values()], jobs))} with {jobs} at once")
+    with saying_how_to_go_on(lambda: f"go on with: {command_line(args, args.argv)}"), locked(out / ".lock", what=f"the folder {out}"):
+        return run_all(runs, jobs, ended)
+
+
+def _write(report: "Report", path: Path) -> Path:
+    from kgym.experiments.report import markdown, page_of
+    from kgym.files import write_atomic
+    from kgym.page.document import render
+
+    page = path.with_name(f"{path.name}.html")
+    write_atomic(page, render(page_of(report)))
+    write_atomic(path.with_name(f"{path.name}.md"), markdown(report))
+    return page
+
+
+def _print(found: "Sequence[Figure]", page: Path, *, as_json: bool) -> None:
+    from kgym.experiments.findings import verdicts_of
+    from kgym.experiments.report import summary
+
+    if as_json:
+        print_json({"page": page, "verdicts": verdicts_of(found), "figures": [_facts(figure) for figure in found]})
+        return
+    rows = [(figure.claim.id, figure.finding.says, summary(figure), figure.missing or figure.verdict) for figure in found]
+    print_table(("claim", "figure", "measured", "verdict"), rows)
+    say()
+    for name, verdict in verdicts_of(found).items():
+        say(f"({name}) {verdict}")
+    say(f"page        {page}")
+
+
+def _facts(figure: "Figure") -> dict[str, Any]:
+    return {
+        "claim": figure.claim.id,
+        "figure": figure.finding.says,
+        "measure": figure.finding.measure,
+        "of": figure.finding.of,
+        "than": figure.finding.than,
+        "value": figure.value,
+        "unit": figure.unit.strip(),
+        "interval": list(figure.interval),
+        "by_seed": list(figure.by_seed),
+        "verdict": figure.verdict,
+        "missing": figure.missing,
+    }
+
+
+def _without(words: Sequence[str], *left_out: str) -> list[str]:
+    return [word for word in words if word not in left_out]

@@ -1,0 +1,60 @@
+"""The verdict on a claim, from a figure and its interval: agree, disagree, or cannot tell.
+
+    rule       agree                          disagree
+    greater    the interval is above 0        it is below 0, or below a margin: what there may be is too little to count
+    less       the interval is below 0        it is above 0, or above minus the margin
+    equal      it is within the margin        it is wholly outside
+    at_least   it is above minus the margin   it is wholly below
+    at_most    it is below the margin         it is wholly above
+
+Anything else cannot be told. The interval is Student's t over seeds, since a claim is about a method and not about one run of it: with
+three seeds it is 2.5 standard deviations of a run to either side. One seed has no interval, and tells nothing.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from kgym.experiments.table import Rule
+from kgym.score.paired import t_interval
+
+Verdict = Literal["agree", "disagree", "cannot tell"]
+Interval = tuple[float, float]
+
+
+def seed_interval(values: Sequence[float]) -> Interval:
+    """Return the 95 % interval of the mean over seeds, without ends for fewer than two.
+
+    >>> [round(end, 2) for end in seed_interval([1.0, 2.0, 3.0])]
+    [-0.48, 4.48]
+    """
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return -math.inf, math.inf
+    return t_interval(values)
+
+
+def verdict(rule: Rule, interval: Interval, margin: float = 0.0) -> Verdict:
+    """Judge an interval by a rule; see the module.
+
+    >>> verdict("greater", (0.4, 5.8)), verdict("greater", (-0.5, 0.7), margin=1.0), verdict("greater", (-2.0, 7.0), margin=1.0)
+    ('agree', 'disagree', 'cannot tell')
+    """
+    low, high = interval
+    if math.isnan(low) or math.isnan(high):
+        return "cannot tell"
+    if rule in ("less", "at_most"):
+        low, high = -high, -low
+    if rule in ("greater", "less"):
+        agrees, disagrees = low > 0, high < max(margin, 0.0)
+    elif rule == "equal":
+        agrees, disagrees = -margin < low and high < margin, low > margin or high < -margin
+    else:
+        agrees, disagrees = low > -margin, high < -margin
+    return "agree" if agrees else "disagree" if disagrees else "cannot tell"
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on a claim from those on its figures: it holds if all agree, and does not if one disagrees."""
+    if "disagree" in verdicts:
+        return "disagree"
+    return "agree" if verdicts and set(verdicts) == {"agree"} else "cannot tell"
