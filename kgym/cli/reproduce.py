@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, and write the page."""
+    from kgym.experiments.findings import figures
     from kgym.experiments.planning import Planner, wanted
     from kgym.experiments.report import Report
 
@@ -68,18 +69,20 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(args.seeds or experiment.scales[args.scale].seeds)
     names = wanted(experiment, claims)
     runs = list({run.key: run for seed in seeds for run in planner.runs(seed, names)}.values())
-    jobs = args.jobs or len(os.sched_getaffinity(0)) if sys.platform == "linux" else args.jobs or os.cpu_count() or 1
+    jobs = args.jobs or _cores()
     if args.dry_run:
         return _dry_run(runs, jobs, as_json=args.json)
     failed = _run(args, runs, jobs, out)
-    from kgym.experiments.findings import figures
-
     found = figures(planner, claims, seeds, {run.key for run in failed})
     chosen = [claim for claim in experiment.claims if claim.id in claims]
     report = Report(planner, chosen, seeds, found, command_line(args, _without(args.argv, "--json", "-q", "-v")))
     page = _write(report, out / name)
     _print(found, page, as_json=args.json)
     return 1 if failed else 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _experiment(given: str) -> "tuple[str, Experiment]":
@@ -128,8 +131,6 @@ def _check_model(model: str) -> None:
 
 
 def _dry_run(runs: "Sequence[Run]", jobs: int, *, as_json: bool) -> int:
-    import shlex
-
     left = [run for run in runs if not run.done]
     seconds = _left(left, jobs)
     if as_json:

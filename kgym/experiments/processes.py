@@ -44,6 +44,7 @@ def run_all(runs: Sequence[Run], jobs: int, ended: Callable[[Run, bool, float], 
                 if process.returncode == 0 and run.command in PRINTS:
                     run.folder.mkdir(parents=True, exist_ok=True)
                     write_atomic(run.done_file, _printed(run).read_bytes())
+                    _printed(run).unlink()
                 if not (process.returncode == 0 and run.done):
                     failed[key] = run
                 ended(run, key not in failed, time.monotonic() - begun)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kgym.experiments.findings import Figure, verdicts_of
 from kgym.experiments.measures import measured, series
-from kgym.experiments.planning import Planner, Run, scored_name
+from kgym.experiments.planning import Planner, Run, scored_name, wanted
 from kgym.experiments.table import Claim, Finding, Plot
 from kgym.experiments.verdicts import seed_interval
 from kgym.page.document import Cell, Column, Page, Table
@@ -153,8 +153,6 @@ def _run_names(report: Report, finding: Finding) -> list[str]:
 
 
 def _runs(report: Report) -> Table:
-    from kgym.experiments.planning import wanted  # noqa: PLC0415
-
     planner = report.planner
     names = wanted(planner.experiment, [claim.id for claim in report.claims])
     rows = [[Cell(run.arm), Cell(f"OMP_NUM_THREADS=1 kgym {shlex.join(run.words)}")] for run in planner.runs(report.seeds[0], names)]
