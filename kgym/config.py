@@ -25,6 +25,7 @@ from kgym.limits import PoolLimits
 from kgym.options import Options, RunSteps, Temperature
 from kgym.repetition import SHORTEST
 from kgym.spelling import older_spelling, refuse_cut_sampling
+from kgym.stages import Stages
 from kgym.types import Sampling
 
 FLOAT16 = (
@@ -173,6 +174,10 @@ class SamplingConfig(Options):
         return Sampling(self.temperature, self.top_p, self.top_k, self.stop, self.loop_tokens)
 
 
+Stage = tuple[RunSteps, Annotated[int, Field(ge=1)]]
+"""From which step on, and a token budget."""
+
+
 class RolloutConfig(Options):
     """How episodes are played."""
 
@@ -191,6 +196,10 @@ class RolloutConfig(Options):
     finish reason `repetition`, its verdict is `wrong` and it stays in the loss, as Kimi k1.5 penalises repetition (section 2.6.2).
     Off by default, since it ends an answer that would have found its way out. It pays where answers may be long and loops run into
     the budget: an eighth of `env.max_tokens`, 64 at least, since a table or a sum of equal terms repeats short blocks for good reason."""
+    max_tokens: tuple[Stage, ...] = ()
+    """Token budget of a completion by stages, a list of [steps, tokens]: `[[0, 128], [0.5, 256]]` is 128 tokens at first, and 256 after
+    half of the run. Steps are a number, or, below 1, a share of the run; the first are 0. An episode keeps the budget of the step in which
+    it began. No stage may exceed `env.max_tokens`, the budget of a run without stages and of validations."""
     segment_tokens: int | None = Field(None, ge=1)
     """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same weights, which
     bounds one request to the engine and changes no answer. Without it an answer is one segment."""
@@ -228,6 +237,13 @@ class RolloutConfig(Options):
     of the canary, a text that both read: the engine then does not have the weights. Without it 1e-4 if both compute in
     float32 on a CPU, 0.01 on a GPU, and 0.3 (0.1 when the run begins) if one of them computes in another type, or the
     engine does not tell its type."""
+
+    @field_validator("max_tokens", mode="before")
+    @classmethod
+    def _is_a_list_of_stages(cls, stages: Any) -> Any:
+        if not isinstance(stages, list | tuple) or not all(isinstance(stage, list | tuple) and len(stage) == 2 for stage in stages):
+            raise ValueError("must be a list of [steps, tokens], such as [[0, 128], [0.5, 256]]")
+        return stages
 
     @model_validator(mode="after")
     def _agrees_with_the_schedule(self) -> Self:
@@ -493,6 +509,16 @@ class RunConfig(Options):
         if isinstance(values, Mapping) and values.get("envs") and values.get("env") is not None:
             raise ValueError("env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY")
         return values
+
+    @model_validator(mode="after")
+    def _has_rising_stages(self) -> Self:
+        Stages.of(self.rollout.max_tokens, self.train.steps)
+        return self
+
+    @property
+    def stages(self) -> Stages:
+        """The token budgets of the run over its steps."""
+        return Stages.of(self.rollout.max_tokens, self.train.steps)
 
     @model_validator(mode="after")
     def _keeps_changes_of_the_critic(self) -> Self:

@@ -26,7 +26,7 @@ from kgym.config import Component, RunConfig
 from kgym.errors import ConfigError, UnknownName
 from kgym.options import validated
 from kgym.spelling import MOVED as RENAMED
-from kgym.spelling import older_verifier
+from kgym.spelling import older_verifier, refuse_plain_budget
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -47,6 +47,8 @@ def load(model: type[C], path: Path | None = None, overrides: Sequence[str] = ()
     for override in overrides:
         key, value = parse_override(override, model)
         set_key(values, key, value, model)
+    if model is RunConfig:
+        refuse_plain_budget(values)
     for key in keys_of(values, model):
         if key in (moved or {}):
             raise UnknownName(f"no key named {key!r}; that is {(moved or {})[key]!r} here")
@@ -60,7 +62,6 @@ def load(model: type[C], path: Path | None = None, overrides: Sequence[str] = ()
 
 
 MOVED = {
-    "rollout.max_tokens": "env.max_tokens",
     "rollout.truncated": "env.truncated",
     "algo.mask_truncated": "env.truncated=mask",
     **RENAMED,

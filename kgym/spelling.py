@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kgym.errors import ConfigError
+
 
 def older_spelling(values: Any) -> Any:
     """Return a configuration as manifests have it now: what older ones kept under other keys is moved."""
@@ -27,13 +29,17 @@ def older_verifier(values: Any) -> Any:
 
 
 def _older_budgets(values: Any) -> Any:
-    """Move `rollout.max_tokens`, `rollout.truncated` and the option `mask_truncated` of algorithms to `env`."""
+    """Move `rollout.max_tokens`, `rollout.truncated` and the option `mask_truncated` of algorithms to `env`.
+
+    `rollout.max_tokens` was a number; a list of stages stays where it is.
+    """
     if not isinstance(values, Mapping) or not isinstance(values.get("rollout"), Mapping):
         return values
     rollout, env, algo = dict(values["rollout"]), values.get("env") or {}, values.get("algo")
-    if not rollout.keys() & {"max_tokens", "truncated"}:
+    older = [key for key in ("max_tokens", "truncated") if key in rollout and not isinstance(rollout[key], list | tuple)]
+    if not older:
         return values
-    moved = {key: rollout.pop(key) for key in ("max_tokens", "truncated") if key in rollout}
+    moved = {key: rollout.pop(key) for key in older}
     if isinstance(algo, Mapping) and isinstance(algo.get("options"), Mapping) and "mask_truncated" in algo["options"]:
         options = dict(algo["options"])
         moved |= {"truncated": "mask"} if options.pop("mask_truncated") else {}
@@ -42,6 +48,16 @@ def _older_budgets(values: Any) -> Any:
     given = {key: value for key, value in moved.items() if value is not None}  # `zero` too, or a recipe would fill it in
     env["options"] = {**(env.get("options") or {}), **given}
     return {**values, "env": env, "rollout": rollout} | ({} if algo is None else {"algo": algo})
+
+
+def refuse_plain_budget(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a number as `rollout.max_tokens`: only the manifests of older versions have that."""
+    rollout = values.get("rollout")
+    if isinstance(rollout, Mapping) and isinstance(budget := rollout.get("max_tokens"), int):
+        raise ConfigError(
+            f"rollout.max_tokens={budget}: must be a list of [steps, tokens], such as [[0, 128], [0.5, 256]]; "
+            f"one budget for the whole run is env.max_tokens={budget}"
+        )
 
 
 def _without_cuts(values: Any) -> Any:

@@ -68,7 +68,29 @@ def test_a_component_may_be_just_its_name(tmp_path):
         ("train.lrr=1", UnknownName, "no key named 'train.lrr'; did you mean 'train.lr'?"),
         ("trian.lr=1", UnknownName, "no key named 'trian'; did you mean 'train'?"),
         ("rollout.group=1", UnknownName, "no key named 'rollout.group'; did you mean 'rollout.group_size'?"),
-        ("rollout.max_tokens=1", UnknownName, "no key named 'rollout.max_tokens'; that is 'env.max_tokens' here"),
+        (
+            "rollout.max_tokens=1",
+            ConfigError,
+            "rollout.max_tokens=1: must be a list of [steps, tokens], such as [[0, 128], [0.5, 256]]; "
+            "one budget for the whole run is env.max_tokens=1",
+        ),
+        (
+            "rollout.max_tokens=[8]",
+            ConfigError,
+            "rollout.max_tokens=[8]: must be a list of [steps, tokens], such as [[0, 128], [0.5, 256]]",
+        ),
+        ("rollout.max_tokens=[[0, 0]]", ConfigError, "rollout.max_tokens.0.1=0: must be greater than or equal to 1"),
+        (
+            "rollout.max_tokens=[[3, 8]]",
+            ConfigError,
+            "rollout.max_tokens=[[3, 8]]: the first stage begins after step 3; it has to begin with the run: [0, TOKENS]",
+        ),
+        (
+            "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]",
+            ConfigError,
+            "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]: in a run of 12 steps the stage of 32 tokens begins after step 3 "
+            "and the one before it after step 4; the steps of the stages have to rise",
+        ),
         ("rollout.truncated=mask", UnknownName, "no key named 'rollout.truncated'; that is 'env.truncated' here"),
         ("algo.mask_truncated=true", UnknownName, "no key named 'algo.mask_truncated'; that is 'env.truncated=mask' here"),
         ("train.lr=-1", ConfigError, "train.lr=-1: must be greater than 0"),

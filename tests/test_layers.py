@@ -12,8 +12,8 @@ from kgym.registry import Registry
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    {"errors", "loading", "neutral", "repetition", "seeding", "spelling", "types"},
-    {"answers", "blame", "cluster", "files", "folders", "observers", "options", "page", "world"},
+    {"errors", "loading", "neutral", "repetition", "seeding", "stages", "types"},
+    {"answers", "blame", "cluster", "files", "folders", "observers", "options", "page", "spelling", "world"},
     {"hookspecs", "limits"},
     {"discovery", "judging"},
     {"config", "registry"},

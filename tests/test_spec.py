@@ -88,7 +88,6 @@ def test_train_takes_the_budget_and_the_rule_of_the_environment(tmp_path, tiny_m
     [
         ("env.verifier=math", "env.verifier is not a key of this command; use verifier=NAME"),
         ("env.verifier_limits.workers=1", "env.verifier_limits is not a key of this command; use verifier.limits.KEY"),
-        ("rollout.max_tokens=8", "no key named 'rollout.max_tokens'; that is 'env.max_tokens' here"),
         ("rollout.truncated=mask", "no key named 'rollout.truncated'; that is 'env.truncated' here"),
         ("algo.mask_truncated=true", "no key named 'algo.mask_truncated'; that is 'env.truncated=mask' here"),
         ("env.truncated=drop", "env.truncated='drop': must be 'zero', 'score' or 'mask'"),

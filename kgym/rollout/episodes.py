@@ -17,6 +17,7 @@ from typing import Any
 
 from kgym.blame import blaming
 from kgym.envs import rules
+from kgym.envs.rules import Budgets
 from kgym.envs.setup import EnvSetup
 from kgym.repetition import repeats
 from kgym.rollout.engine import poll, submit
@@ -48,6 +49,14 @@ class OpenGroup:
     """The training step in which it began; 0 outside of training."""
     label: str = ""
     """Name of its environment, where a run has several."""
+    max_tokens: int | None = None
+    """Token budget of its completions where that is below the environment's; see `kgym.stages`."""
+
+    @property
+    def budgets(self) -> Budgets:
+        """What ends its episodes: the budgets of the environment, and its own."""
+        own = self.setup.budgets
+        return own if self.max_tokens is None else replace(own, max_tokens=min(own.max_tokens, self.max_tokens))
 
     @property
     def problem(self) -> Problem:
@@ -67,6 +76,10 @@ class OpenGroup:
     def group(self) -> Group:
         """Return it with its rewards before shaping."""
         return Group(self.problem, self.episodes, [episode.reward for episode in self.episodes])
+
+
+_KEPT = ("number", "index", "born", "begun", "label", "max_tokens")
+"""Fields of `OpenGroup` that a checkpoint has."""
 
 
 class TokenBudget:
@@ -148,16 +161,17 @@ class EpisodePool:
         version: int = 0,
         step: int = 0,
         label: str = "",
+        max_tokens: int | None = None,
     ) -> None:
         """Begin a group of attempts at a problem, which is at `index` of its source.
 
         The seed of an attempt derives from `seed_parts`, the problem and the number of the attempt; `version` is that of the weights,
-        and `step` the training step.
+        `step` the training step, and `max_tokens` a budget below that of the environment.
         """
         episodes = [setup.attempt(problem, attempt) for attempt in attempts]
         for episode in episodes:
             episode.seed = derive_seed(*seed_parts, problem.id, episode.attempt)
-        self._add(OpenGroup(self._n_started, index, setup, sampling, episodes, version, step, label))
+        self._add(OpenGroup(self._n_started, index, setup, sampling, episodes, version, step, label, max_tokens))
         self._n_started += 1
 
     def pass_over(self) -> None:
@@ -238,7 +252,7 @@ class EpisodePool:
 
     def _wanted(self, flight: _Flight) -> int:
         # the engine alone knows how long the prompt of a first segment is
-        left = rules.tokens_left(flight.episode, flight.group.setup.budgets)
+        left = rules.tokens_left(flight.episode, flight.group.budgets)
         return left if self.segment_tokens is None else min(left, self.segment_tokens)
 
     def _take(self, segments: Sequence[Segment], budget: TokenBudget | None) -> None:
@@ -251,7 +265,7 @@ class EpisodePool:
             if budget is not None:
                 budget.left += flight.granted - segment.n_tokens
             if segment.finish_reason != "abort" or segment.n_tokens:  # otherwise it had not begun
-                rules.extend(episode, _looked_at(segment, episode, flight.group.sampling), setup.budgets)
+                rules.extend(episode, _looked_at(segment, episode, flight.group.sampling), flight.group.budgets)
             if episode.ended:
                 self._judge.submit(episode, setup)
             else:
@@ -269,10 +283,7 @@ class EpisodePool:
         """
         assert not self._flights, "pause the pool before its state is kept"
         self._judge.wait([episode for group in self._groups for episode in group.episodes if episode.ended])
-        groups = [
-            {name: getattr(group, name) for name in ("number", "index", "born", "begun", "label")} | {"size": len(group.episodes)}
-            for group in self._groups
-        ]
+        groups = [{name: getattr(group, name) for name in _KEPT} | {"size": len(group.episodes)} for group in self._groups]
         episodes = [replace(episode, pieces=list(episode.pieces)) for group in self._groups for episode in group.episodes]
         return episodes, {"groups": groups, "n_started": self._n_started}
 
@@ -288,8 +299,8 @@ class EpisodePool:
             for episode in own:
                 episode.problem = setup.problem(facts["index"])
                 episode.prompt = setup.prompt(episode.problem)
-            number, index, born, begun, label = (facts[name] for name in ("number", "index", "born", "begun", "label"))
-            self._add(OpenGroup(number, index, setup, sampling, own, born, begun, label))
+            kept = {name: facts[name] for name in _KEPT if name in facts}
+            self._add(OpenGroup(setup=setup, sampling=sampling, episodes=own, **kept))
         self._n_started = state["n_started"]
 
 
@@ -343,5 +354,5 @@ def _request(flight: _Flight) -> GenerateRequest:
         sampling=group.sampling,
         seed=episode.seed,
         prefix_ids=episode.token_ids,
-        context_tokens=group.setup.budgets.context_tokens,
+        context_tokens=group.budgets.context_tokens,
     )

@@ -26,6 +26,7 @@ from kgym.envs.rules import unasked
 from kgym.envs.setup import EnvSetup
 from kgym.errors import ComponentError
 from kgym.rollout.episodes import EpisodePool, OpenGroup, TokenBudget, play
+from kgym.stages import Stages
 from kgym.types import Engine, Episode, Group, ReportsChoice, Sampler, Sampling, Shaper, UpdatePlan
 from kgym.world import ALONE, World
 
@@ -159,6 +160,7 @@ class Played:
 
 _PLAIN = (
     "canary_gap_nats",
+    "choice",
     "rounds",
     "n_tokens",
     "labels",
@@ -173,7 +175,7 @@ _PLAIN = (
 """Fields of `Played` that are plain values."""
 
 
-_SENT = ("number", "index", "episodes", "born", "begun", "label")
+_SENT = ("number", "index", "episodes", "born", "begun", "label", "max_tokens")
 """Fields of `OpenGroup` that are the same on another rank."""
 
 
@@ -217,6 +219,7 @@ class Rollouts:
         seed: int,
         rule: StepRule | None = None,
         segment_tokens: int | None = None,
+        stages: Stages | None = None,
         world: World = ALONE,
     ) -> None:
         """`world` has connections that nobody else uses while a step is played."""
@@ -231,6 +234,7 @@ class Rollouts:
         self._seed = seed
         self._rule = rule or StepRule()
         self._segment_tokens = segment_tokens
+        self._stages = stages or Stages()
         self._attempts: dict[str, int] = {}
         """How many attempts at a problem the run has begun, by its id."""
         self._n_open = [0] * world.size
@@ -328,6 +332,7 @@ class Rollouts:
                 version=version,
                 step=step,
                 label=stream.label,
+                max_tokens=self._stages.tokens(step),
             )
 
     def _next(self, n: int, step: int) -> list[tuple[Stream, int]]:
@@ -400,6 +405,7 @@ class Rollouts:
                 sampling=replace(self.sampling, temperature=0.0, top_p=1.0, top_k=0),
                 version=engine.version,
                 label=group.label,
+                max_tokens=group.max_tokens,
             )
         attempts = [group.episodes for group in play(pool, engine)]
         played = [replace(group, episodes=episodes) for group, episodes in zip(batch, self.world.merge(attempts), strict=True)]

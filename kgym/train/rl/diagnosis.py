@@ -193,6 +193,8 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
 def _budget(line: Mapping[str, float]) -> str:
     """Return the key of the token budget, in a run with several environments of those that it cuts off."""
     shares = {key.split("/")[1]: value for key, value in line.items() if key.startswith("env/") and key.endswith("/truncated_frac")}
+    if "rollout/max_tokens" in line:
+        return "rollout.max_tokens"
     cut = [f"envs.{label}.max_tokens" for label, share in shares.items() if share > TRUNCATED_FRAC]
     return " or ".join(cut) or "env.max_tokens"
 

@@ -49,6 +49,7 @@ from kgym.train.rl.long_prompts import LongPrompts
 from kgym.train.rl.plan import plan_of
 from kgym.train.rl.ptx import pretraining_examples, pretraining_term
 from kgym.train.rl.recipe import with_recipe
+from kgym.train.rl.stages import check_stages, late_stages, stage_metrics
 from kgym.train.rl.statistics import (
     batch_metrics,
     env_metrics,
@@ -105,6 +106,7 @@ class Reinforcement:
         trained = {stream.label: stream.setup.source for stream in self.rollouts.streams}
         check_held_out(config, self.members, trained, self.validation.sources, scored)
         check_engine(config.engine.name, config.engine.options, resolve_model(config.model))
+        check_stages(config, self.rollouts.streams, self.template)
         if plan.reference is not None:
             check_same_tokens(resolve_model(config.model), resolve_model(plan.reference))
         self.pretraining = pretraining_examples(config)
@@ -251,6 +253,7 @@ class Reinforcement:
             | part_metrics(played.sampled)
             | rollout_metrics(played, config.rollout.problems_per_step)
             | played.choice
+            | stage_metrics(config, step)
         )
         check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
         self.schedule.rest()
@@ -364,11 +367,12 @@ class Reinforcement:
         """See `Objective`."""
         envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
         validation = {label: evaluation.facts for label, evaluation in self.validation.own.items()}
-        return {"envs": envs, "validation": validation, "engine_choice": self.engine_choice}
+        stages = str(self.config.stages) if self.config.rollout.max_tokens else ""
+        return {"envs": envs, "validation": validation, "stages": stages, "engine_choice": self.engine_choice}
 
     def notes(self) -> list[str]:
         """See `Objective`."""
-        return unended(self.config)
+        return [*unended(self.config), *late_stages(self.config)]
 
     def hints(self, metrics: Mapping[str, float], step: int) -> list[str]:
         """See `Objective`."""

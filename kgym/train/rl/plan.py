@@ -22,9 +22,10 @@ FEW = 50
 
 
 def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, template: Mapping[str, Any] | None) -> Plan:
-    """Plan a run whose completions use their whole budget. Raises ConfigError for a model that cannot be read."""
+    """Plan a run whose completions use the budget of its largest stage. Raises ConfigError for a model that cannot be read."""
     folder = resolve_model(config.model)
-    row = longest_text(folder, streams, template)
+    row = longest_text(folder, streams, template, config.stages.most)
+    sampled = longest_text(folder, streams, template) if config.eval.every else row  # validations have the whole budget
     groups = -(-config.rollout.problems_per_step // plan.minibatches)
     work = policy_workload(config.train, folder, row=row, texts=groups * config.rollout.group_size)
     if plan.needs_reference and plan.reference is not None:
@@ -36,7 +37,7 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     n_ranks = join().size
     n_open = -(-round(config.rollout.problems_per_step * config.rollout.oversample) // n_ranks) * config.rollout.group_size
     work = replace(work, ranks=n_ranks, texts=-(-groups // n_ranks) * config.rollout.group_size)
-    work = _with_engine(work, config, folder, rows=n_open, tokens=row)
+    work = _with_engine(work, config, folder, rows=n_open, tokens=sampled)
     changes = smaller(config.train, folder, work)
     if work.engine is not None and not (work.together or work.sleeps):
         changes["rollout.sleep=true"] = lambda other: replace(other, sleeps=True)
@@ -54,18 +55,31 @@ def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, t
     return replace(work, engine=engine, together=together, sleeps=config.rollout.sleep)
 
 
-def longest_text(folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None) -> int:
-    """Return the tokens of the longest of the first prompts with a whole budget of tokens, or of the model's context."""
-    encoder = ChatEncoder(load_tokenizer(folder), whose=folder, variables=template or {})
-    bounds = [getattr(load_config(folder).get_text_config(), "max_position_embeddings", None)]
+def longest_text(folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None, max_tokens: int | None = None) -> int:
+    """Return the tokens of the longest of the first prompts with a whole budget of tokens, or of the model's context.
+
+    `max_tokens` is a budget below those of the environments.
+    """
     most = 0
     for stream in streams:
-        setup = stream.setup
-        n_problems = min(FEW, FEW if setup.source.size is None else setup.source.size)
-        try:
-            prompt = max((len(encoder.prompt(setup.prompt(setup.problem(index)))) for index in range(n_problems)), default=0)
-        except ConfigError:  # the template refuses them, which is said, with the remedy, where prompts are checked
-            prompt = 0
-        text = prompt + setup.budgets.max_tokens
-        most = max(most, min(bound for bound in (text, setup.budgets.context_tokens, *bounds) if bound is not None))
+        budget = min(tokens for tokens in (stream.setup.budgets.max_tokens, max_tokens) if tokens is not None)
+        text = max(prompt_lengths(folder, stream, template), default=0) + budget
+        most = max(most, min(bound for bound in (text, context_of(folder, stream)) if bound is not None))
     return most
+
+
+def prompt_lengths(folder: str, stream: Stream, template: Mapping[str, Any] | None) -> list[int]:
+    """Return the tokens of the first prompts of an environment; [] if the chat template refuses them."""
+    setup = stream.setup
+    encoder = ChatEncoder(load_tokenizer(folder), whose=folder, variables=template or {})
+    n_problems = min(FEW, FEW if setup.source.size is None else setup.source.size)
+    try:
+        return [len(encoder.prompt(setup.prompt(setup.problem(index)))) for index in range(n_problems)]
+    except ConfigError:  # which is said, with the remedy, where prompts are checked
+        return []
+
+
+def context_of(folder: str, stream: Stream) -> int | None:
+    """Return how many tokens prompt and completion may have together, by the model and the environment; None if nothing bounds them."""
+    bounds = (stream.setup.budgets.context_tokens, getattr(load_config(folder).get_text_config(), "max_position_embeddings", None))
+    return min((bound for bound in bounds if bound is not None), default=None)

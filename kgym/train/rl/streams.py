@@ -37,6 +37,7 @@ def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan
         seed=config.seed,
         rule=StepRule(rollout.oversample, rollout.step_tokens, rollout.max_age) if carries else StepRule(),
         segment_tokens=rollout.segment_tokens,
+        stages=config.stages,
         world=world,
     )
 

@@ -1,0 +1,58 @@
+"""The token budget of a completion over the steps of a run: a longer context, stage by stage.
+
+    stages = Stages.of([(0, 128), (0.5, 256)], steps=12)
+    stages.tokens(6), stages.tokens(7)     128 and 256
+
+An episode keeps the budget of the step in which it began, also where it continues in later steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+KEY = "rollout.max_tokens"
+"""Where the stages of a run are set."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of a run, in order."""
+
+    points: tuple[tuple[int, int], ...] = ()
+    """(steps, tokens): the budget of episodes that begin after so many steps. Without a point the environment's own budget holds."""
+
+    @classmethod
+    def of(cls, points: Sequence[tuple[float, int]], steps: int) -> "Stages":
+        """Return the stages of a run of so many steps; a number of steps below 1 is a share of the run.
+
+        Raises ValueError, naming the key, if they do not begin with the run or their steps do not rise.
+        """
+        found = [(int(begin * steps) if begin < 1 else int(begin), tokens) for begin, tokens in points]
+        given = f"{KEY}={[list(point) for point in points]}"
+        if found and found[0][0] != 0:
+            raise ValueError(f"{given}: the first stage begins after step {found[0][0]}; it has to begin with the run: [0, TOKENS]")
+        for (before, _), (begin, tokens) in pairwise(found):
+            if begin <= before:
+                raise ValueError(
+                    f"{given}: in a run of {steps} steps the stage of {tokens} tokens begins after step {begin} and the one before it "
+                    f"after step {before}; the steps of the stages have to rise"
+                )
+        return cls(tuple(found))
+
+    def tokens(self, step: int) -> int | None:
+        """Return the budget of episodes that begin in a step, which counts from 1; None without stages."""
+        return next((tokens for begin, tokens in reversed(self.points) if step > begin), None)
+
+    @property
+    def most(self) -> int | None:
+        """The largest budget; None without stages."""
+        return max((tokens for _, tokens in self.points), default=None)
+
+    def late(self, steps: int) -> list[int]:
+        """Return the budgets of stages that a run of so many steps does not reach."""
+        return [tokens for begin, tokens in self.points if begin >= steps]
+
+    def __str__(self) -> str:
+        """Say them in words: `64 tokens, 128 from step 7 on`."""
+        first, *later = self.points
+        return ", ".join([f"{first[1]:,} tokens", *(f"{tokens:,} from step {begin + 1} on" for begin, tokens in later)])
