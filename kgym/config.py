@@ -117,6 +117,10 @@ class VerifierConfig(Component):
     """Of the worker processes in which it judges; they change no verdict but those that are unscored."""
 
 
+class AuditConfig(VerifierConfig):
+    """A second verifier, which judges the same completions and decides no reward: how far the verifier of the run agrees with it."""
+
+
 class AlgoConfig(Component):
     """What turns rewards into a gradient."""
 
@@ -142,6 +146,8 @@ class MemberConfig(Component):
     """Its share of the groups, relative to the weights of the others; kept over the whole run, not by chance."""
     verifier: VerifierConfig | None = None
     """What judges its completions; without it the verifier of the run."""
+    audit: AuditConfig | None = None
+    """A second verifier, which only measures the first; without it that of the run, if it has one."""
     sampler: SamplerConfig | None = None
     """What chooses its problems; without it the sampler of the run. Each environment has its own in any case."""
 
@@ -488,6 +494,9 @@ class RunConfig(Options):
     envs: dict[str, MemberConfig] = Field(default_factory=dict)
     """Several environments instead of `env`, by labels of letters, digits, `-` and `_`; each has the keys of `envs.LABEL`."""
     verifier: VerifierConfig = VerifierConfig()
+    audit: AuditConfig | None = None
+    """A second verifier, such as a rule beside a judge: it judges the same completions, decides no reward, and its agreement with
+    `verifier` is measured (`audit/agreement_frac`). `audit={}` is the environment's own verifier."""
     engine: EngineConfig = EngineConfig()
     algo: AlgoConfig = AlgoConfig()
     sampler: SamplerConfig = SamplerConfig()

@@ -19,7 +19,7 @@ from typing import Any
 
 from kgym.cli.output import folder_name, print_json, print_table
 from kgym.cli.settings import add_set
-from kgym.cli.steps import Step, run_steps, scoring, training
+from kgym.cli.steps import Step, of_env, run_steps, scoring, settings_words, training
 
 SHORTER = 0.5
 """The budget of `rl` and `distill`, as a share of the environment's own."""
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     resolve_model(args.model)
     made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl, "distill": _distill}[args.method](args)
-    bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--seed", args.seed, *_settings(*_of_env(args)))
+    bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--seed", args.seed, *settings_words(*of_env(args.set)))
     before, after = args.out / "before", args.out / "after"
     steps += [scoring(before, "--model", args.model, *bench), scoring(after, "--model", made, *bench)]
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
@@ -87,13 +87,13 @@ def _merge(args: argparse.Namespace) -> tuple[Path, list[Step]]:
 
 def _shortest(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "sft"
-    flags = ("--steps", args.steps, "--batch", 16, "--lr", 1e-4, *_settings("sft.select=shortest", *_of_training(args)))
+    flags = ("--steps", args.steps, "--batch", 16, "--lr", 1e-4, *settings_words("sft.select=shortest", *_of_training(args)))
     return made, [_sampled(args), training("sft", made, *_from(args), *flags)]
 
 
 def _dpo(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "dpo"
-    flags = ("--steps", args.steps, "--batch", 8, *_settings("pairs.prefer=short", *_of_training(args)))
+    flags = ("--steps", args.steps, "--batch", 8, *settings_words("pairs.prefer=short", *_of_training(args)))
     return made, [_sampled(args), training("dpo", made, *_from(args), *flags)]
 
 
@@ -101,14 +101,14 @@ def _rl(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "rl"
     keys = ("shapers.length_penalty.warmup_steps=0", *_budget(args), *args.set)
     flags = ("--model", args.model, "--env", args.env, "--steps", args.steps, "--seed", args.seed)
-    return made, [training("train", made, *flags, *_settings(*keys))]
+    return made, [training("train", made, *flags, *settings_words(*keys))]
 
 
 def _distill(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "opd"
     keys = (f"algo.teacher={args.model}", "rollout.group_size=1", f"rollout.problems_per_step={STUDENTS}", *_budget(args), *args.set)
     flags = ("--model", args.short, "--env", args.env, "--algo", "opd", "--steps", args.steps, "--seed", args.seed)
-    return made, [training("train", made, *flags, *_settings(*keys))]
+    return made, [training("train", made, *flags, *settings_words(*keys))]
 
 
 def _from(args: argparse.Namespace) -> tuple[Any, ...]:
@@ -126,21 +126,13 @@ def _sampled(args: argparse.Namespace) -> Step:
         args.samples,
         "--seed",
         args.seed,
-        *_settings(*_of_env(args)),
+        *settings_words(*of_env(args.set)),
     )
     return scoring(args.out / "samples", "--model", args.model, *what)
 
 
-def _of_env(args: argparse.Namespace) -> list[str]:
-    return [setting for setting in args.set if setting.startswith("env.")]
-
-
 def _of_training(args: argparse.Namespace) -> list[str]:
     return [setting for setting in args.set if not setting.startswith("env.")]
-
-
-def _settings(*values: str) -> list[str]:
-    return ["--set", *values] if values else []
 
 
 def _budget(args: argparse.Namespace) -> tuple[str, ...]:
@@ -148,7 +140,7 @@ def _budget(args: argparse.Namespace) -> tuple[str, ...]:
     from kgym.cli.settings import component
     from kgym.envs.spec import EnvSpec
 
-    setup = EnvSpec.of(args.env, "train", component(_of_env(args), "env")).setup()
+    setup = EnvSpec.of(args.env, "train", component(of_env(args.set), "env")).setup()
     tokens = args.max_tokens or max(1, int(SHORTER * setup.budgets.max_tokens))
     return f"env.max_tokens={tokens}", "eval.every=0"
 

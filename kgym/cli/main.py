@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sft": ("kgym.cli.sft", "supervised warm-up on worked solutions"),
     "dpo": ("kgym.cli.dpo", "train a policy on preferences"),
     "rm": ("kgym.cli.rm", "train a reward model on preferences"),
+    "stages": ("kgym.cli.stages", "cold start, then reinforcement learning with longer and longer budgets"),
     "long2short": ("kgym.cli.long2short", "make the completions of a model shorter"),
     "reproduce": ("kgym.cli.reproduce", "run an experiment and judge the claims of a paper by it"),
     "envs": ("kgym.cli.envs", "list, show and check environments"),

@@ -3,12 +3,14 @@
 run_steps([Step(out / "sft" / "summary.json", ["sft", "--run", ...]), ...])
 """
 
+import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kgym.cli.output import say
+from kgym.errors import ConfigError
 
 
 class Step(NamedTuple):
@@ -31,6 +33,36 @@ def run_steps(steps: Sequence[Step]) -> int:
         if status := main(words):
             return status
     return 0
+
+
+def say_steps(steps: Sequence[Step]) -> int:
+    """Print the commands instead of running them."""
+    for step in steps:
+        say(f"kgym {shlex.join(str(word) for word in step.words())}" + ("    # done" if step.done.exists() else ""))
+    return 0
+
+
+def hold_request(out: Path, request: Mapping[str, Any]) -> None:
+    """Keep what a series was asked for in its folder. Raises ConfigError if the folder has the series of another request."""
+    from kgym.files import read_table, write_atomic
+    from kgym.score.comparability import changes
+
+    file, asked = out / "request.json", json.loads(json.dumps(request))
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(asked, indent=2) + "\n")
+    elif differing := changes(read_table(file, remedy="choose another folder with --out"), asked):
+        raise ConfigError(f"{out} has a series that was begun otherwise: {'; '.join(differing.values())}; choose another folder with --out")
+
+
+def of_env(settings: Sequence[str]) -> list[str]:
+    """Return those of `--set` that every command gets."""
+    return [setting for setting in settings if setting.startswith("env.")]
+
+
+def settings_words(*settings: str) -> list[str]:
+    """Return settings as the words of a command line."""
+    return ["--set", *settings] if settings else []
 
 
 def training(command: str, run: Path, *flags: object) -> Step:

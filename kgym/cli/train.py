@@ -150,6 +150,8 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                     f"environment {f'{label}: ' if label else ''}{spec['env_id']}, split {spec['split']}, "
                     f"verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
                 )
+            for label, name in facts["audits"].items():
+                self._line(f"audit       {f'{label}: ' if label else ''}{name} judges the same answers and decides no reward")
             if facts["stages"]:
                 self._line(f"stages      {facts['stages']}")
             for label, asked in facts["validation"].items():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from kgym.config import RunConfig, SamplerConfig, VerifierConfig
+from kgym.config import AuditConfig, RunConfig, SamplerConfig, VerifierConfig
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError, UnknownName
 
@@ -20,6 +20,7 @@ class Member:
     verifier: VerifierConfig
     sampler: SamplerConfig
     weight: float = 1.0
+    audit: AuditConfig | None = None
 
     @property
     def title(self) -> str:
@@ -37,12 +38,12 @@ class Member:
 
 
 @contextmanager
-def naming(key: str) -> Iterator[None]:
-    """Have a ConfigError name the key of an environment: `envs.words.max_tokens` instead of `env.max_tokens`."""
+def naming(key: str, section: str = "env") -> Iterator[None]:
+    """Have a ConfigError name the key of an environment: `envs.words.max_tokens` instead of `env.max_tokens`; or of another section."""
     try:
         yield
     except ConfigError as error:
-        text = re.sub(r"(?<![\w.-])env\.", f"{key}.", str(error))
+        text = re.sub(rf"(?<![\w.-]){section}\.", f"{key}.", str(error))
         raise (UnknownName if isinstance(error, UnknownName) else ConfigError)(text) from None
 
 
@@ -52,11 +53,11 @@ def members(config: RunConfig) -> list[Member]:
     Raises ConfigError for an option of an environment that is a key of its verifier.
     """
     if not config.envs:
-        return [Member("", EnvSpec.of_config(config.env, config.verifier), config.verifier, config.sampler)]
+        return [Member("", EnvSpec.of_config(config.env, config.verifier), config.verifier, config.sampler, audit=config.audit)]
     found = []
     for label, env in config.envs.items():
         verifier = env.verifier or config.verifier
         with naming(f"envs.{label}"):
             spec = EnvSpec.of(env.name, env.split, env.options, verifier)
-        found.append(Member(label, spec, verifier, env.sampler or config.sampler, env.weight))
+        found.append(Member(label, spec, verifier, env.sampler or config.sampler, env.weight, env.audit or config.audit))
     return found

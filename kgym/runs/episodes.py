@@ -27,13 +27,15 @@ def write_episodes(
     envs: Sequence[str] = (),
     step: int | None = None,
     begun: Mapping[str, int] | None = None,
+    audits: Mapping[str, Verdict] | None = None,
 ) -> None:
     """Write episodes, or those of groups with their shaped rewards, as Parquet, whole or not at all.
 
     `envs` names the environment of each of `found` if a run has several, `step` is the training step that they ended in, and `begun`
-    has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits.
+    has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits. `audits` are the verdicts of a second
+    verifier, also by `Episode.id`; with it the table has the columns `audit_status` and `audit_reason` in addition.
     """
-    write_table(path, episode_table(found, envs=envs, step=step, begun=begun))
+    write_table(path, episode_table(found, envs=envs, step=step, begun=begun, audits=audits))
 
 
 def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
@@ -56,16 +58,30 @@ def episode_table(
     envs: Sequence[str] = (),
     step: int | None = None,
     begun: Mapping[str, int] | None = None,
+    audits: Mapping[str, Verdict] | None = None,
 ) -> "pa.Table":
     """Return the table that `write_episodes` writes."""
     import pyarrow as pa  # noqa: PLC0415  (heavy)
 
     known = begun or {}
     rows = [
-        {**_row(episode, reward), "env": env, "step_begun": known.get(episode.id), "step_ended": step}
+        {**_row(episode, reward), **_second(episode, audits), "env": env, "step_begun": known.get(episode.id), "step_ended": step}
         for episode, reward, env in _rewarded(found, envs or [""] * len(found))
     ]
-    return pa.Table.from_pylist(rows, schema=schema())
+    columns = schema()
+    for name in AUDIT if audits is not None else ():
+        columns = columns.append(pa.field(name, pa.string()))
+    return pa.Table.from_pylist(rows, schema=columns)
+
+
+AUDIT = ("audit_status", "audit_reason")
+"""Columns of a run with an audit, null for completions that no verifier was asked about."""
+
+
+def _second(episode: Episode, audits: Mapping[str, Verdict] | None) -> dict[str, Any]:
+    """Return the columns of the second verdict on an episode."""
+    verdict = (audits or {}).get(episode.id)
+    return {} if verdict is None else dict(zip(AUDIT, (verdict.label, verdict.reason), strict=True))
 
 
 def write_table(path: Path, table: "pa.Table") -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 UNSCORED_FRAC = 0.01
 TRUNCATED_FRAC = 0.1
 NO_ANSWER_FRAC = 0.5
+FALSE_ACCEPTS = 0.2
+"""Share of wrong completions that a verifier may accept."""
 ENGINE_GAP_NATS = 0.05
 """Mean difference of the log-probabilities of engine and trainer; bfloat16 stays below it, weights that are one update old may not."""
 KL_NATS = 0.05
@@ -80,7 +82,7 @@ class Diagnosis:
             self._exploded = step
         self._best = max(self._best, right)
         self._least_cut = min(self._least_cut, cut)
-        hints = [*_unscored(line), *_engine(line)]
+        hints = [*_unscored(line), *_audit(line), *_engine(line)]
         if broken:
             hints.append(self._broken(line, right))
         elif collapsed:
@@ -141,6 +143,15 @@ def _unscored(line: Mapping[str, float]) -> Iterator[Hint]:
             "unscored",
             f"{unscored:.1%} of the answers could not be judged and are left out",
             "see the column status of the newest file in episodes/ for the reasons",
+        )
+
+
+def _audit(line: Mapping[str, float]) -> Iterator[Hint]:
+    if (accepted := line.get("audit/false_accept_frac", 0.0)) > FALSE_ACCEPTS:
+        yield Hint(
+            "audit",
+            f"the verifier accepts {accepted:.0%} of the completions that the audit does not find correct, which the policy learns from",
+            "look at such texts in episodes/ (audit_status), and use a stricter threshold or another judge",
         )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from kgym.config import RunConfig
 from kgym.models.names import file_sha256, model_fingerprint, resolve_model
+from kgym.registry import registry
 from kgym.train.components import own_fingerprints
 from kgym.train.rl.components import chosen
 from kgym.types import UpdatePlan
@@ -21,4 +22,8 @@ def fingerprints(config: RunConfig, plan: UpdatePlan) -> dict[str, str]:
         found["critic.model"] = model_fingerprint(resolve_model(config.critic.model))
     if config.ptx.coef and config.ptx.data is not None:
         found["ptx.data"] = file_sha256(Path(config.ptx.data))
+    for kind, name, options, key in chosen(config):
+        if key.rpartition(".")[2] == "audit":  # the verifier of the rewards is among the facts of its environment, and this one is not
+            own = registry().options(kind, name, options).fingerprints()
+            found |= {f"{key}.{part}": value for part, value in own.items()}
     return found | own_fingerprints(chosen(config))

@@ -37,6 +37,7 @@ from kgym.train.plan import Plan
 from kgym.train.policy import TrainedPolicy
 from kgym.train.profiling import phase, reassign
 from kgym.train.report import Reporter
+from kgym.train.rl.audit import Audit, audit_metrics, by_episode
 from kgym.train.rl.batch import pack_groups
 from kgym.train.rl.canary import Keeper
 from kgym.train.rl.components import chosen, with_defaults
@@ -101,6 +102,7 @@ class Reinforcement:
         self.members = members(config)
         apart = config.rollout.schedule == "ahead"  # rollouts are played in a thread, while this one trains
         self.rollouts = make_rollouts(config, self.members, plan, self.world.channel() if apart else self.world)
+        self.audit = Audit(self.members, self.rollouts.streams, self.world)
         self.validation = Validation(config, self.members, template=self.template)
         scored = {name: evaluation.source for name, evaluation in self.validation.benches.items()}
         trained = {stream.label: stream.setup.source for stream in self.rollouts.streams}
@@ -241,9 +243,12 @@ class Reinforcement:
         if self.config.rollout.schedule != "ahead":  # there the verdicts were waited for while the step before was trained on
             reassign("generate", "judge", played.wait_s)
         self.check()
+        with phase("judge"):
+            audited = self.audit.judge(played)
         if self.world.first:
             file = self.folder.episodes / f"step-{step:05d}.parquet"
-            write_episodes(file, played.sampled, envs=played.labels, step=step, begun=played.begun)
+            audits = by_episode(audited) if audited else None
+            write_episodes(file, played.sampled, envs=played.labels, step=step, begun=played.begun, audits=audits)
             registry().observe("kgym_rollouts_finished", run=self.folder.path, step=step, groups=played.sampled)
         self.reporter.sampled(step, played.sampled)
         self.long_prompts.see(played)
@@ -253,6 +258,7 @@ class Reinforcement:
             | part_metrics(played.sampled)
             | rollout_metrics(played, config.rollout.problems_per_step)
             | played.choice
+            | audit_metrics(audited)
             | stage_metrics(config, step)
         )
         check_unscored(config, played, metrics, step=step, episodes=self.folder.episodes)
@@ -368,7 +374,8 @@ class Reinforcement:
         envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
         validation = {label: evaluation.facts for label, evaluation in self.validation.own.items()}
         stages = str(self.config.stages) if self.config.rollout.max_tokens else ""
-        return {"envs": envs, "validation": validation, "stages": stages, "engine_choice": self.engine_choice}
+        own = {"envs": envs, "validation": validation, "audits": self.audit.names, "stages": stages}
+        return own | {"engine_choice": self.engine_choice}
 
     def notes(self) -> list[str]:
         """See `Objective`."""
