@@ -1,14 +1,18 @@
 """The picture of a run, and the commands that look at boards and runs."""
 
 import json
+from itertools import zip_longest
 
+import matplotlib.image as mpimg
 import pytest
 
-from kgym.board.plots import plot_run
+from kgym.board.plots import draw_audit, draw_choice, draw_length, draw_levels, more_panels, plot_run
+from kgym.board.view import run_page
 from kgym.cli.main import main
 from kgym.config import RunConfig
 from kgym.errors import ConfigError
 from kgym.options import validated
+from kgym.page.picture import new_figure
 
 LINES = [
     {"step": 0, "eval/accuracy": 0.3, "eval/stderr": 0.02, "eval/truncated_frac": 0.1},
@@ -36,6 +40,70 @@ def test_the_curves_are_drawn(training_run, tmp_path):
     (training_run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES[:2]))
     plot_run(training_run, out)
     assert out.read_bytes() != before  # it is the metrics that are drawn
+
+
+CHOSEN = [
+    {"step": 0, "eval/tokens_mean": 30.0},
+    {"step": 1, "level/1/answers": 6.0, "level/2/answers": 2.0, "rollout/max_tokens": 40.0, "episode/tokens_mean": 31.0},
+    {"step": 2, "level/2/answers": 8.0, "rollout/max_tokens": 90.0, "episode/tokens_mean": 44.0, "eval/tokens_mean": 40.0},
+]
+
+
+def drawn(draw, lines):
+    """Return the axes that a panel draws, and its lines by their labels."""
+    figure = new_figure()
+    axes = figure.subplots()
+    draw(axes, lines)
+    return axes, {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+
+
+def test_a_run_has_the_panels_of_what_it_has_measured():
+    def titles(*more):
+        return [title for _, title in more_panels([line | extra for line, extra in zip_longest(LINES, more, fillvalue={})])]
+
+    assert titles() == []
+    assert titles(*CHOSEN) == ["Difficulty of the chosen problems", "Length and budget"]
+    assert titles({"level/3/answers": 4.0}) == [], "all problems are of one level"
+    assert titles({"sampler/chosen_success_frac": 0.0}) == ["Success on the chosen problems"]
+    assert titles({"audit/completions": 4.0}) == ["Verifier and audit"]
+
+
+def test_the_levels_of_a_step_are_shares_of_its_answers():
+    axes, _ = drawn(draw_levels, CHOSEN)
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    assert heights == [[75.0, 0.0], [25.0, 100.0]]
+    assert [bar.get_y() for bar in axes.containers[1]] == [75.0, 0.0]
+
+
+def test_the_budget_stands_beside_the_lengths():
+    _, found = drawn(draw_length, CHOSEN)
+    assert found == {
+        "budget": ([1, 2], [40.0, 90.0]),
+        "mean in training": ([1, 2], [31.0, 44.0]),
+        "mean in validation": ([0, 2], [30.0, 40.0]),
+    }
+
+
+def test_what_was_never_measured_has_no_line():
+    lines = [{"step": 1, "sampler/chosen_success_frac": 0.25, "sampler/retired_frac": 0.5}]
+    assert drawn(draw_choice, lines)[1] == {"success rate before it": ([1], [25.0]), "of all: retired": ([1], [50.0])}
+    assert drawn(draw_audit, [{"step": 1, "audit/agreement_frac": None, "audit/correct_frac": 0.5}])[1] == {
+        "right by the audit": ([1], [50.0])
+    }
+
+
+def test_the_picture_and_the_page_have_the_panels(training_run, tmp_path):
+    small = tmp_path / "small.png"
+    plot_run(training_run, small)
+    lines = [line | extra for line, extra in zip_longest(LINES, CHOSEN, fillvalue={})]
+    (training_run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plot_run(training_run, tmp_path / "large.png")
+    assert mpimg.imread(tmp_path / "large.png").shape[0] == 2 * mpimg.imread(small).shape[0]
+    page = run_page([training_run])
+    assert [one.title for one in page.pictures if "chosen" in one.title or "budget" in one.title] == [
+        "Difficulty of the chosen problems",
+        "Length and budget",
+    ]
 
 
 def test_a_run_without_metrics_has_no_curves(tmp_path):

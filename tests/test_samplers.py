@@ -207,3 +207,30 @@ def test_figures_say_what_was_chosen():
     assert ceilings[-1] == 10
     curriculum.next(2, 5)
     assert curriculum.figures()["chosen_new_frac"] == 1.0
+
+
+def test_a_curriculum_says_what_it_chose_before_it_hands_over_and_after():
+    sampler = make(Curriculum, 20, steps=2, then="prioritized", retire=1)
+    practise(sampler, 10, 1, lambda index: True)
+    assert sampler.figures() == {
+        "ceiling_level": 5.0,
+        "chosen_success_frac": 0.0,
+        "chosen_new_frac": 1.0,
+        "tried_frac": 0.0,
+        "retired_frac": 0.0,
+    }
+    easy = sampler.next(10, 2)
+    found = sampler.figures()
+    assert found["ceiling_level"] == 10.0
+    assert found["tried_frac"] == found["retired_frac"] == 0.5, "all that was asked was solved"
+    known = sum(index % 10 < 5 for index in easy) / 10
+    assert found["chosen_success_frac"] == known
+    later = sampler.next(10, 3)
+    assert all(index % 10 >= 5 for index in later), "what was retired in the curriculum is not asked afterwards"
+
+
+def test_of_an_endless_source_the_pool_is_what_is_practised_after_the_curriculum():
+    sampler = make(Curriculum, None, steps=1, then="prioritized", pool=8, lookahead=50)
+    practise(sampler, 12, 1, lambda index: True)
+    assert len({index for step in range(2, 30) for index in sampler.next(4, step)}) == 8
+    assert sampler.figures()["tried_frac"] <= 1.0

@@ -1,6 +1,8 @@
 """A picture of a training run: reward and validation over the steps, from its `metrics.jsonl`."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 Z_95 = 1.96
 """Half width of a 95 % interval in standard errors; validation sets have hundreds of problems."""
-BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], COLOURS[-1]
+BLUE, ORANGE, GREEN, GREY = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[-1]
 SMOOTH = 5
 """Steps in the running mean of the reward."""
 
@@ -21,8 +23,9 @@ SMOOTH = 5
 def plot_run(run: Path, out: Path) -> None:
     """Draw the curves of a run folder to a PNG file (or what else the suffix of `out` says).
 
-    Left: mean reward of each step, and its running mean. Right: validation accuracy with 95 % intervals, and the truncated share. Of a run
-    on examples: the loss, and the share of the preferences that are right or the norm of the gradient.
+    Mean reward of each step with its running mean, and validation accuracy with 95 % intervals and the truncated share. Where a run has
+    them also the problems that were chosen, the stages of the token budget and the audit. Of a run on examples: the loss, and the share of
+    the preferences that are right or the norm of the gradient.
     Raises ConfigError if the run has no metrics, or the suffix is unknown; RunError if the file cannot be written.
     """
     lines = read_metrics(run / "metrics.jsonl")
@@ -30,18 +33,15 @@ def plot_run(run: Path, out: Path) -> None:
         raise ConfigError(f"{run} has no metrics to plot: {run / 'metrics.jsonl'} is absent or empty")
     import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
 
+    panels = _panels(lines)
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}):
         from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
 
-        figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
-        left, right = (part.subplots() for part in figure.subfigures(1, 2, squeeze=False)[0])
-        if "train/loss_nats" in lines[-1]:
-            draw_series(left, lines, "train/loss_nats", "loss in nats")
-            if not draw_series(right, lines, "preference/accuracy_frac", "preferences that are right"):
-                draw_series(right, lines, "optim/grad_norm", "norm of the gradient")
-        else:
-            draw_reward(left, lines)
-            draw_validation(right, lines)
+        rows = -(-len(panels) // 2)
+        figure = Figure(figsize=(9, 3.6 * rows), dpi=150, layout="constrained")
+        parts = figure.subfigures(rows, 2, squeeze=False).flatten()
+        for part, draw in zip(parts, panels, strict=False):
+            draw(part.subplots(), lines)
         figure.suptitle(run.name or str(run), fontsize=10)
         try:
             figure.savefig(out)
@@ -51,7 +51,33 @@ def plot_run(run: Path, out: Path) -> None:
             raise RunError(f"cannot write {out}: {error.strerror}") from error
 
 
-def draw_reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+Lines = Sequence[dict[str, Any]]
+
+
+def _panels(lines: Lines) -> list[Callable[["Axes", Lines], Any]]:
+    """Return what draws the panels of a run, by what it has measured."""
+    if "train/loss_nats" in lines[-1]:
+        preferred = any("preference/accuracy_frac" in line for line in lines)
+        second = ("preference/accuracy_frac", "preferences that are right") if preferred else ("optim/grad_norm", "norm of the gradient")
+        return [partial(draw_series, key=key, unit=unit) for key, unit in (("train/loss_nats", "loss in nats"), second)]
+    return [draw_reward, draw_validation, *(draw for draw, _ in more_panels(lines))]
+
+
+def more_panels(lines: Lines) -> list[tuple[Callable[["Axes", Lines], None], str]]:
+    """Return what draws those panels that only some trainings have, with their titles: problems chosen, stages, audit."""
+    found: list[tuple[Callable[[Axes, Lines], None], str]] = []
+    if len(_levels(lines)) > 1:
+        found.append((draw_levels, "Difficulty of the chosen problems"))
+    if any("sampler/chosen_success_frac" in line for line in lines):
+        found.append((draw_choice, "Success on the chosen problems"))
+    if any("rollout/max_tokens" in line for line in lines):
+        found.append((draw_length, "Length and budget"))
+    if any("audit/completions" in line for line in lines):
+        found.append((draw_audit, "Verifier and audit"))
+    return found
+
+
+def draw_reward(axes: "Axes", lines: Lines) -> None:
     """Draw the mean reward of each step, and its running mean."""
     steps, rewards = _series(lines, "reward/mean")
     axes.plot(steps, rewards, color=GREY, linewidth=0.8, alpha=0.7, label="each step")
@@ -62,7 +88,7 @@ def draw_reward(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
         legend_below(axes)
 
 
-def draw_validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+def draw_validation(axes: "Axes", lines: Lines) -> None:
     """Draw the validation accuracy with 95 % intervals, and the truncated share if there is any."""
     measured = [line for line in lines if line.get("eval/accuracy") is not None]
     steps = [line["step"] for line in measured]
@@ -81,7 +107,87 @@ def draw_validation(axes: "Axes", lines: Sequence[dict[str, Any]]) -> None:
         legend_below(axes)
 
 
-def draw_series(axes: "Axes", lines: Sequence[dict[str, Any]], key: str, unit: str) -> bool:
+def _levels(lines: Lines) -> list[int]:
+    """Return the levels of difficulty that problems of a run have."""
+    found = {int(match[1]) for line in lines for key in line if (match := re.fullmatch(r"level/(\d+)/answers", key))}
+    return sorted(found)
+
+
+def draw_levels(axes: "Axes", lines: Lines) -> None:
+    """Draw the share of the answers of each step that each level of difficulty has, and the mean level."""
+    levels = _levels(lines)
+    counts = {int(line["step"]): [float(line.get(f"level/{level}/answers") or 0.0) for level in levels] for line in lines}
+    counts = {step: own for step, own in counts.items() if sum(own)}
+    steps = list(counts)
+    below = [0.0] * len(steps)
+    for number, level in enumerate(levels):
+        shares = [100 * own[number] / sum(own) for own in counts.values()]
+        depth = 0.15 + 0.75 * (number + 1) / len(levels)
+        axes.bar(steps, shares, bottom=below, width=1.0, color=BLUE, alpha=depth, linewidth=0, label=f"level {level}")
+        below = [one + other for one, other in zip(below, shares, strict=True)]
+    axes.set(xlabel="step", ylabel="answers, %", title="Difficulty of the chosen problems")
+    axes.grid(visible=False)
+    legend_below(axes)
+
+
+def draw_choice(axes: "Axes", lines: Lines) -> None:
+    """Draw the success rate of the chosen problems, before the step and in it, and the shares that are new, tried and retired."""
+    _draw_shares(
+        axes,
+        lines,
+        {
+            "episode/correct_frac": ("right in the step", BLUE, "-"),
+            "sampler/chosen_success_frac": ("success rate before it", ORANGE, "-"),
+            "sampler/chosen_new_frac": ("never tried before", GREY, ":"),
+            "sampler/tried_frac": ("of all: tried", GREY, "--"),
+            "sampler/retired_frac": ("of all: retired", GREEN, "--"),
+        },
+    )
+    axes.set(ylabel="%", title="Success on the chosen problems")
+
+
+def draw_length(axes: "Axes", lines: Lines) -> None:
+    """Draw the mean length of a completion, in training and validation, and the token budget of the stages."""
+    for key, label, colour, style in (
+        ("rollout/max_tokens", "budget", GREY, "-"),
+        ("episode/tokens_mean", "mean in training", BLUE, "-"),
+        ("eval/tokens_mean", "mean in validation", ORANGE, "-"),
+    ):
+        steps, values = _series(lines, key)
+        drawing = "steps-mid" if key == "rollout/max_tokens" else "default"
+        marker = "o" if key.startswith("eval/") else None
+        axes.plot(steps, values, color=colour, linestyle=style, drawstyle=drawing, marker=marker, markersize=4, label=label)
+    axes.set(xlabel="step", ylabel="tokens of a completion", title="Length and budget")
+    axes.set_ylim(bottom=0)
+    legend_below(axes)
+
+
+def draw_audit(axes: "Axes", lines: Lines) -> None:
+    """Draw how far the verifier of the rewards and the audit agree."""
+    _draw_shares(
+        axes,
+        lines,
+        {
+            "audit/agreement_frac": ("agreement", BLUE, "-"),
+            "audit/correct_frac": ("right by the audit", GREEN, "-"),
+            "audit/false_accept_frac": ("of the wrong: accepted", ORANGE, "--"),
+            "audit/false_reject_frac": ("of the right: refused", GREY, "--"),
+        },
+    )
+    axes.set(ylabel="completions, %", title="Verifier and audit")
+
+
+def _draw_shares(axes: "Axes", lines: Lines, shown: Mapping[str, tuple[str, str, str]]) -> None:
+    for key, (label, colour, style) in shown.items():
+        steps, shares = _series(lines, key)
+        if steps:
+            axes.plot(steps, [100 * share for share in shares], color=colour, linestyle=style, linewidth=1.5, label=label)
+    axes.set(xlabel="step")
+    axes.set_ylim(*PERCENT)
+    legend_below(axes)
+
+
+def draw_series(axes: "Axes", lines: Lines, key: str, unit: str) -> bool:
     """Draw one metric over the steps; return whether there was any of it."""
     steps, values = _series(lines, key)
     axes.plot(steps, values, color=BLUE, marker="o", markersize=3, linewidth=1.5)
@@ -90,7 +196,7 @@ def draw_series(axes: "Axes", lines: Sequence[dict[str, Any]], key: str, unit: s
     return bool(steps)
 
 
-def _series(lines: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:
+def _series(lines: Lines, key: str) -> tuple[list[int], list[float]]:
     """Steps and values of a metric, where it is a number."""
     pairs = [(int(line["step"]), float(line[key])) for line in lines if line.get(key) is not None]
     return [step for step, _ in pairs], [value for _, value in pairs]

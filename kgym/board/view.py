@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgym.board.compare import compare_runs, describe_comparison, describe_difference, remarks_on
-from kgym.board.plots import draw_reward, draw_series, draw_validation
+from kgym.board.plots import draw_reward, draw_series, draw_validation, more_panels
 from kgym.board.rows import rows_of
 from kgym.board.standings import ranked_rows
 from kgym.errors import ConfigError, KgymError
@@ -171,6 +171,11 @@ def _curves(folder: Path, of: str) -> list[Picture]:
             draw(figure.subplots(), lines)
             figure.axes[0].set_title("")
             images.append(picture(figure, title + of, _in_words(title, lines)))
+        for draw_more, title in more_panels(lines):
+            figure = new_figure(height=4.0)
+            draw_more(figure.subplots(), lines)
+            figure.axes[0].set_title("")
+            images.append(picture(figure, title + of, f"{title}, over the steps"))
         for key, (title, unit) in SERIES.items():
             figure = new_figure()
             if draw_series(figure.subplots(), lines, key, unit):

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
     show = commands.add_parser("show", help="print how a run went")
     show.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym train or kgym eval")
-    show.add_argument("--plot", metavar="FILE.png", type=Path, help="draw its reward and validation curves")
+    show.add_argument("--plot", metavar="FILE.png", type=Path, help="draw its curves: reward, validation, problems chosen, stages, audit")
     view = commands.add_parser("view", help="write a page with figures, curves and every answer, for a browser")
     view.add_argument(
         "run_folders",

@@ -27,6 +27,8 @@ class CurriculumOptions(Options):
     """Training steps until problems of every level are drawn: a number, or, below 1, a share of the run."""
     then: Literal["uniform", "prioritized"] = "uniform"
     """How problems are drawn afterwards: all alike, or the less solved ones more often, as the sampler `prioritized` does by default."""
+    pool: int = Field(2048, ge=1)
+    """`pool` of the sampler `prioritized`, where that follows."""
     retire: int = Field(0, ge=0)
     """`retire` of the sampler `prioritized`, where that follows."""
     lookahead: int = Field(1024, ge=1)
@@ -48,7 +50,11 @@ class Curriculum:
         self._draws = 0
         self._ceiling = max(self._levels, default=0)
         self._seen = 0  # of an endless source: how far along it the last draw came
-        self._then = Prioritized(PrioritizedOptions(retire=options.retire), source, seed) if options.then == "prioritized" else None
+        self._then = (
+            Prioritized(PrioritizedOptions(pool=options.pool, retire=options.retire), source, seed)
+            if options.then == "prioritized"
+            else None
+        )
 
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices.
@@ -56,12 +62,16 @@ class Curriculum:
         Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems behind too many others.
         """
         if self._then is not None and step > self.options.steps:
+            self._ceiling = max(self._levels, default=0)
             return self._then.next(n, step)
         self._draws += 1
         ranked = sorted(self._levels)
         share = min(1.0, step / self.options.steps) if self.options.steps else 1.0
         self._ceiling = ranked[max(0, round(share * self._n_known) - 1)]
-        return self._fresh(n, self._ceiling) if self.source.size is None else self._finite(n, self._ceiling)
+        chosen = self._fresh(n, self._ceiling) if self.source.size is None else self._finite(n, self._ceiling)
+        if self._then is not None:
+            self._then.see(chosen)
+        return chosen
 
     def figures(self) -> dict[str, float]:
         """See `ReportsChoice`: the highest level that is drawn, and what the sampler that follows says."""

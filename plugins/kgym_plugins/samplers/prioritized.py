@@ -62,13 +62,18 @@ class Prioritized:
         rng = random.Random(derive_seed(self.seed, "step", self._draws))  # noqa: S311  (an order, not a secret)
         rings = {index: rng.expovariate(max(self.options.floor, 1 - self._rates.get(index, 0.0))) for index in self._indices}
         chosen = sorted(self._indices, key=lambda index: (self._retired(index), rings[index]))[:n]
-        self._figures = {
-            "chosen_success_frac": sum(self._rates.get(index, 0.0) for index in chosen) / n,
-            "chosen_new_frac": sum(index not in self._rates for index in chosen) / n,
-            "tried_frac": len(self._rates) / len(self._indices),
-            "retired_frac": sum(map(self._retired, self._solved)) / len(self._indices),
-        }
+        self.see(chosen)
         return chosen
+
+    def see(self, chosen: Sequence[int]) -> None:
+        """Take note of which problems are asked in a step, for `figures`; they may have been chosen by another rule."""
+        practised = [index for index in self._rates if index in self._indices]
+        self._figures = {
+            "chosen_success_frac": sum(self._rates.get(index, 0.0) for index in chosen) / len(chosen),
+            "chosen_new_frac": sum(index not in self._rates for index in chosen) / len(chosen),
+            "tried_frac": len(practised) / len(self._indices),
+            "retired_frac": sum(map(self._retired, practised)) / len(self._indices),
+        }
 
     def _retired(self, index: int) -> bool:
         return bool(self.options.retire) and self._solved.get(index, 0) >= self.options.retire
