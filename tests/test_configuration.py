@@ -57,6 +57,15 @@ def test_what_is_printed_is_a_file_of_the_same_run(tmp_path, capsys, algo):
     assert with_defaults(load_config(tmp_path / "run.toml")) == with_defaults(with_recipe(load_config(None, overrides)))
 
 
+def test_a_section_that_is_not_set_is_a_comment(tmp_path, capsys):
+    (tmp_path / "lines.jsonl").write_text('{"question": "1+1", "solution": "2"}\n')
+    for command, wanted, more in (("sft", "# env is not set", ("--data", "lines.jsonl")), ("train", "# audit is not set", ())):
+        assert main([command, "--show-config", *more]) == 0
+        text = capsys.readouterr().out
+        assert wanted in text
+        assert '[""]' not in text
+
+
 def test_each_value_says_where_it_came_from(tmp_path, capsys):
     (tmp_path / "run.toml").write_text('[algo]\nname = "dapo"\nclip_high = 0.3\n[train]\nlr = 1e-5\nsteps = 7\n')
     asked = ("--config", "run.toml", "--steps", "9", "--tracker", "jsonl", "--set", "train.lr=1e-6", "shapers.overlong.weight=0.1")

@@ -127,8 +127,8 @@ def as_toml(found: Sequence[Entry]) -> str:
     for entry in found:
         path, _, name = entry.key.rpartition(".")
         if path != table:
-            table = path
-            lines += ["", f"[{'.'.join(map(key_literal, path.split('.')))}]"]
+            table = path  # none: a section that is not set, which is a comment between those that are
+            lines += ["", f"[{'.'.join(map(key_literal, path.split('.')))}]"] if path else [""]
         lines.append(f"# {entry.meaning}" if entry.meaning else "#")
         lines[-1] = lines[-1] if lines[-1] != "#" else f"# {entry.type}"
         value = value_literal(entry.value)
