@@ -41,14 +41,14 @@ REWARDS = ("rule", "by-rm", "by-judge")
 def lessons(samples: Path, out: Path, seed: int) -> None:
     """Write what the judge learns: stored answers, as many right as wrong, each with a short thought and its verdict."""
     table = pd.concat([pd.read_parquet(path) for path in sorted((samples / "samples").glob("*.parquet"))])
-    table = table[~table["truncated"]]
+    table = table[~table["truncated"]].fillna({"answer": "none"})
     parts = {status: table[(table["status"] == "correct") == (status == "correct")] for status in VERDICTS}
     n = min(len(part) for part in parts.values())
     rows = []
     for status, part in parts.items():
         for row in part.sample(n, random_state=seed).itertuples():
             question = TEMPLATE.replace("{gold}", row.gold).replace("{response}", row.text)
-            rows.append({"question": question, "solution": f"{row.answer or 'none'} {row.gold} {VERDICTS[status]}"})
+            rows.append({"question": question, "solution": f"{row.answer} {row.gold} {VERDICTS[status]}"})
     random.Random(seed).shuffle(rows)  # noqa: S311  (an order, not a secret)
     write_atomic(out, "".join(json.dumps(row) + "\n" for row in rows))
 
