@@ -318,6 +318,22 @@ def test_answers_that_were_not_right_say_how_they_were_judged(runs, tmp_path):
     assert all("verdict" in trace for trace in run["trace"] if trace)
 
 
+def test_rollouts_that_were_not_right_say_how_they_were_judged(runs, tmp_path):
+    (plain,) = unpacked(run_page([runs / "train"]).answers.packed)["runs"]
+    assert plain["trace"] == []  # the verifier of arithmetic does not explain itself
+    judged = tmp_path / "train-math"
+    shutil.copytree(runs / "train", judged)
+    manifest = json.loads((judged / "manifest.json").read_text())
+    assert manifest["env"]["verifier"] == "integer"
+    (judged / "manifest.json").write_text(json.dumps(manifest | {"env": manifest["env"] | {"verifier": "math"}}))
+    data = unpacked(run_page([judged]).answers.packed)
+    (run,) = data["runs"]
+    wrong = [data["words"][status] in ("wrong", "no_answer") for status in run["status"]]
+    assert any(wrong)
+    assert [bool(trace) for trace in run["trace"]] == wrong
+    assert all("verdict" in trace for trace in run["trace"] if trace)
+
+
 def test_no_legend_covers_its_lines():
     with drawing():
         figure = new_figure()

@@ -202,33 +202,57 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
 
 
 def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None) -> Answers | None:
-    runs = [(names[folder], _explained(_frame(answer_files(folder), {"": _rule(folder)}), folder)) for folder in evaluations]
+    runs = []
+    for folder in evaluations:
+        frame = _frame(answer_files(folder), {"": _rule(folder)})
+        runs.append((names[folder], _explained(frame, _judge_of(folder))))
     if not runs:
         for folder in trainings:
             steps = list(numbered(folder / "episodes", "step", ".parquet").items())
             named = f"{names[folder]}, " if len(trainings) > 1 else ""
-            rules = {label: spec.settings.get("truncated", "zero") for label, spec in labelled_specs(_manifest(folder)).items()}
-            runs += [(f"{named}step {step}", _frame([path], rules)) for step, path in dict([*steps[:1], *steps[-1:]]).items()]
+            manifest = _manifest(folder)
+            rules = {label: spec.settings.get("truncated", "zero") for label, spec in labelled_specs(manifest).items()}
+            for step, path in dict([*steps[:1], *steps[-1:]]).items():
+                runs.append((f"{named}step {step}", _explained(_frame([path], rules), _judges_in(manifest))))
     return pack_answers(runs, most) if any(len(frame) for _, frame in runs) else None
 
 
 _EXPLAINED = 500
-"""Answers of an evaluation that are judged once more to explain their verdicts."""
+"""Answers of an evaluation, or of a step, that are judged once more to explain their verdicts."""
+_Judge = tuple[str, Mapping[str, Any]]
+"""The name of a verifier, and its options."""
 
 
-def _explained(frame: "DataFrame", folder: Path) -> "DataFrame":
-    """The answers with `trace`: how the first of those that were not right were judged, if their verifier can explain itself."""
+def _judge_of(folder: Path) -> dict[str, _Judge]:
     (row,), _ = rows_of(folder)
     (spec,) = labelled_specs(_manifest(folder)).values()
-    try:
-        verifier = load_verifier(row["verifier"], {**(spec.settings.get("verifier_options") or {}), "explain": True})
-    except KgymError:  # it has no such option, or is not installed here
-        return frame
+    return {"": (row["verifier"], spec.settings.get("verifier_options") or {})}
+
+
+def _judges_in(manifest: Mapping[str, Any]) -> dict[str, _Judge]:
+    """The verifiers of a training by the labels of its environments."""
+    judges: dict[str, _Judge] = {}
+    for label, spec in labelled_specs(manifest).items():
+        facts = manifest.get("env") or {}
+        facts = facts.get(label) or {} if label else facts
+        if name := facts.get("verifier") or spec.settings.get("verifier"):
+            judges[label] = (name, spec.settings.get("verifier_options") or {})
+    return judges
+
+
+def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
+    """The answers with `trace`: how the first of those that were not right were judged, by verifiers that explain."""
     rows = frame[frame["status"].isin(("wrong", "no_answer"))].head(_EXPLAINED)
-    items = [VerifyItem(row["gold"], row["text"], row["question"]) for row in rows.to_dict("records")]
-    traces = [verdict.trace for verdict in verifier.verify_many(items)]
-    frame = frame.assign(trace="")
-    frame.loc[rows.index, "trace"] = traces
+    labels = rows["env"].fillna("")
+    for label, (name, options) in judges.items():
+        try:
+            verifier = load_verifier(name, {**options, "explain": True})
+        except KgymError:  # it has no such option, or is not installed here
+            continue
+        own = rows[labels == label]
+        items = [VerifyItem(row["gold"], row["text"], row["question"]) for row in own.to_dict("records")]
+        frame = frame if "trace" in frame else frame.assign(trace="")
+        frame.loc[own.index, "trace"] = [verdict.trace for verdict in verifier.verify_many(items)]
     return frame
 
 
