@@ -641,8 +641,12 @@ def test_an_environment_is_found_by_the_class_of_its_task():
 
 RECORDS = """
 from pathlib import Path
-from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ModelInfo, PresetInfo, hookimpl
+from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ExperimentInfo, ModelInfo, PresetInfo, hookimpl
 kgym_api = 1
+
+@hookimpl
+def kgym_register_experiments():
+    yield ExperimentInfo("lost", "records:table")
 
 @hookimpl
 def kgym_register_benchmarks():
@@ -670,6 +674,7 @@ def kgym_register_checks():
     yield CheckInfo("lost", "records:fine")
 
 def here(): return Path(__file__).parent
+def table(): return Path(__file__)
 def fine(): return "fine"
 """
 
@@ -683,6 +688,7 @@ def fine(): return "fine"
         ("preset", "top_p is 1.5"),
         ("preset", "it does not say where it is published"),
         ("model", "has no config.json"),
+        ("experiment", "cannot read the experiment"),
         ("command", "it has no run(args)"),
         ("check", "it returned 'fine'"),
     ],

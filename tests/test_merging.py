@@ -1,15 +1,15 @@
-"""The average of models: weighted, of models that fit each other only, and written whole or not at all."""
+"""The average of models: weighted, of models that fit each other only, and written whole or not at all; and models of fewer layers."""
 
 import json
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config
 
 from kgym.cli.main import main
 from kgym.errors import ConfigError
-from kgym.models.merging import average_into
+from kgym.models.merging import average_into, cut_into
 from kgym.models.names import resolve_model
 
 NANO = resolve_model("nano")
@@ -111,3 +111,43 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path):
     with pytest.raises(ConfigError, match="exists already"):
         average_into([NANO, NANO], tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+# --- fewer layers -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_layers_and_the_last_are_kept(tmp_path, capsys):
+    assert main(["models", "cut", "nano", "--layers", "3", "--out", str(tmp_path / "small"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["had"] == 4
+    ours, found = weights(NANO), weights(tmp_path / "small")
+    for new, old in enumerate((0, 1, 3)):
+        layer = f"model.layers.{old}."
+        for name in (name for name in ours if name.startswith(layer)):
+            assert torch.equal(found[name.replace(layer, f"model.layers.{new}.")], ours[name])
+    assert not [name for name in found if name.startswith("model.layers.3.")]
+    model, tokenizer = (kind.from_pretrained(tmp_path / "small") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    prompt = tokenizer("1 + 1", return_tensors="pt")
+    text = model.generate(**prompt, max_new_tokens=4, do_sample=False)  # with its cache of keys and values by layer
+    assert text.shape[1] == prompt["input_ids"].shape[1] + 4
+
+
+def test_the_kind_of_each_layer_stays_with_it(tmp_path):
+    kinds = ["full_attention", "full_attention", "sliding_attention", "full_attention"]
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    config = Qwen3Config(vocab_size=102, num_hidden_layers=4, layer_types=kinds, sliding_window=8, use_sliding_window=True, **shape)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(NANO).save_pretrained(tmp_path / "model")
+    cut_into(str(tmp_path / "model"), tmp_path / "small", layers=2)
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "small").config.layer_types == ["full_attention", "full_attention"]
+
+
+@pytest.mark.parametrize("layers", [0, 4, 9])
+def test_as_many_layers_as_there_are_cannot_be_kept(layers, tmp_path, capsys):
+    assert main(["models", "cut", "nano", "--layers", str(layers), "--out", str(tmp_path / "small")]) == 2
+    assert "nano has 4 layers" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_that_is_there_is_not_written_to(tmp_path, capsys):
+    assert main(["models", "cut", "nano", "--layers", "2", "--out", str(tmp_path)]) == 2
+    assert "exists already" in capsys.readouterr().err

@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rescore": ("kgym.cli.rescore", "judge the answers of a run by another verifier"),
     "leaderboard": ("kgym.cli.leaderboard", "show, add to, compare and export leaderboards"),
     "runs": ("kgym.cli.runs", "list and show runs"),
-    "models": ("kgym.cli.models", "list models, and average several"),
+    "models": ("kgym.cli.models", "list models, average several, and cut layers"),
     "plugins": ("kgym.cli.plugins", "list, show and examine plugins"),
 }
 """Module and help line of each command. One whose module is not there is not offered."""

@@ -1,8 +1,9 @@
-"""`kgym models`: the models that have names, and the average of several models.
+"""`kgym models`: the models that have names, the average of several models, and a model of fewer layers.
 
 kgym models list
 kgym models merge runs/long runs/short --out runs/between
 kgym models merge runs/long runs/short --weights 0.7 0.3 --out runs/between
+kgym models cut nano --layers 3 --out runs/small
 """
 
 import argparse
@@ -14,7 +15,7 @@ from kgym.cli.output import folder_name, print_json, print_table, say
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|merge")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|merge|cut")
     commands.add_parser("list", help="the models that have names")
     merge = commands.add_parser("merge", help="write the weighted average of models of one shape")
     merge.add_argument(
@@ -23,11 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     merge.add_argument("--weights", metavar="W", nargs="+", type=float, help="one for each, adding up to 1 (default: all alike)")
     merge.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the average")
     merge.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="type of the weights written (default: float32)")
+    cut = commands.add_parser("cut", help="write a model with fewer layers, to be trained again")
+    cut.add_argument("model", metavar="NAME|DIR|HUB_ID", help="model to take the layers from")
+    cut.add_argument("--layers", metavar="N", type=int, required=True, help="layers to keep: the first ones and the last")
+    cut.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the model")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, or merge."""
-    return {"list": _list, "merge": _merge}[args.action](args)
+    """List, merge, or cut."""
+    return {"list": _list, "merge": _merge, "cut": _cut}[args.action](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -53,4 +58,16 @@ def _merge(args: argparse.Namespace) -> int:
     for name, weight in zip(args.models, weights, strict=True):
         say(f"{weight:<12.4g}{name}")
     say(f"next        kgym eval --model {args.out}")
+    return 0
+
+
+def _cut(args: argparse.Namespace) -> int:
+    from kgym.models.merging import cut_into
+
+    had = cut_into(args.model, Path(args.out), layers=args.layers)
+    if args.json:
+        print_json({"model": str(args.out), "of": args.model, "layers": args.layers, "had": had})
+        return 0
+    say(f"model       {args.out}, {args.layers} of the {had} layers of {args.model}")
+    say(f"next        kgym sft --model {args.out}")
     return 0

@@ -45,7 +45,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--claims", metavar="A,B", help="only these claims (default: all)")
     parser.add_argument("--base", metavar="NAME|MODEL", help="base of the table, or a model for the first of them (default: the first)")
     parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
-    parser.add_argument("--small", metavar="MODEL", help="a smaller model, for the claims that compare two sizes")
     parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
     parser.add_argument("--jobs", metavar="N", type=int, help="runs at once, each with one thread (default: the number of cores)")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and how long they take, and end")
@@ -113,11 +112,11 @@ def _values(args: argparse.Namespace, experiment: "Experiment") -> tuple[str, di
     """Return the base of the table, and the values that the command line sets."""
     first = next(iter(experiment.bases))
     base = args.base if args.base in experiment.bases else first
-    given = {"env": args.env, "small": args.small, "judge": args.judge}
+    given = {"env": args.env, "judge": args.judge}
     if args.base is not None and args.base != base:
         given["model"] = args.base
     values = {name: value for name, value in given.items() if value is not None}
-    for name in ("model", "small", "judge"):
+    for name in ("model", "judge"):
         if name in values or name == "model":
             _check_model(values.get(name, str(experiment.bases[base].get("model", ""))))
     return base, values

@@ -46,8 +46,8 @@ class Report:
 def page_of(report: Report) -> Page:
     """Return the page."""
     experiment = report.planner.experiment
-    tables = [_verdicts(report), _figures(report), _runs(report)]
-    return Page(experiment.title, lead=experiment.lead, facts=_facts(report), tables=tables, pictures=_pictures(report))
+    tables, appendix = [_verdicts(report), _figures(report)], [_runs(report)]
+    return Page(experiment.title, experiment.lead, _facts(report), tables, _pictures(report), appendix)
 
 
 def markdown(report: Report) -> str:
@@ -81,6 +81,8 @@ def summary(figure: Figure) -> str:
     if figure.missing:
         return "-"
     signed = figure.finding.than is not None
+    if math.isnan(figure.value):
+        return "not defined: the metric does not move, or is not there"
     text = said(figure.value, figure.unit, signed=signed)
     low, high = figure.interval
     if not math.isfinite(low):
@@ -140,7 +142,7 @@ def _figures(report: Report) -> Table:
 
 def _compared(report: Report, finding: Finding) -> str:
     of = report.planner.says(finding.of)
-    return f"{of}, less {report.planner.says(finding.than)}" if finding.than else of
+    return f"{of}, against {report.planner.says(finding.than)}" if finding.than else of
 
 
 def _means(figure: Figure) -> str:

@@ -1,7 +1,8 @@
-"""Models made of models: an adapter added to its base, and the average of several. Both are plain Hugging Face folders.
+"""Models made of models: an adapter added to its base, the average of several, and one of fewer layers. All are plain Hugging Face folders.
 
     merge_into(run, out)             base + scale * B @ A            the whole model of a LoRA run
     average_into(models, out)        w_1 W_1 + w_2 W_2 + ...         long2short by merging
+    cut_into(model, out, layers)     the first layers and the last   a smaller model of the same family, to be trained again
 
 Sums are computed in float32, whatever type they are stored in.
 
@@ -77,6 +78,33 @@ def average_into(names: Sequence[str], out: Path, *, weights: Sequence[float] | 
             totals[key].add_(weight, alpha=share)
     _write(model.to(DTYPES[dtype]), tokenizer, out)
     return shares
+
+
+def cut_into(name: str, out: Path, *, layers: int, dtype: str = "float32") -> int:
+    """Write a model with so many of its layers, the first ones and the last, into the new folder `out`; return how many it had.
+
+    What it computes is worth little until it is trained again.
+
+    Raises ConfigError for a model whose layers are not where Llama has them, if it does not have more than `layers` of them, and if `out`
+    exists already; RunError if it cannot be written.
+    """
+    _refuse(out)
+    model, tokenizer = load_language_model(resolve_model(name), dtype=torch.float32, device="cpu")
+    stack = getattr(model.base_model, "layers", None)
+    had = model.config.num_hidden_layers if hasattr(model.config, "num_hidden_layers") else 0
+    if not isinstance(stack, torch.nn.ModuleList) or len(stack) != had:
+        raise ConfigError(f"{name}: the layers of a {type(model).__name__} are not in one list, so they cannot be cut")
+    if not 1 <= layers < had:
+        raise ConfigError(f"--layers {layers}: {name} has {had} layers; keep at least 1 and fewer than that")
+    kept = [*range(layers - 1), had - 1]
+    model.base_model.layers = torch.nn.ModuleList(stack[number] for number in kept)
+    model.config.num_hidden_layers = layers
+    if kinds := getattr(model.config, "layer_types", None):  # attention of each layer, as Qwen3 has it
+        model.config.layer_types = [kinds[number] for number in kept]
+    for number, layer in enumerate(model.base_model.layers):
+        layer.self_attn.layer_idx = number
+    _write(model.to(DTYPES[dtype]), tokenizer, out)
+    return had
 
 
 def _weights(model: PreTrainedModel) -> dict[str, Tensor]:

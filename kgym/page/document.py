@@ -53,6 +53,8 @@ class Page:
     """Names and values."""
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    appendix: Sequence[Table] = ()
+    """Tables after the pictures."""
     answers: Answers | None = field(default=None, repr=False)
 
 
