@@ -7,16 +7,26 @@ import pytest
 
 from fixed_verdicts import __file__ as fixed
 from kgym.cli.main import main
+from kgym.config import RunConfig
+from kgym.envs.mixture import members
+from kgym.envs.spec import EnvSpec
+from kgym.options import validated
+from kgym.rollout.episodes import EpisodePool, play
+from kgym.rollout.groups import Played, Stream
 from kgym.runs.episodes import read_episodes
 from kgym.runs.folder import RunFolder
 from kgym.runs.metrics import read_metrics
 from kgym.supervised_config import SFTConfig
-from kgym.train.rl.audit import Audited, agreement, audit_metrics
+from kgym.testing.engines import ScriptedEngine
+from kgym.train.rl.audit import Audit, Audited, agreement, audit_metrics, by_episode
 from kgym.train.supervised.examples import Example
 from kgym.train.supervised.objective import supervised
 from kgym.train.supervised.sft import SFT
-from kgym.types import Episode, Message, Problem, Verdict
+from kgym.types import Episode, Message, Problem, Sampling, Verdict
+from kgym.world import ALONE
+from kgym_plugins.samplers.uniform import Uniform
 from test_train import numbers
+from thread_ranks import on_ranks
 
 SMALL = ("rollout.problems_per_step=4", "rollout.group_size=4", "eval.every=0", "train.threads=1", "train.save_every=1")
 
@@ -84,6 +94,23 @@ def test_by_environment_and_over_all():
     assert found["audit/agreement_frac"] == 0.5
     assert (found["env/a/audit_agreement_frac"], found["env/b/audit_agreement_frac"]) == (1.0, 0.0)
     assert audit_metrics({}) == {}
+
+
+def test_ranks_share_the_work_and_find_the_same():
+    config = validated(RunConfig, {"env": "arithmetic", "audit": {}})
+    setup = EnvSpec("arithmetic").setup()
+    stream = Stream(setup, Uniform(Uniform.Options(), setup.source, 0))
+    answers = iter(["\\boxed{1}", "none"] * 5)
+    pool, engine = EpisodePool(), ScriptedEngine(lambda request: next(answers))
+    for index in range(5):
+        pool.start(setup, index, setup.problem(index), attempts=[0, 1], seed_parts=(0,), sampling=Sampling())
+    played = Played([group.group() for group in play(pool, engine)], [], [], 1, 0, labels=[""] * 5)
+    audits = [Audit(members(config), [stream], ALONE).judge(played)]
+    audits += on_ranks(3, lambda world: Audit(members(config), [stream], world).judge(played))
+    alone, *others = [by_episode(audit) for audit in audits]
+    assert len(alone) == 10
+    assert {verdict.status for verdict in alone.values()} >= {"wrong", "no_answer"}
+    assert all(other == alone and list(other) == list(alone) for other in others)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

@@ -5,12 +5,16 @@ run_steps([Step(out / "sft" / "summary.json", ["sft", "--run", ...]), ...])
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgym.cli.output import say
 from kgym.errors import ConfigError
+
+INTERRUPTED = 128
+"""Exit statuses above this are those of signals."""
 
 
 class Step(NamedTuple):
@@ -31,6 +35,8 @@ def run_steps(steps: Sequence[Step]) -> int:
         words = [str(word) for word in step.words()]
         say(f"\n$ kgym {shlex.join(words)}", flush=True)
         if status := main(words):
+            if status > INTERRUPTED:
+                say("kgym: the same command again goes on with the series", file=sys.stderr)
             return status
     return 0
 
