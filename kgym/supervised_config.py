@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from kgym.config import Component, Plain, TrainConfig, VerifierConfig
+from kgym.config import Component, Plain, VerifierConfig
 from kgym.errors import ConfigError
 from kgym.options import Options, RunSteps
+from kgym.train_config import TrainConfig
 
 OF_TRAIN = ("steps", "lr", "warmup_steps", "decay_frac", "weight_decay", "max_grad_norm", "microbatch_tokens", "save_every")
 """Keys that the sections `sft`, `dpo` and `rm` once had, and that are keys of `train` now."""

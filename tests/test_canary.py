@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from faulty_engines import FAULTS, FORMS, LEFT_OUT
 from kgym.cli.main import main
-from kgym.config import TrainConfig
 from kgym.errors import RunError
 from kgym.models.checksums import checksum
 from kgym.models.weights import OtherWeights, TensorWeights, WatchedWeights
@@ -22,6 +21,7 @@ from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import check_engine
 from kgym.testing.report import ConformanceError
 from kgym.train.policy import TrainedPolicy
+from kgym.train_config import TrainConfig
 from kgym.types import Message, Replicated, Segment, ShowsWeights
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 

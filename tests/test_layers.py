@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "loading", "neutral", "repetition", "seeding", "stages", "types"},
     {"answers", "blame", "cluster", "files", "folders", "observers", "options", "page", "spelling", "world"},
-    {"hookspecs", "limits"},
+    {"hookspecs", "limits", "train_config"},
     {"discovery", "judging"},
     {"config", "registry"},
     {"eval_config", "keys", "supervised_config"},

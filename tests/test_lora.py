@@ -29,7 +29,6 @@ from transformers import (
 import adapter_engine
 from kgym.algorithms.batch import pack
 from kgym.cli.main import main
-from kgym.config import LoraConfig, TrainConfig
 from kgym.errors import ConfigError, EngineError, UnknownName
 from kgym.models.adapters import merge_adapter, merged
 from kgym.models.footprint import footprint
@@ -43,6 +42,7 @@ from kgym.testing.report import ConformanceError
 from kgym.train.lora import Adapter
 from kgym.train.policy import TrainedPolicy
 from kgym.train.workload import adapter_size
+from kgym.train_config import LoraConfig, TrainConfig
 
 SIZES = {
     "hidden_size": 32,

@@ -8,7 +8,6 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, Qwen2Config, Qwen3MoeConfig
 
 from kgym.cli.main import main
-from kgym.config import TrainConfig
 from kgym.errors import ConfigError
 from kgym.models import footprint as footprints
 from kgym.models.footprint import footprint
@@ -18,6 +17,7 @@ from kgym.train import workload as workloads
 from kgym.train.memory import GIB
 from kgym.train.plan import Part, Plan, Workload, activation_bytes, gib, make_plan
 from kgym.train.workload import adapter_size, policy_workload, smaller
+from kgym.train_config import TrainConfig
 from kgym.types import EngineMemory
 
 SIZES = {

@@ -11,13 +11,14 @@ from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from kgym.algorithms.batch import pack
 from kgym.cli.main import main
-from kgym.config import RunConfig, TrainConfig
+from kgym.config import RunConfig
 from kgym.keys import load_config
 from kgym.models.save import save_model
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.train.optim import SplitAdamW
 from kgym.train.policy import TrainedPolicy
 from kgym.train.precision import Precision
+from kgym.train_config import TrainConfig
 
 BFLOAT16 = {"dtype": "bfloat16"}
 SHORT = {"master_dtype": "bfloat16", "optimizer": "adamw-split"}

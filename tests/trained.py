@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from kgym.config import TrainConfig
 from kgym.train.policy import TrainedPolicy
+from kgym.train_config import TrainConfig
 
 
 def trained(policy, optimizer=None, **train):

@@ -10,8 +10,8 @@ import torch
 from synthetic import Shape, make_batch
 
 if TYPE_CHECKING:
-    from kgym.config import TrainConfig
     from kgym.train.policy import TrainedPolicy
+    from kgym.train_config import TrainConfig
     from kgym.types import PackedBatch
 
 SHAPES = {

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kgym.config import check_trained_dtype
 from kgym.models.encoding import ChatEncoder
 from kgym.models.load import load_language_model, own_memory
 from kgym.models.placement import placement
+from kgym.train_config import check_trained_dtype
 
 
 @dataclass(frozen=True)

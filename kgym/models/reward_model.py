@@ -16,13 +16,13 @@ from pydantic import Field
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from kgym.config import check_trained_dtype
 from kgym.errors import ConfigError
 from kgym.files import write_atomic
 from kgym.models.load import check_vocabulary, load_config, load_tokenizer, load_weights
 from kgym.models.placement import placement
 from kgym.models.policy import Learner
 from kgym.options import Options, validated
+from kgym.train_config import check_trained_dtype
 from kgym.types import Message
 
 FILE = "reward_model.json"

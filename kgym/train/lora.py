@@ -24,12 +24,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kgym.config import LoraConfig
 from kgym.errors import ConfigError, UnknownName
 from kgym.models.adapters import PREFIX, merged, read_adapter
 from kgym.models.names import ADAPTER, ADAPTER_WEIGHTS, BASE, model_fingerprint
 from kgym.models.weights import TensorWeights, whole
 from kgym.seeding import derive_seed
+from kgym.train_config import LoraConfig
 from kgym.world import join
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from kgym.config import TrainConfig
 from kgym.train.plan import Plan
 from kgym.train.policy import TrainedPolicy
+from kgym.train_config import TrainConfig
 
 
 class RunSettings(Protocol):

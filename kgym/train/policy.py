@@ -18,7 +18,6 @@ from transformers import PreTrainedTokenizerBase
 
 from kgym.algorithms.batch import deal, pack, select, token_order
 from kgym.algorithms.episodes import scored
-from kgym.config import TrainConfig
 from kgym.models.encoding import ChatEncoder
 from kgym.models.policy import Learner, load_policy
 from kgym.models.save import save_model
@@ -37,6 +36,7 @@ from kgym.train.sharding import (
     whole_state,
     whole_weights,
 )
+from kgym.train_config import TrainConfig
 from kgym.types import PackedBatch, Weights
 from kgym.world import join
 

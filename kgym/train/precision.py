@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from kgym.config import TrainConfig
 from kgym.models.placement import DTYPES, placement
+from kgym.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kgym.algorithms.batch import pack
-from kgym.config import TrainConfig
 from kgym.errors import ConfigError
 from kgym.train import attention
 from kgym.train.layout import Arrangement, arrange
 from kgym.train.logprobs import head_logprobs, lookup
 from kgym.train.profiling import count
+from kgym.train_config import TrainConfig
 from kgym.types import PackedBatch
 
 T = TypeVar("T")

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import torch
 
-from kgym.config import TrainConfig
 from kgym.models.footprint import Footprint, footprint
 from kgym.models.placement import DTYPES
 from kgym.train.memory import available_bytes
 from kgym.train.plan import Change, Plan, Workload
 from kgym.train.precision import Precision
 from kgym.train.scorer import checkpoints
+from kgym.train_config import TrainConfig
 
 SMALLEST_MICROBATCH = 512
 """Tokens below which a smaller micro-batch is not proposed."""
