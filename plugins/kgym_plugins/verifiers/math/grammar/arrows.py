@@ -6,6 +6,7 @@ from kgym_plugins.verifiers.math.grammar.nodes import Applied, Node, Relation, S
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
 
+_ARROWS = frozenset({"maps", "to"})
 _BEFORE_NAME = frozenset({":", ",", ";"})
 _LONGEST_NAME = 8
 
@@ -16,7 +17,7 @@ def mapping(tokens: list[Token]) -> Node | None:
     What else is before the argument, as domain and codomain, is passed over. Raises SyntaxProblem for an arrow that
     maps nothing: `x \\to 0`.
     """
-    arrows = [at for at, token in enumerate(tokens) if token.kind == "op" and token.value in ("maps", "to")]
+    arrows = [at for at, (kind, value, *_) in enumerate(tokens) if value in _ARROWS and kind == "op"]
     if not arrows:
         return None
     at = arrows[-1]

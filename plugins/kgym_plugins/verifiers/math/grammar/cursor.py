@@ -71,6 +71,10 @@ class Cursor:
         token = self.peek(ahead)
         return token.kind == "word" and token.text and unit_named(token.value) is not None
 
+    def unit_quotient_ahead(self) -> bool:
+        r"""Whether `/\\text{lb}` comes, or a fraction of units."""
+        return (self.is_op("/") and self.unit_ahead(1)) or self.unit_fraction_ahead()
+
     def pass_argument(self) -> None:
         """Pass over the letter in brackets behind the name of a function: `(t)` in y'(t)."""
         opening, letter, closing = (self.peek(ahead) for ahead in range(3))

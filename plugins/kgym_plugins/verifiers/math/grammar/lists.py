@@ -85,8 +85,7 @@ def _item(cursor: Cursor, top: bool) -> Node:
             operands.append(_words(cursor))
         else:
             operands.append(expression(cursor, SETS))
-    per_unit = cursor.is_op("/") and cursor.unit_ahead(1)
-    if top and (cursor.peek().kind in ("word", "currency") or per_unit or cursor.unit_fraction_ahead()):
+    if top and (cursor.peek().kind in ("word", "currency") or cursor.unit_quotient_ahead()):
         operands[-1] = _quantity(cursor, operands[-1])
     if cursor.peek().kind == "cmd" and cursor.peek().value == "pmod":
         cursor.at += 1

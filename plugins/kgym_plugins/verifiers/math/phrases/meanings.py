@@ -5,14 +5,14 @@ from kgym_plugins.verifiers.math.phrases.forms import BASES, CHOICES, PROSE, REP
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.objects import OBJECTS
 from kgym_plugins.verifiers.math.phrases.quadrants import QUADRANTS
-from kgym_plugins.verifiers.math.phrases.quantities import CHANCES, QUANTITIES
+from kgym_plugins.verifiers.math.phrases.quantities import CHANCES, MIXED, QUANTITIES
 from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
 from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
 
 _LONGEST = 300
 _LONGEST_NAME = 80
-_DIGIT_FIRST = (TIMES, BASES, CHANCES, QUANTITIES, REPLIES)
-_LETTER_FIRST = (CHOICES, *_DIGIT_FIRST)
+_DIGIT_FIRST = (TIMES, BASES, CHANCES, MIXED, REPLIES)
+_LETTER_FIRST = (CHOICES, TIMES, BASES, CHANCES, QUANTITIES, REPLIES)
 
 
 def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
@@ -20,7 +20,7 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
 
     `plain` is the text without LaTeX's commands for text and spaces.
     """
-    if len(plain) > _LONGEST:
+    if len(plain) > _LONGEST or plain.isdecimal():
         return None
     if not plain.isascii() and (found := UNSAID.meaning(plain, text)):
         return found

@@ -128,15 +128,22 @@ def _many_parts(match: re.Match[str], text: str) -> Meaning | None:
     return Formula(rf"\frac{{{match['many']}}}{{{part[1]}}}") if part and part[1] != 4 else None
 
 
-QUANTITIES = Table(
-    "amounts",
-    "a number with its sign in words, a mixed number, a place in an order",
+MIXED = Table(
+    "amounts that begin with digits",
+    "a mixed number, a part, a place in an order",
     "whole",
-    Phrase(r"(?:minus|negative) (?P<rest>(?:\d|\.\d|\\[a-z]|\$|\(|√|[a-z]\b(?! [a-z]))(?s:.*))", _negative, "minus 3", "minus signs"),
     Phrase(
         r"(?P<whole>\d{1,9}) and (?P<above>\d{1,4})/(?P<below>\d{1,4})", r"\g<whole> \\frac{\g<above>}{\g<below>}", "2 and 3/4", "2 and 3"
     ),
     Phrase(r"(?P<whole>\d{1,9}) and (?P<words>[a-z]+(?:[ -][a-z]+){0,4})", _mixed, "3 and a half", "3 and one"),
+    Phrase(r"(?P<many>\d{1,6}) (?P<part>[a-z]{5,12}ths|thirds)", _many_parts, "2 thirds", "2 months"),
+    Phrase(rf"(?P<place>\d{{1,9}})(?:st|nd|rd|th) {_THINGS}", _place, "3rd row", "3 rows"),
+)
+QUANTITIES = Table(
+    "amounts",
+    "a number with its sign in words, a part of a unit, a place in an order",
+    "whole",
+    Phrase(r"(?:minus|negative) (?P<rest>(?:\d|\.\d|\\[a-z]|\$|\(|√|[a-z]\b(?! [a-z]))(?s:.*))", _negative, "minus 3", "minus signs"),
     Phrase(
         r"(?P<part>(?:an? |one )?half|(?:an?|one|two|three)[ -][a-z]{5,8})(?: of)?(?: an?)? (?P<unit>[a-z]{3,12})",
         _part_of_unit,
@@ -150,7 +157,6 @@ QUANTITIES = Table(
         "an hour and a bit",
     ),
     Phrase(r"(?:exactly|just|only|precisely|a total of) (?P<rest>\S(?s:.*))", _exactly, "exactly seven", "exactly as many"),
-    Phrase(r"(?P<many>\d{1,6}) (?P<part>[a-z]{5,12}ths|thirds)", _many_parts, "2 thirds", "2 months"),
     Phrase(r"(?:a |one )?baker'?s dozen", "13", "a baker's dozen", "a baker"),
     Phrase(r"(?P<many>[a-z]{3,9}) of (?:them|these|those)", _all_of, "seven of them", "most of them"),
     Phrase(r"the (?P<place>\d{1,9})(?:st|nd|rd|th)(?: one)?", _place, "the 5th", "the 5"),
