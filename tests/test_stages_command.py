@@ -16,7 +16,14 @@ from kgym.runs.metrics import read_metrics
 from test_long2short import commands
 from test_train import numbers
 
-SMALL = ("rollout.problems_per_step=3", "rollout.group_size=4", "train.threads=1", "train.save_every=1")
+SMALL = (
+    "rollout.loop_tokens=24",
+    "verifier=math",
+    "rollout.problems_per_step=3",
+    "rollout.group_size=4",
+    "train.threads=1",
+    "train.save_every=1",
+)
 
 
 def words(out, *more, keys=()):
@@ -51,7 +58,9 @@ def test_a_series_ends_with_accuracy_and_length_after_each_stage_and_is_not_run_
     manifest = json.loads((straight / "rl/manifest.json").read_text())
     assert manifest["config"]["model"] == str(straight / "cold")
     before = json.loads((straight / "before/results.json").read_text())
-    assert before["facts"]["max_tokens"] == manifest["validation"]["max_tokens"] == 90, "all rows are measured at the same budget"
+    cold = json.loads((straight / "rl/eval/step-00000.json").read_text())
+    assert before["comparability"] == cold["comparability"], "all rows are measured in the same way"
+    assert before["facts"]["max_tokens"] == 90
 
 
 @pytest.mark.slow
@@ -87,7 +96,8 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     before, cold, trained = capsys.readouterr().out.splitlines()
     assert not (tmp_path / "out").exists()
     assert all("env.difficulty=2" in line for line in (before, cold, trained))
-    assert "--max-tokens 90" in before
+    assert "--samples 1 --max-tokens 90 --seed 0 --loop-tokens 24" in before
+    assert "verifier=math" in before
     assert "sft.batch_size=4" in cold
     assert "sampler" not in cold
     assert "'rollout.max_tokens=[[0, 30], [2, 90]]'" in trained

@@ -41,7 +41,9 @@ def plot_run(run: Path, out: Path) -> None:
         figure = Figure(figsize=(9, 3.6 * rows), dpi=150, layout="constrained")
         parts = figure.subfigures(rows, 2, squeeze=False).flatten()
         for part, draw in zip(parts, panels, strict=False):
-            draw(part.subplots(), lines)
+            axes = part.subplots()
+            draw(axes, lines)
+            axes.locator_params(axis="x", integer=True)
         figure.suptitle(run.name or str(run), fontsize=10)
         try:
             figure.savefig(out)

@@ -34,7 +34,7 @@ def how_to_score(
 
     settings = _settings(spec)
     asked = [f"engine.template.{name}={json.dumps(value)}" for name, value in (template or {}).items()]
-    drawn = _options(sampling) if sampling is not None else []
+    drawn = list(map(shlex.quote, sampling_words(sampling))) if sampling is not None else []
     start = f"kgym eval --model {shlex.quote(model)} --bench"
     for name, info in registry().infos("benchmark").items():
         if isinstance(info, BenchmarkInfo) and (info.env, info.split) == (spec.name, spec.split) and not settings:
@@ -50,12 +50,12 @@ def how_to_score(
     return " ".join(words)
 
 
-def _options(sampling: "Sampling") -> list[str]:
+def sampling_words(sampling: "Sampling") -> list[str]:
     """Return the options of `kgym eval` for a sampling, without what is so by default."""
     from kgym.types import Sampling
 
     default = Sampling()
-    words = [word for text in sampling.stop for word in ("--stop", shlex.quote(text))]
+    words = [word for text in sampling.stop for word in ("--stop", text)]
     for name in ("loop_tokens", "temperature", "top_p", "top_k"):
         if (value := getattr(sampling, name)) != getattr(default, name):
             words += [f"--{name.replace('_', '-')}", str(value)]

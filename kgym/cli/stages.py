@@ -110,8 +110,21 @@ def _steps(args: argparse.Namespace) -> list[Step]:
 
 
 def _bench(args: argparse.Namespace) -> Sequence[object]:
-    bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--max-tokens", max(args.budgets), "--seed", args.seed)
-    return (*bench, *settings_words(*of_env(args.set)))
+    """Return the options of `kgym eval` that ask what a validation of reinforcement learning asks."""
+    from kgym.cli.following import sampling_words
+    from kgym.config import RunConfig
+    from kgym.envs.spec import EnvSpec
+    from kgym.keys import load
+
+    config = load(RunConfig, None, _settings(args))
+    scored = config.eval
+    size = EnvSpec.of(args.env, scored.split, config.env.options).setup().source.size
+    return (
+        *("--bench", f"{args.env}:{scored.split}", "--problems", scored.problems if size is None else min(scored.problems, size)),
+        *("--samples", scored.samples, "--max-tokens", scored.max_tokens or max(args.budgets), "--seed", args.seed),
+        *sampling_words(scored.sampling(config.rollout.sampling)),
+        *settings_words(*(setting for setting in args.set if setting.partition("=")[0].partition(".")[0] in ("env", "verifier", "engine"))),
+    )
 
 
 def _cold_settings(args: argparse.Namespace) -> list[str]:
