@@ -1,0 +1,11 @@
+"""What every run loads, loaded once: the processes of runs are forked from one that has imported this. Nothing here computes."""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from kgym.rollout import engine
+from kgym.score import harness
+from kgym.train import start
+
+LOADED = (torch, AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, engine, harness, start)
+"""Named, so that they are loaded now: transformers imports a class when it is asked for."""
