@@ -287,7 +287,7 @@ def test_the_page_has_the_verdicts_the_commands_and_no_date(tmp_path):
         assert "needs a value for judge" in part
         assert "trained for 3 steps" in part
         assert "kgym train --model nano --env arithmetic --steps 3 --seed 0" in part
-    assert page.count("data:image/svg+xml") == 3
+    assert page.count("data:image/svg+xml") == 4
     assert page == render(page_of(report))
     assert all(line.count(" | ") == 3 for line in text.split("## Claims")[1].split("##")[0].splitlines() if line.startswith("| "))
 

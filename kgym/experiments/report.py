@@ -17,11 +17,12 @@ from kgym.experiments.planning import Planner, Run, scored_name, wanted
 from kgym.experiments.table import Claim, Finding, Plot
 from kgym.experiments.verdicts import seed_interval
 from kgym.page.document import Cell, Column, Page, Table
-from kgym.page.picture import Picture, drawing, legend_below, new_figure, picture, plain
+from kgym.page.picture import COLOURS, INK, Picture, drawing, legend_below, new_figure, picture, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLOUR_OF = {"agree": COLOURS[2], "disagree": COLOURS[1], "cannot tell": COLOURS[7]}
 RULES = {
     "greater": "agrees above 0",
     "less": "agrees below 0",
@@ -165,12 +166,32 @@ def _runs(report: Report) -> Table:
 def _pictures(report: Report) -> list[Picture]:
     found = []
     with drawing():
+        if overview := _overview(report.figures):
+            found.append(overview)
         for claim in report.claims:
             for plot in claim.plots:
                 lines = [line for arm in plot.arms if (line := _line(report, plot, arm)) is not None]
                 if lines:
                     found.append(_picture(claim, plot, lines))
     return found
+
+
+def _overview(figures: Sequence[Figure]) -> Picture | None:
+    """Return all differences in points with their intervals, coloured by verdict."""
+    shown = [figure for figure in figures if figure.unit == " points" and figure.finding.than and math.isfinite(figure.interval[0])]
+    if not shown:
+        return None
+    drawn = new_figure(8.0, 1.2 + 0.28 * len(shown))
+    axes = drawn.subplots()
+    for number, figure in enumerate(reversed(shown)):
+        low, high = figure.interval
+        reach = [[figure.value - low], [high - figure.value]]
+        axes.errorbar([figure.value], [number], xerr=reach, fmt="D", capsize=3, color=COLOUR_OF[figure.verdict])
+    axes.axvline(0.0, color=INK, linewidth=0.8)
+    axes.set(xlabel="difference, points (green: agree, orange: disagree, grey: cannot tell)", yticks=range(len(shown)))
+    axes.set_yticklabels([plain(f"{figure.claim.id}  {figure.finding.says}") for figure in reversed(shown)])
+    alt = "; ".join(f"{figure.claim.id} {figure.finding.says}: {summary(figure)}" for figure in shown)
+    return picture(drawn, "All differences in points, with 95 % intervals over seeds", alt)
 
 
 @dataclass(frozen=True)
