@@ -77,6 +77,8 @@ class VerifierInfo(Info):
     isolation: str = "process"
     """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe by construction,
     and for those that hold a model, which a worker would load again and its limits of memory and time end."""
+    threads: bool = False
+    """Whether it may be called from several threads at a time, for verifiers that judge in the caller and wait for something else."""
     batched: bool = False
     """Whether many answers cost it little more than one, as a model that reads them side by side: the answers of a step are then judged
     in one call after the last of them, instead of each as soon as it has ended. For verifiers that judge in the caller."""

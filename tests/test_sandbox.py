@@ -43,6 +43,15 @@ def test_what_is_there():
     assert (folder, files, temporary) == ("/tmp/work", ["data", "main.py"], ["work"])
 
 
+def test_the_usual_devices_are_there():
+    source = (
+        "import os\nassert len(os.urandom(9)) == 9\nopen('/dev/null', 'w').write('x')\nassert open('/dev/zero', 'rb').read(1) == b'\\0'"
+    )
+    assert program(source + "\nprint(sorted(os.listdir('/dev')), file=open('/dev/stdout', 'w'))").stdout == (
+        b"['fd', 'full', 'null', 'random', 'stderr', 'stdin', 'stdout', 'urandom', 'zero']\n"
+    )
+
+
 def test_the_interpreter_has_the_standard_library_alone():
     assert program("import json, decimal, asyncio; asyncio.run(asyncio.sleep(0)); exit()").ok
     assert b"No module named 'pip'" in program("import pip").stderr

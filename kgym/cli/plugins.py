@@ -11,7 +11,7 @@ from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.discovery import KINDS, PluginRecord
 from kgym.errors import ConfigError, UnknownName
-from kgym.hookspecs import API_VERSION, CommandInfo, EngineInfo, EnvInfo, Info
+from kgym.hookspecs import API_VERSION, CommandInfo, EngineInfo, EnvInfo, Info, VerifierInfo
 from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
 from kgym.registry import Clash, lacks, registry
@@ -289,11 +289,11 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _lacking() -> list[dict[str, str]]:
-    """Return every engine, and every other component that lacks something, with what is missing and how to install it."""
+    """Return every engine, and every verifier or other component that lacks something, with what is missing and how to install it."""
     found = []
     for info, record in registry().offers():
         lacking = lacks(info, record)
-        if info.kind == EngineInfo.kind and not lacking:
+        if info.kind in (EngineInfo.kind, VerifierInfo.kind) and not lacking:
             try:
                 target = registry().target(info.kind, info.name)
                 lacking = target.missing() if isinstance(target, TellsMissing) else ""

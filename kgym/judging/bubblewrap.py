@@ -72,7 +72,8 @@ def search_path() -> str:
 
 
 def _system() -> list[str]:
-    found = ["--ro-bind", "/usr", "/usr"]
+    found = [word for name in ("/dev", "/etc", "/run") for word in ("--perms", "0755", "--dir", name)]
+    found += ["--ro-bind", "/usr", "/usr"]
     for name in SYSTEM:
         path = Path("/", name)
         if path.is_symlink():

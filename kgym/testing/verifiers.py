@@ -190,7 +190,7 @@ NUMERIC = ("plus or minus zero", "leading zeros")
 
 
 def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield other ways to write a gold answer that mean the same, each with its name; those of numbers only if digits are `numeric`."""
+    """Yield other ways to write a gold answer that mean the same, each with its name; those of numbers and lists only if digits are `numeric`."""
     yield "spaces around", f"  {gold} "
     if re.search(r"\\[dt]?frac\{", gold):
         yield "dfrac", re.sub(r"\\[dt]?frac", r"\\dfrac", gold)
@@ -204,5 +204,5 @@ def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
     if numeric and re.fullmatch(r"-?\d{1,3}", gold):
         yield "plus or minus zero", f"{gold}.0"
         yield "leading zeros", re.sub(r"(\d+)", r"00\1", gold)
-    if "," in gold and not re.search(r"\d,\d{3}", gold):
+    if numeric and "," in gold and not re.search(r"\d,\d{3}", gold):
         yield "spaces behind commas", re.sub(r",\s*", r",\\, ", gold)

@@ -5,8 +5,9 @@ workers, one pool for each verifier and its options, which everything in this pr
 """
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 from kgym.hookspecs import VerifierInfo
@@ -15,7 +16,7 @@ from kgym.loading import prints_to_stderr
 from kgym.options import Options
 from kgym.registry import registry
 from kgym.types import LoadedVerifier, Verdict, Verifier, VerifyItem
-from kgym.verify.checked import judge
+from kgym.verify.checked import Judged, judge
 from kgym.verify.pool import Fast, VerifierPool
 from kgym.verify.troubles import Troubles
 
@@ -26,32 +27,39 @@ _lock = threading.Lock()
 class CallerVerifier:
     """A verifier that judges in the caller's process, with the same consequences of its errors as in a worker."""
 
-    def __init__(self, verifier: Verifier, who: str, *, batched: bool = False) -> None:
+    def __init__(self, verifier: Verifier, who: str, *, batched: bool = False, threads: int = 1) -> None:
         self.batched = batched
+        self._threads = threads
         self._verifier = verifier
         self._troubles = Troubles(who)
         self._lock = threading.Lock()
-        self._queue: list[tuple[VerifyItem, Future[Verdict]]] = []
-        self._working = False
+        self._queue: deque[tuple[VerifyItem, Future[Verdict]]] = deque()
+        self._working = 0
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item, in order."""
         if not items:
             return []
         with prints_to_stderr():
-            judged = judge(self._verifier, items)
+            judged = self._judged(items)
         for item, (_, trouble) in zip(items, judged, strict=True):
             if trouble is not None:
                 self._troubles.note(trouble, item)
         return [verdict for verdict, _ in judged]
 
+    def _judged(self, items: Sequence[VerifyItem]) -> list[Judged]:
+        if self._threads == 1 or len(items) == 1:
+            return judge(self._verifier, items)
+        with ThreadPoolExecutor(self._threads) as executor:
+            return [judged for (judged,) in executor.map(lambda item: judge(self._verifier, [item]), items)]
+
     def submit(self, item: VerifyItem) -> "Future[Verdict]":
-        """Judge in a thread, one answer after the other: verdicts do not depend on which answers wait at the same time."""
+        """Judge in a thread, each answer for itself: verdicts do not depend on which answers wait at the same time."""
         future: Future[Verdict] = Future()
         with self._lock:
             self._queue.append((item, future))
-            if not self._working:
-                self._working = True
+            if self._working < self._threads:
+                self._working += 1
                 threading.Thread(target=self._work, name="kgym-verifier", daemon=True).start()
         return future
 
@@ -59,18 +67,17 @@ class CallerVerifier:
         """Judge what is in the queue until it is empty."""
         while True:
             with self._lock:
-                queue, self._queue = self._queue, []
-                if not queue:
-                    self._working = False
+                if not self._queue:
+                    self._working -= 1
                     return
-            for item, future in queue:
-                if future.set_running_or_notify_cancel():
-                    try:
-                        (verdict,) = self.verify_many([item])
-                    except BaseException as error:  # whoever waits for the verdict raises it
-                        future.set_exception(error)
-                    else:
-                        future.set_result(verdict)
+                item, future = self._queue.popleft()
+            if future.set_running_or_notify_cancel():
+                try:
+                    (verdict,) = self.verify_many([item])
+                except BaseException as error:  # whoever waits for the verdict raises it
+                    future.set_exception(error)
+                else:
+                    future.set_result(verdict)
 
 
 def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> LoadedVerifier:
@@ -87,7 +94,8 @@ def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None,
     who = registry().label("verifier", name)
     verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options here, where the user sees it
     if info.isolation == "none":
-        return CallerVerifier(verifier, who, batched=info.batched)
+        threads = (limits or PoolLimits()).n_workers if info.threads else 1
+        return CallerVerifier(verifier, who, batched=info.batched, threads=threads)
     limits = limits or PoolLimits()
     key = (info.target, repr(sorted(plain.items())), limits.model_dump_json())
     with _lock:

@@ -29,6 +29,16 @@ def kgym_register_verifiers() -> Iterator[VerifierInfo]:
         summary="free-form mathematical answers, compared by type and meaning",
     )
     yield VerifierInfo(
+        name="code",
+        target="kgym_plugins.verifiers.code.verifier:Code",
+        summary="a program that passes hidden tests, run in a sandbox",
+        isolation="none",
+        threads=True,
+        golds=('{"kind":"stdin","cases":[["","7"]]}', '{"kind":"stdin","cases":[["","8"]]}'),
+        answer="```python\nprint({gold}['cases'][0][1])\n```",
+        numeric=False,
+    )
+    yield VerifierInfo(
         name="reward_model",
         target="kgym_plugins.verifiers.reward_model:RewardModelVerifier",
         summary="the score of a trained reward model (kgym rm), as a threshold or a probability",
