@@ -190,7 +190,7 @@ NUMERIC = ("plus or minus zero", "leading zeros")
 
 
 def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield other ways to write a gold answer that mean the same, each with its name; those of numbers and lists only if digits are `numeric`."""
+    """Yield other ways to write a gold answer, each with its name; those of numbers and lists only if digits are `numeric`."""
     yield "spaces around", f"  {gold} "
     if re.search(r"\\[dt]?frac\{", gold):
         yield "dfrac", re.sub(r"\\[dt]?frac", r"\\dfrac", gold)
