@@ -32,6 +32,7 @@ from kgym_plugins.verifiers.math.numbers.exact import Undefined
 from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
 from kgym_plugins.verifiers.math.options import MathOptions
 from kgym_plugins.verifiers.math.phrases.cues import names_base
+from kgym_plugins.verifiers.math.phrases.table import TABLES
 from kgym_plugins.verifiers.math.plain import plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
@@ -55,8 +56,12 @@ class MathVerifier:
 
     @staticmethod
     def preload() -> None:
-        """Import in the pool's fork server what only hard answers need."""
+        """Import in the pool's fork server what only hard answers need, and compile the patterns of all tables."""
         import kgym_plugins.verifiers.math.numbers.algebra  # noqa: F401, PLC0415  (sympy)
+
+        for table in TABLES:
+            if table.how == "whole":
+                table.any_row  # noqa: B018  (compiles it)
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item, in order."""

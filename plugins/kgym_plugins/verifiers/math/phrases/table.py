@@ -103,7 +103,7 @@ class Table:
         return re.compile(_placed("|".join(f"(?:{phrase.pattern})" for phrase in self.phrases), self.how), self._flags)
 
     @cached_property
-    def _any(self) -> re.Pattern[str] | None:
+    def any_row(self) -> re.Pattern[str] | None:
         """All rows in one, without their groups: most texts are none of them, and one pattern says so faster."""
         if len(self.phrases) == 1 or any("(?P=" in phrase.pattern for phrase in self.phrases):
             return None
@@ -112,7 +112,7 @@ class Table:
 
     def meaning(self, plain: str, text: str = "") -> tuple[Phrase, Meaning] | None:
         """Return the first phrase that is the whole text and means something, and what it means."""
-        if self._any is not None and self._any.fullmatch(plain) is None:
+        if self.any_row is not None and self.any_row.fullmatch(plain) is None:
             return None
         for phrase, pattern in zip(self.phrases, self._patterns, strict=True):
             match = pattern.fullmatch(plain)
