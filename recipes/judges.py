@@ -27,7 +27,7 @@ from kgym.files import write_atomic
 from kgym.runs.metrics import read_metrics
 
 SIZES = {
-    "full": {"problems": 384, "samples": 4, "rm": 120, "judge": 200, "steps": 10, "groups": 16, "scored": 500},
+    "full": {"problems": 384, "samples": 4, "rm": 60, "judge": 150, "steps": 8, "groups": 12, "scored": 300},
     "tiny": {"problems": 24, "samples": 4, "rm": 2, "judge": 2, "steps": 1, "groups": 2, "scored": 8},
 }
 """What `--size` means; `tiny` shows that every step runs, and nothing else."""
@@ -62,7 +62,22 @@ def prepared(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -
             lessons(samples, data, seed)
         return training("sft", judge, *judged).words()
 
-    judged = ("--model", model, "--data", data, "--steps", size["judge"], "--batch", 32, "--lr", 1e-3, "--seed", seed)
+    judged = (
+        "--model",
+        model,
+        "--data",
+        data,
+        "--steps",
+        size["judge"],
+        "--batch",
+        32,
+        "--lr",
+        1e-3,
+        "--seed",
+        seed,
+        "--set",
+        "train.save_every=20",
+    )
     rm_flags = ("--model", model, "--episodes", samples, "--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--seed", seed)
     return [
         scoring(
@@ -78,7 +93,7 @@ def prepared(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -
             "--seed",
             seed,
         ),
-        training("rm", rm, *rm_flags, "--set", "rm.prompt={question}|{gold}|"),
+        training("rm", rm, *rm_flags, "--set", "rm.prompt={question}|{gold}|", "train.save_every=20"),
         Step(judge / "summary.json", learning),
     ]
 
