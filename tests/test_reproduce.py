@@ -21,7 +21,7 @@ from kgym.experiments.planning import Planner, wanted
 from kgym.experiments.processes import run_all
 from kgym.experiments.report import Report, markdown, page_of, summary
 from kgym.experiments.table import Experiment, load
-from kgym.experiments.verdicts import seed_interval, together, verdict
+from kgym.experiments.verdicts import reason, seed_interval, together, verdict
 from kgym.hookspecs import ExperimentInfo
 from kgym.page.document import render
 from kgym.registry import registry
@@ -132,6 +132,24 @@ def finished(run, accuracy, tokens=10.0):
 )
 def test_the_rule_of_a_verdict(rule, interval, margin, wanted):
     assert verdict(rule, interval, margin) == wanted
+
+
+@pytest.mark.parametrize(
+    ("rule", "interval", "margin", "said"),
+    [
+        ("greater", (0.1, 5.0), 1.0, "the interval is above 0"),
+        ("greater", (-5.0, -0.1), 1.0, "the interval is below 0"),
+        ("less", (-0.9, 0.5), 1.0, "a difference of 1 or more is ruled out"),
+        ("greater", (-5.0, 0.0), 0.0, "the interval contains 0"),
+        ("equal", (-1.9, 1.9), 2.0, "the interval is within ± 2"),
+        ("equal", (2.1, 4.0), 2.0, "the interval is outside ± 2"),
+        ("at_least", (-2.1, 9.0), 2.0, "the interval crosses -2"),
+        ("at_most", (2.1, 9.0), 2.0, "the interval is above 2"),
+        ("greater", (-math.inf, math.inf), 1.0, "there is no interval"),
+    ],
+)
+def test_the_reason_of_a_verdict(rule, interval, margin, said):
+    assert reason(rule, interval, margin) == said
 
 
 @given(st.floats(-50, 50), st.floats(0, 50), st.floats(0, 5))

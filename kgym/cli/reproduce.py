@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path("runs") / name
     planner = Planner(experiment, args.scale, out, *_values(args, experiment))
     seeds = range(args.seeds or experiment.scales[args.scale].seeds)
-    names = wanted(experiment, claims)
-    runs = list({run.key: run for seed in seeds for run in planner.runs(seed, names)}.values())
+    asked = [run for claim in claims for seed in seeds for run in planner.runs(seed, wanted(experiment, [claim]))]
+    runs = [*{run.key: run for run in asked}.values()]
     jobs = args.jobs or _cores()
     if args.dry_run:
         return _dry_run(runs, jobs, as_json=args.json)

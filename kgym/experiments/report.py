@@ -15,7 +15,7 @@ from kgym.experiments.findings import Figure, verdicts_of
 from kgym.experiments.measures import measured, series
 from kgym.experiments.planning import Planner, Run, scored_name, wanted
 from kgym.experiments.table import Claim, Finding, Plot
-from kgym.experiments.verdicts import seed_interval
+from kgym.experiments.verdicts import reason, seed_interval
 from kgym.page.document import Cell, Column, Page, Table
 from kgym.page.picture import COLOURS, INK, Picture, drawing, legend_below, new_figure, picture, plain
 
@@ -130,7 +130,7 @@ def _figures(report: Report) -> Table:
                 Cell(finding.says, remark=f"{finding.measure}; {rule}{clock}"),
                 Cell(_compared(report, finding), remark=_means(figure)),
                 Cell(summary(figure), sort=figure.value if math.isfinite(figure.value) else "", remark=figure.missing),
-                Cell(figure.verdict),
+                Cell(figure.verdict, remark="" if figure.missing else reason(finding.rule, figure.interval, finding.margin)),
                 Cell(", ".join(_run_names(report, finding))),
             ]
         )

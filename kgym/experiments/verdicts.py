@@ -53,6 +53,29 @@ def verdict(rule: Rule, interval: Interval, margin: float = 0.0) -> Verdict:
     return "agree" if agrees else "disagree" if disagrees else "cannot tell"
 
 
+def reason(rule: Rule, interval: Interval, margin: float = 0.0) -> str:
+    """Say why a verdict is what it is.
+
+    >>> reason("greater", (-0.5, 0.7), margin=1.0), reason("greater", (-2.0, 7.0), margin=1.0)
+    ('a difference of 1 or more is ruled out', 'the interval contains 0')
+    """
+    low, high = interval
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "there is no interval"
+    found = verdict(rule, interval, margin)
+    if rule in ("greater", "less"):
+        if found == "cannot tell":
+            return "the interval contains 0"
+        if low > 0 or high < 0:
+            return f"the interval is {'above' if low > 0 else 'below'} 0"
+        return f"a difference of {margin:g} or more is ruled out"
+    bound = {"equal": f"± {margin:g}", "at_least": f"-{margin:g}", "at_most": f"{margin:g}"}[rule]
+    if found == "cannot tell":
+        return f"the interval crosses {bound}"
+    kept = {"equal": ("within", "outside"), "at_least": ("above", "below"), "at_most": ("below", "above")}[rule]
+    return f"the interval is {kept[found == 'disagree']} {bound}"
+
+
 def together(verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict on a claim from those on its figures: it holds if all agree, and does not if one disagrees."""
     if "disagree" in verdicts:
