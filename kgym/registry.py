@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # pydantic is imported by those who validate with it
 log = logging.getLogger(__name__)
 
 INHERITED = "KGYM_PLUGINS_OF_PARENT"
+DISABLED, NO_AUTOLOAD = "KGYM_DISABLE_PLUGINS", "KGYM_DISABLE_PLUGIN_AUTOLOAD"
 """Environment variable by which the `-p` of a command reach its worker processes, as a JSON list."""
 
 _KEYS = {"environment": "env", "algorithm": "algo", "shaper": "shapers.{}", "tracker": "trackers.{}"}
@@ -121,8 +122,8 @@ class Registry:
     ) -> Iterable[PluginRecord]:
         refused = [name.removeprefix("no:") for name in plugins if name.startswith("no:")]
         wanted = [absolute(name) for name in plugins if not name.startswith("no:")]
-        disabled = [name.strip() for name in environ.get("KGYM_DISABLE_PLUGINS", "").split(",") if name.strip()]
-        autoload = environ.get("KGYM_DISABLE_PLUGIN_AUTOLOAD", "") in ("", "0")
+        disabled = [name.strip() for name in environ.get(DISABLED, "").split(",") if name.strip()]
+        autoload = environ.get(NO_AUTOLOAD, "") in ("", "0")
         if autoload and (file := local(folder or Path())):
             candidates = [*candidates, file]
         for name in refused:
@@ -137,9 +138,9 @@ class Registry:
             if by := next((name for name in refused if candidate.answers_to([name])), None):
                 yield blocked(candidate, f"-p no:{by}")
             elif not is_wanted and candidate.answers_to(disabled):
-                yield blocked(candidate, "KGYM_DISABLE_PLUGINS")
+                yield blocked(candidate, DISABLED)
             elif not is_wanted and not autoload and candidate.distribution != PROJECT:
-                yield blocked(candidate, "KGYM_DISABLE_PLUGIN_AUTOLOAD")
+                yield blocked(candidate, NO_AUTOLOAD)
             elif first := loaded.get(candidate.value):
                 yield twice(candidate, first)
             else:
@@ -339,6 +340,11 @@ def registry() -> Registry:
 def configure(plugins: Sequence[str] = ()) -> Registry:
     """Load the plugins anew, with the arguments of `-p`, here and in the processes that this one starts from now on."""
     return _load(plugins)
+
+
+def inherited() -> dict[str, str]:
+    """Return the environment variables with which a process that this one does not start itself loads the same plugins."""
+    return {name: os.environ[name] for name in (INHERITED, DISABLED, NO_AUTOLOAD) if name in os.environ}
 
 
 def when_loaded(action: Callable[[], None]) -> None:

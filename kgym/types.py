@@ -328,6 +328,22 @@ class TellsMissing(Protocol):
 
 
 @dataclass(frozen=True)
+class SamplingWork:
+    """What an engine is to be asked for."""
+
+    rows: int
+    """Completions at the same time, at most."""
+    prompts: int
+    """Different prompts that they answer."""
+    prompt_tokens: int
+    """Of the longest prompt."""
+    tokens: int
+    """Of the longest prompt and completion together."""
+    continued: bool = False
+    """Whether completions are continued in later requests, where each is read again."""
+
+
+@dataclass(frozen=True)
 class EngineMemory:
     """Bytes that an engine will take."""
 
@@ -347,8 +363,8 @@ class EngineMemory:
 class PlansMemory(Protocol):
     """What the class of an engine may offer in addition: it tells what it will need, without loading weights."""
 
-    def memory(self, options: Any, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
-        """Return what it takes to sample `rows` texts of up to `tokens` tokens each, prompts included."""
+    def memory(self, options: Any, model_folder: str, work: SamplingWork) -> EngineMemory:
+        """Return what it takes to sample them."""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from transformers import AutoModelForCausalLM
 from kgym.cli.main import main
 from kgym.errors import ConfigError, EngineError
 from kgym.models.weights import ModelWeights
-from kgym.rollout.engine import generate
+from kgym.registry import configure
+from kgym.rollout.engine import adapted, generate
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.testing.engines import check_engine
-from kgym.types import GenerateRequest, Message, Sampling
+from kgym.types import GenerateRequest, Message, Sampling, SamplingWork
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.models.builtin import nano
 
@@ -44,13 +46,13 @@ def answers(engine, asked):
 
 def test_the_plan_has_every_replica_that_is_where_the_policy_is(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    one = TransformersEngine.memory(TransformersOptions(dtype="float32"), str(nano()), rows=8, tokens=64)
-    three = RayEngine.memory(RayOptions(replicas=3, inner={"dtype": "float32"}), str(nano()), rows=24, tokens=64)
+    one = TransformersEngine.memory(TransformersOptions(dtype="float32"), str(nano()), SamplingWork(8, 2, 16, 64))
+    three = RayEngine.memory(RayOptions(replicas=3, inner={"dtype": "float32"}), str(nano()), SamplingWork(24, 6, 16, 64))
     assert three.device == "cpu"
     assert sum(three.held.values()) == 3 * sum(one.held.values())
     assert sum(three.sampling.values()) == 3 * sum(one.sampling.values())
     elsewhere = [RayOptions(replicas=3, gpus=1), RayOptions(replicas=3, address="auto")]
-    assert all(RayEngine.memory(options, str(nano()), rows=24, tokens=64).device == "elsewhere" for options in elsewhere)
+    assert all(RayEngine.memory(options, str(nano()), SamplingWork(24, 6, 16, 64)).device == "elsewhere" for options in elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -165,33 +167,6 @@ def test_replicas_that_the_cluster_has_no_room_for_are_refused(cluster):
         RayEngine(RayOptions(of="ray"), nano())
 
 
-def test_a_run_that_loses_a_replica_has_the_metrics_of_one_that_does_not(cluster, tmp_path, monkeypatch):
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=48", "engine.replicas=2", "engine.cpus=0.25"]
-    words = [word for setting in (*settings, "engine.restarts=2") for word in ("--set", setting)]
-
-    def train(run):
-        assert main(["train", "--engine", "ray", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
-        lines = read_metrics(run / "metrics.jsonl")
-        return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines]
-
-    undisturbed = train(tmp_path / "undisturbed")
-    killed = []
-    poll = RayEngine.poll
-
-    def poll_and_kill(self, timeout_s=None):
-        found = poll(self, timeout_s)
-        busy = [slot for slot in self._slots if slot.open]
-        if self.version == 1 and busy and not killed:
-            killed.append(pid(busy[0]))
-            os.kill(killed[0], signal.SIGKILL)
-        return found
-
-    monkeypatch.setattr(RayEngine, "poll", poll_and_kill)
-    disturbed = train(tmp_path / "disturbed")
-    assert killed
-    assert disturbed == undisturbed
-
-
 def sampling_replicas(cluster):
     """Return the process numbers of the cluster's replicas that are sampling, by the names that Ray gives to processes."""
     raylets = {each.process.pid for node in cluster.list_all_nodes() for each in node.all_processes["raylet"]}
@@ -234,3 +209,77 @@ def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp
     assert [len(table) for table in episodes] == [16, 16, 16]
     for table, other in zip(episodes, episodes_again, strict=True):
         assert table.to_json() == other.to_json()
+
+
+# --- guards -----------------------------------------------------------------------------------------------------------
+
+
+def train(run, *words, replicas=2):
+    settings = [f"engine.replicas={replicas}", "engine.cpus=0.25", "engine.inner.dtype=float32", "train.lr=1e-6", "train.threads=1"]
+    return main(["train", *words, "--engine", "ray", "--eval-every", "0", "--steps", "1", "--run", str(run), "-q", "--set", *settings])
+
+
+def check_ended(run, error, said):
+    (line,) = [line for line in error.splitlines() if line.startswith("kgym:")]  # Ray's own processes may write, too
+    assert "engine 'ray': after the load of" in line
+    assert said in line
+    assert not (run / "manifest.json").exists()  # the run has not begun
+
+
+def put_in(replica, name):
+    """Give a replica another engine; called in its process."""
+    import faulty_engines
+
+    options, kind = TransformersOptions(dtype="float32"), getattr(faulty_engines, name, TransformersEngine)
+    replica._engine = adapted(kind(options, nano()))
+
+
+@pytest.fixture
+def warm(engine, monkeypatch):
+    """Replicas that run already, and are those of the next engine: a fresh one takes seconds."""
+    actors = [slot.actor for slot in engine._slots]
+    left = list(actors)
+    monkeypatch.setattr(RayEngine, "_start", lambda self: left.pop(0))
+    yield actors
+    ray.get(actors[1].__ray_call__.remote(put_in, ""))
+
+
+WRONG_TENSORS, WRONG_ANSWERS = "tensors are not those of the trainer", "canary tokens is"
+CASES = [
+    ("leaves_out_shown", WRONG_TENSORS),
+    ("leaves_out_bare", WRONG_ANSWERS),
+    ("one_behind_shown", WRONG_TENSORS),
+    ("one_behind_bare", WRONG_ANSWERS),
+    ("stale_cache_shown", WRONG_ANSWERS),
+    ("stale_cache_blocking", WRONG_ANSWERS),
+]
+
+
+@pytest.mark.parametrize(("fault", "said"), CASES)
+def test_a_fault_of_one_replica_of_two_ends_a_run(warm, tmp_path, capsys, fault, said):
+    ray.get(warm[1].__ray_call__.remote(put_in, fault))
+    assert train(tmp_path / "run") == 1
+    check_ended(tmp_path / "run", capsys.readouterr().err, said)
+
+
+def test_weights_of_the_load_before_in_the_object_store_end_a_run(warm, tmp_path, monkeypatch, capsys):
+    put, kept = ray.put, []
+
+    def put_and_return_the_one_before(value):
+        kept.append(put(value))
+        return kept[-2] if len(kept) > 1 else kept[-1]
+
+    monkeypatch.setattr(ray, "put", put_and_return_the_one_before)
+    assert train(tmp_path / "run") == 1
+    check_ended(tmp_path / "run", capsys.readouterr().err, WRONG_TENSORS)
+    assert len(kept) == 2
+
+
+def test_replicas_on_a_cluster_have_the_plugins_and_the_folder_of_the_command(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(nano(), "model")
+    try:
+        assert train("run", "-p", "faulty_engines", "--model", "model", "--set", "engine.of=leaves_out_bare", replicas=1) == 1
+    finally:
+        configure([])
+    check_ended(tmp_path / "run", capsys.readouterr().err, WRONG_ANSWERS)

@@ -19,7 +19,7 @@ from kgym.models.weights import ModelWeights, TensorWeights
 from kgym.rollout.engine import adapter_rank, generate
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import check_engine
-from kgym.types import GenerateRequest, Message, Sampling
+from kgym.types import GenerateRequest, Message, Sampling, SamplingWork
 from kgym_plugins.engines import vllm_ipc
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.engines.vllm import VLLMEngine, VLLMOptions, _Open
@@ -129,7 +129,7 @@ def test_ipc_needs_a_gpu(tmp_path, capsys, monkeypatch):
 
 def test_the_plan_has_the_cache_of_vllm_in_every_phase(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    memory = VLLMEngine.memory(VLLMOptions(cpu_cache_gib=2), str(nano()), rows=8, tokens=100)
+    memory = VLLMEngine.memory(VLLMOptions(cpu_cache_gib=2), str(nano()), SamplingWork(8, 2, 20, 100))
     assert memory.device == "cpu"
     assert memory.held["weights"] == 4 * 997_248
     assert memory.sampling == {"keys and values": 2 << 30}

@@ -26,6 +26,7 @@ from kgym.types import (
     MeasuresPrompts,
     PlansMemory,
     Replicated,
+    SamplingWork,
     Segment,
     ShowsWeights,
     Weights,
@@ -71,14 +72,14 @@ def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
         raise
 
 
-def engine_memory(name: str, options: Mapping[str, Any], model: str, *, rows: int, tokens: int) -> EngineMemory | None:
-    """Return what an engine takes to sample so many texts of so many tokens from a resolved model; None if it does not say."""
+def engine_memory(name: str, options: Mapping[str, Any], model: str, work: SamplingWork) -> EngineMemory | None:
+    """Return what an engine takes to sample from a resolved model; None if it does not say."""
     target = registry().target("engine", name)
     if not isinstance(target, PlansMemory):
         return None
     checked = registry().options("engine", name, options)
     with blaming("engine", target):
-        return target.memory(checked, model, rows=rows, tokens=tokens)
+        return target.memory(checked, model, work)
 
 
 def adapter_rank(name: str, options: Mapping[str, Any]) -> int | None:

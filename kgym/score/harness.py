@@ -41,6 +41,10 @@ class Store(Protocol):
         """Return the answers kept so far with the columns of `kgym.score.results.COLUMNS`, None if there are none."""
 
 
+SLOTS = 256
+"""Answers played at once, unless told otherwise."""
+
+
 class Evaluation:
     """What is asked, ready to be put to any number of engines."""
 
@@ -52,7 +56,7 @@ class Evaluation:
         samples: int = 1,
         sampling: Sampling | None = None,
         seed: int = 0,
-        slots: int = 256,
+        slots: int = SLOTS,
         template: Mapping[str, Any] | None = None,
     ) -> None:
         """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are played at once.

@@ -12,9 +12,10 @@ from kgym.models.load import load_config, load_tokenizer
 from kgym.models.names import resolve_model
 from kgym.rollout.engine import engine_memory
 from kgym.rollout.groups import Stream
+from kgym.score.harness import SLOTS
 from kgym.train.plan import Plan, Workload, make_plan
 from kgym.train.workload import policy_workload, smaller
-from kgym.types import UpdatePlan
+from kgym.types import SamplingWork, UpdatePlan
 from kgym.world import join
 
 FEW = 50
@@ -25,7 +26,6 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     """Plan a run whose completions use the budget of its largest stage. Raises ConfigError for a model that cannot be read."""
     folder = resolve_model(config.model)
     row = longest_text(folder, streams, template, config.stages.most)
-    sampled = longest_text(folder, streams, template) if config.eval.every else row  # validations have the whole budget
     groups = -(-config.rollout.problems_per_step // plan.minibatches)
     work = policy_workload(config.train, folder, row=row, texts=groups * config.rollout.group_size)
     if plan.needs_reference and plan.reference is not None:
@@ -35,18 +35,33 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     if plan.needs_values and config.critic.backbone == "separate":
         work = replace(work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model)))
     n_ranks = join().size
-    n_open = -(-round(config.rollout.problems_per_step * config.rollout.oversample) // n_ranks) * config.rollout.group_size
     work = replace(work, ranks=n_ranks, texts=-(-groups // n_ranks) * config.rollout.group_size)
-    work = _with_engine(work, config, folder, rows=n_open, tokens=sampled)
+    work = _with_engine(work, config, folder, _sampling(config, folder, streams, template, row))
     changes = smaller(config.train, folder, work)
     if work.engine is not None and not (work.together or work.sleeps):
         changes["rollout.sleep=true"] = lambda other: replace(other, sleeps=True)
     return make_plan(work, changes)
 
 
-def _with_engine(work: Workload, config: RunConfig, folder: str, *, rows: int, tokens: int) -> Workload:
-    """Add what the engine takes on the same device, if it says so."""
-    engine = engine_memory(config.engine.name, config.engine.options, folder, rows=rows, tokens=tokens)
+def _sampling(
+    config: RunConfig, folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None, row: int
+) -> list[SamplingWork]:
+    """Return what a rank's engine samples: for a step of training, and for a validation, whose completions have the whole budget."""
+    prompt = max((length for stream in streams for length in prompt_lengths(folder, stream, template)), default=0)
+    prompts = -(-round(config.rollout.problems_per_step * config.rollout.oversample) // join().size)
+    continued = config.rollout.schedule != "sync" or config.rollout.segment_tokens is not None
+    found = [SamplingWork(prompts * config.rollout.group_size, prompts, min(prompt, row), row, continued)]
+    if config.eval.every:
+        rows = min(SLOTS, config.eval.problems * config.eval.samples)
+        whole = longest_text(folder, streams, template)
+        found.append(SamplingWork(rows, min(rows, config.eval.problems), min(prompt, whole), whole))
+    return found
+
+
+def _with_engine(work: Workload, config: RunConfig, folder: str, sampling: Sequence[SamplingWork]) -> Workload:
+    """Add what the engine takes on the same device, if it says so: for the most that it samples."""
+    plans = [engine_memory(config.engine.name, config.engine.options, folder, each) for each in sampling]
+    engine = max((plan for plan in plans if plan is not None), key=lambda plan: sum(plan.sampling.values()), default=None)
     if engine is None or engine.device != work.device:
         return work
     together = config.rollout.schedule == "ahead"

@@ -17,7 +17,7 @@ import os
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,12 +28,14 @@ from kgym.cluster import connected, last_line
 from kgym.errors import ComponentError, ConfigError, EngineError, KgymError
 from kgym.options import Options
 from kgym.rollout.engine import check_engine, engine_memory, is_remote
+from kgym.rollout.origin import Origin
 from kgym.types import (
     Chat,
     EngineMemory,
     GenerateRequest,
     HeldTensor,
     MeasuresPrompts,
+    SamplingWork,
     Segment,
     ShowsWeights,
     Suitability,
@@ -75,11 +77,12 @@ class RayOptions(Options):
 class Replica:
     """One engine, in the process of an actor."""
 
-    def __init__(self, of: str, options: Mapping[str, Any], model: str, threads: int) -> None:
+    def __init__(self, origin: Origin, of: str, options: Mapping[str, Any], model: str, threads: int) -> None:
         from kgym.rollout.engine import make_engine  # noqa: PLC0415  (in the actor's process)
 
         for name in OF_THE_RANK:  # a replica is no rank of the trainer, whose process may have started Ray
             os.environ.pop(name, None)
+        origin.take_over()
         torch.set_num_threads(threads)
         self._engine = make_engine(of, options, model)
 
@@ -184,13 +187,14 @@ class RayEngine:
         return Suitability(0, "a cluster, and how many replicas it has, are for you to choose: --engine ray")
 
     @classmethod
-    def memory(cls, options: RayOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+    def memory(cls, options: RayOptions, model_folder: str, work: SamplingWork) -> EngineMemory:
         """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster that is there already."""
         n = options.replicas
-        one = engine_memory(options.of, options.inner, model_folder, rows=-(-rows // n), tokens=tokens)
+        part = replace(work, rows=-(-work.rows // n), prompts=-(-work.prompts // n))
+        one = engine_memory(options.of, options.inner, model_folder, part)
         if one is None or options.gpus or options.address is not None or os.environ.get("RAY_ADDRESS") or torch.cuda.is_available():
             return EngineMemory("elsewhere", {}, {})
-        held, sampling = ({f"{name} of {n} replicas": n * each for name, each in part.items()} for part in (one.held, one.sampling))
+        held, sampling = ({f"{name} of {n} replicas": n * each for name, each in of.items()} for of in (one.held, one.sampling))
         return EngineMemory(one.device, held, sampling, keeps=one.keeps)
 
     def _check_room(self) -> None:
@@ -209,7 +213,7 @@ class RayEngine:
     def _start(self) -> Any:
         options = self.options
         kind = self._ray.remote(Replica).options(num_cpus=options.cpus, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")
-        return kind.remote(options.of, dict(options.inner), self.model, max(1, math.floor(options.cpus)))
+        return kind.remote(Origin.here(), options.of, dict(options.inner), self.model, max(1, math.floor(options.cpus)))
 
     @property
     def usage(self) -> Mapping[str, int]:

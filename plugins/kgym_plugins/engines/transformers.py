@@ -39,28 +39,24 @@ from kgym.types import (
     FinishReason,
     GenerateRequest,
     HeldTensor,
+    SamplingWork,
     Segment,
     Suitability,
     Surroundings,
     Weights,
 )
 from kgym_plugins.engines.decoding import Batch, Row, decoder_of
-from kgym_plugins.engines.kvcache import other_state, room, why_not_continued
+from kgym_plugins.engines.kvcache import other_state, why_not_continued
 from kgym_plugins.engines.lanes import LEAST_ROWS, Lanes, lanes_of
 from kgym_plugins.engines.parked import Park, Parked
 from kgym_plugins.engines.sampling import uniforms
+from kgym_plugins.engines.sampling_memory import PREFILL_TOKENS, sampling_memory, shares_prompts
 from kgym_plugins.engines.text import completes_stop, segment_text
 
 log = logging.getLogger(__name__)
 
-PREFILL_TOKENS = 16_384
-"""Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
 SLACK = 64
 """Tokens that the frame of a prompt may have more than another whole prompt with the same roles."""
-READING = 6
-"""Tensors of the size of the widest of a layer that reading a prompt has at once."""
-CHOOSING = 28
-"""Bytes for each logit while tokens are chosen: logits, scaled, log-probabilities and probabilities in float32, sums in float64."""
 ENDLESS = 1 << 60
 """The context of a model that states none."""
 
@@ -150,24 +146,21 @@ class TransformersEngine:
         return Suitability(1.0, f"it samples from this model on {device}, and nothing faster suits")
 
     @classmethod
-    def memory(cls, options: TransformersOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+    def memory(cls, options: TransformersOptions, model_folder: str, work: SamplingWork) -> EngineMemory:
         """See `kgym.types.PlansMemory`."""
         device, dtype = placement(options.device, options.dtype)
-        model = footprint(model_folder)
-        rows = min(rows, options.max_batch)
+        model, shared = footprint(model_folder), shares_prompts(load_config(model_folder))
+        rows = min(work.rows, options.max_batch)
 
-        def sampling(rows: int) -> dict[str, int]:
-            return {
-                "keys and values": rows * room(tokens) * model.keys_and_values * dtype.itemsize,
-                "reading and choosing": max(
-                    round(READING * model.activations.widest / 4 * dtype.itemsize) * min(PREFILL_TOKENS, rows * tokens),
-                    CHOOSING * rows * model.vocabulary,
-                ),
-            }
+        def sampling(max_batch: int, parked: int) -> dict[str, int]:
+            return sampling_memory(model, work, dtype.itemsize, max_batch=max_batch, parked=parked, shared=shared)
 
-        whole, half = sampling(rows), sampling(max(1, rows // 2))
-        savings = {f"engine.max_batch={rows // 2}": sum(whole.values()) - sum(half.values())} if rows > 1 else {}
-        return EngineMemory(device, {"weights": model.parameters * dtype.itemsize}, whole, savings)
+        found = sampling(rows, options.parked)
+        smaller = {f"engine.max_batch={rows // 2}": (rows // 2, options.parked)} if rows > 1 else {}
+        smaller |= {"engine.parked=0": (rows, 0)} if options.parked else {}
+        savings = {name: sum(found.values()) - sum(sampling(*changed).values()) for name, changed in smaller.items()}
+        savings = {name: saved for name, saved in savings.items() if saved > 0}
+        return EngineMemory(device, {"weights": model.parameters * dtype.itemsize}, found, savings)
 
     def _end_ids(self) -> frozenset[int]:
         """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the

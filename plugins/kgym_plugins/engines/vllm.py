@@ -42,6 +42,7 @@ from kgym.types import (
     FinishReason,
     GenerateRequest,
     HeldTensor,
+    SamplingWork,
     Segment,
     Suitability,
     Surroundings,
@@ -166,7 +167,7 @@ class VLLMEngine:
         check_vllm(options.python or sys.executable)
 
     @classmethod
-    def memory(cls, options: VLLMOptions, model_folder: str, *, rows: int, tokens: int) -> EngineMemory:
+    def memory(cls, options: VLLMOptions, model_folder: str, work: SamplingWork) -> EngineMemory:
         """See `kgym.types.PlansMemory`. On a GPU vLLM takes its whole share as soon as it starts, on a CPU the cache that it is given."""
         device, dtype = placement("auto" if options.gpu is None else f"cuda:{options.gpu}", "auto")
         model = footprint(model_folder)
