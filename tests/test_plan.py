@@ -265,3 +265,16 @@ def test_the_manifest_keeps_the_plan(tmp_path):
     assert memory["peak_gib"] > 0
     assert memory["phase"] in plans.PHASES
     assert "weights" in memory["parts_gib"]
+
+
+def test_the_engine_is_planned_for_validations_too(capsys):
+    def sampled(*settings):
+        words = ["rollout.problems_per_step=2", "rollout.group_size=2", "train.device=cpu", *settings]
+        assert main(["train", "--dry-run", "--json", "--set", *words]) == 0
+        parts = json.loads(capsys.readouterr().out)["memory"]["parts_gib"]
+        return sum(each["generate"] for name, each in parts.items() if name in ("engine: keys and values", "engine: reading and choosing"))
+
+    step = sampled("eval.every=0")
+    assert sampled("eval.problems=1") == step
+    assert sampled("eval.problems=100") > 10 * step
+    assert sampled("eval.problems=1000") == sampled("eval.problems=256")
