@@ -214,10 +214,10 @@ def test_bombs_among_a_thousand_answers_from_four_threads():
     assert all(verdict.status == "correct" for item, verdict in judged if item.response not in fuses)
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(120, marks=pytest.mark.slow)])
-def test_fuzzing_finds_nothing(seconds):
+@pytest.mark.parametrize("inputs", [2500, pytest.param(30_000, marks=pytest.mark.slow)])
+def test_fuzzing_finds_nothing(inputs):
     # in a process of its own, since it limits its memory; the hour-long version: python benchmarks/fuzz_math.py --minutes 60
-    code = f"from fuzz_math import fuzz; tried, found = fuzz({seconds}, seed=1); print(tried); print(found)"
+    code = f"from fuzz_math import fuzz; tried, found = fuzz(inputs={inputs}, seed=1); print(tried); print(found)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -225,6 +225,4 @@ def test_fuzzing_finds_nothing(seconds):
         encoding="utf-8",
         env=os.environ | {"PYTHONUTF8": "1", "PYTHONPATH": str(BENCHMARKS)},
     )
-    tried, found = done.stdout.splitlines()
-    assert found == "[]"
-    assert int(tried) > 50 * seconds
+    assert done.stdout.splitlines() == [str(inputs), "[]"]
