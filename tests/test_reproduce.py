@@ -399,7 +399,7 @@ def test_a_run_that_fails_leaves_the_others_and_its_figures_are_not_told(tmp_pat
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert all("failed" in figure["missing"] or figure["missing"].startswith("the run after") for figure in found["figures"])
-    assert "after, seed 0 failed; see" in printed.err
+    assert "after, seed 0 failed: error: env.difficulty=99" in printed.err
     assert "difficulty" in next((tmp_path / "out/runs").glob("after-0-*.log")).read_text()
     assert [*(tmp_path / "out/runs").glob("before-0-*/results.json")], "what does not need it was run"
     assert (tmp_path / "out/mine.html").exists()

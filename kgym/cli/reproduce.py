@@ -148,7 +148,7 @@ def _left(runs: "Sequence[Run]", jobs: int, pace: float = 1.0) -> float:
 
 def _run(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path) -> "list[Run]":
     """Run what is missing; return what failed."""
-    from kgym.experiments.processes import log_of, run_all
+    from kgym.experiments.processes import last_line, log_of, run_all
     from kgym.files import locked
 
     left = {run.key: run for run in runs if not run.done}
@@ -168,7 +168,7 @@ def _run(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path) 
             rest = f", about {clock(_left([*left.values()], jobs, pace))} left" if left else ""
             tell(f"{total - len(left)}/{total}  {text}: {clock(seconds)}{rest}")
         else:
-            say(f"{text} failed; see {log_of(run)}; the command: kgym {shlex.join(run.words_now)}", file=sys.stderr, flush=True)
+            say(f"{text} failed: {last_line(run)}; see {log_of(run)}", file=sys.stderr, flush=True)
 
     if left:
         tell(f"{len(runs)} runs, {total} of them to do, about {clock(_left([*left.values()], jobs))} with {jobs} at once")

@@ -73,6 +73,12 @@ def log_of(run: Run) -> Path:
     return run.folder.with_name(f"{run.folder.name}.log")
 
 
+def last_line(run: Run) -> str:
+    """Return the last line that a run printed, which says why it failed; "it printed nothing" if it did not."""
+    lines = log_of(run).read_text(encoding="utf-8", errors="replace").strip().splitlines() if log_of(run).exists() else []
+    return lines[-1].removeprefix("kgym: ") if lines else "it printed nothing"
+
+
 def _printed(run: Run) -> Path:
     return run.folder.with_name(f"{run.folder.name}.out")
 
