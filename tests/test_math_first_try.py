@@ -9,7 +9,7 @@ from kgym.types import VerifyItem
 from kgym_plugins.verifiers.math.verifier import MathVerifier
 
 FOLDER = Path(__file__).parent / "data" / "math_cases_first_try"
-FILES = ("kinds-2026-11.jsonl", "golds-failed-2026-11.jsonl", "holdout-2026-11.jsonl")
+FILES = ("kinds-2026-11.jsonl", "golds-failed-2026-11.jsonl", "holdout-2026-11.jsonl", "kinds2-2026-11.jsonl")
 CASES = [json.loads(line) for name in FILES for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
 MISSED = json.loads((FOLDER / "missed.json").read_text(encoding="utf-8"))
 """By kind, the cases that are judged wrongly: gold answer and response. One that is right fails the test until it is taken out."""

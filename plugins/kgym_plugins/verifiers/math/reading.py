@@ -86,6 +86,8 @@ def _meant(meaning: Meaning, text: str) -> Value | None:
 def _second_try(text: str, thousands: bool) -> Value:
     """What is left if the grammar fails: a value before a remark, what is equal to words, or what follows a label."""
     tokens = tokenize_or_none(text, thousands)
+    if named := _NAMED_CASES.fullmatch(text):
+        return _parsed(named["cases"], thousands)
     for read_as in (_with_remark, _behind_words) if tokens else ():
         try:
             if (value := read_as(list(tokens or ()))) is not None:
@@ -103,6 +105,8 @@ def _with_remark(tokens: list[Token]) -> Value | None:
     return None if found is None else conditioned(found)
 
 
+_NAMED_CASES = re.compile(r"[^=&]{1,200}=\s*(?P<cases>\\begin\{d?cases\}(?:(?!\\begin|\\end).)*\\end\{d?cases\})", re.DOTALL)
+"""Cases behind a name that the grammar does not know, such as a limit."""
 _WORDS = ("word", "name", "open", "close", "lb", "rb", "cmd")
 
 

@@ -24,7 +24,7 @@ from kgym_plugins.verifiers.math.compare.choices import same_letters
 from kgym_plugins.verifiers.math.compare.compare import same
 from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
-from kgym_plugins.verifiers.math.find.extract import extract
+from kgym_plugins.verifiers.math.find.extract import RULES, extract
 from kgym_plugins.verifiers.math.golds import gold_problem
 from kgym_plugins.verifiers.math.grammar.nodes import Num
 from kgym_plugins.verifiers.math.limits import LimitError
@@ -35,6 +35,7 @@ from kgym_plugins.verifiers.math.phrases.cues import names_base
 from kgym_plugins.verifiers.math.phrases.table import TABLES
 from kgym_plugins.verifiers.math.plain import plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
+from kgym_plugins.verifiers.math.stating import said_at_last
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
 from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words
@@ -81,13 +82,22 @@ class MathVerifier:
         """Find the answer and judge it, with the time it took, and the trace if it is asked for."""
         begin = time.perf_counter()
         if not self.options.explain:
-            verdict = judge(item, extract(item.response, self.options.extraction))
+            verdict = self._found(item, judge)
             return None if verdict is None else replace(verdict, seconds=time.perf_counter() - begin)
         with tracing() as trace:
-            verdict = judge(item, extract(item.response, self.options.extraction))
+            verdict = self._found(item, judge)
             if verdict is not None:
                 note("verdict", f"{verdict.label}: {verdict.reason}" if verdict.scored else verdict.label)
         return None if verdict is None else replace(verdict, seconds=time.perf_counter() - begin, trace=str(trace))
+
+    def _found(self, item: VerifyItem, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
+        """Judge the answer that the rules find; where they find none, the one that the last sentence states."""
+        found = extract(item.response, self.options.extraction)
+        verdict = judge(item, found)
+        if verdict is None or verdict.status not in ("wrong", "no_answer") or "conclusion" not in (self.options.extraction or RULES):
+            return verdict
+        said = said_at_last(item, found)
+        return verdict if said is None else judge(item, Extraction((said,), "statement"))
 
     def _fast(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         verdict = self._easy(item, found)

@@ -10,6 +10,8 @@ _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _COMBINATIONS = re.compile(
     r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{([CP])\}|\{?([CP])\}?)_\{?(\w{1,4})\}?"
 )
+_COMPOSED = re.compile(r"(?<=\A)\s*(?:\$|\\\()?\s*\(\s*[a-zA-Z]\s*\\circ\s*[a-zA-Z]\s*\)(?=\s*\(\w\)\s*=)")
+"""A composed function that names a value, as any function does: (g o f)(x) = x + 1."""
 _SIZED = re.compile(r"\\(?:left|right)\s*(?=[\[\]])")
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 
@@ -17,6 +19,7 @@ _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 def clean(text: str) -> str:
     """Return an answer as plain LaTeX: one line of ASCII without dollar signs, bold and a full stop."""
     text = _COMBINATIONS.sub(_chosen, text) if "C" in text or "P" in text else text
+    text = _COMPOSED.sub("h", text) if "circ" in text else text
     return _apart(_ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text)))))
 
 

@@ -112,6 +112,9 @@ def _values(equation: Equation) -> list[Node] | None:
     if not symbols(equation.left) and not _is_name(equation.left):  # 2 + 3 = 5
         sides = [equation.left, *sides]
         operators = equation.operators
+    known = [at for at, side in enumerate(sides) if not _unknown(side) or at == len(sides) - 1]
+    operators = tuple(operators[at - 1] for at in known[1:])
+    sides = [sides[at] for at in known]
     for (left, right), operator in zip(pairwise(sides), operators, strict=True):
         if isinstance(left, Brackets | Listing) or isinstance(right, Brackets | Listing):
             continue
@@ -127,6 +130,11 @@ def _values(equation: Equation) -> list[Node] | None:
     exact_sides = [side for position, side in enumerate(sides) if position == 0 or (*("=",), *operators)[position] == "="]
     last = exact_sides[-1]
     return [last, *(side for side in sides if side is not last)]
+
+
+def _unknown(side: Node) -> bool:
+    """Whether a side is a function that nobody knows: g(x + 2) in a chain."""
+    return isinstance(side, Call) and side.value.startswith("$")
 
 
 def _rounds(left: Node, right: Node) -> bool:

@@ -24,6 +24,9 @@ from kgym_plugins.verifiers.math.find.marked import bold, display, hashed
 from kgym_plugins.verifiers.math.find.sentences import concluded, whole
 from kgym_plugins.verifiers.math.trace import note
 
+NO_ANSWER = "no answer found"
+"""Why there is no answer if no rule applies."""
+
 
 def extract(response: str, rules: tuple[str, ...] | None = None) -> Extraction:
     """Find the answer by the first of `rules` that applies."""
@@ -37,7 +40,7 @@ def extract(response: str, rules: tuple[str, ...] | None = None) -> Extraction:
             note("find", f"by the rule {rule}:", found.problem, *map(repr, found.answers))
             return found
     note("find", "no rule applies")
-    return Extraction(problem="no answer found")
+    return Extraction(problem=NO_ANSWER)
 
 
 def spoken(response: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     BEFORE_FORMULA,
     CHOOSING,
     CONCLUDING,
+    DOUBTING,
     NEGATING,
     REPLYING,
     RESULT,
@@ -154,7 +155,7 @@ def whole(text: str) -> Extraction | None:
         return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
     if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("?"):
         return None
-    if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or SUPPOSITION.pattern.match(tail):
+    if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or SUPPOSITION.pattern.match(tail) or DOUBTING.pattern.search(tail):
         return None
     formulas = list(_INLINE.finditer(tail))
     rest = tail[formulas[-1].end() :] if formulas else ""

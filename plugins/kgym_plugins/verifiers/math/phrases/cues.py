@@ -121,7 +121,8 @@ SUBORDINATE = Table(
     "what follows is no part of what the sentence says",
     "end",
     Phrase(
-        r",\s{1,9}(?:(?:which|as|since|because)\s[^\d]*|(?:attained|achieved|reached|occurring) (?:at|when|for"
+        r",\s{1,9}(?:(?:which(?!\s+(?:makes|gives|leaves)\s)|as|since|because)\s[^\d]*"
+        r"|(?:attained|achieved|reached|occurring) (?:at|when|for"
         r"|by)\s(?s:.*))",
         "English",
         "5, attained at x = 2",
@@ -211,6 +212,23 @@ SUPPOSITION = Table(
         "English",
         "Let x be 5",
         "The letter is 5",
+    ),
+)
+DOUBTING = Table(
+    "sentences in doubt",
+    "the sentence states nothing",
+    "within",
+    Phrase(
+        r"\b(?:might|perhaps|maybe|possibly|(?:i|my|first|wild) guess(?:es)?)\b",
+        "doubts",
+        "it might be 12",
+        "it has to be 12",
+    ),
+    Phrase(
+        r"\A\W{0,3}no\s(?!real|solutions?\b)[a-z]+(?:\s[^.]{1,80})?\s(?:is|are|has|have)\s",
+        "nothing is so",
+        "No triangle is right",
+        "No, it is right",
     ),
 )
 NEGATING = Table(

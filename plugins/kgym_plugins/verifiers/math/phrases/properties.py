@@ -107,6 +107,8 @@ _THINGS = _SHAPES | frozenset(
         """
     )
 )
+_PLAIN = frozenset({("straight", "line"), ("circular", "cylinder"), ("circular", "cone"), ("right", "cylinder"), ("right", "cone")})
+"""Words that a thing has unless something else is said."""
 _PLURALS = {
     "matrices": "matrix", "vertices": "vertex", "rhombi": "rhombus", "series": "series", "functions": "function",
     "trapezium": "trapezoid", "trapezia": "trapezoid", "progression": "sequence", "progressions": "sequence",
@@ -192,10 +194,10 @@ def _words(part: str) -> Property | None:
             how += _ADVERBS[word]
             continue
         adjective = _SYNONYMS.get(word, word)
-        if adjective not in _ADJECTIVES and not adjective.startswith("not "):
+        if (adjective, thing) not in _PLAIN and adjective not in _ADJECTIVES and not adjective.startswith("not "):
             return None
         thing = thing or _FUNCTION_NOUNS.get(word, "")
-        if not (adjective == "straight" and thing == "line"):
+        if (adjective, thing) not in _PLAIN:
             said.append(adjective)
     if not said:
         return None if denied or how or not thing else Property(frozenset(), thing)
@@ -205,6 +207,21 @@ def _words(part: str) -> Property | None:
             return None
         said = [_OPPOSITES.get(said[0], f"not {said[0]}")]
     return Property(frozenset(said), thing)
+
+
+def is_thing(word: str) -> bool:
+    """Whether a word names what a property can be said of, as do `triangle` and `series`."""
+    return _singular(word) in _THINGS
+
+
+def names_property(text: str) -> bool:
+    """Whether a text has a word for a property or a shape in it.
+
+    >>> names_property("on the left and decreasing there"), names_property("to each other")
+    (True, False)
+    """
+    words = re.findall(r"[a-z-]+", text.casefold())
+    return any(_SYNONYMS.get(word, word) in _ADJECTIVES or _singular(word) in _SHAPES or word == "neither" for word in words)
 
 
 def _singular(word: str) -> str:

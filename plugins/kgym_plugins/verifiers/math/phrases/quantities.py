@@ -3,7 +3,7 @@ r"""Amounts in words and digits, as whole answers: a part of a whole, a ratio, a
 import re
 
 from kgym_plugins.verifiers.math.phrases.numbers import ORDINAL_WORDS, counted, number_from_words, ordinal_from_words
-from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Table
+from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Table, Word
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 
 _DIGITS = r"\d{1,3}(?:(?:,|\{,\})\d{3}){1,5}|\d{1,18}"
@@ -74,7 +74,7 @@ def _mixed(match: re.Match[str], text: str) -> Meaning | None:
 _THINGS = (
     r"(?P<thing>places?|rows?|columns?|terms?|days?|positions?|floors?|grades?|weeks?|months?|years?|century|person"
     r"|students?|letters?|digits?|steps?|try|attempts?|bus|house|book|pages?|rounds?|games?|minutes?|hours?|numbers?"
-    r"|element|item|child|car|box)"
+    r"|element|item|child|car|box|derivatives?|powers?|primes?|runners?)"
 )
 
 
@@ -89,6 +89,11 @@ def _place(match: re.Match[str], text: str) -> Meaning | None:
         place = ordinal_from_words(said.split())
     thing = match.groupdict().get("thing")
     return None if place is None else Formula(rf"{place} \text{{ {thing}}}" if thing else str(place))
+
+
+def _digit(match: re.Match[str], text: str) -> Meaning:
+    """A place of a digit: the hundreds place."""
+    return Word(match["place"].casefold().replace("-", " "))
 
 
 def _part_of_unit(match: re.Match[str], text: str) -> Meaning | None:
@@ -166,6 +171,13 @@ QUANTITIES = Table(
         _place,
         "the 3rd row",
         "the row",
+    ),
+    Phrase(
+        r"(?:in )?(?:the )?(?P<place>ones|tens|(?:ten-?)?(?:thousand|hundred)s|millions|tenths|(?:ten-?|hundred-?)?(?:thousand|hundred)ths"
+        r"|millionths)(?:'| place|'? digit| position)",
+        _digit,
+        "the thousandths place",
+        "the thousandth place",
     ),
     Phrase(rf"(?:in )?(?:the )?{_THINGS} (?:number )?(?P<place>\d{{1,9}}|[a-z]{{3,9}}(?:-[a-z]{{3,5}})?)", _place, "row 7", "row seats"),
 )

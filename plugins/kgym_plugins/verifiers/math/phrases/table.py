@@ -123,6 +123,10 @@ class Table:
                 return phrase, Formula(found) if isinstance(found, str) else found
         return None
 
+    def whole(self, text: str) -> re.Match[str] | None:
+        """Return the match of the first phrase that is the whole text."""
+        return next((match for pattern in self._patterns if (match := pattern.fullmatch(text))), None)
+
     def matches(self, phrase: Phrase, text: str) -> bool:
         """Whether a phrase of this table, alone, is in a text in the way of the table."""
         pattern = self._patterns[self.phrases.index(phrase)]

@@ -97,6 +97,7 @@ UNITS: dict[str, Unit] = {
 UNITS["mph"] = UNITS["mile"].times(UNITS["hour"], -1)
 UNITS["kph"] = UNITS["kmh"] = UNITS["km"].times(UNITS["hour"], -1)
 UNITS["rpm"] = UNITS["rev"].times(UNITS["minute"], -1)
+UNITS["bpm"] = NO_UNIT.times(UNITS["minute"], -1)
 UNITS["acre"] = UNITS["acres"] = Unit((("length", 2),), Fraction(40468564224, 10**7))
 UNITS["hectare"] = UNITS["hectares"] = UNITS["ha"] = Unit((("length", 2),), Fraction(10000))
 UNITS["celsius"] = Unit((("celsius", 1),), offset=True)

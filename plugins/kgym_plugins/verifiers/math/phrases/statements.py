@@ -1,0 +1,193 @@
+r"""How the last sentence of a response states its answer without announcing it: "Two cartons contain two dozen eggs."
+
+    clause      what comes after ", so", ": ", ", which": the last thing that a sentence says
+    frame       a subject, a verb and what is said: it is X, they have X, she runs at X, he came in X, we're left with X
+
+Formulas are one sign each here (`FORMULA`), so that no comma in them parts a clause.
+"""
+
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
+from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
+from kgym_plugins.verifiers.math.tables import name_list
+
+FIRST_FORMULA, LAST_FORMULA = "\ue000", "\ue0ff"
+FORMULA = f"[{FIRST_FORMULA}-{LAST_FORMULA}]"
+
+CLAUSES = Table(
+    "the last clause",
+    "what follows is what the sentence says in the end",
+    "within",
+    Phrase(
+        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|(?:this|that|which)\s+means)"
+        r"(?:\s+that)?,?\s+(?!far\b)",
+        "a consequence",
+        "two sides are equal, so it is isosceles",
+        "so far it is isosceles",
+    ),
+    Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
+    Phrase(
+        r",\s+(?=which\s+(?:is|are|makes?|gives?|leaves?)\b)",
+        "a relative clause",
+        "we get this, which is an ellipse",
+        "the one which is left",
+    ),
+    Phrase(
+        r"\A(?:since|because|as|by|after|using|with|from|counting|taking|doubling|simplifying|dividing|multiplying|adding|subtracting"
+        r"|in\s+total|altogether|together|finally|overall)\b[^,;:]{0,160},\s+",
+        "what comes before a main clause",
+        "As two sides are equal, it is isosceles",
+        "As two sides are equal",
+    ),
+)
+REASONS = Table(
+    "reasons after a clause",
+    "what follows is why it holds, and no part of what is said",
+    "within",
+    Phrase(r",?\s+(?:since|because|due\s+to|thanks\s+to)\s|,\s+(?:as|for)\s", "English", "it diverges since the other does", "it diverges"),
+)
+SUPPOSED = Table(
+    "sentences that state nothing",
+    "the sentence asks, supposes or doubts",
+    "within",
+    Phrase(
+        r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|may|should|perhaps|maybe|probably|possibly"
+        r"|presumably|guess\w*|think|thought|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
+        r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to|have\s+to|must\s+show"
+        r"|asks?|asked|ought|unclear|unknown|instead|otherwise|next|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
+        "questions, suppositions and doubts",
+        "it might be 12",
+        "it is 12",
+    ),
+)
+UNSAID = Table(
+    "clauses that state nothing",
+    "the clause denies something or bounds it",
+    "within",
+    Phrase(
+        r"\b(?:either|wrong|incorrect\w*|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
+        r"|can't|never|neither|nor|without|fails?|ruled\s+out|too\s+(?:small|large|big|many|few|low|high))\b",
+        "what is denied",
+        "it cannot be 12",
+        "it is 12",
+    ),
+    Phrase(
+        r"\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|smaller|larger|rather|other|better|higher|lower)\s+than|about|approximately"
+        r"|around|roughly|nearly|almost|up\s+to|bounds?|bounded\s+by|estimate\w*|between|than|divisible|multiples?|exceeds?|below|above"
+        r"|over|under|closer?|near|some\s+of|most\s+of|half\s+as|twice|thrice|times\s+as)\b|≈|~",
+        "a bound, an estimate or a comparison",
+        "it is at least 12",
+        "it is 12",
+    ),
+)
+NO = Table("negations of a verb", "the verb is denied", "within", Phrase(r"\b(?:not?|none)\b|n't\b", "English", "it isn't 5", "it is 5"))
+
+_GAP = r"(?:(?:exactly|just|only|precisely|simply|always|also|then|therefore|thus|hence|now|still|all|both|clearly|indeed|equal\s+to)\s+)*"
+_SUBJECT = r"(?P<subject>\S(?:.{0,120}?\S)?)"
+_SAID = r"(?P<said>\S.{0,160})"
+_BE = r"(?:(?:\s+(?:is|are|was|were|must\s+be|has\s+to\s+be|equals?)|'s|'re)\b)"
+_RATE = name_list("run walk drive ride travel move fly swim sail go roll fall rise grow climb shrink flow cost sell burn fill beat")
+_FORMS = (
+    "|".join(f"{verb}e?s?" for verb in _RATE) + "|ran|drove|rode|flew|swam|went|fell|rose|grew|sold|moved|travelled|traveled|walked|sailed"
+)
+_HAVE = (
+    r"(?:has|have|had|contains?|contained|holds?|held|includes?|leaves?|gets?|got|makes?|made|gives?|yields?|takes?|took|needs?|needed|earns?"
+    r"|earned|pays?|paid|costs?|weighs?|weighed|measures?|covers?|covered|averages?|averaged|writes?|wrote|types?|typed|reads?|prints?|printed"
+    r"|pumps?|pumped|produces?|produced|bakes?|baked|uses?|used|eats?|ate|drinks?|drank|sells?|sold|buys?|bought|saves?|saved|spends?|spent"
+    r"|scores?|scored|loses?|lost|receives?|received|carries|carried|collects?|collected|reaches|reached|obtains?|finds?|found|counts?"
+    r"|adds\s+up\s+to|comes?\s+to|amounts?\s+to|totals?|consists?\s+of|describes?|represents?|forms?|becomes?|determines?|defines?)"
+)
+_CARDINAL = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_ORDINAL = rf"(?:\d+(?:st|nd|rd|th)|(?:[a-z]{{3,9}}[ -]){{0,3}}(?:{ORDINAL_WORDS}))"
+
+FRAMES = Table(
+    "statements",
+    "a clause that says what something is, has, makes, or where it is",
+    "whole",
+    Phrase(
+        r"(?:(?:and|but)\s+)?(?:there(?:'s|\s+(?:is|are))|(?:it|this|that|which|we|the\s+(?:given\s+)?(?:equation|system|inequality|problem))"
+        r"\s+(?:has|have))\s+(?P<none>no\s+(?:real\s+)?solutions?)",
+        "there is none",
+        "there's no solution",
+        "there's no doubt",
+    ),
+    Phrase(
+        rf"(?:only\s+)?(?:the\s+(?:value|solution|root|number|case)\s+)?(?P<said>{FORMULA}|-?\d[\d.,/]*)\s+"
+        r"(?:is\s+(?:fine|valid|allowed|admissible|acceptable|the\s+(?:only|unique)\s+(?:real\s+)?(?:solution|root|value)"
+        r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left)",
+        "a value that is kept",
+        "the value 4 is fine",
+        "the value 4 is odd",
+    ),
+    Phrase(
+        rf"(?P<subject>the)\s+(?P<said>{_ORDINAL}\s+[a-z]+)\s+is\s+the\s+(?:first|last|only)(?:\s+(?!{ORDINAL_WORDS})[a-z]+){{0,8}}",
+        "a place that is the first",
+        "the fifth term is the first one that is negative",
+        "the fifth term is the second one",
+    ),
+    Phrase(
+        r"(?P<said>[a-z0-9/-]+(?:\s+[a-z0-9/-]+){0,5}?(?:\s+of\s+(?:the\s+|a\s+|it\b)?[a-z]*)?)\s+(?:is|are|was|were)\s+(?:left|remaining)(?:\s+over)?",
+        "what is left",
+        "three quarters of the pizza are left",
+        "three quarters of the pizza are eaten",
+    ),
+    Phrase(
+        rf"(?P<said>(?:\d+|{_CARDINAL})(?:\s+[a-z]+){{0,2}}\s+(?:out\s+of|in)\s+(?:every\s+|the\s+)?[a-z0-9-]+)\s+[a-z]+(?:\s+[a-z]+){{0,4}}",
+        "a part of a whole",
+        "3 students out of 4 play a sport",
+        "3 students play a sport",
+    ),
+    Phrase(
+        rf"(?:we|i|he|she|they|it|you|one)(?:\s+(?:is|are|was|were|am)|'re|'s|'m)\s+left\s+with\s+{_GAP}{_SAID}",
+        "left with",
+        "we're left with 3",
+        "we left with 3",
+    ),
+    Phrase(
+        rf"{_SUBJECT}(?:\s+[a-z]+ed|{_BE}|\s+(?:comes?|came|finish(?:es)?|ends?|lies?|falls?|sits?|stands?|happens?|occurs?|ranks?|terminates?))"
+        rf"(?:\s+(?:up|positive|negative))?\s+(?:in|on)\s+(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){{0,3}})",
+        "in a place",
+        "he finished in third place",
+        "he finished the third place",
+    ),
+    Phrase(
+        rf"{_SUBJECT}\s+(?:{_FORMS})\s+(?:(?:at|by|for)\s+)?(?:an?\s+(?:average\s+)?(?:speed|rate|pace)\s+of\s+)?{_GAP}{_SAID}",
+        "at a rate",
+        "she runs at 8 metres per second",
+        "8 metres",
+    ),
+    Phrase(rf"there(?:\s+(?:is|are|was|were|remains?)|'s)\s+{_GAP}{_SAID}", "there are", "there are 12 eggs", "they are 12"),
+    Phrase(rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+)?{_GAP}{_SAID}", "a thing is", "it's isosceles", "isosceles"),
+    Phrase(
+        rf"{_SUBJECT}\s+{_HAVE}\s+(?:(?:it|this|that|a\s+total\s+of)\s+)?{_GAP}{_SAID}",
+        "a thing has",
+        "two cartons contain two dozen eggs",
+        "two dozen eggs",
+    ),
+    Phrase(
+        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|intersect|coincide)"
+        r"(?:\s+(?:absolutely|conditionally|uniformly))?)",
+        "a verb that is a property",
+        "the series diverges",
+        "the divergent series",
+    ),
+)
+
+ALONE = Table(
+    "a value behind a consequence",
+    "the clause is nothing but the value",
+    "whole",
+    Phrase(rf"(?:{FORMULA}|\d[\d,.]*)(?:\s+[a-z]+){{0,4}}", "a formula or a number", "2 real solutions", "real solutions"),
+)
+PRONOUNS = frozenset(name_list("it this that which these those they he she we i you there both one"))
+"""Subjects that stand for what was asked."""
+GENERIC = frozenset(
+    name_list(
+        """
+    the a an of in on at to for and from with its his her their our my by per each every all
+    given original whole total final full overall resulting required desired asked wanted average above only such
+    answer result value number amount solution product quotient difference ratio part fraction probability chance share rest
+    person man woman boy girl child pupil student student's runner maximum minimum equation system inequality expression power
+    """
+    )
+)
+"""Words that a subject may have, whatever was asked."""

@@ -1,0 +1,135 @@
+"""Which phrase of a statement is its answer: the one value that has the kind of the gold answer, whatever its value is."""
+
+import re
+from collections.abc import Iterator
+
+from kgym.types import VerifyItem
+from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.extract import NO_ANSWER, spoken
+from kgym_plugins.verifiers.math.find.statements import Statement, stated
+from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
+from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
+from kgym_plugins.verifiers.math.phrases.properties import names_property, property_of
+from kgym_plugins.verifiers.math.phrases.statements import FORMULA, NO
+from kgym_plugins.verifiers.math.phrases.units import unit_named
+from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read
+from kgym_plugins.verifiers.math.tables import name_list
+from kgym_plugins.verifiers.math.trace import note
+from kgym_plugins.verifiers.math.values.types import Collection, Equation, Piecewise, Scalar, Value, Words
+
+_ORDINAL = re.compile(
+    rf"\d(?:st|nd|rd|th)\b|\b(?:{ORDINAL_WORDS})\b|\b(?:tenths|hundredths|thousandths)\b|\}}?\$(?:st|nd|rd|th)\b", re.IGNORECASE
+)
+_SECONDS = re.compile(r"(?:per|an?|each|every|/) second\b")
+_AMOUNT = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)")
+_DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.IGNORECASE)
+_PLACE = re.compile(r"\d+ [a-z]+|(?:ten|hundred|thousand|million)ths(?: place)?")
+_NUMERAL = re.compile(rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE)
+_CUTS = re.compile(r",?\s+(?=[a-z])")
+_FORMULA_AHEAD = re.compile(rf"(?:(?:an?|the|[a-z]+)\s+){{0,3}}(?P<formula>{FORMULA})")
+_AROUND_WORDS = frozenset(name_list("with to on in at by from of that which everywhere here whose there along through"))
+_DANGLING = frozenset(name_list("of the a an and or in on per each every to"))
+_MOST_WORDS = 14
+_NUMBER_OF_THINGS = re.compile(rf"{FORMULA}(?:\s+[a-z]+){{0,5}}", re.IGNORECASE)
+
+
+_SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
+
+
+def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
+    """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of the gold answer."""
+    if found.rule not in _SENTENCE_RULES or (not found.rule and found.problem != NO_ANSWER) or len(found.answers) > 1:
+        return None
+    if found.rule == "bold" and len(found.answers[0].split()) < 4:
+        return None
+    text, problem = spoken(item.response)
+    if problem or (statement := stated(text, item.question)) is None:
+        return None
+    try:
+        gold = gold_answer(item.gold)
+        value = gold_readings(item.gold)[0]
+        if found.answers and kind_of(found.answers[0], read(found.answers[0])) == kind_of(gold, value):
+            return None
+        said = answer_of(statement, gold, value)
+    except (LimitError, RecursionError):
+        return None
+    if said is not None:
+        note("find", "by the last sentence, as a statement:", repr(said))
+    return said
+
+
+def answer_of(statement: Statement, gold: str, value: Value) -> str | None:
+    """Return the phrase of a statement that has the kind of the gold answer; None if there is none, or more than one."""
+    kind = kind_of(gold, value)
+    if statement.kind:
+        return statement.said if kind == statement.kind else None
+    if not kind or (kind != "property" and NO.pattern.search(statement.said)) or _DENIED_OR_SEVERAL.search(statement.subject):
+        return None
+    if not statement.asked and not (statement.alone and kind == "number"):
+        return None  # about something on the way
+    for phrase, rest in _beginnings(statement, kind):
+        if phrase.rpartition(" ")[2] in _DANGLING:
+            continue
+        text = _with_unit(statement.unmasked(phrase))
+        if kind_of(text, read(text)) == kind:
+            return text if _adds_nothing(rest, kind) else None
+    return None
+
+
+def _adds_nothing(rest: str, kind: str) -> bool:
+    """Whether what follows the phrase says no second value, and does not belong to it."""
+    words = rest.split()
+    if not words:
+        return True
+    if words[0] in ("and", "or", "but", "nor") or _NUMERAL.search(rest):
+        return kind == "property" and words[0] in ("with", "whose") and not names_property(rest)
+    if kind in ("number", "formula"):
+        return words[0] in AROUND_NUMBER and not _ORDINAL.search(rest)
+    return words[0] in _AROUND_WORDS and not names_property(rest) and not _ORDINAL.search(rest)
+
+
+def _with_unit(text: str) -> str:
+    """A number with signs of units, which the grammar would take for letters outside of a sentence: 12 m/s."""
+    match = _AMOUNT.fullmatch(text)
+    return rf"{match['number']} \text{{ {match['unit']}}}" if match and unit_named(match["first"]) else text
+
+
+def kind_of(text: str, value: Value) -> str:
+    """Return the kind of an answer: a number, a formula, a place in an order, a quadrant, a property, none; "" for all others.
+
+    >>> [kind_of(text, read(text)) for text in ("7 cm", "$x^2$", "the 5th", "Quadrant II", "isosceles", "Ann")]
+    ['number', 'formula', 'ordinal', 'quadrant', 'property', '']
+    """
+    if isinstance(value, Collection) and not value.items:
+        return "none"
+    if isinstance(value, Words):
+        if value.text.startswith(("quadrant ", "octant ")):
+            return "quadrant"
+        if _PLACE.fullmatch(value.text):
+            return "ordinal"
+        return "property" if property_of(value.text) else ""
+    if isinstance(value, Piecewise) or "\\begin{cases}" in text:
+        return "pieces"
+    if isinstance(value, Scalar):
+        if _ORDINAL.search(_SECONDS.sub("", text)):
+            return "ordinal" if not symbols(value.expression) else ""
+        return "formula" if symbols(value.expression) else "number"
+    if isinstance(value, Equation):
+        return "number" if isinstance(value.left, Sym) and not symbols(value.right) else "formula"
+    return ""
+
+
+def _beginnings(statement: Statement, kind: str) -> Iterator[tuple[str, str]]:
+    """What is said, from the longest beginning to the shortest, each with what it leaves out."""
+    said = statement.said
+    if kind == "formula" or (kind == "number" and not _NUMBER_OF_THINGS.match(said)):
+        if match := _FORMULA_AHEAD.match(said):
+            yield match["formula"], said[match.end() :]
+            return
+        if kind == "formula":
+            return
+    cuts = [len(said), *(match.start() for match in reversed(list(_CUTS.finditer(said))))]
+    for cut in cuts[:_MOST_WORDS]:
+        yield said[:cut], said[cut:]
