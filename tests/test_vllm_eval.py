@@ -10,28 +10,29 @@ import time
 import pandas as pd
 import pytest
 
-from kgym.cli.main import main
-
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
-N = 240
+N = 200
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM")]
 
 
-def played(capsys, *arguments):
-    status = main([*arguments, "--json"])
-    out, said = capsys.readouterr()
-    assert status == 0, said
+def started(*arguments, to=subprocess.PIPE):
+    return subprocess.Popen([sys.executable, "-m", "kgym", *arguments, "--json"], stdout=to, stderr=to, text=True)
+
+
+def ended(process):
+    out, said = process.communicate()
+    assert process.returncode == 0, said
     return json.loads(out), said
 
 
-def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch, capsys):
+def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     samples = tmp_path / "run" / "samples"
     asked = ["eval", "--bench", "arithmetic:validation", "--problems", str(N), "--temperature", "0"]
-    straight, _ = played(capsys, *asked, "--run", "straight", "--set", "engine.dtype=float32")  # greedy completions are the same
+    straight, _ = ended(started(*asked, "--run", "straight", "--set", "engine.dtype=float32"))  # greedy completions are the same
     asked += ["--engine", "vllm", "--slots", "16", "--run", "run", "--set", f"engine.python={PYTHON}"]
-    process = subprocess.Popen([sys.executable, "-m", "kgym", *asked], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = started(*asked, to=subprocess.DEVNULL)
     while not (samples / "part-00001.parquet").exists():
         assert process.poll() is None
         time.sleep(0.005)
@@ -39,7 +40,7 @@ def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch, capsys):
     process.wait()
     kept = pd.read_parquet(samples)
     assert 0 < len(kept) < N
-    again, said = played(capsys, *asked)
+    again, said = ended(started(*asked))
     found = pd.read_parquet(samples)
     assert len(found) == N
     assert not found.duplicated(["problem_id", "attempt"]).any()
