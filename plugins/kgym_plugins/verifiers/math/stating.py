@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 
 from kgym.types import VerifyItem
 from kgym_plugins.verifiers.math.find.candidates import Extraction
@@ -9,6 +10,7 @@ from kgym_plugins.verifiers.math.find.extract import NO_ANSWER, spoken
 from kgym_plugins.verifiers.math.find.statements import Statement, stated
 from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
 from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
 from kgym_plugins.verifiers.math.phrases.properties import names_property, property_of
@@ -25,10 +27,12 @@ _ORDINAL = re.compile(
 _SECONDS = re.compile(r"(?:per|an?|each|every|/) second\b")
 _AMOUNT = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)")
 _DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.IGNORECASE)
+_CALCULATION = re.compile(r"\$[-+*/\d\s.,()]*(?:\\(?:cdot|times|div)[-+*/\d\s.,()]*)*=\s*(-?\d[\d,.]*)\s*\$")
+_LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?\(?[A-J]\)?")
 _PLACE = re.compile(r"\d+ [a-z]+|(?:ten|hundred|thousand|million)ths(?: place)?")
 _NUMERAL = re.compile(rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE)
 _CUTS = re.compile(r",?\s+(?=[a-z])")
-_FORMULA_AHEAD = re.compile(rf"(?:(?:an?|the|[a-z]+)\s+){{0,3}}(?P<formula>{FORMULA})")
+_FORMULA_AHEAD = re.compile(rf"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z]+\s+){{0,3}}(?P<formula>{FORMULA})")
 _AROUND_WORDS = frozenset(name_list("with to on in at by from of that which everywhere here whose there along through"))
 _DANGLING = frozenset(name_list("of the a an and or in on per each every to"))
 _MOST_WORDS = 14
@@ -72,9 +76,9 @@ def answer_of(statement: Statement, gold: str, value: Value) -> str | None:
     for phrase, rest in _beginnings(statement, kind):
         if phrase.rpartition(" ")[2] in _DANGLING:
             continue
-        text = _with_unit(statement.unmasked(phrase))
-        if kind_of(text, read(text)) == kind:
-            return text if _adds_nothing(rest, kind) else None
+        text = _with_unit(_last_side(statement.unmasked(phrase)) if kind == "number" else statement.unmasked(phrase))
+        if kind_of(text, read(text)) == kind and _adds_nothing(rest, kind):
+            return text
     return None
 
 
@@ -90,6 +94,11 @@ def _adds_nothing(rest: str, kind: str) -> bool:
     return words[0] in _AROUND_WORDS and not names_property(rest) and not _ORDINAL.search(rest)
 
 
+def _last_side(text: str) -> str:
+    """The last side of a calculation with numbers only: `$32 + 16 = 48$ clips` says 48 clips."""
+    return _CALCULATION.sub(r"\1", text)
+
+
 def _with_unit(text: str) -> str:
     """A number with signs of units, which the grammar would take for letters outside of a sentence: 12 m/s."""
     match = _AMOUNT.fullmatch(text)
@@ -102,6 +111,8 @@ def kind_of(text: str, value: Value) -> str:
     >>> [kind_of(text, read(text)) for text in ("7 cm", "$x^2$", "the 5th", "Quadrant II", "isosceles", "Ann")]
     ['number', 'formula', 'ordinal', 'quadrant', 'property', '']
     """
+    if _LETTER.fullmatch(text.strip("$ ")):
+        return "choice"
     if isinstance(value, Collection) and not value.items:
         return "none"
     if isinstance(value, Words):
@@ -113,12 +124,21 @@ def kind_of(text: str, value: Value) -> str:
     if isinstance(value, Piecewise) or "\\begin{cases}" in text:
         return "pieces"
     if isinstance(value, Scalar):
+        if (worth := _worth(value)) is not None and worth.denominator > 1:
+            return "number"
         if _ORDINAL.search(_SECONDS.sub("", text)):
             return "ordinal" if not symbols(value.expression) else ""
         return "formula" if symbols(value.expression) else "number"
     if isinstance(value, Equation):
         return "number" if isinstance(value.left, Sym) and not symbols(value.right) else "formula"
     return ""
+
+
+def _worth(value: Scalar) -> Fraction | None:
+    try:
+        return exact(value.expression)
+    except Undefined:
+        return None
 
 
 def _beginnings(statement: Statement, kind: str) -> Iterator[tuple[str, str]]:

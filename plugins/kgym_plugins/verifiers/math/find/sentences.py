@@ -41,7 +41,7 @@ def concluded(text: str) -> Extraction | None:
         return None
     sentence = last_sentence(line)
     match = CONCLUDING.pattern.match(sentence)
-    if match is None or len(sentence) > 400:
+    if match is None or len(sentence) > 400 or DOUBTING.pattern.search(sentence.rstrip(".")):
         return None
     rest = sentence[match.end() :].strip(" ,:")
     if (bold := emphasised(rest)) is not None:
@@ -67,6 +67,12 @@ _EMPHASIS = re.compile(r"\*\*([^*\n]{1,60})\*\*|(?<!\w)__([^_\n]{1,60})__(?!\w)"
 _VALUE = re.compile(r"\W{0,3}(?:\d|\\[a-z]|[$€£]|\.\d|[a-zA-Z]\s*=).*|\(?[A-J]\)?", re.DOTALL)
 _NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s?%?(?![\d^_{=<>*])")
 _NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
+_OTHER = re.compile(
+    r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
+    re.IGNORECASE,
+)
+"""What stands before a formula that is not what is said."""
+_REASON = re.compile(r",\s+(?:as(?!\s+well)|since|because)\s")
 _WORD_AFTER = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)(?![^\W\d_])")
 
 
@@ -116,6 +122,8 @@ def _lone_number(sentence: str) -> str | None:
 def after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
     sentence = SUBORDINATE.pattern.sub("", sentence.strip().rstrip(".!。！")).strip()
+    if (reason := _REASON.search(sentence)) and VERBS.pattern.search(sentence, 0, reason.start()):
+        sentence = sentence[: reason.start()]
     if NEGATING.pattern.search(sentence) or DENIED.pattern.search(sentence):
         return sentence  # "the answer cannot be 7" says nothing that it is
     if (said := without_contrast(sentence)) != sentence:
@@ -155,9 +163,15 @@ def whole(text: str) -> Extraction | None:
         return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
     if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("?"):
         return None
-    if (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail)) or SUPPOSITION.pattern.match(tail) or DOUBTING.pattern.search(tail):
+    if (
+        (tail.endswith(("...", "…")) and not _DOTS.fullmatch(tail))
+        or SUPPOSITION.pattern.match(tail)
+        or DOUBTING.pattern.search(tail.rstrip("."))
+    ):
         return None
     formulas = list(_INLINE.finditer(tail))
+    if formulas and _OTHER.search(tail[: formulas[-1].start()]):
+        return None  # it isn't the line y = 2x
     rest = tail[formulas[-1].end() :] if formulas else ""
     if re.search(r"[A-Za-z]{2}\Z", rest) and (len(rest.split()) > 3 or re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()])):
         return None  # a sentence without its end

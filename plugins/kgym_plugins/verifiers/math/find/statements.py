@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, replace
 
 from kgym_plugins.verifiers.math.find.announced import TAIL
+from kgym_plugins.verifiers.math.phrases.cues import DOUBTING
+from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
 from kgym_plugins.verifiers.math.phrases.pieces import cases_of
 from kgym_plugins.verifiers.math.phrases.properties import is_thing
 from kgym_plugins.verifiers.math.phrases.statements import (
@@ -19,11 +21,12 @@ from kgym_plugins.verifiers.math.phrases.statements import (
     UNSAID,
 )
 
-_INLINE = re.compile(r"\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
+_INLINE = re.compile(r"\\\$\s?\d[\d,]*(?:\.\d+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
 _MOST_FORMULAS = 40
 _LONGEST = 400
 _SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-Z\\∴]|{FORMULA})")
 _STOP_INSIDE = re.compile(r"\.(\$|\\\)|\*\*)\Z")
+_COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
 _WORDS = re.compile(r"[a-z]+(?:'s)?")
 
 
@@ -54,7 +57,7 @@ def stated(text: str, question: str) -> Statement | None:
     """
     tail = text[-TAIL:].strip()
     line = _STOP_INSIDE.sub(r"\1.", tail.rpartition("\n")[2].strip())
-    if not line.rstrip("*").endswith((".", "!")) or line.endswith("...") or line.count("$") % 2:
+    if not line.rstrip("*").endswith((".", "!")) or line.endswith("...") or (line.count("$") - line.count("\\$")) % 2:
         return None
     formulas: list[str] = []
 
@@ -68,7 +71,7 @@ def stated(text: str, question: str) -> Statement | None:
         return None
     if cases := cases_of(sentence, Statement("", formulas=tuple(formulas)).unmasked):
         return Statement(cases, kind="pieces")
-    if SUPPOSED.pattern.search(sentence):
+    if SUPPOSED.pattern.search(sentence) or DOUBTING.pattern.search(sentence):
         return None
     clause, concludes = _last_clause(sentence)
     if UNSAID.pattern.search(clause):
@@ -83,6 +86,8 @@ def stated(text: str, question: str) -> Statement | None:
     alone = len(sentences) == 1 and "\n" not in tail
     statement = Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas), alone=alone)
     statement = replace(statement, asked=_asked_of(statement, question, concludes))
+    if (more := _COMPARED.search(clause)) and more[0].casefold() not in question.casefold():
+        return None  # 5 more, where it was not asked how many more
     if _words(statement.unmasked(clause)) in _words(question):
         return None  # what the question has said already
     return statement
@@ -114,5 +119,7 @@ def _asked_of(statement: Statement, question: str, concludes: bool) -> bool:
         return False
     if any(number not in asked for number in re.findall(r"\d+", subject)):
         return False
+    if (number := number_from_words(subject.split())) and str(number[0]) in re.findall(r"\d+", asked):
+        return True
     words = _WORDS.findall(subject)
     return all(word in GENERIC or word in PRONOUNS or word.rstrip("s") in asked or is_thing(word) for word in words)

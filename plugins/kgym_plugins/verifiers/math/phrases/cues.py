@@ -219,10 +219,19 @@ DOUBTING = Table(
     "the sentence states nothing",
     "within",
     Phrase(
-        r"\b(?:might|perhaps|maybe|possibly|(?:i|my|first|wild) guess(?:es)?)\b",
+        r"\b(?:(?:might|could)\s+be|whether|not\s+(?:true|the\s+case)\s+that|(?:wrong|false)\s+that"
+        r"|might|perhaps|maybe|possibly|(?:i|my|first|wild) guess(?:es)?)\b",
         "doubts",
         "it might be 12",
         "it has to be 12",
+    ),
+    Phrase(
+        r"\b(?:not sure|unsure|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so far\Z|half of which"
+        r"|to (?:consider|check|rule out|add up|examine)|still (?:has|have|needs?) to|counted twice|which is wrong"
+        r"|(?:in|for) the (?:simpler|smaller|easier|example)|according to)\b",
+        "something else than the result",
+        "My friend thinks it is 12",
+        "My friend has 12",
     ),
     Phrase(
         r"\A\W{0,3}no\s(?!real|solutions?\b)[a-z]+(?:\s[^.]{1,80})?\s(?:is|are|has|have)\s",

@@ -162,6 +162,9 @@ QUANTITIES = Table(
         "an hour and a bit",
     ),
     Phrase(r"(?:exactly|just|only|precisely|a total of) (?P<rest>\S(?s:.*))", _exactly, "exactly seven", "exactly as many"),
+    Phrase(
+        r"an? (?P<rest>(?:dozen|hundred|thousand|million) [a-z]{3,12}(?: [a-z]{2,12}){0,3})", r"one \g<rest>", "a dozen eggs", "a dozen"
+    ),
     Phrase(r"(?:a |one )?baker'?s dozen", "13", "a baker's dozen", "a baker"),
     Phrase(r"(?P<many>[a-z]{3,9}) of (?:them|these|those)", _all_of, "seven of them", "most of them"),
     Phrase(r"the (?P<place>\d{1,9})(?:st|nd|rd|th)(?: one)?", _place, "the 5th", "the 5"),

@@ -24,6 +24,12 @@ CLAUSES = Table(
         "two sides are equal, so it is isosceles",
         "so far it is isosceles",
     ),
+    Phrase(
+        r"\A(?:divide|subtract|add|multiply|simplify|solve|expand|factor|square)\b[^,;:]{0,80}[,:]\s+",
+        "what is done before",
+        "Divide by 3: x is 2",
+        "Divide by 3",
+    ),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
         r",\s+(?=which\s+(?:is|are|makes?|gives?|leaves?)\b)",
@@ -50,10 +56,10 @@ SUPPOSED = Table(
     "the sentence asks, supposes or doubts",
     "within",
     Phrase(
-        r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|may|should|perhaps|maybe|probably|possibly"
-        r"|presumably|guess\w*|think|thought|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
+        r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|(?-i:may)|should|perhaps|maybe|probably|possibly"
+        r"|presumably|guess\w*|thinks?|thought|says?|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
         r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to|have\s+to|must\s+show"
-        r"|asks?|asked|ought|unclear|unknown|instead|otherwise|next|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
+        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead|otherwise|next|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
         "questions, suppositions and doubts",
         "it might be 12",
         "it is 12",
@@ -64,7 +70,9 @@ UNSAID = Table(
     "the clause denies something or bounds it",
     "within",
     Phrase(
-        r"\b(?:either|wrong|incorrect\w*|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
+        r"\b(?:either|bad|unwanted|forbidden|hardly|nobody|example|simpler|which\s+(?:is|are)\s+wrong"
+        r"|to\s+(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)"
+        r"|wrong|incorrect\w*|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
         r"|can't|never|neither|nor|without|fails?|ruled\s+out|too\s+(?:small|large|big|many|few|low|high))\b",
         "what is denied",
         "it cannot be 12",
@@ -104,8 +112,10 @@ FRAMES = Table(
     "a clause that says what something is, has, makes, or where it is",
     "whole",
     Phrase(
-        r"(?:(?:and|but)\s+)?(?:there(?:'s|\s+(?:is|are))|(?:it|this|that|which|we|the\s+(?:given\s+)?(?:equation|system|inequality|problem))"
-        r"\s+(?:has|have))\s+(?P<none>no\s+(?:real\s+)?solutions?)",
+        r"(?P<none>(?:(?:and|but)\s+)?(?:there(?:'s|\s+(?:is|are))"
+        rf"|(?:it|this|that|which|we|the\s+(?:given\s+)?(?:equation|system|inequality|problem)(?:\s+{FORMULA})?)\s+(?:has|have))"
+        r"\s+(?:no\s+(?:real\s+)?solutions?)(?:\s+(?:in|over|among)\s.{1,30})?"
+        r"|no\s+(?:real\s+)?(?:number|value|integer|pair|solution)s?\s+(?:satisf(?:y|ies)|solves?|exists?)\b.{0,40})",
         "there is none",
         "there's no solution",
         "there's no doubt",
@@ -137,6 +147,12 @@ FRAMES = Table(
         "3 students play a sport",
     ),
     Phrase(
+        rf"(?P<said>(?:an?\s+)?(?:\d+|dozen|{_CARDINAL})(?:\s+[a-z]+){{0,2}}?)\s+(?:are|were)\s+(?:in|on|at|inside|needed|required|used|possible)\b.{{0,60}}",
+        "things in a place",
+        "a dozen eggs are in the box",
+        "the eggs are in the box",
+    ),
+    Phrase(
         rf"(?:we|i|he|she|they|it|you|one)(?:\s+(?:is|are|was|were|am)|'re|'s|'m)\s+left\s+with\s+{_GAP}{_SAID}",
         "left with",
         "we're left with 3",
@@ -144,7 +160,7 @@ FRAMES = Table(
     ),
     Phrase(
         rf"{_SUBJECT}(?:\s+[a-z]+ed|{_BE}|\s+(?:comes?|came|finish(?:es)?|ends?|lies?|falls?|sits?|stands?|happens?|occurs?|ranks?|terminates?))"
-        rf"(?:\s+(?:up|positive|negative))?\s+(?:in|on)\s+(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){{0,3}})",
+        rf"(?:\s+(?:up|positive|negative))?\s+(?:in|on)\s+(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){{0,5}})",
         "in a place",
         "he finished in third place",
         "he finished the third place",
@@ -158,7 +174,7 @@ FRAMES = Table(
     Phrase(rf"there(?:\s+(?:is|are|was|were|remains?)|'s)\s+{_GAP}{_SAID}", "there are", "there are 12 eggs", "they are 12"),
     Phrase(rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+)?{_GAP}{_SAID}", "a thing is", "it's isosceles", "isosceles"),
     Phrase(
-        rf"{_SUBJECT}\s+{_HAVE}\s+(?:(?:it|this|that|a\s+total\s+of)\s+)?{_GAP}{_SAID}",
+        rf"{_SUBJECT}\s+{_HAVE}\s+(?:(?:it|this|that|us|me|you|him|her|them|a\s+total\s+of)\s+)?{_GAP}{_SAID}",
         "a thing has",
         "two cartons contain two dozen eggs",
         "two dozen eggs",
@@ -177,6 +193,7 @@ ALONE = Table(
     "the clause is nothing but the value",
     "whole",
     Phrase(rf"(?:{FORMULA}|\d[\d,.]*)(?:\s+[a-z]+){{0,4}}", "a formula or a number", "2 real solutions", "real solutions"),
+    Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J]\)?", "a choice", "option B", "an option"),
 )
 PRONOUNS = frozenset(name_list("it this that which these those they he she we i you there both one"))
 """Subjects that stand for what was asked."""
@@ -185,8 +202,9 @@ GENERIC = frozenset(
         """
     the a an of in on at to for and from with its his her their our my by per each every all
     given original whole total final full overall resulting required desired asked wanted average above only such
+    now still then together altogether
     answer result value number amount solution product quotient difference ratio part fraction probability chance share rest
-    person man woman boy girl child pupil student student's runner maximum minimum equation system inequality expression power
+    person man woman boy girl child pupil runner maximum minimum equation system inequality expression power
     """
     )
 )
