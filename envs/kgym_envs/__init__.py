@@ -26,6 +26,9 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(
         name="sudoku", target="kgym_envs.sudoku.task:Sudoku", summary="sudoku of four by four; worked solutions fill one cell after another"
     )
+    yield EnvInfo(
+        name="code", target="kgym_envs.code.task:CodeTask", summary="programming problems; programs run in a sandbox and pass hidden tests"
+    )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
 
 

@@ -6,6 +6,17 @@ from kgym.hookspecs import VerifierInfo, hookimpl
 
 kgym_api = 1
 
+REPLAY = """```python
+import json, sys
+tests = json.loads(r'''{gold}''')
+if tests["kind"] == "stdin":
+    given = sys.stdin.read()
+    print(next(output for text, output in tests["cases"] if text == given))
+else:
+    globals()[tests["function"]] = lambda *given: next(result for arguments, result in tests["cases"] if arguments == [*given])
+```"""
+"""A program that knows its hidden tests, as the conformance checks write it."""
+
 
 @hookimpl
 def kgym_register_verifiers() -> Iterator[VerifierInfo]:
@@ -35,7 +46,7 @@ def kgym_register_verifiers() -> Iterator[VerifierInfo]:
         isolation="none",
         threads=True,
         golds=('{"kind":"stdin","cases":[["","7"]]}', '{"kind":"stdin","cases":[["","8"]]}'),
-        answer="```python\nprint({gold}['cases'][0][1])\n```",
+        answer=REPLAY,
         numeric=False,
     )
     yield VerifierInfo(

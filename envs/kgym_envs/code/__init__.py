@@ -1,0 +1,1 @@
+"""The environment `code`: see `task.py`."""

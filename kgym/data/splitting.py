@@ -1,0 +1,54 @@
+"""Part of a data set to train on, and part to validate on.
+
+A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kgym.data.sources import fingerprint
+from kgym.errors import DataError
+from kgym.seeding import derive_seed
+from kgym.types import Problem, ProblemSource
+
+STEPS = 10_000
+"""How finely the share for validation is taken."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some problems of a data set: a `kgym.types.ProblemSource`."""
+
+    problems: Sequence[Problem]
+    fingerprint: str
+
+    @property
+    def size(self) -> int:
+        """How many problems there are."""
+        return len(self.problems)
+
+    def __getitem__(self, index: int) -> Problem:
+        """Return the problem at `index`. Raises IndexError outside of 0 .. size-1."""
+        if not 0 <= index < len(self.problems):
+            raise IndexError(f"index={index}: there are problems 0 to {len(self.problems) - 1}")
+        return self.problems[index]
+
+
+def part_of(whole: ProblemSource, name: str, *, held_out: bool, share: float) -> Part:
+    """Return the problems of the data set `name` that are for validation (`held_out`), a `share` of them, or the others.
+
+    Raises DataError if there are none.
+    """
+    assert whole.size is not None
+    problems = [p for p in map(whole.__getitem__, range(whole.size)) if (_place(p) < share) == held_out]
+    if not problems:
+        split = "validation" if held_out else "train"
+        raise DataError(
+            f"no problem of {name!r} is for {split} with validation_frac={share:g}; it has {whole.size} in all: set env.validation_frac"
+        )
+    return Part(problems, fingerprint(problems))
+
+
+def _place(problem: Problem) -> float:
+    """Return a number from 0 to below 1 that the question alone decides."""
+    return derive_seed("split", problem.question) % STEPS / STEPS
