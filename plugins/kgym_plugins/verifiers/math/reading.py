@@ -14,6 +14,7 @@ from kgym_plugins.verifiers.math.phrases.meanings import meaning_of
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
 from kgym_plugins.verifiers.math.phrases.objects import CHANGING
 from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Time, Word, table_of
+from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.trace import is_tracing, note
 from kgym_plugins.verifiers.math.values.conditions import conditioned
 from kgym_plugins.verifiers.math.values.interpret import interpret
@@ -86,6 +87,8 @@ def _meant(meaning: Meaning, text: str) -> Value | None:
 def _second_try(text: str, thousands: bool) -> Value:
     """What is left if the grammar fails: a value before a remark, what is equal to words, or what follows a label."""
     tokens = tokenize_or_none(text, thousands)
+    if (amount := _RATE.fullmatch(text)) and unit_named(amount["unit"]) and unit_named(amount["per"]):
+        return _parsed(rf"{amount['number']} \text{{ {amount['unit']}/{amount['per']}}}", thousands)
     if named := _NAMED_CASES.fullmatch(text):
         return _parsed(named["cases"], thousands)
     for read_as in (_with_remark, _behind_words) if tokens else ():
@@ -105,6 +108,8 @@ def _with_remark(tokens: list[Token]) -> Value | None:
     return None if found is None else conditioned(found)
 
 
+_RATE = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,4})/(?P<per>[A-Za-z]{1,4})")
+"""A quotient of units that looks like a function: 5 L/min."""
 _NAMED_CASES = re.compile(r"[^=&]{1,200}=\s*(?P<cases>\\begin\{d?cases\}(?:(?!\\begin|\\end).)*\\end\{d?cases\})", re.DOTALL)
 """Cases behind a name that the grammar does not know, such as a limit."""
 _WORDS = ("word", "name", "open", "close", "lb", "rb", "cmd")

@@ -28,6 +28,7 @@ _SECONDS = re.compile(r"(?:per|an?|each|every|/) second\b")
 _AMOUNT = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)")
 _DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.IGNORECASE)
 _CALCULATION = re.compile(r"\$[-+*/\d\s.,()]*(?:\\(?:cdot|times|div)[-+*/\d\s.,()]*)*=\s*(-?\d[\d,.]*)\s*\$")
+_IN_SO_MUCH = re.compile(rf"\bin\s+(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})\s+([a-z]+)", re.IGNORECASE)
 _LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?\(?[A-J]\)?")
 _PLACE = re.compile(r"\d+ [a-z]+|(?:ten|hundred|thousand|million)ths(?: place)?")
 _NUMERAL = re.compile(rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE)
@@ -77,6 +78,8 @@ def answer_of(statement: Statement, gold: str, value: Value) -> str | None:
         if phrase.rpartition(" ")[2] in _DANGLING:
             continue
         text = _with_unit(_last_side(statement.unmasked(phrase)) if kind == "number" else statement.unmasked(phrase))
+        if any(unit_named(word) for word in _IN_SO_MUCH.findall(text)):
+            continue  # 65 km in three hours
         if kind_of(text, read(text)) == kind and _adds_nothing(rest, kind):
             return text
     return None
@@ -87,6 +90,8 @@ def _adds_nothing(rest: str, kind: str) -> bool:
     words = rest.split()
     if not words:
         return True
+    if kind == "property" and words[:2] == ["but", "not"]:
+        return True  # injective but not surjective
     if words[0] in ("and", "or", "but", "nor") or _NUMERAL.search(rest):
         return kind == "property" and words[0] in ("with", "whose") and not names_property(rest)
     if kind in ("number", "formula"):

@@ -137,11 +137,24 @@ def after_verb(sentence: str) -> str:
         last = formulas[-1]
         verbs = list(VERBS.pattern.finditer(sentence, 0, last.start()))
         start = verbs[-1].end() if verbs else last.start()
+        if not verbs and (together := _joined(sentence, formulas)) < last.start():
+            return sentence[together:]  # x = 1 or x = 2
         if verbs and all(word.lower() in BEFORE_FORMULA for word in re.findall(r"[^\s,:]+", sentence[start : last.start()])):
             start = last.start()
         return sentence[start:] if verbs and len(sentence) - start < 200 else sentence[last.start() :]
     verbs = list(VERBS.pattern.finditer(sentence))
     return sentence[verbs[-1].end() :].strip() if verbs else sentence
+
+
+_JOINT = re.compile(r"\s*(?:,|,?\s*\b(?:or|and)\b)\s*")
+
+
+def _joined(sentence: str, formulas: list[re.Match[str]]) -> int:
+    """Where the formulas begin that are joined to the last one by "or", "and" or a comma."""
+    at = len(formulas) - 1
+    while at and _JOINT.fullmatch(sentence, formulas[at - 1].end(), formulas[at].start()):
+        at -= 1
+    return formulas[at].start()
 
 
 def whole(text: str) -> Extraction | None:

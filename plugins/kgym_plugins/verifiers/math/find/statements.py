@@ -21,7 +21,7 @@ from kgym_plugins.verifiers.math.phrases.statements import (
     UNSAID,
 )
 
-_INLINE = re.compile(r"\\\$\s?\d[\d,]*(?:\.\d+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
+_INLINE = re.compile(r"\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
 _MOST_FORMULAS = 40
 _LONGEST = 400
 _SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-Z\\∴]|{FORMULA})")

@@ -46,7 +46,7 @@ def cases_of(sentence: str, unmasked: Callable[[str], str]) -> str | None:
         else:
             names.add("")
         rows.append(f"{value} & {_condition(piece['condition'] or '', unmasked)}")
-    if len(rows) < 2 or len(names) != 1:
+    if len(rows) < 2 or len(names - {""}) > 1:
         return None
     return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
 

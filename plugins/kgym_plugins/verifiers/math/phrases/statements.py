@@ -159,14 +159,14 @@ FRAMES = Table(
         "we left with 3",
     ),
     Phrase(
-        rf"{_SUBJECT}(?:\s+[a-z]+ed|{_BE}|\s+(?:comes?|came|finish(?:es)?|ends?|lies?|falls?|sits?|stands?|happens?|occurs?|ranks?|terminates?))"
-        rf"(?:\s+(?:up|positive|negative))?\s+(?:in|on)\s+(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){{0,5}})",
+        rf"{_SUBJECT}(?:\s+[a-z]+ed|{_BE}|\s+(?:comes?|came|finish(?:es)?|ends?|lies?|falls?|sits?|stands?|happens?|occurs?|ranks?|terminates?|belongs?\s+to))"
+        rf"(?:(?:\s+(?:up|positive|negative))?\s+(?:in|on)|(?<=to))\s+(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){{0,5}})",
         "in a place",
         "he finished in third place",
         "he finished the third place",
     ),
     Phrase(
-        rf"{_SUBJECT}\s+(?:{_FORMS})\s+(?:(?:at|by|for)\s+)?(?:an?\s+(?:average\s+)?(?:speed|rate|pace)\s+of\s+)?{_GAP}{_SAID}",
+        rf"{_SUBJECT}(?:\s+(?:{_FORMS})|{_BE}\s+[a-z]+ing(?=\s+(?:at|by)\s))\s+(?:(?:at|by|for)\s+)?(?:an?\s+(?:average\s+)?(?:speed|rate|pace)\s+of\s+)?{_GAP}{_SAID}",
         "at a rate",
         "she runs at 8 metres per second",
         "8 metres",
@@ -180,7 +180,7 @@ FRAMES = Table(
         "two dozen eggs",
     ),
     Phrase(
-        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|intersect|coincide)"
+        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|increases?|decreases?|intersect|coincide)"
         r"(?:\s+(?:absolutely|conditionally|uniformly))?)",
         "a verb that is a property",
         "the series diverges",
