@@ -170,6 +170,11 @@ def test_the_interval_is_students_over_seeds():
     assert (low, high) == pytest.approx((7 / 3 - 3.7946, 7 / 3 + 3.7946), abs=1e-3)
 
 
+def test_equal_seeds_have_no_spread_to_estimate_an_error_from():
+    assert seed_interval([16.7] * 3) == (-math.inf, math.inf)
+    assert seed_interval([16.7] * 6) == (16.7, 16.7)
+
+
 def test_a_claim_holds_if_all_of_its_figures_do():
     assert together(["agree", "agree"]) == "agree"
     assert together(["agree", "cannot tell"]) == "cannot tell"
@@ -242,12 +247,12 @@ def test_a_training_that_has_begun_is_resumed(tmp_path):
 # --- figures and the page ---------------------------------------------------------------------------------------------
 
 
-def scored(tmp_path, before, after):
+def scored(tmp_path, before, after, tokens=(11.0, 11.01)):
     """Return a plan whose evaluations have ended, with accuracies by seed."""
     plan = planner(tmp_path)
-    for seed, (low, high) in enumerate(zip(before, after, strict=True)):
+    for seed, (low, high) in enumerate(zip(before, after, strict=False)):
         finished(plan.run("before", seed), low, tokens=10.0)
-        finished(plan.run("after.score", seed), high, tokens=11.0)
+        finished(plan.run("after.score", seed), high, tokens=tokens[seed])
         run = plan.run("after", seed)
         run.folder.mkdir(parents=True)
         run.done_file.write_text("{}")
@@ -260,15 +265,15 @@ def scored(tmp_path, before, after):
 
 
 def test_a_figure_is_the_difference_within_a_seed(tmp_path):
-    plan = scored(tmp_path, before=[0.2, 0.6], after=[0.3, 0.7])
+    plan = scored(tmp_path, before=[0.2, 0.6], after=[0.3, 0.701])
     accuracy, length, right = figures(plan, ["a"], range(2), ())
-    assert accuracy.by_seed == pytest.approx((10.0, 10.0))
-    assert accuracy.means == pytest.approx((50.0, 40.0))
+    assert accuracy.by_seed == pytest.approx((10.0, 10.1))
+    assert accuracy.means == pytest.approx((50.05, 40.0))
     assert accuracy.verdict == "agree"
-    assert length.by_seed == pytest.approx((10.0, 10.0)), "percent of the other arm"
+    assert length.by_seed == pytest.approx((10.0, 10.1)), "percent of the other arm"
     assert length.verdict == "disagree"
     assert right.by_seed == pytest.approx((30.0, 30.0)), "without step 0"
-    assert summary(right) == "30.0 points (30.0 to 30.0)"
+    assert summary(right) == "30.0 points (all seeds equal: no interval)"
     assert verdicts_of([accuracy, length, right]) == {"a": "disagree"}
 
 
@@ -296,7 +301,7 @@ def test_what_has_not_ended_or_failed_is_said(tmp_path):
 
 
 def test_the_page_has_the_verdicts_the_commands_and_no_date(tmp_path):
-    plan = scored(tmp_path, before=[0.2, 0.6], after=[0.3, 0.7])
+    plan = scored(tmp_path, before=[0.2, 0.6], after=[0.3, 0.71])
     claims = plan.experiment.claims
     report = Report(plan, claims, range(2), figures(plan, ["a", "b"], range(2), ()), "kgym reproduce mine.toml")
     page, text = render(page_of(report)), markdown(report)

@@ -76,11 +76,13 @@ def _figure(planner: Planner, claim: Claim, finding: Finding, seeds: Sequence[in
             why = "failed" if any(run.key in failed for run in broken) else "has not ended"
             return Figure(claim, finding, (), (), seed_interval(()), "cannot tell", f"the run {broken[0].folder.name} {why}")
         columns.append([measured(run, finding.measure) for run in runs])
+    bounded = finding.than is None and finding.measure.startswith("correlation")
     by_seed = columns[0]
     if len(columns) > 1:
         by_seed = [a - b for a, b in zip(*columns, strict=True)]
         if finding.relative:
             by_seed = [100 * difference / b if b else math.nan for difference, b in zip(by_seed, columns[1], strict=True)]
-    interval = seed_interval(by_seed)
+    low, high = seed_interval(by_seed)
+    interval = (max(low, -1.0), min(high, 1.0)) if bounded and math.isfinite(low) else (low, high)
     means = tuple(math.fsum(column) / len(column) for column in columns)
     return Figure(claim, finding, means, tuple(by_seed), interval, verdict(finding.rule, interval, finding.margin))

@@ -87,7 +87,7 @@ def summary(figure: Figure) -> str:
     text = said(figure.value, figure.unit, signed=signed)
     low, high = figure.interval
     if not math.isfinite(low):
-        return f"{text} (one seed: no interval)" if len(figure.by_seed) == 1 else f"{text} (no interval)"
+        return f"{text} (one seed: no interval)" if len(figure.by_seed) == 1 else f"{text} (all seeds equal: no interval)"
     return f"{text} ({said(low, '', signed=signed)} to {said(high, '', signed=signed)})"
 
 

@@ -16,20 +16,26 @@ from collections.abc import Sequence
 from typing import Literal
 
 from kgym.experiments.table import Rule
-from kgym.score.paired import t_interval
+from kgym.score.paired import ALPHA, t_interval
 
 Verdict = Literal["agree", "disagree", "cannot tell"]
 Interval = tuple[float, float]
+EQUAL = 1e-9
+"""Figures that differ by less are equal but for rounding."""
 
 
 def seed_interval(values: Sequence[float]) -> Interval:
     """Return the 95 % interval of the mean over seeds, without ends for fewer than two.
+
+    Equal values have no spread to estimate an error from, and fewer than six of them pass no sign test: they have no ends either.
 
     >>> [round(end, 2) for end in seed_interval([1.0, 2.0, 3.0])]
     [-0.48, 4.48]
     """
     if len(values) < 2 or not all(map(math.isfinite, values)):
         return -math.inf, math.inf
+    if max(values) - min(values) < EQUAL:
+        return (-math.inf, math.inf) if 2.0 ** (1 - len(values)) > ALPHA else (min(values), max(values))
     return t_interval(values)
 
 
