@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from kgym.data.cells import ASSISTANT, Row, at, first_gold, first_text
 from kgym.data.known import integer_answer, year_of
+from kgym.data.programs import COLUMNS, question_and_tests
 from kgym.errors import DataError
 from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem
@@ -73,7 +74,7 @@ class Columns:
 
     def top(self) -> set[str]:
         """Return the names, before any dot, of all columns that are read."""
-        names = (*self.questions, *self.golds, *SOLUTION, *ID, *LEVEL, *SUBJECT, *YEAR, "input")
+        names = (*self.questions, *self.golds, *SOLUTION, *ID, *LEVEL, *SUBJECT, *YEAR, *COLUMNS, "input")
         return {*names, *(name.partition(".")[0] for name in names)}
 
 
@@ -162,6 +163,9 @@ def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None
 
 def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[str, Any], bool]:
     """Return the fields of a problem, whose id may yet be empty, and whether its gold answer was a JSON list of one text."""
+    if columns == Columns() and (found := question_and_tests(row)) is not None:
+        level, subject = _level(first_text(row, LEVEL)), first_text(row, SUBJECT)
+        return {"id": first_text(row, ID), "question": found[0], "gold": found[1], "level": level, "subject": subject}, False
     question = first_text(row, columns.questions)
     if not question:
         raise DataError(f"{row.where}: no question; it is looked for in {', '.join(columns.questions)}{_remedy(row, '--question-column')}")
