@@ -359,5 +359,12 @@ def test_cgroups_are_removed():
     assert not any((folder / name).exists() for folder in (place.folders if place else ()) for name in names)
 
 
+def test_cgroups_of_killed_processes_are_removed(tmp_path):
+    for name in ("kgym-999999999-0", f"kgym-{os.getpid()}-0", "other"):
+        (tmp_path / name).mkdir()
+    cgroups.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"kgym-{os.getpid()}-0", "other"}
+
+
 def test_bwrap_is_there():
     assert shutil.which("bwrap"), bubblewrap.INSTALL  # without it nothing here is tested

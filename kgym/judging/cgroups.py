@@ -105,8 +105,18 @@ def usable_place() -> Place | None:
             Cgroup(place).remove()
         except OSError:
             continue
+        for folder in place.folders:
+            sweep(folder)
         return place
     return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove the cgroups of processes that were killed before they could."""
+    for left in folder.glob("kgym-*-*"):
+        if not Path("/proc", left.name.split("-")[1]).exists():
+            with contextlib.suppress(OSError):
+                left.rmdir()
 
 
 def candidates(lines: list[str], mounted: Path) -> list[Place]:
