@@ -21,7 +21,7 @@ from dataclasses import replace
 from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.choices import same_letters
-from kgym_plugins.verifiers.math.compare.compare import same
+from kgym_plugins.verifiers.math.compare.compare import same, same_whole
 from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
@@ -185,7 +185,7 @@ class MathVerifier:
         form = answers[0].normal()[:_SHOWN]
         about("both")
         for gold, answer in _pairs(golds, answers):
-            rule = same(gold, answer)
+            rule = same_whole(gold, answer)
             reason = rule.name if rule else self._missing_base(item, gold, answer)
             if reason:
                 if reason != "choice" and is_echo(shown, gold_answer(item.gold), item.question):

@@ -43,7 +43,7 @@ def same_conditioned(gold: Value, answer: Value) -> Rule | None:
             right = _renamed(right, *renamed)
         elif _contradict(one, other):
             return None
-    elif one and not _may_be_left_out(one, left):
+    elif (one and not _may_be_left_out(one, left)) or (other and _narrows(other, left)):
         return None
     if Congruence in (type(left), type(right)) and any(domain != "integers" for _, domain in (one or other or Condition()).domains):
         return None  # the members of a class are of both signs
@@ -58,6 +58,25 @@ def _may_be_left_out(condition: Condition, value: Value) -> bool:
         isinstance(value, Equation) and not isinstance(value.left, Applied) and (not isinstance(value.left, Sym) or symbols(value.right))
     )
     return not curve or not isinstance(condition.formula, RealSet) or condition.formula.variable in WHOLE_LETTERS
+
+
+def _narrows(condition: Condition, value: Value) -> bool:
+    """Whether an answer's condition fixes a letter of the gold answer, or says of a letter that it has instead that it is whole."""
+    letters = _letters(value)
+    if not letters:
+        return False
+    if isinstance(condition.formula, Equation) and isinstance(condition.formula.left, Sym) and condition.formula.left.value in letters:
+        return True
+    return any(domain in ("integers", "naturals") and name not in letters for name, domain in condition.domains)
+
+
+def _letters(value: Value) -> frozenset[str]:
+    match value:
+        case Scalar():
+            return symbols(value.expression)
+        case Equation():
+            return symbols(value.left) | symbols(value.right)
+    return frozenset()
 
 
 def _contradict(one: Condition, other: Condition) -> bool:

@@ -13,6 +13,8 @@ from kgym_plugins.verifiers.math.values.types import Condition, Conditioned, Opa
 
 _WITH_FORMULA = frozenset({"for", "if", "with", "given", "provided"})
 """Words that begin a mere remark only before a formula or the domain of a letter."""
+_NEXT = frozenset({"where", "with", "for", "and", "some", "any", "all"})
+"""Words that begin another condition after a comma or an "and"."""
 
 
 def conditioned(found: Remark) -> Value:
@@ -22,10 +24,33 @@ def conditioned(found: Remark) -> Value:
         raise SyntaxProblem("words with a remark")
     if found.reason:
         return Conditioned(value, Condition())
-    condition = condition_of(found.condition)
+    condition = _together([condition_of(part) for part in _parts(found.condition)])
     if condition.remark and (condition.remark.split()[0] in _WITH_FORMULA or any(token.kind == "num" for token in found.condition)):
         raise SyntaxProblem("more than a remark: 3 for 5 dollars, 2 with multiplicity 3, 7 if all are different")
     return Conditioned(value, condition)
+
+
+def _parts(tokens: list[Token]) -> list[list[Token]]:
+    """Several conditions: for all x in R, where c is a real constant."""
+    parts: list[list[Token]] = [[]]
+    for at, token in enumerate(tokens):
+        following = tokens[at + 1].value.lower() if at + 1 < len(tokens) and tokens[at + 1].kind == "word" else ""
+        joins = (token.kind == "op" and token.value == ",") or (token.kind in ("word", "op") and token.value.lower() == "and")
+        if joins and following in _NEXT and parts[-1]:
+            parts.append([])
+        elif not (joins and not parts[-1]):
+            parts[-1].append(token)
+    return [part for part in parts if part]
+
+
+def _together(conditions: list[Condition]) -> Condition:
+    """One condition that says all; raises SyntaxProblem for two formulas, which may contradict each other."""
+    formulas = [condition.formula for condition in conditions if condition.formula is not None]
+    if len(formulas) > 1:
+        raise SyntaxProblem("two conditions in one answer")
+    domains = tuple(domain for condition in conditions for domain in condition.domains)
+    remarks = " ".join(condition.remark for condition in conditions if condition.remark)
+    return Condition(domains, formulas[0] if formulas else None, remarks)
 
 
 def condition_of(tokens: list[Token]) -> Condition:

@@ -330,8 +330,7 @@ def _classes(node: Node) -> Node:
 
 def _list(node: Node) -> Value:
     node = _classes(node)
-    declared = {arg.args[0].value: domain for arg in node.args if (domain := declared_domain(arg))}
-    rest = tuple(arg for arg in node.args if not declared_domain(arg))
+    declared, rest = _declarations(node.args)
     if declared and rest:
         return _restricted(interpret(rest[0] if len(rest) == 1 else node.with_args(rest)), declared)
     if (value := _with_conditions(node)) is not None:
@@ -367,6 +366,21 @@ def _list(node: Node) -> Value:
     if separators == {"and"} and len(scalars) == len(items) == 2 and (amount := added(scalars[0], scalars[1])):
         return amount
     return Collection(tuple(flat), alternatives="or" in separators)
+
+
+def _declarations(items: tuple[Node, ...]) -> tuple[dict[str, str], tuple[Node, ...]]:
+    r"""Take what letters stand for out of a list: `A e^x + B, A, B \\in \\mathbb{R}` says it of A and of B."""
+    declared: dict[str, str] = {}
+    rest: list[Node] = []
+    for item in items:
+        if not (domain := declared_domain(item)):
+            rest.append(item)
+            continue
+        letters = item.args[0].args if isinstance(item.args[0], Listing) else (item.args[0],)
+        declared |= {str(letter.value): domain for letter in letters}
+        while len(rest) > 1 and isinstance(rest[-1], Sym) and rest[-1].value in symbols(rest[0]):
+            declared[rest.pop().value] = domain
+    return declared, tuple(rest)
 
 
 def _surely_interval(value: Value) -> bool:
