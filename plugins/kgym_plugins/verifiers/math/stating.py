@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from kgym.types import VerifyItem
-from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.candidates import Extraction, key
 from kgym_plugins.verifiers.math.find.extract import NO_ANSWER, spoken
 from kgym_plugins.verifiers.math.find.statements import Statement, stated
 from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
+from kgym_plugins.verifiers.math.phrases.languages import COMMA_NOUNS
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
 from kgym_plugins.verifiers.math.phrases.properties import names_property, property_of
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA, NO
@@ -19,7 +20,18 @@ from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read
 from kgym_plugins.verifiers.math.tables import name_list
 from kgym_plugins.verifiers.math.trace import note
-from kgym_plugins.verifiers.math.values.types import Collection, Equation, Piecewise, Scalar, Value, Words
+from kgym_plugins.verifiers.math.values.types import (
+    Assignments,
+    Collection,
+    Conditioned,
+    Equation,
+    Ordered,
+    Piecewise,
+    RealSet,
+    Scalar,
+    Value,
+    Words,
+)
 
 _ORDINAL = re.compile(
     rf"\d(?:st|nd|rd|th)\b|\b(?:{ORDINAL_WORDS})\b|\b(?:tenths|hundredths|thousandths)\b|\}}?\$(?:st|nd|rd|th)\b", re.IGNORECASE
@@ -30,10 +42,27 @@ _DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.I
 _CALCULATION = re.compile(r"\$[-+*/\d\s.,()]*(?:\\(?:cdot|times|div)[-+*/\d\s.,()]*)*=\s*(-?\d[\d,.]*)\s*\$")
 _IN_SO_MUCH = re.compile(rf"\bin\s+(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})\s+([a-z]+)", re.IGNORECASE)
 _LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?\(?[A-J]\)?")
+_NUMBERED = re.compile(r"(?:the\s+)?(?:option|choice)\s+\(?([1-9])\)?", re.IGNORECASE)
+_EVERY_REAL = re.compile(rf"(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s+of)?(?:\s+{FORMULA})?", re.IGNORECASE)
+_COMMA_DECIMAL = re.compile(r"(?P<whole>-?\d{1,9}),(?P<digits>\d{1,9})(?P<rest>(?:\s?[^\d\s,;]\S{0,12}){0,3})")
+_TAIL = 500
 _PLACE = re.compile(r"\d+ [a-z]+|(?:ten|hundred|thousand|million)ths(?: place)?")
 _NUMERAL = re.compile(rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE)
 _CUTS = re.compile(r",?\s+(?=[a-z])")
 _FORMULA_AHEAD = re.compile(rf"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z]+\s+){{0,3}}(?P<formula>{FORMULA})")
+_FORMULAS_AHEAD = re.compile(
+    rf"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z-]+\s+){{0,4}}(?P<formulas>{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})*)"
+)
+_NAMED_SIDE = re.compile(r"\s*(?P<left>[^=<>]{1,80}?)\s*=(?:[^=<>]{1,200}=)*\s*(?P<right>[^=<>]{1,200})\s*")
+_COMMAND = re.compile(r"\\(?:operatorname\{)?(det|gcd|lcm|deg|dim|rank|tr|min|max)(?![A-Za-z])")
+_CALLED = {"det": "determinant", "gcd": "greatest common", "lcm": "least common", "deg": "degree", "dim": "dimension", "tr": "trace"} | {
+    "rank": "rank",
+    "min": "min",
+    "max": "max",
+}
+_HOW_MANY = re.compile(
+    r"how\s+many\b[^.?!]{0,40}\b(?:solutions?|roots?|zeros)\b|number\s+of\s+(?:\w+\s+){0,2}(?:solutions?|roots?|zeros)\b", re.IGNORECASE
+)
 _AROUND_WORDS = frozenset(name_list("with to on in at by from of that which everywhere here whose there along through"))
 _DANGLING = frozenset(name_list("of the a an and or in on per each every to"))
 _MOST_WORDS = 14
@@ -45,9 +74,11 @@ _SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
 
 def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of the gold answer."""
+    if (decimal := _with_comma(item, found)) is not None:
+        return decimal
     if found.rule not in _SENTENCE_RULES or (not found.rule and found.problem != NO_ANSWER) or len(found.answers) > 1:
         return None
-    if found.rule == "bold" and len(found.answers[0].split()) < 4:
+    if found.rule == "bold" and len(found.answers[0].split()) < 4 and f"**{found.answers[0]}" in item.response:
         return None
     text, problem = spoken(item.response)
     if problem or (statement := stated(text, item.question)) is None:
@@ -57,7 +88,11 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
         value = gold_readings(item.gold)[0]
         if found.answers and kind_of(found.answers[0], read(found.answers[0])) == kind_of(gold, value):
             return None
-        said = answer_of(statement, gold, value)
+        if statement.kind == "none" and kind_of(gold, value) == "number" and _HOW_MANY.search(item.question):
+            return "0" if "complex" not in item.question.casefold() else None
+        if (chosen := _NUMBERED.fullmatch(statement.said)) and statement.asked:
+            return chosen[1] if f"({chosen[1]})" in item.question and gold.strip("() ").isdecimal() else None
+        said = answer_of(statement, gold, value, item.question)
     except (LimitError, RecursionError):
         return None
     if said is not None:
@@ -65,7 +100,15 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     return said
 
 
-def answer_of(statement: Statement, gold: str, value: Value) -> str | None:
+def _with_comma(item: VerifyItem, found: Extraction) -> str | None:
+    """An answer of a language that writes 2,5 for two and a half, where the gold answer is one number."""
+    match = _COMMA_DECIMAL.fullmatch(found.answers[0].strip("*$ .")) if len(found.answers) == 1 and not found.problem else None
+    if match is None or re.fullmatch(r"\d{3}", match["digits"]) or not COMMA_NOUNS.search(item.response[-_TAIL:]):
+        return None
+    return f"{match['whole']}.{match['digits']}{match['rest']}" if isinstance(gold_readings(item.gold)[0], Scalar) else None
+
+
+def answer_of(statement: Statement, gold: str, value: Value, question: str = "") -> str | None:
     """Return the phrase of a statement that has the kind of the gold answer; None if there is none, or more than one."""
     kind = kind_of(gold, value)
     if statement.kind:
@@ -77,7 +120,9 @@ def answer_of(statement: Statement, gold: str, value: Value) -> str | None:
     for phrase, rest in _beginnings(statement, kind):
         if phrase.rpartition(" ")[2] in _DANGLING:
             continue
-        text = _with_unit(_last_side(statement.unmasked(phrase)) if kind == "number" else statement.unmasked(phrase))
+        text = _with_unit(
+            _side_of_asked(_last_side(statement.unmasked(phrase)) if kind == "number" else statement.unmasked(phrase), kind, question)
+        )
         if any(unit_named(word) for word in _IN_SO_MUCH.findall(text)):
             continue  # 65 km in three hours
         if kind_of(text, read(text)) == kind and _adds_nothing(rest, kind):
@@ -104,6 +149,17 @@ def _last_side(text: str) -> str:
     return _CALCULATION.sub(r"\1", text)
 
 
+def _side_of_asked(text: str, kind: str, question: str) -> str:
+    """The last side of an equation for what the question has on the first side: `$\\det A = 5$` says 5."""
+    match = _NAMED_SIDE.fullmatch(text[1:-1]) if kind in ("number", "formula") and text.startswith("$") and text.endswith("$") else None
+    if match is None:
+        return text
+    command = _COMMAND.match(match["left"])
+    called = command is not None and (command[0] in question or _CALLED[command[1]] in question.casefold())
+    named = len(match["left"]) > 1 and key(match["left"]) in key(question)
+    return f"${match['right']}$" if called or named else text
+
+
 def _with_unit(text: str) -> str:
     """A number with signs of units, which the grammar would take for letters outside of a sentence: 12 m/s."""
     match = _AMOUNT.fullmatch(text)
@@ -126,6 +182,10 @@ def kind_of(text: str, value: Value) -> str:
         if _PLACE.fullmatch(value.text):
             return "ordinal"
         return "property" if property_of(value.text) else ""
+    if isinstance(value, Conditioned):
+        return kind_of(text, value.value)
+    if isinstance(value, Ordered | RealSet | Collection | Assignments):
+        return "values"
     if isinstance(value, Piecewise) or "\\begin{cases}" in text:
         return "pieces"
     if isinstance(value, Scalar):
@@ -149,6 +209,12 @@ def _worth(value: Scalar) -> Fraction | None:
 def _beginnings(statement: Statement, kind: str) -> Iterator[tuple[str, str]]:
     """What is said, from the longest beginning to the shortest, each with what it leaves out."""
     said = statement.said
+    if kind == "values":
+        if _EVERY_REAL.fullmatch(said):
+            yield "all real numbers", ""
+        if match := _FORMULAS_AHEAD.match(said):
+            yield match["formulas"], said[match.end() :]
+        return
     if kind == "formula" or (kind == "number" and not _NUMBER_OF_THINGS.match(said)):
         if match := _FORMULA_AHEAD.match(said):
             yield match["formula"], said[match.end() :]

@@ -14,6 +14,7 @@ asks for more work than any honest one). What the verifier cannot judge is `unsc
 is cut off, or breaks the limits itself.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from kgym_plugins.verifiers.math.compare.compare import same, same_whole
 from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
+from kgym_plugins.verifiers.math.find.offered import offered
 from kgym_plugins.verifiers.math.golds import gold_problem
 from kgym_plugins.verifiers.math.grammar.nodes import Num
 from kgym_plugins.verifiers.math.limits import LimitError
@@ -40,6 +42,7 @@ from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
 from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words
 
+_ANY_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
 _SHORT = 240
 """Characters of gold answer and answer together that are judged in the caller."""
 _SHOWN = 500
@@ -93,11 +96,26 @@ class MathVerifier:
     def _found(self, item: VerifyItem, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
         """Judge the answer that the rules find; where they find none, the one that the last sentence states."""
         found = extract(item.response, self.options.extraction)
-        verdict = judge(item, found)
+        verdict = self._by_choice(item, found, judge)
         if verdict is None or verdict.status not in ("wrong", "no_answer") or "conclusion" not in (self.options.extraction or RULES):
             return verdict
         said = said_at_last(item, found)
         return verdict if said is None else judge(item, Extraction((said,), "statement"))
+
+    def _by_choice(self, item: VerifyItem, found: Extraction, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
+        """Judge an answer; where the gold answer is a letter, also as the value of one of the choices that the question lists."""
+        verdict = judge(item, found)
+        letter = gold_answer(item.gold).strip("() .$")
+        if verdict is None or verdict.status != "wrong" or letter not in (choices := offered(item.question)):
+            return verdict
+        if _ANY_LETTER.search(found.answers[0]) if found.answers else True:
+            return verdict  # it names a letter, and that one counts
+        verdicts = {name: judge(VerifyItem(content, item.response), found) for name, content in choices.items()}
+        if any(one is None for one in verdicts.values()):
+            return None
+        if [name for name, one in verdicts.items() if one is not None and one.status == "correct"] != [letter]:
+            return verdict
+        return replace(verdict, status="correct", reason="choice by its value")
 
     def _fast(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         verdict = self._easy(item, found)

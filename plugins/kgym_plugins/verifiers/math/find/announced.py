@@ -3,11 +3,13 @@
 import re
 
 from kgym_plugins.verifiers.math.find.blocks import fenced, items, keyed
-from kgym_plugins.verifiers.math.find.candidates import LETTERS, Extraction, key
+from kgym_plugins.verifiers.math.find.candidates import LETTERS, TAIL, Extraction, key
+from kgym_plugins.verifiers.math.find.sentences import sentence_value
 from kgym_plugins.verifiers.math.phrases.contrast import without_contrast
 from kgym_plugins.verifiers.math.phrases.cues import (
     AFTERTHOUGHTS,
     ANNOUNCING,
+    DOUBTING,
     HEDGING,
     JOINING,
     RETRACTING,
@@ -18,8 +20,6 @@ from kgym_plugins.verifiers.math.phrases.east_asian import is_sentence, said_las
 from kgym_plugins.verifiers.math.phrases.languages import ANNOUNCING_ELSEWHERE, NOUNS
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
-TAIL = 4000
-"""Characters at the end of a response in which an answer is looked for."""
 _MOST_PHRASES = 10
 _STATEMENT = 1200
 
@@ -30,6 +30,10 @@ _ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
 """What stands before the last dot of 0.666..., which ends no sentence."""
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A-Za-z])[^()]*\))\Z")
 """What stands before the sign of n! and (n - 1)!, which ends no sentence; behind a number it does."""
+_REMARK = re.compile(
+    r"(?<=[\w$})])\s+\((?!or\b|mod\b|and\b|base\b|in\b|not\b|if\b|but\b|unless\b|plus\b|minus\b)[a-z]{2,}\s[^()]*(?:\([^()]*\)[^()]*)*\)?\Z"
+)
+"""A remark in words, in brackets behind a value; the afterthought may have taken the end of it."""
 _CLOSING = re.compile(r"(?<=\S)\*\*(?=[\s.,;:)]|\Z)")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
 
@@ -52,7 +56,9 @@ def _said(tail: str, match: re.Match[str]) -> str:
         if listed := items(line):
             return _item(listed[0])
     said = without_contrast(_statement(tail[match.end() : match.end() + _STATEMENT]))
-    return said_last(said) or said if is_sentence(said) else said
+    if is_sentence(said):
+        return said_last(said) or said
+    return sentence_value(said, elsewhere=match.re is ANNOUNCING_ELSEWHERE.pattern) or said
 
 
 def _statement(text: str) -> str:
@@ -75,8 +81,16 @@ def _statement(text: str) -> str:
     return _without_afterthought(text)
 
 
+def _without_remark(text: str) -> str:
+    """A value without the remark in brackets behind it, if the remark does not doubt it."""
+    match = _REMARK.search(text)
+    if match is None or set(LETTERS.findall(match[0].lower())) & (HEDGING | {"wait", "actually"}) or DOUBTING.pattern.search(match[0]):
+        return text
+    return text[: match.start()]
+
+
 def _without_afterthought(text: str) -> str:
-    short = AFTERTHOUGHTS.pattern.sub("", text).strip()
+    short = _without_remark(AFTERTHOUGHTS.pattern.sub("", text).strip())
     if "**" in short and short.count("**") % 2 == 0 and not short.startswith("**"):
         return short  # bold within: the value is **5**
     if short.count("**") == 1:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+TAIL = 4000
+"""Characters at the end of a response in which an answer is looked for."""
 LETTERS = re.compile(r"[^\W\d_]+")
 
 

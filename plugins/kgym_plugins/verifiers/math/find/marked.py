@@ -2,8 +2,7 @@
 
 import re
 
-from kgym_plugins.verifiers.math.find.announced import TAIL
-from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.candidates import TAIL, Extraction
 from kgym_plugins.verifiers.math.find.sentences import after_verb, emphasised, last_sentence
 
 

@@ -2,8 +2,7 @@
 
 import re
 
-from kgym_plugins.verifiers.math.find.announced import TAIL
-from kgym_plugins.verifiers.math.find.candidates import Extraction
+from kgym_plugins.verifiers.math.find.candidates import TAIL, Extraction
 from kgym_plugins.verifiers.math.phrases.contrast import without_contrast
 from kgym_plugins.verifiers.math.phrases.cues import (
     AROUND_NUMBER,
@@ -20,12 +19,13 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     VERBS,
 )
 from kgym_plugins.verifiers.math.phrases.east_asian import is_bound, is_sentence, is_unsure, said_last
-from kgym_plugins.verifiers.math.phrases.languages import DENIED, NO_ELSEWHERE
+from kgym_plugins.verifiers.math.phrases.languages import DENIED, NO_ELSEWHERE, UNSURE_ELSEWHERE
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
 from kgym_plugins.verifiers.math.phrases.ranges import range_of
 
 _DOTS = re.compile(r"\$?-?\d{0,9}\.\d{2,40}(?:\.\.\.|…)\$?")
 _ARROW = re.compile(r"\A(?:[∴⇒→✓✔✅☑\s]|=>|->|\\(?:therefore|Rightarrow|implies|to)\b)+")
-_ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\\∴])")
+_ABBREVIATION = re.compile(r"(?<=[.!?])\s+(?=(?:\*\*|__)?[A-Z$\\∴])")
 _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 _FENCE = re.compile(r"\n```\w{0,20}\s*\Z")
 
@@ -65,8 +65,12 @@ def last_sentence(line: str) -> str:
 
 _EMPHASIS = re.compile(r"\*\*([^*\n]{1,60})\*\*|(?<!\w)__([^_\n]{1,60})__(?!\w)")
 _VALUE = re.compile(r"\W{0,3}(?:\d|\\[a-z]|[$€£]|\.\d|[a-zA-Z]\s*=).*|\(?[A-J]\)?", re.DOTALL)
+_COUNTED = re.compile("|".join(sorted(NUMBER_WORDS - {"second", "third"})), re.IGNORECASE)
+_REPLY = re.compile(r"yes|no|true|false", re.IGNORECASE)
+_REPLIED = re.compile(r"\W{0,4}(?:\Z|[,;:.!–—]|-\s)")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s?%?(?![\d^_{=<>*])")
 _NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
+_DENIED_BEFORE = re.compile(r"(?:\bnot|\bnever|\bcannot|n't)(?:\s+(?:be|equal|exactly|simply|just))?\s+\Z", re.IGNORECASE)
 _OTHER = re.compile(
     r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
     re.IGNORECASE,
@@ -83,12 +87,55 @@ def emphasised(sentence: str) -> str | None:
     ('18 children', None)
     """
     found = list(_EMPHASIS.finditer(sentence))
+    if len(found) > 1:
+        found = [match for match in found if _VALUE.fullmatch((match[1] or match[2]).strip())]
     if len(found) != 1:
         return None
-    content = (found[0][1] or found[0][2]).strip().rstrip(".")
-    if not _VALUE.fullmatch(content) or VAGUE.pattern.search(sentence, 0, found[0].start()) or content.endswith(":"):
+    (match,) = found
+    content = (match[1] or match[2]).strip().rstrip(".,:")
+    if _REPLY.fullmatch(content):
+        return content if match.start() == 0 and _REPLIED.match(sentence, match.end()) else None
+    if not (_VALUE.fullmatch(content) or _COUNTED.fullmatch(content)) or match[0].rstrip("*_").endswith(":"):
         return None
-    return content + (_things(sentence, found[0].end()) if _NUMBER.fullmatch(content) else "")
+    if VAGUE.pattern.search(sentence, 0, match.start()) or _DENIED_BEFORE.search(sentence, 0, match.start()):
+        return None
+    return content + (_things(sentence, match.end()) if _NUMBER.fullmatch(content) else "")
+
+
+_SENTENCE = re.compile(r"\W{0,4}[^\W\d_]+(?:['’][^\W\d_]+)?\s+\S+\s")
+
+
+def sentence_value(said: str, *, elsewhere: bool = False) -> str | None:
+    """Return the value of a sentence that an announcement is followed by; None if it is no sentence, or says more than one value.
+
+    >>> sentence_value("There are **24** zeros."), sentence_value("Der Umfang ist 12 cm."), sentence_value("12 is the sum of 5 and 7")
+    ('24 zeros', '12 cm', None)
+    """
+    if "\n" in said or (not _SENTENCE.match(said) and not (elsewhere and re.match(r"[^\W\d_]", said))):
+        return None
+    if (bold := emphasised(said)) is not None:
+        return bold
+    numbers, formulas = list(_PLAIN_NUMBER.finditer(_INLINE.sub("", said))), list(_INLINE.finditer(said))
+    if len(numbers) + len(formulas) != 1 or NO_ELSEWHERE.search(said) or _NO.search(said) or VAGUE.pattern.search(said, 0, _first(said)):
+        return None
+    if UNSURE_ELSEWHERE.search(said) or _CHOICE.match(said):
+        return None
+    value = after_verb(said)
+    if value == said.strip().rstrip(".!。！ ") and elsewhere and not formulas:
+        if is_bound(said[numbers[0].end() :]):
+            return None
+        return numbers[0].group()  # its verb is another one, or stands behind
+    return value if value != said.strip().rstrip(".!。！ ") and re.match(r"\W{0,3}[\d$\\]", value) else None
+
+
+_CHOICE = re.compile(r"\W{0,3}[A-J]\s?[).:,]")
+_PLAIN_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def _first(sentence: str) -> int:
+    """Where the first number or formula of a sentence begins."""
+    match = re.search(r"\d|\$|\\\(", sentence)
+    return match.start() if match else len(sentence)
 
 
 def _things(sentence: str, at: int) -> str:

@@ -3,30 +3,40 @@
 import re
 from dataclasses import dataclass, replace
 
-from kgym_plugins.verifiers.math.find.announced import TAIL
+from kgym_plugins.verifiers.math.find.candidates import TAIL
 from kgym_plugins.verifiers.math.phrases.cues import DOUBTING
 from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
 from kgym_plugins.verifiers.math.phrases.pieces import cases_of
 from kgym_plugins.verifiers.math.phrases.properties import is_thing
 from kgym_plugins.verifiers.math.phrases.statements import (
     ALONE,
+    BEHIND,
     CLAUSES,
     FIRST_FORMULA,
     FORMULA,
     FRAMES,
     GENERIC,
+    LABELLED,
     PRONOUNS,
     REASONS,
     SUPPOSED,
     UNSAID,
 )
 
-_INLINE = re.compile(r"\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
+_INLINE = re.compile(r"`[^`\n]{1,200}`|\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
 _MOST_FORMULAS = 40
+_STEM = 5
 _LONGEST = 400
 _SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-Z\\∴]|{FORMULA})")
 _STOP_INSIDE = re.compile(r"\.(\$|\\\)|\*\*)\Z")
 _COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
+_LETTERS_ONLY = re.compile(
+    r"\W{0,2}\s*[A-Za-z](?:_\w|_\{\w+\})?(?:\s*,\s*[A-Za-z](?:_\w|_\{\w+\})?)*(?:\s*\\in\s*\\mathbb\s*\{?[A-Z]\}?)?\s*\W{0,2}"
+)
+_APPOSED = re.compile(r"\bnamely,?\s*\Z", re.IGNORECASE)
+_OPERATION = re.compile(
+    r"(?:doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b", re.IGNORECASE
+)
 _WORDS = re.compile(r"[a-z]+(?:'s)?")
 
 
@@ -65,7 +75,7 @@ def stated(text: str, question: str) -> Statement | None:
         formulas.append(match[0])
         return chr(ord(FIRST_FORMULA) + len(formulas) - 1) if len(formulas) <= _MOST_FORMULAS else match[0]
 
-    sentences = _SENTENCES.split(_INLINE.sub(mask, line.replace("**", "")))
+    sentences = _SENTENCES.split(_INLINE.sub(mask, line).replace("**", ""))
     sentence = sentences[-1].rstrip(".! ")
     if len(sentence) > _LONGEST or len(formulas) > _MOST_FORMULAS or "\\" in sentence or "$" in sentence.replace("\\$", ""):
         return None
@@ -73,17 +83,22 @@ def stated(text: str, question: str) -> Statement | None:
         return Statement(cases, kind="pieces")
     if SUPPOSED.pattern.search(sentence) or DOUBTING.pattern.search(sentence):
         return None
+    sentence = _without_remarks(sentence, formulas)
+    alone = len(sentences) == 1 and "\n" not in tail
+    if match := LABELLED.whole(sentence):
+        named = Statement(match["said"], match["subject"], formulas=tuple(formulas))
+        return replace(named, asked=_asked_of(named, question, False))
     clause, concludes = _last_clause(sentence)
     if UNSAID.pattern.search(clause):
         return None
-    if concludes and ALONE.whole(clause):
-        return Statement(clause, formulas=tuple(formulas))
+    if (concludes or alone) and (match := ALONE.whole(clause)):
+        said = match.groupdict().get("said") or clause
+        return Statement(said, formulas=tuple(formulas), asked=_apposed_to_asked(sentence, clause, formulas, question))
     if (match := FRAMES.whole(clause)) is None:
         return None
     groups = match.groupdict()
     if "none" in groups:
         return Statement("no solution", kind="none")
-    alone = len(sentences) == 1 and "\n" not in tail
     statement = Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas), alone=alone)
     statement = replace(statement, asked=_asked_of(statement, question, concludes))
     if (more := _COMPARED.search(clause)) and more[0].casefold() not in question.casefold():
@@ -101,6 +116,27 @@ def _last_clause(sentence: str) -> tuple[str, bool]:
             break
         clause, concludes = clause[match.end() :], match[0].strip(" ,:;") != ""
     return REASONS.pattern.split(clause)[0].strip(" ,"), concludes
+
+
+def _without_remarks(sentence: str, formulas: list[str]) -> str:
+    """A sentence without what its letters stand for, and without the value that it rejects."""
+    while match := BEHIND.pattern.search(sentence):
+        letters = re.findall(FORMULA, match.groupdict().get("letters") or "")
+        if not all(_LETTERS_ONLY.fullmatch(formulas[ord(sign) - ord(FIRST_FORMULA)]) for sign in letters):
+            break
+        sentence = sentence[: match.start()]
+    return sentence
+
+
+def _apposed_to_asked(sentence: str, clause: str, formulas: list[str], question: str) -> bool:
+    """Whether a value behind "namely" stands for what was asked; any other consequence does."""
+    head = sentence[: sentence.rfind(clause)]
+    if not (apposed := _APPOSED.search(head)):
+        return True
+    main, _ = _last_clause(head[: apposed.start()].strip(" ,;:"))
+    match = FRAMES.whole(main)
+    groups = match.groupdict() if match else {}
+    return "said" in groups and _asked_of(Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas)), question, False)
 
 
 def _words(text: str) -> str:
@@ -121,5 +157,12 @@ def _asked_of(statement: Statement, question: str, concludes: bool) -> bool:
         return False
     if (number := number_from_words(subject.split())) and str(number[0]) in re.findall(r"\d+", asked):
         return True
+    if _OPERATION.match(subject):
+        return True  # tripling 54, which the question names
     words = _WORDS.findall(subject)
-    return all(word in GENERIC or word in PRONOUNS or word.rstrip("s") in asked or is_thing(word) for word in words)
+    return all(word in GENERIC or word in PRONOUNS or _named_in(word, asked) or is_thing(word) for word in words)
+
+
+def _named_in(word: str, asked: str) -> bool:
+    """Whether a question has a word, or one of the same stem: the expansion, if it says expand."""
+    return word.rstrip("s") in asked or (len(word) > _STEM + 1 and re.search(rf"\b{word[:_STEM]}", asked) is not None)

@@ -76,12 +76,17 @@ RESULT = Table(
     "what follows on the line is the result",
     "begin",
     Phrase(
-        r"[*_#\s]{0,9}(?:result|output|total|value|solution|ergebnis|résultat|resultado)[*_]{0,2}\s?[:：][*_\s]{0,4}",
+        r"[*_#\s]{0,9}(?:result|output|total|value|solution|conclusion|ergebnis|résultat|resultado)(?:[*_]{0,2}\s?[:：]|\.[*_]{2})[*_\s]{0,4}",
         "English, German, French, Spanish",
         "Result: 5",
         "The results: 5",
     ),
 )
+BECOMES = (
+    r"(?:simplif(?:y|ies|ied)|reduces?|reduced|works?\s+out|evaluates?|cancels?\s+down|boils?\s+down|comes?\s+out|converts?|rounds?)"
+    r"\s+(?:to|as|at)\b|(?:equals|corresponds\s+to|matches|turns\s+into|is\s+the\s+same\s+as|is\s+equivalent\s+to)\b"
+)
+"""Verbs between a value on the way and the one that is said in the end."""
 VERBS = Table(
     "verbs",
     "what follows is what the sentence says that something is",
@@ -93,6 +98,7 @@ VERBS = Table(
         "the area is 5",
         "the area of 5",
     ),
+    Phrase(rf"\b(?:{BECOMES})\s+", "what a value becomes", "6/8 simplifies to 3/4", "6/8 simplified"),
     *verbs_elsewhere(),
 )
 BEFORE_FORMULA = frozenset(

@@ -204,7 +204,7 @@ LANGUAGES = (
         ("Het antwoord is dus 5", "Het antwoord volgt"), ("Dus er zijn 5 appels.", "Er zijn dus 5."), ("dit is fout", "dit is goed"),
     ),
     Language(
-        "Romanian", "răspunsul?(?:\\s+final)?", "este", "deci", "deci|prin\\s+urmare|așadar|în\\s+total", "este|sunt",
+        "Romanian", "răspuns(?:ul)?(?:\\s+final)?", "este", "deci", "deci|prin\\s+urmare|așadar|în\\s+total", "este|sunt",
         "este\\s+(?:greșit|incorect)",
         ("Răspunsul este 5", "Răspunsul contează"), ("Deci au rămas 5 mere.", "Au rămas deci 5."), ("este greșit", "este corect"),
     ),
@@ -227,6 +227,8 @@ LANGUAGES = (
     ),
 )  # fmt: skip
 
+COMMA_NOUNS = re.compile("|".join(f"(?<!\\w)(?:{one.answer})" for one in LANGUAGES if one.spaced and one.name != "Hebrew"), re.IGNORECASE)
+"""Nouns for an answer in the languages that write 2,5 for two and a half."""
 _STARS = r"[*_]{0,3}[ \t]{0,4}"
 
 
@@ -305,6 +307,17 @@ DENIED = Table(
     ),
 )
 NO_ELSEWHERE = re.compile(
-    r"\b(?:pas|nicht|kein\w*|não|non|не|нет|nie|není|không|hayır|değil|nu)\b|不(?!同)|没|ない|ません|않|아니|아닙", re.IGNORECASE
+    r"\b(?:pas|nicht|kein\w*|não|non|не|нет|nie|není|không|hayır|değil\w*|nu|niet|geen|δεν|δε|לא|אינו|אינה)\b|ไม่|不(?!同)|没|ない|ません|않|아니|아닙",
+    re.IGNORECASE,
 )
 """Negations: a sentence with one does not say its number."""
+UNSURE_ELSEWHERE = re.compile(
+    r"\b(?:mindestens|höchstens|ungefähr|etwa|rund|circa|au\s+(?:moins|plus)|environ|(?:al|por\s+lo)\s+menos|como\s+(?:máximo|mínimo)"
+    r"|aproximadamente|cerca\s+de|pelo\s+menos|no\s+(?:máximo|mínimo)|almeno|al\s+(?:massimo|minimo|più)|не\s+(?:менее|более|меньше|больше)"
+    r"|минимум|максимум|около|примерно|щонайменше|щонайбільше|приблизно|co\s+(?:najmniej|najwyżej)|około|alespoň|nejméně|nejvýše|asi|přibližně"
+    r"|ít\s+nhất|nhiều\s+nhất|khoảng|minstens|hoogstens|ongeveer|cel\s+(?:puțin|mult)|aproximativ|τουλάχιστον|το\s+πολύ|περίπου"
+    r"|en\s+(?:az|fazla|çok)|yaklaşık|vielleicht|peut-être|quizás?|talvez|forse|возможно|może|možná|có\s+thể|misschien|poate|ίσως|belki)\b"
+    r"|לפחות|לכל היותר|בערך|אולי|อย่างน้อย|อย่างมาก|ประมาณ|อาจ|至少|至多|不超过|大约|可能|少なくとも|最大でも|約|적어도|최대|약",
+    re.IGNORECASE,
+)
+"""Bounds, estimates and doubts: a sentence with one does not say its number plainly."""

@@ -25,8 +25,8 @@ def _count(text: str) -> tuple[int, str] | None:
 def _chance(match: re.Match[str], text: str) -> Meaning | None:
     """A part of a whole: "6 in 3" is none, nor is 3 miles in 4 hours."""
     one, other = _count(match["part"]), _count(match["whole"])
-    if one is None or other is None or not other[0] or one[0] > other[0]:
-        return None
+    if one is None or other is None or not other[0] or one[0] > other[0] or " to " in f" {other[1]} ":
+        return None  # 9 out of 12 simplifies to a half
     if match["of"].casefold() != "out of" and any(unit_named(things.split()[0]) for _, things in (one, other) if things):
         return None
     return Formula(rf"\frac{{{one[0]}}}{{{other[0]}}}")

@@ -6,6 +6,7 @@ r"""How the last sentence of a response states its answer without announcing it:
 Formulas are one sign each here (`FORMULA`), so that no comma in them parts a clause.
 """
 
+from kgym_plugins.verifiers.math.phrases.cues import BECOMES
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 from kgym_plugins.verifiers.math.tables import name_list
@@ -18,7 +19,7 @@ CLAUSES = Table(
     "what follows is what the sentence says in the end",
     "within",
     Phrase(
-        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|(?:this|that|which)\s+means)"
+        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|namely|in\s+other\s+words|(?:this|that|which)\s+means)"
         r"(?:\s+that)?,?\s+(?!far\b)",
         "a consequence",
         "two sides are equal, so it is isosceles",
@@ -29,6 +30,14 @@ CLAUSES = Table(
         "what is done before",
         "Divide by 3: x is 2",
         "Divide by 3",
+    ),
+    Phrase(
+        r"(?:\A(?:however|but|yet),?|,\s+but)\s+(?=(?:the|it|its|this|that|there|they|we|in|for|{FORMULA})\b|{FORMULA})".replace(
+            "{FORMULA}", FORMULA
+        ),
+        "an objection",
+        "they say 12, but the sum is 13",
+        "not 12, but 13",
     ),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
@@ -141,7 +150,14 @@ FRAMES = Table(
         "three quarters of the pizza are eaten",
     ),
     Phrase(
-        rf"(?P<said>(?:\d+|{_CARDINAL})(?:\s+[a-z]+){{0,2}}\s+(?:out\s+of|in)\s+(?:every\s+|the\s+)?[a-z0-9-]+)\s+[a-z]+(?:\s+[a-z]+){{0,4}}",
+        rf"(?P<subject>\S.{{0,80}}?)\s+(?:{BECOMES})\s+{_GAP}{_SAID}",
+        "a thing becomes another",
+        "nine twelfths simplify to three quarters",
+        "nine twelfths are simple",
+    ),
+    Phrase(
+        rf"(?P<said>(?:\d+|{_CARDINAL})(?:\s+[a-z]+){{0,2}}\s+(?:out\s+of|in)\s+(?:every\s+|the\s+)?[a-z0-9-]+)\s+(?!{BECOMES}|is\b|equals?\b)"
+        r"[a-z]+(?:\s+[a-z]+){0,4}",
         "a part of a whole",
         "3 students out of 4 play a sport",
         "3 students play a sport",
@@ -171,6 +187,13 @@ FRAMES = Table(
         "she runs at 8 metres per second",
         "8 metres",
     ),
+    Phrase(
+        r"(?P<subject>\S.{0,80}?)\s+(?:holds?(?:\s+true)?|is\s+(?:true|satisfied|valid)|works|converges)\s+(?:exactly|precisely|only)?\s*for\s+"
+        rf"(?P<said>(?:all\s+(?:values\s+of\s+)?)?{FORMULA}|(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s+of)?(?:\s+{FORMULA})?)",
+        "true for all of these",
+        f"the identity holds for all {FIRST_FORMULA}",
+        f"the identity holds at {FIRST_FORMULA}",
+    ),
     Phrase(rf"there(?:\s+(?:is|are|was|were|remains?)|'s)\s+{_GAP}{_SAID}", "there are", "there are 12 eggs", "they are 12"),
     Phrase(rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+)?{_GAP}{_SAID}", "a thing is", "it's isosceles", "isosceles"),
     Phrase(
@@ -193,7 +216,61 @@ ALONE = Table(
     "the clause is nothing but the value",
     "whole",
     Phrase(rf"(?:{FORMULA}|\d[\d,.]*)(?:\s+[a-z]+){{0,4}}", "a formula or a number", "2 real solutions", "real solutions"),
-    Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J]\)?", "a choice", "option B", "an option"),
+    Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J1-9]\)?", "a choice", "option B", "an option"),
+    Phrase(
+        r"(?:the|an?)\s+(?:(?:open|closed|half-open|ordered|single|unique|integer|real|positive|solution|finite|whole)\s+)*"
+        rf"(?:interval|set|pair|triple|point|number|value|fraction|function|polynomial|vector|matrix)\s+(?P<said>{FORMULA})",
+        "a formula and what it is",
+        f"the open interval {FIRST_FORMULA}",
+        "the open interval",
+    ),
+    Phrase(
+        rf"(?P<said>{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})+)", "several formulas", f"{FIRST_FORMULA} and {FIRST_FORMULA}", "x and y"
+    ),
+)
+LABELLED = Table(
+    "labels",
+    "what follows on the line is the value of what the label names",
+    "whole",
+    Phrase(
+        rf"(?P<subject>(?:[A-Za-z-]+\s+){{0,5}}[A-Za-z-]+|{FORMULA})\s*:\s+(?P<said>(?:{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})*|-?\d[\d,.]*)"
+        r"(?:\s+[a-z]+){0,3})",
+        "a label and a value",
+        f"Interval of convergence: {FIRST_FORMULA}",
+        f"the interval is {FIRST_FORMULA}",
+    ),
+)
+_LETTERS = rf"{FORMULA}(?:(?:,|,?\s+and)\s*{FORMULA})*"
+_KINDS = r"(?:(?:an?|any|some|all|each|every|the|arbitrary|real|complex|integer|free|constants?|integers?|parameters?|numbers?)\s+)*"
+BEHIND = Table(
+    "remarks behind what is said",
+    "what follows is no part of what is said: what its letters stand for, or that it is all",
+    "within",
+    Phrase(
+        rf",?\s+(?:(?:with|where)\s+{_KINDS}|for\s+{_KINDS}(?:integers?|constants?|parameters?)\s+)(?P<letters>{_LETTERS})(?:\s+(?:is|are|an?|any|arbitrary|real|complex|integers?|constants?|parameters?"
+        r"|numbers?)){0,5}\Z",
+        "letters",
+        f"x, with arbitrary constants {FIRST_FORMULA}",
+        "x, with luck",
+    ),
+    Phrase(
+        rf",?\s+and\s+(?:for\s+)?(?:no\s+others?|nothing\s+else)(?:\s+(?:{FORMULA}|[a-z]+))?\Z",
+        "nothing else",
+        "for all x, and for no other x",
+        "for all x, and for others",
+    ),
+    Phrase(
+        r",\s+which\s+(?:is|are)\s+(?:indeed\s+)?(?:valid|fine|allowed|admissible|acceptable|positive|in\s+the\s+domain|as\s+(?:required|expected))\b.*\Z",
+        "it is allowed",
+        "x, which is valid because it is positive",
+        "x, which is odd",
+    ),
+    Phrase(
+        rf"(?<=[\d{FIRST_FORMULA}-{LAST_FORMULA}]),?\s+(?:and\s+)?(?:not|rather\s+than|instead\s+of)\s+(?:{FORMULA}|-?\d[\d.,]*)(?:\s+[a-z]+)?\Z",
+        "another value",
+        "4, not 5",
+        "4 is not 5",
+    ),
 )
 PRONOUNS = frozenset(name_list("it this that which these those they he she we i you there both one"))
 """Subjects that stand for what was asked."""
@@ -203,6 +280,7 @@ GENERIC = frozenset(
     the a an of in on at to for and from with its his her their our my by per each every all
     given original whole total final full overall resulting required desired asked wanted average above only such
     now still then together altogether
+    sum itself identity statement general coordinates interval set option choice
     answer result value number amount solution product quotient difference ratio part fraction probability chance share rest
     person man woman boy girl child pupil runner maximum minimum equation system inequality expression power
     """
