@@ -97,11 +97,19 @@ def emphasised(sentence: str) -> str | None:
         return content if match.start() == 0 and _REPLIED.match(sentence, match.end()) else None
     if not (_VALUE.fullmatch(content) or _COUNTED.fullmatch(content)) or match[0].rstrip("*_").endswith(":"):
         return None
-    if VAGUE.pattern.search(sentence, 0, match.start()) or _DENIED_BEFORE.search(sentence, 0, match.start()):
+    before, after = sentence[: match.start()], sentence[match.end() :]
+    if VAGUE.pattern.search(before) or _DENIED_BEFORE.search(before) or _ON_THE_WAY.fullmatch(before) or _GOES_ON.search(after):
+        return None
+    if _COUNTED.fullmatch(content) and _UNSTATED.search(sentence):
         return None
     return content + (_things(sentence, match.end()) if _NUMBER.fullmatch(content) else "")
 
 
+_ON_THE_WAY = re.compile(r"\W*(?:after|of|if|since|because|when|with|from|using|given|as)\s[^,;:]*", re.IGNORECASE)
+"""What begins a clause before the main one, in which no result stands."""
+_GOES_ON = re.compile(r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|but)\b[^.]*\d")
+"""A later clause with a number, which is what the sentence says in the end."""
+_UNSTATED = re.compile(r"\b(?:never|would|if|could|might|may|unless|nobody)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"\W{0,4}[^\W\d_]+(?:['’][^\W\d_]+)?\s+\S+\s")
 
 

@@ -98,7 +98,7 @@ VERBS = Table(
         "the area is 5",
         "the area of 5",
     ),
-    Phrase(rf"\b(?:{BECOMES})\s+", "what a value becomes", "6/8 simplifies to 3/4", "6/8 simplified"),
+    Phrase(rf"(?<!not )(?<!n't )\b(?:{BECOMES})\s+", "what a value becomes", "6/8 simplifies to 3/4", "6/8 simplified"),
     *verbs_elsewhere(),
 )
 BEFORE_FORMULA = frozenset(

@@ -123,7 +123,7 @@ FRAMES = Table(
     Phrase(
         r"(?P<none>(?:(?:and|but)\s+)?(?:there(?:'s|\s+(?:is|are))"
         rf"|(?:it|this|that|which|we|the\s+(?:given\s+)?(?:equation|system|inequality|problem)(?:\s+{FORMULA})?)\s+(?:has|have))"
-        r"\s+(?:no\s+(?:real\s+)?solutions?)(?:\s+(?:in|over|among)\s.{1,30})?"
+        r"\s+(?:no\s+(?:real\s+)?(?:solutions?|roots?|zeros))(?:\s+(?:in|over|among)\s.{1,30})?"
         r"|no\s+(?:real\s+)?(?:number|value|integer|pair|solution)s?\s+(?:satisf(?:y|ies)|solves?|exists?)\b.{0,40})",
         "there is none",
         "there's no solution",
