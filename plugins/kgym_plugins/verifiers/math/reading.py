@@ -1,6 +1,7 @@
 """Stages 2 to 5: from the text of an answer to a typed value."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from kgym_plugins.verifiers.math.clean.wrappers import clean, normal_text, tidy, unwrapped
@@ -13,13 +14,14 @@ from kgym_plugins.verifiers.math.limits import ANSWER_CHARS, LimitError, SyntaxP
 from kgym_plugins.verifiers.math.phrases.meanings import meaning_of
 from kgym_plugins.verifiers.math.phrases.normal import normal_words
 from kgym_plugins.verifiers.math.phrases.objects import CHANGING
-from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Letter, Meaning, Time, Word, table_of
+from kgym_plugins.verifiers.math.phrases.table import Digits, Formula, Items, Letter, Meaning, Time, Word, table_of
+from kgym_plugins.verifiers.math.phrases.tasks import is_derivative, sides_of_task
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.trace import is_tracing, note
 from kgym_plugins.verifiers.math.values.conditions import conditioned
 from kgym_plugins.verifiers.math.values.interpret import interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
-from kgym_plugins.verifiers.math.values.types import BaseNumber, Choice, Clock, Opaque, RealSet, Value, Words
+from kgym_plugins.verifiers.math.values.types import Assignments, BaseNumber, Choice, Clock, Opaque, RealSet, Value, Words
 
 _LABEL = re.compile(
     r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
@@ -52,6 +54,8 @@ def _read(text: str, thousands: bool) -> Value:
         note("phrases", "no row of a table is the whole text")
     if (value := _labelled(text, thousands)) is not None:
         return value
+    if is_derivative(text) and (value := _first_understood(sides_of_task(text), thousands)) is not None:
+        return value
     try:
         return _parsed(text, thousands)
     except (SyntaxProblem, Unordered) as problem:
@@ -82,6 +86,9 @@ def _meant(meaning: Meaning, text: str) -> Value | None:
                 return BaseNumber(*based(digits, base).value)
             except SyntaxProblem:
                 return Opaque(normal_text(text))
+        case Items(items):
+            values = tuple((name, read(said)) for name, said in items)
+            return None if any(isinstance(value, Words | Opaque) for _, value in values) else Assignments(values)
 
 
 def _second_try(text: str, thousands: bool) -> Value:
@@ -91,6 +98,8 @@ def _second_try(text: str, thousands: bool) -> Value:
         return _parsed(rf"{amount['number']} \text{{ {amount['unit']}/{amount['per']}}}", thousands)
     if named := _NAMED_CASES.fullmatch(text):
         return _parsed(named["cases"], thousands)
+    if (sides := sides_of_task(text)) and (value := _first_understood(sides, thousands)) is not None:
+        return value
     for read_as in (_with_remark, _behind_words) if tokens else ():
         try:
             if (value := read_as(list(tokens or ()))) is not None:
@@ -101,6 +110,15 @@ def _second_try(text: str, thousands: bool) -> Value:
     if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
         return Words(normal_words(plain))
     return Opaque(normal_text(text))
+
+
+def _first_understood(texts: Sequence[str], thousands: bool) -> Value | None:
+    for text in texts:
+        try:
+            return _parsed(text, thousands)
+        except (SyntaxProblem, Unordered):
+            continue
+    return None
 
 
 def _with_remark(tokens: list[Token]) -> Value | None:

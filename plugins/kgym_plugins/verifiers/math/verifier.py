@@ -23,6 +23,7 @@ from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.choices import same_letters
 from kgym_plugins.verifiers.math.compare.compare import same, same_whole
+from kgym_plugins.verifiers.math.compare.several import as_asked
 from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
@@ -40,7 +41,7 @@ from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read
 from kgym_plugins.verifiers.math.stating import said_at_last
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
-from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Opaque, Scalar, Value, Words
+from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Equation, Opaque, Scalar, Value, Words
 
 _ANY_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
 _SHORT = 240
@@ -203,10 +204,10 @@ class MathVerifier:
         form = answers[0].normal()[:_SHOWN]
         about("both")
         for gold, answer in _pairs(golds, answers):
-            rule = same_whole(gold, answer)
+            rule = same_whole(gold, as_asked(answer, item.question) if isinstance(gold, Collection) else answer)
             reason = rule.name if rule else self._missing_base(item, gold, answer)
             if reason:
-                if reason != "choice" and is_echo(shown, gold_answer(item.gold), item.question):
+                if reason != "choice" and _copied(item, gold, answer, shown):
                     return Verdict("wrong", "echo", shown, form)
                 return Verdict("correct", reason, shown, form)
         if letters := same_letters(gold_answer(item.gold), shown, item.question):
@@ -220,6 +221,15 @@ class MathVerifier:
         if answer.expression.value.text != gold.digits:
             return None
         return "base of the question" if names_base(item.question, gold.base) or allowed("forgive_missing_base") else None
+
+
+def _copied(item: VerifyItem, gold: Value, answer: Value, shown: str) -> bool:
+    """Whether an answer, or the last side of a chain, was copied from the question."""
+    text = gold_answer(item.gold)
+    if is_echo(shown, text, item.question):
+        return True
+    side = shown.rpartition("=")[2]
+    return isinstance(answer, Equation) and not isinstance(gold, Equation) and is_echo(side, text, item.question)
 
 
 def _pairs(golds: list[Value], answers: list[Value]) -> Iterator[tuple[Value, Value]]:

@@ -63,6 +63,12 @@ NAMED_VALUE = rule(
     example=("5", "x = 2 + 3 = 5"),
     counter=("5", "x = 2 + 4 = 5"),
 )
+CHAIN = rule(
+    "chain",
+    "a chain of expressions that are all equal is its last one",
+    example=(r"-\cos 2x", r"\sin^2 x - \cos^2 x = -\cos 2x"),
+    counter=(r"-\cos 2x", r"\sin^2 x + \cos^2 x = -\cos 2x"),
+)
 VALUE_OF_AN_EQUATION = rule(
     "value of an equation", "the value alone, where the gold answer names it", example=("y = 2x", "2x"), counter=("2x = 6", "3")
 )
@@ -132,6 +138,14 @@ def _values(equation: Equation) -> list[Node] | None:
     return [last, *(side for side in sides if side is not last)]
 
 
+def _is_true_chain(equation: Equation) -> bool:
+    """Whether a chain begins with an expression that it works out: every member is equal to the next one, whatever its letters are."""
+    sides = [equation.left, *equation.middle, equation.right]
+    if set(equation.operators) != {"="} or canonical(equation.left) == canonical(equation.right):
+        return False
+    return all(same(part(left), part(right)) for left, right in pairwise(sides))
+
+
 def _unknown(side: Node) -> bool:
     """Whether a side is a function that nobody knows: g(x + 2) in a chain."""
     return isinstance(side, Call) and side.value.startswith("$")
@@ -171,7 +185,7 @@ def _bare(node: Node) -> Node:
 def named_value(gold: Value, answer: Equation) -> Rule | None:
     """An answer that says `x =` before the value."""
     if symbols(answer.left) and not _named_value(answer):
-        return None
+        return CHAIN if same(gold, part(answer.right)) and _is_true_chain(answer) else None
     if isinstance(gold, Congruence) and gold.name and not symbols(answer.right):
         return None  # one member is not the class
     return NAMED_VALUE if any(same(gold, part(value)) for value in _values_of(answer, gold)) else None

@@ -2,8 +2,9 @@
 
 from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
-from kgym_plugins.verifiers.math.grammar.nodes import Node
+from kgym_plugins.verifiers.math.grammar.nodes import Node, Sym
 from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.phrases.items import LETTERS, place_of
 from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.interpret import interval, part
 from kgym_plugins.verifiers.math.values.types import (
@@ -12,6 +13,7 @@ from kgym_plugins.verifiers.math.values.types import (
     Clock,
     Collection,
     Congruence,
+    Equation,
     Matrix,
     Opaque,
     Ordered,
@@ -145,8 +147,35 @@ def one_in_brackets(gold: Value, answer: Value) -> Rule | None:
 @compares((Assignments, Assignments))
 def two_assignments(gold: Assignments, answer: Assignments) -> Rule | None:
     """The same names with the same values."""
-    one, other = dict(gold.items), dict(answer.items)
+    one, other = dict(gold.items), _called(dict(answer.items), dict(gold.items))
     return ASSIGNMENTS if one.keys() == other.keys() and all(same(one[name], other[name]) for name in one) else None
+
+
+def _called(answer: dict[str, Value], gold: dict[str, Value]) -> dict[str, Value]:
+    """Call the letters of formulas what the gold answer calls them in words: r is the radius."""
+    names = {name: [letter for letter in answer if letter in LETTERS.get(name, ()) or _EXTREMES.get(letter[-3:]) == name] for name in gold}
+    if any(len(letters) != 1 for letters in names.values()) or len(answer) != len(gold):
+        return answer
+    return {name: answer[letter] for name, (letter,) in names.items()}
+
+
+def _named_otherwise(name: str, value: Value) -> bool:
+    """Whether a value has a letter that is none of those for a name in words: d = 5 is no radius."""
+    letter = value.left.value if isinstance(value, Equation) and isinstance(value.left, Sym) else ""
+    return bool(letter) and name in LETTERS and letter not in LETTERS[name] and _EXTREMES.get(letter[-3:]) != name
+
+
+_EXTREMES = {"max": "maximum", "min": "minimum"}
+
+
+def as_asked(value: Value, question: str) -> Value:
+    """Named values in the order in which the question asks for them: the quotient 14 and the remainder 2."""
+    if not question or not isinstance(value, Assignments):
+        return value
+    places = {name: place_of(name, question) for name, _ in value.items}
+    if -1 in places.values():
+        return value
+    return Assignments(tuple(sorted(value.items, key=lambda item: places[item[0]])))
 
 
 @compares((Assignments, (Ordered, Collection)), ((Ordered, Collection), Assignments))
@@ -157,6 +186,8 @@ def assignments_and_values(gold: Value, answer: Value) -> Rule | None:
     if isinstance(rest, Ordered) and rest.opening in "(<[":
         values = tuple(value for _, value in sorted(named.items, key=lambda pair: pair[0]))
     elif isinstance(rest, Collection) and not rest.braces:
+        if any(_named_otherwise(name, item) for (name, _), item in zip(named.items, rest.items, strict=False)):
+            return None
         values = tuple(value for _, value in named.items)
     else:
         return None

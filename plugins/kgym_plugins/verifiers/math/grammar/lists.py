@@ -28,6 +28,8 @@ from kgym_plugins.verifiers.math.phrases.numbers import DOZENS, SCALES, part_ahe
 
 RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "~", "===", "in", "notin"})
 _CALLED = frozenset("fghFGHPQRSTpqruvwC") | {"zeta", "phi", "sigma", "tau", "Gamma", "psi", "Phi"}
+_MARKS = ("^", "{", "-", "1", "}", "'", "_", "2", "n", "''")
+"""What may be between the name of a function and its arguments: f^{-1}, f'', T_{3}."""
 _ARGUMENTS = frozenset("xtnrszhkuvy") | {"theta"}
 """Letters that make any letter before them in brackets a function: y(x), a(n)."""
 
@@ -124,7 +126,7 @@ def _applied(cursor: Cursor) -> Node | None:
         return None
     at = cursor.at + 1
     tokens = cursor.tokens
-    while at < len(tokens) and tokens[at].value in ("^", "{", "-", "1", "}", "'", "_", "2", "n", "''"):
+    while at < len(tokens) and (tokens[at].value in _MARKS or (tokens[at].kind == "num" and tokens[at - 1].value in ("_", "{"))):
         at += 1
     if at >= len(tokens) or tokens[at].kind != "open":
         return None

@@ -419,6 +419,12 @@ def _repeated(places: str) -> str | None:
     return None
 
 
+_FACTORIAL = re.compile(r"((?:\A|=)(?:[\d\s+\-*/().{}^!]|\\(?:cdot|times|[dt]?frac|div|left|right)(?![A-Za-z]))*\d\}?)!(?==)")
+"""A factorial before a sign of equality, where nothing but numbers is before it: 3!=6, but x!=6."""
+
+
 def tokenize(text: str, *, thousands: bool = True) -> list[Token]:
     """Split an answer into tokens; `thousands=False` reads every comma as a separator."""
+    if "!=" in text:
+        text = _FACTORIAL.sub(r"\1! =", text)
     return Tokenizer(text, thousands=thousands).run()

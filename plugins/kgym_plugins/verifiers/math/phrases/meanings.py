@@ -2,11 +2,12 @@
 
 from kgym_plugins.verifiers.math.phrases.east_asian import UNSAID
 from kgym_plugins.verifiers.math.phrases.forms import BASES, CHOICES, PROSE, REPLIES, TIMES
+from kgym_plugins.verifiers.math.phrases.items import items_of
 from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.objects import OBJECTS
 from kgym_plugins.verifiers.math.phrases.quadrants import QUADRANTS
 from kgym_plugins.verifiers.math.phrases.quantities import CHANCES, MIXED, QUANTITIES
-from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of
+from kgym_plugins.verifiers.math.phrases.ranges import SETS, WHERE, range_of
 from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
 
 _LONGEST = 300
@@ -25,6 +26,8 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     if not plain.isascii() and (found := UNSAID.meaning(plain, text)):
         return found
     if ("adrant" in plain or "ctant" in plain or plain[:1] in "Qq") and (found := QUADRANTS.meaning(plain, text)):
+        return found
+    if found := items_of(plain, text) or (WHERE.meaning(plain, text) if " " in plain else None):
         return found
     first = plain[:1]
     if first == "\\":

@@ -115,3 +115,28 @@ SETS = Table(
         "all real numbers",
     ),
 )
+
+_HOLDS = (
+    r"(?:(?:(?:this|the) (?:(?:given|original) )?(?:in)?(?:equality|equation|identity|statement|relation|formula|condition)|it|this) )?"
+    r"(?:is )?(?:always )?(?:holds?|true|satisfied|valid|works)(?: true)?(?: (?:exactly|precisely|only|if and only))? (?:for|when|if) "
+)
+_EVERY = r"(?:(?:all|any|every|each) (?:(?:real )?(?:numbers?|values?) (?:of )?)?)?"
+
+WHERE = Table(
+    "where it holds",
+    "a sentence says for which numbers something holds",
+    "whole",
+    Phrase(
+        rf"(?:{_HOLDS}{_EVERY}|for (?:all|any|every|each) (?:(?:real )?(?:numbers?|values?) (?:of )?)?)"
+        r"(?P<condition>[a-z] ?(?:<|>|\\(?:ge|le|geq|leq|ne|neq|geqslant|leqslant|gt|lt|in)(?![a-zA-Z])).*)",
+        _condition,
+        r"the identity holds for all x \ge 0",
+        r"the identity does not hold for all x \ge 0",
+    ),
+    Phrase(
+        rf"(?:{_HOLDS}|for )?(?:all|any|every|each) (?:(?:real (?:numbers?|values? of|values?)|reals?) ?[a-z]?|x)",
+        r"\\mathbb{R}",
+        "the inequality holds for every real number x",
+        "the inequality holds for some real number x",
+    ),
+)

@@ -63,7 +63,14 @@ class Digits:
     base: int
 
 
-Meaning = Formula | Word | Letter | Time | Digits
+@dataclass(frozen=True)
+class Items:
+    """Several values with what each of them is."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+Meaning = Formula | Word | Letter | Time | Digits | Items
 Reader = Callable[[re.Match[str], str], Meaning | None]
 """Takes the match in the plain text and the text with its LaTeX; None if the phrase means nothing here."""
 
