@@ -94,12 +94,15 @@ ITEMS = Table(
         "14 remainders",
     ),
 )
-_FIRST = re.compile(rf"{_ARTICLE}(?:{_ANY})(?![A-Za-z])|\d+,? (?:with )?(?:an? )?r(?:em|\s|\d)", re.IGNORECASE)
+_FIRST = re.compile(rf"{_ARTICLE}(?:{_ANY})(?![A-Za-z])", re.IGNORECASE)
+_SHORTEST = 12
 
 
 def items_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     """Return several named values that a text is, None for all other texts."""
-    return ITEMS.meaning(plain, text) if _FIRST.match(plain) else None
+    if plain[:1].isdigit():
+        return ITEMS.meaning(plain, text) if " r" in plain.lower() else None
+    return ITEMS.meaning(plain, text) if len(plain) > _SHORTEST and plain[:1] not in "$([{-" and _FIRST.match(plain) else None
 
 
 def place_of(name: str, question: str) -> int:

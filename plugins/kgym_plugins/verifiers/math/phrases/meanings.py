@@ -7,7 +7,7 @@ from kgym_plugins.verifiers.math.phrases.named import named
 from kgym_plugins.verifiers.math.phrases.objects import OBJECTS
 from kgym_plugins.verifiers.math.phrases.quadrants import QUADRANTS
 from kgym_plugins.verifiers.math.phrases.quantities import CHANCES, MIXED, QUANTITIES
-from kgym_plugins.verifiers.math.phrases.ranges import SETS, WHERE, range_of
+from kgym_plugins.verifiers.math.phrases.ranges import SETS, range_of, where_of
 from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase
 
 _LONGEST = 300
@@ -27,7 +27,7 @@ def meaning_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
         return found
     if ("adrant" in plain or "ctant" in plain or plain[:1] in "Qq") and (found := QUADRANTS.meaning(plain, text)):
         return found
-    if found := items_of(plain, text) or (WHERE.meaning(plain, text) if " " in plain else None):
+    if found := items_of(plain, text) or where_of(plain, text):
         return found
     first = plain[:1]
     if first == "\\":

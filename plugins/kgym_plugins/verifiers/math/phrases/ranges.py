@@ -140,3 +140,9 @@ WHERE = Table(
         "the inequality holds for some real number x",
     ),
 )
+_FIRST = re.compile(r"(?:the|this|it|is|always|holds?|true|satisfied|valid|works|for|all|any|every|each) ", re.IGNORECASE)
+
+
+def where_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
+    """Return where something holds, if a text says that and nothing else."""
+    return WHERE.meaning(plain, text) if _FIRST.match(plain) else None
