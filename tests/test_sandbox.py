@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -34,6 +35,20 @@ def test_a_program_runs_and_is_reported():
     finished = program("import sys\nprint(input()[::-1])\nprint('oh', file=sys.stderr)\nsys.exit(3)", "abc\n")
     assert (finished.stdout, finished.stderr, finished.exit_code, finished.limit, finished.ok) == (b"cba\n", b"oh\n", 3, "", False)
     assert 0 < finished.cpu_s < finished.wall_s + 1
+
+
+def test_signals_that_are_ignored_outside_are_not_ignored_inside():
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}  # as in a shell's background
+    try:
+        for number in before:
+            with Box() as box:
+                assert (
+                    box.run(["python3", "-c", f"import signal; print(signal.getsignal({number:d}) == signal.SIG_IGN)"]).stdout == b"False\n"
+                )
+                assert box.run(["sh", "-c", f"kill -{number:d} $$; echo lives"]).exit_code == -number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_what_is_there():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHANNEL = int(sys.argv[1]) if len(sys.argv) > 1 else -1
 STORE, WORK = "/tmp", "/tmp/work"  # noqa: S108  (a file system of its own)
 CHUNK = 1 << 16
-SIGINT, SIGKILL, SIGPIPE, SIGXCPU, SIGXFSZ = 2, 9, 13, 24, 25
+SIGINT, SIGKILL, SIGXCPU, SIGXFSZ = 2, 9, 24, 25
 PR_SET_DUMPABLE = 4
 PAGE = resource.getpagesize()
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -308,8 +308,9 @@ def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], li
         for number in range(len(fds)):
             os.dup2(20 + number, number)
         os.closerange(len(fds), 4096)
-        for number in (SIGPIPE, SIGXFSZ):  # Python ignores them
-            _signal.signal(number, _signal.SIG_DFL)
+        for number in range(1, _signal.NSIG):  # Python ignores some, and who has started the judge may have others ignored
+            with contextlib.suppress(OSError, ValueError):
+                _signal.signal(number, _signal.SIG_DFL)
         os.chdir(WORK)
         limits.apply()
         os.execvpe(argv[0], argv, env)  # noqa: S606  (this is what the sandbox is for)
