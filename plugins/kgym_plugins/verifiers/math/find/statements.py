@@ -97,6 +97,8 @@ def stated(text: str, question: str) -> Statement | None:
     if (match := FRAMES.whole(clause)) is None:
         return None
     groups = match.groupdict()
+    if re.search(r"\b(?:contain|includ|cover)", clause) and not re.search(r"\d|\bdozen", groups.get("said", "0")):
+        return None  # it contains this, and perhaps more
     if "none" in groups:
         return Statement("no solution", kind="none")
     statement = Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas), alone=alone)
