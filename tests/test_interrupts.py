@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -168,6 +169,26 @@ def test_the_second_signal_would_end_the_process_at_once():
 
     with pytest.raises(Interrupted):
         interrupted()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, Interrupted), (signal.SIGHUP, Interrupted), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_that_strikes_in_a_destructor_interrupts_all_the_same(number, kind, capfd):
+    class Last:
+        def __del__(self):
+            os.kill(os.getpid(), number)
+            for _ in range(10):  # here it is raised, and lost
+                pass
+
+    hook = sys.unraisablehook
+    with pytest.raises(kind), signals_interrupt():  # noqa: PT012
+        last = Last()
+        del last
+        time.sleep(30)
+        raise AssertionError("it was lost")
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
 
 
 def test_threads_can_use_the_command_line_too():

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import NoReturn
 from kgym.world import is_loss
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+AGAIN_S = 0.02
+"""After which an interruption that was lost is raised again, from a thread: at once it would be lost in the same place."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,16 +27,35 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler is left as it is."""
+    """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler is left as it is.
+
+    Python prints an exception that a destructor or a callback raises, and goes on; an interruption there is raised again behind it.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
     ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, _interrupt)
+    before = sys.unraisablehook
+
+    def lost(found: "sys.UnraisableHookArgs") -> None:
+        stop = found.exc_value
+        if not isinstance(stop, KeyboardInterrupt):
+            before(found)
+            return
+        if isinstance(stop, Interrupted):
+            signal.signal(stop.number, _interrupt)
+        number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+        again = threading.Timer(AGAIN_S, signal.pthread_kill, [threading.get_ident(), number])
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = lost
     try:
         yield
     finally:
+        sys.unraisablehook = before
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
 
