@@ -26,7 +26,7 @@ SECRET = "the gold answer is 7f3a9c"
 PRELUDE = r"""
 import ctypes, errno, glob, os, signal, socket, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
-JUDGE, SECRET_FILE, PORT, ABSTRACT = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+JUDGE, SECRET_FILE, PORT, ABSTRACT, CHECKOUT = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *sys.argv[4:6]
 breaches = []
 
 def attempt(what, function, *args):
@@ -92,7 +92,7 @@ class Target:
 
     @property
     def arguments(self):
-        return [str(os.getpid()), str(self.secret), str(self.listener.getsockname()[1]), self.abstract]
+        return [str(os.getpid()), str(self.secret), str(self.listener.getsockname()[1]), self.abstract, str(Path(__file__).parents[1])]
 
     def close(self):
         self.listener.close()
