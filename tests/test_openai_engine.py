@@ -289,3 +289,17 @@ def test_requests_are_spread_over_a_minute(engine):
         begin = time.monotonic()
         answers(one, requests(6))
         assert time.monotonic() - begin >= 5 * 0.05  # a lower bound: a busy machine cannot break it
+
+
+def test_an_engine_that_is_collected_in_its_own_thread_ends_without_a_word():
+    """The collector runs wherever memory is asked for. pytest takes what it cannot raise for a failure."""
+    with FaultyServer(["slow"], n_faults=1, slow_s=5.0) as server:
+        one = OpenAIEngine(OpenAIOptions(base_url=server.url), "served")
+        one.submit(requests(3))
+        loop, thread = one._loop, one._thread
+        held = [one]
+        del one
+        loop.call_soon_threadsafe(held.clear)  # the last reference goes in the thread
+        thread.join(20.0)
+        assert not thread.is_alive()
+        assert loop.is_closed()

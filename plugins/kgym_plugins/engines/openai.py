@@ -84,9 +84,9 @@ class OpenAIEngine:
         self.version = 0
         self._loop = asyncio.new_event_loop()
         self._server = Server(options, model)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="kgym-openai", daemon=True)
+        self._thread = threading.Thread(target=_serve, args=(self._loop, self._server), name="kgym-openai", daemon=True)
         self._thread.start()
-        self.close = weakref.finalize(self, _end, self._loop, self._thread, self._server)
+        self.close = weakref.finalize(self, _end, self._loop, self._thread)
         """Close the connections. Also done when this object or the process ends."""
         self._ended: queue.SimpleQueue[tuple[str, Segment | EngineError | None]] = queue.SimpleQueue()
         """Requests that have ended: with their segment, the error, or None for one that was never sent."""
@@ -209,22 +209,27 @@ class OpenAIEngine:
         self._asleep = False
 
 
-def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, server: Server) -> None:
-    """Cancel what is open, close the connections and end the thread."""
+def _serve(loop: asyncio.AbstractEventLoop, server: Server) -> None:
+    """The thread: run the loop until it is stopped, then cancel what is open and close the connections."""
 
-    async def closed() -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    async def closed(tasks: set["asyncio.Task[Any]"]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.client.aclose()
+        await asyncio.sleep(0.0)  # transports close in the next pass of the loop
 
-    future = asyncio.run_coroutine_threadsafe(closed(), loop)
     try:
-        future.result(ENDING_S)
+        loop.run_forever()
+        loop.run_until_complete(asyncio.wait_for(closed(asyncio.all_tasks(loop)), ENDING_S))
     except TimeoutError:
         log.warning("the connections to the server were not closed within %g s", ENDING_S)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(ENDING_S)
-    if not thread.is_alive():
+    finally:
         loop.close()
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    """Have the thread end. The collector of garbage may call this in any thread, in that one too, which cannot wait for itself."""
+    loop.call_soon_threadsafe(loop.stop)
+    if thread is not threading.current_thread():
+        thread.join(2 * ENDING_S)
