@@ -15,6 +15,7 @@ from kgym.cli.settings import add_set
 from kgym.neutral import printable
 
 if TYPE_CHECKING:
+    from kgym.eval_config import EvalConfig
     from kgym.score.evaluating import Plan, Watch
     from kgym.score.results import EvalResult
 
@@ -78,16 +79,22 @@ def _keys() -> list[str]:
     return keys_of(EvalConfig().model_dump(mode="json"), EvalConfig)
 
 
+def asked(args: argparse.Namespace) -> "EvalConfig":
+    """Return the configuration that a command line asks for."""
+    from kgym.eval_config import EvalConfig
+    from kgym.keys import load
+
+    return load(EvalConfig, args.config, [*running.settings_of(running.flags_given(args, FLAGS)), *args.set])
+
+
 def run(args: argparse.Namespace) -> int:
     """Score, or resume scoring, and print the figures of each benchmark, then those of all."""
     if args.preset == "list":
         return _list_presets(as_json=args.json)
     from kgym.api import evaluate
     from kgym.board.table import board_to_append
-    from kgym.eval_config import EvalConfig
-    from kgym.keys import load
 
-    config = load(EvalConfig, args.config, [*running.settings_of(running.flags_given(args, FLAGS)), *args.set])
+    config = asked(args)
     if args.board is not None:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
     listener = terminal_listener(args)

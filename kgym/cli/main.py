@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rm": ("kgym.cli.rm", "train a reward model on preferences"),
     "stages": ("kgym.cli.stages", "cold start, then reinforcement learning with longer and longer budgets"),
     "long2short": ("kgym.cli.long2short", "make the completions of a model shorter"),
+    "sweep": ("kgym.cli.sweep", "run a command for several seeds and values"),
     "reproduce": ("kgym.cli.reproduce", "run an experiment and judge the claims of a paper by it"),
     "envs": ("kgym.cli.envs", "list, show and check environments"),
     "data": ("kgym.cli.data", "bring data sets that may not be shipped"),
@@ -181,16 +182,23 @@ def _main(arguments: list[str]) -> int:
     return _run(module, given, ["--help", *given.rest] if given.help else given.rest)
 
 
-def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
-    parser = Parser(prog=f"kgym {given.command}", description=(module.__doc__ or "").strip())
-    with _named(given.command, module):
+def parse(command: str, module: Any, rest: list[str]) -> argparse.Namespace:
+    """Parse the words after a command with its own options and those of every command."""
+    parser = Parser(prog=f"kgym {command}", description=(module.__doc__ or "").strip())
+    with _named(command, module):
         module.configure(parser)
     for leaf in leaves(parser):
         _add_common(leaf)
     args = parser.parse_args(rest)
-    for name, default in (("json", False), ("debug", given.debug), ("verbose", 0), ("plugins", [])):
+    for name, default in (("json", False), ("debug", False), ("verbose", 0), ("plugins", [])):
         setattr(args, name, getattr(args, name, default))
-    args.argv = [given.command, *rest]
+    args.argv = [command, *rest]
+    return args
+
+
+def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
+    args = parse(given.command, module, rest)
+    args.debug = args.debug or given.debug
     args.words = given.words
     args.loaded = list(given.plugins)
     args.verbose += given.verbose

@@ -14,20 +14,17 @@ core; the experiment `k15` names many of them, so it is data of a plugin, as the
 """
 
 import argparse
-import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.cli.interrupts import command_line, saying_how_to_go_on
-from kgym.cli.output import clock, folder_name, print_json, print_table, say
+from kgym.cli.interrupts import command_line
+from kgym.cli.many import add_jobs, jobs_of, list_runs, plugin_words, run_missing
+from kgym.cli.output import folder_name, print_json, print_table, say
 from kgym.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
     from kgym.experiments.findings import Figure
-    from kgym.experiments.planning import Run
     from kgym.experiments.report import Report
     from kgym.experiments.table import Experiment
 
@@ -46,8 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="NAME|MODEL", help="base of the table, or a model for the first of them (default: the first)")
     parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
     parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
-    parser.add_argument("--jobs", metavar="N", type=int, help="runs at once, each with one thread (default: the number of cores)")
-    parser.add_argument("--dry-run", action="store_true", help="list the runs and how long they take, and end")
+    add_jobs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,28 +56,24 @@ def run(args: argparse.Namespace) -> int:
     claims = _claims(args.claims, experiment)
     if args.scale not in experiment.scales:
         raise UnknownName.near("scale", args.scale, experiment.scales)
-    for flag in ("seeds", "jobs"):
-        if (given := getattr(args, flag)) is not None and given < 1:
-            raise ConfigError(f"--{flag} {given}: must be 1 or more")
+    if args.seeds is not None and args.seeds < 1:
+        raise ConfigError(f"--seeds {args.seeds}: must be 1 or more")
+    jobs = jobs_of(args)
     out = args.out or Path("runs") / name
     planner = Planner(experiment, args.scale, out, *_values(args, experiment))
     seeds = range(args.seeds or experiment.scales[args.scale].seeds)
     asked = [run for claim in claims for seed in seeds for run in planner.runs(seed, wanted(experiment, [claim]))]
     runs = [*{run.key: run for run in asked}.values()]
-    jobs = args.jobs or _cores()
+    before = plugin_words([*args.loaded, *args.plugins])
     if args.dry_run:
-        return _dry_run(runs, jobs, as_json=args.json)
-    failed = _run(args, runs, jobs, out)
+        return list_runs(runs, jobs, as_json=args.json, before=before)
+    failed = run_missing(args, runs, jobs, out, before=before)
     found = figures(planner, claims, seeds, {run.key for run in failed})
     chosen = [claim for claim in experiment.claims if claim.id in claims]
     report = Report(planner, chosen, seeds, found, command_line(args, _without(args.argv, "--json", "-q", "-v")))
     page = _write(report, out / name)
     _print(found, page, as_json=args.json)
     return 1 if failed else 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _experiment(given: str) -> "tuple[str, Experiment]":
@@ -127,53 +119,6 @@ def _check_model(model: str) -> None:
 
     if model:
         resolve_model(model)
-
-
-def _dry_run(runs: "Sequence[Run]", jobs: int, *, as_json: bool) -> int:
-    left = [run for run in runs if not run.done]
-    seconds = _left(left, jobs)
-    if as_json:
-        facts = [{"arm": run.arm, "seed": run.seed, "done": run.done, "command": ["kgym", *run.words]} for run in runs]
-        print_json({"runs": facts, "seconds": seconds, "jobs": jobs})
-        return 0
-    for run in runs:
-        say(f"{'done ' if run.done else '     '}kgym {shlex.join(run.words)}")
-    say(f"\n{len(runs)} runs, {len(left)} of them to do, about {clock(seconds)} with {jobs} at once")
-    return 0
-
-
-def _left(runs: "Sequence[Run]", jobs: int, pace: float = 1.0) -> float:
-    return pace * max([sum(run.seconds for run in runs) / jobs, *(run.seconds for run in runs)], default=0.0)
-
-
-def _run(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path) -> "list[Run]":
-    """Run what is missing; return what failed."""
-    from kgym.experiments.processes import last_line, log_of, run_all
-    from kgym.files import locked
-
-    left = {run.key: run for run in runs if not run.done}
-    total, expected, took = len(left), 0.0, 0.0
-
-    def tell(text: str) -> None:
-        if args.verbose >= 0:
-            say(text, file=sys.stderr if args.json else sys.stdout, flush=True)
-
-    def ended(run: "Run", well: bool, seconds: float) -> None:
-        nonlocal expected, took
-        left.pop(run.key, None)
-        expected, took = expected + run.seconds, took + seconds
-        text = f"{run.arm}, seed {run.seed}"
-        if well:
-            pace = took / expected if expected else 1.0
-            rest = f", about {clock(_left([*left.values()], jobs, pace))} left" if left else ""
-            tell(f"{total - len(left)}/{total}  {text}: {clock(seconds)}{rest}")
-        else:
-            say(f"{text} failed: {last_line(run)}; see {log_of(run)}", file=sys.stderr, flush=True)
-
-    if left:
-        tell(f"{len(runs)} runs, {total} of them to do, about {clock(_left([*left.values()], jobs))} with {jobs} at once")
-    with saying_how_to_go_on(lambda: f"go on with: {command_line(args, args.argv)}"), locked(out / ".lock", what=f"the folder {out}"):
-        return run_all(runs, jobs, ended)
 
 
 def _write(report: "Report", path: Path) -> Path:

@@ -5,6 +5,7 @@ tokens             mean tokens of a completion
 efficiency         right answers in 1,000 tokens
 agreement          answers on which two verifiers agree, in points
 mean KEY           mean of a metric over the steps of a training; `first` and `last` over half of them, `sum` for all
+final KEY          its last value
 correlation A B    of two metrics over the steps
 """
 
@@ -20,8 +21,8 @@ from kgym.experiments.table import SCORED
 from kgym.files import reading
 from kgym.runs.metrics import CLOCK, read_metrics
 
-SHARE = "_frac"
-"""End of the names of metrics that are shares; they are given in points."""
+SHARES = ("_frac", "/accuracy")
+"""Ends of the names of metrics that are shares; they are given in points."""
 
 
 def measured(run: Run, measure: str) -> float:
@@ -40,7 +41,7 @@ def measured(run: Run, measure: str) -> float:
 
 def series(run: Run, key: str) -> list[float]:
     """Return a metric of each step of a training, shares in points."""
-    factor = 100.0 if key.endswith(SHARE) else 1.0
+    factor = 100.0 if key.endswith(SHARES) else 1.0
     rows = [row for row in read_metrics(run.folder / "metrics.jsonl") if row["step"] > 0]
     return [math.nan if (value := row.get(key)) is None else factor * value for row in rows]
 
@@ -50,7 +51,7 @@ def unit_of(measure: str, *, relative: bool) -> str:
     name, *keys = measure.split()
     if relative:
         return "%"
-    if name in ("accuracy", "agreement") or (name != "correlation" and keys and keys[0].endswith(SHARE)):
+    if name in ("accuracy", "agreement") or (name != "correlation" and keys and keys[0].endswith(SHARES)):
         return " points"
     if name == "tokens" or (keys and "tokens" in keys[0] and name != "correlation"):
         return " tokens"
@@ -65,6 +66,8 @@ def of_the_clock(measure: str) -> bool:
 
 
 def _over_steps(name: str, values: Sequence[float]) -> float:
+    if name == "final":
+        return next((value for value in reversed(values) if math.isfinite(value)), math.nan)
     half = (len(values) + 1) // 2
     chosen = {"mean": values, "sum": values, "first": values[:half], "last": values[-half:]}[name]
     if not chosen:

@@ -48,7 +48,9 @@ class Run:
     needs: tuple["Run", ...] = field(repr=False)
     """Runs whose folders it reads."""
     seconds: float
-    """How long it is expected to take on one core."""
+    """How long it is expected to take on one core; NaN if nobody knows."""
+    again: tuple[str, ...] = field(default=(), repr=False)
+    """Options that it is also given when it is resumed."""
 
     @property
     def command(self) -> str:
@@ -69,7 +71,7 @@ class Run:
     def words_now(self) -> tuple[str, ...]:
         """The command line to give now: a training that has begun is resumed with the settings of its manifest."""
         if self.command in RESUMED and (self.folder / "manifest.json").exists():
-            return self.command, "--run", str(self.folder), "--resume"
+            return self.command, "--run", str(self.folder), "--resume", *self.again
         return self.words
 
 

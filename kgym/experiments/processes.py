@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
@@ -24,19 +25,22 @@ _PR_SET_PDEATHSIG = 1
 PAUSE_S = 0.2
 
 
-def run_all(runs: Sequence[Run], jobs: int, ended: Callable[[Run, bool, float], None]) -> list[Run]:
+def run_all(runs: Sequence[Run], jobs: int, ended: Callable[[Run, bool, float], None], *, before: Sequence[str] = ()) -> list[Run]:
     """Run what is not done, at most `jobs` at once; return those that failed, and those that need one of them.
 
-    `ended` is told of each run, whether it ended well, and how many seconds it took.
+    `ended` is told of each run, whether it ended well, and how many seconds it took. `before` are words before each
+    command, such as `-p mine.py`.
     """
     waiting = [run for run in runs if not run.done]
     if not waiting:
         return []
     with _forking() as context:
-        return _run_all(waiting, jobs, ended, context)
+        return _run_all(waiting, jobs, ended, partial(_begun, context=context, before=before))
 
 
-def _run_all(waiting: list[Run], jobs: int, ended: Callable[[Run, bool, float], None], context: ForkServerContext) -> list[Run]:
+def _run_all(
+    waiting: list[Run], jobs: int, ended: Callable[[Run, bool, float], None], begin: Callable[[Run], ForkServerProcess]
+) -> list[Run]:
     going: dict[str, tuple[Run, ForkServerProcess, float]] = {}
     failed: dict[str, Run] = {}
     try:
@@ -47,7 +51,7 @@ def _run_all(waiting: list[Run], jobs: int, ended: Callable[[Run, bool, float], 
             ready = [run for run in waiting if all(needed.done for needed in run.needs)]
             for run in ready[: max(0, jobs - len(going))]:
                 waiting.remove(run)
-                going[run.key] = run, _begun(run, context), time.monotonic()
+                going[run.key] = run, begin(run), time.monotonic()
             for key, (run, process, begun) in [*going.items()]:
                 if process.is_alive():
                     continue
@@ -83,10 +87,11 @@ def _printed(run: Run) -> Path:
     return run.folder.with_name(f"{run.folder.name}.out")
 
 
-def _begun(run: Run, context: ForkServerContext) -> ForkServerProcess:
+def _begun(run: Run, *, context: ForkServerContext, before: Sequence[str]) -> ForkServerProcess:
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     log = log_of(run)
-    process = context.Process(target=_perform, args=(run.words_now, _printed(run) if run.command in PRINTS else log, log))
+    words = (*before, *run.words_now)
+    process = context.Process(target=_perform, args=(words, _printed(run) if run.command in PRINTS else log, log))
     process.start()
     return process
 

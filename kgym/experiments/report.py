@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kgym.experiments.findings import Figure, verdicts_of
-from kgym.experiments.measures import measured, series
+from kgym.experiments.measures import SHARES, measured, series
 from kgym.experiments.planning import Planner, Run, scored_name, wanted
 from kgym.experiments.table import Claim, Finding, Plot
 from kgym.experiments.verdicts import reason, seed_interval
 from kgym.page.document import Cell, Column, Page, Table
-from kgym.page.picture import COLOURS, INK, Picture, drawing, legend_below, new_figure, picture, plain
+from kgym.page.picture import COLOURS, INK, Picture, draw_band, drawing, legend_below, new_figure, picture, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -237,12 +237,8 @@ def _picture(claim: Claim, plot: Plot, lines: Sequence[_Line]) -> Picture:
 
 def _draw_curves(axes: "Axes", plot: Plot, lines: Sequence[_Line]) -> None:
     for line in lines:
-        xs, ys = ([math.fsum(column) / len(column) for column in zip(*rows, strict=False)] for rows in (line.xs, line.ys))
-        (drawn,) = axes.plot(xs, ys, label=plain(line.name))
-        if len(line.ys) > 1:
-            low, high = ([pick(column) for column in zip(*line.ys, strict=False)] for pick in (min, max))
-            axes.fill_between(xs, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
-    axes.set(xlabel="answers sampled (band: all seeds)", ylabel=f"{plot.y}{', %' if plot.y.endswith('_frac') else ''}")
+        draw_band(axes, line.xs, line.ys, plain(line.name))
+    axes.set(xlabel="answers sampled (band: all seeds)", ylabel=f"{plot.y}{', %' if plot.y.endswith(SHARES) else ''}")
     legend_below(axes)
 
 

@@ -58,7 +58,7 @@ PLACE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
 """A name in flags: of a value, or of an arm."""
 SCORED = ("accuracy", "tokens", "efficiency")
 """Measures that are taken from an evaluation."""
-OF_STEPS = ("mean", "first", "last", "sum", "correlation")
+OF_STEPS = ("mean", "first", "last", "final", "sum", "correlation")
 """First words of the measures that are taken from the metrics of a training; see `kgym.experiments.measures`."""
 Rule = Literal["greater", "less", "equal", "at_least", "at_most"]
 
@@ -91,7 +91,8 @@ class Finding(Options):
     than: str | None = None
     measure: str
     """`accuracy`, `tokens`, `efficiency` (right answers in 1,000 tokens), `agreement` (of `rescore`), or of the steps of a training
-    `mean KEY`, `first KEY` and `last KEY` (halves of the run), `sum KEY`, `correlation KEY KEY`."""
+    `mean KEY`, `first KEY` and `last KEY` (halves of the run), `final KEY` (the last value), `sum KEY`,
+    `correlation KEY KEY`."""
     relative: bool = False
     """Whether the difference is in percent of the other arm."""
     rule: Rule

@@ -2,8 +2,9 @@
 
 import base64
 import io
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -70,6 +71,15 @@ def legend_below(axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     columns = 1 if len(labels) > 1 and max(map(len, labels)) > 24 else 2
     axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
+
+
+def draw_band(axes: "Axes", xs: Sequence[Sequence[float]], ys: Sequence[Sequence[float]], label: str) -> None:
+    """Draw the mean of several runs as a line, and from the lowest to the highest a band; the longer ones are cut."""
+    mean_x, mean_y = ([math.fsum(column) / len(column) for column in zip(*rows, strict=False)] for rows in (xs, ys))
+    (drawn,) = axes.plot(mean_x, mean_y, label=label, marker="o" if len(mean_x) < 2 else None)
+    if len(ys) > 1:
+        low, high = ([pick(column) for column in zip(*ys, strict=False)] for pick in (min, max))
+        axes.fill_between(mean_x, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
 
 
 def picture(figure: "Figure", title: str, alt: str) -> Picture:
