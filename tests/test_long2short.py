@@ -31,6 +31,8 @@ def test_a_method_is_a_series_of_commands_that_is_not_run_twice(method, tmp_path
     assert main([*words, "--json"]) == 0
     again = capsys.readouterr()
     assert not commands(again.err)
+    assert main([*words, "--seed", "1"]) == 2
+    assert f"{tmp_path / 'out'} has a series that was begun otherwise: seed" in capsys.readouterr().err
     found = json.loads(again.out)
     assert set(found) == {"model", "before", "after"}
     for when in ("before", "after"):
@@ -52,6 +54,13 @@ def test_a_training_that_was_interrupted_is_resumed(tmp_path, capsys):
     manifest = json.loads((tmp_path / "out/rl/manifest.json").read_text())
     assert manifest["config"]["env"]["options"]["max_tokens"] == 80, "half of what the environment gives"
     assert manifest["config"]["shapers"]["length_penalty"]["warmup_steps"] == 0
+
+
+def test_a_request_that_was_refused_binds_nobody(tmp_path, capsys):
+    words = ["long2short", "merge", "--model", "nano", "--short", "nano", "--score", "2", "--out", str(tmp_path / "out")]
+    assert main([*words, "--weight", "7"]) == 2
+    assert "7" in capsys.readouterr().err
+    assert main(words) == 0
 
 
 def test_settings_of_the_environment_go_to_every_command_and_others_to_the_training(tmp_path, capsys):

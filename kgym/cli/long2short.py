@@ -19,7 +19,7 @@ from typing import Any
 
 from kgym.cli.output import folder_name, print_json, print_table
 from kgym.cli.settings import add_set
-from kgym.cli.steps import Step, of_env, run_steps, scoring, settings_words, training
+from kgym.cli.steps import Step, hold_request, of_env, run_steps, scoring, settings_words, training
 
 SHORTER = 0.5
 """The budget of `rl` and `distill`, as a share of the environment's own."""
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--seed", args.seed, *settings_words(*of_env(args.set)))
     before, after = args.out / "before", args.out / "after"
     steps += [scoring(before, "--model", args.model, *bench), scoring(after, "--model", made, *bench)]
+    hold_request(args.out, {name: getattr(args, name, None) for name in _ASKED}, steps)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         if status := run_steps(steps):
             return status
@@ -77,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_table(("", "accuracy", "tokens"), [(name, f"{accuracy:.1%}", f"{tokens:.1f}") for name, accuracy, tokens in rows])
     return 0
+
+
+_ASKED = ("method", "model", "short", "env", "score", "seed", "set", "weight", "steps", "max_tokens", "problems", "samples")
+"""What decides the numbers of a series; a method that has no such option holds nothing for it."""
 
 
 def _merge(args: argparse.Namespace) -> tuple[Path, list[Step]]:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     steps = _steps(args)
     if args.dry_run:
         return say_steps(steps)
-    hold_request(args.out, {name: getattr(args, name) for name in _ASKED})
+    hold_request(args.out, {name: getattr(args, name) for name in _ASKED}, steps)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         if status := run_steps(steps):
             return status

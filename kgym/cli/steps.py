@@ -48,13 +48,13 @@ def say_steps(steps: Sequence[Step]) -> int:
     return 0
 
 
-def hold_request(out: Path, request: Mapping[str, Any]) -> None:
-    """Keep what a series was asked for in its folder. Raises ConfigError if the folder has the series of another request."""
+def hold_request(out: Path, request: Mapping[str, Any], steps: Sequence[Step]) -> None:
+    """Keep what a series was asked for in its folder. Raises ConfigError if a series of another request has begun there."""
     from kgym.files import read_table, write_atomic
     from kgym.score.comparability import changes
 
     file, asked = out / "request.json", json.loads(json.dumps(request))
-    if not file.exists():
+    if not file.exists() or not any(step.done.parent.exists() for step in steps):  # a request that was refused at once binds nobody
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(asked, indent=2) + "\n")
     elif differing := changes(read_table(file, remedy="choose another folder with --out"), asked):

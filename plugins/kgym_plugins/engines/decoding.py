@@ -159,6 +159,12 @@ class Decoder(ABC):
         """Where the model is."""
         return self.model.device
 
+    def ready(self) -> None:
+        """Prepare the weights for decoding, unless they are."""
+
+    def release(self) -> None:
+        """Forget what `ready` has made of the weights: they change, or the memory is for others."""
+
     @abstractmethod
     def join(self, batch: Batch | None, read: Read) -> Batch:
         """Add rows to a batch."""
@@ -252,6 +258,14 @@ class SlotDecoder(Decoder):
     def __init__(self, model: PreTrainedModel, lean: LeanModel) -> None:
         super().__init__(model)
         self._lean = lean
+
+    def ready(self) -> None:
+        """Pack the weights."""
+        self._lean.pack()
+
+    def release(self) -> None:
+        """Unpack the weights."""
+        self._lean.unpack()
 
     @torch.inference_mode()
     def join(self, batch: Batch | None, read: Read) -> Batch:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear, rms_norm
+from torch.nn.functional import embedding, rms_norm
 from transformers import PreTrainedModel
 
 from kgym_plugins.engines.kvcache import ROUNDING, arbitrary_ids, empty_cache, last_logits
+from kgym_plugins.engines.linear import Linear
 from kgym_plugins.engines.slots import Slots
 
 ARCHITECTURES = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
@@ -25,28 +26,6 @@ STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 """Rotations that depend on the position alone, and not on the length of the text."""
 POSITIONS = 1024
 """Positions whose rotations are computed at once."""
-
-
-class Linear(NamedTuple):
-    """A linear layer."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    @classmethod
-    def of(cls, module: nn.Linear) -> "Linear":
-        """Return that of a module; its weights are the module's own, also after a load."""
-        return cls(module.weight, module.bias)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply it."""
-        return linear(x, self.weight, self.bias)
-
-    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        """Return the residual stream with its result."""
-        if self.bias is not None:
-            residual = residual + self.bias
-        return torch.addmm(residual, x, self.weight.t())
 
 
 class Norm(NamedTuple):
@@ -89,17 +68,17 @@ class Layer(NamedTuple):
         normed = getattr(attention, "q_norm", None) is not None
         return cls(
             before_attention=Norm.of(layer.input_layernorm),
-            query=Linear.of(attention.q_proj),
-            key=Linear.of(attention.k_proj),
-            value=Linear.of(attention.v_proj),
+            query=Linear(attention.q_proj),
+            key=Linear(attention.k_proj),
+            value=Linear(attention.v_proj),
             query_norm=Norm.of(attention.q_norm) if normed else None,
             key_norm=Norm.of(attention.k_norm) if normed else None,
-            output=Linear.of(attention.o_proj),
+            output=Linear(attention.o_proj),
             scale=attention.scaling,
             before_perceptron=Norm.of(layer.post_attention_layernorm),
-            gate=Linear.of(perceptron.gate_proj),
-            up=Linear.of(perceptron.up_proj),
-            down=Linear.of(perceptron.down_proj),
+            gate=Linear(perceptron.gate_proj),
+            up=Linear(perceptron.up_proj),
+            down=Linear(perceptron.down_proj),
             activation=perceptron.act_fn,
         )
 
@@ -113,10 +92,13 @@ class LeanModel:
         self._embedding = inner.embed_tokens.weight
         self._layers = [Layer.of(layer) for layer in inner.layers]
         self._norm = Norm.of(inner.norm)
-        self._head = Linear.of(model.lm_head)
+        self._head = Linear(model.lm_head)
         self._rotary = inner.rotary_emb
         self._n_groups = inner.layers[0].self_attn.num_key_value_groups
         self._head_dim = inner.layers[0].self_attn.head_dim
+        each = [part for layer in self._layers for part in layer if isinstance(part, Linear)]
+        self._linears = [*each, self._head]
+        self._packed = False
         nothing = self._embedding.new_empty((0, self._head_dim))
         self._rotations = nothing, nothing
         """Cosines and sines of the positions that were asked for, (P, D) each; the sines of the first half of a head are negated."""
@@ -127,7 +109,21 @@ class LeanModel:
         if not _known(model):
             return None
         lean = cls(model)
+        lean.pack()
         return lean if lean._agrees_with(model) else None
+
+    def pack(self) -> None:
+        """Lay out the weights for decoding, unless they are: on some processors a copy of the large ones, until `unpack`."""
+        if not self._packed:
+            for part in self._linears:
+                part.pack()
+            self._packed = True
+
+    def unpack(self) -> None:
+        """Forget that copy: the weights change, or the memory is for others."""
+        for part in self._linears:
+            part.unpack()
+        self._packed = False
 
     @torch.inference_mode()
     def _agrees_with(self, model: PreTrainedModel) -> bool:

@@ -2,18 +2,21 @@
 
     reading prompts       their keys and values with room to grow, and what one layer computes
     joining the batch     the same keys and values once more, without the room, one copy for each different prompt
+    packed weights        a copy of the large matrices, on a CPU, between `load` or `wake` and `sleep`; see `linear.py`
     decoding              those, and the columns of the rows' own tokens, as `slots.py` makes room for them
 
 Models that `lean.py` does not know are decoded from a padded batch, whose rows each have their own copy of the prompt. So are
 completions that are continued under new weights: they are read again, each with its own tokens.
 """
 
+import torch
 from transformers import PreTrainedConfig
 
 from kgym.models.footprint import Footprint
 from kgym.types import SamplingWork
 from kgym_plugins.engines.kvcache import room
 from kgym_plugins.engines.lean import ARCHITECTURES
+from kgym_plugins.engines.linear import packs
 from kgym_plugins.engines.sampling import MANY
 from kgym_plugins.engines.slots import LEAST_STEP, SMALLEST, STEPS, capacity
 
@@ -70,3 +73,10 @@ def sampling_memory(model: Footprint, work: SamplingWork, itemsize: int, *, max_
     if waiting and parked:
         found["completions that were cut"] = min(parked, waiting) * work.tokens * each
     return found
+
+
+def packed_memory(model: Footprint, device: str, dtype: torch.dtype) -> dict[str, int]:
+    """Return the bytes of the weights that are laid out anew for decoding."""
+    matrices = [inputs * outputs for _, inputs, outputs in model.linears] + [model.vocabulary * model.hidden]
+    found = sum(n * dtype.itemsize for n in matrices if packs(n, device, dtype))
+    return {"packed weights": found} if found else {}

@@ -50,7 +50,7 @@ from kgym_plugins.engines.kvcache import other_state, why_not_continued
 from kgym_plugins.engines.lanes import LEAST_ROWS, Lanes, lanes_of
 from kgym_plugins.engines.parked import Park, Parked
 from kgym_plugins.engines.sampling import uniforms
-from kgym_plugins.engines.sampling_memory import PREFILL_TOKENS, sampling_memory, shares_prompts
+from kgym_plugins.engines.sampling_memory import PREFILL_TOKENS, packed_memory, sampling_memory, shares_prompts
 from kgym_plugins.engines.text import completes_stop, segment_text
 
 log = logging.getLogger(__name__)
@@ -151,9 +151,10 @@ class TransformersEngine:
         device, dtype = placement(options.device, options.dtype)
         model, shared = footprint(model_folder), shares_prompts(load_config(model_folder))
         rows = min(work.rows, options.max_batch)
+        packed = packed_memory(model, device, dtype) if shared else {}
 
         def sampling(max_batch: int, parked: int) -> dict[str, int]:
-            return sampling_memory(model, work, dtype.itemsize, max_batch=max_batch, parked=parked, shared=shared)
+            return sampling_memory(model, work, dtype.itemsize, max_batch=max_batch, parked=parked, shared=shared) | packed
 
         found = sampling(rows, options.parked)
         smaller = {f"engine.max_batch={rows // 2}": (rows // 2, options.parked)} if rows > 1 else {}
@@ -250,6 +251,7 @@ class TransformersEngine:
             if tensor.shape != shapes[name]:
                 raise EngineError(f"{name} has shape {tuple(shapes[name])}, the engine has {tuple(tensor.shape)}")
         self._drop_caches()
+        self._decoder.release()
         for name, tensor in weights.named():
             mine[name].copy_(tensor)
         self.version = version
@@ -269,6 +271,7 @@ class TransformersEngine:
         """
         self._refuse_open("sleep")
         self._drop_caches()
+        self._decoder.release()
         self._awake = False
         self.model.to("cpu")
         if self.device.type == "cuda":
@@ -367,6 +370,7 @@ class TransformersEngine:
 
     def _admit(self) -> None:
         """Deal out rows that wait to the lanes, as many as there is room for."""
+        self._decoder.ready()
         if not self._live() and self._lanes.n != (n := lanes_of(self.model, self.options.max_batch)):
             self._lanes, self._batches = Lanes(n), [None] * n
         while self._waiting:
