@@ -159,10 +159,10 @@ class Decoder(ABC):
         """Where the model is."""
         return self.model.device
 
-    def ready(self) -> None:
+    def ready(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Prepare the weights for decoding, unless they are."""
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027  (nor to forget)
         """Forget what `ready` has made of the weights: they change, or the memory is for others."""
 
     @abstractmethod
