@@ -27,6 +27,14 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_page(path: Path, text: str) -> None:
+    """Write a page that the user named with -o. Raises RunError if it cannot be written."""
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; choose another with -o") from error
+
+
 def open_to_append(path: Path) -> IO[str]:
     """Open a text file at its end, making it if need be. Raises RunError if it is a link."""
     new = not path.exists()

@@ -24,7 +24,8 @@ LAYERS = [
     {"rollout"},
     {"score"},
     {"train"},
-    {"board", "experiments"},
+    {"board"},
+    {"experiments"},  # several runs together
     {"api"},  # the one-liners of `import kgym`
     {"cli"},
 ]

@@ -12,10 +12,13 @@ from kgym.runs.metrics import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Z_95 = 1.96
 """Half width of a 95 % interval in standard errors; validation sets have hundreds of problems."""
 BLUE, ORANGE, GREEN, GREY = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[-1]
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}
+"""Of pictures in files."""
 SMOOTH = 5
 """Steps in the running mean of the reward."""
 
@@ -34,7 +37,7 @@ def plot_run(run: Path, out: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
 
     panels = _panels(lines)
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}):
+    with mpl.rc_context(STYLE):
         from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
 
         rows = -(-len(panels) // 2)
@@ -45,12 +48,17 @@ def plot_run(run: Path, out: Path) -> None:
             draw(axes, lines)
             axes.locator_params(axis="x", integer=True)
         figure.suptitle(run.name or str(run), fontsize=10)
-        try:
-            figure.savefig(out)
-        except ValueError as error:
-            raise ConfigError(f"cannot plot to {out}: {error}") from error
-        except OSError as error:
-            raise RunError(f"cannot write {out}: {error.strerror}") from error
+        save(figure, out)
+
+
+def save(figure: "Figure", out: Path) -> None:
+    """Write a figure. Raises ConfigError if the suffix is unknown, RunError if it cannot be written."""
+    try:
+        figure.savefig(out)
+    except ValueError as error:
+        raise ConfigError(f"cannot plot to {out}: {error}") from error
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror}") from error
 
 
 Lines = Sequence[dict[str, Any]]

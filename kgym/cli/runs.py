@@ -1,21 +1,25 @@
-"""`kgym runs`: what lies below runs/, how one of them went, a page to look at, and the merged model of a LoRA run."""
+"""`kgym runs`: the runs below runs/, how one of them went, several side by side, a page, the merged model of a LoRA run."""
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kgym.cli import comparing
 from kgym.cli.output import percent, print_json, print_table, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|view|merge")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|view|merge")
     listing = commands.add_parser("list", help="print the runs, the newest last")
     listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
     show = commands.add_parser("show", help="print how a run went")
     show.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym train or kgym eval")
     show.add_argument("--plot", metavar="FILE.png", type=Path, help="draw its curves: reward, validation, problems chosen, stages, audit")
+    comparing.configure(
+        commands.add_parser("compare", help="print what differs between runs, in settings and in scores; draw their curves")
+    )
     view = commands.add_parser("view", help="write a page with figures, curves and every answer, for a browser")
     view.add_argument(
         "run_folders",
@@ -45,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"list": _list, "show": _show, "view": _view, "merge": _merge}[args.action](args)
+    actions = {"list": _list, "show": _show, "compare": comparing.run, "view": _view, "merge": _merge}
+    return actions[args.action](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -91,18 +96,15 @@ def _show(args: argparse.Namespace) -> int:
 
 def _view(args: argparse.Namespace) -> int:
     from kgym.board.view import run_page
-    from kgym.errors import ConfigError, RunError
-    from kgym.files import write_atomic
+    from kgym.errors import ConfigError
+    from kgym.files import write_page
     from kgym.page.document import render
 
     if args.answers is not None and args.answers < 1:
         raise ConfigError(f"--answers {args.answers}: a page has at least one")
     page = run_page(args.run_folders, most_answers=args.answers)
     output = args.output or args.run_folders[0] / "view.html"
-    try:
-        write_atomic(output, render(page))
-    except OSError as error:
-        raise RunError(f"cannot write {output}: {error.strerror}; choose another with -o") from error
+    write_page(output, render(page))
     answers = page.answers.n if page.answers else 0
     left_out = page.answers.n_left_out if page.answers else 0
     if args.json:
