@@ -7,6 +7,7 @@ from functools import lru_cache
 from kgym_plugins.verifiers.math.clean.wrappers import clean, normal_text, tidy, unwrapped
 from kgym_plugins.verifiers.math.find.boxes import boxes
 from kgym_plugins.verifiers.math.grammar.build import based
+from kgym_plugins.verifiers.math.grammar.nodes import Amount, Node
 from kgym_plugins.verifiers.math.grammar.parse import parse, parse_tokens
 from kgym_plugins.verifiers.math.grammar.remarks import remark
 from kgym_plugins.verifiers.math.grammar.tokens import Token, tokenize
@@ -21,11 +22,15 @@ from kgym_plugins.verifiers.math.trace import is_tracing, note
 from kgym_plugins.verifiers.math.values.conditions import conditioned
 from kgym_plugins.verifiers.math.values.interpret import interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
-from kgym_plugins.verifiers.math.values.types import Assignments, BaseNumber, Choice, Clock, Opaque, RealSet, Value, Words
+from kgym_plugins.verifiers.math.values.types import Assignments, BaseNumber, Choice, Clock, Equation, Opaque, RealSet, Value, Words
 
 _LABEL = re.compile(
     r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
 )
+
+_UNIT_INSIDE = re.compile(r"\\(?:text|mathrm)|dots")
+"""A side of a chain with units inside of it, or with dots, which only tells how the next one came about."""
+_MOST_SIDES = 5
 
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 
@@ -106,10 +111,39 @@ def _second_try(text: str, thousands: bool) -> Value:
                 return value
         except (SyntaxProblem, Unordered):
             pass
+    if (value := _measured_chain(text, thousands)) is not None:
+        return value
     plain = unwrapped(text)
     if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
         return Words(normal_words(plain))
     return Opaque(normal_text(text))
+
+
+_EQUALS = re.compile(r"(=|\\approx(?![a-z])|~)")
+
+
+def _measured_chain(text: str, thousands: bool) -> Value | None:
+    r"""Equal amounts with a unit each: `9\pi \text{ cm}^2 \approx 28.3 \text{ cm}^2`."""
+    if not 1 <= len(_EQUALS.findall(text)) <= _MOST_SIDES or re.search(r"[<>]|(?<!\\)[,;]|\\begin", text):
+        return None
+    sides = _EQUALS.split(text)
+    if any(side.count("{") != side.count("}") for side in sides):
+        return None
+    nodes, signs = list[Node](), list[str]()
+    for side, sign in zip(sides[::2], ["", *sides[1::2]], strict=True):
+        try:
+            node = parse(side, thousands=thousands)
+        except (SyntaxProblem, Unordered):
+            if side is sides[-1] or not _UNIT_INSIDE.search(side):
+                return None
+            continue  # (2 kg)(10 m/s^2)
+        nodes.append(node)
+        signs.append("=" if sign == "=" else "~")
+    if len(nodes) == 1 and "dots" in text:
+        return interpret(nodes[0])
+    if not any(isinstance(node, Amount) for node in nodes):
+        return None
+    return Equation(nodes[0], nodes[-1], tuple(nodes[1:-1]), tuple(signs[1:])) if len(nodes) > 1 else None
 
 
 def _first_understood(texts: Sequence[str], thousands: bool) -> Value | None:

@@ -2,16 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from kgym.types import VerifyItem
-from kgym_plugins.verifiers.math.find.candidates import Extraction, key
+from kgym_plugins.verifiers.math.find.blocks import labelled
+from kgym_plugins.verifiers.math.find.boxes import boxes
+from kgym_plugins.verifiers.math.find.candidates import TAIL, Extraction, key
 from kgym_plugins.verifiers.math.find.extract import NO_ANSWER, spoken
+from kgym_plugins.verifiers.math.find.only import only_new
 from kgym_plugins.verifiers.math.find.statements import Statement, stated
 from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
+from kgym_plugins.verifiers.math.phrases.another import of_another
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
+from kgym_plugins.verifiers.math.phrases.items import named_values, names_first
 from kgym_plugins.verifiers.math.phrases.languages import COMMA_NOUNS
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
 from kgym_plugins.verifiers.math.phrases.properties import names_property, property_of
@@ -20,8 +26,10 @@ from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read
 from kgym_plugins.verifiers.math.tables import name_list
 from kgym_plugins.verifiers.math.trace import note
+from kgym_plugins.verifiers.math.values.interpret import part
 from kgym_plugins.verifiers.math.values.types import (
     Assignments,
+    Clock,
     Collection,
     Conditioned,
     Equation,
@@ -39,7 +47,8 @@ _ORDINAL = re.compile(
 _SECONDS = re.compile(r"(?:per|an?|each|every|/) second\b")
 _AMOUNT = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)")
 _DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.IGNORECASE)
-_CALCULATION = re.compile(r"\$[-+*/\d\s.,()]*(?:\\(?:cdot|times|div)[-+*/\d\s.,()]*)*=\s*(-?\d[\d,.]*)\s*\$")
+_CHAIN = re.compile(r"\$(?P<sides>[^$]{1,400}=[^$=<>]{1,80})\$(?P<rest>[^$]*)")
+_CHAIN_SIGN = re.compile(r"=|\\approx|≈")
 _IN_SO_MUCH = re.compile(rf"\bin\s+(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})\s+([a-z]+)", re.IGNORECASE)
 _LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?\(?[A-J]\)?")
 _NUMBERED = re.compile(r"(?:the\s+)?(?:option|choice)\s+\(?([1-9])\)?", re.IGNORECASE)
@@ -65,6 +74,13 @@ _HOW_MANY = re.compile(
 )
 _AROUND_WORDS = frozenset(name_list("with to on in at by from of that which everywhere here whose there along through"))
 _DANGLING = frozenset(name_list("of the a an and or in on per each every to"))
+_NAME_BEFORE = re.compile(r"(?<![A-Za-z\\])([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*\Z")
+_BEFORE_CLAUSE = re.compile(r"\A.*(?:[.:;,!?]|\b(?:so|that|and))\s", re.DOTALL)
+_ASKED_UNIT = re.compile(
+    r"\b(?:in|how\s+many)\s+(?:\\(?:text|mathrm)\{\s*)?(?P<unit>(?!a\b|an\b|the\b|terms\b)[A-Za-z]{1,12})\b(?!\s*(?:per|/|\^|²|³|squared))",
+    re.IGNORECASE,
+)
+_SHORT_NAME = 8
 _MOST_WORDS = 14
 _NUMBER_OF_THINGS = re.compile(rf"{FORMULA}(?:\s+[a-z]+){{0,5}}", re.IGNORECASE)
 
@@ -76,11 +92,15 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of the gold answer."""
     if (decimal := _with_comma(item, found)) is not None:
         return decimal
+    if found.rule == "boxed" and not found.problem:
+        return _named_boxes(item)
     if found.rule not in _SENTENCE_RULES or (not found.rule and found.problem != NO_ANSWER) or len(found.answers) > 1:
         return None
     if found.rule == "bold" and len(found.answers[0].split()) < 4 and f"**{found.answers[0]}" in item.response:
         return None
     text, problem = spoken(item.response)
+    if not problem and (values := labelled(text)) and kind_of(item.gold, gold_readings(item.gold)[0]) == "values" and _assigned(values):
+        return values
     if problem or (statement := stated(text, item.question)) is None:
         return None
     try:
@@ -100,6 +120,27 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     return said
 
 
+def _named_boxes(item: VerifyItem) -> str | None:
+    """Boxes with a name before or behind each, where the gold answer has several values: the center is (1, 2) and the radius is 4."""
+    if item.response.count("box") < 2 or not isinstance(gold_readings(item.gold)[0], Assignments | Ordered | Collection):
+        return None
+    text, _ = spoken(item.response)
+    found = boxes(text[-TAIL:])
+    line = text[-TAIL:].rstrip()
+    if len(found) < 2 or any(box.content is None for box in found):
+        return None
+    begin = max(line.rfind("\n\n", 0, found[0].begin), line.rfind("\n\n", 0, found[-1].begin - 200)) + 1
+    inside = [box for box in found if box.begin >= begin]
+    sides = [_NAME_BEFORE.search(line, max(0, box.begin - 20), box.begin) for box in inside]
+    if len(inside) > 1 and all(sides):
+        return ", ".join(f"{side[1]} = {box.content}" for side, box in zip(sides, inside, strict=True) if side)
+    unboxed, at = "", begin
+    for box in inside:
+        unboxed, at = f"{unboxed}{line[at : box.begin]}{box.content}", box.end
+    unboxed = re.sub(r"\s+", " ", unboxed + line[at:])
+    return _assigned(named_values(unboxed)) or _assigned(named_values(names_first(unboxed)))
+
+
 def _with_comma(item: VerifyItem, found: Extraction) -> str | None:
     """An answer of a language that writes 2,5 for two and a half, where the gold answer is one number."""
     match = _COMMA_DECIMAL.fullmatch(found.answers[0].strip("*$ .")) if len(found.answers) == 1 and not found.problem else None
@@ -113,7 +154,31 @@ def answer_of(statement: Statement, gold: str, value: Value, question: str = "")
     kind = kind_of(gold, value)
     if statement.kind:
         return statement.said if kind == statement.kind else None
-    if not kind or (kind != "property" and NO.pattern.search(statement.said)) or _DENIED_OR_SEVERAL.search(statement.subject):
+    if kind == "reply":
+        return statement.reply or None
+    if kind == "values" and (values := _assigned(named_values(statement.unmasked(statement.sentence)))):
+        return values
+    return _said(statement, kind, question) or _only_new(statement, kind, question)
+
+
+def _assigned(text: str) -> str | None:
+    """A text that gives values to names; None for any other."""
+    return text if text and isinstance(read(text), Assignments) else None
+
+
+def _only_new(statement: Statement, kind: str, question: str) -> str | None:
+    """The one value that the last clause adds to what the question says."""
+    if kind not in ("number", "formula", "values", "time") or not statement.clause:
+        return None
+    said = only_new(statement.clause, statement.formulas, question)
+    return None if said is None else _said(replace(statement, said=said, subject="", asked=True), kind, question)
+
+
+def _said(statement: Statement, kind: str, question: str) -> str | None:
+    """The phrase with which it begins what it says that has this kind, if what follows adds nothing."""
+    if not statement.said or not kind or _DENIED_OR_SEVERAL.search(statement.subject):
+        return None
+    if kind != "property" and NO.pattern.search(statement.said) and not NO.pattern.search(question):
         return None
     if not statement.asked and not (statement.alone and kind == "number"):
         return None  # about something on the way
@@ -128,6 +193,38 @@ def answer_of(statement: Statement, gold: str, value: Value, question: str = "")
         if kind_of(text, read(text)) == kind and _adds_nothing(rest, kind):
             return text
     return None
+
+
+def _has_another_unit(answer: str, item: VerifyItem) -> bool:
+    """Whether an answer has a unit, the gold answer has none, and the question asks for another unit of the same or of another kind."""
+    asked = [unit for match in _ASKED_UNIT.finditer(item.question) if (unit := unit_named(match["unit"])) is not None and unit.dimension]
+    if len(asked) != 1 or not isinstance(gold := gold_readings(item.gold)[0], Scalar) or gold.unit.dimension:
+        return False
+    value = read(answer)
+    if isinstance(value, Equation):
+        value = part(value.right)
+    if not isinstance(value, Scalar) or not value.unit.dimension:
+        return False
+    return (value.unit.dimension, value.unit.size) != (asked[0].dimension, asked[0].size)
+
+
+def is_of_another(item: VerifyItem, found: Extraction) -> bool:
+    """Whether the sentence that an answer was taken from, or the answer itself, says that it is of something else than what was asked."""
+    if not item.question or len(found.answers) != 1:
+        return False
+    side = found.answers[0].partition("=")
+    if side[1] and of_another(side[0], item.question):
+        return True
+    if _has_another_unit(found.answers[0], item):
+        return True
+    if found.rule not in _SENTENCE_RULES:
+        return False
+    line = spoken(item.response)[0][-TAIL:].rstrip().rpartition("\n")[2]
+    said = found.answers[0].strip("*$ ")
+    before = line[: line.rfind(said)]
+    return of_another(_BEFORE_CLAUSE.sub("", before), item.question) or of_another(
+        re.sub(r"\$[^$]*\$", "", said), item.question, places=False
+    )
 
 
 def _adds_nothing(rest: str, kind: str) -> bool:
@@ -145,8 +242,20 @@ def _adds_nothing(rest: str, kind: str) -> bool:
 
 
 def _last_side(text: str) -> str:
-    """The last side of a calculation with numbers only: `$32 + 16 = 48$ clips` says 48 clips."""
-    return _CALCULATION.sub(r"\1", text)
+    """A calculation without the sides that have letters; its last side only, if something follows: `$32 + 16 = 48$ clips` is 48 clips."""
+    match = _CHAIN.fullmatch(text)
+    if match is None or re.search(r"[<>]|\\(?:leq?|geq?|lt|gt|equiv|ne)(?![a-z])", match["sides"]):
+        return text
+    sides = [side.strip() for side in _CHAIN_SIGN.split(match["sides"])]
+    numeric = [kind_of(side, read(side)) == "number" for side in sides]
+    if not all(numeric[1:]) and not (len(sides) > 2 and numeric[-2] and numeric[-1]):
+        return text
+    if match["rest"].strip():
+        rest = match["rest"].strip(" .")
+        rest = rf"\text{{ {rest}}}" if unit_named(rest.split()[0]) else rest
+        return f"{sides[-1]} {rest}" if all(numeric) or len(sides[0]) < _SHORT_NAME or len(sides) > 2 else text
+    begin = len(sides) - next((at for at, known in enumerate(reversed(numeric)) if not known), len(sides))
+    return "$" + " = ".join(sides[begin:]) + "$" if len(sides) - begin > 1 and begin and "approx" not in match["sides"] else text
 
 
 def _side_of_asked(text: str, kind: str, question: str) -> str:
@@ -181,6 +290,8 @@ def kind_of(text: str, value: Value) -> str:
             return "quadrant"
         if _PLACE.fullmatch(value.text):
             return "ordinal"
+        if value.text in ("yes", "no"):
+            return "reply"
         return "property" if property_of(value.text) else ""
     if isinstance(value, Conditioned):
         return kind_of(text, value.value)
@@ -188,6 +299,8 @@ def kind_of(text: str, value: Value) -> str:
         return "values"
     if isinstance(value, Piecewise) or "\\begin{cases}" in text:
         return "pieces"
+    if isinstance(value, Clock):
+        return "time"
     if isinstance(value, Scalar):
         if (worth := _worth(value)) is not None and worth.denominator > 1:
             return "number"
@@ -195,7 +308,7 @@ def kind_of(text: str, value: Value) -> str:
             return "ordinal" if not symbols(value.expression) else ""
         return "formula" if symbols(value.expression) else "number"
     if isinstance(value, Equation):
-        return "number" if isinstance(value.left, Sym) and not symbols(value.right) else "formula"
+        return "number" if (isinstance(value.left, Sym) or not symbols(value.left)) and not symbols(value.right) else "formula"
     return ""
 
 

@@ -23,13 +23,14 @@ from kgym.types import Verdict, VerifyItem
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.choices import same_letters
 from kgym_plugins.verifiers.math.compare.compare import same, same_whole
+from kgym_plugins.verifiers.math.compare.families import same_unasked
 from kgym_plugins.verifiers.math.compare.several import as_asked
 from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.extract import RULES, extract
 from kgym_plugins.verifiers.math.find.offered import offered
 from kgym_plugins.verifiers.math.golds import gold_problem
-from kgym_plugins.verifiers.math.grammar.nodes import Num
+from kgym_plugins.verifiers.math.grammar.nodes import Num, Sym
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined
 from kgym_plugins.verifiers.math.numbers.numeric import Deferred, exact_only
@@ -38,10 +39,11 @@ from kgym_plugins.verifiers.math.phrases.cues import names_base
 from kgym_plugins.verifiers.math.phrases.table import TABLES
 from kgym_plugins.verifiers.math.plain import plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
-from kgym_plugins.verifiers.math.stating import said_at_last
+from kgym_plugins.verifiers.math.stating import is_of_another, said_at_last
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
-from kgym_plugins.verifiers.math.values.types import BaseNumber, Collection, Equation, Opaque, Scalar, Value, Words
+from kgym_plugins.verifiers.math.values.interpret import part as value_of
+from kgym_plugins.verifiers.math.values.types import Assignments, BaseNumber, Collection, Equation, Opaque, Scalar, Value, Words
 
 _ANY_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
 _SHORT = 240
@@ -98,10 +100,15 @@ class MathVerifier:
         """Judge the answer that the rules find; where they find none, the one that the last sentence states."""
         found = extract(item.response, self.options.extraction)
         verdict = self._by_choice(item, found, judge)
+        if verdict is not None and verdict.status == "correct" and is_of_another(item, found):
+            return Verdict("no_answer", "said of something else", verdict.answer, verdict.normal)
         if verdict is None or verdict.status not in ("wrong", "no_answer") or "conclusion" not in (self.options.extraction or RULES):
             return verdict
         said = said_at_last(item, found)
-        return verdict if said is None else judge(item, Extraction((said,), "statement"))
+        if said is None:
+            return verdict
+        stated = Extraction((said,), "statement")
+        return verdict if is_of_another(item, stated) else judge(item, stated)
 
     def _by_choice(self, item: VerifyItem, found: Extraction, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
         """Judge an answer; where the gold answer is a letter, also as the value of one of the choices that the question lists."""
@@ -186,6 +193,8 @@ class MathVerifier:
                 parts = [read(answer) for answer in found.answers]
                 if all(same(parts[0], part) and same(part, parts[0]) for part in parts[1:]):
                     answers = [parts[0]]  # boxes that agree are one answer
+                elif not found.problem and (named := _by_name(parts)) is not None:
+                    answers = [named]
                 elif found.problem or not any(isinstance(gold, Collection) for gold in golds):
                     return Verdict("wrong", "hedged", shown)
                 else:
@@ -205,6 +214,7 @@ class MathVerifier:
         about("both")
         for gold, answer in _pairs(golds, answers):
             rule = same_whole(gold, as_asked(answer, item.question) if isinstance(gold, Collection) else answer)
+            rule = rule or same_unasked(gold, answer, item.question)
             reason = rule.name if rule else self._missing_base(item, gold, answer)
             if reason:
                 if reason != "choice" and _copied(item, gold, answer, shown):
@@ -221,6 +231,12 @@ class MathVerifier:
         if answer.expression.value.text != gold.digits:
             return None
         return "base of the question" if names_base(item.question, gold.base) or allowed("forgive_missing_base") else None
+
+
+def _by_name(parts: list[Value]) -> Assignments | None:
+    """Equations for several letters as values of these letters: x = 4 in one box and y = 3 in another."""
+    sides = {part.left.value: part for part in parts if isinstance(part, Equation) and isinstance(part.left, Sym) and not part.middle}
+    return Assignments(tuple((name, value_of(side.right)) for name, side in sides.items())) if len(sides) == len(parts) else None
 
 
 def _copied(item: VerifyItem, gold: Value, answer: Value, shown: str) -> bool:

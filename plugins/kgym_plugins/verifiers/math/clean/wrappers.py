@@ -10,15 +10,20 @@ _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _COMBINATIONS = re.compile(
     r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{([CP])\}|\{?([CP])\}?)_\{?(\w{1,4})\}?"
 )
+_CHOSEN_OF = re.compile(r"(?<![\w.\\^_{])(\d{1,3})\s?([CP])\s?(\d{1,3})(?![\w.])")
+"""Combinations as 5C2."""
 _COMPOSED = re.compile(r"(?<=\A)\s*(?:\$|\\\()?\s*\(\s*[a-zA-Z]\s*\\circ\s*[a-zA-Z]\s*\)(?=\s*\(\w\)\s*=)")
 """A composed function that names a value, as any function does: (g o f)(x) = x + 1."""
+_IMPLIED = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow)(?![A-Za-z])|⇒|⟹")
 _SIZED = re.compile(r"\\(?:left|right)\s*(?=[\[\]])")
 _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 
 
 def clean(text: str) -> str:
     """Return an answer as plain LaTeX: one line of ASCII without dollar signs, bold and a full stop."""
+    text = _implied(text)
     text = _COMBINATIONS.sub(_chosen, text) if "C" in text or "P" in text else text
+    text = _CHOSEN_OF.sub(r"\2_{\1}^{\3}", text) if "C" in text or "P" in text else text
     text = _COMPOSED.sub("h", text) if "circ" in text else text
     return _apart(_ALTERNATIVE.sub(r" or \1", _LEADING.sub("", _french(tidy(text)))))
 
@@ -36,6 +41,17 @@ def _apart(text: str) -> str:
     if ("quad" in text or "box" in text) and "\\begin" not in text:
         return _APART.sub(", ", text)
     return text
+
+
+def _implied(text: str) -> str:
+    """The last of several statements of which each follows from the one before it: `x + 1 = 4 \\implies x = 3`."""
+    if "\\implies" not in text and "ightarrow" not in text and "⇒" not in text:
+        return text
+    sides = _IMPLIED.split(text)
+    return sides[-1] if all(_RELATES.search(side) for side in sides) else text
+
+
+_RELATES = re.compile(r"[=<>]|\\(?:leq?|geq?|in|lt|gt)(?![a-z])")
 
 
 def _chosen(match: re.Match[str]) -> str:

@@ -12,8 +12,10 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     Brackets,
     Call,
     Const,
+    Dots,
     Listing,
     MinusPlus,
+    Mul,
     Neg,
     Node,
     Num,
@@ -99,7 +101,12 @@ def _named_value(equation: Equation) -> bool:
         return isinstance(equation.left, Applied) or equation.left.value not in symbols(equation.right)
     if not symbols(equation.left) or symbols(equation.right):
         return False
-    return not _has_numbers(equation.left)
+    return _is_called(equation.left) or not _has_numbers(equation.left)
+
+
+def _is_called(node: Node) -> bool:
+    """Whether a product is a function of a number that has a letter nobody knows as one: d(360). As a product it would be 360d."""
+    return isinstance(node, Mul) and [type(arg) for arg in node.args] == [Sym, Num]
 
 
 def _has_numbers(node: Node) -> bool:
@@ -118,7 +125,8 @@ def _values(equation: Equation) -> list[Node] | None:
     if not symbols(equation.left) and not _is_name(equation.left):  # 2 + 3 = 5
         sides = [equation.left, *sides]
         operators = equation.operators
-    known = [at for at, side in enumerate(sides) if not _unknown(side) or at == len(sides) - 1]
+    letters = symbols(sides[-1])  # A = a b = 2 * 3 = 6
+    known = [at for at, side in enumerate(sides) if at == len(sides) - 1 or not (_unknown(side) or symbols(side) - letters)]
     operators = tuple(operators[at - 1] for at in known[1:])
     sides = [sides[at] for at in known]
     for (left, right), operator in zip(pairwise(sides), operators, strict=True):
@@ -135,6 +143,8 @@ def _values(equation: Equation) -> list[Node] | None:
             return None
     exact_sides = [side for position, side in enumerate(sides) if position == 0 or (*("=",), *operators)[position] == "="]
     last = exact_sides[-1]
+    if isinstance(last, Amount):  # v = 2 * 5 = 10 m/s
+        sides = [side for side in sides if isinstance(side, Amount)]
     return [last, *(side for side in sides if side is not last)]
 
 
@@ -147,8 +157,8 @@ def _is_true_chain(equation: Equation) -> bool:
 
 
 def _unknown(side: Node) -> bool:
-    """Whether a side is a function that nobody knows: g(x + 2) in a chain."""
-    return isinstance(side, Call) and side.value.startswith("$")
+    """Whether a side of a chain has a function that nobody knows, as g(x + 2), or dots."""
+    return any(isinstance(node, Dots) or (isinstance(node, Call) and node.value.startswith("$")) for node in walk(side))
 
 
 def _rounds(left: Node, right: Node) -> bool:

@@ -238,6 +238,36 @@ def _same_constants(gold: Value, answer: Value) -> Rule | None:
     return None
 
 
+def same_unasked(gold: Value, answer: Value, question: str) -> Rule | None:
+    """The same formula after a change of the names of letters that the question does not have: f(x) = cx is f(x) = kx."""
+    (left, declared), (right, given) = _bare(gold), _bare(answer)
+    if not isinstance(left, Scalar | Equation) or not isinstance(right, Scalar | Equation):
+        return None
+    if not question or not {*declared.values(), *given.values()} <= {"reals"}:
+        return None
+    asked = _asked_letters(question)
+    free = (_letters(left) | _letters(right)) & asked
+    wanted, found = sorted(_letters(left) - asked), sorted(_letters(right) - asked)
+    if not free or wanted == found or not 0 < len(wanted) == len(found) <= 3 or not all(map(_PARAMETER.fullmatch, wanted + found)):
+        return None
+    for order in permutations(wanted):
+        if same(left, _renamed(right, dict(zip(found, order, strict=True)))):
+            return ARBITRARY_CONSTANTS
+    return None
+
+
+_PARAMETER = re.compile(r"[a-dkmA-DKM](?:_\w)?")
+_FORMULAS = re.compile(r"\$([^$]{1,400})\$|\\[(\[](.{1,400}?)\\[)\]]", re.DOTALL)
+
+
+def _asked_letters(question: str) -> frozenset[str]:
+    """All letters in the formulas of a question; where it has none, all letters that stand alone."""
+    formulas = [match[1] or match[2] for match in _FORMULAS.finditer(question)]
+    if not formulas:
+        return frozenset(re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", question)) - {"a", "A", "I"}
+    return frozenset(letter for formula in formulas for letter in re.sub(r"\\[A-Za-z]+", " ", formula) if letter.isalpha())
+
+
 def _bare(value: Value) -> tuple[Value, dict[str, str]]:
     return (value.value, dict(value.condition.domains)) if isinstance(value, Conditioned) else (value, {})
 

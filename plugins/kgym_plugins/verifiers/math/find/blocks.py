@@ -37,6 +37,27 @@ def items(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+_LABELLED = re.compile(
+    r"[ \t]{0,4}(?:[-*+•][ \t]+|\d[.)][ \t]+)?[*_]{0,3}(?P<label>[A-Za-z$][A-Za-z $-]{2,40}?)[*_]{0,3}[ \t]?"
+    r"(?::|(?<=[A-Za-z]{3})[ \t]?=)[*_]{0,3}[ \t]{0,4}(?P<value>[^\n:]{1,120}?)[*_ \t.,;]{0,6}"
+)
+_MOST_LABELS = 5
+
+
+def labelled(text: str) -> str:
+    """Return the values with labels in the last lines of a text, as one text; "" if there are not two such lines.
+
+    >>> labelled("So:\\n\\n**Slope:** $-2$\\n**$y$-intercept:** $4$"), labelled("Mean: 5")
+    ('Slope: -2, y-intercept: 4', '')
+    """
+    found: list[str] = []
+    for line in reversed([line for line in text[-800:].split("\n") if line.strip()][-_MOST_LABELS:]):
+        if (match := _LABELLED.fullmatch(line)) is None or not re.search(r"\d", match["value"]):
+            break
+        found.insert(0, f"{match['label']}: {match['value']}".replace("$", "").replace("*", ""))
+    return ", ".join(found) if len(found) > 1 else ""
+
+
 def fenced(text: str) -> str | None:
     """Return the content of the code fence with which a text begins.
 

@@ -52,6 +52,8 @@ def concluded(text: str) -> Extraction | None:
     if not _ENGLISH.match(sentence) and (number := _NUMBER.match(said)) and not _INLINE.match(said):
         if is_bound(said[number.end() :]) or NO_ELSEWHERE.search(rest):
             return None
+        if re.search(r"\d", said[number.end() :]):
+            return None  # which of them is said, the sentence alone does not tell
         said = number.group().strip()  # what is counted has a name in another language
     if said == rest.rstrip(".!。！ ") or not re.match(r"\W{0,4}(?:\d|\\|[a-zA-Z]\b)", said):
         said = _lone_number(rest) or said  # the verb is another one: "the truck carries 126 bottles"
@@ -92,6 +94,8 @@ def emphasised(sentence: str) -> str | None:
     if len(found) != 1:
         return None
     (match,) = found
+    if DOUBTING.pattern.search(sentence):
+        return None
     content = (match[1] or match[2]).strip().rstrip(".,:")
     if _REPLY.fullmatch(content):
         return content if match.start() == 0 and _REPLIED.match(sentence, match.end()) else None
@@ -176,7 +180,11 @@ def _lone_number(sentence: str) -> str | None:
 
 def after_verb(sentence: str) -> str:
     """What a sentence says that something is: `the area is 12 square units` gives `12 square units`."""
-    sentence = SUBORDINATE.pattern.sub("", sentence.strip().rstrip(".!。！")).strip()
+    if consequences := list(_CONSEQUENCE.finditer(sentence)):
+        sentence = sentence[consequences[-1].end() :]
+    sentence = sentence.strip().rstrip(".!。！").strip()
+    while (shorter := SUBORDINATE.pattern.sub("", sentence).strip()) != sentence:
+        sentence = shorter
     if (reason := _REASON.search(sentence)) and VERBS.pattern.search(sentence, 0, reason.start()):
         sentence = sentence[: reason.start()]
     if NEGATING.pattern.search(sentence) or DENIED.pattern.search(sentence):
@@ -201,6 +209,9 @@ def after_verb(sentence: str) -> str:
     return sentence[verbs[-1].end() :].strip() if verbs else sentence
 
 
+_CONSEQUENCE = re.compile(
+    r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|i\.e\.|that\s+is|or\s+equivalently)(?:\s+that)?,?\s+(?=\S)", re.IGNORECASE
+)
 _JOINT = re.compile(r"\s*(?:,|,?\s*\b(?:or|and)\b)\s*")
 
 

@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass, replace
 
 from kgym_plugins.verifiers.math.find.candidates import TAIL
+from kgym_plugins.verifiers.math.find.only import named_in
+from kgym_plugins.verifiers.math.find.replies import replied
+from kgym_plugins.verifiers.math.find.sums import with_money, worked_out
 from kgym_plugins.verifiers.math.phrases.cues import DOUBTING
 from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
 from kgym_plugins.verifiers.math.phrases.pieces import cases_of
@@ -17,18 +20,26 @@ from kgym_plugins.verifiers.math.phrases.statements import (
     FRAMES,
     GENERIC,
     LABELLED,
+    OBJECTIONS,
     PRONOUNS,
     REASONS,
     SUPPOSED,
     UNSAID,
 )
+from kgym_plugins.verifiers.math.phrases.table import Table
 
 _INLINE = re.compile(r"`[^`\n]{1,200}`|\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
+_BETWEEN_SIGNS = re.compile(r"((?<!\\)\$[^$]{1,300}(?<!\\)\$|\\\((?:(?!\\\)).){1,300}\\\)|`[^`\n]{1,200}`)")
 _MOST_FORMULAS = 40
-_STEM = 5
 _LONGEST = 400
-_SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-Z\\∴]|{FORMULA})")
+_LONGEST_LINE = 2000
+_SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-ZÀ-ÖØ-ÞĀ-ŽЀ-Я¿¡\\∴]|{FORMULA})|(?<=[。！？])\s*(?=\S)")
 _STOP_INSIDE = re.compile(r"\.(\$|\\\)|\*\*)\Z")
+_ENDED = (".", "!", "。", "！", "$", "\\)", "*", "`")
+_STOPS = re.compile(r"(?:(?<![ap]\.m)(?<!sq)[.!。！]|\s)+\Z")
+_FORMULA_LINE = re.compile(r"\W{0,4}[A-Za-z]{1,2}(?:_\w)?\s*=[^=]{1,200}=[^=]{1,60}")
+_MEASURED_LINE = re.compile(r"\W{0,4}[A-Za-z]\s*=\s*-?\d[\d.,]*\s?[A-Za-z°%][A-Za-z/^²³°0-9]{0,9}")
+_LABEL_LINE = re.compile(r"\W{0,4}[A-Za-z$][A-Za-z -]{2,40}\$?\s?:[*_]{0,2}\s+\S.*")
 _COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(
     r"\W{0,2}\s*[A-Za-z](?:_\w|_\{\w+\})?(?:\s*,\s*[A-Za-z](?:_\w|_\{\w+\})?)*(?:\s*\\in\s*\\mathbb\s*\{?[A-Z]\}?)?\s*\W{0,2}"
@@ -37,6 +48,11 @@ _APPOSED = re.compile(r"\bnamely,?\s*\Z", re.IGNORECASE)
 _OPERATION = re.compile(
     r"(?:doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b", re.IGNORECASE
 )
+_WORKING = re.compile(
+    r"(?:by|using|from|with|[a-z]{2,20}ing)\b|.*\b(?:rule|theorem|formula|identity|method|law|result|total|finally|simplified|expansion)\Z",
+    re.IGNORECASE,
+)
+"""How a label begins that tells what is done, and not what the value is of."""
 _WORDS = re.compile(r"[a-z]+(?:'s)?")
 
 
@@ -53,6 +69,11 @@ class Statement:
     """It is about what the question names."""
     alone: bool = False
     """It is the whole response."""
+    reply: str = ""
+    """Yes or no, if the question asks for one of them and the clause says so in its words."""
+    sentence: str = ""
+    clause: str = ""
+    """The last thing that the sentence says."""
 
     def unmasked(self, text: str) -> str:
         """Put the formulas back."""
@@ -66,8 +87,12 @@ def stated(text: str, question: str) -> Statement | None:
     ('two dozen eggs', None)
     """
     tail = text[-TAIL:].strip()
-    line = _STOP_INSIDE.sub(r"\1.", tail.rpartition("\n")[2].strip())
-    if not line.rstrip("*").endswith((".", "!")) or line.endswith("...") or (line.count("$") - line.count("\\$")) % 2:
+    if len(tail) - tail.rfind("\n") > _LONGEST_LINE:
+        return None
+    line = with_money(_STOP_INSIDE.sub(r"\1.", tail.rpartition("\n")[2].strip()))
+    ended = line.endswith(_ENDED) or line.rstrip("*").endswith((".", "!"))
+    ended = ended or any(pattern.fullmatch(line) for pattern in (_LABEL_LINE, _FORMULA_LINE, _MEASURED_LINE))
+    if not ended or line.endswith("...") or (line.count("$") - line.count("\\$")) % 2:
         return None
     formulas: list[str] = []
 
@@ -75,39 +100,58 @@ def stated(text: str, question: str) -> Statement | None:
         formulas.append(match[0])
         return chr(ord(FIRST_FORMULA) + len(formulas) - 1) if len(formulas) <= _MOST_FORMULAS else match[0]
 
+    line = "".join(part if at % 2 else worked_out(part) for at, part in enumerate(_BETWEEN_SIGNS.split(line)))
     sentences = _SENTENCES.split(_INLINE.sub(mask, line).replace("**", ""))
-    sentence = sentences[-1].rstrip(".! ")
+    sentence = _STOPS.sub("", sentences[-1])
     if len(sentence) > _LONGEST or len(formulas) > _MOST_FORMULAS or "\\" in sentence or "$" in sentence.replace("\\$", ""):
         return None
     if cases := cases_of(sentence, Statement("", formulas=tuple(formulas)).unmasked):
         return Statement(cases, kind="pieces")
-    if SUPPOSED.pattern.search(sentence) or DOUBTING.pattern.search(sentence):
+    if objection := OBJECTIONS.pattern.search(sentence):
+        sentence = sentence[objection.end() :]
+    if matched(SUPPOSED, sentence, question) or matched(DOUBTING, sentence, question):
         return None
     sentence = _without_remarks(sentence, formulas)
     alone = len(sentences) == 1 and "\n" not in tail
-    if match := LABELLED.whole(sentence):
+    if (match := LABELLED.whole(sentence)) and not _WORKING.match(match["subject"]):
         named = Statement(match["said"], match["subject"], formulas=tuple(formulas))
         return replace(named, asked=_asked_of(named, question, False))
     clause, concludes = _last_clause(sentence)
-    if UNSAID.pattern.search(clause):
-        return None
+    reply = replied(clause, question)
+    if matched(UNSAID, clause, question):
+        return Statement("", reply=reply) if reply else None
+    bare = Statement("", formulas=tuple(formulas), sentence=sentence, clause=clause, reply=reply)
     if (concludes or alone) and (match := ALONE.whole(clause)):
         said = match.groupdict().get("said") or clause
-        return Statement(said, formulas=tuple(formulas), asked=_apposed_to_asked(sentence, clause, formulas, question))
+        asked = _apposed_to_asked(sentence, clause, formulas, question)
+        return replace(bare, said=said, asked=asked, clause=clause if asked else "")
     if (match := FRAMES.whole(clause)) is None:
-        return None
+        return bare
     groups = match.groupdict()
     if re.search(r"\b(?:contain|includ|cover)", clause) and not re.search(r"\d|\bdozen", groups.get("said", "0")):
         return None  # it contains this, and perhaps more
     if "none" in groups:
         return Statement("no solution", kind="none")
-    statement = Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas), alone=alone)
+    statement = replace(bare, said=groups["said"], subject=groups.get("subject") or "", alone=alone)
     statement = replace(statement, asked=_asked_of(statement, question, concludes))
     if (more := _COMPARED.search(clause)) and more[0].casefold() not in question.casefold():
         return None  # 5 more, where it was not asked how many more
     if _words(statement.unmasked(clause)) in _words(question):
         return None  # what the question has said already
     return statement
+
+
+def matched(table: Table, text: str, question: str) -> bool:
+    """Whether a text has a phrase of a table that the question does not have, or one right before a value.
+
+    >>> [matched(UNSAID, text, "How likely is at least one 6?") for text in ("at least one 6 has 11 of 36", "it is at least 5")]
+    [False, True]
+    """
+    asked = question.casefold()
+    return any(match[0].casefold() not in asked or _VALUE_NEXT.match(text, match.end()) for match in table.pattern.finditer(text))
+
+
+_VALUE_NEXT = re.compile(rf"\s*(?:{FORMULA}|[-\\$€£]?\d)")
 
 
 def _last_clause(sentence: str) -> tuple[str, bool]:
@@ -162,9 +206,4 @@ def _asked_of(statement: Statement, question: str, concludes: bool) -> bool:
     if _OPERATION.match(subject):
         return True  # tripling 54, which the question names
     words = _WORDS.findall(subject)
-    return all(word in GENERIC or word in PRONOUNS or _named_in(word, asked) or is_thing(word) for word in words)
-
-
-def _named_in(word: str, asked: str) -> bool:
-    """Whether a question has a word, or one of the same stem: the expansion, if it says expand."""
-    return word.rstrip("s") in asked or (len(word) > _STEM + 1 and re.search(rf"\b{word[:_STEM]}", asked) is not None)
+    return all(word in GENERIC or word in PRONOUNS or named_in(word, asked) or is_thing(word) for word in words)

@@ -47,7 +47,7 @@ _NUMBER = re.compile(
     (?P<thousands>[1-9]\d{0,2}(?:(?:,|\{,\}|\\,|\\!,|,\\!\ ?|\\;|\\\ |\{\\,\})\d{3})+(?![\d])(?!,\d)
       |[1-9]\d{0,2}(?:\ \d{3})+(?!\d|\s*/|\ \d))
     (?P<thousands_fraction>\.\d+)?
-  | (?P<plain>\d+(?:\.\d+)?|\.\d+)
+  | (?P<plain>\d+(?:(?:\.|\{,\})\d+)?|\.\d+)
     """,
     re.VERBOSE,
 )
@@ -163,7 +163,7 @@ class Tokenizer:
         if match.lastgroup != "plain" and (not self._thousands or self._brackets > 0) and "," in match.group().replace("{,}", ""):
             match = re.compile(r"\d+(?:\.\d+)?").match(text, begin)  # inside brackets a comma separates: (1,234) is a point
             assert match is not None
-        digits = re.sub(r"[^\d.]", "", match.group())
+        digits = re.sub(r"[^\d.]", "", match.group().replace("{,}", ".") if match.lastgroup == "plain" else match.group())
         end = match.end()
         if "." in digits or text.startswith(".", end):
             stem = digits if "." in digits else digits + "."

@@ -32,6 +32,12 @@ CONTRAST = Table(
         "does not exist",
     ),
     Phrase(
+        r"(?P<said>\S(?s:.{0,200}?))\s*\((?:and\s+)?(?:not|rather\s+than|instead\s+of)\s+(?P<other>[^()]{1,60}(?:\([^()]*\))?[^()]{0,40})\)",
+        _said,
+        "4 (not 5)",
+        "4 (and 5)",
+    ),
+    Phrase(
         r"(?:not|neither)\s+(?P<other>(?s:.{1,100}?))[,;]?\s+(?:but(?:\s+(?:rather|instead))?"
         r"|rather)\s+(?P<said>(?s:.+))",
         _said,

@@ -103,6 +103,7 @@ VERBS = Table(
 )
 BEFORE_FORMULA = frozenset(
     name_list(
+        "functions function linear form all only unique solution solutions polynomial "
         "at the a an point points equal to exactly given by simply just then also of value number interval vector set matrix pair triple"
     )
 )
@@ -133,6 +134,27 @@ SUBORDINATE = Table(
         "English",
         "5, attained at x = 2",
         "5, 7",
+    ),
+    Phrase(
+        r",?\s+and\s+(?:all\s+|any\s+|each\s+of\s+)?(?:such|these|this|it|they)\b[^,$\d]{0,40}\b"
+        r"(?:works?|satisf(?:y|ies)|(?:is|are)\s+(?:indeed\s+)?(?:valid|solutions?))\b[^$\d]{0,40}",
+        "it was checked",
+        "$f(x) = cx$, and all such functions work",
+        "$f(x) = cx$, and no such functions fail",
+    ),
+    Phrase(
+        r",?\s{1,9}(?:where|with)\s+\$[^$=<>]{1,24}\$\s+(?:is\s+|are\s+)?(?:an\s+)?arbitrary(?:\s+real)?(?:\s+(?:constants?|numbers?))?",
+        "what a letter stands for",
+        "$ax$, where $a$ is arbitrary",
+        "$ax$, where $a$ is 3",
+    ),
+    Phrase(
+        r",?\s{1,9}(?:for|where|with)\s+(?:(?:an?|any|some|all|each|every|the|arbitrary)\s+){0,2}(?:(?:real|complex|positive|nonnegative|non-negative)\s+)?"
+        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$|\$[^$=<>]{1,12}\$\s+(?:(?:is|being|are)\s+)?(?:an?|any)\s+"
+        r"(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)",
+        "what a letter stands for",
+        "$n\\pi$ for every integer $n$",
+        "$n\\pi$ for $n = 2$",
     ),
 )
 REPLYING = Table(
@@ -238,6 +260,18 @@ DOUBTING = Table(
         "something else than the result",
         "My friend thinks it is 12",
         "My friend has 12",
+    ),
+    Phrase(
+        r"\b(?:says?|(?<!as\s)said|claims?|(?<!as\s)claimed|believe[sd]?|insists?|insisted|suspects?|suspected|assumed|supposes|reckons?|argued)\b",
+        "what others say",
+        "My friend says it is 12",
+        "My friend has 12",
+    ),
+    Phrase(
+        r"\b(?:is|are|was|were|would\s+be)\s+(?:an?\s+|the\s+)?(?:wrong|incorrect|false|mistaken)\b|\b(?:wrong|incorrect)\s+(?:answer|result|value)\b",
+        "what is wrong",
+        "12 is the wrong answer",
+        "12 is the right answer",
     ),
     Phrase(
         r"\A\W{0,3}no\s(?!real|solutions?\b)[a-z]+(?:\s[^.]{1,80})?\s(?:is|are|has|have)\s",

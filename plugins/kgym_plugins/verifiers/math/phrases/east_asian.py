@@ -80,6 +80,23 @@ _IN_ALL = re.compile(r"(?:共有?|总共有?|合计|合計|合わせて|全部�
 """Right before a number that is the result, whatever numbers were named before it."""
 
 
+_PARTICLES = frozenset(
+    "的是有共为為一总總计計需要可以得出答等于於元个個这這那此该該其故所以因此则則就了到在和与與上中来來说說值和数數解案结結果者也即再最后後本题題"
+    "はがのをにでとからまでよりもこそれあるいるなるですますてしたすると答求値数全部合計"
+    "은는이가의를을에서로부터까지와과도그것값답총모두합계수"
+)
+"""Letters that any sentence may have before its value, whatever was asked."""
+
+
+def strange(before: str, question: str) -> bool:
+    """Whether what comes before a value has words that the question does not have.
+
+    >>> strange("这个长方形的面积是", "长方形的面积是多少?"), strange("这个长方形的周长是", "长方形的面积是多少?")
+    (False, True)
+    """
+    return any(letter not in question and letter not in _PARTICLES for letter in re.findall(LETTER, before))
+
+
 def is_sentence(text: str) -> bool:
     """Whether a text begins as prose of one of these languages does."""
     return re.match(rf"[^A-Za-z\\]{{0,12}}?{LETTER}{{2}}", text) is not None

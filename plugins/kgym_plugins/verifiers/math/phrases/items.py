@@ -10,7 +10,7 @@ NAMES = {
     "minimum": _EXTREME.format("min(?:imum)?|smallest|least"),
     "local maximum": r"(?:local|relative) max(?:imum)?(?: value)?",
     "local minimum": r"(?:local|relative) min(?:imum)?(?: value)?",
-    "center": r"cent(?:er|re)(?: point)?",
+    "center": r"cent(?:er|re)(?:d|ed)?(?: point)?",
     "y-intercept": r"y ?[- ] ?intercept",
     "x-intercept": r"x ?[- ] ?intercept",
     "slope": r"slope|gradient",
@@ -95,6 +95,7 @@ ITEMS = Table(
     ),
 )
 _FIRST = re.compile(rf"{_ARTICLE}(?:{_ANY})(?![A-Za-z])", re.IGNORECASE)
+_NAME = re.compile(rf"(?<![A-Za-z])(?:{_ANY})(?![A-Za-z])", re.IGNORECASE)
 _SHORTEST = 12
 
 
@@ -103,6 +104,29 @@ def items_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     if plain[:1].isdigit():
         return ITEMS.meaning(plain, text) if " r" in plain.lower() else None
     return ITEMS.meaning(plain, text) if len(plain) > _SHORTEST and plain[:1] not in "$([{-" and _FIRST.match(plain) else None
+
+
+def named_values(text: str) -> str:
+    """Return a sentence from the first name on that it gives to a value; "" if there is none.
+
+    >>> named_values("So the circle has center $(1, 2)$ and radius $3$."), named_values("It is 3.")
+    ('center (1, 2) and radius 3', '')
+    """
+    plain = re.sub(r"(?<!\\)\$|\\[()]|\*\*", "", text).strip().rstrip(".")
+    found = _NAME.search(plain)
+    return plain[found.start() :] if found else ""
+
+
+_BEHIND = re.compile(rf"(?P<value>\([^()]*\)|[^\s,]+)\s+is\s+(?P<name>(?:the\s+)?(?:{_ANY}))(?![A-Za-z])", re.IGNORECASE)
+
+
+def names_first(text: str) -> str:
+    """A sentence with each name before its value.
+
+    >>> names_first("(2, -3) is the centre and 5 is the radius.")
+    'the centre is (2, -3) and the radius is 5.'
+    """
+    return _BEHIND.sub(lambda match: f"{match['name']} is {match['value']}", re.sub(r"(?<!\\)\$", "", text))
 
 
 def place_of(name: str, question: str) -> int:

@@ -8,13 +8,23 @@ from kgym_plugins.verifiers.math.phrases.statements import FORMULA
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 
 _VALUE = rf"(?<![a-z])(?:{FORMULA}|-?\d+(?:\.\d+)?|none|no|(?!(?:and|or|but|it|is|has|equals)\b)(?:minus\s+|negative\s+)?[a-z]+)"
-_LETTER = (
-    rf"(?:all\s+|every\s+|an?\s+)?(?:(?:even|odd)\s+{FORMULA}|{FORMULA}(?:\s+(?:is|are)\s+(?:an?\s+)?(?:even|odd|positive|negative|zero))?)"
-)
+_SIGN = rf"(?:{FORMULA}|(?<![A-Za-z])[a-zA-Z](?![A-Za-z]))"
+_KIND = r"(?:even|odd|positive|negative|zero)"
+_LETTER = rf"(?:all\s+|every\s+|an?\s+)?(?:{_KIND}\s+{_SIGN}|{_SIGN}\s+(?:(?:is|are)\s+(?:an?\s+)?)?{_KIND}|{FORMULA})"
 _CONDITION = rf"(?:{_LETTER}|otherwise)"
 _PIECE = rf"(?P<value>{_VALUE})(?:\s+[a-z]+){{0,3}}?,?\s+(?:(?:if|for|when|where|whenever)\s+(?P<condition>{_LETTER})|(?P<rest>otherwise))"
 _PLAIN_PIECE = re.sub(r"\?P<\w+>", "?:", _PIECE)
 _NEXT = r"(?:\s*[,;]\s*(?:and|or|but)?|\s+(?:and|but|or))\s*(?:it\s+(?:is|equals|has)\s+|(?:is|equals)\s+)?"
+_IF = r"(?:if|for|when|where|whenever)"
+_THEN = (
+    r",?\s+(?:(?:then\s+)?(?:we\s+(?:get|have|obtain)|it\s+(?:is|equals|has)|(?:the|its)\s+(?:value|answer|expression|sum|result)\s+(?:is|equals)"
+    rf"|there\s+(?:is|are)|(?:{FORMULA}|[a-z]\(?[a-z]?\)?)\s*(?:is|equals|=)|this\s+(?:is|gives|equals)|is|equals|then)\s+)?"
+)
+_FIRST = (
+    rf"(?:and\s+|but\s+|while\s+|whereas\s+)?(?:{_IF}\s+(?P<condition>{_LETTER})|(?P<rest>otherwise))"
+    rf"(?:{_THEN})(?P<value>{_VALUE})(?:\s+[a-z]+){{0,2}}"
+)
+_PLAIN_FIRST = re.sub(r"\?P<\w+>", "?:", _FIRST)
 PIECES = Table(
     "values with conditions",
     "a sentence gives a value for each of several conditions",
@@ -25,10 +35,17 @@ PIECES = Table(
         "it is 1 for \ue000 and 0 for \ue001",
         "it is 1 for \ue000",
     ),
+    Phrase(
+        rf"(?:so\s+|thus\s+|hence\s+|therefore,?\s+)?(?P<first>{_PLAIN_FIRST}(?:\s*[,;]?\s+{_PLAIN_FIRST}){{1,5}})",
+        "the conditions first",
+        "for \ue000 it is 1, for \ue001 it is 0",
+        "for \ue000 it is 1",
+    ),
 )
+_BARE = re.compile(r"(?<![A-Za-z])(?!a\b(?=\s+[a-z]))[A-Za-z](?![A-Za-z])")
 _SIGNS = {"positive": "> 0", "negative": "< 0", "zero": "= 0"}
-_EACH = re.compile(_PIECE, re.IGNORECASE)
-_NAMED = re.compile(r"\s*(?P<name>[A-Za-z]\(?[a-z]?\)?)\s*=\s*(?P<value>[^=<>]+)")
+_EACH = {"pieces": re.compile(_PIECE, re.IGNORECASE), "first": re.compile(_FIRST, re.IGNORECASE)}
+_NAMED = re.compile(r"\s*(?P<name>[A-Za-z]\(?[a-z]?\)?|\|[^|=<>]{1,40}\|)\s*=\s*(?P<value>[^=<>]+)")
 
 
 def cases_of(sentence: str, unmasked: Callable[[str], str]) -> str | None:
@@ -36,7 +53,8 @@ def cases_of(sentence: str, unmasked: Callable[[str], str]) -> str | None:
     if (match := PIECES.whole(sentence)) is None:
         return None
     rows, names = list[str](), set[str]()
-    for piece in _EACH.finditer(match["pieces"]):
+    order = "pieces" if "pieces" in match.groupdict() else "first"
+    for piece in _EACH[order].finditer(match[order]):
         value = _value(piece["value"], unmasked)
         if value is None:
             return None
@@ -67,6 +85,8 @@ def _condition(text: str, unmasked: Callable[[str], str]) -> str:
         return r"\text{otherwise}"
     formula = re.search(FORMULA, text)
     letter = unmasked(formula[0]).strip("$ ").removeprefix("\\(").removesuffix("\\)") if formula else ""
+    if not formula and (bare := _BARE.search(text)):
+        letter = bare[0]
     word = next((word for word in ("even", "odd", *_SIGNS) if re.search(rf"\b{word}\b", text, re.IGNORECASE)), "")
     if word in _SIGNS:
         return f"{letter} {_SIGNS[word]}"

@@ -7,6 +7,7 @@ Formulas are one sign each here (`FORMULA`), so that no comma in them parts a cl
 """
 
 from kgym_plugins.verifiers.math.phrases.cues import BECOMES
+from kgym_plugins.verifiers.math.phrases.languages import LANGUAGES
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 from kgym_plugins.verifiers.math.tables import name_list
@@ -26,18 +27,28 @@ CLAUSES = Table(
         "so far it is isosceles",
     ),
     Phrase(
+        r"\A(?:[a-z]{2,20}ing|by|using|from|with)\b[^,;:]{0,120}[,:]\s+",
+        "what is done before",
+        "Summing the squares, x is 2",
+        "Summing the squares",
+    ),
+    Phrase(
         r"\A(?:divide|subtract|add|multiply|simplify|solve|expand|factor|square)\b[^,;:]{0,80}[,:]\s+",
         "what is done before",
         "Divide by 3: x is 2",
         "Divide by 3",
     ),
     Phrase(
-        r"(?:\A(?:however|but|yet),?|,\s+but)\s+(?=(?:the|it|its|this|that|there|they|we|in|for|{FORMULA})\b|{FORMULA})".replace(
-            "{FORMULA}", FORMULA
-        ),
-        "an objection",
-        "they say 12, but the sum is 13",
-        "not 12, but 13",
+        r"[,;]\s+(?:" + "|".join(one.therefore for one in LANGUAGES if one.spaced) + r")\s+",
+        "a consequence in other languages",
+        "2x = 6, portanto x = 3",
+        "portanto x = 3",
+    ),
+    Phrase(
+        r"[，,；;]\s*(?:所以|因此|故|因而|于是|從而|从而|则|即|よって|したがって|ゆえに|따라서|그러므로|므로)\s*",
+        "a consequence in Chinese, Japanese or Korean",
+        "2x = 6，所以 x = 3",
+        "所以 x = 3",
     ),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
@@ -52,6 +63,22 @@ CLAUSES = Table(
         "what comes before a main clause",
         "As two sides are equal, it is isosceles",
         "As two sides are equal",
+    ),
+)
+OBJECTIONS = Table(
+    "objections",
+    "what follows is what the sentence says, whatever was thought before",
+    "within",
+    Phrase(
+        r"(?:\A(?:however|but|yet),?|,\s+but|;\s+(?:however|but),?)\s+"
+        r"(?:(?:in\s+(?:fact|reality|truth)|actually|really|the\s+truth\s+is\s+that),?\s+)?"
+        rf"(?=(?:the|it|its|this|that|there|they|we|in|for|{FORMULA})\b|{FORMULA})",
+        "an objection",
+        "they say 12, but the sum is 13",
+        "not 12, but 13",
+    ),
+    Phrase(
+        r"[,;]\s+(?:in\s+(?:fact|reality)|actually),?\s+(?=(?:the|it|there)\b)", "a fact", "6 is tempting; in fact it is 5", "6, in fact"
     ),
 )
 REASONS = Table(
@@ -131,11 +158,19 @@ FRAMES = Table(
     ),
     Phrase(
         rf"(?:only\s+)?(?:the\s+(?:value|solution|root|number|case)\s+)?(?P<said>{FORMULA}|-?\d[\d.,/]*)\s+"
-        r"(?:is\s+(?:fine|valid|allowed|admissible|acceptable|the\s+(?:only|unique)\s+(?:real\s+)?(?:solution|root|value)"
-        r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left)",
+        r"(?:is\s+(?:fine|valid|allowed|admissible|acceptable"
+        r"|the\s+(?:only|unique)\s+(?:(?:real|positive|such|possible|integer|valid)\s+)?(?:solution|root|value|possibility|choice|candidate|option|one)"
+        r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left)"
+        r"(?:\s+and\s+is\s+the\s+(?:smallest|largest|least|greatest|only|first)(?:\s+[a-z]+){0,3})?",
         "a value that is kept",
         "the value 4 is fine",
         "the value 4 is odd",
+    ),
+    Phrase(
+        rf"(?:the|this|that)\s[^,]{{1,60}},\s+(?P<said>{FORMULA}|-?\d[\d.,/]*),\s+(?:is|gives|equals|must\s+be)\s+(?P<subject>[^,]{{1,60}})",
+        "a value in apposition",
+        "the last remainder, 42, is the gcd",
+        "the last remainder is the gcd, 42",
     ),
     Phrase(
         rf"(?P<subject>the)\s+(?P<said>{_ORDINAL}\s+[a-z]+)\s+is\s+the\s+(?:first|last|only)(?:\s+(?!{ORDINAL_WORDS})[a-z]+){{0,8}}",
@@ -254,6 +289,24 @@ BEHIND = Table(
         "x, with luck",
     ),
     Phrase(
+        r",?\s+and\s+(?:it|this|that|they)\s+(?:indeed\s+|does\s+)?(?:works?|satisf(?:y|ies)\s+[^.;]{1,60}|checks\s+out)(?:\s*:.{1,80})?\Z",
+        "it was checked",
+        "x is the only possibility, and it works: 3, 5",
+        "x is the only possibility, and it fails",
+    ),
+    Phrase(
+        r"\s*\((?:for|if|when|where|since|as|because|with|valid\s+for|approximately|about|roughly|≈)\s[^()]{1,80}\)\Z",
+        "a condition or a reason in brackets",
+        "it is x (for all y)",
+        "it is x (or all y)",
+    ),
+    Phrase(
+        r",?\s+(?:with|and)\s+(?:(?:the\s+|a\s+)?remainder\s+(?:is\s+|of\s+)?(?:0|zero)|no\s+remainder)\Z",
+        "nothing remains",
+        "it is x with remainder 0",
+        "it is x with remainder 1",
+    ),
+    Phrase(
         rf",?\s+and\s+(?:for\s+)?(?:no\s+others?|nothing\s+else)(?:\s+(?:{FORMULA}|[a-z]+))?\Z",
         "nothing else",
         "for all x, and for no other x",
@@ -272,7 +325,7 @@ BEHIND = Table(
         "4 is not 5",
     ),
 )
-PRONOUNS = frozenset(name_list("it this that which these those they he she we i you there both one"))
+PRONOUNS = frozenset(name_list("it this that which these those they them he she we i you there both one"))
 """Subjects that stand for what was asked."""
 GENERIC = frozenset(
     name_list(
@@ -287,3 +340,22 @@ GENERIC = frozenset(
     )
 )
 """Words that a subject may have, whatever was asked."""
+SMALL = frozenset(
+    name_list(
+        """
+    is are was were be been being am has have had having do does did must equals equal equalling gives give
+    gave yields yield get gets got obtain obtains obtained find finds found make makes made take takes took
+    need needs needed leaves leave contain contains hold holds come comes came become becomes remain remains
+    remaining use uses used pay pays paid cost costs spend spends spent earn earns earned sell sells sold buy
+    buys bought reach reaches arrive arrives travel travels lie lies satisfy satisfies satisfied divide
+    divides count evaluates evaluate simplifies reduces add adds exist exists occur occurs appear appears form
+    forms represent measures weigh weighs amounts amount sums result results works see show shows exactly just
+    only precisely simply indeed so hence thus therefore then also already ago up out down back here in total
+    altogether overall different distinct possible possibilities outcomes ways way many much such valid time
+    times term terms value number numbers numeral but if as than not while whose us again finally itself
+    themselves expression function line curve point points form interval set worth equal equivalent given
+    required desired
+    """
+    )
+)
+"""Words that a clause with its value may have, whatever was asked. They name no other thing that the value might be of."""

@@ -16,8 +16,6 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     Call,
     CaseRows,
     Const,
-    Degree,
-    Div,
     Grid,
     Intersection,
     Listing,
@@ -26,9 +24,7 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     Neg,
     Node,
     Parts,
-    Percent,
     PlusMinus,
-    Pow,
     Relation,
     Residue,
     Structure,
@@ -44,8 +40,9 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
 )
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
 from kgym_plugins.verifiers.math.numbers.scalars import sign_of
-from kgym_plugins.verifiers.math.phrases.units import UNITS, of_arc
+from kgym_plugins.verifiers.math.phrases.units import of_arc
 from kgym_plugins.verifiers.math.values.expand import determinants, signs
+from kgym_plugins.verifiers.math.values.expressions import matrix, matrix_product, scalar
 from kgym_plugins.verifiers.math.values.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
 from kgym_plugins.verifiers.math.values.types import (
     Assignments,
@@ -82,13 +79,8 @@ def interpret(node: Node) -> Value:
     if has(node, PlusMinus, MinusPlus):
         return Collection(tuple(interpret(choice) for choice in signs(node)), alternatives=True)
     if has(node, Grid):
-        return _matrix_product(determinants(node))
-    return _scalar(node)
-
-
-def _grid(node: Node) -> Value:
-    columns = node.value
-    return Matrix(tuple(node.args[at : at + columns] for at in range(0, len(node.args), columns)))
+        return matrix_product(determinants(node))
+    return scalar(node)
 
 
 def _cases(node: Node) -> Value:
@@ -107,46 +99,6 @@ def _point(node: Node) -> Value | None:
     if node.value.startswith("$") and node.value[1:].isupper() and len(node.args) > 1:
         return Ordered(tuple(map(interpret, node.args)), "(", ")")
     return None
-
-
-def _scalar(node: Node) -> Scalar:
-    if isinstance(node, Amount):
-        inner = _scalar(node.args[0])
-        unit, noun = node.value
-        return Scalar(inner.expression, inner.unit.times(unit), noun, inner.percent)
-    if isinstance(node, Degree):
-        return Scalar(node.args[0], UNITS["degree"])
-    if isinstance(node, Percent):
-        return Scalar(node.args[0], percent=node.value)
-    if isinstance(node, Neg) and isinstance(node.args[0], Degree | Percent | Amount):
-        inner = _scalar(node.args[0])
-        return Scalar(Neg((inner.expression,)), inner.unit, inner.noun, inner.percent)
-    return Scalar(node)
-
-
-def _matrix_product(node: Node) -> Value:
-    """A number times a matrix; other products with matrices stay as they are."""
-    factors = _factors(node)
-    matrices = [item for item in factors if isinstance(item, Grid)]
-    rest = [item for item in factors if not isinstance(item, Grid)]
-    if not any(isinstance(item, Grid) for item in walk(node)):
-        return _scalar(node)
-    if len(matrices) != 1 or any(isinstance(item, Grid) for factor in rest for item in walk(factor)):
-        return Scalar(node)
-    scale = rest[0] if len(rest) == 1 else Mul(tuple(rest))
-    cells = tuple(Mul((scale, cell)) for cell in matrices[0].args)
-    columns = matrices[0].value
-    return Matrix(tuple(cells[at : at + columns] for at in range(0, len(cells), columns)))
-
-
-def _factors(node: Node) -> list[Node]:
-    if isinstance(node, Mul):
-        return [factor for arg in node.args for factor in _factors(arg)]
-    if isinstance(node, Neg):
-        return [_MINUS_ONE, *_factors(node.args[0])]
-    if isinstance(node, Div) and any(isinstance(item, Grid) for item in walk(node.args[0])):
-        return [*_factors(node.args[0]), Pow((node.args[1], _MINUS_ONE))]
-    return [node]
 
 
 def _sequence(node: Node) -> Value:
@@ -470,7 +422,6 @@ def _equations(equations: list[Equation]) -> Value:
     return Collection(tuple(equations))
 
 
-_MINUS_ONE = Neg((number(1),))
 _SETS: dict[str, Value] = {
     "empty": Collection((), braces=True),
     "reals": RealSet((EVERYTHING,)),
@@ -485,7 +436,7 @@ _BUILD: dict[type[Node], Callable[[Node], Value | None]] = {
     Intersection: _set_operation,
     Without: _set_operation,
     Builder: _builder,
-    Grid: _grid,
+    Grid: matrix,
     CaseRows: _cases,
     Text: lambda node: Words(node.value),
     Based: lambda node: BaseNumber(*node.value),

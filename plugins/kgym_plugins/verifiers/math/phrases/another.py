@@ -1,0 +1,84 @@
+r"""What tells that a value is of something else than what was asked: the fifth term for the sixth, the number of bad pairs, a determinant.
+
+Words here count only if the question does not have them. Quantities are in groups of which one is never another.
+"""
+
+import re
+
+from kgym_plugins.verifiers.math.phrases.numbers import ORDINAL_WORDS, ordinal_from_words
+from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
+
+ANOTHER = Table(
+    "other things",
+    "the value that follows is of something on the way, if the question does not say so",
+    "within",
+    Phrase(
+        rf"\b((?!second\s+(?:later|more)){ORDINAL_WORDS}|\d+(?:st|nd|rd|th))\s+(?!sides?\b|angles?\b|powers?\b|decimal\b|root\b|derivative\b)[a-z]+\b",
+        "another place in an order",
+        "the fifth term is",
+        "the third side is",
+    ),
+    Phrase(
+        r"\b(bad|unwanted|forbidden|excluded|invalid|complementary|unfavou?rable|opposite|previous|intermediate|wrong|incorrect"
+        r"|smaller|larger|other|next|corresponding)\s+(?!words\b|hand\b)[a-z]+\b",
+        "another one",
+        "the number of bad pairs is",
+        "in other words the number is",
+    ),
+    Phrase(
+        r"\b(?:not|n't)\s+([a-z]{3,})(?:\s+[a-z]+){0,3}\s+(?:is|are)\b",
+        "what has another property",
+        "the number of those that are not even is",
+        "the number of even ones is",
+    ),
+)
+_GROUPS: tuple[dict[str, str], ...] = (
+    {"det": r"\\?\bdet(?:erminants?)?\b", "trace": r"\\?\btr(?:ace)?\b", "rank": r"\brank\b"},
+    {"area": r"\bareas?\b", "perimeter": r"\b(?:perimeters?|circumferences?)\b", "volume": r"\bvolumes?\b"},
+    {"radius": r"\bradi(?:us|i)\b", "diameter": r"\bdiameters?\b"},
+    {"mean": r"\b(?:mean|average)\b", "median": r"\bmedian\b", "mode": r"\bmode\b", "variance": r"\bvariance\b"},
+    {"gcd": r"\\?\b(?:gcd|gcf|hcf|greatest\s+common|highest\s+common)\b", "lcm": r"\\?\b(?:lcm|least\s+common|lowest\s+common)\b"},
+    {
+        "maximum": r"\\?\b(?:max(?:imum|imal)?|largest|greatest|biggest|highest)\b",
+        "minimum": r"\\?\b(?:min(?:imum|imal)?|smallest|least|lowest)\b",
+    },
+    {"numerator": r"\bnumerator\b", "denominator": r"\bdenominator\b"},
+    {"quotient": r"\bquotient\b", "remainder": r"\bremainder\b"},
+    {"discount": r"\b(?:discount|tip|tax|interest)\b", "price": r"\b(?:total|final\s+price|sale\s+price|price\s+after|pay)\b"},
+)
+_CONTRASTED = ("boys girls", "men women", "adults children", "heads tails", "red blue green yellow white black", "wins losses", "odd even")
+_GROUPS += tuple({word: rf"\b{word}\b" for word in words.split()} for words in _CONTRASTED)
+_ASKING = re.compile(r"\b(?:how\s+(?:many|much)|what|which|find|determine|compute|calculate)\b[^.?!]{1,200}", re.IGNORECASE)
+"""What is asked for, in a question that may name other things before it."""
+_PATTERNS = tuple({name: re.compile(pattern, re.IGNORECASE) for name, pattern in group.items()} for group in _GROUPS)
+
+
+def of_another(before: str, question: str, *, places: bool = True) -> bool:
+    """Whether what comes before a value says that it is of something else than what the question asks.
+
+    >>> of_another("The perimeter is", "Find the area."), of_another("The area is", "Find the area."), of_another("So it is", "Find it.")
+    (True, False, False)
+
+    `places`: also look for the words of the table, and not only for quantities.
+    """
+    if not question:
+        return False
+    asked = question.casefold()
+    asking = list(_ASKING.finditer(question))
+    for match in ANOTHER.pattern.finditer(before) if places else ():
+        words = [word for word in match.groups() if word]
+        if words and not any(_in_question(word.casefold(), asked) for word in words):
+            return True
+    for group in _PATTERNS:
+        said = {name for name, pattern in group.items() if pattern.search(before)}
+        wanted = {name for name, pattern in group.items() if asking and pattern.search(asking[-1][0])}
+        in_question = wanted or {name for name, pattern in group.items() if pattern.search(question)}
+        if said and in_question and said.isdisjoint(in_question):
+            return True
+    return False
+
+
+def _in_question(word: str, asked: str) -> bool:
+    number = re.match(r"\d+", word)
+    place = int(number[0]) if number else ordinal_from_words([word])
+    return word in asked or (place is not None and re.search(rf"(?<!\d){place}(?!\d)", asked) is not None)
