@@ -15,6 +15,7 @@ Four log-probabilities, never under one name. Natural logs, of the sampled token
     ref_logprobs      the frozen reference's
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # torch is imported by those who compute with it
 
 
 class Message(NamedTuple):
-    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+    """One turn of a conversation; `role` is `system`, `user`, `assistant` or, for what a tool has returned, `tool`."""
 
     role: str
     content: str
@@ -111,6 +112,11 @@ class GenerateRequest:
     prefix_ids: tuple[int, ...] = ()
     context_tokens: int | None = None
     """Tokens of the prompt and the answer together, at most; without it only `max_tokens` and the model's context bound the answer."""
+    turns: Chat = ()
+    """Earlier turns of the policy and what the environment replied, as messages, for engines that take messages instead of tokens.
+    Other engines have them in `prefix_ids`. () before the first reply."""
+    expects_reply: bool = False
+    """Whether the environment may reply once the policy has ended its turn, so that another request continues this answer."""
 
 
 FinishReason = Literal["stop", "length", "abort", "repetition"]
@@ -197,6 +203,14 @@ class Observation:
 
 
 Piece = Segment | Observation
+
+
+class Reply(NamedTuple):
+    """What an environment says after a turn of the policy, with what its rendering depends on."""
+
+    message: Message
+    last_id: int | None
+    """The policy's newest token: the end of its turn, unless a stop text ended it."""
 
 
 class Weights(Protocol):
@@ -395,6 +409,25 @@ class MeasuresPrompts(Protocol):
 
 
 @runtime_checkable
+class RendersReplies(Protocol):
+    """What an engine may offer in addition, and has to where an environment replies: it renders what is appended to an answer.
+
+    Tokens that are there already are never rendered again.
+    """
+
+    def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        """Return the tokens of each reply: the end of the policy's turn as far as the policy has not written it, the message, and the
+        beginning of the policy's next turn. () from an engine that sends `GenerateRequest.turns` to a server instead.
+        """
+
+    def turns_note(self) -> str:
+        """Return in which way an answer of several turns differs from the whole conversation rendered at once; "" if it does not.
+
+        Raises ConfigError for a chat template that cannot continue after an answer.
+        """
+
+
+@runtime_checkable
 class CountsUse(Protocol):
     """What an engine may offer in addition: it counts what it has asked of a server or a cluster, and what failed there."""
 
@@ -577,9 +610,35 @@ class Episode:
         return [piece for piece in self.pieces if isinstance(piece, Segment)]
 
     @property
+    def observations(self) -> list[Observation]:
+        """What the environment replied, in order."""
+        return [piece for piece in self.pieces if isinstance(piece, Observation)]
+
+    @property
+    def n_turns(self) -> int:
+        """Turns of the policy that have begun: one more than replies of the environment."""
+        return 1 + len(self.observations)
+
+    @property
     def text(self) -> str:
         """The whole completion, without observations."""
         return "".join(self.segments)
+
+    @property
+    def last_turn(self) -> str:
+        """What the policy has said since the newest observation: the whole completion where there is none."""
+        return self.turns[-1].content if self.pieces and isinstance(self.pieces[-1], Segment) else ""
+
+    @property
+    def turns(self) -> Chat:
+        """The completion as messages: turns of the policy, and between them what the environment replied."""
+        found: list[Message] = []
+        for own, pieces in itertools.groupby(self.pieces, lambda piece: isinstance(piece, Segment)):
+            if own:
+                found.append(Message("assistant", "".join(piece for piece in pieces if isinstance(piece, Segment))))
+            else:
+                found += [piece.message for piece in pieces if isinstance(piece, Observation)]
+        return tuple(found)
 
     @property
     def finish_reason(self) -> FinishReason | None:

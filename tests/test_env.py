@@ -37,6 +37,7 @@ INFO_TYPES = {
     "subject": str,
     "tokens": int,
     "segments": int,
+    "turns": int,
 }
 
 

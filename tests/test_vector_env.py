@@ -131,7 +131,7 @@ def test_infos_have_one_type_for_each_key():
     for infos in (env.reset()[1], env.step(["x", None])[-1]):
         types = {key: array.dtype for key, array in infos.items()}
         assert {key for key, dtype in types.items() if dtype == np.bool_} == {key for key in infos if key.startswith("_")}
-        assert {key for key, dtype in types.items() if dtype == np.int64} == {"index", "level", "tokens", "segments"}
+        assert {key for key, dtype in types.items() if dtype == np.int64} == {"index", "level", "tokens", "segments", "turns"}
         assert types["score"] == np.float64
         assert {type(text) for text in infos["status"]} == {str}
 

@@ -18,7 +18,7 @@ from kgym.cli.settings import add_set, verifier_of
 from kgym.errors import ConfigError
 from kgym.types import Verdict, VerifyItem
 
-_COLUMNS = ["problem_id", "attempt", "question", "gold", "text", "status", "answer", "score"]
+_COLUMNS = ["problem_id", "attempt", "question", "gold", "text", "pieces", "status", "answer", "score"]
 
 
 @dataclass
@@ -79,13 +79,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print."""
+    from kgym.runs.episodes import last_turn
     from kgym.verify.service import load_verifier
 
     verifier = verifier_of(args.verifier, args.set)
     judge = load_verifier(args.verifier, verifier.options, limits=verifier.limits)
     found = Found(most_examples=args.examples)
     for rows in _rows(args.run_folder):
-        items = [VerifyItem(row["gold"], row["text"], row["question"] or "", row["problem_id"]) for row in rows]
+        items = [VerifyItem(row["gold"], last_turn(row["text"], row["pieces"]), row["question"] or "", row["problem_id"]) for row in rows]
         for row, verdict in zip(rows, judge.verify_many(items), strict=True):
             found.add(row, verdict)
     if not found.changes:

@@ -1,5 +1,8 @@
 """A reasoning task as a Gymnasium environment: an episode is one answer to one problem, a step is one segment of it.
 
+Where the environment replies, such as one with tools, a text that ends a turn leaves the episode open, and the observation ends with
+the reply.
+
 env = gymnasium.make("kgym/aime-v1", split="validation", difficulty=3)
 chat, info = env.reset(options={"index": 17})
 chat, reward, terminated, truncated, info = env.step(r"So the answer is \\boxed{204}.")
@@ -26,7 +29,8 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
 
     `task` names the environment, `settings` are those of `EnvOptions` and the task's own; raises what `EnvSetup` raises.
 
-    Action: a text, which is a finished answer, or a `Segment`, after which the episode stays open if the engine was interrupted.
+    Action: a text, which is a finished answer, or a finished turn where the environment replies, or a `Segment`, after which the
+    episode stays open if the engine was interrupted.
     Observation: the conversation so far, whose last message is the answer as far as it goes. The reward comes at the end.
     `info` has the same keys at every step; `info["status"]` is `open`, `correct`, `wrong`, `no_answer` or `unscored:<why>`.
     """
@@ -54,9 +58,12 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
         return rules.observe(self._episode), rules.describe(self._episode, index)
 
     def step(self, action: str) -> tuple[Conversation, float, bool, bool, dict[str, Any]]:
-        """Add a segment to the answer. Raises EnvError if there is no open episode, or for an action that is no text."""
+        """Add a segment to the answer, and the environment's reply if it ends a turn.
+
+        Raises EnvError if there is no open episode, or for an action that is no text.
+        """
         episode = self.episode
-        self.setup.extend(episode, checked_action(action, self.action_space))
+        self.setup.extend([episode], [checked_action(action, self.action_space)])
         self.setup.settle([episode])
         return rules.observe(episode), episode.reward, episode.terminated, episode.truncated, rules.describe(episode, self._index)
 

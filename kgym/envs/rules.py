@@ -6,6 +6,10 @@
 An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an answer that stops
 only after its budget is truncated, and so is one that the engine ended because it repeated itself. A plain `str` is a finished
 answer without tokens, which no budget of tokens can end.
+
+Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true, and `reply` goes on
+with the episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the replies too. The verifier
+judges the last turn.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kgym.errors import EnvError
-from kgym.types import Chat, Episode, Message, Segment, Verdict, Verifier, VerifyItem
+from kgym.types import Chat, Episode, Message, Observation, Segment, Verdict, Verifier, VerifyItem
 
 Truncated = Literal["zero", "score", "mask"]
 
@@ -21,6 +25,8 @@ CUT = Verdict("wrong", reason="truncated")
 """Of an answer that a budget ended and that is not judged."""
 REPEATED = Verdict("wrong", reason="repetition")
 """Of an answer that was ended because it repeated itself and that is not judged."""
+OUT_OF_TURNS = Verdict("wrong", reason="turns")
+"""Of an answer whose policy would have needed another turn, and that is not judged."""
 UNASKED = Verdict("wrong", reason="prompt_too_long")
 """Of a prompt that left no room for an answer."""
 
@@ -30,10 +36,12 @@ class Budgets:
     """What ends an answer that does not end itself."""
 
     max_tokens: int
-    """Tokens of the answer, its end token included."""
+    """Tokens that the policy samples in all turns, end tokens included."""
     context_tokens: int | None = None
-    """Tokens of the prompt and the answer together."""
+    """Tokens of the prompt and the answer together, what the environment replies included."""
     max_segments: int | None = None
+    max_turns: int | None = None
+    """Turns of the policy; None where the environment does not reply, so that the first `stop` ends the episode."""
 
 
 def ended(episode: Episode) -> bool:
@@ -49,16 +57,43 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
     episode.pieces.append(segment)
     left = tokens_left(episode, budgets)
     if segment.finish_reason == "stop" and left >= 0:
-        episode.terminated = True
-    elif left <= 0 or (budgets.max_segments is not None and _n_segments(episode) >= budgets.max_segments) or repeated(episode):
+        episode.terminated = budgets.max_turns is None
+    elif left <= 0 or _segments_spent(episode, budgets) or repeated(episode):
         episode.truncated = True
     elif segment.finish_reason == "length" and not segment and not segment.n_tokens:
         episode.truncated = True  # the model's context is full, whatever the budgets say; asking again would go on for ever
 
 
-def _n_segments(episode: Episode) -> int:
-    """Segments that count: one that was interrupted goes on in the next."""
-    return sum(segment.finish_reason != "abort" for segment in episode.segments)
+def awaits_reply(episode: Episode) -> bool:
+    """Whether the policy has ended a turn and the environment has yet to reply."""
+    last = episode.pieces[-1] if episode.pieces else None
+    return not episode.ended and isinstance(last, Segment) and last.finish_reason == "stop"
+
+
+def reply(episode: Episode, said: Message | Verdict | None, budgets: Budgets) -> None:
+    """Add what the environment replies. None ends the episode well; a verdict, of an environment that failed, ends it as that says."""
+    if said is None:
+        episode.terminated = True
+    elif isinstance(said, Verdict):
+        episode.truncated = True
+        award(episode, said)
+    elif episode.n_turns >= (budgets.max_turns or 1):
+        episode.truncated = True  # the policy would not read it
+    else:
+        episode.pieces.append(Observation(said))
+        check_room(episode, budgets)
+
+
+def check_room(episode: Episode, budgets: Budgets) -> None:
+    """Truncate an episode whose newest reply leaves no room for another token."""
+    if tokens_left(episode, budgets) <= 0 or _segments_spent(episode, budgets):
+        episode.truncated = True
+
+
+def _segments_spent(episode: Episode, budgets: Budgets) -> bool:
+    """Whether there are as many segments as there may be; one that was interrupted goes on in the next, and does not count."""
+    most = budgets.max_segments
+    return most is not None and sum(segment.finish_reason != "abort" for segment in episode.segments) >= most
 
 
 def tokens_left(episode: Episode, budgets: Budgets) -> int:
@@ -66,7 +101,8 @@ def tokens_left(episode: Episode, budgets: Budgets) -> int:
     left = budgets.max_tokens - episode.n_tokens
     if budgets.context_tokens is None:
         return left
-    return min(left, budgets.context_tokens - len(episode.prompt_ids) - episode.n_tokens)
+    n_replied = sum(len(observation.token_ids) for observation in episode.observations)
+    return min(left, budgets.context_tokens - len(episode.prompt_ids) - episode.n_tokens - n_replied)
 
 
 def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier) -> None:
@@ -89,9 +125,9 @@ def needs_verifier(episode: Episode, truncated: Truncated) -> bool:
 
 
 def item_of(episode: Episode) -> VerifyItem:
-    """Return what the verifier sees of an episode."""
+    """Return what the verifier sees of an episode: the last turn."""
     problem = episode.problem
-    return VerifyItem(gold=problem.gold, response=episode.text, question=problem.question, problem_id=problem.id)
+    return VerifyItem(gold=problem.gold, response=episode.last_turn, question=problem.question, problem_id=problem.id)
 
 
 def award(episode: Episode, verdict: Verdict) -> None:
@@ -112,12 +148,18 @@ def award_unjudged(episode: Episode, truncated: Truncated) -> None:
     elif repeated(episode):
         episode.verdict, episode.reward, episode.trainable = REPEATED, 0.0, True
     else:
-        episode.verdict, episode.reward, episode.trainable = CUT, 0.0, truncated != "mask"
+        verdict = OUT_OF_TURNS if out_of_turns(episode) else CUT
+        episode.verdict, episode.reward, episode.trainable = verdict, 0.0, truncated != "mask"
 
 
 def repeated(episode: Episode) -> bool:
     """Whether the answer was ended because it repeated itself."""
     return episode.finish_reason == "repetition"
+
+
+def out_of_turns(episode: Episode) -> bool:
+    """Whether the answer was ended because the policy had no turn left."""
+    return episode.truncated and episode.n_turns > 1 and isinstance(episode.pieces[-1], Segment) and episode.finish_reason == "stop"
 
 
 def unasked(episode: Episode) -> bool:
@@ -131,8 +173,8 @@ def unasked(episode: Episode) -> bool:
 
 
 def observe(episode: Episode) -> Chat:
-    """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes."""
-    return (*episode.prompt, Message("assistant", episode.text)) if episode.pieces else episode.prompt
+    """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes, turn by turn."""
+    return (*episode.prompt, *episode.turns)
 
 
 def describe(episode: Episode, index: int) -> dict[str, Any]:
@@ -149,4 +191,5 @@ def describe(episode: Episode, index: int) -> dict[str, Any]:
         "subject": problem.subject,
         "tokens": episode.n_tokens,
         "segments": len(episode.segments),
+        "turns": episode.n_turns,
     }

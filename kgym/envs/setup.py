@@ -18,8 +18,9 @@ from pydantic import ConfigDict, Field, field_validator
 
 from kgym.blame import blame, blaming
 from kgym.envs import rules
+from kgym.envs.responding import replies
 from kgym.envs.rules import Budgets, Truncated
-from kgym.envs.task import Task
+from kgym.envs.task import Responds, Task
 from kgym.errors import ComponentError, ConfigError, PluginError, UnknownName
 from kgym.hookspecs import EnvInfo
 from kgym.limits import PoolLimits
@@ -46,11 +47,15 @@ class EnvOptions(Options):
     split: str = Field("train", min_length=1)
     """Which of the problems: `train`, `validation` or another split of the environment."""
     max_tokens: int | None = Field(None, ge=1)
-    """Token budget of an answer, its end token included; without it the environment's own."""
+    """Token budget of an answer, its end token included; without it the environment's own. It counts what the policy samples, in all
+    of its turns."""
     context_tokens: int | None = Field(None, ge=1)
-    """Token budget of the prompt and the answer together; without it there is none."""
+    """Token budget of the prompt and the answer together, with what an environment replies; without it there is none."""
     max_segments: int | None = Field(None, ge=1)
     """Segments that an answer may have; without it as many as the tokens allow."""
+    max_turns: int | None = Field(None, ge=1)
+    """Turns of the policy in an environment that replies, such as one with tools; without it the environment's own number. An
+    answer that would need another turn is truncated."""
     truncated: Truncated = "zero"
     """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without
     the verifier. `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss; the other
@@ -100,11 +105,28 @@ class EnvSetup:
             max_tokens=self.options.max_tokens or default_max_tokens,
             context_tokens=self.options.context_tokens,
             max_segments=self.options.max_segments,
+            max_turns=self._max_turns(),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by name and settings: a verifier may have worker processes, which stay where they are."""
         return EnvSetup, (self._name, self._settings)
+
+    def _max_turns(self) -> int | None:
+        """Return how many turns there are; None where the environment does not reply."""
+        if isinstance(self.task, Responds):
+            with blaming(EnvInfo.kind, self.task):
+                return self.options.max_turns or self.task.max_turns
+        if self.options.max_turns is not None:
+            raise ConfigError(
+                f"env.max_turns={self.options.max_turns}: {self.info.id} does not reply, so its answers have one turn; leave it out"
+            )
+        return None
+
+    @property
+    def responder(self) -> Responds | None:
+        """The task, if it replies to turns of the policy."""
+        return self.task if isinstance(self.task, Responds) else None
 
     def draw(self, rng: np.random.Generator) -> int:
         """Return the index of a random problem. Raises ConfigError if the split has none."""
@@ -137,13 +159,19 @@ class EnvSetup:
             raise ConfigError(f"index={index}: split {self.options.split!r} of {self.info.id} has problems {wanted}")
         return self.source[index]
 
-    def extend(self, episode: Episode, action: str) -> None:
-        """Add a segment; see `rules.extend`."""
-        rules.extend(episode, action, self.budgets)
+    def extend(self, episodes: Sequence[Episode], actions: Sequence[str]) -> None:
+        """Add a segment to each, and what the environment replies to those that have ended a turn; see `rules`."""
+        for episode, action in zip(episodes, actions, strict=True):
+            rules.extend(episode, action, self.budgets)
+        waiting = [episode for episode in episodes if rules.awaits_reply(episode)]
+        if waiting and self.responder is not None:
+            for episode, said in zip(waiting, replies(self.responder, waiting), strict=True):
+                rules.reply(episode, said, self.budgets)
 
     def settle(self, episodes: Sequence[Episode]) -> None:
         """Give those of the episodes that have just ended their verdict and reward."""
-        rules.settle([episode for episode in episodes if rules.ended(episode)], self.options.truncated, self.verifier)
+        ended = [episode for episode in episodes if rules.ended(episode) and episode.verdict is None]
+        rules.settle(ended, self.options.truncated, self.verifier)
 
     @cached_property
     def prompt_sha256(self) -> str:
@@ -159,18 +187,22 @@ class EnvSetup:
         a verifier that judges by a model also its fingerprint: "verifier_fingerprints": {"model": "51c9..."}.
         """
         options = registry().options("verifier", self.verifier_name, self.options.verifier_options)
-        return {
-            "env_id": self.info.id,
-            "split": self.options.split,
-            "data_sha256": self.source.fingerprint,
-            "prompt_sha256": self.prompt_sha256,
-            "verifier": self.verifier_name,
-            "verifier_options": options.model_dump(mode="json"),
-            "max_tokens": self.budgets.max_tokens,
-            "context_tokens": self.budgets.context_tokens,
-            "max_segments": self.budgets.max_segments,
-            "truncated": self.options.truncated,
-        } | ({"verifier_fingerprints": fingerprints} if (fingerprints := options.fingerprints()) else {})
+        return (
+            {
+                "env_id": self.info.id,
+                "split": self.options.split,
+                "data_sha256": self.source.fingerprint,
+                "prompt_sha256": self.prompt_sha256,
+                "verifier": self.verifier_name,
+                "verifier_options": options.model_dump(mode="json"),
+                "max_tokens": self.budgets.max_tokens,
+                "context_tokens": self.budgets.context_tokens,
+                "max_segments": self.budgets.max_segments,
+                "truncated": self.options.truncated,
+            }
+            | ({} if self.budgets.max_turns is None else {"max_turns": self.budgets.max_turns})
+            | ({"verifier_fingerprints": fingerprints} if (fingerprints := options.fingerprints()) else {})
+        )
 
 
 def _system_of(chat: Chat) -> Chat:

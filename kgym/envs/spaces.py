@@ -16,7 +16,7 @@ from kgym.errors import ConfigError, EnvError
 from kgym.types import Chat as Conversation
 from kgym.types import Message
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 MAX_LENGTH = 1 << 24
 """Characters of a text at most, unless said otherwise: far beyond any token budget, and small enough for memory."""
 _SAMPLE_LENGTH = 64

@@ -104,8 +104,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         for slot in acting:
             if rules.ended(episodes[slot]):
                 raise EnvError(f"slot {slot} has an action, and its episode has ended; give None there until it is reset")
-        for slot, action in acting.items():
-            self.setup.extend(episodes[slot], action)
+        self.setup.extend([episodes[slot] for slot in acting], list(acting.values()))
         self.setup.settle([episodes[slot] for slot in acting])
         rewards = np.zeros(self.num_envs)
         for slot in acting:

@@ -7,7 +7,7 @@ Answers that were sampled keep the ids that the engine reported (`Segment.token_
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kgym.errors import ConfigError
 from kgym.models.templates import ChatTemplate
-from kgym.types import Chat, Message
+from kgym.types import Chat, Message, Reply
 
 REASONING = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]|◁/?think▷")
 """Marks that an assistant writes itself, and that a template may look for in what it has said."""
@@ -41,15 +41,45 @@ class ChatEncoder:
 
     def prompt(self, chat: Chat) -> list[int]:
         """Return the ids of a conversation that is to be continued. Raises ConfigError if the template refuses it."""
+        pieces = self._pieces(self.template.text, chat)
+        return self._joined(pieces) if len(pieces) > 1 else self._encode(pieces[0])
+
+    def reply(self, reply: Reply) -> list[int]:
+        """Return the ids that are appended to an answer when the environment replies: the end of the policy's turn as far as the policy
+        has not written it, the message, and the beginning of the next turn. Raises ConfigError if the template cannot do that.
+        """
+        first, *rest = self._pieces(lambda chat: self.template.after_an_answer_and(chat[0]), (reply.message,))
+        ids = self._continued(first)
+        for piece in rest:
+            ids += self._continued(piece) if piece else []
+        return ids[self._n_closed(ids, reply.last_id) :]
+
+    def turns_note(self) -> str:
+        """See `ChatTemplate.turns_note`."""
+        return self.template.turns_note()
+
+    def _n_closed(self, ids: Sequence[int], last_id: int | None) -> int:
+        """Return how many of the ids after an answer repeat how the policy has ended its turn, blanks before its end token included.
+
+        Models have several tokens for it (`<|eom_id|>` and `<|eot_id|>`): a turn that has ended with one is not ended again.
+        """
+        place = next((place for place, token in enumerate(ids) if token in self._control_ids), None)
+        if place is None or last_id is None or (place and self._tokenizer.decode(list(ids[:place])).strip()):
+            return 0
+        ended = ids[place] in self._closing_ids and last_id in self._tokenizer.all_special_ids
+        return place + 1 if ended or ids[place] == last_id else 0
+
+    def _pieces(self, render: Callable[[Chat], str], chat: Chat) -> list[str]:
+        """Render messages, and cut the text where they spell control tokens."""
         if not any(self._spells(message.content) for message in chat):
-            return self._encode(self.template.text(chat))
+            return [render(chat)]
         mark = next(chr(code) for code in MARKS if not any(chr(code) in message.content for message in chat))
         cut = tuple(Message(role, self._cut(content, mark, answer=role == "assistant")) for role, content in chat)
-        pieces = self.template.text(cut).split(mark)
+        pieces = render(cut).split(mark)
         if len(pieces) - 1 < sum(message.content.count(mark) for message in cut):
             # the template has dropped some of it, or has changed the mark: it is not known what is joined, so the text is changed instead
-            pieces = [self.template.text(tuple(Message(role, content.replace(mark, " ")) for role, content in cut))]
-        return self._joined(pieces)
+            pieces = [render(tuple(Message(role, content.replace(mark, " ")) for role, content in cut))]
+        return pieces
 
     def answer(self, text: str, *, untrusted: bool = False) -> list[int]:
         """Return the ids of an answer and the end token after it; one that is `untrusted` spells no control token but those of reasoning.
@@ -70,6 +100,13 @@ class ChatEncoder:
         rest = self.template.after_an_answer().lstrip()
         ids = self._encode(rest) if rest else []
         return frozenset(ids[:1]) & self._control_ids
+
+    @cached_property
+    def _closing_ids(self) -> frozenset[int]:
+        """Control tokens that end a turn of the policy, whatever comes next: not those that begin a turn of another role."""
+        following = [self._encode(self.template.before_the_next(role)) for role in ("user", "assistant")]
+        first = [next((token for token in ids if token in self._control_ids), None) for ids in following]
+        return self.end_ids | {token for token in first if token is not None and first[0] == first[1]}
 
     @cached_property
     def _control_ids(self) -> frozenset[int]:

@@ -24,6 +24,8 @@ RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "conversa
 WALL_S = 60.0
 """Of the check, start of the process included; its computing time is bounded by `templatecheck.CPU_S`."""
 PROBE = "KGYM PROBE 7"
+REPLY = "KGYM REPLY 8"
+THINKING = "<think>"
 
 ASKED: Chat = (Message("user", "QUESTION"),)
 _ANSWERED: Chat = (*ASKED, Message("assistant", PROBE))
@@ -32,6 +34,7 @@ _EXAMPLES = (
     (_ANSWERED, True),
     ((Message("system", "SYSTEM"), *ASKED), False),
     ((*_ANSWERED, *ASKED), False),
+    ((*_ANSWERED, Message("tool", "REPLY")), False),
 )
 """Conversations, and whether they end in an answer."""
 
@@ -48,6 +51,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._whose = whose
         self._variables = dict(variables or {})
+        self._reply_roles: set[str] | None = None
         self.source: str = _source(tokenizer)
         values = json.dumps({**tokenizer.special_tokens_map, **self._variables}, sort_keys=True, default=str)
         found = json.loads(_checked(self.source, values))
@@ -83,6 +87,63 @@ class ChatTemplate:
         except ConfigError:
             return ""
         return rest if found else ""
+
+    # --- several turns
+
+    def after_an_answer_and(self, reply: Message) -> str:
+        """Return what the template writes between an answer and the next one: the end of the first, the reply, and the beginning of the
+        next. What it writes before is not rendered again.
+
+        Raises ConfigError if it cannot be told, as the template leaves earlier answers out or changes their order.
+        """
+        return self._between(reply._replace(role=self._reply_role(reply.role)))
+
+    def turns_note(self) -> str:
+        """Return what the template changes in earlier turns when a conversation goes on; "" for nothing.
+
+        Raises ConfigError if it cannot go on after an answer at all.
+        """
+        open_already = self.text(ASKED).rstrip().endswith(THINKING)
+        thought = f"{'' if open_already else THINKING}\nREASON\n</think>\n\n{PROBE}"
+        if not self._grows(PROBE):
+            return "though the chat template writes an earlier turn in another way than the newest"
+        if not self._grows(thought):
+            return "with the reasoning of earlier turns, which the chat template leaves out when it renders a whole conversation"
+        return ""
+
+    def _grows(self, answer: str) -> bool:
+        """Whether three turns put together are the conversation rendered at once."""
+        reply = Message(self._reply_role("tool"), REPLY)
+        between = self._between(reply)
+        chat = (*ASKED, *(Message("assistant", answer), reply) * 2)
+        return self.text(chat) == f"{self.text(ASKED)}{answer}{between}{answer}{between}"
+
+    def _between(self, reply: Message) -> str:
+        return self.text((*_ANSWERED, reply)).partition(PROBE)[2]
+
+    def _reply_role(self, role: str) -> str:
+        """Return the role itself, or `user` where the template has none for what a tool has returned."""
+        if self._reply_roles is None:
+            self._reply_roles = {role for role in ("tool", "user") if self._takes_reply(role)}
+        if not self._reply_roles:
+            raise self._error("it cannot continue after an answer; take a model whose template can, or an environment with one turn")
+        return role if role in self._reply_roles else "user"
+
+    def _takes_reply(self, role: str) -> bool:
+        """Whether a reply in this role is written, after the answer; some templates leave out what they do not know."""
+        try:
+            whole = self.text((*_ANSWERED, Message(role, REPLY)))
+        except ConfigError:
+            return False
+        before, _, rest = whole.partition(PROBE)
+        return REPLY in rest and REPLY not in before and rest != self.before_the_next("assistant")
+
+    def before_the_next(self, role: str) -> str:
+        """Return what the template writes after an answer when a message in this role follows, that included; "" if it refuses that."""
+        try:
+            return self._between(Message(role, REPLY))
+        except ConfigError:
+            return ""
 
     def _refuse_unknown(self, known: Sequence[str]) -> None:
         for name in self._variables:

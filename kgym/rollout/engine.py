@@ -25,6 +25,7 @@ from kgym.types import (
     GenerateRequest,
     MeasuresPrompts,
     PlansMemory,
+    RendersReplies,
     Replicated,
     SamplingWork,
     Segment,
@@ -184,6 +185,8 @@ class BlockingAdapter:
             self.held = engine.held
         if isinstance(engine, Replicated):
             self.replicas = engine.replicas
+        if isinstance(engine, RendersReplies):
+            self.render_replies, self.turns_note = engine.render_replies, engine.turns_note
 
     @property
     def version(self) -> int:

@@ -6,6 +6,8 @@
         pass
     groups = pool.finished()
 
+Where an environment replies, `advance` has it reply to the turns that have ended, and the engine render what is appended.
+
 An episode may stay open while the engine gets new weights: `pause` has the engine return what it has, and the next `advance` asks it to
 continue. `state` and `restore` keep open episodes in a checkpoint.
 """
@@ -17,13 +19,28 @@ from typing import Any
 
 from kgym.blame import blaming
 from kgym.envs import rules
+from kgym.envs.responding import reply_of
 from kgym.envs.rules import Budgets
 from kgym.envs.setup import EnvSetup
+from kgym.errors import EngineError
 from kgym.repetition import repeats
 from kgym.rollout.engine import poll, submit
 from kgym.rollout.judging import Judge
+from kgym.rollout.responding import Responder, Said
 from kgym.seeding import derive_seed
-from kgym.types import Engine, Episode, GenerateRequest, Group, Problem, Sampling, Segment, Verdict
+from kgym.types import (
+    Engine,
+    Episode,
+    GenerateRequest,
+    Group,
+    Observation,
+    Problem,
+    RendersReplies,
+    Reply,
+    Sampling,
+    Segment,
+    Verdict,
+)
 
 Progress = Callable[[int, int, int], None]
 """Called as (episodes that have ended, episodes started, tokens sampled so far)."""
@@ -125,6 +142,8 @@ class EpisodePool:
     """Open episodes that the engine does not have."""
     _flights: dict[str, _Flight] = field(default_factory=dict)
     """Those that it has, by the ids of their requests."""
+    _responder: Responder[_Flight] = field(default_factory=Responder)
+    """Open episodes whose environment has been asked for a reply."""
     _judge: Judge = field(default_factory=Judge)
     _n_started: int = 0
 
@@ -136,7 +155,7 @@ class EpisodePool:
     @property
     def n_open(self) -> int:
         """Episodes that have not ended."""
-        return len(self._waiting) + len(self._flights)
+        return len(self._waiting) + len(self._flights) + len(self._responder)
 
     @property
     def n_ended_groups(self) -> int:
@@ -184,8 +203,11 @@ class EpisodePool:
         With `timeout_s` it waits no longer for that, or not much. With a `budget`, episodes for which it is too small wait. Raises
         EngineError if the engine loses a request, returns something that was not asked for, or a log-probability that is not finite.
         """
+        self._continue(self._responder.due(len(self._flights)))
+        self._render(engine)
         self._submit(engine, budget)
         if not self._flights:
+            self._judge.collect()
             return False
         begin = time.monotonic()
         segments = poll(engine, self._flights, timeout_s)
@@ -197,12 +219,12 @@ class EpisodePool:
 
     def pause(self, engine: Engine) -> None:
         """Have the engine return what it has sampled of every open episode; the next `advance` continues them."""
-        if not self._flights:
-            return
-        with blaming("engine", engine):
-            engine.abort()
+        if self._flights:
+            with blaming("engine", engine):
+                engine.abort()
         while self._flights:
             self._take(poll(engine, self._flights), None)
+        self._continue(self._responder.due(0))
 
     def wait(self, groups: Sequence[OpenGroup]) -> float:
         """Wait until the ended groups have all their verdicts; return for how many seconds."""
@@ -231,7 +253,9 @@ class EpisodePool:
 
     def _add(self, group: OpenGroup) -> None:
         self._groups.append(group)
-        self._waiting += [_Flight(episode, group) for episode in group.episodes if not episode.ended]
+        for episode in group.episodes:
+            if not episode.ended:
+                self._place(_Flight(episode, group))
 
     def _submit(self, engine: Engine, budget: TokenBudget | None) -> None:
         """Submit the episodes that wait, the oldest first; those that began under the same weights together."""
@@ -250,6 +274,22 @@ class EpisodePool:
         for born in sorted(cohorts):
             submit(engine, cohorts[born])
 
+    def _render(self, engine: Engine) -> None:
+        """Have the engine render the replies that have no tokens yet, in front of what the policy says next."""
+        new = [(flight, reply) for flight in self._waiting if (reply := _unrendered(flight.episode)) is not None]
+        if not new:
+            return
+        with blaming("engine", engine):
+            if not isinstance(engine, RendersReplies):
+                raise EngineError("it cannot append what the environment replies; use another engine")
+            rendered = engine.render_replies([reply for _, reply in new])
+        for (flight, reply), token_ids in zip(new, rendered, strict=True):
+            flight.episode.pieces[-1] = Observation(reply.message, tuple(token_ids))
+            rules.check_room(flight.episode, flight.group.budgets)
+        waiting, self._waiting = self._waiting, []
+        for flight in waiting:
+            self._place(flight)
+
     def _wanted(self, flight: _Flight) -> int:
         # the engine alone knows how long the prompt of a first segment is
         left = rules.tokens_left(flight.episode, flight.group.budgets)
@@ -258,20 +298,44 @@ class EpisodePool:
     def _take(self, segments: Sequence[Segment], budget: TokenBudget | None) -> None:
         """Give each segment to its episode; those that end with it go to their verifier at once."""
         n_all = sum(len(group.episodes) for group in self._groups)
+        if segments:
+            self._responder.returned()
         for segment in segments:
             flight = self._flights.pop(segment.request_id)
-            episode, setup = flight.episode, flight.group.setup
+            episode = flight.episode
             self.n_tokens += segment.n_tokens
             if budget is not None:
                 budget.left += flight.granted - segment.n_tokens
             if segment.finish_reason != "abort" or segment.n_tokens:  # otherwise it had not begun
                 rules.extend(episode, _looked_at(segment, episode, flight.group.sampling), flight.group.budgets)
-            if episode.ended:
-                self._judge.submit(episode, setup)
-            else:
-                self._waiting.append(flight)
+            self._place(flight)
             if self.progress is not None:
                 self.progress(n_all - self.n_open, n_all, self.n_tokens)
+        self._sort()
+
+    def _place(self, flight: _Flight) -> None:
+        """Put an episode where it belongs: to its environment, which replies, to its verifier, or to those that wait for the engine."""
+        episode, setup = flight.episode, flight.group.setup
+        if rules.awaits_reply(episode):
+            task = setup.responder
+            assert task is not None, "a turn ends the episode where the environment does not reply"
+            if task.slow:
+                self._responder.submit(flight, task, episode)
+                return
+            rules.reply(episode, reply_of(task, episode), flight.group.budgets)
+        if not episode.ended:
+            self._waiting.append(flight)
+        elif episode.verdict is None:
+            self._judge.submit(episode, setup)
+
+    def _continue(self, replies: Sequence[tuple[_Flight, Said]]) -> None:
+        """Add the replies of slow environments."""
+        for flight, said in replies:
+            rules.reply(flight.episode, said, flight.group.budgets)
+            self._place(flight)
+        self._sort()
+
+    def _sort(self) -> None:
         self._waiting.sort(key=lambda flight: (flight.group.number, flight.episode.attempt))  # as `restore` has them
 
     # --- checkpoints ---
@@ -281,7 +345,7 @@ class EpisodePool:
 
         The engine must have been paused. Verdicts that are on their way are waited for.
         """
-        assert not self._flights, "pause the pool before its state is kept"
+        assert len(self._flights) + len(self._responder) == 0, "pause the pool before its state is kept"
         self._judge.wait([episode for group in self._groups for episode in group.episodes if episode.ended])
         groups = [{name: getattr(group, name) for name in _KEPT} | {"size": len(group.episodes)} for group in self._groups]
         episodes = [replace(episode, pieces=list(episode.pieces)) for group in self._groups for episode in group.episodes]
@@ -345,6 +409,14 @@ def _looked_at(segment: Segment, episode: Episode, sampling: Sampling) -> Segmen
     return Segment(str(segment), **kept | {"finish_reason": "repetition"})
 
 
+def _unrendered(episode: Episode) -> Reply | None:
+    """Return the newest reply of the environment if it is new: what the engine has to render."""
+    last = episode.pieces[-1] if episode.pieces else None
+    if not isinstance(last, Observation) or last.token_ids:
+        return None
+    return Reply(last.message, episode.token_ids[-1] if episode.token_ids else None)
+
+
 def _request(flight: _Flight) -> GenerateRequest:
     episode, group = flight.episode, flight.group
     return GenerateRequest(
@@ -355,4 +427,6 @@ def _request(flight: _Flight) -> GenerateRequest:
         seed=episode.seed,
         prefix_ids=episode.token_ids,
         context_tokens=group.budgets.context_tokens,
+        turns=episode.turns if episode.observations else (),
+        expects_reply=episode.n_turns < (group.budgets.max_turns or 1),
     )

@@ -4,12 +4,15 @@ A prompt that does not fit does not end a run. Its episode is truncated before t
 `prompt_too_long`, and no part in a loss.
 """
 
+import logging
 from collections.abc import Mapping
 
 from kgym.blame import blaming
 from kgym.envs.setup import PLACEHOLDER, EnvSetup
 from kgym.errors import ConfigError
-from kgym.types import Chat, Engine, MeasuresPrompts
+from kgym.types import Chat, Engine, MeasuresPrompts, RendersReplies
+
+log = logging.getLogger(__name__)
 
 MOST = 50_000
 """Problems of a split that are looked at."""
@@ -25,6 +28,7 @@ def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None
     Of the first `n_problems`, or of all if there is an end of them; {} if the engine cannot tell. Raises ConfigError if no prompt leaves
     room, or if the model's chat template refuses the conversation.
     """
+    check_turns(engine, setup)
     if not isinstance(engine, MeasuresPrompts):
         return {}
     _check_conversation(engine, setup.prompt(PLACEHOLDER), own_system=setup.options.system is None)
@@ -41,6 +45,19 @@ def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None
             f"{min(found.values())} tokens; take a model with a longer context, shorter problems, or a larger env.context_tokens"
         )
     return {problems[place].id: n_tokens for place, n_tokens in found.items()}
+
+
+def check_turns(engine: Engine, setup: EnvSetup) -> None:
+    """Raise ConfigError if the environment replies and the engine, or the model's chat template, cannot go on after an answer."""
+    if setup.responder is None:
+        return
+    if not isinstance(engine, RendersReplies):
+        with blaming("engine", engine):
+            raise ConfigError(f"it cannot append what {setup.info.id} replies; use another engine (kgym plugins list --kind engine)")
+    with blaming("engine", engine):
+        note = engine.turns_note()
+    if note:
+        log.warning("%s: the policy reads its answers as it has sampled them, %s", setup.info.name, note)
 
 
 def check_step_tokens(engine: Engine, setup: EnvSetup, step_tokens: int) -> None:

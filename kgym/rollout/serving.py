@@ -22,7 +22,7 @@ from kgym.models.weights import TensorWeights
 from kgym.neutral import error_line
 from kgym.rollout.engine import make_engine
 from kgym.rollout.sharing import Layout, shared
-from kgym.types import Engine, MeasuresPrompts, Replicated, ShowsWeights
+from kgym.types import Engine, MeasuresPrompts, RendersReplies, Replicated, ShowsWeights
 
 
 class Server:
@@ -57,6 +57,7 @@ class Server:
         return {
             "measures": isinstance(engine, MeasuresPrompts),
             "shows": isinstance(engine, ShowsWeights),
+            "renders": isinstance(engine, RendersReplies),
             "replicas": engine.replicas if isinstance(engine, Replicated) else None,
         }
 

@@ -25,7 +25,7 @@ from kgym.errors import EngineError
 from kgym.models.weights import TensorWeights
 from kgym.registry import registry
 from kgym.rollout.sharing import Layout, allocate, shared
-from kgym.types import Chat, GenerateRequest, HeldTensor, Segment, Weights
+from kgym.types import Chat, GenerateRequest, HeldTensor, Reply, Segment, Weights
 from kgym.verify.server import channel_pair, standard_error
 
 ENDING_S = 5.0
@@ -55,6 +55,8 @@ class ProcessEngine:
             self.too_long = self._too_long
         if offers["shows"]:
             self.held = self._held
+        if offers["renders"]:
+            self.render_replies, self.turns_note = self._render_replies, self._turns_note
         if offers["replicas"] is not None:
             self.replicas: int = offers["replicas"]
 
@@ -112,6 +114,14 @@ class ProcessEngine:
 
     def _held(self) -> Sequence[HeldTensor]:
         found: Sequence[HeldTensor] = self._call("held")
+        return found
+
+    def _render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        found: list[tuple[int, ...]] = self._call("render_replies", list(replies))
+        return found
+
+    def _turns_note(self) -> str:
+        found: str = self._call("turns_note")
         return found
 
     # --- the channel ----------------------------------------------------------------------------------------------

@@ -161,6 +161,17 @@ def _piece_row(piece: Piece, prompt_ids: Sequence[int]) -> dict[str, Any]:
     }
 
 
+def last_turn(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> str:
+    """Return what the policy said after the last reply of the environment, which is what the verifier judged; all if there was none.
+
+    >>> last_turn("abcd", [{"role": None, "characters": 3}, {"role": "tool"}, {"role": None, "characters": 1}])
+    'd'
+    """
+    known = [] if pieces is None else list(pieces)
+    replied = max((place for place, piece in enumerate(known) if piece["role"] is not None), default=0)
+    return text[sum(piece["characters"] for piece in known[:replied] if piece["role"] is None) :]
+
+
 def _episode(row: Mapping[str, Any]) -> Episode:
     problem = Problem(
         id=row["problem_id"],

@@ -4,7 +4,8 @@
     engine = UniformEngine(alphabet="0123456789")                        # draws characters
     check_engine("mine", model="runs/mine/checkpoints/step-12")
 
-The tokens of these engines are characters: the ids are code points, and 0 ends an answer.
+The tokens of these engines are characters: the ids are code points, and 0 ends an answer. What an environment replies stands between
+two zeros.
 """
 
 import math
@@ -22,7 +23,7 @@ from kgym.rollout.engine import adapted, adapter_rank, is_remote, make_engine
 from kgym.seeding import derive_seed
 from kgym.testing.engine_checks import EngineChecks
 from kgym.testing.report import Report, maker, name_of
-from kgym.types import BlockingEngine, Engine, GenerateRequest, Segment, Weights
+from kgym.types import BlockingEngine, Engine, GenerateRequest, Reply, Segment, Weights
 
 END = 0
 
@@ -79,6 +80,14 @@ class _CharacterEngine:
             del self._open[segment.request_id]
         return ended
 
+    def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        """Return the characters of each message; a turn that was cut by a stop text is ended first."""
+        return [(*((END,) if reply.last_id != END else ()), *map(ord, reply.message.content), END) for reply in replies]
+
+    def turns_note(self) -> str:
+        """Return "": there is no template."""
+        return ""
+
     def abort(self, ids: Sequence[str] | None = None) -> None:
         """Let these, or all, end with the tokens that are there."""
         for name, state in self._open.items():
@@ -129,8 +138,16 @@ class _CharacterEngine:
             raise EngineError(f"{len(self._open)} requests are open; abort and poll them before {what}")
 
 
+def _before_turn(request: GenerateRequest) -> list[int]:
+    """Return the tokens of the answer before the turn that is being sampled."""
+    turns = request.turns
+    n_begun = len(turns[-1].content) if turns and turns[-1].role == "assistant" else 0
+    return list(request.prefix_ids[: len(request.prefix_ids) - n_begun]) if turns else []
+
+
 class ScriptedEngine(_CharacterEngine):
-    """Answers as told: by a mapping from the text of the last message, or by a function of the request.
+    """Says in a turn what it is told: by a mapping from the text of the newest message that is not its own, or by a function of the
+    request.
 
     Raises KeyError for a message that is not in the mapping.
     """
@@ -140,8 +157,9 @@ class ScriptedEngine(_CharacterEngine):
         self._script = script
 
     def _answer(self, request: GenerateRequest) -> tuple[list[int], float]:
-        text = self._script(request) if callable(self._script) else self._script[request.prompt[-1].content]
-        return [*map(ord, text), END], 0.0
+        asked = next((message for message in reversed(request.turns) if message.role != "assistant"), request.prompt[-1])
+        text = self._script(request) if callable(self._script) else self._script[asked.content]
+        return [*_before_turn(request), *map(ord, text), END], 0.0
 
 
 class UniformEngine(_CharacterEngine):
@@ -155,8 +173,9 @@ class UniformEngine(_CharacterEngine):
         self._tokens = [END, *map(ord, alphabet)]
 
     def _answer(self, request: GenerateRequest) -> tuple[list[int], float]:
-        ids: list[int] = []
-        while len(ids) < len(request.prefix_ids) + request.max_tokens and END not in ids:
+        ids = _before_turn(request)
+        n_before = len(ids)
+        while len(ids) < len(request.prefix_ids) + request.max_tokens and END not in ids[n_before:]:
             seed = request.seed if request.sampling.temperature else 0
             rng = random.Random(derive_seed(seed, len(ids)))  # noqa: S311  (a test double)
             ids.append(rng.choice(self._tokens))

@@ -229,7 +229,7 @@ def check_episode(setup: EnvSetup, make: Settings, sample: int) -> None:
         assert found == (False, True, reward, trainable), f"an answer that the budget cut ends as {found} under the rule {rule}"
     env = ReasoningEnv(**make)
     env.reset(options={"index": 0})
-    env.step("an answer")
+    env.step(piece("an answer", "length", n_tokens=budget))
     try:
         env.step("one more")
     except EnvError:

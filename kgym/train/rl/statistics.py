@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgym.algorithms.episodes import scored
-from kgym.envs.rules import repeated, unasked
+from kgym.envs.rules import out_of_turns, repeated, unasked
+from kgym.envs.task import ERROR
 from kgym.errors import NotComparable
 from kgym.rollout.groups import Played
 from kgym.score.comparability import comparability_hash, differences
 from kgym.score.harness import EvalResult
 from kgym.score.paired import exact_p, paired_difference
 from kgym.score.stats import mean_stderr
-from kgym.types import Group, PackedBatch
+from kgym.types import Episode, Group, PackedBatch
 
 
 def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
@@ -29,10 +30,12 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
     scored = [verdict for verdict in verdicts if verdict.scored]
     n_unasked, n_repeated = sum(map(unasked, episodes)), sum(map(repeated, episodes))
     occasional = {"episode/prompt_too_long_frac": n_unasked, "episode/repetition_frac": n_repeated}
+    occasional["episode/out_of_turns_frac"] = sum(map(out_of_turns, episodes))
     compared = [_informative(group) for group in groups if len(group.episodes) > 1]
     return {
         **{name: count / len(episodes) for name, count in occasional.items() if count},
         **({"group/informative_frac": _mean(compared)} if compared else {}),
+        **_turn_metrics(episodes),
         "reward/mean": _mean([reward for episode, reward in pairs if episode.trainable]),
         "episode/correct_frac": _mean([verdict.status == "correct" for verdict in scored]),
         "episode/tokens_mean": _mean([episode.n_tokens for episode in episodes]),
@@ -40,6 +43,18 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "episode/truncated_frac": _mean([episode.truncated for episode in episodes]),
         "verdict/no_answer_frac": _mean([verdict.status == "no_answer" for verdict in verdicts]),
         "verdict/unscored_frac": _mean([not verdict.scored for verdict in verdicts]),
+    }
+
+
+def _turn_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Describe the turns of episodes; {} if no environment replied."""
+    replies = [observation.message.content for episode in episodes for observation in episode.observations]
+    if not replies:
+        return {}
+    return {
+        "episode/turns_mean": _mean([episode.n_turns for episode in episodes]),
+        "episode/replies_failed_frac": _mean([content.startswith(ERROR) for content in replies]),
+        "episode/reply_tokens_mean": _mean([sum(len(seen.token_ids) for seen in episode.observations) for episode in episodes]),
     }
 
 

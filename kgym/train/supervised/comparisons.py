@@ -214,9 +214,11 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
     files = answer_files(run)
     if not files:
         raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
-    columns = ["env", "problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated"]
+    columns = ["env", "problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated", "pieces"]
     for batch in answer_batches(files, columns, remedy="remove it to learn from the others"):
-        yield from batch.to_pylist()
+        for row in batch.to_pylist():
+            if all(piece["role"] is None for piece in row.pop("pieces") or ()):  # an answer of several turns is not one text
+                yield row
 
 
 def _setups_of(run: Path) -> dict[str, EnvSetup]:

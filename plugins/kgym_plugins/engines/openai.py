@@ -23,7 +23,7 @@ from pydantic import Field, field_validator
 
 from kgym.errors import ConfigError, EngineError
 from kgym.options import Options
-from kgym.types import Chat, GenerateRequest, Segment, Weights
+from kgym.types import Chat, GenerateRequest, Reply, Segment, Weights
 from kgym_plugins.engines.openai_server import OWN_FIELDS, Server, check_server
 
 log = logging.getLogger(__name__)
@@ -118,14 +118,22 @@ class OpenAIEngine:
             )
         return {}
 
+    def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        """Return no tokens: the server is sent all messages, and renders them."""
+        return [() for _ in replies]
+
+    def turns_note(self) -> str:
+        """Return "": how a server renders earlier turns is not known here."""
+        return ""
+
     # --- the protocol ---------------------------------------------------------------------------------------------
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
-        """See `Engine`. Raises EngineError for a completion that is to be continued: a server begins each one anew."""
+        """See `Engine`. Raises EngineError for a turn that is to be continued: a server begins each one anew."""
         names = [request.id for request in requests]
         if twice := next((name for name in names if name in self._open or names.count(name) > 1), None):
             raise EngineError(f"two requests have the same id {twice!r}; segments could not be told apart")
-        if any(request.prefix_ids for request in requests):
+        if any(request.prefix_ids and not request.turns for request in requests):
             raise EngineError("a server begins each completion anew and cannot continue one")
         self._open.update(names)
         self._loop.call_soon_threadsafe(self._start, list(requests))

@@ -254,7 +254,11 @@ def body_of(options: "OpenAIOptions", model: str, request: GenerateRequest) -> d
     sampling = request.sampling
     found: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.prompt],
+        # a message of the role `tool` has to name a call that the server has parsed, and it has parsed none
+        "messages": [
+            {"role": "user" if message.role == "tool" else message.role, "content": message.content}
+            for message in (*request.prompt, *request.turns)
+        ],
         "temperature": sampling.temperature,
         options.budget_field: request.max_tokens,
         "stream": False,

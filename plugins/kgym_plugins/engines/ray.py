@@ -35,6 +35,8 @@ from kgym.types import (
     GenerateRequest,
     HeldTensor,
     MeasuresPrompts,
+    RendersReplies,
+    Reply,
     SamplingWork,
     Segment,
     ShowsWeights,
@@ -88,7 +90,11 @@ class Replica:
 
     def ready(self) -> dict[str, bool]:
         """Return what the engine offers in addition; the first call waits for the model."""
-        return {"measures": isinstance(self._engine, MeasuresPrompts), "shows": isinstance(self._engine, ShowsWeights)}
+        return {
+            "measures": isinstance(self._engine, MeasuresPrompts),
+            "shows": isinstance(self._engine, ShowsWeights),
+            "renders": isinstance(self._engine, RendersReplies),
+        }
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
         """As the engine does."""
@@ -125,6 +131,16 @@ class Replica:
         """As the engine does."""
         assert isinstance(self._engine, MeasuresPrompts)
         return self._engine.too_long(prompts, context_tokens)
+
+    def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        """As the engine does."""
+        assert isinstance(self._engine, RendersReplies)
+        return self._engine.render_replies(replies)
+
+    def turns_note(self) -> str:
+        """As the engine does."""
+        assert isinstance(self._engine, RendersReplies)
+        return self._engine.turns_note()
 
 
 @dataclass(eq=False)
@@ -171,6 +187,8 @@ class RayEngine:
             self.too_long = self._too_long
         if all(offer["shows"] for offer in offers):
             self.held = self._held
+        if all(offer["renders"] for offer in offers):
+            self.render_replies, self.turns_note = self._render_replies, self._turns_note
 
     @classmethod
     def check(cls, options: RayOptions, model_folder: str) -> None:
@@ -317,6 +335,14 @@ class RayEngine:
 
     def _too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
         found: dict[int, int] = self._wait(self._slots[0].actor.too_long.remote(list(prompts), context_tokens))
+        return found
+
+    def _render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        found: list[tuple[int, ...]] = self._wait(self._slots[0].actor.render_replies.remote(list(replies)))
+        return found
+
+    def _turns_note(self) -> str:
+        found: str = self._wait(self._slots[0].actor.turns_note.remote())
         return found
 
     def _held(self) -> list[HeldTensor]:

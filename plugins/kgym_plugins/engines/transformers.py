@@ -39,6 +39,7 @@ from kgym.types import (
     FinishReason,
     GenerateRequest,
     HeldTensor,
+    Reply,
     SamplingWork,
     Segment,
     Suitability,
@@ -316,6 +317,14 @@ class TransformersEngine:
                     found[number] = n_tokens
         return found
 
+    def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        """See `kgym.types.RendersReplies`."""
+        return [tuple(self.encoder.reply(reply)) for reply in replies]
+
+    def turns_note(self) -> str:
+        """See `kgym.types.RendersReplies`."""
+        return self.encoder.turns_note()
+
     # --- the loop -------------------------------------------------------------------------------------------------
 
     def _live(self) -> list[Batch]:
@@ -422,9 +431,10 @@ class TransformersEngine:
     def _end(self, batch: Batch, place: int, row: Row, reason: FinishReason) -> None:
         """End a row of a batch.
 
-        One that ended its text itself is not expected to be continued, one that a stop text ended may be.
+        One that ended its text itself is expected to be continued only where an environment replies, one that a stop text ended may be.
         """
-        batch.end(place, may_continue=row.newest not in self.end_ids and reason != "repetition")
+        ended = row.newest in self.end_ids and not row.request.expects_reply
+        batch.end(place, may_continue=not ended and reason != "repetition")
         self._ended.append(self._segment(row, reason))
 
     def _reason(self, row: Row) -> FinishReason | None:

@@ -42,6 +42,7 @@ from kgym.types import (
     FinishReason,
     GenerateRequest,
     HeldTensor,
+    Reply,
     SamplingWork,
     Segment,
     Suitability,
@@ -424,6 +425,14 @@ class VLLMEngine:
         bound = min(self.context_length, context_tokens or ENDLESS)
         lengths = {number: len(self.encoder.prompt(prompt)) for number, prompt in enumerate(prompts)}
         return {number: n for number, n in lengths.items() if n >= bound}
+
+    def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
+        """See `kgym.types.RendersReplies`."""
+        return [tuple(self.encoder.reply(reply)) for reply in replies]
+
+    def turns_note(self) -> str:
+        """See `kgym.types.RendersReplies`."""
+        return self.encoder.turns_note()
 
     # --- the channel ----------------------------------------------------------------------------------------------
 

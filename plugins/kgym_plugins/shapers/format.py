@@ -37,7 +37,8 @@ class Format:
     def __call__(self, group: Group, rewards: Sequence[float], step: int) -> list[float]:
         """Return the rewards, raised where the form is right."""
         return [
-            reward + self.options.weight * self._keeps_form(episode.text) for episode, reward in zip(group.episodes, rewards, strict=True)
+            reward + self.options.weight * self._keeps_form(episode.last_turn)
+            for episode, reward in zip(group.episodes, rewards, strict=True)
         ]
 
     def _keeps_form(self, text: str) -> bool:

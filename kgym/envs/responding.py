@@ -1,0 +1,48 @@
+"""Replies of an environment: one, or those to many episodes at once.
+
+What goes wrong in a tool is not the policy's fault: its answer is unscored, and the log says why. An error of kgym, such as programs that
+cannot be isolated on this machine, ends the run.
+"""
+
+import logging
+import reprlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from kgym.blame import label_of
+from kgym.envs.task import Responds
+from kgym.errors import ComponentError, KgymError, SandboxLost
+from kgym.hookspecs import EnvInfo
+from kgym.neutral import error_line
+from kgym.types import Episode, Message, Verdict
+
+log = logging.getLogger(__name__)
+
+WORKERS = 8
+"""Replies that slow environments work on at once."""
+
+
+def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
+    """Return what the task replies, None if the episode ends, and an unscored verdict if the task fails.
+
+    May be called from several threads at once. Raises ComponentError, naming the environment, for a reply that is none.
+    """
+    where = label_of(EnvInfo.kind, task)
+    try:
+        said = task.respond(episode)
+    except Exception as error:  # third-party code may raise anything
+        if isinstance(error, KgymError) and not isinstance(error, SandboxLost):
+            raise
+        log.warning("%s, problem %s: no reply, so the answer is unscored: %s", where, episode.problem.id, error_line(error))
+        return Verdict("unscored", reason=f"reply:{type(error).__name__}")
+    if said is not None and not isinstance(said, Message):
+        raise ComponentError(f"{where}, problem {episode.problem.id}: respond returned {reprlib.repr(said)}; return a Message or None")
+    return said
+
+
+def replies(task: Responds, episodes: Sequence[Episode]) -> list[Message | Verdict | None]:
+    """Return the reply to each episode, in order; those of a slow task are worked on at once."""
+    if not task.slow or len(episodes) == 1:
+        return [reply_of(task, episode) for episode in episodes]
+    with ThreadPoolExecutor(min(WORKERS, len(episodes)), thread_name_prefix="kgym-replies") as pool:
+        return list(pool.map(lambda episode: reply_of(task, episode), episodes))
