@@ -96,6 +96,18 @@ def test_answers_are_packed_by_column_and_come_back():
     assert [data["words"][word] for word in run["status"]] == ["wrong", "wrong", "unscored:timeout", "wrong", "correct", "unscored:timeout"]
 
 
+SAID = {"role": None, "content": None, "characters": 3}
+
+
+def test_replies_are_packed_with_their_place_in_the_answer():
+    answers = frame(["one"], problems=2).assign(
+        text=["\U0001f600b\u00e9two", "one"], pieces=[[SAID, {"role": "tool", "content": "4"}, SAID], [SAID]]
+    )
+    (run,) = unpacked(pack_answers([("before", answers)]).packed)["runs"]
+    assert run["replies"] == {"0": [[4, "tool", "4"]]}, "a character beyond 16 bits is two in the browser"
+    assert unpacked(pack_answers([("before", frame(["one"]))]).packed)["runs"][0]["replies"] == {}
+
+
 def test_two_runs_share_their_problems_whatever_their_order():
     one, other = frame(["a"], problems=3), frame(["b"], problems=4).iloc[::-1]
     data = unpacked(pack_answers([("one", one), ("other", other)]).packed)
@@ -480,6 +492,19 @@ def test_in_a_browser_the_fragment_chooses(runs, tmp_path):
     assert "<h3>p/2</h3>" in dom
     dom = opened(path, tmp_path, "#from=4&to=11")
     assert "3 of 9 answers" in dom
+
+
+@in_browser
+def test_in_a_browser_replies_are_folded_between_the_turns(tmp_path):
+    path = tmp_path / "page.html"
+    reply = {"role": "tool", "content": "<b>12</b>\nand more"}
+    answers = frame(["askso \\boxed{12}"], problems=1).assign(answer="12", pieces=[[SAID, reply, SAID]])
+    path.write_text(render(Page(title="t", answers=pack_answers([("one", answers)]))))
+    dom = opened(path, tmp_path)
+    folded = "<summary>tool: &lt;b&gt;12&lt;/b&gt;</summary><pre>&lt;b&gt;12&lt;/b&gt;\nand more</pre></details>"
+    assert f'<pre>ask</pre><details class="reply">{folded}' in dom
+    assert "</details><pre>so \\boxed{<mark>12</mark>}</pre>" in dom
+    assert "<span>2 turns</span>" in dom
 
 
 @in_browser

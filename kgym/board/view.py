@@ -17,6 +17,7 @@ from kgym.page.board import pictures, tables
 from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
 from kgym.runs.answers import answer_files, read_answers
+from kgym.runs.episodes import last_turn
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import KIND, adapter_of, kind_of, labelled_specs
 from kgym.runs.metrics import read_metrics
@@ -250,7 +251,7 @@ def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
         except KgymError:  # it has no such option, or is not installed here
             continue
         own = rows[labels == label]
-        items = [VerifyItem(row["gold"], row["text"], row["question"]) for row in own.to_dict("records")]
+        items = [VerifyItem(row["gold"], last_turn(row["text"], row["pieces"]), row["question"]) for row in own.to_dict("records")]
         frame = frame if "trace" in frame else frame.assign(trace="")
         frame.loc[own.index, "trace"] = [verdict.trace for verdict in verifier.verify_many(items)]
     return frame
@@ -264,7 +265,7 @@ def _frame(parts: Sequence[Path], rules: Mapping[str, str]) -> "DataFrame":
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415  (heavy)
 
-    columns = [name for name in dict.fromkeys((*COLUMNS, "score", "env")) if name != "worth"]
+    columns = [name for name in dict.fromkeys((*COLUMNS, "score", "env", "pieces")) if name != "worth"]
     frame = read_answers(parts, columns, remedy="remove it to see the others").to_pandas()
     labels = frame["env"].fillna("")
     worth = pd.Series(np.nan, index=frame.index)

@@ -2,14 +2,15 @@
 
 {"problems": [[id, subject, level, year, question, gold], ...], "words": [...],
  "runs": [{"name": "before", "problem": [0, 0, ...], "attempt": [...], "text": [...], "answer": [...], "status": [number of a word ...],
-           "reason": [...], "tokens": [...], "finish": [...], "cut": [0, 1 ...], "worth": [1, null ...]}]}
+           "reason": [...], "tokens": [...], "finish": [...], "cut": [0, 1 ...], "worth": [1, null ...],
+           "replies": {"3": [[place in the text, role, content], ...]}}]}      of those rows that have some
 """
 
 import base64
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ MOST_CHARACTERS_IN_ALL = 25_000_000
 """Of all answers together, unless their number was asked for: what a browser unpacks in about a second."""
 PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
 COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
-"""What is needed: columns of `kgym.runs.answers`, and as `worth` the score that counts, NaN where none does. `trace` may be there too."""
+"""What is needed: columns of `kgym.runs.answers`, and as `worth` the score that counts, NaN where none does.
+`trace` and `pieces` may be there too."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[in
         "problem": [int(place) for place in frame["place"]],
         "attempt": [int(value) for value in frame["attempt"]],
         "text": [_bounded(text) for text in frame["text"]],
+        "replies": {
+            str(row): found
+            for row, (text, pieces) in enumerate(zip(frame["text"], frame["pieces"], strict=True) if "pieces" in frame else ())
+            if (found := _replies(text, pieces))
+        },
         "answer": [None if answer is None or answer != answer else _bounded(answer) for answer in frame["answer"]],  # noqa: PLR0124  (NaN)
         "status": [words(status) for status in frame["status"]],
         "reason": [words(reason) for reason in frame["reason"]],
@@ -102,6 +109,18 @@ def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[in
         "trace": [_bounded(trace) for trace in frame["trace"]] if "trace" in frame else [],
         "worth": [None if math.isnan(value) else value for value in frame["worth"].astype("float64")],
     }
+
+
+def _replies(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> list[tuple[int, str, str]]:
+    """Return what the environment replied, and after how much of the answer, as JavaScript counts; of a text that is cut, at its end."""
+    found, place = [], 0
+    for piece in () if pieces is None else pieces:
+        if piece["role"] is None:
+            place += int(piece["characters"])
+        else:
+            before = text[:place] if len(text) <= MOST_CHARACTERS else _bounded(text)
+            found.append((len(before.encode("utf-16-le", "surrogatepass")) // 2, str(piece["role"]), _bounded(piece["content"])))
+    return found
 
 
 def _bounded(text: str) -> str:

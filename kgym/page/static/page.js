@@ -223,13 +223,21 @@
       if (why) head.append(element("span", why));
       if (run.answer[row] !== null) head.append(element("span", `read: ${run.answer[row]}`));
       head.append(element("span", `${run.tokens[row].toLocaleString("en")} tokens, ended by ${words[run.finish[row]]}, attempt ${run.attempt[row]}`));
+      const replies = run.replies[row] || [];
+      if (replies.length) head.append(element("span", `${replies.length + 1} turns`));
+      box.append(head);
+      let begin = 0;
+      for (const [end, role, content] of replies) {
+        box.append(element("pre", run.text[row].slice(begin, end)), paintReply(role, content));
+        begin = end;
+      }
       const body = element("pre");
-      const text = run.text[row];
+      const text = run.text[row].slice(begin);
       const read = run.answer[row];
       const at = read && read.length <= 1000 ? placeOf(read, text) : -1;
       if (at < 0) body.append(visible(text));
       else body.append(visible(text.slice(0, at)), element("mark", read), visible(text.slice(at + read.length)));
-      box.append(head, body);
+      box.append(body);
       const trace = run.trace[row];
       if (trace) {
         const how = element("details");
@@ -237,6 +245,14 @@
         box.append(how);
       }
       return box;
+    }
+
+    // What the environment said between two turns, folded: its first line, and all of it when it is opened.
+    function paintReply(role, content) {
+      const reply = element("details", undefined, "reply");
+      const [first] = content.trim().split("\n");
+      reply.append(element("summary", `${role}: ${first.length > 80 ? `${first.slice(0, 80)}…` : first}`), element("pre", content));
+      return reply;
     }
 
     // Where the verifier read an answer: the last box that holds it, or the last place where it stands by itself, so 12 is not found in 120.
