@@ -12,6 +12,7 @@ import kgym_envs.math500.task
 from kgym.cli.main import main
 from kgym.data.columns import GOLD, QUESTION
 from kgym.data.known import known_sets
+from kgym.envs.setup import make_task
 from kgym.registry import registry
 from kgym.score.bench import resolve_bench
 from kgym.score.presets import presets
@@ -39,7 +40,7 @@ def test_the_quoted_environment_is_the_file():
 def test_the_environments():
     table = rows(4, names=ours("environment"))
     for name, (_, splits, verifier, _) in table.items():
-        task = registry().target("environment", name)
+        task = make_task(name)
         assert tuple(re.findall(r"`([^`]+)`", splits)) == task.splits
         named = [task.verifier] if isinstance(task.verifier, str) else list(dict.fromkeys(task.verifier.values()))
         assert re.findall(r"`([^`]+)`", verifier) == named

@@ -29,6 +29,16 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
     yield EnvInfo(
         name="code", target="kgym_envs.code.task:CodeTask", summary="programming problems; programs run in a sandbox and pass hidden tests"
     )
+    yield EnvInfo(
+        name="calculator",
+        target="kgym_envs.tools.calculator:Calculator",
+        summary="problems of another environment, with a tool for exact arithmetic",
+    )
+    yield EnvInfo(
+        name="python",
+        target="kgym_envs.tools.interpreter:Python",
+        summary="problems of another environment, with a tool that runs programs in a sandbox",
+    )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
 
 
