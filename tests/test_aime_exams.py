@@ -68,9 +68,9 @@ def test_the_verifier_follows_the_split(exam):
 
 @pytest.mark.parametrize("preset", [None, *presets()])
 def test_benchmarks_and_presets_score_examinations_by_math(exam, preset):
-    (plan,) = plan_all(EvalConfig(preset=preset, benches=("aime24",)))
+    ((plan,),) = plan_all([EvalConfig(preset=preset, benches=("aime24",))])
     assert plan.evaluation.facts["verifier"] == "math"
-    (plan,) = plan_all(EvalConfig(preset=preset, benches=("aime24",), verifier={"name": "integer"}))
+    ((plan,),) = plan_all([EvalConfig(preset=preset, benches=("aime24",), verifier={"name": "integer"})])
     assert plan.evaluation.facts["verifier"] == "integer"
 
 

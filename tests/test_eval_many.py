@@ -1,6 +1,7 @@
 """`kgym eval --bench A --bench B`: one model load; each benchmark has its own problems, verifier, folder and row."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,15 +165,111 @@ def test_two_names_that_make_one_folder_are_refused(place, capsys):
     two = [*ONE, "--bench", "math500:train", "--bench", "math500-train"]
     assert main([*two, "--problems", "2", "--run", "run"]) == 2
     err = capsys.readouterr().err
-    assert "--bench math500:train and --bench math500-train would both be stored in run-math500-train;" in err
+    assert "model on math500:train and model on math500-train would both be stored in run-math500-train;" in err
     assert err.count("\n") == 1
     assert not (place / "run-math500-train").exists()
 
 
 def test_a_preset_gives_each_benchmark_its_samples(place):
     configure(["kgymfile.py"])
-    plans = plan_all(EvalConfig(preset="r1", benches=("sums", "math500-style")))
+    (plans,) = plan_all([EvalConfig(preset="r1", benches=("sums", "math500-style"))])
     found = {plan.bench.name: (len(plan.evaluation.indices), plan.evaluation.samples) for plan in plans}
     assert found == {"sums": (12, 64), "math500-style": (510, 4)}
     assert {plan.request["temperature"] for plan in plans} == {0.6}
     assert not (place / "runs").exists()  # planning writes nothing
+
+
+# --- several models ---------------------------------------------------------------------------------------------------
+
+REFUSING = PLUGIN.replace(
+    "        super().__init__(answer)\n",
+    "        if os.path.exists(os.path.join(model, 'broken')):\n            raise EngineError('weights are missing')\n"
+    "        super().__init__(answer)\n",
+)
+"""The same engine, which cannot load a folder with a file `broken` in it."""
+
+
+@pytest.fixture
+def other(place):
+    """A second model, which is not the first."""
+    shutil.copytree(place / "model", place / "other")
+    config = json.loads((place / "other" / "config.json").read_text())
+    (place / "other" / "config.json").write_text(json.dumps(config | {"changed": True}))
+    return place / "other"
+
+
+def test_each_model_is_scored_on_each_benchmark(place, other, capsys):
+    command = ["eval", "--model", "model", "--model", "other", *TWO[3:], "--run", "runs/mine"]
+    assert main([*command, "--board", "board.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert (place / "loaded.txt").read_text().split() == ["model", "other"]
+    assert "other on sums (3 of 4): 36/36 answers" in err
+    rows = [line.split()[:2] for line in out.splitlines()[-4:]]
+    assert rows == [["model", "sums"], ["model", "texts"], ["other", "sums"], ["other", "texts"]]
+    assert list(pd.read_csv("board.csv")["model"]) == ["model", "model", "other", "other"]
+    n_asked = len(asked(place))
+    found = run_json(capsys, *command)
+    assert [result["run"] for result in found["results"]] == [
+        f"runs/mine-{name}" for name in ("model-sums", "model-texts", "other-sums", "other-texts")
+    ]
+    assert found["failed"] == []
+    assert len(asked(place)) == n_asked, "nothing was played again"
+    assert run_json(capsys, *ONE, "--bench", "texts", "--run", "runs/mine-model-texts") == found["results"][1]
+
+
+def test_a_model_that_cannot_be_loaded_does_not_lose_the_others(place, other, capsys):
+    (place / "kgymfile.py").write_text(REFUSING)
+    (other / "broken").touch()
+    command = ["eval", "--model", "other", "--model", "model", *TWO[3:]]
+    assert main(command) == 1
+    out, err = capsys.readouterr()
+    complaints = [line for line in err.splitlines() if line.startswith("kgym: error")]
+    assert [line.partition(": engine")[0] for line in complaints] == [f"kgym: error: other on {name}" for name in ("sums", "texts")]
+    assert all("weights are missing" in line for line in complaints)
+    rows = [line.split()[:3] for line in out.splitlines()[-4:]]
+    assert [row[:2] for row in rows] == [["model", "sums"], ["model", "texts"], ["other", "sums"], ["other", "texts"]]
+    assert [row[2] == "failed" for row in rows] == [False, False, True, True]
+    (place / "asked.txt").unlink()
+    (other / "broken").unlink()
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(result["model"], result["benchmark"]) for result in found["results"]] == [
+        ("other", "sums"),
+        ("other", "texts"),
+        ("model", "sums"),
+        ("model", "texts"),
+    ]
+    assert len(asked(place)) == 56, "the other model alone was played"
+
+
+def test_an_engine_that_fails_is_loaded_again_for_the_next_benchmark(place, capsys):
+    assert main([*TWO, "--json", "--set", "engine.fails_after=25"]) == 1  # 36 answers to the first, 20 to the second
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert [result["benchmark"] for result in found["results"]] == ["texts"]
+    (failed,) = found["failed"]
+    assert (failed["model"], failed["benchmark"]) == ("model", "sums")
+    assert "out of memory" in failed["error"]
+    assert (place / "loaded.txt").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "model"], "--model model is given twice"),
+        (["--model", "modle"], "no model named 'modle'"),
+        (["--model", "other", "--label", "mine"], "--label mine would name 2 models alike"),
+        (["--model", "other", "--bench", "summs"], "did you mean 'sums'"),
+        (["--model", "./other", "--run", "x"], None),
+    ],
+)
+def test_whatever_is_wrong_with_one_model_is_said_before_any_is_played(place, other, capsys, arguments, message):
+    if message is None:  # two spellings of one folder
+        assert main([*ONE, "--bench", "sums", "--model", "other", *arguments]) == 2
+        assert "would both be stored in x-other-sums" in capsys.readouterr().err
+        return
+    assert main([*ONE, "--bench", "sums", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (place / "loaded.txt").exists()

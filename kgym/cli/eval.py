@@ -1,9 +1,10 @@
-"""`kgym eval`: score a model on a benchmark, through the environment and the engine of training."""
+"""`kgym eval`: score models on benchmarks, through the environment and the engine of training."""
 
 import argparse
+import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import folder_name, free_text, percent, print_json, print_table, say
 from kgym.cli.scoring import Progress, usage_line
 from kgym.cli.settings import add_set
+from kgym.errors import ConfigError, KgymError
 from kgym.neutral import printable
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "stop", "loop_tokens")
 FLAGS = {
-    **{key: key for key in ("model", "preset", "samples", "problems", *SAMPLING, "truncated", "seed", "slots")},
+    **{key: key for key in ("preset", "samples", "problems", *SAMPLING, "truncated", "seed", "slots")},
     "bench": "benches",
     "verifier": "verifier.name",
     "engine": "engine.name",
@@ -33,7 +35,12 @@ FLAGS = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
-    add("--model", metavar="NAME|DIR|HUB_ID", help="a model, or a run folder for its newest checkpoint (default: nano)")
+    add(
+        "--model",
+        metavar="NAME|DIR|HUB_ID",
+        action="append",
+        help="a model, or a run folder for its newest checkpoint; several are scored one after the other (default: nano)",
+    )
     add(
         "--bench",
         metavar="NAME|ENV:SPLIT",
@@ -65,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run",
         metavar="DIR",
         type=folder_name,
-        help="run folder, or DIR-BENCH for each of several benchmarks (default: one below runs/ that the same command finds again)",
+        help="run folder, or DIR-MODEL-BENCH of several models and benchmarks (default: one below runs/ that the same command finds again)",
     )
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
     add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
@@ -79,39 +86,49 @@ def _keys() -> list[str]:
     return keys_of(EvalConfig().model_dump(mode="json"), EvalConfig)
 
 
-def asked(args: argparse.Namespace) -> "EvalConfig":
-    """Return the configuration that a command line asks for."""
+def asked(args: argparse.Namespace) -> "list[EvalConfig]":
+    """Return the configurations that a command line asks for, one for each model."""
     from kgym.eval_config import EvalConfig
     from kgym.keys import load
 
-    return load(EvalConfig, args.config, [*running.settings_of(running.flags_given(args, FLAGS)), *args.set])
+    given = running.flags_given(args, FLAGS)
+    models = [{"model": model} for model in args.model or ()] or [{}]
+    return [load(EvalConfig, args.config, [*running.settings_of(model | given), *args.set]) for model in models]
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, or resume scoring, and print the figures of each benchmark, then those of all."""
     if args.preset == "list":
         return _list_presets(as_json=args.json)
-    from kgym.api import evaluate
     from kgym.board.table import board_to_append
+    from kgym.score.evaluating import evaluate_many
 
-    config = asked(args)
+    configs = asked(args)
+    if args.label is not None and len(configs) > 1:
+        raise ConfigError(f"--label {args.label} would name {len(configs)} models alike; leave it out, or score one at a time")
     if args.board is not None:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
-    listener = terminal_listener(args)
+    several = sum(len(config.benches) for config in configs) > 1
+    listener = terminal_listener(args, n_models=len(configs), several=several)
     with saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"):
-        evaluate(config, run=args.run, label=args.label, note=args.note, listener=listener)
-    _say_all(listener.played, as_json=args.json)
-    return 0
+        evaluate_many(configs, run=args.run, label=args.label, note=args.note, listener=listener)
+    _say_all(listener, as_json=args.json, several=several)
+    return 1 if listener.failures else 0
 
 
-def terminal_listener(args: argparse.Namespace) -> Any:
-    """Return a `Listener` that shows progress, prints each result and adds it to the board; its `played` has all of them."""
+def terminal_listener(args: argparse.Namespace, *, n_models: int = 1, several: bool = False) -> Any:
+    """Return a `Listener` that shows progress, prints each result and adds it to the board.
+
+    With `several` benchmarks or models, one that fails does not end the others. Its `played` has all results, and its
+    `failures` what failed, as (model, benchmark, one line).
+    """
     from kgym.score.evaluating import Listener
 
     class Terminal(Listener):
         def __init__(self) -> None:
             self.played: list[tuple[EvalResult, Mapping[str, Any]]] = []
-            self.n_plans = 1
+            self.failures: list[tuple[str, str, str]] = []
+            self.n_plans, self.n_models = 1, n_models
 
         def chosen(self, engine: str) -> None:
             if args.verbose >= 0:
@@ -119,10 +136,11 @@ def terminal_listener(args: argparse.Namespace) -> Any:
 
         def started(self, plan: "Plan", number: int, n_plans: int, too_long: str) -> "Watch":
             self.n_plans = n_plans
-            several = f"{plan.bench.name} ({number} of {n_plans}): " if n_plans > 1 else ""
+            what = f"{plan.request['model']} on {plan.bench.name}" if n_models > 1 else plan.bench.name
+            prefix = f"{what} ({number} of {n_plans}): " if n_plans > 1 else ""
             lines = [f"scoring {args.label or plan.request['model']} on {plan.describe()}"]
             lines += [f"kgym: {too_long}"] if too_long else []
-            self.progress = Progress(sys.stderr, quiet=args.verbose < 0, prefix=several).begun(lines)
+            self.progress = Progress(sys.stderr, quiet=args.verbose < 0, prefix=prefix).begun(lines)
             return self.progress
 
         def finished(self, result: "EvalResult", about: Mapping[str, Any]) -> None:
@@ -132,24 +150,38 @@ def terminal_listener(args: argparse.Namespace) -> Any:
             if not args.json:
                 say(_table(result, about) + added + ("\n" if self.n_plans > 1 else ""), flush=True)
 
+        def failed(self, plan: "Plan", error: "KgymError | OSError") -> None:
+            if not several:
+                raise error
+            from kgym.cli.main import describe
+
+            line = describe(error).removeprefix("error: ")
+            logging.getLogger("kgym.tracebacks").debug("%s on %s", plan.request["model"], plan.bench.name, exc_info=error)
+            say(f"kgym: error: {plan.request['model']} on {plan.bench.name}: {line}", file=sys.stderr, flush=True)
+            self.failures.append((plan.request["model"], plan.bench.name, line))
+
     return Terminal()
 
 
-def _say_all(played: "Sequence[tuple[EvalResult, Mapping[str, Any]]]", *, as_json: bool) -> None:
-    """Print one JSON document, or a table if there are several benchmarks."""
+def _say_all(listener: Any, *, as_json: bool, several: bool) -> None:
+    """Print one JSON document, or a table if there are several benchmarks or models."""
     if as_json:
-        documents = [result.to_json() | dict(about) for result, about in played]
-        print_json(documents[0] if len(documents) == 1 else {"results": documents})
-    elif len(played) > 1:
+        documents = [result.to_json() | dict(about) for result, about in listener.played]
+        failed = [dict(zip(("model", "benchmark", "error"), failure, strict=True)) for failure in listener.failures]
+        print_json({"results": documents, "failed": failed} if several else documents[0])
+    elif several:
+        models = ("model",) if listener.n_models > 1 else ()
         counts = ("problems", "k", "pass@k", "truncated", "unscored")
-        print_table(
-            ("benchmark", "accuracy", "95% interval", *counts, "run"), [_row(result, about) for result, about in played], gives_way=("run",)
-        )
+        rows = [_row(result, about) for result, about in listener.played]
+        rows += [(model, bench, "failed", *[""] * 7) for model, bench, _ in listener.failures]
+        heads = (*models, "benchmark", "accuracy", "95% interval", *counts, "run")
+        print_table(heads, [row[1 - len(models) :] for row in rows], gives_way=("run",))
 
 
 def _row(result: "EvalResult", about: Mapping[str, Any]) -> tuple[Any, ...]:
     low, high = (percent(bound) for bound in result.interval)
     return (
+        about["model"],
         about["benchmark"],
         percent(result.accuracy, result.stderr),
         f"{low} to {high}",

@@ -1,9 +1,10 @@
-"""Several benchmarks for one model: each is planned and checked first, then they are played one after the other.
+"""Several benchmarks for one or more models: all are planned and checked first, then played one after the other.
 
-    EvalConfig --plan_all--> [Plan, Plan ...] --load_engine--> engine --play--> results
+    [EvalConfig ...] --plan_all--> [Plan, Plan ...] of each --load_engine--> engine --play--> results
 
 A plan is a benchmark with its own problems, samples, verifier and folder. Planning writes nothing and loads no model:
-whatever is wrong with one of them ends the command before the first is played.
+whatever is wrong with one of them ends the command before the first is played. What goes wrong later is told to the
+listener, which decides whether the others are played all the same.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kgym.config import SamplingConfig
 from kgym.envs.spec import EnvSpec
-from kgym.errors import ConfigError
+from kgym.errors import ConfigError, KgymError
 from kgym.eval_config import EvalConfig
 from kgym.hookspecs import BenchmarkInfo, PresetInfo
 from kgym.options import validated
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pandas import Series
 
 RUNS = Path("runs")
+NOUN = {"model": "model", "bench": "benchmark"}
 
 
 @dataclass(frozen=True)
@@ -87,58 +89,128 @@ class Listener:
     def finished(self, result: EvalResult, about: Mapping[str, Any]) -> None:
         """A benchmark has its result; `about` is what a board says of it in addition."""
 
+    def failed(self, plan: Plan, error: KgymError | OSError) -> None:
+        """A benchmark could not be played to its end. This raises the error; the others are played if it does not."""
+        raise error
+
 
 def evaluate(
-    config: EvalConfig, *, run: Path | None = None, label: str | None = None, note: str = "", listener: Listener | None = None
+    config: EvalConfig,
+    *,
+    run: Path | None = None,
+    label: str | None = None,
+    note: str = "",
+    listener: Listener | None = None,
 ) -> dict[str, EvalResult]:
     """Score a model on the benchmarks of a configuration; return the results by benchmark. See `kgym.api.evaluate`."""
+    return evaluate_many([config], run=run, label=label, note=note, listener=listener)[0]
+
+
+def evaluate_many(
+    configs: Sequence[EvalConfig],
+    *,
+    run: Path | None = None,
+    label: str | None = None,
+    note: str = "",
+    listener: Listener | None = None,
+) -> list[dict[str, EvalResult]]:
+    """Score one model after the other, each as its configuration says; return the results of each by benchmark.
+
+    `run` is as in `plan_all`. A benchmark that failed is not among the results, if the listener lets the others go on.
+    """
     listener = listener or Listener()
-    engine_config, choice = chosen_engine(config.engine, config.model, trains=False)
-    config = config.model_copy(update={"engine": engine_config})
-    if choice:
-        listener.chosen(choice)
-    plans = plan_all(config, run)
-    engine, too_long = load_engine(config, plans)
-    results = {}
-    for number, plan in enumerate(plans, start=1):
+    chosen = []
+    for config in configs:
+        engine, choice = chosen_engine(config.engine, config.model, trains=False)
+        chosen.append(config.model_copy(update={"engine": engine}))
+        if choice:
+            listener.chosen(choice)
+    plans = plan_all(chosen, run)
+    scoring = _Scoring(listener, label, note, n_plans=sum(map(len, plans)))
+    return [scoring(config, own) for config, own in zip(chosen, plans, strict=True)]
+
+
+class _Scoring:
+    """Plays the plans of one model after the other."""
+
+    def __init__(self, listener: Listener, label: str | None, note: str, *, n_plans: int) -> None:
+        self._listener, self._label, self._note, self._n_plans = listener, label, note, n_plans
+        self._n_begun = 0
+
+    def __call__(self, config: EvalConfig, plans: Sequence[Plan]) -> dict[str, EvalResult]:
+        """Return the results by benchmark. The model is loaded once, and again after a failure."""
+        results: dict[str, EvalResult] = {}
+        engine: Engine | None = None
+        too_long: dict[str, dict[str, int]] = {}
+        refused: KgymError | OSError | None = None
+        for plan in plans:
+            self._n_begun += 1
+            try:
+                if plan.missing and engine is None:
+                    if refused is not None:  # the model cannot be loaded
+                        raise refused
+                    try:
+                        engine, too_long = load_engine(config, plans)
+                    except (KgymError, OSError) as error:
+                        refused = error
+                        raise
+                result, about = self._play(plan, engine, too_long)
+            except BrokenPipeError:
+                raise
+            except (KgymError, OSError) as error:
+                engine = None  # whatever state it is in
+                self._listener.failed(plan, error)
+            else:
+                results[plan.bench.name] = result
+                self._listener.finished(result, about)
+        return results
+
+    def _play(self, plan: Plan, engine: Engine | None, too_long: Mapping[str, Mapping[str, int]]) -> tuple[EvalResult, dict[str, Any]]:
         name = plan.bench.name
         long = describe_long(too_long[name], name) if name in too_long else ""
-        begun = partial(listener.started, plan, number, len(plans), long)
-        results[name], about = play(plan, engine, label=label, note=note, started=begun)
-        listener.finished(results[name], about)
-    return results
+        begun = partial(self._listener.started, plan, self._n_begun, self._n_plans, long)
+        return play(plan, engine, label=self._label, note=self._note, started=begun)
 
 
 # --- planning ---------------------------------------------------------------------------------------------------------
 
 
-def plan_all(asked: EvalConfig, run: Path | None = None) -> list[Plan]:
-    """Plan the benchmarks of a configuration, and check that each can be played into its folder.
+def plan_all(asked: Sequence[EvalConfig], run: Path | None = None) -> list[list[Plan]]:
+    """Plan the benchmarks of each configuration, and check that each can be played into its folder.
 
-    `run` is the folder of the only one, or the start of the name of each folder if there are several.
+    `run` is the folder of the only one, or the start of the name of each folder if there are several benchmarks or models.
 
     Raises UnknownName, ConfigError or DataError for the first that cannot be played. Nothing has been written by then.
     """
-    names = asked.benches
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"--bench {name} is given twice; name each benchmark once")
-    if run is not None and len(names) > 1 and run.name in {"", ".."}:
+    models = [config.model for config in asked]
+    several = len(models) > 1
+    for flag, names in (("model", models), *(("bench", config.benches) for config in asked)):
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ConfigError(f"--{flag} {twice[0]} is given twice; name each {NOUN[flag]} once")
+    if run is not None and (several or len(asked[0].benches) > 1) and run.name in {"", ".."}:
         raise ConfigError(f"--run {run}: the folders of several benchmarks need a name to start with, as in runs/mine")
-    plans = [_plan(asked, resolve_bench(name), _named(run, name, len(names))) for name in names]
-    places: dict[Path, str] = {}
-    for plan in plans:
-        if (other := places.setdefault(plan.folder.path, plan.bench.name)) != plan.bench.name:
-            raise ConfigError(
-                f"--bench {other} and --bench {plan.bench.name} would both be stored in {plan.folder.path}; "
-                "give each its own command and --run"
-            )
-        plan.folder.check(plan.request)
+    plans = []
+    for config in asked:
+        benches = config.benches if several or len(config.benches) > 1 else ()
+        start = run.with_name(f"{run.name}-{slug(config.model)}") if run is not None and several else run
+        plans.append([_plan(config, resolve_bench(name), _named(start, name, benches)) for name in config.benches])
+    _check_folders([plan for own in plans for plan in own])
     return plans
 
 
-def _named(run: Path | None, bench: str, n_benches: int) -> Path | None:
-    return run if run is None or n_benches == 1 else run.with_name(f"{run.name}-{bench_slug(bench)}")
+def _check_folders(plans: Sequence[Plan]) -> None:
+    """Raise ConfigError if two plans have one folder, or a folder holds something else."""
+    places: dict[Path, str] = {}
+    for plan in plans:
+        what = f"{plan.request['model']} on {plan.bench.name}"
+        if (path := plan.folder.path) in places:
+            raise ConfigError(f"{places[path]} and {what} would both be stored in {path}; give each its own command and --run")
+        places[path] = what
+        plan.folder.check(plan.request)
+
+
+def _named(run: Path | None, bench: str, benches: Sequence[str]) -> Path | None:
+    return run.with_name(f"{run.name}-{bench_slug(bench)}") if run is not None and benches else run
 
 
 def _plan(asked: EvalConfig, bench: BenchmarkInfo, path: Path | None) -> Plan:
@@ -191,9 +263,17 @@ def _spec(asked: EvalConfig, bench: BenchmarkInfo, preset: PresetInfo | None) ->
 
 def folder_name(bench: str, request: Mapping[str, Any]) -> str:
     """Return a name below runs/. The same request has the same one, so that the same command resumes it."""
-    plain = [re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-.") for word in ("eval", request["model"], bench)]
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-    return f"{'-'.join(map(shortened, plain))}-{digest[:8]}"
+    return f"eval-{slug(request['model'])}-{slug(bench)}-{digest[:8]}"
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of the name of a folder.
+
+    >>> slug("Qwen/Qwen3-0.6B")
+    'Qwen-Qwen3-0.6B'
+    """
+    return shortened(re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-."))
 
 
 def shortened(name: str, longest: int = 40) -> str:
