@@ -26,7 +26,7 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_verifiers():
+def kgym_components():
     yield VerifierInfo(name="sleepy", target="sleepy:Sleepy", summary="takes its time")
 
 

@@ -44,7 +44,7 @@ LEARNING_RATE = 3e-3
 
 
 @hookimpl
-def kgym_register_envs():
+def kgym_components():
     """Yield the environment `sums`."""
     yield EnvInfo("sums", "long_tail:Sums", "sums of two small numbers", namespace="bench")
 

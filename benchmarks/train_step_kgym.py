@@ -17,7 +17,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 from metering import Meter, Wire, odd
 
-from kgym.hookspecs import SamplerInfo, VerifierInfo, hookimpl
+from kgym.hookspecs import Component, SamplerInfo, VerifierInfo, hookimpl
 from kgym.options import Options
 from kgym.types import Group, ProblemSource, Verdict, VerifyItem
 
@@ -70,14 +70,9 @@ class InOrder:
 
 
 @hookimpl
-def kgym_register_verifiers() -> Iterable[VerifierInfo]:
+def kgym_components() -> Iterable[Component]:
     """Yield the verifier `odd`."""
     yield VerifierInfo("odd", "train_step_kgym:Odd", "the sum of the bytes is odd", isolation="none")
-
-
-@hookimpl
-def kgym_register_samplers() -> Iterable[SamplerInfo]:
-    """Yield the sampler `in-order`."""
     yield SamplerInfo("in-order", "train_step_kgym:InOrder", "one problem after the other")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kgym.hookspecs import EnvInfo
 from kgym.registry import registry
@@ -27,7 +27,7 @@ def make(env_id: str, **options: Any) -> "Env[Any, Any]":
     from kgym.envs.registration import register_env, register_envs  # noqa: PLC0415
 
     register_envs()  # again: plugins may have been loaded anew
-    info = cast(EnvInfo, registry().info("environment", env_id))
+    info = registry().info(EnvInfo, env_id)
     return gymnasium.make(register_env(info, env_id), **options)  # of the record: Gymnasium takes no id with a colon
 
 

@@ -9,11 +9,14 @@ Loading imports the plugin's light module and collects its records; no component
 
 import importlib.metadata
 import importlib.util
+import inspect
+import logging
 import os
 import re
 import reprlib
 import traceback
 import typing
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,27 +27,33 @@ import pluggy
 
 from kgym import hookspecs
 from kgym.errors import ConfigError, PluginError, UnknownName
-from kgym.hookspecs import API_VERSION, PROJECT, EnvInfo, Info
+from kgym.hookspecs import API_VERSION, PROJECT, REPLACED, EnvInfo, Info
 from kgym.loading import import_file, import_module, module_name, prints_to_stderr
 from kgym.neutral import error_line
 
+log = logging.getLogger(__name__)
+
 LOCAL_FILE = "kgymfile.py"
 
-RECORDS: dict[str, type[Info]] = {
-    name: typing.get_args(typing.get_type_hints(hook)["return"])[0]
-    for name, hook in vars(hookspecs).items()
-    if name.startswith("kgym_register_")
-}
-"""The record that each component hook yields."""
+RECORDS: dict[str, type[Info]] = {record.kind: record for record in typing.get_args(hookspecs.Component)}
+"""The record of each kind."""
 
-OBSERVERS = tuple(name for name in vars(hookspecs) if name.startswith("kgym_") and not name.startswith(("kgym_register_", "kgym_resolve_")))
+KINDS = tuple(RECORDS)
+
+HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kgym_"))
+
+OBSERVERS = tuple(name for name in HOOKS if name not in ("kgym_components", "kgym_resolve_env"))
 """The hooks that see a run."""
 
-_HOOKS = ModuleType("hooks")
-"""What a manager of pluggy is told of; it looks at every name of what it is given."""
-vars(_HOOKS).update({name: hook for name, hook in vars(hookspecs).items() if name.startswith("kgym_")})
 
-KINDS = tuple(record.kind for record in RECORDS.values())
+def _replaced() -> None:
+    """The specification of an older hook."""
+
+
+_SPECS = ModuleType("specifications")
+"""What a manager of pluggy is told of; it looks at every name of what it is given."""
+vars(_SPECS).update({name: getattr(hookspecs, name) for name in HOOKS})
+vars(_SPECS).update(dict.fromkeys(REPLACED, hookspecs.hookspec(_replaced)))
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class PluginRecord:
     """Why it is broken, or by what it is blocked: one line."""
     traceback: str = field(default="", repr=False)
     offers: tuple[Info, ...] = ()
+    deprecated: tuple[str, ...] = ()
+    """The older hooks that it has."""
     printed: str = field(default="", repr=False, compare=False)
     """What it wrote to standard output while it was loaded, which went to standard error; shortened."""
     hooks: pluggy.PluginManager | None = field(default=None, repr=False, compare=False)
@@ -119,18 +130,31 @@ def installed() -> list[Candidate]:
 def load(candidate: Candidate) -> PluginRecord:
     """Import a plugin, check it and collect what it offers; a broken one is described."""
     hooks = pluggy.PluginManager(PROJECT)
-    hooks.add_hookspecs(_HOOKS)
+    hooks.add_hookspecs(_SPECS)
     with prints_to_stderr() as heard:
         try:
             plugin = _import(candidate)
             _check(hooks, plugin, candidate)
             hooks.register(plugin)
             offers = _offers(hooks, candidate)
+            old = tuple(hook for hook in REPLACED if implements(hooks, hook))
         except (Exception, SystemExit) as error:  # other people's code: whatever it raises is about that plugin alone
             rest: dict[str, Any] = {"status": "broken", "error": error_line(error), "traceback": traceback.format_exc()}
         else:
-            rest = {"status": "ok", "offers": offers, "hooks": hooks}
+            rest = {"status": "ok", "offers": offers, "hooks": hooks, "deprecated": old}
     return _record(candidate, **rest, printed="".join(heard)[:200])
+
+
+def warn_of_old_hooks(record: PluginRecord) -> None:
+    """Give the DeprecationWarning of a plugin with older hooks, at the line of the first. Where warnings are errors it is logged."""
+    assert record.hooks is not None  # it is active
+    (implementation,) = getattr(record.hooks.hook, record.deprecated[0]).get_hookimpls()
+    code = inspect.unwrap(implementation.function).__code__
+    message = f"plugin {record.title} has {' and '.join(record.deprecated)}; yield the same records in one hook, kgym_components"
+    try:
+        warnings.warn_explicit(message, DeprecationWarning, code.co_filename, code.co_firstlineno)
+    except DeprecationWarning:
+        log.warning("%s", message)
 
 
 def twice(candidate: Candidate, first: str) -> PluginRecord:
@@ -201,7 +225,7 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
             continue
         hook = options.get("specname") or attribute
         if not hasattr(manager.hook, hook):
-            raise UnknownName.near("hook", hook, [name for name in vars(hookspecs) if name.startswith("kgym_")])
+            raise UnknownName.near("hook", hook, HOOKS)
 
 
 def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ...]:
@@ -211,12 +235,9 @@ def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ..
     """
     offers: list[Info] = []
     seen: set[tuple[str, str]] = set()
-    for hook, record in RECORDS.items():
+    for hook in ("kgym_components", *REPLACED):
         for info in call_one(hooks, hook) or ():
-            if type(info) is not record:
-                raise PluginError(f"{hook} yielded {reprlib.repr(info)}; it has to yield {record.__name__}")
-            if not (isinstance(info.name, str) and info.name and isinstance(info.target, str)):
-                raise PluginError(f"{hook} yielded {reprlib.repr(info)}; name and target have to be strings, the name not empty")
+            _check_record(hook, info)
             if (info.kind, identity(info)) in seen:
                 raise PluginError(f"{hook} yielded {info.kind} {identity(info)!r} twice")
             seen.add((info.kind, identity(info)))
@@ -224,6 +245,16 @@ def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ..
             renamed = candidate.path is not None and own == candidate.path.stem
             offers.append(replace(info, target=f"{candidate.value}{colon}{attribute}") if renamed else info)
     return tuple(offers)
+
+
+def _check_record(hook: str, info: Any) -> None:
+    """Raise PluginError if a hook must not yield it."""
+    wanted = [REPLACED[hook]] if hook in REPLACED else RECORDS.values()
+    if type(info) not in wanted:
+        names = " or ".join(record.__name__ for record in wanted) if hook in REPLACED else "records of kgym.hookspecs, such as EnvInfo"
+        raise PluginError(f"{hook} yielded {reprlib.repr(info)}; it has to yield {names}")
+    if not (isinstance(info.name, str) and info.name and isinstance(info.target, str)):
+        raise PluginError(f"{hook} yielded {reprlib.repr(info)}; name and target have to be strings, the name not empty")
 
 
 def call_one(hooks: pluggy.PluginManager, hook: str, **kwargs: Any) -> Any:

@@ -1,15 +1,17 @@
 """Every hook of kgym, and the records that they yield.
 
-A plugin is a light module named by an entry point in the group `kgym`. It says `kgym_api = 1` and has functions marked
-`@hookimpl` that yield the records below. A record's `target` is a `"module:attribute"` string that is imported when somebody
-first uses the component, so that discovery loads neither torch nor numpy.
+A plugin is a light module named by an entry point in the group `kgym`. It says `kgym_api = 1` and has a function marked
+`@hookimpl` that yields the records below. A record's `target` is a `"module:attribute"` string that is imported when the component
+is first used, so that discovery loads neither torch nor numpy.
 
-    from kgym.hookspecs import VerifierInfo, hookimpl
+    from collections.abc import Iterator
+
+    from kgym.hookspecs import Component, VerifierInfo, hookimpl
 
     kgym_api = 1
 
     @hookimpl
-    def kgym_register_verifiers():
+    def kgym_components() -> Iterator[Component]:
         yield VerifierInfo(name="hello", target="kgym_hello.verifier:Hello", summary="the text says hello")
 
 The class that `target` names takes its options first: an instance of its class attribute `Options` (a subclass of `kgym.options.Options`),
@@ -239,80 +241,50 @@ class CheckInfo(Info):
 
 # --- components -------------------------------------------------------------------------------------------------------
 
-
-@hookspec
-def kgym_register_envs() -> Iterable[EnvInfo]:  # type: ignore[empty-body]
-    """Yield the environments of this plugin."""
-
-
-@hookspec
-def kgym_register_verifiers() -> Iterable[VerifierInfo]:  # type: ignore[empty-body]
-    """Yield the verifiers of this plugin."""
-
-
-@hookspec
-def kgym_register_algorithms() -> Iterable[AlgorithmInfo]:  # type: ignore[empty-body]
-    """Yield the algorithms of this plugin."""
-
-
-@hookspec
-def kgym_register_engines() -> Iterable[EngineInfo]:  # type: ignore[empty-body]
-    """Yield the rollout engines of this plugin."""
-
-
-@hookspec
-def kgym_register_samplers() -> Iterable[SamplerInfo]:  # type: ignore[empty-body]
-    """Yield the problem samplers of this plugin."""
+Component = (
+    EnvInfo
+    | VerifierInfo
+    | AlgorithmInfo
+    | EngineInfo
+    | SamplerInfo
+    | ShaperInfo
+    | ModelInfo
+    | TrackerInfo
+    | BenchmarkInfo
+    | DatasetInfo
+    | PresetInfo
+    | ExperimentInfo
+    | ExporterInfo
+    | CommandInfo
+    | CheckInfo
+)
+"""Every record that `kgym_components` may yield. A new kind is a new record and a line here."""
 
 
 @hookspec
-def kgym_register_shapers() -> Iterable[ShaperInfo]:  # type: ignore[empty-body]
-    """Yield the reward shapers of this plugin."""
+def kgym_components() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Yield the components of this plugin, of any kinds and in any order."""
 
 
-@hookspec
-def kgym_register_models() -> Iterable[ModelInfo]:  # type: ignore[empty-body]
-    """Yield the models of this plugin."""
-
-
-@hookspec
-def kgym_register_trackers() -> Iterable[TrackerInfo]:  # type: ignore[empty-body]
-    """Yield the experiment trackers of this plugin."""
-
-
-@hookspec
-def kgym_register_benchmarks() -> Iterable[BenchmarkInfo]:  # type: ignore[empty-body]
-    """Yield the benchmarks of this plugin."""
-
-
-@hookspec
-def kgym_register_datasets() -> Iterable[DatasetInfo]:  # type: ignore[empty-body]
-    """Yield the data sets that the environments of this plugin ask the user for."""
-
-
-@hookspec
-def kgym_register_presets() -> Iterable[PresetInfo]:  # type: ignore[empty-body]
-    """Yield the protocols of evaluation that this plugin knows."""
-
-
-@hookspec
-def kgym_register_experiments() -> Iterable[ExperimentInfo]:  # type: ignore[empty-body]
-    """Yield the experiments of this plugin."""
-
-
-@hookspec
-def kgym_register_exporters() -> Iterable[ExporterInfo]:  # type: ignore[empty-body]
-    """Yield the leaderboard formats of this plugin."""
-
-
-@hookspec
-def kgym_register_commands() -> Iterable[CommandInfo]:  # type: ignore[empty-body]
-    """Yield the subcommands of this plugin."""
-
-
-@hookspec
-def kgym_register_checks() -> Iterable[CheckInfo]:  # type: ignore[empty-body]
-    """Yield the checks that `kgym plugins doctor` runs."""
+REPLACED: dict[str, type[Component]] = {
+    "kgym_register_envs": EnvInfo,
+    "kgym_register_verifiers": VerifierInfo,
+    "kgym_register_algorithms": AlgorithmInfo,
+    "kgym_register_engines": EngineInfo,
+    "kgym_register_samplers": SamplerInfo,
+    "kgym_register_shapers": ShaperInfo,
+    "kgym_register_models": ModelInfo,
+    "kgym_register_trackers": TrackerInfo,
+    "kgym_register_benchmarks": BenchmarkInfo,
+    "kgym_register_datasets": DatasetInfo,
+    "kgym_register_presets": PresetInfo,
+    "kgym_register_experiments": ExperimentInfo,
+    "kgym_register_exporters": ExporterInfo,
+    "kgym_register_commands": CommandInfo,
+    "kgym_register_checks": CheckInfo,
+}
+"""Older hooks, one for each kind, with the record that each yields. They still work and give a DeprecationWarning; new code uses
+`kgym_components`."""
 
 
 @hookspec(firstresult=True)

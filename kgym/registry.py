@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from kgym.blame import blaming, remember
 from kgym.discovery import (
@@ -39,6 +39,7 @@ from kgym.discovery import (
     local,
     named,
     twice,
+    warn_of_old_hooks,
 )
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
 from kgym.hookspecs import PROJECT, EnvInfo, Info
@@ -51,9 +52,14 @@ if TYPE_CHECKING:  # pydantic is imported by those who validate with it
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R", bound=Info)
+
 INHERITED = "KGYM_PLUGINS_OF_PARENT"
 DISABLED, NO_AUTOLOAD = "KGYM_DISABLE_PLUGINS", "KGYM_DISABLE_PLUGIN_AUTOLOAD"
 """Environment variable by which the `-p` of a command reach its worker processes, as a JSON list."""
+
+_warned: set[str] = set()
+"""The modules of plugins whose older hooks were named: a registry may be made several times in a process."""
 
 _KEYS = {"environment": "env", "algorithm": "algo", "shaper": "shapers.{}", "tracker": "trackers.{}"}
 """Where the options of a kind stand in a configuration, for messages; elsewhere the kind itself."""
@@ -116,6 +122,9 @@ class Registry:
         for record in self._records:
             if record.status == "broken":
                 log.warning("plugin %s is broken and left out: %s (more: kgym plugins doctor)", record.title, record.error)
+            if record.deprecated and record.module not in _warned:
+                _warned.add(record.module)
+                warn_of_old_hooks(record)
 
     def _discover(
         self, plugins: Sequence[str], candidates: list[Candidate], environ: Mapping[str, str], folder: Path | None
@@ -195,12 +204,20 @@ class Registry:
         names = [info.name for info, _ in self.offers(kind)]
         return {name: offers[0][0] for name in names if len(offers := self._named(kind, name)) == 1}
 
-    def info(self, kind: str, name: str) -> Info:
-        """Return the record of a component. An environment is named by its short name, its id, or by a prefix that a plugin resolves.
+    @overload
+    def info(self, kind: type[R], name: str) -> R: ...
+
+    @overload
+    def info(self, kind: str, name: str) -> Info: ...
+
+    def info(self, kind: type[Info] | str, name: str) -> Info:
+        """Return the record of a component; `kind` is the class of the record, or its kind as text.
+
+        An environment is named by its short name, its id, or by a prefix that a plugin resolves.
 
         Raises UnknownName with the nearest name, or PluginError if several plugins offer it.
         """
-        return self._find(kind, name)[0]
+        return self._find(kind if isinstance(kind, str) else kind.kind, name)[0]
 
     def provider(self, kind: str, name: str) -> PluginRecord:
         """Return the plugin that offers a component; raises as `info` does."""

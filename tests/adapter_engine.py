@@ -11,7 +11,7 @@ seen = []
 
 
 @hookimpl
-def kgym_register_engines():
+def kgym_components():
     yield EngineInfo(name="adds_adapters", target="adapter_engine:AddsAdapters", adapters=True)
     yield EngineInfo(name="piles_up_adapters", target="adapter_engine:PilesUpAdapters", adapters=True)
 

@@ -49,11 +49,7 @@ class BreakingLoss(BreakingAlgorithm):
 
 
 @hookimpl
-def kgym_register_shapers():
+def kgym_components():
     yield ShaperInfo(name="breaking", target="breaking:BreakingShaper", summary="NaN from the second step on")
-
-
-@hookimpl
-def kgym_register_algorithms():
     yield AlgorithmInfo(name="breaking", target="breaking:BreakingAlgorithm", summary="infinite advantages")
     yield AlgorithmInfo(name="breaking-loss", target="breaking:BreakingLoss", summary="an infinite loss")

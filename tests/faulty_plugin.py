@@ -22,54 +22,22 @@ FILE = "faulty_plugin"
 
 
 @hookimpl
-def kgym_register_shapers():
+def kgym_components():
     for name in ("divides", "shortens", "words"):
         yield ShaperInfo(name, f"{FILE}:{name.title()}")
-
-
-@hookimpl
-def kgym_register_samplers():
     for name in ("raises", "unmade", "few", "negative", "texts", "unlearning", "stateful"):
         yield SamplerInfo(name, f"{FILE}:Sampler{name.title()}")
-
-
-@hookimpl
-def kgym_register_algorithms():
     for name in ("misshapen", "lost", "lossless"):
         yield AlgorithmInfo(name, f"{FILE}:{name.title()}")
-
-
-@hookimpl
-def kgym_register_engines():
     for name in ("raises", "loses", "texts"):
         yield EngineInfo(name, f"{FILE}:Engine{name.title()}")
-
-
-@hookimpl
-def kgym_register_envs():
     for name in ("unprompted", "unsourced", "mistyped", "texty"):
         yield EnvInfo(name, f"{FILE}:{name.title()}", namespace="faulty")
-
-
-@hookimpl
-def kgym_register_trackers():
     yield TrackerInfo("raises", f"{FILE}:TrackerRaises")
     yield TrackerInfo("mute", f"{FILE}:Mute")
-
-
-@hookimpl
-def kgym_register_models():
     yield ModelInfo("raises", f"{FILE}:no_model")
-
-
-@hookimpl
-def kgym_register_exporters():
     yield ExporterInfo("raises", f"{FILE}:ExporterRaises")
     yield ExporterInfo("nothing", f"{FILE}:Nothing")
-
-
-@hookimpl
-def kgym_register_commands():
     yield CommandInfo("greet", FILE)
 
 

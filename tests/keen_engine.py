@@ -8,7 +8,7 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_engines():
+def kgym_components():
     yield EngineInfo(name="keen", target="keen_engine:Keen", exact=True, own_process=False)
     yield EngineInfo(name="as_good", target="keen_engine:AsGood")
     yield EngineInfo(name="server", target="keen_engine:Keener", remote=True)

@@ -26,6 +26,6 @@ class HotEngine(TransformersEngine):
 
 
 @hookimpl
-def kgym_register_engines():
+def kgym_components():
     yield EngineInfo(name="stale", target="mismatched:StaleEngine", summary="keeps its first weights")
     yield EngineInfo(name="hot", target="mismatched:HotEngine", summary="samples at another temperature")

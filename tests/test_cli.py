@@ -224,7 +224,7 @@ def test_the_module_is_the_command(start):
 def test_a_plugin_brings_a_command(kgymfile, capsys):
     kgymfile("""
         @hookimpl
-        def kgym_register_commands():
+        def kgym_components():
             yield CommandInfo("greet", "kgymfile", "say hello")
             yield CommandInfo("train", "kgymfile", "never reached")
             yield CommandInfo("broken", "no_such_module", "cannot be imported")
@@ -287,7 +287,7 @@ def test_show_explains_every_option(capsys):
 def test_show_speaks_of_every_kind_that_has_the_name(kgymfile, capsys):
     kgymfile("""
         @hookimpl
-        def kgym_register_shapers():
+        def kgym_components():
             yield ShaperInfo("mirror", "builtins:dict", "a shaper")
     """)
     assert main(["plugins", "show", "mirror"]) == 0
@@ -338,11 +338,8 @@ def test_doctor_explains_what_is_wrong(kgymfile, capsys):
     assert err == "kgym: warning: plugin 'kgymfile' is broken and left out: RuntimeError: no engine today (more: kgym plugins doctor)\n"
     kgymfile("""
         @hookimpl
-        def kgym_register_algorithms():
+        def kgym_components():
             yield AlgorithmInfo("mirror", "x:Y")
-
-        @hookimpl
-        def kgym_register_checks():
             yield CheckInfo("fine", "kgymfile:fine")
             yield CheckInfo("worried", "kgymfile:worried")
             yield CheckInfo("failing", "kgymfile:failing")

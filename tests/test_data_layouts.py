@@ -680,7 +680,7 @@ from kgym.types import Verdict
 kgym_api = 1
 
 @hookimpl
-def kgym_register_verifiers():
+def kgym_components():
     yield VerifierInfo(name="picky", target="picky:Picky", summary="digits alone", isolation="none")
 
 class Picky:

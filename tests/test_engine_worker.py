@@ -121,7 +121,7 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_engines():
+def kgym_components():
     yield EngineInfo(name="noisy", target="noisy:Noisy")
 
 

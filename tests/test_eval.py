@@ -45,12 +45,8 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_engines():
+def kgym_components():
     yield EngineInfo(name="mostly-right", target="kgymfile:MostlyRight")
-
-
-@hookimpl
-def kgym_register_benchmarks():
     yield BenchmarkInfo(name="sums", env="arithmetic", split="validation", problems=12, samples=3)
     yield BenchmarkInfo(name="texts", env="math500", split="validation", problems=10, samples=2)
 

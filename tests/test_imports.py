@@ -87,7 +87,7 @@ def test_a_plugin_that_loads_gymnasium_itself_is_registered_too(tmp_path):
     """Against the rules, but then Gymnasium arrives in the middle of discovery."""
     (tmp_path / "sloppy.py").write_text(
         "import gymnasium\nfrom kgym.hookspecs import EnvInfo, hookimpl\nkgym_api = 1\n"
-        "@hookimpl\ndef kgym_register_envs():\n"
+        "@hookimpl\ndef kgym_components():\n"
         "    yield EnvInfo('sloppy', 'kgym_envs.arithmetic:Arithmetic', namespace='stranger')\n"
     )
     code = f"import kgym.registry; kgym.registry.configure(['sloppy']); import gymnasium; gymnasium.spec('stranger/sloppy-v0'); {MAKE}"

@@ -194,7 +194,7 @@ from kgym.types import Verdict
 kgym_api = 1
 
 @hookimpl
-def kgym_register_verifiers():
+def kgym_components():
     for name in ("Raises", "Empty", "Exits", "Hungry", "Bools"):
         yield VerifierInfo(name.lower(), f"bad:{name}")
     yield VerifierInfo("hello", "bad:Hello", isolation="none", golds=("Ada", "17"), answer="Hello, {gold}", numeric=False)
@@ -645,32 +645,14 @@ from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, E
 kgym_api = 1
 
 @hookimpl
-def kgym_register_experiments():
+def kgym_components():
     yield ExperimentInfo("lost", "records:table")
-
-@hookimpl
-def kgym_register_benchmarks():
     yield BenchmarkInfo("lost", env="arithmetic", split="tset", problems=3)
     yield BenchmarkInfo("odd", env="arithmetic", split="validation", problems=3, samples=0)
-
-@hookimpl
-def kgym_register_datasets():
     yield DatasetInfo("lost", hub=("acme",))
-
-@hookimpl
-def kgym_register_presets():
     yield PresetInfo("lost", prompt="Solve it.", top_p=1.5)
-
-@hookimpl
-def kgym_register_models():
     yield ModelInfo("lost", "records:here")
-
-@hookimpl
-def kgym_register_commands():
     yield CommandInfo("lost", "records")
-
-@hookimpl
-def kgym_register_checks():
     yield CheckInfo("lost", "records:fine")
 
 def here(): return Path(__file__).parent
@@ -740,7 +722,7 @@ def test_the_fixtures_work_in_a_suite_where_warnings_are_errors(tmp_path):
         from kgym.hookspecs import ShaperInfo, hookimpl
         kgym_api = 1
         @hookimpl
-        def kgym_register_shapers():
+        def kgym_components():
             yield ShaperInfo("mine", "mine:Mine")
         class Mine:
             def __init__(self, options): pass

@@ -20,12 +20,9 @@ kgym_api = 1
 print("loud at import")
 
 @hookimpl
-def kgym_register_verifiers():
+def kgym_components():
     print("loud at registration")
     yield VerifierInfo("same", "{stem}:Same", "the very same text")
-
-@hookimpl
-def kgym_register_shapers():
     yield ShaperInfo("half", f"{{__name__}}:Half")
 
 class Same:
@@ -147,10 +144,8 @@ def test_rows_of_a_clash_and_of_a_hidden_command_are_marked(tmp_path):
         from kgym.hookspecs import CommandInfo, VerifierInfo, hookimpl
         kgym_api = 1
         @hookimpl
-        def kgym_register_verifiers():
+        def kgym_components():
             yield VerifierInfo("integer", "clash:X", "an intruder")
-        @hookimpl
-        def kgym_register_commands():
             yield CommandInfo("train", "clash:X", "an intruder")
         """)
     )

@@ -23,7 +23,7 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_engines():
+def kgym_components():
     yield EngineInfo(name="seven", target="kgymfile:Seven")
 
 

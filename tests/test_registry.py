@@ -6,14 +6,15 @@ import logging
 import pickle
 import sys
 import textwrap
+import warnings
 from types import ModuleType
 
 import pytest
 
 from kgym import registry as registry_module
-from kgym.discovery import KINDS, Candidate, installed
+from kgym.discovery import KINDS, RECORDS, Candidate, installed
 from kgym.errors import ConfigError, PluginError, UnknownName
-from kgym.hookspecs import AlgorithmInfo, ShaperInfo, VerifierInfo
+from kgym.hookspecs import REPLACED, AlgorithmInfo, ShaperInfo, VerifierInfo
 from kgym.registry import INHERITED, Registry, configure, registry, when_loaded
 
 
@@ -36,11 +37,9 @@ def make_registry(*candidates, plugins=(), environ=None, folder=None, tmp=None):
 
 
 def offering(kind, *names):
-    hook, record = {"verifier": ("kgym_register_verifiers", "VerifierInfo"), "algorithm": ("kgym_register_algorithms", "AlgorithmInfo")}[
-        kind
-    ]
+    record = {"verifier": "VerifierInfo", "algorithm": "AlgorithmInfo"}[kind]
     records = ", ".join(f"{record}({name!r}, 'nowhere:Nothing')" for name in names)
-    return f"@hookimpl\ndef {hook}():\n    yield from [{records}]\n"
+    return f"@hookimpl\ndef kgym_components():\n    yield from [{records}]\n"
 
 
 def statuses(registry):
@@ -80,16 +79,24 @@ BROKEN = {
     "raises on import": ("raise ImportError('no module named torchh')", "no module named torchh"),
     "leaves on import": ("raise SystemExit(3)", "SystemExit: 3"),
     "raises in a hook": (
-        "@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('x', 'x:X')\n    raise RuntimeError('half way')",
+        "@hookimpl\ndef kgym_components():\n    yield EnvInfo('x', 'x:X')\n    raise RuntimeError('half way')",
         "half way",
     ),
-    "has an unknown hook": ("@hookimpl\ndef kgym_register_verfiers():\n    yield 1", "did you mean 'kgym_register_verifiers'"),
+    "has an unknown hook": ("@hookimpl\ndef kgym_componets():\n    yield 1", "did you mean 'kgym_components'"),
     "has a wrong argument": ("@hookimpl\ndef kgym_step_finished(sstep): pass", "sstep"),
-    "yields the wrong record": ("@hookimpl\ndef kgym_register_envs():\n    yield VerifierInfo('x', 'x:X')", "it has to yield EnvInfo"),
-    "yields no record": ("@hookimpl\ndef kgym_register_envs():\n    yield 'x'", "it has to yield EnvInfo"),
-    "returns no iterable": ("@hookimpl\ndef kgym_register_envs():\n    return 3", "not iterable"),
-    "has no name": ("@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('', 'x:X')", "name not empty"),
-    "has no target text": ("@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('x', len)", "have to be strings"),
+    "yields a record without a kind": ("@hookimpl\ndef kgym_components():\n    yield Info('x', 'x:X')", "it has to yield records of"),
+    "yields no record": ("@hookimpl\ndef kgym_components():\n    yield 'x'", "it has to yield records of kgym.hookspecs"),
+    "yields a wrong record in an older hook": (
+        "@hookimpl\ndef kgym_register_envs():\n    yield VerifierInfo('x', 'x:X')",
+        "numeric=True); it has to yield EnvInfo",
+    ),
+    "yields a record in an older hook again": (
+        offering("verifier", "x") + "@hookimpl\ndef kgym_register_verifiers():\n    yield VerifierInfo('x', 'x:X')",
+        "kgym_register_verifiers yielded verifier 'x' twice",
+    ),
+    "returns no iterable": ("@hookimpl\ndef kgym_components():\n    return 3", "not iterable"),
+    "has no name": ("@hookimpl\ndef kgym_components():\n    yield EnvInfo('', 'x:X')", "name not empty"),
+    "has no target text": ("@hookimpl\ndef kgym_components():\n    yield EnvInfo('x', len)", "have to be strings"),
     "yields a name twice": (offering("verifier", "x", "x"), "'x' twice"),
 }
 
@@ -129,6 +136,55 @@ def test_a_plugin_for_a_later_kgym_may_mark_its_hooks_optional(plug, tmp_path):
     assert statuses(found) == {"p": "ok"}
 
 
+# --- older hooks
+
+OLD = """
+@hookimpl
+def kgym_register_verifiers():
+    yield VerifierInfo("old", "nowhere:Nothing")
+
+@hookimpl
+def kgym_register_algorithms():
+    yield AlgorithmInfo("old", "nowhere:Nothing")
+"""
+
+
+@pytest.fixture
+def nobody_was_warned(monkeypatch):
+    monkeypatch.setattr(registry_module, "_warned", set())
+
+
+def test_every_older_hook_yields_its_records(plug, tmp_path):
+    assert set(REPLACED.values()) == set(RECORDS.values())
+    for hook, record in REPLACED.items():
+        source = f"@hookimpl\ndef {hook}():\n    yield {record.__name__}('x', 'nowhere:Nothing')"
+        with pytest.warns(DeprecationWarning, match=f"has {hook}; yield the same records in one hook, kgym_components"):
+            found = make_registry(plug(f"old_{hook}", source), tmp=tmp_path)
+        assert found.info(record, "x") == record("x", "nowhere:Nothing")
+
+
+@pytest.mark.usefixtures("nobody_was_warned")
+def test_older_hooks_are_named_once_for_each_plugin(plug, tmp_path):
+    candidates = [plug("old", OLD, distribution="acme"), plug("new", offering("verifier", "new"))]
+    with pytest.warns(DeprecationWarning, match="kgym_components") as caught:
+        found = make_registry(*candidates, tmp=tmp_path)
+    (warning,) = caught
+    assert str(warning.message).startswith("plugin 'old' (acme 1.0) has kgym_register_verifiers and kgym_register_algorithms; ")
+    assert warning.lineno > 1  # the line of the plugin's own function
+    assert (found.info("verifier", "old").name, found.info("algorithm", "old").name) == ("old", "old")
+    with warnings.catch_warnings(record=True) as again:
+        warnings.simplefilter("always")
+        make_registry(*candidates, tmp=tmp_path)
+    assert again == []
+
+
+@pytest.mark.usefixtures("nobody_was_warned")
+def test_older_hooks_break_nothing_where_warnings_are_errors(plug, tmp_path, caplog):
+    found = make_registry(plug("old", OLD), tmp=tmp_path)  # pytest is told so
+    assert statuses(found) == {"old": "ok"}
+    assert "in one hook, kgym_components" in caplog.text
+
+
 # --- clashes
 
 
@@ -146,7 +202,7 @@ def test_a_clash_is_an_error_when_the_name_is_asked_for(plug, tmp_path):
 
 
 def test_the_same_name_of_another_kind_is_no_clash(plug, tmp_path):
-    found = make_registry(plug("p", offering("verifier", "x") + offering("algorithm", "x")), tmp=tmp_path)
+    found = make_registry(plug("p", offering("verifier", "x") + "    yield AlgorithmInfo('x', 'nowhere:Nothing')"), tmp=tmp_path)
     assert found.clashes() == []
     assert isinstance(found.info("verifier", "x"), VerifierInfo)
     assert isinstance(found.info("algorithm", "x"), AlgorithmInfo)
@@ -209,7 +265,7 @@ def test_listing_and_asking_grow_as_the_plugins_do(plug, monkeypatch, tmp_path, 
 
 ENVS = """
 @hookimpl
-def kgym_register_envs():
+def kgym_components():
     yield EnvInfo("aime", "m:V0", version=0)
     yield EnvInfo("aime", "m:V2", version=2)
     yield EnvInfo("aime", "m:V1", version=1)
@@ -230,7 +286,7 @@ def test_a_short_name_is_the_newest_version_and_an_id_is_exact(plug, tmp_path):
 
 
 def test_a_short_name_in_two_namespaces_has_to_be_spelt_out(plug, tmp_path):
-    other = plug("q", "@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo('aime', 'q:Q', namespace='acme')", distribution="acme")
+    other = plug("q", "@hookimpl\ndef kgym_components():\n    yield EnvInfo('aime', 'q:Q', namespace='acme')", distribution="acme")
     found = make_registry(plug("p", ENVS, distribution="kgym"), other, tmp=tmp_path)
     with pytest.raises(PluginError, match="choose one: -p no:acme, or ask for 'acme/aime-v0' or 'kgym/aime-v2'"):
         found.info("environment", "aime")
@@ -310,7 +366,7 @@ def test_a_kgymfile_is_a_plugin(tmp_path, monkeypatch):
     (tmp_path / "kgymfile.py").write_text(
         "from kgym.hookspecs import ShaperInfo, hookimpl\n"
         "kgym_api = 1\n"
-        "@hookimpl\ndef kgym_register_shapers():\n    yield ShaperInfo('half', 'kgymfile:Half')\n"
+        "@hookimpl\ndef kgym_components():\n    yield ShaperInfo('half', 'kgymfile:Half')\n"
         "class Half:\n"
         "    def __init__(self, options): pass\n"
         "    def __call__(self, group, rewards, step): return [reward / 2 for reward in rewards]\n"
@@ -348,16 +404,13 @@ class Odd:
     Options = dict
 
 @hookimpl
-def kgym_register_algorithms():
+def kgym_components():
     yield AlgorithmInfo("tuned", "targets:Tuned")
     yield AlgorithmInfo("plain", "targets:Plain")
     yield AlgorithmInfo("odd", "targets:Odd")
     yield AlgorithmInfo("lost", "targets:Lots")
     yield AlgorithmInfo("gone", "targets_gone:Tuned")
     yield AlgorithmInfo("empty", "")
-
-@hookimpl
-def kgym_register_shapers():
     yield ShaperInfo("tuned", "targets:Tuned")
 """
 

@@ -155,7 +155,7 @@ def test_a_deadline_ends_what_verify_judges(tmp_path, monkeypatch, capfd):
     (tmp_path / "slow.py").write_text(
         "import time\n\nfrom kgym.hookspecs import VerifierInfo, hookimpl\n\nkgym_api = 1\n\n\n"
         "class Slow:\n    def __init__(self, options):\n        pass\n\n    def verify_many(self, items):\n        time.sleep(60)\n\n\n"
-        "@hookimpl\ndef kgym_register_verifiers():\n    yield VerifierInfo(name='slow', target='slow:Slow', summary='never ends')\n"
+        "@hookimpl\ndef kgym_components():\n    yield VerifierInfo(name='slow', target='slow:Slow', summary='never ends')\n"
     )
     (tmp_path / "rows.jsonl").write_text('{"gold": "1", "response": "1"}\n')
     words = [

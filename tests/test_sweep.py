@@ -249,7 +249,7 @@ def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
     words = ["sweep", "--seeds", "1", "--grid", "benches=arithmetic:validation,broken:validation", "--out", "out"]
     (tmp_path / "broken.py").write_text(
         "from kgym.hookspecs import EnvInfo, hookimpl\nkgym_api = 1\n"
-        "@hookimpl\ndef kgym_register_envs():\n    yield EnvInfo(name='broken', target='kgymfile:Broken')\n"
+        "@hookimpl\ndef kgym_components():\n    yield EnvInfo(name='broken', target='kgymfile:Broken')\n"
         "from kgym_envs.arithmetic import Arithmetic\n"
         "class Broken(Arithmetic):\n    def prompt(self, problem):\n        raise RuntimeError('out of order')\n"
     )

@@ -16,7 +16,7 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_benchmarks():
+def kgym_components():
     yield BenchmarkInfo(name="few", env="aime", split="validation", problems=6, samples=2)
 """
 SMALL = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=48", "eval.problems=4", "train.threads=1"]

@@ -137,7 +137,7 @@ class Hangs(Raises):
     def verify_many(self, items): time.sleep(60)
 
 @hookimpl
-def kgym_register_verifiers():
+def kgym_components():
     yield VerifierInfo(name="nothing", target=f"{__name__}:Nothing")
     yield VerifierInfo(name="hangs", target=f"{__name__}:Hangs")
     for isolation in ("process", "none"):

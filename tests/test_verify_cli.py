@@ -179,7 +179,7 @@ class Half:
                 else Verdict("correct" if item.gold in item.response else "wrong", "text") for item in items]
 
 @hookimpl
-def kgym_register_verifiers():
+def kgym_components():
     yield VerifierInfo(name="half", target=f"{__name__}:Half", isolation="none")
 """
 

@@ -12,15 +12,11 @@ kgym_api = 1
 
 
 @hookimpl
-def kgym_register_envs():
+def kgym_components():
     yield EnvInfo(name="tiny", namespace="tests", version=3, target="tiny_env:Tiny", summary="add to a number")
     yield EnvInfo(name="clashing", namespace="tests", target="tiny_env:Clashing")
     for name, target in BROKEN.items():
         yield EnvInfo(name=name, namespace="tests", target=f"tiny_env:{target}")
-
-
-@hookimpl
-def kgym_register_verifiers():
     yield VerifierInfo(name="moody", target="tiny_env:Moody", isolation="none")
     yield VerifierInfo(name="short", target="tiny_env:Short", isolation="none")
 

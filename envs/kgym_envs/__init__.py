@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import DatasetInfo, EnvInfo, hookimpl
+from kgym.hookspecs import Component, DatasetInfo, EnvInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_envs() -> Iterator[EnvInfo]:
-    """Yield the environments that come with kgym."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the environments that come with kgym, and the data sets that they ask the user for."""
     yield EnvInfo(
         name="aime", version=1, target="kgym_envs.aime.task:Aime", summary="competition problems with an integer answer from 0 to 999"
     )
@@ -40,11 +40,6 @@ def kgym_register_envs() -> Iterator[EnvInfo]:
         summary="problems of another environment, with a tool that runs programs in a sandbox",
     )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
-
-
-@hookimpl
-def kgym_register_datasets() -> Iterator[DatasetInfo]:
-    """Yield the data sets that these environments ask the user for."""
     for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
         yield DatasetInfo(
             name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"

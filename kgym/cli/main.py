@@ -1,7 +1,7 @@
 """The frame of the command line: finds the command, gives it its arguments, and turns what it raises into one line and an exit status.
 
 A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has `json` (every command
-can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_register_commands`). In `args.argv` are
+can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_components`). In `args.argv` are
 the words of the command as they were typed, in `args.words` all of them, and in `args.loaded` the plugins that -p named before it.
 
 Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM,

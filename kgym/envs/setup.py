@@ -212,7 +212,7 @@ def _system_of(chat: Chat) -> Chat:
 
 def env_info(name: str) -> EnvInfo:
     """Return the record of an environment: by its short name (the newest version), its id, or a prefix of a plugin."""
-    return cast(EnvInfo, registry().info("environment", name))
+    return registry().info(EnvInfo, name)
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:

@@ -2,7 +2,7 @@
 
     kgym eval --bench math500 --preset r1
 
-The records come from plugins (`kgym_register_presets`). A preset fills in what the command leaves open, so an explicit option always wins.
+The records come from plugins (`kgym_components`). A preset fills in what the command leaves open, so an explicit option always wins.
 What it fills in is part of the request that a run folder keeps and, but for the number of samples, of the comparability hash; its name is
 not: who sets the same values has the same hash.
 """

@@ -7,7 +7,7 @@ import argparse
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from kgym.envs.setup import QUESTION
 from kgym.envs.spec import EnvSpec
@@ -34,7 +34,7 @@ def check_model(name: str) -> Report:
 def check_benchmark(name: str) -> Report:
     """Check that a benchmark asks for a split and for problems that there are. Raises ConformanceError with all that does not hold."""
     report = Report(BenchmarkInfo.kind, name)
-    info = cast(BenchmarkInfo, registry().info(BenchmarkInfo.kind, name))
+    info = registry().info(BenchmarkInfo, name)
     with report.check("its environment and split"), suppress(MissingData):
         task = EnvSpec(info.env).task()
         assert info.split in task.splits, f"{info.env} has no split {info.split!r}; its splits are {task.splits}"
@@ -50,7 +50,7 @@ def check_benchmark(name: str) -> Report:
 def check_dataset(name: str) -> Report:
     """Check the facts about a data set. Raises ConformanceError with all that does not hold."""
     report = Report(DatasetInfo.kind, name)
-    info = cast(DatasetInfo, registry().info(DatasetInfo.kind, name))
+    info = registry().info(DatasetInfo, name)
     with report.check("its repositories"):
         assert all(repository.count("/") == 1 for repository in info.hub), f"hub is {info.hub}; name repositories as OWNER/NAME"
     with report.check("its numbers"):
@@ -62,7 +62,7 @@ def check_dataset(name: str) -> Report:
 def check_preset(name: str) -> Report:
     """Check the values of a protocol of evaluation. Raises ConformanceError with all that does not hold."""
     report = Report(PresetInfo.kind, name)
-    info = cast(PresetInfo, registry().info(PresetInfo.kind, name))
+    info = registry().info(PresetInfo, name)
     with report.check("its prompt"):
         assert info.prompt is None or info.prompt.count(QUESTION) == 1, f"the prompt has to have {QUESTION} once: {info.prompt!r}"
     with report.check("its verifier"):

@@ -11,7 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from kgym.hookspecs import VerifierInfo
 from kgym.limits import PoolLimits
@@ -68,7 +68,7 @@ def check_verifier(
 
 def _told(subject: Any) -> VerifierInfo:
     """Return the record of a registered verifier, or one with nothing but defaults."""
-    return cast(VerifierInfo, registry().info(VerifierInfo.kind, subject)) if isinstance(subject, str) else VerifierInfo("", "")
+    return registry().info(VerifierInfo, subject) if isinstance(subject, str) else VerifierInfo("", "")
 
 
 class _Kit:

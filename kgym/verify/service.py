@@ -90,7 +90,7 @@ def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None,
     Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
     """
     plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
-    info = cast(VerifierInfo, registry().info("verifier", name))
+    info = registry().info(VerifierInfo, name)
     who = registry().label("verifier", name)
     verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options here, where the user sees it
     if info.isolation == "none":

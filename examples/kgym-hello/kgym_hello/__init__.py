@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import AlgorithmInfo, EnvInfo, VerifierInfo, hookimpl
+from kgym.hookspecs import AlgorithmInfo, Component, EnvInfo, VerifierInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_envs() -> Iterator[EnvInfo]:
+def kgym_components() -> Iterator[Component]:
     yield EnvInfo(name="greeting", namespace="hello", target="kgym_hello.env:Greeting", summary="greet somebody by name")
-
-
-@hookimpl
-def kgym_register_verifiers() -> Iterator[VerifierInfo]:
     # It does no more than search a text of bounded length, so it needs no worker process.
     # What it takes for an answer is said for `kgym plugins check hello`.
     yield VerifierInfo(
@@ -25,8 +21,4 @@ def kgym_register_verifiers() -> Iterator[VerifierInfo]:
         answer="Hello, {gold}",
         numeric=False,
     )
-
-
-@hookimpl
-def kgym_register_algorithms() -> Iterator[AlgorithmInfo]:
     yield AlgorithmInfo(name="hello", target="kgym_hello.algorithm:Hello", summary="REINFORCE with the group mean as its baseline")

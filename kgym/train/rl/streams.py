@@ -1,7 +1,6 @@
 """What a run plays its groups with: its environments with their samplers, its shapers, and the rule that ends a step."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from kgym.config import RunConfig
 from kgym.envs.mixture import Member
@@ -49,7 +48,7 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
             f"rollout.max_lag={config.rollout.max_lag} lets the weights that sample a batch depend on timing, and {n_ranks} ranks would "
             "not take the same; use 0 or 1"
         )
-    info = cast(EngineInfo, registry().info(EngineInfo.kind, config.engine.name))
+    info = registry().info(EngineInfo, config.engine.name)
     if info.remote:
         raise ConfigError(
             f"engine={config.engine.name} samples at a server, into which no weights can be loaded: its completions would never come from "

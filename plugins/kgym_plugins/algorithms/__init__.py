@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import AlgorithmInfo, hookimpl
+from kgym.hookspecs import AlgorithmInfo, Component, hookimpl
 
 kgym_api = 1
 
@@ -30,7 +30,7 @@ _ALGORITHMS = {
 
 
 @hookimpl
-def kgym_register_algorithms() -> Iterator[AlgorithmInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the algorithms that come with kgym."""
     for name, (target, summary) in _ALGORITHMS.items():
         yield AlgorithmInfo(name, f"kgym_plugins.algorithms.{target}", summary)

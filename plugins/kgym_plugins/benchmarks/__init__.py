@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import BenchmarkInfo, ExperimentInfo, PresetInfo, hookimpl
+from kgym.hookspecs import BenchmarkInfo, Component, ExperimentInfo, PresetInfo, hookimpl
 
 kgym_api = 1
 
@@ -16,8 +16,8 @@ ANSWER_LINE = (
 
 
 @hookimpl
-def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
-    """Yield the benchmarks that come with kgym."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the benchmarks and experiments that come with kgym, and the protocols by which others have evaluated."""
     yield BenchmarkInfo(
         name="aime-style",
         env="aime",
@@ -52,17 +52,7 @@ def kgym_register_benchmarks() -> Iterator[BenchmarkInfo]:
         summary="520 generated word problems, 13 of each family and level, that no one trains on",
     )
     yield BenchmarkInfo(name="gsm8k", env="gsm8k", split="test", summary="the 1,319 test problems of GSM8K, as data that you bring")
-
-
-@hookimpl
-def kgym_register_experiments() -> Iterator[ExperimentInfo]:
-    """Yield the experiments that come with kgym."""
     yield ExperimentInfo("k15", "kgym_plugins.benchmarks.experiments:k15", "the claims of Kimi k1.5, in the small")
-
-
-@hookimpl
-def kgym_register_presets() -> Iterator[PresetInfo]:
-    """Yield the protocols by which others have evaluated on these benchmarks."""
     yield PresetInfo(
         name="r1",
         summary="DeepSeek-R1: 64 samples (4 of a large set), temperature 0.6, top-p 0.95, 32768 tokens",

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import EngineInfo, hookimpl
+from kgym.hookspecs import Component, EngineInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_engines() -> Iterator[EngineInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the engines that come with kgym."""
     yield EngineInfo(
         "transformers",

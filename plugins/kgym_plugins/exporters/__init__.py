@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import ExporterInfo, hookimpl
+from kgym.hookspecs import Component, ExporterInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_exporters() -> Iterator[ExporterInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the exporters that come with kgym."""
     yield ExporterInfo(name="csv", target="kgym_plugins.exporters.csv:CsvExporter", summary="comma-separated, for spreadsheets and pandas")
     yield ExporterInfo(

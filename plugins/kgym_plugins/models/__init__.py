@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import ModelInfo, hookimpl
+from kgym.hookspecs import Component, ModelInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_models() -> Iterator[ModelInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the models that come with kgym."""
     yield ModelInfo("nano", "kgym_plugins.models.builtin:nano", "a million parameters, one token a character, warmed up on `aime`")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import SamplerInfo, hookimpl
+from kgym.hookspecs import Component, SamplerInfo, hookimpl
 
 kgym_api = 1
 
@@ -14,7 +14,7 @@ _SAMPLERS = {
 
 
 @hookimpl
-def kgym_register_samplers() -> Iterator[SamplerInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the samplers that come with kgym; each is the file of its name."""
     for name, (attribute, summary) in _SAMPLERS.items():
         yield SamplerInfo(name, f"kgym_plugins.samplers.{name}:{attribute}", summary)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import ShaperInfo, hookimpl
+from kgym.hookspecs import Component, ShaperInfo, hookimpl
 
 kgym_api = 1
 
@@ -15,7 +15,7 @@ _SHAPERS = {
 
 
 @hookimpl
-def kgym_register_shapers() -> Iterator[ShaperInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the shapers that come with kgym; each is the file of its name."""
     for name, (attribute, summary) in _SHAPERS.items():
         yield ShaperInfo(name, f"kgym_plugins.shapers.{name}:{attribute}", summary)

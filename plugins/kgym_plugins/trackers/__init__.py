@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import TrackerInfo, hookimpl
+from kgym.hookspecs import Component, TrackerInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_trackers() -> Iterator[TrackerInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the trackers that come with kgym."""
     yield TrackerInfo(name="jsonl", target="kgym_plugins.trackers.jsonl:JsonlTracker", summary="one file of JSON lines for many runs")
     yield TrackerInfo(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import VerifierInfo, hookimpl
+from kgym.hookspecs import Component, VerifierInfo, hookimpl
 
 kgym_api = 1
 
@@ -19,7 +19,7 @@ else:
 
 
 @hookimpl
-def kgym_register_verifiers() -> Iterator[VerifierInfo]:
+def kgym_components() -> Iterator[Component]:
     """Yield the verifiers that come with kgym."""
     yield VerifierInfo(
         name="integer",
