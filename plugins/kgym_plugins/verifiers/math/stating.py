@@ -15,11 +15,11 @@ from kgym_plugins.verifiers.math.find.statements import Statement, stated
 from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
-from kgym_plugins.verifiers.math.phrases.another import of_another
+from kgym_plugins.verifiers.math.phrases.another import is_another_name, of_another
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
 from kgym_plugins.verifiers.math.phrases.items import named_values, names_first
 from kgym_plugins.verifiers.math.phrases.languages import COMMA_NOUNS
-from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS, counted
 from kgym_plugins.verifiers.math.phrases.properties import names_property, property_of
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA, NO
 from kgym_plugins.verifiers.math.phrases.units import unit_named
@@ -51,7 +51,7 @@ _CHAIN = re.compile(r"\$(?P<sides>[^$]{1,400}=[^$=<>]{1,80})\$(?P<rest>[^$]*)")
 _CHAIN_SIGN = re.compile(r"=|\\approx|≈")
 _IN_SO_MUCH = re.compile(rf"\bin\s+(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})\s+([a-z]+)", re.IGNORECASE)
 _LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?\(?[A-J]\)?")
-_NUMBERED = re.compile(r"(?:the\s+)?(?:option|choice)\s+\(?([1-9])\)?", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:the\s+)?(?:option|choice)\s+\(?([1-9])\)?(?:[).:]\s.{1,60})?", re.IGNORECASE)
 _EVERY_REAL = re.compile(rf"(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s+of)?(?:\s+{FORMULA})?", re.IGNORECASE)
 _COMMA_DECIMAL = re.compile(r"(?P<whole>-?\d{1,9}),(?P<digits>\d{1,9})(?P<rest>(?:\s?[^\d\s,;]\S{0,12}){0,3})")
 _TAIL = 500
@@ -80,6 +80,8 @@ _ASKED_UNIT = re.compile(
     r"\b(?:in|how\s+many)\s+(?:\\(?:text|mathrm)\{\s*)?(?P<unit>(?!a\b|an\b|the\b|terms\b)[A-Za-z]{1,12})\b(?!\s*(?:per|/|\^|²|³|squared))",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_RELATIVE = re.compile(r",\s+(?:which|where|since|because|as)\s[^.!?\n]{1,160}[.!]?\s*\Z")
 _SHORT_NAME = 8
 _MOST_WORDS = 14
 _NUMBER_OF_THINGS = re.compile(rf"{FORMULA}(?:\s+[a-z]+){{0,5}}", re.IGNORECASE)
@@ -101,7 +103,17 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     text, problem = spoken(item.response)
     if not problem and (values := labelled(text)) and kind_of(item.gold, gold_readings(item.gold)[0]) == "values" and _assigned(values):
         return values
-    if problem or (statement := stated(text, item.question)) is None:
+    if problem:
+        return None
+    said = _stated_of_kind(text, item, found)
+    if said is None and (relative := _RELATIVE.search(text, max(0, len(text) - TAIL))):
+        said = _stated_of_kind(text[: relative.start()] + ".", item, found)  # 9, which is 3 times 3
+    return said
+
+
+def _stated_of_kind(text: str, item: VerifyItem, found: Extraction) -> str | None:
+    """What the last sentence of a text states that has the kind of the gold answer, if nothing of this kind was found."""
+    if (statement := stated(text, item.question)) is None:
         return None
     try:
         gold = gold_answer(item.gold)
@@ -111,7 +123,8 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
         if statement.kind == "none" and kind_of(gold, value) == "number" and _HOW_MANY.search(item.question):
             return "0" if "complex" not in item.question.casefold() else None
         if (chosen := _NUMBERED.fullmatch(statement.said)) and statement.asked:
-            return chosen[1] if f"({chosen[1]})" in item.question and gold.strip("() ").isdecimal() else None
+            numbered = re.search(rf"(?<![\d.]){chosen[1]}[).]\s", item.question) and gold.strip("() ").isdecimal()
+            return chosen[1] if numbered else None
         said = answer_of(statement, gold, value, item.question)
     except (LimitError, RecursionError):
         return None
@@ -161,6 +174,12 @@ def answer_of(statement: Statement, gold: str, value: Value, question: str = "")
     return _said(statement, kind, question) or _only_new(statement, kind, question)
 
 
+def _in_digits(text: str) -> str:
+    """Counted things with digits: of "four triangular faces" only the number is what is asked for."""
+    found = counted(text.casefold().split())
+    return text if found is None or found[0][1] != 1 else f"{found[0][0]} {' '.join(found[1])}"
+
+
 def _assigned(text: str) -> str | None:
     """A text that gives values to names; None for any other."""
     return text if text and isinstance(read(text), Assignments) else None
@@ -190,7 +209,9 @@ def _said(statement: Statement, kind: str, question: str) -> str | None:
         )
         if any(unit_named(word) for word in _IN_SO_MUCH.findall(text)):
             continue  # 65 km in three hours
-        if kind_of(text, read(text)) == kind and _adds_nothing(rest, kind):
+        if kind == "number" and kind_of(text, read(text)) != kind:
+            text = _in_digits(text)
+        if kind_of(text, read(text)) == kind and _adds_nothing(_without_asked(rest, question), kind):
             return text
     return None
 
@@ -213,7 +234,7 @@ def is_of_another(item: VerifyItem, found: Extraction) -> bool:
     if not item.question or len(found.answers) != 1:
         return False
     side = found.answers[0].partition("=")
-    if side[1] and of_another(side[0], item.question):
+    if side[1] and (of_another(side[0], item.question) or is_another_name(side[0], item.question)):
         return True
     if _has_another_unit(found.answers[0], item):
         return True
@@ -225,6 +246,12 @@ def is_of_another(item: VerifyItem, found: Extraction) -> bool:
     return of_another(_BEFORE_CLAUSE.sub("", before), item.question) or of_another(
         re.sub(r"\$[^$]*\$", "", said), item.question, places=False
     )
+
+
+def _without_asked(rest: str, question: str) -> str:
+    """What follows a phrase, with "it" for numbers of the question: of 7 multiples of 3 up to 21 only the 7 is new."""
+    asked = set(_NUMBER.findall(question))
+    return _NUMBER.sub(lambda match: "it" if match[0] in asked else match[0], rest)
 
 
 def _adds_nothing(rest: str, kind: str) -> bool:

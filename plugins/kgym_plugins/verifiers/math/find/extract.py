@@ -22,6 +22,7 @@ from kgym_plugins.verifiers.math.find.boxes import boxed
 from kgym_plugins.verifiers.math.find.candidates import Extraction
 from kgym_plugins.verifiers.math.find.marked import bold, display, hashed
 from kgym_plugins.verifiers.math.find.sentences import concluded, whole
+from kgym_plugins.verifiers.math.phrases.closing import without_closing
 from kgym_plugins.verifiers.math.trace import note
 
 NO_ANSWER = "no answer found"
@@ -48,7 +49,7 @@ def spoken(response: str) -> tuple[str, str]:
     text, is_open = conclusion(response)
     if is_open:
         return "", "the reasoning is not closed"
-    return _without_markup(_first_turn(text)), ""
+    return without_closing(_without_markup(_first_turn(text))), ""
 
 
 _END_OF_TURN = re.compile(

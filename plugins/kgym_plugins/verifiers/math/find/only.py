@@ -26,6 +26,7 @@ _STEP = re.compile(
 )
 """An equation of numbers only: a step of a calculation."""
 _SHORT_FOR = {"gcd": "greatest common", "gcf": "greatest common", "hcf": "highest common", "lcm": "least common"}
+_OF_ASKED = re.compile(r"\s+(?:in|from|out\s+of)\s+it\b")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ASIAN = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
 _ASKED_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -57,7 +58,7 @@ def only_new(clause: str, formulas: tuple[str, ...], question: str) -> str | Non
     asked = question.casefold()
     if not all(is_known(word, asked) for word in _WORD.findall(rest.casefold())):
         return None
-    return new[0][0] + _VALUE.sub("it", clause[new[0].end() :])
+    return _OF_ASKED.split(new[0][0] + _VALUE.sub("it", clause[new[0].end() :]))[0]
 
 
 def _is_step(value: str, formulas: tuple[str, ...]) -> bool:

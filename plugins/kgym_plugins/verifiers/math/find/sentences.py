@@ -74,7 +74,7 @@ _NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?
 _NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(r"(?:\bnot|\bnever|\bcannot|n't)(?:\s+(?:be|equal|exactly|simply|just))?\s+\Z", re.IGNORECASE)
 _OTHER = re.compile(
-    r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
+    r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:outside|except|excluding|besides|other\s+than)(?:\s+(?:of|for|the|interval)){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
     re.IGNORECASE,
 )
 """What stands before a formula that is not what is said."""
@@ -234,6 +234,7 @@ def whole(text: str) -> Extraction | None:
         line = _ARROW.sub("", _FENCE.sub("", tail[-TAIL:]).rpartition("\n")[2].strip())
         if label := RESULT.pattern.match(line):
             line = line[label.end() :]
+        line = line.strip("`") if line.count("`") == 2 else line
         if len(line) > 100 or not line:
             return None
         formula = _INLINE.fullmatch(line.rstrip("."))
@@ -254,4 +255,5 @@ def whole(text: str) -> Extraction | None:
     rest = tail[formulas[-1].end() :] if formulas else ""
     if re.search(r"[A-Za-z]{2}\Z", rest) and (len(rest.split()) > 3 or re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()])):
         return None  # a sentence without its end
-    return Extraction((after_verb(tail) if not REPLYING.pattern.match(tail) and re.search(r"[A-Za-z]{2,}\s", tail) else tail,), "whole")
+    is_sentence_here = re.search(r"[A-Za-z]{2,}\s", tail) or _CONSEQUENCE.search(tail)
+    return Extraction((after_verb(tail) if is_sentence_here and not REPLYING.pattern.match(tail) else tail,), "whole")

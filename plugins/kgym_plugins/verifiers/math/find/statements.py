@@ -39,6 +39,7 @@ _ENDED = (".", "!", "。", "！", "$", "\\)", "*", "`")
 _STOPS = re.compile(r"(?:(?<![ap]\.m)(?<!sq)[.!。！]|\s)+\Z")
 _FORMULA_LINE = re.compile(r"\W{0,4}[A-Za-z]{1,2}(?:_\w)?\s*=[^=]{1,200}=[^=]{1,60}")
 _MEASURED_LINE = re.compile(r"\W{0,4}[A-Za-z]\s*=\s*-?\d[\d.,]*\s?[A-Za-z°%][A-Za-z/^²³°0-9]{0,9}")
+_CHOICE_LINE = re.compile(r"\W{0,4}(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.{1,60})?", re.IGNORECASE)
 _LABEL_LINE = re.compile(r"\W{0,4}[A-Za-z$][A-Za-z -]{2,40}\$?\s?:[*_]{0,2}\s+\S.*")
 _COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(
@@ -46,10 +47,10 @@ _LETTERS_ONLY = re.compile(
 )
 _APPOSED = re.compile(r"\bnamely,?\s*\Z", re.IGNORECASE)
 _OPERATION = re.compile(
-    r"(?:doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b", re.IGNORECASE
+    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b", re.IGNORECASE
 )
 _WORKING = re.compile(
-    r"(?:by|using|from|with|[a-z]{2,20}ing)\b|.*\b(?:rule|theorem|formula|identity|method|law|result|total|finally|simplified|expansion)\Z",
+    r"(?:by|using|from|with|[a-z]{2,20}ing|multiply|divide|add|subtract|simplify|solve|expand|factor|square|evaluate|compute|substitute|combine)\b|.*\b(?:rule|theorem|formula|identity|method|law|result|total|finally|simplified|expansion)\Z",
     re.IGNORECASE,
 )
 """How a label begins that tells what is done, and not what the value is of."""
@@ -91,7 +92,7 @@ def stated(text: str, question: str) -> Statement | None:
         return None
     line = with_money(_STOP_INSIDE.sub(r"\1.", tail.rpartition("\n")[2].strip()))
     ended = line.endswith(_ENDED) or line.rstrip("*").endswith((".", "!"))
-    ended = ended or any(pattern.fullmatch(line) for pattern in (_LABEL_LINE, _FORMULA_LINE, _MEASURED_LINE))
+    ended = ended or any(pattern.fullmatch(line) for pattern in (_LABEL_LINE, _FORMULA_LINE, _MEASURED_LINE, _CHOICE_LINE))
     if not ended or line.endswith("...") or (line.count("$") - line.count("\\$")) % 2:
         return None
     formulas: list[str] = []
@@ -118,6 +119,7 @@ def stated(text: str, question: str) -> Statement | None:
         return replace(named, asked=_asked_of(named, question, False))
     clause, concludes = _last_clause(sentence)
     reply = replied(clause, question)
+    clause = _last_step(clause, formulas)
     if matched(UNSAID, clause, question):
         return Statement("", reply=reply) if reply else None
     bare = Statement("", formulas=tuple(formulas), sentence=sentence, clause=clause, reply=reply)
@@ -148,10 +150,22 @@ def matched(table: Table, text: str, question: str) -> bool:
     [False, True]
     """
     asked = question.casefold()
-    return any(match[0].casefold() not in asked or _VALUE_NEXT.match(text, match.end()) for match in table.pattern.finditer(text))
+    return any(not _is_of_question(match, text, asked) for match in table.pattern.finditer(text))
 
 
-_VALUE_NEXT = re.compile(rf"\s*(?:{FORMULA}|[-\\$€£]?\d)")
+def _is_of_question(match: re.Match[str], text: str, asked: str) -> bool:
+    """Whether a phrase is of the question, or bounds a number of the question behind the value: 7 of them are below 50."""
+    number = _VALUE_NEXT.match(text, match.end())
+    if number is None:
+        return match[0].casefold() in asked
+    known = number[1] is not None and re.search(rf"(?<!\d){re.escape(number[1])}(?!\d)", asked) is not None
+    return known and _BOUND.fullmatch(match[0]) is not None and re.search(rf"\d|{FORMULA}", text[: match.start()]) is not None
+
+
+_BOUND = re.compile(r"up\s+to|below|above|under|over|between|than|(?:less|greater|more|fewer)\s+than|at\s+most", re.IGNORECASE)
+
+
+_VALUE_NEXT = re.compile(rf"\s*(?:{FORMULA}|[-\\$€£]?(\d+))")
 
 
 def _last_clause(sentence: str) -> tuple[str, bool]:
@@ -162,6 +176,21 @@ def _last_clause(sentence: str) -> tuple[str, bool]:
             break
         clause, concludes = clause[match.end() :], match[0].strip(" ,:;") != ""
     return REASONS.pattern.split(clause)[0].strip(" ,"), concludes
+
+
+def _last_step(clause: str, formulas: list[str]) -> str:
+    """The last of several equations for one letter, of which only the last one is solved: 3n = 21, n = 7."""
+    if not _STEPS.fullmatch(clause):
+        return clause
+    signs = re.findall(FORMULA, clause)
+    sides = [formulas[ord(sign) - ord(FIRST_FORMULA)].strip("$\\() ").split("=") for sign in signs]
+    letter = sides[-1][0].strip()
+    if not re.fullmatch(r"[a-zA-Z]", letter) or any(len(side) < 2 or side[0].strip() == letter for side in sides[:-1]):
+        return clause
+    return signs[-1] if all(re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", "=".join(side)) for side in sides) else clause
+
+
+_STEPS = re.compile(rf"{FORMULA}(?:(?:,|;|,?\s+(?:so|then|and|hence|thus|giving|gives|which\s+gives)),?\s*{FORMULA})+")
 
 
 def _without_remarks(sentence: str, formulas: list[str]) -> str:

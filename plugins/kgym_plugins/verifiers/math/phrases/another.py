@@ -26,6 +26,12 @@ ANOTHER = Table(
         "in other words the number is",
     ),
     Phrase(
+        r"\b(half|twice|double|a\s+third|a\s+quarter|three\s+times)\s+(?:of\s+)?(?:it|that|this|them|the\s+number)\b",
+        "a part or a multiple of it",
+        "half of it is",
+        "half of the cake is",
+    ),
+    Phrase(
         r"\b(?:not|n't)\s+([a-z]{3,})(?:\s+[a-z]+){0,3}\s+(?:is|are)\b",
         "what has another property",
         "the number of those that are not even is",
@@ -50,6 +56,9 @@ _CONTRASTED = ("boys girls", "men women", "adults children", "heads tails", "red
 _GROUPS += tuple({word: rf"\b{word}\b" for word in words.split()} for words in _CONTRASTED)
 _ASKING = re.compile(r"\b(?:how\s+(?:many|much)|what|which|find|determine|compute|calculate)\b[^.?!]{1,200}", re.IGNORECASE)
 """What is asked for, in a question that may name other things before it."""
+_COUNTING = re.compile(r"\bhow\s+many\b|\bnumber\s+of\b", re.IGNORECASE)
+_EXTREME = re.compile(r"\b(?:smallest|largest|greatest|biggest|least|most|maximum|minimum)\b", re.IGNORECASE)
+"""No number of things that are counted."""
 _PATTERNS = tuple({name: re.compile(pattern, re.IGNORECASE) for name, pattern in group.items()} for group in _GROUPS)
 
 
@@ -69,6 +78,8 @@ def of_another(before: str, question: str, *, places: bool = True) -> bool:
         words = [word for word in match.groups() if word]
         if words and not any(_in_question(word.casefold(), asked) for word in words):
             return True
+    if places and _COUNTING.search(question) and _EXTREME.search(before) and not _EXTREME.search(question):
+        return True
     for group in _PATTERNS:
         said = {name for name, pattern in group.items() if pattern.search(before)}
         wanted = {name for name, pattern in group.items() if asking and pattern.search(asking[-1][0])}
@@ -78,7 +89,25 @@ def of_another(before: str, question: str, *, places: bool = True) -> bool:
     return False
 
 
+_INDEXED = re.compile(r"\W{0,3}([A-Za-z])(?:_\{?(\d{1,4})\}?|\((-?\d{1,4})\))\s*")
+
+
+def is_another_name(side: str, question: str) -> bool:
+    """Whether a name with an index or an argument is in the question only with others: a_4 for a_5, f(1) for f(2).
+
+    >>> is_another_name("a_4", "Find $a_5$."), is_another_name("a_5", "Find $a_5$."), is_another_name("S_5", "Find $a_5$.")
+    (True, False, False)
+    """
+    match = _INDEXED.fullmatch(side)
+    if match is None:
+        return False
+    opening = "_" if match[2] else r"\("
+    asked = set(re.findall(rf"(?<![A-Za-z]){match[1]}{opening}\{{?(-?\d+)", question))
+    index = match[2] or match[3]
+    return bool(asked) and index not in asked and re.search(rf"(?<!\d){index}(?!\d)", question) is None
+
+
 def _in_question(word: str, asked: str) -> bool:
     number = re.match(r"\d+", word)
     place = int(number[0]) if number else ordinal_from_words([word])
-    return word in asked or (place is not None and re.search(rf"(?<!\d){place}(?!\d)", asked) is not None)
+    return word in asked or (place is not None and place > 2 and re.search(rf"(?<!\d){place}(?!\d)", asked) is not None)

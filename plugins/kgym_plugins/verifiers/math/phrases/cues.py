@@ -93,7 +93,7 @@ VERBS = Table(
     "within",
     Phrase(
         r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
-        r"|amounts? to|totals|(?:we|i) (?:pick|choose|select|chose)|picks|chooses|selects)\s*:?\s+",
+        r"|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go with|answer)|picks|chooses|selects)\s*:?\s+",
         "English",
         "the area is 5",
         "the area of 5",
@@ -158,7 +158,7 @@ SUBORDINATE = Table(
     ),
 )
 REPLYING = Table(
-    "replies in sentences", "the sentence says yes or no", "begin", Phrase(r"(?:yes|no)[,.;]\s", "English", "Yes, it is", "Yesterday")
+    "replies in sentences", "the sentence says yes or no", "begin", Phrase(r"(?:yes|no|true|false)[,.;:]\s", "English", "Yes, it is", "Yesterday")
 )
 PLACEHOLDER = Table(
     "placeholders",
@@ -262,6 +262,8 @@ DOUBTING = Table(
         "My friend has 12",
     ),
     Phrase(
+        r"\b(?:someone|somebody|everyone|everybody|anyone|anybody)\b"
+        r"|(?<!table )(?<!theorem )(?<!formula )(?<!rule )(?<!lemma )(?<!definition )"
         r"\b(?:says?|(?<!as\s)said|claims?|(?<!as\s)claimed|believe[sd]?|insists?|insisted|suspects?|suspected|assumed|supposes|reckons?|argued)\b",
         "what others say",
         "My friend says it is 12",

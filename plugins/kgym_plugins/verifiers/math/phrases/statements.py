@@ -50,6 +50,12 @@ CLAUSES = Table(
         "2x = 6，所以 x = 3",
         "所以 x = 3",
     ),
+    Phrase(
+        r"\A(?:definitely|clearly|certainly|obviously|simply|exactly|indeed|of\s+course|surely|in\s+short|in\s+summary|in\s+conclusion),?\s+",
+        "an emphasis",
+        "definitely 32",
+        "indefinitely",
+    ),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
         r",\s+(?=which\s+(?:is|are|makes?|gives?|leaves?)\b)",
@@ -72,7 +78,7 @@ OBJECTIONS = Table(
     Phrase(
         r"(?:\A(?:however|but|yet),?|,\s+but|;\s+(?:however|but),?)\s+"
         r"(?:(?:in\s+(?:fact|reality|truth)|actually|really|the\s+truth\s+is\s+that),?\s+)?"
-        rf"(?=(?:the|it|its|this|that|there|they|we|in|for|{FORMULA})\b|{FORMULA})",
+        rf"(?=(?:the|it|its|this|that|there|they|we|in|for|[a-z]{{2,20}}ing|{FORMULA})\b|{FORMULA})",
         "an objection",
         "they say 12, but the sum is 13",
         "not 12, but 13",
@@ -238,7 +244,7 @@ FRAMES = Table(
         "two dozen eggs",
     ),
     Phrase(
-        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|increases?|decreases?|intersect|coincide)"
+        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|increases?|decreases?|intersect|coincide|exists?)"
         r"(?:\s+(?:absolutely|conditionally|uniformly))?)",
         "a verb that is a property",
         "the series diverges",
@@ -251,7 +257,7 @@ ALONE = Table(
     "the clause is nothing but the value",
     "whole",
     Phrase(rf"(?:{FORMULA}|\d[\d,.]*)(?:\s+[a-z]+){{0,4}}", "a formula or a number", "2 real solutions", "real solutions"),
-    Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J1-9]\)?", "a choice", "option B", "an option"),
+    Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.{1,60})?", "a choice", "option B", "an option"),
     Phrase(
         r"(?:the|an?)\s+(?:(?:open|closed|half-open|ordered|single|unique|integer|real|positive|solution|finite|whole)\s+)*"
         rf"(?:interval|set|pair|triple|point|number|value|fraction|function|polynomial|vector|matrix)\s+(?P<said>{FORMULA})",
@@ -295,7 +301,8 @@ BEHIND = Table(
         "x is the only possibility, and it fails",
     ),
     Phrase(
-        r"\s*\((?:for|if|when|where|since|as|because|with|valid\s+for|approximately|about|roughly|≈)\s[^()]{1,80}\)\Z",
+        r"\s*\((?:for|if|when|where|since|as|because|with|valid\s+for|approximately|about|roughly|left|right|one|both|from|this|see)\b[^()]{1,100}\)\Z"
+        r"|\s*\((?:≈|approx\.?)\s?[^()]{1,40}\)\Z",
         "a condition or a reason in brackets",
         "it is x (for all y)",
         "it is x (or all y)",
@@ -353,7 +360,7 @@ SMALL = frozenset(
     only precisely simply indeed so hence thus therefore then also already ago up out down back here in total
     altogether overall different distinct possible possibilities outcomes ways way many much such valid time
     times term terms value number numbers numeral but if as than not while whose us again finally itself
-    themselves expression function line curve point points form interval set worth equal equivalent given
+    themselves method methods approach approaches both either expression function line curve point points form interval set worth equal equivalent given
     required desired
     """
     )

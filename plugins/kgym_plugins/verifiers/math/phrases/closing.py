@@ -1,0 +1,52 @@
+"""What follows the answer of a response and is no part of it: signs of an end, courtesies, a check that comes out right."""
+
+import re
+
+from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
+
+_SENTENCE = r"[^.!?\n]{0,160}[.!?]?"
+CLOSING = Table(
+    "closing words",
+    "what follows the answer is a courtesy, a sign of the end, or a check",
+    "end",
+    Phrase(
+        r"\s{0,4}\$?(?:[∎■□◻✓✔✅☑🎉👍😊🙂💯🎯🚀✨️]|\\(?:blacksquare|square|qed|checkmark|Box|qedhere)(?![A-Za-z])|\bQ\.?\s?E\.?\s?D\b\.?)[\s$*.]{0,4}",
+        "signs of an end",
+        "so it is 5. ∎",
+        "so it is 5.",
+    ),
+    Phrase(
+        rf"(?:(?<=[.!?*$)\d])\s|\n)\s{{0,4}}(?:(?:I\s+)?hope\s+(?:this|that|it)|let\s+me\s+know\s+(?:if|whether|how)|feel\s+free\s+to|(?:would|do)\s+you\s+(?:like|want|need)"
+        rf"|(?:is|was)\s+there\s+anything\s+else|if\s+you\s+(?:have|need|want|would\s+like|'d\s+like)|happy\s+to\s+help|glad\s+to\s+help"
+        rf"|please\s+let\s+me\s+know|thank\s+you|thanks|good\s+luck|great\s+(?:question|job)|you're\s+welcome|have\s+a\s+)\b{_SENTENCE}"
+        r"\s{0,4}",
+        "courtesies",
+        "It is 5. I hope this helps!",
+        "I hope it is 5.",
+    ),
+    Phrase(
+        r"(?:(?<=[.!?*$)])\s|\n)\s{0,4}[*_#(\s]{0,6}(?:(?:sanity\s+)?check(?:ing)?|verification|verify(?:ing)?|to\s+verify|as\s+a\s+check|proof\s+check)\b[*_]{0,3}\s?[:,.][*_]{0,3}"
+        r"(?![^\n]{0,200}\b(?:not|fails?|wrong|incorrect|but|however|mistake|n't)\b)[^\n]{1,200}",
+        "a check",
+        "It is 5. Check: 5 + 5 = 10.",
+        "Check: 5 + 5 = 10.",
+    ),
+)
+_LONGEST = 500
+_MOST = 3
+
+
+def without_closing(text: str) -> str:
+    """Return a response without what follows its answer.
+
+    >>> without_closing("So it is 5. ∎"), without_closing("It is 5. Let me know if you need more!"), without_closing("It is 5.")
+    ('So it is 5.', 'It is 5.', 'It is 5.')
+    """
+    for _ in range(_MOST):
+        text = text.rstrip()
+        begin = max(0, len(text) - _LONGEST)
+        match = CLOSING.pattern.search(text, begin)
+        if match is None or not re.search(r"\w", text[: match.start()]):
+            break
+        text = text[: match.start()]
+    return text.rstrip()
