@@ -81,7 +81,9 @@ _ASKED_UNIT = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_RELATIVE = re.compile(r",\s+(?:which|where|since|because|as)\s[^.!?\n]{1,160}[.!]?\s*\Z")
+_RELATIVE = re.compile(r",\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?[.!]?\s*\Z")
+_COMPUTED = re.compile(r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_")
+"""A side of an equation that is a number, whatever letters it has: an integral, a sum, a limit, a value between limits."""
 _SHORT_NAME = 8
 _MOST_WORDS = 14
 _NUMBER_OF_THINGS = re.compile(rf"{FORMULA}(?:\s+[a-z]+){{0,5}}", re.IGNORECASE)
@@ -275,6 +277,8 @@ def _last_side(text: str) -> str:
         return text
     sides = [side.strip() for side in _CHAIN_SIGN.split(match["sides"])]
     numeric = [kind_of(side, read(side)) == "number" for side in sides]
+    if _COMPUTED.search(sides[0]) and numeric[-1] and not match["rest"].strip():
+        return f"${sides[-1]}$"
     if not all(numeric[1:]) and not (len(sides) > 2 and numeric[-2] and numeric[-1]):
         return text
     if match["rest"].strip():

@@ -137,6 +137,8 @@ def _values(equation: Equation) -> list[Node] | None:
             if int(one.digits, one.base) != int(other.digits, other.base):
                 return None
             continue
+        if isinstance(one, BaseNumber) or isinstance(other, BaseNumber):
+            continue  # 1101_2 = 8 + 4 + 1
         if operator == "=" and same(one, other) is None and not _rounds(left, right):
             return None
         if operator == "~" and not _near(left, right):

@@ -8,10 +8,11 @@ import re
 from kgym_plugins.verifiers.math.find.candidates import key
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
 from kgym_plugins.verifiers.math.phrases.east_asian import said_last, strange
-from kgym_plugins.verifiers.math.phrases.languages import DENIED, NO_ELSEWHERE, SMALL_ELSEWHERE, UNSURE_ELSEWHERE
+from kgym_plugins.verifiers.math.phrases.languages import DENIED, NO_ELSEWHERE, UNSURE_ELSEWHERE
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
 from kgym_plugins.verifiers.math.phrases.properties import is_thing
-from kgym_plugins.verifiers.math.phrases.statements import FIRST_FORMULA, FORMULA, GENERIC, NO, PRONOUNS, SMALL
+from kgym_plugins.verifiers.math.phrases.small_words import SMALL, SMALL_ELSEWHERE
+from kgym_plugins.verifiers.math.phrases.statements import FIRST_FORMULA, FORMULA, GENERIC, NO, PRONOUNS
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 
 _STEM = 5

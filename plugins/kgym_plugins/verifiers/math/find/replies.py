@@ -3,7 +3,8 @@
 import re
 
 from kgym_plugins.verifiers.math.find.only import is_known, named_in
-from kgym_plugins.verifiers.math.phrases.statements import FORMULA, GENERIC, NO, PRONOUNS, SMALL
+from kgym_plugins.verifiers.math.phrases.small_words import SMALL
+from kgym_plugins.verifiers.math.phrases.statements import FORMULA, GENERIC, NO, PRONOUNS
 
 _QUESTION = re.compile(
     r"(?:\A|(?<=[.?!:,;\n])\s*)(?:is|are|was|were|does|do|did|can|could|will|would|has|have|must)\s(?P<said>[^?]{3,300})\?", re.IGNORECASE

@@ -210,7 +210,8 @@ def after_verb(sentence: str) -> str:
 
 
 _CONSEQUENCE = re.compile(
-    r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|i\.e\.|that\s+is|or\s+equivalently)(?:\s+that)?,?\s+(?=\S)", re.IGNORECASE
+    r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|i\.e\.|that\s+is|or\s+equivalently)(?:\s+that)?,?\s+(?=\S)|\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥])",
+    re.IGNORECASE,
 )
 _JOINT = re.compile(r"\s*(?:,|,?\s*\b(?:or|and)\b)\s*")
 

@@ -37,8 +37,10 @@ _SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-ZÀ
 _STOP_INSIDE = re.compile(r"\.(\$|\\\)|\*\*)\Z")
 _ENDED = (".", "!", "。", "！", "$", "\\)", "*", "`")
 _STOPS = re.compile(r"(?:(?<![ap]\.m)(?<!sq)[.!。！]|\s)+\Z")
-_FORMULA_LINE = re.compile(r"\W{0,4}[A-Za-z]{1,2}(?:_\w)?\s*=[^=]{1,200}=[^=]{1,60}")
+_FORMULA_LINE = re.compile(r"\W{0,4}(?:[A-Za-z]{1,2}(?:_\w)?|[A-Z][A-Za-z ]{1,40})\s*=[^=]{1,200}=[^=]{1,60}")
 _MEASURED_LINE = re.compile(r"\W{0,4}[A-Za-z]\s*=\s*-?\d[\d.,]*\s?[A-Za-z°%][A-Za-z/^²³°0-9]{0,9}")
+_EQUALS_INSIDE = re.compile(r"(?<=[A-Za-z)])\s+\$\s*=\s*")
+"""A sign of equality with which a formula begins, behind words: the area $= 6$."""
 _CHOICE_LINE = re.compile(r"\W{0,4}(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.{1,60})?", re.IGNORECASE)
 _LABEL_LINE = re.compile(r"\W{0,4}[A-Za-z$][A-Za-z -]{2,40}\$?\s?:[*_]{0,2}\s+\S.*")
 _COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
@@ -47,7 +49,8 @@ _LETTERS_ONLY = re.compile(
 )
 _APPOSED = re.compile(r"\bnamely,?\s*\Z", re.IGNORECASE)
 _OPERATION = re.compile(
-    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b", re.IGNORECASE
+    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b",
+    re.IGNORECASE,
 )
 _WORKING = re.compile(
     r"(?:by|using|from|with|[a-z]{2,20}ing|multiply|divide|add|subtract|simplify|solve|expand|factor|square|evaluate|compute|substitute|combine)\b|.*\b(?:rule|theorem|formula|identity|method|law|result|total|finally|simplified|expansion)\Z",
@@ -101,6 +104,7 @@ def stated(text: str, question: str) -> Statement | None:
         formulas.append(match[0])
         return chr(ord(FIRST_FORMULA) + len(formulas) - 1) if len(formulas) <= _MOST_FORMULAS else match[0]
 
+    line = _EQUALS_INSIDE.sub(" is $", line)
     line = "".join(part if at % 2 else worked_out(part) for at, part in enumerate(_BETWEEN_SIGNS.split(line)))
     sentences = _SENTENCES.split(_INLINE.sub(mask, line).replace("**", ""))
     sentence = _STOPS.sub("", sentences[-1])
@@ -117,6 +121,8 @@ def stated(text: str, question: str) -> Statement | None:
     if (match := LABELLED.whole(sentence)) and not _WORKING.match(match["subject"]):
         named = Statement(match["said"], match["subject"], formulas=tuple(formulas))
         return replace(named, asked=_asked_of(named, question, False))
+    if (last := _AND_CALCULATED.search(sentence)) and formulas[ord(last[1]) - ord(FIRST_FORMULA)].count("=") > 1:
+        sentence = "so " + last[1]
     clause, concludes = _last_clause(sentence)
     reply = replied(clause, question)
     clause = _last_step(clause, formulas)
@@ -159,7 +165,7 @@ def _is_of_question(match: re.Match[str], text: str, asked: str) -> bool:
     if number is None:
         return match[0].casefold() in asked
     known = number[1] is not None and re.search(rf"(?<!\d){re.escape(number[1])}(?!\d)", asked) is not None
-    return known and _BOUND.fullmatch(match[0]) is not None and re.search(rf"\d|{FORMULA}", text[: match.start()]) is not None
+    return known and _BOUND.fullmatch(match[0].strip()) is not None and re.search(rf"\d|{FORMULA}", text[: match.start()]) is not None
 
 
 _BOUND = re.compile(r"up\s+to|below|above|under|over|between|than|(?:less|greater|more|fewer)\s+than|at\s+most", re.IGNORECASE)
@@ -190,6 +196,8 @@ def _last_step(clause: str, formulas: list[str]) -> str:
     return signs[-1] if all(re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", "=".join(side)) for side in sides) else clause
 
 
+_AND_CALCULATED = re.compile(rf",\s+and\s+({FORMULA})\Z")
+"""A calculation at the end of a sentence: the slope is zero at x = 2, and f(2) = -4 + 8 + 1 = 5."""
 _STEPS = re.compile(rf"{FORMULA}(?:(?:,|;|,?\s+(?:so|then|and|hence|thus|giving|gives|which\s+gives)),?\s*{FORMULA})+")
 
 

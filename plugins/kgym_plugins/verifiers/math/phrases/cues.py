@@ -158,7 +158,10 @@ SUBORDINATE = Table(
     ),
 )
 REPLYING = Table(
-    "replies in sentences", "the sentence says yes or no", "begin", Phrase(r"(?:yes|no|true|false)[,.;:]\s", "English", "Yes, it is", "Yesterday")
+    "replies in sentences",
+    "the sentence says yes or no",
+    "begin",
+    Phrase(r"(?:yes|no|true|false)[,.;:]\s", "English", "Yes, it is", "Yesterday"),
 )
 PLACEHOLDER = Table(
     "placeholders",

@@ -56,6 +56,7 @@ CLAUSES = Table(
         "definitely 32",
         "indefinitely",
     ),
+    Phrase(rf"\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥]|{FORMULA})", "an arrow", "x/3 = 5 → x = 15", "x → 2"),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
         r",\s+(?=which\s+(?:is|are|makes?|gives?|leaves?)\b)",
@@ -121,12 +122,19 @@ UNSAID = Table(
         "it is 12",
     ),
     Phrase(
-        r"\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|smaller|larger|rather|other|better|higher|lower)\s+than|about|approximately"
-        r"|around|roughly|nearly|almost|up\s+to|bounds?|bounded\s+by|estimate\w*|between|than|divisible|multiples?|exceeds?|below|above"
-        r"|over|under|closer?|near|some\s+of|most\s+of|half\s+as|twice|thrice|times\s+as)\b|≈|~",
+        r"\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|smaller|larger|rather|other|better|higher|lower)\s+than"
+        r"|bounds?|bounded\s+by|estimate\w*|between|than|divisible|multiples?|exceeds?|closer?"
+        r"|some\s+of|most\s+of|half\s+as|twice|thrice|times\s+as)\b",
         "a bound, an estimate or a comparison",
         "it is at least 12",
         "it is 12",
+    ),
+    Phrase(
+        r"\b(?:about|approximately|around|roughly|nearly|almost|up\s+to|below|above|over|under|near)\s+(?:the\s+|an?\s+)?"
+        rf"(?=\d|\\?\$|{FORMULA}|half\b|{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))})|(?:≈|~)",
+        "an estimate or a bound right before a value",
+        "it is about 12",
+        "they are about the same 12",
     ),
 )
 NO = Table("negations of a verb", "the verb is denied", "within", Phrase(r"\b(?:not?|none)\b|n't\b", "English", "it isn't 5", "it is 5"))
@@ -165,7 +173,7 @@ FRAMES = Table(
     Phrase(
         rf"(?:only\s+)?(?:the\s+(?:value|solution|root|number|case)\s+)?(?P<said>{FORMULA}|-?\d[\d.,/]*)\s+"
         r"(?:is\s+(?:fine|valid|allowed|admissible|acceptable"
-        r"|the\s+(?:only|unique)\s+(?:(?:real|positive|such|possible|integer|valid)\s+)?(?:solution|root|value|possibility|choice|candidate|option|one)"
+        r"|the\s+(?:only|unique)\s+(?:[a-z]+\s+)?(?:solution|root|value|possibility|choice|candidate|option|one)"
         r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left)"
         r"(?:\s+and\s+is\s+the\s+(?:smallest|largest|least|greatest|only|first)(?:\s+[a-z]+){0,3})?",
         "a value that is kept",
@@ -301,7 +309,7 @@ BEHIND = Table(
         "x is the only possibility, and it fails",
     ),
     Phrase(
-        r"\s*\((?:for|if|when|where|since|as|because|with|valid\s+for|approximately|about|roughly|left|right|one|both|from|this|see)\b[^()]{1,100}\)\Z"
+        r"\s*\((?:for|if|when|where|since|as|because|with|valid\s+for|approximately|about|roughly|left|right|one|both|from|this|see|to)\b[^()]{1,100}\)\Z"
         r"|\s*\((?:≈|approx\.?)\s?[^()]{1,40}\)\Z",
         "a condition or a reason in brackets",
         "it is x (for all y)",
@@ -338,7 +346,7 @@ GENERIC = frozenset(
     name_list(
         """
     the a an of in on at to for and from with its his her their our my by per each every all
-    given original whole total final full overall resulting required desired asked wanted average above only such
+    given original whole total final full middle overall resulting required desired asked wanted average above only such
     now still then together altogether
     sum itself identity statement general coordinates interval set option choice
     answer result value number amount solution product quotient difference ratio part fraction probability chance share rest
@@ -347,22 +355,3 @@ GENERIC = frozenset(
     )
 )
 """Words that a subject may have, whatever was asked."""
-SMALL = frozenset(
-    name_list(
-        """
-    is are was were be been being am has have had having do does did must equals equal equalling gives give
-    gave yields yield get gets got obtain obtains obtained find finds found make makes made take takes took
-    need needs needed leaves leave contain contains hold holds come comes came become becomes remain remains
-    remaining use uses used pay pays paid cost costs spend spends spent earn earns earned sell sells sold buy
-    buys bought reach reaches arrive arrives travel travels lie lies satisfy satisfies satisfied divide
-    divides count evaluates evaluate simplifies reduces add adds exist exists occur occurs appear appears form
-    forms represent measures weigh weighs amounts amount sums result results works see show shows exactly just
-    only precisely simply indeed so hence thus therefore then also already ago up out down back here in total
-    altogether overall different distinct possible possibilities outcomes ways way many much such valid time
-    times term terms value number numbers numeral but if as than not while whose us again finally itself
-    themselves method methods approach approaches both either expression function line curve point points form interval set worth equal equivalent given
-    required desired
-    """
-    )
-)
-"""Words that a clause with its value may have, whatever was asked. They name no other thing that the value might be of."""
