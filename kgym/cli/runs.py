@@ -1,6 +1,7 @@
 """`kgym runs`: the runs below runs/, how one of them went, several side by side, a page, the merged model of a LoRA run."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="answers in the page at most, whole problems from the first on (default: 40000, fewer if they are long)",
     )
+    view.add_argument("--serve", action="store_true", help="serve a page on this machine alone that follows the runs while they go on")
+    view.add_argument("--port", metavar="N", type=int, help="port of --serve; 0 is any that is free (default: 8642)")
     merge = commands.add_parser("merge", help="write the whole model of a LoRA run, base and adapter merged")
     merge.add_argument(
         "run_folder", metavar="RUN", type=Path, help="run folder, whose newest checkpoint is taken, or the folder of an adapter"
@@ -95,6 +98,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _view(args: argparse.Namespace) -> int:
+    if args.serve:
+        return _serve(args)
     from kgym.board.view import run_page
     from kgym.errors import ConfigError
     from kgym.files import write_page
@@ -102,6 +107,8 @@ def _view(args: argparse.Namespace) -> int:
 
     if args.answers is not None and args.answers < 1:
         raise ConfigError(f"--answers {args.answers}: a page has at least one")
+    if args.port is not None:
+        raise ConfigError(f"--port {args.port} is of --serve; add that, or leave it out")
     page = run_page(args.run_folders, most_answers=args.answers)
     output = args.output or args.run_folders[0] / "view.html"
     write_page(output, render(page))
@@ -113,6 +120,33 @@ def _view(args: argparse.Namespace) -> int:
         say(f"page              {output!s}")
         say(f"answers           {answers:,}" + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else ""))
         say("open it in a browser; it needs no network")
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    """Follow the runs until Ctrl-C, which is how it is meant to end."""
+    from kgym.cli.interrupts import Interrupted
+    from kgym.cli.live import PORT, serve
+    from kgym.errors import ConfigError
+
+    for option, value in (("-o", args.output), ("--answers", args.answers)):
+        if value is not None:
+            raise ConfigError(f"{option} is of a page that is written; leave it out with --serve")
+
+    def started(url: str) -> None:
+        if args.json:
+            print_json({"url": url})
+        else:
+            say(f"live page   {url} (Ctrl-C ends it)")
+        sys.stdout.flush()
+
+    try:
+        serve(args.run_folders, PORT if args.port is None else args.port, started)
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Interrupted):
+            raise
+        if not args.json:
+            say("ended")
     return 0
 
 

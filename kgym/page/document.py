@@ -5,6 +5,7 @@ import hashlib
 import importlib.resources
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kgym.page.answers import Answers
 from kgym.page.picture import Picture
@@ -60,15 +61,28 @@ class Page:
 
 def render(page: Page) -> str:
     """Return the page as one HTML text that needs no other file and no network."""
+    return _rendered("page.html", ("page.css",), "page.js", "", page=page)
+
+
+def render_live(title: str) -> str:
+    """Return the page that asks the server which it came from for `state.json`, and nobody else for anything."""
+    return _rendered("live.html", ("page.css", "live.css"), "live.js", "connect-src 'self'; ", title=title)
+
+
+def _rendered(template: str, styles: Sequence[str], script_name: str, allowed: str, **values: Any) -> str:
+    """Return a page with its style and script in it; its policy lets in those two, images in it, and what is `allowed`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (only those who write a page need it)
 
-    environment = Environment(
-        loader=PackageLoader("kgym.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    loader = PackageLoader("kgym.page", "static")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     static = importlib.resources.files("kgym.page") / "static"
-    style, script = ((static / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
-    return environment.get_template("page.html").render(page=page, style=style, script=script, policy=policy)
+    style = "".join((static / name).read_text(encoding="utf-8") for name in styles)
+    script = (static / script_name).read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; img-src data:; {allowed}style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template(template).render(style=style, script=script, policy=policy, **values)
 
 
 def _hash(text: str) -> str:

@@ -331,6 +331,7 @@ def play(
         benchmark=plan.bench.name,
         preset=plan.preset,
         spec=evaluation.spec.to_json(),
+        samples=evaluation.samples,
         versions=versions(),
         checkout=checkout(),
         machine=machine(),
