@@ -9,13 +9,14 @@ EXTRAS ?= dev
 JOBS   ?= auto
 PYTEST  = $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile
 
-.PHONY: help quickstart test test-slow lint types install clean
+.PHONY: help quickstart test test-slow lint types site install clean
 
 help:
 	@echo "make quickstart   install, train the built-in model on generated AIME-style problems, score it before and after (RUN, BOARD, SEED)"
 	@echo "make test         install and run the quick tests, in parallel (JOBS=1 for one after the other)"
 	@echo "make test-slow    run the rest of the tests"
 	@echo "make lint types   ruff and mypy"
+	@echo "make site         build the documentation site into build/site, any warning is an error (EXTRAS=dev,docs)"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +45,9 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+site: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,7 +26,8 @@ def test_every_hook_has_a_section_with_its_signature(name):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_local_links_point_at_files(page):
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+        generated = target.startswith("reference/")  # made when the site is built: tests/test_docs_site.py
+        assert generated or (page.parent / target).exists(), target
 
 
 def test_every_command_that_is_named_exists():

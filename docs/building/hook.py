@@ -1,0 +1,52 @@
+"""What mkdocs asks while it builds the site: adds the pages that are generated, and leads links between files to their pages."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import generated
+import notebooks
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from outside import DOCS, ROOT, SHOWN, outside_files, relinked, site_path, source_page
+
+ORIGIN: dict[str, Path] = {}
+"""File of the repository that a page was made of, by the place of the page."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the pages of hooks and protocols into the navigation."""
+    assert config.nav is not None
+    config.nav = _filled(config.nav, {"HOOKS": generated.hook_nav(), "PROTOCOLS": generated.protocol_nav()})
+    return config
+
+
+def _filled(nav: Any, lists: dict[str, list[Any]]) -> Any:
+    if isinstance(nav, list):
+        return [_filled(item, lists) for item in nav]
+    if isinstance(nav, dict):
+        return {name: _filled(item, lists) for name, item in nav.items()}
+    return lists.get(nav, nav)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages, the notebooks, and the files outside of `docs/` that pages link to."""
+    for place, text in [*generated.pages(), *notebooks.pages(DOCS / "notebooks")]:
+        files.append(File.generated(config, place, content=text))
+    for path in outside_files(DOCS.glob("*.md")):
+        place = site_path(path)
+        ORIGIN[place] = path
+        if path.suffix in SHOWN:
+            files.append(File.generated(config, place, content=source_page(path)))
+        else:
+            files.append(File.generated(config, place, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links out of `docs/` to the pages of what they name."""
+    path = ORIGIN.get(page.file.src_uri, DOCS / page.file.src_uri)
+    return relinked(markdown, path) if path.is_relative_to(ROOT) and path.suffix == ".md" else markdown

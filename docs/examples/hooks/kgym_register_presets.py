@@ -1,0 +1,18 @@
+"""A preset: `kgym eval --preset acme` evaluates as a report of that name says."""
+
+from kgym.hookspecs import PresetInfo, hookimpl
+
+kgym_api = 1
+
+
+@hookimpl
+def kgym_register_presets():
+    """Yield the presets of this plugin."""
+    yield PresetInfo(
+        name="acme",
+        source="Acme's report, page 3",
+        samples=16,
+        temperature=0.7,
+        max_tokens=8192,
+        summary="as Acme evaluates",
+    )

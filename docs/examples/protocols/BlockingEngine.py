@@ -1,0 +1,40 @@
+"""An engine that answers a whole batch in one call, and what kgym makes of it."""
+
+from collections.abc import Iterator, Sequence
+
+from kgym.rollout.engine import adapted, generate
+from kgym.types import BlockingEngine, GenerateRequest, Message, Sampling, Segment, Weights
+
+
+class Parrot:
+    """Repeats the last message."""
+
+    version = 0
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Iterator[Segment]:
+        """Yield one segment for each request."""
+        for request in requests:
+            text = request.prompt[-1].content[: request.max_tokens]
+            yield Segment(
+                text,
+                token_ids=[ord(char) for char in text],
+                engine_logprobs=[0.0] * len(text),
+                request_id=request.id,
+                version=self.version,
+            )
+
+    def load(self, version: int, weights: Weights) -> None:
+        """Take the version; there are no weights."""
+        self.version = version
+
+    def sleep(self) -> None:
+        """There is no memory to release."""
+
+    def wake(self) -> None:
+        """There is none to get back."""
+
+
+assert isinstance(Parrot(), BlockingEngine)
+engine = adapted(Parrot())  # an Engine, with submit, poll and abort
+request = GenerateRequest("r1", (Message("user", "hello"),), max_tokens=4, sampling=Sampling(), seed=0)
+assert [str(segment) for segment in generate(engine, [request])] == ["hell"]
