@@ -116,7 +116,19 @@ def _second_try(text: str, thousands: bool) -> Value:
     plain = unwrapped(text)
     if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
         return Words(normal_words(plain))
-    return Opaque(normal_text(text))
+    return Opaque(_with_usual_index(normal_text(text)))
+
+
+_INDEX = re.compile(r"\\(?:sum|prod)_\{?([a-z])(?:=|\\ge)")
+
+
+def _with_usual_index(text: str) -> str:
+    """A series with k for the letter that it runs over, if it has no k and one such letter."""
+    text = re.sub(r"([_^])\{\\infty\}", r"\1\\infty ", text).replace("\\ge0}", "=0}^\\infty ").replace("\\infty  ", "\\infty ")
+    letters = set(_INDEX.findall(text))
+    if len(letters) != 1 or re.search(r"(?<![A-Za-z\\])k(?![A-Za-z])", text):
+        return text.replace("\\infty ", "\\infty")
+    return re.sub(rf"(?<![A-Za-z\\]){letters.pop()}(?![A-Za-z])", "k", text).replace("\\infty ", "\\infty")
 
 
 _EQUALS = re.compile(r"(=|\\approx(?![a-z])|~)")

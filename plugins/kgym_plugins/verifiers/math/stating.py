@@ -84,6 +84,10 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _RELATIVE = re.compile(r",\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?[.!]?\s*\Z")
 _COMPUTED = re.compile(r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_")
 """A side of an equation that is a number, whatever letters it has: an integral, a sum, a limit, a value between limits."""
+_LAST_PART = re.compile(r",\s+(?=(?:[^\W\d_]{2,}\s+){2})([^,]{8,80})\Z")
+_CONVERSION = re.compile(
+    r"\W{0,4}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})[²³]?\s*[=≈]\s*(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,9})[²³]?[.!*\s]{0,4}"
+)
 _SHORT_NAME = 8
 _MOST_WORDS = 14
 _NUMBER_OF_THINGS = re.compile(rf"{FORMULA}(?:\s+[a-z]+){{0,5}}", re.IGNORECASE)
@@ -107,6 +111,12 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
         return values
     if problem:
         return None
+    if (
+        (conversion := _CONVERSION.fullmatch(text[-TAIL:].rpartition("\n")[2]))
+        and unit_named(conversion["unit"])
+        and unit_named(conversion["other"])
+    ):
+        return rf"{conversion['number']} \text{{ {conversion['unit']}}}"
     said = _stated_of_kind(text, item, found)
     if said is None and (relative := _RELATIVE.search(text, max(0, len(text) - TAIL))):
         said = _stated_of_kind(text[: relative.start()] + ".", item, found)  # 9, which is 3 times 3
@@ -120,7 +130,8 @@ def _stated_of_kind(text: str, item: VerifyItem, found: Extraction) -> str | Non
     try:
         gold = gold_answer(item.gold)
         value = gold_readings(item.gold)[0]
-        if found.answers and kind_of(found.answers[0], read(found.answers[0])) == kind_of(gold, value):
+        answer = found.answers[0] if found.answers else ""
+        if answer and kind_of(answer, read(answer)) == kind_of(gold, value) and not _is_of_question(answer, item.question):
             return None
         if statement.kind == "none" and kind_of(gold, value) == "number" and _HOW_MANY.search(item.question):
             return "0" if "complex" not in item.question.casefold() else None
@@ -164,6 +175,12 @@ def _with_comma(item: VerifyItem, found: Extraction) -> str | None:
     return f"{match['whole']}.{match['digits']}{match['rest']}" if isinstance(gold_readings(item.gold)[0], Scalar) else None
 
 
+def _is_of_question(answer: str, question: str) -> bool:
+    """Whether an answer is a number that the question has, so that the sentence may say another one."""
+    numbers = _NUMBER.findall(answer)
+    return bool(numbers) and set(numbers) <= set(_NUMBER.findall(question))
+
+
 def answer_of(statement: Statement, gold: str, value: Value, question: str = "") -> str | None:
     """Return the phrase of a statement that has the kind of the gold answer; None if there is none, or more than one."""
     kind = kind_of(gold, value)
@@ -173,7 +190,8 @@ def answer_of(statement: Statement, gold: str, value: Value, question: str = "")
         return statement.reply or None
     if kind == "values" and (values := _assigned(named_values(statement.unmasked(statement.sentence)))):
         return values
-    return _said(statement, kind, question) or _only_new(statement, kind, question)
+    said = _said(statement, kind, question)
+    return said if said and not _is_of_question(said, question) else _only_new(statement, kind, question) or said
 
 
 def _in_digits(text: str) -> str:
@@ -192,6 +210,8 @@ def _only_new(statement: Statement, kind: str, question: str) -> str | None:
     if kind not in ("number", "formula", "values", "time") or not statement.clause:
         return None
     said = only_new(statement.clause, statement.formulas, question)
+    if said is None and (part := _LAST_PART.search(statement.clause)):
+        said = only_new(part[1], statement.formulas, question)  # the roots are 2 and 3, their sum is 5
     return None if said is None else _said(replace(statement, said=said, subject="", asked=True), kind, question)
 
 
@@ -244,6 +264,8 @@ def is_of_another(item: VerifyItem, found: Extraction) -> bool:
         return False
     line = spoken(item.response)[0][-TAIL:].rstrip().rpartition("\n")[2]
     said = found.answers[0].strip("*$ ")
+    if (label := said.partition(": "))[1] and of_another(label[0], item.question):
+        return True
     before = line[: line.rfind(said)]
     return of_another(_BEFORE_CLAUSE.sub("", before), item.question) or of_another(
         re.sub(r"\$[^$]*\$", "", said), item.question, places=False

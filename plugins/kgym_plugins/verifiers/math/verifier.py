@@ -106,7 +106,8 @@ class MathVerifier:
             return verdict
         said = said_at_last(item, found)
         if said is None:
-            return verdict
+            chosen = self._stated_choice(item, found, judge)
+            return verdict if chosen is None else chosen
         stated = Extraction((said,), "statement")
         return verdict if is_of_another(item, stated) else judge(item, stated)
 
@@ -124,6 +125,23 @@ class MathVerifier:
         if [name for name, one in verdicts.items() if one is not None and one.status == "correct"] != [letter]:
             return verdict
         return replace(verdict, status="correct", reason="choice by its value")
+
+    def _stated_choice(
+        self, item: VerifyItem, found: Extraction, judge: Callable[[VerifyItem, Extraction], Verdict | None]
+    ) -> Verdict | None:
+        """Judge a last sentence that names the content of a choice and no letter: only the root of 7 is irrational."""
+        choices = offered(item.question) if found.rule not in ("boxed", "answer") else {}
+        letter = gold_answer(item.gold).strip("() .$")
+        if letter not in choices or _ANY_LETTER.search(item.response[-_SHOWN:].rpartition("\n")[2]):
+            return None
+        right: list[tuple[str, Verdict]] = []
+        for name, content in choices.items():
+            asked = VerifyItem(content, item.response, item.question)
+            said = said_at_last(asked, found)
+            verdict = judge(asked, Extraction((said,), "statement")) if said is not None else None
+            if verdict is not None and verdict.status == "correct":
+                right.append((name, verdict))
+        return replace(right[0][1], reason="choice by its value") if [name for name, _ in right] == [letter] else None
 
     def _fast(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         verdict = self._easy(item, found)

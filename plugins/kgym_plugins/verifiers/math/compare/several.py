@@ -194,6 +194,16 @@ def assignments_and_values(gold: Value, answer: Value) -> Rule | None:
     return ASSIGNMENTS if _pairs(values, rest.items) else None
 
 
+@compares((Assignments, Equation))
+def assignments_and_chain(gold: Assignments, answer: Equation) -> Rule | None:
+    """x = y = 0 gives its value to each name."""
+    names = (answer.left, *answer.middle)
+    if not answer.middle or not all(isinstance(name, Sym) for name in names) or set(answer.operators) != {"="}:
+        return None
+    values = tuple((str(name.value), part(answer.right)) for name in names)
+    return two_assignments(gold, Assignments(values))
+
+
 @compares((Matrix, Matrix), (Matrix, Ordered), (Ordered, Matrix))
 def same_matrix(gold: Value, answer: Value) -> Rule | None:
     """Cell by cell."""

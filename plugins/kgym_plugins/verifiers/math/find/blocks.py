@@ -52,7 +52,7 @@ def labelled(text: str) -> str:
     """
     found: list[str] = []
     for line in reversed([line for line in text[-800:].split("\n") if line.strip()][-_MOST_LABELS:]):
-        if (match := _LABELLED.fullmatch(line)) is None or not re.search(r"\d", match["value"]):
+        if (match := _LABELLED.fullmatch(line)) is None or not re.search(r"[\d\\$]", match["value"]):
             break
         found.insert(0, f"{match['label']}: {match['value']}".replace("$", "").replace("*", ""))
     return ", ".join(found) if len(found) > 1 else ""

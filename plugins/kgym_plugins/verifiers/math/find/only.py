@@ -97,6 +97,8 @@ def named_in(word: str, asked: str) -> bool:
     """Whether a question has a word, or one of the same stem: the expansion, if it says expand."""
     if word in _SHORT_FOR:
         return word in asked or _SHORT_FOR[word] in asked
+    if not word.isascii() and len(word) > 3:
+        return word[: -2 if len(word) > 4 else -1] in asked  # сумма, сумму
     return word.rstrip("s") in asked or (len(word) > _STEM and re.search(rf"\b{re.escape(word[:_STEM])}", asked) is not None)
 
 

@@ -204,7 +204,7 @@ _STEPS = re.compile(rf"{FORMULA}(?:(?:,|;|,?\s+(?:so|then|and|hence|thus|giving|
 def _without_remarks(sentence: str, formulas: list[str]) -> str:
     """A sentence without what its letters stand for, and without the value that it rejects."""
     while match := BEHIND.pattern.search(sentence):
-        letters = re.findall(FORMULA, match.groupdict().get("letters") or "")
+        letters = re.findall(FORMULA, "".join(filter(None, match.groupdict().values())))
         if not all(_LETTERS_ONLY.fullmatch(formulas[ord(sign) - ord(FIRST_FORMULA)]) for sign in letters):
             break
         sentence = sentence[: match.start()]

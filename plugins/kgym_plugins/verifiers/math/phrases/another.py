@@ -20,7 +20,7 @@ ANOTHER = Table(
     ),
     Phrase(
         r"\b(bad|unwanted|forbidden|excluded|invalid|complementary|unfavou?rable|opposite|previous|intermediate|wrong|incorrect"
-        r"|smaller|larger|other|next|corresponding)\s+(?!words\b|hand\b)[a-z]+\b",
+        r"|smaller|larger|other|next|corresponding)\s+(?!comes\b|is\b|words\b|hand\b)[a-z]+\b",
         "another one",
         "the number of bad pairs is",
         "in other words the number is",
@@ -92,12 +92,18 @@ def of_another(before: str, question: str, *, places: bool = True) -> bool:
 _INDEXED = re.compile(r"\W{0,3}([A-Za-z])(?:_\{?(\d{1,4})\}?|\((-?\d{1,4})\))\s*")
 
 
+_POWER = re.compile(r"\W{0,3}([A-Za-z])\s?\^\s?\{?(\d)\}?\s*")
+"""A power, which is no other name of a letter: x^2 = 9 does not say what x is."""
+
+
 def is_another_name(side: str, question: str) -> bool:
     """Whether a name with an index or an argument is in the question only with others: a_4 for a_5, f(1) for f(2).
 
     >>> is_another_name("a_4", "Find $a_5$."), is_another_name("a_5", "Find $a_5$."), is_another_name("S_5", "Find $a_5$.")
     (True, False, False)
     """
+    if (power := _POWER.fullmatch(side)) and re.search(rf"(?<![A-Za-z\\]){power[1]}(?![A-Za-z])", question):
+        return re.search(rf"(?<![A-Za-z\\]){power[1]}\s?\^\s?\{{?{power[2]}", question) is None
     match = _INDEXED.fullmatch(side)
     if match is None:
         return False

@@ -2,9 +2,10 @@
 
 import re
 
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
 from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Table
 
-_VALUE = re.compile(r"\d|\\[a-zA-Z]|\$|\([A-J]\)|\A[A-J]\Z")
+_VALUE = re.compile(r"\b(?:" + "|".join(sorted(NUMBER_WORDS - {"one", "second", "third"})) + r")\b|\d|\\[a-zA-Z]|\$|\([A-J]\)|\A[A-J]\Z")
 _VERB = re.compile(r"\b(?:is|are|was|were|does|do|can|could|will|would|should|must|has|have)\Z", re.IGNORECASE)
 _NOT_WORTH = (
     r"(?:extraneous|rejected|invalid|not\s+(?:valid|allowed|possible|a\s+solution|in\s+the\s+domain)"

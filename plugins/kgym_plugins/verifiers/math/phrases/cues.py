@@ -174,7 +174,7 @@ AROUND_NUMBER = frozenset(
     name_list(
         """
     to for that which who whom with on from left remaining in at of and or when if because since more fewer less than as by are is was were
-    will can need needs so then but while after before during until altogether together
+    will can need needs have has had do does so then but while after before during until altogether together
     """
     )
 )

@@ -42,7 +42,7 @@ _GROUPS = "|".join(
     f"(?P<{re.sub(r'[- ]', '_', name)}>{pattern})" for name, pattern in sorted(NAMES.items(), key=lambda pair: -len(pair[0]))
 )
 _ANY = re.sub(r"\?P<\w+>", "?:", _GROUPS)
-_BETWEEN = r"\s*(?:[,;.]\s*(?:and\s+|with\s+)?|\\\\\s*|\s(?:and|with)\s+)"
+_BETWEEN = r"\s*(?:[,;.]\s*(?:and\s+|with\s+)?|\\\\\s*|\s(?:and|with|to)\s+)"
 _ARTICLE = r"(?:(?:the|its|an?)\s+)?"
 _EACH = re.compile(rf"(?:\A|{_BETWEEN}){_ARTICLE}(?:{_GROUPS})(?![A-Za-z])", re.IGNORECASE)
 _CONNECTIVE = re.compile(
@@ -130,6 +130,9 @@ def names_first(text: str) -> str:
 
 
 def place_of(name: str, question: str) -> int:
-    """Where a question first asks for what has this name; -1 if it does not."""
+    """Where a question first asks for what has this name, or for the one thing that this letter is used for; -1 if it does not."""
+    if len(name) == 1:
+        places = [place for word, letters in LETTERS.items() if name in letters and (place := place_of(word, question)) >= 0]
+        return places[0] if len(places) == 1 else -1
     found = re.search(rf"\b(?:{NAMES[name]})\b", question.replace("$", ""), re.IGNORECASE) if name in NAMES else None
     return found.start() if found else -1

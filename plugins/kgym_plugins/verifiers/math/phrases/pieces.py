@@ -45,7 +45,7 @@ PIECES = Table(
 _BARE = re.compile(r"(?<![A-Za-z])(?!a\b(?=\s+[a-z]))[A-Za-z](?![A-Za-z])")
 _SIGNS = {"positive": "> 0", "negative": "< 0", "zero": "= 0"}
 _EACH = {"pieces": re.compile(_PIECE, re.IGNORECASE), "first": re.compile(_FIRST, re.IGNORECASE)}
-_NAMED = re.compile(r"\s*(?P<name>[A-Za-z]\(?[a-z]?\)?|\|[^|=<>]{1,40}\|)\s*=\s*(?P<value>[^=<>]+)")
+_NAMED = re.compile(r"\s*(?P<name>[^=<>]{1,40}?)\s*=\s*(?P<value>[^=<>]+)")
 
 
 def cases_of(sentence: str, unmasked: Callable[[str], str]) -> str | None:

@@ -39,6 +39,13 @@ CLAUSES = Table(
         "Divide by 3",
     ),
     Phrase(
+        r"\A(?:по\s+(?:теореме|формуле|правилу)|nach\s+(?:dem|der)(?:\s+satz\s+(?:von|des))?|d'après(?:\s+(?:le|la)\s+\w+\s+de)?"
+        r"|según(?:\s+(?:el|la)\s+\w+\s+de)?|per\s+il\s+teorema\s+di|z\s+twierdzenia)\s+\w+,?\s+",
+        "a theorem that is used, in other languages",
+        "по теореме Виета сумма равна 5",
+        "сумма по теореме",
+    ),
+    Phrase(
         r"[,;]\s+(?:" + "|".join(one.therefore for one in LANGUAGES if one.spaced) + r")\s+",
         "a consequence in other languages",
         "2x = 6, portanto x = 3",
@@ -102,7 +109,7 @@ SUPPOSED = Table(
         r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|(?-i:may)|should|perhaps|maybe|probably|possibly"
         r"|presumably|guess\w*|thinks?|thought|says?|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
         r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to|have\s+to|must\s+show"
-        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead|otherwise|next|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
+        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead|otherwise|next,?\s+(?:we|i|let|consider|step|find|note|try|look)|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
         "questions, suppositions and doubts",
         "it might be 12",
         "it is 12",
@@ -264,7 +271,12 @@ ALONE = Table(
     "a value behind a consequence",
     "the clause is nothing but the value",
     "whole",
-    Phrase(rf"(?:{FORMULA}|\d[\d,.]*)(?:\s+[a-z]+){{0,4}}", "a formula or a number", "2 real solutions", "real solutions"),
+    Phrase(
+        rf"(?:{FORMULA}|\d[\d,.]*)(?:\s+(?!(?:is|are|was|were|has|have|works?|remains?)\b)[a-z]+){{0,4}}",
+        "a formula or a number",
+        "2 real solutions",
+        "real solutions",
+    ),
     Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.{1,60})?", "a choice", "option B", "an option"),
     Phrase(
         r"(?:the|an?)\s+(?:(?:open|closed|half-open|ordered|single|unique|integer|real|positive|solution|finite|whole)\s+)*"
@@ -296,7 +308,14 @@ BEHIND = Table(
     "what follows is no part of what is said: what its letters stand for, or that it is all",
     "within",
     Phrase(
-        rf",?\s+(?:(?:with|where)\s+{_KINDS}|for\s+{_KINDS}(?:integers?|constants?|parameters?)\s+)(?P<letters>{_LETTERS})(?:\s+(?:is|are|an?|any|arbitrary|real|complex|integers?|constants?|parameters?"
+        rf",?\s+(?:for\s+(?:all\s+|any\s+|every\s+|each\s+)?(?P<letters>{_LETTERS})"
+        rf"|(?:where\s+|with\s+)?(?P<any>{_LETTERS})\s+(?:(?:is|are)\s+)?(?:an?|any)\s+(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)\Z",
+        "letters",
+        f"x for {FIRST_FORMULA}",
+        f"x for {FIRST_FORMULA} and y",
+    ),
+    Phrase(
+        rf",?\s+(?:(?:with|where)\s+{_KINDS}|for\s+{_KINDS}(?:integers?|constants?|parameters?)\s+)(?P<given>{_LETTERS})(?:\s+(?:is|are|an?|any|arbitrary|real|complex|integers?|constants?|parameters?"
         r"|numbers?)){0,5}\Z",
         "letters",
         f"x, with arbitrary constants {FIRST_FORMULA}",
