@@ -111,11 +111,8 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
         return values
     if problem:
         return None
-    if (
-        (conversion := _CONVERSION.fullmatch(text[-TAIL:].rpartition("\n")[2]))
-        and unit_named(conversion["unit"])
-        and unit_named(conversion["other"])
-    ):
+    conversion = _CONVERSION.fullmatch(text[-TAIL:].rpartition("\n")[2])
+    if conversion and unit_named(conversion["unit"]) and unit_named(conversion["other"]):
         return rf"{conversion['number']} \text{{ {conversion['unit']}}}"
     said = _stated_of_kind(text, item, found)
     if said is None and (relative := _RELATIVE.search(text, max(0, len(text) - TAIL))):

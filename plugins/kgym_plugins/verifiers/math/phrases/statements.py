@@ -109,7 +109,8 @@ SUPPOSED = Table(
         r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|(?-i:may)|should|perhaps|maybe|probably|possibly"
         r"|presumably|guess\w*|thinks?|thought|says?|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
         r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to|have\s+to|must\s+show"
-        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead|otherwise|next,?\s+(?:we|i|let|consider|step|find|note|try|look)|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
+        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead|otherwise"
+        r"|next,?\s+(?:we|i|let|consider|step|find|note|try|look)|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
         "questions, suppositions and doubts",
         "it might be 12",
         "it is 12",
