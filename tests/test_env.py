@@ -71,7 +71,7 @@ def test_every_registered_environment_passes_the_checks_of_gymnasium_without_a_w
     save_data("mine", bring("mine", [str(brought)]))
     ids = [info.id for info, record in registry().offers("environment") if record.origin == "kgym"]
     assert {"kgym/aime-v1", "kgym/arithmetic-v0", "kgym/data-v0"} <= set(ids)
-    for name in [*ids, "tests/tiny-v3"]:
+    for name in [*(name for name in ids if name != "kgym/mcp-v0"), "tests/tiny-v3"]:  # that needs a server: see test_mcp.py
         check_env(make(name, **({"dataset": "mine"} if name == "kgym/data-v0" else {})))
 
 

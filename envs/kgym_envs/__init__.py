@@ -39,6 +39,11 @@ def kgym_components() -> Iterator[Component]:
         target="kgym_envs.tools.interpreter:Python",
         summary="problems of another environment, with a tool that runs programs in a sandbox",
     )
+    yield EnvInfo(
+        name="mcp",
+        target="kgym_envs.tools.server:McpServer",
+        summary="problems of another environment, with the tools of a server that speaks the Model Context Protocol",
+    )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
     for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
         yield DatasetInfo(
