@@ -32,7 +32,7 @@ from kgym.train.supervised.sft import SFT
 from kgym.types import Episode, Message, Segment
 
 SIZES = {
-    "full": {"warm": 240, "steps": 12, "groups": 8, "group": 8, "scored": 200},
+    "full": {"warm": 240, "steps": 8, "groups": 8, "group": 8, "scored": 100},
     "tiny": {"warm": 2, "steps": 1, "groups": 2, "group": 2, "scored": 4},
 }
 """What `--size` means; `tiny` shows that every step runs, and nothing else."""

@@ -15,7 +15,7 @@ from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.models.builtin import nano
 
-OF_THE_MODEL = {"log-probabilities", "new weights", "answers that were begun under other weights", "load while asleep"}
+OF_THE_MODEL = {"log-probabilities", "new weights", "answers that were begun under other weights", "load while asleep", "replies"}
 OF_AN_EXACT_ONE = {"among other requests", "the same again", "cut and continued"}
 
 
@@ -101,6 +101,11 @@ class TakesWeightsAtAnyTime(TransformersEngine):
         pass
 
 
+class RendersNothing(TransformersEngine):
+    def render_replies(self, replies):
+        return [() for _ in replies]
+
+
 class ForgetsAborted(TransformersEngine):
     def poll(self, timeout_s=None):
         return [segment for segment in super().poll(timeout_s) if segment.finish_reason != "abort"]
@@ -118,6 +123,7 @@ FAULTS = {
     ],
     RepeatsRandomNumbers: ["cut and continued: request 1, cut after 4 tokens, has another answer"],
     KeepsStaleCaches: ["answers that were begun under other weights: request"],
+    RendersNothing: ["replies: render_replies returned no token for a reply"],
     TakesWeightsAtAnyTime: ["abort and continue: load takes new weights while requests are open"],
     ForgetsAborted: ["abort and continue: it raised EngineError: engine ForgetsAborted: it returned no segment for 4 open requests"],
 }

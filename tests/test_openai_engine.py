@@ -6,9 +6,12 @@ import time
 import pytest
 
 from faulty_server import KEY, FaultyServer
+from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, EngineError
 from kgym.models.weights import TensorWeights
+from kgym.registry import configure
 from kgym.rollout.engine import generate
+from kgym.rollout.episodes import play_groups
 from kgym.testing.engines import check_engine
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.openai import OpenAIEngine, OpenAIOptions
@@ -60,6 +63,21 @@ def test_answers_come_as_the_server_gives_them(engine):
         assert server.most_at_once <= 8
         assert one.usage["answers"] == 16
         assert one.usage["completion_tokens"] == 7 * 16
+
+
+def test_an_answer_of_several_turns_is_sent_as_messages(engine):
+    configure(["echo_env"])
+    setup = EnvSetup("echo", {"until": "never", "max_turns": 3})
+    with FaultyServer() as server:
+        (group,) = play_groups(setup, engine(server), [0], sampling=Sampling(), seed_parts=(0,))
+        (episode,) = group.episodes
+        assert [message.role for message in episode.turns] == ["assistant", "tool"] * 2 + ["assistant"]
+        assert (episode.verdict.reason, episode.token_ids, episode.n_tokens) == ("turns", (), 21)
+        sent = [[(message["role"], message["content"]) for message in body["messages"]] for body in server.bodies]
+        assert [role for role, _ in sent[2]] == ["user", "assistant", "user", "assistant", "user"]
+        assert [content for _, content in sent[2][1:]] == [message.content for message in episode.turns[:-1]]
+        assert sent[0] == sent[2][:1]
+    configure([])
 
 
 @pytest.mark.parametrize("fault", FAULTS)

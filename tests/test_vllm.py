@@ -13,10 +13,13 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from kgym.cli.main import main
+from kgym.envs.setup import EnvSetup
 from kgym.errors import ConfigError, EngineError
 from kgym.models.adapters import PREFIX, merged
 from kgym.models.weights import ModelWeights, TensorWeights
+from kgym.registry import configure
 from kgym.rollout.engine import adapter_rank, generate
+from kgym.rollout.episodes import play_groups
 from kgym.runs.metrics import read_metrics
 from kgym.testing.engines import check_engine
 from kgym.types import GenerateRequest, Message, Sampling, SamplingWork
@@ -177,6 +180,20 @@ def test_greedy_answers_are_those_of_the_built_in_engine(engine, builtin, sampli
         assert one.token_ids == other.token_ids
         assert (str(one), one.finish_reason, one.prompt_ids) == (str(other), other.finish_reason, other.prompt_ids)
         assert torch.tensor(one.engine_logprobs).sub(torch.tensor(other.engine_logprobs)).abs().max() < 1e-4
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_greedy_answers_of_several_turns_are_those_of_the_built_in_engine(engine, builtin):
+    configure(["echo_env"])
+    setup = EnvSetup("echo", {"until": "never", "max_turns": 4, "max_tokens": 200})
+    asked = {"indices": [0, 1, 2], "sampling": Sampling(temperature=0.0), "seed_parts": (0,)}
+    for one, other in zip(play_groups(setup, engine, **asked), play_groups(setup, builtin, **asked), strict=True):
+        (mine,), (theirs,) = one.episodes, other.episodes
+        assert (mine.token_ids, mine.token_mask, mine.turns) == (theirs.token_ids, theirs.token_mask, theirs.turns)
+        assert torch.tensor(mine.engine_logprobs).sub(torch.tensor(theirs.engine_logprobs)).abs().max() < 1e-4
+        assert mine.n_turns > 1
+    configure([])
 
 
 @needs_vllm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from kgym.errors import EngineError, RunError
 from kgym.rollout.engine import generate, poll, submit
 from kgym.testing.report import Report, shown
-from kgym.types import Engine, FinishReason, GenerateRequest, Message, Sampling, Segment, Weights
+from kgym.types import Engine, FinishReason, GenerateRequest, Message, RendersReplies, Reply, Sampling, Segment, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -222,6 +222,9 @@ class EngineChecks:
             self._load(_model_weights(model))
             self.engine.wake()
             self._check_logprobs(model, generated(self.engine, _requests()), old=other)
+        if isinstance(self.engine, RendersReplies):
+            with self.report.check("replies"):
+                self._check_replies(self.engine, model)
         with self.report.check("the canary"):
             self._check_canary(model)
         if self.adapters:
@@ -233,6 +236,22 @@ class EngineChecks:
                 another.load(self.engine.version, _model_weights(model))
                 first, second = generated(self.engine, _requests()), generated(another, _requests())
                 _check_identical(first, second, "asked of another engine with the same weights")
+
+    def _check_replies(self, engine: RendersReplies, model: "PreTrainedModel") -> None:
+        """Continue answers after a reply: what is appended has tokens, and the log-probabilities are those of the model after them."""
+        asked = [replace(request, expects_reply=True) for request in _requests()]
+        begun, said = generated(self.engine, asked), Message("tool", "17")
+        rendered = engine.render_replies([Reply(said, begun[request.id].token_ids[-1]) for request in asked])
+        assert all(rendered), "render_replies returned no token for a reply"
+        turns = [
+            replace(
+                request,
+                prefix_ids=(*begun[request.id].token_ids, *ids),
+                turns=(Message("assistant", str(begun[request.id])), said),
+            )
+            for request, ids in zip(asked, rendered, strict=True)
+        ]
+        self._check_logprobs(model, generated(self.engine, turns), requests=turns)
 
     def _check_canary(self, model: "PreTrainedModel") -> None:
         """Hand over other weights and those of the model, as a run does when it begins."""

@@ -206,6 +206,7 @@ def check_engine(
        `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
        After other weights, and the model's own again, a canary is sampled from those (`kgym.rollout.handover`); weights
        that the engine reads back are these, to the bit.
+       If it renders replies (`kgym.types.RendersReplies`), answers continue after one.
     6. If its record says `adapters`, and its options too where they decide (`kgym.types.AdapterOptions`): after `load` of
        an adapter alone they are those of the model with the adapter.
     7. `load` while requests are open is refused, and segments carry the version of the newest `load`.
