@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kgym.cli import comparing
+from kgym.cli import card, comparing
 from kgym.cli.output import percent, print_json, print_table, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|view|merge")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|view|card|merge")
     listing = commands.add_parser("list", help="print the runs, the newest last")
     listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
     show = commands.add_parser("show", help="print how a run went")
@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     view.add_argument("--serve", action="store_true", help="serve a page on this machine alone that follows the runs while they go on")
     view.add_argument("--port", metavar="N", type=int, help="port of --serve; 0 is any that is free (default: 8642)")
+    card.configure(commands.add_parser("card", help="write a model card into the newest checkpoint, and upload both to the hub"))
     merge = commands.add_parser("merge", help="write the whole model of a LoRA run, base and adapter merged")
     merge.add_argument(
         "run_folder", metavar="RUN", type=Path, help="run folder, whose newest checkpoint is taken, or the folder of an adapter"
@@ -52,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    actions = {"list": _list, "show": _show, "compare": comparing.run, "view": _view, "merge": _merge}
+    actions = {"list": _list, "show": _show, "compare": comparing.run, "view": _view, "card": card.run, "merge": _merge}
     return actions[args.action](args)
 
 
