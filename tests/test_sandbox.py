@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,7 +17,6 @@ import pytest
 
 import sandbox_attacks
 from kgym.errors import SandboxError
-from kgym.judging import box as boxes
 from kgym.judging import bubblewrap, cgroups, probe, syscalls
 from kgym.judging.box import Box
 from kgym.judging.sandbox import Pool, run
@@ -70,6 +70,80 @@ def test_the_usual_devices_are_there():
 def test_the_interpreter_has_the_standard_library_alone():
     assert program("import json, decimal, asyncio; asyncio.run(asyncio.sleep(0)); exit()").ok
     assert b"No module named 'pip'" in program("import pip").stderr
+
+
+ALIKE = {
+    "environment": "import os; print(sorted(os.environ.items()), flush=True); os.system('env | grep -v -e ^_= -e PWD | sort')",
+    "interpreter": "import sys; print(sys.argv, sys.path, sys.flags, sys.getfilesystemencoding())",
+    "main": "print(__name__, __file__, __spec__, sorted(set(globals()) - {'__loader__'}))",
+    "no names of the agent": "print(os)",
+    "modules of its own": "import helper, __main__; print(helper.X, __main__.__file__)",
+    "streams": "import sys\nfor s in sys.stdin, sys.stdout, sys.stderr: print(s.name, s.mode, s.encoding, s.errors, s.line_buffering)",
+    "input": "import sys\nprint(input(), sys.stdin.readline(), open(0).read())",
+    "input by its path": "print(open('/dev/stdin').read())",
+    "input in bytes": "import sys; print(sys.stdin.buffer.read())",
+    "output is flushed": "import sys; sys.stdout.write('a'); sys.stderr.write('b')",
+    "output by numbers": "import os; print('a', flush=True); os.write(1, b'b')",
+    "bytes that are no text": "import sys; sys.stdout.write(sys.stdin.readline()[:2] + '\\udcff')",
+    "error": "def f(): return 1 / 0\nf()",
+    "syntax": "print(",
+    "error of its own": "class E(Exception): pass\nraise E('x')",
+    "exit": "exit(7)",
+    "exit with a text": "import sys; sys.exit('sorry')",
+    "exit without a farewell": "import os; os._exit(9)",
+    "exit at the end": "import atexit, threading\natexit.register(print, 'bye')\nthreading.Thread(target=print, args=['thread']).start()",
+    "exit with a number that is too large": "raise SystemExit(-1)",
+    "exit in a thread": "import threading, sys; threading.Thread(target=sys.exit, args=[3]).start()",
+    "what is left is written": "import os; out = os.fdopen(1, 'w'); out.write('left')",
+    "farewells": "class A:\n    def __del__(self): print('gone', len('ab'))\na = A()\n_b = A()",
+    "farewells of a module": "import helper\nhelper.X = type('A', (), {'__del__': lambda self: print('gone')})()",
+    "a wrong farewell": "import atexit\natexit.register(lambda: 1 / 0)",
+    "another output": "import io, sys, atexit, os\nsys.stdout = io.StringIO()\n"
+    "atexit.register(lambda: os.write(1, sys.stdout.getvalue().encode()))\nprint('buffered')",
+    "output that is closed": "import sys; sys.stdout.close()",
+    "a full output": "import sys; sys.stdout = open('/dev/full', 'w'); print('x')",
+    "nothing of it": "import sys; sys.stdout = None; print('x')",
+    "an error after output": "print('some'); raise ValueError('x')",
+    "a signal": "import os; os.kill(os.getpid(), 15)",
+    "handlers": "import signal; print([signal.getsignal(n) for n in range(1, 32) if n not in (9, 19)])",
+    "depth": "def f(n): return f(n - 1) if n else 0\nprint(f(970))",
+    "too deep": "def f(n): return f(n + 1)\nf(0)",
+    "deeper": "import sys\nsys.setrecursionlimit(10**6)\ndef f(n): return f(n - 1) + 1 if n else 0\nprint(f(20000))",
+    "hashes": "print(hash('a text'), list({'b', 'a', 'c'}))",
+    "children": "import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', 'print(6*7)'], capture_output=True).stdout)",
+    "processes": "from multiprocessing import Pool\nif __name__ == '__main__':\n    with Pool(2) as pool: print(pool.map(abs, [-1, 2]))",
+    "files": "import os; print(sorted(os.listdir('/proc/self/fd'))[:3], os.getcwd(), oct(os.umask(0)))",
+    "limits": "import resource; print([resource.getrlimit(n) for n in range(10)])",
+    "memory": "open('/proc/self/mem', 'rb').close(); print(open('/proc/self/status').read().count('Seccomp:\\t2'))",
+    "future": "from __future__ import annotations\ndef f(x: undefined): return 1\nprint(f(0))",
+    "annotations": "x: int = 3\nprint(__annotations__)",
+    "another encoding": "# -*- coding: latin-1 -*-\nprint(len('\u00e4'))",
+}
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_a_program_in_python_cannot_tell_that_its_interpreter_was_started_before(what):
+    with Box() as box:
+        box.put({"main.py": ALIKE[what], "helper.py": "X = 6"})
+        forked, executed = (box.run(command, "ab\n\u00e9f\nlast", QUICK) for command in (PYTHON, ["env", "python3", "main.py"]))
+    assert (forked.exit_code, forked.limit, forked.stdout) == (executed.exit_code, executed.limit, executed.stdout)
+    differing = re.compile(rb"repeated \d+ more|0x[0-9a-f]+")  # a fork has two frames less of a thousand, and other addresses
+    assert differing.sub(b"", forked.stderr) == differing.sub(b"", executed.stderr)
+
+
+def test_a_script_that_is_not_there_is_executed_to_say_so():
+    finished = run({}, ["python3", "main.py"], QUICK)
+    assert finished.exit_code == 2
+    assert b"No such file" in finished.stderr
+
+
+def test_the_channel_of_a_program_stays_open_whatever_its_number_was():
+    for _ in range(3):
+        ours, theirs = socket.socketpair()
+        with ours, theirs, Box() as box:
+            box.put({"main.py": "import gc, os, time\ngc.collect()\nos.write(3, b'here')"})
+            assert box.run(PYTHON, limits=QUICK, channel=theirs).ok
+            assert ours.recv(10) == b"here"
 
 
 def test_other_programs_than_python():
@@ -224,7 +298,8 @@ def test_a_bwrap_that_isolates_less_is_found_out(monkeypatch, unknown, left_out,
 
 
 def test_an_environment_is_found_out(monkeypatch, unknown):
-    monkeypatch.setattr(boxes, "ENVIRONMENT", (*boxes.ENVIRONMENT, "SECRET=x"))
+    usual = bubblewrap.environment()
+    monkeypatch.setattr(bubblewrap, "environment", lambda: usual | {"SECRET": "x"})
     assert "an environment" in probe.check()
 
 

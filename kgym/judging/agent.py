@@ -1,8 +1,12 @@
 """The first process of a sandbox: starts programs there, holds them to their limits, and reports how they ended.
 
-It runs as `python -I -S agent.py FD UID`, where FD is its channel and UID the user that it becomes, or - to stay who it is.
+It runs as `python agent.py FD UID`, where FD is its channel and UID the user that it becomes, or - to stay who it is.
 It is process 1 of its namespace: the kernel keeps the signals of the programs from it, and ends all of them when it ends.
 The programs cannot read its memory or its files either (PR_SET_DUMPABLE is 0). It ends when the other end of its channel is closed.
+
+A program in Python (`python3 FILE ...`) is a fork of the agent, which is an interpreter that has started already: that takes a tenth of
+the time of starting another one. The fork has what the agent knows, which is what the judge sent for this program and for earlier ones of
+the same author, and no file of the agent's: it closes all of them first. Other programs are executed.
 
 Nothing of kgym is there, so nothing is imported from it; `_socket` and `_signal` instead of `socket` and `signal`, which would double
 the time of a start. A message is a number of parts, and each part its length and its bytes, with lengths as four bytes:
@@ -16,7 +20,11 @@ the time of a start. A message is a number of parts, and each part its length an
 
 import _signal  # type: ignore[import-not-found]
 import _socket
+import atexit
 import contextlib
+import ctypes
+import gc
+import io
 import os
 import resource
 import select
@@ -25,17 +33,23 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import CodeType
     from typing import NoReturn
 
 CHANNEL = int(sys.argv[1]) if len(sys.argv) > 1 else -1
 STORE, WORK = "/tmp", "/tmp/work"  # noqa: S108  (a file system of its own)
 CHUNK = 1 << 16
-SIGINT, SIGKILL, SIGXCPU, SIGXFSZ = 2, 9, 24, 25
+SIGINT, SIGKILL, SIGPIPE, SIGXCPU, SIGXFSZ = 2, 9, 13, 24, 25
 PR_SET_DUMPABLE = 4
 PAGE = resource.getpagesize()
 TICKS = os.sysconf("SC_CLK_TCK")
+prctl = ctypes.CDLL(None).prctl
 LOOK_S = 0.01
 """How often the processes are counted."""
+
+
+class Script(BaseException):
+    """Leaves the agent's own code in a fork: what is to be run there is a program in Python. Its argument is the command line."""
 
 
 class Channel:
@@ -64,6 +78,10 @@ class Channel:
         """Send a message."""
         data = b"".join([len(parts).to_bytes(4, "big"), *(len(part).to_bytes(4, "big") + part for part in parts)])
         self._socket.sendall(data)
+
+    def forget(self) -> None:
+        """In a fork: leave the file descriptor to the program, which may have another file there."""
+        self._socket.detach()
 
     def _number(self) -> int | None:
         data = self._exactly(4)
@@ -300,7 +318,7 @@ class Run:
 
 
 def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], limits: Limits) -> "NoReturn":
-    """In the child: be the program."""
+    """In the child: be the program. Raises Script for a program in Python."""
     try:
         os.setsid()
         for number, fd in enumerate(fds):  # first out of the way, then to their places
@@ -313,11 +331,90 @@ def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], li
                 _signal.signal(number, _signal.SIG_DFL)
         os.chdir(WORK)
         limits.apply()
+        if argv[0] == b"python3" and len(argv) > 1 and os.path.isfile(argv[1]):
+            _set_dumpable(1)
+            os.environb.clear()
+            os.environb.update(env)
+            raise Script([os.fsdecode(word) for word in argv])
         os.execvpe(argv[0], argv, env)  # noqa: S606  (this is what the sandbox is for)
+    except Script:
+        raise
     except BaseException as error:
         os.write(2, argv[0] + f": {error}\n".encode())
-    finally:
         os._exit(127)
+
+
+def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
+    """Return the code of a script and its namespace, with the interpreter as if it had just been started with this command line."""
+    for number, handler in ((SIGINT, _signal.default_int_handler), (SIGPIPE, _signal.SIG_IGN), (SIGXFSZ, _signal.SIG_IGN)):
+        _signal.signal(number, handler)
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):  # the agent's own streams may have looked at what they were before
+        raw = io.FileIO(fd, "w" if fd else "r", closefd=False)
+        raw.name = f"<{name}>"
+        buffered = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
+        errors = "backslashreplace" if name == "stderr" else "surrogateescape"
+        stream = io.TextIOWrapper(buffered, "utf-8", errors, newline="\n" if fd else None, line_buffering=name == "stderr")
+        stream.mode = "w" if fd else "r"
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    path = os.path.realpath(words[1])
+    sys.argv, sys.orig_argv, sys.path[0] = words[1:], words, os.path.dirname(path)
+    main = type(sys)("__main__")
+    main.__dict__.update(__file__=path, __builtins__=__builtins__, __annotations__={}, __cached__=None)
+    sys.modules["__main__"] = main
+    with open(path, "rb") as file:
+        return compile(file.read(), path, "exec", dont_inherit=True), main.__dict__
+
+
+def _end(status: int, main: "dict[str, object]") -> "NoReturn":
+    """End a script as its interpreter would, in the same order, but leave what was there before it as it is: that is shared with the agent.
+
+    Taking a whole interpreter apart would copy its memory, and take longer than most scripts do.
+    """
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    flushed = _flushed()
+    own = [module.__dict__ for module in sys.modules.values() if (getattr(module, "__file__", None) or "").startswith(WORK)]
+    for names in (main, *own):
+        for private in (True, False):
+            for name in [name for name in names if name.startswith("_") is private and name != "__builtins__"]:
+                names[name] = None
+    gc.collect()
+    os._exit(status or flushed or _flushed())
+
+
+def _flushed() -> int:
+    status = 0
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except Exception as error:
+            if stream is sys.stdout:
+                print(f"Exception ignored in: {stream!r}\n{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201  (as Python)
+                status = 120
+    return status
+
+
+def _status_of(error: BaseException) -> int:
+    """Return the exit status for what ended a script, and say on standard error what Python would."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return int(error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)  # noqa: T201  (Python does)
+        return 1
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:  # those of the agent
+        frames = frames.tb_next
+    sys.excepthook(type(error), error.with_traceback(frames), frames)
+    return 1
+
+
+def _set_dumpable(value: int) -> None:
+    if prctl(PR_SET_DUMPABLE, value, 0, 0, 0):
+        raise OSError("prctl(PR_SET_DUMPABLE) failed")
 
 
 def _settle(user: str) -> None:
@@ -325,10 +422,7 @@ def _settle(user: str) -> None:
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")  # when memory runs out, the judge is not to go first
     if user == "-":
-        import ctypes  # noqa: PLC0415  (root does not need it, and it takes a while)
-
-        if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
-            raise OSError("prctl(PR_SET_DUMPABLE) failed")
+        _set_dumpable(0)
     else:  # the kernel clears the flag when the user changes
         os.setgroups([])
         os.setresgid(int(user), int(user), int(user))
@@ -354,6 +448,7 @@ def main() -> None:
     begun = False
     try:
         _settle(sys.argv[2])
+        gc.freeze()  # collections in a fork would copy what they look at
         channel.send(b"ready")
         while (message := channel.receive()) is not None:
             (kind, *parts), fds = message
@@ -371,9 +466,24 @@ def main() -> None:
             if report is None:
                 return
             channel.send(*report)
+    except Script:
+        channel.forget()
+        raise
     except OSError as error:
         channel.send(b"failed", str(error).encode())
 
 
 if __name__ == "__main__":
-    main()
+    script: list[str] = []
+    try:
+        main()
+    except Script as found:
+        (script,) = found.args
+    if script:  # outside of all functions, so that the program has the depth of the stack
+        status, names = 0, dict[str, object]()
+        try:
+            code, names = _prepared(script)
+            exec(code, names)  # noqa: S102  (this is what the sandbox is for)
+        except BaseException as error:
+            status = _status_of(error)
+        _end(status, names)

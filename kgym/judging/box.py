@@ -34,8 +34,6 @@ START_S = 20.0
 STORAGE_MIB = ProgramLimits().storage_mib
 GRACE_S = 30.0
 """How much longer than its time limit a program is waited for; the agent keeps the limits, unless the machine stands still."""
-ENVIRONMENT = ("HOME=/tmp", "LANG=C.UTF-8", "PYTHONHASHSEED=0")
-"""A seed of its own for the hashes of texts would give a program another verdict every time."""
 LONGEST_REPLY = 1 << 31
 _MIB = 1 << 20
 _LENGTH = struct.Struct("!I")
@@ -147,7 +145,7 @@ class Box:
             self._cgroup.limit(limits.memory_mib * _MIB, limits.processes)
         numbers = (limits.wall_s, limits.cpu_s, limits.memory_mib * _MIB, limits.processes, limits.files)
         sizes = (int(limits.output_mib * _MIB), min(limits.storage_mib, self.storage_mib) * _MIB)
-        environment = (f"PATH={bubblewrap.search_path()}", *ENVIRONMENT)
+        environment = [f"{name}={value}" for name, value in bubblewrap.environment().items()]
         reply = self._ask(
             [
                 *(b"run", " ".join(map(str, (*numbers, *sizes))).encode(), stdin.encode() if isinstance(stdin, str) else stdin),

@@ -52,17 +52,26 @@ def command(*, channel_fd: int, info_fd: int, seccomp_fd: int, storage_bytes: in
         *(str(shutil.which("bwrap")), *rights),
         *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
         *("--hostname", "sandbox", "--new-session", "--as-pid-1", "--clearenv"),
+        *(word for name, value in environment().items() for word in ("--setenv", name, value)),
         *_system(),
         *("--proc", "/proc", "--ro-bind", str(Path(__file__).with_name("agent.py")), AGENT),
         *("--perms", "1777", "--size", str(storage_bytes), "--tmpfs", TMP, "--chdir", TMP),
         *("--remount-ro", "/", "--info-fd", str(info_fd), "--seccomp", str(seccomp_fd)),
-        *("--", python(), "-I", "-S", "-B", AGENT, str(channel_fd), str(secrets.choice(USERS)) if root else "-"),
+        *("--", python(), AGENT, str(channel_fd), str(secrets.choice(USERS)) if root else "-"),
     ]
 
 
 def python() -> str:
     """Return the interpreter of the sandbox: that of this process, without its virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables of a program.
+
+    The seed is that of the hashes of texts: one of its own would give a program another verdict every time.
+    """
+    return {"PATH": search_path(), "HOME": TMP, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
 
 
 def search_path() -> str:

@@ -41,7 +41,7 @@ def kgym_components() -> Iterator[Component]:
     )
     yield VerifierInfo(
         name="code",
-        target="kgym_plugins.verifiers.code.verifier:Code",
+        target="kgym_plugins.verifiers.code:Code",
         summary="a program that passes hidden tests, run in a sandbox",
         isolation="none",
         threads=True,

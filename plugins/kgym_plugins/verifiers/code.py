@@ -11,16 +11,17 @@ What is expected never enters the sandbox of the program. A program that fails, 
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
 from kgym.errors import SandboxLost
 from kgym.judging import bubblewrap, probe
 from kgym.judging.cases import Cases
+from kgym.judging.extract import program_of
+from kgym.judging.submissions import BadTests, Finding, findings
 from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
-from kgym_plugins.verifiers.code.extract import program_of
-from kgym_plugins.verifiers.code.judge import RIGHT, BadTests, findings
 
 TRIES = 2
 
@@ -55,33 +56,36 @@ class Code:
 
     def _timed(self, item: VerifyItem) -> Verdict:
         begin = time.perf_counter()
-        status, reason, answer, partial = self._judged(item)
-        return Verdict(status, reason, answer, seconds=time.perf_counter() - begin, partial=partial)  # type: ignore[arg-type]
+        return replace(self._judged(item), seconds=time.perf_counter() - begin)
 
-    def _judged(self, item: VerifyItem) -> tuple[str, str, str | None, float | None]:
+    def _judged(self, item: VerifyItem) -> Verdict:
         source = program_of(item.response)
         if source is None:
-            return "no_answer", "no_program", None, 0.0 if self.options.partial else None
+            return Verdict("no_answer", "no_program", partial=0.0 if self.options.partial else None)
         try:
             cases = Cases.of(item.gold)
         except ValueError:
-            return "unscored", "gold", source, None
+            return Verdict("unscored", "gold", source)
         for _ in range(TRIES):
             try:
                 return self._ran(source, cases)
             except SandboxLost:
                 continue
             except BadTests:
-                return "unscored", "tests", source, None
-        return "unscored", "sandbox", source, None
+                return Verdict("unscored", "tests", source)
+        return Verdict("unscored", "sandbox", source)
 
-    def _ran(self, source: str, cases: Cases) -> tuple[str, str, str | None, float | None]:
-        wrong, passed = "", 0
-        most = self.options.max_cases or len(cases.cases)
-        for n, finding in enumerate(findings(source, cases), 1):
-            passed += finding == RIGHT
-            wrong = wrong or finding
-            if n == most or (wrong and not self.options.partial):
+    def _ran(self, source: str, cases: Cases) -> Verdict:
+        most = min(self.options.max_cases or len(cases.cases), len(cases.cases))
+        found: list[Finding] = []
+        for finding in findings(source, replace(cases, cases=cases.cases[:most])):
+            found.append(finding)
+            if finding.wrong and not self.options.partial:
                 break
-        share = passed / min(most, len(cases.cases)) if self.options.partial else None
-        return ("wrong", wrong, source, share) if wrong else ("correct", "passed", source, share)
+        failed = [(number, finding) for number, finding in enumerate(found, 1) if finding.wrong]
+        share = 1 - len(failed) / most if self.options.partial else None
+        if not failed:
+            return Verdict("correct", "passed", source, partial=share)
+        number, first = failed[0]
+        lines = [f"case {number} of {most}: {first.wrong}", *(f"{name}: {text.strip()}" for name, text in first.shown)]
+        return Verdict("wrong", first.wrong, source, partial=share, trace="\n".join(lines))

@@ -1,6 +1,6 @@
 """Runs in a sandbox without the program: run the statements of a test, whose calls of the function go over file descriptor 3.
 
-    python3 asserting_harness.py NAME       exit code 0: the statements ran through
+    python3 asserting.py NAME       exit code 0: the statements ran through
 
 The program cannot see the statements, nor what they compare its values with; and what it sends are plain values.
 """

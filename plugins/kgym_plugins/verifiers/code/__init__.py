@@ -1,1 +1,0 @@
-"""The verifier `code`: see `verifier.py`."""
