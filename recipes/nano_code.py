@@ -42,13 +42,13 @@ def main() -> None:
     """Make the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano-code"))
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on with a warm-up that was interrupted")
     args = parser.parse_args()
     config = SFTConfig(
         seed=args.seed,
-        train={"steps": args.steps, "lr": 1e-3, "warmup_steps": 30, "decay_frac": 0.4, "save_every": 50, "threads": 1},
+        train={"steps": args.steps, "lr": 1e-3, "warmup_steps": 20, "decay_frac": 0.4, "save_every": 25, "threads": 1},
         sft={"batch_size": 32},
     )
     worked = solved_examples(EnvSpec("code", "train", ENV).setup(), seed=derive_seed("nano-code", args.seed))

@@ -145,6 +145,12 @@ def test_a_checker_takes_any_right_output():
     assert verdict(Cases("stdin", (("12", ""),), checker="raise ValueError").gold(), "print(1)").label == "unscored:tests"
 
 
+def test_a_checker_that_an_output_breaks_is_not_an_excuse():
+    fragile = "import sys\nsys.exit(int(open('output').read()) != int(open('expected').read()))"
+    gold = Cases("stdin", (("", "12"),), checker=fragile).gold()
+    assert [verdict(gold, f"print({said!r})").label for said in ("12", "13", "x", "9" * 5000)] == ["correct", "wrong", "wrong", "wrong"]
+
+
 def test_partial_credit_is_the_share_of_cases():
     found = verdict(SUM, "print(5)", partial=True)
     assert (found.label, found.partial) == ("wrong", pytest.approx(1 / 3))
@@ -164,7 +170,56 @@ def test_golds_come_back_as_they_were():
     assert set(json.loads(cases.gold())) == {"kind", "function", "cases", "compare", "before", "time_s"}
 
 
+# --- what the verdict says ---
+
+
+def test_a_verdict_says_what_the_first_failing_case_was():
+    found = verdict(SUM, "a, b = map(int, input().split())\nprint(abs(a) + abs(b))\nif a == 2: print()")
+    assert found.trace.splitlines() == ["case 2 of 3: wrong_output", "input: 10 -4", "expected: 6", "output: 14"]
+    assert verdict(SUM, "print(1 / 0)").trace.endswith("output: \nerrors: ZeroDivisionError: division by zero")
+    assert verdict(ADD, "def add(a, b): return [a]").trace.splitlines()[1:] == ["input: [2, 3]", "expected: 5", "output: [2]"]
+    assert verdict(SUM, GOOD).trace == ""
+
+
+def test_what_is_shown_is_short():
+    assert len(verdict(SUM, "print('x' * 10**6)").trace) < 400
+
+
 # --- trouble ---
+
+
+@pytest.mark.parametrize(
+    ("statements", "before", "source", "label"),
+    [
+        ("import numpy\nassert f(1) == 1", "", "def f(x): return x", "unscored:tests"),
+        ("assert f(1) == 1 and", "", "def f(x): return x", "unscored:tests"),
+        ("assert g(f(1)) == 2", "", "def f(x): return x", "unscored:tests"),
+        ("assert g(f(1)) == 2", "def g(x): return x + 1", "def f(x): return x", "correct"),  # HumanEval's find_zero
+        ("assert g(f(1)) == 2", "def g(x): return x + 1", "def f(x): return 2", "wrong"),
+        ("assert f(1) == 1", "", "def f(x): return unknown", "wrong"),
+        ("assert f(1) == 1", "", "def f(x): import numpy", "wrong"),
+        ("assert f(1) == 1", "", "raise NameError", "wrong"),
+        ("assert f(1)[0] == 1", "", "def f(x): return None", "wrong"),
+    ],
+)
+def test_statements_that_cannot_be_run_are_not_a_wrong_answer(statements, before, source, label):
+    gold = Cases("asserts", ((statements, None),), function="f", before=before).gold()
+    assert verdict(gold, source).label == label
+
+
+@pytest.mark.parametrize(
+    ("gold", "source", "reason"),
+    [
+        (Cases("call", (([1], 1.0),), function="f", compare="close").gold(), "def f(x): return 10**400", "wrong_output"),
+        (Cases("call", (([1], 1.0),), function="f", compare="close").gold(), "def f(x): return float('nan')", "wrong_output"),
+        (SUM, "print('\ud800')", "crash"),
+        (SUM, "x = '\0'", "crash"),
+        (SUM, "raise SystemExit(3)", "crash"),
+    ],
+)
+def test_nothing_that_a_program_does_makes_it_unscored(gold, source, reason):
+    found = verdict(gold, source)
+    assert (found.label, found.reason) == ("wrong", reason)
 
 
 def test_a_sandbox_that_is_lost_once_is_replaced(monkeypatch):

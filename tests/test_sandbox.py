@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,14 @@ def test_a_limit_is_not_a_crash():
     assert program("while True: pass", limits=ProgramLimits(cpu_s=0.3, wall_s=60)).limit == "cpu"
     assert program("import time; time.sleep(99)", limits=ProgramLimits(wall_s=0.3)).limit == "time"
     assert program("raise SystemExit(-9 % 256)").limit == ""
+
+
+def test_waiting_for_a_processor_is_not_the_fault_of_a_program():
+    """Each needs half of its time by the clock, and there are more of them than processors."""
+    burn = "import time\nwhile time.process_time() < 0.2: pass\nprint('done')"
+    with ThreadPoolExecutor(8) as executor:
+        runs = [executor.submit(program, burn, "", ProgramLimits(wall_s=0.4, cpu_s=5)) for _ in range(8)]
+    assert {(run.result().stdout, run.result().limit) for run in runs} == {(b"done\n", "")}
 
 
 # --- attacks ---

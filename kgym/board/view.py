@@ -242,8 +242,8 @@ def _judges_in(manifest: Mapping[str, Any]) -> dict[str, _Judge]:
 
 
 def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
-    """The answers with `trace`: how the first of those that were not right were judged, by verifiers that explain."""
-    rows = frame[frame["status"].isin(("wrong", "no_answer"))].head(_EXPLAINED)
+    """The answers with `trace`: how the first of those that were not right were judged, by verifiers that explain if they are asked."""
+    rows = frame[frame["status"].isin(("wrong", "no_answer")) & (frame["trace"] == "")].head(_EXPLAINED)
     labels = rows["env"].fillna("")
     for label, (name, options) in judges.items():
         try:
@@ -252,7 +252,6 @@ def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
             continue
         own = rows[labels == label]
         items = [VerifyItem(row["gold"], last_turn(row["text"], row["pieces"]), row["question"]) for row in own.to_dict("records")]
-        frame = frame if "trace" in frame else frame.assign(trace="")
         frame.loc[own.index, "trace"] = [verdict.trace for verdict in verifier.verify_many(items)]
     return frame
 
@@ -265,7 +264,7 @@ def _frame(parts: Sequence[Path], rules: Mapping[str, str]) -> "DataFrame":
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415  (heavy)
 
-    columns = [name for name in dict.fromkeys((*COLUMNS, "score", "env", "pieces")) if name != "worth"]
+    columns = [name for name in dict.fromkeys((*COLUMNS, "score", "env", "pieces", "trace")) if name != "worth"]
     frame = read_answers(parts, columns, remedy="remove it to see the others").to_pandas()
     labels = frame["env"].fillna("")
     worth = pd.Series(np.nan, index=frame.index)

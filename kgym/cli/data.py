@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from kgym.cli import curate
+from kgym.cli import curate, testcases
 from kgym.cli.output import print_json, print_table, say
 from kgym.errors import ConfigError, DataError
 
@@ -26,7 +26,7 @@ SHOWN_NOTES = 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="add|curate|show|list")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="add|curate|testcases|show|list")
     add = commands.add_parser("add", help="add a data set under a name: a known one from the hub, any from files or the hub")
     add.add_argument(
         "what",
@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more text than this, unpacked (default: 1)")
     add.add_argument("--replace", action="store_true", help="replace the data set of the same name if it has other problems")
     curate.configure(commands.add_parser("curate", help="choose problems worth training on, with their difficulty for a model"))
+    testcases.configure(commands.add_parser("testcases", help="make hidden tests for programming problems that have none"))
     show = commands.add_parser("show", help="print where a data set is from: files with their sha256, revision, date")
     show.add_argument("name", metavar="NAME", help="as kgym data list has it")
     commands.add_parser("list", help="print the data sets that were added, and their files")
@@ -55,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"add": _add, "curate": curate.run, "show": _show, "list": _list}[args.action](args)
+    return {"add": _add, "curate": curate.run, "testcases": testcases.run, "show": _show, "list": _list}[args.action](args)
 
 
 def _add(args: argparse.Namespace) -> int:

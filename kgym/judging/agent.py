@@ -131,17 +131,22 @@ class Tree:
     def __init__(self) -> None:
         self.waited_s = _children_s()
         self.peak = 0
+        self.starved_s = 0.0
+        """The longest that one of them has been ready to run and waited for a processor, and the agent meanwhile."""
+        self._starved_before_s = _starved_s("self")
         self.cpu_s = 0.0
 
     def excess(self, limits: Limits) -> str:
         """Return the limit that they have passed together, or ""."""
-        ticks, pages, tasks = 0, 0, 0
+        ticks, pages, tasks, starved_s = 0, 0, 0, 0.0
         for pid in _others():
             fields = _stat(pid)
             if fields:
                 ticks += sum(map(int, fields[11:15]))
                 tasks += int(fields[17])
+                starved_s = max(starved_s, _starved_s(pid))
                 pages += int(fields[21])
+        self.starved_s = max(self.starved_s, starved_s + _starved_s("self") - self._starved_before_s)
         self.cpu_s = max(self.cpu_s, ticks / TICKS + _children_s() - self.waited_s)
         memory = pages * PAGE
         if memory + _stored() > limits.memory:
@@ -184,6 +189,12 @@ def _read(path: str) -> bytes:
             return file.read(4096)
     except OSError:
         return b""
+
+
+def _starved_s(pid: str) -> float:
+    """Return the seconds that a process has waited for a processor; 0 where the kernel does not count them."""
+    fields = _read(f"/proc/{pid}/schedstat").split()
+    return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
 
 
 def _proportional() -> int:
@@ -267,7 +278,8 @@ class Run:
         look_at = self.begin
         while True:
             now = time.monotonic()
-            if now >= self.begin + self.limits.wall_s:
+            late = now >= self.begin + self.limits.wall_s  # a program that had no processor meanwhile is not late
+            if late and now >= self.begin + self.limits.wall_s + self.tree.starved_s:
                 self.limit = "time"
             elif now >= look_at:
                 self.limit = self.limit or self.tree.excess(self.limits)
@@ -275,7 +287,7 @@ class Run:
                 look_at = now + max(LOOK_S, 5 * took)
             if self.limit:
                 return True
-            until = min(look_at, self.begin + self.limits.wall_s)
+            until = look_at if late else min(look_at, self.begin + self.limits.wall_s)
             ready = poll.poll(max(0.0, until - time.monotonic()) * 1000 + 1)
             fds = [fd for fd, _ in ready]
             if CHANNEL in fds:
@@ -354,7 +366,7 @@ def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
         buffered = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
         errors = "backslashreplace" if name == "stderr" else "surrogateescape"
         stream = io.TextIOWrapper(buffered, "utf-8", errors, newline="\n" if fd else None, line_buffering=name == "stderr")
-        stream.mode = "w" if fd else "r"
+        stream.__dict__["mode"] = "w" if fd else "r"
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     path = os.path.realpath(words[1])
@@ -373,7 +385,7 @@ def _end(status: int, main: "dict[str, object]") -> "NoReturn":
     """
     threading = sys.modules.get("threading")
     if threading is not None:
-        threading._shutdown()  # type: ignore[attr-defined]
+        threading._shutdown()
     atexit._run_exitfuncs()
     flushed = _flushed()
     own = [module.__dict__ for module in sys.modules.values() if (getattr(module, "__file__", None) or "").startswith(WORK)]

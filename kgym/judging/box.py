@@ -123,7 +123,7 @@ class Box:
         for path, data in files.items():
             if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
                 raise ValueError(f"{path!r} is not a path within the working folder")
-            parts += [path.encode(), data.encode() if isinstance(data, str) else data]
+            parts += [path.encode(), data.encode(errors="surrogatepass") if isinstance(data, str) else data]
         if parts:
             self._ask([b"put", *parts], START_S)
 
@@ -148,7 +148,11 @@ class Box:
         environment = [f"{name}={value}" for name, value in bubblewrap.environment().items()]
         reply = self._ask(
             [
-                *(b"run", " ".join(map(str, (*numbers, *sizes))).encode(), stdin.encode() if isinstance(stdin, str) else stdin),
+                *(
+                    b"run",
+                    " ".join(map(str, (*numbers, *sizes))).encode(),
+                    stdin.encode(errors="surrogatepass") if isinstance(stdin, str) else stdin,
+                ),
                 *(str(len(command)).encode(), *(word.encode() for word in command), *(name.encode() for name in environment)),
             ],
             limits.wall_s + GRACE_S,

@@ -52,7 +52,10 @@ def _close_words(one: str, other: str) -> bool:
 
 
 def _close(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    try:
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    except OverflowError:  # a whole number that is too large for a float
+        return False
 
 
 def _same(one: Any, other: Any, close: bool) -> bool:

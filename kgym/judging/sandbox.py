@@ -85,7 +85,7 @@ class Pool:
                     return
             try:
                 box = Box()
-            except SandboxError as error:  # whoever needs a box tries it himself, and is told
+            except (SandboxError, OSError) as error:  # whoever needs a box tries to start it, and is told
                 log.warning("no sandbox could be started ahead of need: %s", error)
                 with self._lock:
                     if self._starter is own:

@@ -15,6 +15,7 @@ from kgym.errors import SandboxLost
 from kgym.judging.box import Box, Finished
 from kgym.judging.cases import Cases
 from kgym.judging.compare import same_output, same_result
+from kgym.judging.harness.asserting import BAD_STATEMENTS
 from kgym.judging.harness.call import NO_FUNCTION
 from kgym.judging.sandbox import shared_pool
 from kgym.limits import ProgramLimits
@@ -49,7 +50,7 @@ def findings(source: str, cases: Cases) -> Iterator[Finding]:
     with program_box(source, cases) as box:
         for given, expected in cases.cases:
             finished = run_case(box, cases, given)
-            wrong = trouble_of(finished)
+            wrong = trouble_of(finished, cases)
             if not wrong and not agrees(cases, given, expected, finished.stdout):
                 wrong = "wrong_output"
             shown = (("input", as_text(given)), ("expected", "" if cases.checker else as_text(expected)), *_said(finished))
@@ -77,12 +78,12 @@ def limits_of(cases: Cases) -> ProgramLimits:
     return ProgramLimits(wall_s=5 * cases.time_s + 5, cpu_s=cases.time_s, memory_mib=cases.memory_mib)
 
 
-def trouble_of(finished: Finished) -> str:
+def trouble_of(finished: Finished, cases: Cases) -> str:
     """Return a word for what a program did wrong whatever was expected of it, or `RIGHT`."""
     if finished.limit:
         return "time" if finished.limit == "cpu" else finished.limit
     if finished.exit_code:
-        return "no_function" if finished.exit_code == NO_FUNCTION else "crash"
+        return "no_function" if cases.kind == "call" and finished.exit_code == NO_FUNCTION else "crash"
     return RIGHT
 
 
@@ -114,13 +115,24 @@ def _harness(*names: str) -> dict[str, str]:
 
 
 def _checked(cases: Cases, given: object, expected: object, output: bytes) -> bool:
-    """Ask the checker of the problem."""
+    """Ask the checker of the problem. One that fails on an output, and takes what is expected, fails because of the output."""
+    files = {"checker.py": cases.checker, "input": as_text(given), "expected": as_text(expected)}
+    finished = _ran_checker({**files, "output": output})
+    if _decided(finished):
+        return finished.exit_code == 0
+    if _decided(usual := _ran_checker({**files, "output": files["expected"]})) and usual.exit_code == 0:
+        return False
+    raise BadTests(f"the checker ended with exit code {finished.exit_code} {finished.limit}".rstrip())
+
+
+def _ran_checker(files: dict[str, str | bytes]) -> Finished:
     with shared_pool().box() as box:
-        box.put({"checker.py": cases.checker, "input": as_text(given), "expected": as_text(expected), "output": output})
-        finished = box.run(["python3", "checker.py"], limits=CHECKER)
-    if finished.limit or finished.exit_code not in (0, 1) or b"Traceback" in finished.stderr:
-        raise BadTests(f"the checker ended with exit code {finished.exit_code} {finished.limit}".rstrip())
-    return finished.exit_code == 0
+        box.put(files)
+        return box.run(["python3", "checker.py"], limits=CHECKER)
+
+
+def _decided(finished: Finished) -> bool:
+    return not finished.limit and finished.exit_code in (0, 1) and b"Traceback" not in finished.stderr
 
 
 def _asserted(source: str, cases: Cases, statements: str) -> Finding:
@@ -137,7 +149,7 @@ def _asserted(source: str, cases: Cases, statements: str) -> Finding:
             ended.append(error)
 
     with ours, theirs, program_box(source, cases) as box, shared_pool().box() as tests:
-        tests.put({"statements.py": statements, **_harness("asserting.py", "wire.py")})
+        tests.put({"before.py": cases.before, "statements.py": statements, **_harness("asserting.py", "wire.py")})
         server = threading.Thread(target=serve, args=(box,), daemon=True)
         server.start()
         try:
@@ -150,5 +162,8 @@ def _asserted(source: str, cases: Cases, statements: str) -> Finding:
         raise program
     if finished.ok:
         return Finding(RIGHT)
-    shown = (("statements", statements), *_said(program if trouble_of(program) else finished))
-    return Finding(trouble_of(program) or "wrong_output", _shortened(shown))
+    trouble = trouble_of(program, cases)
+    if finished.exit_code == BAD_STATEMENTS and not trouble:
+        raise BadTests(f"the statements of a test cannot be run: {finished.stderr.decode(errors='replace').strip()[-200:]}")
+    shown = (("statements", statements), *_said(program if trouble else finished))
+    return Finding(trouble or "wrong_output", _shortened(shown))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LATER: Mapping[str, Any] = {
     "year": 0,
     "env": "",
+    "trace": "",
     **dict.fromkeys(("solution", "partial", "env_reward", "terminated", "n_segments", "step_begun", "step_ended", "seed")),
     **dict.fromkeys(("prompt", "prompt_ids", "token_ids", "engine_logprobs", "pieces")),
 }
@@ -154,11 +155,11 @@ def _coded(column: "pa.ChunkedArray", names: dict[str, int]) -> "NDArray[np.int6
 
 
 def _compare(first: Path, first_rows: "NDArray[np.int64]", path: Path, rows: "NDArray[np.int64]", remedy: str) -> None:
-    """Raise DataError if rows of two files differ in more than the time that the verifier took."""
+    """Raise DataError if rows of two files differ in more than the time that the verifier took and how it explains itself."""
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
     there = [set(pq.read_schema(file).names) for file in (first, path)]
-    columns = sorted((there[0] & there[1]) - {"verify_s"})
+    columns = sorted((there[0] & there[1]) - {"verify_s", "trace"})
     tables = []
     for file, own in ((first, first_rows), (path, rows)):
         with reading(file, remedy=remedy):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TOKENS = ("prompt_ids", "token_ids", "engine_logprobs", "pieces")
 """Columns that summaries leave on the disk; every other one is small."""
+TRACE = "trace"
+"""Column that files of earlier versions lack."""
 
 
 def write_episodes(
@@ -46,10 +48,11 @@ def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
     with reading(path, remedy=remedy), pq.ParquetFile(path) as file:
-        missing = set(schema().names) - set(file.schema_arrow.names)
+        there = file.schema_arrow.names
+        missing = set(schema().names) - {*there, TRACE}
         if missing:
             raise ValueError(f"no column {min(missing)}")
-        return [_episode(row) for row in file.read(columns=schema().names).to_pylist()]
+        return [_episode(row) for row in file.read(columns=[name for name in schema().names if name in there]).to_pylist()]
 
 
 def episode_table(
@@ -121,6 +124,7 @@ def _row(episode: Episode, reward: float) -> dict[str, Any]:
         "normal": verdict.normal if verdict is not None else None,
         "status": verdict.label if verdict is not None else OPEN,
         "reason": verdict.reason if verdict is not None else "",
+        TRACE: verdict.trace if verdict is not None else "",
         "score": verdict.score if verdict is not None and verdict.scored else None,
         "partial": verdict.partial if verdict is not None else None,
         "reward": reward,
@@ -231,6 +235,7 @@ def _verdict(row: Mapping[str, Any]) -> Verdict | None:
         normal=row["normal"],
         seconds=row["verify_s"],
         partial=row["partial"],
+        trace=row.get(TRACE) or "",
     )
 
 
@@ -264,6 +269,7 @@ def schema() -> "pa.Schema":
         "normal": text,
         "status": text,
         "reason": text,
+        TRACE: text,  # how the verifier came to its finding; "" where it does not say
         "score": number,
         "partial": number,
         "reward": number,  # after shaping

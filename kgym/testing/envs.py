@@ -180,8 +180,10 @@ def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
         ("the gold answer", [_gold_answers(setup, problem) for problem in problems]),
         ("the worked solution", [(problem.solution,) if problem.solution else () for problem in problems]),
     ):
-        accepted = [_any_correct(setup, problem, texts) for problem, texts in zip(problems, answers, strict=True)]
-        refused = [problem.id for problem, ok in zip(problems, accepted, strict=True) if not ok]
+        pairs = [(problem, text) for problem, texts in zip(problems, answers, strict=True) for text in texts]
+        verdicts = setup.verifier.verify_many([VerifyItem(problem.gold, text, problem.question) for problem, text in pairs])
+        accepted = {problem.id for (problem, _), verdict in zip(pairs, verdicts, strict=True) if verdict.status == "correct"}
+        refused = [problem.id for problem, texts in zip(problems, answers, strict=True) if texts and problem.id not in accepted]
         assert not refused, f"{what} is not correct of {len(refused)} of {len(problems)} problems, such as {refused[0]}"
     silent = setup.verifier.verify_many([VerifyItem(problem.gold, "", problem.question) for problem in problems])
     assert not any(verdict.status == "correct" for verdict in silent), "an empty answer is correct"
@@ -196,7 +198,7 @@ def _gold_answers(setup: EnvSetup, problem: Problem) -> tuple[str, ...]:
 
 def _any_correct(setup: EnvSetup, problem: Problem, texts: Sequence[str]) -> bool:
     verdicts = setup.verifier.verify_many([VerifyItem(problem.gold, text, problem.question) for text in texts])
-    return not verdicts or any(verdict.status == "correct" for verdict in verdicts)
+    return any(verdict.status == "correct" for verdict in verdicts)
 
 
 def check_info(setup: EnvSetup, make: Settings, sample: int) -> None:

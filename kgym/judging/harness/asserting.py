@@ -1,8 +1,9 @@
 """Runs in a sandbox without the program: run the statements of a test, whose calls of the function go over file descriptor 3.
 
-    python3 asserting.py NAME       exit code 0: the statements ran through
+    python3 asserting.py NAME       exit code 0: the statements ran through; 4: they cannot be run, whatever the program does
 
-The program cannot see the statements, nor what they compare its values with; and what it sends are plain values.
+The program cannot see the statements, nor what they compare its values with; and what it sends are plain values. What the problem
+has before the program, such as imports and helpers, is also there for the statements.
 """
 
 import builtins
@@ -10,11 +11,10 @@ import importlib
 import os
 import socket
 import sys
+import traceback
 from typing import Any
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-wire = importlib.import_module("wire")
-channel = socket.socket(fileno=3)
+BAD_STATEMENTS = 4
 
 
 class Function:
@@ -22,27 +22,42 @@ class Function:
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
+        self.wire: Any = importlib.import_module("wire")
+        self.channel = socket.socket(fileno=3)
+        self.raised: BaseException | None = None
+        """What the newest call raised: it is the doing of the program."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Call it there. Raises the built-in exception that it raised, or RuntimeError."""
-        wire.send(channel, self.__name__, list(arguments), keywords)
-        kind, *rest = wire.receive(channel)
-        if kind == "value":
-            return rest[0]
-        raised: Any = getattr(builtins, str(rest[0]), None)
-        if not (isinstance(raised, type) and issubclass(raised, Exception)):
-            raised = RuntimeError
-        raise raised(rest[1])
+        try:
+            self.wire.send(self.channel, self.__name__, list(arguments), keywords)
+            kind, *rest = self.wire.receive(self.channel)
+            if kind == "value":
+                return rest[0]
+            raised: Any = getattr(builtins, str(rest[0]), None)
+            if not (isinstance(raised, type) and issubclass(raised, Exception)):
+                raised = RuntimeError
+            raise raised(rest[1])
+        except Exception as error:
+            self.raised = error
+            raise
 
 
 def main(name: str) -> None:
     """Run them."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     function = Function(name)
-    names: dict[str, Any] = {name: function, "candidate": function, "__name__": "tests"}
-    with open("statements.py", encoding="utf-8") as file:
-        exec(compile(file.read(), "statements.py", "exec"), names)  # noqa: S102  (the tests of a data set, in a sandbox of their own)
-    if "check" in names:  # as HumanEval has it
-        names["check"](function)
+    names: dict[str, Any] = {"__name__": "tests"}
+    try:
+        for file in ("before.py", "statements.py"):
+            names |= {name: function, "candidate": function}
+            with open(file, encoding="utf-8") as text:
+                exec(compile(text.read(), file, "exec"), names)  # noqa: S102  (the tests of a data set, in a sandbox of their own)
+        if "check" in names:  # as HumanEval has it
+            names["check"](function)
+    except (SyntaxError, ImportError, NameError) as error:
+        traceback.print_exc()
+        os._exit(1 if error is function.raised else BAD_STATEMENTS)
     os._exit(0)
 
 

@@ -1,0 +1,14 @@
+"""Runs in the sandbox: run generator.py, which prints an input, with its random numbers seeded.
+
+python3 generate.py NUMBER SEED        NUMBER is also its first argument
+"""
+
+import random
+import runpy
+import sys
+
+if __name__ == "__main__":
+    number, seed = sys.argv[1:]
+    sys.argv = ["generator.py", number]
+    random.seed(int(seed))
+    runpy.run_path("generator.py", run_name="__main__")
