@@ -127,3 +127,14 @@ def test_a_file_that_holds_no_whole_episodes_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"step-00001\.parquet is damaged"):
         read_episodes(path)
+
+
+def test_what_a_verifier_said_is_stored_and_files_of_earlier_versions_have_none(tmp_path):
+    path = tmp_path / "some.parquet"
+    problem = Problem("p", "q", "g", 1, "", "")
+    episode = Episode(problem, 0, (), [], Verdict("wrong", "wrong_output", trace="case 2 of 3: wrong_output\ngot: \x1b[2J"))
+    write_episodes(path, [episode])
+    assert read_episodes(path)[0].verdict.trace == episode.verdict.trace
+    pq.write_table(pq.read_table(path).drop_columns(["trace"]), path)
+    assert read_episodes(path)[0].verdict == episode.verdict
+    assert read_episodes(path)[0].verdict.trace == ""

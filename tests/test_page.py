@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kgym.board.schema import RESULTS
@@ -328,6 +330,20 @@ def test_answers_that_were_not_right_say_how_they_were_judged(runs, tmp_path):
     assert any(wrong)
     assert [bool(trace) for trace in run["trace"]] == wrong
     assert all("verdict" in trace for trace in run["trace"] if trace)
+
+
+def test_what_a_verifier_said_when_it_judged_is_kept(runs, tmp_path):
+    told = tmp_path / "eval-code"
+    shutil.copytree(runs / "before", told)
+    for file in (told / "samples").glob("*.parquet"):
+        table = pq.read_table(file)
+        place = table.schema.get_field_index("trace")
+        said = pa.array(["case 2 of 9: wrong_output\noutput: </pre><script>"] * len(table))
+        pq.write_table(table.set_column(place, table.schema.field(place), said), file)
+    page = run_page([told])
+    (run,) = unpacked(page.answers.packed)["runs"]
+    assert set(run["trace"]) == {"case 2 of 9: wrong_output\noutput: </pre><script>"}
+    assert "</pre><script>" not in render(page)
 
 
 def test_rollouts_that_were_not_right_say_how_they_were_judged(runs, tmp_path):

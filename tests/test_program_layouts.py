@@ -47,6 +47,7 @@ def test_a_row_is_added_and_judged(name, tmp_path, monkeypatch, capsys):
     path = tmp_path / f"{name}.jsonl"
     path.write_text(json.dumps(row) + "\n")
     assert main(["data", "add", name, str(path)]) == 0, capsys.readouterr().err
+    assert "gold answer" not in capsys.readouterr().err
     problem = CodeTask(CodeOptions(dataset=name, validation_frac=1)).source("validation")[0]
     items = [VerifyItem(problem.gold, f"```python\n{source}\n```") for source in (right, "def f(*x): return 77\nprint(77)")]
     assert [verdict.label for verdict in load_verifier("code").verify_many(items)] == ["correct", "wrong"]

@@ -107,7 +107,10 @@ def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
     from kgym.types import VerifyItem
     from kgym.verify.service import load_verifier
 
-    golds = list(dict.fromkeys(problem.gold for problem in source.problems))[:CHECKED_GOLDS]
+    every = dict.fromkeys(problem.gold for problem in source.problems)
+    golds = [gold for gold in every if not _are_tests(gold)][:CHECKED_GOLDS]
+    if not golds:
+        return []
     verdicts = load_verifier(VERIFIER).verify_many([VerifyItem(gold, f"\\boxed{{{gold}}}") for gold in golds])
     bad = {gold: verdict.label for gold, verdict in zip(golds, verdicts, strict=True) if verdict.status != "correct"}
     rows = [
@@ -121,6 +124,19 @@ def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
             "--answer-column names one"
         )
     return rows
+
+
+def _are_tests(gold: str) -> bool:
+    """Whether a gold answer is the tests of a programming problem, which another verifier judges by."""
+    from kgym.judging.cases import Cases
+
+    if not gold.startswith("{"):
+        return False
+    try:
+        Cases.of(gold)
+    except ValueError:
+        return False
+    return True
 
 
 def _warn_of_golds(refused: Sequence[Mapping[str, str]], n_problems: int) -> None:

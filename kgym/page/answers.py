@@ -106,7 +106,7 @@ def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[in
         "tokens": [int(value) for value in frame["tokens"]],
         "finish": [words(reason) for reason in frame["finish_reason"]],
         "cut": [int(value) for value in frame["truncated"]],
-        "trace": [_bounded(trace) for trace in frame["trace"]] if "trace" in frame else [],
+        "trace": [_bounded(trace) for trace in frame["trace"]] if "trace" in frame and frame["trace"].any() else [],
         "worth": [None if math.isnan(value) else value for value in frame["worth"].astype("float64")],
     }
 
