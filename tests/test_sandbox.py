@@ -101,6 +101,9 @@ ALIKE = {
     "a wrong farewell": "import atexit\natexit.register(lambda: 1 / 0)",
     "another output": "import io, sys, atexit, os\nsys.stdout = io.StringIO()\n"
     "atexit.register(lambda: os.write(1, sys.stdout.getvalue().encode()))\nprint('buffered')",
+    "an output with nothing but what is needed": "import os, sys\nclass O:\n    def write(self, s): os.write(1, s.encode())\n"
+    "    def flush(self): pass\nsys.stdout = O()\nprint('x')",
+    "names that are no names": "globals()[5] = 6; print(7)",
     "output that is closed": "import sys; sys.stdout.close()",
     "a full output": "import sys; sys.stdout = open('/dev/full', 'w'); print('x')",
     "nothing of it": "import sys; sys.stdout = None; print('x')",

@@ -4,9 +4,8 @@ It runs as `python agent.py FD UID`, where FD is its channel and UID the user th
 It is process 1 of its namespace: the kernel keeps the signals of the programs from it, and ends all of them when it ends.
 The programs cannot read its memory or its files either (PR_SET_DUMPABLE is 0). It ends when the other end of its channel is closed.
 
-A program in Python (`python3 FILE ...`) is a fork of the agent, which is an interpreter that has started already: that takes a tenth of
-the time of starting another one. The fork has what the agent knows, which is what the judge sent for this program and for earlier ones of
-the same author, and no file of the agent's: it closes all of them first. Other programs are executed.
+A program in Python (`python3 FILE ...`) is a fork of the agent, an interpreter that has started already: that takes a quarter of the time
+of starting one. The fork knows what the judge has sent for this author, and closes the agent's files first. Others are executed.
 
 Nothing of kgym is there, so nothing is imported from it; `_socket` and `_signal` instead of `socket` and `signal`, which would double
 the time of a start. A message is a number of parts, and each part its length and its bytes, with lengths as four bytes:
@@ -358,8 +357,9 @@ def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], li
 
 def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
     """Return the code of a script and its namespace, with the interpreter as if it had just been started with this command line."""
-    for number, handler in ((SIGINT, _signal.default_int_handler), (SIGPIPE, _signal.SIG_IGN), (SIGXFSZ, _signal.SIG_IGN)):
-        _signal.signal(number, handler)
+    _signal.signal(SIGINT, _signal.default_int_handler)
+    for number in (SIGPIPE, SIGXFSZ):
+        _signal.signal(number, _signal.SIG_IGN)
     for fd, name in enumerate(("stdin", "stdout", "stderr")):  # the agent's own streams may have looked at what they were before
         raw = io.FileIO(fd, "w" if fd else "r", closefd=False)
         raw.name = f"<{name}>"
@@ -379,10 +379,7 @@ def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
 
 
 def _end(status: int, main: "dict[str, object]") -> "NoReturn":
-    """End a script as its interpreter would, in the same order, but leave what was there before it as it is: that is shared with the agent.
-
-    Taking a whole interpreter apart would copy its memory, and take longer than most scripts do.
-    """
+    """End a script as its interpreter would, in the same order, but do not take the interpreter apart: that would copy its memory."""
     threading = sys.modules.get("threading")
     if threading is not None:
         threading._shutdown()
@@ -390,9 +387,8 @@ def _end(status: int, main: "dict[str, object]") -> "NoReturn":
     flushed = _flushed()
     own = [module.__dict__ for module in sys.modules.values() if (getattr(module, "__file__", None) or "").startswith(WORK)]
     for names in (main, *own):
-        for private in (True, False):
-            for name in [name for name in names if name.startswith("_") is private and name != "__builtins__"]:
-                names[name] = None
+        for name in sorted(names, key=lambda name: not str(name).startswith("_")):
+            names[name] = names[name] if name == "__builtins__" else None
     gc.collect()
     os._exit(status or flushed or _flushed())
 
@@ -401,7 +397,7 @@ def _flushed() -> int:
     status = 0
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None and not stream.closed:
+            if stream is not None and not getattr(stream, "closed", False):
                 stream.flush()
         except Exception as error:
             if stream is sys.stdout:
