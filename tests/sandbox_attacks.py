@@ -113,7 +113,7 @@ def faults(pool, attack, target):
     how = finished.limit or ("contained" if contained else "ends" if finished.ok else "dies")
     if how not in attack.ends:
         found.append(f"ended as {how!r} (exit code {finished.exit_code}): {said[-300:]!r}")
-    if finished.wall_s > LIMITS.wall_s + 3:
+    if finished.wall_s > LIMITS.wall_s + 20 + 3:  # it may have waited so long for a processor
         found.append(f"took {finished.wall_s:.1f} s")
     after = pool.run({"main.py": "print(sum(map(int, input().split())))"}, ["python3", "main.py"], LIMITS, stdin="19 23\n")
     if not after.ok or after.stdout != b"42\n":

@@ -45,6 +45,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 prctl = ctypes.CDLL(None).prctl
 LOOK_S = 0.01
 """How often the processes are counted."""
+STARVED_S = 20.0
+"""Time without a processor that a program is given in addition, at most: less than the judge's patience."""
 
 
 class Script(BaseException):
@@ -278,7 +280,7 @@ class Run:
         while True:
             now = time.monotonic()
             late = now >= self.begin + self.limits.wall_s  # a program that had no processor meanwhile is not late
-            if late and now >= self.begin + self.limits.wall_s + self.tree.starved_s:
+            if late and now >= self.begin + self.limits.wall_s + min(self.tree.starved_s, STARVED_S):
                 self.limit = "time"
             elif now >= look_at:
                 self.limit = self.limit or self.tree.excess(self.limits)
