@@ -46,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     """Make the tests, save the data set and write the report."""
     from kgym.board.testcases import testcases_page
     from kgym.cli.data import refuse_other
-    from kgym.cli.steps import hold_request
+    from kgym.cli.steps import Step, hold_request
     from kgym.data.columns import Columns
     from kgym.data.sources import ListedSource, data_path, read_rows, save_data
     from kgym.data.untested import untested
     from kgym.files import write_atomic
     from kgym.page.document import render
-    from kgym.score.testcases import engine_of, make_testcases
+    from kgym.score.testcases import LINES, engine_of, make_testcases
 
     path = data_path(args.name)
     config = _config(args)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         engine_of(config)
     folder: Path = args.run or Path("runs") / f"testcases-{args.name}"
     contents = hashlib.sha256(repr(problems).encode()).hexdigest()
-    hold_request(folder, {"problems_sha256": contents} | config.model_dump(mode="json"))
+    hold_request(folder, {"problems_sha256": contents} | config.model_dump(mode="json"), [Step(folder / LINES, list)])
     with (
         saying_how_to_go_on(lambda: f"the same command continues: {command_line(args, args.argv)}"),
         contextlib.closing(_Progress()) as show,
