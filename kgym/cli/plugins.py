@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kgym.cli import newplugin
 from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.discovery import KINDS, PluginRecord
@@ -28,7 +29,7 @@ VERSIONS = ("kgym", "pluggy", "pydantic", "gymnasium", "numpy", "torch", "transf
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|doctor|check")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|doctor|check|new")
     listing = commands.add_parser("list", help="print the components and who offers them")
     show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
     show.add_argument("name", metavar="NAME", help="of a component, as list has it")
@@ -40,13 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("name", metavar="NAME", help="of a component, or of a plugin with observers")
     add_set(check, "options of the component, by the keys that show prints")
+    newplugin.configure(commands.add_parser("new", help="write a package with a component that works, to begin your own"))
     for command in (listing, show, check):
         command.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"list": _list, "show": _show, "doctor": _doctor, "check": _conform}[args.action](args)
+    return {"list": _list, "show": _show, "doctor": _doctor, "check": _conform, "new": newplugin.run}[args.action](args)
 
 
 # --- list

@@ -101,9 +101,12 @@ class Keeper:
         if not end.begun and not job.tried[place]:
             job.tried[place] += 1
             return
-        if end.reason == "crash":
-            text = "crashed: its worker process ended (a segmentation fault, os._exit)"
-            self._crew.troubles.note(Trouble("crash", text), job.call.items[place])
+        texts = {
+            "crash": "crashed: its worker process ended (a segmentation fault, os._exit)",
+            "timeout": f"took longer than {self._crew.limits.deadline_s:g} s",
+        }
+        if text := texts.get(end.reason):
+            self._crew.troubles.note(Trouble(end.reason, text), job.call.items[place])
         seconds = self._crew.limits.deadline_s if end.reason == "timeout" else 0.0
         self._put(job, Verdict("unscored", end.reason, seconds=seconds))
 
