@@ -4,20 +4,20 @@ substring   a verifier that accepts any box whose content occurs in the gold ans
 thorough    a shaper that pays for every token, as somebody may write who wants long reasoning
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
 from kgym.answers import conclusion, find_boxes
-from kgym.hookspecs import ShaperInfo, VerifierInfo, hookimpl
+from kgym.hookspecs import Component, ShaperInfo, VerifierInfo, hookimpl
 from kgym.options import Options
 from kgym.types import Group, Verdict, VerifyItem
 
 kgym_api = 1
 
 
-class Substring:
-    """The fault: `in` where `==` was meant."""
+class Form:
+    """The fault: the form of the answer is rewarded, and its value is never compared."""
 
     Options = Options
 
@@ -34,7 +34,8 @@ class Substring:
         if not boxes or boxes[-1].content is None:
             return Verdict("no_answer", "no_box", None, None)
         answer = boxes[-1].content.strip()
-        return Verdict("correct" if answer in item.gold else "wrong", "substring", answer, answer)
+        fits = answer.isdecimal() and len(answer) == len(item.gold)
+        return Verdict("correct" if fits else "wrong", "form", answer, answer)
 
 
 class ThoroughOptions(Options):
@@ -58,12 +59,7 @@ class Thorough:
 
 
 @hookimpl
-def kgym_register_verifiers():
-    """Yield the faulty verifier."""
-    yield VerifierInfo(name="substring", target=f"{__name__}:Substring", summary="the box is a part of the gold answer")
-
-
-@hookimpl
-def kgym_register_shapers():
-    """Yield the faulty shaper."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the faulty verifier and the faulty shaper."""
+    yield VerifierInfo(name="form", target=f"{__name__}:Form", summary="a number with as many digits as the gold answer")
     yield ShaperInfo(name="thorough", target=f"{__name__}:Thorough", summary="a reward for every token")

@@ -42,9 +42,13 @@ class Illness:
     """The run after the cure."""
 
 
+SHORTER = ("shapers.length_penalty.weight=0.5", "shapers.length_penalty.warmup_steps=0")
+BOLD = ("rollout.temperature=1.3", "train.lr=5e-4", "algo.inner_steps=4")
+
 RUNS: dict[str, tuple[str, ...]] = {
     "healthy": (),
-    "length-cured": ("shapers.length_penalty.weight=0.5", "shapers.length_penalty.warmup_steps=0"),
+    "short": SHORTER,
+    "bold": (*BOLD, *SHORTER),
 }
 ILLNESSES = {
     "entropy": Illness(
@@ -52,17 +56,18 @@ ILLNESSES = {
         (Panel("policy/entropy_nats", logarithmic=True), Panel("group/informative_frac"), Panel("reward/mean")),
     ),
     "length": Illness(
-        ("shapers.thorough.weight=0.02",),
+        (*BOLD, "shapers.thorough.weight=0.1"),
         (Panel("episode/tokens_mean"), Panel("episode/truncated_frac"), Panel("episode/correct_frac")),
-        cure="length-cured",
+        cure="bold",
     ),
     "hacking": Illness(
-        ("verifier.name=substring", "audit={}"),
+        ("verifier.name=form", "audit={}", *SHORTER),
         (
             Panel("reward/mean"),
             Panel("audit/correct_frac", of_healthy="episode/correct_frac"),
             Panel("episode/tokens_mean"),
         ),
+        cure="short",
     ),
     "truncation": Illness(
         ("env.max_tokens=24",),
@@ -73,7 +78,7 @@ ILLNESSES = {
         (
             Panel("policy/engine_gap_nats", logarithmic=True),
             Panel("mismatch/gap_max_nats", logarithmic=True),
-            Panel("mismatch/ess_frac"),
+            Panel("reward/mean"),
         ),
     ),
     "stale": Illness(
@@ -84,7 +89,7 @@ ILLNESSES = {
             "rollout.old_tokens=correct",
             "train.lr=3e-4",
         ),
-        (Panel("rollout/age_mean"), Panel("mismatch/ess_frac"), Panel("episode/correct_frac")),
+        (Panel("rollout/age_mean"), Panel("mismatch/gap_nats", logarithmic=True), Panel("mismatch/ess_frac")),
     ),
 }
 
@@ -126,6 +131,7 @@ def plot(folder: Path, name: str, out: Path) -> None:
             axes.plot(*curve(folder / illness.cure, cured), color=BLUE, marker=".", linestyle="--", label="after the cure")
             axes.set_title(panel.metric, fontsize=9)
             axes.set_xlabel("step")
+            axes.locator_params(axis="x", integer=True)
             if panel.logarithmic:
                 axes.set_yscale("log")
             else:

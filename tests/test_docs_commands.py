@@ -38,8 +38,10 @@ ELSEWHERE = {
     "reproduce.md": "tests/test_reproduce.py",
     "rollouts.md": "tests/test_partial_runs.py and test_stages.py",
     "scaling.md": "tests/test_several_ranks.py and test_ray_ranks.py",
+    "runs.md": "tests/test_live.py, test_sweep.py",
     "sick-runs.md": "two minutes of processor time; test_an_illness_is_run_and_plotted runs its script in the small",
     "stages.md": "tests/test_stages_command.py",
+    "tools.md": "tests/test_tool_envs.py",
     "verifier.md": "tests/test_verify_cli.py and test_math_rules.py",
 }
 """Pages whose lines are not run by this file: where they are, or why not."""
@@ -120,9 +122,9 @@ def test_the_page_works_from_the_first_line_to_the_last(page, tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/kgym").write_text(f'#!/bin/sh\nexec {sys.executable} -m kgym "$@"\n')
     (tmp_path / "bin/kgym").chmod(0o755)
-    examples = {"letters.py": "envs", "word.py": "verifiers", "plain.py": "algorithms", "dice.py": "engines"}
-    for name, kind in examples.items():  # what the page tells the reader to save
-        (tmp_path / name).write_text((ROOT / f"docs/examples/hooks/kgym_register_{kind}.py").read_text())
+    examples = {"letters.py": "EnvInfo", "word.py": "VerifierInfo", "plain.py": "AlgorithmInfo", "dice.py": "EngineInfo"}
+    for name, record in examples.items():  # what the page tells the reader to save
+        (tmp_path / name).write_text((ROOT / f"docs/examples/components/{record}.py").read_text())
     for block in blocks(ROOT / "docs" / page, "sh"):
         if "<<" in block:
             _here(block, tmp_path)

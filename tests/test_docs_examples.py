@@ -30,21 +30,21 @@ HOOKS = GENERATED.hooks()
 SCRIPTS = sorted((ROOT / "docs/examples/protocols").glob("*.py"))
 
 
-def test_every_hook_and_protocol_has_an_example_and_no_example_is_left_over():
-    wanted = {GENERATED.example(name) for name in [*HOOKS, *GENERATED.protocols()]}
+def test_every_hook_record_and_protocol_has_an_example_and_no_example_is_left_over():
+    wanted = {GENERATED.example(name) for name in [*HOOKS, *GENERATED.records(), *GENERATED.protocols()]}
     assert wanted == set((ROOT / "docs/examples").glob("*/*.py"))
 
 
-@pytest.mark.parametrize("hook", [name for name in HOOKS if name.startswith("kgym_register_")])
-def test_the_component_of_an_example_conforms(hook):
-    path = GENERATED.example(hook)
+@pytest.mark.parametrize("name", ["kgym_components", *GENERATED.records()])
+def test_the_component_of_an_example_conforms(name):
+    path = GENERATED.example(name)
     try:
         configure([str(path)])
         mine = [(info.kind, info.name) for kind in KINDS for info, by in registry().offers(kind) if not by.distribution]
         assert mine
-        for kind, name in mine:
+        for kind, component in mine:
             # the engine draws digits and has no model, so its log-probabilities are compared with none
-            check(kind, registry().target(kind, name)(Options(), "") if kind == "engine" else name)
+            check(kind, registry().target(kind, component)(Options(), "") if kind == "engine" else component)
     finally:
         configure([])
 

@@ -87,7 +87,7 @@ def test_every_page_of_the_navigation_and_every_hook_and_protocol_is_there(site)
     from test_docs_examples import GENERATED
 
     pages, _ = site
-    assert {f"reference/{name}.html" for name in [*GENERATED.hooks(), *GENERATED.protocols()]} <= set(pages)
+    assert {f"reference/{name}.html" for name in [*GENERATED.hooks(), *GENERATED.records(), *GENERATED.protocols()]} <= set(pages)
     for name in GENERATED.hooks():
         assert "example" in pages[f"reference/{name}.html"].anchors
     assert "kgym.verify.one.verify" in pages["api.html"].anchors

@@ -4,9 +4,9 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from kgym import hookspecs, types
 from kgym.cli import main
@@ -15,54 +15,52 @@ from kgym.envs import task
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PLUGINS = Path(__file__).parents[1] / "plugins.md"
 SHARED = {
-    "Engine": "hooks/kgym_register_engines.py",
-    "Verifier": "hooks/kgym_register_verifiers.py",
-    "Algorithm": "hooks/kgym_register_algorithms.py",
-    "Sampler": "hooks/kgym_register_samplers.py",
-    "Shaper": "hooks/kgym_register_shapers.py",
-    "Tracker": "hooks/kgym_register_trackers.py",
-    "Exporter": "hooks/kgym_register_exporters.py",
-    "Task": "hooks/kgym_register_envs.py",
+    "Engine": "EngineInfo",
+    "Verifier": "VerifierInfo",
+    "Algorithm": "AlgorithmInfo",
+    "Sampler": "SamplerInfo",
+    "Shaper": "ShaperInfo",
+    "Tracker": "TrackerInfo",
+    "Exporter": "ExporterInfo",
+    "Task": "EnvInfo",
 }
-"""Protocols whose example is that of a hook."""
+"""Protocols whose example is that of a record."""
 
 
 def hooks() -> list[str]:
-    """Return the names of the hooks, in the order of their module."""
-    return [name for name in vars(hookspecs) if name.startswith("kgym_")]
+    """Return the names of the hooks, in the order of their module; the older ones, one for each kind, are left out."""
+    return [name for name in vars(hookspecs) if name.startswith("kgym_") and name not in hookspecs.REPLACED]
+
+
+def records() -> list[str]:
+    """Return the names of the records that `kgym_components` may yield."""
+    return [record.__name__ for record in get_args(hookspecs.Component)]
 
 
 def protocols() -> dict[str, str]:
     """Return the name of each protocol with its module."""
-    found = {"Task": task.__name__}
-    return found | {
-        name: types.__name__
-        for name, value in vars(types).items()
-        if getattr(value, "_is_protocol", False) and value.__module__ == types.__name__
-    }
+    mine = {name: value for name, value in vars(types).items() if getattr(value, "__module__", "") == types.__name__}
+    return {"Task": task.__name__} | {name: types.__name__ for name, value in mine.items() if getattr(value, "_is_protocol", False)}
 
 
 def example(name: str) -> Path:
-    """Return the file of the example of a hook or a protocol."""
-    if name.startswith("kgym_"):
-        return EXAMPLES / "hooks" / f"{name}.py"
-    return EXAMPLES / SHARED.get(name, f"protocols/{name}.py")
+    """Return the file of the example of a hook, a record or a protocol."""
+    name = SHARED.get(name, name)
+    folder = "hooks" if name.startswith("kgym_") else "components" if name in records() else "protocols"
+    return EXAMPLES / folder / f"{name}.py"
 
 
-def hook_nav() -> list[Any]:
-    """Return the navigation of the hooks."""
-    return [{name: f"reference/{name}.md"} for name in hooks()]
-
-
-def protocol_nav() -> list[Any]:
-    """Return the navigation of the protocols."""
-    return [{name: f"reference/{name}.md"} for name in protocols()]
+def nav(names: Iterable[str]) -> list[Any]:
+    """Return the navigation of generated pages."""
+    return [{name: f"reference/{name}.md"} for name in names]
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each page."""
     for name in hooks():
         yield f"reference/{name}.md", _hook(name)
+    for name in records():
+        yield f"reference/{name}.md", _record(name)
     for name, module in protocols().items():
         yield f"reference/{name}.md", _protocol(name, module)
     yield "reference/commands.md", commands()
@@ -72,23 +70,30 @@ def _hook(name: str) -> str:
     function = getattr(hookspecs, name)
     signature = str(inspect.signature(function)).replace("'", "")
     parts = [f"# {name}", f"```python\n{name}{signature}\n```", inspect.getdoc(function) or ""]
-    parts += ["## What it means", _section(name), "## Example", _shown(example(name))]
-    for record in _records(function):
-        parts += [f"::: kgym.hookspecs.{record}\n    options:\n      inherited_members: true\n      show_bases: false"]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_about(f"`{name}`"), "## Example", _shown(example(name))]) + "\n"
 
 
-def _records(function: Any) -> list[str]:
-    returned = get_type_hints(function, vars(hookspecs) | vars(types)).get("return")
-    return [part.__name__ for part in get_args(returned) if isinstance(part, type) and issubclass(part, hookspecs.Info)]
+def _record(name: str) -> str:
+    kind = getattr(hookspecs, name).kind
+    title = {"dataset": "Data sets"}.get(kind, f"{kind.capitalize()}s")
+    options = "    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n      inherited_members: true"
+    parts = [f"# {name}", f"The record of a component of the kind {kind}; [kgym_components](kgym_components.md) yields it."]
+    return (
+        "\n\n".join([*parts, *_about(title), "## Example", _shown(example(name)), "## Fields", f"::: kgym.hookspecs.{name}\n{options}"])
+        + "\n"
+    )
 
 
-def _section(name: str) -> str:
-    """Return what the page about plugins says of a hook, after its signature."""
+def _about(title: str) -> list[str]:
+    """Return what the page about plugins says in a section, with a heading; nothing if it has no such section."""
     sections = re.split(r"^### ", PLUGINS.read_text(), flags=re.MULTILINE)
-    (section,) = [section for section in sections if section.startswith(f"`{name}`")]
-    text = re.split(r"^## ", section.split("```", 2)[2], flags=re.MULTILINE)[0].strip()
-    return re.sub(r"\]\((?!https?:|#|/)", "](../", text)
+    found = [section for section in sections if section.partition("\n")[0] == title]
+    if not found:
+        return []
+    text = re.split(r"^## ", found[0].partition("\n")[2], flags=re.MULTILINE)[0].strip()
+    if text.startswith("```"):  # the signature, which is above
+        text = text.split("```", 2)[2].strip()
+    return ["## What it means", re.sub(r"\]\((?!https?:|#|/)", "](../", text)]
 
 
 def _protocol(name: str, module: str) -> str:
@@ -97,6 +102,8 @@ def _protocol(name: str, module: str) -> str:
 
 
 def _shown(path: Path) -> str:
+    if not path.exists():  # tests/test_docs_examples.py fails, and says which it is
+        return "There is no example yet."
     place = path.relative_to(EXAMPLES.parents[1]).as_posix()
     return f"`{place}`, which a test runs:\n\n```python\n{path.read_text()}```"
 

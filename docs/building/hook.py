@@ -17,16 +17,23 @@ ORIGIN: dict[str, Path] = {}
 """File of the repository that a page was made of, by the place of the page."""
 
 
+LISTS = {"HOOKS": generated.hooks, "RECORDS": generated.records, "PROTOCOLS": generated.protocols}
+"""Parts of the navigation that are made from the code; MORE is every page of `docs/` that it does not name."""
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the pages of hooks and protocols into the navigation."""
     assert config.nav is not None
-    config.nav = _filled(config.nav, {"HOOKS": generated.hook_nav(), "PROTOCOLS": generated.protocol_nav()})
+    lists = {name: generated.nav(names()) for name, names in LISTS.items()}
+    lists["MORE"] = [path.name for path in sorted(DOCS.glob("*.md")) if f"'{path.name}'" not in str(config.nav)]
+    config.nav = _filled(config.nav, lists)
     return config
 
 
 def _filled(nav: Any, lists: dict[str, list[Any]]) -> Any:
     if isinstance(nav, list):
-        return [_filled(item, lists) for item in nav]
+        filled = [_filled(item, lists) for item in nav]
+        return [item for item in filled if item not in ([], {"More": []})]
     if isinstance(nav, dict):
         return {name: _filled(item, lists) for name, item in nav.items()}
     return lists.get(nav, nav)

@@ -17,5 +17,10 @@ class Level3(Arithmetic):
 def kgym_resolve_env(name: str) -> EnvInfo | None:
     """Return the environment, or None for the names of others."""
     if name == "level:3":
-        return EnvInfo(name=name, namespace="demo", target=f"{__name__}:Level3", summary="sums of five digits")
+        return EnvInfo(
+            name=name,
+            namespace="demo",
+            target=f"{__name__}:Level3",
+            summary="sums of five digits",
+        )
     return None

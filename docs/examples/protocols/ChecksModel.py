@@ -17,7 +17,9 @@ class LlamaOnly:
         """Raise ConfigError for a model that this engine cannot load."""
         kind = json.loads((Path(model_folder) / "config.json").read_text())["model_type"]
         if kind != "llama":
-            raise ConfigError(f"{model_folder} is a {kind} model; this engine samples from llama models only")
+            raise ConfigError(
+                f"{model_folder} is a {kind} model; this engine samples from llama models only"
+            )
 
 
 assert isinstance(LlamaOnly, ChecksModel)

@@ -10,7 +10,7 @@ class Acme:
 
     @classmethod
     def suits(cls, options: Any, model_folder: str, surroundings: Surroundings) -> Suitability:
-        """Return how well it suits: 1 if it works, more if it is faster there, 0 if it must not be chosen."""
+        """Return how well it suits: 1 if it works, more if it is faster, 0 if not at all."""
         if surroundings.gpus == 0:
             return Suitability(0, "this machine has no GPU")
         return Suitability(3, f"this machine has {surroundings.gpus} GPUs")

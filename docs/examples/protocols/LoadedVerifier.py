@@ -6,4 +6,6 @@ from kgym.verify.service import load_verifier
 verifier = load_verifier("integer")
 future = verifier.submit(VerifyItem(gold="204", response=r"It is \boxed{204}."))
 assert future.result().status == "correct"
-assert [verdict.status for verdict in verifier.verify_many([VerifyItem("1", "I do not know.")])] == ["no_answer"]
+assert [verdict.status for verdict in verifier.verify_many([VerifyItem("1", "I do not know.")])] == [
+    "no_answer"
+]

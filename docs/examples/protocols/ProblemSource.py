@@ -10,7 +10,11 @@ class Squares:
     fingerprint = "squares-1"  # changes with the problems
 
     def __getitem__(self, index: int) -> Problem:
-        return Problem(id=f"demo/squares/{index}", question=f"What is {index}*{index}?", gold=str(index * index))
+        return Problem(
+            id=f"demo/squares/{index}",
+            question=f"What is {index}*{index}?",
+            gold=str(index * index),
+        )
 
 
 source = Squares()

@@ -17,7 +17,11 @@ class Acme:
     def held(self) -> Sequence[HeldTensor]:
         """Return what it samples from."""
         return [
-            HeldTensor(names=(name,), dtype=str(tensor.dtype).removeprefix("torch."), checksum=checksum(tensor))
+            HeldTensor(
+                names=(name,),
+                dtype=str(tensor.dtype).removeprefix("torch."),
+                checksum=checksum(tensor),
+            )
             for name, tensor in self.tensors.items()
         ]
 

@@ -1,8 +1,9 @@
 """A check of `kgym plugins doctor`: the disk has room for a run."""
 
 import shutil
+from collections.abc import Iterator
 
-from kgym.hookspecs import CheckInfo, hookimpl
+from kgym.hookspecs import CheckInfo, Component, hookimpl
 
 kgym_api = 1
 
@@ -14,6 +15,6 @@ def disk() -> list[str]:
 
 
 @hookimpl
-def kgym_register_checks():
-    """Yield the checks of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield CheckInfo(name="disk", target=f"{__name__}:disk", summary="room for a run")

@@ -1,11 +1,11 @@
 """An environment: count the letters of a word."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kgym.envs.task import TaskOptions
 from kgym.errors import UnknownName
-from kgym.hookspecs import EnvInfo, hookimpl
+from kgym.hookspecs import Component, EnvInfo, hookimpl
 from kgym.types import Chat, Message, Problem
 
 kgym_api = 1
@@ -59,6 +59,11 @@ class Letters:
 
 
 @hookimpl
-def kgym_register_envs():
-    """Yield the environments of this plugin."""
-    yield EnvInfo(name="letters", namespace="demo", target=f"{__name__}:Letters", summary="count the letters of a word")
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
+    yield EnvInfo(
+        name="letters",
+        namespace="demo",
+        target=f"{__name__}:Letters",
+        summary="count the letters of a word",
+    )

@@ -1,13 +1,15 @@
 """A preset: `kgym eval --preset acme` evaluates as a report of that name says."""
 
-from kgym.hookspecs import PresetInfo, hookimpl
+from collections.abc import Iterator
+
+from kgym.hookspecs import Component, PresetInfo, hookimpl
 
 kgym_api = 1
 
 
 @hookimpl
-def kgym_register_presets():
-    """Yield the presets of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield PresetInfo(
         name="acme",
         source="Acme's report, page 3",

@@ -1,10 +1,10 @@
 """A tracker: writes the reward of each step to a text file in the run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kgym.hookspecs import TrackerInfo, hookimpl
+from kgym.hookspecs import Component, TrackerInfo, hookimpl
 from kgym.options import Options
 
 kgym_api = 1
@@ -28,6 +28,6 @@ class Notes:
 
 
 @hookimpl
-def kgym_register_trackers():
-    """Yield the trackers of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield TrackerInfo(name="notes", target=f"{__name__}:Notes", summary="rewards in a text file")

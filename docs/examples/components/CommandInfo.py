@@ -1,8 +1,9 @@
-"""A command: `kgym greet NAME`. The target is a module with `configure` and `run`; here it is this file."""
+"""A command: `kgym greet NAME`. The target is a module with `configure` and `run`."""
 
 import argparse
+from collections.abc import Iterator
 
-from kgym.hookspecs import CommandInfo, hookimpl
+from kgym.hookspecs import CommandInfo, Component, hookimpl
 
 kgym_api = 1
 
@@ -23,6 +24,6 @@ class Greet:
 
 
 @hookimpl
-def kgym_register_commands():
-    """Yield the commands of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield CommandInfo(name="greet", target=f"{__name__}:Greet", summary="greet somebody")

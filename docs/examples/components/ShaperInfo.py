@@ -1,10 +1,10 @@
 """A shaper: a little less for every token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from kgym.hookspecs import ShaperInfo, hookimpl
+from kgym.hookspecs import Component, ShaperInfo, hookimpl
 from kgym.options import Options
 from kgym.types import Group
 
@@ -33,6 +33,10 @@ class Brevity:
 
 
 @hookimpl
-def kgym_register_shapers():
-    """Yield the shapers of this plugin."""
-    yield ShaperInfo(name="brevity", target=f"{__name__}:Brevity", summary="a little less for every token")
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
+    yield ShaperInfo(
+        name="brevity",
+        target=f"{__name__}:Brevity",
+        summary="a little less for every token",
+    )

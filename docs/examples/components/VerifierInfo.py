@@ -1,9 +1,9 @@
 """A verifier: the last box has to hold the word of the gold answer, in any case of letters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kgym.answers import conclusion, find_boxes
-from kgym.hookspecs import VerifierInfo, hookimpl
+from kgym.hookspecs import Component, VerifierInfo, hookimpl
 from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 
@@ -44,8 +44,8 @@ class Word:
 
 
 @hookimpl
-def kgym_register_verifiers():
-    """Yield the verifiers of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield VerifierInfo(
         name="word",
         target=f"{__name__}:Word",

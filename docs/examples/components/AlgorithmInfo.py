@@ -1,5 +1,7 @@
 """An algorithm: REINFORCE, with the mean of the group as its baseline."""
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
 from kgym.algorithms.aggregation import aggregate
@@ -7,7 +9,7 @@ from kgym.algorithms.base import AlgorithmBase, AlgorithmOptions
 from kgym.algorithms.baselines import group_mean
 from kgym.algorithms.episodes import to_tokens
 from kgym.algorithms.ratios import token_ratios
-from kgym.hookspecs import AlgorithmInfo, hookimpl
+from kgym.hookspecs import AlgorithmInfo, Component, hookimpl
 from kgym.types import LossOutput, PackedBatch
 
 kgym_api = 1
@@ -31,10 +33,16 @@ class Plain(AlgorithmBase):
         assert batch.advantages is not None
         ratio_T = token_ratios(batch, logprobs)
         loss_T = -self.mismatch_weights(batch) * ratio_T * batch.advantages
-        return self.output(batch, logprobs, aggregate(batch, loss_T, "token_mean"), ratio=ratio_T.detach())
+        return self.output(
+            batch, logprobs, aggregate(batch, loss_T, "token_mean"), ratio=ratio_T.detach()
+        )
 
 
 @hookimpl
-def kgym_register_algorithms():
-    """Yield the algorithms of this plugin."""
-    yield AlgorithmInfo(name="plain", target=f"{__name__}:Plain", summary="REINFORCE with the mean of the group")
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
+    yield AlgorithmInfo(
+        name="plain",
+        target=f"{__name__}:Plain",
+        summary="REINFORCE with the mean of the group",
+    )

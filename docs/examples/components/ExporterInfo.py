@@ -1,9 +1,9 @@
 """An exporter: `kgym leaderboard export --format lines` writes a line for each row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kgym.hookspecs import ExporterInfo, hookimpl
+from kgym.hookspecs import Component, ExporterInfo, hookimpl
 from kgym.options import Options
 
 kgym_api = 1
@@ -19,10 +19,12 @@ class Lines:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the text of the file."""
-        return "".join(f"{row.get('model')} on {row.get('benchmark')}: {row.get('accuracy')}\n" for row in rows)
+        return "".join(
+            f"{row.get('model')} on {row.get('benchmark')}: {row.get('accuracy')}\n" for row in rows
+        )
 
 
 @hookimpl
-def kgym_register_exporters():
-    """Yield the exporters of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield ExporterInfo(name="lines", target=f"{__name__}:Lines", summary="a line of text for each row")

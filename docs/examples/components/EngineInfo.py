@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 
-from kgym.hookspecs import EngineInfo, hookimpl
+from kgym.hookspecs import Component, EngineInfo, hookimpl
 from kgym.options import Options
 from kgym.seeding import derive_seed
 from kgym.types import GenerateRequest, Segment, Weights
@@ -35,7 +35,9 @@ class Dice:
             room = min(room, max(0, request.context_tokens - len(prompt) - len(request.prefix_ids)))
         ids: list[int] = []
         while len(ids) < room and END not in ids:
-            position = len(request.prefix_ids) + len(ids)  # a token depends on the seed and its position alone
+            position = len(request.prefix_ids) + len(
+                ids
+            )  # a token depends on the seed and its position alone
             seed = request.seed if request.sampling.temperature else 0
             ids.append(random.Random(derive_seed(seed, position)).choice([END, *map(ord, DIGITS)]))
         return Segment(
@@ -60,6 +62,6 @@ class Dice:
 
 
 @hookimpl
-def kgym_register_engines():
-    """Yield the engines of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield EngineInfo(name="dice", target=f"{__name__}:Dice", summary="draws digits", own_process=False)

@@ -1,11 +1,11 @@
 """A sampler: goes round and round through the first problems."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from kgym.hookspecs import SamplerInfo, hookimpl
+from kgym.hookspecs import Component, SamplerInfo, hookimpl
 from kgym.options import Options
 from kgym.types import ProblemSource, Verdict
 
@@ -47,6 +47,6 @@ class Round:
 
 
 @hookimpl
-def kgym_register_samplers():
-    """Yield the samplers of this plugin."""
+def kgym_components() -> Iterator[Component]:
+    """Yield the components of this plugin."""
     yield SamplerInfo(name="round", target=f"{__name__}:Round", summary="the first problems in turn")
