@@ -22,6 +22,7 @@ ELSEWHERE = {
     "index.md": "they are those of first-hour.md",
     "algorithms.md": "tests/test_train_algorithms.py trains with every algorithm",
     "cluster.md": "needs a cluster: tests/test_ray.py and test_ray_ranks.py run one of two nodes",
+    "code.md": "tests/test_testcases.py, test_program_layouts.py and test_code_verifier.py; its training takes minutes",
     "configuration.md": "tests/test_configuration.py",
     "eight-gpus.md": "needs eight GPUs: tests/test_several_ranks.py runs ranks on CPUs",
     "engines.md": "needs vLLM, a server or Ray: tests/test_vllm.py, test_openai_eval.py, test_ray.py and test_engine_auto.py",
