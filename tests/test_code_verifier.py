@@ -181,6 +181,17 @@ def test_a_verdict_says_what_the_first_failing_case_was():
     assert verdict(SUM, GOOD).trace == ""
 
 
+def test_the_command_says_it_too(tmp_path, capsys):
+    from kgym.cli.main import main
+
+    rows = [{"gold": SUM, "response": f"```python\n{source}\n```"} for source in (GOOD, "print(5)")]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["verify", str(tmp_path / "answers.jsonl"), "--verifier", "code"]) == 0
+    right, wrong = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "trace" not in right
+    assert wrong["trace"] == ["case 2 of 3: wrong_output", "input: 10 -4", "expected: 6", "output: 5"]
+
+
 def test_what_is_shown_is_short():
     assert len(verdict(SUM, "print('x' * 10**6)").trace) < 400
 

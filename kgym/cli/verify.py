@@ -84,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
                 if args.explain and not args.json:
                     say(f"{verdict.label} ({verdict.reason}), gold answer {row['gold']}\n{verdict.trace}\n")
                 else:
-                    print_json_line(row | verdict_fields(verdict) | ({"trace": verdict.trace.splitlines()} if args.explain else {}))
+                    trace = {"trace": verdict.trace.splitlines()} if args.explain or verdict.trace else {}
+                    print_json_line(row | verdict_fields(verdict) | trace)
             sys.stdout.flush()
     _summarise(tally, time.perf_counter() - begin, as_json=args.json)
     return 1 if tally.bad_lines else 0
