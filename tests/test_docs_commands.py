@@ -149,3 +149,13 @@ def test_an_illness_is_run_and_plotted(tmp_path, monkeypatch):
     sick_runs.plot(tmp_path, "hacking", tmp_path / "hacking.png")
     assert (tmp_path / "hacking.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "hacking/manifest.json").read_text())
+
+
+def test_every_illness_has_its_plot():
+    text = (ROOT / "docs/sick-runs.md").read_text()
+    source = (ROOT / "benchmarks/sick_runs.py").read_text()
+    names = re.findall(r'^    "(\w+)": Illness', source, flags=re.MULTILINE)
+    assert len(names) == 6
+    for name in names:
+        assert f"](sick/{name}.png)" in text
+        assert (ROOT / f"docs/sick/{name}.png").exists()
