@@ -1,6 +1,10 @@
 """Generated tests: inputs of a generator, with the outputs on which references agree, run in real sandboxes."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,8 @@ from kgym.cli.main import main
 from kgym.data.cells import Row
 from kgym.data.sources import data_source
 from kgym.data.untested import untested
-from kgym.errors import DataError
+from kgym.errors import DataError, SandboxError
+from kgym.judging import probe
 from kgym.judging.agreement import agreed, at_least, generated
 from kgym.judging.cases import Cases
 from kgym.judging.submissions import BadTests
@@ -199,6 +204,31 @@ def test_what_was_done_is_not_done_again(tmp_path):
     assert {outcome.valid for outcome in again.outcomes if outcome.id == kept["id"]} == {77}
     assert again.taken == first.taken
     assert len(stored.read_text().splitlines()) == 2
+
+
+def test_trouble_of_the_sandbox_ends_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "_finding", "programs cannot be isolated: bwrap is not installed; install it")
+    with pytest.raises(SandboxError, match="install it"):
+        made(tmp_path, problem())
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interruption_does_not_wait_for_a_slow_reference(data):
+    slow = "import time\na, b = map(int, input().split())\ntime.sleep(60)\nprint(a + b)"
+    rows = [{"id": f"{n}", "question": "Sum.", "solutions": [slow, slow + "\n", slow + "\n\n"], "time_limit": 100} for n in range(2)]
+    rows.insert(0, {"id": "quick", "question": "Sum.", "solutions": [GOOD, ANOTHER, GOOD + "\n"]})
+    Path("problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "kgym", *ARGUMENTS]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        stored = Path("runs/testcases-mine/problems.jsonl")
+        while not (stored.exists() and stored.read_text()):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=50)[1]
+    assert process.returncode == 130
+    assert "the same command continues: kgym data testcases mine problems.jsonl" in said
+    assert json.loads(stored.read_text())["id"] == "mine/quick"
 
 
 def test_nothing_taken_is_an_error(tmp_path):

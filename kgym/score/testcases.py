@@ -9,12 +9,14 @@ Source: Kimi k1.5, arXiv:2501.12599, section 2.3.5: 50 cases for each problem; o
 problem is taken if at least 9 of 10 pass.
 """
 
+import contextlib
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from pydantic import Field
@@ -148,17 +150,28 @@ def make_testcases(
 
 
 def _outcomes(config: TestcasesConfig, problems: Sequence[Untested], written: Mapping[str, list[str]]) -> Iterator[Outcome]:
-    """Yield what comes of problems, as they end; several at a time."""
-    waiting: set[Future[Outcome]] = set()
-    executor = ThreadPoolExecutor(PoolLimits().n_workers)
-    try:
-        for problem in problems:
-            waiting.add(executor.submit(outcome_of, config, problem, written))
-        while waiting:
-            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in ended)
-    finally:
-        executor.shutdown(cancel_futures=True)
+    """Yield what comes of problems, as they end; several at a time. Whoever leaves early does not wait for those that are open."""
+    waiting: SimpleQueue[Untested] = SimpleQueue()
+    ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+    for problem in problems:
+        waiting.put(problem)
+
+    def work() -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                problem = waiting.get_nowait()
+                try:
+                    ended.put(outcome_of(config, problem, written))
+                except BaseException as error:
+                    ended.put(error)
+
+    for _ in range(min(PoolLimits().n_workers, len(problems))):
+        threading.Thread(target=work, name="kgym-testcases", daemon=True).start()
+    for _ in problems:
+        outcome = ended.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        yield outcome
 
 
 def outcome_of(config: TestcasesConfig, problem: Untested, written: Mapping[str, list[str]]) -> Outcome:
