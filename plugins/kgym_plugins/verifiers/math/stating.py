@@ -15,7 +15,7 @@ from kgym_plugins.verifiers.math.find.statements import Statement, stated
 from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
-from kgym_plugins.verifiers.math.phrases.another import is_another_name, of_another
+from kgym_plugins.verifiers.math.phrases.another import is_another_name, is_another_thing, of_another
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
 from kgym_plugins.verifiers.math.phrases.items import named_values, names_first
 from kgym_plugins.verifiers.math.phrases.languages import COMMA_NOUNS
@@ -84,7 +84,13 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _RELATIVE = re.compile(r",\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?[.!]?\s*\Z")
 _COMPUTED = re.compile(r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_")
 """A side of an equation that is a number, whatever letters it has: an integral, a sum, a limit, a value between limits."""
+_SUM_OF_AMOUNTS = re.compile(
+    r"\W{0,4}(?:\d[\d.,]*\s?[A-Za-z]{1,9}\s*[-+−]\s*){1,5}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})\s*=\s*"
+    r"(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,9})[.!*\s]{0,4}"
+)
 _LAST_PART = re.compile(r",\s+(?=(?:[^\W\d_]{2,}\s+){2})([^,]{8,80})\Z")
+_COUNTED = re.compile(r"\W{0,3}\d[\d.,]*\s+([a-z]{3,})\b")
+_PER = re.compile(r"(?P<amount>\W{0,3}\d.{0,40}?)\s+(?:an?|per|each|every)\s+(?P<unit>[a-z]{3,9})\W{0,3}")
 _CONVERSION = re.compile(
     r"\W{0,4}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})[²³]?\s*[=≈]\s*(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,9})[²³]?[.!*\s]{0,4}"
 )
@@ -98,8 +104,9 @@ _SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
 
 def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of the gold answer."""
-    if (decimal := _with_comma(item, found)) is not None:
-        return decimal
+    for shorter in (_with_comma, _without_asked_rate):
+        if (answer := shorter(item, found)) is not None:
+            return answer
     if found.rule == "boxed" and not found.problem:
         return _named_boxes(item)
     if found.rule not in _SENTENCE_RULES or (not found.rule and found.problem != NO_ANSWER) or len(found.answers) > 1:
@@ -111,7 +118,8 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
         return values
     if problem:
         return None
-    conversion = _CONVERSION.fullmatch(text[-TAIL:].rpartition("\n")[2])
+    last = text[-TAIL:].rpartition("\n")[2]
+    conversion = (_CONVERSION.fullmatch(last) or _SUM_OF_AMOUNTS.fullmatch(last)) if len(last) < _MOST_WORDS * 10 else None
     if conversion and unit_named(conversion["unit"]) and unit_named(conversion["other"]):
         return rf"{conversion['number']} \text{{ {conversion['unit']}}}"
     said = _stated_of_kind(text, item, found)
@@ -141,6 +149,15 @@ def _stated_of_kind(text: str, item: VerifyItem, found: Extraction) -> str | Non
     if said is not None:
         note("find", "by the last sentence, as a statement:", repr(said))
     return said
+
+
+def _without_asked_rate(item: VerifyItem, found: Extraction) -> str | None:
+    """An answer without "a week", where the question has it and the gold answer leaves it out."""
+    match = _PER.fullmatch(found.answers[0]) if len(found.answers) == 1 and not found.problem else None
+    if match is None or re.search(r"/|\bper\b|\ba\b", item.gold):
+        return None
+    asked = re.search(rf"\b(?:an?|per|each|every|(?:in|of)\s+(?:an?|one))\s+{match['unit']}\b", item.question, re.IGNORECASE)
+    return match["amount"] if asked else None
 
 
 def _named_boxes(item: VerifyItem) -> str | None:
@@ -261,6 +278,8 @@ def is_of_another(item: VerifyItem, found: Extraction) -> bool:
         return False
     line = spoken(item.response)[0][-TAIL:].rstrip().rpartition("\n")[2]
     said = found.answers[0].strip("*$ ")
+    if (counted_thing := _COUNTED.match(said)) and is_another_thing(counted_thing[1], item.question):
+        return True
     if (label := said.partition(": "))[1] and of_another(label[0], item.question):
         return True
     before = line[: line.rfind(said)]

@@ -21,7 +21,7 @@ _FRENCH = re.compile(r"([\[\]])([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
 
 def clean(text: str) -> str:
     """Return an answer as plain LaTeX: one line of ASCII without dollar signs, bold and a full stop."""
-    text = _implied(text)
+    text = _PERPENDICULAR.sub("", _implied(text))
     text = _COMBINATIONS.sub(_chosen, text) if "C" in text or "P" in text else text
     text = _CHOSEN_OF.sub(r"\2_{\1}^{\3}", text) if "C" in text or "P" in text else text
     text = _COMPOSED.sub("h", text) if "circ" in text else text
@@ -51,6 +51,8 @@ def _implied(text: str) -> str:
     return sides[-1] if all(_RELATES.search(side) for side in sides) else text
 
 
+_PERPENDICULAR = re.compile(r"_(?:\\(?:perp|parallel|bot)(?![A-Za-z])|\{\\(?:perp|parallel|bot)\})")
+"""An index that only says which line a slope is of."""
 _RELATES = re.compile(r"[=<>]|\\(?:leq?|geq?|in|lt|gt)(?![a-z])")
 
 

@@ -4,6 +4,7 @@ from kgym_plugins.verifiers.math.compare.same import same
 from kgym_plugins.verifiers.math.compare.table import Rule, compares, rule
 from kgym_plugins.verifiers.math.grammar.nodes import Node, Sym
 from kgym_plugins.verifiers.math.limits import LimitError
+from kgym_plugins.verifiers.math.phrases.another import asked_part
 from kgym_plugins.verifiers.math.phrases.items import LETTERS, place_of
 from kgym_plugins.verifiers.math.strictness import allowed
 from kgym_plugins.verifiers.math.values.interpret import interval, part
@@ -172,7 +173,8 @@ def as_asked(value: Value, question: str) -> Value:
     """Named values in the order in which the question asks for them: the quotient 14 and the remainder 2."""
     if not question or not isinstance(value, Assignments):
         return value
-    places = {name: place_of(name, question) for name, _ in value.items}
+    asked = asked_part(question)
+    places = {name: place_of(name, asked) for name, _ in value.items}
     if -1 in places.values():
         return value
     return Assignments(tuple(sorted(value.items, key=lambda item: places[item[0]])))

@@ -70,7 +70,7 @@ _VALUE = re.compile(r"\W{0,3}(?:\d|\\[a-z]|[$€£]|\.\d|[a-zA-Z]\s*=).*|\(?[A-J
 _COUNTED = re.compile("|".join(sorted(NUMBER_WORDS - {"second", "third"})), re.IGNORECASE)
 _REPLY = re.compile(r"yes|no|true|false", re.IGNORECASE)
 _REPLIED = re.compile(r"\W{0,4}(?:\Z|[,;:.!–—]|-\s)")
-_NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s?%?(?![\d^_{=<>*])")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?%)?(?![\d^_{=<>*])")
 _NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(r"(?:\bnot|\bnever|\bcannot|n't)(?:\s+(?:be|equal|exactly|simply|just))?\s+\Z", re.IGNORECASE)
 _OTHER = re.compile(
@@ -204,6 +204,8 @@ def after_verb(sentence: str) -> str:
             return sentence[together:]  # x = 1 or x = 2
         if verbs and all(word.lower() in BEFORE_FORMULA for word in re.findall(r"[^\s,:]+", sentence[start : last.start()])):
             start = last.start()
+        if verbs and _APPOSED.fullmatch(sentence, start, last.start()):
+            start = last.start()
         return sentence[start:] if verbs and len(sentence) - start < 200 else sentence[last.start() :]
     verbs = list(VERBS.pattern.finditer(sentence))
     return sentence[verbs[-1].end() :].strip() if verbs else sentence
@@ -213,6 +215,8 @@ _CONSEQUENCE = re.compile(
     r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|i\.e\.|that\s+is|or\s+equivalently)(?:\s+that)?,?\s+(?=\S)|\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥])",
     re.IGNORECASE,
 )
+_APPOSED = re.compile(r"(?:the|an?|its)\s[a-zA-Z' -]{3,40},\s+|[A-Z][a-z]+'s\s[a-z]+,\s+")
+"""A name before the formula that it stands for: the slope is the negative reciprocal, $-2$."""
 _JOINT = re.compile(r"\s*(?:,|,?\s*\b(?:or|and)\b)\s*")
 
 

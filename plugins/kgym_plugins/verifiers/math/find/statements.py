@@ -190,12 +190,15 @@ def _last_step(clause: str, formulas: list[str]) -> str:
         return clause
     signs = re.findall(FORMULA, clause)
     sides = [formulas[ord(sign) - ord(FIRST_FORMULA)].strip("$\\() ").split("=") for sign in signs]
+    if all(len(side) > 1 and _CALLED.fullmatch(side[0].strip()) for side in sides):
+        return signs[-1]  # g(2) = 3 and f(3) = 9
     letter = sides[-1][0].strip()
     if not re.fullmatch(r"[a-zA-Z]", letter) or any(len(side) < 2 or side[0].strip() == letter for side in sides[:-1]):
         return clause
     return signs[-1] if all(re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", "=".join(side)) for side in sides) else clause
 
 
+_CALLED = re.compile(r"[A-Za-z](?:'+|\^\{?(?:\\prime)+\}?)?\([^()]*\)")
 _AND_CALCULATED = re.compile(rf",\s+and\s+({FORMULA})\Z")
 """A calculation at the end of a sentence: the slope is zero at x = 2, and f(2) = -4 + 8 + 1 = 5."""
 _STEPS = re.compile(rf"{FORMULA}(?:(?:,|;|,?\s+(?:so|then|and|hence|thus|giving|gives|which\s+gives)),?\s*{FORMULA})+")

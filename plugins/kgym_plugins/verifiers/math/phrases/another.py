@@ -62,6 +62,16 @@ _EXTREME = re.compile(r"\b(?:smallest|largest|greatest|biggest|least|most|maximu
 _PATTERNS = tuple({name: re.compile(pattern, re.IGNORECASE) for name, pattern in group.items()} for group in _GROUPS)
 
 
+def asked_part(question: str) -> str:
+    """The part of a question that says what is asked for; the whole of it, if no such part is found.
+
+    >>> asked_part("The width is 3 less than the length. Find its dimensions.")
+    'Find its dimensions'
+    """
+    found = list(_ASKING.finditer(question))
+    return found[-1][0] if found else question
+
+
 def of_another(before: str, question: str, *, places: bool = True) -> bool:
     """Whether what comes before a value says that it is of something else than what the question asks.
 
@@ -107,10 +117,29 @@ def is_another_name(side: str, question: str) -> bool:
     match = _INDEXED.fullmatch(side)
     if match is None:
         return False
+    if re.search(rf"(?<![A-Za-z]){match[1]}\(\s*[A-Za-z]+\(", question):
+        return False  # f(f(1)), which is f(5)
     opening = "_" if match[2] else r"\("
     asked = set(re.findall(rf"(?<![A-Za-z]){match[1]}{opening}\{{?(-?\d+)", question))
     index = match[2] or match[3]
     return bool(asked) and index not in asked and re.search(rf"(?<!\d){index}(?!\d)", question) is None
+
+
+_HOW_MANY = re.compile(r"\bhow\s+many\s+((?:[a-z'-]+\s*){1,6})", re.IGNORECASE)
+_NO_THINGS = re.compile(r"\b(?:ways?|possibilities|outcomes?|arrangements?|choices)\b", re.IGNORECASE)
+
+
+def is_another_thing(thing: str, question: str) -> bool:
+    """Whether a counted thing is one that the question names, but not the one of which it asks how many there are.
+
+    >>> [is_another_thing(thing, "Of 9 cows, 3 sheep: how many animals are there?") for thing in ("sheep", "animals", "heads")]
+    [True, False, False]
+    """
+    asked = _HOW_MANY.findall(question)
+    stem = thing.removesuffix("s").casefold()
+    if not asked or _NO_THINGS.search(asked[-1]) or stem in asked[-1].casefold():
+        return False
+    return re.search(rf"\b{re.escape(stem)}(?:s|es)?\b", question, re.IGNORECASE) is not None
 
 
 def _in_question(word: str, asked: str) -> bool:

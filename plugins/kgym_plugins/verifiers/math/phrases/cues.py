@@ -135,6 +135,13 @@ SUBORDINATE = Table(
         "5, attained at x = 2",
         "5, 7",
     ),
+    Phrase(r"\s+(?:in\s+all|in\s+total|all\s+together|altogether)", "that it is all", "200 minutes in all", "all of them"),
+    Phrase(
+        r"\s+\((?:and\s+(?:the|it|its|that)|which|since|where|note|so|because|here)\b[^()]{1,100}\)",
+        "a remark in brackets",
+        "$3$ (and the other root is $-5$)",
+        "$3$ (and $-5$)",
+    ),
     Phrase(
         r",?\s+and\s+(?:all\s+|any\s+|each\s+of\s+)?(?:such|these|this|it|they)\b[^,$\d]{0,40}\b"
         r"(?:works?|satisf(?:y|ies)|(?:is|are)\s+(?:indeed\s+)?(?:valid|solutions?))\b[^$\d]{0,40}",

@@ -64,6 +64,9 @@ CLAUSES = Table(
         "indefinitely",
     ),
     Phrase(rf"\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥]|{FORMULA})", "an arrow", "x/3 = 5 → x = 15", "x → 2"),
+    Phrase(
+        r"\s+and\s+(?=there\s+(?:is|are)\s+no\b)", "that there is none", "it is positive and there are no roots", "there are no roots and 2"
+    ),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
         r",\s+(?=which\s+(?:is|are|makes?|gives?|leaves?)\b)",
@@ -334,6 +337,12 @@ BEHIND = Table(
         "a condition or a reason in brackets",
         "it is x (for all y)",
         "it is x (or all y)",
+    ),
+    Phrase(
+        r",\s+(?:including|counting)\s+(?:the|both|all|itself|one)\b[^,;:.\d]{1,60}\Z",
+        "what is counted too",
+        "64 subsets, including the empty set",
+        "64 subsets including the 3",
     ),
     Phrase(
         r",?\s+(?:with|and)\s+(?:(?:the\s+|a\s+)?remainder\s+(?:is\s+|of\s+)?(?:0|zero)|no\s+remainder)\Z",
