@@ -35,7 +35,8 @@ CLOSING = Table(
 _LONGEST = 500
 _MOST = 3
 _MAY_CLOSE = re.compile(
-    r"[∎■□◻✓✔✅☑🎉👍😊🙂💯🎯🚀✨]|square|checkmark|Box|[qQ]\.?\s?[eE]\.?\s?[dD]\b|hope|let me|Let me|eel free|you|glad|happy|hank|luck|job|nything"
+    r"[∎■□◻✓✔✅☑🎉👍😊🙂💯🎯🚀✨]|square|checkmark|Box|[qQ]\.?\s?[eE]\.?\s?[dD]\b"
+    r"|hope|let me|Let me|eel free|you|glad|happy|hank|luck|job|nything"
     r"|heck|erif"
 )
 """Cheaper than the table: a text without one of these has no closing words."""
