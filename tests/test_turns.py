@@ -190,6 +190,19 @@ def test_an_environment_that_fails_makes_the_answer_unscored(caplog):
         played(EnvSetup("echo", {"fails": "sandbox"}), after(1, ""))
 
 
+def test_what_an_environment_prints_stays_out_of_the_results(capsys):
+    class Prints(Echo):
+        def respond(self, episode):
+            print("looking it up")
+            return super().respond(episode)
+
+    setup = EnvSetup("echo", {"slow_s": 0})
+    setup.task = Prints(setup.task.options)
+    played(setup, after(1, r"\boxed{1}"))
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "looking it up\n" * 2)
+
+
 def test_slow_replies_come_in_an_order_that_does_not_depend_on_how_long_they_take():
     def asked(slow_s):
         engine = ScriptedEngine(after(3, r"\boxed{1}"))

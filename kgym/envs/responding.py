@@ -13,6 +13,7 @@ from kgym.blame import label_of
 from kgym.envs.task import Responds
 from kgym.errors import ComponentError, KgymError, SandboxLost
 from kgym.hookspecs import EnvInfo
+from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
 from kgym.types import Episode, Message, Verdict
 
@@ -29,8 +30,9 @@ def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
     """
     where = label_of(EnvInfo.kind, task)
     try:
-        said = task.respond(episode)
-    except Exception as error:  # third-party code may raise anything
+        with prints_to_stderr():
+            said = task.respond(episode)
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         if isinstance(error, KgymError) and not isinstance(error, SandboxLost):
             raise
         log.warning("%s, problem %s: no reply, so the answer is unscored: %s", where, episode.problem.id, error_line(error))
