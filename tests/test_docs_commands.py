@@ -48,8 +48,8 @@ ELSEWHERE = {
 """Pages whose lines are not run by this file: where they are, or why not."""
 
 SMALL = {
-    "train": ["--set", "train.steps=1", "eval.problems=4", "rollout.problems_per_step=2", "rollout.group_size=2"],
-    "eval": ["--problems", "4"],
+    "train": ["--set", "train.steps=1", "eval.problems=2", "rollout.problems_per_step=2", "rollout.group_size=2"],
+    "eval": ["--problems", "2"],
 }
 """What is added to a command of a page that is run: numbers that take seconds."""
 
