@@ -81,7 +81,8 @@ _ASKED_UNIT = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_RELATIVE = re.compile(r",\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?[.!]?\s*\Z")
+_RELATIVE = re.compile(r"(?:,\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?|(?<=[a-z]):\s+\d[^:.!?\n]{0,120})[.!]?\s*\Z")
+"""What a value is made of, behind it: 9, which is 3 times 3; 9 edges: 3 on each base and 3 between them."""
 _COMPUTED = re.compile(r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_")
 """A side of an equation that is a number, whatever letters it has: an integral, a sum, a limit, a value between limits."""
 _SUM_OF_AMOUNTS = re.compile(
