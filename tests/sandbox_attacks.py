@@ -2,7 +2,7 @@
 
     python tests/sandbox_attacks.py         runs all of them from four threads, as the user that runs it, and prints what was not contained
 
-After each attack the next program has to be judged rightly.
+Each is run as a fork of the interpreter that is in the sandbox, as programs in Python are, and in an interpreter of its own. After each the next program has to be judged rightly.
 """
 
 import contextlib
@@ -99,13 +99,16 @@ class Target:
         self.local.close()
 
 
-def faults(pool, attack, target):
+COMMANDS = {"forked": ("python3", "main.py"), "executed": ("env", "python3", "main.py")}
+
+
+def faults(pool, attack, target, how_started):
     """Run an attack and a program after it; return what was not as it should be."""
     found = []
     try:
-        finished = pool.run({"main.py": PRELUDE + attack.source}, ["python3", "main.py", *target.arguments], LIMITS)
+        finished = pool.run({"main.py": PRELUDE + attack.source}, [*COMMANDS[how_started], *target.arguments], LIMITS)
     except SandboxError as error:
-        return [f"{attack.name}: {error}"]
+        return [f"{attack.name}, {how_started}: {error}"]
     said = finished.stdout + finished.stderr
     if b"BREACH" in said or SECRET.encode() in said:
         found.append(f"BREACH: {said[-500:]!r}")
@@ -118,7 +121,7 @@ def faults(pool, attack, target):
     after = pool.run({"main.py": "print(sum(map(int, input().split())))"}, ["python3", "main.py"], LIMITS, stdin="19 23\n")
     if not after.ok or after.stdout != b"42\n":
         found.append(f"the next program: {after}")
-    return [f"{attack.name}: {fault}" for fault in found]
+    return [f"{attack.name}, {how_started}: {fault}" for fault in found]
 
 
 def run_all(threads=4):
@@ -130,7 +133,8 @@ def run_all(threads=4):
         target = Target(folder)
         try:
             with ThreadPoolExecutor(threads) as executor:
-                found = [fault for faulty in executor.map(lambda attack: faults(pool, attack, target), ATTACKS) for fault in faulty]
+                runs = [(attack, how) for attack in ATTACKS for how in COMMANDS]
+                found = [fault for faulty in executor.map(lambda run: faults(pool, run[0], target, run[1]), runs) for fault in faulty]
             found += [f"connections from inside: {target.visited}"] if target.visited else []
         finally:
             pool.close()
