@@ -139,6 +139,17 @@ def test_groups_that_differ_in_much_are_named_by_their_folders(tmp_path):
     assert [group.name for group in compare(folders).groups] == ["run-0", "run-1"]
 
 
+def test_a_long_list_of_keys_is_at_the_end_of_the_page(tmp_path):
+    for number in range(2):
+        folder = training(tmp_path / f"run-{number}", lr=0.1, seed=0, scores=[1, 0])
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["config"]["algo"]["options"] = {f"key{place}": number for place in range(13)}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    page = page_of(compare([tmp_path / "run-0", tmp_path / "run-1"]))
+    assert [table.title for table in page.tables] == ["Scores", "Differences"]
+    assert [(table.title, len(table.rows)) for table in page.appendix] == [("Keys that differ", 13)]
+
+
 @pytest.mark.parametrize(("names", "said"), [(["low-0"], "is one run"), (["low-0", "nothing"], "is not a run folder or a sweep")])
 def test_what_cannot_be_compared_is_refused_in_one_line(four, tmp_path, capsys, names, said):
     assert main(["runs", "compare", *(str(tmp_path / name) for name in names)]) == 2

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FIRST = ("eval/accuracy", "reward/mean")
 """Metrics whose curves come first."""
+MOST_KEYS_FIRST = 12
+"""Of a longer list of keys the table is at the end of the page."""
 
 
 def tables_of(found: Comparison) -> list[Table]:
@@ -97,7 +99,10 @@ def page_of(found: Comparison) -> Page:
             figure = new_figure()
             drawn = draw_metric(figure.subplots(), found.groups, key)
             pictures.append(picture(figure, title_of(key), "; ".join(drawn)))
-    return Page("Comparison of runs", lead, (), tables_of(found), pictures)
+    keys, *results = tables_of(found)
+    many = len(keys.rows) > MOST_KEYS_FIRST
+    tables = results if many else [keys, *results]
+    return Page("Comparison of runs", lead, (), tables, pictures, [keys] if many else [])
 
 
 def plot(found: Comparison, out: Path) -> None:
