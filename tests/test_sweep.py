@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from kgym.cli.main import main
 from kgym.errors import ConfigError
 from kgym.experiments.sweep import Row, as_csv, check_measure, folder_of, grid_of, rows_of, run_of, seeds_of, settings_of
+from kgym.files import locked
+from kgym.runs.metrics import read_metrics
 
 SMALL = ["--env", "arithmetic", "--steps", "2", "--set", "rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=24"]
 SMALL += ["--set", "eval.every=1", "eval.problems=8"]
@@ -220,6 +222,34 @@ def test_what_has_ended_is_not_run_again_and_has_its_table(tmp_path, capsys):
 def swept(*more):
     words = ["sweep", "--seeds", "2", "--grid", "train.lr=1e-4,3e-4", "--out", "out", "--jobs", "2", *more]
     return [sys.executable, "-m", "kgym", *words, "train", *SMALL, "--set", "train.save_every=1"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_ends_with_the_sweep_that_is_killed(tmp_path):
+    words = [
+        "sweep",
+        "--seeds",
+        "1",
+        "--out",
+        "out",
+        "train",
+        *SMALL[2:],
+        "--env",
+        "arithmetic",
+        "--steps",
+        "5000",
+        "--set",
+        "eval.every=0",
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "kgym", *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (found := [*tmp_path.glob("out/runs/*/manifest.json")]) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with locked(found[0].parent / ".lock", what="the run", wait=True):  # as soon as the run has gone
+        assert not (found[0].parent / "summary.json").exists(), "it was not waited for to its end"
+        assert len(read_metrics(found[0].parent / "metrics.jsonl")) < 5000
 
 
 @pytest.mark.slow

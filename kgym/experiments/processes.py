@@ -8,6 +8,7 @@ printed is in the file beside its folder whose name ends in `.log`.
 import contextlib
 import ctypes
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import runpy
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from kgym.experiments.planning import PRINTS, Run
 from kgym.files import write_atomic
@@ -102,11 +104,22 @@ def _perform(words: Sequence[str], stdout: Path, stderr: Path) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:
             os._exit(1)
+        _let_go_of_the_server()
     for path, descriptor in ((stderr, 2), (stdout, 1)):
         with path.open("ab" if path == stderr else "wb") as file:
             os.dup2(file.fileno(), descriptor)
     sys.argv = ["kgym", *words]
     runpy.run_module("kgym", run_name="__main__")
+
+
+def _let_go_of_the_server() -> None:
+    """Close the pipe that keeps the process that forks alive: Python hands it on to every child, so that it would wait for
+    this one to end, also when the command is gone.
+    """
+    server: Any = multiprocessing.forkserver._forkserver
+    if (pipe := getattr(server, "_forkserver_alive_fd", None)) is not None:
+        os.close(pipe)
+        server._forkserver_alive_fd = None
 
 
 @contextlib.contextmanager
