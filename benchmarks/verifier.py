@@ -25,9 +25,10 @@ import venv
 from pathlib import Path
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
+NAMES = ("kinds", "golds-failed", "holdout", "kinds2", "holdout2", "holdout3")
 SETS = {
     "developed against": sorted((DATA / "math_cases").glob("*.jsonl")),
-    "first tries of before": [DATA / "math_cases_first_try" / f"{name}-2026-11.jsonl" for name in ("kinds", "golds-failed", "holdout")],
+    "first tries of before": [DATA / "math_cases_first_try" / f"{name}-2026-11.jsonl" for name in NAMES],
 }
 REQUIREMENTS = ("math-verify==0.9.0", "antlr4-python3-runtime==4.13.2")
 BOMBS = [
