@@ -46,7 +46,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leaderboard": ("kgym.cli.leaderboard", "show, add to, compare and export leaderboards"),
     "runs": ("kgym.cli.runs", "list and show runs"),
     "models": ("kgym.cli.models", "list models, average several, and cut layers"),
-    "plugins": ("kgym.cli.plugins", "list, show and examine plugins"),
+    "plugins": ("kgym.cli.plugins", "list, show, check and begin plugins"),
+    "doctor": ("kgym.cli.doctor", "describe this installation, to paste into an issue"),
+    "completion": ("kgym.cli.completion", "print the completion script of a shell"),
 }
 """Module and help line of each command. One whose module is not there is not offered."""
 
@@ -184,16 +186,26 @@ def _main(arguments: list[str]) -> int:
 
 def parse(command: str, module: Any, rest: list[str]) -> argparse.Namespace:
     """Parse the words after a command with its own options and those of every command."""
-    parser = Parser(prog=f"kgym {command}", description=(module.__doc__ or "").strip())
-    with _named(command, module):
-        module.configure(parser)
-    for leaf in leaves(parser):
-        _add_common(leaf)
+    parser = _parser(command, module)
     args = parser.parse_args(rest)
     for name, default in (("json", False), ("debug", False), ("verbose", 0), ("plugins", [])):
         setattr(args, name, getattr(args, name, default))
     args.argv = [command, *rest]
     return args
+
+
+def command_parser(command: str) -> Parser:
+    """Return the parser of a command. Raises UnknownName if there is none."""
+    return _parser(command, _command(command))
+
+
+def _parser(command: str, module: Any) -> Parser:
+    parser = Parser(prog=f"kgym {command}", description=(module.__doc__ or "").strip())
+    with _named(command, module):
+        module.configure(parser)
+    for leaf in leaves(parser):
+        _add_common(leaf)
+    return parser
 
 
 def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:

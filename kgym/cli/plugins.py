@@ -267,9 +267,23 @@ def _examined(kind: str, name: str, settings: Sequence[str]) -> "Report":
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    report = {"versions": versions()} | examined()
+    if args.json:
+        print_json(report)
+    else:
+        _print_report(report)
+    return 0 if report["healthy"] else 1
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of kgym, of what it is built on, and of the plugin API."""
+    return {name: _version(name) for name in VERSIONS} | {"python": platform.python_version(), "plugin API": str(API_VERSION)}
+
+
+def examined() -> dict[str, Any]:
+    """Return the state of all plugins, and as `healthy` whether nothing is wrong; `kgym doctor` prints it too."""
     records = registry().plugins()
     report: dict[str, Any] = {
-        "versions": {name: _version(name) for name in VERSIONS} | {"python": platform.python_version(), "plugin API": str(API_VERSION)},
         "broken": [_plugin(record) | {"traceback": record.traceback} for record in records if record.status == "broken"],
         "blocked": [_plugin(record) for record in records if record.status == "blocked"],
         "clashes": [str(clash) for clash in registry().clashes()],
@@ -280,14 +294,16 @@ def _doctor(args: argparse.Namespace) -> int:
         "lacking": _lacking(),
         "loaded": [_plugin(record) for record in records if record.status == "ok"],
         "printed": {record.title: record.printed for record in records if record.printed},
+        "deprecated": {record.title: list(record.deprecated) for record in records if record.deprecated},
     }
-    troubles = [*report["broken"], *report["clashes"], *report["hidden"], *(text for texts in report["checks"].values() for text in texts)]
-    report["healthy"] = not troubles
-    if args.json:
-        print_json(report)
-    else:
-        _print_report(report)
-    return 1 if troubles else 0
+    return report | {"healthy": not troubles(report)}
+
+
+def troubles(report: dict[str, Any]) -> list[str]:
+    """Return what is wrong with plugins, a line each."""
+    broken = [f"plugin {plugin['name']!r} is broken: {plugin['error']}" for plugin in report["broken"]]
+    checks = [f"check {name}: {text}" for name, texts in report["checks"].items() for text in texts]
+    return [*broken, *report["clashes"], *report["hidden"], *checks]
 
 
 def _lacking() -> list[dict[str, str]]:
@@ -343,8 +359,10 @@ def _print_report(report: dict[str, Any]) -> None:
         say(f"\nhidden: {hidden}")
     for title, text in report["printed"].items():
         say(f"\nprints: plugin {title} writes to standard output when it is loaded: {text!r}")
-    for name, troubles in report["checks"].items():
-        say(f"\ncheck {name}: {'; '.join(troubles) or 'fine'}")
+    for title, hooks in report["deprecated"].items():
+        say(f"\ndeprecated: plugin {title} has {' and '.join(hooks)}; yield the same records in one hook, kgym_components")
+    for name, found in report["checks"].items():
+        say(f"\ncheck {name}: {'; '.join(found) or 'fine'}")
     say("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")
 
 
