@@ -1,14 +1,11 @@
 """A stranger's distribution is built, installed, found and trained with: examples/kgym-hello in a virtual environment of its own."""
 
 import json
-import os
-import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
+
+from strangers import Stranger
 
 HELLO = Path(__file__).parent.parent / "examples" / "kgym-hello"
 
@@ -57,22 +54,9 @@ def test_its_algorithm_keeps_the_contract_and_gives_the_gradient_of_reinforce(he
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
     """Return a function that runs kgym in a virtual environment that has the package, and behind it all that this one has."""
-    folder = tmp_path_factory.mktemp("stranger")
-    venv.create(folder / "venv", with_pip=False)
-    python = folder / "venv" / "bin" / "python"
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("KGYM_", "PYTHON"))} | {"OMP_NUM_THREADS": "1"}
-
-    def run(*arguments):
-        return subprocess.run([python, *arguments], capture_output=True, text=True, timeout=240, check=False, cwd=folder, env=clean)
-
-    site = run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
-    here = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    # addsitedir and not a plain line: it follows the .pth files there, by which an editable install is found
-    Path(site, "of_the_test_run.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    installed = subprocess.run([*pip, HELLO], capture_output=True, text=True, timeout=240, check=False, cwd=folder, env=clean)
-    assert installed.returncode == 0, installed.stderr
-    return lambda *arguments: run("-m", "kgym", *arguments)
+    stranger = Stranger(tmp_path_factory.mktemp("stranger"))
+    stranger.pip(HELLO)
+    return stranger.kgym
 
 
 @pytest.mark.slow
