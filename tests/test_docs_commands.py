@@ -34,7 +34,7 @@ ELSEWHERE = {
     "metrics.md": "tests/test_trackers.py and test_show.py",
     "numbers.md": "tests/test_precision.py and test_optim.py",
     "one-gpu.md": "needs a GPU of 80 GB and a model of the hub; the last line is the recipe on nano: tests/test_partial_runs.py",
-    "plugins.md": "tests/test_kits.py and test_third_party.py",
+    "plugins.md": "tests/test_plugins_new.py runs its packages; test_kits.py, test_third_party.py, test_completion.py",
     "preference.md": "tests/test_preference.py and test_instructgpt.py",
     "reproduce.md": "tests/test_reproduce.py",
     "rollouts.md": "tests/test_partial_runs.py and test_stages.py",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kgym.cli.main import main
+from doc_pages import kgym_words
+from kgym.cli.main import command_parser, main
 from kgym.cli.newplugin import KINDS, LONGEST
 from kgym.registry import configure, registry
 from strangers import Stranger
@@ -37,6 +38,9 @@ def test_a_generated_plugin_is_loaded_and_keeps_the_contract(flag, in_tmp_path, 
     if flag not in ("engine", "algo"):  # the kits of these take long; the slow test runs them
         assert main(["-p", f"kgym_fresh_{flag}", "plugins", "check", written["component"]]) == 0, capsys.readouterr().out
     assert all(part in (Path(name) / "README.md").read_text() for part in (written["component"], info.summary))
+    lines = [line for line in (Path(name) / "README.md").read_text().splitlines() if line.startswith(("kgym ", "echo "))]
+    for words in map(kgym_words, lines):
+        command_parser(words[0]).parse_args(words[1:])
     assert yaml.safe_load((Path(name) / ".github/workflows/test.yml").read_text())["jobs"]["test"]["steps"]
 
 
@@ -71,6 +75,31 @@ def test_a_name_that_cannot_work_is_refused_in_one_line(name, why, in_tmp_path, 
 def test_a_kind_has_to_be_named(capsys):
     assert main(["plugins", "new", "letters"]) == 2
     assert "--env --verifier --algo --engine --sampler --shaper --tracker --exporter is required" in capsys.readouterr().err
+
+
+# --- the pages
+
+
+def lines_of(kind):
+    """Return the shell lines of a section of docs/plugins.md."""
+    page = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
+    section = page.partition(f"### Write {kind}\n")[2].partition("\n##")[0]
+    return section.partition("```sh\n")[2].partition("```")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["an environment", "a verifier", "an algorithm", "an engine"])
+def test_the_lines_of_the_page_run(kind, tmp_path):
+    stranger = Stranger(tmp_path)
+    pip = f'"{sys.executable}" -m pip --python "{stranger.executable}" "$@" --quiet --no-deps --no-index --no-build-isolation'
+    for name, line in (("kgym", f'"{stranger.executable}" -m kgym "$@"'), ("pip", pip)):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexec {line}\n")
+        (tmp_path / name).chmod(0o755)
+    stranger.environ["PATH"] = f"{tmp_path}:{stranger.environ['PATH']}"
+    lines = lines_of(kind)
+    assert lines.startswith("kgym plugins new")
+    done = stranger._run(["bash", "-ec", lines], None, 600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 # --- installed
