@@ -102,7 +102,7 @@ def test_every_command_explains_itself_and_takes_json(name, capsys):
         (["train", "--steps", "x"], "argument --steps: invalid int value: 'x' (see kgym train --help)"),
         (["train", "aime"], "unexpected argument 'aime' (see kgym train --help)"),
         (["plugins", "lsit"], "no subcommand named 'lsit'; did you mean 'list'?"),
-        (["plugins"], "the following arguments are required: list|show|doctor|check (see kgym plugins --help)"),
+        (["plugins"], "the following arguments are required: list|show|doctor|check|new (see kgym plugins --help)"),
         (["plugins", "list", "--kind", "verfier"], "no value of --kind named 'verfier'; did you mean 'verifier'?"),
         (["plugins", "list", "--knd", "verifier"], "no option named '--knd'; did you mean '--kind'?"),
         (["-p", "no:kgym-env", "plugins", "list"], "no plugin named 'kgym-env'; did you mean 'kgym-envs'?"),
