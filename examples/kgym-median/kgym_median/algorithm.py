@@ -23,7 +23,7 @@ def group_median(batch: PackedBatch) -> Tensor:
     """Return the median reward of each episode's group, over the episodes that count, (E,) float64."""
     rewards_E = batch.rewards.double()  # noqa: N806  (E episodes)
     median_E = torch.zeros_like(rewards_E)  # noqa: N806
-    for group in batch.group_ids.unique():
+    for group in set(batch.group_ids.tolist()):
         members = batch.group_ids == group
         rewards = rewards_E[members & counted(batch)]
         if rewards.numel():

@@ -35,8 +35,9 @@ class SameText:
 
     def _verify(self, item: VerifyItem) -> Verdict:
         said, is_open = conclusion(item.response[-MAX_CHARACTERS:])
-        answers = [] if is_open else [box.content for box in find_boxes(said)]
-        if not answers or not answers[-1].strip():
+        boxes = [] if is_open else find_boxes(said)
+        answers = [box.content for box in boxes if box.content is not None]  # None: the box is never closed
+        if not answers or boxes[-1].content is None or not answers[-1].strip():
             return Verdict("no_answer", "no_box")
         answer, normal = answers[-1], self._normal(answers[-1])
         if any(self._normal(other) != normal for other in answers):
