@@ -88,7 +88,7 @@ def _following(before: Sequence[str], *, options: bool) -> Iterable[str]:
 
     if not before:
         return [*COMMANDS, *registry().infos("command")]
-    parser = command_parser(before[0])
+    parser: argparse.ArgumentParser = command_parser(before[0])
     path = [before[0]]
     for word in before[1:]:
         below = _below(parser)
