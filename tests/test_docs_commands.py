@@ -142,7 +142,7 @@ def test_an_illness_is_run_and_plotted(tmp_path, monkeypatch):
     sick_runs = importlib.import_module("sick_runs")
     small = ("rollout.problems_per_step=2", "rollout.group_size=2")
     monkeypatch.setattr(sick_runs, "COMMON", ("--steps", "2", "--set", "eval.every=0", "train.threads=1", *small))
-    sick_runs.play(tmp_path, ["healthy", "hacking"])
+    sick_runs.play(tmp_path, [sick_runs.ILLNESSES["hacking"].cure, "hacking"])
     steps, shares = sick_runs.curve(tmp_path / "hacking", "audit/correct_frac")
     assert steps == [1, 2]
     assert all(0 <= share <= 1 for share in shares)
