@@ -54,6 +54,16 @@ def _reads_as_asked(shown: str, gold: str, question: str) -> bool:
     return tree is not None and bool(tree.args) and tree != _tree(gold) and tree in _asked(question)
 
 
+def same_formula(one: str, other: str) -> bool:
+    r"""Whether the grammar reads two formulas as the same, before anything is worked out.
+
+    >>> same_formula(r"x^3 + \frac1{x^3}", r"x^3+\frac{1}{x^3}"), same_formula("2 + 3", "5")
+    (True, False)
+    """
+    tree = _tree(one)
+    return tree is not None and tree == _tree(other)
+
+
 @lru_cache(maxsize=1024)
 def _asked(question: str) -> frozenset[Node]:
     """The trees of the formulas in a question, with all their parts."""

@@ -24,6 +24,7 @@ from kgym_plugins.verifiers.math.phrases.properties import names_property, prope
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA, NO
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read
+from kgym_plugins.verifiers.math.restated import restated
 from kgym_plugins.verifiers.math.tables import name_list
 from kgym_plugins.verifiers.math.trace import note
 from kgym_plugins.verifiers.math.values.interpret import part
@@ -105,7 +106,7 @@ _SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
 
 def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of the gold answer."""
-    for shorter in (_with_comma, _without_asked_rate):
+    for shorter in (_with_comma, _without_asked_rate, restated):
         if (answer := shorter(item, found)) is not None:
             return answer
     if found.rule == "boxed" and not found.problem:

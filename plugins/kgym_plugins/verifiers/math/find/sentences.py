@@ -245,7 +245,8 @@ def whole(text: str) -> Extraction | None:
         formula = _INLINE.fullmatch(line.rstrip("."))
         lone = re.fullmatch(r"[-+]?[\d.,/^\\{}()\[\]|frac sqrtpi%°$]{1,60}\.?", line) and re.search(r"\d", line)
         named = re.fullmatch(r"\$?\\?\(?\s*[a-zA-Z]\s*=\s*[-+]?[^=a-zA-Z]{1,40}\$?\.?", line)
-        return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named else None
+        solutions = label and formula and re.fullmatch(r"\$?\\?\(?\s*[A-Z]\s*=[^=<>]{1,60}", line)
+        return Extraction((line,), "whole") if (formula and "=" not in line) or lone or named or solutions else None
     if len(tail) > 300 or len(_ABBREVIATION.split(tail)) > 1 or tail.endswith("?"):
         return None
     if (

@@ -31,13 +31,19 @@ CLOSING = Table(
         "It is 5. Check: 5 + 5 = 10.",
         "Check: 5 + 5 = 10.",
     ),
+    Phrase(
+        r"(?<=\$\$|\\\])\s{1,4}where\s+(?:\$[A-Za-z](?:_\{?\d\}?)?\$(?:,\s+|,?\s+and\s+)?){1,4}\s+(?:is|are)\s+(?:an?\s+)?(?:arbitrary\s+|real\s+){1,2}constants?\.?\s{0,4}",
+        "which letters are arbitrary constants",
+        "$$y = Ae^x$$ where $A$ is an arbitrary constant.",
+        "$$y = Ae^x$$ where $A$ is 3.",
+    ),
 )
 _LONGEST = 500
 _MOST = 3
 _MAY_CLOSE = re.compile(
     r"[∎■□◻✓✔✅☑🎉👍😊🙂💯🎯🚀✨]|square|checkmark|Box|[qQ]\.?\s?[eE]\.?\s?[dD]\b"
     r"|hope|let me|Let me|eel free|you|glad|happy|hank|luck|job|nything"
-    r"|heck|erif"
+    r"|heck|erif|constant"
 )
 """Cheaper than the table: a text without one of these has no closing words."""
 

@@ -16,7 +16,7 @@ ANNOUNCING = Table(
     "what follows is the answer",
     "within",
     Phrase(
-        r"(?:\b(?:correct|right|best)[ \t](?:choice|option)|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?"
+        r"(?:\b(?:correct|right|best)[ \t](?:choice|option|selection)s?|\bfinal[ \t]{1,4}answers?|\banswers?|\bans\b\.?"
         r"|\bfinal[ \t]{1,4}result)(?!\w)"
         r"[*_]{0,3}(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{1,80}?)?[ \t]{0,4}[*_]{0,3}"
         r"(?:[ \t]{0,4}(?:is|are|should[ ]be|must[ ]be|would[ ]be|=|:)[ \t:]{0,4}[*_]{0,3}"

@@ -75,6 +75,7 @@ _SAID = re.compile(
 
 _UNIT = re.compile(
     r"\s*(?:平方|立方)?(?:厘米|千米|公里|毫米|分米|米|千克|公斤|克|吨|升|毫升|元|角|分钟|秒|小时|天|周|年|岁|円|日|分|時間|秒間|歳|度|원|일|시간|분|초|살)"
+    r"(?:\s?/\s?(?:小时|时|秒|分钟|分|天|時間|時))?"
 )
 _IN_ALL = re.compile(r"(?:共有?|总共有?|合计|合計|合わせて|全部で|모두|총)\s*\Z")
 """Right before a number that is the result, whatever numbers were named before it."""

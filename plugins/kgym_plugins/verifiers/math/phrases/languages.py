@@ -56,7 +56,7 @@ LANGUAGES = (
         "ist|sind|lautet|beträgt",
         "also|somit|daher|folglich|damit",
         "also|somit|daher|folglich|insgesamt|damit|demnach|schließlich|deshalb",
-        "beträgt|betragen|ergibt|hat|haben",
+        "beträgt|betragen|ergibt|hat|haben|gleich",
         r"stimmt\s+(?:\w+\s+)?nicht|(?:ist|war)\s+(?:leider\s+|aber\s+|doch\s+)?(?:falsch|ein\s+fehler"
         r"|nicht\s+(?:richtig|korrekt))"
         r"|habe?\s+mich\s+verrechnet",
@@ -229,6 +229,11 @@ LANGUAGES = (
 
 COMMA_NOUNS = re.compile("|".join(f"(?<!\\w)(?:{one.answer})" for one in LANGUAGES if one.spaced and one.name != "Hebrew"), re.IGNORECASE)
 """Nouns for an answer in the languages that write 2,5 for two and a half."""
+COMMA_THEREFORE = re.compile(
+    r"\W{0,9}(?:" + "|".join(one.therefore for one in LANGUAGES if one.spaced and one.name not in ("Hebrew", "Thai")) + r")\b",
+    re.IGNORECASE,
+)
+"""What begins a conclusion in these languages."""
 _STARS = r"[*_]{0,3}[ \t]{0,4}"
 
 

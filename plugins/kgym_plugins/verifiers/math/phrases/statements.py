@@ -95,6 +95,12 @@ OBJECTIONS = Table(
         "not 12, but 13",
     ),
     Phrase(
+        rf"\Ainstead\s+of\s+(?:the\s+|an?\s+)?(?:{FORMULA}|\d[\d.,]*)(?:\s+[a-z]+)?,\s+(?=(?:the|it|this|there|they|we)\b)",
+        "a value that is replaced",
+        "instead of 10 cents, it costs 5 cents",
+        "instead, it costs 5 cents",
+    ),
+    Phrase(
         r"[,;]\s+(?:in\s+(?:fact|reality)|actually),?\s+(?=(?:the|it|there)\b)", "a fact", "6 is tempting; in fact it is 5", "6, in fact"
     ),
 )
