@@ -242,6 +242,7 @@ def test_a_sandbox_that_is_lost_once_is_replaced(monkeypatch):
             raise SandboxLost("the machine has no memory")
         return real(self, *args, **kwargs)
 
+    probe.require()
     monkeypatch.setattr(boxes.Box, "run", run)
     assert verdict(SUM, GOOD).label == "correct"
 
@@ -250,6 +251,7 @@ def test_trouble_of_the_sandbox_is_not_a_wrong_answer(monkeypatch):
     def run(self, *_, **__):
         raise SandboxLost("the machine has no memory")
 
+    probe.require()  # found out once in a process, and not from what is broken here
     monkeypatch.setattr(boxes.Box, "run", run)
     assert verdict(SUM, "print(0)").label == "unscored:sandbox"
 
