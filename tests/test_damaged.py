@@ -82,8 +82,8 @@ def test_damaged_weights_and_state_name_the_checkpoint_and_the_one_before_it_is_
     assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to go on from step 1 with --resume"
     (last / "model.safetensors").write_bytes(NOISE)
     assert refused(*resume).startswith(f"cannot load a causal language model from {last}: ")
-    evaluate = copy[1]
-    message = refused(*evaluate, "--model", run, "--run", run.parent / "other")
+    command, _, _, *rest = copy[1]
+    message = refused(command, "--model", run, *rest, "--run", run.parent / "other")
     assert f"cannot load a causal language model from {last}: " in message
     shutil.rmtree(last)
     assert main([*map(str, resume), "-q"]) == 0
