@@ -27,6 +27,7 @@ class Blocking:
     def __init__(self, options, model_folder):
         self.engine = TransformersEngine(options, model_folder)
         self.load, self.sleep, self.wake = self.engine.load, self.engine.sleep, self.engine.wake
+        self.render_replies, self.turns_note = self.engine.render_replies, self.engine.turns_note
 
     @property
     def version(self):
