@@ -502,7 +502,7 @@ class Verdict:
     partial: float | None = None
     """A score in [0, 1] from verifiers that give partial credit; None otherwise."""
     trace: str = field(default="", compare=False)
-    """How the verifier came to its finding, one step a line: from one that was asked to explain, and of a program the case that it failed."""
+    """How the verifier came to its finding, one step a line, if it was asked to explain; of a program, the case that it failed."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown status, or an unscored verdict without its reason."""

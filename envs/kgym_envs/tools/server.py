@@ -69,7 +69,10 @@ class McpServer(ToolTask):
     def source(self, split: str) -> ProblemSource:
         """Return the problems of the other environment. Raises MissingData without a command, ConfigError without the SDK."""
         if not self.options.command:
-            raise MissingData("""this environment needs the command that starts its server: 'env.command=["python", "server.py"]'""")
+            raise MissingData(
+                "this environment needs the command that starts its server, as in "
+                """kgym train --env mcp --set 'env.command=["python", "server.py"]'"""
+            )
         if why := self.missing():
             raise ConfigError(why)
         return super().source(split)
