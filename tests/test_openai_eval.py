@@ -25,7 +25,8 @@ def _place(tmp_path, monkeypatch):
 
 
 def command(server, *more, problems=24, samples=3, settings=()):
-    asked = ["eval", "--engine", "openai", "--model", "served", "--bench", "arithmetic:validation", "--problems", str(problems)]
+    model = [] if "--model" in more else ["--model", "served"]
+    asked = ["eval", "--engine", "openai", *model, "--bench", "arithmetic:validation", "--problems", str(problems)]
     return [*asked, "--samples", str(samples), *more, "--set", f"engine.base_url={server.url}", *QUICK, *settings]
 
 
