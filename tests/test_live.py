@@ -17,6 +17,7 @@ from kgym.cli import live
 from kgym.cli.live import LiveServer
 from kgym.cli.main import main
 from kgym.files import locked
+from kgym.runs.metrics import read_metrics
 from test_compare_runs import training
 from test_eval import place
 from test_eval_many import ONE
@@ -65,6 +66,23 @@ def test_the_state_has_what_was_measured_and_changes_with_it(tmp_path):
         status, body = got(server, f"/state.json?seen={state['seen']}")
         assert status == 200
         assert json.loads(body)["runs"][0]["curves"]["reward/mean"][-1] == [4, 0.25]
+
+
+def test_what_is_written_while_the_files_are_read_is_not_missed(tmp_path, monkeypatch):
+    run = training(tmp_path / "mine", lr=0.1, seed=3)
+    metrics = run / "metrics.jsonl"
+
+    def read_then_written(path):
+        lines = read_metrics(path)
+        with path.open("a") as file:
+            file.write('{"step": 4, "reward/mean": 0.25, "time/train_s": 2.0}\n')
+        return lines
+
+    monkeypatch.setattr("kgym.board.live.read_metrics", read_then_written)
+    state = state_of([run])
+    assert state["runs"][0]["done"] == 3
+    assert read_metrics(metrics)[-1]["step"] == 4
+    assert state["seen"] != seen([run])
 
 
 def test_nobody_else_is_answered_and_nothing_else(tmp_path):
@@ -203,6 +221,8 @@ def test_it_follows_a_training_to_its_end(tmp_path):
             known = state["seen"]
             found += state["runs"]
         connection.close()
+        if trained.poll() is not None and (not found or found[-1]["state"] != "finished"):
+            assert trained.returncode == 0
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

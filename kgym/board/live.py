@@ -67,6 +67,7 @@ def seen(folders: Sequence[Path]) -> str:
 
 def state_of(folders: Sequence[Path]) -> dict[str, Any]:
     """Return what the page shows. A run that cannot be read has its error in its place."""
+    before = seen(folders)  # what is written while the files are read is news for the next call
     names = names_of(folders)
     runs = []
     for folder in folders:
@@ -77,7 +78,7 @@ def state_of(folders: Sequence[Path]) -> dict[str, Any]:
     keys = dict.fromkeys(key for run in runs for key in run.get("curves", ()))
     ordered = [key for key in SHOWN if key in keys] + [key for key in keys if key not in SHOWN]
     titles = {key: SHOWN.get(key, (key.removesuffix("/accuracy"), "%")) for key in ordered}
-    return {"seen": seen(folders), "runs": runs, "charts": [{"key": key, "title": t, "unit": u} for key, (t, u) in titles.items()]}
+    return {"seen": before, "runs": runs, "charts": [{"key": key, "title": t, "unit": u} for key, (t, u) in titles.items()]}
 
 
 def _run(folder: Path) -> dict[str, Any]:
