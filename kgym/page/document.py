@@ -61,23 +61,22 @@ class Page:
 
 def render(page: Page) -> str:
     """Return the page as one HTML text that needs no other file and no network."""
-    return _rendered("page.html", ("page.css",), "page.js", "", page=page)
+    return _rendered("page.html", ("page.css",), ("text.js", "page.js"), "", page=page)
 
 
 def render_live(title: str) -> str:
     """Return the page that asks the server which it came from for `state.json`, and nobody else for anything."""
-    return _rendered("live.html", ("page.css", "live.css"), "live.js", "connect-src 'self'; ", title=title)
+    return _rendered("live.html", ("page.css", "live.css"), ("text.js", "live.js"), "connect-src 'self'; ", title=title)
 
 
-def _rendered(template: str, styles: Sequence[str], script_name: str, allowed: str, **values: Any) -> str:
+def _rendered(template: str, styles: Sequence[str], scripts: Sequence[str], allowed: str, **values: Any) -> str:
     """Return a page with its style and script in it; its policy lets in those two, images in it, and what is `allowed`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (only those who write a page need it)
 
     loader = PackageLoader("kgym.page", "static")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     static = importlib.resources.files("kgym.page") / "static"
-    style = "".join((static / name).read_text(encoding="utf-8") for name in styles)
-    script = (static / script_name).read_text(encoding="utf-8")
+    style, script = ("".join((static / name).read_text(encoding="utf-8") for name in names) for names in (styles, scripts))
     policy = (
         f"default-src 'none'; img-src data:; {allowed}style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
