@@ -242,7 +242,7 @@ def main() -> int:
         print(f"| {label} | {len(pairs)} | {loss_gap:.1e} | {grad_gap:.1e} |")
     rewards = batch(0, fresh=True)["rewards"]
     ratio = advantages("grpo", rewards, 1e-4) / advantages("grpo", rewards, 1e-6)
-    print(f"\nTRL's 1e-4 in the place of 1e-6: advantages times {float(ratio.min()):.6f} to {float(ratio.max()):.6f}")
+    print(f"\nTRL's 1e-4 instead of 1e-6: advantages times {float(ratio.min()):.6f} to {float(ratio.max()):.6f}")
     return int(too_far)
 
 

@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
         for item in value:
             plain(item)
     elif not (value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))):
-        raise ValueError(f"{value} is no text, finite number, truth value, list or table")
+        raise ValueError(f"{value} is not a text, a finite number, true or false, a list or a table")
     return value
 
 
@@ -319,7 +319,7 @@ class CriticConfig(Options):
     @model_validator(mode="after")
     def _has_a_model_only_if_separate(self) -> Self:
         if self.model is not None and self.backbone == "shared":
-            raise ValueError(f"critic.model={self.model} is for a backbone of its own; leave it out, or set critic.backbone=separate")
+            raise ValueError(f"critic.model={self.model} is for a separate backbone; leave it out, or set critic.backbone=separate")
         return self
 
 

@@ -194,7 +194,7 @@ def named(name: str) -> Candidate:
     if _is_path(name):
         path = Path(name)
         if not path.is_file():
-            raise ConfigError(f"-p {name}: there is no such file; name a Python file, an installed plugin or a module")
+            raise ConfigError(f"-p {name}: the file does not exist; name a Python file, an installed plugin or a module")
         return Candidate(path.stem, module_name(path), path=path)
     if Path(f"{name}.py").is_file() and importlib.util.find_spec(name.partition(".")[0]) is None:
         raise ConfigError(f"-p {name}: no such plugin or module is installed; write -p ./{name}.py to load the file {name}.py")

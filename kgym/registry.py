@@ -272,7 +272,7 @@ class Registry:
 
         model = getattr(self.target(kind, name), "Options", Options)
         if not (isinstance(model, type) and issubclass(model, Options)):
-            raise PluginError(f"{kind} {name!r}: its Options are {model!r}, which is no subclass of kgym.options.Options")
+            raise PluginError(f"{kind} {name!r}: its Options are {model!r}, which is not a subclass of kgym.options.Options")
         return model
 
     def create(self, kind: str, name: str, values: Mapping[str, Any] | None = None, *context: Any) -> Any:

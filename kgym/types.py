@@ -507,7 +507,7 @@ class Verdict:
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown status, or an unscored verdict without its reason."""
         if self.status not in ("correct", "wrong", "no_answer", "unscored"):
-            raise ValueError(f"verdict status {self.status!r} is none of correct, wrong, no_answer, unscored")
+            raise ValueError(f"verdict status {self.status!r} must be one of correct, wrong, no_answer, unscored")
         if self.status == "unscored" and not self.reason:
             raise ValueError("an unscored verdict needs its reason")
         if self.partial is not None and not 0.0 <= self.partial <= 1.0:

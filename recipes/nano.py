@@ -158,31 +158,32 @@ def card(first: SFTConfig, second: SFTConfig, results: dict[str, EvalResult]) ->
 
 CARD = """# nano
 
-A language model of a million parameters that comes with kgym, to start reinforcement learning from on a laptop. It works through
-competition problems of the easiest levels in short lines and boxes an integer. It has never seen anything but such problems and is of
-no other use.
+A built-in language model of a million parameters, from which reinforcement learning can start on a
+laptop. It works through competition problems of the easiest levels in short lines and boxes an
+integer. It has seen no other text and is of no other use.
 
 - Architecture: Llama, 4 layers of 128, 4 heads on 2 key-value heads, context 2048, float32.
-- Tokens: one a character (printable ASCII and the newline; all else is `<|unknown|>`), one before and one behind each turn.
-- Made by `python recipes/nano.py` from random weights, on generated problems: {first.train.steps} steps of {first.sft.batch_size} worked
-  solutions (seed {first.seed}, AdamW, learning rate {first.train.lr:g}), then {second.train.steps} steps (seed {second.seed}, learning rate
-  {second.train.lr:g}) in which {guesses:.0%} of the examples are only the boxed answer. So it sometimes works step by step and sometimes
-  guesses.
-- No text of others went into it. Licence: Apache-2.0, as all of kgym.
+- Tokens: one for each character (printable ASCII and the newline; anything else is
+  `<|unknown|>`), one before and one after each turn.
+- Made by `python recipes/nano.py` from random weights, on generated problems:
+  {first.train.steps} steps of {first.sft.batch_size} worked solutions (seed {first.seed}, AdamW, learning rate {first.train.lr:g}),
+  then {second.train.steps} steps (seed {second.seed}, learning rate {second.train.lr:g}) in which {guesses:.0%} of the examples
+  are only the boxed answer. So it sometimes works step by step and sometimes guesses.
+- It was trained on no text of other authors. Licence: Apache-2.0, as all of kgym.
 
 | share | environment, train split | options |
 |---|---|---|
 {parts}
 
-Accuracy on the first 500 problems of `aime:validation` at the default difficulty (none of which is in the train split), verifier `integer`,
-standard error clustered by problem:
+Accuracy on the first 500 problems of `aime:validation` at the default difficulty (none of them is
+in the train split), verifier `integer`, standard error clustered by problem:
 
-| sampling | answers a problem | accuracy | no answer | truncated | tokens |
+| sampling | completions per problem | accuracy | no answer | truncated | tokens |
 |---|---|---|---|---|---|
 {rows}
 
-The warm-up was ended early, and the guesses were mixed in, so that there is something left to learn: that working pays, and to work
-with care.
+The warm-up was ended early and guesses were mixed in on purpose, so that reinforcement learning has
+something to teach: to work a problem out, and to work with care.
 """
 
 
@@ -194,7 +195,7 @@ def main() -> None:
     parser.add_argument("--guess-steps", type=int, default=150, help="of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the phase that was interrupted; a finished OUT.worked is never made again"
+        "--resume", action="store_true", help="resume the phase that was interrupted; a finished OUT.worked is never made again"
     )
     args = parser.parse_args()
 

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/nano-code"))
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on with a warm-up that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume a warm-up that was interrupted")
     args = parser.parse_args()
     config = SFTConfig(
         seed=args.seed,

@@ -112,7 +112,7 @@ def test_a_run_survives_a_tracker_and_its_note_names_it(tmp_path, capsys):
     settings = [part for key, value in {**SMALL, "trackers.mute": "{}"}.items() for part in ("--set", f"{key}={value}")]
     assert main(["-p", str(PLUGIN), "train", "--env", "arithmetic", "--run", str(tmp_path / "run"), "--json", *settings]) == 0
     captured = capsys.readouterr()
-    assert f"tracker 'mute' {OF} failed, and the run goes on" in captured.err
+    assert f"tracker 'mute' {OF} failed; the run continues" in captured.err
     assert "a tracker that talks" in captured.err
     json.loads(captured.out)  # and not what the tracker printed
 

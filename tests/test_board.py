@@ -180,7 +180,7 @@ def test_two_writers_lose_nothing(tmp_path):
         ("\n\na,b\n", "not a leaderboard"),
         ("schema_version,new\n9,x\n", "schema version 9"),
         (",".join(RESULTS.names) + "\n1,2\n", "line 2: 2 cells"),
-        (format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1), "accuracy is 'many', which is no float"),
+        (format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1), "accuracy is 'many', which is not of type float"),
         (format_board(Board(RESULTS, [row()])).replace(f"\n{RESULTS.version},", "\n9,", 1), "schema version 9"),
         ('"open\n', "not a CSV file"),
     ],
@@ -216,7 +216,7 @@ def test_a_board_that_cannot_be_written(tmp_path):
 def test_results_do_not_go_among_published_figures(tmp_path):
     path = tmp_path / "published.csv"
     path.write_text(",".join(PUBLISHED.names) + "\n")
-    with pytest.raises(DataError, match="a file of their own"):
+    with pytest.raises(DataError, match="need a separate file"):
         append_row(path, row())
 
 

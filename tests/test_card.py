@@ -243,7 +243,7 @@ def test_the_model_and_its_card_are_uploaded_and_nothing_else(run):
         (["--push", "me/mine"], {"HF_TOKEN": ""}, 2, "--push needs a token of the hub: run `hf auth login`, or set HF_TOKEN"),
         (["--push", "me/mine"], {"HF_HUB_OFFLINE": "1"}, 2, "HF_HUB_OFFLINE=1 forbids it"),
         (["--push", "mine"], {}, 2, "--push mine: write it as OWNER/NAME"),
-        (["--private"], {}, 2, "--private is of a model that --push makes"),
+        (["--private"], {}, 2, "--private needs --push, which makes the model"),
         (["--push", "me/mine"], {"HF_TOKEN": "hf_another"}, 1, "it refuses the token (401)"),
         (["--push", "forbidden/mine"], {}, 1, "it refuses the token (403)"),
         (["--push", "me/mine"], {"HF_ENDPOINT": "http://127.0.0.1:9"}, 1, "the hub did not take me/mine: "),

@@ -180,7 +180,7 @@ def test_bad_files_are_refused_whole(kgym, exam, folder, content, message):
 
 def test_wrong_requests(kgym, exam, tmp_path):
     refused(kgym("data", "add", "../mine", exam), "data set name")
-    refused(kgym("data", "add", "mine", tmp_path / "none.csv"), "there is no file")
+    refused(kgym("data", "add", "mine", tmp_path / "none.csv"), "does not exist")
     refused(kgym("data", "add", "mine"), "FILE")
 
 

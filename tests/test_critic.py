@@ -108,7 +108,7 @@ def test_a_critic_of_another_vocabulary_is_refused(policy, tmp_path):
     LlamaForSequenceClassification(config).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="it has 50 tokens and the policy 102"):
         load_value_model(policy, shared=False, start=str(tmp_path))
-    with pytest.raises(ConfigError, match=r"there is no model folder .*/nothing; name another critic.model"):
+    with pytest.raises(ConfigError, match=r"the model folder .*/nothing does not exist; name another critic.model"):
         load_value_model(policy, shared=False, start=str(tmp_path / "nothing"))
 
 
@@ -204,7 +204,7 @@ def test_a_resumed_critic_goes_on_in_the_same_numbers(tmp_path, more):
 
 def test_a_shared_critic_has_no_model_of_its_own(tmp_path, capsys):
     assert train(tmp_path / "run", "--set", "critic.backbone=shared", "--set", f"critic.model={tmp_path}") == 2
-    assert "for a backbone of its own" in capsys.readouterr().err
+    assert "for a separate backbone" in capsys.readouterr().err
     assert train(tmp_path / "run", "--set", f"critic.model={tmp_path}") == 2
     assert "holds no model" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

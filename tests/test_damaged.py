@@ -79,7 +79,7 @@ def test_damaged_weights_and_state_name_the_checkpoint_and_the_one_before_it_is_
     (last / "trainer.pt").write_bytes(NOISE)
     resume = ["train", "--run", run, "--resume"]
     message = refused(*resume, status=1)
-    assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to go on from step 1 with --resume"
+    assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to continue from step 1 with --resume"
     (last / "model.safetensors").write_bytes(NOISE)
     assert refused(*resume).startswith(f"cannot load a causal language model from {last}: ")
     command, _, _, *rest = copy[1]
@@ -134,13 +134,16 @@ def test_an_evaluation_is_no_training_and_a_file_no_folder(copy, refused, tmp_pa
     assert "holds a training run" in refused(*evaluate, "--run", root / "train")
     file = tmp_path / "file"
     file.touch()
-    assert refused(*evaluate, "--run", file) == f"{file} is no folder, or below a file; choose another with --run"
+    assert (
+        refused(*evaluate, "--run", file)
+        == f"{file} cannot be a run folder: it, or one of its parents, is a file; choose another with --run"
+    )
     assert refused("runs", "show", file) == f"{file} is not a run folder: it has no manifest.json"
     monkeypatch.chdir(root.parent)
     assert main([*evaluate, "-q", "--run", "runs/newer"]) == 0
     assert main(["train", "--resume", "-q"]) == 0  # of the training run, although an evaluation is newer
     shutil.rmtree(root / "train")
-    assert refused("train", "--resume") == "there is no training run below runs/ to resume; name its folder with --run"
+    assert refused("train", "--resume") == "no training run to resume below runs/; name its folder with --run"
 
 
 @pytest.mark.parametrize("command", [["train", "--run"], ["eval", "--run"], ["sft", "--env", "aime", "--run"]])

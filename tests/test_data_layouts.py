@@ -513,7 +513,7 @@ def test_a_file_alone_is_named_after_itself(add, tmp_path, monkeypatch, argument
         (["aime24", "x.jsonl", "--split", "test"], "--config and --split choose within a repository"),
         (["aime24", "x.jsonl", "--revision", "main"], "--revision main needs one repository on the hub"),
         (["aime24", "hub:a/b", "hub:a/c", "--revision", "main"], "--revision main needs one repository on the hub"),
-        (["aime24", "none.jsonl"], "there is no file none.jsonl"),
+        (["aime24", "none.jsonl"], "the file none.jsonl does not exist"),
         (["a b", "x.jsonl"], "data set name 'a b'"),
     ],
 )

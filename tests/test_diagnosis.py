@@ -89,7 +89,7 @@ def test_of_several_environments_the_hint_names_the_budgets_that_cut():
     (hint,) = Diagnosis(max_grad_norm=1.0).see(GOOD | {"episode/truncated_frac": 0.4} | shares, 1)
     assert "raise envs.long.max_tokens or envs.hard.max_tokens, or take" in str(hint)
     (hint,) = Diagnosis(max_grad_norm=1.0).see(GOOD | WRONG | {"env/sums/correct_frac": 0.0}, 1)
-    assert "take easier problems (envs.LABEL.difficulty, where there is one)" in str(hint)
+    assert "take easier problems (envs.LABEL.difficulty, if the environment has it)" in str(hint)
 
 
 def test_a_hint_is_given_once_and_again_when_it_comes_back_or_changes():

@@ -128,7 +128,7 @@ def interpreter(tmp_path):
         ('["0.32.0", true]', 1, (2.0, "vLLM 0.32.0 is installed, and this machine has 1 GPU")),
         ('["0.32.0", true]', 8, (2.0, "vLLM 0.32.0 is installed, and this machine has 8 GPUs")),
         ('["0.32.0", false]', 1, (0.0, "vLLM 0.32.0 does not know the architecture LlamaForCausalLM")),
-        ('["0.32.0", true]', 0, (0.5, "there is no GPU, and on a CPU its completions depend on timing")),
+        ('["0.32.0", true]', 0, (0.5, "the machine has no GPU, and on a CPU the completions of vLLM depend on timing")),
     ],
 )
 def test_vllm_suits_a_gpu_and_an_architecture_that_it_knows(answer, gpus, expected, interpreter, tiny_model):

@@ -41,14 +41,14 @@ def test_owner_and_name_are_a_model_on_the_hub(tmp_path, monkeypatch):
 def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    with pytest.raises(ConfigError, match=r"no model"):
+    with pytest.raises(ConfigError, match=r"does not exist|holds no model"):
         resolve_model(name)
 
 
 @pytest.mark.parametrize("name", ["runs/typo", "runs/typo/checkpoints", "a owner/name", "owner/.name", "owner/ä"])
 def test_what_is_no_folder_and_no_hub_id_says_how_both_are_written(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)  # without a folder runs/
-    with pytest.raises(ConfigError, match=rf"there is no model folder {name}; .* on the hub as OWNER/NAME"):
+    with pytest.raises(ConfigError, match=rf"the model folder {name} does not exist; .* on the hub as OWNER/NAME"):
         resolve_model(name)
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_downloaded_names_both_readings(tmp_path, monkeypatch, lo
 
     monkeypatch.chdir(tmp_path)
     model = resolve_model("acme/typo")
-    with pytest.raises(KgymError, match=r"there is no folder acme/typo here, so it was taken for a model on the hub"):
+    with pytest.raises(KgymError, match=r"no folder acme/typo exists here, so kgym took the name for a model on the hub"):
         make_engine("transformers", {}, model) if load == "engine" else load_policy(model)
 
 

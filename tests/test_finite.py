@@ -189,7 +189,7 @@ def test_prompts_may_contain_tokens_that_the_model_never_writes(tiny_model):
 
 def test_a_checkpoint_is_named_only_if_it_is_there(tmp_path):
     model = spoilt(torch.nn.Linear(2, 2))
-    with pytest.raises(RunError, match="there is no checkpoint yet, so start again with less"):
+    with pytest.raises(RunError, match="the run has no checkpoint yet, so start again with less"):
         check_weights(broken_weight(model), "the policy", tmp_path, "less")
     for step in (2, 10):
         (tmp_path / f"step-{step}").mkdir()
@@ -247,7 +247,7 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_model, tmp_path, capsys)
     assert train(tiny_model, tmp_path / "run", "--steps", "1", "--algo", "breaking", **{"train.save_every": 1}) == 1
     message = error_of(capsys)
     assert message.startswith("step 1: the policy is not finite any more (weights model.")
-    assert message.endswith("there is no checkpoint yet, so start again with a smaller train.lr (now 0.0001)")
+    assert message.endswith("the run has no checkpoint yet, so start again with a smaller train.lr (now 0.0001)")
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 

@@ -79,7 +79,7 @@ def test_an_interrupted_training_says_how_to_go_on(place, at_step, capsys, case)
     at_step(number, 3)
     assert main([*TRAIN, "--model", "model", "-q", *SETTINGS]) == status
     line = line_of(capsys)
-    assert line == f"kgym: {word}; go on from step 2 with: kgym train --resume --run 'the run'"
+    assert line == f"kgym: {word}; continue from step 2 with: kgym train --resume --run 'the run'"
     assert go_on(line) == 0
     assert [row["step"] for row in read_metrics(place / "the run" / "metrics.jsonl")] == [1, 2, 3]
 
@@ -91,7 +91,7 @@ def test_before_the_first_checkpoint_it_begins_again_and_asks_for_the_same_steps
     at_step(signal.SIGTERM, 2)
     assert main(["train", "--resume", "--run", "the run", "--steps", "2", "-q", "-p", "fixed_verdicts"]) == 143
     line = line_of(capsys)
-    assert line.endswith("; go on from step 1 with: kgym train -p fixed_verdicts --resume --run 'the run' --steps 2")
+    assert line.endswith("; continue from step 1 with: kgym train -p fixed_verdicts --resume --run 'the run' --steps 2")
     assert go_on(line) == 0
     assert [row["step"] for row in read_metrics(place / "the run" / "metrics.jsonl")] == [1, 2]
 
@@ -108,7 +108,7 @@ def test_an_interrupted_evaluation_is_gone_on_with_by_the_same_command(place, mo
     command = ["eval", "--model", "model", "--bench", "arithmetic:validation", "--problems", "4", "--slots", "2", "--max-tokens", "8", "-q"]
     assert main(command) == 143
     line = line_of(capsys)
-    assert line == f"kgym: ended by SIGTERM; the same command goes on: {shlex.join(['kgym', *command])}"
+    assert line == f"kgym: ended by SIGTERM; resume with the same command: {shlex.join(['kgym', *command])}"
     (run,) = (place / "runs").iterdir()
     assert len(EvalFolder(run).frame()) == 2
     assert go_on(line) == 0
@@ -126,7 +126,7 @@ def test_interrupted_supervised_runs_say_how_to_go_on(place, at_step, capsys, co
     at_step(signal.SIGTERM, 3)
     assert go_on(last) == 143
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last == f"kgym: ended by SIGTERM; go on from step 2 with: kgym {command} --resume --run 'the run' --out out"
+    assert last == f"kgym: ended by SIGTERM; continue from step 2 with: kgym {command} --resume --run 'the run' --out out"
     assert go_on(last) == 0
     assert (place / "out" / "config.json").is_file()
     assert [row["step"] for row in read_metrics(place / "the run" / "metrics.jsonl")] == [1, 2, 3]
@@ -212,7 +212,7 @@ def test_only_checkpoints_that_exist_are_named(tmp_path, monkeypatch):
     assert message(2).endswith("make room, and begin again with --resume")
     (tmp_path / "step-1").mkdir()
     (tmp_path / "step-1" / "trainer.pt").write_text("noise")
-    assert going_on(tmp_path) == "go on from step 1"
-    assert message(2).endswith("make room, and go on from step 1 with --resume")
+    assert going_on(tmp_path) == "continue from step 1"
+    assert message(2).endswith("make room, and continue from step 1 with --resume")
     with pytest.raises(RunError, match=r"remove the folder .*/step-1 to begin again with --resume"):
         load_state(tmp_path / "step-1")

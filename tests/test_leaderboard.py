@@ -100,12 +100,12 @@ def test_add_makes_the_row_of_the_run(place, capsys):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("none", None, "there is no none"),
+        ("none", None, "none does not exist"),
         ("x.json", "{", "is not JSON"),
         ("x.json", "[1]", "neither a results.json"),
         ("x.json", '{"results": {}, "configs": {}, "n-samples": {}}', "holds no accuracy"),
         ("x.json", '{"results": {"t": 3}, "configs": {}, "n-samples": {}}', "damaged"),
-        (".", "", "holds no finished evaluation"),
+        (".", "", "contains no finished evaluation"),
     ],
 )
 def test_what_cannot_be_added_is_one_line(place, capsys, name, text, message):

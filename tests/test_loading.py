@@ -77,7 +77,7 @@ def test_files_of_one_name_and_modules_that_are_installed_keep_apart(obs, tmp_pa
 
 def test_a_path_without_a_file_is_refused_with_what_to_do(tmp_path, monkeypatch, obs):
     monkeypatch.chdir(obs.parent)
-    with pytest.raises(ConfigError, match=r"gone\.py: there is no such file; name a Python file"):
+    with pytest.raises(ConfigError, match=r"gone\.py: the file does not exist; name a Python file"):
         loaded("gone.py", folder=tmp_path)
     with pytest.raises(ConfigError, match=r"write -p \./obs\.py to load the file obs\.py"):
         loaded("obs", folder=tmp_path)

@@ -570,7 +570,7 @@ def test_merge_writes_a_plain_folder_that_computes_the_same(run, tiny_model, tmp
     for asked, message in (
         ([str(run), "--out", str(tmp_path / "whole")], "exists already; choose another folder with --out"),
         ([str(tmp_path / "whole")], "is not a LoRA run"),
-        ([str(tmp_path / "gone")], "there is no model folder"),
+        ([str(tmp_path / "gone")], "does not exist"),
     ):
         capsys.readouterr()
         assert main(["runs", "merge", *asked]) == 2

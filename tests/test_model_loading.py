@@ -342,5 +342,5 @@ def test_a_model_on_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
     (line,) = done.stderr.splitlines()
     assert line.startswith("kgym: error: ")
     assert "cannot download the model acme/typo: " in line
-    assert "there is no folder acme/typo here, so it was taken for a model on the hub" in line
+    assert "no folder acme/typo exists here, so kgym took the name for a model on the hub" in line
     assert not list(tmp_path.glob("runs/*"))

@@ -57,7 +57,7 @@ def test_a_generated_plugin_is_loaded_and_keeps_the_contract(flag, in_tmp_path, 
         ("numpy", "a module named numpy is installed already; choose another name, such as kgym-my-numpy"),
         ("random", "a module named random is installed already"),
         ("kgym", "a module named kgym is installed already"),
-        ("integer", "there is a verifier named 'integer' already"),
+        ("integer", "a verifier named 'integer' exists already"),
         ("there", "there exists already; choose another name, or remove it"),
     ],
 )

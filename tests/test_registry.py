@@ -449,7 +449,7 @@ def test_a_wrong_option_is_one_line_with_the_whole_key(targets, kind, name, valu
         ("lost", "algorithm 'lost' of plugin 'targets' (acme 2.1) cannot be imported from 'targets:Lots': AttributeError"),
         ("gone", "No module named 'targets_gone'"),
         ("empty", "it has no target"),
-        ("odd", "no subclass of kgym.options.Options"),
+        ("odd", "not a subclass of kgym.options.Options"),
     ],
 )
 def test_a_target_that_cannot_be_had_says_whose_it_is(targets, name, why):

@@ -145,7 +145,7 @@ def test_the_rule_of_a_verdict(rule, interval, margin, wanted):
         ("equal", (2.1, 4.0), 2.0, "the interval is outside ± 2"),
         ("at_least", (-2.1, 9.0), 2.0, "the interval crosses -2"),
         ("at_most", (2.1, 9.0), 2.0, "the interval is above 2"),
-        ("greater", (-math.inf, math.inf), 1.0, "there is no interval"),
+        ("greater", (-math.inf, math.inf), 1.0, "no interval can be computed"),
     ],
 )
 def test_the_reason_of_a_verdict(rule, interval, margin, said):

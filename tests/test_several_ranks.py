@@ -267,4 +267,4 @@ def test_a_signal_ends_all_ranks_with_one_line(tmp_path):
     status, _, err = finish(process)
     assert status == 128 + signal.SIGTERM
     assert err.count("\n") == 1
-    assert err.startswith("kgym: ended by SIGTERM; go on from step ")
+    assert err.startswith("kgym: ended by SIGTERM; continue from step ")

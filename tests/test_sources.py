@@ -172,7 +172,7 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="there is no file"):
+    with pytest.raises(DataError, match="does not exist"):
         FileSource(tmp_path / "a.jsonl")
 
 

@@ -149,7 +149,7 @@ def test_memory_limits(text, mib):
     ("row", "words"),
     [
         ({"question": ""}, "no question"),
-        ({"compare": "roughly"}, "compare='roughly' is none of"),
+        ({"compare": "roughly"}, "compare='roughly' must be one of"),
         ({"function": "not a name"}, "is not the name of a function"),
         ({"time_limit": "soon"}, "the time limit 'soon' is not a number"),
     ],
@@ -227,7 +227,7 @@ def test_an_interruption_does_not_wait_for_a_slow_reference(data):
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=50)[1]
     assert process.returncode == 130
-    assert "the same command continues: kgym data testcases mine problems.jsonl" in said
+    assert "resume with the same command: kgym data testcases mine problems.jsonl" in said
     assert json.loads(stored.read_text())["id"] == "mine/quick"
 
 

@@ -208,7 +208,7 @@ def test_a_tracker_that_fails_is_said_once_counted_and_ends_no_run(tmp_path):
         trackers.log(step, metrics)
     trackers.close(failed=False)
     assert notes == [
-        "tracker Failing failed, and the run goes on without it if need be: OSError: no network at step 0",
+        "tracker Failing failed; the run continues, if necessary without it: OSError: no network at step 0",
         "tracker Failing failed 3 times; metrics.jsonl has everything",
     ]
     assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 3

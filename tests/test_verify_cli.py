@@ -229,7 +229,7 @@ def test_rescore_shows_what_changes(tmp_path, capfd):
     assert "3 answers judged by math: 2 verdicts change; accuracy of scored answers 0.0% -> 66.7%" in out
     status, _, err = run(capfd, "rescore", str(tmp_path / "samples"), "--verifier", "math")
     assert status == 2
-    assert "no Parquet files" in err
+    assert "has Parquet files of kgym" in err
 
 
 def test_trl_reward_funcs():

@@ -228,7 +228,7 @@ def test_a_rank_has_its_own_gpu(monkeypatch):
     with pytest.raises(ConfigError, match="cuda:0: each of the 2 ranks of this machine needs its own GPU"):
         placement("cuda:0", "auto")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ConfigError, match="2 ranks on this machine and 1 GPUs"):
+    with pytest.raises(ConfigError, match="this machine has 2 ranks and 1 GPUs"):
         placement("auto", "auto")
 
 

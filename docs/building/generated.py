@@ -103,7 +103,7 @@ def _protocol(name: str, module: str) -> str:
 
 def _shown(path: Path) -> str:
     if not path.exists():  # tests/test_docs_examples.py fails, and says which it is
-        return "There is no example yet."
+        return "This page has no example yet."
     place = path.relative_to(EXAMPLES.parents[1]).as_posix()
     return f"`{place}`, which a test runs:\n\n```python\n{path.read_text()}```"
 

@@ -33,7 +33,7 @@ def rows_of(source: Path, *, label: str | None = None, note: str = "") -> tuple[
             raise DataError(f"{source} is neither a results.json of kgym eval nor a results file of lm-evaluation-harness")
         source = source.parent
     elif not source.exists():
-        raise ConfigError(f"there is no {source}; name a run folder of kgym eval, or a results file of lm-evaluation-harness")
+        raise ConfigError(f"{source} does not exist; name a run folder of kgym eval, or a results file of lm-evaluation-harness")
     stored = read_results(source)
     about = {name: stored[name] for name in ABOUT} | {"run": str(source)}
     about |= ({"model": label} if label else {}) | ({"note": note} if note else {})

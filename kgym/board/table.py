@@ -45,7 +45,9 @@ def read_board(where: str) -> Board:
     try:
         return parse_board(path.read_text(encoding="utf-8"), where)
     except FileNotFoundError:
-        raise ConfigError(f"there is no board {where}; kgym eval --model nano --bench aime-style --board {where} makes one") from None
+        raise ConfigError(
+            f"the board {where} does not exist; kgym eval --model nano --bench aime-style --board {where} makes one"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the board {where}: {error}") from error
 
@@ -89,7 +91,7 @@ def board_to_append(path: Path) -> Board:
         return Board(RESULTS, [])
     board = read_board(str(path))
     if board.schema is not RESULTS:
-        raise DataError(f"{path} is a board of {board.schema.name} figures; results go into a file of their own")
+        raise DataError(f"{path} is a board of {board.schema.name} figures; results need a separate file")
     return board
 
 
@@ -159,7 +161,7 @@ def _parse_row(schema: Schema, version: int, cells: Sequence[str], where: str) -
         try:
             row[column.name] = _parse_cell(column, cell)
         except ValueError:
-            raise DataError(f"{where}: {column.name} is {cell[:40]!r}, which is no {column.type}") from None
+            raise DataError(f"{where}: {column.name} is {cell[:40]!r}, which is not of type {column.type}") from None
     if row["schema_version"] != version:
         raise DataError(f"{where}: schema version {row['schema_version']}, the columns are those of version {version}")
     return row | {"schema_version": schema.version}

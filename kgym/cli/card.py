@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="OWNER/NAME",
         help="upload the checkpoint and its card to the Hugging Face Hub, with the token of HF_TOKEN or hf auth login",
     )
-    parser.add_argument("--private", action="store_true", help="if --push makes a new model, let nobody else see it")
+    parser.add_argument("--private", action="store_true", help="if --push makes a new model, make it private")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from kgym.errors import ConfigError
 
     if args.private and args.push is None:
-        raise ConfigError("--private is of a model that --push makes; add that, or leave it out")
+        raise ConfigError("--private needs --push, which makes the model; add it, or leave --private out")
     hub = None
     if args.push is not None:
         from kgym.board.publishing import hub_of

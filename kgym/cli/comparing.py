@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         type=Path,
         nargs="+",
-        help="run folders of any kind, finished or not, or the folder of a sweep; others are compared with the first",
+        help="run folders of any kind, finished or not, or the folder of a sweep; all others are compared with the first",
     )
     parser.add_argument("--plot", metavar="FILE.png", type=Path, help="draw their curves, with bands over seeds")
     parser.add_argument("-o", "--output", metavar="FILE.html", type=Path, help="write a page with the tables and curves")

@@ -15,19 +15,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("name", metavar="NAME", help="name of the new data set, for --env data --set env.dataset=NAME")
-    add("--env", metavar="NAME", help="environment whose problems they are (default: aime); data for a data set that was added")
+    add("--env", metavar="NAME", help="environment to take problems from (default: aime); data for a data set that was added")
     add("--split", metavar="NAME", help="split of the environment (default: train)")
-    add("--model", metavar="NAME|DIR|HUB_ID", help="whose pass rates they are (default: nano)")
-    add("--problems", metavar="N", type=int, help="problems to look at (default: 256)")
-    add("--samples", metavar="N", type=int, help="answers to each, for its pass rate (default: 10)")
-    add("--temperature", metavar="T", type=float, help="of these answers (default: 1)")
-    add("--guesses", metavar="N", type=int, help="tries to guess each without reasoning; one right is too many (default: 8; 0 is none)")
-    add("--min-rate", metavar="R", type=float, help="least pass rate of what is kept (default: 0)")
-    add("--max-rate", metavar="R", type=float, help="greatest pass rate of what is kept (default: 1)")
-    add("--per-group", metavar="N", type=int, help="most problems kept of each subject and level (default: all)")
-    add("--against", metavar="NAME", nargs="+", default=[], help="data sets, such as aime24, that nothing may be taken from")
-    add("--seed", metavar="N", type=int, help="of the sampling (default: 0)")
-    add("--run", metavar="DIR", type=folder_name, help="folder of answers and report (default: runs/curate-NAME); again to go on")
+    add("--model", metavar="NAME|DIR|HUB_ID", help="model whose pass rates decide (default: nano)")
+    add("--problems", metavar="N", type=int, help="problems to try (default: 256)")
+    add("--samples", metavar="N", type=int, help="completions for each problem, for its pass rate (default: 10)")
+    add("--temperature", metavar="T", type=float, help="sampling temperature of these completions (default: 1)")
+    add(
+        "--guesses",
+        metavar="N",
+        type=int,
+        help="attempts to guess each answer without reasoning; one right guess excludes the problem (default: 8; 0 is none)",
+    )
+    add("--min-rate", metavar="R", type=float, help="lowest pass rate of a problem that is kept (default: 0)")
+    add("--max-rate", metavar="R", type=float, help="highest pass rate of a problem that is kept (default: 1)")
+    add("--per-group", metavar="N", type=int, help="largest number of problems kept for each subject and level (default: all)")
+    add("--against", metavar="NAME", nargs="+", default=[], help="data sets, such as aime24, whose problems are left out")
+    add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
+    add(
+        "--run",
+        metavar="DIR",
+        type=folder_name,
+        help="folder of the completions and the report (default: runs/curate-NAME); give it again to resume",
+    )
     add("--replace", action="store_true", help="replace a data set of this name that has other problems")
     add_set(parser, "options of the environment, the engine or the verifier, such as env.difficulty=3 or engine.max_batch=64")
 
@@ -54,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     config = validated(CurationConfig, given, "curate")
     quiet = argparse.Namespace(**vars(args) | {"label": None, "board": None, "json": True})  # progress alone, and no tables of results
     folder: Path = args.run or Path("runs") / f"curate-{args.name}"
-    with saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"):
+    with saying_how_to_go_on(lambda: f"resume with the same command: {command_line(args, args.argv)}"):
         curated = curate(config, folder, terminal_listener(quiet))
     source = ListedSource(curated.kept, facts_of(config, curated))
     path = data_path(args.name)

@@ -45,11 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--revision", metavar="REV", help="commit, branch or tag of a repository on the hub")
     add.add_argument("--question-column", metavar="NAME", help="column of the question (default: the first known one); dots reach inside")
     add.add_argument("--answer-column", metavar="NAME", help="column of the gold answer (default: the first known one, or the last box)")
-    add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more text than this, unpacked (default: 1)")
+    add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more unpacked text than this, in GiB (default: 1)")
     add.add_argument("--replace", action="store_true", help="replace the data set of the same name if it has other problems")
     curate.configure(commands.add_parser("curate", help="choose problems worth training on, with their difficulty for a model"))
     testcases.configure(commands.add_parser("testcases", help="make hidden tests for programming problems that have none"))
-    show = commands.add_parser("show", help="print where a data set is from: files with their sha256, revision, date")
+    show = commands.add_parser("show", help="print where a data set comes from: its files with sha256, revision and date")
     show.add_argument("name", metavar="NAME", help="as kgym data list has it")
     commands.add_parser("list", help="print the data sets that were added, and their files")
 

@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from; also the reference (default: nano)")
     supervised.configure_preferences(parser)
     supervised.configure(parser, "dpo", steps=200, batch=16, lr="1e-4")
-    parser.add_argument("--beta", metavar="X", type=float, help="how much distance from the reference is worth (default: 0.1)")
+    parser.add_argument("--beta", metavar="X", type=float, help="strength of the pull towards the reference (default: 0.1)")
 
 
 def run(args: argparse.Namespace) -> int:

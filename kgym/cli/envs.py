@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("list", help="print the environments")
     show = commands.add_parser("show", help="print an environment's splits, options and a problem")
     show.add_argument("name", metavar="NAME", help="short name (the newest version) or id")
-    show.add_argument("--split", metavar="SPLIT", help="whose problem to print (default: the first one)")
+    show.add_argument("--split", metavar="SPLIT", help="split of the problem to print (default: the first one)")
     show.add_argument("--index", metavar="N", type=int, default=0, help="which problem to print (default: 0)")
     check = commands.add_parser("check", help="check environments against Gymnasium's contract and kgym's; exit status 1 if one fails")
     check.add_argument("names", metavar="NAME", nargs="*", help="without names, all of them")

@@ -39,43 +39,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME|DIR|HUB_ID",
         action="append",
-        help="a model, or a run folder for its newest checkpoint; several are scored one after the other (default: nano)",
+        help="a model, or a run folder, which means its newest checkpoint; several are scored one after another (default: nano)",
     )
     add(
         "--bench",
         metavar="NAME|ENV:SPLIT",
         action="append",
-        help="a benchmark, or a split of an environment; several are scored one after the other (default: aime-style)",
+        help="a benchmark, or a split of an environment; several are scored one after another (default: aime-style)",
     )
-    add("--preset", metavar="NAME", help="a published protocol: r1, qwen3, dapo, k1.5, or list to see them; explicit options win over it")
-    add("--samples", metavar="K", type=int, help="answers for each problem (default: the benchmark's, or 1)")
+    add("--preset", metavar="NAME", help="a published protocol: r1, qwen3, dapo or k1.5; list prints them; explicit options override it")
+    add("--samples", metavar="K", type=int, help="completions for each problem (default: the benchmark's, or 1)")
     add("--problems", metavar="N", type=int, help="only the first N problems (default: the benchmark's, or all; 0 is all)")
-    add("--max-tokens", metavar="N", type=int, help="token budget of an answer (default: the environment's)")
+    add("--max-tokens", metavar="N", type=int, help="token budget of a completion (default: the environment's)")
     add("--temperature", metavar="T", type=float, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
     add("--top-p", metavar="P", type=float, help="nucleus sampling (default: 1.0, off)")
-    add("--top-k", metavar="N", type=int, help="draw from the N likeliest tokens (default: 0, off)")
+    add("--top-k", metavar="N", type=int, help="sample from the N most likely tokens (default: 0, off)")
     add(
         "--stop",
         metavar="TEXT",
         action="append",
-        help="text that ends an answer, in addition to the model's end tokens; may be given again",
+        help="text that ends a completion, in addition to the model's end tokens; may be given again",
     )
-    add("--loop-tokens", metavar="N", type=int, help="end an answer whose last N tokens are one block, four times or more (default: off)")
-    add("--truncated", choices=("zero", "score", "mask"), help="what an answer that is cut short is worth (default: zero)")
-    add("--verifier", metavar="NAME", help="verifier (default: the environment's)")
-    add("--engine", metavar="NAME", help="rollout engine, or auto for the best that suits (default: transformers)")
+    add(
+        "--loop-tokens",
+        metavar="N",
+        type=int,
+        help="end a completion whose last N tokens repeat one block at least four times (default: off)",
+    )
+    add("--truncated", choices=("zero", "score", "mask"), help="how a truncated completion is scored (default: zero)")
+    add("--verifier", metavar="NAME", help="verifier that judges (default: the environment's)")
+    add("--engine", metavar="NAME", help="rollout engine, or auto for the one that suits best (default: transformers)")
     add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
-    add("--slots", metavar="N", type=int, help="answers played at once (default: 256)")
+    add("--slots", metavar="N", type=int, help="completions sampled at the same time (default: 256)")
     running.add_config(parser)
     add_set(parser, "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5", _keys)
     add(
         "--run",
         metavar="DIR",
         type=folder_name,
-        help="run folder, or DIR-MODEL-BENCH of several models and benchmarks (default: one below runs/ that the same command finds again)",
+        help="run folder; several models and benchmarks get DIR-MODEL-BENCH (default: below runs/, where the same command finds it)",
     )
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
-    add("--label", metavar="NAME", help="name of the model on the board (default: as given)")
+    add("--label", metavar="NAME", help="name of the model on the board (default: the value of --model)")
     add("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
 
 
@@ -110,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         board_to_append(args.board)  # refuse what is no board before hours of scoring
     several = sum(len(config.benches) for config in configs) > 1
     listener = terminal_listener(args, n_models=len(configs), several=several)
-    with saying_how_to_go_on(lambda: f"the same command goes on: {command_line(args, args.argv)}"):
+    with saying_how_to_go_on(lambda: f"resume with the same command: {command_line(args, args.argv)}"):
         evaluate_many(configs, run=args.run, label=args.label, note=args.note, listener=listener)
     _say_all(listener, as_json=args.json, several=several)
     return 1 if listener.failures else 0

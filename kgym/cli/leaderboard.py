@@ -21,21 +21,23 @@ SHOWN_LEFT_OUT = 10
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="add|show|export|compare|precision")
-    add = commands.add_parser("add", help="add what an evaluation found to a board")
+    add = commands.add_parser("add", help="add the results of an evaluation to a board")
     add.add_argument(
         "source", metavar="RUN|FILE.json", type=Path, help="run folder of kgym eval, or a results file of lm-evaluation-harness"
     )
-    add.add_argument("--board", metavar="FILE", type=Path, default=Path(DEFAULT_BOARD), help=f"where to (default: {DEFAULT_BOARD})")
+    add.add_argument(
+        "--board", metavar="FILE", type=Path, default=Path(DEFAULT_BOARD), help=f"board to add it to (default: {DEFAULT_BOARD})"
+    )
     add.add_argument("--label", metavar="NAME", help="name of the model on the board (default: the one it was scored under)")
     add.add_argument("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
-    show = commands.add_parser("show", help="print a board, comparable rows together, the best first")
+    show = commands.add_parser("show", help="print a board: comparable rows together, the best first")
     export = commands.add_parser("export", help="write a board in another format")
     for command in (show, export):
         command.add_argument(
             "--board",
             metavar="FILE|PACKAGE:NAME",
             default=DEFAULT_BOARD,
-            help=f"a CSV file, or one that a package brings: kgym_boards:results, kgym_boards:published (default: {DEFAULT_BOARD})",
+            help=f"a CSV file, or a board of an installed package: kgym_boards:results, kgym_boards:published (default: {DEFAULT_BOARD})",
         )
         command.add_argument("--bench", metavar="NAME", help="only rows of this benchmark")
         command.add_argument("--model", metavar="NAME", help="only rows of this model")
@@ -44,12 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_set(export, "options of the exporter, such as exporter.suffix=svg")
     export.add_argument("-o", "--output", metavar="FILE", type=Path, help="where to write it (default: standard output)")
-    compare = commands.add_parser("compare", help="paired tests between evaluations of the same problems")
+    compare = commands.add_parser("compare", help="compare evaluations of the same problems with paired tests")
     compare.add_argument("before", metavar="A", type=Path, help="run folder of kgym eval")
-    compare.add_argument("after", metavar="B", type=Path, nargs="+", help="another one; of three or more every pair is compared")
-    precision = commands.add_parser("precision", help="where the uncertainty of a score comes from, and what less of it costs")
+    compare.add_argument("after", metavar="B", type=Path, nargs="+", help="another run folder; with three or more, every pair is compared")
+    precision = commands.add_parser("precision", help="show where the uncertainty of a score comes from, and what it costs to lower it")
     precision.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym eval with two or more samples a problem")
-    precision.add_argument("--points", metavar="X", type=float, default=1.0, help="wanted half of the 95 %% interval (default: 1.0 point)")
+    precision.add_argument(
+        "--points", metavar="X", type=float, default=1.0, help="half width of the 95 %% interval that you need, in points (default: 1.0)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -112,7 +116,7 @@ def _export(args: argparse.Namespace) -> int:
             raise ComponentError(f"it returned {type(text).__name__}; it has to return the text or the bytes of the file")
     if args.output is None:
         if isinstance(text, bytes):
-            raise ConfigError(f"format {args.format!r} is no text here; name a file with -o")
+            raise ConfigError(f"format {args.format!r} cannot be printed as text; name a file with -o")
         sys.stdout.write(text)
         return 0
     try:
@@ -268,7 +272,7 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
 
 PUBLISHED_INTERVALS = (
     "Intervals are for the choice of problems, as if each were solved always or never: with 30 problems a figure carries ± 10 to 17 points "
-    "(less above 90), however many answers there are. ± after a figure is over seeds, where the source has it."
+    "(less above 90), for any number of completions. ± after a figure is over seeds, if the source gives it."
 )
 RESULT_HEADER = (
     "rank",

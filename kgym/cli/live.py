@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif asked.path == "/page":
             self._page()
         else:
-            self._send(404, "text/plain", "there is no such page; the live page is /")
+            self._send(404, "text/plain", "this page does not exist; the live page is /")
 
     def _state(self, known: str) -> None:
         if known == seen(self.server.folders):

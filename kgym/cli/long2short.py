@@ -32,23 +32,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     methods = parser.add_subparsers(dest="method", required=True, metavar="merge|shortest|dpo|rl|distill")
     for name, text in (
         ("merge", "average the weights with those of a short model"),
-        ("shortest", "learn the shortest right answer of each problem"),
-        ("dpo", "prefer the shortest right answer to longer ones"),
+        ("shortest", "learn the shortest correct completion of each problem"),
+        ("dpo", "prefer the shortest correct completion to longer ones"),
         ("rl", "train with a length penalty and a smaller budget"),
-        ("distill", "teach a short model what the long one would write, with a smaller budget"),
+        ("distill", "distil the long model into a short one, with a smaller budget"),
     ):
         method = methods.add_parser(name, help=text)
         method.add_argument("--model", metavar="NAME|DIR|HUB_ID", required=True, help="the model with long completions")
-        method.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="folder for all that is made; again to go on")
+        method.add_argument(
+            "--out",
+            metavar="DIR",
+            type=folder_name,
+            required=True,
+            help="folder for everything the command writes; give it again to resume",
+        )
         method.add_argument("--env", metavar="NAME", default="aime", help="environment (default: aime)")
         method.add_argument("--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)")
         add_set(method, "further keys, such as env.difficulty=2, which all commands get, or train.lr=1e-5 for training alone")
-        method.add_argument("--seed", metavar="N", type=int, default=0, help="of sampling and training (default: 0)")
+        method.add_argument("--seed", metavar="N", type=int, default=0, help="seed of sampling and training (default: 0)")
         if name in ("merge", "distill"):
             same = "shape" if name == "merge" else "tokenizer"
             method.add_argument("--short", metavar="NAME|DIR|HUB_ID", required=True, help=f"model of the same {same}, short completions")
         if name == "merge":
-            method.add_argument("--weight", metavar="W", type=float, default=0.5, help="of the long model, below 1 (default: 0.5)")
+            method.add_argument(
+                "--weight", metavar="W", type=float, default=0.5, help="weight of the long model in the average, below 1 (default: 0.5)"
+            )
             continue
         steps = 12 if name in ("rl", "distill") else 60
         method.add_argument("--steps", metavar="N", type=int, default=steps, help=f"training steps (default: {steps})")
@@ -56,7 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
             method.add_argument("--max-tokens", metavar="N", type=int, help="budget (default: half of the environment's)")
         else:
             method.add_argument("--problems", metavar="N", type=int, default=192, help="train problems to sample (default: 192)")
-            method.add_argument("--samples", metavar="N", type=int, default=8, help="completions of each (default: 8, as in the paper)")
+            method.add_argument(
+                "--samples", metavar="N", type=int, default=8, help="completions for each problem (default: 8, as in the paper)"
+            )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -35,28 +35,28 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sft": ("kgym.cli.sft", "supervised warm-up on worked solutions"),
     "dpo": ("kgym.cli.dpo", "train a policy on preferences"),
     "rm": ("kgym.cli.rm", "train a reward model on preferences"),
-    "stages": ("kgym.cli.stages", "cold start, then reinforcement learning with longer and longer budgets"),
+    "stages": ("kgym.cli.stages", "cold start, then reinforcement learning with growing token budgets"),
     "long2short": ("kgym.cli.long2short", "make the completions of a model shorter"),
-    "sweep": ("kgym.cli.sweep", "run a command for several seeds and values"),
-    "reproduce": ("kgym.cli.reproduce", "run an experiment and judge the claims of a paper by it"),
+    "sweep": ("kgym.cli.sweep", "run a command for several seeds and values of its options"),
+    "reproduce": ("kgym.cli.reproduce", "run an experiment and test the claims of a paper with it"),
     "envs": ("kgym.cli.envs", "list, show and check environments"),
-    "data": ("kgym.cli.data", "bring data sets that may not be shipped"),
-    "verify": ("kgym.cli.verify", "judge answers from a file of JSON lines"),
-    "rescore": ("kgym.cli.rescore", "judge the answers of a run by another verifier"),
+    "data": ("kgym.cli.data", "add data sets, make new ones and list them"),
+    "verify": ("kgym.cli.verify", "judge completions from a file of JSON lines"),
+    "rescore": ("kgym.cli.rescore", "judge the completions of a run with another verifier"),
     "leaderboard": ("kgym.cli.leaderboard", "show, add to, compare and export leaderboards"),
     "runs": ("kgym.cli.runs", "list and show runs"),
     "models": ("kgym.cli.models", "list models, average several, and cut layers"),
-    "plugins": ("kgym.cli.plugins", "list, show, check and begin plugins"),
-    "doctor": ("kgym.cli.doctor", "describe this installation, to paste into an issue"),
-    "completion": ("kgym.cli.completion", "print the completion script of a shell"),
+    "plugins": ("kgym.cli.plugins", "list, show, check and create plugins"),
+    "doctor": ("kgym.cli.doctor", "describe this installation on one screen, to paste into an issue"),
+    "completion": ("kgym.cli.completion", "print the script that completes kgym commands in a shell"),
 }
 """Module and help line of each command. One whose module is not there is not offered."""
 
-BEGIN = """begin with:
-  kgym train                 some minutes of training, of the model that comes along
-  kgym eval                  its score, on problems that nobody trains on
-  kgym plugins list          every environment, algorithm, verifier, model ... by name
-  kgym COMMAND --help        what a command takes
+BEGIN = """start with:
+  kgym train                 train the built-in model for a few minutes
+  kgym eval                  score it on problems that are never used for training
+  kgym plugins list          list every environment, algorithm, verifier, model ... by name
+  kgym COMMAND --help        show the options of a command
 
 exit status: 0 done, 1 the run failed, 2 the request was wrong"""
 """What the help of `kgym` ends with."""
@@ -281,11 +281,11 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
         metavar="NAME",
         action="append",
         default=default([]),
-        help="also load this plugin, a module or a file (./mine.py); no:NAME leaves one out",
+        help="also load this plugin: a module, or a file such as ./mine.py; no:NAME leaves a plugin out",
     )
     group.add_argument("--debug", action="store_true", default=default(False), help="show the traceback of an error")
-    group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="say more; -vv for debugging")
-    group.add_argument("-q", dest="verbose", action=Louder, const=-1, default=default(0), help="no progress: only results and errors")
+    group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="print more; -vv for debugging")
+    group.add_argument("-q", dest="verbose", action=Louder, const=-1, default=default(0), help="print no progress, only results and errors")
 
 
 class Louder(argparse.Action):

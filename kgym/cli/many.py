@@ -23,9 +23,9 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         metavar="N",
         type=int,
-        help="runs at once, each with one thread (default: the number of cores; 1 on a machine with a GPU)",
+        help="runs at the same time, each with one thread (default: the number of cores; 1 on a machine with a GPU)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="list the runs, those that are done too, and end")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, finished ones included, and exit")
 
 
 def jobs_of(args: argparse.Namespace) -> int:
@@ -89,7 +89,7 @@ def run_missing(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out:
 
     if left:
         tell(_standing(len(runs), total, _left([*left.values()], jobs), jobs))
-    with saying_how_to_go_on(lambda: f"go on with: {command_line(args, args.argv)}"), locked(out / ".lock", what=f"the folder {out}"):
+    with saying_how_to_go_on(lambda: f"resume with: {command_line(args, args.argv)}"), locked(out / ".lock", what=f"the folder {out}"):
         return run_all(runs, jobs, ended, before=before)
 
 

@@ -16,17 +16,21 @@ from kgym.cli.output import folder_name, print_json, print_table, say
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|merge|cut")
-    commands.add_parser("list", help="the models that have names")
-    merge = commands.add_parser("merge", help="write the weighted average of models of one shape")
+    commands.add_parser("list", help="list the models that have names")
+    merge = commands.add_parser("merge", help="write the weighted average of models of the same shape")
     merge.add_argument(
-        "models", metavar="NAME|DIR|HUB_ID", nargs="+", help="two or more; configuration and tokenizer are those of the first"
+        "models", metavar="NAME|DIR|HUB_ID", nargs="+", help="two models or more; configuration and tokenizer come from the first"
     )
-    merge.add_argument("--weights", metavar="W", nargs="+", type=float, help="one for each, adding up to 1 (default: all alike)")
+    merge.add_argument(
+        "--weights", metavar="W", nargs="+", type=float, help="one weight for each model, together 1 (default: equal weights)"
+    )
     merge.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the average")
-    merge.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="type of the weights written (default: float32)")
-    cut = commands.add_parser("cut", help="write a model with fewer layers, to be trained again")
+    merge.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="number type of the weights that are written (default: float32)"
+    )
+    cut = commands.add_parser("cut", help="write a model with fewer layers, which needs training again")
     cut.add_argument("model", metavar="NAME|DIR|HUB_ID", help="model to take the layers from")
-    cut.add_argument("--layers", metavar="N", type=int, required=True, help="layers to keep: the first ones and the last")
+    cut.add_argument("--layers", metavar="N", type=int, required=True, help="number of layers to keep: the first ones and the last")
     cut.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the model")
 
 

@@ -45,7 +45,9 @@ KINDS: dict[str, Kind] = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME", help="of the package and its folder, such as kgym-letters; the component is named letters")
+    parser.add_argument(
+        "name", metavar="NAME", help="name of the package and its folder, such as kgym-letters; the component is then named letters"
+    )
     kinds = parser.add_mutually_exclusive_group(required=True)
     for flag, about in KINDS.items():
         kinds.add_argument(
@@ -132,4 +134,4 @@ def _check(name: str, flag: str) -> None:
             f"a module named {module} is installed already; choose another name, such as kgym-my-{component.replace('_', '-')}"
         )
     if any(info.name == component for info, _ in registry().offers(kind)):
-        raise ConfigError(f"there is {KINDS[flag].article} {kind} named {component!r} already; choose another name")
+        raise ConfigError(f"{KINDS[flag].article} {kind} named {component!r} exists already; choose another name")

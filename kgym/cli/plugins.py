@@ -30,18 +30,14 @@ VERSIONS = ("kgym", "pluggy", "pydantic", "gymnasium", "numpy", "torch", "transf
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|doctor|check|new")
-    listing = commands.add_parser("list", help="print the components and who offers them")
+    listing = commands.add_parser("list", help="print the components and the plugins that offer them")
     show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
-    show.add_argument("name", metavar="NAME", help="of a component, as list has it")
-    commands.add_parser(
-        "doctor", help="print what is broken, left out or clashes, and what components lack; exit status 1 if anything is wrong"
-    )
-    check = commands.add_parser(
-        "check", help="put a component through the conformance kit of its kind; exit status 1 if it does not conform"
-    )
-    check.add_argument("name", metavar="NAME", help="of a component, or of a plugin with observers")
+    show.add_argument("name", metavar="NAME", help="name of a component, as kgym plugins list prints it")
+    commands.add_parser("doctor", help="print what is broken, left out, in conflict or missing; exit status 1 if anything is wrong")
+    check = commands.add_parser("check", help="test a component with the conformance kit of its kind; exit status 1 if it fails")
+    check.add_argument("name", metavar="NAME", help="name of a component, or of a plugin with observers")
     add_set(check, "options of the component, by the keys that show prints")
-    newplugin.configure(commands.add_parser("new", help="write a package with a component that works, to begin your own"))
+    newplugin.configure(commands.add_parser("new", help="write a package with a working component, as a start for your own"))
     for command in (listing, show, check):
         command.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
 

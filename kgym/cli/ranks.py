@@ -35,12 +35,12 @@ def add_ranks(parser: argparse.ArgumentParser) -> None:
         "--ranks",
         metavar="N",
         type=int,
-        help="train on N processes of this machine, one for each GPU, each with its part of the episodes and of the model",
+        help="train on N processes of this machine, one for each GPU; each has a part of the episodes and of the model",
     )
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="start the processes of --ranks on the machines of this Ray cluster; auto is the one that this machine is part of",
+        help="start the processes of --ranks on the machines of this Ray cluster; auto is the cluster of this machine",
     )
 
 

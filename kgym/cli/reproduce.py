@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument(
-        "experiment", metavar="NAME|FILE.toml", help="an experiment, as kgym plugins list --kind experiment has it, or a file"
-    )
+    parser.add_argument("experiment", metavar="NAME|FILE.toml", help="an experiment of kgym plugins list --kind experiment, or a TOML file")
     parser.add_argument("--out", metavar="DIR", type=folder_name, help="folder for the runs and the page (default: runs/NAME)")
     parser.add_argument(
-        "--scale", metavar="NAME", default="full", help="size of the runs: full, or quick to look at the page (default: full)"
+        "--scale", metavar="NAME", default="full", help="size of the runs: full, or quick for a first look at the page (default: full)"
     )
-    parser.add_argument("--seeds", metavar="N", type=int, help="runs of each arm (default: that of the scale)")
+    parser.add_argument("--seeds", metavar="N", type=int, help="runs of each arm (default: as the scale says)")
     parser.add_argument("--claims", metavar="A,B", help="only these claims (default: all)")
-    parser.add_argument("--base", metavar="NAME|MODEL", help="base of the table, or a model for the first of them (default: the first)")
+    parser.add_argument(
+        "--base", metavar="NAME|MODEL", help="base from the table, or a model to use as the first of them (default: the first)"
+    )
     parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
     parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
     add_jobs(parser)
@@ -96,7 +96,7 @@ def _claims(given: str | None, experiment: "Experiment") -> list[str]:
         if name not in known:
             raise UnknownName.near("claim", name, known)
     if not asked:
-        raise ConfigError(f"--claims names no claim; there are {', '.join(known)}")
+        raise ConfigError(f"--claims names no claim; the claims are {', '.join(known)}")
     return asked
 
 

@@ -72,9 +72,9 @@ def _mean(scores: Counter[float]) -> float | None:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym eval or kgym train")
-    parser.add_argument("--verifier", metavar="NAME", required=True, help="which verifier judges now")
+    parser.add_argument("--verifier", metavar="NAME", required=True, help="verifier that judges now")
     add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
-    parser.add_argument("--examples", metavar="N", type=int, default=5, help="answers to show for each kind of change (default: 5)")
+    parser.add_argument("--examples", metavar="N", type=int, default=5, help="completions to show for each kind of change (default: 5)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,7 +105,7 @@ def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
 
     parts = answer_files(run_folder)
     if not parts:
-        raise ConfigError(f"{run_folder} holds no answers: there are no Parquet files of kgym in samples/ or episodes/ below it")
+        raise ConfigError(f"{run_folder} contains no completions: neither samples/ nor episodes/ in it has Parquet files of kgym")
     for batch in answer_batches(parts, _COLUMNS, remedy="remove it to judge the others"):
         yield batch.to_pylist()
 

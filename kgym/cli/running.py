@@ -24,9 +24,9 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
         metavar="NAME",
         action="append",
         default=[],
-        help="where metrics also go, not only metrics.jsonl: tensorboard, wandb, trackio, mlflow, jsonl or a plugin's; may be given again",
+        help="also write metrics to tensorboard, wandb, trackio, mlflow, jsonl or a tracker of a plugin; may be given again",
     )
-    parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new one below runs/)")
+    parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new folder below runs/)")
     add_config(parser)
     add_set(parser, f"any key of the configuration, such as {examples} (see --show-config)", lambda: keys_of_command(command))
     parser.add_argument(
@@ -183,7 +183,7 @@ def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int, opt
     from kgym.train.checkpoint import going_on
 
     if not folder.manifest.is_file():
-        return f"nothing was done yet; the same command begins again: {started_again(command_line(args, args.argv))}"
+        return f"no work was done yet; start again with the same command: {started_again(command_line(args, args.argv))}"
     plugins = [word for name in args.plugins for word in ("-p", name)]
     more = [] if folder.read_manifest()["config"]["train"]["steps"] == steps else ["--steps", str(steps)]
     more += ["--ranks", str(args.ranks)] if args.ranks else []

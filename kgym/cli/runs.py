@@ -14,40 +14,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|view|card|merge")
     listing = commands.add_parser("list", help="print the runs, the newest last")
-    listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="where they lie (default: runs)")
-    show = commands.add_parser("show", help="print how a run went")
+    listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    show = commands.add_parser("show", help="print the settings, progress and scores of a run")
     show.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym train or kgym eval")
-    show.add_argument("--plot", metavar="FILE.png", type=Path, help="draw its curves: reward, validation, problems chosen, stages, audit")
-    comparing.configure(
-        commands.add_parser("compare", help="print what differs between runs, in settings and in scores; draw their curves")
+    show.add_argument(
+        "--plot", metavar="FILE.png", type=Path, help="draw the run's curves: reward, validation, chosen problems, stages, audit"
     )
-    view = commands.add_parser("view", help="write a page with figures, curves and every answer, for a browser")
+    comparing.configure(commands.add_parser("compare", help="print the differences of runs in settings and scores, and draw their curves"))
+    view = commands.add_parser("view", help="write a page for a browser, with figures, curves and every completion")
     view.add_argument(
         "run_folders",
         metavar="RUN",
         type=Path,
         nargs="+",
-        help="run folder of kgym train, with the evaluations in its folder eval, or of kgym eval; several are shown side by side",
+        help="run folder of kgym train (its evaluations included) or of kgym eval; several are shown side by side",
     )
-    view.add_argument(
-        "-o", "--output", metavar="FILE.html", type=Path, help="where to write it (default: view.html in the first run folder)"
-    )
+    view.add_argument("-o", "--output", metavar="FILE.html", type=Path, help="file to write (default: view.html in the first run folder)")
     view.add_argument(
         "--answers",
         metavar="N",
         type=int,
-        help="answers in the page at most, whole problems from the first on (default: 40000, fewer if they are long)",
+        help="largest number of completions in the page, whole problems from the first one on (default: 40000, fewer if they are long)",
     )
-    view.add_argument("--serve", action="store_true", help="serve a page on this machine alone that follows the runs while they go on")
+    view.add_argument("--serve", action="store_true", help="serve a page that updates while the runs go on, to this machine alone")
     view.add_argument("--port", metavar="N", type=int, help="port of --serve; 0 is any that is free (default: 8642)")
     card.configure(commands.add_parser("card", help="write a model card into the newest checkpoint, and upload both to the hub"))
     merge = commands.add_parser("merge", help="write the whole model of a LoRA run, base and adapter merged")
     merge.add_argument(
-        "run_folder", metavar="RUN", type=Path, help="run folder, whose newest checkpoint is taken, or the folder of an adapter"
+        "run_folder", metavar="RUN", type=Path, help="run folder, which means its newest checkpoint, or the folder of an adapter"
     )
     merge.add_argument("--out", metavar="DIR", type=Path, help="new folder for the model (default: merged in RUN)")
     merge.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="type of the weights in it (default: float32, which is exact)"
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="number type of its weights (default: float32, which is exact)"
     )
 
 
@@ -109,7 +107,7 @@ def _view(args: argparse.Namespace) -> int:
     if args.answers is not None and args.answers < 1:
         raise ConfigError(f"--answers {args.answers}: a page has at least one")
     if args.port is not None:
-        raise ConfigError(f"--port {args.port} is of --serve; add that, or leave it out")
+        raise ConfigError(f"--port {args.port} needs --serve; add it, or leave --port out")
     page = run_page(args.run_folders, most_answers=args.answers)
     output = args.output or args.run_folders[0] / "view.html"
     write_page(output, render(page))

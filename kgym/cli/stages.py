@@ -28,29 +28,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="model to start from (default: nano)")
     parser.add_argument("--env", metavar="NAME", default="aime", help="environment (default: aime)")
-    parser.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="folder for all that is made; again to continue")
     parser.add_argument(
-        "--budgets", metavar="N", type=int, nargs="+", required=True, help="tokens of a completion in each stage, such as 128 512 1024"
+        "--out", metavar="DIR", type=folder_name, required=True, help="folder for everything the command writes; give it again to resume"
+    )
+    parser.add_argument(
+        "--budgets",
+        metavar="N",
+        type=int,
+        nargs="+",
+        required=True,
+        help="token budget of a completion in each stage, such as 128 512 1024",
     )
     parser.add_argument("--steps", metavar="N", type=int, default=12, help="training steps of each stage (default: 12)")
     parser.add_argument("--algo", metavar="NAME", default="mirror", help="algorithm (default: mirror)")
     parser.add_argument(
-        "--cold-steps", metavar="N", type=int, default=60, help="optimizer steps of the cold start; 0 leaves it out (default: 60)"
+        "--cold-steps", metavar="N", type=int, default=60, help="optimizer steps of the cold start; 0 skips it (default: 60)"
     )
-    parser.add_argument("--cold-lr", metavar="X", type=float, default=1e-4, help="its learning rate (default: 1e-4)")
+    parser.add_argument("--cold-lr", metavar="X", type=float, default=1e-4, help="learning rate of the cold start (default: 1e-4)")
     parser.add_argument(
         "--cold-data",
         metavar="FILE.jsonl",
         help='its lines of {"question", "solution"} (default: the worked solutions of the environment)',
     )
     parser.add_argument("--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of sampling and training (default: 0)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of sampling and training (default: 0)")
     add_set(
         parser,
         "further keys: those of env for all commands, those of sft for the cold start, and the others, such as train.lr=1e-5 or "
         "rollout.loop_tokens=64, for reinforcement learning",
     )
-    parser.add_argument("--dry-run", action="store_true", help="check all settings, print the commands, and end: nothing is written")
+    parser.add_argument("--dry-run", action="store_true", help="check all settings, print the commands and exit; nothing is written")
 
 
 def run(args: argparse.Namespace) -> int:

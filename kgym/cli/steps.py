@@ -36,7 +36,7 @@ def run_steps(steps: Sequence[Step]) -> int:
         say(f"\n$ kgym {shlex.join(words)}", flush=True)
         if status := main(words):
             if status > INTERRUPTED:
-                say("kgym: the same command again goes on with the series", file=sys.stderr)
+                say("kgym: give the same command again to resume the series", file=sys.stderr)
             return status
     return 0
 

@@ -40,21 +40,21 @@ def configure(parser: argparse.ArgumentParser, command: str, *, steps: int, batc
         "--out",
         metavar="DIR",
         type=folder_name,
-        help="also write the finished model to this new folder (default: only the run folder has it)",
+        help="also write the finished model to this new folder (default: only into the run folder)",
     )
     parser.add_argument("--steps", metavar="N", type=int, help=f"optimizer steps (default: {steps})")
     parser.add_argument("--batch", metavar="N", type=int, help=f"examples in each step (default: {batch})")
     parser.add_argument("--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)")
-    parser.add_argument("--seed", metavar="N", type=int, help="decides the order of the examples (default: 0)")
-    parser.add_argument("--device", metavar="NAME", help="where to compute (default: auto, a GPU if there is one)")
-    parser.add_argument("--dtype", metavar="TYPE", help="type of the computation (default: auto)")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the run, which decides the order of the examples (default: 0)")
+    parser.add_argument("--device", metavar="NAME", help="device to train on (default: auto, which takes a GPU if the machine has one)")
+    parser.add_argument("--dtype", metavar="TYPE", help="number type of the computation (default: auto)")
     running.configure(parser, command, f"env.difficulty=3 or {command}.batch_size=8")
 
 
 def configure_preferences(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where preferences come from."""
-    parser.add_argument("--env", metavar="NAME", help="worked solutions of an environment's train split against wrong answers")
-    parser.add_argument("--episodes", metavar="RUN", help="answers that a run of kgym train or kgym eval has stored")
+    parser.add_argument("--env", metavar="NAME", help="prefer the worked solutions of an environment's train split to wrong answers")
+    parser.add_argument("--episodes", metavar="RUN", help="compare completions that a run of kgym train or kgym eval has stored")
     parser.add_argument(
         "--data", metavar="FILE.jsonl", help='lines of {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ...]}'
     )

@@ -171,7 +171,7 @@ def _report(args: argparse.Namespace, runs: "Sequence[Run]", settings: "Mapping[
     if rows:
         print_table(("setting", "measure", "seeds", "mean", "spread", "95 % interval"), [_shown(row) for row in rows])
     else:
-        say("no run has ended well, so there is nothing to show", file=sys.stderr)
+        say("no run has finished, so the sweep has nothing to show", file=sys.stderr)
     say(f"\ntables      {out / 'table.csv'}, {out / 'runs.csv'}")
     say(f"next        kgym runs compare {out}")
 

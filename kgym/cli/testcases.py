@@ -31,12 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--agree", metavar="SHARE", type=float, help="share of the references that have to agree on a case (default: 0.7)")
     add("--passing", metavar="SHARE", type=float, help="share of the references that have to pass all valid cases (default: 0.9)")
     add("--generators", metavar="N", type=int, help="generators that the model writes for a problem (default: 4)")
-    add("--seed", metavar="N", type=int, help="of the inputs and of what the model writes (default: 0)")
+    add("--seed", metavar="N", type=int, help="seed of the inputs and of the model's sampling (default: 0)")
     add(
         "--run",
         metavar="DIR",
         type=folder_name,
-        help="folder of what is made and the report (default: runs/testcases-NAME); again to go on",
+        help="folder of the results and the report (default: runs/testcases-NAME); give it again to resume",
     )
     add("--replace", action="store_true", help="replace a data set of this name that has other problems")
     add_set(parser, "options of the engine, or further keys, such as testcases.min_cases=10 or testcases.max_tokens=2048")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     files = [Path(file) for file in args.files]
     for file in files:
         if not file.is_file():
-            raise ConfigError(f"there is no file {file}")
+            raise ConfigError(f"the file {file} does not exist")
     problems = untested((row for file in files for row in read_rows(file, Columns())), args.name)
     problems = _with_generator(problems, args.generator)
     if config.model:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     contents = hashlib.sha256(repr(problems).encode()).hexdigest()
     hold_request(folder, {"problems_sha256": contents} | config.model_dump(mode="json"), [Step(folder / LINES, list)])
     with (
-        saying_how_to_go_on(lambda: f"the same command continues: {command_line(args, args.argv)}"),
+        saying_how_to_go_on(lambda: f"resume with the same command: {command_line(args, args.argv)}"),
         contextlib.closing(_Progress()) as show,
     ):
         made = make_testcases(config, problems, folder, show)

@@ -48,13 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="environment to train on (default: aime); see kgym envs list. Given again, the run has several, with keys envs.NAME.KEY",
+        help="environment to train on (default: aime); see kgym envs list; may be given again, and each then has keys envs.NAME.KEY",
     )
     parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
-    parser.add_argument("--engine", metavar="NAME", help="rollout engine, or auto for the best that suits (default: transformers)")
+    parser.add_argument("--engine", metavar="NAME", help="rollout engine, or auto for the one that suits best (default: transformers)")
     parser.add_argument(
-        "--steps", metavar="N", type=int, help="steps, in each of which answers are sampled and the policy is updated (default: 12)"
+        "--steps", metavar="N", type=int, help="training steps; each one samples completions and updates the policy (default: 12)"
     )
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the run (default: 0)")
     parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 4; 0 is none)")

@@ -51,22 +51,22 @@ class Tally:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("file", metavar="FILE", help="JSON lines; - is standard input")
-    parser.add_argument("--verifier", metavar="NAME", default="math", help="which verifier judges (default: math)")
+    parser.add_argument("--verifier", metavar="NAME", default="math", help="verifier that judges (default: math)")
     add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="print for each line, instead of JSON, what each stage of the verifier made of it (verifier math; with --json as `trace`)",
+        help="print what each stage of the verifier did with each line, instead of JSON (verifier math; with --json as `trace`)",
     )
     parser.add_argument(
         "--max-line",
         metavar="MIB",
         type=float,
         default=64.0,
-        help="longest line that is judged, in MiB (default: 64); a longer one is reported, and the others are judged",
+        help="longest line that is judged, in MiB (default: 64); longer lines are reported, and the others judged",
     )
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: one for each processor, 8 at most)")
-    parser.add_argument("--deadline", metavar="SECONDS", type=float, help="for one answer (default: 5)")
+    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: one for each processor, at most 8)")
+    parser.add_argument("--deadline", metavar="SECONDS", type=float, help="time limit for one completion (default: 5)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -162,7 +162,7 @@ def _parse(line: bytes, where: str) -> tuple[dict[str, Any], VerifyItem]:
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"no JSON: {error}") from None
+        raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ValueError('a line is an object such as {"gold": "12", "response": "..."}')
     for name in ("gold", "response"):

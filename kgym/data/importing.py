@@ -105,6 +105,6 @@ def _chosen_in(folder: Path, choose: Any) -> list[str]:
 
 def _sha256(path: Path) -> str:
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"the file {path} does not exist")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

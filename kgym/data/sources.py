@@ -57,7 +57,7 @@ class ListedSource:
     def __getitem__(self, index: int) -> Problem:
         """Return the problem at `index`. Raises IndexError outside of 0 .. size-1."""
         if not 0 <= index < len(self.problems):
-            raise IndexError(f"index={index}: there are problems 0 to {len(self.problems) - 1}")
+            raise IndexError(f"index={index}: the problems are numbered 0 to {len(self.problems) - 1}")
         return self.problems[index]
 
 
@@ -189,7 +189,7 @@ def _unpacked_bytes(path: Path, columns: Columns, max_gib: float) -> int:
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path}: known kinds of data files are {', '.join(SUFFIXES)}")
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"the file {path} does not exist")
     n_bytes = path.stat().st_size
     if path.suffix.lower() == ".parquet":
         n_bytes = 0

@@ -30,7 +30,7 @@ class Part:
     def __getitem__(self, index: int) -> Problem:
         """Return the problem at `index`. Raises IndexError outside of 0 .. size-1."""
         if not 0 <= index < len(self.problems):
-            raise IndexError(f"index={index}: there are problems 0 to {len(self.problems) - 1}")
+            raise IndexError(f"index={index}: the problems are numbered 0 to {len(self.problems) - 1}")
         return self.problems[index]
 
 

@@ -75,7 +75,7 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
     def episode(self) -> Episode:
         """The record of the current episode. Raises EnvError before the first reset."""
         if self._episode is None:
-            raise EnvError("there is no episode yet; call reset first")
+            raise EnvError("the environment has no episode yet; call reset first")
         return self._episode
 
     @property

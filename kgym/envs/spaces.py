@@ -133,7 +133,7 @@ def checked_actions(actions: Any, n: int) -> Any:
         what = f"a single {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
         raise EnvError(f"the actions are {what}; give a list with an action for each of {n} slots")
     if len(actions) != n:
-        raise EnvError(f"{len(actions)} actions for {n} slots; give one for each, None where there is none")
+        raise EnvError(f"{len(actions)} actions for {n} slots; give one for each slot, and None for a slot without an action")
     return actions
 
 

@@ -123,7 +123,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     def episodes(self) -> list[Episode]:
         """The record of each slot's episode. Raises EnvError before the first reset."""
         if not self._episodes:
-            raise EnvError("there are no episodes yet; call reset first")
+            raise EnvError("the slots have no episodes yet; call reset first")
         return list(self._episodes)
 
     @property

@@ -112,7 +112,7 @@ def plot(found: Comparison, out: Path) -> None:
     """
     keys = metrics_of(found)
     if not keys:
-        raise ConfigError("there is nothing to plot: none of the runs has metrics of steps")
+        raise ConfigError("nothing to plot: none of the runs has metrics of steps")
     import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
 
     with mpl.rc_context(STYLE):

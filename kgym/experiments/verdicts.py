@@ -67,7 +67,7 @@ def reason(rule: Rule, interval: Interval, margin: float = 0.0) -> str:
     """
     low, high = interval
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "there is no interval"
+        return "no interval can be computed"
     found = verdict(rule, interval, margin)
     if rule in ("greater", "less"):
         if found == "cannot tell":

@@ -40,11 +40,11 @@ class Cases:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(f"kind={self.kind!r} is none of {', '.join(get_args(Kind))}")
+            raise ValueError(f"kind={self.kind!r} must be one of {', '.join(get_args(Kind))}")
         if self.compare not in get_args(Compare):
-            raise ValueError(f"compare={self.compare!r} is none of {', '.join(get_args(Compare))}")
+            raise ValueError(f"compare={self.compare!r} must be one of {', '.join(get_args(Compare))}")
         if not self.cases:
-            raise ValueError("there are no cases")
+            raise ValueError("a problem needs at least one case")
         if self.kind != "stdin" and not self.function.isidentifier():
             raise ValueError(f"function={self.function!r} is not the name of a function")
         for one, other in self.cases:

@@ -239,7 +239,7 @@ def _where(folder: str) -> dict[str, bool]:
     if Path(folder).is_dir():
         return {"local_files_only": True}
     if not HUB_ID.fullmatch(folder):
-        raise ConfigError(f"there is no model folder {folder}")
+        raise ConfigError(f"the model folder {folder} does not exist")
     return {"local_files_only": not _can_be_downloaded(folder)}
 
 
@@ -257,7 +257,7 @@ def _can_be_downloaded(name: str) -> bool:
         raise ConfigError(f"{name} is gated: accept its terms on the hub page, then run `hf auth login`") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ConfigError(
-            f"there is neither a folder {name} here nor a model of this name on the hub; check the spelling, "
+            f"neither a folder {name} nor a model of this name on the hub exists; check the spelling, "
             "or run `hf auth login` if it is private"
         ) from error
     except errors.EntryNotFoundError as error:

@@ -39,7 +39,7 @@ def merge_into(name: str, out: Path, *, dtype: str = "float32") -> tuple[str, st
     adapter = resolve_model(name)
     base, adapters = adapters_of(adapter)
     if not adapters:
-        raise ConfigError(f"{name} is not a LoRA run: {adapter} is a whole model already, and there is nothing to merge")
+        raise ConfigError(f"{name} is not a LoRA run: {adapter} is a whole model already, so nothing has to be merged")
     _refuse(out)
     model, tokenizer = load_language_model(adapter, dtype=torch.float32, device="cpu")
     _write(model.to(DTYPES[dtype]), tokenizer, out)

@@ -54,8 +54,8 @@ def resolve_model(name: str) -> str:
         return name
     if "/" in name or name.startswith((".", "~")):
         raise ConfigError(
-            f"there is no model folder {name}; name an existing one, a model of kgym plugins list, or a model on the hub as OWNER/NAME "
-            "(Qwen/Qwen3-0.6B), where OWNER is no folder here"
+            f"the model folder {name} does not exist; name an existing one, a model of kgym plugins list, or a model on the hub "
+            "as OWNER/NAME (Qwen/Qwen3-0.6B), where no folder OWNER exists here"
         )
     raise UnknownName.near("model", name, known)
 
@@ -119,11 +119,11 @@ def two_readings(resolved: str) -> str:
     """Return what to add when a resolved model cannot be loaded: that no folder of its name is here, if it was taken for one on the hub.
 
     >>> two_readings("acme/typo")
-    '; there is no folder acme/typo here, so it was taken for a model on the hub: check the spelling of either, and the network'
+    '; no folder acme/typo exists here, so kgym took the name for a model on the hub: check the spelling, and the network'
     """
     if Path(resolved).is_dir():
         return ""
-    return f"; there is no folder {resolved} here, so it was taken for a model on the hub: check the spelling of either, and the network"
+    return f"; no folder {resolved} exists here, so kgym took the name for a model on the hub: check the spelling, and the network"
 
 
 def model_fingerprint(resolved: str) -> str:

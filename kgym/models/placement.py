@@ -21,7 +21,7 @@ def placement(device: str, dtype: str) -> tuple[str, torch.dtype]:
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
     if dtype not in DTYPES:
-        raise ConfigError(f"dtype={dtype!r} is none of auto, {', '.join(DTYPES)}")
+        raise ConfigError(f"dtype={dtype!r} must be one of auto, {', '.join(DTYPES)}")
     return device, DTYPES[dtype]
 
 
@@ -31,5 +31,5 @@ def _own_gpu(device: str) -> str:
     if device != "cuda":
         raise ConfigError(f"device={device}: each of the {n_ranks} ranks of this machine needs its own GPU; use cuda or auto")
     if n_ranks > n_gpus:
-        raise ConfigError(f"there are {n_ranks} ranks on this machine and {n_gpus} GPUs; start one rank for each GPU, or set device=cpu")
+        raise ConfigError(f"this machine has {n_ranks} ranks and {n_gpus} GPUs; start one rank for each GPU, or set device=cpu")
     return f"cuda:{local_rank()}"

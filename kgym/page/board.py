@@ -30,7 +30,7 @@ RESULTS = (
 PUBLISHED = (
     Column("model"),
     Column("benchmark"),
-    Column("points", True, "as printed, with the standard deviation over seeds where the source has it; the bar is the interval"),
+    Column("points", True, "as printed, with the standard deviation over seeds if the source gives it; the bar is the interval"),
     Column("95 % interval", True, "for the choice of problems, as if each were solved always or never"),
     Column("metric"),
     Column("protocol"),
@@ -41,7 +41,7 @@ PUBLISHED = (
 )
 PUBLISHED_NOTES = (
     "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison.",
-    "With 30 problems a figure carries ± 10 to 17 points (less above 90) for the choice of problems alone, however many answers there are.",
+    "With 30 problems a figure carries ± 10 to 17 points (less above 90) for the choice of problems alone, for any number of completions.",
 )
 MOST_CURVES = 8
 """Rows of a picture; of more the best are drawn."""

@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises FileNotFoundError or NotADirectoryError if there is none, DataError if it is damaged or another program's.
     """
     path = folder / "manifest.json"
-    remedy = "without it nobody knows what the run was; begin another"
+    remedy = "without it kgym cannot know what the run was; start a new one"
     manifest = read_table(path, remedy=remedy)
     with reading(path, remedy=remedy):
         if manifest.get("kind") == KIND:

@@ -40,7 +40,7 @@ def stored_config(folder: RunFolder, command: str) -> TrainingConfig:
         raise ConfigError(
             f"{folder.path} holds a run of kgym {kind}; resume it with kgym {kind} --resume, or choose another folder with --run"
         )
-    with reading(folder.manifest, remedy="without it nobody knows what the run was; begin another"):
+    with reading(folder.manifest, remedy="without it kgym cannot know what the run was; start a new one"):
         config: TrainingConfig = validated(MODELS[kind], manifest["config"])
         return config
 
@@ -54,7 +54,7 @@ def newest_run(command: str, root: Path = RUNS) -> Path:
         except (KgymError, OSError) as error:
             log.warning("%s is passed over: %s", folder, error)
     what = "training run" if command == "train" else f"run of kgym {command}"
-    raise ConfigError(f"there is no {what} below {root}/ to resume; name its folder with --run")
+    raise ConfigError(f"no {what} to resume below {root}/; name its folder with --run")
 
 
 def new_folder(config: TrainingConfig, root: Path = RUNS) -> Path:

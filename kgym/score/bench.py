@@ -23,7 +23,7 @@ def resolve_bench(name: str) -> BenchmarkInfo:
     if not colon:
         raise UnknownName.near("benchmark", name, [*known, "ENV:SPLIT"])
     if not env or not split:
-        raise ConfigError(f"benchmark {name!r}: ENV:SPLIT wants an environment and a split, such as aime:validation")
+        raise ConfigError(f"benchmark {name!r}: ENV:SPLIT needs an environment and a split, such as aime:validation")
     return BenchmarkInfo(name=name, env=env, split=split)
 
 

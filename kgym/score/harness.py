@@ -112,7 +112,7 @@ class Evaluation:
                 stored(counted_score(frames[-1], self.truncated))
 
         if missing := self._missing(frames[0] if frames else None):
-            assert engine is not None, "answers are missing and there is no engine"
+            assert engine is not None, "completions are missing, and no engine was given"
             self._play(engine, missing, keep, store=store, progress=progress, world=world)
         return summarise(
             self._in_order(pd.concat(frames, ignore_index=True)),
@@ -233,8 +233,8 @@ def _n_problems(spec: EnvSpec, size: int | None, problems: int) -> int:
     where = f"{spec.name}:{spec.split}"
     if size is None and problems == 0:
         raise ConfigError(
-            f"{where} is generated and has no end; say how many problems (kgym eval --problems N), "
-            "or name a benchmark that has a number of its own (kgym plugins list --kind benchmark)"
+            f"{where} generates problems without end; say how many (kgym eval --problems N), "
+            "or name a benchmark that sets a number (kgym plugins list --kind benchmark)"
         )
     if size is not None and problems > size:
         raise ConfigError(f"problems={problems}: {where} has {size}; ask for as many or fewer, or for 0, which is all")

@@ -38,7 +38,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     0.5
     """
     if not 1 <= k <= n or not 0 <= c <= n:
-        raise ValueError(f"pass_at_k(n={n}, c={c}, k={k}) wants 0 <= c <= n and 1 <= k <= n")
+        raise ValueError(f"pass_at_k(n={n}, c={c}, k={k}) needs 0 <= c <= n and 1 <= k <= n")
     return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(n, k)  # whole numbers up to the division: nothing cancels
 
 
@@ -50,7 +50,7 @@ def t_quantile(p: float, df: int) -> float:
     normal quantile, whose next term is below 1e-10 there.
     """
     if not 0.5 <= p < 1 or df < 1:
-        raise ValueError(f"t_quantile(p={p}, df={df}) wants 0.5 <= p < 1 and df >= 1")
+        raise ValueError(f"t_quantile(p={p}, df={df}) needs 0.5 <= p < 1 and df >= 1")
     if df > 200:
         z = NormalDist().inv_cdf(p)
         terms = (

@@ -48,7 +48,9 @@ class EvalFolder:
         try:
             manifest = self.manifest()
         except NotADirectoryError:
-            raise ConfigError(f"{self.path} is no folder, or below a file; choose another with --run") from None
+            raise ConfigError(
+                f"{self.path} cannot be a run folder: it, or one of its parents, is a file; choose another with --run"
+            ) from None
         except FileNotFoundError:
             if any(child.name != "samples" and not child.name.startswith(".") for child in self._children()):
                 raise ConfigError(f"{self.path} is not empty and holds no evaluation; choose another folder with --run") from None
@@ -175,7 +177,9 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         return _read_results(path / "results.json")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(f"{path} holds no finished evaluation: there is no results.json; make one with kgym eval --run {path}") from None
+        raise ConfigError(
+            f"{path} contains no finished evaluation: results.json is missing; make one with kgym eval --run {path}"
+        ) from None
 
 
 class _Facts(BaseModel):

@@ -138,9 +138,9 @@ def _unfinished(gold: str) -> Iterator[tuple[str, str]]:
     yield "nothing", ""
     yield "spaces", "   \n\t "
     yield "an empty box", _box("")
-    yield "an empty box behind the answer", f"It is {gold}. " + _box(" ")
+    yield "an empty box after the answer", f"It is {gold}. " + _box(" ")
     yield "an open box", rf"\boxed{{{gold}"
-    yield "an open box behind a closed one", _box(gold) + r" and so \boxed{"
+    yield "an open box after a closed one", _box(gold) + r" and so \boxed{"
     yield "open reasoning", f"<think> I believe it is {_box(gold)}"
     yield "closed reasoning without an answer", f"<think> {_box(gold)} </think>"
     yield "cut off", f"First, {gold} divides the left side. Then we have to look at the"
@@ -185,7 +185,7 @@ def _everything(gold: str) -> Iterator[tuple[str, str]]:
         ("a subscript", rf"{gold}_{{11}}"),
         ("a unit that takes it back", rf"{gold} \text{{ is wrong}}"),
         ("a decimal beside it", f"{gold}.0000001"),
-        ("dots behind it", rf"{gold} \ldots"),
+        ("dots after it", rf"{gold} \ldots"),
         ("the words true and false", r"\text{true or false}"),
     ):
         yield f"everything: {name}", _box(content)

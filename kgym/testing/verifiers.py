@@ -205,4 +205,4 @@ def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
         yield "plus or minus zero", f"{gold}.0"
         yield "leading zeros", re.sub(r"(\d+)", r"00\1", gold)
     if numeric and "," in gold and not re.search(r"\d,\d{3}", gold):
-        yield "spaces behind commas", re.sub(r",\s*", r",\\, ", gold)
+        yield "spaces after commas", re.sub(r",\s*", r",\\, ", gold)

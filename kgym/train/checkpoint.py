@@ -33,14 +33,14 @@ def checkpoint_steps(root: Path) -> list[int]:
 def going_on(root: Path, *, without: int | None = None) -> str:
     """Say from where a run would go on if the checkpoint of the step `without` were not there."""
     steps = [step for step in checkpoint_steps(root) if step != without]
-    return f"go on from step {steps[-1]}" if steps else "begin again"
+    return f"continue from step {steps[-1]}" if steps else "begin again"
 
 
 def way_on(root: Path, remedy: str) -> str:
     """Say what to do when the weights came to harm: the newest checkpoint below `root`, if there is one, and with what to start from it."""
     steps = checkpoint_steps(root)
     if not steps:
-        return f"there is no checkpoint yet, so start again with {remedy}"
+        return f"the run has no checkpoint yet, so start again with {remedy}"
     folder = root / f"step-{steps[-1]}"
     return f"the last good checkpoint is {folder}: start a new run from it (--model {folder}) with {remedy}"
 

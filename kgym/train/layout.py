@@ -127,7 +127,7 @@ def arrange(batch: PackedBatch, *, packed: bool) -> Arrangement:
     episodes = _Episodes.of(batch)
     trained_M = batch.mask.nonzero().flatten()
     if not trained_M.numel():
-        raise ValueError("there is no trained token in the batch")
+        raise ValueError("the batch has no trained token")
     targets_M = batch.input_ids[trained_M]
     if not packed:
         longest = int(episodes.needed.max())

@@ -156,7 +156,7 @@ def resumed(stored: TrainingConfig, asked: TrainingConfig, *, whole: bool = Fals
     differing = set(_differences(before, in_force(asked))) if whole else set(_differences(before, asked)) & named.keys()
     if differing := differing - {"train.steps"}:
         raise ConfigError(
-            f"--resume goes on with the run as it began, but {', '.join(sorted(differing))} differ(s) from its manifest; leave it out"
+            f"--resume continues the run with its stored configuration, but {', '.join(sorted(differing))} differ(s) from it; leave it out"
         )
     return config
 

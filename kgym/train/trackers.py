@@ -58,4 +58,4 @@ class Trackers:
             self.failures[name] = self.failures.get(name, 0) + 1
             if self.failures[name] == 1:
                 label = label_of("tracker", self.trackers[name])
-                self.note(f"{label} failed, and the run goes on without it if need be: {error_line(error, 300)}")
+                self.note(f"{label} failed; the run continues, if necessary without it: {error_line(error, 300)}")

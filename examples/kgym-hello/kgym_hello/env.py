@@ -36,7 +36,7 @@ class Names:
 
     def __getitem__(self, index: int) -> Problem:
         if not 0 <= index < len(self.names):
-            raise IndexError(f"split {self.split} has {len(self.names)} problems; there is no number {index}")
+            raise IndexError(f"split {self.split} has {len(self.names)} problems; index={index} is not among them")
         name = self.names[index]
         return Problem(
             id=f"hello/greeting/{self.split}/{index}", question=f"Say hello to {name}.", gold=name, level=1, solution=f"Hello, {name}"

@@ -221,7 +221,9 @@ def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
         finding = f"no group has both right and wrong answers, with {right:.1%} of all answers right"
         return Hint("same in groups", f"{stays}{finding}", easier)
     reward = f", {line['reward/mean']:g}" if "reward/mean" in line else ""
-    finding = f"every answer got the same reward{reward}, from which there is nothing to learn"
+    finding = f"every answer got the same reward{reward}, so the policy can learn nothing from them"
     if right:
-        return Hint("all right", f"{stays}{finding}", f"take harder problems ({_difficulty(line)}, where there is one)")
-    return Hint("all wrong", f"{stays}{finding}", f"take easier problems ({_difficulty(line)}, where there is one), or another model")
+        return Hint("all right", f"{stays}{finding}", f"take harder problems ({_difficulty(line)}, if the environment has it)")
+    return Hint(
+        "all wrong", f"{stays}{finding}", f"take easier problems ({_difficulty(line)}, if the environment has it), or another model"
+    )

@@ -158,7 +158,7 @@ def nothing_to_learn(played: Played) -> str:
     if not trainable:
         return f"none of the {len(episodes)} answers to {rounds} may be trained on (unscored, or truncated and masked)"
     if played.batch:
-        return f"none of the {len(played.greedy)} greedy answers could be judged, so there is nothing to compare with"
+        return f"none of the {len(played.greedy)} greedy answers could be judged, so rewards have no baseline"
     right = sum(episode.reward > 0 for episode in trainable) / len(trainable)
     return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right"
 

@@ -36,7 +36,7 @@ Row = tuple[list[int], list[int]]
 def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
     """Return a function: the n-th of the items, in endless passes that each have their own order. Raises DataError if there are none."""
     if not items:
-        raise DataError("there is no example to learn from")
+        raise DataError("the data contain no example to learn from")
     current: tuple[int, list[int]] = (-1, [])
 
     def nth(n: int) -> T:

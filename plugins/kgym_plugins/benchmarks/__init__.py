@@ -24,15 +24,15 @@ def kgym_components() -> Iterator[Component]:
         split="validation",
         problems=500,
         samples=4,
-        summary="500 generated AIME-style problems that no one trains on",
+        summary="500 generated AIME-style problems, never used for training",
     )
     for year in (2024, 2025, 2026):
         yield BenchmarkInfo(
-            name=f"aime{year % 100}", env="aime", split=str(year), samples=16, summary=f"AIME {year}, both halves, as data that you bring"
+            name=f"aime{year % 100}", env="aime", split=str(year), samples=16, summary=f"AIME {year}, both halves, from data that you add"
         )
     for month, name in (("feb", "February"), ("nov", "November")):
         yield BenchmarkInfo(
-            name=f"hmmt_{month}25", env="math500", split=f"hmmt_{month}25", samples=16, summary=f"HMMT, {name} 2025, as data that you bring"
+            name=f"hmmt_{month}25", env="math500", split=f"hmmt_{month}25", samples=16, summary=f"HMMT, {name} 2025, from data that you add"
         )
     yield BenchmarkInfo(
         name="math500-style",
@@ -40,18 +40,18 @@ def kgym_components() -> Iterator[Component]:
         split="validation",
         problems=510,
         samples=4,
-        summary="510 generated problems in the manner of MATH, two of each family and level, that no one trains on",
+        summary="510 generated problems in the manner of MATH, two of each family and level, never used for training",
     )
-    yield BenchmarkInfo(name="math500", env="math500", split="test", samples=4, summary="MATH-500, as data that you bring")
+    yield BenchmarkInfo(name="math500", env="math500", split="test", samples=4, summary="MATH-500, from data that you add")
     yield BenchmarkInfo(
         name="gsm8k-style",
         env="gsm8k",
         split="validation",
         problems=520,
         samples=4,
-        summary="520 generated word problems, 13 of each family and level, that no one trains on",
+        summary="520 generated word problems, 13 of each family and level, never used for training",
     )
-    yield BenchmarkInfo(name="gsm8k", env="gsm8k", split="test", summary="the 1,319 test problems of GSM8K, as data that you bring")
+    yield BenchmarkInfo(name="gsm8k", env="gsm8k", split="test", summary="the 1,319 test problems of GSM8K, from data that you add")
     yield ExperimentInfo("k15", "kgym_plugins.benchmarks.experiments:k15", "the claims of Kimi k1.5, in the small")
     yield PresetInfo(
         name="r1",
@@ -79,7 +79,7 @@ def kgym_components() -> Iterator[Component]:
     )
     yield PresetInfo(
         name="dapo",
-        summary="DAPO: 32 samples, temperature 1.0, top-p 0.7, 20480 tokens, the answer on a line of its own",
+        summary="DAPO: 32 samples, temperature 1.0, top-p 0.7, 20480 tokens, the answer on a separate line",
         source="arXiv:2503.14476, page 8 and table 1, and the evaluation script of its repository",
         samples=32,
         temperature=1.0,

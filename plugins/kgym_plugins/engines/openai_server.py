@@ -161,7 +161,7 @@ class Server:
         try:
             return self._segment(request, answer.json())
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise Temporary("malformed", self._clean(f"an answer that is no chat completion ({type(error).__name__}: {error})")) from None
+            raise Temporary("malformed", self._clean(f"its reply is not a chat completion ({type(error).__name__}: {error})")) from None
 
     async def _without_room(self, request: GenerateRequest, said: str) -> Segment:
         """Return a segment without tokens for a prompt that fills the context.

@@ -21,7 +21,7 @@ print(json.dumps([vllm.__version__, any(name in known for name in sys.argv[1:])]
 def suitability(python: str, architectures: Sequence[str], surroundings: Surroundings) -> Suitability:
     """Return how well vLLM suits a model: best of all on a GPU, if it knows the architecture. `check` has seen to its version."""
     if not surroundings.gpus:
-        return Suitability(0.5, "there is no GPU, and on a CPU its completions depend on timing")
+        return Suitability(0.5, "the machine has no GPU, and on a CPU the completions of vLLM depend on timing")
     done = subprocess.run(  # noqa: S603  (the interpreter that the user named)
         [python, "-P", "-c", LOOK, *architectures], capture_output=True, text=True, env=dict(environment()), check=False
     )
@@ -40,4 +40,4 @@ def missing() -> str:
     """Return what a plain `--engine vllm` lacks."""
     if importlib.util.find_spec("vllm") is not None:
         return ""
-    return f"vllm is not installed; it pins its own torch, so give it an environment of its own: {INSTALL} (and {USE})"
+    return f"vllm is not installed; it pins its own torch, so give it a separate virtual environment: {INSTALL} (and {USE})"

@@ -28,7 +28,7 @@ class LmEvalExporter:
                 + (f" ({', '.join(models[:5])}); choose one with --model" if models else "")
             )
         if "comparability" not in rows[0]:
-            raise ConfigError("a board of published figures has no problems or settings to write; lm-eval's format wants results")
+            raise ConfigError("a board of published figures has no problems or settings to write; lm-eval's format needs results")
         names, seen = [], Counter[str]()
         for row in rows:
             seen[row["benchmark"]] += 1

@@ -1,0 +1,152 @@
+"""The prose is plain English: words and constructions that the style page leaves out fail here, with their replacement.
+
+Searched are the documents, the docstrings and comments of all source, and the messages and help of the library.
+Left out are code, paths, quotations of code in backticks, and what a model or a data set says: the texts of problems, the
+phrases that the mathematics verifier reads, and the answers in tests.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ("kgym", "plugins", "envs", "leaderboards", "benchmarks", "recipes", "examples", "docs", "tests")
+NAMES = r"[\w./*-]*[_/*][\w./*-]*"  # a path or a name of the code is no word
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *(p for top in SOURCE for p in ROOT.glob(f"{top}/**/*.md"))]
+    if not {"build", "node_modules"} & set(page.parts) and page.name != "LICENSE.md"
+)
+
+REPLACEMENTS = {
+    r"behind": "after, later (time, order); or name the place",
+    r"in the place of": "instead of",
+    r"in (?:its|their|his|whose) place": "instead",
+    r"(?:stands|stood|as (?:it|they) stands?)(?! for\b)": "is, contains",
+    r"(?:lies|lay|lain)": "is, is in",
+    r"has it(?=[.,;:])": "says, defines",
+    r"(?:is|are|was|were|be) (?:no|none of) (?!longer|more|less|later|earlier|\w+er (?:than|and))\w+": "is not a",
+    r"besides": "also, in addition, next to",
+    r"wants": "needs, requires",
+    r"go(?:es|ing)? on with|went on with": "resume, continue",
+    r"mend(?:s|ed|ing)?": "fix",
+    r"br(?:ing|ings|inging|ought)": "add, import, provide",
+    r"put(?:s|ting)? away": "store, save",
+    r"somebody|nobody|someone else's": "a user, another process, no one: name who",
+    r"strangers?": "another user, a third party",
+    r"of (?:its|their|his|her|your|my|our|one's) own": "its own, a separate, custom",
+    r"whoever|whosoever|whatever": "anyone who, any ... that: name it",
+    r"thereof|therein|thereby|wherein|whence|thither|hitherto|heretofore": "say it with a plain clause",
+    r"there (?:is|are|was|were)": "start with the subject",
+    r"comes? along(?: with)?": "is included, is built in",
+    r"for want of": "without, because ... is missing",
+    r"let be|left be": "left unchanged",
+    r"at that": "also",
+}
+WORDS = re.compile(rf"(?<![\w-])(?:{'|'.join(f'(?P<w{n}>{words})' for n, words in enumerate(REPLACEMENTS))})(?![\w-])")
+HINTS = list(REPLACEMENTS.values())
+
+
+def found(text: str) -> list[str]:
+    """Return each left-out word of `text` with its replacement; code in backticks does not count."""
+    text = re.sub(r"`[^`]*`", "`", text)
+    hits = []
+    for match in WORDS.finditer(re.sub(r"\s+", " ", text).lower()):
+        hits.append(f"{match.string[max(0, match.start() - 30) : match.end() + 30]!r}: {HINTS[int(match.lastgroup[1:])]}")
+    return hits
+
+
+def files(*tops: str) -> list[Path]:
+    """Return the Python files below some folders that may have such a word, in code or in a text."""
+    paths = sorted(path for top in tops for path in (ROOT / top).rglob("*.py") if "build" not in path.parts)
+    return [path for path in paths if WORDS.search(re.sub(r"[\s#]+", " ", re.sub(r'"\s*\n\s*[fr]?"', "", path.read_text())).lower())]
+
+
+def docstrings(path: Path) -> list[tuple[int, str]]:
+    """Return the docstrings of a file, those of fields included, with their lines."""
+    nodes = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
+    return [(node.lineno, node.value) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def comments(path: Path) -> list[tuple[int, str]]:
+    """Return the comments of a file; lines that follow each other are one text."""
+    out: list[tuple[int, str]] = []
+    last = -2
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        line, text = token.start[0], token.string.lstrip("# ")
+        if line == last + 1:
+            out[-1] = (out[-1][0], f"{out[-1][1]} {text}")
+        else:
+            out.append((line, text))
+        last = line
+    return out
+
+
+def messages(path: Path) -> list[tuple[int, str]]:
+    """Return the texts of a file that a user may read: strings of several words, with a mark for each inserted value."""
+    out, skipped = [], set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Expr):
+            skipped.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            skipped.update(map(id, node.values))
+            out.append((node.lineno, "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            out.append((node.lineno, node.value))
+    return [(line, text) for line, text in out if text.count(" ") >= 2]
+
+
+def prose(page: Path) -> list[tuple[int, str]]:
+    """Return the paragraphs of a page without its blocks of code."""
+    text = re.sub(r"^( *)(```|~~~).*?^\1\2", lambda block: "\n" * block[0].count("\n"), page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    out, line = [], 1
+    for paragraph in text.split("\n\n"):
+        out.append((line, re.sub(r"<[^>]*>|\]\([^)]*\)", " ", paragraph)))
+        line += paragraph.count("\n") + 2
+    return out
+
+
+DATA = (  # their strings are the texts of problems, phrases that are read, or what a model is told
+    "envs/kgym_envs/aime/",
+    "envs/kgym_envs/code/",
+    "envs/kgym_envs/gsm8k/",
+    "envs/kgym_envs/math500/",
+    "kgym/envs/toolcalls.py",
+    "plugins/kgym_plugins/verifiers/math/",
+)
+
+
+def left_out_words(texts: list[tuple[Path, int, str]]) -> list[str]:
+    """Return a line for each left-out word."""
+    return [f"{path.relative_to(ROOT)}:{line}: {hit}" for path, line, text in texts for hit in found(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("the checkpoint behind step 3", False),
+        ("a file of its own", False),
+        ("FILE is no folder", False),
+        ("FILE is no longer a folder", True),
+        ("there is no file X", False),
+        ("runs/x stands for a run", True),
+        ("a stand-in for the hub", True),
+        ("see `envs behind`", True),
+        ("what\nbesides", False),
+    ],
+)
+def test_the_words_are_found(text, plain):
+    assert (found(text) == []) == plain
+
+
+def test_messages_and_help_are_plain_english():
+    paths = [path for path in files(*SOURCE) if not path.relative_to(ROOT).as_posix().startswith(("tests/", *DATA))]
+    assert left_out_words([(path, line, text) for path in paths for line, text in messages(path)]) == []
