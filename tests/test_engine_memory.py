@@ -11,6 +11,7 @@ from transformers import AutoConfig
 from kgym.rollout.engine import generate
 from kgym.types import GenerateRequest, Message, Sampling, SamplingWork
 from kgym_plugins.engines import transformers
+from kgym_plugins.engines.decoders import GRAPHS_ON
 from kgym_plugins.engines.sampling_memory import shares_prompts
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.models.builtin import nano
@@ -71,6 +72,31 @@ def test_a_plan_is_what_sampling_takes(monkeypatch, n, size, prompt_tokens, answ
     assert sum(planned.sampling.values()) == pytest.approx(found.peak, rel=0.15)
     assert max(planned.sampling, key=planned.sampling.get) == most
     assert ("completions that were cut" in planned.sampling) == (max_batch < n * size)
+
+
+@pytest.fixture
+def graphs_on_a_cpu():
+    GRAPHS_ON.add("cpu")
+    yield
+    GRAPHS_ON.discard("cpu")
+
+
+@pytest.mark.parametrize(("prompt_tokens", "answer"), [(30, 70), (40, 600)])
+def test_a_plan_for_graphs_is_what_sampling_takes(monkeypatch, graphs_on_a_cpu, prompt_tokens, answer):
+    monkeypatch.setattr(transformers, "lanes_of", lambda *_: 1)
+    engine = TransformersEngine(TransformersOptions(dtype="float32"), nano())
+    engine.end_ids = frozenset()
+    chats, longest = prompts(engine.encoder, 4, prompt_tokens)
+    asked = [GenerateRequest(f"{number}/{k}", chat, answer, Sampling(), seed=k) for number, chat in enumerate(chats) for k in range(3)]
+    with Bytes() as found:
+        assert sum(segment.n_tokens for segment in generate(engine, asked)) == 12 * answer
+    planned = TransformersEngine.memory(engine.options, str(nano()), SamplingWork(12, 4, longest, longest + answer))
+    assert found.peak <= sum(planned.sampling.values()) <= 1.35 * found.peak
+    assert max(planned.sampling, key=planned.sampling.get) == "keys and values"
+    assert planned.savings["engine.cuda_graphs=false"] > 0
+    assert planned.keeps
+    huge = TransformersEngine.memory(engine.options, str(nano()), SamplingWork(256, 4, longest, 40_000))
+    assert not huge.keeps
 
 
 def test_options_that_need_less_save_what_the_plan_says():

@@ -22,7 +22,8 @@ from transformers import (
 
 from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.engines.attention import added, attention
-from kgym_plugins.engines.decoding import PaddedDecoder, SlotDecoder, decoder_of
+from kgym_plugins.engines.decoders import decoder_of
+from kgym_plugins.engines.decoding import PaddedDecoder, SlotDecoder
 from kgym_plugins.engines.kvcache import RowCache
 from kgym_plugins.engines.lean import LeanModel
 from kgym_plugins.engines.slots import Slots

@@ -6,8 +6,8 @@ A row that has ended stays where it is until the next forward pass. An answer th
 again, in place: the passes are those of the uncut answer, to the bit. After that its keys and values are taken out of
 the batch; see `parked.py`.
 
-Prompts are read by the model itself. Tokens are decoded by a `SlotDecoder` where `lean.py` knows the architecture, and
-by a `PaddedDecoder`, through the model's own modules, where it does not.
+Prompts are read by the model itself. Tokens are decoded by a `SlotDecoder`, or on a GPU a `GraphDecoder` (`graphs.py`),
+where `lean.py` knows the architecture, and by a `PaddedDecoder`, through the model's own modules, where it does not.
 
 Dimension key:  B rows of the batch   L columns, padding on the left   V vocabulary
 """
@@ -15,7 +15,7 @@ Dimension key:  B rows of the batch   L columns, padding on the left   V vocabul
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -95,13 +95,20 @@ class Read(NamedTuple):
     """Of the next token, one for each row of the cache."""
 
 
+class Cache(Protocol):
+    """Keys and values of a batch."""
+
+    def taken(self, place: int, n_columns: int, /) -> list[tuple[Tensor, Tensor]]:
+        """Copy those of all tokens that a row has read, of each layer, (1, H, L, D)."""
+
+
 @dataclass
 class Batch:
     """Rows that are sampled together."""
 
     rows: list[Row | None]
     """None once a row has ended, until the others are moved up."""
-    cache: RowCache | Slots
+    cache: Cache
     logits: Tensor
     """(B, V), of the token to choose next."""
     left: dict[int, Row] = field(default_factory=dict)
@@ -163,7 +170,14 @@ class Decoder(ABC):
         """Prepare the weights for decoding, unless they are."""
 
     def release(self) -> None:  # noqa: B027  (nor to forget)
-        """Forget what `ready` has made of the weights: they change, or the memory is for others."""
+        """Forget what `ready` has made of the weights: they change."""
+
+    def vacate(self) -> None:
+        """Forget that too, and give all memory back: the weights move."""
+        self.release()
+
+    def clear(self) -> None:  # noqa: B027  (most keep nothing besides the batches)
+        """Forget the rows of all batches."""
 
     @abstractmethod
     def join(self, batch: Batch | None, read: Read) -> Batch:
@@ -242,12 +256,6 @@ class Decoder(ABC):
 
     def _tensor(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=self.device)
-
-
-def decoder_of(model: PreTrainedModel) -> Decoder:
-    """Return the fastest decoder that computes what the model does."""
-    lean = LeanModel.of(model)
-    return PaddedDecoder(model) if lean is None else SlotDecoder(model, lean)
 
 
 class SlotDecoder(Decoder):

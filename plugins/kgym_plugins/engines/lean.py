@@ -27,6 +27,12 @@ STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 POSITIONS = 1024
 """Positions whose rotations are computed at once."""
 
+Rotations = tuple[Tensor, Tensor]
+"""Cosines and sines of each position, (P, D); the sines of the first half of a head are negated."""
+Attend = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
+"""Stores the newest keys and values of a layer, (B, H, D), and returns what the queries, (B, H, G, D), find in all of a
+row; the last argument is the scale of the scores."""
+
 
 class Norm(NamedTuple):
     """Division by the root mean square."""
@@ -100,8 +106,7 @@ class LeanModel:
         self._linears = [*each, self._head]
         self._packed = False
         nothing = self._embedding.new_empty((0, self._head_dim))
-        self._rotations = nothing, nothing
-        """Cosines and sines of the positions that were asked for, (P, D) each; the sines of the first half of a head are negated."""
+        self._rotations: Rotations = nothing, nothing
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "LeanModel | None":
@@ -143,7 +148,11 @@ class LeanModel:
     def __call__(self, ids_B: Tensor, slots: Slots) -> Tensor:
         """Read a token of each row and return the logits of the next, (B, V)."""
         positions_B = slots.open_column()
-        cos_B1D, sin_B1D = (of_PD[positions_B, None] for of_PD in self._rotations_up_to(slots.longest))
+        return self.read(ids_B, positions_B, self.rotations(slots.longest), slots.attend)
+
+    def read(self, ids_B: Tensor, positions_B: Tensor, rotations: Rotations, attend: Attend) -> Tensor:
+        """Read a token of each row at its position and return the logits of the next, (B, V)."""
+        cos_B1D, sin_B1D = (of_PD[positions_B, None] for of_PD in rotations)
         x_BE = embedding(ids_B, self._embedding)
         B, G, D = len(ids_B), self._n_groups, self._head_dim
         for number, layer in enumerate(self._layers):
@@ -152,13 +161,13 @@ class LeanModel:
             if layer.query_norm is not None and layer.key_norm is not None:
                 query_BND, key_BHD = layer.query_norm(query_BND), layer.key_norm(key_BHD)
             query_BND, key_BHD = _rotated(query_BND, cos_B1D, sin_B1D), _rotated(key_BHD, cos_B1D, sin_B1D)
-            found_BHGD = slots.attend(number, query_BND.view(B, -1, G, D), key_BHD, value_BHD, layer.scale)
+            found_BHGD = attend(number, query_BND.view(B, -1, G, D), key_BHD, value_BHD, layer.scale)
             x_BE = layer.output.add_to(x_BE, found_BHGD.reshape(B, -1))
             normed_BE = layer.before_perceptron(x_BE)
             x_BE = layer.down.add_to(x_BE, layer.activation(layer.gate(normed_BE)).mul_(layer.up(normed_BE)))
         return self._head(self._norm(x_BE))
 
-    def _rotations_up_to(self, n_positions: int) -> tuple[Tensor, Tensor]:
+    def rotations(self, n_positions: int) -> Rotations:
         """Return the rotations of so many positions or more. Batches may be decoded side by side."""
         if n_positions > len(self._rotations[0]):
             positions_1P = torch.arange(-(-n_positions // POSITIONS) * POSITIONS, device=self._embedding.device)[None]

@@ -5,6 +5,9 @@
     packed weights        a copy of the large matrices, on a CPU, between `load` or `wake` and `sleep`; see `linear.py`
     decoding              those, and the columns of the rows' own tokens, as `slots.py` makes room for them
 
+With CUDA graphs each row has its own copy of the prompt, in columns whose number is rounded up; rows that have grown leave
+room behind in the arenas of shorter ones, and the memory of the graphs is used for nothing else; see `arena.py`.
+
 Models that `lean.py` does not know are decoded from a padded batch, whose rows each have their own copy of the prompt. So are
 completions that are continued under new weights: they are read again, each with its own tokens.
 """
@@ -14,6 +17,9 @@ from transformers import PreTrainedConfig
 
 from kgym.models.footprint import Footprint
 from kgym.types import SamplingWork
+from kgym_plugins.engines.arena import LEAST_COLUMNS, LEAST_SLOTS, rounded
+from kgym_plugins.engines.graphs import RATIO, arena_size
+from kgym_plugins.engines.graphs import SMALLEST as SMALLEST_ARENA
 from kgym_plugins.engines.kvcache import room
 from kgym_plugins.engines.lean import ARCHITECTURES
 from kgym_plugins.engines.linear import packs
@@ -53,8 +59,22 @@ def columns(tokens: int, layers: int) -> float:
     return max(grown, size) if size > SMALLEST else grown
 
 
-def sampling_memory(model: Footprint, work: SamplingWork, itemsize: int, *, max_batch: int, parked: int, shared: bool) -> dict[str, int]:
-    """Return the bytes; `shared`: whether rows share the keys and values of their prompt."""
+def arena_columns(tokens: int, layers: int) -> float:
+    """Return the columns of a row with so many tokens, when memory is highest: in all arenas that it has been in, and one
+    layer twice while columns are added.
+
+    >>> arena_columns(90, 4), arena_columns(600, 4)
+    (120.0, 1472.0)
+    """
+    size = arena_size(tokens)
+    smaller = sum(SMALLEST_ARENA * RATIO**k for k in range(12) if SMALLEST_ARENA * RATIO**k < size)
+    return smaller + min(size, rounded(tokens, LEAST_COLUMNS)) * (1 + 1 / layers)
+
+
+def sampling_memory(
+    model: Footprint, work: SamplingWork, itemsize: int, *, max_batch: int, parked: int, shared: bool, graphs: bool = False
+) -> dict[str, int]:
+    """Return the bytes; `shared`: whether rows share the keys and values of their prompt, `graphs`: whether CUDA graphs decode."""
     each, widest = model.keys_and_values * itemsize, model.activations.widest / 4 * itemsize
     rows = min(work.rows, max_batch)
     waiting = work.rows - rows
@@ -62,13 +82,16 @@ def sampling_memory(model: Footprint, work: SamplingWork, itemsize: int, *, max_
     prompts, length = (rows, work.tokens) if work.continued else (-(-work.prompts * rows // work.rows), work.prompt_tokens)
     read = max(1, min(prompts, PREFILL_TOKENS // max(1, length)))
     """Prompts in one pass."""
-    if shared and not work.continued:
+    if graphs:
+        keys = round(rounded(rows, LEAST_SLOTS) * arena_columns(work.tokens, model.layers) * each)
+    elif shared and not work.continued:
         keys = prompts * length * each + round(rows * columns(work.tokens - length, model.layers) * each)
     else:
         keys = rows * room(work.tokens) * each
     reading = round((READING * widest * length + room(length) * each) * read)
     # prompts are read before there are completions, but for those that wait until others have ended
-    peak = keys + max(reading, choosing) if waiting or work.continued else max(reading, keys + choosing)
+    later = reading + choosing if graphs else max(reading, choosing)
+    peak = keys + later if waiting or work.continued else max(reading, keys + choosing)
     found = {"keys and values": keys, "reading and choosing": peak - keys}
     if waiting and parked:
         found["completions that were cut"] = min(parked, waiting) * work.tokens * each

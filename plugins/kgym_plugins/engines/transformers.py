@@ -46,7 +46,9 @@ from kgym.types import (
     Surroundings,
     Weights,
 )
-from kgym_plugins.engines.decoding import Batch, Row, decoder_of
+from kgym_plugins.engines.decoders import GRAPHS_ON, decoder_of
+from kgym_plugins.engines.decoding import Batch, Row
+from kgym_plugins.engines.graphs import KEPT_BYTES
 from kgym_plugins.engines.kvcache import other_state, why_not_continued
 from kgym_plugins.engines.lanes import LEAST_ROWS, Lanes, lanes_of
 from kgym_plugins.engines.parked import Park, Parked
@@ -73,6 +75,9 @@ class TransformersOptions(Options):
     """Answers that are sampled at once. Fewer need less memory for keys and values."""
     parked: int = Field(64, ge=0)
     """Unfinished answers whose keys and values are kept for their next segment; others are read again."""
+    cuda_graphs: bool = True
+    """On a GPU, replay each step of decoding as a CUDA graph. `false`: launch its operations one by one, which is slower
+    and needs less memory."""
     template: dict[str, Any] = Field(default_factory=dict)
     """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of
     comparability."""
@@ -121,7 +126,7 @@ class TransformersEngine:
         self.end_ids = self._end_ids()
         self.context_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._awake = True
-        self._decoder = decoder_of(self.model)
+        self._decoder = decoder_of(self.model, graphs=options.cuda_graphs)
         self._waiting: deque[Row] = deque()
         self._ended: list[Segment] = []
         self._lanes = Lanes(1)
@@ -151,18 +156,21 @@ class TransformersEngine:
         """See `kgym.types.PlansMemory`."""
         device, dtype = placement(options.device, options.dtype)
         model, shared = footprint(model_folder), shares_prompts(load_config(model_folder))
-        rows = min(work.rows, options.max_batch)
+        rows, graphs = min(work.rows, options.max_batch), shared and options.cuda_graphs and torch.device(device).type in GRAPHS_ON
         packed = packed_memory(model, device, dtype) if shared else {}
 
-        def sampling(max_batch: int, parked: int) -> dict[str, int]:
-            return sampling_memory(model, work, dtype.itemsize, max_batch=max_batch, parked=parked, shared=shared) | packed
+        def sampling(max_batch: int = rows, parked: int = options.parked, graphs: bool = graphs) -> dict[str, int]:
+            sizes = {"max_batch": max_batch, "parked": parked}
+            return sampling_memory(model, work, dtype.itemsize, **sizes, shared=shared, graphs=graphs) | packed
 
-        found = sampling(rows, options.parked)
-        smaller = {f"engine.max_batch={rows // 2}": (rows // 2, options.parked)} if rows > 1 else {}
-        smaller |= {"engine.parked=0": (rows, 0)} if options.parked else {}
-        savings = {name: sum(found.values()) - sum(sampling(*changed).values()) for name, changed in smaller.items()}
+        found = sampling()
+        smaller = {f"engine.max_batch={rows // 2}": sampling(max_batch=rows // 2)} if rows > 1 else {}
+        smaller |= {"engine.parked=0": sampling(parked=0)} if options.parked else {}
+        smaller |= {"engine.cuda_graphs=false": sampling(graphs=False)} if graphs else {}
+        savings = {name: sum(found.values()) - sum(less.values()) for name, less in smaller.items()}
         savings = {name: saved for name, saved in savings.items() if saved > 0}
-        return EngineMemory(device, {"weights": model.parameters * dtype.itemsize}, found, savings)
+        keeps = graphs and found["keys and values"] <= KEPT_BYTES
+        return EngineMemory(device, {"weights": model.parameters * dtype.itemsize}, found, savings, keeps)
 
     def _end_ids(self) -> frozenset[int]:
         """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the
@@ -228,6 +236,7 @@ class TransformersEngine:
     def _drop_caches(self) -> None:
         """Forget keys and values: answers that are continued are read again."""
         self._batches = [None] * self._lanes.n
+        self._decoder.clear()
         self._park.clear()
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
@@ -272,7 +281,7 @@ class TransformersEngine:
         """
         self._refuse_open("sleep")
         self._drop_caches()
-        self._decoder.release()
+        self._decoder.vacate()
         self._awake = False
         self.model.to("cpu")
         if self.device.type == "cuda":
