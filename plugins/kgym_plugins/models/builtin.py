@@ -9,5 +9,5 @@ def nano() -> Path:
 
 
 def nano_long() -> Path:
-    """Return the folder of `nano-long`: nano's size, for completions of 100 to 1,500 tokens; see its MODEL_CARD.md and `recipes/nano_long.py`."""
+    """Return the folder of `nano-long`, which searches for 100 to 1,500 tokens; see its MODEL_CARD.md and `recipes/nano_long.py`."""
     return Path(__file__).with_name("nano_long")
