@@ -226,6 +226,13 @@ class ExporterInfo(Info):
 
 
 @dataclass(frozen=True)
+class BridgeInfo(Info):
+    """Another framework that takes environments: `kgym.types.Bridge`. The name is the word after `kgym envs export --to`."""
+
+    kind: ClassVar[str] = "bridge"
+
+
+@dataclass(frozen=True)
 class CommandInfo(Info):
     """A subcommand of `kgym`. `target` is a module with `configure(parser)` and `run(args) -> int`."""
 
@@ -255,6 +262,7 @@ Component = (
     | PresetInfo
     | ExperimentInfo
     | ExporterInfo
+    | BridgeInfo
     | CommandInfo
     | CheckInfo
 )

@@ -898,3 +898,32 @@ class Exporter(Protocol):
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str | bytes:
         """Return the text of the file, or its bytes where it is no text."""
+
+
+@dataclass(frozen=True)
+class EnvExport:
+    """The problems of an environment on their way to another framework."""
+
+    name: str
+    """Short name of the environment for names of files and tasks: letters, digits and `_`."""
+    env_id: str
+    """`kgym/aime-v1`."""
+    summary: str
+    """What it is, in one line."""
+    max_tokens: int
+    """Token budget of a completion."""
+    splits: Mapping[str, Sequence[Mapping[str, Any]]]
+    """The rows of each split, as `kgym.bridges.export_rows` returns them; names have letters, digits and `_`."""
+
+
+class Bridge(Protocol):
+    """Writes an environment as files that another framework takes as they are. Constructed as `target(options)`."""
+
+    turns: bool
+    """Whether it takes environments that reply, such as those with tools; others are refused."""
+
+    def __call__(self, export: EnvExport) -> Mapping[str, str | bytes]:
+        """Return the content of each file by its name. Raises ConfigError, before anything is written, for what the framework cannot hold.
+
+        Rows are judged by `kgym.bridges.judge_rows`, which the files call.
+        """

@@ -28,7 +28,10 @@ def shell_lines(page: Path) -> Iterator[str]:
     for block in [*blocks(page, *SHELL), *(re.sub(r"^ {4}", "", text, flags=re.MULTILINE) for text in indented(page))]:
         for line in re.sub(r"<< *'(\w+)'\n.*?^\1$", "", block.replace("\\\n", " "), flags=re.MULTILINE | re.DOTALL).splitlines():
             command = re.sub(r"\s#\s.*|\s{3,}.*", "", line.strip().removeprefix("$ "))
-            if re.match(r"(kgym|python|make|pip|ray|torchrun|sbatch|echo|cat|\.venv|[A-Z_]+=\S+ )\b", command) and "error:" not in command:
+            if (
+                re.match(r"(kgym|python|make|pip|ray|torchrun|sbatch|echo|cat|trl|lm_eval|inspect|\.venv|[A-Z_]+=\S+ )\b", command)
+                and "error:" not in command
+            ):
                 yield command.strip()
 
 

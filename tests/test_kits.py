@@ -20,6 +20,7 @@ from kgym.hookspecs import hookimpl
 from kgym.options import Options
 from kgym.registry import configure, registry
 from kgym.testing.algorithms import check_algorithm
+from kgym.testing.bridges import check_bridge
 from kgym.testing.engines import ScriptedEngine, UniformEngine, check_engine
 from kgym.testing.envs import check_environment, check_task
 from kgym.testing.exporters import check_exporter
@@ -525,6 +526,27 @@ def exporter(function, **attributes):
 )
 def test_the_kit_of_exporters(function, finding):
     assert finding in findings(check_exporter, exporter(function))
+
+
+def bridge(function, turns=False):
+    return type("Bridge", (Made,), {"turns": turns, "__call__": lambda self, export: function(export)})
+
+
+@pytest.mark.parametrize(
+    ("function", "finding"),
+    [
+        (lambda export: {}, "it has to return the content of each file"),
+        (lambda export: {"../out": "x"}, "'../out' is not the name of a file"),
+        (lambda export: {"a": 1}, "the content of a is int"),
+        (lambda export: {"a": ""}, "every file is empty"),
+        (lambda export: {"a": str([row.pop("id") for row in export.splits["train"]])}, "it changes the rows"),
+        (lambda export: {"a": str(random.random())}, "the same rows give other files"),
+        (lambda export: {"a": export.splits["train"][2]["id"]}, "one problem: it raised IndexError"),
+    ],
+)
+def test_the_kit_of_bridges(function, finding):
+    assert finding in findings(check_bridge, bridge(function))
+    assert "turns is None" in findings(check_bridge, bridge(function, turns=None))
 
 
 def observers(monkeypatch, **hooks):

@@ -20,6 +20,7 @@ LAYERS = [
     {"eval_config", "keys", "supervised_config"},
     {"algorithms", "data", "models", "verify"},
     {"envs"},  # judges by a verifier
+    {"bridges"},  # environments and verifiers in other frameworks
     {"runs"},
     {"rollout"},
     {"score"},

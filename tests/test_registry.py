@@ -68,7 +68,7 @@ def test_every_component_that_comes_with_kgym_can_be_imported_and_has_checked_op
 def test_kinds_are_those_of_the_records():
     assert set(KINDS) == {
         "environment", "verifier", "algorithm", "engine", "sampler", "shaper",
-        "model", "tracker", "benchmark", "dataset", "preset", "experiment", "exporter", "command", "check",
+        "model", "tracker", "benchmark", "dataset", "preset", "experiment", "exporter", "bridge", "command", "check",
     }  # fmt: skip
 
 

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
+from kgym.bridges import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
 from kgym.cli.main import main
 from kgym.cli.verify import _batches
 from kgym.runs.episodes import schema, write_table
 from kgym.verify.pool import close_all
-from kgym.verify.rewards import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
 
 
 @pytest.fixture(scope="module", autouse=True)

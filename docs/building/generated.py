@@ -22,6 +22,7 @@ SHARED = {
     "Shaper": "ShaperInfo",
     "Tracker": "TrackerInfo",
     "Exporter": "ExporterInfo",
+    "Bridge": "BridgeInfo",
     "Task": "EnvInfo",
 }
 """Protocols whose example is that of a record."""

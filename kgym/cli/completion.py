@@ -43,6 +43,7 @@ NAMED_BY = {
     "--bench": ("benchmark",),
     "--preset": ("preset",),
     "--format": ("exporter",),
+    "--to": ("bridge",),
 }
 """The kinds whose names an option takes."""
 POSITIONAL = {
@@ -50,6 +51,7 @@ POSITIONAL = {
     ("plugins", "check"): KINDS,
     ("envs", "show"): ("environment",),
     ("envs", "check"): ("environment",),
+    ("envs", "export"): ("environment",),
     ("data", "add"): ("dataset",),
     ("reproduce",): ("experiment",),
 }

@@ -1,9 +1,10 @@
-"""Environments: list them, show one with its options and a problem, or check that one keeps the contract."""
+"""Environments: list them, show one with its options and a problem, check that one keeps the contract, or export one."""
 
 import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kgym.cli import export
 from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError, KgymError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|check")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|check|export")
     commands.add_parser("list", help="print the environments")
     show = commands.add_parser("show", help="print an environment's splits, options and a problem")
     show.add_argument("name", metavar="NAME", help="short name (the newest version) or id")
@@ -27,13 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = commands.add_parser("check", help="check environments against Gymnasium's contract and kgym's; exit status 1 if one fails")
     check.add_argument("names", metavar="NAME", nargs="*", help="without names, all of them")
     check.add_argument("--problems", metavar="N", type=int, default=120, help="problems to look at in each split (default: 120)")
+    export.configure(commands.add_parser("export", help="write an environment as files for another framework"))
     for command in (show, check):
         add_set(command, "options of the environment, such as env.difficulty=3")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"list": _list, "show": _show, "check": _check}[args.action](args)
+    return {"list": _list, "show": _show, "check": _check, "export": export.run}[args.action](args)
 
 
 # --- list

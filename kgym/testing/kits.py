@@ -21,6 +21,7 @@ KITS: dict[str, str] = {
     "shaper": "kgym.testing.shapers:check_shaper",
     "tracker": "kgym.testing.trackers:check_tracker",
     "exporter": "kgym.testing.exporters:check_exporter",
+    "bridge": "kgym.testing.bridges:check_bridge",
     "observers": "kgym.testing.observers:check_observers",
     "model": "kgym.testing.records:check_model",
     "benchmark": "kgym.testing.records:check_benchmark",
