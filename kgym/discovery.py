@@ -42,7 +42,7 @@ KINDS = tuple(RECORDS)
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kgym_"))
 
-OBSERVERS = tuple(name for name in HOOKS if name not in ("kgym_components", "kgym_resolve_env"))
+OBSERVERS = tuple(name for name in HOOKS if name != "kgym_components")
 """The hooks that see a run."""
 
 
@@ -259,10 +259,7 @@ def _check_record(hook: str, info: Any) -> None:
 
 def call_one(hooks: pluggy.PluginManager, hook: str, **kwargs: Any) -> Any:
     """Call a hook of one plugin; None if it does not have it."""
-    caller = getattr(hooks.hook, hook)
-    result = caller(**kwargs)
-    if caller.spec.opts["firstresult"]:
-        return result
+    result = getattr(hooks.hook, hook)(**kwargs)
     return result[0] if result else None
 
 

@@ -63,11 +63,31 @@ class EnvInfo(Info):
     namespace: str = "kgym"
     version: int = 0
     """Goes up with any change of data, prompt or verifier."""
+    family: str = ""
+    """Prefix of the family that it is a member of; "" for an environment with a record of its own. kgym fills it in."""
+    member: str = ""
+    """What comes after the prefix."""
 
     @property
     def id(self) -> str:
         """The name that Gymnasium and manifests use: `kgym/aime-v1`."""
         return f"{self.namespace}/{self.name}-v{self.version}"
+
+
+@dataclass(frozen=True)
+class EnvFamilyInfo(Info):
+    """Environments whose names begin with a prefix and a colon: the family `rg` has `rg:countdown`. The name is the prefix; `target` is a
+    class that follows `kgym.envs.task.EnvFamily`.
+    """
+
+    kind: ClassVar[str] = "family"
+
+    version: int = 0
+    """Of its environments: goes up with any change of data, prompt or verifier."""
+    suffixes: tuple[str, ...] = ()
+    """Endings of names that belong to the family without its prefix, such as `.jsonl`."""
+    member: str = "NAME"
+    """What stands for the part after the prefix where the family is listed: `URL`."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +270,7 @@ class CheckInfo(Info):
 
 Component = (
     EnvInfo
+    | EnvFamilyInfo
     | VerifierInfo
     | AlgorithmInfo
     | EngineInfo
@@ -293,11 +314,6 @@ REPLACED: dict[str, type[Component]] = {
 }
 """Older hooks, one for each kind, with the record that each yields. They still work and give a DeprecationWarning; new code uses
 `kgym_components`."""
-
-
-@hookspec(firstresult=True)
-def kgym_resolve_env(name: str) -> EnvInfo | None:
-    """Return an environment for a name with a prefix of this plugin's own (`rg:countdown`), or None; the first answer wins."""
 
 
 # --- observers --------------------------------------------------------------------------------------------------------

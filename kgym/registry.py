@@ -42,7 +42,8 @@ from kgym.discovery import (
     warn_of_old_hooks,
 )
 from kgym.errors import ConfigError, KgymError, PluginError, UnknownName
-from kgym.hookspecs import PROJECT, EnvInfo, Info
+from kgym.families import family_of, member_info
+from kgym.hookspecs import PROJECT, EnvFamilyInfo, EnvInfo, Info
 from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
 from kgym.observers import copied, same_random_state
@@ -112,7 +113,8 @@ class Registry:
         environ = os.environ if environ is None else environ
         self.observer_errors: Counter[str] = Counter()
         """How often the observers of each plugin raised."""
-        self._resolved: dict[str, tuple[Info, PluginRecord]] = {}
+        self._members: dict[tuple[str, str], Any] = {}
+        """The classes of environments of families, by prefix and member."""
         self._records = list(self._discover(plugins, installed() if candidates is None else list(candidates), environ, folder))
         self._index: dict[tuple[str, str], list[tuple[Info, PluginRecord]]] = {}
         """The components by kind and by name, and environments by their id too."""
@@ -213,7 +215,7 @@ class Registry:
     def info(self, kind: type[Info] | str, name: str) -> Info:
         """Return the record of a component; `kind` is the class of the record, or its kind as text.
 
-        An environment is named by its short name, its id, or by a prefix that a plugin resolves.
+        An environment is named by its short name, its id, or by the prefix of a family and a member of it.
 
         Raises UnknownName with the nearest name, or PluginError if several plugins offer it.
         """
@@ -229,6 +231,8 @@ class Registry:
         Raises PluginError that says whose it is if that fails; a KgymError that the module raises on purpose comes through as it is.
         """
         info, record = self._find(kind, name)
+        if isinstance(info, EnvInfo) and info.family:
+            return self._member(info, kind, name)
         module, _, attributes = info.target.partition(":")
         try:
             if not module:
@@ -242,6 +246,22 @@ class Registry:
             raise PluginError(f"{whose} cannot be imported from {info.target!r}: {error_line(error)}") from error
         remember(target, self.label(kind, name))
         return target
+
+    def _member(self, info: EnvInfo, kind: str, name: str) -> Any:
+        """Return the class of an environment of a family. Raises what `target` raises, and ConfigError if the family lacks packages."""
+        if (key := (info.family, info.member)) not in self._members:
+            family = self.create(EnvFamilyInfo.kind, info.family)
+            try:
+                with prints_to_stderr():
+                    found = family.task(info.member)
+            except KgymError:  # the family explains what is wrong with the name
+                raise
+            except Exception as error:  # third-party code
+                whose = self.label(EnvFamilyInfo.kind, info.family)
+                raise PluginError(f"{whose} failed to make environment {name!r}: {error_line(error)}") from error
+            remember(found, self.label(kind, name))
+            self._members[key] = found
+        return self._members[key]
 
     def label(self, kind: str, name: str) -> str:
         """Return what a component is called in messages: `shaper 'brevity' of acme-shapers 1.2`, and without an origin if it is kgym's."""
@@ -293,8 +313,8 @@ class Registry:
             raise PluginError(str(Clash(kind, name, tuple(offers))))
         if offers:
             return offers[0]
-        if kind == EnvInfo.kind and (resolved := self._resolve(name)):
-            return resolved
+        if kind == EnvInfo.kind and (family := family_of(name, [info for info, _ in self.offers(EnvFamilyInfo.kind)])):
+            return member_info(name, family), self.provider(EnvFamilyInfo.kind, family.name)
         known = {identity(info) if "/" in name else info.name for info, _ in self.offers(kind)}
         error = UnknownName.near(kind, name, known)
         if kind == EnvInfo.kind and (env := name.rpartition(":")[0]) in known:  # as a benchmark would be named
@@ -313,25 +333,6 @@ class Registry:
             assert isinstance(info, EnvInfo)  # of other kinds the name is the identity
             newest[info.namespace] = max(info.version, newest.get(info.namespace, 0))
         return [(info, record) for info, record in offers if isinstance(info, EnvInfo) and info.version == newest[info.namespace]]
-
-    def _resolve(self, name: str) -> tuple[Info, PluginRecord] | None:
-        """Ask each plugin whether the name has a prefix of its own."""
-        if name not in self._resolved:
-            for record in self._active():
-                assert record.hooks is not None  # it is active
-                try:
-                    with prints_to_stderr():
-                        info = call_one(record.hooks, "kgym_resolve_env", name=name)
-                except KgymError:  # the plugin knows the prefix and explains what is wrong behind it
-                    raise
-                except Exception as error:
-                    raise PluginError(f"plugin {record.title} failed to resolve environment {name!r}: {error_line(error)}") from error
-                if info is not None:
-                    if not isinstance(info, EnvInfo):
-                        raise PluginError(f"plugin {record.title} resolved environment {name!r} to {info!r}; it has to be an EnvInfo")
-                    self._resolved[name] = (info, record)
-                    break
-        return self._resolved.get(name)
 
 
 def lacks(info: Info, record: PluginRecord) -> str:

@@ -51,8 +51,8 @@ def test_the_component_of_an_example_conforms(name):
 
 def test_a_name_with_a_prefix_is_resolved():
     try:
-        configure([str(GENERATED.example("kgym_resolve_env"))])
-        check("environment", "level:3")
+        configure([str(GENERATED.example("EnvFamilyInfo"))])
+        check("environment", "sums:3")
     finally:
         configure([])
 

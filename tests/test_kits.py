@@ -37,6 +37,8 @@ NEED_MORE = {
     ("verifier", "judge"): "needs a model that judges",
     ("verifier", "reward_model"): "needs a trained reward model",
     ("verifier", "math"): "test_math_properties has it",
+    ("family", "rg"): "needs its package; test_reasoning_gym has it",
+    ("verifier", "reasoning_gym"): "needs its package; test_reasoning_gym has it",
     ("environment", "data"): "needs a data set; test_data_env has it",
     ("engine", "vllm"): "needs its package, in an environment of its own; test_vllm has it",
     ("engine", "ray"): "needs its package; test_ray has it",

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "loading", "neutral", "repetition", "seeding", "stages", "types"},
     {"answers", "blame", "cluster", "files", "folders", "observers", "options", "page", "spelling", "world"},
     {"hookspecs", "limits", "train_config"},
-    {"discovery", "judging"},
+    {"discovery", "families", "judging"},
     {"config", "registry"},
     {"eval_config", "keys", "supervised_config"},
     {"algorithms", "data", "models", "verify"},

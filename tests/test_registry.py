@@ -4,6 +4,7 @@ import importlib.util
 import json
 import logging
 import pickle
+import re
 import sys
 import textwrap
 import warnings
@@ -14,7 +15,7 @@ import pytest
 from kgym import registry as registry_module
 from kgym.discovery import KINDS, RECORDS, Candidate, installed
 from kgym.errors import ConfigError, PluginError, UnknownName
-from kgym.hookspecs import REPLACED, AlgorithmInfo, ShaperInfo, VerifierInfo
+from kgym.hookspecs import REPLACED, AlgorithmInfo, EnvFamilyInfo, ShaperInfo, VerifierInfo
 from kgym.registry import INHERITED, Registry, configure, registry, when_loaded
 
 
@@ -67,7 +68,7 @@ def test_every_component_that_comes_with_kgym_can_be_imported_and_has_checked_op
 
 def test_kinds_are_those_of_the_records():
     assert set(KINDS) == {
-        "environment", "verifier", "algorithm", "engine", "sampler", "shaper",
+        "environment", "family", "verifier", "algorithm", "engine", "sampler", "shaper",
         "model", "tracker", "benchmark", "dataset", "preset", "experiment", "exporter", "bridge", "command", "check",
     }  # fmt: skip
 
@@ -155,7 +156,7 @@ def nobody_was_warned(monkeypatch):
 
 
 def test_every_older_hook_yields_its_records(plug, tmp_path):
-    assert set(REPLACED.values()) == set(RECORDS.values())
+    assert set(REPLACED.values()) == set(RECORDS.values()) - {EnvFamilyInfo}  # which is newer than they are
     for hook, record in REPLACED.items():
         source = f"@hookimpl\ndef {hook}():\n    yield {record.__name__}('x', 'nowhere:Nothing')"
         with pytest.warns(DeprecationWarning, match=f"has {hook}; yield the same records in one hook, kgym_components"):
@@ -293,31 +294,56 @@ def test_a_short_name_in_two_namespaces_has_to_be_spelt_out(plug, tmp_path):
     assert found.info("environment", "acme/aime-v0").target == "q:Q"
 
 
-RESOLVER = """
+FAMILY = """
+class Sets:
+    def __init__(self, options): pass
+    def members(self): return ["countdown"]
+    def task(self, member):
+        if member == "bad":
+            raise __import__("kgym.errors").errors.ConfigError("reasoning-gym has no 'bad'")
+        if member == "worse":
+            raise KeyError(member)
+        return type(member, (), {})
+
 @hookimpl
-def kgym_resolve_env(name):
-    if name == "rg:bad":
-        raise __import__("kgym.errors").errors.ConfigError("reasoning-gym has no 'bad'")
-    if name == "rg:worse":
-        raise KeyError(name)
-    if name == "rg:odd":
-        return "odd"
-    return EnvInfo(name[3:], "rg:Task", namespace="rg") if name.startswith("rg:") else None
+def kgym_components():
+    yield EnvFamilyInfo("rg", __name__ + ":Sets", suffixes=(".rg",), version=2)
 """
 
 
-def test_a_prefix_is_resolved_by_the_plugin_whose_it_is(plug, tmp_path):
-    found = make_registry(plug("deaf", ENVS), plug("rg", RESOLVER), tmp=tmp_path)
-    assert found.info("environment", "rg:countdown").id == "rg/countdown-v0"
-    assert found.provider("environment", "rg:countdown").name == "rg"
+def test_a_prefix_is_that_of_a_family(plug, tmp_path):
+    found = make_registry(plug("deaf", ENVS), plug("sets", FAMILY), tmp=tmp_path)
+    assert found.info("environment", "rg:countdown").id == "rg/countdown-v2"
+    assert found.provider("environment", "rg:countdown").name == "sets"
+    assert found.target("environment", "rg:countdown") is found.target("environment", "rg:countdown")
+    assert found.label("environment", "rg:countdown") == "environment 'rg:countdown' of sets 1.0"
     with pytest.raises(ConfigError, match="reasoning-gym has no 'bad'"):
-        found.info("environment", "rg:bad")
-    with pytest.raises(PluginError, match="failed to resolve environment 'rg:worse': KeyError"):
-        found.info("environment", "rg:worse")
-    with pytest.raises(PluginError, match="has to be an EnvInfo"):
-        found.info("environment", "rg:odd")
-    with pytest.raises(UnknownName, match="xx:countdown"):
-        found.info("environment", "xx:countdown")
+        found.target("environment", "rg:bad")
+    with pytest.raises(PluginError, match="failed to make environment 'rg:worse': KeyError"):
+        found.target("environment", "rg:worse")
+    for name in ("xx:countdown", "rg", "rg:", "countdown"):
+        with pytest.raises(UnknownName, match=name):
+            found.info("environment", name)
+
+
+def test_an_ending_may_stand_for_the_prefix(plug, tmp_path):
+    found = make_registry(plug("sets", FAMILY), tmp=tmp_path)
+    ids = [found.info("environment", name).id for name in ("folder/a.rg", "rg:folder/a.rg", "other/a.rg", f"rg:{'x' * 200}")]
+    assert ids[0] == ids[1] != ids[2]
+    assert all(re.fullmatch(r"rg/[\w.-]{1,80}-v2", found_id) for found_id in ids)
+
+
+def test_a_family_without_its_package_names_it(plug, tmp_path):
+    source = FAMILY.replace("version=2", "needs=('surely_absent',), extra='sets'")
+    found = make_registry(plug("sets", source, distribution="acme-sets"), tmp=tmp_path)
+    with pytest.raises(ConfigError, match=r"surely_absent, which is not installed: pip install 'acme-sets\[sets\]'"):
+        found.options("environment", "rg:countdown")
+
+
+def test_a_prefix_that_two_plugins_offer_has_to_be_chosen(plug, tmp_path):
+    found = make_registry(plug("sets", FAMILY), plug("more", FAMILY), tmp=tmp_path)
+    with pytest.raises(PluginError, match="family 'rg' is offered by both"):
+        found.target("environment", "rg:countdown")
 
 
 # --- which plugins

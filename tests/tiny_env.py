@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from kgym.errors import UnknownName
-from kgym.hookspecs import EnvInfo, VerifierInfo, hookimpl
+from kgym.hookspecs import EnvFamilyInfo, EnvInfo, VerifierInfo, hookimpl
 from kgym.options import Options
 from kgym.types import Message, Problem, Verdict
 
@@ -17,13 +17,20 @@ def kgym_components():
     yield EnvInfo(name="clashing", namespace="tests", target="tiny_env:Clashing")
     for name, target in BROKEN.items():
         yield EnvInfo(name=name, namespace="tests", target=f"tiny_env:{target}")
+    yield EnvFamilyInfo(name="small", target="tiny_env:Small", suffixes=(".tiny",))
     yield VerifierInfo(name="moody", target="tiny_env:Moody", isolation="none")
     yield VerifierInfo(name="short", target="tiny_env:Short", isolation="none")
 
 
-@hookimpl
-def kgym_resolve_env(name):
-    return EnvInfo(name=name, namespace="tests", target="tiny_env:Tiny") if name.startswith("small:") else None
+class Small:
+    def __init__(self, options):
+        pass
+
+    def members(self):
+        return ["one", "two"]
+
+    def task(self, member):
+        return Tiny
 
 
 class TinyOptions(Options):

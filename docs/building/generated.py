@@ -24,6 +24,7 @@ SHARED = {
     "Exporter": "ExporterInfo",
     "Bridge": "BridgeInfo",
     "Task": "EnvInfo",
+    "EnvFamily": "EnvFamilyInfo",
 }
 """Protocols whose example is that of a record."""
 
@@ -41,7 +42,9 @@ def records() -> list[str]:
 def protocols() -> dict[str, str]:
     """Return the name of each protocol with its module."""
     mine = {name: value for name, value in vars(types).items() if getattr(value, "__module__", "") == types.__name__}
-    return {"Task": task.__name__} | {name: types.__name__ for name, value in mine.items() if getattr(value, "_is_protocol", False)}
+    return {"Task": task.__name__, "EnvFamily": task.__name__} | {
+        name: types.__name__ for name, value in mine.items() if getattr(value, "_is_protocol", False)
+    }
 
 
 def example(name: str) -> Path:
@@ -76,7 +79,7 @@ def _hook(name: str) -> str:
 
 def _record(name: str) -> str:
     kind = getattr(hookspecs, name).kind
-    title = {"dataset": "Data sets"}.get(kind, f"{kind.capitalize()}s")
+    title = {"dataset": "Data sets", "family": "Families of environments"}.get(kind, f"{kind.capitalize()}s")
     options = "    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n      inherited_members: true"
     parts = [f"# {name}", f"The record of a component of the kind {kind}; [kgym_components](kgym_components.md) yields it."]
     return (

@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 
-from kgym.hookspecs import Component, DatasetInfo, EnvInfo, hookimpl
+from kgym.hookspecs import Component, DatasetInfo, EnvFamilyInfo, EnvInfo, VerifierInfo, hookimpl
 
 kgym_api = 1
+
+GOLDS_OF_SUMS = tuple(
+    f'{{"answer": "{answer}", "dataset": "chain_sum", "config": {{}}, "seed": 0, "size": 10, "index": {index}}}'
+    for index, answer in enumerate(("-14282", "-4"))
+)
+"""What gold answers of the family `rg` look like, for the conformance checks."""
 
 
 @hookimpl
@@ -45,6 +51,23 @@ def kgym_components() -> Iterator[Component]:
         summary="problems of another environment, with the tools of a server that speaks the Model Context Protocol",
     )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
+    yield EnvFamilyInfo(
+        name="rg",
+        target="kgym_envs.reasoning_gym.task:ReasoningGymFamily",
+        summary="data sets of reasoning-gym, with their own scorers",
+        needs=("reasoning_gym",),
+        extra="rg",
+    )
+    yield VerifierInfo(
+        name="reasoning_gym",
+        target="kgym_envs.reasoning_gym.verifier:ReasoningGymVerifier",
+        summary="an answer between <answer> and </answer>, judged by the scorer of its data set of reasoning-gym",
+        needs=("reasoning_gym",),
+        extra="rg",
+        golds=GOLDS_OF_SUMS,
+        answer="<answer>{gold}</answer>",
+        numeric=False,
+    )
     for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
         yield DatasetInfo(
             name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"

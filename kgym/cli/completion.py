@@ -49,6 +49,7 @@ NAMED_BY = {
 POSITIONAL = {
     ("plugins", "show"): KINDS,
     ("plugins", "check"): KINDS,
+    ("envs", "list"): ("family",),
     ("envs", "show"): ("environment",),
     ("envs", "check"): ("environment",),
     ("envs", "export"): ("environment",),

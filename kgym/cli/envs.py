@@ -8,7 +8,7 @@ from kgym.cli import export
 from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, sections
 from kgym.errors import ConfigError, KgymError
-from kgym.hookspecs import EnvInfo
+from kgym.hookspecs import EnvFamilyInfo, EnvInfo
 from kgym.registry import registry
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|check|export")
-    commands.add_parser("list", help="print the environments")
+    listing = commands.add_parser("list", help="print the environments, and the families of environments behind a prefix")
+    listing.add_argument("family", metavar="PREFIX", nargs="?", help="print the environments of this family instead: rg")
     show = commands.add_parser("show", help="print an environment's splits, options and a problem")
-    show.add_argument("name", metavar="NAME", help="short name (the newest version) or id")
+    show.add_argument("name", metavar="NAME", help="short name (the newest version), id, or name with a prefix (rg:countdown)")
     show.add_argument("--split", metavar="SPLIT", help="split of the problem to print (default: the first one)")
     show.add_argument("--index", metavar="N", type=int, default=0, help="which problem to print (default: 0)")
     check = commands.add_parser("check", help="check environments against Gymnasium's contract and kgym's; exit status 1 if one fails")
@@ -42,13 +43,32 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    if args.family is not None:
+        return _list_members(args)
     offers = sorted(registry().offers(EnvInfo.kind), key=lambda offer: getattr(offer[0], "id", offer[0].name))
     facts = [_listed(info, record.origin) for info, record in offers if isinstance(info, EnvInfo)]
+    facts += [
+        {"name": f"{info.name}:{info.member}", "id": "", "splits": [], "summary": info.summary, "from": record.origin, "error": ""}
+        for info, record in sorted(registry().offers(EnvFamilyInfo.kind), key=lambda offer: offer[0].name)
+        if isinstance(info, EnvFamilyInfo)
+    ]
     if args.json:
         print_json(facts)
         return 0
     rows = [(fact["name"], fact["id"], ", ".join(fact["splits"]) or fact["error"], fact["summary"], fact["from"]) for fact in facts]
     print_table(("name", "id", "splits", "what it is", "from"), rows)
+    return 0
+
+
+def _list_members(args: argparse.Namespace) -> int:
+    prefix = args.family.rstrip(":")
+    family = registry().create(EnvFamilyInfo.kind, prefix)
+    names = [f"{prefix}:{member}" for member in family.members()]
+    if args.json:
+        print_json(names)
+        return 0
+    info = registry().info(EnvFamilyInfo, prefix)
+    say("\n".join(names) or f"The environments of {prefix}:{info.member} cannot be listed: {info.summary}.")
     return 0
 
 

@@ -12,7 +12,8 @@ from kgym.cli.output import print_json, print_table, say
 from kgym.cli.settings import add_set, component
 from kgym.discovery import KINDS, PluginRecord
 from kgym.errors import ConfigError, UnknownName
-from kgym.hookspecs import API_VERSION, CommandInfo, EngineInfo, EnvInfo, Info, VerifierInfo
+from kgym.families import family_of
+from kgym.hookspecs import API_VERSION, CommandInfo, EngineInfo, EnvFamilyInfo, EnvInfo, Info, VerifierInfo
 from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
 from kgym.registry import Clash, lacks, registry
@@ -148,7 +149,7 @@ def _kinds_of(name: str, kind: str | None) -> list[str]:
     """Return the kinds, or whether the one kind, that have a component of this name."""
     kinds = [kind] if kind else list(KINDS)
     offered = [kind for kind in kinds if any(name in (info.name, getattr(info, "id", None)) for info, _ in registry().offers(kind))]
-    if not offered and EnvInfo.kind in kinds and ":" in name:  # a name that only a plugin's prefix explains
+    if not offered and EnvInfo.kind in kinds and family_of(name, registry().infos(EnvFamilyInfo.kind).values()):
         return [EnvInfo.kind]
     return offered
 

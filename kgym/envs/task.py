@@ -1,6 +1,6 @@
 """What an environment is made of: problems, a prompt and the name of a verifier. Everything else is the same for all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from kgym.options import Options
@@ -47,6 +47,19 @@ class Responds(Protocol):
         a run that was interrupted asks again. A call that the policy has got wrong is told to it in a reply that begins with `ERROR`.
         For trouble that is not the policy's fault, raise an error: the answer is then `unscored`. An error of kgym ends the run.
         """
+
+
+class EnvFamily(Protocol):
+    """Environments behind a prefix. Constructed as `target(options)`, without options so far; registered by an `EnvFamilyInfo`."""
+
+    def task(self, member: str) -> type[Task]:
+        """Return the class of the environment `PREFIX:MEMBER`, which is constructed as that of an `EnvInfo`.
+
+        Raises UnknownName with the nearest name, or ConfigError, if there is none.
+        """
+
+    def members(self) -> Sequence[str]:
+        """Return the names that may come after the prefix, sorted; () if they cannot be listed, as those of files."""
 
 
 class TaskOptions(Options):

@@ -13,6 +13,7 @@ from kgym.testing.report import Report
 
 KITS: dict[str, str] = {
     "environment": "kgym.testing.envs:check_environment",
+    "family": "kgym.testing.records:check_family",
     "task": "kgym.testing.envs:check_task",
     "verifier": "kgym.testing.verifiers:check_verifier",
     "algorithm": "kgym.testing.algorithms:check_algorithm",
@@ -33,7 +34,9 @@ KITS: dict[str, str] = {
 }
 """Where the kit of each kind is. The task of an environment can be checked alone; `observers` are those of a plugin."""
 
-CONSTRUCTED = tuple(kind for kind in KINDS if kind not in ("model", "benchmark", "dataset", "preset", "experiment", "command", "check"))
+RECORDS = ("family", "model", "benchmark", "dataset", "preset", "experiment", "command", "check")
+
+CONSTRUCTED = tuple(kind for kind in KINDS if kind not in RECORDS)
 """Kinds whose components have options."""
 
 

@@ -1,4 +1,4 @@
-"""The contracts of what is no more than a record or a function: models, benchmarks, data sets, presets, experiments, commands and checks.
+"""The contracts of what is no more than a record or a function, from families of environments to checks of `kgym plugins doctor`.
 
 All of these are registered, so all are checked by name.
 """
@@ -14,9 +14,36 @@ from kgym.envs.spec import EnvSpec
 from kgym.errors import MissingData
 from kgym.experiments.planning import Planner, wanted
 from kgym.experiments.table import load
-from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ExperimentInfo, ModelInfo, PresetInfo, VerifierInfo
+from kgym.hookspecs import (
+    BenchmarkInfo,
+    CheckInfo,
+    CommandInfo,
+    DatasetInfo,
+    EnvFamilyInfo,
+    EnvInfo,
+    ExperimentInfo,
+    ModelInfo,
+    PresetInfo,
+    VerifierInfo,
+)
 from kgym.registry import registry
 from kgym.testing.report import Report
+
+
+def check_family(name: str) -> Report:
+    """Check that a family lists members that can be made, the first of them here. Each is checked as an environment: `rg:countdown`.
+
+    Raises ConformanceError with all that does not hold.
+    """
+    report = Report(EnvFamilyInfo.kind, name)
+    with report.check("its members"):
+        members = registry().create(EnvFamilyInfo.kind, name).members()
+        assert all(isinstance(member, str) and member for member in members), f"members returned {members!r}; they are texts"
+        assert list(members) == sorted(set(members)), "the members are not sorted, or one comes twice"
+        for member in members[:1]:
+            made = registry().target(EnvInfo.kind, f"{name}:{member}")
+            assert registry().target(EnvInfo.kind, f"{name}:{member}") is made, f"{name}:{member} is another class when asked again"
+    return report.finish()
 
 
 def check_model(name: str) -> Report:

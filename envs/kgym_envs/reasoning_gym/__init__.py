@@ -1,0 +1,1 @@
+"""The family `rg`: every data set of the package reasoning-gym as an environment."""

@@ -1,0 +1,138 @@
+"""Data sets of reasoning-gym, made from plain values, and what a gold answer records of an item.
+
+    item("countdown", {"min_numbers": 3}, seed=0, size=10_000, index=17)
+    {"question": "Calculate 64 using ...", "answer": "88 - 24", "metadata": {...}}
+
+A data set depends on its name, its configuration, its seed and its size; an item also on its index. So an item is made again
+wherever it is needed, instead of sending its metadata, which are not plain values.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from kgym.errors import ConfigError, DataError
+
+OWN_ANSWERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "graph_color": lambda metadata: json.dumps(metadata["possible_answer"]),
+    "propositional_logic": lambda metadata: metadata["example_answer"],
+    "rubiks_cube": lambda metadata: metadata["example_correct_answer"],
+}
+"""Data sets with many right answers, whose items have no `answer` and one of the right answers among their metadata."""
+KEPT_SETS = 16
+"""Data sets that are kept: some read a file of several MiB when they are made."""
+KEPT_ITEMS = 64
+
+
+def package_version() -> str:
+    """Return the version of reasoning-gym."""
+    return version("reasoning-gym")
+
+
+@cache
+def registered() -> dict[str, tuple[type, type]]:
+    """Return the class and the configuration of each data set, by name."""
+    import reasoning_gym  # noqa: F401, PLC0415  (heavy, and optional)
+    from reasoning_gym.factory import DATASETS  # noqa: PLC0415
+
+    return dict(sorted(DATASETS.items()))
+
+
+def category(name: str) -> str:
+    """Return what a data set is about: `arithmetic`, `games`."""
+    return registered()[name][0].__module__.split(".")[1]
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """Return the default configuration of a data set, as plain values."""
+    return _plain(name, registered()[name][1]())
+
+
+def curriculum(name: str, level: int) -> dict[str, Any]:
+    """Return the configuration of a level of a data set's curriculum, as plain values. Raises ConfigError if it has none."""
+    from reasoning_gym.factory import create_curriculum, has_curriculum  # noqa: PLC0415
+
+    if not has_curriculum(name):
+        raise ConfigError(f"env.curriculum_level={level}: rg:{name} has no curriculum; leave it out")
+    course = create_curriculum(name)
+    for attribute, definition in course.attributes.items():
+        course.set_attr_level(attribute, min(level, len(definition.levels) - 1))
+    return _plain(name, course.generate_configuration())
+
+
+def _plain(name: str, config: Any) -> dict[str, Any]:
+    values: dict[str, Any] = TypeAdapter(registered()[name][1]).dump_python(config, mode="json", warnings=False)
+    return values
+
+
+@lru_cache(maxsize=KEPT_SETS)
+def _made(name: str, config: str, seed: int, size: int) -> Any:
+    dataset, config_class = registered()[name]
+    try:
+        values: Any = TypeAdapter(config_class).validate_python({**json.loads(config), "seed": seed, "size": size})
+        return dataset(config=values)
+    except (AssertionError, ValueError, TypeError, ValidationError) as error:  # how its configurations refuse values
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"reasoning-gym refuses these options: {reason[:300]}") from error
+
+
+def dataset_of(name: str, config: Mapping[str, Any], *, seed: int, size: int) -> Any:
+    """Return a data set. Raises ConfigError if reasoning-gym refuses its configuration."""
+    return _made(name, json.dumps(config, sort_keys=True), seed, size)
+
+
+@lru_cache(maxsize=KEPT_ITEMS)
+def _item(name: str, config: str, seed: int, size: int, index: int) -> dict[str, Any]:
+    item: dict[str, Any] = _made(name, config, seed, size)[index]
+    return item
+
+
+def item(name: str, config: Mapping[str, Any], *, seed: int, size: int, index: int) -> dict[str, Any]:
+    """Return an item, as reasoning-gym has it."""
+    return _item(name, json.dumps(config, sort_keys=True), seed, size, index)
+
+
+def answer_of(name: str, made: Mapping[str, Any]) -> str | None:
+    """Return a right answer to an item; None if the data set tells none."""
+    if made["answer"] is not None:
+        return str(made["answer"])
+    return OWN_ANSWERS[name](made["metadata"]) if name in OWN_ANSWERS else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a gold answer says: a right answer, and which item it belongs to."""
+
+    answer: str | None
+    """None if the data set tells none: its scorer judges without."""
+    dataset: str
+    config: dict[str, Any]
+    seed: int
+    size: int
+    index: int
+
+    def __str__(self) -> str:
+        """Return the gold answer."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, gold: str) -> "Record":
+        """Read a gold answer back. Raises DataError if it is none."""
+        try:
+            return TypeAdapter(cls).validate_json(gold)
+        except ValidationError as error:
+            raise DataError(f"not a gold answer of an environment rg:NAME: {gold[:80]!r}") from error
+
+    def item(self) -> dict[str, Any]:
+        """Return the item. Raises DataError if another version of reasoning-gym makes another one."""
+        made = item(self.dataset, self.config, seed=self.seed, size=self.size, index=self.index)
+        if answer_of(self.dataset, made) != self.answer:
+            raise DataError(
+                f"reasoning-gym {package_version()} makes another item {self.index} of {self.dataset} than the gold answer is of"
+            )
+        return made
