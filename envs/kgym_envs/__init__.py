@@ -52,6 +52,16 @@ def kgym_components() -> Iterator[Component]:
     )
     yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
     yield EnvFamilyInfo(
+        name="file",
+        target="kgym_envs.data:Files",
+        summary="problems in a file or folder (JSONL, JSON, CSV, Parquet); mine.jsonl and mine/ need no prefix",
+        suffixes=(".jsonl", ".ndjson", ".json", ".csv", ".parquet", "/"),
+        member="PATH",
+    )
+    yield EnvFamilyInfo(
+        name="hf", target="kgym_envs.data:HubSets", summary="problems of a data set on the Hugging Face hub", member="OWNER/NAME"
+    )
+    yield EnvFamilyInfo(
         name="rg",
         target="kgym_envs.reasoning_gym.task:ReasoningGymFamily",
         summary="data sets of reasoning-gym, with their own scorers",

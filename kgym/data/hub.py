@@ -27,10 +27,15 @@ class Fetched:
 
 
 def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
-    """Fetch the files that `choose` names. Raises DataError, with what to do instead, for whatever goes wrong on the way."""
-    from huggingface_hub import HfApi  # noqa: PLC0415  (heavy)
+    """Fetch the files that `choose` names; offline (`HF_HUB_OFFLINE`) they are those that are in the cache.
+
+    Raises DataError, with what to do instead, for whatever goes wrong on the way.
+    """
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415  (heavy)
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError  # noqa: PLC0415
 
+    if constants.HF_HUB_OFFLINE:
+        return _cached(repo, revision, choose)
     api = HfApi(library_name="kgym")
     where = f"{repo} on the hub" + (f" at {revision}" if revision else "")
     try:
@@ -53,6 +58,25 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
     except Exception as error:  # every version of the client has other exceptions for a network that is not there
         raise DataError(f"cannot get {where}: {_first_line(error)}; get it elsewhere and name its file or folder instead") from None
     return Fetched(paths, list(names), commit)
+
+
+def _cached(repo: str, revision: str | None, choose: Choose) -> Fetched:
+    """Return the files that are in the cache. Raises DataError if there are none, or not those that are wanted."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  (heavy)
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    remedy = f"unset HF_HUB_OFFLINE, or fetch it where there is a network: hf download --repo-type dataset {repo}"
+    try:
+        folder = Path(snapshot_download(repo, repo_type="dataset", revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
+        at = f" at {revision}" if revision else ""
+        raise DataError(f"{repo}{at} is not in the cache of the hub, and HF_HUB_OFFLINE is set; {remedy}") from None
+    listed = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    try:
+        names = choose(listed, card_of(folder / CARD) if CARD in listed else {})
+    except DataError as error:
+        raise DataError(f"{repo} in the cache of the hub: {error}; it may not be there as a whole: {remedy}") from None
+    return Fetched([folder / name for name in names], list(names), folder.name)
 
 
 def card_of(readme: Path) -> dict[str, Any]:
