@@ -1,6 +1,6 @@
 """Every data set of reasoning-gym as an environment: the checks of `kgym envs check`, Gymnasium's among them, and the gold answers.
 
-    python benchmarks/rg_sets.py [--problems 6] [NAME ...]
+    PYTHONHASHSEED=0 python benchmarks/rg_sets.py [--problems 6] [NAME ...]
 
 Prints a line for each data set and what does not hold. Exit status 1 if that is something that KNOWN does not list; docs/bridges.md has
 the list with the reasons.

@@ -136,7 +136,7 @@ def test_components_use_what_a_stranger_may_use_and_not_each_other(path):
 
 
 # Names of components that are also words of the core's own: file formats, libraries, a finish reason, a phase of a step.
-EVERYDAY = {"code", "data", "judge", "json", "csv", "md", "format", "repetition", "transformers", "python"}
+EVERYDAY = {"code", "data", "file", "judge", "json", "csv", "md", "format", "repetition", "transformers", "python"}
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,24 @@ def test_what_cannot_be(name, settings, error, message):
         EnvSpec(name, "train", settings).setup()
 
 
+@pytest.mark.parametrize("name", ["knight_swap", "word_ladder"])
+def test_data_sets_that_depend_on_the_order_of_sets_need_one(name, monkeypatch):
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    with pytest.raises(ConfigError, match=f"rg:{name} draws from sets.*set PYTHONHASHSEED=0"):
+        EnvSpec(f"rg:{name}").setup()
+    fingerprints = set()
+    for seed in ("0", "1"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        fingerprints.add(EnvSpec(f"rg:{name}").facts()["data_sha256"])
+    assert len(fingerprints) == 2
+
+
+def test_an_integral_is_judged_by_its_derivative():
+    found = problem("rg:intermediate_integration", size=200)
+    (verdict,) = verdicts(found, json.loads(found.gold)["answer"])
+    assert verdict.status == "correct"
+
+
 def test_splits_share_no_question_even_of_a_small_set():
     """`coin_flip` with these options has 30 questions in all."""
     few = {"min_trials": 3, "max_trials": 4, "size": 100}

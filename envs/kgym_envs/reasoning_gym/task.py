@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from kgym.envs.generated import SPLITS
 from kgym.envs.task import Task, TaskOptions
-from kgym.errors import DataError, UnknownName
+from kgym.errors import ConfigError, DataError, UnknownName
 from kgym.options import Options
 from kgym.seeding import derive_seed
 from kgym.types import Chat, Message, Problem, ProblemSource
@@ -59,7 +59,17 @@ class Items:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the version of reasoning-gym, the data set, its configuration, the split, the seed and the size."""
-        parts = (sets.package_version(), self.name, json.dumps(self.config, sort_keys=True), self.split, self.seed, self.size, DRAWS)
+        hashing = sets.hash_seed() if self.name in sets.UNSTABLE else ""
+        parts = (
+            sets.package_version(),
+            hashing,
+            self.name,
+            json.dumps(self.config, sort_keys=True),
+            self.split,
+            self.seed,
+            self.size,
+            DRAWS,
+        )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
@@ -98,6 +108,10 @@ class ReasoningGym:
     max_tokens = 2048
 
     def __init__(self, options: ReasoningGymOptions) -> None:
+        if self.dataset in sets.UNSTABLE and not sets.hash_seed():
+            raise ConfigError(
+                f"rg:{self.dataset} draws from sets, whose order differs from process to process; set PYTHONHASHSEED=0 for the command"
+            )
         self.options = options
         self.config = _config(self.dataset, options)
         sets.dataset_of(self.dataset, self.config, seed=options.seed, size=options.size)  # refuses wrong options now
