@@ -214,7 +214,7 @@ class Kgym:
     def __init__(self, name: str, options: Mapping[str, Any], folder: Path) -> None:
         from kgym.rollout.engine import make_engine
 
-        self._engine = make_engine(name, options, str(folder))
+        self.engine = make_engine(name, options, str(folder))
 
     def run(self, lengths: Sequence[int]) -> int:
         """Sample completions of these lengths; return how many tokens came."""
@@ -225,23 +225,23 @@ class Kgym:
             GenerateRequest(str(number), (Message("user", chat(number)),), length, Sampling(), seed=number)
             for number, length in enumerate(lengths)
         ]
-        return sum(len(segment.token_ids) for segment in generate(self._engine, requests))
+        return sum(len(segment.token_ids) for segment in generate(self.engine, requests))
 
     def close(self) -> None:
         """End it, if it has a process."""
         with suppress(AttributeError):
-            self._engine.close()
+            self.engine.close()
 
 
 class Generate:
     """`generate`, a batch after another."""
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, model: Any = None) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
+        self.model = model or AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
         self._rows = rows
 
     def ids(self, number: int) -> list[int]:
@@ -257,8 +257,10 @@ class Generate:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        read = self.tokenizer.pad({"input_ids": [self.ids(start + number) for number in range(len(lengths))]}, return_tensors="pt")
-        n_prompt, ends = read["input_ids"].shape[1], torch.tensor(lengths)
+        read = self.tokenizer.pad({"input_ids": [self.ids(start + number) for number in range(len(lengths))]}, return_tensors="pt").to(
+            self.model.device
+        )
+        n_prompt, ends = read["input_ids"].shape[1], torch.tensor(lengths, device=self.model.device)
 
         class Ends(StoppingCriteria):
             """Each row at its length."""
@@ -275,7 +277,7 @@ class Generate:
             temperature=1.0,
             stopping_criteria=StoppingCriteriaList([Ends()]),
         )
-        return int(torch.minimum(ends, torch.tensor(ids.shape[1] - n_prompt)).sum())
+        return int(ends.clamp(max=ids.shape[1] - n_prompt).sum())
 
     def close(self) -> None:
         """Nothing is held."""

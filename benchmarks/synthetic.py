@@ -88,8 +88,13 @@ SHAPES = {
 }
 
 
-def write_model(folder: Path, shape: Shape, *, end: float = 0.0, seed: int = 0, context: int = 4096) -> Path:
-    """Write a random model with the tokenizer of `nano` that ends a completion after each token with the chance `end`."""
+def write_model(
+    folder: Path, shape: Shape, *, end: float = 0.0, seed: int = 0, context: int = 4096, device: str = "cpu", dtype: str = "float32"
+) -> Path:
+    """Write a random model with the tokenizer of `nano` that ends a completion after each token with the chance `end`.
+
+    `device` is where its weights are drawn, `dtype` what they are written in. Tokens that the tokenizer does not know are never sampled.
+    """
     import torch
     from transformers import Qwen2ForCausalLM
 
@@ -97,13 +102,13 @@ def write_model(folder: Path, shape: Shape, *, end: float = 0.0, seed: int = 0, 
 
     nano = Path(resolve_model("nano"))
     shape = replace(shape, tied=False)  # tied heads could not tell the end token by the constant place
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(seed)
         model = Qwen2ForCausalLM(shape.config(eos_token_id=2, pad_token_id=0, bos_token_id=None, max_position_embeddings=context))
     _control_the_end(model, end)
     model.generation_config.eos_token_id = 2
     model.generation_config.pad_token_id = 0
-    model.save_pretrained(folder)
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
     for file in (*nano.glob("tokenizer*"), *nano.glob("chat_template*")):
         shutil.copy(file, folder)
     return folder
@@ -113,7 +118,7 @@ def _control_the_end(model: Any, end: float) -> None:
     import torch
 
     hidden = model.config.hidden_size
-    special = [0, 1, 2, 3, 4, 5]  # those of nano: no text
+    special = [*range(6), *range(102, model.config.vocab_size)]  # no text of nano
     with torch.no_grad():
         embedding = model.model.embed_tokens.weight
         embedding /= embedding.std()
@@ -131,7 +136,7 @@ def _control_the_end(model: Any, end: float) -> None:
         head[special] = 0.0
         head[special, 0] = NEVER
         if end:
-            logits = model(torch.arange(6, 102)[None]).logits[0]
+            logits = model(torch.arange(6, 102, device=head.device)[None]).logits[0]
             others = logits.logsumexp(-1).mean().item()
             head[2, 0] = others + math.log(end / (1 - end))
 

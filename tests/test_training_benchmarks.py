@@ -187,7 +187,11 @@ def test_all_that_a_gpu_would_be_asked_runs_on_a_cpu(tmp_path):
     done = run_gpu(tmp_path, "--cpu-smoke", "--minutes", "60")
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert found["train"]["status"] == found["tests"]["status"] == 0
+    assert found["train"]["status"] == found["tests"]["status"] == found["recipe"]["status"] == 0
+    assert len(found["recipe"]["steps"]) == 2
+    assert all("time/forward_backward_s" in line for part in ("train", "recipe") for line in found[part]["steps"])
+    sides = [(entry["kind"], entry["side"]) for entry in found["generate"] if entry["tokens_per_s"] > 0]
+    assert len(sides) == len(set(sides)) == 6
     assert [line["step"] for line in found["train"]["steps"]] == [1, 2]
     assert "passed" in found["tests"]["last_line"]
 

@@ -1,13 +1,16 @@
 """Everything that kgym has to show on a GPU, in less than eight minutes by its own clock.
 
-    python benchmarks/gpu/run.py --out OUT              passes of large models, ten steps of `kgym train`, the tests marked `gpu`
+    python benchmarks/gpu/run.py --out OUT              all parts
+    python benchmarks/gpu/run.py --out OUT --only generate recipe
+    python benchmarks/gpu/run.py --out OUT --smoke      the same code with tiny models
     python benchmarks/gpu/run.py --out OUT --cpu-smoke  the same code with tiny models on a CPU, to see that it runs
 
     OUT/gpu.json   written after each figure, so that an interrupted run leaves what it has
     OUT/gpu.md     the tables
 
-What the machine needs is in `README.md` beside this file. The parts share the time: passes of models may take 55 % of it, the training a
-quarter, and the tests what is left; what there was no time for is listed as left out. Nothing is downloaded.
+What the machine needs is in `README.md` beside this file. The parts are: `generate` (tokens per second of sampling), `recipe` (steps of the
+recipe for one GPU), `train` (ten steps of `kgym train`), `passes` (of large models), and the tests marked `gpu`. Each has a share of the
+time (`SHARES`); what there was no time for is listed as left out. Nothing is downloaded.
 """
 
 import argparse
@@ -32,6 +35,8 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKE
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 GAP = "policy/engine_gap_nats"
+SHARES = {"generate": 0.36, "recipe": 0.28, "train": 0.45, "passes": 0.6, "tests": 1.0}
+"""The parts in their order, and the share that each may take of the time that is left."""
 
 
 class Record:
@@ -41,12 +46,22 @@ class Record:
         self.file = out / "gpu.json"
         self.began = time.monotonic()
         self.seconds = 60 * minutes
-        self.found: dict[str, Any] = {"passes": []}
+        self._part_ends = self.began + self.seconds
+        self.found: dict[str, Any] = {"passes": [], "generate": []}
 
     @property
     def left_s(self) -> float:
         """Seconds until the time is over."""
         return self.seconds - (time.monotonic() - self.began)
+
+    @property
+    def part_s(self) -> float:
+        """Seconds until the time of this part is over."""
+        return min(self.left_s, self._part_ends - time.monotonic())
+
+    def share(self, share: float) -> None:
+        """Give the next part so much of the time that is left."""
+        self._part_ends = time.monotonic() + share * self.left_s
 
     def keep(self, said: str) -> None:
         """Write the file, and say something with the time."""
@@ -69,18 +84,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("no CUDA device is available; --cpu-smoke tries the code on a CPU", file=sys.stderr)
         return 2
     device = torch.device("cpu" if args.cpu_smoke else "cuda")
-    describe(record, device, smoke=args.cpu_smoke)
-    for name, part in (("passes", run_passes), ("train", run_training), ("tests", run_tests)):
+    describe(record, device, smoke=args.smoke)
+    parts = {"generate": run_sampling, "recipe": run_recipe, "train": run_training, "passes": run_passes, "tests": run_tests}
+    for name, share in SHARES.items():
         if not args.only or name in args.only:
+            record.share(share if not args.only or name != args.only[-1] else 1.0)
             try:
-                part(record, device, args)
+                parts[name](record, device, args)
             except Exception:  # the other parts have their own figures
                 record.found.setdefault("failed", {})[name] = traceback.format_exc()
                 record.keep(f"{name} failed:\n{traceback.format_exc()}")
     text = report(record.found)
     (args.out / "gpu.md").write_text(text + "\n")
     print(text)
-    bad = [name for name in ("train", "tests") if record.found.get(name, {}).get("status")]
+    bad = [name for name in ("recipe", "train", "tests") if record.found.get(name, {}).get("status")]
     return 1 if bad or "failed" in record.found else 0
 
 
@@ -89,9 +106,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--minutes", type=float, default=7.5, help="time for everything (default: 7.5)")
-    parser.add_argument("--only", nargs="+", choices=("passes", "train", "tests"), help="parts (default: all)")
-    parser.add_argument("--cpu-smoke", action="store_true", help="tiny models on a CPU, to see that the code runs")
-    return parser.parse_args(argv)
+    parser.add_argument("--only", nargs="+", choices=SHARES, help="parts (default: all)")
+    parser.add_argument("--smoke", action="store_true", help="tiny models, to see that the code runs")
+    parser.add_argument("--cpu-smoke", action="store_true", help="the same on a CPU")
+    args = parser.parse_args(argv)
+    args.smoke |= args.cpu_smoke
+    return args
 
 
 def offer_components(folder: Path) -> None:
@@ -143,13 +163,39 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def run_sampling(record: Record, device: Any, args: argparse.Namespace) -> None:
+    """Measure the sampling of tokens."""
+    from sampling import sampling
+
+    for entry in sampling(device.type, smoke=args.smoke, over=lambda: record.part_s <= 0):
+        record.found["generate"].append(entry)
+        what = f"sampling {entry['model']} {entry['dtype']} {entry.get('kind', '')} {entry.get('side', '')}"
+        if "left_out" in entry:
+            record.keep(f"{what}: left out: {entry['left_out']}")
+        else:
+            record.keep(f"{what}: {entry['tokens_per_s']:,.0f} tokens/s, the first time {entry['first_s']:.1f} s")
+
+
+def run_recipe(record: Record, device: Any, args: argparse.Namespace) -> None:
+    """Make steps of the recipe for one GPU."""
+    from recipe import recipe_steps
+    from recipe import report as described
+
+    def start(words: Sequence[str], log: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, *words], cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, text=True)
+
+    folder = record.file.parent / f"recipe-{int(time.time())}"
+    found = recipe_steps(start, device.type, folder, record.part_s, smoke=args.smoke)
+    record.found["recipe"] = found
+    record.keep(described(found) + found["printed"])
+
+
 def run_passes(record: Record, device: Any, args: argparse.Namespace) -> None:
     """Measure forward and backward passes."""
     from passes import passes
 
-    end = time.monotonic() + 0.55 * record.left_s
     rates, peak = (record.found["machine"][key] for key in ("matmul_tflops", "peak_tflops"))
-    for entry in passes(device, smoke=args.cpu_smoke, over=lambda: time.monotonic() > end):
+    for entry in passes(device, smoke=args.smoke, over=lambda: record.part_s <= 0):
         if "flops_per_s" in entry:
             kind = "float32" if "float32" in entry["option"] or device.type == "cpu" else "bfloat16"
             entry["of_matmul"] = entry["flops_per_s"] / 1e12 / rates[kind]
@@ -163,14 +209,18 @@ def run_passes(record: Record, device: Any, args: argparse.Namespace) -> None:
         record.keep(f"{entry['model']}, {entry['length']:,} tokens, {entry['option']}: {said}")
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a command of the checkout."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [*CHECKOUT, os.environ.get("PYTHONPATH", "")]))} | more
+
+
 def command(words: Sequence[str], timeout_s: float, **env: str) -> tuple[int, str]:
     """Run a command in the checkout; return its status, 124 if its time was over, and what it printed."""
-    paths = os.pathsep.join(filter(None, [*CHECKOUT, os.environ.get("PYTHONPATH", "")]))
     try:
         done = subprocess.run(
             [sys.executable, *words],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": paths} | env,
+            env=environment(**env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -184,16 +234,16 @@ def command(words: Sequence[str], timeout_s: float, **env: str) -> tuple[int, st
 
 def run_training(record: Record, device: Any, args: argparse.Namespace) -> None:
     """Train nano for ten steps by the command of a user."""
-    steps = 2 if args.cpu_smoke else 10
+    steps = 2 if args.smoke else 10
     folder = record.file.parent / f"nano-{int(time.time())}"
-    words = ["-m", "kgym", "train", "--run", str(folder), "--steps", str(steps), "--eval-every", "0"]
+    words = ["-m", "kgym", "train", "--run", str(folder), "--steps", str(steps), "--eval-every", "0", "--profile"]
     words += ["--set", f"train.device={device.type}", f"engine.device={device.type}"]
-    words += ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=16"] if args.cpu_smoke else []
-    status, printed = command(words, 0.6 * record.left_s)
+    words += ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=16"] if args.smoke else []
+    status, printed = command(words, record.part_s)
     lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()] if folder.exists() else []
     lines = [line for line in lines if line["step"] > 0]
     record.found["train"] = {"status": status, "steps": lines, "printed": printed[-4000:] if status else ""}
-    record.keep(f"kgym train: status {status}, {len(lines)} of {steps} steps")
+    record.keep(f"kgym train: status {status}, {len(lines)} of {steps} steps {record.found['train']['printed']}")
 
 
 def run_tests(record: Record, device: Any, args: argparse.Namespace) -> None:
@@ -202,7 +252,7 @@ def run_tests(record: Record, device: Any, args: argparse.Namespace) -> None:
     status, printed = command(words, record.left_s - 5, **({"KGYM_GPU_TESTS_ON": "cpu"} if args.cpu_smoke else {}))
     last = next((text for text in reversed(printed.splitlines()) if text.strip()), "")
     record.found["tests"] = {"status": status, "last_line": last, "printed": printed[-6000:] if status else ""}
-    record.keep(f"pytest -m gpu: status {status}: {last}")
+    record.keep(f"pytest -m gpu: status {status}: {record.found['tests']['printed'] or last}")
 
 
 # --- tables
@@ -219,6 +269,14 @@ def report(found: Mapping[str, Any]) -> str:
         f"products of matrices: "
         f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16{sheet}, {rates['float32']:.1f} in float32; {found['seconds']:.0f} s in all."
     ]
+    if found["generate"]:
+        from sampling import table as rates
+
+        text.append(rates(found["generate"]))
+    if "recipe" in found:
+        from recipe import report as described
+
+        text.append(described(found["recipe"]))
     if found["passes"]:
         text.append(table(found["passes"]))
     if "train" in found:
@@ -248,11 +306,13 @@ def training(found: Mapping[str, Any]) -> str:
     steps = found["steps"]
     if found["status"] or not steps:
         return f"`kgym train` ended with status {found['status']} after {len(steps)} steps."
-    means = {key: sum(step.get(key, 0.0) for step in steps) / len(steps) for key in ("time/rollout_s", "time/train_s", GAP)}
+    from recipe import TRACED, phases, sentence
+
+    medians, gap = phases(steps), sum(step.get(GAP, 0.0) for step in steps) / len(steps)
     correct = [f"{step['episode/correct_frac']:.0%}" for step in (steps[0], steps[-1])]
     return (
-        f"`kgym train` on nano, {len(steps)} steps: {means['time/rollout_s']:.2f} s of rollouts and {means['time/train_s']:.2f} s of "
-        f"training a step; correct from {correct[0]} to {correct[1]} of the completions; gap of engine and trainer {means[GAP]:.4f} nats."
+        f"`kgym train` on nano, {len(steps)} steps, medians from step {TRACED + 1} on: {sentence(medians)}; "
+        f"correct from {correct[0]} to {correct[1]} of the completions; gap of engine and trainer {gap:.4f} nats."
     )
 
 
