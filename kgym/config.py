@@ -52,7 +52,7 @@ class Component(Options):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     name: str | None = Field(None, min_length=1)
-    """As `kgym plugins list` has it."""
+    """Name of the component, as `kgym plugins list` prints it."""
     options: Plain = Field(default_factory=dict)
     """What the component is told; checked by its own `Options` when it is made."""
 
@@ -90,14 +90,14 @@ class EngineConfig(Component):
     """What samples text."""
 
     name: str = Field("transformers", min_length=1)
-    """As `kgym plugins list --kind engine` has it, or `auto`: the engine that suits the model and this machine best."""
+    """Name, as `kgym plugins list --kind engine` prints it, or `auto`: the engine that suits model and machine best."""
 
 
 class VerifierConfig(Component):
     """What judges the answers."""
 
     name: str | None = Field(None, min_length=1)
-    """As `kgym plugins list --kind verifier` has it; without it the environment's own verifier."""
+    """Name, as `kgym plugins list --kind verifier` prints it. Default: the environment's own verifier."""
     limits: PoolLimits = PoolLimits()
     """Of the worker processes in which it judges; they change no verdict but those that are unscored."""
 
@@ -110,14 +110,14 @@ class AlgoConfig(Component):
     """What turns rewards into a gradient."""
 
     name: str = Field("mirror", min_length=1)
-    """As `kgym plugins list --kind algorithm` has it."""
+    """Name, as `kgym plugins list --kind algorithm` prints it."""
 
 
 class SamplerConfig(Component):
     """What chooses the problems."""
 
     name: str = Field("uniform", min_length=1)
-    """As `kgym plugins list --kind sampler` has it."""
+    """Name, as `kgym plugins list --kind sampler` prints it."""
 
 
 class MemberConfig(Component):
@@ -280,11 +280,11 @@ class EvalConfig(Options):
     model_config = ConfigDict(allow_inf_nan=False)
 
     every: int = Field(4, ge=0)
-    """Steps between validations; there is one before the first and one after the last step. 0: none at all."""
+    """Steps between validations. A run also validates before the first and after the last step. 0: no validation."""
     split: str = Field("validation", min_length=1)
     """Problems to validate on."""
     problems: int = Field(500, ge=1)
-    """The first so many of them; all, if there are fewer."""
+    """Number of problems, the first ones of the split; all of them if the split has fewer."""
     samples: int = Field(1, ge=1)
     """Answers a problem."""
     benches: tuple[str, ...] = ()
@@ -310,7 +310,7 @@ class CriticConfig(Options):
     model_config = ConfigDict(allow_inf_nan=False)
 
     backbone: Literal["separate", "shared"] = "separate"
-    """A model of its own, or a layer on the policy's backbone, which then learns from both losses."""
+    """`separate`: a separate model. `shared`: a layer on the policy's backbone, which then learns from both losses."""
     model: str | None = Field(None, min_length=1)
     """What a separate one starts from: a model, as `model` is named, such as a trained reward model; without it the policy."""
     lr: float = Field(1e-3, gt=0)

@@ -68,7 +68,7 @@ class TrainConfig(Options):
     the float32 weights are part of its state. `adamw-rounded`: `adamw` on bfloat16 weights also at learning rates below 1e-5, where
     most changes are lost: a bfloat16 weight does not change by less than 1/512 of itself."""
     weight_decay: float = Field(0.0, ge=0)
-    """Of matrices; vectors have none."""
+    """Weight decay of matrices; vectors are not decayed."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's decay of the gradient's mean and of its square."""
     max_grad_norm: float = Field(1.0, gt=0)
@@ -92,7 +92,7 @@ class TrainConfig(Options):
     """Type of the weights that the optimizer updates. bfloat16 saves memory, needs the optimizer `adamw-split` to keep small changes
     of the weights, and is always computed in bfloat16."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights in the folder of a checkpoint. Whatever it is, a resumed run is exact."""
+    """Type of the weights in the folder of a checkpoint. A resumed run is exact with every type."""
     device: str = "auto"
     """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
     threads: int | None = Field(None, ge=1)

@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1300, help="of the first phase")
     parser.add_argument("--surrender-steps", type=int, default=150, help="of the second phase")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on with the phase that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume the phase that was interrupted")
     args = parser.parse_args()
 
     first = SFTConfig(

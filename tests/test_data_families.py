@@ -82,8 +82,8 @@ def in_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "settings", "error", "message"),
     [
-        ("none.jsonl", {}, MissingData, "there is no file or folder none.jsonl; kgym data add"),
-        ("file:none", {}, MissingData, "there is no file or folder none"),
+        ("none.jsonl", {}, MissingData, "the file or folder none.jsonl does not exist; kgym data add"),
+        ("file:none", {}, MissingData, "the file or folder none does not exist"),
         ("hf:gsm8k", {}, ConfigError, "name a data set of the hub as hf:OWNER/NAME"),
         ("mine.jsonl", {"split": "test"}, UnknownName, "split"),
         ("mine.jsonl", {"config": ["main"]}, ConfigError, r"env\.config"),

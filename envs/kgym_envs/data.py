@@ -55,7 +55,7 @@ class DataOptions(PartOptions):
     """Which data set, and how much of it is for validation."""
 
     dataset: str = ""
-    """Name of the data set, as `kgym data list` has it."""
+    """Name of the data set, as `kgym data list` prints it."""
 
 
 class PlaceOptions(PartOptions):
@@ -211,7 +211,7 @@ class Files:
         """Return the environment of a file or a folder. Raises MissingData if it is not there."""
         path = Path(member).expanduser()
         if not path.exists():
-            raise MissingData(f"there is no file or folder {member}; kgym data add --help says how to add a data set under a name")
+            raise MissingData(f"the file or folder {member} does not exist; kgym data add --help says how to add a data set under a name")
         return type("File", (Placed,), {"place": str(path), "label": f"file/{path.stem}", "__doc__": f"Problems of {path}."})
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|check|export")
-    listing = commands.add_parser("list", help="print the environments, and the families of environments behind a prefix")
+    listing = commands.add_parser("list", help="print the environments, and the families of environments with a common prefix")
     listing.add_argument("family", metavar="PREFIX", nargs="?", help="print the environments of this family instead: rg")
     show = commands.add_parser("show", help="print an environment's splits, options and a problem")
     show.add_argument("name", metavar="NAME", help="short name (the newest version), id, or name with a prefix (rg:countdown)")

@@ -50,7 +50,7 @@ class EnvOptions(Options):
     """Token budget of an answer, its end token included; without it the environment's own. It counts what the policy samples, in all
     of its turns."""
     context_tokens: int | None = Field(None, ge=1)
-    """Token budget of the prompt and the answer together, with what an environment replies; without it there is none."""
+    """Token budget of the prompt and the answer together, including the replies of an environment. Default: no such budget."""
     max_segments: int | None = Field(None, ge=1)
     """Segments that an answer may have; without it as many as the tokens allow."""
     max_turns: int | None = Field(None, ge=1)
@@ -58,7 +58,7 @@ class EnvOptions(Options):
     answer that would need another turn is truncated."""
     truncated: Truncated = "zero"
     """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without
-    the verifier. `score`: what the verifier finds in it as it stands. `mask`: as `zero`, and no part in the loss; the other
+    the verifier. `score`: the verifier judges the text so far. `mask`: as `zero`, and no part in the loss; the other
     answers to the problem are still compared with it."""
     prompt: str | None = None
     """Template of the user's message instead of the environment's own prompt, with `{question}` where the question goes."""

@@ -28,7 +28,7 @@ class CodeOptions(TaskOptions):
     """Which problems there are."""
 
     dataset: str = ""
-    """Name of a data set of programming problems, as `kgym data list` has it, instead of generated ones."""
+    """Name of a data set of programming problems, as `kgym data list` prints it, instead of generated ones."""
     validation_frac: float = Field(0.2, ge=0, le=1)
     """Share of the problems of a data set that are for validation and not for training."""
     subject: Subject | None = None

@@ -82,7 +82,7 @@ class Items:
     def __getitem__(self, index: int) -> Problem:
         """Return the problem at `index`. Raises IndexError beyond `size`, DataError if the data set has too few different questions."""
         if not 0 <= index < self.size:
-            raise IndexError(f"index={index}: there are problems 0 to {self.size - 1}")
+            raise IndexError(f"index={index}: the problems are numbered 0 to {self.size - 1}")
         for draw in range(DRAWS):
             seed = FIRST_SEED[self.split] + self.seed + draw * self.size
             made = sets.item(self.name, self.config, seed=seed, size=self.size, index=index)

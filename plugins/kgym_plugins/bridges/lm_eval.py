@@ -83,7 +83,8 @@ lm_eval run --include_path DIR --tasks {task} --model hf --model_args pretrained
 ```
 
 `score` is the mean over the completions that were judged; `unscored` is the share of the others, and `no_answer` that of completions
-without an answer. A completion that the token budget ended is judged as it stands, since the harness does not say which they are.
+without an answer. A completion that the token budget ended is judged without a
+rule for truncation, because the harness does not say which they are.
 """
 
 

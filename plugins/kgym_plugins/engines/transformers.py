@@ -68,7 +68,7 @@ class TransformersOptions(Options):
     """Sampling with transformers and torch alone."""
 
     device: str = "auto"
-    """Where to sample: a name that torch knows (`cpu`, `cuda:1`), or `auto`: the GPU if there is one."""
+    """Where to sample: a name that torch knows (`cpu`, `cuda:1`), or `auto`: a GPU if the machine has one."""
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$")
     """Type of the weights; `auto`: float32 on the CPU, bfloat16 elsewhere."""
     max_batch: int = Field(256, ge=1)

@@ -91,7 +91,7 @@ class VLLMOptions(Options):
     eager: bool = True
     """Do without compilation and CUDA graphs: a start takes seconds instead of minutes, and small batches are slower."""
     batch_invariant: bool = False
-    """Let vLLM compute a completion in the same way whatever shares its batch (beta; GPUs of compute capability 9 or newer)."""
+    """Let vLLM compute a completion in the same way in every batch (beta; GPUs of compute capability 9 or newer)."""
     template: dict[str, Any] = Field(default_factory=dict)
     """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of comparability."""
     arguments: dict[str, Any] = Field(default_factory=dict)

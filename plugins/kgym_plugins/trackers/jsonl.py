@@ -15,7 +15,7 @@ class JsonlOptions(Options):
     """A file that many runs add to."""
 
     path: str = Field("metrics-of-all-runs.jsonl", min_length=1)
-    """Where it lies."""
+    """Path of the file."""
 
 
 class JsonlTracker:

@@ -20,7 +20,7 @@ class MlflowOptions(Options):
     """A run in MLflow."""
 
     experiment: str = Field("kgym", min_length=1)
-    """Experiment that the run is in; made if there is none."""
+    """Experiment of the run; made if it does not exist."""
     tracking_uri: str | None = None
     """Where it is kept, `sqlite:///mlflow.db` or `https://...`; without it MLFLOW_TRACKING_URI or MLflow's default."""
 

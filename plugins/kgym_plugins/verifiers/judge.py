@@ -69,7 +69,7 @@ class JudgeOptions(Options):
     max_tokens: int = Field(1024, ge=1)
     """Token budget of a verdict, its reasoning included."""
     seed: int = 0
-    """Of the judge's sampling: the same response gets the same verdict whatever else is judged."""
+    """Seed of the judge's sampling: the same completion gets the same verdict in every batch."""
 
     def fingerprints(self) -> dict[str, str]:
         """Return that of the judging model, unless a server has it."""

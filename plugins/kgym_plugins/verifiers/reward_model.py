@@ -36,7 +36,7 @@ class RewardModelOptions(Options):
     threshold: float = Field(0.0, allow_inf_nan=False)
     """The score above which an answer is correct; 0 is that of an average demonstration."""
     device: str = "auto"
-    """Where the model computes: `auto` is a GPU if there is one."""
+    """Device of the model; `auto` is a GPU if the machine has one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of its weights; `auto` is float32 on the CPU and bfloat16 on a GPU."""
 

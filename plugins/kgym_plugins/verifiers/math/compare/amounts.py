@@ -70,7 +70,7 @@ _NUMBERS = {
         ),
         rule(
             "symbolic",
-            "the same function by algebra, where there are no points at which both have a value",
+            "the same function by algebra, if no point gives both a value",
             example=("f(x) - f(x) + g(x)", "g(x)"),
             counter=("f(x) + g(x)", "f(x) + g(2x)"),
         ),

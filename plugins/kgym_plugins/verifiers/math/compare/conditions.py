@@ -24,7 +24,7 @@ from kgym_plugins.verifiers.math.values.types import (
 
 CONDITION = rule(
     "condition",
-    "a remark behind a value may be left out or added: where it holds, what its letters stand for, why. Two that contradict are different",
+    "a remark after a value may be left out or added: where it holds, what its letters stand for, why. Two that contradict are different",
     example=("2^{n-1}", r"2^{n-1} \text{ for all integers } n \ge 1"),
     counter=(r"2^{n-1}, n \ge 2", r"2^{n-1}, n \ge 1"),
 )

@@ -29,7 +29,7 @@ _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$
 _ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
 """What stands before the last dot of 0.666..., which ends no sentence."""
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A-Za-z])[^()]*\))\Z")
-"""What stands before the sign of n! and (n - 1)!, which ends no sentence; behind a number it does."""
+"""What stands before the sign of n! and (n - 1)!, which ends no sentence; after a number it does."""
 _REMARK = re.compile(
     r"(?<=[\w$})])\s+\((?!or\b|mod\b|and\b|base\b|in\b|not\b|if\b|but\b|unless\b|plus\b|minus\b)[a-z]{2,}\s[^()]*(?:\([^()]*\)[^()]*)*\)?\Z"
 )

@@ -12,7 +12,7 @@ def hashed(text: str) -> Extraction | None:
     if at < 0:
         return None
     line = text[at + 4 :].strip().partition("\n")[0].strip()
-    return Extraction((line,), "hash") if line else Extraction(rule="hash", problem="nothing behind ####")
+    return Extraction((line,), "hash") if line else Extraction(rule="hash", problem="nothing after ####")
 
 
 _BOLD = re.compile(r"\*\*([^*\n]{1,400})\*\*[\s.!]{0,9}\Z")

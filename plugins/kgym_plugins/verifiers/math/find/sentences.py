@@ -151,7 +151,7 @@ def _first(sentence: str) -> int:
 
 
 def _things(sentence: str, at: int) -> str:
-    """What is counted or measured behind a number."""
+    """What is counted or measured after a number."""
     words: list[str] = []
     while len(words) < 4 and (match := _WORD_AFTER.match(sentence, at)) and match[1].lower() not in AROUND_NUMBER:
         words.append(match[1])

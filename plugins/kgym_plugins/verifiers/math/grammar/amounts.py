@@ -1,4 +1,4 @@
-"""Words inside a formula: numbers in words, units behind a number, items that are text."""
+"""Words inside a formula: numbers in words, units after a number, items that are text."""
 
 from collections.abc import Callable
 from typing import cast
@@ -47,9 +47,9 @@ def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
 
 
 def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
-    """Read what stands behind a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
+    """Read what stands after a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
     if CONDITIONS.pattern.match(tokens[0].value):
-        raise SyntaxProblem("a condition behind a number")
+        raise SyntaxProblem("a condition after a number")
     tokens = _without_fractions(tokens)
     unit, nouns, power_of_next, at = NO_UNIT, list[str](), 1, 0
     sign = half = 1  # half: -1 inside the brackets behind a stroke
@@ -68,11 +68,11 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
         elif token.kind == "currency":
             unit = unit.times(UNITS[token.value])
         elif token.kind not in ("word", "name"):
-            raise SyntaxProblem(f"{token.value!r} behind a unit")
+            raise SyntaxProblem(f"{token.value!r} after a unit")
         elif word in ORDINALS and not nouns:
             continue
         elif word in NO_NOUNS:
-            raise SyntaxProblem(f"{word!r} behind a number")
+            raise SyntaxProblem(f"{word!r} after a number")
         elif word in PER or _per_one(tokens, at, unit.dimension or nouns or isinstance(amount, Amount)):
             sign = -1
         elif word in AFTER_NOUNS and nouns and _prose(tokens[at:]):
@@ -91,7 +91,7 @@ def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
                 nouns.append(word)
                 sign = half
             if len(nouns) > _MOST_NOUNS:
-                raise SyntaxProblem("a sentence behind a number")
+                raise SyntaxProblem("a sentence after a number")
         else:
             power, at = _power(tokens, at, power_of_next)
             if word in _RUN_TOGETHER and power < 0:  # ms^{-1} is m/s
@@ -151,7 +151,7 @@ def _without_fractions(tokens: list[Token]) -> list[Token]:
                 break
         groups.append(tokens[begin + 1 : at - 1])
     if tokens[0].value != "frac" or not all(groups):
-        raise SyntaxProblem("a fraction that is no unit")
+        raise SyntaxProblem("a fraction that is not a unit")
     return [*groups[0], Token("op", "/"), Token("open", "("), *groups[1], Token("close", ")"), *tokens[at:]]
 
 
@@ -191,5 +191,5 @@ def _exponent(tokens: list[Token], at: int) -> tuple[int, int]:
     if at < len(tokens) and tokens[at].kind == "rb":
         at += 1
     if value is None or not value.isdigit() or len(value) > 1:
-        raise SyntaxProblem("an exponent behind a unit that is no digit")
+        raise SyntaxProblem("an exponent after a unit that is not a digit")
     return sign * int(value), at

@@ -58,7 +58,7 @@ def _argument(tokens: list[Token], at: int) -> int:
     while begin > 0 and tokens[begin].kind != "open":
         begin -= 1
     if not all(token.kind == "name" or token.value == "," for token in tokens[begin + 1 : at - 1]):
-        raise SyntaxProblem("an arrow behind something else than letters")
+        raise SyntaxProblem("an arrow after something other than letters")
     return begin
 
 

@@ -16,7 +16,7 @@ def literal(text: str) -> Literal:
         raise LimitError(f"a number of more than {DIGITS} digits")
     match = _NUMBER.match(text)
     if match is None:
-        raise SyntaxProblem(f"{text!r} is no number")
+        raise SyntaxProblem(f"{text!r} is not a number")
     whole, places, block, exponent = match.groups()
     shift = int(exponent or 0)
     if abs(shift) > DIGITS:
@@ -33,7 +33,7 @@ def based(digits: str, base: int) -> Node:
     """Make a number in another base. Raises SyntaxProblem if a digit does not belong to it."""
     digits = digits.upper().lstrip("0") or "0"
     if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
-        raise SyntaxProblem(f"{digits} is no number in base {base}")
+        raise SyntaxProblem(f"{digits} is not a number in base {base}")
     return Based((), (digits, base))
 
 

@@ -87,7 +87,7 @@ def _degree(cursor: Cursor, left: Node, sign: str) -> Node:
 
 @operator(POSTFIX, "op '", "op ''")
 def _prime(cursor: Cursor, left: Node, sign: str) -> Node | None:
-    """A derivative, where y'(t) is y', since nothing else can be the argument; or minutes of an angle, behind a number."""
+    """A derivative, where y'(t) is y', since nothing else can be the argument; or minutes of an angle, after a number."""
     if isinstance(left, Num):
         return Amount((left,), (MINUTE_OF_ARC if sign == "'" else SECOND_OF_ARC, ""))
     if not isinstance(left, Sym):

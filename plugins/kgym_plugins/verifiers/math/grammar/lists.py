@@ -60,7 +60,7 @@ def listing(cursor: Cursor, top: bool = False) -> Node:
             cursor.at += 1
         if closing(cursor):
             if items and not top:
-                raise SyntaxProblem("a separator with nothing behind it")
+                raise SyntaxProblem("a separator with nothing after it")
             break
         items.append(_item(cursor, top))
         if not separator_at(cursor):

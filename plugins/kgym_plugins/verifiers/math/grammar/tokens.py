@@ -149,7 +149,7 @@ class Tokenizer:
         self._position += length
 
     def _after_degrees(self) -> bool:
-        """Whether an angle in degrees has begun: then a quotation mark behind a number is the sign of seconds."""
+        """Whether an angle in degrees has begun: then a quotation mark after a number is the sign of seconds."""
         return bool(self.tokens) and self.tokens[-1].kind == "num" and any(token.value in ("circ", "degree") for token in self.tokens[-8:])
 
     # --- numbers ---
@@ -306,7 +306,7 @@ class Tokenizer:
         self._space = inner._space or content[-1:].isspace()
 
     def _beside_unit(self) -> bool:
-        """Whether a unit may come: behind a number, another unit, or the stroke or dot behind a unit."""
+        """Whether a unit may come: after a number, another unit, or the stroke or dot after a unit."""
         before = [token for token in self.tokens[-3:] if token.kind not in ("open", "lb", "rb")] or [Token("", "")]
         joined = before[-1].kind == "op" and before[-1].value in ("/", "*") and len(before) > 1
         last = before[-2] if joined else before[-1]

@@ -110,7 +110,7 @@ BEFORE_FORMULA = frozenset(
 """Words between a verb and a formula that are no part of what is said."""
 AFTERTHOUGHTS = Table(
     "afterthoughts",
-    "what follows is no part of the answer",
+    "what follows is not part of the answer",
     "within",
     Phrase(
         r"\s*(?:,\s*)?\b(?:because|since|as required|as desired|as requested|I hope|which|attained at"
@@ -125,7 +125,7 @@ AFTERTHOUGHTS = Table(
 )
 SUBORDINATE = Table(
     "clauses after a sentence",
-    "what follows is no part of what the sentence says",
+    "what follows is not part of what the sentence says",
     "end",
     Phrase(
         r",\s{1,9}(?:(?:which(?!\s+(?:makes|gives|leaves)\s)|as|since|because)\s[^\d]*"

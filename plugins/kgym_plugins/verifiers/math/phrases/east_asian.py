@@ -28,7 +28,7 @@ def _as_text(match: re.Match[str], text: str) -> Meaning:
 
 
 UNSAID = Table(
-    "bounds and negations behind a value",
+    "bounds and negations after a value",
     "a bound, what is not the answer, or where something else is reached: not the value itself",
     "whole",
     Phrase(
@@ -47,7 +47,7 @@ UNSAID = Table(
     Phrase(r"[^()]{1,80}?(?:のとき|の時|일\s?때)[^\d()$]+", _as_text, "x = 12 のとき最大となる", "x = 12 です"),
 )
 COPULAS = Table(
-    "copulas behind a value",
+    "copulas after a value",
     "the value before it is what the sentence says",
     "whole",
     Phrase(

@@ -84,7 +84,7 @@ CLAUSES = Table(
 )
 OBJECTIONS = Table(
     "objections",
-    "what follows is what the sentence says, whatever was thought before",
+    "what follows is what the sentence says, in spite of earlier thoughts",
     "within",
     Phrase(
         r"(?:\A(?:however|but|yet),?|,\s+but|;\s+(?:however|but),?)\s+"
@@ -278,7 +278,7 @@ FRAMES = Table(
 )
 
 ALONE = Table(
-    "a value behind a consequence",
+    "a value after a consequence",
     "the clause is nothing but the value",
     "whole",
     Phrase(
@@ -314,8 +314,8 @@ LABELLED = Table(
 _LETTERS = rf"{FORMULA}(?:(?:,|,?\s+and)\s*{FORMULA})*"
 _KINDS = r"(?:(?:an?|any|some|all|each|every|the|arbitrary|real|complex|integer|free|constants?|integers?|parameters?|numbers?)\s+)*"
 BEHIND = Table(
-    "remarks behind what is said",
-    "what follows is no part of what is said: what its letters stand for, or that it is all",
+    "remarks after what is said",
+    "what follows is not part of what is said: what its letters stand for, or that it is all",
     "within",
     Phrase(
         rf",?\s+(?:for\s+(?:all\s+|any\s+|every\s+|each\s+)?(?P<letters>{_LETTERS})"

@@ -183,7 +183,7 @@ BY_PRONOUN = Table(
 )
 CONFIRMING = Table(
     "an answer is confirmed",
-    "the answer is meant, whatever was said before",
+    "the answer is meant, in spite of earlier statements",
     "within",
     Phrase(
         rf"\b(?:{NAMED}|{_PRONOUN}|everything)(?:{_IS}\s+(?:(?:indeed|in\s+fact|actually|really|still|therefore"

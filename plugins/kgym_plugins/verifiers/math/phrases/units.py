@@ -154,7 +154,7 @@ _PREFIXES["p"] = Fraction(1, 10**12)
 SYMBOLS: dict[str, Unit] = {name: unit for name, (unit, _) in _SYMBOLS.items()} | {
     prefix + name: Unit(unit.dimension, unit.size * _PREFIXES[prefix]) for name, (unit, prefixes) in _SYMBOLS.items() for prefix in prefixes
 }
-"""Signs of units in which capitals matter: mW is not MW. One letter alone is a unit only behind a number or beside another unit."""
+"""Signs of units in which capitals matter: mW is not MW. One letter alone is a unit only after a number or beside another unit."""
 OFTEN_LETTERS = frozenset("ACFHT")
 """Signs of units that are often letters of something else."""
 
@@ -176,7 +176,7 @@ TEXT_ONLY = frozenset(["j", "w", "v", "pa", "h", "l", "g"])
 POWER_WORDS = {"square": 2, "squared": 2, "sq": 2, "cubic": 3, "cubed": 3, "cu": 3}
 ORDINALS = frozenset({"th", "st", "nd", "rd"})
 FILLER = frozenset(name_list("of the a an in total approximately about exactly long wide tall away old per"))
-"""Words behind a number that change nothing."""
+"""Words after a number that change nothing."""
 NO_NOUNS = frozenset(
     name_list(
         """
@@ -185,7 +185,7 @@ NO_NOUNS = frozenset(
     """
     )
 )
-"""Words behind a number that say something about it, and are nothing that is counted."""
+"""Words after a number that say something about it, and are nothing that is counted."""
 AFTER_NOUNS = frozenset(name_list("to for that which who with on from left remaining"))
 """Words that begin a remark on what is counted: 36 ways to arrange the books."""
 PER = frozenset({"per", "each", "every"})
