@@ -18,6 +18,7 @@ Dimension key:  N slots   n slots that a step computes   C columns that there is
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,8 @@ TOKEN, POSITION, UNIFORM, TEMPERATURE, TOP_K, TOP_P = range(6)
 IDLE = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
 """What is asked of a free slot."""
 KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Those of attention that may be used: all but cuDNN's, which makes a plan for each new shape."""
+"""Those of attention that may be used on a GPU: all but cuDNN's, which makes a plan for each new shape. The choice is one of
+the whole process, so on a CPU, where lanes decode side by side, none is made."""
 
 
 def rounded(n: int, least: int) -> int:
@@ -191,7 +193,7 @@ class Arena:
             shown = mask.expand(n, H, G, c)
             return scaled_dot_product_attention(query_nHGD, keys[:n, :, :c], values[:n, :, :c], attn_mask=shown, scale=scale)
 
-        with sdpa_kernel(KERNELS):
+        with sdpa_kernel(KERNELS) if self._device.type == "cuda" else nullcontext():
             logits_nV = self._lean.read(asked[TOKEN].long(), position_n, self._rotations, attend)
         top = (asked[TOP_K].long(), asked[TOP_P]) if cut else ()
         token_n, logprob_n = choose(logits_nV, asked[UNIFORM], asked[TEMPERATURE].float(), *top)

@@ -59,6 +59,8 @@ class Recorder:
         self._graphs: OrderedDict[Key, Any] = OrderedDict()
         self._pool: Any = None
         """Memory that the graphs share: no two are replayed at once, and what they leave is copied out of it."""
+        self._aside: Any = None
+        """The stream of all recordings: each stream has memory of its own, that of cuBLAS included."""
 
     def __len__(self) -> int:
         return len(self._graphs)
@@ -90,13 +92,14 @@ class Recorder:
         if not self._graphs:
             self._pool = torch.cuda.graph_pool_handle()  # torch refuses one whose graphs are all gone
         with torch.cuda.device(self._device):
-            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+            here, aside = torch.cuda.current_stream(), self._aside or torch.cuda.Stream()
+            self._aside = aside
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
                 step()
             here.wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
-            recording = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
+            recording = torch.cuda.graph(graph, pool=self._pool, stream=aside, capture_error_mode="thread_local")
             try:
                 with torch.cuda.stream(here), recording:  # a recording that fails does not give the stream back
                     step()
