@@ -103,7 +103,7 @@ class Recorder:
             try:
                 with torch.cuda.stream(here), recording:  # a recording that fails does not give the stream back
                     step()
-            except RuntimeError as error:
+            except Exception as error:  # of several kinds, warnings that are errors among them
                 why = str(error).strip().split("\n")[0]
                 log.warning("no CUDA graph can be recorded, so decoding is slower: %s", why)
                 self._works = False
