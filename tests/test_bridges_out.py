@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,12 +86,12 @@ def without_gold(path, key):
 def test_trl(asked, tmp_path):
     question, prompts, scores = asked
     folder = exported("trl", question)
-    found = told("trl_score.py", question, tmp_path)
-    assert (found["prompts"], found["scores"]) == (prompts, scores)
-    assert 0.0 <= found["logged"] <= 1.0
-    assert found["same"], "as_dataset has other rows than the files"
     without_gold(folder / f"{SPLIT}.jsonl", "answer")
-    assert told("trl_score.py", question, tmp_path)["scores"] == [*scores[:-1], None], "an unscored completion is left out"
+    found = told("trl_score.py", question, tmp_path)
+    assert (found["prompts"], found["scores"]) == (prompts, [*scores[:-1], None])
+    assert 0.0 <= found["logged"] <= 1.0
+    assert found["rows"][:-1] == export_rows(ENV, SPLIT, limit=N, **SETTINGS)[:-1]
+    assert found["as_dataset"] == export_rows(ENV, SPLIT, limit=N, **SETTINGS)
 
 
 def test_verl(asked, tmp_path):
@@ -149,6 +150,6 @@ def test_the_commands_of_the_page_run(program, tmp_path):
     (line,) = commands(program)
     folder = next(word for word in shlex.split(line) if word.startswith("exports/")).split("/")[1]
     (made,) = (line for line in commands("kgym") if f"exports/{folder} " in line)
-    finished([PYTHON, "-m", "kgym", *shlex.split(made)[1:]], tmp_path, cwd=tmp_path)
+    finished([sys.executable, "-m", "kgym", *shlex.split(made)[1:]], tmp_path, cwd=tmp_path)
     out = finished([*shlex.split(line.replace("MODEL", str(nano()))), *SMALL[program].split()], tmp_path, cwd=tmp_path)
     assert {"trl": "'loss'", "lm_eval": "kgym_gsm8k_validation", "inspect": "mean"}[program] in out

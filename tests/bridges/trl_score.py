@@ -33,6 +33,7 @@ found = {
     "prompts": [row["prompt"] for row in inputs],
     "scores": [None if math.isnan(reward) else reward for reward in rewards[:, 0].tolist()],
     "logged": next(line["rewards/kgym_reward/mean"] for line in trainer.state.log_history if "loss" in line),
-    "same": as_dataset(asked["env"], asked["split"], limit=len(rows), **asked["settings"]).to_list() == rows.to_list(),
+    "rows": rows.to_list(),
+    "as_dataset": as_dataset(asked["env"], asked["split"], limit=len(rows), **asked["settings"]).to_list(),
 }
 print(json.dumps(found))
