@@ -9,6 +9,7 @@ The way of the data, with the record that travels along each arrow:
 Dimension key of the tensors:  T tokens of the pack (prompts and answers)   E episodes   V vocabulary
 
 Four log-probabilities, never under one name. Natural logs, of the sampled token, at the sampling temperature:
+
     logprobs          the trainer's, now
     old_logprobs      the trainer's, at the start of the batch
     engine_logprobs   as the engine reported them while sampling
@@ -500,7 +501,7 @@ class Verdict:
     """The answer in the verifier's normal form; equal forms are the same answer."""
     seconds: float = field(default=0.0, compare=False)
     partial: float | None = None
-    """A score in [0, 1] from verifiers that give partial credit; None otherwise."""
+    """A score in [0, 1] from verifiers that give partial credit, which counts whatever the status; None otherwise."""
     trace: str = field(default="", compare=False)
     """How the verifier came to its finding, one step a line, if it was asked to explain; of a program, the case that it failed."""
 

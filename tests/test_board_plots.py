@@ -6,7 +6,7 @@ from itertools import zip_longest
 import matplotlib.image as mpimg
 import pytest
 
-from kgym.board.plots import draw_audit, draw_choice, draw_length, draw_levels, more_panels, plot_run
+from kgym.board.plots import draw_audit, draw_choice, draw_length, draw_levels, draw_reward, more_panels, plot_run
 from kgym.board.view import run_page
 from kgym.cli.main import main
 from kgym.config import RunConfig
@@ -40,6 +40,12 @@ def test_the_curves_are_drawn(training_run, tmp_path):
     (training_run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES[:2]))
     plot_run(training_run, out)
     assert out.read_bytes() != before  # it is the metrics that are drawn
+
+
+def test_steps_are_marked_at_whole_numbers():
+    lines = [{"step": step, "reward/mean": 0.1 * step} for step in range(1, 6)]
+    axes, _ = drawn(draw_reward, lines)
+    assert all(mark == int(mark) for mark in axes.get_xticks())
 
 
 CHOSEN = [

@@ -247,6 +247,8 @@ def test_numbers_sort_as_numbers_and_what_is_unknown_has_no_key():
     assert table.rows[1][place].interval == (25.0, 50.0, 75.0)
     assert table.rows[0][place].interval is None
     assert "1,234" in [cell.text for cell in table.rows[1]]
+    (table,) = tables([known | {"accuracy": 0.0, "tokens_per_solved": float("nan")}])
+    assert "nan" not in [cell.text for cell in table.rows[0]], "nothing was solved"
 
 
 def test_headings_name_what_tables_of_one_benchmark_differ_in():
@@ -521,6 +523,16 @@ def test_in_a_browser_replies_are_folded_between_the_turns(tmp_path):
     assert f'<pre>ask</pre><details class="reply">{folded}' in dom
     assert "</details><pre>so \\boxed{<mark>12</mark>}</pre>" in dom
     assert "<span>2 turns</span>" in dom
+
+
+@in_browser
+def test_in_a_browser_a_problem_that_a_run_was_not_asked_is_not_called_unscored(tmp_path):
+    answers = frame(["slow"], problems=2)
+    runs = [("step 1", answers), ("step 5", answers[answers["problem_id"] == "p/0"])]
+    path = tmp_path / "page.html"
+    path.write_text(render(Page(title="t", answers=pack_answers(runs))))
+    shares = re.findall(r'<span class="share">([^<]*)</span>', opened(path, tmp_path))
+    assert shares == ["not scored", "not scored", "not scored", "not asked"]
 
 
 @in_browser

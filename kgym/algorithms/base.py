@@ -22,7 +22,7 @@ from kgym.options import Options
 from kgym.types import LossOutput, PackedBatch, UpdatePlan
 
 Rows = Tensor | Sequence[Any]
-"""One row an episode: an (E, T) tensor, a list of (T_j,) tensors, or nested lists of numbers, [E][T_j]."""
+"""One row an episode: an (E, T) tensor, a list of (T_j,) tensors, or nested lists of numbers, `[E][T_j]`."""
 
 
 class AlgorithmOptions(Options):
@@ -169,7 +169,7 @@ class AlgorithmBase:
         """Return the loss of one whole batch, from plain tensors or lists; no trainer, model or tokenizer is needed.
 
         The seven tables have one row an episode and one entry an answer token: (E, T) tensors, padded where `mask` is 0, or ragged lists
-        [E][T_j]. `rewards`, `group_ids` and `greedy_rewards` have E entries. Differentiable in `logprobs` (and `values`, if the algorithm
+        `[E][T_j]`. `rewards`, `group_ids` and `greedy_rewards` have E entries. Differentiable in `logprobs` (and `values`, if the algorithm
         has a critic), whose dtype is that of the result; lists of numbers are taken as float64.
 
         Without `ref_logprobs` a KL term is left out. Without `old_values` they are `values`, or 0.

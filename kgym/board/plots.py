@@ -93,7 +93,7 @@ def draw_reward(axes: "Axes", lines: Lines) -> None:
     axes.plot(steps, rewards, color=GREY, linewidth=0.8, alpha=0.7, label="each step")
     smooth = [sum(rewards[max(0, i - SMOOTH + 1) : i + 1]) / min(i + 1, SMOOTH) for i in range(len(rewards))]
     axes.plot(steps, smooth, color=BLUE, linewidth=1.8, label=f"mean of {SMOOTH} steps")
-    axes.set(xlabel="step", ylabel="reward, mean over answers", title="Training")
+    _over_steps(axes, ylabel="reward, mean over answers", title="Training")
     if steps:
         legend_below(axes)
 
@@ -111,7 +111,7 @@ def draw_validation(axes: "Axes", lines: Lines) -> None:
     cut_steps, cut = _series(lines, "eval/truncated_frac")
     if any(cut):
         axes.plot(cut_steps, [100 * share for share in cut], color=GREY, linestyle="--", linewidth=1, label="truncated")
-    axes.set(xlabel="step", ylabel="answers, %", title="Validation")
+    _over_steps(axes, ylabel="answers, %", title="Validation")
     axes.set_ylim(*PERCENT)
     if measured:
         legend_below(axes)
@@ -135,7 +135,7 @@ def draw_levels(axes: "Axes", lines: Lines) -> None:
         depth = 0.15 + 0.75 * (number + 1) / len(levels)
         axes.bar(steps, shares, bottom=below, width=1.0, color=BLUE, alpha=depth, linewidth=0, label=f"level {level}")
         below = [one + other for one, other in zip(below, shares, strict=True)]
-    axes.set(xlabel="step", ylabel="answers, %", title="Difficulty of the chosen problems")
+    _over_steps(axes, ylabel="answers, %", title="Difficulty of the chosen problems")
     axes.grid(visible=False)
     legend_below(axes)
 
@@ -167,7 +167,7 @@ def draw_length(axes: "Axes", lines: Lines) -> None:
         drawing = "steps-mid" if key == "rollout/max_tokens" else "default"
         marker = "o" if key.startswith("eval/") else None
         axes.plot(steps, values, color=colour, linestyle=style, drawstyle=drawing, marker=marker, markersize=4, label=label)
-    axes.set(xlabel="step", ylabel="tokens of a completion", title="Length and budget")
+    _over_steps(axes, ylabel="tokens of a completion", title="Length and budget")
     axes.set_ylim(bottom=0)
     legend_below(axes)
 
@@ -192,7 +192,7 @@ def _draw_shares(axes: "Axes", lines: Lines, shown: Mapping[str, tuple[str, str,
         steps, shares = _series(lines, key)
         if steps:
             axes.plot(steps, [100 * share for share in shares], color=colour, linestyle=style, linewidth=1.5, label=label)
-    axes.set(xlabel="step")
+    _over_steps(axes)
     axes.set_ylim(*PERCENT)
     legend_below(axes)
 
@@ -201,9 +201,17 @@ def draw_series(axes: "Axes", lines: Lines, key: str, unit: str) -> bool:
     """Draw one metric over the steps; return whether there was any of it."""
     steps, values = _series(lines, key)
     axes.plot(steps, values, color=BLUE, marker="o", markersize=3, linewidth=1.5)
-    axes.set(xlabel="step", ylabel=unit)
+    _over_steps(axes, ylabel=unit)
     axes.set_ylim(bottom=min([0.0, *values]))
     return bool(steps)
+
+
+def _over_steps(axes: "Axes", **settings: str) -> None:
+    """Label the axis of the steps, which are whole numbers."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (heavy, and only here)
+
+    axes.set(xlabel="step", **settings)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _series(lines: Lines, key: str) -> tuple[list[int], list[float]]:

@@ -3,6 +3,7 @@
 python -m kgym.cli.reference      write them again below the marker; another file may be named
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -100,8 +101,18 @@ def _table(rows: Iterable[Row]) -> str:
     lines = ["| key | type | default | must be | meaning |", "|---|---|---|---|---|"]
     for row in rows:
         cells = (f"`{row['key']}`", row["type"], row["default"], row["constraints"], row["description"])
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Return text as a cell of a table, with `<think>` outside of code as it is written: Markdown lets tags through.
+
+    >>> _cell("None | <think>, or `<think>`")
+    'None \\\\| &lt;think>, or `<think>`'
+    """
+    parts = text.replace("|", "\\|").split("`")
+    return "`".join(re.sub(r"<(?=[a-z/])", "&lt;", part) if place % 2 == 0 else part for place, part in enumerate(parts))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Rows of a leaderboard as tables and pictures of a page."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -162,7 +163,7 @@ def _percent(value: float | None, stderr: float | None = None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
+    return "" if value is None or math.isnan(value) else f"{value:,.0f}"
 
 
 def _against_tokens(rows: Sequence[Row], of: str) -> Picture | None:

@@ -161,7 +161,8 @@
         const marks = element("span");
         for (const row of run.rows[place].slice(0, 32)) marks.append(element("i", undefined, run.colour[row]));
         const right = share(run, place);
-        strip.append(marks, element("span", right === null ? "not scored" : `${Math.round(100 * right)} %`, "share"));
+        const unknown = run.rows[place].length ? "not scored" : "not asked";
+        strip.append(marks, element("span", right === null ? unknown : `${Math.round(100 * right)} %`, "share"));
         button.append(strip);
       }
       button.addEventListener("click", () => {
