@@ -92,7 +92,7 @@ def _components(kind: str) -> Iterable[str]:
     for name in names:
         rows = [row for row in own[name] if row not in shared]
         yield f"### {kind} `{name}`"
-        yield registry().info(kind, name).summary + "."
+        yield _readable(registry().info(kind, name).summary) + "."
         if rows:
             yield _table(rows)
 
@@ -106,13 +106,16 @@ def _table(rows: Iterable[Row]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text as a cell of a table, with `<think>` outside of code as it is written: Markdown lets tags through.
+    return _readable(text.replace("|", "\\|"))
 
-    >>> _cell("None | <think>, or `<think>`")
-    'None \\\\| &lt;think>, or `<think>`'
+
+def _readable(text: str) -> str:
+    """Return text whose tags outside of code are read as they are written: Markdown lets them through.
+
+    >>> _readable("<think>, or `<think>`; x < y")
+    '&lt;think>, or `<think>`; x < y'
     """
-    parts = text.replace("|", "\\|").split("`")
-    return "`".join(re.sub(r"<(?=[a-z/])", "&lt;", part) if place % 2 == 0 else part for place, part in enumerate(parts))
+    return "`".join(re.sub(r"<(?=[a-z/])", "&lt;", part) if place % 2 == 0 else part for place, part in enumerate(text.split("`")))
 
 
 if __name__ == "__main__":
