@@ -53,7 +53,8 @@ USE = """
 inspect eval DIR/{task}.py --model MODEL
 ```
 
-`-T split=NAME` chooses another split. A completion that cannot be judged is unscored, and the mean leaves it out.
+The path has to be relative, and `-T split=NAME` chooses another split. A completion that cannot be judged is unscored, and the
+mean leaves it out.
 """
 
 
