@@ -9,7 +9,7 @@
     OUT/mirror-seed0/                the run, and result.json when it has ended
 
 Every algorithm is given as many steps, problems and answers, and takes as many optimizer steps: `--inner-steps` passes over each batch with
-one optimizer step each, whatever its own defaults are. Under AdamW, where the scale of a loss cancels, the number of optimizer steps
+one optimizer step each, instead of its own defaults. Under AdamW, where the scale of a loss cancels, the number of optimizer steps
 decides more than the loss does, so runs with different numbers of them say nothing about the losses. What else an algorithm does is its
 own: a critic, dynamic sampling, greedy answers; the tokens of the latter two are counted. Learning rate and all else are the defaults of
 `kgym train`, tuned for none. Intervals are Student's t, 95 %, over seeds. Rows are sorted by name.
@@ -143,7 +143,7 @@ def algorithms(asked: str) -> list[str]:
 
 
 def hold_to(file: Path, settings: Mapping[str, Any]) -> None:
-    """Write down the settings, or raise ConfigError if others stand there."""
+    """Write down the settings, or raise ConfigError if others are there."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(settings, indent=2) + "\n")
@@ -155,7 +155,7 @@ def hold_to(file: Path, settings: Mapping[str, Any]) -> None:
 
 
 def folder(out: Path, name: str, seed: int) -> Path:
-    """Return where a run lies."""
+    """Return the folder of a run."""
     return out / f"{name}-seed{seed}"
 
 

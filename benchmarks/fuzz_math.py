@@ -85,7 +85,7 @@ def fuzz(
             verdict = verifier.verify(VerifyItem(rng.choice(corpus[:320]), response))
             back = verifier.verify(VerifyItem(text, r"\boxed{7}"))
             novelty = (shape, verdict.status, verdict.reason, back.status)
-        except BaseException as error:  # whatever it is, it is what we are looking for
+        except BaseException as error:  # in any case, it is what we are looking for
             if isinstance(error, KeyboardInterrupt):
                 break
             find(f"{type(error).__name__}: {error} on {text!r}")
@@ -153,7 +153,7 @@ def main() -> int:
 
 
 def print_line(write: Callable[[str], int], line: str) -> None:
-    """Write a line whatever is in it."""
+    """Write a line with any content."""
     write(line.encode("ascii", "backslashreplace").decode() + "\n")
     sys.stdout.flush()
 

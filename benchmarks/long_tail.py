@@ -39,7 +39,7 @@ FIRST_MEAN = 8
 CROP = 96
 """Tokens of an example: the beginning of a long answer."""
 SUM_TOKENS = 10
-"""Tokens of the box at most: its loss and that of the letters behind it count alike."""
+"""Tokens of the box at most: its loss and that of the letters after it count alike."""
 LEARNING_RATE = 3e-3
 
 

@@ -1,10 +1,10 @@
 """The losses of kgym beside those of TRL 1.16 on random batches: value and gradient, in float64.
 
-    pip install trl==1.16.0           (in an environment of its own that has kgym)
+    pip install trl==1.16.0           (in a separate environment that has kgym)
     python benchmarks/losses.py
 
 TRL's loss is a method of its trainer. It is called on an object that has nothing but the settings the method reads, with
-log-probabilities in the place of a model, so that the code that runs is TRL's own. Where they differ, and why:
+log-probabilities instead of a model, so that the code that runs is TRL's own. Where they differ, and why:
 
     advantages    TRL adds 1e-4 to the standard deviation of a group, kgym 1e-6, the figure of the worked examples. Both get kgym's here;
                   the last line shows what the other would do.
@@ -76,7 +76,7 @@ def ours(name: str, options: dict, tables: dict[str, Tensor]) -> tuple[Tensor, T
 
 
 def advantages(name: str, rewards: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """Return one advantage an answer, (E,), as the algorithm has it."""
+    """Return one advantage an answer, (E,), as in the algorithm."""
     groups = rewards.view(-1, GROUP)
     if name == "rloo":
         return (groups - (groups.sum(1, keepdim=True) - groups) / (GROUP - 1)).reshape(-1)

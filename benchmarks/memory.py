@@ -4,7 +4,7 @@
     python benchmarks/memory.py --lengths 1024 2048 4096 --full 32768
 
 The model is a random one in the shape of Qwen2, with the vocabulary and the hidden size of its smallest member and two layers, in float32
-on the CPU. Each pass runs in a process of its own, whose peak is the high-water mark of its resident memory above what it was when the
+on the CPU. Each pass runs in its own process, whose peak is the high-water mark of its resident memory above what it was when the
 model had been made. `plain` is the loss of `model(...)`: the logits of the whole sequence, and no gradient checkpointing. It needs more
 memory than most machines have, so it is measured at the shorter lengths and extended along a straight line. Gradients are compared at the
 shortest length.
@@ -76,7 +76,7 @@ def resident() -> int:
 
 
 def child(length: int, *, plain: bool, gradient: Path | None = None) -> dict[str, float]:
-    """Measure in a process of its own."""
+    """Measure in its own process."""
     command = [sys.executable, __file__, "--child", str(length), "--plain" if plain else "--ours"]
     command += [] if gradient is None else ["--gradient", str(gradient)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)

@@ -4,7 +4,7 @@
     python benchmarks/page.py runs/before runs/after
 
 Opening is measured by the clock around a headless browser that starts, opens the page, waits until the answers are painted, and ends; and
-the same with an empty page, in turn. Wants Chromium. Exit status 1 if the answers are not painted, or the whole takes more than 2 seconds.
+the same with an empty page, in turn. Needs Chromium. Exit status 1 if the answers are not painted, or the whole takes more than 2 seconds.
 """
 
 import argparse

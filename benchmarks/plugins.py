@@ -80,7 +80,7 @@ def write(folder: Path, n: int = 30) -> list[str]:
 
 
 def cpu_seconds(path: Path | None) -> float:
-    """Return the CPU seconds of `kgym --help` in a process of its own."""
+    """Return the CPU seconds of `kgym --help` in its own process."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("KGYM_")} | {"PYTHONPATH": str(path or "")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "kgym", "--help"], env=environ, capture_output=True, check=True)

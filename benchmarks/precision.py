@@ -124,7 +124,7 @@ def share(start: Tensor, end: Tensor, way: float) -> float:
 
 
 def run(out: Path, dtype: str, seed: int, args: argparse.Namespace) -> None:
-    """Train once; go on with a run that was interrupted, and leave one that has ended alone."""
+    """Train once; continue with a run that was interrupted, and leave one that has ended alone."""
     folder = out / f"{dtype}-seed{seed}"
     if (folder / "summary.json").exists():
         return

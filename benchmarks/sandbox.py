@@ -1,4 +1,4 @@
-"""How many programs a second the sandbox runs: each in a box of its own, cold and warm, and many in one box.
+"""How many programs a second the sandbox runs: each in its own box, cold and warm, and many in one box.
 
     python benchmarks/sandbox.py [--programs 100] [--threads 2]
 

@@ -12,7 +12,7 @@ tokens, each in a fresh process; whole steps are those of `kgym train`, with sam
 process at its peak. The model is a random Qwen2 of two layers and half a million parameters; no completion ends before its budget.
 
 A slope is the exponent s of cost ~ x^s, fitted by least squares in the logarithms of the three largest points of a line; that of all
-points stands beside it. Of a sequence it goes from 1 to 2, as attention grows with the square; of groups and prompts it is 1 at most.
+points is beside it. Of a sequence it goes from 1 to 2, as attention grows with the square; of groups and prompts it is 1 at most.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Faulty components, for runs that are made sick on purpose: `kgym -p benchmarks/sick_parts.py train ...`.
 
 substring   a verifier that accepts any box whose content occurs in the gold answer: 4 for 204, and an empty box
-thorough    a shaper that pays for every token, as somebody may write who wants long reasoning
+thorough    a shaper that pays for every token, as a user who needs long reasoning may write
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 The random models are shaped like Qwen2 and keep the chance of the end token under control. Their residual stream has one place with the
 same number for every token, which no layer reads or changes; only the final norm passes it on, and the head gives it a weight for the end
-token. So its chance is the same after every token, whatever stands before: completions have geometric lengths, or never end.
+token. So its chance is the same after every token, for any text before it: completions have geometric lengths, or never end.
 """
 
 import math

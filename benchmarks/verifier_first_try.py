@@ -8,7 +8,7 @@ r"""Judge labelled cases by kind, with the math verifier and with Math-Verify, i
 
 A case is a line of JSON with `gold`, `response`, `label` (true if the answer is to be accepted) and `kind`; it may have a `question`, and
 a `status` where the exact status matters. A first-try figure is that of the first run on cases whose author had not seen the verifier's
-code. A second run measures progress on known cases, and is no first try.
+code. A second run measures progress on known cases, and is not a first try.
 
 Math-Verify is called as in benchmarks/verifier.py: in its own process, on golds in dollar signs, with its own time limits of 5 s. It has no
 statuses; a gold from which it parses nothing counts as unscored, and a response from which it parses nothing as no_answer.

@@ -1,4 +1,4 @@
-r"""Helpers for whoever reads answers, verifiers above all: what is said after the reasoning, boxes, integers.
+r"""Helpers for anyone who reads answers, verifiers above all: what is said after the reasoning, boxes, integers.
 
     <think>...</think>  <thinking>...  <seed:think>...  [THINK]...[/THINK]  ◁think▷...◁/think▷  <|begin_of_thought|>...<|end_of_thought|>
     <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...
@@ -32,7 +32,7 @@ _FINAL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 _BARE = re.compile(r"\s{0,9}analysis(?=[A-Z])")
 """The beginning of gpt-oss's reasoning where an engine has left out the control tokens; `assistantfinal` is its end."""
 
-_TOKEN = re.compile(r"(?P<box>\\(?:boxed|fbox|framebox)\s*+\{)|\\.|[{}]", re.DOTALL)  # `\\.` since \{ and \} are no braces
+_TOKEN = re.compile(r"(?P<box>\\(?:boxed|fbox|framebox)\s*+\{)|\\.|[{}]", re.DOTALL)  # `\\.` since \{ and \} are not braces
 _BLANK = r"(?:\s|\\[,;:! ]|~|\$|\\[()\[\]])+"
 _EDGES = re.compile(rf"^{_BLANK}|{_BLANK}$")
 _WRAPPER = re.compile(r"(?:\\(?:text(?:bf|it|rm|normal)?|math(?:bf|it|rm|sf|tt)|mbox|boxed|fbox|framebox)\s*)?\{(.*)\}", re.DOTALL)

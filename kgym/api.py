@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def make(env_id: str, **options: Any) -> "Env[Any, Any]":
     """Return `gymnasium.make(env_id, **options)`; a short name (`aime`) stands for the newest version.
 
-    Raises UnknownName for a name that no plugin offers, MissingData if the user has to bring the data of the split.
+    Raises UnknownName for a name that no plugin offers, MissingData if the user has to add the data of the split.
     """
     import gymnasium  # noqa: PLC0415  (loads numpy)
 

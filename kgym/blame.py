@@ -37,7 +37,7 @@ def label_of(kind: str, component: Any) -> str:
 
 @contextmanager
 def blaming(kind: str, component: Any, *, problem: str = "") -> Iterator[None]:
-    """Put the name of a component before whatever it raises inside; what it prints goes to standard error."""
+    """Put the name of a component before any error that it raises inside; what it prints goes to standard error."""
     try:
         with prints_to_stderr():
             yield

@@ -94,7 +94,7 @@ def _count(setup: EnvSetup, limit: int | None) -> int:
 
 
 def _record(spec: EnvSpec, setup: EnvSetup) -> dict[str, Any]:
-    """Return what scoring depends on, as `EnvSetup.facts` has it, with the settings of the environment and kgym's version."""
+    """Return what scoring depends on, as in `EnvSetup.facts`, with the settings of the environment and kgym's version."""
     return {**setup.facts(), "settings": dict(spec.settings), "kgym_version": importlib.metadata.version("kgym")}
 
 
@@ -131,7 +131,7 @@ def checked_files(files: object) -> Mapping[str, str | bytes]:
 
 
 def judge_rows(rows: Sequence[Mapping[str, Any]], completions: Sequence[str], *, truncated: Sequence[bool] | None = None) -> list[Verdict]:
-    """Return kgym's verdict on a completion for each row of `export_rows`; a row may stand there more than once.
+    """Return kgym's verdict on a completion for each row of `export_rows`; a row may be there more than once.
 
     `truncated` says which completions a token budget ended. As in the environment they are wrong without being judged, unless
     its setting `truncated` is `score`. Raises ConfigError for a row without the column `kgym`, UnknownName for a verifier that is

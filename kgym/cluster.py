@@ -41,13 +41,13 @@ def connected(address: str | None, asked: str) -> Any:
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{asked}: no Ray cluster can be reached there ({last_line(error)}); start one with: ray start --head") from error
-    if signal.getsignal(signal.SIGTERM) is not handler:  # Ray sets one of its own, from the main thread
+    if signal.getsignal(signal.SIGTERM) is not handler:  # Ray sets its own one, from the main thread
         signal.signal(signal.SIGTERM, handler)
     return ray
 
 
 def _reach(address: str | None) -> None:
-    """Raise OSError for an address at which nobody listens."""
+    """Raise OSError for an address at which no one listens."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()

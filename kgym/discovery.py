@@ -117,7 +117,7 @@ def normal(name: str) -> str:
 
 
 def installed() -> list[Candidate]:
-    """Return the plugins of all installed distributions: ours first, then by name, whatever the order on the disk."""
+    """Return the plugins of all installed distributions: ours first, then by name in any order on the disk."""
     facts: dict[int, tuple[str, str]] = {}  # reading them parses a file
     found = []
     for point in importlib.metadata.entry_points(group=PROJECT):
@@ -138,7 +138,7 @@ def load(candidate: Candidate) -> PluginRecord:
             hooks.register(plugin)
             offers = _offers(hooks, candidate)
             old = tuple(hook for hook in REPLACED if implements(hooks, hook))
-        except (Exception, SystemExit) as error:  # other people's code: whatever it raises is about that plugin alone
+        except (Exception, SystemExit) as error:  # other people's code: its errors are about that plugin alone
             rest: dict[str, Any] = {"status": "broken", "error": error_line(error), "traceback": traceback.format_exc()}
         else:
             rest = {"status": "ok", "offers": offers, "hooks": hooks, "deprecated": old}
@@ -158,7 +158,7 @@ def warn_of_old_hooks(record: PluginRecord) -> None:
 
 
 def twice(candidate: Candidate, first: str) -> PluginRecord:
-    """Return the record of a plugin whose module another one has brought already."""
+    """Return the record of a plugin whose module another one has added already."""
     error = f"PluginError: {candidate.value} is loaded already, as plugin {first!r}; remove one of the two entry points"
     return _record(candidate, status="broken", error=error)
 
@@ -231,7 +231,7 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
 def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ...]:
     """Call the component hooks of one plugin; raise PluginError if a record is not what its hook yields, or comes twice.
 
-    A file may call itself by its own name in targets (`obs:Thing` in obs.py), whatever module name it was loaded as.
+    A file may call itself by its own name in targets (`obs:Thing` in obs.py), under any module name.
     """
     offers: list[Info] = []
     seen: set[tuple[str, str]] = set()

@@ -6,7 +6,7 @@
     │   ├── UnknownName                 no component of that name; says the nearest one
     │   └── UnsuitedModel               an engine cannot sample from this model; another engine may
     ├── DataError (ValueError)          a data set is absent, malformed or not what its checksum says
-    │   └── MissingData                 the user has to bring it; says the command
+    │   └── MissingData                 the user has to add it; says the command
     ├── PluginError (RuntimeError)      a plugin is broken, too new, or offers a name twice
     ├── ComponentError (RuntimeError)   a component raised, or returned what it must not; says which one
     ├── EnvError (RuntimeError)         an environment was stepped out of order
@@ -69,7 +69,7 @@ class DataError(KgymError, ValueError):
 
 
 class MissingData(DataError):
-    """A data set that the user brings is not there yet."""
+    """A data set that the user adds is not there yet."""
 
 
 class PluginError(KgymError, RuntimeError):

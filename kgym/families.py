@@ -35,7 +35,7 @@ def member_info(name: str, family: EnvFamilyInfo) -> EnvInfo:
 
 
 def _slug(member: str) -> str:
-    """Return a member as ids have it.
+    """Return a member as it is written in ids.
 
     >>> _slug("countdown"), _slug("a/b.jsonl")
     ('countdown', 'a-b.jsonl-f74d49bc')

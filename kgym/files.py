@@ -74,7 +74,7 @@ def sync_folder(folder: Path) -> None:
 def reading(path: Path, *, remedy: str) -> Iterator[None]:
     """Read a file of a run; raise DataError, with its name and what to do, instead of what a parser raises about its content.
 
-    An OSError with an errno comes from the file system and goes on as it is: there is no such file, or it may not be read.
+    An OSError with an errno comes from the file system and goes on as it is: the file does not exist, or it may not be read.
     """
     try:
         yield
@@ -127,7 +127,7 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[Lock]:
-    """Hold an exclusive lock on `path`, which is made if need be and stays behind, empty.
+    """Hold an exclusive lock on `path`, which is made if need be and stays, empty.
 
     The lock belongs to the process and goes with it, also after a kill -9. Raises RunError if another process holds it, unless `wait`,
     and in place of an error about files if the reason is that the locked file is gone.

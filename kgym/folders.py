@@ -2,7 +2,7 @@
 
 episodes/step-00001.parquet          ours
 episodes/step-00001 (1).parquet      not ours: neither read nor removed
-episodes/.step-00001.parquet.4711.tmp   of a process that was killed while it wrote: removed by whoever holds the lock of the run
+episodes/.step-00001.parquet.4711.tmp   of a process that was killed while it wrote: removed by anyone who holds the lock of the run
 checkpoints/.step-4.tmp/             of a checkpoint that was being written or removed: likewise
 """
 
@@ -29,7 +29,7 @@ def own_folders(*folders: Path) -> None:
 
 
 def refuse_links(*folders: Path) -> None:
-    """Raise ConfigError if one of the folders is a link: whoever made it would decide which files are written and deleted."""
+    """Raise ConfigError if one of the folders is a link: anyone who made it would decide which files are written and deleted."""
     for folder in folders:
         if folder.is_symlink():
             raise ConfigError(

@@ -64,7 +64,7 @@ class EnvInfo(Info):
     version: int = 0
     """Goes up with any change of data, prompt or verifier."""
     family: str = ""
-    """Prefix of the family that it is a member of; "" for an environment with a record of its own. kgym fills it in."""
+    """Prefix of the family that it is a member of; "" for an environment with its own record. kgym fills it in."""
     member: str = ""
     """What comes after the prefix."""
 
@@ -184,7 +184,7 @@ class BenchmarkInfo(Info):
 
 @dataclass(frozen=True)
 class DatasetInfo(Info):
-    """What is known of a data set that users bring, and what `kgym data add` holds it to. `target` is unused and empty."""
+    """What is known of a data set that users add, and what `kgym data add` holds it to. `target` is unused and empty."""
 
     kind: ClassVar[str] = "dataset"
 
@@ -192,7 +192,7 @@ class DatasetInfo(Info):
     hub: tuple[str, ...] = ()
     """Its repositories on the hub, joined in this order."""
     problems: int = 0
-    """How many there are; 0 if nobody knows. Another number is warned of."""
+    """How many there are; 0 if no one knows. Another number is warned of."""
     year: int | None = None
     """Rows that say that they are of another year are left out; rows that say none are not."""
     max_answer: int | None = None
@@ -331,7 +331,7 @@ def kgym_rollouts_finished(run: Path, step: int, groups: "Iterable[Group]") -> N
 
 @hookspec
 def kgym_step_finished(run: Path, step: int, metrics: Mapping[str, float]) -> None:
-    """See the metrics of a step, as they stand in metrics.jsonl."""
+    """See the metrics of a step, as they are in metrics.jsonl."""
 
 
 @hookspec

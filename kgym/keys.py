@@ -134,7 +134,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str, model: type[BaseModel] = RunConfig) -> tuple[str, Any]:
-    """Split `key=value`. The value is TOML if it is that, and otherwise the text as it stands; where text is wanted, it stays text.
+    """Split `key=value`. The value is TOML if it is that, and otherwise the text unchanged; where text is wanted, it stays text.
 
     Raises ConfigError if there is no key.
 
@@ -180,7 +180,7 @@ def _toml_value(text: str) -> Any:
 
 
 def _wants_text(key: str, model: type[BaseModel]) -> bool:
-    """Whether a key of the configuration is a text, so that `--env 007` is no number."""
+    """Whether a key of the configuration is a text, so that `--env 007` is not a number."""
     found = _annotation(key, model)
     return found is str or (str in get_args(found) and type(None) in get_args(found))
 

@@ -14,7 +14,7 @@ from kgym.types import Episode, Group
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of an observer's argument: whatever is done to it leaves the original as it is.
+    """Return a copy of an observer's argument: changes to it leave the original as it is.
 
     Containers, groups and episodes are copied all the way down; everything else is immutable and shared, but for the exception of
     `kgym_exception`, which cannot be copied.

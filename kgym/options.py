@@ -75,7 +75,7 @@ Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(
 
 
 def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
-    """Return `model` made of `values`; `key` is where they stand in the configuration (`algo`), for the message.
+    """Return `model` made of `values`; `key` is where they are in the configuration (`algo`), for the message.
 
     Raises UnknownName with the nearest key, or ConfigError in one line: `algo.tau=-1: must be greater than 0`.
     """
@@ -114,7 +114,7 @@ def conform(values: Mapping[str, Any], shape: type[T]) -> T:
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the model that stands at `path` inside `model`."""
+    """Return the field names of the model that is at `path` inside `model`."""
     for part in path:
         field = model.model_fields.get(part)
         inner = [] if field is None else [field.annotation, *get_args(field.annotation)]

@@ -1,4 +1,4 @@
-"""What there is, by kind and name: the components of all plugins, imported when somebody first uses them.
+"""What there is, by kind and name: the components of all plugins, imported when they are first used.
 
     registry().info("environment", "aime")                   the record; unknown names are refused with the nearest one
     registry().create("algorithm", "mirror", {"tau": 0.1})   options checked, target imported, constructed
@@ -63,7 +63,7 @@ _warned: set[str] = set()
 """The modules of plugins whose older hooks were named: a registry may be made several times in a process."""
 
 _KEYS = {"environment": "env", "algorithm": "algo", "shaper": "shapers.{}", "tracker": "trackers.{}"}
-"""Where the options of a kind stand in a configuration, for messages; elsewhere the kind itself."""
+"""Where the options of a kind are in a configuration, for messages; elsewhere the kind itself."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class Registry:
                 target = reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
         except KgymError:
             raise
-        except Exception as error:  # a stranger's module may raise anything
+        except Exception as error:  # a third party's module may raise anything
             whose = f"{kind} {name!r} of plugin {record.title}"
             raise PluginError(f"{whose} cannot be imported from {info.target!r}: {error_line(error)}") from error
         remember(target, self.label(kind, name))
@@ -283,7 +283,7 @@ class Registry:
 
     @staticmethod
     def key(kind: str, name: str) -> str:
-        """Return where the options of a component stand in a configuration: `algo`, `shapers.length_penalty`."""
+        """Return where the options of a component are in a configuration: `algo`, `shapers.length_penalty`."""
         return _KEYS.get(kind, kind).format(name)
 
     def options_model(self, kind: str, name: str) -> "type[Options]":

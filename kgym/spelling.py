@@ -7,7 +7,7 @@ from kgym.errors import ConfigError
 
 
 def older_spelling(values: Any) -> Any:
-    """Return a configuration as manifests have it now: what older ones kept under other keys is moved."""
+    """Return a configuration in the present form of manifests: what older ones kept under other keys is moved."""
     return _moved(_without_cuts(_older_budgets(older_verifier(values))))
 
 

@@ -51,7 +51,7 @@ class Problem:
     """Unique within all of kgym and stable for ever: seeds derive from it."""
     question: str
     gold: str
-    """The answer as the data set has it: a raw string, leading zeros and LaTeX kept."""
+    """The answer as in the data set: a raw string, leading zeros and LaTeX kept."""
     level: int = 0
     """Difficulty, 1 (easiest) to 10; 0 if unknown."""
     subject: str = ""
@@ -89,7 +89,7 @@ class Sampling:
     top_k: int = 0
     """0 is off."""
     stop: tuple[str, ...] = ()
-    """Texts that end the answer, besides the model's own end token; the matched text stays in the answer."""
+    """Texts that end the answer, in addition to the model's own end token; the matched text stays in the answer."""
     loop_tokens: int | None = None
     """End an answer, with the finish reason `repetition`, at the first token where its last so many tokens are one block, repeated at
     least four times (`kgym.repetition`). Earlier segments count. None is off."""
@@ -97,10 +97,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """Ask an engine to go on with one answer.
+    """Ask an engine to continue with one answer.
 
     The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's earlier
-    segments, behind it as they are. The uniform number behind the token at position p of the answer depends on (seed, p) alone,
+    segments, after it as they are. The uniform number after the token at position p of the answer depends on (seed, p) alone,
     so an answer cut into segments is the same answer, and so is one that shares its batch with others.
     """
 
@@ -496,7 +496,7 @@ class Verdict:
     reason: str = ""
     """The rule that decided (`integer`, `hedged`), or why there is no score (`timeout`)."""
     answer: str | None = None
-    """What was taken from the response, as it stood there."""
+    """What was taken from the response, as it was there."""
     normal: str | None = None
     """The answer in the verifier's normal form; equal forms are the same answer."""
     seconds: float = field(default=0.0, compare=False)
@@ -588,7 +588,7 @@ class Episode:
     trainable: bool = True
     """False if its verdict is unscored, or truncated completions are masked: kept, counted, left out of the loss."""
     seed: int = 0
-    """Of the uniform numbers that choose its tokens; fixed when the episode begins, whatever step or slot it is in."""
+    """Of the uniform numbers that choose its tokens; fixed when the episode begins, for any step or slot."""
 
     @property
     def id(self) -> str:
@@ -806,7 +806,7 @@ class UpdatePlan:
     needs_values: bool = False
     """Keep a critic: fill in `old_values`, and train it with `CriticAlgorithm.value_loss`."""
     needs_greedy: bool = False
-    """Play a greedy answer to each problem besides, and fill in `greedy_rewards`."""
+    """Play a greedy answer to each problem also, and fill in `greedy_rewards`."""
     min_group_size: int = 2
     """Attempts at a problem without which there is no gradient: 1 for algorithms that do not compare attempts with each other."""
     max_rounds: int = 1
@@ -883,7 +883,7 @@ class Tracker(Protocol):
     """
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record the metrics of one step. After a kill the steps behind the last checkpoint come again."""
+        """Record the metrics of one step. After a kill the steps after the last checkpoint come again."""
 
     def close(self, *, failed: bool) -> None:
         """Flush; `failed` if the run did not end well."""
@@ -893,12 +893,12 @@ class Exporter(Protocol):
     """Writes a leaderboard table in some format. Constructed as `target(options)`.
 
     With a class attribute `ranked = True` it gets the rows of a board of results table by table, the best first, each with `rank_low`,
-    `rank_high` and `apart` (why its table is not comparable with the first of its benchmark) besides its columns. An option `suffix` is
+    `rank_high` and `apart` (why its table is not comparable with the first of its benchmark) next to its columns. An option `suffix` is
     filled in from the name of the file that is to be written.
     """
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str | bytes:
-        """Return the text of the file, or its bytes where it is no text."""
+        """Return the text of the file, or its bytes where it is not a text."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class World:
         """Replace a tensor by the sum of those of all ranks."""
 
     def channel(self) -> "World":
-        """Return the same ranks with connections of their own, for another thread. Every rank asks for it at the same time."""
+        """Return the same ranks with their own connections, for another thread. Every rank asks for it at the same time."""
         return self
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ def _connected() -> World:
 
 
 def _end_with_launcher() -> None:
-    """End this rank when its launcher has gone without ending it: nobody would see whether the ranks still run."""
+    """End this rank when its launcher has gone without ending it: no one would see whether the ranks still run."""
     while os.getppid() == int(os.environ[LAUNCHER]):
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -252,7 +252,7 @@ def is_loss(error: BaseException) -> bool:
 
 
 def last_words(say: Callable[[], None], error: BaseException) -> None:
-    """Have one rank alone say why all of them end: the first that knows. The others wait for it, so that nobody ends it meanwhile."""
+    """Have one rank alone say why all of them end: the first that knows. The others wait for it, so that no one ends it meanwhile."""
     if n_ranks() == 1 and LAUNCHER not in os.environ:
         say()
         return

@@ -4,7 +4,7 @@
 
 takes about half an hour and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano` is such a folder.
 
-Two phases. The first teaches worked solutions. The second goes on with them, and mixes in examples that only state the boxed answer, as the
+Two phases. The first teaches worked solutions. The second continues them, and mixes in examples that only state the boxed answer, as the
 pre-training text of large models has both. So nano has two habits, working step by step and guessing, and errs in both: what pays is
 for reinforcement learning to find out, as it was for DeepSeek-R1-Zero, and so is care within the working.
 """
@@ -50,7 +50,7 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""One token before a turn and one behind it: at one character a token, every word of a template would be paid for in every answer."""
+"""One token before a turn and one after it: at one character a token, every word of a template would be paid for in every answer."""
 
 Mixture = Sequence[tuple[float, str, Mapping[str, int]]]
 """Share of the examples, environment and its options."""

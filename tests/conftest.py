@@ -13,7 +13,7 @@ from skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests comes from a hub
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # as the command line has it; read when the library is imported
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # as in the command line; read when the library is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 settings.register_profile("kgym", deadline=None)

@@ -39,7 +39,7 @@ class OneBehind(TransformersEngine):
 
 
 class StaleCache(TransformersEngine):
-    """Goes on with keys and values that older weights have made."""
+    """Continues with keys and values that older weights have made."""
 
     def _drop_caches(self):
         pass

@@ -3,7 +3,7 @@
     with FaultyServer(faults=["429", "cut", "slow", "malformed", "500", ""]) as server:
         server.url, server.answered
 
-Each prompt meets the faults in turn, from a place of its own, before it is answered. Real HTTP on a port of the system's choice.
+Each prompt meets the faults in turn, from its own place, before it is answered. Real HTTP on a port of the system's choice.
 """
 
 import json

@@ -82,7 +82,7 @@ class _Reader:
 
 
 def maths(question: str) -> list[str]:
-    """What stands between dollar signs."""
+    """What is between dollar signs."""
     return re.findall(r"\$([^$]+)\$", question)
 
 

@@ -2,7 +2,7 @@
 
     python tests/sandbox_attacks.py         runs all of them from four threads, as the user that runs it, and prints what was not contained
 
-Each is run as a fork of the interpreter that is in the sandbox, as programs in Python are, and in an interpreter of its own. After each
+Each is run as a fork of the interpreter that is in the sandbox, as programs in Python are, and in its own interpreter. After each
 the next program has to be judged rightly.
 """
 

@@ -1,4 +1,4 @@
-"""A virtual environment of a third party: packages are installed into it, and everything of the test run is found behind them."""
+"""A virtual environment of a third party: packages are installed into it, and everything of the test run is found after them."""
 
 import os
 import subprocess

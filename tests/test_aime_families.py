@@ -128,7 +128,7 @@ def test_default_problems_are_balanced_and_validation_hardly_repeats():
 
 
 def recorded(family: Family, seen: dict[str, tuple[str | int, ...]]) -> Family:
-    """A family that notes the parameters behind each question."""
+    """A family that notes the parameters after each question."""
 
     def make(rng: random.Random, level: int) -> Draft | None:
         draft = family.make(rng, level)

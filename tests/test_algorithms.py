@@ -57,7 +57,7 @@ def test_mirror_log_partition():
 
 
 def test_mirror_scale_does_not_depend_on_tau_at_the_start():
-    # on fresh data D = 0, so the gradient is that of a policy gradient with a mean baseline whatever tau is
+    # on fresh data D = 0, so the gradient is that of a policy gradient with a mean baseline for any tau
     for tau in (0.01, 1.0, 100.0):
         _, grad = differentiate(make(Mirror, tau=tau), logprobs=OLD)
         assert grad == [pytest.approx([-0.25, -0.25]), pytest.approx([0.25])]

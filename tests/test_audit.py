@@ -206,7 +206,7 @@ def test_what_is_wrong_with_an_audit_is_said_before_anything_is_written(settings
 
 @pytest.mark.slow
 def test_a_judge_is_a_reward_and_its_agreement_with_the_rule_is_measured(tiny_model, tmp_path):
-    """The judge has learnt that whatever has a box is right, so it accepts all wrong boxes, and the audit finds that."""
+    """The judge has learnt that every text with a box is right, so it accepts all wrong boxes, and the audit finds that."""
 
     def example(n):
         response = f"{n % 7}+{n % 5}=\\boxed{{{n % 3}}}" if n % 2 else f"{n % 7} none"

@@ -1,6 +1,6 @@
 """Exported environments in the real frameworks: the same completions get the same verdicts there, and the commands of the page run.
 
-They run in a Python of their own, which `KGYM_BRIDGES_PYTHON` names; `tests/bridges/requirements.txt` says what it has.
+They run in their own Python, which `KGYM_BRIDGES_PYTHON` names; `tests/bridges/requirements.txt` says what it has.
 """
 
 import json

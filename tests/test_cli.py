@@ -24,7 +24,7 @@ from kgym.errors import ConfigError, EngineError, PluginError, RunError, Unknown
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch, tmp_path):
-    """A working directory and a registry of the test's own; the process's are put back behind it."""
+    """A working directory and a registry of the test's own; the process's are put back after it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry_module, "_current", None)
     monkeypatch.setenv(registry_module.INHERITED, "")

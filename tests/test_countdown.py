@@ -78,7 +78,7 @@ def test_worked_solutions_are_true_fit_the_budget_and_end_in_the_answer(level):
 
 
 def check_search(lines, target):
-    """Play a search again: each line is a move from the state before it, no state's move is made twice, `yes` stands where it is true."""
+    """Play a search again: each line is a move from the state before it, no state's move is made twice, `yes` appears where it is true."""
     states: list[State] = [tuple(map(int, lines[0].partition(" for ")[0].split()))]
     made: list[set[str]] = [set()]
     for line in lines[1:]:

@@ -50,7 +50,7 @@ def refused(capsys):
         *before, line = err.strip().split("\n")
         assert line.startswith("kgym: error: ")
         assert not any("Traceback" in other for other in before)
-        assert "run with --debug" not in line  # what every exception that nobody thought of ends with
+        assert "run with --debug" not in line  # what every exception that no one thought of ends with
         assert len(line) < 500
         return line.removeprefix("kgym: error: ")
 

@@ -1,4 +1,4 @@
-"""`kgym data add`: every layout in which the well-known sets are about, from files of the same shape with problems of our own."""
+"""`kgym data add`: every layout in which the well-known sets are about, from files of the same shape with our own problems."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""Control tokens are the template's alone: in every dialect, and whatever kind of tokenizer; and what a template may cost."""
+"""Control tokens are the template's alone: in every dialect, and every kind of tokenizer; and what a template may cost."""
 
 import json
 

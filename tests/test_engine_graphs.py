@@ -1,4 +1,4 @@
-"""The decoder of CUDA graphs, whose steps run on a CPU too: the same completions as from slots, whatever comes, goes and grows."""
+"""The decoder of CUDA graphs, whose steps run on a CPU too: the same completions as from slots, while rows come, go and grow."""
 
 from dataclasses import replace
 from types import SimpleNamespace

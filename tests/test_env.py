@@ -271,7 +271,7 @@ def test_a_verifier_that_loses_an_answer_is_found_out(caplog):
     ("limits", "segments", "ends"),
     [
         ({}, [(10, "stop")], "terminated"),
-        ({}, [(11, "stop")], "truncated"),  # it stopped, but behind its budget
+        ({}, [(11, "stop")], "truncated"),  # it stopped, but after its budget
         ({}, [(9, "length")], "open"),
         ({}, [(10, "length")], "truncated"),
         ({}, [(4, "repetition")], "truncated"),

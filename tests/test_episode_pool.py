@@ -257,7 +257,7 @@ def by_problem(table):
 
 
 def silent(done, total):
-    """Progress that nobody watches."""
+    """Progress that no one watches."""
 
 
 def test_a_step_ends_when_its_groups_are_complete_and_the_others_go_on():

@@ -48,7 +48,7 @@ def test_the_packages_are_built_installed_and_run_and_change_no_other_run(tmp_pa
     assert {item["distribution"] for item in listed} == {"kgym", *names}
 
     after = trained(stranger, tmp_path / "after")
-    assert any(line.get("group/informative_frac") for line in before[0])  # there was something to learn
+    assert any(line.get("group/informative_frac") for line in before[0])  # the policy had something to learn
     assert after[0] == before[0]
     assert after[1] == before[1]
 

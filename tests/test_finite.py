@@ -175,7 +175,7 @@ def test_each_number_of_an_update_is_named_when_it_is_not_finite(tiny_model, val
 
 
 def test_prompts_may_contain_tokens_that_the_model_never_writes(tiny_model):
-    """Their log-probability is minus infinity, and nobody trains on it."""
+    """Their log-probability is minus infinity, and no one trains on it."""
     policy = load_policy(tiny_model, device="cpu")
     head = policy.model.get_output_embeddings()
     mask = torch.zeros(head.out_features)

@@ -15,7 +15,7 @@ from kgym.types import Sampling
     [
         ("aime", "validation", {}, "aime-style"),
         ("aime", "validation", {"difficulty": 3}, "aime:validation --problems 7 --set env.difficulty=3"),
-        ("aime", "2024", {}, "aime24"),  # data that the user has to bring
+        ("aime", "2024", {}, "aime24"),  # data that the user has to add
         ("aime", "2024", {"max_tokens": 64}, "aime:2024 --set env.max_tokens=64"),
         ("arithmetic", "validation", {}, "arithmetic:validation --problems 7"),
         ("aime", "2024", {"truncated": "zero", "context_tokens": None}, "aime24"),

@@ -1,6 +1,7 @@
 """A disk without room: one line, exit status 1, and what was written before is whole and can be gone on from.
 
-`RLIMIT_FSIZE` stands in where nobody may mount; a small file system of its own is the real thing, and skipped without the right to.
+`RLIMIT_FSIZE` does the same where mounting is not allowed. A separate small file system is the real thing; it is skipped without the
+right to mount.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is loaded when: help and discovery stay light, and the environments are registered whoever is imported first."""
+"""What is loaded when: help and discovery stay light, and the environments are registered in any order of imports."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def test_every_public_name_is_there_and_nothing_else():
 
 
 def test_type_checkers_see_the_public_names():
-    """What `__all__` promises is what stands under TYPE_CHECKING."""
+    """What `__all__` promises is what is under TYPE_CHECKING."""
     import ast
     import inspect
 

@@ -134,7 +134,7 @@ def test_interrupted_supervised_runs_say_how_to_go_on(place, at_step, capsys, co
 
 @pytest.mark.slow
 def test_a_process_that_is_told_to_end_has_the_status_of_the_signal(place):
-    """A process of its own, long before its first checkpoint."""
+    """A separate process, long before its first checkpoint."""
     command = [sys.executable, "-m", "kgym", *TRAIN, "--model", "model", *SETTINGS, "--steps", "9999"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -42,7 +42,7 @@ def test_of_single_answers_it_is_wilson_as_statsmodels_has_it(values):
 @pytest.mark.parametrize("samples", [4, 16, 64])
 @pytest.mark.parametrize("difficulty", [(1, 1), (0.5, 0.5), (4, 1), (1, 2), (0.4, 0.4), (50, 50)], ids=str)
 def test_of_30_problems_95_in_100_intervals_hold_the_true_score(difficulty, samples):
-    """Each leaderboard draws 30 problems of its own, and `samples` answers to each; the true score is the mean over all problems."""
+    """Each leaderboard draws its own 30 problems, and `samples` answers to each; the true score is the mean over all problems."""
     rng = np.random.default_rng(20250101)
     chances = rng.beta(*difficulty, size=(LEADERBOARDS, 30))
     scores = rng.binomial(samples, chances) / samples

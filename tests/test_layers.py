@@ -30,9 +30,9 @@ LAYERS = [
     {"api"},  # the one-liners of `import kgym`
     {"cli"},
 ]
-"""From the bottom up; what stands in one line does not import each other."""
+"""From the bottom up; what is in one line does not import each other."""
 ABOVE_ALL = {"testing", "__init__", "__main__", "_gymnasium"}
-"""`testing` stands beside; the others are the package's front door, which loads what it names when it is asked for."""
+"""`testing` is beside; the others are the package's front door, which loads what it names when it is asked for."""
 
 FOR_PLUGINS = {
     "types",

@@ -236,7 +236,7 @@ def _doubled(output):
 
 
 def test_a_packed_model_attends_to_rows_of_others_as_before(model):
-    """Whoever calls the model itself, with a padded batch, gets what it gave."""
+    """Anyone who calls the model itself, with a padded batch, gets what it gave."""
     subject = copy.deepcopy(model)
     assert can_pack(subject, "packed")
     ids = torch.randint(3, VOCABULARY, (2, 20))

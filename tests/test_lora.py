@@ -283,7 +283,7 @@ def test_the_fingerprint_of_an_adapter_is_that_of_its_base_too(tiny_model, tmp_p
     assert model_fingerprint(str(tmp_path / "adapter")) != before
     with pytest.raises(ConfigError, match="whose files have changed since it was trained"):
         resolve_model(str(tmp_path / "adapter"))
-    (tmp_path / "adapter" / "base_model.json").unlink()  # of other origin: nobody knows what the base was
+    (tmp_path / "adapter" / "base_model.json").unlink()  # of other origin: no one knows what the base was
     resolve_model(str(tmp_path / "adapter"))
 
 

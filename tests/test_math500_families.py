@@ -195,7 +195,7 @@ def test_the_benchmark_is_balanced_and_hardly_repeats():
 
 
 def recorded(family: Family, seen: dict[str, tuple[str | int, ...]]) -> Family:
-    """A family that notes the parameters behind each question."""
+    """A family that notes the parameters after each question."""
 
     def make(rng: random.Random, level: int) -> Draft | None:
         draft = family.make(rng, level)
@@ -272,7 +272,7 @@ def test_an_unknown_split_is_refused_with_the_near_one():
 
 
 def real(n: int) -> dict[str, object]:
-    """A row as MATH-500 has them, with a problem of our own."""
+    """A row as MATH-500 has them, with our own problem."""
     return {
         "problem": f"Write $\\frac{{{2 * n}}}{{{2 * n + 2}}}$ in lowest terms.",
         "solution": "Both are even.",

@@ -216,7 +216,7 @@ def test_bombs_among_a_thousand_answers_from_four_threads():
 
 @pytest.mark.parametrize("inputs", [2500, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_fuzzing_finds_nothing(inputs):
-    # in a process of its own, since it limits its memory; the hour-long version: python benchmarks/fuzz_math.py --minutes 60
+    # in its own process, since it limits its memory; the hour-long version: python benchmarks/fuzz_math.py --minutes 60
     code = f"from fuzz_math import fuzz; tried, found = fuzz(inputs={inputs}, seed=1); print(tried); print(found)"
     done = subprocess.run(
         [sys.executable, "-c", code],

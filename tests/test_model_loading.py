@@ -258,7 +258,7 @@ def test_a_hybrid_model_is_trained_on_examples_with_a_warning_at_the_start(comma
     assert main(commands(folder, tmp_path / "out")[command]) == 0
     captured = capsys.readouterr()
     assert captured.err.startswith(f"kgym: warning: engine 'transformers': {folder} cannot be sampled from")
-    assert "next" not in captured.out  # there is no command that could sample from it
+    assert "next" not in captured.out  # no command could sample from it
 
 
 def test_a_model_that_reads_in_both_directions_is_refused(tiny_model, tmp_path):

@@ -164,7 +164,7 @@ def test_the_gradient_is_scaled_and_the_value_is_not():
 @pytest.mark.parametrize("level", ["token", "geometric", "sequence"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_algorithm_weighs_old_tokens_once(name, mismatch, level):
-    """Whatever its own mismatch option is: that is about the engine under the same weights, of which the fresh tokens tell."""
+    """For any mismatch option: that is about the engine under the same weights, of which the fresh tokens tell."""
     options = {"mismatch": mismatch, "mismatch_level": level}
     algorithm = registry().create("algorithm", name, options)
     batch, logprobs_T = random_batch(11)

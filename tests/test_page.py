@@ -1,4 +1,4 @@
-"""The page of kgym runs view and of the exporter html: what stands on it, and that no text of a model can run or be read as markup."""
+"""The page of kgym runs view and of the exporter html: what is on it, and that no text of a model can run or be read as markup."""
 
 import base64
 import hashlib
@@ -450,7 +450,7 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 
 def opened(path, tmp_path, fragment=""):
-    """The document as it stands after its script has run."""
+    """The document after its script has run."""
     switches = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
     quiet = ("--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000")
     command = [CHROMIUM, *switches, *quiet, "--dump-dom", f"file://{path}{fragment}"]

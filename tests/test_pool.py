@@ -1,4 +1,4 @@
-"""The pool: deadlines, crashes and memory end in a named verdict, and no process is left behind."""
+"""The pool: deadlines, crashes and memory end in a named verdict, and no process is left over."""
 
 import asyncio
 import os

@@ -48,7 +48,7 @@ class Rogue:
             case "kill server":
                 os.kill(os.getppid(), signal.SIGKILL)
                 time.sleep(60)
-            case "forge":  # a message that is no verdict, on every channel that the worker has
+            case "forge":  # a message that is not a verdict, on every channel that the worker has
                 for name in os.listdir("/proc/self/fd")[:-1]:
                     if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
                         body = json.dumps({"ready": True, "error": None}).encode()
@@ -74,7 +74,7 @@ class FewForks(Rogue):
 
 def may_have(processes):
     if os.geteuid() == 0:
-        os.setuid(100_000 + os.getpid())  # nobody else's processes are counted, and root has no limit
+        os.setuid(100_000 + os.getpid())  # no one else's processes are counted, and root has no limit
     resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
 
@@ -440,7 +440,7 @@ def test_calls_that_hang_together_are_reported_once_an_interval(monkeypatch, cap
 
 
 def test_closed_descriptors_do_not_hang_the_pool():
-    # in a process of its own: the channels of the pool are closed under it, as a process does that becomes a daemon
+    # in its own process: the channels of the pool are closed under it, as a process does that becomes a daemon
     code = """
 import os
 from kgym.limits import PoolLimits

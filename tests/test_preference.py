@@ -49,7 +49,7 @@ def comparison(question, *answers, pairs=None):
 
 
 def taste(n):
-    """Whoever says yes is preferred, whatever else is said."""
+    """Anyone who says yes is preferred, for any other text."""
     return comparison(f"{n % 9}?", f"yes{n % 5}", f"no{n % 7}", f"never{n % 3}", pairs=((0, 1), (0, 2)))
 
 

@@ -121,7 +121,7 @@ def test_presets_are_listed(capsys):
     assert "did you mean 'qwen3'" in capsys.readouterr().err
 
 
-# --- prompts of one's own, on which presets stand
+# --- the user's own prompts, on which presets depend
 
 
 def test_a_template_takes_the_place_of_the_prompt():

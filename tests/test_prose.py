@@ -9,6 +9,7 @@ import ast
 import io
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,15 +28,15 @@ REPLACEMENTS = {
     r"behind": "after, later (time, order); or name the place",
     r"in the place of": "instead of",
     r"in (?:its|their|his|whose) place": "instead",
-    r"(?:stands|stood|as (?:it|they) stands?)(?! for\b)": "is, contains",
-    r"(?:lies|lay|lain)": "is, is in",
-    r"has it(?=[.,;:])": "says, defines",
+    r"(?:stands|stood|as (?:it|they) stands?)(?! (?:in )?for\b)": "is, contains",
+    r"(?:lies|lain)": "is, is in",
+    r"as \S+(?: \S+)? ha(?:s|ve) it": "says, defines",
     r"(?<!there )(?:is|are|was|were|be) (?:no|none of) (?!longer|more|less|later|earlier|\w+er (?:than|and))\w+": "is not a",
     r"besides": "also, in addition, next to",
     r"wants": "needs, requires",
     r"go(?:es|ing)? on with|went on with": "resume, continue",
     r"mend(?:s|ed|ing)?": "fix",
-    r"br(?:ing|ings|inging|ought)": "add, import, provide",
+    r"br(?:ing|ings|inging|ought)(?!\()": "add, import, provide",
     r"put(?:s|ting)? away": "store, save",
     r"somebody|nobody|someone else's": "a user, another process, no one: name who",
     r"strangers?": "another user, a third party",
@@ -54,14 +55,15 @@ HINTS = list(REPLACEMENTS.values())
 
 
 def found(text: str) -> list[str]:
-    """Return each left-out word of `text` with its replacement; code in backticks does not count."""
-    text = re.sub(r"`[^`]*`", "`", text)
+    """Return each left-out word of `text` with its replacement; code in backticks and quotations do not count."""
+    text = re.sub(r'`[^`]*`|"[^"]{1,100}"', "`", text)
     hits = []
     for match in WORDS.finditer(re.sub(r"\s+", " ", text).lower()):
         hits.append(f"{match.string[max(0, match.start() - 30) : match.end() + 30]!r}: {HINTS[int(match.lastgroup[1:])]}")
     return hits
 
 
+@cache
 def files(*tops: str) -> list[Path]:
     """Return the Python files below some folders that may have such a word, in code or in a text."""
     paths = sorted(path for top in tops for path in (ROOT / top).rglob("*.py") if "build" not in path.parts)
@@ -171,3 +173,13 @@ def test_documents_are_wrapped_at_100_columns(page):
     blank = re.sub(r"`[^`\n]*`|\]\([^)\n]*\)", "x", without_code(page))
     wide = [line for line in blank.splitlines() if len(line) > 100 and not line.lstrip().startswith(("|", "#", "<", "!["))]
     assert [line for line in wide if " " in line.strip()] == []
+
+
+def test_docstrings_are_plain_english():
+    texts = [(path, line, text) for path in files(*SOURCE) if path != Path(__file__) for line, text in docstrings(path)]
+    assert left_out_words(texts) == []
+
+
+def test_comments_are_plain_english():
+    texts = [(path, line, text) for path in files(*SOURCE) if path != Path(__file__) for line, text in comments(path)]
+    assert left_out_words(texts) == []

@@ -47,7 +47,7 @@ def start():
 
 
 def ranks(run):
-    """Return the process number and the variables of the ranks of a run on the cluster, by rank. Other tests have ranks of their own."""
+    """Return the process number and the variables of the ranks of a run on the cluster, by rank. Other tests have their own ranks."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:

@@ -121,7 +121,7 @@ def test_a_broken_plugin_costs_one_line_and_nothing_else(source, why, tmp_path, 
     assert "kgym plugins doctor" in record.getMessage()
     with pytest.raises(UnknownName, match="brokenplug"):  # perhaps it would have had it
         found.info("verifier", "loud")
-    found.observe("kgym_run_finished", run=tmp_path, summary={})  # nothing of it is left behind
+    found.observe("kgym_run_finished", run=tmp_path, summary={})  # nothing of it is left over
     with pytest.raises(PluginError, match="cannot be loaded"):  # named on the command line, it is no longer optional
         make_registry(Candidate("brokenplug", "brokenplug", "acme"), plugins=["acme"], tmp=tmp_path)
 
@@ -228,7 +228,7 @@ def test_a_module_that_two_entry_points_name_is_loaded_once(plug, tmp_path):
 
 
 def calls_of(action):
-    """Count the calls of Python functions that an action takes: its time, whatever else the machine does."""
+    """Count the calls of Python functions that an action takes: its time, for any load of the machine."""
     counts = [0]
 
     def count(frame, event, arg):

@@ -100,7 +100,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("length", [8, 64, 1024])
 def test_the_work_per_token_does_not_grow(name, length):
-    """At most seven comparisons per token: 1 of the run, 4 of the borders, 2 to look back; for every N and whatever the tokens are."""
+    """At most seven comparisons per token: 1 of the run, 4 of the borders, 2 to look back; for every N and for any tokens."""
     n = 20_000
     detector = RepetitionDetector(length)
     tokens = [Counted(token) for token in HARD[name](n)]

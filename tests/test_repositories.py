@@ -190,7 +190,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def kgym_with_hub(repository, tmp_path):
-    """Run `kgym` in a process of its own, whose hub is a server on this machine; the addresses it asked for are `run.asked`."""
+    """Run `kgym` in its own process, whose hub is a server on this machine; the addresses it asked for are `run.asked`."""
     handler = type("OneRepository", (Hub,), {"folder": repository, "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -29,7 +29,7 @@ from kgym_plugins.verifiers.reward_model import RewardModelOptions, RewardModelV
 
 @pytest.fixture(scope="module")
 def taste(tiny_model, tmp_path_factory):
-    """A reward model that prefers whoever says yes."""
+    """A reward model that prefers anyone who says yes."""
 
     def nth(n):
         return Comparison((Message("user", f"{n % 9}?"),), f"{n % 9}?", "", (f"yes{n % 5}", f"no{n % 7}"), ((0, 1),))

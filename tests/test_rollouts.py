@@ -1,4 +1,4 @@
-"""The rollouts of a step: budgets, rounds in the place of groups that teach nothing, greedy answers; runs that have nothing to learn."""
+"""The rollouts of a step: budgets, rounds instead of groups that teach nothing, greedy answers; runs that have nothing to learn."""
 
 import json
 from dataclasses import replace
@@ -71,7 +71,7 @@ def test_an_engine_that_does_not_see_repetition_is_helped_where_a_segment_ends()
     assert ways == {8: (text[:24], ["length", "length", "repetition"]), None: (text[:60], ["repetition"])}
     for script, sampling in ((text[:50], Sampling(loop_tokens=16)), (text, Sampling())):
         (group,) = play_groups(setup, ScriptedEngine(lambda request, script=script: script), [0], sampling=sampling, seed_parts=SEED)
-        assert group.episodes[0].finish_reason in ("stop", "length")  # it ended by itself, or nobody asked
+        assert group.episodes[0].finish_reason in ("stop", "length")  # it ended by itself, or no one asked
 
 
 def test_the_built_in_engine_keeps_to_the_context():
@@ -294,7 +294,7 @@ def test_dapo_goes_on_after_a_step_without_a_lesson(tmp_path):
         assert line["rollout/tokens"] > 0
 
 
-# --- what an algorithm brings along -----------------------------------------------------------------------------------
+# --- what an algorithm adds -----------------------------------------------------------------------------------
 
 
 def test_dapo_brings_its_punishment():

@@ -221,7 +221,7 @@ def test_attacks_are_contained():
 
 
 def as_an_ordinary_user(*command):
-    """Run a command as nobody, with the folders that it needs open to it; without root, as who runs the tests."""
+    """Run a command as `nobody`, with the folders that it needs open to it; without root, as who runs the tests."""
     if os.geteuid() != 0:
         line = list(command)
     else:

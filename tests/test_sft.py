@@ -169,7 +169,7 @@ def test_passes_over_a_file_are_shuffled_whole_and_the_same_for_a_seed():
     passes = ["".join(nth(n) for n in range(start, start + 8)) for start in (0, 8, 16)]
     assert all(sorted(one) == list("abcdefgh") for one in passes)
     assert len(set(passes)) == 3
-    assert nth(3) == passes[0][3]  # whatever was asked before
+    assert nth(3) == passes[0][3]  # for any question before
     assert "".join(map(shuffled("abcdefgh", seed=2), range(8))) not in passes
 
 
@@ -213,7 +213,7 @@ def test_rows_of_a_file(tmp_path):
 
 
 def learn(model, examples, run, *, batch=16, reporter=None, facts=None, **train):
-    """Fine-tune on examples of one's own."""
+    """Fine-tune on the user's own examples."""
     config = SFTConfig(
         model=str(model), train={"steps": 60, "lr": 1e-2, "warmup_steps": 5, "save_every": 20, **train}, sft={"batch_size": batch}
     )

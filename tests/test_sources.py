@@ -1,4 +1,4 @@
-"""Problems from files: the layouts that are about, what is refused, and what was put away comes back the same."""
+"""Problems from files: the layouts that are about, what is refused, and what was stored comes back the same."""
 
 import csv
 import doctest

@@ -53,7 +53,7 @@ def test_each_step_has_the_budget_of_the_last_stage_before_it():
     assert [stages.tokens(step) for step in range(1, 9)] == [30, 30, 60, 60, 90, 90, 90, 90]
     assert str(stages) == "30 tokens, 60 from step 3 on, 90 from step 5 on"
     assert (stages.most, stages.late(8), stages.late(4)) == (90, [], [90])
-    assert Stages.of([(0, 90), (4, 30)], 8).most == 90  # a budget may fall, as long2short has it
+    assert Stages.of([(0, 90), (4, 30)], 8).most == 90  # a budget may fall, as in long2short
     assert Stages().tokens(1) is None
 
 

@@ -33,7 +33,7 @@ def words(out, *more, keys=()):
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
-    """A series that nobody disturbed."""
+    """A series that no one disturbed."""
     out = tmp_path_factory.mktemp("straight") / "out"
     assert main([*words(out), "--json"]) == 0
     return out

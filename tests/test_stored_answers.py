@@ -142,7 +142,7 @@ def test_rows_without_a_number_are_samples_of_their_own(tmp_path):
 
 
 def test_token_lists_are_not_read_for_other_columns(tmp_path):
-    """Their pages are overwritten: whoever reads them fails."""
+    """Their pages are overwritten: anyone who reads them fails."""
     (path,) = in_files(tmp_path, [("p", n, "a", 0) for n in range(100)])
     group = pq.ParquetFile(path).metadata.row_group(0)
     broken = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""A stranger's distribution is built, installed, found and trained with: examples/kgym-hello in a virtual environment of its own."""
+"""A third party's distribution is built, installed, found and trained with: examples/kgym-hello in its own virtual environment."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_its_algorithm_keeps_the_contract_and_gives_the_gradient_of_reinforce(he
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
-    """Return a function that runs kgym in a virtual environment that has the package, and behind it all that this one has."""
+    """Return a function that runs kgym in a virtual environment that has the package, and after it all that this one has."""
     stranger = Stranger(tmp_path_factory.mktemp("stranger"))
     stranger.pip(HELLO)
     return stranger.kgym

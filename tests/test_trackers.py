@@ -41,7 +41,7 @@ def arguments(run, *more):
 
 
 def play(name, options, run, *, first=STEPS[:2], then=STEPS[2:], config=CONFIG):
-    """Log some steps, end as if the run had failed, and go on with the rest."""
+    """Log some steps, end as if the run had failed, and continue with the rest."""
     run.mkdir(exist_ok=True)
     for steps, failed in ((first, True), (then, False)):
         tracker = registry().create("tracker", name, options, run, config)
@@ -93,7 +93,7 @@ def test_mlflow_has_one_run_with_parameters_metrics_and_its_end(tmp_path):
 
 
 def log_records(data, block=32768):
-    """Yield the records of a .wandb file: LevelDB's log format behind a header of 7 bytes."""
+    """Yield the records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
     place, record = 7, b""
     while place + 7 <= len(data):
         if block - place % block < 7:  # the end of a block has no room for another head
@@ -113,7 +113,7 @@ def test_wandb_keeps_an_offline_run_under_one_id(tmp_path):
     from wandb.proto.wandb_internal_pb2 import Record
 
     play("wandb", {"mode": "offline", "project": "tests"}, tmp_path / "run")
-    wandb.teardown()  # waits for the process that writes the files, which may lag behind `finish`
+    wandb.teardown()  # waits for the process that writes the files, which may go on after `finish`
     files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
     assert {file.stem.removeprefix("run-") for file in files} == {remembered(tmp_path / "run", "wandb")}
     assert len(files) == 2

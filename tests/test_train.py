@@ -41,7 +41,7 @@ def numbers(run):
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
-    """A run of four steps that nobody disturbed."""
+    """A run of four steps that no one disturbed."""
     run = tmp_path_factory.mktemp("straight") / "run"
     assert main(arguments(run, "--steps", "4", "--json")) == 0
     return run
@@ -72,7 +72,7 @@ def test_the_stored_episodes_are_the_ones_of_the_metrics(straight):
 
 def test_engine_and_trainer_agree_on_every_step(straight):
     gaps = [line["policy/engine_gap_nats"] for line in read_metrics(straight / "metrics.jsonl")[1:]]
-    assert max(gaps) < 1e-4  # were the engine's weights one update behind, the gap would be of the size of the update
+    assert max(gaps) < 1e-4  # were the engine's weights one update late, the gap would be of the size of the update
     assert all(line["policy/kl_nats"] > 0 for line in read_metrics(straight / "metrics.jsonl")[1:])
 
 

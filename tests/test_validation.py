@@ -32,7 +32,7 @@ def test_validation_draws_as_training_does_unless_it_is_told_otherwise():
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A run whose validation has a sampling and a budget of its own."""
+    """A run whose validation has a sampling and its own budget."""
     run = tmp_path_factory.mktemp("own") / "run"
     assert train(run, *OWN) == 0
     return run

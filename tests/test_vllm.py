@@ -273,7 +273,7 @@ def test_an_adapter_alone_samples_as_the_merged_model_and_wakes_with_the_engine(
 @needs_vllm
 @pytest.mark.slow
 def test_weights_that_are_lost_in_sleep_are_there_after_it(adapting):
-    # a CPU keeps its memory, so other weights are put in the place of those that a GPU would have lost
+    # a CPU keeps its memory, so other weights are put instead of those that a GPU would have lost
     model = AutoModelForCausalLM.from_pretrained(nano())
     adapting.load(4, ModelWeights(model))
     adapter, _ = adapter_of(model)

@@ -1,4 +1,4 @@
-"""maj@k: equal answers vote together, ties are shared, and nobody who has no answer votes."""
+"""maj@k: equal answers vote together, ties are shared, and a sample without an answer does not vote."""
 
 import itertools
 import math
@@ -81,7 +81,7 @@ def test_no_answer_does_not_vote():
     frame = judged("", "", "", "3/4")
     assert list(answer_classes(frame)[:3]) == [NO_VOTE] * 3
     assert majority(frame, 4) == 1.0
-    assert majority(judged("", ""), 2) == 0.0  # nobody votes
+    assert majority(judged("", ""), 2) == 0.0  # no one votes
 
 
 def test_a_tie_is_shared():

@@ -159,7 +159,7 @@ class WrongSolution(Tiny):
 
 
 class Endless(Tiny):
-    """Has a size and goes on behind it."""
+    """Has a size and goes on after it."""
 
     def source(self, split):
         class Beyond(Numbers):
@@ -170,7 +170,7 @@ class Endless(Tiny):
 
 
 class PlainPrompt(Tiny):
-    """Its prompt is no conversation."""
+    """Its prompt is not a conversation."""
 
     def prompt(self, problem):
         return problem.question

@@ -75,7 +75,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def learner(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return a random Qwen2 with the tokenizer of nano, which nobody asks."""
+    """Return a random Qwen2 with the tokenizer of nano, which no one asks."""
     from transformers import AutoTokenizer, Qwen2ForCausalLM
 
     from kgym.models.names import resolve_model

@@ -76,7 +76,7 @@ class PlaceOptions(PartOptions):
 
 
 class Data:
-    """Problems of one's own; follows `kgym.envs.task.Task`."""
+    """The user's own problems; follows `kgym.envs.task.Task`."""
 
     Options = DataOptions
     splits = SPLITS
@@ -89,7 +89,7 @@ class Data:
     def source(self, split: str) -> ProblemSource:
         """Return the part of the data set for a split.
 
-        Raises MissingData if none is named or the one that is has yet to be brought, DataError if the part is empty, UnknownName for a
+        Raises MissingData if none is named or the one that is has yet to be added, DataError if the part is empty, UnknownName for a
         split other than `train` and `validation`.
         """
         from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files)

@@ -60,7 +60,7 @@ class AlgorithmOptions(Options):
 
 
 class TokenLossOptions(AlgorithmOptions):
-    """What an algorithm with one loss a token can be told besides."""
+    """Further options of an algorithm with one loss a token."""
 
     aggregation: Aggregation = "token_mean"
     """How token losses become one: who weighs how much."""
@@ -123,7 +123,7 @@ class AlgorithmBase:
         raise NotImplementedError(f"{type(self).__name__} has no loss()")
 
     def mismatch_weights(self, batch: PackedBatch) -> Tensor:
-        """Return the engine-mismatch weight of each token as the options have it, (T,), without gradient."""
+        """Return the engine-mismatch weight of each token as in the options, (T,), without gradient."""
         options = self.options
         return mismatch_weights(
             batch,

@@ -2,7 +2,7 @@
 
     batch = pack(prompt_ids=[[5, 6]], token_ids=[[7, 2]], token_mask=None, engine_logprobs=[[-0.1, -0.2]], rewards=[1.0],
                  group_ids=[0], truncated=[False])          # T = 4, mask 0 0 1 1
-    for step in minibatches(batch, 4, rng):                 # groups kept whole; each has totals of its own
+    for step in minibatches(batch, 4, rng):                 # groups kept whole; each has its own totals
         for part in split(step, max_tokens=8192):           # each carries the totals of its step
             algorithm.loss(part, ...).loss.backward()       # so the gradients add up
 
@@ -47,7 +47,7 @@ def pack(
 
     `old_logprobs` are zeros: fill them in with `dataclasses.replace` after a forward pass.
 
-    Raises ValueError if the rows do not agree, or an answer stands behind an empty prompt: nothing would predict its first token.
+    Raises ValueError if the rows do not agree, or an answer is after an empty prompt: nothing would predict its first token.
     """
     for name, rows in (("prompt_ids", prompt_ids), ("rewards", rewards), ("group_ids", group_ids), ("truncated", truncated)):
         if rows is not None and len(rows) != len(token_ids):
@@ -153,7 +153,7 @@ def deal(batch: PackedBatch, n: int) -> list[list[int]]:
 
 
 def minibatches(batch: PackedBatch, n: int, rng: random.Random | None = None) -> list[PackedBatch]:
-    """Cut a batch into at most n optimizer steps, each a batch of its own with its own totals.
+    """Cut a batch into at most n optimizer steps, each a separate batch with its own totals.
 
     Groups are kept whole and spread evenly, shuffled if there is an `rng`. Groups without a masked-in token are left out, so there
     are fewer than n if fewer groups have any.

@@ -1,6 +1,6 @@
 """From tokens to answers and back: masked sums and means over each episode of a pack.
 
-Everything here is masked before it is reduced, so that what stands at a prompt or an unscored token, even NaN, reaches neither
+Everything here is masked before it is reduced, so that what is at a prompt or an unscored token, even NaN, reaches neither
 a loss nor a gradient.
 
 Dimension key:  T tokens of the pack   E episodes

@@ -1,6 +1,6 @@
 """Generalised advantage estimation over the trained tokens of each answer.
 
-    delta_t = r_t + gamma V_{t+1} - V_t,    A_t = delta_t + gamma lambda A_{t+1},    V = A = 0 behind the last token
+    delta_t = r_t + gamma V_{t+1} - V_t,    A_t = delta_t + gamma lambda A_{t+1},    V = A = 0 after the last token
 
 Source: Schulman et al. 2016, arXiv:1506.02438, equation 16.
 
@@ -15,7 +15,7 @@ from kgym.types import PackedBatch
 
 
 def _places(batch: PackedBatch) -> Tensor:
-    """Number the masked-in tokens of each episode from 0, (T,) int64; what stands elsewhere means nothing."""
+    """Number the masked-in tokens of each episode from 0, (T,) int64; what is elsewhere means nothing."""
     lengths_E = lengths(batch)
     before_E = lengths_E.cumsum(0) - lengths_E
     return batch.mask.long().cumsum(0) - 1 - before_E[batch.episode_ids]

@@ -55,7 +55,7 @@ def scale_gradient(batch: PackedBatch, logprobs: Tensor) -> Tensor:
     weights_T = batch.correction
     if weights_T is None:
         return logprobs
-    scaled_T = logprobs.view_as(logprobs)  # the hook is on a tensor of its own: the caller's keeps its gradient
+    scaled_T = logprobs.view_as(logprobs)  # the hook is on its own tensor: the caller's keeps its gradient
     scaled_T.register_hook(lambda grad_T: grad_T * weights_T)
     return scaled_T
 

@@ -27,7 +27,7 @@ def dpo_loss(
 
     The arguments are log-probabilities of whole answers, sums over their tokens, (P,) each. With `label_smoothing` e, a label is taken
     to be wrong with probability e: the loss is 1 - e of that plus e of the same with chosen and rejected exchanged. With `weights`, (P,),
-    the loss is the weighted sum in the place of the mean.
+    the loss is the weighted sum instead of the mean.
 
     Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; label smoothing is that of Mitchell's note on conservative DPO, 2023.
     """
@@ -47,7 +47,7 @@ def ranking_loss(scores: Tensor) -> LossOutput:
     """Return the mean over all K-choose-2 pairs of -log sigmoid(score of the better - score of the worse).
 
     `scores` is (R, K), the reward model's scores of the answers to R prompts, best answer first. All pairs of a prompt belong in one batch
-    element, or the model overfits to the answers that stand in many pairs.
+    element, or the model overfits to the answers that are in many pairs.
 
     Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 1.
     """

@@ -75,7 +75,7 @@ def is_ours(path: Path) -> bool:
 def card_of(run: Path) -> Card:
     """Return the card of the newest checkpoint of a run.
 
-    Raises ConfigError for a folder that is no training, for one without a checkpoint, and for weights that are missing,
+    Raises ConfigError for a folder that is not a training, for one without a checkpoint, and for weights that are missing,
     damaged or not finite.
     """
     manifest = RunFolder(run).read_manifest()

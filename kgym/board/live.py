@@ -1,6 +1,6 @@
 """What a live page shows of runs that go on: how far they are, their curves, what is wrong, the newest completions.
 
-Only what a page draws is sent, as plain values, and it is read from the files of a run alone: whoever looks does not
+Only what a page draws is sent, as plain values, and it is read from the files of a run alone: anyone who looks does not
 disturb the run. The lock of a run that goes on is not touched: Linux lists who holds it.
 """
 
@@ -66,7 +66,7 @@ def seen(folders: Sequence[Path]) -> str:
 
 
 def state_of(folders: Sequence[Path]) -> dict[str, Any]:
-    """Return what the page shows. A run that cannot be read has its error in its place."""
+    """Return what the page shows. A run that cannot be read has its error instead."""
     before = seen(folders)  # what is written while the files are read is news for the next call
     names = names_of(folders)
     runs = []

@@ -2,7 +2,7 @@
 
 A row for each figure that is an accuracy (`kgym.board.lmeval_figures`); the others are named. lm-eval stores no verdicts, so what a row
 of kgym says of cut, unscored and missing answers stays empty. The comparability hash is of the task as the file describes it, few-shot
-form and chat template included: such rows are in tables of their own. `plugins/kgym_plugins/exporters/lmeval.py` writes such files.
+form and chat template included: such rows are in their own tables. `plugins/kgym_plugins/exporters/lmeval.py` writes such files.
 """
 
 import hashlib
@@ -110,7 +110,7 @@ def _row(data: Mapping[str, Any], task: str, figure: Figure, at_k: Sequence[Figu
         "top_p": 1.0 if greedy else float(drawn.get("top_p", 1.0)),
         "top_k": 0 if greedy else int(drawn.get("top_k", 0)),
         "max_tokens": int(drawn["max_gen_toks"]) if "max_gen_toks" in drawn else None,
-        "truncated_rule": "score",  # lm-eval judges the text as it stands
+        "truncated_rule": "score",  # lm-eval judges the text unchanged
         "verifier": f"lm-eval:{name}",
         "data_sha256": str(facts["task_hash"] or ""),
         "comparability": comparability_hash(facts),
@@ -123,7 +123,7 @@ def _row(data: Mapping[str, Any], task: str, figure: Figure, at_k: Sequence[Figu
 
 
 def _facts(data: Mapping[str, Any], task: str, config: Mapping[str, Any], name: str, n: int) -> dict[str, Any]:
-    """Return what the score depends on besides the model, as far as the file says it."""
+    """Return what the score depends on in addition to the model, as far as the file says it."""
     n_shot, template = data.get("n-shot", {}).get(task), data.get("chat_template_sha")
     if template is None and data.get("chat_template"):
         template = hashlib.sha256(str(data["chat_template"]).encode()).hexdigest()

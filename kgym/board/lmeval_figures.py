@@ -123,7 +123,7 @@ def _metric_of(entry: Mapping[str, Any]) -> str:
 
 
 def answers_scored(config: Mapping[str, Any], filtered: str) -> tuple[int, int]:
-    """Return how many answers to a problem reach the metric behind a filter, and how many voted on them, 0 if there was no vote.
+    """Return how many answers to a problem reach the metric after a filter, and how many voted on them, 0 if there was no vote.
 
     >>> answers_scored({"repeats": 10}, "none")    # the default filter takes the first
     (1, 0)

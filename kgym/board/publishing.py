@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def hub_of(hub_id: str) -> "HfApi":
     """Return the hub with the token of the user: of HF_TOKEN, or of its own login.
 
-    Raises ConfigError for a name that is no OWNER/NAME, without a token, and if the hub may not be asked.
+    Raises ConfigError for a name that is not OWNER/NAME, without a token, and if the hub may not be asked.
     """
     from huggingface_hub import HfApi, constants, get_token  # noqa: PLC0415  (takes a while to load)
 

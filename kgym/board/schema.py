@@ -18,7 +18,7 @@ class Column:
     type: Literal["text", "int", "float"]
     summary: str
     since: int = 1
-    """Version that brought it."""
+    """Version that added it."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Board:
 
 
 def read_board(where: str) -> Board:
-    """Read a board: a file, or `PACKAGE:NAME` for NAME.csv that an installed package brings (`kgym_boards:published`).
+    """Read a board: a file, or `PACKAGE:NAME` for NAME.csv of an installed package (`kgym_boards:published`).
 
     Raises ConfigError if there is none, DataError if it is not a board or of a newer version.
     """

@@ -43,7 +43,7 @@ SERIES = {
 def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Page:
     """Return the page of run folders, of `kgym eval` and `kgym train`; with a training come the evaluations in its folder `eval`.
 
-    A training without any shows the rollouts of its first and last step in their place. Raises ConfigError for a folder that is no run,
+    A training without any shows the rollouts of its first and last step instead. Raises ConfigError for a folder that is not a run,
     or that holds nothing to show.
     """
     trainings = [folder for folder in folders if _manifest(folder).get("kind") != KIND]

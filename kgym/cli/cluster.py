@@ -3,7 +3,7 @@
     kgym train --ranks 16 --cluster auto ...
 
 One actor for each rank, in one placement group, with a processor and, where the cluster has GPUs, a GPU. An actor starts `kgym` as a
-process of its own with the variables that PyTorch's launcher would set, and passes its output on. So a rank is the same program under
+separate process with the variables that PyTorch's launcher would set, and passes its output on. So a rank is the same program under
 every launcher. The ranks meet at a key-value store in the actor of rank 0.
 """
 
@@ -49,7 +49,7 @@ class Place:
 
 
 class Host:
-    """The actor of a rank. Its methods run in threads of their own."""
+    """The actor of a rank. Its methods run in their own threads."""
 
     def __init__(self, rank: int, folder: str) -> None:
         import ray
@@ -212,7 +212,7 @@ class _Ranks:
             stream = self.hosts[rank].run.options(num_returns="streaming").remote(self.words, self.variables(rank))
             for answer in stream:
                 self.events.put((rank, *self.ray.get(answer)))
-        except Exception as error:  # of Ray, whatever it is: the rank is gone
+        except Exception as error:  # of Ray in any case: the rank is gone
             self.events.put((rank, "lost", last_line(error)))
 
     def _next(self, timeout_s: float | None = None) -> tuple[int, str, Any] | None:

@@ -174,7 +174,7 @@ def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
 
 
 def refuse_other(path: Path, source: "ListedSource", *, replace: bool) -> None:
-    """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is no loss."""
+    """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is not a loss."""
     from kgym.data.review import compared
     from kgym.data.sources import DataSource
 

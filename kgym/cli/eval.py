@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if args.label is not None and len(configs) > 1:
         raise ConfigError(f"--label {args.label} would name {len(configs)} models alike; leave it out, or score one at a time")
     if args.board is not None:
-        board_to_append(args.board)  # refuse what is no board before hours of scoring
+        board_to_append(args.board)  # refuse what is not a board before hours of scoring
     several = sum(len(config.benches) for config in configs) > 1
     listener = terminal_listener(args, n_models=len(configs), several=several)
     with saying_how_to_go_on(lambda: f"resume with the same command: {command_line(args, args.argv)}"):

@@ -42,7 +42,7 @@ def how_to_score(
     words = [start, f"{spec.name}:{spec.split}"]
     try:
         endless = spec.setup().source.size is None
-    except KgymError:  # data that the user has not brought yet: eval will say so
+    except KgymError:  # data that the user has not added yet: eval will say so
         endless = False
     words += ["--problems", str(problems)] if endless else []
     words += drawn

@@ -29,7 +29,7 @@ class Interrupted(KeyboardInterrupt):
 def signals_interrupt() -> Iterator[None]:
     """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler is left as it is.
 
-    Python prints an exception that a destructor or a callback raises, and goes on; an interruption there is raised again behind it.
+    Python prints an exception that a destructor or a callback raises, and goes on; an interruption there is raised again after it.
     """
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield

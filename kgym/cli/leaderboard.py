@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BOARD = "leaderboard.csv"
 SHOWN_LEFT_OUT = 10
-"""Figures of a foreign file that are printed with the reason why they are no row."""
+"""Figures of a foreign file that are printed with the reason why they make no row."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def _add(args: argparse.Namespace) -> int:
     from kgym.board.rows import rows_of
     from kgym.board.table import append_row, board_to_append
 
-    board_to_append(args.board)  # refuse what is no board before anything else
+    board_to_append(args.board)  # refuse what is not a board before anything else
     rows, left_out = rows_of(args.source, label=args.label, note=args.note)
     added = sum(append_row(args.board, row) for row in rows)
     if args.json:

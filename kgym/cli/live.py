@@ -37,7 +37,7 @@ class LiveServer(ThreadingHTTPServer):
     def __init__(self, folders: Sequence[Path], port: int = PORT) -> None:
         """Listen on a port of this machine, 0 for any that is free.
 
-        Raises ConfigError for a folder that is no run, and for a port that cannot be had.
+        Raises ConfigError for a folder that is not a run, and for a port that cannot be had.
         """
         for folder in folders:
             RunFolder(folder).read_manifest()
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        """Answer; a reader that has gone away is no trouble."""
+        """Answer; a reader that has gone away is not a trouble."""
         try:
             super().handle()
         except ConnectionError:

@@ -5,7 +5,7 @@ can print JSON), `debug` and `verbose`. Commands come from the table below and f
 the words of the command as they were typed, in `args.words` all of them, and in `args.loaded` the plugins that -p named before it.
 
 Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM,
-129 by SIGHUP; 141 nobody reads the output any more.
+129 by SIGHUP; 141 no one reads the output any more.
 """
 
 import argparse
@@ -77,7 +77,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError in the place of printing the usage and leaving."""
+        """Raise ConfigError instead of printing the usage and leaving."""
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """Raise for the first argument that nobody wants."""
+        """Raise for the first argument that no option takes."""
         options = [item.partition("=")[0] for item in unknown if item.startswith("-") and item != "-"]
         if options and (hint := setting_for(leaves(self), options[0])):
             raise UnknownName(f"no option named {options[0]!r}; {hint}")
@@ -267,7 +267,7 @@ def _global_parser() -> Parser:
 
 
 def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
-    """Add the options that hold everywhere. Before a command they have defaults; behind it they are absent unless given."""
+    """Add the options that hold everywhere. Before a command they have defaults; after it they are absent unless given."""
     group = parser if top else parser.add_argument_group("options of every command")
 
     def default(value: Any) -> Any:

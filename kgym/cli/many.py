@@ -99,7 +99,7 @@ def _standing(n_runs: int, n_left: int, seconds: float, jobs: int) -> str:
 
 
 def _weight(run: "Run") -> float:
-    """Return how long a run is expected to take, as a share of the others; each counts alike if nobody knows."""
+    """Return how long a run is expected to take, as a share of the others; each counts alike if no one knows."""
     return run.seconds if math.isfinite(run.seconds) and run.seconds > 0 else 1.0
 
 

@@ -323,7 +323,7 @@ def _check(name: str) -> list[str]:
     try:
         with prints_to_stderr():
             return [str(trouble) for trouble in registry().target("check", name)()]
-    except Exception as error:  # a stranger's code; that it fails is what the doctor is to find
+    except Exception as error:  # a third party's code; that it fails is what the doctor is to find
         return [error_line(error)]
 
 

@@ -189,7 +189,7 @@ def _facts_or_error(run: Path) -> dict[str, Any]:
 
 
 def _facts(run: Path) -> dict[str, Any]:
-    """Return what a run is and how it went. Raises ConfigError if the folder is no run."""
+    """Return what a run is and how it went. Raises ConfigError if the folder is not a run."""
     from kgym.runs.folder import RunFolder
     from kgym.runs.manifest import KIND, SUPERVISED, kind_of
 

@@ -54,7 +54,7 @@ def hold_request(out: Path, request: Mapping[str, Any], steps: Sequence[Step]) -
     from kgym.score.comparability import changes
 
     file, asked = out / "request.json", json.loads(json.dumps(request))
-    if not file.exists() or not any(step.done.parent.exists() for step in steps):  # a request that was refused at once binds nobody
+    if not file.exists() or not any(step.done.parent.exists() for step in steps):  # a request that was refused at once binds no one
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(asked, indent=2) + "\n")
     elif differing := changes(read_table(file, remedy="choose another folder with --out"), asked):

@@ -2,7 +2,7 @@ r"""Judge answers: JSON lines in, the same lines with the verdict out, in the sa
 
     echo '{"gold": "1/2", "response": "So it is \\boxed{0.5}."}' | kgym verify -
 
-A line has `gold` and `response`, and may have `question`; whatever else it has is kept. Added are `correct` (true, false, or null
+A line has `gold` and `response`, and may have `question`; anything else it has is kept. Added are `correct` (true, false, or null
 if unscored), `score` (0 to 1, or null if unscored), `status`, `reason`, `answer`, `normal` and `seconds`. Lines are judged as they come in.
 A line that cannot be used is reported on standard error with its number, and the others are judged; the exit status is 1 then.
 A summary follows on standard error; its accuracy is the mean score.

@@ -1,9 +1,9 @@
-"""From a row of a data file to a problem, whatever its columns are called.
+"""From a row of a data file to a problem, for any names of its columns.
 
     {"ID": "2024-I-1", "Problem": "Every morning ...", "Answer": 204}                        a number
     {"problem": "...", "solution": "... \\\\boxed{204}"}                                        only in the solution
     {"prompt": [{"role": "user", "content": "..."}], "reward_model": {"ground_truth": "73"}}  training rows
-    {"question": "...", "answer": "... #### 72"}                                             behind four hashes
+    {"question": "...", "answer": "... #### 72"}                                             after four hashes
 
 The first of the known columns that has something in it counts. The gold answer stays the raw text, leading zeros and LaTeX kept; a box
 around the whole of it is taken off.
@@ -24,7 +24,7 @@ from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem
 
 QUESTION = ("problem", "question", "Problem", "Question", "extra_info.raw_problem", "prompt", "instruction", "messages", "conversations")
-"""The raw problem before the prompt, which has somebody's instruction around it."""
+"""The raw problem before the prompt, which has a user's instruction around it."""
 GOLD = (
     "answer",
     "Answer",
@@ -123,7 +123,7 @@ class Found(NamedTuple):
 def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None) -> Found:
     """Return the problems of a data set called `name`, their ids beginning with it, and what was left out.
 
-    A question that stands there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
+    A question that is there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
     unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without a question or a gold answer, for
     one question with two answers, and for answers that the data set cannot have.
     """
@@ -210,7 +210,7 @@ def _remedy(row: Row, option: str) -> str:
 
 
 def _at_hashes(text: str) -> tuple[str, str]:
-    """Return the working before the last `####` and the number behind it, which loses its thousands separators: 2,004 might be a list."""
+    """Return the working before the last `####` and the number after it, which loses its thousands separators: 2,004 might be a list."""
     working, _, gold = (part.strip() for part in text.rpartition(HASHES))
     return working, gold.replace(",", "") if _THOUSANDS.fullmatch(gold) else gold
 
@@ -238,7 +238,7 @@ def same_gold(one: str, other: str) -> bool:
 
 
 def _level(text: str) -> int:
-    """Return 5 for `5` and `Level 5`; 0 for what is no level from 1 to 10."""
+    """Return 5 for `5` and `Level 5`; 0 for what is not a level from 1 to 10."""
     number = re.fullmatch(r"(?:Level\s*)?([0-9]{1,2})", text)
     return int(number[1]) if number and 1 <= int(number[1]) <= 10 else 0
 

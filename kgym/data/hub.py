@@ -29,7 +29,7 @@ class Fetched:
 def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
     """Fetch the files that `choose` names; offline (`HF_HUB_OFFLINE`) they are those that are in the cache.
 
-    Raises DataError, with what to do instead, for whatever goes wrong on the way.
+    Raises DataError, with what to do instead, for anything that goes wrong on the way.
     """
     from huggingface_hub import HfApi, constants  # noqa: PLC0415  (heavy)
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError  # noqa: PLC0415
@@ -80,7 +80,7 @@ def _cached(repo: str, revision: str | None, choose: Choose) -> Fetched:
 
 
 def card_of(readme: Path) -> dict[str, Any]:
-    """Return the metadata at the head of a card, {} if it has none. Raises DataError if it is no YAML."""
+    """Return the metadata at the head of a card, {} if it has none. Raises DataError if it is not YAML."""
     from huggingface_hub import metadata_load  # noqa: PLC0415  (heavy)
     from yaml import YAMLError  # noqa: PLC0415
 

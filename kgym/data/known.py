@@ -36,7 +36,7 @@ def year_of(values: Mapping[str, Any]) -> int | None:
 
 
 def integer_answer(gold: str, max_answer: int) -> str | None:
-    r"""Return the digits of an answer from 0 to `max_answer`, leading zeros kept; None if it is no such answer.
+    r"""Return the digits of an answer from 0 to `max_answer`, leading zeros kept; None if it is not such an answer.
 
     >>> integer_answer(r"$336^\circ$", 999), integer_answer("073", 999), integer_answer("1/2", 999), integer_answer("1000", 999)
     ('336', '073', None, None)

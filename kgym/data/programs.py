@@ -24,7 +24,7 @@ COLUMNS = (
     *("description", "input_format", "output_format", "official_tests", "time_limit", "memory_limit", "generated_checker"),
     *("test", "entry_point", "canonical_solution", "text", "test_list", "test_setup_code", "test_imports", "code"),
 )
-"""Columns that are read, besides those of every data set."""
+"""Columns that are read, in addition to those of every data set."""
 LONGEST = 1 << 30
 """Bytes of tests that are unpacked."""
 

@@ -3,7 +3,7 @@
     README.md: configs: [{config_name: AIME2025-I, data_files: [{split: test, path: aime2025-I.jsonl}]}, ...]
     main/test-00000-of-00001.parquet      data/train.jsonl      default/train/0000.parquet (the hub's own conversion)
 
-A repository is a folder: of one's own, or what `hub.py` gets. Works on names alone, so that only the files that are meant are fetched.
+A repository is a folder: the user's own, or what `hub.py` gets. Works on names alone, so that only the files that are meant are fetched.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Problems in files: any JSONL, CSV or Parquet file, and the data sets that `kgym data add` has put away.
+"""Problems in files: any JSONL, CSV or Parquet file, and the data sets that `kgym data add` has stored.
 
-A data set that was added lies in `KGYM_DATA_DIR`, or else in the user's data folder, as NAME.parquet. One row of it:
+A data set that was added is in `KGYM_DATA_DIR`, or else in the user's data folder, as NAME.parquet. One row of it:
 {"id": "aime24/2024-I-1", "question": "Every morning ...", "gold": "204", "level": 0, "subject": "", "solution": "..."}
 """
 
@@ -29,9 +29,9 @@ PARQUET_ROWS = 1024
 """Rows of a Parquet file that are unpacked at once."""
 FIELDS = ("id", "question", "gold", "level", "subject", "solution", "year")
 CHECKSUM = b"kgym_sha256"
-"""Key in the Parquet file under which the fingerprint stands that it was written with."""
+"""Key in the Parquet file of the fingerprint that the file was written with."""
 PROVENANCE = b"kgym_provenance"
-"""Key under which stands, as JSON, where the problems are from: files with their sha256, revision, date, version of kgym."""
+"""Key of the origin of the problems, as JSON: files with their sha256, revision, date, version of kgym."""
 
 
 class ListedSource:
@@ -114,7 +114,7 @@ def fingerprint(problems: Sequence[Problem]) -> str:
     return digest.hexdigest()
 
 
-# --- data sets that the user brings -----------------------------------------------------------------------------------
+# --- data sets that the user adds -----------------------------------------------------------------------------------
 
 
 def data_folder() -> Path:
@@ -127,7 +127,7 @@ def data_folder() -> Path:
 
 
 def data_path(name: str) -> Path:
-    """Return the file of a data set. Raises ConfigError for a name that is no plain word."""
+    """Return the file of a data set. Raises ConfigError for a name that is not a plain word."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         shown = name if len(name) <= 40 else f"{name[:40]}..."
         raise ConfigError(f"data set name {shown!r}: use letters, digits, - and _, 100 of them at most")
@@ -230,7 +230,7 @@ def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
 
 def _json_rows(text: str, path: Path) -> Iterator[Row]:
     first, _, more = text.strip().partition("\n")
-    if first.startswith("{") and first.endswith("}") and more:  # JSON lines under the name .json, as some data sets have it
+    if first.startswith("{") and first.endswith("}") and more:  # JSON lines under the name .json, as in some data sets
         yield from (_json_row(line, f"{path.name} line {number}") for number, line in enumerate(text.split("\n"), 1) if line.strip())
         return
     values = _parsed(text, path.name)

@@ -60,7 +60,7 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
     def step(self, action: str) -> tuple[Conversation, float, bool, bool, dict[str, Any]]:
         """Add a segment to the answer, and the environment's reply if it ends a turn.
 
-        Raises EnvError if there is no open episode, or for an action that is no text.
+        Raises EnvError if there is no open episode, or for an action that is not a text.
         """
         episode = self.episode
         self.setup.extend([episode], [checked_action(action, self.action_space)])
@@ -94,7 +94,7 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
         return self.setup.budgets.max_tokens
 
     def spec_facts(self) -> dict[str, Any]:
-        """Return what a score depends on, besides the policy and its sampling; see `EnvSetup.facts`."""
+        """Return what a score depends on, in addition to the policy and its sampling; see `EnvSetup.facts`."""
         return self.setup.facts()
 
 
@@ -124,7 +124,7 @@ def whole(value: Any, name: str) -> int:
 
 
 def checked_action(action: Any, space: gymnasium.Space[str]) -> str:
-    """Return the action. Raises EnvError if it is no text, or one that is too long."""
+    """Return the action. Raises EnvError if it is not a text, or one that is too long."""
     if action not in space:
         what = f"a text of {len(action)} characters" if isinstance(action, str) else repr(type(action))
         raise EnvError(f"the action is {what}; it has to be a str or Segment in {space}")

@@ -1,7 +1,7 @@
 """Endless problem sources from generators, with a training and a validation split that share nothing.
 
 A family is a function `(rng, level) -> Draft`. The split of a draft follows from a hash of its parameters, so that no problem of one
-split can turn up in the other, in whatever wording: a draw that belongs elsewhere is thrown away and drawn again.
+split can turn up in the other, in any wording: a draw that belongs elsewhere is thrown away and drawn again.
 Families and levels take turns, so the first n problems of a split are balanced over both.
 """
 
@@ -52,7 +52,7 @@ def split_of(*key: str | int) -> str:
 class GeneratedSource:
     """Problems of some families at some levels: a `kgym.types.ProblemSource` without an end.
 
-    A problem depends on its id alone, `NAME/SPLIT/FAMILY/dLEVEL/INDEX`, so the same id means the same problem whatever else is drawn.
+    A problem depends on its id alone, `NAME/SPLIT/FAMILY/dLEVEL/INDEX`, so the same id means the same problem in every run.
     Raises UnknownName for a split other than `train` and `validation`.
     """
 

@@ -36,7 +36,7 @@ def register_env(info: EnvInfo, name: str) -> "EnvSpec":
     """Register one environment under its id, unless it is there, and return what `gymnasium.make` takes.
 
     `name` is what the registry of plugins finds it by. Make it of the spec and not of the id if that may hold a colon, as a name with a
-    plugin's prefix does: Gymnasium would take what stands before it for a module.
+    plugin's prefix does: Gymnasium would take what is before it for a module.
     """
     import gymnasium  # noqa: PLC0415
 

@@ -7,8 +7,8 @@ An episode is one answer to one problem. It is terminated when the policy stops 
 only after its budget is truncated, and so is one that the engine ended because it repeated itself. A plain `str` is a finished
 answer without tokens, which no budget of tokens can end.
 
-Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true, and `reply` goes on
-with the episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the replies too. The verifier
+Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true; `reply` continues the
+episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the replies too. The verifier
 judges the last turn.
 """
 
@@ -61,7 +61,7 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
     elif left <= 0 or _segments_spent(episode, budgets) or repeated(episode):
         episode.truncated = True
     elif segment.finish_reason == "length" and not segment and not segment.n_tokens:
-        episode.truncated = True  # the model's context is full, whatever the budgets say; asking again would go on for ever
+        episode.truncated = True  # the model's context is full, for any budgets; asking again would go on for ever
 
 
 def awaits_reply(episode: Episode) -> bool:
@@ -108,7 +108,7 @@ def tokens_left(episode: Episode, budgets: Budgets) -> int:
 def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier) -> None:
     """Give ended episodes their verdict and reward, by one call of the verifier.
 
-    The verifier is one of `load_verifier`, which returns a verdict for each answer whatever happens.
+    The verifier is one of `load_verifier`, which returns a verdict for each answer in any case.
     """
     judged = [episode for episode in episodes if needs_verifier(episode, truncated)]
     verdicts = verifier.verify_many([item_of(episode) for episode in judged]) if judged else []

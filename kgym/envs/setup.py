@@ -65,7 +65,7 @@ class EnvOptions(Options):
     system: str | None = None
     """System message in front of the prompt; without it the environment's own, if it has one."""
     verifier: str | None = Field(None, min_length=1)
-    """Verifier in the place of the environment's own."""
+    """Verifier instead of the environment's own."""
     verifier_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the verifier."""
     verifier_limits: PoolLimits = PoolLimits()
@@ -85,7 +85,7 @@ class EnvSetup:
     """An environment with everything settled but the episodes.
 
     Raises UnknownName for an environment, split, verifier or setting that does not exist, ConfigError for a value that a setting does not
-    take, and MissingData, with the command that gets it, for a split whose data the user has yet to bring.
+    take, and MissingData, with the command that gets it, for a split whose data the user has yet to add.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -143,7 +143,7 @@ class EnvSetup:
         return Episode(problem=problem, attempt=attempt, prompt=self.prompt(problem))
 
     def prompt(self, problem: Problem) -> Chat:
-        """Return the conversation that the policy is to continue: the task's, or what the options put in its place."""
+        """Return the conversation that the policy is to continue: the task's, or the one of the options."""
         chat = prompt_of(self.task, problem)
         if self.options.prompt is not None:
             chat = (*_system_of(chat), Message("user", self.options.prompt.replace(QUESTION, problem.question)))
@@ -180,7 +180,7 @@ class EnvSetup:
         return hashlib.sha256(json.dumps([list(message) for message in chat]).encode()).hexdigest()
 
     def facts(self) -> dict[str, Any]:
-        """Return what a score depends on, besides the policy and its sampling, as plain JSON values.
+        """Return what a score depends on, in addition to the policy and its sampling, as plain JSON values.
 
         One: {"env_id": "kgym/aime-v1", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...", "verifier": "integer",
         "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None, "truncated": "zero"}. With
@@ -237,7 +237,7 @@ def source_of(task: Task, split: str) -> ProblemSource:
 
 
 def prompt_of(task: Task, problem: Problem) -> Chat:
-    """Return the conversation that the policy is to continue, as the task has it. Raises ComponentError if it is none."""
+    """Return the conversation that the policy is to continue, as in the task. Raises ComponentError if it is none."""
     with blaming(EnvInfo.kind, task, problem=problem.id):
         chat = task.prompt(problem)
         if not chat or not all(isinstance(message, Message) for message in chat):

@@ -38,7 +38,7 @@ class UnicodeText(gymnasium.Space[str]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """No: a text is no array."""
+        """No: a text is not an array."""
         return False
 
     def sample(self, mask: None = None, probability: None = None) -> str:
@@ -71,7 +71,7 @@ class Chat(gymnasium.Space[Conversation]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """No: a conversation is no array."""
+        """No: a conversation is not an array."""
         return False
 
     def seed(self, seed: int | None = None) -> tuple[int, int]:

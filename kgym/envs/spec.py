@@ -38,7 +38,7 @@ class EnvSpec:
     """Of `kgym.envs.setup.EnvOptions`, but for the split, and of the environment itself; None is left out where it is the default."""
 
     def __post_init__(self) -> None:
-        """Bring the settings into the form that JSON gives back."""
+        """Put the settings into the form that JSON gives back."""
         if "split" in self.settings:
             raise ConfigError(
                 f"env.split={self.settings['split']} is not among the settings of an environment; name the split apart from them"
@@ -52,7 +52,7 @@ class EnvSpec:
         object.__setattr__(self, "settings", json.loads(json.dumps(given)))
 
     def __hash__(self) -> int:
-        """By value: settings are a table, which has no hash of its own."""
+        """By value: settings are a table, which has no hash."""
         return hash(json.dumps(self.to_json(), sort_keys=True))
 
     # --- made from
@@ -88,7 +88,7 @@ class EnvSpec:
     def with_split(self, split: str) -> Self:
         """Return the spec of another split of the same environment.
 
-        Options of the environment's own verifier stay behind if the other split has another one.
+        Options of the environment's own verifier are dropped if the other split has another one.
         """
         other = replace(self, split=split)
         if "verifier" in self.settings or not self.settings.get("verifier_options") or other.own_verifier() == self.own_verifier():

@@ -11,7 +11,7 @@ class Task(Protocol):
     """The part of an environment that differs. Constructed as `target(options)`; registered by an `EnvInfo`."""
 
     splits: tuple[str, ...]
-    """All split names, `train` and `validation` first; a split whose data the user has yet to bring is listed too."""
+    """All split names, `train` and `validation` first; a split whose data the user has yet to add is listed too."""
     max_tokens: int
     """Token budget of an answer by default."""
 
@@ -20,7 +20,7 @@ class Task(Protocol):
         """Name of the verifier that judges by default; or its name for each of the splits, where they differ. A plain attribute will do."""
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData, with the command that gets them, if the user has to bring them."""
+        """Return the problems of a split. Raises MissingData, with the command that gets them, if the user has to add them."""
 
     def prompt(self, problem: Problem) -> Chat:
         """Return the conversation that the policy is to continue."""
@@ -50,7 +50,7 @@ class Responds(Protocol):
 
 
 class EnvFamily(Protocol):
-    """Environments behind a prefix. Constructed as `target(options)`, without options so far; registered by an `EnvFamilyInfo`."""
+    """Environments with a prefix. Constructed as `target(options)`, without options so far; registered by an `EnvFamilyInfo`."""
 
     def task(self, member: str) -> type[Task]:
         """Return the class of the environment `PREFIX:MEMBER`, which is constructed as that of an `EnvInfo`.
@@ -63,4 +63,4 @@ class EnvFamily(Protocol):
 
 
 class TaskOptions(Options):
-    """Options of an environment; environments without options need no class of their own."""
+    """Options of an environment; environments without options need no class for them."""

@@ -100,7 +100,7 @@ class Fenced:
         return "" if tool.main else f" The block is a JSON object: {json.dumps(dict(tool.parameters.get('properties', {})))}"
 
     def calls(self, text: str, tools: Sequence[Tool]) -> list[Call | BadCall]:
-        """See `Format`. Blocks in other languages are no calls."""
+        """See `Format`. Blocks in other languages are not calls."""
         found: list[Call | BadCall] = []
         by_name = {tool.name: tool for tool in tools}
         block: list[str] | None = None

@@ -7,7 +7,7 @@
 Slots 0 .. group_size-1 are the attempts at the first problem, and so on. Nothing is reset by itself: an ended episode stays to be looked
 at until a reset, of all groups or of those in `reset_mask`.
 
-Gymnasium's own vector environments work too, with one attempt in each slot and resets of their own:
+Gymnasium's own vector environments work too, with one attempt in each slot and their own resets:
 `vectorization_mode="sync"`, or `"async"` with `vector_kwargs={"shared_memory": False}`.
 """
 
@@ -36,7 +36,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     """`num_envs` slots with an episode each; the rules of an episode are those of `ReasoningEnv`, and so are `settings`.
 
     An action is a text, a `Segment`, or None for a slot that does not move in this step; a slot whose episode has ended takes None only.
-    Rewards are those of this step; terminations and truncations say how the episode in each slot stands. An array `infos[key]` has a value
+    Rewards are those of this step; terminations and truncations tell the state of each episode. An array `infos[key]` has a value
     for every slot, and the mask `infos["_" + key]` marks the slots that this call has changed.
 
     Raises ConfigError if the groups do not fill the slots, and what `EnvSetup` raises.
@@ -132,7 +132,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         return list(self._indices)
 
     def groups(self) -> list[Group]:
-        """Return the groups with their rewards as they stand before shaping. Raises EnvError while an episode is open."""
+        """Return the groups with their rewards as they are before shaping. Raises EnvError while an episode is open."""
         episodes = self.episodes
         if n_open := sum(not rules.ended(episode) for episode in episodes):
             raise EnvError(f"{n_open} of {self.num_envs} episodes are still open; step until all have ended")
@@ -150,7 +150,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         return self.setup.budgets.max_tokens
 
     def spec_facts(self) -> dict[str, Any]:
-        """Return what a score depends on, besides the policy and its sampling; see `EnvSetup.facts`."""
+        """Return what a score depends on, in addition to the policy and its sampling; see `EnvSetup.facts`."""
         return self.setup.facts()
 
     # --- inside

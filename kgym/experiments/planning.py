@@ -48,7 +48,7 @@ class Run:
     needs: tuple["Run", ...] = field(repr=False)
     """Runs whose folders it reads."""
     seconds: float
-    """How long it is expected to take on one core; NaN if nobody knows."""
+    """How long it is expected to take on one core; NaN if no one knows."""
     again: tuple[str, ...] = field(default=(), repr=False)
     """Options that it is also given when it is resumed."""
 

@@ -1,4 +1,4 @@
-"""Runs as processes of their own, several at once, each when those that it needs have ended.
+"""Runs as their own processes, several at once, each when those that it needs have ended.
 
 They are forked from a process that has loaded what all of them need (`warm.py`), which saves half of the time of a small run. A run
 is killed with the process that started it, also if that is ended by kill -9, so the same command can be given again at once. What a run
@@ -99,7 +99,7 @@ def _begun(run: Run, *, context: ForkServerContext, before: Sequence[str]) -> Fo
 
 
 def _perform(words: Sequence[str], stdout: Path, stderr: Path) -> None:
-    """Be `kgym WORDS`, in a process of its own: what is printed goes to files."""
+    """Be `kgym WORDS`, in its own process: what is printed goes to files."""
     if sys.platform == "linux":  # the parent is the process that forks, and it ends with the command, also after a kill -9
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 CHANNEL = int(sys.argv[1]) if len(sys.argv) > 1 else -1
-STORE, WORK = "/tmp", "/tmp/work"  # noqa: S108  (a file system of its own)
+STORE, WORK = "/tmp", "/tmp/work"  # noqa: S108  (its own file system)
 CHUNK = 1 << 16
 SIGINT, SIGKILL, SIGPIPE, SIGXCPU, SIGXFSZ = 2, 9, 13, 24, 25
 PR_SET_DUMPABLE = 4
@@ -259,7 +259,7 @@ class Run:
         heard = self._watch(poll)
         statuses = self.tree.end()
         wall_s = time.monotonic() - self.begin
-        for fd in (self.stdout, self.stderr):  # what is left in the pipes; nobody writes any more
+        for fd in (self.stdout, self.stderr):  # what is left in the pipes; no one writes any more
             while not self.limit and self._take(fd):
                 pass
         for fd in (self.stdout, self.stderr, self.watched):
@@ -442,7 +442,7 @@ def _settle(user: str) -> None:
 
 
 def _put(parts: list[bytes]) -> None:
-    """Write files below the working folder. Nobody but the agent has written there: the judge sends them before the first program."""
+    """Write files below the working folder. No one but the agent has written there: the judge sends them before the first program."""
     for path, data in zip(parts[::2], parts[1::2], strict=True):
         full = os.path.join(os.fsencode(WORK), path)
         os.makedirs(os.path.dirname(full), mode=0o700, exist_ok=True)

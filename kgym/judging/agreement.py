@@ -39,7 +39,7 @@ class Agreed:
 
 
 def generated(generator: str, n: int, seed: int, kind: Kind) -> list[Any]:
-    """Return up to n different inputs that a program prints, each in a run of its own with other random numbers; twice as many are tried.
+    """Return up to n different inputs that a program prints, each in a separate run with other random numbers; twice as many are tried.
 
     What is not an input is left out: nothing, what a run printed that failed, text that is too long or is not a list of arguments as JSON
     for `call`. Raises SandboxError.

@@ -33,7 +33,7 @@ START_S = 20.0
 """A sandbox that has not begun after so long is not going to."""
 STORAGE_MIB = ProgramLimits().storage_mib
 GRACE_S = 30.0
-"""How much longer than its time limit a program is waited for; the agent keeps the limits, unless the machine stands still."""
+"""How much longer than its time limit a program is waited for; the agent keeps the limits, unless the machine stops."""
 LONGEST_REPLY = 1 << 31
 _MIB = 1 << 20
 _LENGTH = struct.Struct("!I")
@@ -44,7 +44,7 @@ class Finished:
     """How a program ended."""
 
     exit_code: int
-    """As subprocess has it: negative for a signal."""
+    """as in subprocess: negative for a signal."""
     limit: str
     """The limit that it was stopped for: `time`, `cpu`, `memory`, `processes`, `files` or `output`; "" if it ended by itself."""
     stdout: bytes

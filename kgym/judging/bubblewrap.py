@@ -1,7 +1,7 @@
 """How bwrap is asked for a sandbox, and what to do where it refuses.
 
 An ordinary user gets a user namespace; root gives up its identity for a user of the sandbox's own instead, so that it works where
-user namespaces are switched off. Everything else is the same: namespaces of its own for processes, network, IPC, host name and
+user namespaces are switched off. Everything else is the same: separate namespaces for processes, network, IPC, host name and
 cgroups; /usr, the Python of this process and a few devices read-only; one writable folder, /tmp, in memory.
 """
 
@@ -22,7 +22,7 @@ CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 """What the programs of /usr need of /etc; none of it is secret."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 AGENT = "/run/agent.py"
-TMP = "/tmp"  # noqa: S108  (a file system of its own)
+TMP = "/tmp"  # noqa: S108  (its own file system)
 USERS = range(61184, 65520)
 """Users that systemd hands out as needed (DynamicUser=), so that no file on disk is theirs."""
 INSTALL = "install bubblewrap 0.8 or later (apt-get install bubblewrap, dnf install bubblewrap)"
@@ -94,7 +94,7 @@ def _system() -> list[str]:
         for parent in reversed(Path(prefix).parents[:-1]):  # a folder of root's would be closed to the sandbox's user
             found += ["--perms", "0755", "--dir", str(parent)]
         found += ["--ro-bind", prefix, prefix]
-    for folder in site.getsitepackages([prefix]):  # what is installed here is no business of the programs, and slows their start
+    for folder in site.getsitepackages([prefix]):  # what is installed here does not concern the programs, and slows their start
         if Path(folder).is_dir():
             found += ["--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
     for name in CONFIGURATION:

@@ -5,7 +5,7 @@
     {"kind": "asserts", "function": "add", "cases": [["assert add(2, 3) == 5", null]], "before": "import math"}
 
 A problem with several right outputs says how they are compared, or has a checker: a Python program that finds the files `input`, `expected`
-and `output` in its folder and ends with exit code 0 for right and 1 for wrong. It runs in a sandbox of its own.
+and `output` in its folder and ends with exit code 0 for right and 1 for wrong. It runs in its own sandbox.
 """
 
 import json

@@ -122,7 +122,7 @@ def sweep(folder: Path) -> None:
 def candidates(lines: list[str], mounted: Path) -> list[Place]:
     """Return where to try, given /proc/self/cgroup and where cgroups are mounted.
 
-    Version 2 wants processes in leaves, so beside one's own cgroup there is more hope than below it.
+    Version 2 needs processes in leaves, so beside one's own cgroup there is more hope than below it.
     """
     own = {controller: path for line in lines for _, controllers, path in [line.split(":", 2)] for controller in controllers.split(",")}
     found = []

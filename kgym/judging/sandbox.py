@@ -3,7 +3,7 @@
     >>> run({"main.py": "print(6 * 7)"}, ["python3", "main.py"]).stdout
     b'42\\n'
 
-A box is used once: whatever a program has done to it is thrown away with it. `probe.py` tries it out before the first program.
+A box is used once: anything that a program has done to it is thrown away with it. `probe.py` tries it out before the first program.
 """
 
 import atexit
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Keeps boxes ready, so that a program does not wait for the start of its own. For several threads."""
+    """Keeps boxes ready, so that a program does not wait for its box to start. For several threads."""
 
     def __init__(self, size: int = 0) -> None:
         """`size` boxes are ready while none is asked for; without it one for each processor, at most 8."""
@@ -45,7 +45,7 @@ class Pool:
     def run(
         self, files: Mapping[str, bytes | str], command: Sequence[str], limits: ProgramLimits | None = None, *, stdin: bytes | str = b""
     ) -> Finished:
-        """Run one program in a box of its own, as `run` does."""
+        """Run one program in its own box, as `run` does."""
         with self.box((limits or ProgramLimits()).storage_mib) as box:
             box.put(files)
             return box.run(command, stdin, limits)
@@ -85,7 +85,7 @@ class Pool:
                     return
             try:
                 box = Box()
-            except (SandboxError, OSError) as error:  # whoever needs a box tries to start it, and is told
+            except (SandboxError, OSError) as error:  # anyone who needs a box tries to start it, and is told
                 log.warning("no sandbox could be started ahead of need: %s", error)
                 with self._lock:
                     if self._starter is own:
@@ -122,7 +122,7 @@ def shared_pool() -> Pool:
 def run(
     files: Mapping[str, bytes | str], command: Sequence[str], limits: ProgramLimits | None = None, *, stdin: bytes | str = b""
 ) -> Finished:
-    """Run a program in a sandbox of its own, end everything that it has started, and return how it ended.
+    """Run a program in its own sandbox, end everything that it has started, and return how it ended.
 
     `files` (path: content) are in its working folder; `python3` is the interpreter of this process. Raises SandboxError, with the reason
     and the remedy, where programs cannot be isolated.

@@ -79,7 +79,7 @@ def limits_of(cases: Cases) -> ProgramLimits:
 
 
 def trouble_of(finished: Finished, cases: Cases) -> str:
-    """Return a word for what a program did wrong whatever was expected of it, or `RIGHT`."""
+    """Return a word for what a program did wrong for any expected output, or `RIGHT`."""
     if finished.limit:
         return "time" if finished.limit == "cpu" else finished.limit
     if finished.exit_code:

@@ -1,6 +1,6 @@
 """The system calls that a program in the sandbox may make, as a seccomp filter.
 
-What is not listed fails with ENOSYS, as on a kernel that does not have it: mounts, namespaces, sockets other than connected pairs,
+What is not listed fails with ENOSYS, as on a kernel without it: mounts, namespaces, sockets other than connected pairs,
 ptrace, keyrings, shared memory of System V, message queues, io_uring, bpf, other users' limits and priorities. libc falls back on
 older calls then, as it does on older kernels. A call by the numbers of another architecture (32 bit, x32) kills the program.
 
@@ -117,14 +117,14 @@ def seccomp_filter(machine: str = "") -> bytes:
 
 
 def allowed_numbers(machine: str) -> list[int]:
-    """Return the numbers of the calls that are allowed whatever their arguments are, sorted."""
+    """Return the numbers of the calls that are allowed for any arguments, sorted."""
     column = 1 + list(ARCHITECTURES).index(machine)
     numbers = [entry.split()[column] for line in TABLE.splitlines() if "#" not in line for entry in line.split(",") if entry.strip()]
     return sorted(int(number) for number in numbers if number != "-")
 
 
 def _checks(condition: Condition) -> list[bytes]:
-    """Return the instructions that decide one call; they end in a verdict whatever the argument is."""
+    """Return the instructions that decide one call; they end in a verdict for every argument."""
     code = [_statement(_LOAD, _ARGUMENTS + 8 * condition.argument)]
     for value in condition.allowed:
         code += [_jump(_EQUAL, value, 0, 1), _statement(_RETURN, ALLOW)]

@@ -103,7 +103,7 @@ class ChatEncoder:
 
     @cached_property
     def _closing_ids(self) -> frozenset[int]:
-        """Control tokens that end a turn of the policy, whatever comes next: not those that begin a turn of another role."""
+        """Control tokens that end a turn of the policy, for any next turn: not those that begin a turn of another role."""
         following = [self._encode(self.template.before_the_next(role)) for role in ("user", "assistant")]
         first = [next((token for token in ids if token in self._control_ids), None) for ids in following]
         return self.end_ids | {token for token in first if token is not None and first[0] == first[1]}

@@ -51,7 +51,7 @@ def load_config(folder: str) -> PreTrainedConfig:
 
 
 def load_generation_config(folder: str) -> GenerationConfig | None:
-    """Return how a model wants to be sampled from; None if it does not say. Raises ConfigError if it cannot be read."""
+    """Return how a model is to be sampled from; None if it does not say. Raises ConfigError if it cannot be read."""
     folder, _ = adapters_of(folder)
     try:
         config: GenerationConfig = GenerationConfig.from_pretrained(folder, trust_remote_code=False, **_where(folder))
@@ -136,9 +136,9 @@ def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
 
 @torch.no_grad()
 def own_memory(model: nn.Module) -> None:
-    """Copy the weights out of the file that they are mapped from, to where torch puts tensors of its own.
+    """Copy the weights out of the file that they are mapped from, to where torch puts its own tensors.
 
-    Products of matrices may be rounded by how their operands lie in memory, and a file lays a run's weights elsewhere than the run did: it
+    Products of matrices may be rounded by how their operands are in memory, and a file lays a run's weights elsewhere than the run did: it
     would not continue in the same numbers.
     """
     for weight in model.parameters():
@@ -182,12 +182,12 @@ def check_vocabulary(folder: str, tokenizer: PreTrainedTokenizerBase, n_rows: in
 
 
 def _of_a_prompt(tokenizer: PreTrainedTokenizerBase) -> Sequence[int]:
-    """Return the ids of a short conversation; none if it cannot be rendered, which whoever renders prompts says."""
+    """Return the ids of a short conversation; none if it cannot be rendered, which is said when prompts are rendered."""
     try:
         ids: list[int] = tokenizer.apply_chat_template(
             [{"role": "user", "content": "1"}], add_generation_prompt=True, tokenize=True, return_dict=False
         )
-    except Exception as error:  # a template is a program of the folder's, and raises whatever it likes
+    except Exception as error:  # a template is a program of the folder's, and raises any error
         log.debug("the chat template cannot be rendered: %s", error)
         return ()
     return ids
@@ -198,7 +198,7 @@ def _of_a_prompt(tokenizer: PreTrainedTokenizerBase) -> Sequence[int]:
 
 @contextlib.contextmanager
 def _refusing(what: str, folder: str) -> Iterator[None]:
-    """Raise ConfigError, with the name of the folder, instead of whatever loaders raise about its content."""
+    """Raise ConfigError, with the name of the folder, instead of the errors that loaders raise about its content."""
     try:
         yield
     except ConfigError:
@@ -264,7 +264,7 @@ def _can_be_downloaded(name: str) -> bool:
         raise ConfigError(
             f"{name} is on the hub and has no {CONFIG}, so it is not a whole model; download an adapter and name its folder"
         ) from error
-    except Exception as error:  # whatever the network and its libraries raise
+    except Exception as error:  # anything that the network and its libraries raise
         if not isinstance(try_to_load_from_cache(name, CONFIG), str):
             reason = str(error).strip().split("\n")[0] or type(error).__name__
             raise ConfigError(f"cannot download the model {name}: {reason}{two_readings(name)}") from error

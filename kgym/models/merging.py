@@ -4,7 +4,7 @@
     average_into(models, out)        w_1 W_1 + w_2 W_2 + ...         long2short by merging
     cut_into(model, out, layers)     the first layers and the last   a smaller model of the same family, to be trained again
 
-Sums are computed in float32, whatever type they are stored in.
+Sums are computed in float32, for any stored type.
 
 Source of the average: Kimi k1.5, section 2.4 (model merging).
 """
@@ -99,7 +99,7 @@ def cut_into(name: str, out: Path, *, layers: int, dtype: str = "float32") -> in
     kept = [*range(layers - 1), had - 1]
     model.base_model.layers = torch.nn.ModuleList(stack[number] for number in kept)
     model.config.num_hidden_layers = layers
-    if kinds := getattr(model.config, "layer_types", None):  # attention of each layer, as Qwen3 has it
+    if kinds := getattr(model.config, "layer_types", None):  # attention of each layer, as in Qwen3
         model.config.layer_types = [kinds[number] for number in kept]
     for number, layer in enumerate(model.base_model.layers):
         layer.self_attn.layer_idx = number

@@ -2,7 +2,7 @@
 
 DIR/  config.json  model.safetensors  tokenizer...  reward_model.json
 
-`reward_model.json` is ours: the text that stands for a question, and the bias that brings the mean score of demonstrations to 0. A folder
+`reward_model.json` is ours: the text that stands for a question, and the bias that moves the mean score of demonstrations to 0. A folder
 without it is read with the question as it is and no bias.
 """
 
@@ -47,7 +47,7 @@ class RewardModel(Learner):
     reading: Reading
 
     def row(self, question: str, gold: str, answer: str) -> tuple[list[int], list[int]]:
-        """Return the ids of the prompt and of the answer, which is the text of a stranger, with its end token."""
+        """Return the ids of the prompt and of the answer, which is the text of a third party, with its end token."""
         parts = self.reading.prompt.split("{question}")  # in two steps, so that a question with "{gold}" in it stays what it is
         text = question.join(part.replace("{gold}", gold) for part in parts)
         return self.encoder.prompt((Message("user", text),)), self.encoder.answer(answer, untrusted=True)
@@ -119,7 +119,7 @@ def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto",
     if lacking := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
         raise ConfigError(f"cannot make a reward model of {folder}: it has no weights for {lacking[0]}; name another folder")
     check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
-    if model.config.pad_token_id is None:  # the model looks for the last token that is no padding
+    if model.config.pad_token_id is None:  # the model looks for the last token that is not a padding
         model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return RewardModel(model, tokenizer, folder, _read(Path(folder) / FILE))
 

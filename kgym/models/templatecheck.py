@@ -3,7 +3,7 @@
 Standard input:  {"template": "...", "values": {...}, "conversations": [[messages, add_generation_prompt], ...]}
 Standard output: {"over": "" or which limit it broke, "variables": ["enable_thinking", ...]}
 
-A conversation that the template refuses is none of its business. Imports nothing of kgym.
+A conversation that the template refuses is not its business. Imports nothing of kgym.
 """
 
 import contextlib

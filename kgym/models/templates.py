@@ -1,6 +1,6 @@
 """The chat template of a model: checked once in a separate process, then rendered here, with errors that name it.
 
-A template is code of whoever made the model folder. `transformers` runs it in a sandbox, which keeps it from files and from Python, but not
+A template is code by the author of the model folder. `transformers` runs it in a sandbox, which keeps it from files and Python, but not
 from endless loops or from texts of gigabytes. So its first conversations are rendered by `templatecheck.py`, within limits.
 """
 

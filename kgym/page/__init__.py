@@ -5,6 +5,6 @@
     answers.py    sampled answers -> packed data for the browser of answers
     document.py   all of it -> the text of the page
 
-Nothing is fetched when the page is opened, and no text of a model is ever read as markup: Jinja escapes what stands in the page, the script
+Nothing is fetched when the page is opened, and no text of a model is ever read as markup: Jinja escapes what is in the page, the script
 sets text and nothing else, and the page's own policy (Content-Security-Policy) allows no script but that one.
 """

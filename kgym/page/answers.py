@@ -45,7 +45,7 @@ def pack_answers(
 ) -> Answers:
     """Pack the answers of named runs: at most `most` of them, or, if that is None, `MOST_ANSWERS` with `most_characters` in all.
 
-    The first problems are kept, with all their answers in every run; the very first whatever its length.
+    The first problems are kept, with all their answers in every run; the very first at any length.
     """
     ids = list(dict.fromkeys(problem for _, frame in runs for problem in frame["problem_id"]))
     n_all = sum(len(frame) for _, frame in runs)

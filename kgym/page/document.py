@@ -17,7 +17,7 @@ class Cell:
 
     text: str
     sort: float | str | None = None
-    """What it is sorted by, in the place of its text."""
+    """What it is sorted by, instead of its text."""
     interval: tuple[float, float, float] | None = None
     """Low, value, high between 0 and 100, drawn as a bar beside the text."""
     remark: str = ""
@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on a page, from top to bottom; what is empty is left out."""
+    """What is on a page, from top to bottom; what is empty is left out."""
 
     title: str
     lead: Sequence[str] = ()
@@ -65,7 +65,7 @@ def render(page: Page) -> str:
 
 
 def render_live(title: str) -> str:
-    """Return the page that asks the server which it came from for `state.json`, and nobody else for anything."""
+    """Return the page that asks the server which it came from for `state.json`, and no one else for anything."""
     return _rendered("live.html", ("page.css", "live.css"), ("text.js", "live.js"), "connect-src 'self'; ", title=title)
 
 

@@ -63,7 +63,7 @@ def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
 def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
     """Load a resolved model into an engine.
 
-    Raises EngineError, naming both readings of a name that is no folder, if it cannot.
+    Raises EngineError, naming both readings of a name that is not a folder, if it cannot.
     """
     try:
         return adapted(registry().create("engine", name, options, model))
@@ -222,7 +222,7 @@ class BlockingAdapter:
             self._segments = iter(self.engine.generate(requests))
         segment: Any = next(self._segments, None)
         if segment is None:
-            self._close()  # what it has lost, whoever polls says
+            self._close()  # poll says what it has lost
         elif not isinstance(segment, Segment):
             self._ready.append(segment)
         elif segment.request_id in self._batch:

@@ -222,7 +222,7 @@ class Rollouts:
         stages: Stages | None = None,
         world: World = ALONE,
     ) -> None:
-        """`world` has connections that nobody else uses while a step is played."""
+        """`world` has connections that no one else uses while a step is played."""
         self.streams = list(streams)
         self.world = world
         self.pool = EpisodePool(segment_tokens)

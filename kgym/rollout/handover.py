@@ -1,7 +1,7 @@
 """Weights on their way to the engine, and what proves that they have arrived.
 
     handover = Handover(version, weights, trainer.told(...))      by the trainer, before its weights change again
-    gap = handover.to(engine)                                     by whoever uses the engine, perhaps later and in another thread
+    gap = handover.to(engine)                                     by anyone who uses the engine, perhaps later and in another thread
 
 After each load three things are looked at, and a run ends at the first that is not as it should be:
 
@@ -9,7 +9,7 @@ After each load three things are looked at, and a run ends at the first that is 
     2. checksums of its tensors, to the bit, where it reads them back (`kgym.types.ShowsWeights`)
     3. its log-probabilities of the canary against the trainer's (`canary.py`), up to rounding
 
-An update changes log-probabilities little, so the third alone would hardly notice an engine that is one update behind.
+An update changes log-probabilities little, so the third alone would hardly notice an engine that is one update late.
 So a run begins with a drill: the engine is given quite other weights (version `DRILL`), is compared with the trainer that
 computes with the same ones, and then gets its own again. A tensor that is never loaded shows in the first comparison;
 what the engine keeps (a tensor, all weights of the load before, keys and values of a prefix) in the second, however small

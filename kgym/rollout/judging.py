@@ -24,7 +24,7 @@ from kgym.verify.call import HOPELESS, HOPELESS_REASONS
 log = logging.getLogger(__name__)
 
 REPORT_S = 10.0
-"""Whoever waits this long for verdicts is told so, and then at doubling intervals."""
+"""Anyone who waits this long for verdicts is told so, and then at doubling intervals."""
 
 
 class Judge:

@@ -26,7 +26,7 @@ class Schedule(Protocol):
     def load(self, handover: Handover) -> None:
         """Hand over the weights of a version; later changes of the tensors have no effect.
 
-        What handing them over raises is raised here, or by whatever waits for the engine.
+        What handing them over raises is raised here, or in the thread that waits for the engine.
         """
 
     def play(self, step: int, progress: Progress) -> Played:
@@ -98,7 +98,7 @@ class Ahead:
     """Generate the batches of later steps while one is trained on.
 
     A thread plays step after step. It begins step k as soon as step k-1 has been played and the weights of version k-1-max_lag are
-    there, and takes the newest that are there at that moment. With `max_lag` of 0 or 1 that is always the same version, so a run can be
+    there, and takes the newest that are there then. With `max_lag` of 0 or 1 that is always the same version, so a run can be
     reproduced; the batches that wait are part of the checkpoint.
     """
 
@@ -110,7 +110,7 @@ class Ahead:
         self._steps = steps
         self._changed = threading.Condition()
         self._using = threading.Lock()
-        """Held by whoever uses the engine and the rollouts."""
+        """Held by anyone who uses the engine and the rollouts."""
         self._gap_nats: float | None = None
         """Of the canary, at the newest load."""
         self._given: int | None = None
@@ -127,7 +127,7 @@ class Ahead:
         self._closed = False
 
     def rest(self) -> None:
-        """See `Schedule`. The engine goes on with the next batch."""
+        """See `Schedule`. The engine continues with the next batch."""
 
     def load(self, handover: Handover) -> None:
         """See `Schedule`."""
@@ -197,7 +197,7 @@ class Ahead:
             self._changed.notify_all()
 
     def _settle(self) -> None:
-        """On several ranks, wait until every step has been played that may be: otherwise one rank's thread would go on with the next step,
+        """On several ranks, wait until every step that may be played has been: otherwise one rank's thread would start the next step,
         in which the ranks wait for each other, and another's would wait for the caller.
         """
         with self._changed:
@@ -217,7 +217,7 @@ class Ahead:
                     self._give(handover)
                     played = self._rollouts.play(self._engine, self._step + 1, self._report)
                     played = _with_gap(self._rollouts, played, self._gap_nats)
-                except BaseException as error:  # raised by whoever waits for the step, or asks for the engine or the state
+                except BaseException as error:  # raised by anyone who waits for the step, or asks for the engine or the state
                     with self._changed:
                         self._error = error
                         self._changed.notify_all()

@@ -124,7 +124,7 @@ def _repeated(files: Sequence[Path], remedy: str) -> dict[Path, "NDArray[np.int6
 
 
 def _keys(path: Path, number: int, names: dict[str, int], remedy: str) -> "DataFrame":
-    """Return what tells the samples of a file apart; attempt -1 is of a row without one, which is a sample of its own."""
+    """Return what tells the samples of a file apart; attempt -1 is of a row without one, which is its own sample."""
     import pandas as pd  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
 

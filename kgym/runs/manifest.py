@@ -141,7 +141,7 @@ def _with_spec(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_specs(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Add the specs that trainings did not keep once, and bring the configuration to the keys that it has now."""
+    """Add the specs that trainings did not keep once, and convert the configuration to its present keys."""
     if "specs" in manifest or not isinstance(manifest.get("config"), Mapping):
         return manifest
     config = older_spelling(manifest["config"])

@@ -31,7 +31,7 @@ class MetricsFile:
             os.fsync(file.fileno())
 
     def cut_after(self, step: int) -> None:
-        """Forget the steps behind `step`, and a line that a crash left torn, so that they can be taken again."""
+        """Forget the steps after `step`, and a line that a crash left torn, so that they can be taken again."""
         write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in read_metrics(self.path) if line["step"] <= step))
 
 
@@ -40,7 +40,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     metrics: list[dict[str, float]] = []
-    lines = path.read_bytes().split(b"\n")[:-1]  # what stands behind the last newline was not finished
+    lines = path.read_bytes().split(b"\n")[:-1]  # what is after the last newline was not finished
     for number, line in enumerate(lines, start=1):
         if line:
             with reading(path, remedy=f"remove line {number} from it, and the run can be shown and gone on with"):
@@ -49,7 +49,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def _checked(line: object) -> dict[str, float]:
-    """Return a line. Raises ValueError if it is none of a step and its figures."""
+    """Return a line. Raises ValueError if it is not one of a step and its figures."""
     if not isinstance(line, dict):
         raise ValueError("not a table of figures")
     if type(line.get("step")) is not int or line["step"] < 0:
@@ -61,7 +61,7 @@ def _checked(line: object) -> dict[str, float]:
 
 
 def describe(step: int, steps: int, metrics: Mapping[str, float]) -> str:
-    """Return one line for people, always the same fields in the same order; validation stands at its end where it was run.
+    """Return one line for people, always the same fields in the same order; validation is at its end where it was run.
 
     >>> describe(3, 40, {"reward/mean": 0.31, "verdict/unscored_frac": 0.004, "policy/kl_nats": 0.008})
     'step  3/40 | reward 0.310 | unscored 0.4% | kl 0.008 nats'

@@ -17,7 +17,7 @@ def resolve_bench(name: str) -> BenchmarkInfo:
         found = known[name]
         assert isinstance(found, BenchmarkInfo)
         return found
-    env, colon, split = name.rpartition(":")  # the last colon: environments of a plugin may have a prefix of their own
+    env, colon, split = name.rpartition(":")  # the last colon: environments of a plugin may have their own prefix
     if not colon and name in registry().infos("environment"):
         raise UnknownName(f"no benchmark named {name!r}, which is an environment; say which split of it, as in {name}:validation")
     if not colon:
@@ -28,7 +28,7 @@ def resolve_bench(name: str) -> BenchmarkInfo:
 
 
 def bench_slug(name: str) -> str:
-    """Return a benchmark's name as it stands in names of metrics and folders.
+    """Return a benchmark's name as it is written in names of metrics and folders.
 
     >>> bench_slug("aime:2024")
     'aime-2024'

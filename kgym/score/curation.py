@@ -2,7 +2,7 @@
 
     problems ->  texts (forms, duplicates, benchmarks)  ->  guesses  ->  pass rates  ->  balance  ->  a data set with difficulty
 
-Every step is an evaluation in a folder of its own, so an interrupted curation continues where it stopped.
+Every step is an evaluation in its own folder, so an interrupted curation continues where it stopped.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.1: the pass rate of 10 answers at a rather high temperature is the difficulty; what is
 guessed right without reasoning within 8 tries is left out.

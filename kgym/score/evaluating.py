@@ -3,7 +3,7 @@
     [EvalConfig ...] --plan_all--> [Plan, Plan ...] of each --load_engine--> engine --play--> results
 
 A plan is a benchmark with its own problems, samples, verifier and folder. Planning writes nothing and loads no model:
-whatever is wrong with one of them ends the command before the first is played. What goes wrong later is told to the
+an error in one of them ends the command before the first is played. What goes wrong later is told to the
 listener, which decides whether the others are played all the same.
 """
 
@@ -158,7 +158,7 @@ class _Scoring:
             except BrokenPipeError:
                 raise
             except (KgymError, OSError) as error:
-                engine = None  # whatever state it is in
+                engine = None  # in any state
                 self._listener.failed(plan, error)
             else:
                 results[plan.bench.name] = result

@@ -35,7 +35,7 @@ class Store(Protocol):
         """Keep answers, as `kgym.runs.episodes` stores them; they are safe when this returns."""
 
     def count(self, usage: Mapping[str, int]) -> None:
-        """Keep what the engine has counted since this run began, in the place of what it had counted before."""
+        """Keep what the engine has counted since this run began, instead of what it had counted before."""
 
     def frame(self) -> "DataFrame | None":
         """Return the answers kept so far with the columns of `kgym.score.results.COLUMNS`, None if there are none."""
@@ -62,7 +62,7 @@ class Evaluation:
         """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are played at once.
         `template` has the values that the engine was given for variables of the chat template.
 
-        Raises ConfigError for numbers that cannot be, MissingData for a split whose problems the user has yet to bring.
+        Raises ConfigError for numbers that cannot be, MissingData for a split whose problems the user has yet to add.
         """
         for name, value, least in (("samples", samples, 1), ("problems", problems, 0), ("slots", slots, 1)):
             if value < least:

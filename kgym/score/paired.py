@@ -166,7 +166,7 @@ def paired_interval(n_gained: int, n_lost: int, n: int, level: float = 1 - ALPHA
 def t_interval(values: ArrayLike, level: float = 1 - ALPHA) -> tuple[float, float]:
     """Confidence interval of a mean of differences of scores, by Student's t.
 
-    From a single problem nothing can be said but that a difference of scores lies in [-1, 1].
+    From a single problem nothing can be said but that a difference of scores is in [-1, 1].
     """
     mean, stderr = mean_stderr(values)
     n = np.size(values)

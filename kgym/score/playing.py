@@ -17,7 +17,7 @@ from kgym.rollout.episodes import EpisodePool
 from kgym.types import CountsUse, Engine, Episode, Problem, Sampling
 
 TICK_S = 2.0
-"""Whoever watches is told at least this often how far it is, as far as the engine allows."""
+"""Anyone who watches is told at least this often how far it is, as far as the engine allows."""
 KEEP_S = 30.0
 """Ended answers wait no longer than this until they are stored: what a killed process has lost."""
 FREE_FRAC = 1 / 8

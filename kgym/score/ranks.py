@@ -1,6 +1,6 @@
 """Many models on the same problems: which differ, and which ranks each may have.
 
-Every pair is tested, the p-values are corrected for their number, and a model's rank lies between 1 + those that are surely better and all
+Every pair is tested, the p-values are corrected for their number, and a model's rank is between 1 + those that are surely better and all
 minus those that are surely worse. All intervals of a table hold at once in 95 of 100 tables.
 Source: Holm 1979; Mohamad, Goeman & van Zwet 2022, section 2 (rank intervals from simultaneous pairwise tests).
 """

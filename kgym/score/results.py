@@ -120,7 +120,7 @@ class EvalResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvalResult":
-        """Read back `to_json`; what else stands beside it is left alone, and figures that an earlier version did not have are unknown.
+        """Read back `to_json`; what else is beside it is left alone, and figures that an earlier version did not have are unknown.
 
         Raises ValueError or KeyError if it is something else.
         """
@@ -137,7 +137,7 @@ def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
     score = frame["score"].astype("float64")
     cut = frame["truncated"].astype(bool)
     if rule == "zero":
-        return score.mask(cut & score.notna(), 0.0)  # an unscored answer stays masked: nobody knows what it was worth
+        return score.mask(cut & score.notna(), 0.0)  # an unscored answer stays masked: no one knows what it was worth
     return score.mask(cut & (frame["finish_reason"] != "repetition")) if rule == "mask" else score
 
 
@@ -245,7 +245,7 @@ class _Problems:
 
 
 def _by_k(figures: Mapping[int, Figure]) -> dict[str, Figure]:
-    """With k as JSON has it."""
+    """With k as in JSON."""
     return {str(k): figure for k, figure in figures.items()}
 
 

@@ -66,7 +66,7 @@ class EvalFolder:
 
     @contextlib.contextmanager
     def opened(self, request: Mapping[str, Any], **facts: Any) -> Iterator[None]:
-        """Make the folder, or go on with it, and hold it for this process.
+        """Make the folder, or continue with it, and hold it for this process.
 
         Raises ConfigError if it holds something else, RunError if another process has it or it cannot be written.
         """

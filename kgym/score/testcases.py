@@ -150,7 +150,7 @@ def make_testcases(
 
 
 def _outcomes(config: TestcasesConfig, problems: Sequence[Untested], written: Mapping[str, list[str]]) -> Iterator[Outcome]:
-    """Yield what comes of problems, as they end; several at a time. Whoever leaves early does not wait for those that are open."""
+    """Yield what comes of problems, as they end; several at a time. Anyone who leaves early does not wait for those that are open."""
     waiting: SimpleQueue[Untested] = SimpleQueue()
     ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
     for problem in problems:

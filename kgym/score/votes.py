@@ -1,6 +1,6 @@
 r"""maj@k: the answer that most of k samples give, with equal answers voting together however they are written.
 
-Two answers to a problem are equal if both are correct, if the verifier gives them one normal form, or, where a form is no plain number, if
+Two answers to a problem are equal if both are correct, if the verifier gives them one normal form, or, unless the form is a number, if
 the verifier takes one for the other (`same`). An answer that is missing, or that was cut short where that scores 0, does not vote.
 """
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 NO_VOTE = -1
 COMPARED = 40
-"""Different answers to one problem that are compared pair by pair; rarer ones keep classes of their own."""
+"""Different answers to one problem that are compared pair by pair; rarer ones keep their own classes."""
 _PLAIN = re.compile(r"-?\d{1,40}(?:/\d{1,40})?")
 """Normal forms that are equal only if they are the same text."""
 
@@ -39,7 +39,7 @@ def answer_classes(frame: "DataFrame", same: Same | None = None) -> Ints:
 
     form = frame["normal"].where(frame["normal"].notna(), frame["answer"]).astype("string").str.strip()
     correct = (frame["status"] == "correct").to_numpy(dtype=bool)
-    form = form.mask(pd.Series(correct, index=frame.index), "correct: ")  # no form of its own: those are stripped
+    form = form.mask(pd.Series(correct, index=frame.index), "correct: ")  # not a form: those are stripped
     form = form.mask((form == "").fillna(value=False))
     codes, forms = pd.factorize(form)
     classes = np.where(codes < 0, NO_VOTE, codes).astype(np.int64)
@@ -80,7 +80,7 @@ def maj_at_k(problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k
 
     Where several are the most frequent it is the mean over the first ones. All arrays have shape (N,); `scores` is NaN for answers that
     are masked. The `samples` answers of a problem are cut into blocks of k in the order of their attempts: unbiased, and without chance.
-    What is left over votes in no block. A block in which nobody votes scores 0.
+    What is left over votes in no block. A block in which no one votes scores 0.
     """
     width = samples // k  # blocks of a problem
     counted = (attempts < width * k) & ~np.isnan(scores)

@@ -72,7 +72,7 @@ def check_algorithm(subject: Algorithm | type | str, *, options: Mapping[str, An
     3. The losses, gradients and metrics of micro-batches sum to those of the batch.
     4. The order of the episodes changes nothing.
     5. Longer prompts change nothing.
-    6. Episodes without a masked-in token, whatever their reward, change nothing.
+    6. Episodes without a masked-in token, for any reward, change nothing.
     7. All this holds for the loss of a critic in its values too, if the plan asks for one.
     """
     report = Report(AlgorithmInfo.kind, name_of(subject))

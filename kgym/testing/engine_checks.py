@@ -68,7 +68,7 @@ class EngineChecks:
                 self._load(self.weights)
                 generated(self.engine, _requests())
 
-    # --- whatever it samples --------------------------------------------------------------------------------------
+    # --- any engine ----------------------------------------------------------------------------------------------
 
     def _greedy(self, seed: int) -> Segment:
         request = replace(_requests()[0], sampling=Sampling(temperature=0.0), seed=seed)
@@ -348,7 +348,7 @@ def _held_remote(requests: Sequence[GenerateRequest], found: Mapping[str, Segmen
 
 
 class NoWeights:
-    """See `kgym.types.Weights`; there are none."""
+    """See `kgym.types.Weights`; it has none."""
 
     adapter = None
 

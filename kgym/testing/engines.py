@@ -4,7 +4,7 @@
     engine = UniformEngine(alphabet="0123456789")                        # draws characters
     check_engine("mine", model="runs/mine/checkpoints/step-12")
 
-The tokens of these engines are characters: the ids are code points, and 0 ends an answer. What an environment replies stands between
+The tokens of these engines are characters: the ids are code points, and 0 ends an answer. What an environment replies is between
 two zeros.
 """
 
@@ -85,7 +85,7 @@ class _CharacterEngine:
         return [(*((END,) if reply.last_id != END else ()), *map(ord, reply.message.content), END) for reply in replies]
 
     def turns_note(self) -> str:
-        """Return "": there is no template."""
+        """Return "": it has no template."""
         return ""
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
@@ -120,7 +120,7 @@ class _CharacterEngine:
         raise NotImplementedError
 
     def load(self, version: int, weights: Weights) -> None:
-        """Take over the number; there are no weights. Raises EngineError if requests are open."""
+        """Take over the number; it has no weights. Raises EngineError if requests are open."""
         self._refuse_open("new weights")
         self.version = version
 

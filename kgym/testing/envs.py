@@ -110,7 +110,7 @@ def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str,
         except MissingData as error:
             yield split, "missing data", "" if re.search(r"\bkgym \w+", str(error)) else f"names no command that gets it: {error}"
             continue
-        except Exception as error:  # a stranger's code
+        except Exception as error:  # a third party's code
             yield split, "construction", _said(error)
             continue
         for what, check in CHECKS.items():
@@ -121,7 +121,7 @@ def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str,
 def _trouble(check: Callable[[], None]) -> str:
     try:
         check()
-    except Exception as error:  # a stranger's code, and Gymnasium's checks raise many things
+    except Exception as error:  # a third party's code, and Gymnasium's checks raise many things
         return _said(error)
     return ""
 
@@ -144,7 +144,7 @@ def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_source(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """A problem is a function of its index: the same when asked again, in another order, and of a copy; with an id of its own."""
+    """A problem is a function of its index: the same when asked again, in another order, and of a copy; with its own id."""
     check_problems(setup.source, copy.deepcopy(setup).source, sample)
 
 

@@ -28,7 +28,7 @@ def check_observers(subject: Any) -> Report:
     """Call each observer of a plugin, by the name of the plugin or as a module, as a run does. Raises ConformanceError with what is wrong.
 
     1. None raises, also where a figure is unknown.
-    2. They leave what they are given as it is. In a run they are given copies, so whoever changes them is mistaken about something.
+    2. They leave what they are given as it is. In a run they are given copies, so anyone who changes them is mistaken about something.
     3. They leave the global random state as it is.
     """
     record = _plugin(subject)

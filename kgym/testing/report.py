@@ -51,7 +51,7 @@ class Report:
 
     @contextmanager
     def check(self, what: str) -> Iterator[None]:
-        """Make one check: an AssertionError inside is a finding, and so is whatever else a component raises."""
+        """Make one check: an AssertionError inside is a finding, and so is anything else a component raises."""
         try:
             yield
         except AssertionError as error:
@@ -71,7 +71,7 @@ class Report:
 def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Return what makes another one of the component, called with the arguments of its kind that follow the options.
 
-    Of an instance it makes copies, whatever it is called with. Raises ConfigError for options that it does not take, or cannot be given.
+    Of an instance it makes copies. Raises ConfigError for options that it does not take, or cannot be given.
     """
     if isinstance(subject, str):
         named = for_run(registry().options(kind, subject, options), RUN_STEPS)

@@ -41,7 +41,7 @@ def check_sampler(
     """Check a sampler, by name, class or instance. Raises ConformanceError with all that does not hold.
 
     1. It returns as many indices of problems as it is asked for, and no problem twice in a step.
-    2. The same seed gives the same indices, whatever the global random state is.
+    2. The same seed gives the same indices, for any global random state.
     3. A sampler that takes over the state of another one, through JSON, goes on as that one does.
     4. It learns from any verdicts, and from none.
 

@@ -47,7 +47,7 @@ def check_shaper(subject: Shaper | type | str, *, options: Mapping[str, Any] | N
 
     1. It returns one finite number for each episode.
     2. It leaves the group and the rewards that it is given as they are.
-    3. The same group at the same step gives the same rewards, whatever came between.
+    3. The same group at the same step gives the same rewards, for any steps in between.
     4. The order of the episodes changes nothing.
     """
     report = Report(ShaperInfo.kind, name_of(subject))

@@ -1,7 +1,7 @@
 """Attention over packed tokens: registered with transformers, which calls it in every layer of a model that asks for it by name.
 
 The rows travel as an argument of the model, `kgym_rows`, down to here, so that a layer that is computed again in the backward pass sees
-the same. A call without rows is one of somebody else, on rows of their own, and is attention as ever.
+the same. A call without rows comes from other code, with its own rows, and is ordinary attention.
 
 Dimension key:  N packed tokens   R places of all rows   B rows   Q queries of a row   K keys of a row   D width of a head
                 H heads of the queries (keys and values may have fewer)
@@ -106,7 +106,7 @@ def _banded(query: Tensor, key: Tensor, value: Tensor, window: int, *, scaling: 
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, scaling: float | None, softcap: float | None) -> Tensor:
-    """Attend where `seen` is true, or added where it is no truth value."""
+    """Attend where `seen` is true, or added where it is not a truth value."""
     grouped = query.shape[1] // key.shape[1]
     if softcap is None and query.device.type == "cpu":
         return scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling, enable_gqa=grouped > 1)

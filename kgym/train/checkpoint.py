@@ -46,7 +46,7 @@ def way_on(root: Path, remedy: str) -> str:
 
 
 def check_weights(name: str | None, what: str, root: Path, remedy: str) -> None:
-    """Raise RunError if a weight, `name`, is not finite: nobody could use such a model, and a checkpoint of it would replace a good one."""
+    """Raise RunError if a weight, `name`, is not finite: no one could use such a model, and a checkpoint of it would replace a good one."""
     if name is not None:
         raise RunError(f"{what} is not finite any more (weights {name}), so it is not saved; {way_on(root, remedy)}")
 
@@ -139,7 +139,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Read back the `state` of `save_checkpoint`. Raises RunError if it is damaged."""
     try:
         state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises half a dozen types for a damaged file, and its advice is to unpickle whatever it holds
+    except Exception as error:  # torch.load raises half a dozen types for a damaged file, and its advice is to unpickle everything in it
         remedy = f"remove the folder {folder} to {_before(folder)} with --resume"
         raise RunError(f"{folder / STATE_FILE} is damaged ({type(error).__name__}); {remedy}") from error
     return state

@@ -15,13 +15,13 @@ C = TypeVar("C", bound=Component)
 
 
 class Chosen(NamedTuple):
-    """A component that a configuration names, or that an environment brings."""
+    """A component that a configuration names, or that an environment adds."""
 
     kind: str
     name: str
     options: Mapping[str, Any]
     key: str
-    """Where its options stand in the configuration."""
+    """Where its options are in the configuration."""
 
 
 def with_options(component: C, options: Mapping[str, Any]) -> C:
@@ -30,7 +30,7 @@ def with_options(component: C, options: Mapping[str, Any]) -> C:
 
 
 def common_options(spec: EnvSpec) -> dict[str, Any]:
-    """Return the options that every environment takes, but for those that have keys of their own in a run."""
+    """Return the options that every environment takes, but for those that have their own keys in a run."""
     options = in_force(spec.common_settings())
     return {key: value for key, value in options.items() if key != "split" and key not in OF_VERIFIER}
 

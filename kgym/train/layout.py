@@ -7,7 +7,7 @@
     group of two:    prompt  a b c          tokens    p p p a b c d e        (N = 8 instead of 11, or 12 with padding)
                      prompt  d e            rows      p p p a b c   and   d e, which looks back on p p p
 
-Only tokens that stand before a trained one are computed. Gradients of what is shared add up.
+Only tokens that are before a trained one are computed. Gradients of what is shared add up.
 
 Dimension key:  T tokens of the pack   E episodes   M trained tokens   N tokens that are computed
                 B rows of a bucket   Q queries of a row   K keys of a row   R places of all rows   C further copies
@@ -50,7 +50,7 @@ class Bucket:
     n_queries: int
     n_keys: int
     query_positions: Tensor | None = None
-    """(B, Q) int64, where a query stands in its episode; None for whole rows, which are causal."""
+    """(B, Q) int64, where a query is in its episode; None for whole rows, which are causal."""
     key_positions: Tensor | None = None
     """(B, K) int64; beyond every query where a row is padded."""
     _masks: dict[int | None, Tensor] = field(default_factory=dict, compare=False, repr=False)
@@ -72,12 +72,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Spread:
-    """Where the packed tokens stand in rows."""
+    """Where the packed tokens are in rows."""
 
     tokens: Tensor
-    """(R,) which token stands at a place; any at padding, whose gradient is 0."""
+    """(R,) which token is at a place; any at padding, whose gradient is 0."""
     home: Tensor
-    """(N,) the place at which a token stands in its own row."""
+    """(N,) the place at which a token is in its own row."""
     copies: Tensor
     """(C,) places in the rows of other episodes."""
     copied: Tensor
@@ -86,7 +86,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that attention forms of packed tokens, bucket behind bucket."""
+    """The rows that attention forms of packed tokens, bucket after bucket."""
 
     buckets: tuple[Bucket, ...]
     queries: Spread
@@ -194,7 +194,7 @@ class _Episodes:
 
 
 def _rows(episodes: _Episodes, shared_E: Tensor, place_T: Tensor, n_packed: int) -> Rows:
-    """Form the rows of the episodes that have tokens of their own."""
+    """Form the rows of the episodes that have their own tokens."""
     whole, looking_back = [], []
     for episode, (needed, shared) in enumerate(zip(episodes.needed.tolist(), shared_E.tolist(), strict=True)):
         own = needed - shared
@@ -277,7 +277,7 @@ def spread(values_N: Tensor, where: Spread) -> Tensor:
 
 
 def collect(values_R: Tensor, where: Spread) -> Tensor:
-    """Take what stands at the home of each token, (N, ...)."""
+    """Take what is at the home of each token, (N, ...)."""
     return _gather(values_R, where.home)
 
 
@@ -354,7 +354,7 @@ def _packed_parts(batch: PackedBatch, max_tokens: int, whole_groups: bool) -> li
         tokens, least = 0, 0
         unit: list[int] = []
         for episode in group:
-            # behind a cut the first episode leads: it shares with a later one at least what both shared with the former leader
+            # after a cut the first episode leads: it shares with a later one at least what both shared with the former leader
             more = needed[episode] - min(least, shared[episode]) if unit else needed[episode]
             if unit and tokens + more > max_tokens and not whole_groups:
                 units.append((max(needed[e] for e in unit), tokens, unit))

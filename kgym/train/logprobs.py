@@ -18,7 +18,7 @@ def token_logprobs(
 ) -> tuple[Tensor, Tensor | None]:
     """Return log p(token t | tokens before t) and, if asked for, the entropy of the distribution that token t was drawn from, in nats.
 
-    All of shape (B, L) and float32 whatever the weights are in; 0 for the first token of a row and for padding. `input_ids` and
+    All of shape (B, L) and float32 for any type of the weights; 0 for the first token of a row and for padding. `input_ids` and
     `attention_mask` (1 for tokens, 0 for padding) are padded on the right, where a causal model does not look, so that attention
     runs without a mask. The entropy carries no gradient. At temperature 0, which is greedy, the distribution is the untempered one.
 
@@ -28,7 +28,7 @@ def token_logprobs(
     if bool((mask_BL[:, 1:] & ~mask_BL[:, :-1]).any()):
         raise ValueError("attention_mask has padding in front of a token; pad the rows on the right")
     logits_BLV = model(input_ids=input_ids, use_cache=False).logits
-    targets_BL = torch.cat([input_ids[:, 1:], input_ids[:, :1]], dim=1)  # what stands in the last column is dropped below
+    targets_BL = torch.cat([input_ids[:, 1:], input_ids[:, :1]], dim=1)  # what is in the last column is dropped below
     logprobs_N, entropy_N = _gather(logits_BLV.flatten(0, 1), targets_BL.flatten(), temperature or 1.0, with_entropy=with_entropy)
     logprobs_BL = _shift(logprobs_N.view_as(mask_BL), mask_BL)
     return logprobs_BL, None if entropy_N is None else _shift(entropy_N.view_as(mask_BL), mask_BL)

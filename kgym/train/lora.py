@@ -66,11 +66,11 @@ class Adapter:
 
     @torch.no_grad()
     def _fresh(self, seed: int) -> None:
-        """Draw A by its own generator and in float32: the start depends on the seed alone, whatever the device."""
+        """Draw A by its own generator and in float32: the start depends on the seed alone on every device."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "lora"))
         for name in self._layers:
             a, b = self._pair(name)
-            bound = 1 / math.sqrt(a.shape[1])  # as peft and nn.Linear have it
+            bound = 1 / math.sqrt(a.shape[1])  # as in peft and nn.Linear
             a.data = torch.empty(a.shape).uniform_(-bound, bound, generator=generator).to(a.device)
             b.data = torch.zeros(b.shape, device=b.device)
 

@@ -21,7 +21,7 @@ OF_ALLOCATORS = ("memory: you tried to allocate", "std::bad_alloc")
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return how much more memory this process can have on a device; None if nobody says. Ranks share the memory of their machine."""
+    """Return how much more memory this process can have on a device; None if no one says. Ranks share the memory of their machine."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -90,7 +90,7 @@ def _left(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator
     """Yield limit minus usage of a cgroup and of those above it; in a container, whose path is not there, of the root."""
     folder = root / path.strip("/")
     for group in (folder, *folder.parents):
-        with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+        with contextlib.suppress(OSError, ValueError):  # "max" is not a limit
             most, used = int((group / limit).read_text()), int((group / usage).read_text())
             yield max(0, most - used + _statistic(group / "memory.stat", cache))
         if group == root:

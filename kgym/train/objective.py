@@ -33,7 +33,7 @@ class Objective(Protocol):
     """A `RunSettings`; after `prepare` every default is in it."""
 
     def prepare(self) -> Mapping[str, Any]:
-        """Check everything that can be checked without loading a model; return what the manifest says besides the configuration.
+        """Check everything that can be checked without loading a model; return what the manifest says in addition to the configuration.
 
         Raises ConfigError, DataError or PluginError for what cannot work. Nothing is written.
         """
@@ -66,7 +66,7 @@ class Objective(Protocol):
         """Return what the metrics of a step say is wrong with the run, each once in a run."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the next step needs and is no weight, as tensors and plain values."""
+        """Return what the next step needs and is not a weight, as tensors and plain values."""
 
     def save(self, folder: Path) -> None:
         """Write what else the next step needs into the folder of a checkpoint."""

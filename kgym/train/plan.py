@@ -71,7 +71,7 @@ class Workload:
     reference: Footprint | None = None
     """A model that is held, in the type of the weights, and not trained."""
     critic: Footprint | None = None
-    """A critic with a backbone of its own, which is trained as the policy is."""
+    """A critic with its own backbone, which is trained as the policy is."""
     ranks: int = 1
     """Processes that the weights are shared out over."""
     engine: EngineMemory | None = None
@@ -111,7 +111,7 @@ class Plan:
 
     work: Workload
     available: int | None = None
-    """None if nobody says."""
+    """None if no one says."""
     used: int | None = None
     """What the process had before: on a CPU, the program and its libraries."""
     savings: Mapping[str, int] = field(default_factory=dict)

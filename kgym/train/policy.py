@@ -315,7 +315,7 @@ def clip(model: nn.Module, max_norm: float) -> float:
 
 
 def _shortest_group(batch: PackedBatch) -> Micro:
-    """Return the group of a batch that has the fewest tokens, as a micro-batch of its own."""
+    """Return the group of a batch that has the fewest tokens, as its own micro-batch."""
     sizes_E = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
     live = scored(batch)
     tokens = {group: int(sizes_E[(batch.group_ids == group) & live].sum()) for group in set(batch.group_ids[live].tolist())}

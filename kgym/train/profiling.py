@@ -4,8 +4,8 @@
         optimizer.step()
     count(tokens=..., ...)          floating-point operations of a pass, for the share of the peak
 
-Timers are always on and cost a few microseconds. A GPU computes behind the back of the program, so its time falls to
-whoever waits for it; only under `--profile` is it waited for at the end of each phase.
+Timers are always on and cost a few microseconds. A GPU computes while the program continues, so its time is counted in
+the phase that waits for it; only under `--profile` is it waited for at the end of each phase.
 
 The share of the peak (MFU) counts what the model needs and not what is computed twice by gradient checkpointing: 2 N
 operations a token forward and 4 N backward for N weights that it is multiplied with, and 4 L a T forward and 8 L a T
@@ -139,7 +139,7 @@ class Recorder:
                 table[name] = table.get(name, 0.0) + own
 
     def reassign(self, source: str, target: str, seconds: float) -> None:
-        """Move time, of which somebody else knows better what it was spent on, from one phase to another."""
+        """Move time, of which other code knows better what it was spent on, from one phase to another."""
         for table in (self.seconds, self.totals):
             table[source] = table.get(source, 0.0) - seconds
             table[target] = table.get(target, 0.0) + seconds

@@ -1,4 +1,4 @@
-"""What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, nobody) decides how it looks."""
+"""What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, no one) decides how it looks."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ class Reporter:
         """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer steps)."""
 
     def note(self, text: str) -> None:
-        """Hear of something out of the ordinary that is no reason to end."""
+        """Hear of something out of the ordinary that does not end the run."""
 
     def sampled(self, step: int, groups: "Sequence[Group]") -> None:
         """See what was sampled in a step, judged and with rewards, before the policy is updated."""

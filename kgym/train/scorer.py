@@ -1,9 +1,9 @@
 """A language model as training asks it: a micro-batch in, the log-probabilities of its trained tokens out.
 
-Whatever is computed between the two is inside one call of the model, so that what wraps it, such as FSDP, sees one forward pass: its
+Everything that is computed between the two is inside one call of the model, so that what wraps it, such as FSDP, sees one forward pass: its
 layers on the tokens that `layout` chose, then its output head on trained tokens alone.
 
-A model is probed once, when it is wrapped: a few tokens go through the model as transformers has it and through each shortcut, and a
+A model is probed once, when it is wrapped: a few tokens go through the model as in transformers and through each shortcut, and a
 shortcut that gives other numbers is not taken.
 
 Dimension key:  T tokens of the pack   M trained tokens   N tokens that are computed   H width of the model   V vocabulary
@@ -141,7 +141,7 @@ def _head_is_known(model: PreTrainedModel, *, packed: bool) -> bool:
 
 @torch.no_grad()
 def can_pack(model: PreTrainedModel, layout: Layout) -> bool:
-    """Let the model attend over packed rows if that gives what it gives for rows of its own, and say whether it does.
+    """Let the model attend over packed rows if that gives what it gives for its own rows, and say whether it does.
 
     Raises ConfigError if it does not and the layout is `packed`.
     """
@@ -160,7 +160,7 @@ def can_pack(model: PreTrainedModel, layout: Layout) -> bool:
             why = "it gives other numbers for packed rows"
         elif not _windows_are_known(config, packed.inputs["kgym_rows"].windows):
             why = "its attention does not say how far it looks back"
-    except Exception as error:  # a model that cannot be packed raises whatever it likes
+    except Exception as error:  # a model that cannot be packed raises any error
         why = str(error).strip().split("\n")[0] or type(error).__name__
     if why is None:
         return True

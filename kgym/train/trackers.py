@@ -17,7 +17,7 @@ class Trackers:
     """Every tracker that a configuration names, as one."""
 
     def __init__(self, config: RunConfig | None, run_folder: Path, note: Callable[[str], None]) -> None:
-        """Begin, or go on with, the run at each of them; at none without a configuration. Raises RunError if one of them cannot."""
+        """Begin, or continue with, the run at each of them; at none without a configuration. Raises RunError if one of them cannot."""
         self.note = note
         self.failures: dict[str, int] = {}
         self.trackers: dict[str, Tracker] = {}

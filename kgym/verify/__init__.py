@@ -6,7 +6,7 @@ from typing import Any
 
 
 class _Callable(ModuleType):
-    """A package that can be called: importing any of its modules puts it in the place of a function of its name."""
+    """A package that can be called: importing any of its modules replaces a function of its name by it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from kgym.verify.one import verify  # noqa: PLC0415  (the package is imported where nothing is verified)

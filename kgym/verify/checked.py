@@ -1,4 +1,4 @@
-"""What a verifier returned, checked: every item gets one sound verdict, whatever the verifier does.
+"""What a verifier returned, checked: every item gets one sound verdict, for any behaviour of the verifier.
 
 The same function judges in a worker and in the caller's process, so that a verifier's errors have the same consequences in both.
 

@@ -1,7 +1,7 @@
 """Verifiers in worker processes that can be killed.
 
 One thread of the caller's process, a keeper, looks after each worker: it takes items from a common queue, sends them over, and waits for
-each verdict until the deadline, which is counted from when the worker starts on the item (so that a long queue costs nobody a point).
+each verdict until the deadline, which is counted from when the worker starts on the item (so that a long queue costs no one a point).
 No signal handlers, no multiprocessing; callable from any thread, and from asyncio through `verify_many_async`.
 
     unscored:timeout        the deadline passed
@@ -228,7 +228,7 @@ class VerifierPool:
 
 
 def _pass_on(judged: "Future[list[Verdict]]", future: "Future[Verdict]") -> None:
-    """Give the result of a call of one item to whoever waits for that item."""
+    """Give the result of a call of one item to anyone who waits for that item."""
     if judged.cancelled() or not future.set_running_or_notify_cancel():
         return
     error = judged.exception()

@@ -74,7 +74,7 @@ class CallerVerifier:
             if future.set_running_or_notify_cancel():
                 try:
                     (verdict,) = self.verify_many([item])
-                except BaseException as error:  # whoever waits for the verdict raises it
+                except BaseException as error:  # anyone who waits for the verdict raises it
                     future.set_exception(error)
                 else:
                     future.set_result(verdict)

@@ -1,1 +1,1 @@
-"""The components that come with kgym, by kind; each folder is a plugin of its own."""
+"""The components that come with kgym, by kind; each folder is its own plugin."""

@@ -24,14 +24,14 @@ class Parrot:
             )
 
     def load(self, version: int, weights: Weights) -> None:
-        """Take the version; there are no weights."""
+        """Take the version; the engine has no weights."""
         self.version = version
 
     def sleep(self) -> None:
-        """There is no memory to release."""
+        """Release nothing: the engine holds no memory."""
 
     def wake(self) -> None:
-        """There is none to get back."""
+        """Get nothing back: none was released."""
 
 
 assert isinstance(Parrot(), BlockingEngine)

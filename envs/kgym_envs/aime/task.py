@@ -1,6 +1,6 @@
 """The environment `aime`: generated problems for training and validation, the real examinations for the years.
 
-The years are data that the user brings (`kgym data add aime24 FILE`); a year that is absent is an error, and nothing generated ever
+The years are data that the user adds (`kgym data add aime24 FILE`); a year that is absent is an error, and nothing generated ever
 stands in for it.
 """
 
@@ -53,7 +53,7 @@ class Aime:
         self.max_tokens = 64 + 96 * options.difficulty
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for a year that the user has yet to bring, UnknownName for no split at all."""
+        """Return the problems of a split. Raises MissingData for a year that the user has yet to add, UnknownName for no split at all."""
         if split in YEARS:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 

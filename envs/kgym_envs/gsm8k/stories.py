@@ -236,7 +236,7 @@ def ages(rng: random.Random, level: int) -> Draft | None:
 
 
 def packing(rng: random.Random, level: int) -> Draft | None:
-    """Things in boxes: those left over, the boxes that are needed, what they cost, what they bring in."""
+    """Things in boxes: those left over, the boxes that are needed, what they cost, what they earn."""
     rows, each, size = rng.randint(4, 12 + 4 * level), rng.randint(5, 20), rng.randint(4, 12)
     what = rng.choice(("eggs", "oranges", "bottles", "bulbs", "jars"))
     made, steps = rows * each, [f"all: {rows}*{each}={rows * each}"]

@@ -3,7 +3,7 @@
 `test` is MATH-500; `hmmt_feb25` and `hmmt_nov25` are the Harvard-MIT Mathematics Tournament of February and November 2025, which is harder.
 
 Seven subjects, five levels, answers in LaTeX: fractions, roots, multiples of pi, polynomials, equations, intervals, tuples, matrices,
-complex numbers, other bases, lists, degrees, names. The real problems are data that the user brings (`kgym data add math500`); nothing
+complex numbers, other bases, lists, degrees, names. The real problems are data that the user adds (`kgym data add math500`); nothing
 generated ever stands in for them.
 """
 
@@ -49,7 +49,7 @@ class Math500:
     Options = Math500Options
     splits = (*SPLITS, *EXAMINATIONS)
     verifier = "math"
-    max_tokens = 1024  # every worked solution fits in as many characters; a model that reasons at length wants --max-tokens
+    max_tokens = 1024  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
 
     def __init__(self, options: Math500Options) -> None:
         self.options = options

@@ -102,7 +102,7 @@ def _item(name: str, config: str, seed: int, size: int, index: int) -> dict[str,
 
 
 def item(name: str, config: Mapping[str, Any], *, seed: int, size: int, index: int) -> dict[str, Any]:
-    """Return an item, as reasoning-gym has it."""
+    """Return an item, as in reasoning-gym."""
     return _item(name, json.dumps(config, sort_keys=True), seed, size, index)
 
 

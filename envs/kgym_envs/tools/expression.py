@@ -1,4 +1,4 @@
-"""Exact arithmetic on expressions that a model has written: a grammar of our own, bounded in length, depth and digits.
+"""Exact arithmetic on expressions that a model has written: our own grammar, bounded in length, depth and digits.
 
     >>> value("2/4 + sqrt(9) * 2^3")
     Fraction(49, 2)
@@ -32,7 +32,7 @@ _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-",
 
 
 class BadExpression(ValueError):
-    """The text is no expression, or one that has no value; the message is for the policy."""
+    """The text is not an expression, or one that has no value; the message is for the policy."""
 
 
 def value(text: str) -> Fraction:

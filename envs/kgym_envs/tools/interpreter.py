@@ -1,6 +1,6 @@
 """The environment `python`: problems of another environment, and a tool that runs a program in a sandbox.
 
-Every call is a program of its own: what an earlier call has computed or written is gone. See `kgym.judging.sandbox` for what a program
+Every call is its own program: what an earlier call has computed or written is gone. See `kgym.judging.sandbox` for what a program
 cannot do.
 """
 

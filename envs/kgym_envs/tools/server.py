@@ -169,7 +169,7 @@ def _hold(session: _Session, command: Sequence[str]) -> None:
     try:
         session.loop.run_until_complete(_serve(session, command))
     except BaseException as error:
-        if not session.started.done():  # otherwise whoever calls finds it closed
+        if not session.started.done():  # otherwise anyone who calls finds it closed
             session.started.set_exception(error if isinstance(error, Exception) else RuntimeError(error_line(error)))
     finally:
         session.client = None

@@ -1,4 +1,4 @@
-"""The environment `greeting`: greet somebody by name.
+"""The environment `greeting`: greet a user by name.
 
 One problem: Problem(id="hello/greeting/train/3", question="Say hello to Dora.", gold="Dora", solution="Hello, Dora").
 """

@@ -1,4 +1,4 @@
-"""The verifier `hello`: the text greets the right person, and nobody else first."""
+"""The verifier `hello`: the text greets the right person, and no one else first."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 
-MAX_CHARACTERS = 10_000  # the text is a stranger's: look at so much of it and no more
+MAX_CHARACTERS = 10_000  # the text is a third party's: look at so much of it and no more
 GREETING = re.compile(r"\bhello,? {0,3}(\w{1,40})", re.IGNORECASE)
 
 

@@ -1,6 +1,6 @@
 """Runs in a sandbox without the program: run the statements of a test, whose calls of the function go over file descriptor 3.
 
-    python3 asserting.py NAME       exit code 0: the statements ran through; 4: they cannot be run, whatever the program does
+    python3 asserting.py NAME       exit code 0: the statements ran through; 4: they cannot be run, for any program
 
 The program cannot see the statements, nor what they compare its values with; and what it sends are plain values. What the problem
 has before the program, such as imports and helpers, is also there for the statements.
@@ -52,8 +52,8 @@ def main(name: str) -> None:
         for file in ("before.py", "statements.py"):
             names |= {name: function, "candidate": function}
             with open(file, encoding="utf-8") as text:
-                exec(compile(text.read(), file, "exec"), names)  # noqa: S102  (the tests of a data set, in a sandbox of their own)
-        if "check" in names:  # as HumanEval has it
+                exec(compile(text.read(), file, "exec"), names)  # noqa: S102  (the tests of a data set, in their own sandbox)
+        if "check" in names:  # as in HumanEval
             names["check"](function)
     except (SyntaxError, ImportError, NameError) as error:
         traceback.print_exc()

@@ -1,6 +1,6 @@
 """Runs in the sandbox: call a function of solution.py with the arguments on standard input, and print its result. Both are JSON.
 
-    python3 call.py NAME        exit code 3: there is no such function
+    python3 call.py NAME        exit code 3: the function does not exist
 
 What the program prints itself is thrown away. Nothing of kgym is there, so nothing is imported from it.
 """

@@ -29,7 +29,7 @@ def chosen(config: RunConfig) -> Iterator[Chosen]:
 
 
 def above_of(member: Member) -> str:
-    """Return what stands before the keys of the verifier and the sampler of an environment."""
+    """Return what is before the keys of the verifier and the sampler of an environment."""
     return f"{member.key}." if member.label else ""
 
 

@@ -1,10 +1,10 @@
 """The critic: a model of what an answer will be worth, asked before each of its tokens.
 
-    separate    a model of its own with one output a token, as transformers' token classification has it. It starts from the policy, with
+    separate    a separate model with one output a token, as in transformers' token classification. It starts from the policy, with
                 a head of zeros, or from a reward model (sequence classification), whose head is kept
     shared      one layer on the policy's backbone, which learns from both losses: the memory of one model, the forward passes of two
 
-The folder `critic` of a checkpoint holds it, beside the policy and apart from it: whoever loads the policy sees nothing of it.
+The folder `critic` of a checkpoint holds it, beside the policy and apart from it: anyone who loads the policy sees nothing of it.
 
 Dimension key:  B rows   L tokens of the longest row
 """
@@ -42,7 +42,7 @@ class ValueModel(Protocol):
     """Whether its tokens are laid out packed."""
 
     def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
-        """Return the value of the state behind each token, (B, L) float32; `layout` is what an arrangement has besides tokens."""
+        """Return the value of the state after each token, (B, L) float32; `layout` is what an arrangement has in addition to tokens."""
 
     def save(self, folder: Path) -> None:
         """Write the critic's own weights. Every rank calls it, rank 0 writes."""
@@ -100,7 +100,7 @@ class SharedBackbone:
 
 
 def token_values(model: ValueModel, batch: PackedBatch) -> Tensor:
-    """Return the value of the state in which each trained token was chosen, behind the token before it, (T,) float32; 0 elsewhere."""
+    """Return the value of the state in which each trained token was chosen, after the token before it, (T,) float32; 0 elsewhere."""
     arrangement = arrange(batch, packed=model.packed)
     return arrangement.back(arrangement.pick(model(**arrangement.inputs)))
 

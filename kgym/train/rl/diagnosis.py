@@ -22,7 +22,7 @@ GRAD_NORMS = 100.0
 """Gradient norm, in units of `train.max_grad_norm`."""
 ENTROPY_NATS = 0.001
 MOSTLY = 0.5
-"""Share of the answers from which on something is the cause of whatever else there is."""
+"""Share of the answers from which on something is the cause of everything else."""
 GOOD_FRAC = 0.2
 """Share of right answers that a policy does not lose by chance."""
 GONE_STEPS = 3
@@ -36,7 +36,7 @@ class Hint:
     """Something that is wrong, and what to do about it."""
 
     key: str
-    """What it is, whatever its figures are: a hint of the same key is the same hint."""
+    """What it is, for any figures: a hint of the same key is the same hint."""
     finding: str
     remedy: str
 

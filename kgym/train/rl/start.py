@@ -16,14 +16,14 @@ from kgym.types import PackedBatch
 
 
 class Start:
-    """What the policy says of a batch at its start: by a pass of its own (`fill_in`), or bit by bit from the first pass of training."""
+    """What the policy says of a batch at its start: by its own pass (`fill_in`), or bit by bit from the first pass of training."""
 
     def __init__(self, policy: TrainedPolicy, batch: PackedBatch, *, temperature: float) -> None:
         self._policy = policy
         self._batch = batch
         self._temperature = temperature
         self.known = False
-        """Whether a pass of its own has been made."""
+        """Whether a separate pass has been made."""
         self.logprobs_T = torch.zeros_like(batch.old_logprobs)
         self.entropy_T = torch.zeros_like(batch.old_logprobs)
 

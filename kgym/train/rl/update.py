@@ -61,7 +61,7 @@ def update(
     """Train `policy` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
 
     `version` is that of `policy` before the update: tokens of older weights are trained on with importance weights.
-    A critic is trained besides, on the same micro-batches. `pretraining` adds a term of its own to the gradient of each optimizer step; it
+    A critic is trained also, on the same micro-batches. `pretraining` adds a separate term to the gradient of each optimizer step; it
     is told the number of the step, from 0, and returns its metrics.
     `check` is called with the metrics of the batch before the first optimizer step; what it raises ends the update.
     `progress` is called as (passes over the batch that are done, passes planned).

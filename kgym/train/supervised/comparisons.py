@@ -42,7 +42,7 @@ class Comparison:
     question: str
     """Without what an environment puts around it."""
     gold: str
-    """The right answer, "" if there is none or nobody knows."""
+    """The right answer, "" if there is none or no one knows."""
     answers: tuple[str, ...]
     pairs: Pairs
 
@@ -75,7 +75,7 @@ def batch_of(comparisons: Comparisons, step: int, batch_size: int) -> list[Compa
 
 
 def read_comparisons(path: Path) -> list[Comparison]:
-    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" may stand beside.
+    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" may be beside.
 
     Raises DataError, naming the line, for one that is neither.
     """
@@ -159,7 +159,7 @@ def stored_comparisons(run: Path, options: PairsConfig, *, seed: int) -> list[Co
     """Compare the answers that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the problems' ids.
 
     Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError for a folder that is
-    no run, DataError if no comparison is left.
+    not a run, DataError if no comparison is left.
     """
     by_problem: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in _stored_rows(run):

@@ -61,7 +61,7 @@ class DPO:
         return {} if batch is None else as_held_out(self._metrics(batch, backward=False))
 
     def save(self, folder: Path) -> None:
-        """See `Part`: there is nothing but the policy."""
+        """See `Part`: it has nothing but the policy."""
 
     def summary(self) -> dict[str, Any]:
         """See `Part`."""

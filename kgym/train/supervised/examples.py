@@ -111,7 +111,7 @@ def encoded(learner: Learner, example: Example | Sampled) -> Row:
 def read_examples(path: Path) -> list[Example]:
     """Read JSON lines: {"question": "What is 2+3?", "solution": "2+3=5\\n\\\\boxed{5}"}; `prompt` may stand for `question`.
 
-    Raises DataError, naming the line, for one that is no such object.
+    Raises DataError, naming the line, for one that is not such an object.
     """
     examples = [_example(row, where) for where, row in read_jsonl(path)]
     if not examples:

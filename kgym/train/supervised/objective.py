@@ -217,7 +217,7 @@ class Supervised:
         return last | self.part.summary()
 
     def forget_after(self, step: int) -> None:
-        """See `Objective`: there is nothing else."""
+        """See `Objective`: it has nothing else."""
 
 
 def what(config: SupervisedConfig) -> str:

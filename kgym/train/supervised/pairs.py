@@ -43,7 +43,7 @@ class PairBatch:
     n_comparisons: int
 
     def within(self, micro: PackedBatch, places: Tensor) -> PairRows:
-        """Return the pairs of a micro-batch, their rows counted within it; `places` as `policy.microbatches` has it."""
+        """Return the pairs of a micro-batch, their rows counted within it; `places` as in `policy.microbatches`."""
         rows_E = torch.unique_consecutive(self.pack.episode_ids[places])
         here_E = torch.full((self.pack.n_episodes,), -1, device=rows_E.device)
         here_E[rows_E] = torch.arange(micro.n_episodes, device=rows_E.device)

@@ -2,8 +2,8 @@
 
     L = mean over prompts of 1 / C(K, 2) * sum over pairs of -log sigmoid(score(better) - score(worse))
 
-The loss does not see a constant, so for each checkpoint a bias is chosen that brings the mean score of demonstrations to 0.
-A score is the head's output at the last token of a row, so the rows are padded and have a forward pass of their own.
+The loss does not see a constant, so for each checkpoint a bias is chosen that moves the mean score of demonstrations to 0.
+A score is the head's output at the last token of a row, so the rows are padded and have their own forward pass.
 
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, section 3.5, equation 1.
 

@@ -43,7 +43,7 @@ class SFT:
         return {}
 
     def save(self, folder: Path) -> None:
-        """See `Part`: there is nothing but the policy."""
+        """See `Part`: it has nothing but the policy."""
 
     def summary(self) -> dict[str, Any]:
         """See `Part`."""

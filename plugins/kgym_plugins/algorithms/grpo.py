@@ -1,4 +1,4 @@
-"""Group relative policy optimization: PPO's clipped objective, with the group in the place of the critic.
+"""Group relative policy optimization: PPO's clipped objective, with the group instead of the critic.
 
     A = (r - group mean) / (group std + 1e-6),   the same for all tokens of an answer
     L = -mean over answers of mean over tokens of [ min(ratio A, clip(ratio) A) - kl_coef * k3(policy || reference) ]

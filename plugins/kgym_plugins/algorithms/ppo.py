@@ -67,7 +67,7 @@ class PPO(AlgorithmBase):
 
     @property
     def plan(self) -> UpdatePlan:
-        """Ask for a critic besides."""
+        """Ask for a critic also."""
         return replace(super().plan, needs_values=True)
 
     def advantages(self, batch: PackedBatch) -> Tensor:

@@ -47,7 +47,7 @@ class ReMax(AlgorithmBase):
 
     @property
     def plan(self) -> UpdatePlan:
-        """Ask for the greedy answers besides."""
+        """Ask for the greedy answers also."""
         return replace(super().plan, needs_greedy=True)
 
     def advantages(self, batch: PackedBatch) -> Tensor:

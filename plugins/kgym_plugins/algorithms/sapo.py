@@ -1,10 +1,10 @@
-"""SAPO: a soft gate in the place of the hard clip.
+"""SAPO: a soft gate instead of the hard clip.
 
     f(ratio) = 4 / t * sigmoid(t (ratio - 1)),    t = t_positive if A > 0, else t_negative
     L = -mean over answers of the mean over tokens of f(ratio) A,    A = (r - group mean) / (group std + 1e-6)
 
 At ratio 1 the slope of f is 1, as without a gate; it falls off on both sides, faster for negative advantages, which push
-up whatever else might have stood there.
+up every other token that was possible there.
 
 Source: Gao et al. 2025, arXiv:2511.20347, equations 5 and 6.
 """

@@ -107,7 +107,7 @@ class Arena:
         return True
 
     def _make_frame(self, slots: int, columns: int) -> None:
-        """Make what a step reads and writes besides keys and values."""
+        """Make what a step reads and writes in addition to keys and values."""
         pin = self._device.type == "cuda"
         before, self.seats = self.seats, self.seats + [None] * (slots - len(self.seats))
         host = torch.empty((len(IDLE), slots), dtype=torch.float64, pin_memory=pin)

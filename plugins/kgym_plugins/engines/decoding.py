@@ -176,7 +176,7 @@ class Decoder(ABC):
         """Forget that too, and give all memory back: the weights move."""
         self.release()
 
-    def clear(self) -> None:  # noqa: B027  (most keep nothing besides the batches)
+    def clear(self) -> None:  # noqa: B027  (most keep nothing in addition to the batches)
         """Forget the rows of all batches."""
 
     @abstractmethod

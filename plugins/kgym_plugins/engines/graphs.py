@@ -88,7 +88,7 @@ class Recorder:
             del self._graphs[key]
 
     def _recorded(self, step: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
-        """Do a step on another stream, as the documentation of CUDA graphs has it, and then record it; None if that fails."""
+        """Do a step on another stream, as in the documentation of CUDA graphs, and then record it; None if that fails."""
         if not self._graphs:
             self._pool = torch.cuda.graph_pool_handle()  # torch refuses one whose graphs are all gone
         with torch.cuda.device(self._device):

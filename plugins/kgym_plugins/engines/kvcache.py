@@ -1,7 +1,7 @@
 """Keys and values of a batch whose rows come and go.
 
 transformers' own dynamic cache copies everything for each new token; this one has room to grow, and rows can be dropped and added. Rows are
-padded on the left, so the newest tokens of all rows stand in the same column and a step writes one column. Keys are rotated by the
+padded on the left, so the newest tokens of all rows are in the same column and a step writes one column. Keys are rotated by the
 position of their token before they come here, so the column of a token is of no account.
 
 Dimension key:  B rows   H key-value heads   L columns   D size of a head
@@ -30,14 +30,14 @@ def room(columns: int) -> int:
 
 
 class _Layer(DynamicLayer):
-    """One layer; `keys` and `values` are (B, H, L, D) views of buffers that have room behind them."""
+    """One layer; `keys` and `values` are (B, H, L, D) views of buffers that have room after them."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.buffers: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Put new columns behind the old ones and return all of them."""
+        """Put new columns after the old ones and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]

@@ -1,4 +1,4 @@
-"""Lanes: batches of one engine that are decoded side by side, each on a thread of its own.
+"""Lanes: batches of one engine that are decoded side by side, each on its own thread.
 
 A step of a small model is many operations of 10 to 200 microseconds. When torch divides each of them among its threads,
 they wait for each other after every one, which takes longer than the work. In a lane a thread does all of a step for its

@@ -132,7 +132,7 @@ class LeanModel:
 
     @torch.inference_mode()
     def _agrees_with(self, model: PreTrainedModel) -> bool:
-        """Compare the logits behind a third token with the model's own: what an attribute means is not declared reliably."""
+        """Compare the logits after a third token with the model's own: what an attribute means is not declared reliably."""
         cache, slots = empty_cache(model), Slots()
         ids_L = arbitrary_ids(model, 3)
         last_logits(model, ids_L[:2], cache)

@@ -21,7 +21,7 @@ def packs(n_weights: int, device: str, dtype: torch.dtype) -> bool:
     if n_weights < LEAST or torch.device(device).type != "cpu" or dtype != torch.float32:
         return False
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and torch.backends.mkl.is_available()  # there are other libraries on other processors, which were not measured
+    return known and torch.backends.mkl.is_available()  # other libraries exist on other processors, which were not measured
 
 
 class Linear:

@@ -207,7 +207,7 @@ class OpenAIEngine:
         raise EngineError(f"weights cannot be loaded into the server at {self.options.base_url}")
 
     def sleep(self) -> None:
-        """See `Engine`; there is no memory to release."""
+        """See `Engine`; it holds no memory."""
         if self._open:
             raise EngineError(f"{len(self._open)} requests are open; abort and poll them before sleep")
         self._asleep = True

@@ -41,7 +41,7 @@ REFUSED = frozenset({401, 403})
 ENDS: dict[str | None, FinishReason] = {"length": "length", "max_tokens": "length"}
 """Finish reasons of servers; any other is a completion that ended by itself."""
 FULL = ("context length", "context_length", "maximum model length", "max_model_len", "prompt is too long", "context window")
-"""Words by which servers refuse a prompt that leaves no room for an answer; there is no code for it."""
+"""Words by which servers refuse a prompt that leaves no room for an answer; the protocol has no code for it."""
 OWN_FIELDS = frozenset({"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "stop", "seed"}) | {
     "n",
     "stream",
@@ -323,7 +323,7 @@ def _reason(error: Exception) -> str:
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """Return the seconds for which a server wants to be left alone; None if it does not say. It is a number or a date."""
+    """Return the seconds for which a server is to be left alone; None if it does not say. It is a number or a date."""
     value = answer.headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(value))

@@ -82,7 +82,7 @@ class Replica:
     def __init__(self, origin: Origin, of: str, options: Mapping[str, Any], model: str, threads: int) -> None:
         from kgym.rollout.engine import make_engine  # noqa: PLC0415  (in the actor's process)
 
-        for name in OF_THE_RANK:  # a replica is no rank of the trainer, whose process may have started Ray
+        for name in OF_THE_RANK:  # a replica is not a rank of the trainer, whose process may have started Ray
             os.environ.pop(name, None)
         origin.take_over()
         torch.set_num_threads(threads)

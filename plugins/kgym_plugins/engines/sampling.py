@@ -1,6 +1,6 @@
 """The choice of a token: one uniform number a token, and the place where it falls in the cumulative distribution.
 
-The number behind position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however it is cut into
+The number after position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however it is cut into
 segments, up to the rounding of the logits.
 
 Dimension key:  B rows of the batch   V vocabulary   K blocks of it   W tokens of a block

@@ -6,7 +6,7 @@
     decoding              those, and the columns of the rows' own tokens, as `slots.py` makes room for them
 
 With CUDA graphs each row has its own copy of the prompt, in columns whose number is rounded up; rows that have grown leave
-room behind in the arenas of shorter ones, and the memory of the graphs is used for nothing else; see `arena.py`.
+room after in the arenas of shorter ones, and the memory of the graphs is used for nothing else; see `arena.py`.
 
 Models that `lean.py` does not know are decoded from a padded batch, whose rows each have their own copy of the prompt. So are
 completions that are continued under new weights: they are read again, each with its own tokens.

@@ -5,7 +5,7 @@ processor. So what the rows of a group share, their prompt, is kept and read onc
 row's own are in the bucket whose capacity is the next above their number, so that short rows are not padded to long ones.
 
     prefixes        [prompt 1, prompt 2]           rows a, c, d have the first, row b the second
-    bucket of  64   [a, b, c]                      a has 12 tokens of its own, b 57, c 30
+    bucket of  64   [a, b, c]                      a has 12 own tokens, b 57, c 30
     bucket of 128   [d]                            d has 70
     batch order      a, b, c, d
 
@@ -91,7 +91,7 @@ class Held:
     place: int
     """In the batch."""
     length: int = 0
-    """Tokens of its own that were read."""
+    """Its own tokens that were read."""
 
 
 class Bucket:
@@ -109,7 +109,7 @@ class Bucket:
         """L: the most tokens of a row, with the newest."""
 
     def put(self, rows: Sequence[Held], layers: Layers | None = None) -> None:
-        """Put rows behind the others, with the keys and values of their tokens, if they have any."""
+        """Put rows after the others, with the keys and values of their tokens, if they have any."""
         first, n = len(self.rows), len(rows)
         longest = max(row.length for row in rows)
         self.rows += rows

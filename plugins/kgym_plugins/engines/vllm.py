@@ -1,4 +1,4 @@
-"""The engine `vllm`: vLLM in a process of its own, with its own Python if need be.
+"""The engine `vllm`: vLLM in its own process, with its own Python if need be.
 
     kgym train --engine vllm --set engine.python=.venv-vllm/bin/python
 

@@ -50,7 +50,7 @@ class Worker:
         """Make the engine as the first message says, and serve it. Returns when the channel is closed."""
         try:
             made = self._make(*self._channel.recv())
-        except Exception as error:  # whatever vLLM raises about a model, a device or its options
+        except Exception as error:  # any error of vLLM about a model, a device or its options
             self._channel.send(("error", f"{type(error).__name__}: {error}"))
             return
         self._channel.send(("value", made))

@@ -18,7 +18,7 @@ SPECIAL = {
 
 
 class LatexExporter:
-    """Writes model, accuracy and what it stands on; the best first, ranks as intervals."""
+    """Writes model, accuracy and what it is on; the best first, ranks as intervals."""
 
     ranked = True
 
@@ -98,7 +98,7 @@ def _points(share: float | None) -> str:
 
 
 def escape(text: Any) -> str:
-    r"""Return a text that LaTeX sets as it stands; what is not printable is left out.
+    r"""Return a text that LaTeX sets unchanged; what is not printable is left out.
 
     >>> escape("50% of_A & {B}")
     '50\\% of\\_A \\& \\{B\\}'

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BLUE, GREY = "#1f5fa8", "#8a8a8a"
 ROW_INCHES, PANEL_INCHES = 0.3, 1.1
 TALLEST = 120
-"""Rows of one picture; more would be a picture that nobody can open."""
+"""Rows of one picture; more would be a picture that no one can open."""
 NAME = 48
 """Characters of a name."""
 

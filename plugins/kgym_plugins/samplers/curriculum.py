@@ -59,7 +59,7 @@ class Curriculum:
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices.
 
-        Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems behind too many others.
+        Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems after too many others.
         """
         if self._then is not None and step > self.options.steps:
             self._ceiling = max(self._levels, default=0)

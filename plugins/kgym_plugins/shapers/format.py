@@ -1,4 +1,4 @@
-"""A little for keeping to the form: reasoning inside its tags, and the answer behind them.
+"""A little for keeping to the form: reasoning inside its tags, and the answer after them.
 
     <think> ... </think> answer
 
@@ -27,7 +27,7 @@ class FormatOptions(Options):
 
 
 class Format:
-    """See the module. Only the place of the tags is judged, not what stands between them."""
+    """See the module. Only the place of the tags is judged, not what is between them."""
 
     Options = FormatOptions
 

@@ -26,7 +26,7 @@ class MlflowOptions(Options):
 
 
 class MlflowTracker:
-    """Logs to one run of MLflow, which a resumed run goes on with; of a step that was taken again MLflow keeps both values."""
+    """Logs to one run of MLflow, which a resumed run continues with; of a step that was taken again MLflow keeps both values."""
 
     Options = MlflowOptions
 

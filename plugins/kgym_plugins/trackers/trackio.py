@@ -22,7 +22,7 @@ class TrackioOptions(Options):
 
 
 class TrackioTracker:
-    """Logs to a run that is named like the run folder; a resumed run goes on with it."""
+    """Logs to a run that is named like the run folder; a resumed run continues with it."""
 
     Options = TrackioOptions
 

@@ -5,8 +5,8 @@
     one that prints the product                          wrong, wrong_output; also time, memory, output, crash, no_function ...
     no block                                             no_answer
 
-What is expected never enters the sandbox of the program. A program that fails, whatever it does, is wrong; only what is not its doing is
-`unscored`: `gold` (the gold answer is no tests), `tests` (a checker that fails), `sandbox` (it was lost twice).
+What is expected never enters the sandbox of the program. A program that fails, in any way, is wrong; only what is not its doing is
+`unscored`: `gold` (the gold answer has no tests), `tests` (a checker that fails), `sandbox` (it was lost twice).
 """
 
 import time

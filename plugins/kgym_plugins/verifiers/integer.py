@@ -1,4 +1,4 @@
-"""The verifier `integer`: an integer in the last `\\boxed{}` behind the reasoning, compared digit by digit.
+"""The verifier `integer`: an integer in the last `\\boxed{}` after the reasoning, compared digit by digit.
 
     ... so there are \\boxed{0204} ways.      gold 204: correct
     \\boxed{204} or \\boxed{402}               wrong, hedged
@@ -6,7 +6,7 @@
 
 What is judged is said after the reasoning (`kgym.answers.conclusion`); reasoning that never ends holds no answer, and neither does what was
 said before it. `\\boxed`, `\\fbox` and `\\framebox` are alike.
-The box may hold blanks, `$`, a sign, leading zeros, thousands separators (`1,234`, `1{,}234`, `1\\,234`, `1,\\!234`), zeros behind a
+The box may hold blanks, `$`, a sign, leading zeros, thousands separators (`1,234`, `1{,}234`, `1\\,234`, `1,\\!234`), zeros after a
 decimal point (`204.0`), fullwidth digits, and wrappers such as `\\text{}`. Anything else in it is `no_answer`, and so is a last box that is
 empty or never closed: an earlier one does not stand in for it. Boxes that differ are a hedge and wrong, wherever they stand; boxes that
 agree, and empty ones before the last, which are echoes of the instruction, do no harm.
@@ -32,7 +32,7 @@ class Integer:
         self.options = options
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item; `unscored:gold` where the gold answer itself is no integer."""
+        """Return one verdict for each item; `unscored:gold` where the gold answer itself is not an integer."""
         return [_timed(item) for item in items]
 
 
@@ -43,7 +43,7 @@ def _timed(item: VerifyItem) -> Verdict:
 
 
 def judge(gold: str, response: str) -> Finding:
-    r"""Compare the integer in the last box with the gold answer, which may stand in a box itself.
+    r"""Compare the integer in the last box with the gold answer, which may be in a box itself.
 
     >>> judge("204", r"First \boxed{}, then \boxed{0204}.")
     ('correct', 'integer', '0204', '204')

@@ -94,7 +94,7 @@ class JudgeOptions(Options):
 
 
 class Judge:
-    """Follows `kgym.types.Verifier`. `engine`, if given, judges in the place of the one that the options name."""
+    """Follows `kgym.types.Verifier`. `engine`, if given, judges instead of the one that the options name."""
 
     Options = JudgeOptions
 

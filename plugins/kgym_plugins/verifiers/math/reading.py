@@ -175,12 +175,12 @@ def _with_remark(tokens: list[Token]) -> Value | None:
 _RATE = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,4})/(?P<per>[A-Za-z]{1,4})")
 """A quotient of units that looks like a function: 5 L/min."""
 _NAMED_CASES = re.compile(r"[^=&]{1,200}=\s*(?P<cases>\\begin\{d?cases\}(?:(?!\\begin|\\end).)*\\end\{d?cases\})", re.DOTALL)
-"""Cases behind a name that the grammar does not know, such as a limit."""
+"""Cases after a name that the grammar does not know, such as a limit."""
 _WORDS = ("word", "name", "open", "close", "lb", "rb", "cmd")
 
 
 def _behind_words(tokens: list[Token]) -> Value | None:
-    r"""The chain behind words and a sign of equality: `\text{Perimeter} = 2(10 + 15) = 50`; or its last side, if more words are in it."""
+    r"""The chain after words and a sign of equality: `\text{Perimeter} = 2(10 + 15) = 50`; or its last side, if more words are in it."""
     depth, signs = 0, list[int]()
     for at, token in enumerate(tokens):
         depth += (token.kind in ("open", "lb", "begin")) - (token.kind in ("close", "rb", "end"))
@@ -200,7 +200,7 @@ def _behind_words(tokens: list[Token]) -> Value | None:
 
 
 def _labelled(text: str, thousands: bool) -> Value | None:
-    """`Total: 7`, `the answer is 3`: what follows a label in words, if that is no text itself."""
+    """`Total: 7`, `the answer is 3`: what follows a label in words, if that is not a text itself."""
     match = _LABEL.match(text)
     if match is None or match.end() == len(text):
         return None
@@ -229,7 +229,7 @@ def readings(text: str) -> list[Value]:
 
 
 def gold_answer(gold: str) -> str:
-    """Return the answer part of a gold text: what stands behind ####, or in its last box, or all of it."""
+    """Return the answer part of a gold text: what is after ####, or in its last box, or all of it."""
     if "####" in gold:
         gold = gold.rpartition("####")[2]
     if "\\boxed" in gold or "\\framebox" in gold or "\\fbox" in gold:

@@ -128,7 +128,7 @@ def _picked(item: VerifyItem, line: str) -> str | None:
 
 
 def _of_label(item: VerifyItem, line: str) -> str | None:
-    """The value of a last bold row of a table, or the point behind a label, if the label is what the question asks for."""
+    """The value of a last bold row of a table, or the point after a label, if the label is what the question asks for."""
     match = _ROW.fullmatch(line) or _POINT.fullmatch(line)
     if match is None or not item.question or of_another(match["label"], item.question):
         return None
@@ -174,7 +174,7 @@ _POWER_OF_TEN = re.compile(
 
 
 def _scientific(item: VerifyItem, found: Extraction) -> str | None:
-    """A power of ten with the sign of a unit behind it: 1.8e10 m."""
+    """A power of ten with the sign of a unit after it: 1.8e10 m."""
     match = _POWER_OF_TEN.fullmatch(found.answers[0].strip("$ ")) if len(found.answers) == 1 else None
     if match is None or not isinstance(gold := gold_readings(item.gold)[0], Scalar) or symbols(gold.expression):
         return None

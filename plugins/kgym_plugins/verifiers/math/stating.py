@@ -1,4 +1,4 @@
-"""Which phrase of a statement is its answer: the one value that has the kind of the gold answer, whatever its value is."""
+"""Which phrase of a statement is its answer: the one value that has the kind of the gold answer, with any value."""
 
 import re
 from collections.abc import Iterator
@@ -83,9 +83,9 @@ _ASKED_UNIT = re.compile(
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _RELATIVE = re.compile(r"(?:,\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?|(?<=[a-z]):\s+\d[^:.!?\n]{0,120})[.!]?\s*\Z")
-"""What a value is made of, behind it: 9, which is 3 times 3; 9 edges: 3 on each base and 3 between them."""
+"""What a value is made of, after it: 9, which is 3 times 3; 9 edges: 3 on each base and 3 between them."""
 _COMPUTED = re.compile(r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_")
-"""A side of an equation that is a number, whatever letters it has: an integral, a sum, a limit, a value between limits."""
+"""A side of an equation that is a number, with any letters: an integral, a sum, a limit, a value between limits."""
 _SUM_OF_AMOUNTS = re.compile(
     r"\W{0,4}(?:\d[\d.,]*\s?[A-Za-z]{1,9}\s*[-+−]\s*){1,5}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})\s*=\s*"
     r"(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,9})[.!*\s]{0,4}"
@@ -163,7 +163,7 @@ def _without_asked_rate(item: VerifyItem, found: Extraction) -> str | None:
 
 
 def _named_boxes(item: VerifyItem) -> str | None:
-    """Boxes with a name before or behind each, where the gold answer has several values: the center is (1, 2) and the radius is 4."""
+    """Boxes with a name before or after each, where the gold answer has several values: the center is (1, 2) and the radius is 4."""
     if item.response.count("box") < 2 or not isinstance(gold_readings(item.gold)[0], Assignments | Ordered | Collection):
         return None
     text, _ = spoken(item.response)

@@ -35,7 +35,7 @@ class _Judgement:
     """Choices that were asked for and do not hold."""
 
 
-_current: ContextVar[_Judgement] = ContextVar("kgym_math_strictness", default=_Judgement())  # noqa: B039  (nobody reads its set)
+_current: ContextVar[_Judgement] = ContextVar("kgym_math_strictness", default=_Judgement())  # noqa: B039  (no one reads its set)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Trace:
     about: str = "response"
 
     def __str__(self) -> str:
-        """One line for each step; what is said of the same text and stage stands under it."""
+        """One line for each step; what is said of the same text and stage is under it."""
         lines = []
         before = ("", "")
         for step in self.steps:

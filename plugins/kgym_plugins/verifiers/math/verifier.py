@@ -79,7 +79,7 @@ class MathVerifier:
         return self._timed(item, self._fast)
 
     def verify(self, item: VerifyItem) -> Verdict:
-        """Judge one answer. Whatever the text, this returns a verdict; MemoryError alone goes on to the pool."""
+        """Judge one answer. For any text, this returns a verdict; MemoryError alone goes on to the pool."""
         verdict = self._timed(item, self._whole)
         assert verdict is not None
         return verdict

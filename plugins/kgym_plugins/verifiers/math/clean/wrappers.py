@@ -57,7 +57,7 @@ _RELATES = re.compile(r"[=<>]|\\(?:leq?|geq?|in|lt|gt)(?![a-z])")
 
 
 def _chosen(match: re.Match[str]) -> str:
-    """`{}_{10}C_3` with the index behind the letter, as the grammar reads it."""
+    """`{}_{10}C_3` with the index after the letter, as the grammar reads it."""
     return f"{match[2] or match[3]}_{{{match[1]}}}^{{{match[4]}}}"
 
 

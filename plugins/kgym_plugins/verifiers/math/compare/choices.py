@@ -18,7 +18,7 @@ _JOIN = r"\s*(?:,\s*(?:and\s+|&\s*)?|;|、|\\&|&|\band\b|和|与)\s*"
 _ITEM = r"(?:\([A-J]\)|[A-J])"
 _LISTED = re.compile(rf"{_ITEM}(?:{_JOIN}{_ITEM}){{1,9}}")
 _PLAIN = 3
-"""Letters together, in order, that are choices whatever the question."""
+"""Letters together, in order, that are choices for any question."""
 
 
 def same_letters(gold: str, answer: str, question: str) -> Rule | None:

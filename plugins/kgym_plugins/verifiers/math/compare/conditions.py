@@ -1,4 +1,4 @@
-"""Values with a remark behind them: it may be left out or added, and may not contradict that of the other side."""
+"""Values with a remark after them: it may be left out or added, and may not contradict that of the other side."""
 
 from dataclasses import replace
 from typing import get_args

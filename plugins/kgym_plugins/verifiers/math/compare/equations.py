@@ -105,7 +105,7 @@ def _named_value(equation: Equation) -> bool:
 
 
 def _is_called(node: Node) -> bool:
-    """Whether a product is a function of a number that has a letter nobody knows as one: d(360). As a product it would be 360d."""
+    """Whether a product is a function of a number that has a letter no one knows as one: d(360). As a product it would be 360d."""
     return isinstance(node, Mul) and [type(arg) for arg in node.args] == [Sym, Num]
 
 
@@ -151,7 +151,7 @@ def _values(equation: Equation) -> list[Node] | None:
 
 
 def _is_true_chain(equation: Equation) -> bool:
-    """Whether a chain begins with an expression that it works out: every member is equal to the next one, whatever its letters are."""
+    """Whether a chain begins with an expression that it works out: every member is equal to the next one, for any letters."""
     sides = [equation.left, *equation.middle, equation.right]
     if set(equation.operators) != {"="} or canonical(equation.left) == canonical(equation.right):
         return False
@@ -159,7 +159,7 @@ def _is_true_chain(equation: Equation) -> bool:
 
 
 def _unknown(side: Node) -> bool:
-    """Whether a side of a chain has a function that nobody knows, as g(x + 2), or dots."""
+    """Whether a side of a chain has a function that no one knows, as g(x + 2), or dots."""
     return any(isinstance(node, Dots) or (isinstance(node, Call) and node.value.startswith("$")) for node in walk(side))
 
 
@@ -171,7 +171,7 @@ def _rounds(left: Node, right: Node) -> bool:
 def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
     """Whether two sides of an approximate equality agree to the precision of the coarser, or to one in a hundred.
 
-    `exactly`: the right side is a decimal that a sign of equality stands before; it must have all its digits right, but for the last,
+    `exactly`: the right side is a decimal after a sign of equality; it must have all its digits right, but for the last,
     which may be cut off instead of rounded.
     """
     from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
@@ -233,7 +233,7 @@ def two_equations(gold: Equation, answer: Equation) -> Rule | None:
             return None
         return _equal_sides(gold, answer)
     if _is_name(gold.left) and _named_value(gold) and not symbols(gold.right) and not _solved_alike(gold, answer):
-        return None  # the answer x = 3 wants more than the equation 2x = 6
+        return None  # the answer x = 3 needs more than the equation 2x = 6
     return _same_curve(gold, answer)
 
 
@@ -252,7 +252,7 @@ def _same_name(gold: Node, answer: Node) -> bool:
     if other in (one, f"{one}_{of_one}") or one == f"{other}_{of_other}":
         return True
     stems = {_PARTS.sub("", one), _PARTS.sub("", other)}
-    return len(stems) == 2 and stems <= _FUNCTION_NAMES  # f' is no f, but it may be called g
+    return len(stems) == 2 and stems <= _FUNCTION_NAMES  # f' is not f, but it may be called g
 
 
 def _solved_alike(gold: Equation, answer: Equation) -> bool:

@@ -86,7 +86,7 @@ def _family(value: Value) -> _Family | None:
 
 
 def _columns(value: Value) -> tuple[tuple[str, ...], tuple[tuple[Node, ...], ...]]:
-    """The names that a solution has values for, and the values; nothing for what is no solution."""
+    """The names that a solution has values for, and the values; nothing for what is not a solution."""
     match value:
         case Scalar():
             nodes = _expressions((value,))
@@ -261,7 +261,7 @@ _FORMULAS = re.compile(r"\$([^$]{1,400})\$|\\[(\[](.{1,400}?)\\[)\]]", re.DOTALL
 
 
 def _asked_letters(question: str) -> frozenset[str]:
-    """All letters in the formulas of a question; where it has none, all letters that stand alone."""
+    """All letters in the formulas of a question; where it has none, all letters that are alone."""
     formulas = [match[1] or match[2] for match in _FORMULAS.finditer(question)]
     if not formulas:
         return frozenset(re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", question)) - {"a", "A", "I"}

@@ -1,4 +1,4 @@
-"""Whether an answer is the gold answer: both are brought into one form, and the table says what compares them.
+"""Whether an answer is the gold answer: both are put into one form, and the table says what compares them.
 
 The gold answer says what is asked for: an interval, a point, an equation of a line, an amount with its unit. The answer may leave out
 what the question has named already (the unit, the `x =`), and may not add or change anything.
@@ -86,7 +86,7 @@ def _with_i(node: Node) -> Node:
 
 
 def _at(node: Node, point: dict[str, Node]) -> Node:
-    """Put numbers in the place of the unit vectors, zero for those that are not named."""
+    """Replace the unit vectors by numbers, by zero for those that are not named."""
     if isinstance(node, Sym):
         return point.get(node.value, ZERO) if node.value in _UNIT_VECTORS else node
     return node.with_args(tuple(_at(arg, point) for arg in node.args))

@@ -64,7 +64,7 @@ def _pairs(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
 
 
 def _matching(gold: tuple[Value, ...], answer: tuple[Value, ...]) -> bool:
-    """Whether two collections have the same items, whatever the order."""
+    """Whether two collections have the same items in any order."""
     if len(gold) != len(answer):
         return False
     if len(gold) > _MOST_ITEMS:
@@ -161,7 +161,7 @@ def _called(answer: dict[str, Value], gold: dict[str, Value]) -> dict[str, Value
 
 
 def _named_otherwise(name: str, value: Value) -> bool:
-    """Whether a value has a letter that is none of those for a name in words: d = 5 is no radius."""
+    """Whether a value has a letter that is not one of those for a name in words: d = 5 does not name a radius."""
     letter = value.left.value if isinstance(value, Equation) and isinstance(value.left, Sym) else ""
     return bool(letter) and name in LETTERS and letter not in LETTERS[name] and _EXTREMES.get(letter[-3:]) != name
 

@@ -59,14 +59,14 @@ def same_choice(gold: Value, answer: Value) -> Rule | None:
     ):
         return CHOICE
     if isinstance(rest, Scalar) and isinstance(rest.expression, Sym) and str(rest.expression.value) in "ABCDEFGHIJ":
-        return None  # another letter, whatever the text of the choice
+        return None  # another letter, for any text of the choice
     if choice.content is not None and choice is answer:
         return CHOICE if same(rest, choice.content) else None
     return None
 
 
 def _begins_with(node: Node) -> str:
-    """The letter of a choice with its text behind a dash, which looks like a difference: `C - 3`."""
+    """The letter of a choice with its text after a dash, which looks like a difference: `C - 3`."""
     if isinstance(node, Add) and isinstance(node.args[0], Sym) and isinstance(node.args[1], Neg):
         return node.args[0].value
     return ""

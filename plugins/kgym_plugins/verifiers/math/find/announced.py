@@ -27,13 +27,13 @@ _FINISHED = re.compile(r"(?:[^\w\s,;:(\[{<=+*/^&-]|\*\*|\\\)|\\\])\s*\Z|(?:\A|\n
 _TAGS = re.compile(r"<answer>([^<>]{0,1000})</answer>(?!.*<answer>)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<![ap]\.m)(?<!\bsq)(?<!\bno)(?<!\bvs)[.!?](?=\s|$)(?!\s*\d)|\n|(?<=\$)\.(?=\s|$)|。")
 _ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
-"""What stands before the last dot of 0.666..., which ends no sentence."""
+"""What is before the last dot of 0.666..., which ends no sentence."""
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A-Za-z])[^()]*\))\Z")
-"""What stands before the sign of n! and (n - 1)!, which ends no sentence; after a number it does."""
+"""What is before the sign of n! and (n - 1)!, which ends no sentence; after a number it does."""
 _REMARK = re.compile(
     r"(?<=[\w$})])\s+\((?!or\b|mod\b|and\b|base\b|in\b|not\b|if\b|but\b|unless\b|plus\b|minus\b)[a-z]{2,}\s[^()]*(?:\([^()]*\)[^()]*)*\)?\Z"
 )
-"""A remark in words, in brackets behind a value; the afterthought may have taken the end of it."""
+"""A remark in words, in brackets after a value; the afterthought may have taken the end of it."""
 _CLOSING = re.compile(r"(?<=\S)\*\*(?=[\s.,;:)]|\Z)")
 _DISPLAYS = (("$$", "$$"), ("\\[", "\\]"), ("\\begin{", "\\end{"))
 
@@ -82,7 +82,7 @@ def _statement(text: str) -> str:
 
 
 def _without_remark(text: str) -> str:
-    """A value without the remark in brackets behind it, if the remark does not doubt it."""
+    """A value without the remark in brackets after it, if the remark does not doubt it."""
     match = _REMARK.search(text)
     if match is None or set(LETTERS.findall(match[0].lower())) & (HEDGING | {"wait", "actually"}) or DOUBTING.pattern.search(match[0]):
         return text
@@ -136,7 +136,7 @@ def announced(text: str) -> Extraction | None:
 
 
 def _taken_back(tail: str, begin: int, stop: int, statement: str) -> bool:
-    """Whether an announced answer is only supposed, is taken back by what follows, or stands in reasoning that was cut off."""
+    """Whether an announced answer is only supposed, is taken back by what follows, or is in reasoning that was cut off."""
     if SUPPOSING.pattern.search(tail, max(0, begin - 80), begin):
         return True
     end = tail.find(statement, stop)

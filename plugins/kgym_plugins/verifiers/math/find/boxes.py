@@ -1,4 +1,4 @@
-r"""Answers in a box: the last balanced \boxed{}, and the boxes beside it. One pass, whatever the nesting."""
+r"""Answers in a box: the last balanced \boxed{}, and the boxes beside it. One pass for any nesting."""
 
 import re
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Box:
 
 
 def boxes(text: str) -> list[Box]:
-    """The outermost boxes in order, the last two hundred at most. One pass, whatever the nesting."""
+    """The outermost boxes in order, the last two hundred at most. One pass for any nesting."""
     found: list[Box] = []
     stack: list[tuple[int, int] | None] = []  # for each open brace: where its box begins and where its content does, or None
     begin, end = _window(text)
@@ -61,13 +61,13 @@ def boxes(text: str) -> list[Box]:
     open_boxes = [item for item in stack if item is not None]
     if open_boxes and (not found or open_boxes[-1][0] > found[-1].begin):
         start, content = open_boxes[-1]
-        # beyond the window nobody looks: so long a content is no answer, but a limit that the answer broke
+        # beyond the window no one looks: so long a content is not an answer, but a limit that the answer broke
         found.append(Box(start, len(text), text[content:end] if end < len(text) else None))
     return found
 
 
 def _window(text: str) -> tuple[int, int]:
-    """Where the last two hundred boxes begin, and as far behind the last as an answer can reach."""
+    """Where the last two hundred boxes begin, and as far after the last as an answer can reach."""
     begin = end = len(text)
     commands = [command for command in ("\\boxed", "\\fbox", "\\framebox") if command in text]
     for count in range(_MOST_BOXES):
@@ -81,7 +81,7 @@ def _window(text: str) -> tuple[int, int]:
 
 
 def boxed(text: str) -> Extraction | None:
-    """Return what the last box says, with the boxes that stand beside it."""
+    """Return what the last box says, with the boxes that are beside it."""
     if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
         return None
     found = boxes(text)

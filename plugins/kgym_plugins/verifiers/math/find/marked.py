@@ -7,7 +7,7 @@ from kgym_plugins.verifiers.math.find.sentences import after_verb, emphasised, l
 
 
 def hashed(text: str) -> Extraction | None:
-    """Return what is behind the last ####."""
+    """Return what is after the last ####."""
     at = text.rfind("####", max(0, len(text) - TAIL))
     if at < 0:
         return None

@@ -77,13 +77,13 @@ _OTHER = re.compile(
     r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:outside|except|excluding|besides|other\s+than)(?:\s+(?:of|for|the|interval)){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
     re.IGNORECASE,
 )
-"""What stands before a formula that is not what is said."""
+"""What is before a formula that is not what is said."""
 _REASON = re.compile(r",\s+(?:as(?!\s+well)|since|because)\s")
 _WORD_AFTER = re.compile(r"\s+([A-Za-z][A-Za-z'-]*)(?![^\W\d_])")
 
 
 def emphasised(sentence: str) -> str | None:
-    """Return the one value that is bold in a sentence, with the unit behind it; None if there is none or several.
+    """Return the one value that is bold in a sentence, with the unit after it; None if there is none or several.
 
     >>> emphasised("So there were **18** children on the bus."), emphasised("**Note** that 5 is odd.")
     ('18 children', None)
@@ -110,7 +110,7 @@ def emphasised(sentence: str) -> str | None:
 
 
 _ON_THE_WAY = re.compile(r"\W*(?:after|of|if|since|because|when|with|from|using|given|as)\s[^,;:]*", re.IGNORECASE)
-"""What begins a clause before the main one, in which no result stands."""
+"""What begins a clause before the main one, which has no result."""
 _GOES_ON = re.compile(r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|but)\b[^.]*\d")
 """A later clause with a number, which is what the sentence says in the end."""
 _UNSTATED = re.compile(r"\b(?:never|would|if|could|might|may|unless|nobody)\b", re.IGNORECASE)
@@ -118,7 +118,7 @@ _SENTENCE = re.compile(r"\W{0,4}[^\W\d_]+(?:['’][^\W\d_]+)?\s+\S+\s")
 
 
 def sentence_value(said: str, *, elsewhere: bool = False) -> str | None:
-    """Return the value of a sentence that an announcement is followed by; None if it is no sentence, or says more than one value.
+    """Return the value of a sentence that an announcement is followed by; None if it is not a sentence, or says more than one value.
 
     >>> sentence_value("There are **24** zeros."), sentence_value("Der Umfang ist 12 cm."), sentence_value("12 is the sum of 5 and 7")
     ('24 zeros', '12 cm', None)
@@ -136,7 +136,7 @@ def sentence_value(said: str, *, elsewhere: bool = False) -> str | None:
     if value == said.strip().rstrip(".!。！ ") and elsewhere and not formulas:
         if is_bound(said[numbers[0].end() :]):
             return None
-        return numbers[0].group()  # its verb is another one, or stands behind
+        return numbers[0].group()  # its verb is another one, or is after
     return value if value != said.strip().rstrip(".!。！ ") and re.match(r"\W{0,3}[\d$\\]", value) else None
 
 
@@ -160,7 +160,7 @@ def _things(sentence: str, at: int) -> str:
 
 
 def _lone_number(sentence: str) -> str | None:
-    """The only number of a sentence, with the unit behind it, if the sentence says it plainly."""
+    """The only number of a sentence, with the unit after it, if the sentence says it plainly."""
     found = list(_NUMBER.finditer(sentence))
     if (
         len(found) != 1

@@ -40,7 +40,7 @@ _STOPS = re.compile(r"(?:(?<![ap]\.m)(?<!sq)[.!。！]|\s)+\Z")
 _FORMULA_LINE = re.compile(r"\W{0,4}(?:[A-Za-z]{1,2}(?:_\w)?|[A-Z][A-Za-z ]{1,40})\s*=[^=]{1,200}=[^=]{1,60}")
 _MEASURED_LINE = re.compile(r"\W{0,4}[A-Za-z]\s*=\s*-?\d[\d.,]*\s?[A-Za-z°%][A-Za-z/^²³°0-9]{0,9}")
 _EQUALS_INSIDE = re.compile(r"(?<=[A-Za-z)])\s+\$\s*=\s*")
-"""A sign of equality with which a formula begins, behind words: the area $= 6$."""
+"""A sign of equality with which a formula begins, after words: the area $= 6$."""
 _CHOICE_LINE = re.compile(r"\W{0,4}(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.{1,60})?", re.IGNORECASE)
 _LABEL_LINE = re.compile(r"\W{0,4}[A-Za-z$][A-Za-z -]{2,40}\$?\s?:[*_]{0,2}\s+\S.*")
 _COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
@@ -160,7 +160,7 @@ def matched(table: Table, text: str, question: str) -> bool:
 
 
 def _is_of_question(match: re.Match[str], text: str, asked: str) -> bool:
-    """Whether a phrase is of the question, or bounds a number of the question behind the value: 7 of them are below 50."""
+    """Whether a phrase is of the question, or bounds a number of the question after the value: 7 of them are below 50."""
     number = _VALUE_NEXT.match(text, match.end())
     if number is None:
         return match[0].casefold() in asked
@@ -215,7 +215,7 @@ def _without_remarks(sentence: str, formulas: list[str]) -> str:
 
 
 def _apposed_to_asked(sentence: str, clause: str, formulas: list[str], question: str) -> bool:
-    """Whether a value behind "namely" stands for what was asked; any other consequence does."""
+    """Whether a value after "namely" stands for what was asked; any other consequence does."""
     head = sentence[: sentence.rfind(clause)]
     if not (apposed := _APPOSED.search(head)):
         return True

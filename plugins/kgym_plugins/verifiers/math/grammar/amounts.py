@@ -47,12 +47,12 @@ def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
 
 
 def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
-    """Read what stands after a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
+    """Read what is after a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
     if CONDITIONS.pattern.match(tokens[0].value):
         raise SyntaxProblem("a condition after a number")
     tokens = _without_fractions(tokens)
     unit, nouns, power_of_next, at = NO_UNIT, list[str](), 1, 0
-    sign = half = 1  # half: -1 inside the brackets behind a stroke
+    sign = half = 1  # half: -1 inside the brackets after a stroke
     while at < len(tokens):
         token = tokens[at]
         word = token.value.casefold()
@@ -120,7 +120,7 @@ _RUN_TOGETHER = {"ms": UNITS["m"], "kmh": UNITS["km"]}
 
 
 def _unit(tokens: list[Token], at: int, nouns: bool) -> Unit | None:
-    """Return the unit that the token before `at` names; "in" behind a noun is a preposition."""
+    """Return the unit that the token before `at` names; "in" after a noun is a preposition."""
     word = tokens[at - 1].value
     if word.casefold() == "in" and nouns and at < len(tokens) and tokens[at].kind == "word" and UNITS.get(tokens[at].value) is None:
         return None
@@ -128,7 +128,7 @@ def _unit(tokens: list[Token], at: int, nouns: bool) -> Unit | None:
 
 
 def _power(tokens: list[Token], at: int, power: int) -> tuple[int, int]:
-    """Return the power of a unit, with what stands behind it, and where that ends."""
+    """Return the power of a unit, with what is after it, and where that ends."""
     if at + 1 < len(tokens) and tokens[at].value == "^":
         exponent, at = _exponent(tokens, at + 1)
         return power * exponent, at

@@ -53,7 +53,7 @@ def transposed(node: Node) -> Node:
 
 
 def product(left: Node, right: Node) -> Node:
-    """Make a product, flat so that a long one is not a deep one; or call a function that nobody knows."""
+    """Make a product, flat so that a long one is not a deep one; or call a function that no one knows."""
     if isinstance(left, Grid) or isinstance(right, Grid):
         return Mul((left, right))
     if isinstance(left, Amount) or isinstance(right, Amount):
@@ -67,7 +67,7 @@ def product(left: Node, right: Node) -> Node:
 
 
 def only_expressions(*nodes: Node) -> None:
-    """Raise SyntaxProblem if one of the operands is no number or expression."""
+    """Raise SyntaxProblem if one of the operands is not a number or expression."""
     for node in nodes:
         if isinstance(node, Structure):
             raise SyntaxProblem(f"a {type(node).__name__.lower()} where a number was expected")

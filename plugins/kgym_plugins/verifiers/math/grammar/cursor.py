@@ -18,7 +18,7 @@ class Cursor:
         self.bars = 0
         """Bars of absolute values that are open."""
         self.groups = 0
-        """Groups in LaTeX's braces that are open: in them letters are no units, so that `\\frac{mg}{k}` is a force by a stiffness."""
+        """Groups in LaTeX's braces that are open: in them letters are not units, so that `\\frac{mg}{k}` is a force by a stiffness."""
         self.in_set = False
         """Whether a colon is "such that"."""
         self._depth = 0
@@ -76,7 +76,7 @@ class Cursor:
         return (self.is_op("/") and self.unit_ahead(1)) or self.unit_fraction_ahead()
 
     def pass_argument(self) -> None:
-        """Pass over the letter in brackets behind the name of a function: `(t)` in y'(t)."""
+        """Pass over the letter in brackets after the name of a function: `(t)` in y'(t)."""
         opening, letter, closing = (self.peek(ahead) for ahead in range(3))
         if opening.kind == "open" and opening.value == "(" and letter.kind == "name" and closing.kind == "close":
             self.at += 3

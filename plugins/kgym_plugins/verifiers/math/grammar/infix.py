@@ -1,4 +1,4 @@
-"""Operators between operands and behind them, and operands side by side."""
+"""Operators between operands and after them, and operands side by side."""
 
 from kgym_plugins.verifiers.math.grammar.build import based, only_expressions, product
 from kgym_plugins.verifiers.math.grammar.cursor import Cursor
@@ -176,7 +176,7 @@ def _subscript(cursor: Cursor, left: Node, sign: str) -> Node:
 
 
 def _side_by_side(cursor: Cursor, left: Node, power: int) -> Node | None:
-    """A product, a mixed number, or a function that nobody knows with its argument."""
+    """A product, a mixed number, or a function that no one knows with its argument."""
     token = cursor.peek()
     if power > POSTFIX or (token.kind == "op" and token.value != "..."):
         return None
@@ -204,7 +204,7 @@ def _juxtaposed(cursor: Cursor, left: Node) -> bool:
         return False
     if token.kind in ("num", "name", "const", "fn", "lb", "begin"):
         if token.kind == "num" and isinstance(left, Num):
-            return token.space and _mixed_ahead(cursor)  # "3 4" is no product
+            return token.space and _mixed_ahead(cursor)  # "3 4" is not a product
         return True
     if token.kind == "cmd":
         return token.value not in ("pmod", "over", "choose", "bmod", "substack") and not cursor.unit_fraction_ahead()

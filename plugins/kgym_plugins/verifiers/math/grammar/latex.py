@@ -43,7 +43,7 @@ WRAPPERS = frozenset(
     """
     )
 )
-"""Commands whose argument counts as if it stood there alone."""
+"""Commands whose argument counts as if it was there alone."""
 TEXT = frozenset(
     name_list(
         """

@@ -12,7 +12,7 @@ from kgym_plugins.verifiers.math.phrases.units import Unit
 
 
 class Literal(NamedTuple):
-    """A number as it was written: its exact value, the decimal places that it states (None if it is no decimal), and its digits."""
+    """A number as it was written: its exact value, the decimal places that it states (None if it is not a decimal), and its digits."""
 
     value: Fraction
     places: int | None = None
@@ -75,7 +75,7 @@ class Leaf(Node):
 
 
 class Structure(Node):
-    """What is no number or expression: a list, a set, a matrix, an amount with its unit."""
+    """What is not a number or expression: a list, a set, a matrix, an amount with its unit."""
 
     __slots__ = ()
 
@@ -177,7 +177,7 @@ class MinusPlus(Node):
 
 
 class Call(Node):
-    """A function by its name, in `value`; one that nobody knows begins with a dollar sign: `$f`."""
+    """A function by its name, in `value`; one that no one knows begins with a dollar sign: `$f`."""
 
     __slots__ = ()
     value: str
@@ -262,7 +262,7 @@ class Listing(Structure):
     value: frozenset[str]
 
     def written(self, parts: list[str]) -> str:
-        """Return the items, whatever separates them."""
+        """Return the items, for any separator."""
         return ",".join(parts)
 
 
@@ -412,7 +412,7 @@ def depth(node: Node) -> int:
 
 
 def symbols(node: Node) -> frozenset[str]:
-    """Names of the variables in a tree, and of the functions that nobody knows (`$f`)."""
+    """Names of the variables in a tree, and of the functions that no one knows (`$f`)."""
     return frozenset(item.value for item in walk(node) if isinstance(item, Sym) or (isinstance(item, Call) and item.value.startswith("$")))
 
 

@@ -219,7 +219,7 @@ def _not_evaluated(cursor: Cursor, token: Token) -> Node:
 
 
 def root_operand(cursor: Cursor) -> Node:
-    """Read what is behind a root sign of Unicode: the next operand, with its power but not with what it is multiplied by."""
+    """Read what is after a root sign of Unicode: the next operand, with its power but not with what it is multiplied by."""
     return group(cursor) if cursor.peek().kind == "lb" else expression(cursor, POWER)
 
 
@@ -241,7 +241,7 @@ def degrees(cursor: Cursor, base: Node) -> Node:
 
 
 def _primes(cursor: Cursor) -> str:
-    r"""Take primes behind `^`, in a group or not: `^{\prime\prime}`; if there are others in the group, nothing is taken."""
+    r"""Take primes after `^`, in a group or not: `^{\prime\prime}`; if there are others in the group, nothing is taken."""
     begin = cursor.at
     grouped = cursor.peek().kind == "lb"
     cursor.at += grouped
@@ -256,7 +256,7 @@ def _primes(cursor: Cursor) -> str:
 
 
 def raised(cursor: Cursor, base: Node) -> Node:
-    """Read what is behind `^`, and return the base with it: a power, degrees, a transposed matrix."""
+    """Read what is after `^`, and return the base with it: a power, degrees, a transposed matrix."""
     if cursor.is_op("circ", "degree"):
         cursor.at += 1
         return degrees(cursor, base)

@@ -16,7 +16,7 @@ _ONCE = frozenset({"for", "when", "whenever", "if"})
 
 
 class Remark(NamedTuple):
-    """A value, and what is said behind it."""
+    """A value, and what is said after it."""
 
     value: list[Token]
     condition: list[Token]

@@ -1,6 +1,6 @@
 """From the text of an answer to tokens: LaTeX, plain mathematics and Unicode in one pass, linear in the text.
 
-A token remembers whether a space came before it and whether it stood in text (`\\text{...}`). Runs of letters are told apart here:
+A token remembers whether a space came before it and whether it was in text (`\\text{...}`). Runs of letters are told apart here:
 a function (`sin`), a constant (`pi`), a word (`Evelyn`, `inches`), or a product of variables (`xy`).
 """
 
@@ -61,7 +61,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*")
 _SCRIPT = re.compile("[\u2e80-\u9fff]+|[^\u2e80-\u9fff]+")
 _TEXT_WORD = re.compile(r"[^\W\d_]+(?:['-](?!\d)[^\W\d_]+)*\.?(?=[^\w]|$)|[^\W\d_]+")
 _ROW_SPACING = re.compile(r"\s*\[\s*-?\d{0,4}\.?\d{0,4}\s*(?:pt|ex|em|mm|cm|in|bp|pc|sp)\s*\]")
-"""`\\\\[2pt]`: more room behind a row."""
+"""`\\\\[2pt]`: more room after a row."""
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)", re.DOTALL)
 _SIGNS = {
     "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "!=": "!=", "==": "=", "=": "=", "<": "<", ">": ">", "+": "+", "-": "-", "**": "^",
@@ -402,7 +402,7 @@ def _prefix_function(word: str) -> tuple[str, str] | None:
 
 
 def _dotted(text: str) -> str:
-    r"""`0.\dot{3}`, `0.\dot{1}4\dot{2}`: the dots stand over the first and last digit of the block."""
+    r"""`0.\dot{3}`, `0.\dot{1}4\dot{2}`: the dots are over the first and last digit of the block."""
     whole, _, places = text.partition(".")
     first = places.index("\\dot")
     return f"{whole}.{places[:first]}({re.sub(r'[^0-9]', '', places[first:])})"

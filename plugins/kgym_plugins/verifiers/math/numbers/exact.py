@@ -153,7 +153,7 @@ def _logarithm(value: Fraction, base: Fraction) -> Fraction | None:
 
 
 def stated(node: Node) -> tuple[Fraction, Fraction, int] | None:
-    """Of a decimal as written: its value, half a unit of its last place, and its significant digits; None if it is no decimal.
+    """Of a decimal as written: its value, half a unit of its last place, and its significant digits; None if it is not a decimal.
 
     `3.14` is (3.14, 0.005, 3); signs, percent signs and powers of ten around it are seen through (`6.02 \\times 10^{23}`).
     """

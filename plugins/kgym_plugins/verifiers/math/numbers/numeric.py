@@ -46,7 +46,7 @@ class _Local(threading.local):
     exact_only = False
 
     def __init__(self) -> None:
-        self.context = MPContext()  # the precision of mpmath.mp belongs to whoever imported it
+        self.context = MPContext()  # the precision of mpmath.mp belongs to anyone who imported it
 
 
 _local = _Local()

@@ -103,7 +103,7 @@ _INDEXED = re.compile(r"\W{0,3}([A-Za-z])(?:_\{?(\d{1,4})\}?|\((-?\d{1,4})\))\s*
 
 
 _POWER = re.compile(r"\W{0,3}([A-Za-z])\s?\^\s?\{?(\d)\}?\s*")
-"""A power, which is no other name of a letter: x^2 = 9 does not say what x is."""
+"""A power, which is not another name of a letter: x^2 = 9 does not say what x is."""
 
 
 def is_another_name(side: str, question: str) -> bool:

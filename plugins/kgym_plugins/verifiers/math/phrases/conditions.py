@@ -1,4 +1,4 @@
-"""Remarks behind a value: conditions, reasons, what its letters stand for.
+"""Remarks after a value: conditions, reasons, what its letters stand for.
 
 The grammar finds them by tokens (`grammar/remarks.py`); these tables say which words begin one and what a domain is called.
 """
@@ -74,7 +74,7 @@ NO_REMARKS = frozenset(
     """
     )
 )
-"""Words that change, limit or doubt the value before them: what has one is no mere remark."""
+"""Words that change, limit or doubt the value before them: what has one is not a mere remark."""
 
 
 EVERYWHERE = frozenset({"for", "all", "any", "every", "each", "values", "of"})

@@ -55,7 +55,7 @@ CONTRAST = Table(
 )
 _LOGIC = re.compile(r"\\(?:neg|lnot|land|lor)\b|\b[pq]\b")
 REJECTING = re.compile(r"\b(?:not|rather\s+than|instead\s+of|as\s+opposed\s+to)\s*[$\\(]{0,3}\s*\Z", re.IGNORECASE)
-"""What stands before a box that holds a rejected value."""
+"""What is before a box that holds a rejected value."""
 
 
 def without_contrast(text: str) -> str:

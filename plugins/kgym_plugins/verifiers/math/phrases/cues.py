@@ -107,7 +107,7 @@ BEFORE_FORMULA = frozenset(
         "at the a an point points equal to exactly given by simply just then also of value number interval vector set matrix pair triple"
     )
 )
-"""Words between a verb and a formula that are no part of what is said."""
+"""Words between a verb and a formula that are not part of what is said."""
 AFTERTHOUGHTS = Table(
     "afterthoughts",
     "what follows is not part of the answer",

@@ -1,4 +1,4 @@
-"""Sentences of Chinese, Japanese and Korean around a value: what comes before it, measure words and copulas behind it, and bounds."""
+"""Sentences of Chinese, Japanese and Korean around a value: what comes before it, measure words and copulas after it, and bounds."""
 
 import re
 
@@ -78,7 +78,7 @@ _UNIT = re.compile(
     r"(?:\s?/\s?(?:小时|时|秒|分钟|分|天|時間|時))?"
 )
 _IN_ALL = re.compile(r"(?:共有?|总共有?|合计|合計|合わせて|全部で|모두|총)\s*\Z")
-"""Right before a number that is the result, whatever numbers were named before it."""
+"""Right before a number that is the result, for any numbers before it."""
 
 
 _PARTICLES = frozenset(
@@ -86,7 +86,7 @@ _PARTICLES = frozenset(
     "はがのをにでとからまでよりもこそれあるいるなるですますてしたすると答求値数全部合計"
     "은는이가의를을에서로부터까지와과도그것값답총모두합계수"
 )
-"""Letters that any sentence may have before its value, whatever was asked."""
+"""Letters that any sentence may have before its value for any question."""
 
 
 def strange(before: str, question: str) -> bool:
@@ -136,7 +136,7 @@ def is_unsure(before: str) -> bool:
 
 
 def ends_with_copula(rest: str) -> bool:
-    """Whether nothing but a measure word and a copula comes behind a value.
+    """Whether nothing but a measure word and a copula comes after a value.
 
     >>> ends_with_copula("個です。"), ends_with_copula(" 以上です。")
     (True, False)
@@ -146,7 +146,7 @@ def ends_with_copula(rest: str) -> bool:
 
 
 def is_bound(rest: str) -> bool:
-    """Whether a word behind a value makes a bound of it."""
+    """Whether a word after a value makes a bound of it."""
     return (
         re.match(rf"\$?\s*{_MEASURES}?\s*(?:以上|以下|以内|未満|未满|を超え|より[大小多少]|이상|이하|미만|초과|보다|左右|程度|정도)", rest)
         is not None

@@ -19,7 +19,7 @@ _LABEL = re.compile(r"[A-Ja-j]\s*[).:]\s*\}?\s*")
 
 
 _AMOUNT = r"\d[\d.,/]*\s+(?!(?:if|for|when|where|or|and|mod|times|over|is|unless|with)\b)[a-z]{2,}(?!\s*-)"
-"""A number and a word, of which a choice has several: 2 hours 40 minutes. Of one alone nobody knows that it is no difference."""
+"""A number and a word, of which a choice has several: 2 hours 40 minutes. Of one alone no one knows that it is not a difference."""
 
 
 def _letter(match: re.Match[str], text: str) -> Meaning | None:
@@ -140,7 +140,7 @@ BASES = Table(
 # --- words ------------------------------------------------------------------------------------------------------------
 
 _JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
-"""Words that join or compute: what has one is no name."""
+"""Words that join or compute: what has one is not a name."""
 
 
 def _reply(match: re.Match[str], text: str) -> Meaning | None:
@@ -158,7 +158,7 @@ _RATE = frozenset({"a", "an", "per", "each", "every", "in", "for"})
 def _is_amount(text: str) -> bool:
     """Whether a number in words counts one thing or has a unit: two dozen eggs, sixty miles an hour.
 
-    Two distinct real roots are no two complex roots: what has more words than that is text.
+    Two distinct real roots are not two complex roots: what has more words than that is text.
     """
     found = counted(text.casefold().split())
     if found is None:

@@ -68,7 +68,7 @@ def _items(match: re.Match[str], text: str) -> Meaning | None:
         connective = _CONNECTIVE.match(rest)
         value = _WHERE.sub("", rest[connective.end() if connective else 0 :]).strip(" ,;")
         if not value or (connective and "at" in connective[0].split() and name not in _PLACES):
-            return None  # the minimum at x = 1 is no value of x
+            return None  # the minimum at x = 1 is not a value of x
         items.append((name, value))
     return Items(tuple(items)) if len(dict(items)) == len(items) else None
 

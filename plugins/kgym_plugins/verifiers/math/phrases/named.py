@@ -117,5 +117,5 @@ def named(words: str) -> tuple[Phrase, Meaning] | None:
     if found is None and (without := normal_words(words)) != plain:
         found = NAMED.meaning(without)
         if found is not None and found[0].means in (_number, _ordinal):
-            return None  # "the one" is no number, nor is "a second"
+            return None  # "the one" is not a number, nor is "a second"
     return found

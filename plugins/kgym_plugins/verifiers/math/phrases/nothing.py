@@ -1,4 +1,4 @@
-"""Gold answers that say nothing: what stands in a data set where there is no answer."""
+"""Gold answers that say nothing: what is in a data set where there is no answer."""
 
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 

@@ -152,7 +152,7 @@ def _scaled(words: list[str]) -> int | None:
         if word in _CARDINALS:
             value = _CARDINALS[word]
             if previous and (previous < 20 or value >= 20 or value == 0) and previous < 100:
-                return None  # "two three" is no number
+                return None  # "two three" is not a number
             group += value
         elif word in SCALES:
             value = SCALES[word]
@@ -169,7 +169,7 @@ def _scaled(words: list[str]) -> int | None:
 
 
 def _decimal(words: list[str]) -> Fraction | None:
-    """`three point one four`: digits behind the point."""
+    """`three point one four`: digits after the point."""
     if "point" not in words:
         return None
     at = words.index("point")
@@ -220,6 +220,6 @@ def _and_part(words: list[str], joined: bool) -> Fraction | None:
     if whole is None or part is None or part >= 1 or words[at + 1 :] == ["half"]:
         return None
     if at == 2 and words[0] in (*_ARTICLES, "one") and words[1] in _MANY:
-        # of a hundred and a half nobody knows whether it is 150
+        # of a hundred and a half no one knows whether it is 150
         return whole + part * whole if words[1] in _LARGE_OR_DOZEN and size == 1 else None
     return (whole + part) * size

@@ -4,7 +4,7 @@ r"""What kind of thing something is: adjectives, nouns and verbs that say the sa
     negation    not convergent, does not converge: divergent, where two words leave nothing between them
 
 Words here are looked at only where two texts differ: `compare/texts.py`. A noun may be left out ("isosceles"), and another is
-another thing: an isosceles trapezoid is no isosceles triangle.
+another thing: an isosceles trapezoid is not an isosceles triangle.
 """
 
 import re

@@ -13,7 +13,7 @@ _COUNTED = rf"(?:{_DIGITS})(?: [a-z]{{3,12}}){{0,2}}?|{_WORDS}"
 
 
 def _count(text: str) -> tuple[int, str] | None:
-    """A whole number at the beginning, and the words behind it."""
+    """A whole number at the beginning, and the words after it."""
     if text[0].isdigit():
         digits, _, rest = text.partition(" ")
         return int(re.sub(r"\D", "", digits)), rest

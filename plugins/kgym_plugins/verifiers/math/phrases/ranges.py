@@ -82,7 +82,7 @@ RANGES = Table(
 
 
 def range_of(text: str) -> tuple[Phrase, Meaning] | None:
-    """Return the phrase of `RANGES` that a text is, whatever its spaces, and the formula that it stands for."""
+    """Return the phrase of `RANGES` that a text is, with any spaces, and the formula that it stands for."""
     words = " ".join(text.split())
     return RANGES.meaning(words[:1].lower() + words[1:])
 

@@ -1,4 +1,4 @@
-"""Small words, which a sentence with the answer may have whatever was asked. None of them denies or bounds anything."""
+"""Small words, which a sentence with the answer may have for any question. None of them denies or bounds anything."""
 
 from kgym_plugins.verifiers.math.tables import name_list
 

@@ -389,4 +389,4 @@ GENERIC = frozenset(
     """
     )
 )
-"""Words that a subject may have, whatever was asked."""
+"""Words that a subject may have for any question."""

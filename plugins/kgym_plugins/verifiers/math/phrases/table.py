@@ -111,7 +111,7 @@ class Table:
 
     @cached_property
     def any_row(self) -> re.Pattern[str] | None:
-        """All rows in one, without their groups: most texts are none of them, and one pattern says so faster."""
+        """All rows in one, without their groups: most texts are not one of them, and one pattern says so faster."""
         if len(self.phrases) == 1 or any("(?P=" in phrase.pattern for phrase in self.phrases):
             return None
         rows = (f"(?:{_NAME.sub('(?:', phrase.pattern)})" for phrase in self.phrases)

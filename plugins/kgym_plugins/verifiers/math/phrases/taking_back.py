@@ -3,7 +3,7 @@ r"""Whether an answer is taken back by what follows it: a small grammar of negat
     reference   that, this, it, the above, my answer, this result, the boxed value
     wrongness   wrong, incorrect, a mistake, off by one; not right, not the answer, not valid
     clause      reference is wrongness | reference fails, contradicts ... | ignore reference | I made a mistake | I need to redo reference
-    confirmed   reference is right, the answer stands
+    confirmed   reference is right, the answer holds
 
 What is said last decides. A condition ("if this is wrong") says nothing, and a clause about another value takes
 nothing back. What would follow from the answer may take it back ("a side would be negative, so my answer is wrong"),
@@ -235,7 +235,7 @@ _NEAR = 2
 
 
 def taken_back(rest: str, value: str = "") -> bool:
-    """Whether the text behind an answer takes it back; `value` is the answer, which may be named again.
+    """Whether the text after an answer takes it back; `value` is the answer, which may be named again.
 
     >>> taken_back(". Oops, this answer is incorrect."), taken_back(". This is not a prime."), taken_back(". But 8 is not valid.", "8")
     (True, False, True)
@@ -267,7 +267,7 @@ def taken_back(rest: str, value: str = "") -> bool:
 def _asserted(sentence: str, begin: int, found: "re.Match[str]", supposed: bool) -> bool:
     """Whether a clause is said of the answer, and not of what something else would lead to.
 
-    `supposed`: the sentence before supposes something, so that "then" goes on with that.
+    `supposed`: the sentence before supposes something, so that "then" continues with that.
     """
     if _HYPOTHESIS.search(sentence, begin, found.start()):
         return False

@@ -1,7 +1,7 @@
 """Units of measurement: dimension and size.
 
 The rules (documented in docs/verifier.md): a unit that one side leaves out is forgiven; two units must have the same dimension, and are
-converted; a counted thing ("12 apples") is no unit, and is forgiven too, unless both sides name a thing and the things differ.
+converted; a counted thing ("12 apples") is not a unit, and is forgiven too, unless both sides name a thing and the things differ.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Unit:
     dimension: Dimension
     size: Fraction = Fraction(1)
     offset: bool = False
-    """A temperature scale with a zero of its own: not convertible."""
+    """A temperature scale with its own zero: not convertible."""
 
     def __str__(self) -> str:
         """Its dimension, with its size: `1/100*length`.
@@ -106,7 +106,7 @@ UNITS["kelvin"] = UNITS["kelvins"] = Unit((("kelvin", 1),), offset=True)
 
 
 def of_arc(large: Unit, small: Unit) -> Unit:
-    """Minutes and seconds behind degrees are those of an angle."""
+    """Minutes and seconds after degrees are those of an angle."""
     if large.dimension == ANGLE and large.size >= small.size / 3600 and small.dimension == (("time", 1),) and small.size in (1, 60):
         return Unit(ANGLE, small.size / 3600)
     return small

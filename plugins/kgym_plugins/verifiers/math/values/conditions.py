@@ -1,4 +1,4 @@
-"""Values with a remark behind them: what the remark says, as a condition."""
+"""Values with a remark after them: what the remark says, as a condition."""
 
 from kgym_plugins.verifiers.math.grammar.nodes import Listing, Node, Relation, Sym
 from kgym_plugins.verifiers.math.grammar.parse import parse_tokens

@@ -1,6 +1,6 @@
 """Sets of real numbers as unions of intervals: order, merging, intersection and complement.
 
-End points are expressions. Where they are numbers, sets are brought into order; where they have variables, they stay as written.
+End points are expressions. Where they are numbers, sets are put into order; where they have variables, they stay as written.
 """
 
 from dataclasses import replace

@@ -39,7 +39,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Equation:
-    """left = right, where `middle` holds what stands between them in a chain: x = 2 + 3 = 5."""
+    """left = right, where `middle` holds what is between them in a chain: x = 2 + 3 = 5."""
 
     left: Node
     right: Node
@@ -220,7 +220,7 @@ class Conditioned:
 
 @dataclass(frozen=True)
 class Condition:
-    """What is said behind a value: `n \\ge 2`, `k \\in \\mathbb{Z}`, or words."""
+    """What is said after a value: `n \\ge 2`, `k \\in \\mathbb{Z}`, or words."""
 
     domains: tuple[tuple[str, str], ...] = ()
     """Letters with the numbers that they stand for: `integers`, `naturals`, `rationals`, `reals`."""
