@@ -501,7 +501,7 @@ class Verdict:
     """The answer in the verifier's normal form; equal forms are the same answer."""
     seconds: float = field(default=0.0, compare=False)
     partial: float | None = None
-    """A score in [0, 1] from verifiers that give partial credit, which counts whatever the status; None otherwise."""
+    """A score in [0, 1] from verifiers that give partial credit, which counts for every status; None otherwise."""
     trace: str = field(default="", compare=False)
     """How the verifier came to its finding, one step a line, if it was asked to explain; of a program, the case that it failed."""
 

@@ -60,7 +60,7 @@ class Recorder:
         self._pool: Any = None
         """Memory that the graphs share: no two are replayed at once, and what they leave is copied out of it."""
         self._aside: Any = None
-        """The stream of all recordings: each stream has memory of its own, that of cuBLAS included."""
+        """The stream of all recordings: each stream has its own memory, that of cuBLAS included."""
 
     def __len__(self) -> int:
         return len(self._graphs)
