@@ -125,5 +125,5 @@ def test_train_and_eval_on_a_file(tmp_path, monkeypatch):
     write(tmp_path / "mine.jsonl", 40)
     small = ["rollout.problems_per_step=2", "rollout.group_size=2", "eval.problems=2", "env.max_tokens=24"]
     assert main(["train", "--env", "mine.jsonl", "--run", "run", "--steps", "1", "--set", *small]) == 0
-    assert main(["train", "--resume", "run", "--steps", "2"]) == 0
+    assert main(["train", "--resume", "--run", "run", "--steps", "2"]) == 0
     assert main(["eval", "--bench", "mine.jsonl:validation", "--problems", "2", "--run", "scored"]) == 0

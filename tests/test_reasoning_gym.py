@@ -160,7 +160,7 @@ def test_train_resume_eval_and_commands(tmp_path, capsys):
     run, options = str(tmp_path / "run"), ["rollout.problems_per_step=2", "rollout.group_size=2", "eval.problems=2", "env.max_tokens=24"]
     train = ["train", "--env", "rg:chain_sum", "--run", run, "--set", *options, "env.max_terms=2"]
     assert main([*train, "--steps", "1"]) == 0
-    assert main(["train", "--resume", run, "--steps", "2"]) == 0
+    assert main(["train", "--resume", "--run", run, "--steps", "2"]) == 0
     spec = json.loads((tmp_path / "run" / "manifest.json").read_text())["env"]
     assert "rg/chain_sum-v0" in json.dumps(spec)
     scored = tmp_path / "scored"

@@ -78,6 +78,23 @@ def kgym_components() -> Iterator[Component]:
         answer="<answer>{gold}</answer>",
         numeric=False,
     )
+    yield EnvFamilyInfo(
+        name="verifiers",
+        target="kgym_envs.verifiers.task:VerifiersFamily",
+        summary="installed single-turn environments of the package verifiers, with their rubrics",
+        needs=("verifiers",),
+        extra="verifiers",
+        member="ID",
+    )
+    yield VerifierInfo(
+        name="verifiers",
+        target="kgym_envs.verifiers.verifier:VerifiersRubric",
+        summary="the rubric of an environment of the package verifiers",
+        needs=("verifiers",),
+        extra="verifiers",
+        answer="{gold}",
+        numeric=False,
+    )
     for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
         yield DatasetInfo(
             name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"

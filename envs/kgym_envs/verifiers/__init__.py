@@ -1,0 +1,1 @@
+"""The family `verifiers`: installed single-turn environments of the package verifiers."""

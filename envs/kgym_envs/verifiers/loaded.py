@@ -1,0 +1,101 @@
+"""Environments of the package verifiers, loaded once, and what a gold answer records of a row of their data.
+
+A rubric reads the whole row (its answer, its info and any other column), so a gold answer names the row instead of holding it.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from kgym.errors import ConfigError, DataError
+from kgym.neutral import error_line
+
+TRAIN, HELD_OUT = "train", "eval"
+"""The data sets of an environment, as verifiers calls them."""
+
+
+def load_package() -> Callable[..., Any]:
+    """Return `load_environment`. Raises ConfigError if the version of verifiers has none."""
+    try:
+        from verifiers.utils.env_utils import load_environment  # noqa: PLC0415  (heavy, and optional)
+    except ImportError as error:
+        raise ConfigError(
+            f"verifiers {version('verifiers')} has no load_environment that can be imported ({error_line(error)}); "
+            "pip install 'verifiers>=0.1.14,<0.2'"
+        ) from error
+    import datasets  # noqa: PLC0415
+
+    import verifiers  # noqa: PLC0415
+
+    assert verifiers.SingleTurnEnv  # imported on first use
+    datasets.disable_progress_bars()
+    logging.getLogger("verifiers.utils.env_utils").setLevel(logging.CRITICAL)  # it logs what it raises
+    found: Callable[..., Any] = load_environment
+    return found
+
+
+@lru_cache(maxsize=8)
+def _environment(member: str, args: str) -> Any:
+    load_environment = load_package()
+    try:
+        return load_environment(member, **json.loads(args))
+    except Exception as error:  # third-party code
+        raise ConfigError(f"environment 'verifiers:{member}' cannot be loaded: {error_line(error)}") from error
+
+
+def environment(member: str, args: dict[str, Any]) -> Any:
+    """Return an environment. Raises ConfigError, with the reason, if it is not installed, or cannot be made, or replies."""
+    import verifiers  # noqa: PLC0415
+
+    found = _environment(member, json.dumps(args, sort_keys=True))
+    if not isinstance(found, verifiers.SingleTurnEnv):
+        raise ConfigError(
+            f"environment 'verifiers:{member}' is a {type(found).__name__}, which replies to the policy or calls tools; only single-turn "
+            "environments (SingleTurnEnv) can be used, since a rubric of several turns judges the whole conversation"
+        )
+    if found.rubric.has_group_rewards:
+        raise ConfigError(f"environment 'verifiers:{member}' has rewards of whole groups; only those of one completion can be used")
+    return found
+
+
+def rows(member: str, args: dict[str, Any], part: str) -> Any:
+    """Return a data set of an environment; None if it has no such one."""
+    found = environment(member, args)
+    return found.build_dataset() if part == TRAIN else found.build_eval_dataset()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a gold answer says: the answer of the row, and which row it is."""
+
+    answer: str
+    environment: str
+    args: dict[str, Any]
+    part: str
+    index: int
+
+    def __str__(self) -> str:
+        """Return the gold answer."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, gold: str) -> "Record":
+        """Read a gold answer back. Raises DataError if it is none."""
+        try:
+            return TypeAdapter(cls).validate_json(gold)
+        except ValidationError as error:
+            raise DataError(f"not a gold answer of an environment verifiers:ID: {gold[:80]!r}") from error
+
+    def row(self) -> dict[str, Any]:
+        """Return the row. Raises DataError if the installed environment has another one there."""
+        data = rows(self.environment, self.args, self.part)
+        found: dict[str, Any] = data[self.index] if data is not None and self.index < len(data) else {}
+        if str(found.get("answer", "")) != self.answer:
+            raise DataError(f"row {self.index} of {self.part} of verifiers:{self.environment} is another one than the gold answer is of")
+        return found
