@@ -41,7 +41,7 @@ def test_rows_rubrics_and_refusals(tmp_path):
     assert found["verdicts"][0] == ["correct", None]
     assert found["verdicts"][1] == ["wrong", 0.2]  # the format, of weight 0.25 of 1.25
     assert [label for label, _ in found["verdicts"][2:]] == ["wrong", "no_answer", "no_answer"]
-    assert found["broken"] == [["unscored:error:ConfigError", None]]  # and not 0, as verifiers itself has it
+    assert found["broken"] == [["unscored:error:ConfigError", None]]  # verifiers itself would count 0
     assert found["hung"][0][0] in ("unscored:timeout", "unscored:cpu")
     assert "toy-sums' is a ToolEnv, which replies to the policy" in found["tools"]
     assert "Could not import 'none-such'" in found["unknown"]
