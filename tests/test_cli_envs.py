@@ -189,3 +189,11 @@ def test_a_folder_that_cannot_be_written_is_a_failure(kgym, exam, folder):
     status, _, err = kgym("data", "add", "mine", exam)
     assert status == 1
     assert str(folder) in err
+
+
+def test_a_family_is_listed_with_its_members(kgym):
+    assert "small:NAME" in kgym("envs", "list")[1]
+    assert kgym("envs", "list", "small:")[1].split() == ["small:one", "small:two"]
+    assert kgym("envs", "list", "small", "--json")[1] == ["small:one", "small:two"]
+    assert "cannot be listed" in kgym("envs", "list", "file")[1]
+    refused(kgym("envs", "list", "smal"), "did you mean 'small'")

@@ -133,7 +133,7 @@ def test_a_name_that_only_a_plugin_explains():
     check_environment("small:one")
     env = kgym.make("small:one", add=2)
     assert env.reset(options={"index": 0})[0][-1].content == "What is 10+2?"
-    assert env.unwrapped.spec_facts()["env_id"] == "tests/small:one-v0"
+    assert env.unwrapped.spec_facts()["env_id"] == "small/one-v0"
     assert ReasoningVectorEnv("small:one", num_envs=2).spec_facts() == kgym.make("small:one").unwrapped.spec_facts()
 
 
