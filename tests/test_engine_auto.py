@@ -60,7 +60,7 @@ def test_a_resumed_run_keeps_the_engine_that_was_chosen(tmp_path, capsys):
     assert main(["-p", "keen_engine", "train", "--run", str(run), "--resume", "--engine", "auto", "--steps", "3", "-q"]) == 0
     assert (stored_engine(run)["name"], len(metrics(run))) == ("keen", 3)
     assert main(["-p", "keen_engine", "train", "--run", str(run), "--resume", "--engine", "transformers", "--steps", "4", "-q"]) == 2
-    assert "engine.name differ(s) from its manifest" in capsys.readouterr().err
+    assert "engine.name differ(s) from it" in capsys.readouterr().err
     configure()
 
 

@@ -1,6 +1,6 @@
 """The family `verifiers` against the real package, with an environment package that is installed for the test.
 
-They run in a Python of their own, which `KGYM_VERIFIERS_PYTHON` names; `tests/verifiers/requirements.txt` says what it has.
+They run in a separate Python, which `KGYM_VERIFIERS_PYTHON` names; `tests/verifiers/requirements.txt` says what it has.
 """
 
 import json
