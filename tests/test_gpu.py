@@ -171,7 +171,7 @@ def differing(found, expected):
 def recorded(engine):
     """Whether steps were replayed from graphs, on a GPU."""
     assert isinstance(engine._decoder, GraphDecoder)
-    assert DEVICE == "cpu" or len(engine._decoder._recorder) > 3
+    assert DEVICE == "cpu" or len(engine._decoder._recorder) > 0
     return True
 
 

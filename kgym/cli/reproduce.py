@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
     parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
+    parser.add_argument("--judge-template", metavar="TEXT", help="what the judge reads, with {question}, {gold} and {response} in it")
     add_jobs(parser)
 
 
@@ -104,7 +105,7 @@ def _values(args: argparse.Namespace, experiment: "Experiment") -> tuple[str, di
     """Return the base of the table, and the values that the command line sets."""
     first = next(iter(experiment.bases))
     base = args.base if args.base in experiment.bases else first
-    given = {"env": args.env, "judge": args.judge}
+    given = {"env": args.env, "judge": args.judge, "judge_template": args.judge_template}
     if args.base is not None and args.base != base:
         given["model"] = args.base
     values = {name: value for name, value in given.items() if value is not None}
