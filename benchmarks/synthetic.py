@@ -125,7 +125,7 @@ def _control_the_end(model: Any, end: float) -> None:
         embedding[:, 0] = CONSTANT * hidden**0.5
         for layer in model.model.layers:
             for added in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
-                added /= (2 * len(model.model.layers)) ** 0.5  # or a deep model magnifies rounding until its tokens are others
+                added.div_((2 * len(model.model.layers)) ** 0.5)  # or a deep model magnifies rounding until its tokens are others
                 added[0] = 0.0
             for norm in (layer.input_layernorm, layer.post_attention_layernorm):
                 norm.weight.fill_(CONSTANT)
