@@ -479,8 +479,8 @@ def test_in_a_browser_the_bars_of_a_table_share_one_scale(tmp_path):
     rows = np.split(blue, np.flatnonzero(np.diff(blue[:, 0]) > 5) + 1)
     points = [row[:, 1].mean() for row in rows]
     assert len(points) == 3
-    assert points[1] - points[0] == pytest.approx(32, abs=2)  # the bar is 100 pixels wide
-    assert points[2] - points[1] == pytest.approx(60, abs=2)
+    assert points[1] - points[0] == pytest.approx(0.84 * 32, abs=2)  # the bar is 84 pixels wide
+    assert points[2] - points[1] == pytest.approx(0.84 * 60, abs=2)
 
 
 @in_browser
