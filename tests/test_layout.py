@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kgym.algorithms.batch import pack
 from kgym.errors import ConfigError
 from kgym.train import logprobs
+from kgym.train.attention import LONG, kernels
 from kgym.train.layout import arrange, microbatches
 from kgym.train.scorer import Scorer, can_pack, checkpoint_layers
 
@@ -259,3 +260,14 @@ def test_gradient_checkpointing_that_cannot_be_is_refused_if_it_was_asked_for():
     checkpoint_layers(plain)
     with pytest.raises(ConfigError, match=r"train\.gradient_checkpointing=true: Linear has no layers"):
         checkpoint_layers(plain, asked=True)
+
+
+def test_cudnn_makes_no_plans_for_short_rows_on_a_gpu():
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    with kernels(LONG - 1, torch.device("cuda")):
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert torch.backends.cuda.flash_sdp_enabled()
+    for n_keys, device in ((LONG, "cuda"), (8, "cpu")):
+        with kernels(n_keys, torch.device(device)):
+            assert torch.backends.cuda.cudnn_sdp_enabled() == before
+    assert torch.backends.cuda.cudnn_sdp_enabled() == before

@@ -7,10 +7,12 @@ Dimension key:  N packed tokens   R places of all rows   B rows   Q queries of a
                 H heads of the queries (keys and values may have fewer)
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
@@ -25,6 +27,12 @@ PASSIVE = {"is_causal", "position_ids", "output_attentions", "output_hidden_stat
 
 BLOCK = 512
 """Queries of a row that attend at once where all pairs with their keys are held."""
+
+
+LONG = 4096
+"""Keys of a row from which cuDNN may attend on a GPU: it makes a plan for every new shape, which takes longer than the attention of short
+rows, and the rows of each batch have other shapes. On an H100 that was nine tenths of a training step of `nano`."""
+OTHERS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class CannotPack(Exception):
@@ -59,18 +67,24 @@ def attention(
     found, from_query, from_key = [], 0, 0
     for bucket in rows.buckets:
         n_queries, n_keys = bucket.n_rows * bucket.n_queries, bucket.n_rows * bucket.n_keys
-        out = _attend(
-            bucket,
-            _as_rows(query_R[from_query : from_query + n_queries], bucket.n_rows),
-            _as_rows(key_R[from_key : from_key + n_keys], bucket.n_rows),
-            _as_rows(value_R[from_key : from_key + n_keys], bucket.n_rows),
-            scaling=scaling,
-            window=sliding_window,
-            softcap=softcap,
-        )
+        with kernels(bucket.n_keys, query.device):
+            out = _attend(
+                bucket,
+                _as_rows(query_R[from_query : from_query + n_queries], bucket.n_rows),
+                _as_rows(key_R[from_key : from_key + n_keys], bucket.n_rows),
+                _as_rows(value_R[from_key : from_key + n_keys], bucket.n_rows),
+                scaling=scaling,
+                window=sliding_window,
+                softcap=softcap,
+            )
         found.append(out.transpose(1, 2).flatten(0, 1))
         from_query, from_key = from_query + n_queries, from_key + n_keys
     return collect(torch.cat(found) if len(found) > 1 else found[0], rows.queries)[None], None
+
+
+def kernels(n_keys: int, device: torch.device) -> AbstractContextManager[None]:
+    """Leave cuDNN out where its plans do not pay."""
+    return sdpa_kernel(OTHERS) if device.type == "cuda" and n_keys < LONG else nullcontext()
 
 
 def _as_rows(states: Tensor, n_rows: int) -> Tensor:
@@ -135,7 +149,8 @@ def _unpacked(
     """Attend as the function `sdpa` of transformers does, which has no softcap."""
     if softcap is None:
         sdpa = AttentionInterface()["sdpa"]
-        found: tuple[Tensor, None] = sdpa(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more)
+        with kernels(key.shape[2], key.device):
+            found: tuple[Tensor, None] = sdpa(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more)
         return found
     if attention_mask is None and query.shape[2] > 1:
         places = torch.arange(query.shape[2], device=query.device)
