@@ -203,6 +203,11 @@ def step_points(lines: Sequence[Line], model: str, args: argparse.Namespace) -> 
 # --- slopes, table and picture
 
 
+def _slope(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the slope of a line through the points, NaN for a single one."""
+    return round(float(np.polyfit(*zip(*pairs, strict=True), 1)[0]), 2) if len(pairs) > 1 else float("nan")
+
+
 def slopes(points: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return the exponents of the last three points and of all of them, for the seconds and the memory.
 
@@ -212,8 +217,7 @@ def slopes(points: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, flo
     found = {}
     for key in ("cpu_s", "peak_gib"):
         pairs = [(np.log(size), np.log(max(figures[key], 1e-6))) for size, figures in sorted(points.items())]
-        fit = lambda some: round(float(np.polyfit(*zip(*some, strict=True), 1)[0]), 2) if len(some) > 1 else float("nan")  # noqa: E731
-        found[key] = {"last": fit(pairs[-3:]), "all": fit(pairs)}
+        found[key] = {"last": _slope(pairs[-3:]), "all": _slope(pairs)}
     return found
 
 

@@ -87,8 +87,9 @@ def test_bad_commands_are_one_line(capsys):
     for command, why in ((["/no/such/program"], "No such file"), ([sys.executable, "-c", "print(1)"], "starts no MCP server")):
         with pytest.raises(ConfigError, match=why):
             EnvSetup("mcp", {"command": command, "start_s": 20}).prompt_sha256  # noqa: B018
+    setup = EnvSetup("mcp", {"command": [sys.executable, "-c", "import time; time.sleep(60)"], "start_s": 0.5})
     with pytest.raises(ConfigError, match="did not answer within"):
-        EnvSetup("mcp", {"command": [sys.executable, "-c", "import time; time.sleep(60)"], "start_s": 0.5}).prompt_sha256  # noqa: B018
+        setup.prompt_sha256  # noqa: B018
     assert main(["train", "--env", "mcp"]) == 2
     assert "env.command" in capsys.readouterr().err
 

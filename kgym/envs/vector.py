@@ -42,7 +42,11 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     Raises ConfigError if the groups do not fill the slots, and what `EnvSetup` raises.
     """
 
-    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1, "autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012  (as Gymnasium declares it)
+    metadata: dict[str, Any] = {  # noqa: RUF012  (as Gymnasium declares it)
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 1,
+        "autoreset_mode": AutoresetMode.DISABLED,
+    }
 
     def __init__(self, task: str, *, num_envs: int = 1, group_size: int = 1, render_mode: str | None = None, **settings: Any) -> None:
         if num_envs < 1 or group_size < 1 or num_envs % group_size:

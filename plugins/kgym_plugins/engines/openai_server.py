@@ -110,7 +110,8 @@ class Server:
                     "give the same command again when the server works, or raise engine.retries"
                 )
             # full jitter: Brooker 2015, "Exponential backoff and jitter"
-            await self._sleep(random.uniform(0.0, min(LONGEST_WAIT_S, self.options.backoff_s * 2.0 ** min(max(counted - 1, 0), 16))))  # noqa: S311
+            longest_s = min(LONGEST_WAIT_S, self.options.backoff_s * 2.0 ** min(max(counted - 1, 0), 16))
+            await self._sleep(random.uniform(0.0, longest_s))  # noqa: S311
 
     async def _turn(self) -> None:
         """Wait until the server may be asked."""
