@@ -528,8 +528,8 @@ def test_requests_that_cannot_be_met_are_one_line(add, tmp_path, monkeypatch, ar
 def test_without_the_hub_it_says_what_to_do(add):
     status, _, err = add("math500")  # HF_HUB_OFFLINE is set in tests
     assert status == 2
-    assert "cannot get HuggingFaceH4/MATH-500 on the hub" in err
-    assert "name its file or folder instead" in err
+    assert "HuggingFaceH4/MATH-500 is not in the cache of the hub, and HF_HUB_OFFLINE is set" in err
+    assert "hf download --repo-type dataset HuggingFaceH4/MATH-500" in err
 
 
 # --- more layouts, named columns, gold answers that cannot be right, and how much
