@@ -483,6 +483,8 @@ class VerifyItem:
     """For verifiers that want to recognise an echo of it."""
     problem_id: str = ""
     """Names the problem in messages; a verdict does not depend on it."""
+    turns: Chat = ()
+    """Turns before `response`, as messages: those of the policy and what the environment replied. () where the environment has not."""
 
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]

@@ -95,6 +95,22 @@ def kgym_components() -> Iterator[Component]:
         answer="{gold}",
         numeric=False,
     )
+    yield EnvFamilyInfo(
+        name="openenv",
+        target="kgym_envs.openenv.task:OpenEnvFamily",
+        summary="environments that a server of OpenEnv runs, with their rewards",
+        needs=("openenv",),
+        extra="openenv",
+        member="URL",
+    )
+    yield VerifierInfo(
+        name="openenv",
+        target="kgym_envs.openenv.verifier:OpenEnvRewards",
+        summary="the rewards of an episode on a server of OpenEnv, which is played again",
+        needs=("openenv",),
+        extra="openenv",
+        numeric=False,
+    )
     for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
         yield DatasetInfo(
             name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"

@@ -17,7 +17,7 @@ from kgym.page.board import pictures, tables
 from kgym.page.document import Page
 from kgym.page.picture import Picture, drawing, new_figure, picture
 from kgym.runs.answers import answer_files, read_answers
-from kgym.runs.episodes import last_turn
+from kgym.runs.episodes import turns_of
 from kgym.runs.folder import RunFolder
 from kgym.runs.manifest import KIND, adapter_of, kind_of, labelled_specs
 from kgym.runs.metrics import read_metrics
@@ -251,7 +251,10 @@ def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
         except KgymError:  # it has no such option, or is not installed here
             continue
         own = rows[labels == label]
-        items = [VerifyItem(row["gold"], last_turn(row["text"], row["pieces"]), row["question"]) for row in own.to_dict("records")]
+        items = []
+        for row in own.to_dict("records"):
+            turns, last = turns_of(row["text"], row["pieces"])
+            items.append(VerifyItem(row["gold"], last, row["question"], turns=turns))
         frame.loc[own.index, "trace"] = [verdict.trace for verdict in verifier.verify_many(items)]
     return frame
 

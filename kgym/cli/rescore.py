@@ -79,14 +79,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print."""
-    from kgym.runs.episodes import last_turn
+    from kgym.runs.episodes import turns_of
     from kgym.verify.service import load_verifier
 
     verifier = verifier_of(args.verifier, args.set)
     judge = load_verifier(args.verifier, verifier.options, limits=verifier.limits)
     found = Found(most_examples=args.examples)
     for rows in _rows(args.run_folder):
-        items = [VerifyItem(row["gold"], last_turn(row["text"], row["pieces"]), row["question"] or "", row["problem_id"]) for row in rows]
+        turns = [turns_of(row["text"], row["pieces"]) for row in rows]
+        items = [
+            VerifyItem(row["gold"], last, row["question"] or "", row["problem_id"], earlier)
+            for row, (earlier, last) in zip(rows, turns, strict=True)
+        ]
         for row, verdict in zip(rows, judge.verify_many(items), strict=True):
             found.add(row, verdict)
     if not found.changes:

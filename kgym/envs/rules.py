@@ -9,7 +9,7 @@ answer without tokens, which no budget of tokens can end.
 
 Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true; `reply` continues the
 episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the replies too. The verifier
-judges the last turn.
+judges the last turn, and is told those before it.
 """
 
 from collections.abc import Sequence
@@ -125,9 +125,10 @@ def needs_verifier(episode: Episode, truncated: Truncated) -> bool:
 
 
 def item_of(episode: Episode) -> VerifyItem:
-    """Return what the verifier sees of an episode: the last turn."""
-    problem = episode.problem
-    return VerifyItem(gold=problem.gold, response=episode.last_turn, question=problem.question, problem_id=problem.id)
+    """Return what the verifier sees of an episode: the last turn, and those before it."""
+    problem, turns = episode.problem, episode.turns
+    earlier = turns[:-1] if episode.pieces and isinstance(episode.pieces[-1], Segment) else turns
+    return VerifyItem(problem.gold, episode.last_turn, problem.question, problem.id, earlier)
 
 
 def award(episode: Episode, verdict: Verdict) -> None:

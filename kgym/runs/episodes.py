@@ -165,15 +165,25 @@ def _piece_row(piece: Piece, prompt_ids: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def last_turn(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> str:
-    """Return what the policy said after the last reply of the environment, which is what the verifier judged; all if there was none.
+def turns_of(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> tuple[Chat, str]:
+    """Return the turns before the last reply of the environment, that reply included, and what the policy said after it, which is what the
+    verifier judged: all if there was no reply.
 
-    >>> last_turn("abcd", [{"role": None, "characters": 3}, {"role": "tool"}, {"role": None, "characters": 1}])
-    'd'
+    >>> reply = {"role": "tool", "content": "no"}
+    >>> turns_of("abcd", [{"role": None, "characters": 3}, reply, {"role": None, "characters": 1}])
+    ((Message(role='assistant', content='abc'), Message(role='tool', content='no')), 'd')
     """
-    known = [] if pieces is None else list(pieces)
-    replied = max((place for place, piece in enumerate(known) if piece["role"] is not None), default=0)
-    return text[sum(piece["characters"] for piece in known[:replied] if piece["role"] is None) :]
+    found: list[Message] = []
+    begin = end = 0
+    for piece in [] if pieces is None else pieces:
+        if piece["role"] is None:
+            end += piece["characters"]
+            continue
+        if end > begin:
+            found.append(Message("assistant", text[begin:end]))
+        found.append(Message(piece["role"], piece["content"]))
+        begin = end
+    return tuple(found), text[begin:]
 
 
 def _episode(row: Mapping[str, Any]) -> Episode:

@@ -157,7 +157,7 @@ def _jobs(call: Call, n_workers: int) -> Iterator[Job]:
     places: list[int] = []
     characters = 0
     for place, item in enumerate(call.items):
-        length = len(item.gold) + len(item.response) + len(item.question)
+        length = len(item.gold) + len(item.response) + len(item.question) + sum(len(turn.content) for turn in item.turns)
         if places and (len(places) >= most or characters + length > _CHARACTERS):
             yield Job(call, places)
             places, characters = [], 0

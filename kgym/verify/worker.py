@@ -73,7 +73,7 @@ class Worker:
         are still to be judged. Raises ServerLost if the fork server is gone, and this worker with it.
         """
         try:
-            batch = encoded([(item.gold, item.response, item.question, item.problem_id) for item in items])
+            batch = encoded([(item.gold, item.response, item.question, item.problem_id, item.turns) for item in items])
         except FrameTooLong:
             return self._gone("memory", begun=False)
         try:

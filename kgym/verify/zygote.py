@@ -8,7 +8,7 @@ Control channel, pool to fork server: `F` with a file descriptor, the worker's e
 if no process can be made, by the negative errno; `E` and a pid: kill that worker, answered by its exit code. Only the end of the
 control channel ends the fork server, and all of its workers with it.
 
-A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id); the worker sends
+A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id, turns); the worker sends
 `{"kind": "ready"}` or `{"kind": "failed", "error": ...}` when it is built, then `{"kind": "verdict", ...}` for each item, or
 `{"kind": "memory"}` as its last words if a batch did not fit into its memory.
 """
@@ -25,14 +25,14 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields as fields_of
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from kgym.loading import import_file
-from kgym.types import Verdict, Verifier, VerifyItem
+from kgym.types import Message, Verdict, Verifier, VerifyItem
 from kgym.verify.checked import Trouble, judge
 from kgym.verify.frames import encoded, receive_exactly, receive_frame, send_frame
 
@@ -159,13 +159,17 @@ def _judge_all(channel: socket.socket, verifier: Verifier, cpu_s: float) -> None
     while True:
         batch: list[VerifyItem] | None = None
         with contextlib.suppress(MemoryError):
-            batch = [VerifyItem(*fields) for fields in receive_frame(channel)]
+            batch = [_item(*fields) for fields in receive_frame(channel)]
         if batch is None:  # here what was read is freed, so that there is room to say so
             send_frame(channel, {"kind": "memory"})
             return
         for item in batch:
             _limit_cpu(cpu_s)
             channel.sendall(_reply(verifier, item))
+
+
+def _item(gold: str, response: str, question: str, problem_id: str, turns: Sequence[Sequence[str]]) -> VerifyItem:
+    return VerifyItem(gold, response, question, problem_id, tuple(Message(*turn) for turn in turns))
 
 
 def _reply(verifier: Verifier, item: VerifyItem) -> bytes:

@@ -1,0 +1,1 @@
+"""The family `openenv`: environments that a server of OpenEnv runs."""
