@@ -22,7 +22,7 @@ ELSEWHERE = {
     "index.md": "they are those of first-hour.md",
     "algorithms.md": "tests/test_train_algorithms.py trains with every algorithm",
     "bridges-out.md": "tests/test_bridges_out.py runs all of them, with the packages that they are for",
-    "bridges.md": "tests/test_reasoning_gym.py, test_data_families.py and test_verifiers_family.py",
+    "bridges.md": "tests/test_reasoning_gym.py, test_data_families.py, test_verifiers_family.py and test_openenv_family.py",
     "cluster.md": "needs a cluster: tests/test_ray.py and test_ray_ranks.py run one of two nodes",
     "code.md": "tests/test_testcases.py, test_program_layouts.py and test_code_verifier.py; its training takes minutes",
     "configuration.md": "tests/test_configuration.py",

@@ -12,7 +12,7 @@ import pytest
 
 from kgym.errors import VerifierError
 from kgym.limits import PoolLimits
-from kgym.types import Verdict, VerifyItem
+from kgym.types import Message, Verdict, VerifyItem
 from kgym.verify.pool import VerifierPool
 
 
@@ -46,6 +46,8 @@ class Rogue:
                 print("I write on standard output")
             case "pid":
                 return Verdict("wrong", str(os.getpid()))
+            case "turns":
+                return Verdict("wrong", repr(item.turns))
         return Verdict("correct" if item.gold == item.response else "wrong", "equal")
 
 
@@ -65,6 +67,12 @@ def limits(**changes):
 def pool():
     with VerifierPool(ROGUE, limits=limits()) as pool:
         yield pool
+
+
+def test_a_worker_is_told_the_earlier_turns(pool):
+    turns = (Message("assistant", "\N{BOMB}"), Message("tool", "no"))
+    told, none = pool.verify_many([VerifyItem("x", "turns", turns=turns), VerifyItem("x", "turns")])
+    assert (told.reason, none.reason) == (repr(turns), "()")
 
 
 def judge(pool, *responses):

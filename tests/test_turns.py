@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import gymnasium
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -18,11 +19,11 @@ from kgym.registry import configure
 from kgym.rollout.engine import adapted, make_engine
 from kgym.rollout.episodes import EpisodePool, TokenBudget, play
 from kgym.rollout.prompts import check_turns
-from kgym.runs.episodes import read_episodes, write_episodes
+from kgym.runs.episodes import read_episodes, turns_of, write_episodes
 from kgym.testing.engines import END, ScriptedEngine
 from kgym.testing.envs import findings
 from kgym.train.rl.batch import pack_groups
-from kgym.types import Episode, Group, Message, Observation, Problem, Sampling, Segment, Verdict
+from kgym.types import Episode, Group, Message, Observation, Problem, Sampling, Segment, Verdict, VerifyItem
 from lockstep import LockstepEngine
 
 
@@ -409,6 +410,26 @@ def test_the_last_turn_is_what_the_policy_said_after_the_last_reply():
     assert (episode.last_turn, episode.text, episode.n_turns) == ("cd", "abcd", 2)
     assert replace(episode, pieces=pieces[:3]).last_turn == ""
     assert replace(episode, pieces=pieces[:2]).last_turn == "ab"
+
+
+def test_the_verifier_is_told_the_turns_before_the_one_that_it_judges():
+    pieces = [Segment("a"), Segment("b"), Observation(Message("tool", "r")), Segment("c")]
+    episode = Episode(Problem("p", "q", "1"), 0, (Message("user", "q"),), pieces)
+    earlier = (Message("assistant", "ab"), Message("tool", "r"))
+    assert rules.item_of(episode) == VerifyItem("1", "c", "q", "p", earlier)
+    assert rules.item_of(replace(episode, pieces=pieces[:3])) == VerifyItem("1", "", "q", "p", earlier)
+    assert rules.item_of(replace(episode, pieces=pieces[:2])) == VerifyItem("1", "ab", "q", "p")
+    assert rules.item_of(replace(episode, pieces=[])) == VerifyItem("1", "", "q", "p")
+
+
+def test_stored_turns_are_those_that_were_judged(tmp_path):
+    episodes, _ = played(EnvSetup("echo", {}), after(3, r"\boxed{1}"), attempts=range(2))
+    cut = replace(episodes[0], pieces=episodes[0].pieces[:-1])
+    write_episodes(tmp_path / "e.parquet", [Group(cut.problem, [*episodes, cut], [0.0] * 3)])
+    rows = pq.read_table(tmp_path / "e.parquet").to_pylist()
+    for row, episode in zip(rows, [*episodes, cut], strict=True):
+        item = rules.item_of(episode)
+        assert turns_of(row["text"], row["pieces"]) == (item.turns, item.response)
 
 
 def test_episodes_with_replies_are_stored_and_read_back(tmp_path):

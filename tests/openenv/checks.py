@@ -1,6 +1,7 @@
 """What test_openenv_family.py runs in a Python that has OpenEnv: prints one JSON table of what was found."""
 
 import json
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -45,10 +46,8 @@ def refusal(make):
 
 def main(url, unseeded, hidden, single):
     plain = setup(url)
-    low = int(plain.source[0].question.split()[3])
-    wrong = str(low - 1)
-    number = next(str(low + k) for k in range(4) if played(plain, str(low + k))[1] is None)
-    near = next(str(low + k) for k in range(4) if str(low + k) != number)
+    right = sum(map(int, re.findall(r"\d+", plain.source[0].question)))
+    number, near, wrong = str(right), str(right - 1), str(right + 50)
     said = json.dumps({"text": number})
     by_json = setup(url, action="json")
     alone = setup(single)
@@ -59,7 +58,7 @@ def main(url, unseeded, hidden, single):
     item = item_of(played(plain, near)[0])
     found = {
         "id": plain.info.id,
-        "questions": [[setup(url, split).source[index].question for index in range(20)] for split in ("train", "validation")],
+        "questions": [[setup(url, split).source[index].question for index in range(200)] for split in ("train", "validation")],
         "again": plain.source[0] == setup(url).source[0],
         "hints": [played(plain, near)[1], played(plain, near, number)[1], played(plain, " ")[1]],
         "verdicts": {

@@ -1,9 +1,10 @@
-"""Servers of OpenEnv for tests, in one process: a number is to be guessed in two turns. Writes their ports on a line, and serves."""
+"""Servers of OpenEnv for tests, in one process: a sum is to be found in two turns. Writes their ports on a line, and serves."""
 
 import asyncio
 import itertools
 import os
 import random
+import re
 import socket
 import sys
 from functools import partial
@@ -13,11 +14,10 @@ from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
 
-
 STEPS = itertools.count()
 
 
-class Guess(Action):
+class Said(Action):
     text: str
 
 
@@ -26,34 +26,32 @@ class Told(Observation):
     left: int
 
 
-class Guessing(Environment):
+class Sums(Environment):
     SUPPORTS_CONCURRENT_SESSIONS = True
 
     def __init__(self, kind):
         super().__init__()
-        self.kind = kind
-        self.low, self.number, self.left = 0, 0, 2
+        self.kind, self.sum, self.number, self.left = kind, "", 0, 2
 
     def reset(self, seed=None, episode_id=None, **kwargs):
         drawn = random.Random(None if self.kind == "unseeded" else seed)
-        self.low, self.left = drawn.randrange(1000), 2
-        self.number = self.low + (random.Random() if self.kind == "hidden" else drawn).randrange(100 if self.kind == "hidden" else 4)
-        return Told(text=f"My number is {self.low} or up to 3 more.", left=self.left)
+        one, other = drawn.randrange(100, 1000), drawn.randrange(100, 1000)
+        self.sum, self.number, self.left = f"What is {one}+{other}?\nAnswer in \\boxed{{}}.", one + other, 2
+        if self.kind == "hidden":
+            self.number = random.randrange(1 << 30)
+        return Told(text=self.sum, left=self.left)
 
     def step(self, action, timeout_s=None, **kwargs):
         if action.text == "crash":
             raise KeyError("broken")
-        if action.text == "exit":
-            os._exit(1)
-        if self.kind == "dying" and next(STEPS) >= 12:
+        if action.text == "exit" or (self.kind == "dying" and next(STEPS) >= 12):
             os._exit(1)
         self.left -= 1
-        guess = int(action.text) if action.text.isdecimal() else -1
+        guess = int((re.findall(r"\d+", action.text) or [0])[-1])
         if guess == self.number:
             return Told(text="right", left=self.left, done=True, reward=1.0)
-        near = 0.25 * (self.low <= guess <= self.low + 3)
-        hint = f"{self.number - guess} more" if self.kind == "hidden" else "more" if guess < self.number else "less"
-        return Told(text=hint, left=self.left, done=not self.left, reward=near)
+        hint = f"It is {abs(self.number - guess)} {'more' if guess < self.number else 'less'}. {self.sum}"
+        return Told(text=hint, left=self.left, done=not self.left, reward=0.25 * (abs(guess - self.number) < 4))
 
     @property
     def state(self):
@@ -61,12 +59,14 @@ class Guessing(Environment):
 
 
 async def serve(kinds):
-    """`unseeded`: the first observation ignores the seed. `hidden`: the number does. `single`: one session at a time. `dying`: the process ends after
-    some steps.
+    """Serve each kind on a separate port.
+
+    `unseeded`: the first observation ignores the seed. `hidden`: its number does. `single`: one session at a time. `dying`: the process
+    ends after some steps.
     """
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in kinds]
     print(*(listening.getsockname()[1] for listening in sockets), flush=True)
-    apps = [create_fastapi_app(partial(Guessing, kind), Guess, Told, max_concurrent_envs=1 if kind == "single" else 64) for kind in kinds]
+    apps = [create_fastapi_app(partial(Sums, kind), Said, Told, max_concurrent_envs=1 if kind == "single" else 64) for kind in kinds]
     servers = [uvicorn.Server(uvicorn.Config(app, log_level="error")) for app in apps]
     await asyncio.gather(*(server.serve([listening]) for server, listening in zip(servers, sockets, strict=True)))
 

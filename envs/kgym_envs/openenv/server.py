@@ -1,7 +1,7 @@
 """A server of OpenEnv, and an episode on it, which is played from its beginning each time it is needed.
 
-The state of an episode is on the server and ends with the connection. Whoever needs it later (a reply, a verdict, a run that goes on after
-an interruption) resets with the same seed and takes the same actions again.
+The state of an episode is on the server and ends with the connection. For a reply, for a verdict and for a run that was interrupted, the
+environment is reset with the same seed and takes the same actions again.
 """
 
 import importlib.util
@@ -83,8 +83,7 @@ class Server:
 
     def check(self) -> None:
         """Raise ConfigError for a server that does not answer, and for options that do not suit it."""
-        assert self.action_field
-        assert self.observation_field is not None
+        _ = self.action_field, self.observation_field
 
     def shown(self, observation: Mapping[str, Any]) -> str:
         """Return an observation as a text."""
@@ -224,7 +223,7 @@ def _client(http: str, timeout_s: float) -> Any:
 
 @dataclass(frozen=True)
 class Record:
-    """What a gold answer says: there is no answer, but a way to have the episode again and to read its rewards."""
+    """The gold answer of a problem: where its episode is played, from which seed, and what its rewards are worth."""
 
     server: Server
     seed: int

@@ -1,6 +1,6 @@
 """The environments `openenv:URL`: episodes on a server of OpenEnv, judged by the rewards of their steps.
 
-    kgym train --env openenv:http://127.0.0.1:8000 --set env.max_turns=4
+kgym train --env openenv:http://127.0.0.1:8000 --set env.max_turns=4
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class OpenEnvOptions(TaskOptions):
     seed: int = Field(0, ge=0, lt=1 << 29)
     """Added to the seeds; with another one the problems are others."""
     instructions: str = ""
-    """What stands before the first observation."""
+    """Text before the first observation."""
     action: str = ""
     """Field of the action that a completion fills, or `json`: its last JSON object is the action. Without it the only text that an action
     needs."""
@@ -83,7 +83,7 @@ def _first(server: Server, seed: int) -> str:
     """Return the first observation. Raises DataError if the server does not give one."""
     try:
         return server.play(seed, ()).first
-    except Exception as error:  # of the client, and of the environment behind it
+    except Exception as error:  # of the client, or of the environment on the server
         raise DataError(f"the server gave no observation for seed {seed}: {error_line(error, 160)}") from error
 
 
@@ -141,7 +141,7 @@ class OpenEnvFamily:
         return ()
 
     def task(self, member: str) -> type[Task]:
-        """Return the class of the environment of a server; it is asked when its problems are. Raises ConfigError for what is no address."""
+        """Return the class of the environment of a server; Raises ConfigError for a member that is not an address."""
         parts = urlsplit(member)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
             raise ConfigError(f"openenv:{member} needs the address of a server, such as openenv:http://127.0.0.1:8000")
