@@ -41,6 +41,8 @@ NEED_MORE = {
     ("verifier", "reasoning_gym"): "needs its package; test_reasoning_gym has it",
     ("family", "verifiers"): "needs its package; test_verifiers_family has it",
     ("verifier", "verifiers"): "needs its package; test_verifiers_family has it",
+    ("family", "openenv"): "needs its package and a server; test_openenv_family has them",
+    ("verifier", "openenv"): "needs its package and a server; test_openenv_family has them",
     ("environment", "data"): "needs a data set; test_data_env has it",
     ("engine", "vllm"): "needs its package, in an environment of its own; test_vllm has it",
     ("engine", "ray"): "needs its package; test_ray has it",
