@@ -3,13 +3,13 @@
     python benchmarks/comparisons.py                  (minutes on one core)
     python benchmarks/comparisons.py --boards 500     (coarser)
 
-A board draws its problems anew: each has a chance to be solved, from a Beta distribution, and k answers. Printed are shares of boards in
-per cent, as Markdown tables:
+A board draws its problems anew: each has a chance to be solved, from a Beta distribution, and k answers. Printed are
+shares of boards in per cent, as Markdown tables:
 
-    equal models        told apart by the rule of kgym, by the exact test, and by the interval alone where the exact test would not
-    differences         intervals that hold the true difference, and boards with a caution
-    accuracies          intervals that hold the true accuracy, and boards with a caution
-    unlike answers      one model against itself with fewer and with more answers: as they are, over those that both have, and unpaired
+    equal models        told apart by the rule of kgym, by the exact test, and by the interval alone where the exact
+    test would not differences         intervals that hold the true difference, and boards with a caution accuracies
+    intervals that hold the true accuracy, and boards with a caution unlike answers      one model against itself with
+    fewer and with more answers: as they are, over those that both have, and unpaired
 """
 
 import argparse
@@ -50,7 +50,9 @@ class Equal:
     """The interval leaves out 0 and the exact test says no: what two rules would have said of one board."""
 
 
-def equal_models(rng: np.random.Generator, difficulty: tuple[float, float], *, k: int, n: int, boards: int, exact: bool = True) -> Equal:
+def equal_models(
+    rng: np.random.Generator, difficulty: tuple[float, float], *, k: int, n: int, boards: int, exact: bool = True
+) -> Equal:
     """Compare two models with the same chance on every problem."""
     found = Equal([], [], [])
     for _ in range(boards):
@@ -94,7 +96,9 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def difference_coverage(rng: np.random.Generator, change: Change, *, k: int, n: int, boards: int) -> tuple[list[bool], list[bool]]:
+def difference_coverage(
+    rng: np.random.Generator, change: Change, *, k: int, n: int, boards: int
+) -> tuple[list[bool], list[bool]]:
     """Whether each board's interval holds the true difference, and whether there is a caution."""
     before, after = change(rng, 200_000)
     true = float((after - before).mean())
@@ -131,7 +135,9 @@ class Unlike:
     """Unpaired by both standard errors."""
 
 
-def unlike_answers(rng: np.random.Generator, difficulty: tuple[float, float], *, few: int, many: int, n: int, boards: int) -> Unlike:
+def unlike_answers(
+    rng: np.random.Generator, difficulty: tuple[float, float], *, few: int, many: int, n: int, boards: int
+) -> Unlike:
     """Compare a model with itself, `few` answers to each problem against `many`."""
     found = Unlike([], [], [], [])
     for _ in range(boards):
@@ -176,8 +182,12 @@ def report(boards: int, seed: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="How often equal models are told apart, and intervals hold: simulated boards.")
-    parser.add_argument("--boards", type=int, default=2_000, help="boards of a cell (default: 2000, an error of 0.5 points)")
+    parser = argparse.ArgumentParser(
+        description="How often equal models are told apart, and intervals hold: simulated boards."
+    )
+    parser.add_argument(
+        "--boards", type=int, default=2_000, help="boards of a cell (default: 2000, an error of 0.5 points)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     for line in report(arguments.boards, arguments.seed):

@@ -1,17 +1,18 @@
 """Learning curves of the quickstart with other engines, against those of the built-in one.
 
-    python benchmarks/engines_learn.py --vllm-python .venv-vllm/bin/python     runs that are in OUT already are not run again
-    python benchmarks/engines_learn.py --vllm-python PY --quick                one seed, three small steps: whether everything works
+    python benchmarks/engines_learn.py --vllm-python .venv-vllm/bin/python     runs that are in OUT already are not run
+    again python benchmarks/engines_learn.py --vllm-python PY --quick                one seed, three small steps:
+    whether everything works
 
     OUT/ENGINE-seedN/                               a run of `kgym train`, with its defaults but for the engine
     benchmarks/results/engines_learn.{md,json,png}  the table, the figures and the picture
 
-Runs of one seed have the same problems in the same order. The engines draw their random numbers in different ways, so their completions
-differ from the first step on, and curves of one seed differ as those of two seeds do. The question is whether they differ on average. The
-standard error is that of the mean of the paired differences over the seeds.
+Runs of one seed have the same problems in the same order. The engines draw their random numbers in different ways, so
+their completions differ from the first step on, and curves of one seed differ as those of two seeds do. The question is
+whether they differ on average. The standard error is that of the mean of the paired differences over the seeds.
 
-`policy/engine_gap_nats` compares the engine's log-probabilities with the trainer's in every step. Weights that did not arrive, or arrived
-in part, show there at once.
+`policy/engine_gap_nats` compares the engine's log-probabilities with the trainer's in every step. Weights that did not
+arrive, or arrived in part, show there at once.
 """
 
 import argparse
@@ -97,7 +98,9 @@ def train(args: argparse.Namespace, engine: str, seed: int) -> None:
         command += ["--engine", engine, "--seed", str(seed), "--steps", str(args.steps)]
         command += [word for setting in settings for word in ("--set", setting)]
     print(f"{run} ...", file=sys.stderr, flush=True)
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "PASSIVE"})
+    subprocess.run(
+        command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    )
 
 
 def metrics(run: Path) -> dict[int, dict[str, float]]:
@@ -111,11 +114,18 @@ def metrics(run: Path) -> dict[int, dict[str, float]]:
 def summary(runs: Runs, seeds: int) -> dict[str, Any]:
     """Return the curves, the largest gap of each run, and the means of some metrics over steps and seeds."""
     steps = [step for step, line in runs[ENGINES[0], 0].items() if CURVE in line]
-    curves = {f"{engine}-seed{seed}": {step: line[step][CURVE] for step in steps} for (engine, seed), line in runs.items()}
-    gaps = {f"{engine}-seed{seed}": max(line[GAP] for line in lines.values() if GAP in line) for (engine, seed), lines in runs.items()}
+    curves = {
+        f"{engine}-seed{seed}": {step: line[step][CURVE] for step in steps} for (engine, seed), line in runs.items()
+    }
+    gaps = {
+        f"{engine}-seed{seed}": max(line[GAP] for line in lines.values() if GAP in line)
+        for (engine, seed), lines in runs.items()
+    }
     figures = {
         engine: {
-            figure: statistics.mean(line[figure] for seed in range(seeds) for line in runs[engine, seed].values() if figure in line)
+            figure: statistics.mean(
+                line[figure] for seed in range(seeds) for line in runs[engine, seed].values() if figure in line
+            )
             for figure in FIGURES
         }
         for engine in ENGINES
@@ -129,7 +139,8 @@ def report(found: Mapping[str, Any], runs: Runs, seeds: int) -> str:
     curves = found["curves"]
     steps = list(next(iter(curves.values())))
     text = [
-        f"`python benchmarks/engines_learn.py` at {place['commit']}, {place['cpu']}, {place['threads']} thread(s), a shared machine.",
+        f"`python benchmarks/engines_learn.py` at {place['commit']}, {place['cpu']}, {place['threads']} thread(s), a "
+        "shared machine.",
         "Per cent of 500 validation problems, one completion each, at temperature 1:",
         "",
         f"| step | {' | '.join(f'{engine}, seed {seed}' for engine in ENGINES for seed in range(seeds))} | difference |",
@@ -170,8 +181,14 @@ def draw(runs: Runs, file: Path) -> None:
         label = engine if seed == 0 else None
         for ax, key, factor in ((left, CURVE, 100), (right, GAP, 1)):
             points = {step: factor * line[key] for step, line in lines.items() if key in line}
-            ax.plot(list(points), list(points.values()), "o-", color=COLOURS[engine], alpha=0.8, markersize=4, label=label)
-    left.set(xlabel="step", ylabel="validation problems solved, per cent", title="accuracy, three seeds" if len(runs) == 6 else "accuracy")
+            ax.plot(
+                list(points), list(points.values()), "o-", color=COLOURS[engine], alpha=0.8, markersize=4, label=label
+            )
+    left.set(
+        xlabel="step",
+        ylabel="validation problems solved, per cent",
+        title="accuracy, three seeds" if len(runs) == 6 else "accuracy",
+    )
     right.set(xlabel="step", ylabel="nats", title="engine_gap_nats: engine against trainer")
     right.set_ylim(bottom=0)
     for ax in (left, right):

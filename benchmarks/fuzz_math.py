@@ -2,9 +2,9 @@
 
     python benchmarks/fuzz_math.py --minutes 60
 
-Guided by behaviour: an input that gives a kind of value, a set of node kinds or a rule that was not seen before joins the corpus, and
-children are made from the corpus. Memory is limited by RLIMIT_AS. Anything but a value, a LimitError or a verdict is a finding: the
-input is printed, and the exit status is 1.
+Guided by behaviour: an input that gives a kind of value, a set of node kinds or a rule that was not seen before joins
+the corpus, and children are made from the corpus. Memory is limited by RLIMIT_AS. Anything but a value, a LimitError or
+a verdict is a finding: the input is printed, and the exit status is 1.
 """
 
 import argparse
@@ -41,8 +41,9 @@ _PIECES = [
 _CORPUS = 20_000
 _SLOW_S = 2.0
 _HANG_S = 10.0
-"""Both of the CPU's time, which a busy machine does not lengthen. The pool's deadline is 5 s: what takes longer is a finding,
-although the pool would survive it."""
+"""Both of the CPU's time, which a busy machine does not lengthen. The pool's deadline is 5 s: what takes longer is a
+finding, although the pool would survive it.
+"""
 
 
 def fuzz(
@@ -127,7 +128,11 @@ def _child(rng: random.Random, corpus: list[str]) -> str:
                 other = rng.choice(corpus)
                 text = text[:at] + other[rng.randrange(len(other) + 1) :]
             case 5:
-                text = text[:at] + chr(rng.choice([rng.randrange(128), rng.randrange(0x3000), rng.randrange(0x110000)])) + text[end:]
+                text = (
+                    text[:at]
+                    + chr(rng.choice([rng.randrange(128), rng.randrange(0x3000), rng.randrange(0x110000)]))
+                    + text[end:]
+                )
     return text[:3000]
 
 

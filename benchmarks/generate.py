@@ -1,4 +1,5 @@
-"""Tokens per second of the built-in engine against transformers' `generate`, its continuous batching, and vLLM on a CPU.
+"""Tokens per second of the built-in engine against transformers' `generate`, its continuous batching, and vLLM on a
+CPU.
 
     python benchmarks/generate.py            about ten minutes on two quiet cores
     python benchmarks/generate.py --quick    the smallest model with few tokens, to see that it runs
@@ -7,14 +8,16 @@
     OUT/generate.json   seconds of the clock and of the CPU, of each engine, size and load
     OUT/generate.md     the table
 
-The models are random Qwen2 of 1, 25 and 500 million parameters in float32 that never end a completion by themselves, so every engine
-samples the same number of tokens: `fixed`, as many for each request, or `long tail`, where the chance of a length above x falls about like
-1/x. Requests come in groups of 8 with the same prompt, as in training, at temperature 1. All engines have the same threads and the same
-number of completions at once; `generate`, which has neither, is given one batch after another, with a criterion that ends each row at its
-length, so a batch takes as long as its longest row. The engines take turns; the figures are the best of the rounds.
+The models are random Qwen2 of 1, 25 and 500 million parameters in float32 that never end a completion by themselves, so
+every engine samples the same number of tokens: `fixed`, as many for each request, or `long tail`, where the chance of a
+length above x falls about like 1/x. Requests come in groups of 8 with the same prompt, as in training, at temperature
+1. All engines have the same threads and the same number of completions at once; `generate`, which has neither, is given
+one batch after another, with a criterion that ends each row at its length, so a batch takes as long as its longest row.
+The engines take turns; the figures are the best of the rounds.
 
-The limit is what the matrix products alone would allow: all linear layers of the model, one after the other, on as many rows as are
-sampled at once, without attention, prompts or anything between. `share` is that of the limit that was reached.
+The limit is what the matrix products alone would allow: all linear layers of the model, one after the other, on as many
+rows as are sampled at once, without attention, prompts or anything between. `share` is that of the limit that was
+reached.
 """
 
 import argparse
@@ -71,7 +74,10 @@ class Load:
         if kind == "fixed":
             return [self.fixed] * self.rows
         rng = random.Random(0)
-        return [self.tail, *(min(self.tail, int(self.tail / 32 / (1 - rng.random()))) for _ in range(self.tail_requests - 1))]
+        return [
+            self.tail,
+            *(min(self.tail, int(self.tail / 32 / (1 - rng.random()))) for _ in range(self.tail_requests - 1)),
+        ]
 
 
 HALF_BILLION = Shape(hidden=1280, layers=21, heads=20, kv_heads=4, ff=5120)
@@ -110,16 +116,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="threads of every engine (default: 2)")
-    parser.add_argument("--sizes", nargs="+", choices=[load.size for load in LOADS], default=[load.size for load in LOADS])
     parser.add_argument(
-        "--without", nargs="+", choices=[GENERATE, CONTINUOUS, VLLM], default=[], metavar="NAME", help="leave an engine out"
+        "--sizes", nargs="+", choices=[load.size for load in LOADS], default=[load.size for load in LOADS]
     )
     parser.add_argument(
-        "--vllm-python", default=os.environ.get("KGYM_VLLM_PYTHON"), help="Python that has vLLM (default: $KGYM_VLLM_PYTHON)"
+        "--without",
+        nargs="+",
+        choices=[GENERATE, CONTINUOUS, VLLM],
+        default=[],
+        metavar="NAME",
+        help="leave an engine out",
+    )
+    parser.add_argument(
+        "--vllm-python",
+        default=os.environ.get("KGYM_VLLM_PYTHON"),
+        help="Python that has vLLM (default: $KGYM_VLLM_PYTHON)",
     )
     parser.add_argument("--quick", action="store_true", help="the smallest model, few tokens")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: benchmarks/results; none with --quick)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the results (default: benchmarks/results; none with --quick)"
+    )
     return parser.parse_args(argv)
 
 
@@ -139,8 +156,17 @@ def measured(load: Load, folder: Path, args: argparse.Namespace) -> Iterator[dic
             for name, side in sides.items():
                 if name in args.without:
                     continue
-                runs.setdefault(name, []).append(timed(lambda side=side, lengths=lengths: side.run(lengths), sum(lengths)))
-        case = {"size": load.size, "kind": kind, "rows": load.rows, "requests": len(lengths), "tokens": sum(lengths), "limit": round(limit)}
+                runs.setdefault(name, []).append(
+                    timed(lambda side=side, lengths=lengths: side.run(lengths), sum(lengths))
+                )
+        case = {
+            "size": load.size,
+            "kind": kind,
+            "rows": load.rows,
+            "requests": len(lengths),
+            "tokens": sum(lengths),
+            "limit": round(limit),
+        }
         case["engines"] = {name: figures(found, sum(lengths), limit) for name, found in runs.items()}
         print(line(case), file=sys.stderr, flush=True)
         yield case
@@ -166,9 +192,12 @@ def figures(runs: Sequence[tuple[float, float]], n_tokens: int, limit: float) ->
     """
     wall_s, cpu_s = (min(column) for column in zip(*runs, strict=True))
     rate = n_tokens / wall_s
-    return {"tokens_per_s": round(rate), "share": round(rate / limit, 3), "wall_s": round(wall_s, 3), "cpu_s": round(cpu_s, 3)} | {
-        "rounds": [[round(number, 3) for number in run] for run in runs]
-    }
+    return {
+        "tokens_per_s": round(rate),
+        "share": round(rate / limit, 3),
+        "wall_s": round(wall_s, 3),
+        "cpu_s": round(cpu_s, 3),
+    } | {"rounds": [[round(number, 3) for number in run] for run in runs]}
 
 
 def products_s(model: Any, rows: int) -> float:
@@ -241,25 +270,31 @@ class Generate:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-        self.model = model or AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
+        self.model = (
+            model or AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
+        )
         self._rows = rows
 
     def ids(self, number: int) -> list[int]:
         """Return the prompt of a request as tokens."""
-        text = self.tokenizer.apply_chat_template([{"role": "user", "content": chat(number)}], add_generation_prompt=True, tokenize=False)
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": chat(number)}], add_generation_prompt=True, tokenize=False
+        )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def run(self, lengths: Sequence[int]) -> int:
         """See `Kgym.run`."""
-        return sum(self._batch(start, lengths[start : start + self._rows]) for start in range(0, len(lengths), self._rows))
+        return sum(
+            self._batch(start, lengths[start : start + self._rows]) for start in range(0, len(lengths), self._rows)
+        )
 
     def _batch(self, start: int, lengths: Sequence[int]) -> int:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        read = self.tokenizer.pad({"input_ids": [self.ids(start + number) for number in range(len(lengths))]}, return_tensors="pt").to(
-            self.model.device
-        )
+        read = self.tokenizer.pad(
+            {"input_ids": [self.ids(start + number) for number in range(len(lengths))]}, return_tensors="pt"
+        ).to(self.model.device)
         n_prompt, ends = read["input_ids"].shape[1], torch.tensor(lengths, device=self.model.device)
 
         class Ends(StoppingCriteria):
@@ -294,10 +329,15 @@ class Continuous:
         from transformers import ContinuousBatchingConfig, GenerationConfig
 
         before = self._side.model.config._attn_implementation
-        config = GenerationConfig(do_sample=True, top_k=0, temperature=1.0, eos_token_id=2, pad_token_id=0, max_new_tokens=max(lengths))
+        config = GenerationConfig(
+            do_sample=True, top_k=0, temperature=1.0, eos_token_id=2, pad_token_id=0, max_new_tokens=max(lengths)
+        )
         pages = -(-(max(lengths) + PROMPT_TOKENS) // PAGE)
         limits = ContinuousBatchingConfig(
-            page_size=PAGE, num_blocks=self._rows * pages, max_batch_tokens=MOST_TOKENS, max_requests_per_batch=self._rows
+            page_size=PAGE,
+            num_blocks=self._rows * pages,
+            max_batch_tokens=MOST_TOKENS,
+            max_requests_per_batch=self._rows,
         )  # without these it takes most of the machine's memory
         n_tokens = n_ended = 0
         try:
@@ -341,8 +381,15 @@ def report(found: Mapping[str, Any]) -> str:
         ours = case["engines"][BUILT_IN]
         what = f"{case['kind']}: {case['requests']} requests, {case['tokens']:,} tokens, {case['rows']} at once"
         for name, of in case["engines"].items():
-            ratios = ["", ""] if name == BUILT_IN else [f"**{of[key] / ours[key]:.2f}** times" for key in ("wall_s", "cpu_s")]
-            rows.append(f"| {case['size']} | {what} | {name} | {of['tokens_per_s']:,} | {ratios[0]} | {ratios[1]} | {of['share']:.1%} |")
+            ratios = (
+                ["", ""]
+                if name == BUILT_IN
+                else [f"**{of[key] / ours[key]:.2f}** times" for key in ("wall_s", "cpu_s")]
+            )
+            rows.append(
+                f"| {case['size']} | {what} | {name} | {of['tokens_per_s']:,} | {ratios[0]} | {ratios[1]} | "
+                f"{of['share']:.1%} |"
+            )
     limits = ", ".join(f"{case['limit']:,} ({case['size']})" for case in found["loads"] if case["kind"] == KINDS[0])
     return f"{on}; kgym at {where['commit']}. Limit of the matrix products, tokens/s: {limits}.\n\n" + "\n".join(rows)
 

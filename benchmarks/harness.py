@@ -1,13 +1,14 @@
 r"""kgym eval against lm-evaluation-harness: the same model, the same prompts, greedy, in one run on one machine.
 
-    python benchmarks/harness.py                            makes a virtual environment for lm-eval first (needs a package index)
-    python benchmarks/harness.py --peer-python PY           uses an interpreter that has lm-eval 0.4.13 with transformers
-    python benchmarks/harness.py --problems 500 --batch-sizes 1 64
+    python benchmarks/harness.py                            makes a virtual environment for lm-eval first (needs a
+    package index) python benchmarks/harness.py --peer-python PY           uses an interpreter that has lm-eval 0.4.13
+    with transformers python benchmarks/harness.py --problems 500 --batch-sizes 1 64
 
-The problems are the first of the validation split of `aime`. lm-eval gets them as a task of its own over a local JSON file, with the chat
-template of the model, the same token budget, and a scorer that compares the integer in the last box; kgym judges by its own verifier. Both
-load the model before the clock starts and take the better of two passes. lm-eval is measured with its default batch size, 1, and with
-others; kgym has its defaults. Seconds of the processor stand beside those of the clock, which on a shared machine are worth less.
+The problems are the first of the validation split of `aime`. lm-eval gets them as a task of its own over a local JSON
+file, with the chat template of the model, the same token budget, and a scorer that compares the integer in the last
+box; kgym judges by its own verifier. Both load the model before the clock starts and take the better of two passes.
+lm-eval is measured with its default batch size, 1, and with others; kgym has its defaults. Seconds of the processor
+stand beside those of the clock, which on a shared machine are worth less.
 """
 
 import argparse
@@ -94,7 +95,9 @@ def main() -> int:
     parser.add_argument("--model", default="nano", help="name or folder (default: nano)")
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch, of both")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16, 64], help="of lm-eval, whose default is 1")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 16, 64], help="of lm-eval, whose default is 1"
+    )
     parser.add_argument("--peer-python", type=Path, help="interpreter that has lm-eval")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
@@ -108,12 +111,17 @@ def main() -> int:
         run["kgym_times_faster"], run["kgym_times_less_cpu"] = run["s"] / ours["s"], run["cpu_s"] / ours["cpu_s"]
     figures, ratios = ("samples_per_s", "s", "cpu_s", "score"), ("kgym_times_faster", "kgym_times_less_cpu")
     report = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, threads {args.threads}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, threads "
+        f"{args.threads}",
         "problems": len(rows),
         "max_tokens": ours["max_tokens"],
-        "same_answers": min(sum(one == two for one, two in zip(ours["texts"], run["texts"], strict=True)) for run in theirs["runs"]),
+        "same_answers": min(
+            sum(one == two for one, two in zip(ours["texts"], run["texts"], strict=True)) for run in theirs["runs"]
+        ),
         "kgym": {key: ours[key] for key in figures},
-        f"lm-eval {theirs['version']}": [{key: run[key] for key in ("batch_size", *figures, *ratios)} for run in theirs["runs"]],
+        f"lm-eval {theirs['version']}": [
+            {key: run[key] for key in ("batch_size", *figures, *ratios)} for run in theirs["runs"]
+        ],
     }
     if args.json:
         print(json.dumps(report, indent=2))
@@ -147,7 +155,14 @@ def run_kgym(model: str, problems: int, threads: int) -> tuple[dict, list[dict]]
             places = {evaluation.source[index].id: index for index in evaluation.indices}
             answers = sorted(kept.rows, key=lambda row: places[row["problem_id"]])
             texts = [row["text"].removesuffix(end) for row in answers]
-            best = {"s": seconds, "cpu_s": cpu, "score": result.accuracy, "texts": texts, "end": end, "model": resolve_model(model)}
+            best = {
+                "s": seconds,
+                "cpu_s": cpu,
+                "score": result.accuracy,
+                "texts": texts,
+                "end": end,
+                "model": resolve_model(model),
+            }
             best["max_tokens"] = result.facts["max_tokens"]
     rows = []
     for row in answers:
@@ -180,10 +195,20 @@ def run_peer(python: Path, folder: Path, rows: list[dict], ours: dict, args: arg
     task = TASK.format(rows=folder / "rows.jsonl", max_tokens=ours["max_tokens"], end=ours["end"])
     (folder / "tasks" / "kgym_rows.yaml").write_text(task)
     (folder / "tasks" / "scorer.py").write_text(SCORER)
-    request = {"folder": str(folder / "tasks"), "model": ours["model"], "threads": args.threads, "batch_sizes": args.batch_sizes}
+    request = {
+        "folder": str(folder / "tasks"),
+        "model": ours["model"],
+        "threads": args.threads,
+        "batch_sizes": args.batch_sizes,
+    }
     environ = os.environ | {"HF_HOME": str(folder / "cache"), "OMP_NUM_THREADS": str(args.threads)}
     done = subprocess.run(
-        [python, "-c", PEER], input=json.dumps(request | {"passes": PASSES}), env=environ, capture_output=True, text=True, check=False
+        [python, "-c", PEER],
+        input=json.dumps(request | {"passes": PASSES}),
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"lm-eval ended with {done.returncode}:\n{done.stderr[-3000:]}")
@@ -198,7 +223,11 @@ def peer_environment(folder: Path) -> Path:
     venv.create(folder / "peer", with_pip=True)
     python = folder / "peer" / "bin" / "python"
     wanted = [*REQUIREMENTS, f"torch=={torch.__version__}", f"transformers=={transformers.__version__}"]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted],
+        check=True,
+        stdout=sys.stderr,
+    )
     return python
 
 

@@ -85,9 +85,19 @@ def main() -> None:
     def played(setup: Any, seed: int) -> tuple[float, int]:
         begin = time.perf_counter()
         groups = play_groups(
-            setup, engine, range(args.problems), attempts=range(args.attempts), sampling=Sampling(), seed_parts=(seed, "bench")
+            setup,
+            engine,
+            range(args.problems),
+            attempts=range(args.attempts),
+            sampling=Sampling(),
+            seed_parts=(seed, "bench"),
         )
-        assert all(episode.verdict == Verdict("correct") for group in groups for episode in group.episodes if episode.terminated)
+        assert all(
+            episode.verdict == Verdict("correct")
+            for group in groups
+            for episode in group.episodes
+            if episode.terminated
+        )
         return time.perf_counter() - begin, sum(episode.terminated for group in groups for episode in group.episodes)
 
     n = args.problems * args.attempts
@@ -102,12 +112,19 @@ def main() -> None:
         after_s = generate_s + time.perf_counter() - begin
         rows.append({"generate_s": generate_s, "meanwhile_s": meanwhile_s, "after_s": after_s, "judged": n_judged})
         print(
-            f"{n} completions in {generate_s:5.1f} s | judged meanwhile {meanwhile_s:5.1f} s (+{meanwhile_s - generate_s:.1f}) | "
-            f"judged afterwards {after_s:5.1f} s (+{after_s - generate_s:.1f}) | one by one {generate_s + n_judged * args.seconds:.0f} s"
+            f"{n} completions in {generate_s:5.1f} s | judged meanwhile {meanwhile_s:5.1f} s "
+            f"(+{meanwhile_s - generate_s:.1f}) | "
+            f"judged afterwards {after_s:5.1f} s (+{after_s - generate_s:.1f}) | one by one "
+            f"{generate_s + n_judged * args.seconds:.0f} s"
         )
     added = [row["meanwhile_s"] - row["generate_s"] for row in rows]
     after = [row["after_s"] - row["generate_s"] for row in rows]
-    summary = {"seconds": args.seconds, "workers": args.workers, "added_s": sorted(added)[len(added) // 2], "rows": rows}
+    summary = {
+        "seconds": args.seconds,
+        "workers": args.workers,
+        "added_s": sorted(added)[len(added) // 2],
+        "rows": rows,
+    }
     summary["ratio_of_added"] = math.fsum(after) / math.fsum(added)
     json.dump(summary, sys.stdout)
     print()

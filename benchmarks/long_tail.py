@@ -1,14 +1,17 @@
-"""A small task whose completions have a long tail, and a model that has been taught it: what `partial_rollouts.py` measures with.
+"""A small task whose completions have a long tail, and a model that has been taught it: what `partial_rollouts.py`
+measures with.
 
     What is 7+8?      \\boxed{15} ccccccccccccccccccc
 
-The completion is the sum in a box, then a letter again and again until the end token. The letter decides how long that lasts: after
-each letter the answer ends with a fixed chance, 1/8 for `a`, half of that for `b`, and so on; `a` has half of the answers, `b` a
-quarter, and so on. So the chance of a length above x falls like 1/x up to the longest letter: most answers are short, and few have
-most of the tokens. The lengths say nothing about who is right, and no reward touches them.
+The completion is the sum in a box, then a letter again and again until the end token. The letter decides how long that
+lasts: after each letter the answer ends with a fixed chance, 1/8 for `a`, half of that for `b`, and so on; `a` has half
+of the answers, `b` a quarter, and so on. So the chance of a length above x falls like 1/x up to the longest letter:
+most answers are short, and few have most of the tokens. The lengths say nothing about who is right, and no reward
+touches them.
 
-The model is a small Llama with the alphabet of `nano`; it keeps no state but the letter, so completions may be far longer than the
-examples that it was taught with. It has one head and four layers: a step of few rows costs nearly as much as one of many.
+The model is a small Llama with the alphabet of `nano`; it keeps no state but the letter, so completions may be far
+longer than the examples that it was taught with. It has one head and four layers: a step of few rows costs nearly as
+much as one of many.
 """
 
 import hashlib
@@ -130,16 +133,22 @@ def end_chance(letter: int) -> float:
 
 
 def example(rng: random.Random, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], Tensor, int]:
-    """Return the tokens of an example, the chances of the token after each of them (L, V), and how many of the tokens are the prompt.
+    """Return the tokens of an example, the chances of the token after each of them (L, V), and how many of the tokens
+    are the prompt.
 
-    Letters and ends are given as chances, so that the rare ones are learnt as well as the frequent ones; the sum as one that was drawn.
+    Letters and ends are given as chances, so that the rare ones are learnt as well as the frequent ones; the sum as one
+    that was drawn.
     """
     a, b, letter = rng.randrange(NUMBERS), rng.randrange(NUMBERS), rng.randrange(len(LETTERS))
     total = a + b if rng.random() < RIGHT else rng.randrange(2 * NUMBERS - 1)
-    prompt = tokenizer.apply_chat_template([{"role": "user", "content": question(a, b)}], add_generation_prompt=True, tokenize=False)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question(a, b)}], add_generation_prompt=True, tokenize=False
+    )
     answer = f"\\boxed{{{total}}} "
     ids = tokenizer(prompt + answer + LETTERS[letter] * CROP, add_special_tokens=False)["input_ids"][:CROP]
-    n_prompt, n_answer = (len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (prompt, prompt + answer))
+    n_prompt, n_answer = (
+        len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (prompt, prompt + answer)
+    )
     chances_LV = torch.zeros(CROP, len(tokenizer))
     chances_LV[torch.arange(n_answer - 1), torch.tensor(ids[1:n_answer])] = 1.0
     letters = tokenizer.convert_tokens_to_ids(list(LETTERS))
@@ -176,8 +185,12 @@ def teach(folder: Path, *, steps: int = 300, batch: int = 32, seed: int = 0) -> 
         logprobs_BLV = model(input_ids=torch.tensor([ids for ids, _, _ in rows])).logits.log_softmax(-1)
         loss_BL = -(torch.stack([chances_LV for _, chances_LV, _ in rows]) * logprobs_BLV).sum(-1)
         starts = [n_prompt - 1 for _, _, n_prompt in rows]
-        sums = torch.stack([losses_L[start : start + SUM_TOKENS].mean() for losses_L, start in zip(loss_BL, starts, strict=True)])
-        tails = torch.stack([losses_L[start + SUM_TOKENS :].mean() for losses_L, start in zip(loss_BL, starts, strict=True)])
+        sums = torch.stack(
+            [losses_L[start : start + SUM_TOKENS].mean() for losses_L, start in zip(loss_BL, starts, strict=True)]
+        )
+        tails = torch.stack(
+            [losses_L[start + SUM_TOKENS :].mean() for losses_L, start in zip(loss_BL, starts, strict=True)]
+        )
         loss = sums.mean() + tails.mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -3,15 +3,17 @@
     pip install trl==1.16.0           (in a separate environment that has kgym)
     python benchmarks/losses.py
 
-TRL's loss is a method of its trainer. It is called on an object that has nothing but the settings the method reads, with
-log-probabilities instead of a model, so that the code that runs is TRL's own. Where they differ, and why:
+TRL's loss is a method of its trainer. It is called on an object that has nothing but the settings the method reads,
+with log-probabilities instead of a model, so that the code that runs is TRL's own. Where they differ, and why:
 
-    advantages    TRL adds 1e-4 to the standard deviation of a group, kgym 1e-6, the figure of the worked examples. Both get kgym's here;
+    advantages    TRL adds 1e-4 to the standard deviation of a group, kgym 1e-6, the figure of the worked examples. Both
+    get kgym's here;
                   the last line shows what the other would do.
     cispo         TRL's epsilon_high is the bound itself, kgym's clip_high what it is above 1.
     sapo          TRL's temperatures are rounded to float32 on the way: 1.05 moves by 5e-8, and the loss with it.
-    rloo          TRL clips the ratio of the whole answer, kgym's has no ratio; on fresh data the gradients are the same.
-    dpo           without label smoothing: kgym's adds the loss of the exchanged pair (conservative DPO), TRL's "robust" subtracts it and
+    rloo          TRL clips the ratio of the whole answer, kgym's has no ratio; on fresh data the gradients are the
+    same. dpo           without label smoothing: kgym's adds the loss of the exchanged pair (conservative DPO), TRL's
+    "robust" subtracts it and
                   divides by 1 - 2e, which is another loss.
 
 Exit status 1 if a pair differs by more than 1e-9 (sapo: 1e-7).
@@ -38,7 +40,11 @@ PAIRS = {
     "grpo, engine mismatch": ({"kl_coef": 0.0}, {"loss_type": "grpo", "use_vllm": True}, False),
     "dr_grpo": ({"max_tokens": 50}, {"loss_type": "dr_grpo", "max_completion_length": 50}, False),
     "dapo": ({}, {"loss_type": "dapo", "epsilon_high": 0.28}, False),
-    "gspo": ({}, {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon_low": 3e-4, "epsilon_high": 4e-4}, False),
+    "gspo": (
+        {},
+        {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon_low": 3e-4, "epsilon_high": 4e-4},
+        False,
+    ),
     "cispo": ({"clip_high": 0.3}, {"loss_type": "cispo", "epsilon_high": 1.3}, False),
     "sapo": ({}, {"loss_type": "sapo"}, False),
     "rloo, fresh data": ({"kl_coef": 0.0}, {}, True),
@@ -231,7 +237,9 @@ def main() -> int:
                 tables["engine_logprobs"] = tables["old_logprobs"]
             (loss, grad), (their_loss, their_grad) = ours(name, options, tables), theirs(name, settings, tables)
             # without a ratio the value of the loss means nothing: RLOO's is compared in the gradient alone
-            gaps.append((0.0 if name == "rloo" else float((loss - their_loss).abs()), float((grad - their_grad).abs().max())))
+            gaps.append(
+                (0.0 if name == "rloo" else float((loss - their_loss).abs()), float((grad - their_grad).abs().max()))
+            )
         loss_gap, grad_gap = (max(column) for column in zip(*gaps, strict=True))
         too_far |= max(loss_gap, grad_gap) > (1e-7 if name == "sapo" else 1e-9)
         print(f"| {label} | {len(gaps)} | {'not compared' if name == 'rloo' else f'{loss_gap:.1e}'} | {grad_gap:.1e} |")

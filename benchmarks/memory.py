@@ -3,11 +3,11 @@
     python benchmarks/memory.py
     python benchmarks/memory.py --lengths 1024 2048 4096 --full 32768
 
-The model is a random one in the shape of Qwen2, with the vocabulary and the hidden size of its smallest member and two layers, in float32
-on the CPU. Each pass runs in its own process, whose peak is the high-water mark of its resident memory above what it was when the
-model had been made. `plain` is the loss of `model(...)`: the logits of the whole sequence, and no gradient checkpointing. It needs more
-memory than most machines have, so it is measured at the shorter lengths and extended along a straight line. Gradients are compared at the
-shortest length.
+The model is a random one in the shape of Qwen2, with the vocabulary and the hidden size of its smallest member and two
+layers, in float32 on the CPU. Each pass runs in its own process, whose peak is the high-water mark of its resident
+memory above what it was when the model had been made. `plain` is the loss of `model(...)`: the logits of the whole
+sequence, and no gradient checkpointing. It needs more memory than most machines have, so it is measured at the shorter
+lengths and extended along a straight line. Gradients are compared at the shortest length.
 """
 
 import argparse
@@ -94,8 +94,12 @@ def line(lengths: list[int], peaks: list[float]) -> tuple[float, float]:
 def main() -> None:
     """Print one line for each pass, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096], help="tokens at which both are measured")
-    parser.add_argument("--full", type=int, default=32_768, help="tokens at which kgym's is measured and the plain one extended to")
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=[1024, 2048, 4096], help="tokens at which both are measured"
+    )
+    parser.add_argument(
+        "--full", type=int, default=32_768, help="tokens at which kgym's is measured and the plain one extended to"
+    )
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--gradient", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
@@ -112,7 +116,10 @@ def main() -> None:
             found = child(length, plain=True, gradient=plain if first else None)
             other = child(length, plain=False, gradient=ours if first else None)
             peaks.append(found["bytes"])
-            print(f"{length:>6} tokens   plain {found['bytes'] / GIB:6.2f} GiB   kgym {other['bytes'] / GIB:6.2f} GiB", flush=True)
+            print(
+                f"{length:>6} tokens   plain {found['bytes'] / GIB:6.2f} GiB   kgym {other['bytes'] / GIB:6.2f} GiB",
+                flush=True,
+            )
             if first:
                 one, two = torch.load(plain, weights_only=True), torch.load(ours, weights_only=True)
                 apart = max(float((a - b).norm() / b.norm()) for a, b in zip(two, one, strict=True))

@@ -23,7 +23,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def tree_cpu_s() -> float:
-    """Return the user and system seconds of this process, of its children that have ended and of its descendants that are alive."""
+    """Return the user and system seconds of this process, of its children that have ended and of its descendants
+    that are alive.
+    """
     own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     parents: dict[int, list[int]] = {}
     seconds: dict[int, float] = {}

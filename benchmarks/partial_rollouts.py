@@ -1,4 +1,5 @@
-"""Partial rollouts against waiting for the longest answer: tokens per second by the length of the tail, and what training makes of it.
+"""Partial rollouts against waiting for the longest answer: tokens per second by the length of the tail, and what
+training makes of it.
 
     python benchmarks/partial_rollouts.py                   teach a model, measure speed and accuracy, write OUT
     python benchmarks/partial_rollouts.py --part speed      only the speed, with the model of OUT
@@ -11,10 +12,11 @@
     OUT/partial_rollouts.md   the tables
     OUT/partial_rollouts.png  lengths, speed by the tail, speed by the number of open groups, learning curves
 
-Speed: both schedules play the same number of groups a step, step by step in turn, each on its own engine of the kind `transformers`. After
-each step the engine is given weights of a new version, as in training, so what was kept of open answers is read again, and that time
-counts. Their values stay, so that the lengths do. The first steps, in which the pool of `partial` fills, are not counted. On a shared
-machine the seconds of the process are the better figure; those of the clock stand beside them.
+Speed: both schedules play the same number of groups a step, step by step in turn, each on its own engine of the kind
+`transformers`. After each step the engine is given weights of a new version, as in training, so what was kept of open
+answers is read again, and that time counts. Their values stay, so that the lengths do. The first steps, in which the
+pool of `partial` fills, are not counted. On a shared machine the seconds of the process are the better figure; those of
+the clock stand beside them.
 
 The token budget cuts the tail: with a small one, all answers are about as long as each other.
 """
@@ -55,7 +57,9 @@ SCHEDULES = ("sync", "partial")
 BUDGETS = (32, 128, 512, 2048)
 OVERSAMPLES = (2.0, 3.0, 6.0)
 MAX_AGE = 400
-"""Updates that an open answer may live through: no answer is dropped, so both schedules sample from the same lengths."""
+"""Updates that an open answer may live through: no answer is dropped, so both schedules sample from the same
+lengths.
+"""
 BLUE, GREY = "#1f5fa8", "#8a8a8a"
 
 
@@ -88,8 +92,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--part", choices=("all", "speed", "accuracy"), default="all")
     parser.add_argument("--problems", type=int, default=8, help="groups in a step (default: 8)")
     parser.add_argument("--group-size", type=int, default=8, help="answers to each problem (default: 8)")
-    parser.add_argument("--oversample", type=float, default=4.0, help="groups open at once, as a multiple of those of a step (default: 4)")
-    parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="token budgets to measure the speed with")
+    parser.add_argument(
+        "--oversample",
+        type=float,
+        default=4.0,
+        help="groups open at once, as a multiple of those of a step (default: 4)",
+    )
+    parser.add_argument(
+        "--budgets", type=int, nargs="+", default=BUDGETS, help="token budgets to measure the speed with"
+    )
     parser.add_argument("--warmup", type=int, default=8, help="steps that do not count (default: 8)")
     parser.add_argument("--steps", type=int, default=8, help="steps that count (default: 8)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings for each schedule (default: 3)")
@@ -134,7 +145,9 @@ def player(config: RunConfig) -> "tuple[Rollouts, Engine]":
     from kgym.envs.mixture import members
     from kgym.train.rl.streams import make_rollouts
 
-    return make_rollouts(config, members(config), UpdatePlan()), make_engine(config.engine.name, config.engine.options, config.model)
+    return make_rollouts(config, members(config), UpdatePlan()), make_engine(
+        config.engine.name, config.engine.options, config.model
+    )
 
 
 def speed(args: argparse.Namespace) -> dict[str, Any]:
@@ -151,7 +164,10 @@ def measure(args: argparse.Namespace, budget: int, oversample: float) -> dict[st
     from kgym.models.weights import ModelWeights
 
     model = args.out / "model"
-    players = {name: player(config_of(model, name, oversample, budget, *sizes(args.problems, args.group_size))) for name in SCHEDULES}
+    players = {
+        name: player(config_of(model, name, oversample, budget, *sizes(args.problems, args.group_size)))
+        for name in SCHEDULES
+    }
     weights = {name: ModelWeights(engine.model) for name, (_, engine) in players.items()}  # type: ignore[attr-defined]
     steps: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEDULES}
     for step in range(1, args.warmup + args.steps + 1):
@@ -159,13 +175,19 @@ def measure(args: argparse.Namespace, budget: int, oversample: float) -> dict[st
             clock, cpu = time.perf_counter(), time.process_time()
             played = rollouts.play(engine, step, lambda done, total: None)
             seconds = {"s": time.perf_counter() - clock, "cpu_s": time.process_time() - cpu}
-            figures = {"tokens": played.n_tokens, "carried": played.carried, "dropped": played.dropped, "open": played.left_open}
+            figures = {
+                "tokens": played.n_tokens,
+                "carried": played.carried,
+                "dropped": played.dropped,
+                "open": played.left_open,
+            }
             steps[name].append(seconds | figures | of_batch(played.batch, engine.version))
             engine.load(step, weights[name])
     counted = {name: summed(found[args.warmup :]) for name, found in steps.items()}
     found = {"budget": budget, "oversample": oversample} | counted | {"factor": factors(counted)}
     print(
-        f"budget {budget}, oversample {oversample:g}: longest / median {counted['sync']['longest'] / counted['sync']['median']:.0f}, "
+        f"budget {budget}, oversample {oversample:g}: longest / median "
+        f"{counted['sync']['longest'] / counted['sync']['median']:.0f}, "
         f"partial is {found['factor']['cpu']:.2f} times as fast ({found['factor']['clock']:.2f} by the clock)",
         file=sys.stderr,
         flush=True,
@@ -187,7 +209,10 @@ def of_batch(batch: Sequence[Group], version: int) -> dict[str, Any]:
 
 def summed(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Add up the steps that count."""
-    total = {key: sum(step[key] for step in steps) for key in ("s", "cpu_s", "tokens", "dropped", "episodes", "old_tokens", "old_episodes")}
+    total = {
+        key: sum(step[key] for step in steps)
+        for key in ("s", "cpu_s", "tokens", "dropped", "episodes", "old_tokens", "old_episodes")
+    }
     played = [length for step in steps for length in step["lengths"]]
     return total | {
         "tokens_per_s": total["tokens"] / total["s"],
@@ -215,7 +240,10 @@ def factors(counted: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def accuracy(args: argparse.Namespace) -> dict[str, Any]:
     """Train with both schedules and each seed, on as many answers."""
-    found: dict[str, Any] = {"train_steps": args.train_steps, "answers": args.train_steps * args.train_problems * args.group_size}
+    found: dict[str, Any] = {
+        "train_steps": args.train_steps,
+        "answers": args.train_steps * args.train_problems * args.group_size,
+    }
     for seed in range(args.seeds):
         for name in SCHEDULES:
             found.setdefault(name, []).append(train(args, name, seed))
@@ -228,7 +256,12 @@ def train(args: argparse.Namespace, schedule: str, seed: int) -> dict[str, Any]:
 
     path = args.out / f"{schedule}-seed{seed}"
     of_schedule = ["rollout.schedule=partial", "rollout.oversample=2"] if schedule == "partial" else []
-    checks = [f"train.steps={args.train_steps}", f"eval.every={args.train_steps}", "eval.problems=200", "train.save_every=0"]
+    checks = [
+        f"train.steps={args.train_steps}",
+        f"eval.every={args.train_steps}",
+        "eval.problems=200",
+        "train.save_every=0",
+    ]
     size = sizes(args.train_problems, args.group_size)
     config = load_config(None, ["env.name=aime", "train.threads=1", f"seed={seed}", *of_schedule, *checks, *size])
     if not (path / "summary.json").exists():
@@ -242,7 +275,9 @@ def train(args: argparse.Namespace, schedule: str, seed: int) -> dict[str, Any]:
         "before": curve[0],
         "tokens": tokens,
         "rollout_s": sum(line.get("time/rollout_s", 0.0) for line in lines),
-        "unscored": statistics.fmean(line["verdict/unscored_frac"] for line in lines if "verdict/unscored_frac" in line),
+        "unscored": statistics.fmean(
+            line["verdict/unscored_frac"] for line in lines if "verdict/unscored_frac" in line
+        ),
     }
     print(f"{schedule}, seed {seed}: {result['before']:.1%} to {result['after']:.1%}", file=sys.stderr, flush=True)
     return result
@@ -257,11 +292,15 @@ def report(out: Path) -> str:
     median = statistics.median(known)
     text = [
         f"{len(known):,} answers: median {median:.0f} tokens, mean {statistics.fmean(known):.0f}, 95 % up to "
-        f"{known[math.ceil(0.95 * len(known)) - 1]}, longest {known[-1]:,}, which is {known[-1] / median:.0f} times the median."
+        f"{known[math.ceil(0.95 * len(known)) - 1]}, longest {known[-1]:,}, which is {known[-1] / median:.0f} times "
+        "the median."
     ]
     if (out / "speed.json").exists():
         found = json.loads((out / "speed.json").read_text())
-        text += [table(found["by_tail"]), table(sorted([*found["by_open"], found["by_tail"][-1]], key=lambda row: row["oversample"]))]
+        text += [
+            table(found["by_tail"]),
+            table(sorted([*found["by_open"], found["by_tail"][-1]], key=lambda row: row["oversample"])),
+        ]
     if (out / "accuracy.json").exists():
         text += [accuracy_text(json.loads((out / "accuracy.json").read_text()))]
     return "\n\n".join(text)
@@ -313,9 +352,12 @@ def accuracy_text(found: Mapping[str, Any]) -> str:
         tokens = statistics.fmean(run["tokens"] for run in runs)
         lines.append(f"| `{name}` | {before} | {after} | {mean:.1%} | {tokens:,.0f} | {seconds:.0f} |")
     gaps = [100 * (one["after"] - other["after"]) for one, other in zip(found["partial"], found["sync"], strict=True)]
-    spread = t_quantile(0.975, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.nan
+    spread = (
+        t_quantile(0.975, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.nan
+    )
     return "\n".join(lines) + (
-        f"\n\n`partial` less `sync`, {found['answers']:,} answers each: {statistics.fmean(gaps):+.1f} ± {spread:.1f} points "
+        f"\n\n`partial` less `sync`, {found['answers']:,} answers each: {statistics.fmean(gaps):+.1f} ± {spread:.1f} "
+        "points "
         f"(Student's t, 95 %, over {len(gaps)} seeds)."
     )
 
@@ -344,7 +386,13 @@ def draw_lengths(ax: "Axes", known: list[int]) -> None:
     for value, name in ((median, f"median {median:.0f}"), (known[-1], f"longest {known[-1]:,}")):
         ax.axvline(value, color=GREY, linewidth=1, linestyle="--")
         ax.annotate(name, (value, 0.002), rotation=90, ha="right", va="bottom", color=GREY, fontsize=9)
-    ax.set(xscale="log", yscale="log", xlabel="tokens", ylabel="share of answers at least as long", title="Lengths of the answers")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="tokens",
+        ylabel="share of answers at least as long",
+        title="Lengths of the answers",
+    )
 
 
 def draw_speed(by_tail: "Axes", by_open: "Axes", found: Mapping[str, Any]) -> None:
@@ -355,9 +403,17 @@ def draw_speed(by_tail: "Axes", by_open: "Axes", found: Mapping[str, Any]) -> No
         by_tail.plot(ratio, [row[name]["tokens_per_cpu_s"] for row in rows], "o-", color=color, label=name)
     for x, row in zip(ratio, rows, strict=True):
         y = row["partial"]["tokens_per_cpu_s"]
-        by_tail.annotate(f"{row['factor']['cpu']:.1f} x", (x, y), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=9)
+        by_tail.annotate(
+            f"{row['factor']['cpu']:.1f} x", (x, y), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=9
+        )
     title = f"Speed by the tail (open groups x {rows[-1]['oversample']:g})"
-    by_tail.set(xscale="log", ylim=(0, None), xlabel="longest answer / median", ylabel="tokens a second of the processor", title=title)
+    by_tail.set(
+        xscale="log",
+        ylim=(0, None),
+        xlabel="longest answer / median",
+        ylabel="tokens a second of the processor",
+        title=title,
+    )
     by_tail.margins(y=0.15)
     by_tail.legend(loc="lower left")
     rows = sorted([*found["by_open"], rows[-1]], key=lambda row: row["oversample"])
@@ -375,8 +431,12 @@ def draw_curves(ax: "Axes", found: Mapping[str, Any]) -> None:
     for name, color in (("sync", GREY), ("partial", BLUE)):
         for number, run in enumerate(found[name]):
             steps = sorted(map(int, run["curve"]))
-            ax.plot(steps, [100 * run["curve"][str(step)] for step in steps], color=color, label=None if number else name)
-    ax.set(xlabel="step (as many answers for both)", ylabel="validation accuracy, %", title="Learning, three seeds each")
+            ax.plot(
+                steps, [100 * run["curve"][str(step)] for step in steps], color=color, label=None if number else name
+            )
+    ax.set(
+        xlabel="step (as many answers for both)", ylabel="validation accuracy, %", title="Learning, three seeds each"
+    )
     ax.legend()
 
 

@@ -3,8 +3,9 @@
     python benchmarks/plugins.py
     python benchmarks/plugins.py --plugins 100 --rounds 20
 
-The plugins are packages of one module each, written into a folder with the metadata that pip would write. One cannot be imported, one
-offers a verifier with the name of a built-in one, one prints when it is imported, and the verifier of one never returns.
+The plugins are packages of one module each, written into a folder with the metadata that pip would write. One cannot be
+imported, one offers a verifier with the name of a built-in one, one prints when it is imported, and the verifier of one
+never returns.
 """
 
 import argparse
@@ -81,7 +82,9 @@ def write(folder: Path, n: int = 30) -> list[str]:
 
 def cpu_seconds(path: Path | None) -> float:
     """Return the CPU seconds of `kgym --help` in its own process."""
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("KGYM_")} | {"PYTHONPATH": str(path or "")}
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("KGYM_")} | {
+        "PYTHONPATH": str(path or "")
+    }
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "kgym", "--help"], env=environ, capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -103,7 +106,11 @@ def main() -> None:
                 seconds[n].append(cpu_seconds(path))
     for n, found in seconds.items():
         kept = found[1:]
-        print(json.dumps({"plugins": n, "rounds": len(kept), "cpu_s_median": statistics.median(kept), "cpu_s_most": max(kept)}))
+        print(
+            json.dumps(
+                {"plugins": n, "rounds": len(kept), "cpu_s_median": statistics.median(kept), "cpu_s_most": max(kept)}
+            )
+        )
 
 
 if __name__ == "__main__":

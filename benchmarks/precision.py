@@ -7,12 +7,12 @@
     OUT/DTYPE-seedN/    a run of `kgym train`, with its defaults but for `train.dtype`
     OUT/precision.md    the tables
 
-Moves: each weight gets the same gradient in every step, the kindest case, since changes of one sign add up. `Kahan` are compensated sums in
-bfloat16 (weight and compensation): what `adamw-split` is instead of, with as much memory.
+Moves: each weight gets the same gradient in every step, the kindest case, since changes of one sign add up. `Kahan` are
+compensated sums in bfloat16 (weight and compensation): what `adamw-split` is instead of, with as much memory.
 
-Curves: both types of a seed have the same problems in the same order. Their answers part with the first token that rounding decides
-otherwise, so curves of one seed differ as two seeds do; the question is whether they differ on average. The standard error is that of the
-mean of the paired differences over the seeds.
+Curves: both types of a seed have the same problems in the same order. Their answers part with the first token that
+rounding decides otherwise, so curves of one seed differ as two seeds do; the question is whether they differ on
+average. The standard error is that of the mean of the paired differences over the seeds.
 """
 
 import argparse
@@ -87,7 +87,12 @@ def moves_table(steps: int = 20) -> str:
         for lr in rates:
             torch.manual_seed(0)
             start = torch.empty(128, 128).normal_(mean, deviation).bfloat16()
-            shares = (moved(start.float(), lr, n), moved(start, lr, n), kahan(start, lr, n), moved(start, lr, n, split=True))
+            shares = (
+                moved(start.float(), lr, n),
+                moved(start, lr, n),
+                kahan(start, lr, n),
+                moved(start, lr, n, split=True),
+            )
             lines.append(f"| {name}, {lr:g}, {n} | {' | '.join(f'{share:.1%}' for share in shares)} |")
     return "\n".join(lines)
 
@@ -132,8 +137,19 @@ def run(out: Path, dtype: str, seed: int, args: argparse.Namespace) -> None:
     if (folder / "manifest.json").exists():
         command += ["--resume"]
     else:
-        settings = [f"train.dtype={dtype}", "train.master_dtype=float32", "train.device=cpu", *(QUICK if args.quick else ())]
-        command += ["--seed", str(seed), "--steps", str(args.steps), *(part for one in settings for part in ("--set", one))]
+        settings = [
+            f"train.dtype={dtype}",
+            "train.master_dtype=float32",
+            "train.device=cpu",
+            *(QUICK if args.quick else ()),
+        ]
+        command += [
+            "--seed",
+            str(seed),
+            "--steps",
+            str(args.steps),
+            *(part for one in settings for part in ("--set", one)),
+        ]
     print(f"{folder} ...", file=sys.stderr)
     subprocess.run(command, check=True)
 
@@ -152,7 +168,9 @@ def curves_table(out: Path, seeds: int) -> str:
     for step in steps:
         values = {key: 100 * line[step][CURVE] for key, line in found.items()}
         differences = [values["bfloat16", seed] - values["float32", seed] for seed in range(seeds)]
-        text.append(f"| {step} | {' | '.join(f'{value:.1f}' for value in values.values())} | {with_error(differences, '+.1f')} |")
+        text.append(
+            f"| {step} | {' | '.join(f'{value:.1f}' for value in values.values())} | {with_error(differences, '+.1f')} |"
+        )
     return "\n".join(text)
 
 
@@ -161,7 +179,10 @@ def figures_table(out: Path, seeds: int) -> str:
     text = ["| mean over the steps | float32 | bfloat16 | difference |", "|---|---|---|---|"]
     for figure in FIGURES:
         means = {
-            dtype: [statistics.mean(line[figure] for line in lines(out, dtype, seed).values() if figure in line) for seed in range(seeds)]
+            dtype: [
+                statistics.mean(line[figure] for line in lines(out, dtype, seed).values() if figure in line)
+                for seed in range(seeds)
+            ]
             for dtype in DTYPES
         }
         differences = [short - exact for exact, short in zip(means["float32"], means["bfloat16"], strict=True)]

@@ -1,9 +1,10 @@
-"""Every data set of reasoning-gym as an environment: the checks of `kgym envs check`, Gymnasium's among them, and the gold answers.
+"""Every data set of reasoning-gym as an environment: the checks of `kgym envs check`, Gymnasium's among them, and the
+gold answers.
 
     PYTHONHASHSEED=0 python benchmarks/rg_sets.py [--problems 6] [NAME ...]
 
-Prints a line for each data set and what does not hold. Exit status 1 if that is something that KNOWN does not list; docs/bridges.md has
-the list with the reasons.
+Prints a line for each data set and what does not hold. Exit status 1 if that is something that KNOWN does not list;
+docs/bridges.md has the list with the reasons.
 """
 
 import argparse
@@ -15,7 +16,12 @@ from kgym.registry import registry
 from kgym.testing.envs import findings
 
 SETTINGS = {
-    "composite": {"datasets": [{"name": "chain_sum", "weight": 1, "config": {}}, {"name": "spell_backward", "weight": 1, "config": {}}]}
+    "composite": {
+        "datasets": [
+            {"name": "chain_sum", "weight": 1, "config": {}},
+            {"name": "spell_backward", "weight": 1, "config": {}},
+        ]
+    }
 }
 """Options without which a data set cannot be made."""
 KNOWN: dict[str, tuple[str, ...]] = {

@@ -2,9 +2,10 @@
 
     python benchmarks/sandbox.py [--programs 100] [--threads 2]
 
-`cold` starts a box when a program needs it, one after the other; `start` is the time of such a start alone. `warm` takes boxes from a pool
-that keeps some ready and goes on starting others meanwhile: what it sustains. `taken` is the time from a program to its result where a
-box is ready, and no other works. `same box` is what the tests of one submission cost. Every program is a Python that adds two numbers.
+`cold` starts a box when a program needs it, one after the other; `start` is the time of such a start alone. `warm`
+takes boxes from a pool that keeps some ready and goes on starting others meanwhile: what it sustains. `taken` is the
+time from a program to its result where a box is ready, and no other works. `same box` is what the tests of one
+submission cost. Every program is a Python that adds two numbers.
 """
 
 import argparse
@@ -49,7 +50,9 @@ def main():
     n = args.programs
     starts = [timed(lambda: Box().close()) for _ in range(min(n, 30))]
     print(f"start       {statistics.median(starts) * 1000:6.1f} ms (median)")
-    print(f"cold        {n / sum(timed(in_new_box, i) for i in range(n)):6.1f} programs per second, one after the other")
+    print(
+        f"cold        {n / sum(timed(in_new_box, i) for i in range(n)):6.1f} programs per second, one after the other"
+    )
     pool = Pool(4)
     with ThreadPoolExecutor(args.threads) as executor:
         warm = timed(lambda: list(executor.map(lambda i: from_pool(pool, i), range(n))))

@@ -1,4 +1,5 @@
-"""What training costs as it grows: CPU seconds and memory against the length of a sequence, the size of a group and the number of prompts.
+"""What training costs as it grows: CPU seconds and memory against the length of a sequence, the size of a group and the
+number of prompts.
 
     python benchmarks/scaling.py            all points, less than ten minutes on two quiet cores
     python benchmarks/scaling.py --quick    the two smallest points of each line, to see that it runs
@@ -7,12 +8,14 @@
     OUT/scaling.md     the table
     OUT/scaling.png    the picture
 
-The training part of a step (log-probabilities before the update, forward and backward, optimizer) is measured on packed batches of random
-tokens, each in a fresh process; whole steps are those of `kgym train`, with sampling and judging. Memory is what a step adds to the
-process at its peak. The model is a random Qwen2 of two layers and half a million parameters; no completion ends before its budget.
+The training part of a step (log-probabilities before the update, forward and backward, optimizer) is measured on packed
+batches of random tokens, each in a fresh process; whole steps are those of `kgym train`, with sampling and judging.
+Memory is what a step adds to the process at its peak. The model is a random Qwen2 of two layers and half a million
+parameters; no completion ends before its budget.
 
-A slope is the exponent s of cost ~ x^s, fitted by least squares in the logarithms of the three largest points of a line; that of all
-points is beside it. Of a sequence it goes from 1 to 2, as attention grows with the square; of groups and prompts it is 1 at most.
+A slope is the exponent s of cost ~ x^s, fitted by least squares in the logarithms of the three largest points of a
+line; that of all points is beside it. Of a sequence it goes from 1 to 2, as attention grows with the square; of groups
+and prompts it is 1 at most.
 """
 
 import argparse
@@ -94,7 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ |= {"OMP_NUM_THREADS": str(args.threads)}
     with tempfile.TemporaryDirectory() as folder:
         model = str(write_model(Path(folder) / "model", SHAPE, context=CONTEXT))
-        for kind, points in (("training", training_points(lines, model, args)), ("step", step_points(lines, model, args))):
+        for kind, points in (
+            ("training", training_points(lines, model, args)),
+            ("step", step_points(lines, model, args)),
+        ):
             for name, size, figures in points:
                 found[kind].setdefault(name, {})[size] = figures
                 text = f"{kind}, {name} {size:,}: {figures['cpu_s']:.2f} CPU s, {figures['peak_gib']:.3f} GiB"
@@ -102,7 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if time.monotonic() > deadline:
                     print(f"{args.minutes:g} minutes are over; what is missing is left out", file=sys.stderr)
                     break
-    found["slopes"] = {kind: {name: slopes(points) for name, points in found[kind].items()} for kind in ("training", "step")}
+    found["slopes"] = {
+        kind: {name: slopes(points) for name, points in found[kind].items()} for kind in ("training", "step")
+    }
     text = report(found)
     print(json.dumps(found) if args.json else text)
     if args.out or not args.quick:
@@ -122,7 +130,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of kgym train")
     parser.add_argument("--quick", action="store_true", help="the smallest points")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: benchmarks/results; none with --quick)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the results (default: benchmarks/results; none with --quick)"
+    )
     return parser.parse_args(argv)
 
 
@@ -177,7 +187,9 @@ def updater(config: Any, model: str) -> Any:
 
     policy = TrainedPolicy.load(model, config.train)
     algorithm = registry().create("algorithm", config.algo.name, config.algo.options)
-    return lambda batch: update(policy, algorithm, batch, temperature=1.0, max_grad_norm=config.train.max_grad_norm, rng=random.Random(0))
+    return lambda batch: update(
+        policy, algorithm, batch, temperature=1.0, max_grad_norm=config.train.max_grad_norm, rng=random.Random(0)
+    )
 
 
 # --- whole steps
@@ -237,7 +249,10 @@ def report(found: Mapping[str, Any]) -> str:
             sizes, slope = sorted(points), found["slopes"][kind][line]
             first, last = points[sizes[0]], points[sizes[-1]]
             cells = [line, name, f"{sizes[0]:,}", f"{sizes[-1]:,}", f"{first['cpu_s']:.2f} to {last['cpu_s']:.2f}"]
-            cells += [f"**{slope['cpu_s']['last']}** ({slope['cpu_s']['all']})", f"{first['peak_gib']:.3f} to {last['peak_gib']:.3f}"]
+            cells += [
+                f"**{slope['cpu_s']['last']}** ({slope['cpu_s']['all']})",
+                f"{first['peak_gib']:.3f} to {last['peak_gib']:.3f}",
+            ]
             cells += [f"**{slope['peak_gib']['last']}** ({slope['peak_gib']['all']})"]
             rows.append("| " + " | ".join(cells) + " |")
     return f"{on}; kgym at {where['commit']}.\n\n" + "\n".join(rows)
@@ -259,7 +274,11 @@ def draw(found: Mapping[str, Any], file: Path) -> None:
                 points = found[kind].get(name, {})
                 slope = found["slopes"][kind].get(name, {}).get(key, {}).get("last")
                 ax.plot(
-                    sorted(points), [points[size][key] for size in sorted(points)], "o-", color=color, label=f"{NAMES[kind]}, slope {slope}"
+                    sorted(points),
+                    [points[size][key] for size in sorted(points)],
+                    "o-",
+                    color=color,
+                    label=f"{NAMES[kind]}, slope {slope}",
                 )
             ax.set(xscale="log", yscale="log", title=f"by {name}" if row == 0 else None)
             ax.set_xlabel(name if row else None)

@@ -61,5 +61,7 @@ class Thorough:
 @hookimpl
 def kgym_components() -> Iterator[Component]:
     """Yield the faulty verifier and the faulty shaper."""
-    yield VerifierInfo(name="form", target=f"{__name__}:Form", summary="a number with as many digits as the gold answer")
+    yield VerifierInfo(
+        name="form", target=f"{__name__}:Form", summary="a number with as many digits as the gold answer"
+    )
     yield ShaperInfo(name="thorough", target=f"{__name__}:Thorough", summary="a reward for every token")

@@ -1,7 +1,7 @@
 """Runs that are made sick on purpose, and the plots of `docs/sick-runs.md`.
 
-    python benchmarks/sick_runs.py --runs runs/sick                      # the runs, then the plots; those that are there are kept
-    python benchmarks/sick_runs.py --runs runs/sick --only length        # one illness and its cure
+    python benchmarks/sick_runs.py --runs runs/sick                      # the runs, then the plots; those that are
+    there are kept python benchmarks/sick_runs.py --runs runs/sick --only length        # one illness and its cure
     python benchmarks/sick_runs.py --runs runs/sick --plots-only
 
 Each run trains `nano` on `aime` for 12 steps of 8 groups of 8 on one thread: about 20 seconds of processor time.
@@ -128,7 +128,9 @@ def plot(folder: Path, name: str, out: Path) -> None:
         for axes, panel in zip(figure.subplots(1, len(illness.panels)), illness.panels, strict=True):
             axes.plot(*curve(folder / name, panel.metric), color=RED, marker=".", label="sick")
             cured = panel.of_healthy or panel.metric
-            axes.plot(*curve(folder / illness.cure, cured), color=BLUE, marker=".", linestyle="--", label="after the cure")
+            axes.plot(
+                *curve(folder / illness.cure, cured), color=BLUE, marker=".", linestyle="--", label="after the cure"
+            )
             axes.set_title(panel.metric, fontsize=9)
             axes.set_xlabel("step")
             axes.locator_params(axis="x", integer=True)

@@ -1,8 +1,9 @@
 """Models and batches of any size for measurements: random weights, the alphabet of `nano`, and lengths that are chosen.
 
-The random models are shaped like Qwen2 and keep the chance of the end token under control. Their residual stream has one place with the
-same number for every token, which no layer reads or changes; only the final norm passes it on, and the head gives it a weight for the end
-token. So its chance is the same after every token, for any text before it: completions have geometric lengths, or never end.
+The random models are shaped like Qwen2 and keep the chance of the end token under control. Their residual stream has
+one place with the same number for every token, which no layer reads or changes; only the final norm passes it on, and
+the head gives it a weight for the end token. So its chance is the same after every token, for any text before it:
+completions have geometric lengths, or never end.
 """
 
 import math
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from kgym.types import PackedBatch
 
 CONSTANT = 20.0
-"""Root mean square of a token's residual stream, nearly all of it from the place that is the same for every token; others are about 1."""
+"""Root mean square of a token's residual stream, nearly all of it from the place that is the same for every token;
+others are about 1.
+"""
 NEVER = -1e4
 """Logit of what is never sampled."""
 
@@ -52,7 +55,8 @@ class Shape:
     def forward_flops(self, prompts: Sequence[int], completions: Sequence[int], group_size: int) -> float:
         """Return the operations of a forward pass over groups, each distinct token once.
 
-        `prompts` and `completions` are lengths, one an episode, group by group; the head is applied to what predicts a completion token.
+        `prompts` and `completions` are lengths, one an episode, group by group; the head is applied to what predicts a
+        completion token.
 
         >>> Shape(4, 1, 1, 1, 8, vocab=10).forward_flops([3, 3], [1, 1], group_size=2) == 2 * 5 * 160 + 4 * 4 * 14 + 2 * 2 * 40
         True
@@ -62,7 +66,11 @@ class Shape:
         pairs = sum(n * (n + 1) / 2 for n in once) + sum(
             n * prompt + n * (n + 1) / 2 for prompt, n in zip(prompts, completions, strict=True)
         )
-        return 2 * tokens * self.layer_weights + 4 * self.hidden * self.layers * pairs + 2 * sum(completions) * self.vocab * self.hidden
+        return (
+            2 * tokens * self.layer_weights
+            + 4 * self.hidden * self.layers * pairs
+            + 2 * sum(completions) * self.vocab * self.hidden
+        )
 
     def config(self, **more: Any) -> Any:
         """Return the configuration of a Qwen2 of this shape."""
@@ -89,11 +97,19 @@ SHAPES = {
 
 
 def write_model(
-    folder: Path, shape: Shape, *, end: float = 0.0, seed: int = 0, context: int = 4096, device: str = "cpu", dtype: str = "float32"
+    folder: Path,
+    shape: Shape,
+    *,
+    end: float = 0.0,
+    seed: int = 0,
+    context: int = 4096,
+    device: str = "cpu",
+    dtype: str = "float32",
 ) -> Path:
     """Write a random model with the tokenizer of `nano` that ends a completion after each token with the chance `end`.
 
-    `device` is where its weights are drawn, `dtype` what they are written in. Tokens that the tokenizer does not know are never sampled.
+    `device` is where its weights are drawn, `dtype` what they are written in. Tokens that the tokenizer does not know
+    are never sampled.
     """
     import torch
     from transformers import Qwen2ForCausalLM
@@ -104,7 +120,9 @@ def write_model(
     shape = replace(shape, tied=False)  # tied heads could not tell the end token by the constant place
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(shape.config(eos_token_id=2, pad_token_id=0, bos_token_id=None, max_position_embeddings=context))
+        model = Qwen2ForCausalLM(
+            shape.config(eos_token_id=2, pad_token_id=0, bos_token_id=None, max_position_embeddings=context)
+        )
     _control_the_end(model, end)
     model.generation_config.eos_token_id = 2
     model.generation_config.pad_token_id = 0
@@ -125,7 +143,9 @@ def _control_the_end(model: Any, end: float) -> None:
         embedding[:, 0] = CONSTANT * hidden**0.5
         for layer in model.model.layers:
             for added in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
-                added.div_((2 * len(model.model.layers)) ** 0.5)  # or a deep model magnifies rounding until its tokens are others
+                added.div_(
+                    (2 * len(model.model.layers)) ** 0.5
+                )  # or a deep model magnifies rounding until its tokens are others
                 added[0] = 0.0
             for norm in (layer.input_layernorm, layer.post_attention_layernorm):
                 norm.weight.fill_(CONSTANT)
@@ -142,8 +162,12 @@ def _control_the_end(model: Any, end: float) -> None:
             head[2, 0] = others + math.log(end / (1 - end))
 
 
-def make_batch(prompts: Sequence[int], completions: Sequence[int], group_size: int, *, vocab: int = 102, seed: int = 0) -> "PackedBatch":
-    """Return a packed batch of random tokens, of episodes with these lengths, group by group; a group has one prompt."""
+def make_batch(
+    prompts: Sequence[int], completions: Sequence[int], group_size: int, *, vocab: int = 102, seed: int = 0
+) -> "PackedBatch":
+    """Return a packed batch of random tokens, of episodes with these lengths, group by group; a group has one
+    prompt.
+    """
     import random
 
     from kgym.algorithms.batch import pack

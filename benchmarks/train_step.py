@@ -5,22 +5,24 @@
     python benchmarks/train_step.py --trl-python TRL/bin/python --quick    two small cases, to see that it runs
     python benchmarks/train_step.py                                        kgym alone
 
-Both sides train the same model on the same prompts with the same group size, temperature, loss (clipped token ratios, mean over the
-tokens of the batch, no KL, one optimizer step), optimizer (AdamW) and learning rate, in float32, each in its own process with its own
-environment. They take their steps in turn: one waits while the other computes. The first step of a case does not count. CPU seconds
-are the user and system time of a side with its worker processes, median of the steps that count; those of the clock stand in the JSON.
+Both sides train the same model on the same prompts with the same group size, temperature, loss (clipped token ratios,
+mean over the tokens of the batch, no KL, one optimizer step), optimizer (AdamW) and learning rate, in float32, each in
+its own process with its own environment. They take their steps in turn: one waits while the other computes. The first
+step of a case does not count. CPU seconds are the user and system time of a side with its worker processes, median of
+the steps that count; those of the clock stand in the JSON.
 
     a   the main job: nano, 24 problems x 8, prompts and answers of `aime`
     b   8 x 8, all completions 128 tokens: random models whose end token is never sampled
-    c   8 x 8, geometric lengths with a mean of 200 tokens, at most 1,024: random models whose end token always has the chance 1/200
+    c   8 x 8, geometric lengths with a mean of 200 tokens, at most 1,024: random models whose end token always has the
+    chance 1/200
 
-The random models are shaped like Qwen2, see `synthetic.py`; half of their completions get the reward 1. A step has fewer
-problems where it would take minutes: 2 of them with 25M parameters, and 4 with 5M in c. `--trl-rows` lets TRL compute a
-step in several forward passes; by default it takes all rows at once.
+The random models are shaped like Qwen2, see `synthetic.py`; half of their completions get the reward 1. A step has
+fewer problems where it would take minutes: 2 of them with 25M parameters, and 4 with 5M in c. `--trl-rows` lets TRL
+compute a step in several forward passes; by default it takes all rows at once.
 
-Shares are useful operations in a CPU second, against those of a matrix product of the same shapes on the same machine: useful is a
-forward pass over each distinct token once, the prompt of a group counted once, and twice that for the backward pass. A phase that reads a
-prompt eight times, or pads, has a lower share for it.
+Shares are useful operations in a CPU second, against those of a matrix product of the same shapes on the same machine:
+useful is a forward pass over each distinct token once, the prompt of a group counted once, and twice that for the
+backward pass. A phase that reads a prompt eight times, or pads, has a lower share for it.
 """
 
 import argparse
@@ -90,11 +92,17 @@ QUICK = (Case("a nano", "nano", 2, 2, 32, steps=2, lr=1e-4), Case("c 1M", "1M", 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the tables and keep them."""
     args, began = parse(argv), time.monotonic()
-    cases = [case for case in (QUICK if args.quick else CASES) if not args.only or case.name.startswith(tuple(args.only))]
+    cases = [
+        case for case in (QUICK if args.quick else CASES) if not args.only or case.name.startswith(tuple(args.only))
+    ]
     sides = {"kgym": Side("kgym", sys.executable, args.threads)}
     if args.trl_python:
         sides["trl"] = Side("trl", args.trl_python, args.threads)
-    found = {"machine": machine(args.threads), "versions": {name: side.hello() for name, side in sides.items()}, "cases": []}
+    found = {
+        "machine": machine(args.threads),
+        "versions": {name: side.hello() for name, side in sides.items()},
+        "cases": [],
+    }
     with tempfile.TemporaryDirectory() as folder:
         for place, case in enumerate(cases):
             left_s = began + 60 * args.minutes - time.monotonic()
@@ -116,16 +124,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trl-python", help="Python of an environment with TRL 1.16; without it kgym is measured alone")
+    parser.add_argument(
+        "--trl-python", help="Python of an environment with TRL 1.16; without it kgym is measured alone"
+    )
     parser.add_argument("--threads", type=int, default=2, help="threads of each side (default: 2)")
-    parser.add_argument("--minutes", type=float, default=11.0, help="cases take fewer steps to fit into so many (default: 11)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="CASE", help="cases whose name begins with one of these")
+    parser.add_argument(
+        "--minutes", type=float, default=11.0, help="cases take fewer steps to fit into so many (default: 11)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="CASE", help="cases whose name begins with one of these"
+    )
     parser.add_argument("--steps", type=int, help="steps of each case at most, the first of which does not count")
     parser.add_argument("--trl-rows", type=int, help="completions in a forward pass of TRL (default: by case)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of kgym train")
     parser.add_argument("--quick", action="store_true", help="two small cases")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--out", type=Path, help="folder for train_step.json and .md (default: benchmarks/results; none with --quick)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for train_step.json and .md (default: benchmarks/results; none with --quick)"
+    )
     return parser.parse_args(argv)
 
 
@@ -134,7 +150,11 @@ class Side:
 
     def __init__(self, name: str, python: str, threads: int) -> None:
         self.name = name
-        env = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        env = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed when the process has ended)
         self._process = subprocess.Popen(
             [python, str(HERE / f"train_step_{name}.py")],
@@ -194,7 +214,9 @@ class Side:
             pipe.close()
 
 
-def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.Namespace, part_s: float) -> dict[str, Any]:
+def measure(
+    case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.Namespace, part_s: float
+) -> dict[str, Any]:
     """Take the steps of a case in turn, two at least and no more than fit into the seconds, and return its figures."""
     began = time.monotonic()
     model = folder / case.name.replace(" ", "-")
@@ -218,7 +240,9 @@ def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.
     for side in sides.values():
         side.receive("done")
     if len({str([sorted(step["prompts"]) for step in found]) for found in taken.values()}) > 1:
-        raise SystemExit(f"{case.name}: the two sides had other prompts; kgym's sampler and the rows for TRL do not agree")
+        raise SystemExit(
+            f"{case.name}: the two sides had other prompts; kgym's sampler and the rows for TRL do not agree"
+        )
     shape, rows = SHAPES[case.shape], case.problems * case.group_size
     tokens = sum(taken["kgym"][-1]["prompts"]) + sum(taken["kgym"][-1]["completions"])
     sizes = {"generate": rows, "forward and backward": min(16_384, tokens)}
@@ -226,7 +250,9 @@ def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.
     rates = dict(zip(sizes, sides["kgym"].receive("rates")["rates"], strict=True))
     rates["old log-probabilities"] = rates["optimizer"] = rates["forward and backward"]
     figures = {name: summed(case, found[1:], rates) for name, found in taken.items()}
-    ratios = {key: figures["trl"][key] / figures["kgym"][key] for key in ("cpu_s", "wall_s")} if "trl" in figures else {}
+    ratios = (
+        {key: figures["trl"][key] / figures["kgym"][key] for key in ("cpu_s", "wall_s")} if "trl" in figures else {}
+    )
     return {
         "case": asdict(case) | {"steps": len(taken["kgym"])},
         "gflops": {key: rate / 1e9 for key, rate in rates.items()},
@@ -236,14 +262,19 @@ def measure(case: Case, sides: Mapping[str, Side], folder: Path, args: argparse.
 
 
 def prompts(case: Case, steps: int) -> dict[str, Any]:
-    """Return what TRL trains on: the prompts of the environment in order, as kgym's sampler gives them, and its model folder."""
+    """Return what TRL trains on: the prompts of the environment in order, as kgym's sampler gives them, and its
+    model folder.
+    """
     from kgym.envs.spec import EnvSpec
     from kgym.models.names import resolve_model
 
     setup = EnvSpec("aime").setup()
     problems = [setup.problem(index) for index in range(case.problems * steps)]
     rows = [
-        {"prompt": [{"role": role, "content": content} for role, content in setup.prompt(problem)], "gold": problem.gold}
+        {
+            "prompt": [{"role": role, "content": content} for role, content in setup.prompt(problem)],
+            "gold": problem.gold,
+        }
         for problem in problems
     ]
     return {"rows": rows, **({"model": resolve_model("nano")} if case.end is None else {})}
@@ -269,9 +300,16 @@ def summed(case: Case, steps: Sequence[Mapping[str, Any]], rates: Mapping[str, f
         "longest": max(max(step["completions"]) for step in steps),
         "prompt_tokens": statistics.fmean(n for step in steps for n in step["prompts"]),
         "phases": seconds
-        | {"other": max(0.0, statistics.median(s["cpu_s"] - sum(s["phases"].get(p, 0.0) for p in PHASES) for s in steps))},
+        | {
+            "other": max(
+                0.0, statistics.median(s["cpu_s"] - sum(s["phases"].get(p, 0.0) for p in PHASES) for s in steps)
+            )
+        },
         "shares": shares,
-        "steps": [{key: step[key] for key in ("cpu_s", "wall_s", "phases")} | {"tokens": n} for step, n in zip(steps, tokens, strict=True)],
+        "steps": [
+            {key: step[key] for key in ("cpu_s", "wall_s", "phases")} | {"tokens": n}
+            for step, n in zip(steps, tokens, strict=True)
+        ],
     }
 
 
@@ -282,7 +320,9 @@ def machine(threads: int) -> dict[str, Any]:
         if text.startswith("model name"):
             cpu = text.partition(":")[2].strip()
             break
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    ).stdout.strip()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {"cpu": cpu, "cores": os.cpu_count(), "threads": threads, "load_before": round(load, 1), "commit": commit}
 
@@ -293,16 +333,21 @@ def machine(threads: int) -> dict[str, Any]:
 def line(case: Mapping[str, Any]) -> str:
     """Return a case in a line."""
     parts = [
-        f"{name} {case[name]['cpu_s']:.2f} CPU s a step, {case[name]['tokens_per_cpu_s']:,.0f} tokens/s" for name in SIDES if name in case
+        f"{name} {case[name]['cpu_s']:.2f} CPU s a step, {case[name]['tokens_per_cpu_s']:,.0f} tokens/s"
+        for name in SIDES
+        if name in case
     ]
-    return f"{case['case']['name']}: {'; '.join(parts)}" + (f"; ratio {case['ratio']['cpu_s']:.2f}" if case["ratio"] else "")
+    return f"{case['case']['name']}: {'; '.join(parts)}" + (
+        f"; ratio {case['ratio']['cpu_s']:.2f}" if case["ratio"] else ""
+    )
 
 
 def report(found: Mapping[str, Any]) -> str:
     """Return the tables as Markdown."""
     where = found["machine"]
     versions = "; ".join(
-        f"{name}: " + ", ".join(f"{key} {value}" for key, value in found["versions"][name].items()) for name in found["versions"]
+        f"{name}: " + ", ".join(f"{key} {value}" for key, value in found["versions"][name].items())
+        for name in found["versions"]
     )
     text = [
         f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, load before {where['load_before']}; "
@@ -338,7 +383,9 @@ def costs(cases: Sequence[Mapping[str, Any]]) -> str:
 
 def phases(cases: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of phases."""
-    rows = ["| case | side | " + " | ".join((*PHASES, "other")) + " | GFLOP/CPU s, rows of a batch / of a micro-batch |"]
+    rows = [
+        "| case | side | " + " | ".join((*PHASES, "other")) + " | GFLOP/CPU s, rows of a batch / of a micro-batch |"
+    ]
     rows.append("|" + "---|" * (len(PHASES) + 4))
     for case in cases:
         for side in (name for name in SIDES if name in case):
@@ -348,7 +395,10 @@ def phases(cases: Sequence[Mapping[str, Any]]) -> str:
                 share = found["shares"][phase]
                 cells.append(f"{found['phases'][phase]:.2f} ({share:.1%})" if share is not None else "-")
             rates = case["gflops"]
-            cells += [f"{found['phases']['other']:.2f}", f"{rates['generate']:.0f} / {rates['forward and backward']:.0f}"]
+            cells += [
+                f"{found['phases']['other']:.2f}",
+                f"{rates['generate']:.0f} / {rates['forward and backward']:.0f}",
+            ]
             rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

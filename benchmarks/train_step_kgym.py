@@ -1,6 +1,8 @@
-"""kgym's side of `train_step.py`: `kgym train`, a step whenever it is told to. Also a plugin with the parts that it needs.
+"""kgym's side of `train_step.py`: `kgym train`, a step whenever it is told to. Also a plugin with the parts that it
+needs.
 
-The commands are those of a user. What is measured comes from observers; the phases are those of methods that every run calls.
+The commands are those of a user. What is measured comes from observers; the phases are those of methods that every run
+calls.
 """
 
 import os
@@ -107,7 +109,10 @@ def kgym_run_started() -> None:
 def kgym_rollouts_finished(groups: Iterable[Group]) -> None:
     """See how long prompts and completions are."""
     episodes = [episode for group in groups for episode in group.episodes]
-    GATE.seen = {"prompts": [len(one.prompt_ids) for one in episodes], "completions": [one.n_tokens for one in episodes]}
+    GATE.seen = {
+        "prompts": [len(one.prompt_ids) for one in episodes],
+        "completions": [one.n_tokens for one in episodes],
+    }
 
 
 @hookimpl
@@ -146,7 +151,20 @@ def settings(case: Mapping[str, Any]) -> list[str]:
 def command(case: Mapping[str, Any], run: str) -> list[str]:
     """Return the words of the command `kgym` for a case."""
     return [
-        *("train", "-q", "-p", "train_step_kgym", "--env", "aime", "--algo", "grpo", "--model", case["model"], "--run", run),
+        *(
+            "train",
+            "-q",
+            "-p",
+            "train_step_kgym",
+            "--env",
+            "aime",
+            "--algo",
+            "grpo",
+            "--model",
+            case["model"],
+            "--run",
+            run,
+        ),
         *("--steps", str(case["steps"]), "--eval-every", "0", "--set", *settings(case)),
     ]
 
@@ -165,7 +183,9 @@ def measured_methods(meter: Meter) -> None:
 
 
 def matmul_rate(rows: int, hidden: int, ff: int, seconds: float = 0.3) -> float:
-    """Return the operations that a product of (rows, hidden) and (hidden, ff) in float32 makes in a CPU second, median of five."""
+    """Return the operations that a product of (rows, hidden) and (hidden, ff) in float32 makes in a CPU second,
+    median of five.
+    """
     import torch
 
     a, b = torch.randn(rows, hidden), torch.randn(hidden, ff)

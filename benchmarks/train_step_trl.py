@@ -1,7 +1,8 @@
 """TRL's side of `train_step.py`: GRPOTrainer, a step whenever it is told to. Runs in its own environment, without kgym.
 
-Loss, optimizer and sampling are those of the other side: clipped token ratios, mean over the tokens of the batch (`dapo` is TRL's name
-of that mean), no KL, AdamW. Gradient checkpointing is off, and the completions of a step are sampled in one call.
+Loss, optimizer and sampling are those of the other side: clipped token ratios, mean over the tokens of the batch
+(`dapo` is TRL's name of that mean), no KL, AdamW. Gradient checkpointing is off, and the completions of a step are
+sampled in one call.
 """
 
 import os
@@ -45,7 +46,9 @@ def main() -> None:
     import trl
 
     torch.set_num_threads(threads)
-    wire.send("hello", versions={"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__})
+    wire.send(
+        "hello", versions={"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
+    )
     while True:
         train(wire, wire.receive()["case"])
 
@@ -63,7 +66,10 @@ def train(wire: Wire, case: dict[str, Any]) -> None:
 
     def reward(completions: Sequence[Any], gold: Sequence[str], **_: Any) -> list[float]:
         texts = [one[0]["content"] for one in completions]
-        return [boxed(text, answer) if case["reward"] == "boxed" else odd(text) for text, answer in zip(texts, gold, strict=True)]
+        return [
+            boxed(text, answer) if case["reward"] == "boxed" else odd(text)
+            for text, answer in zip(texts, gold, strict=True)
+        ]
 
     class Gate(TrainerCallback):
         """Lets a step begin when it is told to, and reports it."""

@@ -1,15 +1,17 @@
 r"""The math verifier against Math-Verify: the same labelled cases, in the same run, on the same machine.
 
-    python benchmarks/verifier.py                            makes a virtual environment for Math-Verify first (needs a package index)
-    python benchmarks/verifier.py --peer-python PY           uses an interpreter that has math-verify 0.9 already
-    python benchmarks/verifier.py --cases FILE.jsonl ...     other cases: JSON lines with gold, response and label
+    python benchmarks/verifier.py                            makes a virtual environment for Math-Verify first (needs a
+    package index) python benchmarks/verifier.py --peer-python PY           uses an interpreter that has math-verify 0.9
+    already python benchmarks/verifier.py --cases FILE.jsonl ...     other cases: JSON lines with gold, response and
+    label
 
-Cases that the verifier was developed against, those that were judged before any kind in them was worked on, and a file of `--cases` are
-counted apart. The right verdicts of the first two say that it does what it means to do; only new cases say how it fares elsewhere.
+Cases that the verifier was developed against, those that were judged before any kind in them was worked on, and a file
+of `--cases` are counted apart. The right verdicts of the first two say that it does what it means to do; only new cases
+say how it fares elsewhere.
 
-Each answer is timed alone. kgym is called as a trainer calls it, through `load_verifier("math")` and its pool of worker processes;
-Math-Verify is called in its own process, which spares it the way there, with its own time limits of 5 s, and on golds in dollar signs, as
-its documentation asks.
+Each answer is timed alone. kgym is called as a trainer calls it, through `load_verifier("math")` and its pool of worker
+processes; Math-Verify is called in its own process, which spares it the way there, with its own time limits of 5 s, and
+on golds in dollar signs, as its documentation asks.
 """
 
 import argparse
@@ -33,7 +35,13 @@ SETS = {
 REQUIREMENTS = ("math-verify==0.9.0", "antlr4-python3-runtime==4.13.2")
 BOMBS = [
     {"gold": "7", "response": rf"\boxed{{{bomb}}}", "label": False, "kind": "bomb"}
-    for bomb in ("9^{9^{9^{9}}}", "5^{(5^{(5^{(5^5)})}-4)}", "((((9!)!)!)!)!", r"\binom{10^{15}}{5 \cdot 10^{14}}", r"\sin(10^{10^{100}})")
+    for bomb in (
+        "9^{9^{9^{9}}}",
+        "5^{(5^{(5^{(5^5)})}-4)}",
+        "((((9!)!)!)!)!",
+        r"\binom{10^{15}}{5 \cdot 10^{14}}",
+        r"\sin(10^{10^{100}})",
+    )
 ]
 
 PEER = r"""
@@ -55,21 +63,28 @@ for line in sys.stdin:
 def main() -> int:
     """Run both, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, nargs="+", help="JSON lines; default: those of the tests, developed and first tries apart")
+    parser.add_argument(
+        "--cases", type=Path, nargs="+", help="JSON lines; default: those of the tests, developed and first tries apart"
+    )
     parser.add_argument("--peer-python", type=Path, help="interpreter that has math-verify")
     parser.add_argument("--no-bombs", action="store_true", help="leave out the five bombs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
     sets = {"cases": args.cases} if args.cases else SETS
     cases = [
-        json.loads(line) | {"set": name} for name, paths in sets.items() for path in paths for line in path.read_text("utf-8").splitlines()
+        json.loads(line) | {"set": name}
+        for name, paths in sets.items()
+        for path in paths
+        for line in path.read_text("utf-8").splitlines()
     ]
     cases += [] if args.no_bombs else BOMBS
     with tempfile.TemporaryDirectory() as folder:
         python = args.peer_python or peer_environment(Path(folder))
         results = {"math (kgym)": run_kgym(cases), "Math-Verify 0.9.0": run_peer(python, cases)}
     table = {name: summary(cases, result) for name, result in results.items()}
-    table["math (kgym)"]["times_faster_at_the_median"] = table["Math-Verify 0.9.0"]["median_ms"] / table["math (kgym)"]["median_ms"]
+    table["math (kgym)"]["times_faster_at_the_median"] = (
+        table["Math-Verify 0.9.0"]["median_ms"] / table["math (kgym)"]["median_ms"]
+    )
     if args.json:
         print(json.dumps({"cases": len(cases), "machine": machine(), "results": table}, indent=2))
     else:
@@ -81,7 +96,11 @@ def peer_environment(folder: Path) -> Path:
     """Make a virtual environment with Math-Verify in it; return its interpreter."""
     venv.create(folder / "peer", with_pip=True)
     python = folder / "peer" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS],
+        check=True,
+        stdout=sys.stderr,
+    )
     return python
 
 
@@ -105,7 +124,12 @@ def run_peer(python: Path, cases: list[dict]) -> list[tuple[bool, float]]:
     """The same by Math-Verify."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with subprocess.Popen(
-        [python, "-c", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        [python, "-c", PEER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     ) as peer:
         results = []
         for case in cases:

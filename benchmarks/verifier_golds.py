@@ -1,11 +1,11 @@
 r"""Judge gold answers of many layouts against themselves, in a box and in rewritten forms that mean the same.
 
     python benchmarks/verifier_golds.py tests/data/math_cases_first_try/golds-2026-11.jsonl
-    python benchmarks/verifier_golds.py FILE ... --peer-python PY      also by Math-Verify, with an interpreter that has it
-    python benchmarks/verifier_golds.py FILE ... --record OUT.jsonl    writes the misjudged cases as labelled cases
+    python benchmarks/verifier_golds.py FILE ... --peer-python PY      also by Math-Verify, with an interpreter that has
+    it python benchmarks/verifier_golds.py FILE ... --record OUT.jsonl    writes the misjudged cases as labelled cases
 
-A line of a file has `gold` and `style`. Every form has to be correct; the form "another gold" answers with the next gold of the same style,
-and has to be refused.
+A line of a file has `gold` and `style`. Every form has to be correct; the form "another gold" answers with the next
+gold of the same style, and has to be refused.
 """
 
 import argparse
@@ -35,14 +35,19 @@ def main() -> int:
     statuses = {"math (kgym)": run_kgym(cases)}
     if args.peer_python:
         statuses["Math-Verify 0.9.0"] = run_peer(args.peer_python, cases)
-    outcomes = {name: [outcome(case, status) for case, status in zip(cases, by_case, strict=True)] for name, by_case in statuses.items()}
+    outcomes = {
+        name: [outcome(case, status) for case, status in zip(cases, by_case, strict=True)]
+        for name, by_case in statuses.items()
+    }
     print(f"{len(lines)} golds, {len(cases)} cases; {machine()}\n")
     for key in ("style", "form"):
         show([{**case, "kind": case[key]} for case in cases], outcomes)
         print()
     if args.record:
         missed = [case for case, found in zip(cases, outcomes["math (kgym)"], strict=True) if found != "right"]
-        args.record.write_text("".join(json.dumps(case, ensure_ascii=False) + "\n" for case in missed), encoding="utf-8")
+        args.record.write_text(
+            "".join(json.dumps(case, ensure_ascii=False) + "\n" for case in missed), encoding="utf-8"
+        )
     return 0
 
 
@@ -52,14 +57,24 @@ def of_style(lines: list[dict], style: str) -> list[dict]:
     cases = []
     for gold, other in zip(golds, golds[1:] + golds[:1], strict=True):
         cases += [case(gold, response, True, style, form) for form, response in forms(gold).items()]
-        cases.append(case(gold, rf"Therefore the answer is $\boxed{{{formula(other)}}}$.", False, style, "another gold"))
+        cases.append(
+            case(gold, rf"Therefore the answer is $\boxed{{{formula(other)}}}$.", False, style, "another gold")
+        )
     return cases
 
 
 def case(gold: str, response: str, label: bool, style: str, form: str) -> dict:
     """Make one labelled case."""
     why = "the gold, written in another form" if label else "another gold of the same style"
-    return {"gold": gold, "response": response, "label": label, "kind": f"{style}: {form}", "style": style, "form": form, "why": why}
+    return {
+        "gold": gold,
+        "response": response,
+        "label": label,
+        "kind": f"{style}: {form}",
+        "style": style,
+        "form": form,
+        "why": why,
+    }
 
 
 def forms(gold: str) -> dict[str, str]:
@@ -67,7 +82,8 @@ def forms(gold: str) -> dict[str, str]:
     inner = formula(gold)
     found = {
         "box": rf"\boxed{{{inner}}}",
-        "text around": f"Simplifying, we obtain ${inner}$.\n\nSo the final answer is $\\boxed{{{inner}}}$. This completes the solution.",
+        "text around": f"Simplifying, we obtain ${inner}$.\n\nSo the final answer is $\\boxed{{{inner}}}$. This "
+        "completes the solution.",
         "display": f"**Conclusion.** The result is\n\\[\n\\boxed{{{inner}}}\n\\]",
         "announced": f"**Final Answer:** ${inner}$",
         "sentence": f"Therefore, the answer is \\({inner}\\).",
@@ -104,7 +120,9 @@ def outside_text(inner: str, rewrite: Callable[[str], str]) -> str:
 
 def tight(part: str) -> str:
     """Remove blanks that do not end a command."""
-    return re.sub(r"(\\[A-Za-z]+) (?=[A-Za-z])|(\\) | ", lambda match: match.group() if match[1] or match[2] else "", part)
+    return re.sub(
+        r"(\\[A-Za-z]+) (?=[A-Za-z])|(\\) | ", lambda match: match.group() if match[1] or match[2] else "", part
+    )
 
 
 def wide(part: str) -> str:
@@ -134,7 +152,9 @@ def named(part: str) -> str:
 
 
 REWRITES: dict[str, Callable[[str], str]] = {
-    r"\dfrac": lambda part: re.sub(r"\\d?frac", lambda match: r"\dfrac" if match.group() == r"\frac" else r"\frac", part),
+    r"\dfrac": lambda part: re.sub(
+        r"\\d?frac", lambda match: r"\dfrac" if match.group() == r"\frac" else r"\frac", part
+    ),
     r"\tfrac": lambda part: re.sub(r"\\d?frac", r"\\tfrac", part),
     "bare fractions": lambda part: re.sub(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2", part),
     r"no \left": lambda part: re.sub(r"\\(?:left|right)(?![a-z])", "", part),

@@ -1,8 +1,8 @@
 """`import kgym` makes `gymnasium.make("kgym/aime-v1")` work, without importing Gymnasium.
 
-Gymnasium reads no entry points, so kgym has to register; and it loads numpy, which the command line and the discovery of plugins must
-not. So the environments are registered as soon as both are there: at once if Gymnasium came first, otherwise when it has been imported.
-Worker processes that import both get the same.
+Gymnasium reads no entry points, so kgym has to register; and it loads numpy, which the command line and the discovery
+of plugins must not. So the environments are registered as soon as both are there: at once if Gymnasium came first,
+otherwise when it has been imported. Worker processes that import both get the same.
 """
 
 import importlib
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 class AfterGymnasium(MetaPathFinder):
     """Finds Gymnasium as the other finders do, and registers the environments when its import is complete."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the spec of Gymnasium with the registration after its execution; None for any other module."""
         if fullname != GYMNASIUM:
             return None

@@ -1,6 +1,7 @@
 r"""Helpers for anyone who reads answers, verifiers above all: what is said after the reasoning, boxes, integers.
 
-    <think>...</think>  <thinking>...  <seed:think>...  [THINK]...[/THINK]  ◁think▷...◁/think▷  <|begin_of_thought|>...<|end_of_thought|>
+    <think>...</think>  <thinking>...  <seed:think>...  [THINK]...[/THINK]  ◁think▷...◁/think▷
+    <|begin_of_thought|>...<|end_of_thought|>
     <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...
 
 All of it is linear in the text, and safe on hostile text.
@@ -32,10 +33,14 @@ _FINAL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 _BARE = re.compile(r"\s{0,9}analysis(?=[A-Z])")
 """The beginning of gpt-oss's reasoning where an engine has left out the control tokens; `assistantfinal` is its end."""
 
-_TOKEN = re.compile(r"(?P<box>\\(?:boxed|fbox|framebox)\s*+\{)|\\.|[{}]", re.DOTALL)  # `\\.` since \{ and \} are not braces
+_TOKEN = re.compile(
+    r"(?P<box>\\(?:boxed|fbox|framebox)\s*+\{)|\\.|[{}]", re.DOTALL
+)  # `\\.` since \{ and \} are not braces
 _BLANK = r"(?:\s|\\[,;:! ]|~|\$|\\[()\[\]])+"
 _EDGES = re.compile(rf"^{_BLANK}|{_BLANK}$")
-_WRAPPER = re.compile(r"(?:\\(?:text(?:bf|it|rm|normal)?|math(?:bf|it|rm|sf|tt)|mbox|boxed|fbox|framebox)\s*)?\{(.*)\}", re.DOTALL)
+_WRAPPER = re.compile(
+    r"(?:\\(?:text(?:bf|it|rm|normal)?|math(?:bf|it|rm|sf|tt)|mbox|boxed|fbox|framebox)\s*)?\{(.*)\}", re.DOTALL
+)
 _SEPARATOR = r"(?:,|\{,\}|\\,)(?:\\!)?"
 _INTEGER = re.compile(rf"([+-]?)\s*([0-9]+|[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}})+)(?:\.0*)?")
 _PLAIN = str.maketrans("０１２３４５６７８９＋－，．−", "0123456789+-,.-")
@@ -76,7 +81,10 @@ def conclusion(response: str) -> Conclusion:
         begin = final.end()
         if over := _FINAL_END.search(response, begin):
             response = response[: over.start()]
-    opened = min((at for mark in (*(m[0] for m in REASONING_MARKS), *CHANNELS) if (at := response.find(mark, begin)) >= 0), default=-1)
+    opened = min(
+        (at for mark in (*(m[0] for m in REASONING_MARKS), *CHANNELS) if (at := response.find(mark, begin)) >= 0),
+        default=-1,
+    )
     return Conclusion(response[begin:] if opened < 0 else response[begin:opened], opened >= 0)
 
 
@@ -99,13 +107,16 @@ class Box(NamedTuple):
 
 
 def find_boxes(text: str) -> list[Box]:
-    r"""Return the outermost boxes in the order in which they begin. One that is never closed does not hide those inside it.
+    r"""Return the outermost boxes in the order in which they begin. One that is never closed does not hide those inside
+    it.
 
     >>> [box.content for box in find_boxes(r"\boxed{\{1\}}, \fbox{{2}}, \framebox{\boxed{3}} and \boxed{4")]
     ['\\{1\\}', '{2}', '\\boxed{3}', None]
     """
     open_braces: list[tuple[int, int] | None] = []  # of a box: where it begins, and where its content does
-    spans: list[tuple[int, int, int | None]] = []  # and where that ends; cut out last, since nested contents would be quadratic
+    spans: list[
+        tuple[int, int, int | None]
+    ] = []  # and where that ends; cut out last, since nested contents would be quadratic
     for token in _TOKEN.finditer(text):
         mark = token.group()
         if mark == "{":
@@ -119,7 +130,9 @@ def find_boxes(text: str) -> list[Box]:
         elif token["box"]:
             open_braces.append(token.span())
     spans += [(*box, None) for box in open_braces if box is not None]
-    return [Box(start, None if end is None else text[inside:end]) for start, inside, end in sorted(spans, key=itemgetter(0))]
+    return [
+        Box(start, None if end is None else text[inside:end]) for start, inside, end in sorted(spans, key=itemgetter(0))
+    ]
 
 
 def integer_form(content: str) -> str | None:

@@ -1,4 +1,6 @@
-"""The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` and `kgym.train.start` beside them."""
+"""The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` and `kgym.train.start` beside
+them.
+"""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -50,9 +52,10 @@ def evaluate(
 ) -> "dict[str, EvalResult]":
     """Score a model as a configuration says, and return the results by benchmark: what `kgym eval` does.
 
-    `config` is an `EvalConfig` or a mapping with its keys; without it `nano` is scored on `aime-style`. `run` is the run folder, or the
-    start of the name of each folder if there are several benchmarks, by default one below `runs/`; what is there already of the same
-    evaluation is not played again. `label` and `note` are for boards. `listener` hears what happens on the way.
+    `config` is an `EvalConfig` or a mapping with its keys; without it `nano` is scored on `aime-style`. `run` is the
+    run folder, or the start of the name of each folder if there are several benchmarks, by default one below `runs/`;
+    what is there already of the same evaluation is not played again. `label` and `note` are for boards. `listener`
+    hears what happens on the way.
 
     Raises ConfigError, DataError or UnknownName before anything is written if a benchmark cannot be played.
 

@@ -46,7 +46,9 @@ def blaming(kind: str, component: Any, *, problem: str = "") -> Iterator[None]:
 
 
 def blame(kind: str, component: Any, error: BaseException, *, problem: str = "") -> NoReturn:
-    """Raise the error with the name of the component before it: a KgymError keeps its type, anything else becomes a ComponentError."""
+    """Raise the error with the name of the component before it: a KgymError keeps its type, anything else becomes a
+    ComponentError.
+    """
     where = label_of(kind, component) + (f", problem {problem}" if problem else "")
     if isinstance(error, KgymError):
         if not str(error).startswith(where):

@@ -1,17 +1,19 @@
-"""kgym's environments and verifiers in other frameworks. What is named here is what their users import, and what the files call
-that `kgym envs export` writes.
+"""kgym's environments and verifiers in other frameworks. What is named here is what their users import, and what the
+files call that `kgym envs export` writes.
 
     TRL         GRPOTrainer(reward_funcs=kgym_reward, train_dataset=as_dataset("aime", limit=1000), ...)
     verl        custom_reward_function.path=DIR/kgym_reward.py     and custom_reward_function.name=compute_score
     verifiers   vf.Rubric(funcs=[verifiers_reward()])              the data set's `answer`; versions before 0.4
-                class MyTask(vf.Task[MyData]): correct = vf.reward(verifiers_task_reward())     the row's `answer`; 0.4 and later
+                class MyTask(vf.Task[MyData]): correct = vf.reward(verifiers_task_reward())     the row's `answer`; 0.4
+                and later
     others      judge_rows(rows, completions)                      lm-evaluation-harness and inspect-ai score by it
 
-A row of `export_rows` carries its gold answer and, in the column `kgym`, how kgym judges it: verifier, options, rule for truncated
-completions. Functions that find this column judge by it, so that the verdict is kgym's own.
+A row of `export_rows` carries its gold answer and, in the column `kgym`, how kgym judges it: verifier, options, rule
+for truncated completions. Functions that find this column judge by it, so that the verdict is kgym's own.
 
-A completion that cannot be judged (a timeout, a crash of the verifier) is unscored, which is not 0: it is None for TRL, which leaves it
-out. verl and verifiers know only numbers; there it is 0 with `unscored` beside it, so that it can be counted and filtered.
+A completion that cannot be judged (a timeout, a crash of the verifier) is unscored, which is not 0: it is None for TRL,
+which leaves it out. verl and verifiers know only numbers; there it is 0 with `unscored` beside it, so that it can be
+counted and filtered.
 """
 
 import functools
@@ -47,12 +49,14 @@ _GOLD_COLUMNS = ("answer", "solution", "gold", "ground_truth", "target")
 # --- the problems of an environment
 
 
-def export_rows(env: str | EnvSpec, split: str = "train", *, limit: int | None = None, **settings: Any) -> list[dict[str, Any]]:
+def export_rows(
+    env: str | EnvSpec, split: str = "train", *, limit: int | None = None, **settings: Any
+) -> list[dict[str, Any]]:
     """Return the first problems of a split as rows of plain values; `settings` are those of `kgym.make`.
 
-    One: {"id": "aime/train/gcd/2/17", "index": 17, "seed": 8121, "prompt": [{"role": "user", "content": "..."}], "question": "...",
-    "answer": "12", "solution": "...", "level": 2, "subject": "number theory", "year": 0, "kgym": "{...}"}. `seed` is that of the first
-    attempt in `kgym eval --seed 0`.
+    One: {"id": "aime/train/gcd/2/17", "index": 17, "seed": 8121, "prompt": [{"role": "user", "content": "..."}],
+    "question": "...", "answer": "12", "solution": "...", "level": 2, "subject": "number theory", "year": 0, "kgym":
+    "{...}"}. `seed` is that of the first attempt in `kgym eval --seed 0`.
 
     Raises ConfigError for an endless split without a limit, and what making the environment raises.
 
@@ -94,7 +98,9 @@ def _count(setup: EnvSetup, limit: int | None) -> int:
 
 
 def _record(spec: EnvSpec, setup: EnvSetup) -> dict[str, Any]:
-    """Return what scoring depends on, as in `EnvSetup.facts`, with the settings of the environment and kgym's version."""
+    """Return what scoring depends on, as in `EnvSetup.facts`, with the settings of the environment and kgym's
+    version.
+    """
     return {**setup.facts(), "settings": dict(spec.settings), "kgym_version": importlib.metadata.version("kgym")}
 
 
@@ -130,12 +136,14 @@ def checked_files(files: object) -> Mapping[str, str | bytes]:
 # --- verdicts
 
 
-def judge_rows(rows: Sequence[Mapping[str, Any]], completions: Sequence[str], *, truncated: Sequence[bool] | None = None) -> list[Verdict]:
+def judge_rows(
+    rows: Sequence[Mapping[str, Any]], completions: Sequence[str], *, truncated: Sequence[bool] | None = None
+) -> list[Verdict]:
     """Return kgym's verdict on a completion for each row of `export_rows`; a row may be there more than once.
 
-    `truncated` says which completions a token budget ended. As in the environment they are wrong without being judged, unless
-    its setting `truncated` is `score`. Raises ConfigError for a row without the column `kgym`, UnknownName for a verifier that is
-    not installed here.
+    `truncated` says which completions a token budget ended. As in the environment they are wrong without being judged,
+    unless its setting `truncated` is `score`. Raises ConfigError for a row without the column `kgym`, UnknownName for a
+    verifier that is not installed here.
 
     >>> rows = export_rows("arithmetic", "validation", limit=1)
     >>> [verdict.status for verdict in judge_rows(rows * 2, [r"So it is \\boxed{50}.", "no idea"])]
@@ -152,18 +160,24 @@ def judge_rows(rows: Sequence[Mapping[str, Any]], completions: Sequence[str], *,
             item = VerifyItem(str(row["answer"]), text, str(row.get("question") or ""), str(row.get("id") or ""))
             waiting.setdefault(record, []).append((place, item))
     for record, items in waiting.items():
-        verdicts.update(zip((place for place, _ in items), _judged(_judge(record)[0], [item for _, item in items]), strict=True))
+        verdicts.update(
+            zip((place for place, _ in items), _judged(_judge(record)[0], [item for _, item in items]), strict=True)
+        )
     return [verdicts[place] for place in range(len(rows))]
 
 
 def _judged(verifier: LoadedVerifier, items: Sequence[VerifyItem]) -> list[Verdict]:
-    """Judge; frameworks that ask about one completion at a time do so from several threads, which not every verifier can."""
+    """Judge; frameworks that ask about one completion at a time do so from several threads, which not every verifier
+    can.
+    """
     return [verifier.submit(items[0]).result()] if len(items) == 1 else verifier.verify_many(items)
 
 
 def _record_of(row: Mapping[str, Any]) -> str:
     if not isinstance(record := row.get(RECORD), str):
-        raise ConfigError(f"a row has no column {RECORD!r}, which says how kgym judges it; export the environment again")
+        raise ConfigError(
+            f"a row has no column {RECORD!r}, which says how kgym judges it; export the environment again"
+        )
     return record
 
 
@@ -173,7 +187,11 @@ def _judge(record: str) -> tuple[LoadedVerifier, str]:
     facts = json.loads(record)
     here = importlib.metadata.version("kgym")
     if facts["kgym_version"] != here:
-        log.warning("the data were exported by kgym %s and are judged by kgym %s: verdicts may differ", facts["kgym_version"], here)
+        log.warning(
+            "the data were exported by kgym %s and are judged by kgym %s: verdicts may differ",
+            facts["kgym_version"],
+            here,
+        )
     limits = PoolLimits(**facts["settings"].get("verifier_limits", {}))
     return load_verifier(facts["verifier"], facts["verifier_options"], limits=limits), facts["truncated"]
 
@@ -181,29 +199,36 @@ def _judge(record: str) -> tuple[LoadedVerifier, str]:
 # --- TRL
 
 
-def trl_reward(verifier: str | None = None, *, gold: str | None = None, **options: Any) -> Callable[..., list[float | None]]:
+def trl_reward(
+    verifier: str | None = None, *, gold: str | None = None, **options: Any
+) -> Callable[..., list[float | None]]:
     """Return a reward function for TRL's `reward_funcs`.
 
-    Rows of `export_rows` are judged as in their environment. For other data, or if a verifier is named, `gold` names the column of gold
-    answers; without it the first of answer, solution, gold, ground_truth and target that the data set has. The verifier is then `math`
-    by default.
+    Rows of `export_rows` are judged as in their environment. For other data, or if a verifier is named, `gold` names
+    the column of gold answers; without it the first of answer, solution, gold, ground_truth and target that the data
+    set has. The verifier is then `math` by default.
     """
     if verifier is None and (gold is not None or options):
         verifier = DEFAULT
     if verifier is not None:
         load_verifier(verifier, options)  # a mistake is told at once
 
-    def kgym_reward(completions: Sequence[Any], prompts: Sequence[Any] | None = None, **columns: Any) -> list[float | None]:
+    def kgym_reward(
+        completions: Sequence[Any], prompts: Sequence[Any] | None = None, **columns: Any
+    ) -> list[float | None]:
         """Return the score, such as 1.0 or 0.0, or None (unscored) for each completion: texts or lists of messages."""
         texts = [text_of(completion) for completion in completions]
         if verifier is None and RECORD in columns:
             known = [name for name in ("id", "question", "answer", RECORD) if name in columns]
-            rows = [dict(zip(known, values, strict=True)) for values in zip(*(columns[name] for name in known), strict=True)]
+            rows = [
+                dict(zip(known, values, strict=True)) for values in zip(*(columns[name] for name in known), strict=True)
+            ]
             return [_score_or_none(verdict) for verdict in judge_rows(rows, texts)]
         name = gold or next((column for column in _GOLD_COLUMNS if column in columns), None)
         if name is None or name not in columns:
             raise ValueError(
-                f"no column of gold answers: the data set gives {', '.join(columns) or 'none'}; name it by trl_reward(gold=...)"
+                f"no column of gold answers: the data set gives {', '.join(columns) or 'none'}; name it by "
+                "trl_reward(gold=...)"
             )
         questions = [text_of(prompt) for prompt in prompts] if prompts is not None else [""] * len(completions)
         items = [VerifyItem(str(g), text, q) for g, text, q in zip(columns[name], texts, questions, strict=True)]
@@ -236,8 +261,8 @@ def compute_score(
     """verl's custom reward function: `score` is the reward, the rest is logged beside it.
 
     Rows that `kgym envs export --to verl` wrote are judged as in their environment. `options` are the verifier's, from
-    `custom_reward_function.reward_kwargs`; `verifier` among them names another one. The address and the tokenizer of a reward model,
-    which verl's reward loop passes along, are not needed.
+    `custom_reward_function.reward_kwargs`; `verifier` among them names another one. The address and the tokenizer of a
+    reward model, which verl's reward loop passes along, are not needed.
     """
     return compute_score_batch([data_source], [solution_str], [ground_truth], [extra_info], **options)[0]
 
@@ -287,15 +312,22 @@ def verifiers_reward(verifier: str = DEFAULT, **options: Any) -> Callable[..., A
     return correct_answer
 
 
-def verifiers_task_reward(verifier: str = DEFAULT, *, gold: str = "answer", **options: Any) -> Callable[..., Awaitable[float]]:
-    """Return a reward for a `Task` of verifiers 0.4 and later: a method (`correct = vf.reward(verifiers_task_reward())`) or a function
-    that its configuration names. `gold` is the field of the row that holds the gold answer.
+def verifiers_task_reward(
+    verifier: str = DEFAULT, *, gold: str = "answer", **options: Any
+) -> Callable[..., Awaitable[float]]:
+    """Return a reward for a `Task` of verifiers 0.4 and later: a method (`correct =
+    vf.reward(verifiers_task_reward())`) or a function that its configuration names. `gold` is the field of the row that
+    holds the gold answer.
     """
     judge = load_verifier(verifier, options)
 
     async def kgym_reward(task: Any, trace: Any) -> float:
-        """Return 1.0 or 0.0 for the last reply; `trace.info["kgym_verdict"]` says more, also if the answer is unscored."""
-        row = getattr(task, "data", task)  # as a method it is bound to the task, as a function it is given the task's row
+        """Return 1.0 or 0.0 for the last reply; `trace.info["kgym_verdict"]` says more, also if the answer is
+        unscored.
+        """
+        row = getattr(
+            task, "data", task
+        )  # as a method it is bound to the task, as a function it is given the task's row
         item = VerifyItem(_gold_of(getattr(row, gold)), trace.last_reply, text_of(getattr(row, "prompt", None) or ""))
         (verdict,) = await _verify_async(judge, [item])
         trace.info["kgym_verdict"] = verdict.label

@@ -16,8 +16,8 @@ REACH_S = 10.0
 
 
 def connected(address: str | None, asked: str) -> Any:
-    """Return the package ray, connected to the cluster at an address; without one to that of `RAY_ADDRESS`, or to one on this machine that
-    is started. `asked` is the option that named the address, for messages.
+    """Return the package ray, connected to the cluster at an address; without one to that of `RAY_ADDRESS`, or to one
+    on this machine that is started. `asked` is the option that named the address, for messages.
 
     Raises ConfigError for a package that is not installed, or a cluster that cannot be reached.
     """
@@ -26,8 +26,12 @@ def connected(address: str | None, asked: str) -> Any:
     except ImportError as error:
         raise ConfigError(f"{asked} needs the package ray, which is not installed: pip install 'kgym[ray]'") from error
     if address is not None and address.startswith("ray://"):
-        raise ConfigError(f"{asked}: name the cluster as HOST:PORT or auto, on one of its machines; kgym does not use Ray Client")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray would hide the GPUs from actors that ask for none
+        raise ConfigError(
+            f"{asked}: name the cluster as HOST:PORT or auto, on one of its machines; kgym does not use Ray Client"
+        )
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # Ray would hide the GPUs from actors that ask for none
     alone = address is None and not os.environ.get("RAY_ADDRESS")
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -40,7 +44,9 @@ def connected(address: str | None, asked: str) -> Any:
             runtime_env={"env_vars": {"HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}},
         )
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"{asked}: no Ray cluster can be reached there ({last_line(error)}); start one with: ray start --head") from error
+        raise ConfigError(
+            f"{asked}: no Ray cluster can be reached there ({last_line(error)}); start one with: ray start --head"
+        ) from error
     if signal.getsignal(signal.SIGTERM) is not handler:  # Ray sets its own one, from the main thread
         signal.signal(signal.SIGTERM, handler)
     return ray

@@ -30,14 +30,18 @@ from kgym.types import Sampling
 
 
 def plain(value: Any) -> Any:
-    """Return a value as it is; raise ValueError if JSON, in which a run keeps its configuration, does not have it (infinity, a date)."""
+    """Return a value as it is; raise ValueError if JSON, in which a run keeps its configuration, does not have it
+    (infinity, a date).
+    """
     if isinstance(value, Mapping):
         for item in value.values():
             plain(item)
     elif isinstance(value, list | tuple):
         for item in value:
             plain(item)
-    elif not (value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))):
+    elif not (
+        value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+    ):
         raise ValueError(f"{value} is not a text, a finite number, true or false, a list or a table")
     return value
 
@@ -103,7 +107,9 @@ class VerifierConfig(Component):
 
 
 class AuditConfig(VerifierConfig):
-    """A second verifier, which judges the same completions and decides no reward: how far the verifier of the run agrees with it."""
+    """A second verifier, which judges the same completions and decides no reward: how far the verifier of the run
+    agrees with it.
+    """
 
 
 class AlgoConfig(Component):
@@ -121,7 +127,9 @@ class SamplerConfig(Component):
 
 
 class MemberConfig(Component):
-    """One of several environments of a run. Its options, `max_tokens` and `truncated` too, are written beside its name."""
+    """One of several environments of a run. Its options, `max_tokens` and `truncated` too, are written beside its
+    name.
+    """
 
     name: str = Field("", min_length=1)
     """Short name (the newest version) or id; without it the label."""
@@ -183,40 +191,54 @@ class RolloutConfig(Options):
     stop: Stop = ()
     """Texts that end an answer, in addition to the model's end tokens: a list of them, or one."""
     loop_tokens: int | None = Field(None, ge=SHORTEST)
-    """End an answer once its last so many tokens are one block of tokens, repeated at least four times: it is truncated with the
-    finish reason `repetition`, its verdict is `wrong` and it stays in the loss, as Kimi k1.5 penalises repetition (section 2.6.2).
-    Off by default, since it ends an answer that would have found its way out. It pays where answers may be long and loops run into
-    the budget: an eighth of `env.max_tokens`, 64 at least, since a table or a sum of equal terms repeats short blocks for good reason."""
+    """End an answer once its last so many tokens are one block of tokens, repeated at least four times: it is truncated
+    with the finish reason `repetition`, its verdict is `wrong` and it stays in the loss, as Kimi k1.5 penalises
+    repetition (section 2.6.2). Off by default, since it ends an answer that would have found its way out. It pays where
+    answers may be long and loops run into the budget: an eighth of `env.max_tokens`, 64 at least, since a table or a
+    sum of equal terms repeats short blocks for good reason.
+    """
     max_tokens: tuple[Stage, ...] = ()
-    """Token budget of a completion by stages, a list of [steps, tokens]: `[[0, 128], [0.5, 256]]` is 128 tokens at first, and 256 after
-    half of the run. Steps are a number, or, below 1, a share of the run; the first are 0. An episode keeps the budget of the step in which
-    it began. No stage may exceed `env.max_tokens`, the budget of a run without stages and of validations."""
+    """Token budget of a completion by stages, a list of [steps, tokens]: `[[0, 128], [0.5, 256]]` is 128 tokens at
+    first, and 256 after half of the run. Steps are a number, or, below 1, a share of the run; the first are 0. An
+    episode keeps the budget of the step in which it began. No stage may exceed `env.max_tokens`, the budget of a run
+    without stages and of validations.
+    """
     segment_tokens: int | None = Field(None, ge=1)
-    """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same weights, which
-    bounds one request to the engine and changes no answer. Without it an answer is one segment."""
+    """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same
+    weights, which bounds one request to the engine and changes no answer. Without it an answer is one segment.
+    """
     schedule: Literal["sync", "partial", "ahead"] = "sync"
-    """When a step ends. `sync`: when every episode has ended. `partial`: when `problems_per_step` groups are complete or
-    `step_tokens` are spent; open episodes continue in the next step under newer weights (partial rollouts of Kimi k1.5). `ahead`:
-    as `partial`, and the engine generates the next batch in its own process while this one is trained on."""
+    """When a step ends. `sync`: when every episode has ended. `partial`: when `problems_per_step` groups are complete
+    or `step_tokens` are spent; open episodes continue in the next step under newer weights (partial rollouts of Kimi
+    k1.5). `ahead`: as `partial`, and the engine generates the next batch in its own process while this one is trained
+    on.
+    """
     oversample: float = Field(1.0, ge=1)
-    """Groups that are open at once in `partial` and `ahead`, as a multiple of `problems_per_step`: a step ends when the first
-    `problems_per_step` of them are complete. 1 waits for all."""
+    """Groups that are open at once in `partial` and `ahead`, as a multiple of `problems_per_step`: a step ends when the
+    first `problems_per_step` of them are complete. 1 waits for all.
+    """
     step_tokens: int | None = Field(None, ge=1)
-    """Tokens sampled in a step at most, in `partial` and `ahead`; episodes that are open then continue in the next step. Without it
-    only complete groups end a step."""
+    """Tokens sampled in a step at most, in `partial` and `ahead`; episodes that are open then continue in the next
+    step. Without it only complete groups end a step.
+    """
     max_age: int = Field(8, ge=0)
-    """Updates of the weights that an open episode may live through, in `partial` and `ahead`. One that is older is ended as
-    `unscored:too_old`: counted, and left out of the loss."""
+    """Updates of the weights that an open episode may live through, in `partial` and `ahead`. One that is older is
+    ended as `unscored:too_old`: counted, and left out of the loss.
+    """
     max_lag: int = Field(1, ge=0)
-    """Batches that `ahead` may generate before the weights that they are trained into are there. 0 is `sync` with the engine in
-    its own process; with 2 or more, which weights sample a batch depends on timing."""
+    """Batches that `ahead` may generate before the weights that they are trained into are there. 0 is `sync` with the
+    engine in its own process; with 2 or more, which weights sample a batch depends on timing.
+    """
     sleep: bool = False
-    """Let the engine give back its memory while the policy is updated (`Engine.sleep`): for a GPU that both share and that is too small
-    for both at a time. Weights and cache are made again before the next step, which costs time. Not with `ahead`."""
+    """Let the engine give back its memory while the policy is updated (`Engine.sleep`): for a GPU that both share and
+    that is too small for both at a time. Weights and cache are made again before the next step, which costs time. Not
+    with `ahead`.
+    """
     old_tokens: Literal["mask", "correct"] | None = None
-    """What becomes of tokens that older weights sampled. `mask`, without a choice that of `partial`: no part in the loss, as in Kimi
-    k1.5 (section 2.6.2). `correct`, that of `ahead`: trained on with importance weights, from the engine's log-probabilities to those
-    of the policy before the update."""
+    """What becomes of tokens that older weights sampled. `mask`, without a choice that of `partial`: no part in the
+    loss, as in Kimi k1.5 (section 2.6.2). `correct`, that of `ahead`: trained on with importance weights, from the
+    engine's log-probabilities to those of the policy before the update.
+    """
     max_unscored_frac: float = Field(0.1, ge=0, le=1)
     """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
     max_engine_gap_nats: float = Field(0.5, gt=0)
@@ -224,15 +246,18 @@ class RolloutConfig(Options):
     the newest weights sampled: the engine then samples from another policy than the one that is trained. `nano` has
     4e-7 in float32 and 0.002 in bfloat16."""
     max_canary_gap_nats: float | None = Field(None, gt=0)
-    """Stop if the engine, after it has loaded weights, and the trainer differ by more than this, on average over the tokens
-    of the canary, a text that both read: the engine then does not have the weights. Without it 1e-4 if both compute in
-    float32 on a CPU, 0.01 on a GPU, and 0.3 (0.1 when the run begins) if one of them computes in another type, or the
-    engine does not tell its type."""
+    """Stop if the engine, after it has loaded weights, and the trainer differ by more than this, on average over the
+    tokens of the canary, a text that both read: the engine then does not have the weights. Without it 1e-4 if both
+    compute in float32 on a CPU, 0.01 on a GPU, and 0.3 (0.1 when the run begins) if one of them computes in another
+    type, or the engine does not tell its type.
+    """
 
     @field_validator("max_tokens", mode="before")
     @classmethod
     def _is_a_list_of_stages(cls, stages: Any) -> Any:
-        if not isinstance(stages, list | tuple) or not all(isinstance(stage, list | tuple) and len(stage) == 2 for stage in stages):
+        if not isinstance(stages, list | tuple) or not all(
+            isinstance(stage, list | tuple) and len(stage) == 2 for stage in stages
+        ):
             raise ValueError("must be a list of [steps, tokens], such as [[0, 128], [0.5, 256]]")
         return stages
 
@@ -241,24 +266,34 @@ class RolloutConfig(Options):
         n_open = math.ceil(self.problems_per_step * self.oversample) * self.group_size
         carries = self.oversample > 1 or self.step_tokens is not None
         if self.schedule != "ahead" and self.max_lag != 1:
-            raise ValueError(f"rollout.max_lag={self.max_lag} is for rollout.schedule=ahead; set that, or leave rollout.max_lag out")
+            raise ValueError(
+                f"rollout.max_lag={self.max_lag} is for rollout.schedule=ahead; set that, or leave rollout.max_lag out"
+            )
         if self.schedule == "ahead" and self.sleep:
-            raise ValueError("rollout.sleep=true: with rollout.schedule=ahead the engine samples while the policy is updated; leave it out")
+            raise ValueError(
+                "rollout.sleep=true: with rollout.schedule=ahead the engine samples while the policy is updated; leave "
+                "it out"
+            )
         if self.schedule == "sync":
             for name, default in (("oversample", 1.0), ("step_tokens", None), ("max_age", 8), ("old_tokens", None)):
                 if (value := getattr(self, name)) != default:
-                    raise ValueError(f"rollout.{name}={value} is for open episodes; set rollout.schedule=partial or ahead with it")
+                    raise ValueError(
+                        f"rollout.{name}={value} is for open episodes; set rollout.schedule=partial or ahead with it"
+                    )
         elif self.max_age == 0 and (carries or self.schedule == "partial"):
             raise ValueError(
-                f"rollout.max_age=0 ends every episode that a step of rollout.schedule={self.schedule} leaves open; use 1 or more"
+                f"rollout.max_age=0 ends every episode that a step of rollout.schedule={self.schedule} leaves open; "
+                "use 1 or more"
             )
         elif self.step_tokens is not None and self.step_tokens < n_open:
             raise ValueError(
-                f"rollout.step_tokens={self.step_tokens} is less than one token for each of the {n_open} episodes that are open at once"
+                f"rollout.step_tokens={self.step_tokens} is less than one token for each of the {n_open} episodes that "
+                "are open at once"
             )
         elif self.schedule == "ahead" and self.max_lag and self.old_tokens == "mask":
             raise ValueError(
-                f"rollout.old_tokens=mask leaves nothing to train on: with rollout.max_lag={self.max_lag} older weights sample every "
+                f"rollout.old_tokens=mask leaves nothing to train on: with rollout.max_lag={self.max_lag} older "
+                "weights sample every "
                 "token; use rollout.old_tokens=correct"
             )
         return self
@@ -312,14 +347,18 @@ class CriticConfig(Options):
     backbone: Literal["separate", "shared"] = "separate"
     """`separate`: a separate model. `shared`: a layer on the policy's backbone, which then learns from both losses."""
     model: str | None = Field(None, min_length=1)
-    """What a separate one starts from: a model, as `model` is named, such as a trained reward model; without it the policy."""
+    """What a separate one starts from: a model, as `model` is named, such as a trained reward model; without it the
+    policy.
+    """
     lr: float = Field(1e-3, gt=0)
     """Learning rate after the policy's warm-up; the default suits nano, a billion parameters need about 1e-5."""
 
     @model_validator(mode="after")
     def _has_a_model_only_if_separate(self) -> Self:
         if self.model is not None and self.backbone == "shared":
-            raise ValueError(f"critic.model={self.model} is for a separate backbone; leave it out, or set critic.backbone=separate")
+            raise ValueError(
+                f"critic.model={self.model} is for a separate backbone; leave it out, or set critic.backbone=separate"
+            )
         return self
 
 
@@ -347,11 +386,14 @@ class RunConfig(Options):
     """Problems, samples and the order of minibatches derive from it."""
     env: EnvConfig = EnvConfig()
     envs: dict[str, MemberConfig] = Field(default_factory=dict)
-    """Several environments instead of `env`, by labels of letters, digits, `-` and `_`; each has the keys of `envs.LABEL`."""
+    """Several environments instead of `env`, by labels of letters, digits, `-` and `_`; each has the keys of
+    `envs.LABEL`.
+    """
     verifier: VerifierConfig = VerifierConfig()
     audit: AuditConfig | None = None
-    """A second verifier, such as a rule beside a judge: it judges the same completions, decides no reward, and its agreement with
-    `verifier` is measured (`audit/agreement_frac`). `audit={}` is the environment's own verifier."""
+    """A second verifier, such as a rule beside a judge: it judges the same completions, decides no reward, and its
+    agreement with `verifier` is measured (`audit/agreement_frac`). `audit={}` is the environment's own verifier.
+    """
     engine: EngineConfig = EngineConfig()
     algo: AlgoConfig = AlgoConfig()
     sampler: SamplerConfig = SamplerConfig()
@@ -371,7 +413,9 @@ class RunConfig(Options):
         values = older_spelling(values)
         refuse_cut_sampling(values)
         if isinstance(values, Mapping) and values.get("envs") and values.get("env") is not None:
-            raise ValueError("env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY")
+            raise ValueError(
+                "env and envs are both set; a run with several environments has envs.LABEL.KEY instead of env.KEY"
+            )
         return values
 
     @model_validator(mode="after")
@@ -397,11 +441,14 @@ class RunConfig(Options):
         for label in envs:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", str(label)):
                 raise ValueError(
-                    f"{label!r} is not a label of letters, digits, - and _; choose one, as in envs.LABEL.name=NAME, where NAME is the "
+                    f"{label!r} is not a label of letters, digits, - and _; choose one, as in envs.LABEL.name=NAME, "
+                    "where NAME is the "
                     "environment"
                 )
         full = {label: {"name": value} if isinstance(value, str) else value or {} for label, value in envs.items()}
-        return {label: {"name": label, **value} if isinstance(value, Mapping) else value for label, value in full.items()}
+        return {
+            label: {"name": label, **value} if isinstance(value, Mapping) else value for label, value in full.items()
+        }
 
     @model_serializer(mode="wrap")
     def _one_of_env_and_envs(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

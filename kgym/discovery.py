@@ -1,8 +1,9 @@
 """Find plugins and load them one at a time, so that a broken one costs one line and nothing else.
 
-A plugin is a module (or `module:attribute`) named in the entry-point group `kgym` of an installed distribution, a module or a file named
-with `-p`, or the file `kgymfile.py` of the working directory. pluggy's own loading loop is not used: it ends at the first broken plugin
-and skips a second plugin of the same name without a word. Each plugin has its own pluggy manager, since each is called by itself.
+A plugin is a module (or `module:attribute`) named in the entry-point group `kgym` of an installed distribution, a
+module or a file named with `-p`, or the file `kgymfile.py` of the working directory. pluggy's own loading loop is not
+used: it ends at the first broken plugin and skips a second plugin of the same name without a word. Each plugin has its
+own pluggy manager, since each is called by itself.
 
 Loading imports the plugin's light module and collects its records; no component is imported.
 """
@@ -71,7 +72,9 @@ class Candidate:
     """The file of a plugin that is not an installed module."""
 
     def answers_to(self, names: Iterable[str]) -> bool:
-        """Whether one of `names` is its entry point, its distribution or its module; `-`, `_` and `.` are alike, as for pip."""
+        """Whether one of `names` is its entry point, its distribution or its module; `-`, `_` and `.` are alike, as
+        for pip.
+        """
         own = {normal(self.name), normal(self.distribution), normal(self.value), normal(str(self.path or ""))} - {""}
         return any(normal(name) in own for name in names)
 
@@ -146,7 +149,9 @@ def load(candidate: Candidate) -> PluginRecord:
 
 
 def warn_of_old_hooks(record: PluginRecord) -> None:
-    """Give the DeprecationWarning of a plugin with older hooks, at the line of the first. Where warnings are errors it is logged."""
+    """Give the DeprecationWarning of a plugin with older hooks, at the line of the first. Where warnings are errors
+    it is logged.
+    """
     assert record.hooks is not None  # it is active
     (implementation,) = getattr(record.hooks.hook, record.deprecated[0]).get_hookimpls()
     code = inspect.unwrap(implementation.function).__code__
@@ -187,22 +192,29 @@ def _is_path(name: str) -> bool:
 
 
 def named(name: str) -> Candidate:
-    """Return the plugin that `-p` names and that is not installed: a Python file if it is written as a path, or else a module.
+    """Return the plugin that `-p` names and that is not installed: a Python file if it is written as a path, or else a
+    module.
 
     Raises ConfigError for a path without a Python file.
     """
     if _is_path(name):
         path = Path(name)
         if not path.is_file():
-            raise ConfigError(f"-p {name}: the file does not exist; name a Python file, an installed plugin or a module")
+            raise ConfigError(
+                f"-p {name}: the file does not exist; name a Python file, an installed plugin or a module"
+            )
         return Candidate(path.stem, module_name(path), path=path)
     if Path(f"{name}.py").is_file() and importlib.util.find_spec(name.partition(".")[0]) is None:
-        raise ConfigError(f"-p {name}: no such plugin or module is installed; write -p ./{name}.py to load the file {name}.py")
+        raise ConfigError(
+            f"-p {name}: no such plugin or module is installed; write -p ./{name}.py to load the file {name}.py"
+        )
     return Candidate(name, name)
 
 
 def _record(candidate: Candidate, **rest: Any) -> PluginRecord:
-    return PluginRecord(candidate.name, candidate.distribution, candidate.version, str(candidate.path or candidate.value), **rest)
+    return PluginRecord(
+        candidate.name, candidate.distribution, candidate.version, str(candidate.path or candidate.value), **rest
+    )
 
 
 def _import(candidate: Candidate) -> Any:
@@ -216,9 +228,13 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
     """Raise PluginError if the plugin was made for another API or has a hook that does not exist."""
     api = getattr(plugin, "kgym_api", None)
     if api is None:
-        raise PluginError(f"{candidate.value} does not say which API it was made for; add the line: kgym_api = {API_VERSION}")
+        raise PluginError(
+            f"{candidate.value} does not say which API it was made for; add the line: kgym_api = {API_VERSION}"
+        )
     if api != API_VERSION:
-        raise PluginError(f"{candidate.value} has kgym_api = {api!r}, this kgym speaks {API_VERSION}; install versions that match")
+        raise PluginError(
+            f"{candidate.value} has kgym_api = {api!r}, this kgym speaks {API_VERSION}; install versions that match"
+        )
     for attribute in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, attribute)
         if options is None or options.get("optionalhook"):
@@ -229,7 +245,8 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
 
 
 def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ...]:
-    """Call the component hooks of one plugin; raise PluginError if a record is not what its hook yields, or comes twice.
+    """Call the component hooks of one plugin; raise PluginError if a record is not what its hook yields, or comes
+    twice.
 
     A file may call itself by its own name in targets (`obs:Thing` in obs.py), under any module name.
     """
@@ -251,10 +268,16 @@ def _check_record(hook: str, info: Any) -> None:
     """Raise PluginError if a hook must not yield it."""
     wanted = [REPLACED[hook]] if hook in REPLACED else RECORDS.values()
     if type(info) not in wanted:
-        names = " or ".join(record.__name__ for record in wanted) if hook in REPLACED else "records of kgym.hookspecs, such as EnvInfo"
+        names = (
+            " or ".join(record.__name__ for record in wanted)
+            if hook in REPLACED
+            else "records of kgym.hookspecs, such as EnvInfo"
+        )
         raise PluginError(f"{hook} yielded {reprlib.repr(info)}; it has to yield {names}")
     if not (isinstance(info.name, str) and info.name and isinstance(info.target, str)):
-        raise PluginError(f"{hook} yielded {reprlib.repr(info)}; name and target have to be strings, the name not empty")
+        raise PluginError(
+            f"{hook} yielded {reprlib.repr(info)}; name and target have to be strings, the name not empty"
+        )
 
 
 def call_one(hooks: pluggy.PluginManager, hook: str, **kwargs: Any) -> Any:

@@ -1,23 +1,22 @@
 """Every exception that kgym raises on purpose.
 
     KgymError
-    ├── ConfigError (ValueError)        a setting is wrong: unknown key, value out of range, combination that cannot work
-    │   ├── NotComparable               two results did not ask the same; says what differs
-    │   ├── UnknownName                 no component of that name; says the nearest one
-    │   └── UnsuitedModel               an engine cannot sample from this model; another engine may
-    ├── DataError (ValueError)          a data set is absent, malformed or not what its checksum says
-    │   └── MissingData                 the user has to add it; says the command
+    ├── ConfigError (ValueError)        a setting is wrong: unknown key, value out of range, combination that cannot
+    work │   ├── NotComparable               two results did not ask the same; says what differs │   ├── UnknownName
+    no component of that name; says the nearest one │   └── UnsuitedModel               an engine cannot sample from
+    this model; another engine may ├── DataError (ValueError)          a data set is absent, malformed or not what its
+    checksum says │   └── MissingData                 the user has to add it; says the command
     ├── PluginError (RuntimeError)      a plugin is broken, too new, or offers a name twice
     ├── ComponentError (RuntimeError)   a component raised, or returned what it must not; says which one
     ├── EnvError (RuntimeError)         an environment was stepped out of order
     ├── EngineError (RuntimeError)      an engine could not load or generate
-    ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad answer is a Verdict, never an exception)
-    ├── SandboxError (RuntimeError)     programs cannot be isolated on this machine; says why, and what to do
-    │   └── SandboxLost                 a sandbox ended while it worked, for a reason outside of it
-    └── RunError (RuntimeError)         a run cannot go on: too many unscored answers, a folder that is in use, a full disk
+    ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad answer is a Verdict, never an
+    exception) ├── SandboxError (RuntimeError)     programs cannot be isolated on this machine; says why, and what to do
+    │   └── SandboxLost                 a sandbox ended while it worked, for a reason outside of it └── RunError
+    (RuntimeError)         a run cannot go on: too many unscored answers, a folder that is in use, a full disk
 
-Exit status on the command line: 2 for ConfigError, DataError, PluginError and SandboxError (the request was wrong), 1 for the others
-(the run failed).
+Exit status on the command line: 2 for ConfigError, DataError, PluginError and SandboxError (the request was wrong), 1
+for the others (the run failed).
 Each carries its whole message as its only argument, so that it survives pickling on the way home from a worker.
 """
 
@@ -101,7 +100,9 @@ class SandboxError(KgymError, RuntimeError):
 
 
 class SandboxLost(SandboxError):
-    """A sandbox ended while it worked, for a reason outside of it, such as a machine without memory; the program is not to blame."""
+    """A sandbox ended while it worked, for a reason outside of it, such as a machine without memory; the program is
+    not to blame.
+    """
 
     exit_status = 1
 

@@ -15,11 +15,15 @@ def family_of(name: str, families: Iterable[Info]) -> EnvFamilyInfo | None:
     prefix, colon, member = name.partition(":")
     known = [family for family in families if isinstance(family, EnvFamilyInfo)]
     by_prefix = [family for family in known if colon and member and family.name == prefix]
-    return next(iter([*by_prefix, *(family for family in known if family.suffixes and name.endswith(family.suffixes))]), None)
+    return next(
+        iter([*by_prefix, *(family for family in known if family.suffixes and name.endswith(family.suffixes))]), None
+    )
 
 
 def member_info(name: str, family: EnvFamilyInfo) -> EnvInfo:
-    """Return the record of an environment of a family. A member that cannot be part of an id is shortened, with a hash of the whole."""
+    """Return the record of an environment of a family. A member that cannot be part of an id is shortened, with a
+    hash of the whole.
+    """
     member = name.removeprefix(f"{family.name}:")
     return EnvInfo(
         name=_slug(member),

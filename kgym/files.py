@@ -1,4 +1,6 @@
-"""Files that are whole or not there: written under a temporary name, flushed to the disk and renamed. Links are never written through."""
+"""Files that are whole or not there: written under a temporary name, flushed to the disk and renamed. Links are
+never written through.
+"""
 
 import contextlib
 import errno
@@ -13,7 +15,9 @@ from kgym.errors import DataError, KgymError, RunError
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old one or the new one whole. A link of that name is replaced."""
+    """Write a file so that a reader, or a crash, finds the old one or the new one whole. A link of that name is
+    replaced.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)  # of a process that had the same number
@@ -45,7 +49,9 @@ def open_to_append(path: Path) -> IO[str]:
 
 
 def sync_names(folder: Path) -> None:
-    """Flush the names in a folder to the disk, so that a file which was made or renamed in it is still there after a power cut."""
+    """Flush the names in a folder to the disk, so that a file which was made or renamed in it is still there after a
+    power cut.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -57,7 +63,9 @@ def sync_names(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush every file and name below a folder to the disk, so that a rename of the folder cannot outrun its contents."""
+    """Flush every file and name below a folder to the disk, so that a rename of the folder cannot outrun its
+    contents.
+    """
     for file in folder.rglob("*"):
         if file.is_dir():
             sync_names(file)
@@ -72,15 +80,24 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reading(path: Path, *, remedy: str) -> Iterator[None]:
-    """Read a file of a run; raise DataError, with its name and what to do, instead of what a parser raises about its content.
+    """Read a file of a run; raise DataError, with its name and what to do, instead of what a parser raises about its
+    content.
 
-    An OSError with an errno comes from the file system and goes on as it is: the file does not exist, or it may not be read.
+    An OSError with an errno comes from the file system and goes on as it is: the file does not exist, or it may not be
+    read.
     """
     try:
         yield
     except KgymError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:  # of json, pyarrow; another shape
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OSError,
+        RecursionError,
+    ) as error:  # of json, pyarrow; another shape
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).strip().split("\n")[0] if isinstance(error, (ValueError, OSError)) else type(error).__name__
@@ -90,7 +107,9 @@ def reading(path: Path, *, remedy: str) -> Iterator[None]:
 
 
 def read_table(path: Path, *, remedy: str) -> dict[str, Any]:
-    """Return the table (`{...}`) in a file of JSON. Raises DataError if it is damaged or not a file, OSError if it cannot be read."""
+    """Return the table (`{...}`) in a file of JSON. Raises DataError if it is damaged or not a file, OSError if it
+    cannot be read.
+    """
     if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
         raise DataError(f"{path} is not a file; {remedy}")
     with reading(path, remedy=remedy):
@@ -129,8 +148,8 @@ class Lock:
 def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[Lock]:
     """Hold an exclusive lock on `path`, which is made if need be and stays, empty.
 
-    The lock belongs to the process and goes with it, also after a kill -9. Raises RunError if another process holds it, unless `wait`,
-    and in place of an error about files if the reason is that the locked file is gone.
+    The lock belongs to the process and goes with it, also after a kill -9. Raises RunError if another process holds it,
+    unless `wait`, and in place of an error about files if the reason is that the locked file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open_own(path, os.O_RDWR)
@@ -138,7 +157,9 @@ def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[Lock]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise RunError(f"{what} is in use by another process; wait for it to end, or choose another folder") from None
+            raise RunError(
+                f"{what} is in use by another process; wait for it to end, or choose another folder"
+            ) from None
         lock = Lock(path, descriptor, what)
         try:
             yield lock

@@ -1,9 +1,10 @@
-"""The folders of a run and the files in them that are kgym's: everything else in there is left alone, and no link is followed.
+"""The folders of a run and the files in them that are kgym's: everything else in there is left alone, and no link is
+followed.
 
 episodes/step-00001.parquet          ours
 episodes/step-00001 (1).parquet      not ours: neither read nor removed
-episodes/.step-00001.parquet.4711.tmp   of a process that was killed while it wrote: removed by anyone who holds the lock of the run
-checkpoints/.step-4.tmp/             of a checkpoint that was being written or removed: likewise
+episodes/.step-00001.parquet.4711.tmp   of a process that was killed while it wrote: removed by anyone who holds the
+lock of the run checkpoints/.step-4.tmp/             of a checkpoint that was being written or removed: likewise
 """
 
 import re
@@ -18,7 +19,9 @@ LEFTOVER = re.compile(
     r"|\.step-\d+(?:\.old)?\.tmp",
     re.ASCII,
 )
-"""What only the holder of a run's lock writes under a temporary name. Pages and pictures, which others write, are not among it."""
+"""What only the holder of a run's lock writes under a temporary name. Pages and pictures, which others write, are
+not among it.
+"""
 
 
 def own_folders(*folders: Path) -> None:
@@ -29,7 +32,9 @@ def own_folders(*folders: Path) -> None:
 
 
 def refuse_links(*folders: Path) -> None:
-    """Raise ConfigError if one of the folders is a link: anyone who made it would decide which files are written and deleted."""
+    """Raise ConfigError if one of the folders is a link: anyone who made it would decide which files are written and
+    deleted.
+    """
     for folder in folders:
         if folder.is_symlink():
             raise ConfigError(
@@ -60,7 +65,9 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder with all that is in it, or a link, but not what it points to; nothing if there is none."""
+    """Remove a file, a folder with all that is in it, or a link, but not what it points to; nothing if there is
+    none.
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -68,7 +75,9 @@ def remove(path: Path) -> None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename a folder to one that `remove_leftovers` knows, so that no half of it is left under its own name; return the new path."""
+    """Rename a folder to one that `remove_leftovers` knows, so that no half of it is left under its own name; return
+    the new path.
+    """
     aside = folder.with_name(f".{folder.name}.old.tmp")
     remove(aside)
     return folder.rename(aside)

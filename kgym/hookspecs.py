@@ -1,8 +1,8 @@
 """Every hook of kgym, and the records that they yield.
 
 A plugin is a light module named by an entry point in the group `kgym`. It says `kgym_api = 1` and has a function marked
-`@hookimpl` that yields the records below. A record's `target` is a `"module:attribute"` string that is imported when the component
-is first used, so that discovery loads neither torch nor numpy.
+`@hookimpl` that yields the records below. A record's `target` is a `"module:attribute"` string that is imported when
+the component is first used, so that discovery loads neither torch nor numpy.
 
     from collections.abc import Iterator
 
@@ -14,8 +14,9 @@ is first used, so that discovery loads neither torch nor numpy.
     def kgym_components() -> Iterator[Component]:
         yield VerifierInfo(name="hello", target="kgym_hello.verifier:Hello", summary="the text says hello")
 
-The class that `target` names takes its options first: an instance of its class attribute `Options` (a subclass of `kgym.options.Options`),
-then what the protocol in `kgym.types` says (an engine the model folder, a sampler the source and a seed).
+The class that `target` names takes its options first: an instance of its class attribute `Options` (a subclass of
+`kgym.options.Options`), then what the protocol in `kgym.types` says (an engine the model folder, a sampler the source
+and a seed).
 
 Observer hooks are read-only: what they raise is logged and counted, and changes nothing.
 """
@@ -49,14 +50,20 @@ class Info:
     summary: str = ""
     """One line for `kgym plugins list`."""
     needs: tuple[str, ...] = ()
-    """Packages that its plugin does not install, by the name to install and import them by; without them it is refused, with a hint."""
+    """Packages that its plugin does not install, by the name to install and import them by; without them it is
+    refused, with a hint.
+    """
     extra: str = ""
-    """Extra of the plugin's distribution that installs them (`wandb` of `kgym[wandb]`), for the hint; without one it names the packages."""
+    """Extra of the plugin's distribution that installs them (`wandb` of `kgym[wandb]`), for the hint; without one it
+    names the packages.
+    """
 
 
 @dataclass(frozen=True)
 class EnvInfo(Info):
-    """An environment. `target` is a class that is constructed as `target(options)` and follows `kgym.envs.task.Task`."""
+    """An environment. `target` is a class that is constructed as `target(options)` and follows
+    `kgym.envs.task.Task`.
+    """
 
     kind: ClassVar[str] = "environment"
 
@@ -76,8 +83,8 @@ class EnvInfo(Info):
 
 @dataclass(frozen=True)
 class EnvFamilyInfo(Info):
-    """Environments whose names begin with a prefix and a colon: the family `rg` has `rg:countdown`. The name is the prefix; `target` is a
-    class that follows `kgym.envs.task.EnvFamily`.
+    """Environments whose names begin with a prefix and a colon: the family `rg` has `rg:countdown`. The name is the
+    prefix; `target` is a class that follows `kgym.envs.task.EnvFamily`.
     """
 
     kind: ClassVar[str] = "family"
@@ -97,13 +104,19 @@ class VerifierInfo(Info):
     kind: ClassVar[str] = "verifier"
 
     isolation: str = "process"
-    """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe by construction,
-    and for those that hold a model, which a worker would load again and its limits of memory and time end."""
+    """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe
+    by construction, and for those that hold a model, which a worker would load again and its limits of memory and time
+    end.
+    """
     threads: bool = False
-    """Whether it may be called from several threads at a time, for verifiers that judge in the caller and wait for something else."""
+    """Whether it may be called from several threads at a time, for verifiers that judge in the caller and wait for
+    something else.
+    """
     batched: bool = False
-    """Whether many answers cost it little more than one, as a model that reads them side by side: the answers of a step are then judged
-    in one call after the last of them, instead of each as soon as it has ended. For verifiers that judge in the caller."""
+    """Whether many answers cost it little more than one, as a model that reads them side by side: the answers of a step
+    are then judged in one call after the last of them, instead of each as soon as it has ended. For verifiers that
+    judge in the caller.
+    """
     golds: tuple[str, ...] = ()
     """Gold answers of the kind that it judges, for `kgym plugins check`; without them mathematical ones are tried."""
     answer: str = r"\boxed{{gold}}"
@@ -131,12 +144,15 @@ class EngineInfo(Info):
     """Whether `load` takes the matrices of a LoRA adapter alone (`Weights.adapter`); otherwise they come merged."""
 
     exact: bool = False
-    """Whether an answer that is cut and continued under the same weights equals the uncut one, and the same requests give the same segments
-    again: then a resumed run reproduces the one that was not interrupted. `kgym plugins check` holds an engine to it."""
+    """Whether an answer that is cut and continued under the same weights equals the uncut one, and the same requests
+    give the same segments again: then a resumed run reproduces the one that was not interrupted. `kgym plugins check`
+    holds an engine to it.
+    """
 
     remote: bool = False
-    """Whether it asks a server: the model is a name that the server knows instead of a folder, and no weights can be loaded. It scores and
-    judges, and training refuses it."""
+    """Whether it asks a server: the model is a name that the server knows instead of a folder, and no weights can be
+    loaded. It scores and judges, and training refuses it.
+    """
 
 
 @dataclass(frozen=True)
@@ -155,7 +171,9 @@ class ShaperInfo(Info):
 
 @dataclass(frozen=True)
 class ModelInfo(Info):
-    """A model with a short name. `target` is a function without arguments that returns a Hugging Face model folder (a Path)."""
+    """A model with a short name. `target` is a function without arguments that returns a Hugging Face model folder
+    (a Path).
+    """
 
     kind: ClassVar[str] = "model"
 
@@ -184,7 +202,9 @@ class BenchmarkInfo(Info):
 
 @dataclass(frozen=True)
 class DatasetInfo(Info):
-    """What is known of a data set that users add, and what `kgym data add` holds it to. `target` is unused and empty."""
+    """What is known of a data set that users add, and what `kgym data add` holds it to. `target` is unused and
+    empty.
+    """
 
     kind: ClassVar[str] = "dataset"
 
@@ -198,14 +218,20 @@ class DatasetInfo(Info):
     max_answer: int | None = None
     """Answers are integers from 0 to this; rows with others are refused."""
     configs: tuple[str, ...] = ()
-    """Which of several configurations of a repository is meant: the first of these that it has; without one, all of them."""
+    """Which of several configurations of a repository is meant: the first of these that it has; without one, all of
+    them.
+    """
     splits: tuple[str, ...] = ()
-    """Which of several splits is meant: the first of these that it has; without one, the split called like the data set, or `test`."""
+    """Which of several splits is meant: the first of these that it has; without one, the split called like the data
+    set, or `test`.
+    """
 
 
 @dataclass(frozen=True)
 class PresetInfo(Info):
-    """A published protocol of evaluation. None leaves a value to the benchmark and the environment. `target` is unused and empty."""
+    """A published protocol of evaluation. None leaves a value to the benchmark and the environment. `target` is
+    unused and empty.
+    """
 
     kind: ClassVar[str] = "preset"
 
@@ -231,8 +257,8 @@ class PresetInfo(Info):
 
 @dataclass(frozen=True)
 class ExperimentInfo(Info):
-    """An experiment for `kgym reproduce`. `target` is a function without arguments that returns a TOML file (a Path); its form is in
-    `kgym.experiments.table`.
+    """An experiment for `kgym reproduce`. `target` is a function without arguments that returns a TOML file (a Path);
+    its form is in `kgym.experiments.table`.
     """
 
     kind: ClassVar[str] = "experiment"
@@ -247,7 +273,9 @@ class ExporterInfo(Info):
 
 @dataclass(frozen=True)
 class BridgeInfo(Info):
-    """Another framework that takes environments: `kgym.types.Bridge`. The name is the word after `kgym envs export --to`."""
+    """Another framework that takes environments: `kgym.types.Bridge`. The name is the word after `kgym envs export
+    --to`.
+    """
 
     kind: ClassVar[str] = "bridge"
 
@@ -261,7 +289,9 @@ class CommandInfo(Info):
 
 @dataclass(frozen=True)
 class CheckInfo(Info):
-    """A check that `kgym plugins doctor` runs. `target` is a function that returns a list of problems, empty if all is well."""
+    """A check that `kgym plugins doctor` runs. `target` is a function that returns a list of problems, empty if all
+    is well.
+    """
 
     kind: ClassVar[str] = "check"
 
@@ -312,8 +342,9 @@ REPLACED: dict[str, type[Component]] = {
     "kgym_register_commands": CommandInfo,
     "kgym_register_checks": CheckInfo,
 }
-"""Older hooks, one for each kind, with the record that each yields. They still work and give a DeprecationWarning; new code uses
-`kgym_components`."""
+"""Older hooks, one for each kind, with the record that each yields. They still work and give a DeprecationWarning; new
+code uses `kgym_components`.
+"""
 
 
 # --- observers --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@
     [shapers.length_penalty]     # shapers and trackers by name, in the order in which they work
     weight = 0.1
 
-`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` say the same. Unknown keys are refused with the nearest one.
+`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` say the same. Unknown keys are refused with the
+nearest one.
 """
 
 import hashlib
@@ -36,8 +37,11 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunC
     return load(RunConfig, path, overrides, moved=MOVED)
 
 
-def load(model: type[C], path: Path | None = None, overrides: Sequence[str] = (), *, moved: Mapping[str, str] | None = None) -> C:
-    """Return the configuration of a TOML file (none: the defaults) with `key=value` overrides over it, later ones over earlier ones.
+def load(
+    model: type[C], path: Path | None = None, overrides: Sequence[str] = (), *, moved: Mapping[str, str] | None = None
+) -> C:
+    """Return the configuration of a TOML file (none: the defaults) with `key=value` overrides over it, later ones over
+    earlier ones.
 
     `model` is the configuration of a command, `moved` has the keys that older versions of it had, by their names now.
 
@@ -56,7 +60,9 @@ def load(model: type[C], path: Path | None = None, overrides: Sequence[str] = ()
         return validated(model, values)
     except UnknownName as error:
         for key in keys_of(values, model):
-            if str(error).startswith(f"no key named {key!r};") and (hint := named_elsewhere(key.rpartition(".")[2], model)):
+            if str(error).startswith(f"no key named {key!r};") and (
+                hint := named_elsewhere(key.rpartition(".")[2], model)
+            ):
                 raise UnknownName(f"no key named {key!r}; {hint}") from None
         raise
 
@@ -86,7 +92,8 @@ OWN_BATCHES = ("sft.batch_size", "dpo.batch_size", "rm.batch_size")
 
 
 def named_elsewhere(name: str, model: type[BaseModel] = RunConfig) -> str:
-    """Return what to say to a name that other trainers know; "" if it is not one of them, or if the configuration has no such key.
+    """Return what to say to a name that other trainers know; "" if it is not one of them, or if the configuration has
+    no such key.
 
     >>> named_elsewhere("learning_rate"), named_elsewhere("tau")
     ("that is 'train.lr' here", '')
@@ -134,7 +141,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str, model: type[BaseModel] = RunConfig) -> tuple[str, Any]:
-    """Split `key=value`. The value is TOML if it is that, and otherwise the text unchanged; where text is wanted, it stays text.
+    """Split `key=value`. The value is TOML if it is that, and otherwise the text unchanged; where text is wanted, it
+    stays text.
 
     Raises ConfigError if there is no key.
 
@@ -153,12 +161,15 @@ def parse_override(text: str, model: type[BaseModel] = RunConfig) -> tuple[str, 
 def set_key(values: dict[str, Any], key: str, value: Any, model: type[BaseModel] = RunConfig) -> None:
     """Set a dotted key in nested tables, which are made as needed.
 
-    An empty table over one that is there changes nothing. The name of a component (`algo=grpo`) leaves the options that are there.
+    An empty table over one that is there changes nothing. The name of a component (`algo=grpo`) leaves the options that
+    are there.
     """
     *tables, last = key.split(".")
     for depth, name in enumerate(tables, 1):
         inner = values.setdefault(name, {})
-        if isinstance(inner, str) and _is_component(".".join(tables[:depth]), model):  # algo = "mirror" is short for its name
+        if isinstance(inner, str) and _is_component(
+            ".".join(tables[:depth]), model
+        ):  # algo = "mirror" is short for its name
             inner = values[name] = {"name": inner}
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
@@ -186,7 +197,9 @@ def _wants_text(key: str, model: type[BaseModel]) -> bool:
 
 
 def _is_component(key: str, model: type[BaseModel]) -> bool:
-    """Whether a key of the configuration is a component with a name and options: `algo`, `envs.words`, `envs.words.sampler`."""
+    """Whether a key of the configuration is a component with a name and options: `algo`, `envs.words`,
+    `envs.words.sampler`.
+    """
     return bool(_models(_annotation(key, model), Component))
 
 
@@ -226,14 +239,19 @@ def to_toml(config: BaseModel) -> str:
 
 def _beside(values: Mapping[str, Any], path: str, model: type[BaseModel]) -> dict[str, Any]:
     """Return nested tables with the options of components beside their names, where they do not hide a key."""
-    found = {key: _beside(value, f"{path}{key}.", model) if isinstance(value, Mapping) else value for key, value in values.items()}
+    found = {
+        key: _beside(value, f"{path}{key}.", model) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
     if path and _is_component(path[:-1], model) and not found["options"].keys() & found.keys():
         return {**{key: item for key, item in found.items() if key != "options"}, **found["options"]}
     return found
 
 
 def config_hash(config: BaseModel) -> str:
-    """Return 12 hexadecimal digits of the sha256 of the configuration; equal configurations have equal ones, however they were written."""
+    """Return 12 hexadecimal digits of the sha256 of the configuration; equal configurations have equal ones, however
+    they were written.
+    """
     canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -16,7 +16,9 @@ class PoolLimits(Options):
     deadline_s: float = Field(5.0, gt=0, le=1e6, allow_inf_nan=False)
     """Seconds for one completion, counted from when a worker starts to judge it; then it is `unscored:timeout`."""
     memory_gib: float = Field(1.0, gt=0, allow_inf_nan=False)
-    """Memory that a worker may use in addition to what the verifier's libraries take; beyond it a completion is `unscored:memory`."""
+    """Memory that a worker may use in addition to what the verifier's libraries take; beyond it a completion is
+    `unscored:memory`.
+    """
     recycle_after: int = Field(5000, ge=1)
     """A worker is replaced after this many completions, so that what a library leaks does not accumulate."""
 

@@ -28,7 +28,8 @@ def import_module(name: str) -> ModuleType:
     """Import a module by its name."""
     module = importlib.import_module(name)
     if getattr(module.__spec__, "_initializing", False):
-        # Its own `import kgym` led here before it was complete, and it would seem to have no hooks: run a copy to the end.
+        # Its own `import kgym` led here before it was complete, and it would seem to have no hooks: run a copy to the
+        # end.
         module = _execute(importlib.util.find_spec(name))
     return module
 
@@ -48,7 +49,8 @@ def import_file(name: str, path: Path) -> ModuleType:
 
 
 def module_name(path: Path) -> str:
-    """Return the module name of a file that `-p` names: no installed module has it, and another folder's file has another.
+    """Return the module name of a file that `-p` names: no installed module has it, and another folder's file has
+    another.
 
     >>> module_name(Path("/home/ada/obs.py"))
     'obs_36d18a1b'
@@ -74,7 +76,9 @@ _stdout: Any = None
 
 
 class _Detour:
-    """Stands in for `sys.stdout`: what threads inside `prints_to_stderr` write goes to standard error, all else where it went before."""
+    """Stands in for `sys.stdout`: what threads inside `prints_to_stderr` write goes to standard error, all else
+    where it went before.
+    """
 
     def write(self, text: str) -> int:
         """Write, and keep a copy for the innermost `prints_to_stderr` of this thread."""
@@ -115,7 +119,9 @@ def prints_to_stderr() -> Iterator[list[str]]:
 
 @contextmanager
 def descriptor_to_stderr() -> Iterator[None]:
-    """Send what is written to file descriptor 1, by C libraries and child processes too, to descriptor 2. Of the whole process."""
+    """Send what is written to file descriptor 1, by C libraries and child processes too, to descriptor 2. Of the
+    whole process.
+    """
     try:
         kept = os.dup(1)
     except OSError:  # closed

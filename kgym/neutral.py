@@ -1,6 +1,8 @@
-r"""Foreign text on its way out, one function for each kind of place where it could act: terminal, spreadsheet, Markdown, picture.
+r"""Foreign text on its way out, one function for each kind of place where it could act: terminal, spreadsheet,
+Markdown, picture.
 
-Text of models, data sets, file names and exceptions is untrusted. HTML is escaped by the template (`kgym.page`), LaTeX by its exporter.
+Text of models, data sets, file names and exceptions is untrusted. HTML is escaped by the template (`kgym.page`), LaTeX
+by its exporter.
 """
 
 import html
@@ -15,7 +17,8 @@ _MARKUP = re.compile(r"([\\`*_\[\]|~!#$@])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def printable(value: object) -> str:
-    r"""Return a value as text for a terminal: control characters and direction marks become U+FFFD, line feeds and tabs stay.
+    r"""Return a value as text for a terminal: control characters and direction marks become U+FFFD, line feeds and tabs
+    stay.
 
     >>> printable("a\x1b[31mb\n")
     'a�[31mb\n'
@@ -27,7 +30,8 @@ def printable(value: object) -> str:
 
 
 def for_json(text: str) -> str:
-    r"""Return a JSON text with the characters that act on a terminal as escapes: what is read back from it stays the same.
+    r"""Return a JSON text with the characters that act on a terminal as escapes: what is read back from it stays the
+    same.
 
     >>> for_json('{"name": "\u202e\x85"}')
     '{"name": "\\u202e\\u0085"}'
@@ -59,9 +63,10 @@ def error_line(error: BaseException, longest: int | None = None) -> str:
 def for_spreadsheet(text: str) -> str:
     """Return a text on one line that no spreadsheet runs as a formula, wherever it may begin a cell.
 
-    A quote is put before a sign that begins a formula, at the start and after each semicolon: where the list separator is a semicolon
-    (most of Europe) a spreadsheet that opens the file begins a cell there. `from_spreadsheet` takes the quotes off again.
-    Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run, after any separator.
+    A quote is put before a sign that begins a formula, at the start and after each semicolon: where the list separator
+    is a semicolon (most of Europe) a spreadsheet that opens the file begins a cell there. `from_spreadsheet` takes the
+    quotes off again. Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run,
+    after any separator.
 
     >>> for_spreadsheet("=HYPERLINK(0)"), for_spreadsheet("x;=1+1"), for_spreadsheet("5 - 2; ok")
     ("'=HYPERLINK(0)", "x;'=1+1", '5 - 2; ok')

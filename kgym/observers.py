@@ -1,4 +1,5 @@
-"""What keeps observers from changing a run: each one is given its own copies, and the global random state is put back after it.
+"""What keeps observers from changing a run: each one is given its own copies, and the global random state is put back
+after it.
 
 Token ids and log-probabilities are tuples in immutable segments, so they are shared and not copied.
 """
@@ -16,8 +17,8 @@ from kgym.types import Episode, Group
 def copied(value: Any) -> Any:
     """Return a copy of an observer's argument: changes to it leave the original as it is.
 
-    Containers, groups and episodes are copied all the way down; everything else is immutable and shared, but for the exception of
-    `kgym_exception`, which cannot be copied.
+    Containers, groups and episodes are copied all the way down; everything else is immutable and shared, but for the
+    exception of `kgym_exception`, which cannot be copied.
     """
     if isinstance(value, Group):
         return Group(value.problem, [copied(episode) for episode in value.episodes], list(value.rewards))
@@ -32,7 +33,9 @@ def copied(value: Any) -> Any:
 
 @contextmanager
 def same_random_state() -> Iterator[None]:
-    """Put the global random state of `random`, numpy and torch back at the end: components of other packages may draw from it."""
+    """Put the global random state of `random`, numpy and torch back at the end: components of other packages may
+    draw from it.
+    """
     restore: list[Callable[[], object]] = []
     state = random.getstate()
     restore.append(lambda: random.setstate(state))

@@ -21,13 +21,16 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
     operational: ClassVar[frozenset[str]] = frozenset()
-    """Options that decide how work is done and not what comes of it (timeouts, retries): an evaluation may be resumed with others."""
+    """Options that decide how work is done and not what comes of it (timeouts, retries): an evaluation may be
+    resumed with others.
+    """
 
     def fingerprints(self) -> dict[str, str]:
-        """Return a fingerprint of each thing outside that the options name and the numbers depend on, by option; {} by default.
+        """Return a fingerprint of each thing outside that the options name and the numbers depend on, by option; {} by
+        default.
 
-        A run that is resumed, and an evaluation that is continued, refuse to go on if one of them has changed. For a model's folder use
-        `kgym.models.names.model_fingerprint`.
+        A run that is resumed, and an evaluation that is continued, refuse to go on if one of them has changed. For a
+        model's folder use `kgym.models.names.model_fingerprint`.
         """
         return {}
 
@@ -51,11 +54,15 @@ RunSteps = Annotated[int | float, Field(ge=0, allow_inf_nan=False), AfterValidat
 
 def run_steps(options: BaseModel) -> dict[str, int | float]:
     """Return the options that count the steps of a run (`RunSteps`), by name."""
-    return {name: getattr(options, name) for name, field in type(options).model_fields.items() if _OF_RUN in field.metadata}
+    return {
+        name: getattr(options, name) for name, field in type(options).model_fields.items() if _OF_RUN in field.metadata
+    }
 
 
 def for_run(options: M, steps: int) -> M:
-    """Return the options of a component in a run of so many steps: shares of the run become numbers of steps, rounded down."""
+    """Return the options of a component in a run of so many steps: shares of the run become numbers of steps,
+    rounded down.
+    """
     counts = {name: int(value * steps) for name, value in run_steps(options).items() if value < 1}
     return options.model_copy(update=counts) if counts else options
 
@@ -95,7 +102,11 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if item["type"] in TABLES:
         text = f"must be a table of keys: {where}.KEY=VALUE, or {{}} for the defaults"
-    if item["type"] == "value_error" and isinstance(item["input"], Mapping) and text.startswith(f"{where}." if where else ""):
+    if (
+        item["type"] == "value_error"
+        and isinstance(item["input"], Mapping)
+        and text.startswith(f"{where}." if where else "")
+    ):
         raise ConfigError(text)  # of several keys together: it names them itself
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 
@@ -109,7 +120,11 @@ def conform(values: Mapping[str, Any], shape: type[T]) -> T:
         return TypeAdapter(shape).validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        text = "must be a table of keys" if first["type"] in TABLES else first["msg"].replace("Input should be", "must be").lower()
+        text = (
+            "must be a table of keys"
+            if first["type"] in TABLES
+            else first["msg"].replace("Input should be", "must be").lower()
+        )
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {text}") from error
 
 

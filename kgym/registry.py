@@ -79,7 +79,9 @@ class Clash:
         """Who offers it, by the names that `-p no:` takes."""
         records = [record for _, record in self.offers]
         origins = list(dict.fromkeys(record.origin for record in records))
-        return origins if len(origins) > 1 else [record.name for record in records]  # one distribution, several entry points
+        return (
+            origins if len(origins) > 1 else [record.name for record in records]
+        )  # one distribution, several entry points
 
     @property
     def remedy(self) -> str:
@@ -97,7 +99,8 @@ class Clash:
 class Registry:
     """The plugins of one process and what they offer.
 
-    `plugins` are the arguments of `-p`. What is installed, the environment variables and the working directory can be given, for tests.
+    `plugins` are the arguments of `-p`. What is installed, the environment variables and the working directory can be
+    given, for tests.
 
     Raises UnknownName if `-p` names a plugin that does not exist, PluginError if it names one that is broken.
     """
@@ -115,7 +118,9 @@ class Registry:
         """How often the observers of each plugin raised."""
         self._members: dict[tuple[str, str], Any] = {}
         """The classes of environments of families, by prefix and member."""
-        self._records = list(self._discover(plugins, installed() if candidates is None else list(candidates), environ, folder))
+        self._records = list(
+            self._discover(plugins, installed() if candidates is None else list(candidates), environ, folder)
+        )
         self._index: dict[tuple[str, str], list[tuple[Info, PluginRecord]]] = {}
         """The components by kind and by name, and environments by their id too."""
         for info, record in self.offers():
@@ -123,7 +128,9 @@ class Registry:
                 self._index.setdefault((info.kind, name), []).append((info, record))
         for record in self._records:
             if record.status == "broken":
-                log.warning("plugin %s is broken and left out: %s (more: kgym plugins doctor)", record.title, record.error)
+                log.warning(
+                    "plugin %s is broken and left out: %s (more: kgym plugins doctor)", record.title, record.error
+                )
             if record.deprecated and record.module not in _warned:
                 _warned.add(record.module)
                 warn_of_old_hooks(record)
@@ -140,7 +147,9 @@ class Registry:
         for name in refused:
             if not any(candidate.answers_to([name]) for candidate in candidates):
                 raise UnknownName.near(
-                    "plugin", name, {item.distribution or item.name for item in candidates} | {c.name for c in candidates}
+                    "plugin",
+                    name,
+                    {item.distribution or item.name for item in candidates} | {c.name for c in candidates},
                 )
         asked = [name for name in wanted if not any(candidate.answers_to([name]) for candidate in candidates)]
         loaded: dict[str, str] = {}
@@ -176,7 +185,8 @@ class Registry:
         return list(found.values())
 
     def observe(self, hook: str, **kwargs: Any) -> None:
-        """Call an observer hook of each plugin by itself, with copies of the arguments; what one does or raises changes nothing.
+        """Call an observer hook of each plugin by itself, with copies of the arguments; what one does or raises changes
+        nothing.
 
         What it raises is logged and counted.
         """
@@ -198,11 +208,15 @@ class Registry:
     # --- components
 
     def offers(self, kind: str | None = None) -> list[tuple[Info, PluginRecord]]:
-        """Return every component of a kind, or of all kinds, with the plugin that offers it; every version of every environment."""
+        """Return every component of a kind, or of all kinds, with the plugin that offers it; every version of every
+        environment.
+        """
         return [(info, record) for record in self._active() for info in record.offers if kind in (None, info.kind)]
 
     def infos(self, kind: str) -> dict[str, Info]:
-        """Return the components of a kind by name, of environments the newest version; names that clash are left out."""
+        """Return the components of a kind by name, of environments the newest version; names that clash are left
+        out.
+        """
         names = [info.name for info, _ in self.offers(kind)]
         return {name: offers[0][0] for name in names if len(offers := self._named(kind, name)) == 1}
 
@@ -228,7 +242,8 @@ class Registry:
     def target(self, kind: str, name: str) -> Any:
         """Import what a component's `target` names.
 
-        Raises PluginError that says whose it is if that fails; a KgymError that the module raises on purpose comes through as it is.
+        Raises PluginError that says whose it is if that fails; a KgymError that the module raises on purpose comes
+        through as it is.
         """
         info, record = self._find(kind, name)
         if isinstance(info, EnvInfo) and info.family:
@@ -248,7 +263,9 @@ class Registry:
         return target
 
     def _member(self, info: EnvInfo, kind: str, name: str) -> Any:
-        """Return the class of an environment of a family. Raises what `target` raises, and ConfigError if the family lacks packages."""
+        """Return the class of an environment of a family. Raises what `target` raises, and ConfigError if the family
+        lacks packages.
+        """
         if (key := (info.family, info.member)) not in self._members:
             family = self.create(EnvFamilyInfo.kind, info.family)
             try:
@@ -264,16 +281,21 @@ class Registry:
         return self._members[key]
 
     def label(self, kind: str, name: str) -> str:
-        """Return what a component is called in messages: `shaper 'brevity' of acme-shapers 1.2`, and without an origin if it is kgym's."""
+        """Return what a component is called in messages: `shaper 'brevity' of acme-shapers 1.2`, and without an
+        origin if it is kgym's.
+        """
         record = self._find(kind, name)[1]
         if record.distribution == PROJECT:
             return f"{kind} {name!r}"
-        return f"{kind} {name!r} of " + (f"{record.distribution} {record.version}" if record.distribution else f"plugin {record.name!r}")
+        return f"{kind} {name!r} of " + (
+            f"{record.distribution} {record.version}" if record.distribution else f"plugin {record.name!r}"
+        )
 
     def options(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> "Options":
         """Check options of a component and fill in its defaults; a component without `Options` takes none.
 
-        Raises UnknownName with the nearest key, or ConfigError in one line with the key's full path, or with the packages that it lacks.
+        Raises UnknownName with the nearest key, or ConfigError in one line with the key's full path, or with the
+        packages that it lacks.
         """
         from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
 
@@ -292,7 +314,9 @@ class Registry:
 
         model = getattr(self.target(kind, name), "Options", Options)
         if not (isinstance(model, type) and issubclass(model, Options)):
-            raise PluginError(f"{kind} {name!r}: its Options are {model!r}, which is not a subclass of kgym.options.Options")
+            raise PluginError(
+                f"{kind} {name!r}: its Options are {model!r}, which is not a subclass of kgym.options.Options"
+            )
         return model
 
     def create(self, kind: str, name: str, values: Mapping[str, Any] | None = None, *context: Any) -> Any:
@@ -324,7 +348,9 @@ class Registry:
         raise error
 
     def _named(self, kind: str, name: str) -> list[tuple[Info, PluginRecord]]:
-        """Return what answers to a name: more than one is a clash. A short name stands for the newest version in a namespace."""
+        """Return what answers to a name: more than one is a clash. A short name stands for the newest version in a
+        namespace.
+        """
         offers = self._index.get((kind, name), [])
         if exact := [(info, record) for info, record in offers if identity(info) == name]:
             return exact
@@ -332,11 +358,17 @@ class Registry:
         for info, _ in offers:
             assert isinstance(info, EnvInfo)  # of other kinds the name is the identity
             newest[info.namespace] = max(info.version, newest.get(info.namespace, 0))
-        return [(info, record) for info, record in offers if isinstance(info, EnvInfo) and info.version == newest[info.namespace]]
+        return [
+            (info, record)
+            for info, record in offers
+            if isinstance(info, EnvInfo) and info.version == newest[info.namespace]
+        ]
 
 
 def lacks(info: Info, record: PluginRecord) -> str:
-    """Return which packages a component needs that are not installed, with the command that installs them; "" for none."""
+    """Return which packages a component needs that are not installed, with the command that installs them; "" for
+    none.
+    """
     missing = [package for package in info.needs if importlib.util.find_spec(package) is None]
     remedy = f"'{record.distribution}[{info.extra}]'" if info.extra and record.distribution else " ".join(missing)
     return f"{' and '.join(missing)}, which is not installed: pip install {remedy}" if missing else ""
@@ -361,7 +393,9 @@ def configure(plugins: Sequence[str] = ()) -> Registry:
 
 
 def inherited() -> dict[str, str]:
-    """Return the environment variables with which a process that this one does not start itself loads the same plugins."""
+    """Return the environment variables with which a process that this one does not start itself loads the same
+    plugins.
+    """
     return {name: os.environ[name] for name in (INHERITED, DISABLED, NO_AUTOLOAD) if name in os.environ}
 
 
@@ -380,7 +414,9 @@ def _load(plugins: Sequence[str] | None) -> Registry:
         if plugins is None and _current is not None:  # another thread was faster
             return _current
         if _loading:
-            raise PluginError("a plugin asks for the registry while plugins are being loaded; ask in a function that is called later")
+            raise PluginError(
+                "a plugin asks for the registry while plugins are being loaded; ask in a function that is called later"
+            )
         if plugins is None:
             plugins = json.loads(os.environ.get(INHERITED) or "[]")
         _loading = True

@@ -2,16 +2,18 @@
 
     ... 7 1 2 3 1 2 3 1 2 3 1 2 3      N = 12: the block 1 2 3, four times
 
-The first such position depends on the tokens alone, so a completion that is cut into segments is found to repeat itself where the
-uncut one is. The work per token is constant on average and the memory is proportional to N, however long the completion becomes.
+The first such position depends on the tokens alone, so a completion that is cut into segments is found to repeat itself
+where the uncut one is. The work per token is constant on average and the memory is proportional to N, however long the
+completion becomes.
 
-Why one candidate is enough: the last N tokens always contain the newest complete chunk of N // 2 tokens (chunks begin at multiples of
-that). If the N tokens have a period p of at most N / 4, so does the chunk. The chunk's own smallest period q is then at most N / 4
-too, and p + q is at most its length, so the greatest common divisor of p and q is a period of the chunk (Fine and Wilf 1965):
-q divides p, and the N tokens have the period q. So only q needs to be followed, and it is found once per chunk.
+Why one candidate is enough: the last N tokens always contain the newest complete chunk of N // 2 tokens (chunks begin
+at multiples of that). If the N tokens have a period p of at most N / 4, so does the chunk. The chunk's own smallest
+period q is then at most N / 4 too, and p + q is at most its length, so the greatest common divisor of p and q is a
+period of the chunk (Fine and Wilf 1965): q divides p, and the N tokens have the period q. So only q needs to be
+followed, and it is found once per chunk.
 
-Source of the rule: Kimi k1.5, arXiv:2501.12599, section 2.6.2, which ends and penalises repeated output and states no rule for it;
-"at least four times" is ours: text of any use rarely repeats a long block so often.
+Source of the rule: Kimi k1.5, arXiv:2501.12599, section 2.6.2, which ends and penalises repeated output and states no
+rule for it; "at least four times" is ours: text of any use rarely repeats a long block so often.
 """
 
 from collections.abc import Iterable
@@ -23,7 +25,9 @@ TIMES = 4
 
 
 class RepetitionDetector:
-    """Takes a completion token by token and says at each whether the last `length` tokens are a block that is repeated."""
+    """Takes a completion token by token and says at each whether the last `length` tokens are a block that is
+    repeated.
+    """
 
     def __init__(self, length: int, tokens: Iterable[int] = ()) -> None:
         """`tokens` are those of earlier segments. Raises ValueError if `length` is too small."""
@@ -32,7 +36,9 @@ class RepetitionDetector:
         self.length = length
         self._chunk_length = length // 2
         self._chunk: list[int] = []  # the tokens of the newest chunk so far
-        self._borders: list[int] = []  # of each prefix of it: the longest proper prefix that is also its suffix (Knuth, Morris, Pratt)
+        self._borders: list[
+            int
+        ] = []  # of each prefix of it: the longest proper prefix that is also its suffix (Knuth, Morris, Pratt)
         self._recent = [0] * length  # a ring: the token at position p is at p % length
         self._n_tokens = 0
         self._period = 0  # of the newest complete chunk, 0 if it is too long
@@ -78,7 +84,8 @@ class RepetitionDetector:
 
 
 def repeats(token_ids: Iterable[int], length: int) -> bool:
-    """Whether a completion repeats itself at any position: some `length` tokens in a row are one block, at least four times.
+    """Whether a completion repeats itself at any position: some `length` tokens in a row are one block, at least four
+    times.
 
     For engines that do not end such a completion themselves.
 

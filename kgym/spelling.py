@@ -36,7 +36,9 @@ def _older_budgets(values: Any) -> Any:
     if not isinstance(values, Mapping) or not isinstance(values.get("rollout"), Mapping):
         return values
     rollout, env, algo = dict(values["rollout"]), values.get("env") or {}, values.get("algo")
-    older = [key for key in ("max_tokens", "truncated") if key in rollout and not isinstance(rollout[key], list | tuple)]
+    older = [
+        key for key in ("max_tokens", "truncated") if key in rollout and not isinstance(rollout[key], list | tuple)
+    ]
     if not older:
         return values
     moved = {key: rollout.pop(key) for key in older}
@@ -45,7 +47,9 @@ def _older_budgets(values: Any) -> Any:
         moved |= {"truncated": "mask"} if options.pop("mask_truncated") else {}
         algo = {**algo, "options": options}
     env = {"name": env} if isinstance(env, str) else dict(env)
-    given = {key: value for key, value in moved.items() if value is not None}  # `zero` too, or a recipe would fill it in
+    given = {
+        key: value for key, value in moved.items() if value is not None
+    }  # `zero` too, or a recipe would fill it in
     env["options"] = {**(env.get("options") or {}), **given}
     return {**values, "env": env, "rollout": rollout} | ({} if algo is None else {"algo": algo})
 
@@ -75,7 +79,8 @@ def refuse_cut_sampling(values: Any) -> None:
     for key in ("top_p", "top_k"):
         if isinstance(rollout, Mapping) and key in rollout:
             raise ValueError(
-                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the whole "
+                f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the "
+                "whole "
                 f"one is trained, so every gradient would be biased; leave it out (for validation: eval.{key})"
             )
 
@@ -98,6 +103,10 @@ def _moved(values: Any) -> Any:
     tables = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     for old, new in MOVED.items():
         (section, key), (now, name) = old.split("."), new.split(".")
-        if isinstance(tables.get(section), dict) and key in tables[section] and isinstance(tables.setdefault(now, {}), dict):
+        if (
+            isinstance(tables.get(section), dict)
+            and key in tables[section]
+            and isinstance(tables.setdefault(now, {}), dict)
+        ):
             tables[now].setdefault(name, tables[section].pop(key))
     return tables

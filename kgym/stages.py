@@ -19,7 +19,9 @@ class Stages:
     """The stages of a run, in order."""
 
     points: tuple[tuple[int, int], ...] = ()
-    """(steps, tokens): the budget of episodes that begin after so many steps. Without a point the environment's own budget holds."""
+    """(steps, tokens): the budget of episodes that begin after so many steps. Without a point the environment's own
+    budget holds.
+    """
 
     @classmethod
     def of(cls, points: Sequence[tuple[float, int]], steps: int) -> "Stages":
@@ -30,11 +32,14 @@ class Stages:
         found = [(int(begin * steps) if begin < 1 else int(begin), tokens) for begin, tokens in points]
         given = f"{KEY}={[list(point) for point in points]}"
         if found and found[0][0] != 0:
-            raise ValueError(f"{given}: the first stage begins after step {found[0][0]}; it has to begin with the run: [0, TOKENS]")
+            raise ValueError(
+                f"{given}: the first stage begins after step {found[0][0]}; it has to begin with the run: [0, TOKENS]"
+            )
         for (before, _), (begin, tokens) in pairwise(found):
             if begin <= before:
                 raise ValueError(
-                    f"{given}: in a run of {steps} steps the stage of {tokens} tokens begins after step {begin} and the one before it "
+                    f"{given}: in a run of {steps} steps the stage of {tokens} tokens begins after step {begin} and "
+                    "the one before it "
                     f"after step {before}; the steps of the stages have to rise"
                 )
         return cls(tuple(found))

@@ -1,4 +1,5 @@
-"""The configurations of `kgym sft`, `kgym dpo` and `kgym rm`: every key with its type, default and meaning, beside those of `kgym.config`.
+"""The configurations of `kgym sft`, `kgym dpo` and `kgym rm`: every key with its type, default and meaning, beside
+those of `kgym.config`.
 
 `kgym.keys` reads them as it reads a `RunConfig`: from a TOML file and `--set key=value`.
 """
@@ -12,7 +13,16 @@ from kgym.errors import ConfigError
 from kgym.options import Options, RunSteps
 from kgym.train_config import TrainConfig
 
-OF_TRAIN = ("steps", "lr", "warmup_steps", "decay_frac", "weight_decay", "max_grad_norm", "microbatch_tokens", "save_every")
+OF_TRAIN = (
+    "steps",
+    "lr",
+    "warmup_steps",
+    "decay_frac",
+    "weight_decay",
+    "max_grad_norm",
+    "microbatch_tokens",
+    "save_every",
+)
 """Keys that the sections `sft`, `dpo` and `rm` once had, and that are keys of `train` now."""
 
 
@@ -55,15 +65,21 @@ class ExamplesConfig(Options):
     def _one_source(self) -> Self:
         named = [key for key in ("env", "data", "episodes") if getattr(self, key) is not None]
         if len(named) > 1:
-            raise ValueError(f"{' and '.join(named)} are both set; the examples come from one of env, data and episodes")
+            raise ValueError(
+                f"{' and '.join(named)} are both set; the examples come from one of env, data and episodes"
+            )
         if self.env is not None and "split" in self.env.options:
-            raise ValueError("env.split cannot be set here: kgym learns from the split 'train' and measures on 'validation'")
+            raise ValueError(
+                "env.split cannot be set here: kgym learns from the split 'train' and measures on 'validation'"
+            )
         return self
 
     def check_source(self) -> None:
         """Raise ConfigError if nothing says where the examples come from."""
         if self.env is None and self.data is None and self.episodes is None:
-            raise ConfigError("no examples to learn from: name an environment (--env), a file (--data) or a run folder (--episodes)")
+            raise ConfigError(
+                "no examples to learn from: name an environment (--env), a file (--data) or a run folder (--episodes)"
+            )
 
 
 class PairsConfig(Options):
@@ -72,10 +88,13 @@ class PairsConfig(Options):
     answers: int = Field(4, ge=2)
     """Answers to a prompt, at most; InstructGPT's K."""
     prefer: Literal["right", "short"] = "right"
-    """Of stored answers, what is better: a higher score, or, as in Kimi k1.5's long2short DPO, the shortest right answer, over wrong
-    ones that are longer and right ones that are half as long again."""
+    """Of stored answers, what is better: a higher score, or, as in Kimi k1.5's long2short DPO, the shortest right
+    answer, over wrong ones that are longer and right ones that are half as long again.
+    """
     held_out: int = Field(64, ge=0)
-    """Comparisons to measure on after training: of the validation split, or a fifth of a file or of a run's problems if that is less."""
+    """Comparisons to measure on after training: of the validation split, or a fifth of a file or of a run's problems
+    if that is less.
+    """
 
 
 class PreferencesConfig(ExamplesConfig):
@@ -87,7 +106,9 @@ class PreferencesConfig(ExamplesConfig):
     @model_validator(mode="after")
     def _judges_something(self) -> Self:
         if self.env is None and self.verifier != VerifierConfig():
-            raise ValueError("verifier.* is set without an environment whose answers it could judge; name one with --env")
+            raise ValueError(
+                "verifier.* is set without an environment whose answers it could judge; name one with --env"
+            )
         return self
 
 
@@ -100,9 +121,13 @@ class SFTTrainConfig(TrainConfig):
     steps: int = Field(1000, ge=1)
     """Optimizer steps."""
     lr: float = Field(1e-3, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 1e-5."""
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs
+    about 1e-5.
+    """
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """Shape in which the learning rate falls to a tenth over the last `decay_frac` of the steps; `constant` does not fall."""
+    """Shape in which the learning rate falls to a tenth over the last `decay_frac` of the steps; `constant` does not
+    fall.
+    """
     warmup_steps: RunSteps = 50
     """Steps over which the learning rate rises: a number, or, below 1, a share of the run."""
     decay_frac: float = Field(0.2, ge=0, le=1)
@@ -123,8 +148,9 @@ class SFTSection(Options):
     batch_size: int = Field(64, ge=1)
     """Examples in each step."""
     select: Literal["all", "shortest"] = "all"
-    """Of the right completions that a run has stored: all of them, or of each problem the shortest (shortest rejection sampling, Kimi k1.5,
-    section 2.4)."""
+    """Of the right completions that a run has stored: all of them, or of each problem the shortest (shortest rejection
+    sampling, Kimi k1.5, section 2.4).
+    """
 
 
 class SFTConfig(ExamplesConfig):
@@ -139,7 +165,10 @@ class SFTConfig(ExamplesConfig):
     @model_validator(mode="after")
     def _selects_something(self) -> Self:
         if self.sft.select != "all" and self.episodes is None and (self.env is not None or self.data is not None):
-            raise ValueError(f"sft.select={self.sft.select} chooses among stored completions; name a run that has them with --episodes")
+            raise ValueError(
+                f"sft.select={self.sft.select} chooses among stored completions; name a run that has them with "
+                "--episodes"
+            )
         return self
 
 
@@ -152,7 +181,9 @@ class DPOTrainConfig(SFTTrainConfig):
     steps: int = Field(200, ge=1)
     """Optimizer steps."""
     lr: float = Field(1e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 5e-7."""
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs
+    about 5e-7.
+    """
     warmup_steps: RunSteps = 10
     """Steps over which the learning rate rises: a number, or, below 1, a share of the run."""
 
@@ -191,7 +222,9 @@ class RMTrainConfig(SFTTrainConfig):
     steps: int = Field(300, ge=1)
     """Optimizer steps."""
     lr: float = Field(5e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs about 1e-5."""
+    """Learning rate of AdamW after the warm-up; the default suits a model of a million parameters, a billion needs
+    about 1e-5.
+    """
     warmup_steps: RunSteps = 20
     """Steps over which the learning rate rises: a number, or, below 1, a share of the run."""
 
@@ -220,7 +253,8 @@ class RMConfig(PreferencesConfig):
     def _trains_all_weights(self) -> Self:
         if self.train.lora.rank:
             raise ValueError(
-                f"train.lora.rank={self.train.lora.rank} is not offered for a reward model, whose head is trained too; leave it out"
+                f"train.lora.rank={self.train.lora.rank} is not offered for a reward model, whose head is trained too; "
+                "leave it out"
             )
         return self
 

@@ -8,7 +8,8 @@ from kgym.errors import ConfigError
 from kgym.options import Options, RunSteps
 
 FLOAT16 = (
-    "float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, so that the first step divides by 0, and small gradients are 0 too; "
+    "float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, so that the first step divides by 0, and small "
+    "gradients are 0 too; "
     "use bfloat16, or float32 on a CPU"
 )
 """Why no command trains in it."""
@@ -39,7 +40,9 @@ class LoraConfig(Options):
     @model_validator(mode="after")
     def _has_a_rank(self) -> Self:
         if not self.rank and (self.alpha, self.targets) != (32.0, ()):
-            raise ValueError("train.lora.alpha and train.lora.targets are for an adapter; set train.lora.rank too, such as 16")
+            raise ValueError(
+                "train.lora.alpha and train.lora.targets are for an adapter; set train.lora.rank too, such as 16"
+            )
         return self
 
     @field_validator("targets", mode="before")
@@ -56,17 +59,23 @@ class TrainConfig(Options):
     steps: int = Field(12, ge=1)
     """Collect-and-update steps."""
     lr: float = Field(1e-4, gt=0)
-    """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion needs about 1e-6."""
+    """Learning rate of AdamW after the warm-up; the default suits the million parameters of nano, a billion needs
+    about 1e-6.
+    """
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Shape in which the learning rate falls to a tenth over the last `decay_frac` of the steps; `constant` does not fall."""
+    """Shape in which the learning rate falls to a tenth over the last `decay_frac` of the steps; `constant` does not
+    fall.
+    """
     warmup_steps: RunSteps = 2
     """Steps over which the learning rate rises: a number, or, below 1, a share of the run."""
     decay_frac: float = Field(1.0, ge=0, le=1)
     """Share of the steps, at the end, over which the learning rate falls, but never before the warm-up ends."""
     optimizer: Literal["adamw", "adamw-split", "adamw-rounded"] = "adamw"
-    """What updates the weights. `adamw`: AdamW. `adamw-split`, for `master_dtype=bfloat16`: the same in float32; the lower halves of
-    the float32 weights are part of its state. `adamw-rounded`: `adamw` on bfloat16 weights also at learning rates below 1e-5, where
-    most changes are lost: a bfloat16 weight does not change by less than 1/512 of itself."""
+    """What updates the weights. `adamw`: AdamW. `adamw-split`, for `master_dtype=bfloat16`: the same in float32; the
+    lower halves of the float32 weights are part of its state. `adamw-rounded`: `adamw` on bfloat16 weights also at
+    learning rates below 1e-5, where most changes are lost: a bfloat16 weight does not change by less than 1/512 of
+    itself.
+    """
     weight_decay: float = Field(0.0, ge=0)
     """Weight decay of matrices; vectors are not decayed."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -74,23 +83,30 @@ class TrainConfig(Options):
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients longer than this are scaled down to it."""
     microbatch_tokens: int = Field(16384, ge=1)
-    """Tokens that a forward pass computes, prompts included: bounds the memory and changes no number but by rounding."""
+    """Tokens that a forward pass computes, prompts included: bounds the memory and changes no number but by
+    rounding.
+    """
     layout: Literal["auto", "packed", "padded"] = "auto"
-    """How the tokens of a forward pass are laid out. `packed`: what the answers of a group share is computed once, and nothing is padded.
-    `padded`: rows padded to the longest. `auto`: packed if the model can be, as a probe at the start finds. The numbers are the same."""
+    """How the tokens of a forward pass are laid out. `packed`: what the answers of a group share is computed once, and
+    nothing is padded. `padded`: rows padded to the longest. `auto`: packed if the model can be, as a probe at the start
+    finds. The numbers are the same.
+    """
     gradient_checkpointing: bool | None = None
-    """Compute each layer again in the backward pass instead of keeping its activations: much less memory, about a third more time.
-    Without it: on a GPU, not on the CPU."""
+    """Compute each layer again in the backward pass instead of keeping its activations: much less memory, about a third
+    more time. Without it: on a GPU, not on the CPU.
+    """
     save_every: int = Field(4, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
     """Older ones are deleted."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of the computation, forward and backward (`torch.autocast`); `auto` is float32 on the CPU and bfloat16 on a GPU.
-    Log-probabilities and losses are float32 in any case. float16 is not offered: it needs scaled losses."""
+    """Type of the computation, forward and backward (`torch.autocast`); `auto` is float32 on the CPU and bfloat16 on a
+    GPU. Log-probabilities and losses are float32 in any case. float16 is not offered: it needs scaled losses.
+    """
     master_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights that the optimizer updates. bfloat16 saves memory, needs the optimizer `adamw-split` to keep small changes
-    of the weights, and is always computed in bfloat16."""
+    """Type of the weights that the optimizer updates. bfloat16 saves memory, needs the optimizer `adamw-split` to keep
+    small changes of the weights, and is always computed in bfloat16.
+    """
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the weights in the folder of a checkpoint. A resumed run is exact with every type."""
     device: str = "auto"
@@ -110,7 +126,8 @@ class TrainConfig(Options):
     def _decays_in_a_shape(self) -> Self:
         if self.schedule == "constant" and self.decay_frac not in (0.0, type(self).model_fields["decay_frac"].default):
             raise ValueError(
-                f"train.decay_frac={self.decay_frac} is for a learning rate that falls; set train.schedule=linear or cosine with it"
+                f"train.decay_frac={self.decay_frac} is for a learning rate that falls; set train.schedule=linear or "
+                "cosine with it"
             )
         return self
 
@@ -118,7 +135,10 @@ class TrainConfig(Options):
     def _leaves_an_adapter_in_float32(self) -> Self:
         for key in ("master_dtype", "save_dtype"):
             if self.lora.rank and getattr(self, key) == "bfloat16":
-                raise ValueError(f"train.{key}=bfloat16 is for whole models, and an adapter is float32; leave it out, or train.lora.rank")
+                raise ValueError(
+                    f"train.{key}=bfloat16 is for whole models, and an adapter is float32; leave it out, or "
+                    "train.lora.rank"
+                )
         return self
 
     @model_validator(mode="after")
@@ -126,13 +146,15 @@ class TrainConfig(Options):
         if self.master_dtype == "float32":
             if self.optimizer != "adamw":
                 raise ValueError(
-                    f"train.optimizer={self.optimizer} is for bfloat16 weights; set train.master_dtype=bfloat16 with it, "
+                    f"train.optimizer={self.optimizer} is for bfloat16 weights; set train.master_dtype=bfloat16 with "
+                    "it, "
                     "or use train.optimizer=adamw"
                 )
             return self
         if self.dtype == "float32":
             raise ValueError(
-                "train.dtype=float32 is not possible with train.master_dtype=bfloat16, which is computed in bfloat16; leave one of them out"
+                "train.dtype=float32 is not possible with train.master_dtype=bfloat16, which is computed in bfloat16; "
+                "leave one of them out"
             )
         self.check_rounding("train.lr", self.lr)
         return self
@@ -141,8 +163,10 @@ class TrainConfig(Options):
         """Raise ValueError for a learning rate at which the optimizer would lose most changes of the weights."""
         if self.master_dtype == "bfloat16" and self.optimizer == "adamw" and lr < LEAST_ROUNDED_LR:
             raise ValueError(
-                f"{key}={lr:g} with train.master_dtype=bfloat16: AdamW loses most changes of bfloat16 weights below {LEAST_ROUNDED_LR:g}; "
-                "set train.optimizer=adamw-split, which keeps them, or train.optimizer=adamw-rounded to lose them on purpose"
+                f"{key}={lr:g} with train.master_dtype=bfloat16: AdamW loses most changes of bfloat16 weights below "
+                f"{LEAST_ROUNDED_LR:g}; "
+                "set train.optimizer=adamw-split, which keeps them, or train.optimizer=adamw-rounded to lose them on "
+                "purpose"
             )
 
     @field_validator("betas")

@@ -44,7 +44,8 @@ Chat = tuple[Message, ...]
 class Problem:
     """A question with its gold answer.
 
-    One row: Problem(id="aime/train/gcd/2/17", question="Find ...", gold="12", level=2, subject="number theory", solution="...").
+    One row: Problem(id="aime/train/gcd/2/17", question="Find ...", gold="12", level=2, subject="number theory",
+    solution="...").
     """
 
     id: str
@@ -91,17 +92,18 @@ class Sampling:
     stop: tuple[str, ...] = ()
     """Texts that end the answer, in addition to the model's own end token; the matched text stays in the answer."""
     loop_tokens: int | None = None
-    """End an answer, with the finish reason `repetition`, at the first token where its last so many tokens are one block, repeated at
-    least four times (`kgym.repetition`). Earlier segments count. None is off."""
+    """End an answer, with the finish reason `repetition`, at the first token where its last so many tokens are one
+    block, repeated at least four times (`kgym.repetition`). Earlier segments count. None is off.
+    """
 
 
 @dataclass(frozen=True)
 class GenerateRequest:
     """Ask an engine to continue with one answer.
 
-    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's earlier
-    segments, after it as they are. The uniform number after the token at position p of the answer depends on (seed, p) alone,
-    so an answer cut into segments is the same answer, and so is one that shares its batch with others.
+    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's
+    earlier segments, after it as they are. The uniform number after the token at position p of the answer depends on
+    (seed, p) alone, so an answer cut into segments is the same answer, and so is one that shares its batch with others.
     """
 
     id: str
@@ -112,30 +114,38 @@ class GenerateRequest:
     seed: int
     prefix_ids: tuple[int, ...] = ()
     context_tokens: int | None = None
-    """Tokens of the prompt and the answer together, at most; without it only `max_tokens` and the model's context bound the answer."""
+    """Tokens of the prompt and the answer together, at most; without it only `max_tokens` and the model's context
+    bound the answer.
+    """
     turns: Chat = ()
-    """Earlier turns of the policy and what the environment replied, as messages, for engines that take messages instead of tokens.
-    Other engines have them in `prefix_ids`. () before the first reply."""
+    """Earlier turns of the policy and what the environment replied, as messages, for engines that take messages instead
+    of tokens. Other engines have them in `prefix_ids`. () before the first reply.
+    """
     expects_reply: bool = False
-    """Whether the environment may reply once the policy has ended its turn, so that another request continues this answer."""
+    """Whether the environment may reply once the policy has ended its turn, so that another request continues this
+    answer.
+    """
 
 
 FinishReason = Literal["stop", "length", "abort", "repetition"]
 
 
 class Segment(str):
-    """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from. Immutable.
+    """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from.
+    Immutable.
 
-    `stop`: the policy ended its answer. `length`: the token budget of the request or the model's context ended it; a prompt that
-    leaves no room for an answer gets such a segment without tokens. `abort`: someone interrupted it; it may go on.
-    `repetition`: it had begun to repeat itself, and the request asked to end such answers.
-    The text is for people and verifiers; training uses the ids.
+    `stop`: the policy ended its answer. `length`: the token budget of the request or the model's context ended it; a
+    prompt that leaves no room for an answer gets such a segment without tokens. `abort`: someone interrupted it; it may
+    go on. `repetition`: it had begun to repeat itself, and the request asked to end such answers. The text is for
+    people and verifiers; training uses the ids.
     """
 
     __slots__ = ("engine_logprobs", "finish_reason", "n_tokens", "prompt_ids", "request_id", "token_ids", "version")
 
     token_ids: tuple[int, ...]
-    """New tokens, the end token included. () from a server that does not return them: such a segment can be scored, not trained on."""
+    """New tokens, the end token included. () from a server that does not return them: such a segment can be scored,
+    not trained on.
+    """
     n_tokens: int
     """Their number, also where only the server knows them."""
     engine_logprobs: tuple[float, ...]
@@ -196,7 +206,9 @@ def _segment(text: str, fields: Mapping[str, Any]) -> Segment:
 
 @dataclass(frozen=True)
 class Observation:
-    """Text of the environment inside a completion, such as a tool's reply: the policy reads it, and is not trained on it."""
+    """Text of the environment inside a completion, such as a tool's reply: the policy reads it, and is not trained
+    on it.
+    """
 
     message: Message
     token_ids: tuple[int, ...] = ()
@@ -239,8 +251,8 @@ class Weights(Protocol):
 class Engine(Protocol):
     """Samples text from weights. Constructed as `target(options, model_folder)`.
 
-    A request is open from `submit` until `poll` has returned its segment. One thread calls these methods. If `poll` raises, no request
-    is open any more.
+    A request is open from `submit` until `poll` has returned its segment. One thread calls these methods. If `poll`
+    raises, no request is open any more.
     """
 
     @property
@@ -251,13 +263,15 @@ class Engine(Protocol):
         """Take requests, also while others are open. Raises EngineError if the id of one is open already."""
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
-        """Return the segments of requests that have ended: at least one, or [] after `timeout_s` or if no request is open."""
+        """Return the segments of requests that have ended: at least one, or [] after `timeout_s` or if no request is
+        open.
+        """
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
         """Stop these requests, or all (None); ids that are not open are ignored.
 
-        Each still yields its segment at a later `poll`, with the tokens that it has so far and `finish_reason` `abort`, unless it had
-        ended already.
+        Each still yields its segment at a later `poll`, with the tokens that it has so far and `finish_reason` `abort`,
+        unless it had ended already.
         """
 
     def load(self, version: int, weights: Weights) -> None:
@@ -267,7 +281,9 @@ class Engine(Protocol):
         """
 
     def sleep(self) -> None:
-        """Release memory until `wake`; what was kept to continue answers may be lost. Raises EngineError if requests are open."""
+        """Release memory until `wake`; what was kept to continue answers may be lost. Raises EngineError if requests
+        are open.
+        """
 
     def wake(self) -> None:
         """Be ready to sample again."""
@@ -275,7 +291,9 @@ class Engine(Protocol):
 
 @runtime_checkable
 class BlockingEngine(Protocol):
-    """What an engine may be instead: it answers a whole batch in one call. `kgym.rollout.engine.adapted` makes an `Engine` of it."""
+    """What an engine may be instead: it answers a whole batch in one call. `kgym.rollout.engine.adapted` makes an
+    `Engine` of it.
+    """
 
     @property
     def version(self) -> int:
@@ -296,10 +314,14 @@ class BlockingEngine(Protocol):
 
 @runtime_checkable
 class ChecksModel(Protocol):
-    """What the class of an engine may offer in addition: it tells which models it cannot sample from, without loading their weights."""
+    """What the class of an engine may offer in addition: it tells which models it cannot sample from, without
+    loading their weights.
+    """
 
     def check(self, options: Any, model_folder: str) -> None:
-        """Raise ConfigError for a folder that cannot be loaded, UnsuitedModel for a model that it cannot sample from."""
+        """Raise ConfigError for a folder that cannot be loaded, UnsuitedModel for a model that it cannot sample
+        from.
+        """
 
 
 @dataclass(frozen=True)
@@ -317,15 +339,17 @@ class Suitability:
     """How well an engine suits a model and its surroundings."""
 
     score: float
-    """The engine with the highest score is chosen: 1 for one that works, more for one that is faster there, 0 for one that is not to be
-    chosen."""
+    """The engine with the highest score is chosen: 1 for one that works, more for one that is faster there, 0 for one
+    that is not to be chosen.
+    """
     reason: str
     """Why, as the end of a sentence: `this machine has 2 GPUs`."""
 
 
 @runtime_checkable
 class JudgesItself(Protocol):
-    """What the class of an engine may offer in addition, and has to for `engine=auto` to choose it: it tells how well it suits.
+    """What the class of an engine may offer in addition, and has to for `engine=auto` to choose it: it tells how well
+    it suits.
 
     It is asked after `ChecksModel.check` has passed.
     """
@@ -369,7 +393,9 @@ class EngineMemory:
     sampling: Mapping[str, int]
     """While it samples: `keys and values`."""
     savings: Mapping[str, int] = field(default_factory=dict)
-    """Options with a value that needs less, such as `engine.max_batch=128`, and what each saves while the engine samples."""
+    """Options with a value that needs less, such as `engine.max_batch=128`, and what each saves while the engine
+    samples.
+    """
     keeps: bool = False
     """Whether it keeps the memory of sampling while it does not sample, unless it sleeps."""
 
@@ -411,18 +437,21 @@ class MeasuresPrompts(Protocol):
 
 @runtime_checkable
 class RendersReplies(Protocol):
-    """What an engine may offer in addition, and has to where an environment replies: it renders what is appended to an answer.
+    """What an engine may offer in addition, and has to where an environment replies: it renders what is appended to an
+    answer.
 
     Tokens that are there already are never rendered again.
     """
 
     def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
-        """Return the tokens of each reply: the end of the policy's turn as far as the policy has not written it, the message, and the
-        beginning of the policy's next turn. () from an engine that sends `GenerateRequest.turns` to a server instead.
+        """Return the tokens of each reply: the end of the policy's turn as far as the policy has not written it, the
+        message, and the beginning of the policy's next turn. () from an engine that sends `GenerateRequest.turns` to a
+        server instead.
         """
 
     def turns_note(self) -> str:
-        """Return in which way an answer of several turns differs from the whole conversation rendered at once; "" if it does not.
+        """Return in which way an answer of several turns differs from the whole conversation rendered at once; "" if it
+        does not.
 
         Raises ConfigError for a chat template that cannot continue after an answer.
         """
@@ -430,12 +459,14 @@ class RendersReplies(Protocol):
 
 @runtime_checkable
 class CountsUse(Protocol):
-    """What an engine may offer in addition: it counts what it has asked of a server or a cluster, and what failed there."""
+    """What an engine may offer in addition: it counts what it has asked of a server or a cluster, and what failed
+    there.
+    """
 
     @property
     def usage(self) -> Mapping[str, int]:
-        """Since it was made: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, and `failed_KIND`, such as `failed_429`, for each
-        kind of failure after which a request was sent again.
+        """Since it was made: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, and `failed_KIND`, such as
+        `failed_429`, for each kind of failure after which a request was sent again.
         """
 
 
@@ -453,7 +484,9 @@ class HeldTensor:
 
 @runtime_checkable
 class ShowsWeights(Protocol):
-    """What an engine may offer in addition: it reads its weights back, so that the trainer can compare them bit by bit."""
+    """What an engine may offer in addition: it reads its weights back, so that the trainer can compare them bit by
+    bit.
+    """
 
     def held(self) -> Sequence[HeldTensor]:
         """Return what it samples from at present, of an adapter its matrices; what it cannot read back is left out.
@@ -464,7 +497,9 @@ class ShowsWeights(Protocol):
 
 @runtime_checkable
 class Replicated(Protocol):
-    """What an engine may offer in addition: it hands its requests out to several engines, evenly where the prompts differ."""
+    """What an engine may offer in addition: it hands its requests out to several engines, evenly where the prompts
+    differ.
+    """
 
     replicas: int
     """How many there are."""
@@ -484,7 +519,9 @@ class VerifyItem:
     problem_id: str = ""
     """Names the problem in messages; a verdict does not depend on it."""
     turns: Chat = ()
-    """Turns before `response`, as messages: those of the policy and what the environment replied. () where the environment has not."""
+    """Turns before `response`, as messages: those of the policy and what the environment replied. () where the
+    environment has not.
+    """
 
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
@@ -505,7 +542,9 @@ class Verdict:
     partial: float | None = None
     """A score in [0, 1] from verifiers that give partial credit, which counts for every status; None otherwise."""
     trace: str = field(default="", compare=False)
-    """How the verifier came to its finding, one step a line, if it was asked to explain; of a program, the case that it failed."""
+    """How the verifier came to its finding, one step a line, if it was asked to explain; of a program, the case that
+    it failed.
+    """
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown status, or an unscored verdict without its reason."""
@@ -551,7 +590,8 @@ class Verifier(Protocol):
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item, in order. A hostile answer gets a verdict; it never raises.
 
-        An item for which it raises is `unscored:error:NAME`, one for which it returns something else is `unscored:bad_verdict`.
+        An item for which it raises is `unscored:error:NAME`, one for which it returns something else is
+        `unscored:bad_verdict`.
         """
 
 
@@ -562,7 +602,9 @@ class LoadedVerifier(Verifier, Protocol):
     """Whether it is better asked once about many answers than about each as it comes; see `VerifierInfo.batched`."""
 
     def submit(self, item: VerifyItem) -> "Future[Verdict]":
-        """Judge one answer in the background. The future may be cancelled; it raises VerifierError if the verifier cannot be built."""
+        """Judge one answer in the background. The future may be cancelled; it raises VerifierError if the verifier
+        cannot be built.
+        """
 
 
 # --- episodes ---------------------------------------------------------------------------------------------------------
@@ -572,8 +614,8 @@ class LoadedVerifier(Verifier, Protocol):
 class Episode:
     """One attempt at a problem: the prompt, the pieces of the completion in order, and what came of them.
 
-    It may live through several training steps. `token_ids`, `token_mask`, `engine_logprobs` and `versions` have one entry for each
-    token after the prompt, observations included.
+    It may live through several training steps. `token_ids`, `token_mask`, `engine_logprobs` and `versions` have one
+    entry for each token after the prompt, observations included.
     """
 
     problem: Problem
@@ -604,7 +646,9 @@ class Episode:
 
     @property
     def judged(self) -> bool:
-        """Whether there is a score to compare others with. A truncated answer that is masked is judged, and only left out of the loss."""
+        """Whether there is a score to compare others with. A truncated answer that is masked is judged, and only
+        left out of the loss.
+        """
         return self.verdict is not None and self.verdict.scored
 
     @property
@@ -677,7 +721,9 @@ class Episode:
     def versions(self) -> tuple[int, ...]:
         """Version of the weights that sampled the token; -1 for an observation."""
         return tuple(
-            version for piece in self.pieces for version in [piece.version if isinstance(piece, Segment) else -1] * len(piece.token_ids)
+            version
+            for piece in self.pieces
+            for version in [piece.version if isinstance(piece, Segment) else -1] * len(piece.token_ids)
         )
 
     @property
@@ -700,7 +746,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a whole batch holds. Micro-batches carry the totals of the batch they were cut from, so that their losses add up to its loss."""
+    """What a whole batch holds. Micro-batches carry the totals of the batch they were cut from, so that their losses
+    add up to its loss.
+    """
 
     tokens: int
     """Masked-in tokens."""
@@ -735,8 +783,9 @@ class PackedBatch:
     greedy_rewards: "Tensor | None" = None
     """(E,) float32, reward of the greedy answer to the same problem"""
     counted: "Tensor | None" = None
-    """(E,) bool: episodes whose reward the others are compared with; without it those with a masked-in token. Truncated answers that are
-    masked count here, and have no masked-in token."""
+    """(E,) bool: episodes whose reward the others are compared with; without it those with a masked-in token. Truncated
+    answers that are masked count here, and have no masked-in token.
+    """
     engine_logprobs: "Tensor | None" = None
     """(T,) float32"""
     versions: "Tensor | None" = None
@@ -744,12 +793,15 @@ class PackedBatch:
     ref_logprobs: "Tensor | None" = None
     """(T,) float32"""
     old_values: "Tensor | None" = None
-    """(T,) float32, the critic's at the start of the batch; [t] is the value of the state in which token t was chosen"""
+    """(T,) float32, the critic's at the start of the batch; [t] is the value of the state in which token t was
+    chosen
+    """
     advantages: "Tensor | None" = None
     """(T,) float32; filled in by the trainer from `Algorithm.advantages`"""
     correction: "Tensor | None" = None
-    """(T,) float32, by which the trainer scales the gradient of each token's log-probability: 1 for a token of the policy that is
-    updated. Only in a batch with tokens of older weights; an algorithm leaves it alone."""
+    """(T,) float32, by which the trainer scales the gradient of each token's log-probability: 1 for a token of the
+    policy that is updated. Only in a batch with tokens of older weights; an algorithm leaves it alone.
+    """
 
     def __post_init__(self) -> None:
         """Compare every array with `input_ids` or `rewards`; a shape note that nothing checks will one day be wrong."""
@@ -768,7 +820,9 @@ class PackedBatch:
             for name in names:
                 tensor = getattr(self, name)
                 if tensor is not None and tuple(tensor.shape) != (want,):
-                    raise ValueError(f"PackedBatch.{name} has shape {tuple(tensor.shape)}, {shape_of} has {want} {unit}")
+                    raise ValueError(
+                        f"PackedBatch.{name} has shape {tuple(tensor.shape)}, {shape_of} has {want} {unit}"
+                    )
 
     @property
     def n_episodes(self) -> int:
@@ -804,22 +858,28 @@ class UpdatePlan:
     needs_reference: bool = False
     """Fill in `ref_logprobs`."""
     reference: str | None = None
-    """Model that they are of, with the tokenizer of the policy: what `--model` takes. None is the model that the run starts from."""
+    """Model that they are of, with the tokenizer of the policy: what `--model` takes. None is the model that the run
+    starts from.
+    """
     needs_values: bool = False
     """Keep a critic: fill in `old_values`, and train it with `CriticAlgorithm.value_loss`."""
     needs_greedy: bool = False
     """Play a greedy answer to each problem also, and fill in `greedy_rewards`."""
     min_group_size: int = 2
-    """Attempts at a problem without which there is no gradient: 1 for algorithms that do not compare attempts with each other."""
+    """Attempts at a problem without which there is no gradient: 1 for algorithms that do not compare attempts with
+    each other.
+    """
     max_rounds: int = 1
-    """Rounds of rollouts for a batch. With more than one, groups that teach nothing, whose scores are all equal, are replaced by attempts
-    at other problems until the batch is full or the rounds are spent."""
+    """Rounds of rollouts for a batch. With more than one, groups that teach nothing, whose scores are all equal, are
+    replaced by attempts at other problems until the batch is full or the rounds are spent.
+    """
 
 
 class Algorithm(Protocol):
     """Turns rewards into a gradient. Constructed as `target(options)`.
 
-    It works on the packed batch and not on groups, since advantages may need what only the pack has (values, reference log-probabilities).
+    It works on the packed batch and not on groups, since advantages may need what only the pack has (values, reference
+    log-probabilities).
     """
 
     @property
@@ -827,7 +887,9 @@ class Algorithm(Protocol):
         """What the trainer has to do for it."""
 
     def advantages(self, batch: PackedBatch) -> "Tensor":
-        """Return the advantage of each token, (T,), 0 where the mask is 0; called once a batch, on the whole batch, without gradient."""
+        """Return the advantage of each token, (T,), 0 where the mask is 0; called once a batch, on the whole batch,
+        without gradient.
+        """
 
     def loss(self, batch: PackedBatch, logprobs: "Tensor") -> LossOutput:
         """Return the loss of a micro-batch; `logprobs` is (T,) with gradient, `batch.advantages` is filled in."""
@@ -837,7 +899,9 @@ class CriticAlgorithm(Algorithm, Protocol):
     """An algorithm whose plan has `needs_values`."""
 
     def value_loss(self, batch: PackedBatch, values: "Tensor") -> LossOutput:
-        """Return the loss of the critic on a micro-batch; `values` is (T,) with gradient, `batch.old_values` is filled in."""
+        """Return the loss of the critic on a micro-batch; `values` is (T,) with gradient, `batch.old_values` is
+        filled in.
+        """
 
 
 class Sampler(Protocol):
@@ -878,8 +942,9 @@ class Shaper(Protocol):
 
 
 class Tracker(Protocol):
-    """Takes metrics somewhere else. Constructed as `target(options, run_folder, config)`, with the resolved configuration as plain values,
-    when a run begins and again when it is resumed; `run_folder` is there and stays, so what is needed to go on can be kept in it.
+    """Takes metrics somewhere else. Constructed as `target(options, run_folder, config)`, with the resolved
+    configuration as plain values, when a run begins and again when it is resumed; `run_folder` is there and stays, so
+    what is needed to go on can be kept in it.
 
     What it raises when it is constructed ends the run; what it raises later is said once and counted.
     """
@@ -894,9 +959,9 @@ class Tracker(Protocol):
 class Exporter(Protocol):
     """Writes a leaderboard table in some format. Constructed as `target(options)`.
 
-    With a class attribute `ranked = True` it gets the rows of a board of results table by table, the best first, each with `rank_low`,
-    `rank_high` and `apart` (why its table is not comparable with the first of its benchmark) next to its columns. An option `suffix` is
-    filled in from the name of the file that is to be written.
+    With a class attribute `ranked = True` it gets the rows of a board of results table by table, the best first, each
+    with `rank_low`, `rank_high` and `apart` (why its table is not comparable with the first of its benchmark) next to
+    its columns. An option `suffix` is filled in from the name of the file that is to be written.
     """
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str | bytes:
@@ -926,7 +991,8 @@ class Bridge(Protocol):
     """Whether it takes environments that reply, such as those with tools; others are refused."""
 
     def __call__(self, export: EnvExport) -> Mapping[str, str | bytes]:
-        """Return the content of each file by its name. Raises ConfigError, before anything is written, for what the framework cannot hold.
+        """Return the content of each file by its name. Raises ConfigError, before anything is written, for what the
+        framework cannot hold.
 
         Rows are judged by `kgym.bridges.judge_rows`, which the files call.
         """

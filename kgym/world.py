@@ -1,12 +1,14 @@
-"""The ranks of a run: processes that train one policy together, each with its share of the episodes and of the gradient.
+"""The ranks of a run: processes that train one policy together, each with its share of the episodes and of the
+gradient.
 
     torchrun --nproc-per-node 4 -m kgym train ...       # or kgym train --ranks 4
     world = join()                                      # the same lines run on every rank
     for group in world.share(groups): ...               # this rank's part
     everything = world.gather(mine)                     # one entry for each rank, the same on all of them
 
-A process that no launcher has started is a world of one, for which all of this is free. Objects travel over gloo, tensors of a GPU over
-NCCL. What ranks send each other is pickled by one process of a run and read by another; nothing is read from files this way.
+A process that no launcher has started is a world of one, for which all of this is free. Objects travel over gloo,
+tensors of a GPU over NCCL. What ranks send each other is pickled by one process of a run and read by another; nothing
+is read from files this way.
 """
 
 import atexit
@@ -32,10 +34,14 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(hours=12)
-"""How long a rank waits for the others, which may still generate. A rank that died is noticed at once, by its closed connections."""
+"""How long a rank waits for the others, which may still generate. A rank that died is noticed at once, by its closed
+connections.
+"""
 
 LAUNCHER = "KGYM_RANKS_LAUNCHER"
-"""Set in the environment of ranks that `kgym train --ranks` has started, to their parent: it says itself which rank was killed."""
+"""Set in the environment of ranks that `kgym train --ranks` has started, to their parent: it says itself which rank
+was killed.
+"""
 
 GRACE_S = 5.0
 """How long a rank that ends waits for the one that says why."""
@@ -68,7 +74,9 @@ class World:
         """Replace a tensor by the sum of those of all ranks."""
 
     def channel(self) -> "World":
-        """Return the same ranks with their own connections, for another thread. Every rank asks for it at the same time."""
+        """Return the same ranks with their own connections, for another thread. Every rank asks for it at the same
+        time.
+        """
         return self
 
     def close(self) -> None:
@@ -182,7 +190,9 @@ def leave() -> None:
 
 
 def end(status: int) -> NoReturn:
-    """End the process with a status: a rank without taking the interpreter apart, amid which torch's threads may abort it."""
+    """End the process with a status: a rank without taking the interpreter apart, amid which torch's threads may
+    abort it.
+    """
     if n_ranks() > 1:
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
@@ -237,12 +247,20 @@ def noticing() -> Iterator[None]:
 
 LOST = "another rank ended without saying why: it was killed, or memory ran out"
 
-GONE = ("connection closed by peer", "connection reset by peer", "connection was likely closed", "broken pipe", "gloo/transport")
+GONE = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "connection was likely closed",
+    "broken pipe",
+    "gloo/transport",
+)
 """What torch says when it can no longer reach another rank."""
 
 
 def is_loss(error: BaseException) -> bool:
-    """Whether an error came of another rank's end, wherever it was noticed: torch computes gradients with the others too."""
+    """Whether an error came of another rank's end, wherever it was noticed: torch computes gradients with the others
+    too.
+    """
     if isinstance(error, RankLost):
         return True
     if n_ranks() == 1 or not isinstance(error, RuntimeError):
@@ -252,7 +270,9 @@ def is_loss(error: BaseException) -> bool:
 
 
 def last_words(say: Callable[[], None], error: BaseException) -> None:
-    """Have one rank alone say why all of them end: the first that knows. The others wait for it, so that no one ends it meanwhile."""
+    """Have one rank alone say why all of them end: the first that knows. The others wait for it, so that no one ends
+    it meanwhile.
+    """
     if n_ranks() == 1 and LAUNCHER not in os.environ:
         say()
         return

@@ -2,14 +2,15 @@
 
     python recipes/calculator.py --out runs/calculator
 
-takes about a quarter of an hour of one busy core. The problems are those of `arithmetic`, with numbers of three digits, which `nano` does
-not add in one piece.
+takes about a quarter of an hour of one busy core. The problems are those of `arithmetic`, with numbers of three digits,
+which `nano` does not add in one piece.
 
-    warm          nano learns a few examples: half of them calls of the calculator and answers after its replies, half of them answers alone
-    tool-SEED     reinforcement learning from there on, with the calculator
+    warm          nano learns a few examples: half of them calls of the calculator and answers after its replies, half
+    of them answers alone tool-SEED     reinforcement learning from there on, with the calculator
     plain-SEED    the same without it: the same problems, batches, budget and steps
 
-Each is validated on the same problems before and after. The warm-up is ended early, so that both have something to learn.
+Each is validated on the same problems before and after. The warm-up is ended early, so that both have something to
+learn.
 """
 
 import argparse
@@ -84,11 +85,20 @@ def warmed(out: Path, model: str, steps: int) -> None:
         return
     config = SFTConfig(
         model=model,
-        train={"steps": steps, "lr": 1e-3, "schedule": "constant", "warmup_steps": min(20, steps), "save_every": 40, "threads": 1},
+        train={
+            "steps": steps,
+            "lr": 1e-3,
+            "schedule": "constant",
+            "warmup_steps": min(20, steps),
+            "save_every": 40,
+            "threads": 1,
+        },
         sft={"batch_size": 32},
     )
     folder = RunFolder(out.with_name(f"{out.name}.run"))
-    summary = supervised(config, folder, Quiet(), part=lambda config: SFT(config, examples(config.seed), {"fingerprints": {}})).run()
+    summary = supervised(
+        config, folder, Quiet(), part=lambda config: SFT(config, examples(config.seed), {"fingerprints": {}})
+    ).run()
     export(Path(summary["checkpoint"]), out)
 
 
@@ -99,7 +109,12 @@ def series(out: Path, size: dict[str, int]) -> list[Step]:
         *(f"eval.problems={size['scored']}", f"eval.every={size['steps']}", "train.threads=1"),
     ]
     tool = [
-        *("env.problems=arithmetic", f"env.problem_options.difficulty={DIFFICULTY}", "env.max_tokens=64", "env.max_turns=3"),
+        *(
+            "env.problems=arithmetic",
+            f"env.problem_options.difficulty={DIFFICULTY}",
+            "env.max_tokens=64",
+            "env.max_turns=3",
+        ),
         f"env.prompt={TOOL['prompt']}",
     ]
     plain = [f"env.difficulty={DIFFICULTY}", "env.max_tokens=64", f"env.prompt={PLAIN['prompt']}"]
@@ -108,7 +123,19 @@ def series(out: Path, size: dict[str, int]) -> list[Step]:
         training(
             "train",
             out / f"{arm}-{seed}",
-            *("--env", env, "--model", out / "warm", "--steps", size["steps"], "--seed", seed, "--set", *settings, *common),
+            *(
+                "--env",
+                env,
+                "--model",
+                out / "warm",
+                "--steps",
+                size["steps"],
+                "--seed",
+                seed,
+                "--set",
+                *settings,
+                *common,
+            ),
         )
         for seed in SEEDS
         for arm, (env, settings) in arms.items()
@@ -123,7 +150,9 @@ def report(out: Path) -> str:
         before, after = ([line["eval/accuracy"] for run in runs for line in (run[place],)] for place in (0, -1))
         turns = statistics.mean(run[-1].get("episode/turns_mean", 1.0) for run in runs)
         shown = ", ".join(f"{value:.1%}" for value in after)
-        lines.append(f"| {arm} | {statistics.mean(before):.1%} | {shown} | {statistics.mean(after):.1%} | {turns:.2f} |")
+        lines.append(
+            f"| {arm} | {statistics.mean(before):.1%} | {shown} | {statistics.mean(after):.1%} | {turns:.2f} |"
+        )
     return "\n".join(lines)
 
 

@@ -1,18 +1,21 @@
-"""The pipeline of InstructGPT on generated problems: demonstrations, preferences, a reward model, PPO with a per-token KL and PPO-ptx.
+"""The pipeline of InstructGPT on generated problems: demonstrations, preferences, a reward model, PPO with a per-token
+KL and PPO-ptx.
 
     python recipes/instructgpt.py --out runs/instructgpt
 
-takes about five minutes of one core and prints each command of kgym that it gives, so that any of them can be given by hand. A step whose
-result is there is not taken again, and one that was interrupted goes on where it stopped.
+takes about five minutes of one core and prints each command of kgym that it gives, so that any of them can be given by
+hand. A step whose result is there is not taken again, and one that was interrupted goes on where it stopped.
 
     sft         the policy learns a few demonstrations (worked solutions)
     samples     it answers problems of the train split, several times each
     rm          right answers are preferred to wrong ones: the environment's verifier stands in for the people who rank
-    ppo         the policy is rewarded by the reward model alone, held to its start by the KL, and reminded of demonstrations by ptx
-    before, after   both policies, judged by the environment's verifier, which training has not seen
+    ppo         the policy is rewarded by the reward model alone, held to its start by the KL, and reminded of
+    demonstrations by ptx before, after   both policies, judged by the environment's verifier, which training has not
+    seen
 
-Source: Ouyang et al. 2022, arXiv:2203.02155, sections 3.1 and 3.5. Not as there: the reward is the probability sigmoid(score) in [0, 1],
-and the critic starts from the policy and not from the reward model, whose scores are on another scale.
+Source: Ouyang et al. 2022, arXiv:2203.02155, sections 3.1 and 3.5. Not as there: the reward is the probability
+sigmoid(score) in [0, 1], and the critic starts from the policy and not from the reward model, whose scores are on
+another scale.
 """
 
 import argparse
@@ -44,10 +47,50 @@ PPO = (
 def series(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -> list[Step]:
     """Return the commands in order."""
     sft, samples, rm, ppo, before, after = (out / name for name in ("sft", "samples", "rm", "ppo", "before", "after"))
-    sft_flags = ("--model", model, "--env", env, "--steps", size["sft"], "--batch", 16, "--lr", 3e-5, "--set", "train.warmup_steps=2")
-    rm_flags = ("--model", sft, "--episodes", samples, "--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--set", "train.save_every=20")
+    sft_flags = (
+        "--model",
+        model,
+        "--env",
+        env,
+        "--steps",
+        size["sft"],
+        "--batch",
+        16,
+        "--lr",
+        3e-5,
+        "--set",
+        "train.warmup_steps=2",
+    )
+    rm_flags = (
+        "--model",
+        sft,
+        "--episodes",
+        samples,
+        "--steps",
+        size["rm"],
+        "--batch",
+        8,
+        "--lr",
+        1e-3,
+        "--set",
+        "train.save_every=20",
+    )
     rewarded = ("verifier=reward_model", f"verifier.model={rm}", f"rollout.problems_per_step={size['batch']}")
-    ppo_flags = ("--env", env, "--algo", "ppo", "--model", sft, "--steps", size["ppo"], "--seed", seed, "--set", *rewarded, *PPO)
+    ppo_flags = (
+        "--env",
+        env,
+        "--algo",
+        "ppo",
+        "--model",
+        sft,
+        "--steps",
+        size["ppo"],
+        "--seed",
+        seed,
+        "--set",
+        *rewarded,
+        *PPO,
+    )
     sampled = ("--problems", size["problems"], "--samples", size["samples"], "--seed", seed)
     scored = ("--bench", f"{env}:validation", "--problems", size["scored"], "--seed", seed)
     return [

@@ -1,13 +1,15 @@
-"""Two reward models from the same stored answers, in the loop of reinforcement learning and audited by the rule (Kimi k1.5, section 2.3.5).
+"""Two reward models from the same stored answers, in the loop of reinforcement learning and audited by the rule (Kimi
+k1.5, section 2.3.5).
 
     python recipes/judges.py --out runs/judges
 
-prints each command of kgym that it gives. A step whose result is there is not taken again, and one that was interrupted goes on.
+prints each command of kgym that it gives. A step whose result is there is not taken again, and one that was interrupted
+goes on.
 
-    samples       the policy answers problems of the train split, several times each; the environment's verifier judges them
-    rm            the classic reward model: a scalar of question, right answer and response, from preferences among them
-    judge         the chain-of-thought judge: the model writes down the answer that it has read, the right one, and the verdict
-    rule, by-rm, by-judge     training with each of them as the reward; the last two with the rule as audit
+    samples       the policy answers problems of the train split, several times each; the environment's verifier judges
+    them rm            the classic reward model: a scalar of question, right answer and response, from preferences among
+    them judge         the chain-of-thought judge: the model writes down the answer that it has read, the right one, and
+    the verdict rule, by-rm, by-judge     training with each of them as the reward; the last two with the rule as audit
     before, after-...         all policies, judged by the rule
 
 Not as there: a model of a million parameters and a thousand answers instead of 800,000 data points.
@@ -39,7 +41,9 @@ REWARDS = ("rule", "by-rm", "by-judge")
 
 
 def lessons(samples: Path, out: Path, seed: int) -> None:
-    """Write what the judge learns: stored answers, as many right as wrong, each with a short thought and its verdict."""
+    """Write what the judge learns: stored answers, as many right as wrong, each with a short thought and its
+    verdict.
+    """
     table = pd.concat([pd.read_parquet(path) for path in sorted((samples / "samples").glob("*.parquet"))])
     table = table[~table["truncated"]].fillna({"answer": "none"})
     parts = {status: table[(table["status"] == "correct") == (status == "correct")] for status in VERDICTS}
@@ -78,7 +82,20 @@ def prepared(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -
         "--set",
         "train.save_every=20",
     )
-    rm_flags = ("--model", model, "--episodes", samples, "--steps", size["rm"], "--batch", 8, "--lr", 1e-3, "--seed", seed)
+    rm_flags = (
+        "--model",
+        model,
+        "--episodes",
+        samples,
+        "--steps",
+        size["rm"],
+        "--batch",
+        8,
+        "--lr",
+        1e-3,
+        "--seed",
+        seed,
+    )
     return [
         scoring(
             samples,
@@ -112,7 +129,19 @@ def trained(out: Path, env: str, model: str, seed: int, size: dict[str, int]) ->
     scored = ("--bench", f"{env}:validation", "--problems", size["scored"], "--seed", seed)
     steps = [scoring(out / "before", "--model", model, *scored)]
     for name in REWARDS:
-        flags = ("--env", env, "--model", model, "--steps", size["steps"], "--seed", seed, "--set", *rewards[name], *common)
+        flags = (
+            "--env",
+            env,
+            "--model",
+            model,
+            "--steps",
+            size["steps"],
+            "--seed",
+            seed,
+            "--set",
+            *rewards[name],
+            *common,
+        )
         steps += [training("train", out / name, *flags), scoring(out / f"after-{name}", "--model", out / name, *scored)]
     return steps
 
@@ -131,8 +160,13 @@ def report(out: Path) -> str:
     lines = [f"before      {accuracy('before')}"]
     for name in REWARDS:
         metrics = read_metrics(out / name / "metrics.jsonl")
-        figures = [f"{part} {whole(metrics, f'audit/{part}_frac')}" for part in ("agreement", "false_accept", "false_reject")]
-        lines.append(f"{name:<12}{accuracy(f'after-{name}')}, {', '.join(figures)}, unscored {whole(metrics, 'verdict/unscored_frac')}")
+        figures = [
+            f"{part} {whole(metrics, f'audit/{part}_frac')}" for part in ("agreement", "false_accept", "false_reject")
+        ]
+        lines.append(
+            f"{name:<12}{accuracy(f'after-{name}')}, {', '.join(figures)}, unscored "
+            f"{whole(metrics, 'verdict/unscored_frac')}"
+        )
     return "\n".join(lines)
 
 
@@ -141,7 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/judges"))
     parser.add_argument("--env", default="aime", help="environment (default: aime)")
-    parser.add_argument("--model", default="nano", help="model to start from, the policy and both reward models (default: nano)")
+    parser.add_argument(
+        "--model", default="nano", help="model to start from, the policy and both reward models (default: nano)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", choices=SIZES, default="full")
     args = parser.parse_args(argv)

@@ -1,12 +1,14 @@
-"""Make the built-in model `nano` from nothing: tokenizer, random weights, supervised warm-up on worked solutions, and its accuracy.
+"""Make the built-in model `nano` from nothing: tokenizer, random weights, supervised warm-up on worked solutions, and
+its accuracy.
 
     python recipes/nano.py --out runs/nano
 
 takes about half an hour and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano` is such a folder.
 
-Two phases. The first teaches worked solutions. The second continues them, and mixes in examples that only state the boxed answer, as the
-pre-training text of large models has both. So nano has two habits, working step by step and guessing, and errs in both: what pays is
-for reinforcement learning to find out, as it was for DeepSeek-R1-Zero, and so is care within the working.
+Two phases. The first teaches worked solutions. The second continues them, and mixes in examples that only state the
+boxed answer, as the pre-training text of large models has both. So nano has two habits, working step by step and
+guessing, and errs in both: what pays is for reinforcement learning to find out, as it was for DeepSeek-R1-Zero, and so
+is care within the working.
 """
 
 import argparse
@@ -50,7 +52,9 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""One token before a turn and one after it: at one character a token, every word of a template would be paid for in every answer."""
+"""One token before a turn and one after it: at one character a token, every word of a template would be paid for in
+every answer.
+"""
 
 Mixture = Sequence[tuple[float, str, Mapping[str, int]]]
 """Share of the examples, environment and its options."""
@@ -136,7 +140,9 @@ def with_guesses(worked: Examples, *, seed: int) -> Examples:
 
 
 def measure(folder: Path) -> dict[str, EvalResult]:
-    """Score the first 500 validation problems, sampled at temperature 1 as training does, four answers each, and greedily."""
+    """Score the first 500 validation problems, sampled at temperature 1 as training does, four answers each, and
+    greedily.
+    """
     engine = make_engine("transformers", {}, str(folder))
     plans = {"temperature 1": (Sampling(temperature=1.0), 4), "greedy": (Sampling(temperature=0.0), 1)}
     return {
@@ -195,18 +201,34 @@ def main() -> None:
     parser.add_argument("--guess-steps", type=int, default=150, help="of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--resume", action="store_true", help="resume the phase that was interrupted; a finished OUT.worked is never made again"
+        "--resume",
+        action="store_true",
+        help="resume the phase that was interrupted; a finished OUT.worked is never made again",
     )
     args = parser.parse_args()
 
     first = SFTConfig(
         seed=args.seed,
-        train={"steps": args.steps, "lr": 2e-3, "warmup_steps": 100, "decay_frac": 0.4, "save_every": 100, "threads": 1},
+        train={
+            "steps": args.steps,
+            "lr": 2e-3,
+            "warmup_steps": 100,
+            "decay_frac": 0.4,
+            "save_every": 100,
+            "threads": 1,
+        },
         sft={"batch_size": 32},
     )
     second = SFTConfig(
         seed=args.seed + 1,
-        train={"steps": args.guess_steps, "lr": 3e-4, "warmup_steps": 20, "decay_frac": 0.8, "save_every": 50, "threads": 1},
+        train={
+            "steps": args.guess_steps,
+            "lr": 3e-4,
+            "warmup_steps": 20,
+            "decay_frac": 0.8,
+            "save_every": 50,
+            "threads": 1,
+        },
         sft={"batch_size": 32},
     )
     start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
@@ -242,7 +264,9 @@ class Printer(Reporter):
         """Print it."""
         if step % 50 == 0:
             speed = metrics["speed/tokens_per_s"] / 1000
-            print(f"step {step:4}/{steps} | loss {metrics['train/loss_nats']:.4f} nats | {speed:.1f}k tok/s", flush=True)
+            print(
+                f"step {step:4}/{steps} | loss {metrics['train/loss_nats']:.4f} nats | {speed:.1f}k tok/s", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python recipes/nano_code.py --out runs/nano-code
 
-goes on from the weights of `nano` and takes about a quarter of an hour of one busy core. It learns from worked programs of the environment
-`code` (subject `formulas`), and, in part of the examples, from programs that only print the result of the example in the question. Such a
-program passes no hidden tests, so reinforcement learning has a habit to cure; and the warm-up is short, so that there is care to learn.
+goes on from the weights of `nano` and takes about a quarter of an hour of one busy core. It learns from worked programs
+of the environment `code` (subject `formulas`), and, in part of the examples, from programs that only print the result
+of the example in the question. Such a program passes no hidden tests, so reinforcement learning has a habit to cure;
+and the warm-up is short, so that there is care to learn.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from kgym.supervised_config import SFTConfig
 from kgym.train.supervised.examples import Example, Examples, solved_examples
 
 ENV = {"subject": "formulas", "difficulty": 6, "prompt": "{question}"}
-"""Programs of up to three operations. The prompt is the question alone: at one character a token, every word of a prompt is paid for."""
+"""Programs of up to three operations. The prompt is the question alone: at one character a token, every word of a
+prompt is paid for.
+"""
 HARD_CODED = 0.4
 """Share of the examples that print the result of the example."""
 

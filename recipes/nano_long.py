@@ -1,12 +1,15 @@
-"""Make the built-in model `nano-long` from nothing: nano's tokenizer and size, warmed up on searches of 100 to 1,500 tokens.
+"""Make the built-in model `nano-long` from nothing: nano's tokenizer and size, warmed up on searches of 100 to 1,500
+tokens.
 
     python recipes/nano_long.py --out runs/nano-long
 
-takes about an hour of one busy core and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano_long` is such a folder.
+takes about an hour of one busy core and writes a Hugging Face folder; `plugins/kgym_plugins/models/nano_long` is such a
+folder.
 
-Two phases. The first teaches worked solutions of `countdown`, which are searches with dead ends, and of `sudoku`. The second mixes
-in searches that are given up after some lines, with a guess in the box. So nano-long has a habit that costs it answers, giving up,
-and what pays is to search on: the growth of completions and accuracy together that Kimi k1.5 and DeepSeek-R1 describe.
+Two phases. The first teaches worked solutions of `countdown`, which are searches with dead ends, and of `sudoku`. The
+second mixes in searches that are given up after some lines, with a guess in the box. So nano-long has a habit that
+costs it answers, giving up, and what pays is to search on: the growth of completions and accuracy together that Kimi
+k1.5 and DeepSeek-R1 describe.
 """
 
 import argparse
@@ -40,7 +43,9 @@ SCORED = {
 
 
 def with_surrender(worked: Examples, *, seed: int) -> Examples:
-    """End some of the searches after one of their lines, with a sum of all numbers in the box: what is there, but not what is asked for."""
+    """End some of the searches after one of their lines, with a sum of all numbers in the box: what is there, but
+    not what is asked for.
+    """
 
     def example(n: int) -> Example:
         prompt, completion = worked(n)
@@ -56,14 +61,17 @@ def with_surrender(worked: Examples, *, seed: int) -> Examples:
 
 
 def measure(folder: Path) -> str:
-    """Score 200 validation problems of each kind at temperature 1, as training samples, and greedily; return rows of a table."""
+    """Score 200 validation problems of each kind at temperature 1, as training samples, and greedily; return rows of
+    a table.
+    """
     engine = make_engine("transformers", {}, str(folder))
     rows = []
     for title, spec in SCORED.items():
         for sampling in (Sampling(temperature=1.0), Sampling(temperature=0.0)):
             result = evaluate(engine, spec, problems=200, sampling=sampling, samples=1)
             rows.append(
-                f"| {title} | {sampling.temperature:g} | {result.accuracy:.1%} ± {result.stderr:.1%} | {result.no_answer_frac:.1%} | "
+                f"| {title} | {sampling.temperature:g} | {result.accuracy:.1%} ± {result.stderr:.1%} | "
+                f"{result.no_answer_frac:.1%} | "
                 f"{result.truncated_frac:.1%} | {result.tokens_mean:.0f} |"
             )
             print(rows[-1], flush=True)
@@ -106,12 +114,26 @@ def main() -> None:
 
     first = SFTConfig(
         seed=args.seed,
-        train={"steps": args.steps, "lr": 2e-3, "warmup_steps": 100, "decay_frac": 0.4, "save_every": 100, "threads": 1},
+        train={
+            "steps": args.steps,
+            "lr": 2e-3,
+            "warmup_steps": 100,
+            "decay_frac": 0.4,
+            "save_every": 100,
+            "threads": 1,
+        },
         sft={"batch_size": 32},
     )
     second = SFTConfig(
         seed=args.seed + 1,
-        train={"steps": args.surrender_steps, "lr": 3e-4, "warmup_steps": 20, "decay_frac": 0.8, "save_every": 50, "threads": 1},
+        train={
+            "steps": args.surrender_steps,
+            "lr": 3e-4,
+            "warmup_steps": 20,
+            "decay_frac": 0.8,
+            "save_every": 50,
+            "threads": 1,
+        },
         sft={"batch_size": 32},
     )
     start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))

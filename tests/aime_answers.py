@@ -1,4 +1,6 @@
-"""Answers of the generated families by other routes than the generators': from the text alone, by enumeration where that is feasible."""
+"""Answers of the generated families by other routes than the generators': from the text alone, by enumeration where
+that is feasible.
+"""
 
 import ast
 import operator
@@ -100,7 +102,9 @@ def paths(q: str) -> int:
     for x in range(start[0], end[0] + 1):
         for y in range(start[1], end[1] + 1):
             here = ways.get((x - 1, y), 0) + ways.get((x, y - 1), 0) + ((x, y) == start)
-            beside = through is not None and (x - through[0]) * (y - through[1]) < 0  # above left or below right of it: missed it
+            beside = (
+                through is not None and (x - through[0]) * (y - through[1]) < 0
+            )  # above left or below right of it: missed it
             ways[x, y] = 0 if (x, y) == avoiding or beside else here
     return ways[end]
 
@@ -227,7 +231,9 @@ def on_segment(a: tuple[int, ...], b: tuple[int, ...]) -> set[tuple[int, int]]:
     (x0, y0), (x1, y1) = sorted((a, b))
     if x0 == x1:
         return {(x0, y) for y in range(y0, y1 + 1)}
-    return {(x, y0 + (y1 - y0) * (x - x0) // (x1 - x0)) for x in range(x0, x1 + 1) if (y1 - y0) * (x - x0) % (x1 - x0) == 0}
+    return {
+        (x, y0 + (y1 - y0) * (x - x0) // (x1 - x0)) for x in range(x0, x1 + 1) if (y1 - y0) * (x - x0) % (x1 - x0) == 0
+    }
 
 
 def lattice_of(ring: list[tuple[int, ...]]) -> tuple[int, int]:
@@ -237,7 +243,9 @@ def lattice_of(ring: list[tuple[int, ...]]) -> tuple[int, int]:
     inside = 0
     for x in range(min(p[0] for p in ring), max(p[0] for p in ring) + 1):
         for y in range(min(p[1] for p in ring), max(p[1] for p in ring) + 1):
-            inside += (x, y) not in rim and all((b[0] - a[0]) * (y - a[1]) > (b[1] - a[1]) * (x - a[0]) for a, b in sides)
+            inside += (x, y) not in rim and all(
+                (b[0] - a[0]) * (y - a[1]) > (b[1] - a[1]) * (x - a[0]) for a, b in sides
+            )
     return inside, len(rim)
 
 

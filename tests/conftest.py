@@ -1,4 +1,6 @@
-"""Settings of all tests: hypothesis without a deadline and torch on one thread, since the machines that run them are shared and small."""
+"""Settings of all tests: hypothesis without a deadline and torch on one thread, since the machines that run them are
+shared and small.
+"""
 
 import logging
 import os
@@ -8,7 +10,8 @@ from hypothesis import settings
 
 from skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 
-# One thread for each process, those that tests start too: tests run in parallel, and threads of torch that share a core wait
+# One thread for each process, those that tests start too: tests run in parallel, and threads of torch that share a core
+# wait
 # for each other by spinning, which made a suite of minutes take 45 beside four busy processes.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -22,7 +25,9 @@ settings.load_profile("kgym")
 
 @pytest.fixture(autouse=True)
 def _log_levels():
-    """A command that an earlier test or a fixture has run in this process, with -q for instance, decides nothing for this test."""
+    """A command that an earlier test or a fixture has run in this process, with -q for instance, decides nothing for
+    this test.
+    """
     for name, level in ((None, logging.WARNING), ("kgym", logging.NOTSET), ("kgym.tracebacks", logging.NOTSET)):
         logging.getLogger(name).setLevel(level)
 

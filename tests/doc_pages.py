@@ -14,7 +14,11 @@ SHELL = ("", "sh", "bash")
 def blocks(page: Path, *languages: str) -> list[str]:
     """Return the fenced blocks of these languages, without the indentation that they have in a list."""
     found = FENCE.findall(page.read_text())
-    return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, _, language, text in found if language.strip() in languages]
+    return [
+        re.sub(f"^{indent}", "", text, flags=re.MULTILINE)
+        for indent, _, language, text in found
+        if language.strip() in languages
+    ]
 
 
 def indented(page: Path) -> list[str]:
@@ -26,10 +30,15 @@ def indented(page: Path) -> list[str]:
 def shell_lines(page: Path) -> Iterator[str]:
     """Yield every command: one line each, continued lines joined, comments and what is typed at a prompt left out."""
     for block in [*blocks(page, *SHELL), *(re.sub(r"^ {4}", "", text, flags=re.MULTILINE) for text in indented(page))]:
-        for line in re.sub(r"<< *'(\w+)'\n.*?^\1$", "", block.replace("\\\n", " "), flags=re.MULTILINE | re.DOTALL).splitlines():
+        for line in re.sub(
+            r"<< *'(\w+)'\n.*?^\1$", "", block.replace("\\\n", " "), flags=re.MULTILINE | re.DOTALL
+        ).splitlines():
             command = re.sub(r"\s#\s.*|\s{3,}.*", "", line.strip().removeprefix("$ "))
             if (
-                re.match(r"(kgym|python|make|pip|ray|torchrun|sbatch|echo|cat|trl|lm_eval|inspect|\.venv|[A-Z_]+=\S+ )\b", command)
+                re.match(
+                    r"(kgym|python|make|pip|ray|torchrun|sbatch|echo|cat|trl|lm_eval|inspect|\.venv|[A-Z_]+=\S+ )\b",
+                    command,
+                )
                 and "error:" not in command
             ):
                 yield command.strip()

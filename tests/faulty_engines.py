@@ -94,7 +94,11 @@ class LaterLeavesOut(Later):
 
 @hookimpl
 def kgym_components():
-    yield EngineInfo(name="later_one_behind", target="faulty_engines:Later", summary="keeps its weights from version 2 on")
-    yield EngineInfo(name="later_leaves_out", target="faulty_engines:LaterLeavesOut", summary="keeps a tensor from version 2 on")
+    yield EngineInfo(
+        name="later_one_behind", target="faulty_engines:Later", summary="keeps its weights from version 2 on"
+    )
+    yield EngineInfo(
+        name="later_leaves_out", target="faulty_engines:LaterLeavesOut", summary="keeps a tensor from version 2 on"
+    )
     for fault, form in product(FAULTS, FORMS):
         yield EngineInfo(name=f"{fault}_{form}", target=f"faulty_engines:{fault}_{form}", summary=f"{fault}, {form}")

@@ -3,7 +3,8 @@
     with FaultyServer(faults=["429", "cut", "slow", "malformed", "500", ""]) as server:
         server.url, server.answered
 
-Each prompt meets the faults in turn, from its own place, before it is answered. Real HTTP on a port of the system's choice.
+Each prompt meets the faults in turn, from its own place, before it is answered. Real HTTP on a port of the system's
+choice.
 """
 
 import json
@@ -21,7 +22,13 @@ class FaultyServer:
     """Counts what it is asked and what it answers."""
 
     def __init__(self, faults=(), *, n_faults=2, key=None, slow_s=5.0, reasoning=False):
-        self.faults, self.n_faults, self.key, self.slow_s, self.reasoning = list(faults), n_faults, key, slow_s, reasoning
+        self.faults, self.n_faults, self.key, self.slow_s, self.reasoning = (
+            list(faults),
+            n_faults,
+            key,
+            slow_s,
+            reasoning,
+        )
         self.asked, self.answered, self.failed = Counter(), Counter(), Counter()
         self.bodies = []
         self.models = ["served"]  # or None, for a server that does not list them
@@ -93,7 +100,11 @@ class FaultyServer:
             self.bodies.append(body)
             number = self.asked[prompt]
             self.asked[prompt] += 1
-            fault = self.faults[(len(prompt[0]) + number) % len(self.faults)] if self.faults and number < self.n_faults else ""
+            fault = (
+                self.faults[(len(prompt[0]) + number) % len(self.faults)]
+                if self.faults and number < self.n_faults
+                else ""
+            )
             if self.fault_of is not None:
                 fault = self.fault_of(sum(self.asked.values()) - 1) or ""
             self.failed[fault] += bool(fault)
@@ -149,4 +160,8 @@ class FaultyServer:
         if self.reasoning:
             message["reasoning_content"] = "I add them"
         usage = {"prompt_tokens": len(prompt), "completion_tokens": 7}
-        return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage, "model": body["model"]}
+        return {
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": usage,
+            "model": body["model"],
+        }

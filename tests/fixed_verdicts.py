@@ -9,7 +9,12 @@ kgym_api = 1
 
 @hookimpl
 def kgym_components():
-    for name, target in {"always-right": "Right", "always-wrong": "Wrong", "even-length": "Even", "never-sure": "Unsure"}.items():
+    for name, target in {
+        "always-right": "Right",
+        "always-wrong": "Wrong",
+        "even-length": "Even",
+        "never-sure": "Unsure",
+    }.items():
         yield VerifierInfo(name=name, target=f"fixed_verdicts:{target}", isolation="none")
 
 

@@ -1,4 +1,6 @@
-"""Answers of the generated word problems by other routes than the generators': from the text alone, by trying and by acting it out."""
+"""Answers of the generated word problems by other routes than the generators': from the text alone, by trying and by
+acting it out.
+"""
 
 import re
 from collections.abc import Callable
@@ -81,7 +83,9 @@ def journey(q: str) -> int:
 def ages(q: str) -> int:
     if "all three" in q:
         times, apart, whole = numbers(q)
-        return only(lambda age: (age - apart) + Fraction(age - apart, times) + age == whole and (age - apart) % times == 0, 300)
+        return only(
+            lambda age: (age - apart) + Fraction(age - apart, times) + age == whole and (age - apart) % times == 0, 300
+        )
     if "together they are" in q:
         times, whole = numbers(q)
         return only(lambda age: age % times == 0 and age + age // times == whole, 300)
@@ -142,7 +146,9 @@ def ratio(q: str) -> int:
     third = Fraction(whole * parts[2], sum(parts))
     if "cents" in q:
         return third * one(r"(?:costs|At|at) (\d+) cents", q)[0]
-    share = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}[re.search("half|third|quarter", q)[0]]
+    share = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}[
+        re.search("half|third|quarter", q)[0]
+    ]
     return only(lambda added: (third + added) == share * (whole + added), 2000)
 
 

@@ -15,8 +15,12 @@ TOKEN = re.compile(r"\\[a-z]+|[a-z]|\d+(?:\.\d+)?|[-+*/^(){}]")
 
 
 def tex(text: str, **names: sympy.Expr | int) -> sympy.Expr:
-    """The value of numbers, fractions, roots, powers and letters; angles are in degrees. Raises ValueError for anything else."""
-    bare = re.sub(r"\\left|\\right|\^\\circ|\s|\$", lambda m: " " if m[0].isspace() else "", text).replace("\\cdot", "*")
+    """The value of numbers, fractions, roots, powers and letters; angles are in degrees. Raises ValueError for
+    anything else.
+    """
+    bare = re.sub(r"\\left|\\right|\^\\circ|\s|\$", lambda m: " " if m[0].isspace() else "", text).replace(
+        "\\cdot", "*"
+    )
     tokens = TOKEN.findall(bare)
     if "".join(tokens) != bare.replace(" ", ""):
         raise ValueError(f"not a formula: {text}")

@@ -1,4 +1,6 @@
-"""An engine without a model whose open rows grow by one character at a time, all together, as in a batch; answers have given lengths."""
+"""An engine without a model whose open rows grow by one character at a time, all together, as in a batch; answers
+have given lengths.
+"""
 
 from kgym.types import Segment
 

@@ -1,6 +1,7 @@
 """Answers of the generated families of `math500` by other routes than the generators': from the text alone.
 
-Counting is done by counting, areas by Pick's theorem, volumes by integrals, series by adding up, roots of polynomials numerically.
+Counting is done by counting, areas by Pick's theorem, volumes by integrals, series by adding up, roots of polynomials
+numerically.
 """
 
 import re
@@ -23,12 +24,23 @@ Answer = object
 DIGITS = 40
 mpmath.mp.dps = DIGITS
 SMALL = sympy.Rational(1, 10**25)
-CORNERS = {"triangle": 3, "quadrilateral": 4, "pentagon": 5, "hexagon": 6, "heptagon": 7, "octagon": 8, "nonagon": 9, "decagon": 10}
+CORNERS = {
+    "triangle": 3,
+    "quadrilateral": 4,
+    "pentagon": 5,
+    "hexagon": 6,
+    "heptagon": 7,
+    "octagon": 8,
+    "nonagon": 9,
+    "decagon": 10,
+}
 CORNERS["dodecagon"] = 12
 
 
 def agrees(expected: Answer, gold: str) -> bool:
-    """Whether a gold answer is what another route found; the type of `expected` says in which form it has to be written."""
+    """Whether a gold answer is what another route found; the type of `expected` says in which form it has to be
+    written.
+    """
     if isinstance(expected, str):
         return gold == expected
     if isinstance(expected, sympy.Set):
@@ -234,7 +246,9 @@ def paths(q: str) -> Answer:
     for x in range(start[0], end[0] + 1):
         for y in range(start[1], end[1] + 1):
             here = ways.get((x - 1, y), 0) + ways.get((x, y - 1), 0) + ((x, y) == start)
-            beside = special and (x - special[0][0]) * (y - special[0][1]) < 0  # above left or below right of it: missed it
+            beside = (
+                special and (x - special[0][0]) * (y - special[0][1]) < 0
+            )  # above left or below right of it: missed it
             blocked = beside if "not pass" not in q else special and (x, y) == special[0]
             ways[x, y] = 0 if blocked else here
     return ways[end]
@@ -246,9 +260,9 @@ def paths(q: str) -> Answer:
 def base(q: str) -> Answer:
     named = re.search(r"base[ -]\$(\d+)\$", q)
     target = int(named[1]) if named else 10
-    (text,) = [text for text in maths(q) if "_" in text] or [text for text in maths(q) if named is None or text != named[1] or "ten" in q][
-        :1
-    ]
+    (text,) = [text for text in maths(q) if "_" in text] or [
+        text for text in maths(q) if named is None or text != named[1] or "ten" in q
+    ][:1]
     value = int(tex(re.sub(r"(\d+)_(\d+)", lambda m: str(int(m[1], int(m[2]))), text)))
     return f"{np.base_repr(value, target)}_{target}" if named else str(value)
 
@@ -280,7 +294,9 @@ def congruence(q: str) -> Answer:
     if one := re.search(r"(\d+)x \\equiv (\d+) \\pmod\{(\d+)\}", q):
         a, b, m = map(int, one.groups())
         return next(x for x in range(m) if (a * x - b) % m == 0)
-    pairs = re.findall(r"\\equiv (\d+) \\pmod\{(\d+)\}", q) or re.findall(r"remainder \$(\d+)\$ (?:modulo|on division by) \$(\d+)\$", q)
+    pairs = re.findall(r"\\equiv (\d+) \\pmod\{(\d+)\}", q) or re.findall(
+        r"remainder \$(\d+)\$ (?:modulo|on division by) \$(\d+)\$", q
+    )
     assert len(pairs) == 2
     return next(x for x in range(1, 10**5) if all((x - int(a)) % int(m) == 0 for a, m in pairs))
 
@@ -442,8 +458,15 @@ def determinant(q: str) -> Answer:
 
 
 def tangent_sum(q: str) -> Answer:
-    angles = {name: mpmath.atan(mpmath.mpf(v.p) / v.q) for name, v in ((n, tex(t)) for n, t in re.findall(r"\\tan ([ab])=([^$]+)\$", q))}
-    total = {"a+b": lambda: angles["a"] + angles["b"], "a-b": lambda: angles["a"] - angles["b"], "2a": lambda: 2 * angles["a"]}
+    angles = {
+        name: mpmath.atan(mpmath.mpf(v.p) / v.q)
+        for name, v in ((n, tex(t)) for n, t in re.findall(r"\\tan ([ab])=([^$]+)\$", q))
+    }
+    total = {
+        "a+b": lambda: angles["a"] + angles["b"],
+        "a-b": lambda: angles["a"] - angles["b"],
+        "2a": lambda: 2 * angles["a"],
+    }
     return mpmath.tan(total[re.search(r"\\tan ?\(?(a\+b|a-b|2a)", q)[1]]())
 
 

@@ -1,9 +1,10 @@
 """Programs that try to get out of the sandbox, to stay in it, or to take the machine with them.
 
-    python tests/sandbox_attacks.py         runs all of them from four threads, as the user that runs it, and prints what was not contained
+    python tests/sandbox_attacks.py         runs all of them from four threads, as the user that runs it, and prints
+    what was not contained
 
-Each is run as a fork of the interpreter that is in the sandbox, as programs in Python are, and in its own interpreter. After each
-the next program has to be judged rightly.
+Each is run as a fork of the interpreter that is in the sandbox, as programs in Python are, and in its own interpreter.
+After each the next program has to be judged rightly.
 """
 
 import contextlib
@@ -93,7 +94,13 @@ class Target:
 
     @property
     def arguments(self):
-        return [str(os.getpid()), str(self.secret), str(self.listener.getsockname()[1]), self.abstract, str(Path(__file__).parents[1])]
+        return [
+            str(os.getpid()),
+            str(self.secret),
+            str(self.listener.getsockname()[1]),
+            self.abstract,
+            str(Path(__file__).parents[1]),
+        ]
 
     def close(self):
         self.listener.close()
@@ -119,7 +126,9 @@ def faults(pool, attack, target, how_started):
         found.append(f"ended as {how!r} (exit code {finished.exit_code}): {said[-300:]!r}")
     if finished.wall_s > LIMITS.wall_s + 20 + 3:  # it may have waited so long for a processor
         found.append(f"took {finished.wall_s:.1f} s")
-    after = pool.run({"main.py": "print(sum(map(int, input().split())))"}, ["python3", "main.py"], LIMITS, stdin="19 23\n")
+    after = pool.run(
+        {"main.py": "print(sum(map(int, input().split())))"}, ["python3", "main.py"], LIMITS, stdin="19 23\n"
+    )
     if not after.ok or after.stdout != b"42\n":
         found.append(f"the next program: {after}")
     return [f"{attack.name}, {how_started}: {fault}" for fault in found]
@@ -135,14 +144,20 @@ def run_all(threads=4):
         try:
             with ThreadPoolExecutor(threads) as executor:
                 runs = [(attack, how) for attack in ATTACKS for how in COMMANDS]
-                found = [fault for faulty in executor.map(lambda run: faults(pool, run[0], target, run[1]), runs) for fault in faulty]
+                found = [
+                    fault
+                    for faulty in executor.map(lambda run: faults(pool, run[0], target, run[1]), runs)
+                    for fault in faulty
+                ]
             found += [f"connections from inside: {target.visited}"] if target.visited else []
         finally:
             pool.close()
             close_all()
             target.close()
             del os.environ["KGYM_TEST_SECRET"]
-    left = subprocess.run(["ps", "-o", "pid,ppid,args", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False).stdout
+    left = subprocess.run(
+        ["ps", "-o", "pid,ppid,args", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    ).stdout
     return found + [f"left over: {line}" for line in left.splitlines() if "bwrap" in line]
 
 

@@ -1,4 +1,6 @@
-"""One of two processes that train sharded bfloat16 weights; run by `test_optim.py` as `python sharded_split.py STORE RANK`."""
+"""One of two processes that train sharded bfloat16 weights; run by `test_optim.py` as `python sharded_split.py STORE
+RANK`.
+"""
 
 import sys
 

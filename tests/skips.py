@@ -1,6 +1,8 @@
-"""A skipped test is a failure under `--fail-on-skip`, which continuous integration sets: a test that never runs protects nothing.
+"""A skipped test is a failure under `--fail-on-skip`, which continuous integration sets: a test that never runs
+protects nothing.
 
-`ALLOWED` lists the exceptions. What can be installed (Chromium, the packages of the trackers) is installed there instead.
+`ALLOWED` lists the exceptions. What can be installed (Chromium, the packages of the trackers) is installed there
+instead.
 """
 
 from collections.abc import Iterable
@@ -13,9 +15,11 @@ ALLOWED = {
     "tests/test_gpu.py::test_layouts_and_recomputation_change_no_number": "needs a CUDA device",
     "tests/test_gpu.py::test_engine_and_trainer_agree": "needs a CUDA device",
     "tests/test_gpu.py::test_a_resumed_run_gives_the_numbers_of_one_that_was_not_interrupted": "needs a CUDA device",
-    "tests/test_full_disk.py::test_a_training_run_outlives_a_full_disk_wherever_it_strikes": "mounting a file system needs a privilege",
+    "tests/test_full_disk.py::test_a_training_run_outlives_a_full_disk_wherever_it_strikes": "mounting a file system "
+    "needs a privilege",
     "tests/test_full_disk.py::test_an_evaluation_outlives_a_full_disk": "mounting a file system needs a privilege",
-    "tests/test_pool_failures.py::test_fewer_processes_than_workers_do_the_work": "becoming another user needs a privilege",
+    "tests/test_pool_failures.py::test_fewer_processes_than_workers_do_the_work": "becoming another user needs a "
+    "privilege",
     "tests/test_pool_failures.py::test_no_thread_can_be_started": "becoming another user needs a privilege",
 }
 """Node id of a test, without its parameters: why it may be skipped."""
@@ -54,9 +58,13 @@ class SkipPolicy:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fail-on-skip", action="store_true", help="fail if a test is skipped that tests/skips.py does not allow")
+    parser.addoption(
+        "--fail-on-skip", action="store_true", help="fail if a test is skipped that tests/skips.py does not allow"
+    )
 
 
 def pytest_configure(config):
-    if config.getoption("fail_on_skip") and not hasattr(config, "workerinput"):  # workers of xdist report to this process
+    if config.getoption("fail_on_skip") and not hasattr(
+        config, "workerinput"
+    ):  # workers of xdist report to this process
         config.pluginmanager.register(SkipPolicy(), "skip-policy")

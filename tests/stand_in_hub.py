@@ -59,7 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(404, {"error": "Repository not found"})
         else:
             siblings = [{"rfilename": name} for name in known["files"]]
-            self._say(200, {"id": match[1], "modelId": match[1], "sha": COMMIT, "private": known["private"], "siblings": siblings})
+            self._say(
+                200,
+                {"id": match[1], "modelId": match[1], "sha": COMMIT, "private": known["private"], "siblings": siblings},
+            )
 
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -76,7 +79,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif name in self.server.repositories:
             self._say(409, {"error": "You already created this model repo", "url": f"{self.server.url}/{name}"})
         else:
-            self.server.repositories[name] = {"private": asked.get("private") is True or asked.get("visibility") == "private", "files": {}}
+            self.server.repositories[name] = {
+                "private": asked.get("private") is True or asked.get("visibility") == "private",
+                "files": {},
+            }
             self._say(200, {"url": f"{self.server.url}/{name}", "name": name, "id": name})
 
     def _yaml(self, body):

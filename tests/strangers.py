@@ -1,4 +1,6 @@
-"""A virtual environment of a third party: packages are installed into it, and everything of the test run is found after them."""
+"""A virtual environment of a third party: packages are installed into it, and everything of the test run is found
+after them.
+"""
 
 import os
 import subprocess
@@ -20,7 +22,9 @@ class Stranger:
         site = self.python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
         here = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
         # addsitedir and not a plain line: it follows the .pth files there, by which an editable install is found
-        Path(site, "of_the_test_run.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
+        Path(site, "of_the_test_run.pth").write_text(
+            "".join(f"import site; site.addsitedir({path!r})\n" for path in here)
+        )
 
     def python(self, *arguments, cwd=None, timeout=240):
         return self._run([self.executable, *arguments], cwd, timeout)
@@ -30,11 +34,27 @@ class Stranger:
 
     def pip(self, *what):
         """Install folders or wheels, without their dependencies and without the network."""
-        pip = [sys.executable, "-m", "pip", "--python", self.executable, "install", "--quiet", "--no-deps", "--no-index"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.executable,
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+        ]
         done = self._run([*pip, "--no-build-isolation", *what], None, 240)
         assert done.returncode == 0, done.stderr
 
     def _run(self, command, cwd, timeout):
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd or self.folder, env=self.environ
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=cwd or self.folder,
+            env=self.environ,
         )

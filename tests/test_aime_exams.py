@@ -1,7 +1,7 @@
 r"""The real examinations are judged by `math`, and the generated problems by `integer`.
 
-`tests/data/aime_cases.jsonl` has 40 right and 40 wrong responses to problems with an integer answer, written before either verifier
-had seen them; docs/environments.md has what each verifier said of them at first.
+`tests/data/aime_cases.jsonl` has 40 right and 40 wrong responses to problems with an integer answer, written before
+either verifier had seen them; docs/environments.md has what each verifier said of them at first.
 """
 
 import json
@@ -24,12 +24,17 @@ from kgym.types import VerifyItem
 from kgym.verify.service import load_verifier
 from kgym_envs.aime.task import YEARS, Aime
 
-CASES = [json.loads(line) for line in (Path(__file__).parent / "data" / "aime_cases.jsonl").read_text(encoding="utf-8").splitlines()]
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "data" / "aime_cases.jsonl").read_text(encoding="utf-8").splitlines()
+]
 
 
 def misjudged(verifier):
     verdicts = load_verifier(verifier).verify_many([VerifyItem(case["gold"], case["response"]) for case in CASES])
-    return [case for case, verdict in zip(CASES, verdicts, strict=True) if (verdict.status == "correct") != case["label"]]
+    return [
+        case for case, verdict in zip(CASES, verdicts, strict=True) if (verdict.status == "correct") != case["label"]
+    ]
 
 
 def test_math_reads_what_answers_to_an_examination_look_like():
@@ -39,7 +44,13 @@ def test_math_reads_what_answers_to_an_examination_look_like():
 
 def test_integer_is_strict_about_style():
     refused = Counter(case["kind"] for case in misjudged("integer") if case["label"])
-    assert refused == {"aime: name": 8, "aime: unit": 6, "aime: intermediate": 4, "aime: revision": 4, "aime: sentence": 4}
+    assert refused == {
+        "aime: name": 8,
+        "aime: unit": 6,
+        "aime: intermediate": 4,
+        "aime: revision": 4,
+        "aime: sentence": 4,
+    }
 
 
 @pytest.fixture
@@ -92,7 +103,13 @@ def test_options_of_the_examinations_verifier_are_not_those_of_the_validation(ex
     capsys.readouterr()
     assert main(["envs", "show", "aime", "--split", "2024", "--set", "verifier.preset=strict", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["facts"]["verifier_options"]["preset"] == "strict"
-    small = ["env.split=2024", "verifier.preset=strict", "rollout.problems_per_step=1", "rollout.group_size=2", "eval.problems=2"]
+    small = [
+        "env.split=2024",
+        "verifier.preset=strict",
+        "rollout.problems_per_step=1",
+        "rollout.group_size=2",
+        "eval.problems=2",
+    ]
     assert main(["train", "--env", "aime", "--steps", "1", "--run", "run", "--set", *small]) == 0
     manifest = json.loads((exam / "run" / "manifest.json").read_text())
     assert (manifest["env"]["verifier"], manifest["env"]["verifier_options"]["preset"]) == ("math", "strict")

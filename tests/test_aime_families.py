@@ -1,4 +1,6 @@
-"""The generated problems of `aime`: right answers, true working, no problem in two splits, and levels that really are levels."""
+"""The generated problems of `aime`: right answers, true working, no problem in two splits, and levels that really
+are levels.
+"""
 
 import json
 import os
@@ -31,7 +33,11 @@ def problems(family: Family, level: int, n: int, split: str = "train") -> list[P
 @pytest.fixture(scope="module")
 def many() -> dict[tuple[str, int], list[Problem]]:
     """Problems of both splits for every family and level."""
-    return {(f.name, level): problems(f, level, 12) + problems(f, level, 4, "validation") for f in FAMILIES for level in LEVELS}
+    return {
+        (f.name, level): problems(f, level, 12) + problems(f, level, 4, "validation")
+        for f in FAMILIES
+        for level in LEVELS
+    }
 
 
 def test_every_topic_and_family_is_there():
@@ -97,7 +103,9 @@ def test_levels_take_longer_and_longer(many):
     lengths = [mean(len(p.solution) for f in FAMILIES for p in many[f.name, level]) for level in LEVELS]
     assert lengths == sorted(lengths)
     for family in FAMILIES:
-        easy, hard = (mean(len(p.solution) for level in levels for p in many[family.name, level]) for levels in ((1, 2), (9, 10)))
+        easy, hard = (
+            mean(len(p.solution) for level in levels for p in many[family.name, level]) for levels in ((1, 2), (9, 10))
+        )
         assert hard > 1.3 * easy, family.name
 
 
@@ -106,7 +114,8 @@ def test_three_wordings_or_more(level):
     nouns = re.compile("soups|rolls|pies|teas|cakes|hats|coats|ties|bags|belts|books|films|songs|plays|games")
     for family in FAMILIES:
         wordings = {
-            tuple(word for word in nouns.sub("", p.question).split() if word.strip(".,:;?").isalpha()) for p in problems(family, level, 40)
+            tuple(word for word in nouns.sub("", p.question).split() if word.strip(".,:;?").isalpha())
+            for p in problems(family, level, 40)
         }
         assert len(wordings) >= 3, family.name
 
@@ -133,7 +142,9 @@ def recorded(family: Family, seen: dict[str, tuple[str | int, ...]]) -> Family:
     def make(rng: random.Random, level: int) -> Draft | None:
         draft = family.make(rng, level)
         if draft is not None:
-            assert seen.setdefault(draft.question, draft.params) == draft.params, "a question must belong to one problem"
+            assert seen.setdefault(draft.question, draft.params) == draft.params, (
+                "a question must belong to one problem"
+            )
         return draft
 
     return Family(family.name, family.subject, make)
@@ -190,7 +201,9 @@ def test_the_same_problem_in_another_process():
         "print(json.dumps([source.fingerprint] + [dataclasses.asdict(source[i]) for i in range(0, 360, 7)]))"
     )
     runs = [
-        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
         for seed in ("1", "2")
     ]
     assert runs[0] == runs[1]
@@ -224,7 +237,9 @@ def test_the_prompt_asks_the_question_and_for_a_box():
     assert message == ("user", problem.question + "\nAnswer in \\boxed{}.")
 
 
-@pytest.mark.parametrize("options", [{"difficulty": 0}, {"difficulty": 11}, {"min_difficulty": 3, "difficulty": 2}, {"dificulty": 1}])
+@pytest.mark.parametrize(
+    "options", [{"difficulty": 0}, {"difficulty": 11}, {"min_difficulty": 3, "difficulty": 2}, {"dificulty": 1}]
+)
 def test_options_that_cannot_be(options):
     with pytest.raises(ValidationError):
         AimeOptions(**options)

@@ -30,7 +30,8 @@ def differentiate(algorithm, **changes):
 
 
 def test_mirror_by_hand():
-    # D = (0.3, -0.3), residuals 0.5 - 0.5 * 0.3 and its opposite, L = 0.35^2 / (2 * 0.5); the gradient is -residual / 2 for every token
+    # D = (0.3, -0.3), residuals 0.5 - 0.5 * 0.3 and its opposite, L = 0.35^2 / (2 * 0.5); the gradient is -residual / 2
+    # for every token
     loss, grad = differentiate(make(Mirror, tau=0.5))
     assert loss == pytest.approx(0.1225, abs=1e-9)
     assert grad[0] == pytest.approx([-0.175, -0.175], abs=1e-9)
@@ -50,7 +51,9 @@ def test_mirror_log_partition():
     log_z = 0.5 * math.log((math.exp(2) + 1) / 2)
     loss, _ = differentiate(make(Mirror, tau=0.5, log_partition="logmeanexp"))
     assert loss == pytest.approx(((1 - log_z - 0.15) ** 2 + (-log_z + 0.15) ** 2) / 2, abs=1e-9)
-    mild = [differentiate(make(Mirror, tau=1e4, log_partition=how), logprobs=OLD)[1][0][0] for how in ("mean", "logmeanexp")]
+    mild = [
+        differentiate(make(Mirror, tau=1e4, log_partition=how), logprobs=OLD)[1][0][0] for how in ("mean", "logmeanexp")
+    ]
     assert mild[0] == pytest.approx(mild[1], rel=1e-4)
     sharp = differentiate(make(Mirror, tau=1e-3, log_partition="logmeanexp"), logprobs=OLD)[1]
     assert sharp[0][0] == pytest.approx(-1e-3 * math.log(2) / 2, rel=1e-6)  # nothing overflows: 1 - (1 - tau log 2)
@@ -104,7 +107,8 @@ def test_equal_rewards_teach_nothing(algorithm, reward, dtype):
 
 
 def test_mismatch_weights_by_hand():
-    # old - engine = (1, 0) and (-0.5): weights min(e, 2) = 2, 1 and e^-0.5 by token; min(e, 2) = 2 and e^-0.5 by sequence
+    # old - engine = (1, 0) and (-0.5): weights min(e, 2) = 2, 1 and e^-0.5 by token; min(e, 2) = 2 and e^-0.5 by
+    # sequence
     engine = [[-2.2, -0.6], [0.1]]
     fresh = {"logprobs": OLD, "engine_logprobs": engine}
     _, token = differentiate(make(GRPO, kl_coef=0), **fresh)
@@ -124,7 +128,9 @@ def test_loss_on_takes_tensors_and_lists_alike():
     ragged = algorithm.loss_on(LOGPROBS, OLD, rewards=[1, 0], group_ids=[5, 5]).loss
     padded = torch.tensor([[-1.0, -0.5], [-0.7, math.nan]], dtype=torch.float64, requires_grad=True)
     old = torch.tensor([[-1.2, -0.6], [-0.4, -9.0]], dtype=torch.float64)
-    output = algorithm.loss_on(padded, old, mask=[[1, 1], [1, 0]], rewards=torch.tensor([1, 0]), group_ids=torch.tensor([5, 5]))
+    output = algorithm.loss_on(
+        padded, old, mask=[[1, 1], [1, 0]], rewards=torch.tensor([1, 0]), group_ids=torch.tensor([5, 5])
+    )
     output.loss.backward()
     assert ragged.dtype == torch.float64
     assert float(output.loss.detach()) == pytest.approx(float(ragged), abs=1e-12)

@@ -36,7 +36,11 @@ def test_examples_run():
 
 
 def test_the_algorithm_of_the_page_keeps_the_contract():
-    (source,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL) if "class Plain" in block]
+    (source,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+        if "class Plain" in block
+    ]
     names = {}
     exec(source, names)  # our own documentation
     for seed in range(5):
@@ -47,6 +51,8 @@ def test_the_algorithm_of_the_page_keeps_the_contract():
 def test_docstring_examples_run(module):
     import importlib
 
-    result = doctest.testmod(importlib.import_module(f"kgym.algorithms.{module}"), extraglobs={"torch": __import__("torch")})
+    result = doctest.testmod(
+        importlib.import_module(f"kgym.algorithms.{module}"), extraglobs={"torch": __import__("torch")}
+    )
     assert result.attempted
     assert not result.failed

@@ -1,4 +1,6 @@
-"""Every algorithm on the example of `test_algorithms.py`, its loss and gradient worked out by hand, and on a bandit that it must solve."""
+"""Every algorithm on the example of `test_algorithms.py`, its loss and gradient worked out by hand, and on a bandit
+that it must solve.
+"""
 
 import math
 from dataclasses import replace
@@ -34,7 +36,9 @@ def make(name, **options):
 def differentiate(name, options=None, **changes):
     rows = [torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in changes.pop("logprobs", LOGPROBS)]
     changes = ({"ref_logprobs": REF} if name == TAUGHT else {}) | changes
-    output = make(name, **(options or {})).loss_on(rows, **({"old_logprobs": OLD, "rewards": [1.0, 0.0], "group_ids": [0, 0]} | changes))
+    output = make(name, **(options or {})).loss_on(
+        rows, **({"old_logprobs": OLD, "rewards": [1.0, 0.0], "group_ids": [0, 0]} | changes)
+    )
     output.loss.backward()
     return float(output.loss.detach()), [value for row in rows for value in row.grad.tolist()]
 
@@ -53,7 +57,11 @@ WORKED = {
     "dr_grpo": ({"max_tokens": 10}, -0.5 * (1.2 + E1 - 0.8) / 20, [0, -0.5 * E1 / 20, 0]),
     "dapo": ({"clip_high": 0.2}, -A * (1.2 + E1 - 0.8) / 3, [0, -A * E1 / 3, 0]),
     "cispo": ({"clip_high": 0.2}, -A * (-1.2 - 0.5 * E1 + 0.7 * E3) / 3, [-1.2 * A / 3, -E1 * A / 3, E3 * A / 3]),
-    "gspo": ({"clip_low": 0.3, "clip_high": 0.4}, -A * (math.exp(0.15) - E3) / 2, [-A * math.exp(0.15) / 4] * 2 + [A * E3 / 2]),
+    "gspo": (
+        {"clip_low": 0.3, "clip_high": 0.4},
+        -A * (math.exp(0.15) - E3) / 2,
+        [-A * math.exp(0.15) / 4] * 2 + [A * E3 / 2],
+    ),
     "gmpo": (
         {"clip_low": 0.25, "clip_high": 0.15},
         -A * (math.exp(0.125) - math.exp(-0.25)) / 2,
@@ -86,7 +94,9 @@ for name in ("reinforce++", "reinforce++-baseline", "ppo"):
 def test_worked_by_hand(name):
     options, want_loss, want_grad = WORKED[name]
     loss, grad = differentiate(name, options)
-    tolerance = 1e-6 if name in ("ppo", "reinforce++", "reinforce++-baseline") else 1e-9  # 1e-8 under the root of the variance
+    tolerance = (
+        1e-6 if name in ("ppo", "reinforce++", "reinforce++-baseline") else 1e-9
+    )  # 1e-8 under the root of the variance
     assert loss == pytest.approx(want_loss, abs=tolerance)
     assert grad == pytest.approx(want_grad, abs=tolerance)
 
@@ -147,7 +157,9 @@ def test_ppo_critic_by_hand():
     advantages = torch.tensor([0.6, 0.4, -0.5], dtype=torch.float64)
     white = ((advantages - advantages.mean()) / advantages.std()).tolist()
     policy = -(white[0] * 1.2 + white[1] * E1 + white[2] * 0.8) / 3
-    critic = 0.5 * ((0.4 - 0.8) ** 2 + 0.3**2 + 0.5**2) / 3  # the first value is held at 0.2 + 0.2, which is the worse of the two
+    critic = (
+        0.5 * ((0.4 - 0.8) ** 2 + 0.3**2 + 0.5**2) / 3
+    )  # the first value is held at 0.2 + 0.2, which is the worse of the two
     assert float(output.loss.detach()) == pytest.approx(policy + 2 * critic, abs=1e-6)
     assert output.metrics["critic/loss"] == pytest.approx(critic)
     output.loss.backward()
@@ -181,7 +193,12 @@ def test_gpg_makes_good_for_groups_that_teach_nothing():
 
 
 def test_raft_takes_the_best_of_each_group_and_rest_the_right():
-    rows = {"logprobs": [[-1.0]] * 4, "old_logprobs": [[-1.0]] * 4, "group_ids": [0, 0, 1, 1], "rewards": [0.2, 0.1, 0.9, 0.7]}
+    rows = {
+        "logprobs": [[-1.0]] * 4,
+        "old_logprobs": [[-1.0]] * 4,
+        "group_ids": [0, 0, 1, 1],
+        "rewards": [0.2, 0.1, 0.9, 0.7],
+    }
     assert differentiate("raft", **rows)[1] == [-0.25, 0, -0.25, 0]
     assert differentiate("rest", **rows)[1] == [0, 0, -0.25, -0.25]
 
@@ -223,7 +240,8 @@ def test_the_contract_sees_a_critic_that_breaks_it():
         check_algorithm(algorithm)
 
 
-# --- engine and trainer -------------------------------------------------------------------------------------------------
+# --- engine and trainer
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -282,13 +300,15 @@ def test_remax_learns_nothing_from_answers_as_good_as_the_greedy_one():
     assert grad == [0.0, 0.0, 0.0]
 
 
-# --- a bandit of two tokens ---------------------------------------------------------------------------------------------
+# --- a bandit of two tokens
+# ---------------------------------------------------------------------------------------------
 
 
 def solve_bandit(name, options=None, steps=30, taught=None):
     """Train a table of logits to write token 2, then token 0; returns the chance of the right answer before and after.
 
-    Answers have two tokens of four; half the reward is for either. Real inner steps: at least two, so that clips and proximal terms act.
+    Answers have two tokens of four; half the reward is for either. Real inner steps: at least two, so that clips and
+    proximal terms act.
     """
     algorithm = make(name, **(options or {}))
     generator = torch.Generator().manual_seed(0)
@@ -302,7 +322,10 @@ def solve_bandit(name, options=None, steps=30, taught=None):
         return (answers == torch.tensor([2, 0])).float().mean(-1)
 
     for _ in range(steps):
-        answers = torch.stack([torch.multinomial(row, 32, replacement=True, generator=generator) for row in logits.detach().softmax(-1)], 1)
+        answers = torch.stack(
+            [torch.multinomial(row, 32, replacement=True, generator=generator) for row in logits.detach().softmax(-1)],
+            1,
+        )
         old = logits.detach().log_softmax(-1)[places, answers]
         old_values = critic.detach().expand(32, 2)
         for _ in range(max(2, algorithm.plan.inner_steps)):
@@ -334,10 +357,13 @@ def test_learns_a_bandit_from_a_teacher_whatever_the_rewards_say():
     before, after = solve_bandit(TAUGHT, taught=teacher)
     assert after > 0.5 > before
     other = torch.tensor([[4.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0]])
-    assert solve_bandit(TAUGHT, taught=other)[1] < before, "the teacher writes other tokens than those that are rewarded"
+    assert solve_bandit(TAUGHT, taught=other)[1] < before, (
+        "the teacher writes other tokens than those that are rewarded"
+    )
 
 
-# --- preference ---------------------------------------------------------------------------------------------------------
+# --- preference
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_dpo_by_hand():
@@ -352,7 +378,10 @@ def test_dpo_by_hand():
 
 
 def test_ranking_by_hand():
-    # three answers, best first, scores 2, 0, 1: pairs (2 over 0), (2 over 1), (0 over 1), the last one wrong; 1 / C(3, 2)
+    # three answers, best first, scores 2, 0, 1: pairs (2 over 0), (2 over 1), (0 over 1), the last one wrong; 1 / C(3,
+    # 2)
     output = ranking_loss(torch.tensor([[2.0, 0.0, 1.0]]))
-    assert float(output.loss) == pytest.approx(-(math.log(sigmoid(2)) + math.log(sigmoid(1)) + math.log(sigmoid(-1))) / 3)
+    assert float(output.loss) == pytest.approx(
+        -(math.log(sigmoid(2)) + math.log(sigmoid(1)) + math.log(sigmoid(-1))) / 3
+    )
     assert output.metrics["preference/accuracy_frac"] == pytest.approx(2 / 3)

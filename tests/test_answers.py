@@ -16,7 +16,8 @@ HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>f
 FAMILIES = [begin + "{}" + end + "{}" for begin, end in REASONING_MARKS] + [
     HARMONY,
     HARMONY + "<|return|>",
-    "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|><|start|>assistant" + HARMONY,
+    "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|><|start|>assistant"
+    + HARMONY,
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>{}",
     "analysisWe try {}assistantfinal{}",
 ]
@@ -32,7 +33,9 @@ def test_a_guess_in_the_reasoning_is_no_answer(family, verifier):
     assert parse_verdict(family.format('{"verdict": "wrong"}', '{"verdict": "correct"}')) is True
 
 
-OPEN = [begin + r"maybe \boxed{4}" for begin, _ in REASONING_MARKS] + [channel + r"<|message|>maybe \boxed{4}" for channel in CHANNELS]
+OPEN = [begin + r"maybe \boxed{4}" for begin, _ in REASONING_MARKS] + [
+    channel + r"<|message|>maybe \boxed{4}" for channel in CHANNELS
+]
 
 
 @pytest.mark.parametrize("text", [*OPEN, *(r"\boxed{4} or " + text for text in OPEN), r"analysisWe try \boxed{4}"])
@@ -41,7 +44,13 @@ def test_reasoning_that_is_never_closed_holds_no_answer(text, verifier):
     assert kgym.verify("4", text, verifier=verifier).status == "no_answer"
 
 
-@given(st.lists(st.sampled_from(["5", " ", "</think>", "<think>", "[THINK]", "[/THINK]", "<|channel|>final", "<|message|>", "<|end|>"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            ["5", " ", "</think>", "<think>", "[THINK]", "[/THINK]", "<|channel|>final", "<|message|>", "<|end|>"]
+        )
+    )
+)
 def test_the_conclusion_is_a_part_of_the_text_that_begins_no_reasoning(parts):
     text = "".join(parts)
     said = conclusion(text)
@@ -54,7 +63,9 @@ def test_text_without_marks_is_all_conclusion():
         assert conclusion(text) == (text, False)
 
 
-@pytest.mark.parametrize("piece", ["</think>", "<think>", "<|channel|>final", "<|channel|>analysis<|message|>", "analysisWassistantfinal"])
+@pytest.mark.parametrize(
+    "piece", ["</think>", "<think>", "<|channel|>final", "<|channel|>analysis<|message|>", "analysisWassistantfinal"]
+)
 def test_it_is_linear(piece):
     begin = time.process_time()
     conclusion(piece * (4_000_000 // len(piece)))

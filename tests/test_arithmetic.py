@@ -41,7 +41,9 @@ def add_columns(a: str, b: str) -> str:
 def test_train_and_validation_share_nothing():
     arithmetic = Arithmetic(ArithmeticOptions())
     drawn = {split: [arithmetic.source(split)[i].question for i in range(900)] for split in arithmetic.splits}
-    numbers = {split: {tuple(sorted(re.findall(r"\d+|[+*-]", q))) for q in questions} for split, questions in drawn.items()}
+    numbers = {
+        split: {tuple(sorted(re.findall(r"\d+|[+*-]", q))) for q in questions} for split, questions in drawn.items()
+    }
     assert not numbers["train"] & numbers["validation"]
     assert len(set(drawn["validation"][:500])) >= 480
 

@@ -41,7 +41,9 @@ def trained(run, *settings, steps=2):
 
 
 def episodes(run):
-    return pd.concat([pd.read_parquet(path) for path in sorted((run / "episodes").glob("*.parquet"))], ignore_index=True)
+    return pd.concat(
+        [pd.read_parquet(path) for path in sorted((run / "episodes").glob("*.parquet"))], ignore_index=True
+    )
 
 
 def audited(*pairs):
@@ -53,7 +55,9 @@ def audited(*pairs):
         return Verdict(value, reason="x" if value == "unscored" else "")
 
     problem = Problem("p", "?", "1")
-    return [Audited(Episode(problem, n, (), verdict=verdict(own)), verdict(second)) for n, (own, second) in enumerate(pairs)]
+    return [
+        Audited(Episode(problem, n, (), verdict=verdict(own)), verdict(second)) for n, (own, second) in enumerate(pairs)
+    ]
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
@@ -159,7 +163,9 @@ def test_the_second_verdicts_are_stored_and_are_those_of_the_metrics(measured):
 def test_a_run_with_an_audit_is_resumed_and_keeps_it(measured, tmp_path):
     run = trained(tmp_path / "run", "verifier=even-length", "audit={}", steps=1)
     assert main(["-p", str(fixed), "train", "--run", str(run), "--resume", "--steps", "2", "--json"]) == 0
-    assert [line["audit/agreement_frac"] for line in numbers(run)] == [line["audit/agreement_frac"] for line in numbers(measured)]
+    assert [line["audit/agreement_frac"] for line in numbers(run)] == [
+        line["audit/agreement_frac"] for line in numbers(measured)
+    ]
     assert main(["-p", str(fixed), "train", "--run", str(run), "--resume", "--set", "audit=math"]) == 2
 
 
@@ -206,13 +212,17 @@ def test_what_is_wrong_with_an_audit_is_said_before_anything_is_written(settings
 
 @pytest.mark.slow
 def test_a_judge_is_a_reward_and_its_agreement_with_the_rule_is_measured(tiny_model, tmp_path):
-    """The judge has learnt that every text with a box is right, so it accepts all wrong boxes, and the audit finds that."""
+    """The judge has learnt that every text with a box is right, so it accepts all wrong boxes, and the audit finds
+    that.
+    """
 
     def example(n):
         response = f"{n % 7}+{n % 5}=\\boxed{{{n % 3}}}" if n % 2 else f"{n % 7} none"
         return Example((Message("user", response),), f'{{"verdict": "{"correct" if n % 2 else "wrong"}"}}')
 
-    config = SFTConfig(model=str(tiny_model), train={"steps": 150, "lr": 1e-2, "warmup_steps": 5}, sft={"batch_size": 8})
+    config = SFTConfig(
+        model=str(tiny_model), train={"steps": 150, "lr": 1e-2, "warmup_steps": 5}, sft={"batch_size": 8}
+    )
     supervised(config, RunFolder(tmp_path / "judge"), part=lambda config: SFT(config, example)).run()
     judge = (
         f"verifier.model={tmp_path / 'judge'}",

@@ -1,4 +1,6 @@
-"""The comparison of algorithms: the statistics of its table, and that it runs, goes on where it stopped and writes its page."""
+"""The comparison of algorithms: the statistics of its table, and that it runs, goes on where it stopped and writes
+its page.
+"""
 
 import importlib.util
 import json
@@ -13,13 +15,26 @@ spec = importlib.util.spec_from_file_location("benchmark_algorithms", ROOT / "be
 benchmark = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(benchmark)
 
-TINY = ["--steps", "1", "--seeds", "2", "--problems", "3", "--set", "rollout.problems_per_step=2", "--set", "rollout.group_size=2"]
+TINY = [
+    "--steps",
+    "1",
+    "--seeds",
+    "2",
+    "--problems",
+    "3",
+    "--set",
+    "rollout.problems_per_step=2",
+    "--set",
+    "rollout.group_size=2",
+]
 TINY += ["--set", "env.max_tokens=40"]
 
 
 def test_mean_and_interval():
     assert benchmark.mean([0.1, 0.2, 0.6]) == pytest.approx(0.3)
-    assert benchmark.reach([0.1, 0.2, 0.6]) == pytest.approx(4.30265 * (0.14 / 2 / 3) ** 0.5, rel=1e-5)  # Student's t of three seeds
+    assert benchmark.reach([0.1, 0.2, 0.6]) == pytest.approx(
+        4.30265 * (0.14 / 2 / 3) ** 0.5, rel=1e-5
+    )  # Student's t of three seeds
     assert benchmark.spread([0.1, 0.2, 0.6], 100, "+.1f") == "+30.0 ± 65.7"
     assert benchmark.spread([-0.02], 100, "+.1f") == "-2.0"
 
@@ -48,8 +63,12 @@ def test_runs_have_their_figures(out):
     for seed in (0, 1):
         before = json.loads((out / f"before-seed{seed}.json").read_text())
         assert {found[f"{name}-seed{seed}"]["before"] for name in ("reinforce", "remax")} == {before}
-        assert {found[f"{name}-seed{seed}"]["optimizer_steps"] for name in ("reinforce", "remax")} == {2}  # two passes of one step
-        assert found[f"remax-seed{seed}"]["tokens"] > found[f"reinforce-seed{seed}"]["tokens"]  # the same answers and the greedy ones
+        assert {found[f"{name}-seed{seed}"]["optimizer_steps"] for name in ("reinforce", "remax")} == {
+            2
+        }  # two passes of one step
+        assert (
+            found[f"remax-seed{seed}"]["tokens"] > found[f"reinforce-seed{seed}"]["tokens"]
+        )  # the same answers and the greedy ones
     assert (out / "algorithms.svg").stat().st_size > 1000
 
 
@@ -79,7 +98,17 @@ def test_it_goes_on_where_it_stopped_and_writes_the_page(out, tmp_path, capsys):
 def test_it_can_be_run_in_parts_and_reports_what_there_is(out, tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text(f"{benchmark.BEGIN}\n{benchmark.END}\n")
-    arguments = [*TINY, "--out", str(out), "--algos", "remax,mirror,reinforce", "--minutes", "0", "--write-docs", str(page)]
+    arguments = [
+        *TINY,
+        "--out",
+        str(out),
+        "--algos",
+        "remax,mirror,reinforce",
+        "--minutes",
+        "0",
+        "--write-docs",
+        str(page),
+    ]
     assert benchmark.main(arguments) == 0
     assert "2 runs are missing" in capsys.readouterr().err
     rows = [line.split("|")[1:3] for line in page.read_text().splitlines() if line.startswith("| `")]
@@ -97,7 +126,17 @@ def test_other_settings_want_another_folder(out, capsys):
 def test_a_run_without_a_lesson_has_no_gain(tmp_path, capsys):
     configure(["fixed_verdicts"])
     try:
-        arguments = [*TINY, "--algos", "dapo", "--set", "verifier=always-wrong", "--set", "algo.max_rounds=1", "--out", str(tmp_path)]
+        arguments = [
+            *TINY,
+            "--algos",
+            "dapo",
+            "--set",
+            "verifier=always-wrong",
+            "--set",
+            "algo.max_rounds=1",
+            "--out",
+            str(tmp_path),
+        ]
         assert benchmark.main([*arguments, "--seeds", "1"]) == 0
         arguments = [
             *TINY,

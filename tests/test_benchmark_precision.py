@@ -1,4 +1,6 @@
-"""The benchmark of types: how far weights move, and that it trains, does not train again what is there, and writes its tables."""
+"""The benchmark of types: how far weights move, and that it trains, does not train again what is there, and writes
+its tables.
+"""
 
 import importlib.util
 from pathlib import Path

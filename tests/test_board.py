@@ -43,7 +43,9 @@ def test_a_row_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize("version", range(1, RESULTS.version))
 def test_a_board_of_an_earlier_version_is_read_and_goes_on_as_one_of_this(tmp_path, version):
     board = tmp_path / "board.csv"
-    old = {name: cell for name, cell in row().items() if name in RESULTS.names_of(version)} | {"schema_version": version}
+    old = {name: cell for name, cell in row().items() if name in RESULTS.names_of(version)} | {
+        "schema_version": version
+    }
     assert len(old) < len(RESULTS.names)
     pd.DataFrame([old]).to_csv(board, index=False)
     assert read_board(str(board)).rows == [dict.fromkeys(RESULTS.names) | old | {"schema_version": RESULTS.version}]
@@ -119,7 +121,15 @@ def test_markdown_escapes_what_would_break_the_table():
 
 
 def test_markdown_has_no_link_no_picture_and_no_mention():
-    for text in ("[x](javascript:alert(1))", "![x](http://evil/x.png)", "http://evil", "www.evil.org", "@someone", "$x$", "*b* _i_ `c`"):
+    for text in (
+        "[x](javascript:alert(1))",
+        "![x](http://evil/x.png)",
+        "http://evil",
+        "www.evil.org",
+        "@someone",
+        "$x$",
+        "*b* _i_ `c`",
+    ):
         shown = for_markdown(text)
         bare = re.sub(r"\\.", "", shown)
         assert not re.search(r"[\[\]!*_`@$]|://|www\.", bare), shown
@@ -135,7 +145,9 @@ def test_a_long_board_is_appended_to_without_reading_the_rows_of_others(tmp_path
     board = tmp_path / "board.csv"
     board.write_text(format_board(Board(RESULTS, [row(model=f"m{number}") for number in range(500)])))
     read = []
-    monkeypatch.setattr("kgym.board.table._parse_row", lambda *args, real=table._parse_row: read.append(args[3]) or real(*args))
+    monkeypatch.setattr(
+        "kgym.board.table._parse_row", lambda *args, real=table._parse_row: read.append(args[3]) or real(*args)
+    )
     assert append_row(board, row(model="new"))
     assert not append_row(board, row(model="new"))
     assert len(read) <= 3
@@ -153,7 +165,9 @@ def test_a_board_that_was_edited_is_appended_to(tmp_path):
 
 
 def test_json_has_null_for_what_could_not_be_computed():
-    assert json.loads(JsonExporter(Options())([{"stderr": float("nan"), "model": "ü"}])) == [{"stderr": None, "model": "ü"}]
+    assert json.loads(JsonExporter(Options())([{"stderr": float("nan"), "model": "ü"}])) == [
+        {"stderr": None, "model": "ü"}
+    ]
 
 
 def _append_many(path, writer):
@@ -169,7 +183,9 @@ def test_two_writers_lose_nothing(tmp_path):
         process.start()
     for process in writers:
         process.join()
-    assert {line["note"] for line in read_board(str(board)).rows} == {f"{writer}/{number}" for writer in range(2) for number in range(10)}
+    assert {line["note"] for line in read_board(str(board)).rows} == {
+        f"{writer}/{number}" for writer in range(2) for number in range(10)
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,7 +196,10 @@ def test_two_writers_lose_nothing(tmp_path):
         ("\n\na,b\n", "not a leaderboard"),
         ("schema_version,new\n9,x\n", "schema version 9"),
         (",".join(RESULTS.names) + "\n1,2\n", "line 2: 2 cells"),
-        (format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1), "accuracy is 'many', which is not of type float"),
+        (
+            format_board(Board(RESULTS, [row()])).replace("0.4125", "many", 1),
+            "accuracy is 'many', which is not of type float",
+        ),
         (format_board(Board(RESULTS, [row()])).replace(f"\n{RESULTS.version},", "\n9,", 1), "schema version 9"),
         ('"open\n', "not a CSV file"),
     ],
@@ -287,11 +306,17 @@ def test_a_reader_sees_what_30_problems_carry(capsys):
     assert "± 10 to 17 points" in page
     assert main([*of, "--format", "plot"]) == 0
     rows = [row for row in read_board("kgym_boards:published").rows if row["model"] == "Kimi k1.5 long-CoT"]
-    assert capsys.readouterr().out == PlotExporter(PlotOptions())(published_rows(rows)) != PlotExporter(PlotOptions())(rows)
+    assert (
+        capsys.readouterr().out
+        == PlotExporter(PlotOptions())(published_rows(rows))
+        != PlotExporter(PlotOptions())(rows)
+    )
 
 
 def test_a_published_board_of_the_first_version_is_read_and_shown(tmp_path, capsys):
-    old = {name: CELL[column.type] for column in PUBLISHED.columns for name in [column.name] if column.since == 1} | {"schema_version": 1}
+    old = {name: CELL[column.type] for column in PUBLISHED.columns for name in [column.name] if column.since == 1} | {
+        "schema_version": 1
+    }
     pd.DataFrame([old]).to_csv(tmp_path / "old.csv", index=False)
     assert main(["leaderboard", "show", "--board", str(tmp_path / "old.csv")]) == 0
     assert main(["leaderboard", "export", "--board", str(tmp_path / "old.csv"), "--format", "html"]) == 0

@@ -50,8 +50,20 @@ def test_steps_are_marked_at_whole_numbers():
 
 CHOSEN = [
     {"step": 0, "eval/tokens_mean": 30.0},
-    {"step": 1, "level/1/answers": 6.0, "level/2/answers": 2.0, "rollout/max_tokens": 40.0, "episode/tokens_mean": 31.0},
-    {"step": 2, "level/2/answers": 8.0, "rollout/max_tokens": 90.0, "episode/tokens_mean": 44.0, "eval/tokens_mean": 40.0},
+    {
+        "step": 1,
+        "level/1/answers": 6.0,
+        "level/2/answers": 2.0,
+        "rollout/max_tokens": 40.0,
+        "episode/tokens_mean": 31.0,
+    },
+    {
+        "step": 2,
+        "level/2/answers": 8.0,
+        "rollout/max_tokens": 90.0,
+        "episode/tokens_mean": 44.0,
+        "eval/tokens_mean": 40.0,
+    },
 ]
 
 
@@ -65,7 +77,9 @@ def drawn(draw, lines):
 
 def test_a_run_has_the_panels_of_what_it_has_measured():
     def titles(*more):
-        return [title for _, title in more_panels([line | extra for line, extra in zip_longest(LINES, more, fillvalue={})])]
+        return [
+            title for _, title in more_panels([line | extra for line, extra in zip_longest(LINES, more, fillvalue={})])
+        ]
 
     assert titles() == []
     assert titles(*CHOSEN) == ["Difficulty of the chosen problems", "Length and budget"]

@@ -35,7 +35,13 @@ def lines(path):
 
 
 def completions(gold):
-    return [rf"So it is \boxed{{{gold}}}.", rf"\boxed{{{gold}}} or \boxed{{{gold} + 1}}", "The answer is -77.", "no idea", ""]
+    return [
+        rf"So it is \boxed{{{gold}}}.",
+        rf"\boxed{{{gold}}} or \boxed{{{gold} + 1}}",
+        "The answer is -77.",
+        "no idea",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +64,9 @@ def test_rows_are_judged_as_the_environment_judges(env, settings):
             assert terminated
             (verdict,) = judge_rows([row], [text])
             assert (verdict.label, verdict.score) == (info["status"], reward)
-    assert {verdict.status for verdict in judge_rows(rows, [completions(row["answer"])[0] for row in rows])} == {"correct"}
+    assert {verdict.status for verdict in judge_rows(rows, [completions(row["answer"])[0] for row in rows])} == {
+        "correct"
+    }
 
 
 def test_options_of_the_verifier_travel_with_the_rows():
@@ -77,7 +85,11 @@ def test_rows_of_several_environments_may_be_mixed():
 
 
 def test_a_truncated_completion_is_wrong_unless_the_environment_scores_it():
-    for rule, statuses in (("zero", ["wrong", "correct"]), ("mask", ["wrong", "correct"]), ("score", ["correct", "correct"])):
+    for rule, statuses in (
+        ("zero", ["wrong", "correct"]),
+        ("mask", ["wrong", "correct"]),
+        ("score", ["correct", "correct"]),
+    ):
         rows = export_rows("arithmetic", limit=2, truncated=rule)
         texts = [rf"\boxed{{{row['answer']}}}" for row in rows]
         assert [verdict.status for verdict in judge_rows(rows, texts, truncated=[True, False])] == statuses
@@ -117,8 +129,13 @@ def test_rewards_of_trainers_judge_rows_as_their_environment():
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     prompts = columns.pop("prompt")
     chats = [[{"role": "assistant", "content": text}] for text in texts]
-    assert kgym_reward(prompts=prompts, completions=chats, completion_ids=[[1]] * 2, trainer_state=None, **columns) == [1.0, 0.0]
-    assert trl_reward("integer")(prompts=prompts, completions=chats, **columns) == [None, None], "a verifier that is named judges"
+    assert kgym_reward(prompts=prompts, completions=chats, completion_ids=[[1]] * 2, trainer_state=None, **columns) == [
+        1.0,
+        0.0,
+    ]
+    assert trl_reward("integer")(prompts=prompts, completions=chats, **columns) == [None, None], (
+        "a verifier that is named judges"
+    )
     info = {name: rows[0][name] for name in ("id", "question", "kgym")}
     assert compute_score("kgym/countdown-v0", texts[0], rows[0]["answer"], info)["score"] == 1.0
     assert compute_score("kgym/countdown-v0", texts[0], rows[0]["answer"], info, verifier="integer")["unscored"] == 1.0
@@ -165,7 +182,11 @@ def test_settings_are_those_of_every_command(tmp_path):
     settings = ["--set", "env.difficulty=2", "verifier=math", "verifier.preset=strict"]
     assert export(tmp_path / "x", "--limit", 1, *settings, env="aime") == 0
     record = json.loads(lines(tmp_path / "x" / "train.jsonl")[0]["kgym"])
-    assert (record["verifier"], record["verifier_options"]["preset"], record["settings"]["difficulty"]) == ("math", "strict", 2)
+    assert (record["verifier"], record["verifier_options"]["preset"], record["settings"]["difficulty"]) == (
+        "math",
+        "strict",
+        2,
+    )
 
 
 def test_what_cannot_be_exported_is_one_line_and_writes_nothing(tmp_path, capsys):
@@ -200,12 +221,24 @@ def test_files_are_replaced_only_when_asked(tmp_path, capsys):
 def test_a_prompt_of_several_turns_is_refused_by_lm_eval(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "shots.py").write_text(
-        "from kgym.hookspecs import EnvInfo, hookimpl\nfrom kgym_envs.arithmetic import Arithmetic\nfrom kgym.types import Message\n"
+        "from kgym.hookspecs import EnvInfo, hookimpl\nfrom kgym_envs.arithmetic import Arithmetic\nfrom kgym.types "
+        "import Message\n"
         "kgym_api = 1\n@hookimpl\ndef kgym_components():\n    yield EnvInfo('shots', 'shots:Shots', namespace='acme')\n"
         "class Shots(Arithmetic):\n    def prompt(self, problem):\n"
         "        return (Message('user', '1+1'), Message('assistant', '2'), *super().prompt(problem))\n"
     )
-    arguments = ["-p", os.path.join(tmp_path, "shots.py"), "envs", "export", "shots", "--limit", "1", "--out", str(tmp_path / "x"), "--to"]
+    arguments = [
+        "-p",
+        os.path.join(tmp_path, "shots.py"),
+        "envs",
+        "export",
+        "shots",
+        "--limit",
+        "1",
+        "--out",
+        str(tmp_path / "x"),
+        "--to",
+    ]
     assert main([*arguments, "lm-eval"]) == 2
     assert "the prompt has the roles user, assistant, user" in capsys.readouterr().err
     assert main([*arguments, "trl"]) == 0

@@ -1,4 +1,5 @@
-"""Exported environments in the real frameworks: the same completions get the same verdicts there, and the commands of the page run.
+"""Exported environments in the real frameworks: the same completions get the same verdicts there, and the commands of
+the page run.
 
 They run in their own Python, which `KGYM_BRIDGES_PYTHON` names; `tests/bridges/requirements.txt` says what it has.
 """
@@ -22,7 +23,9 @@ ROOT = Path(__file__).parent.parent
 PYTHON = os.environ.get("KGYM_BRIDGES_PYTHON", "")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON, reason="KGYM_BRIDGES_PYTHON names no interpreter that has TRL, verl, lm-eval and inspect-ai"),
+    pytest.mark.skipif(
+        not PYTHON, reason="KGYM_BRIDGES_PYTHON names no interpreter that has TRL, verl, lm-eval and inspect-ai"
+    ),
 ]
 
 ENV, SPLIT, N = "math500", "validation", 7
@@ -31,20 +34,34 @@ OPTIONS = ["--set", "env.system=Be brief.", "env.max_tokens=99", "verifier.prese
 
 
 def environment(folder):
-    caches = {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    caches = {
+        "HF_HOME": str(folder / "hf"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | caches | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": path}
 
 
 def finished(command, folder, **more):
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(folder), timeout=600, check=False, **more)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(folder), timeout=600, check=False, **more
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout
 
 
 def completions(rows):
     """Return a completion of each row: right, wrong, hedged, without an answer, empty, and right once more."""
-    forms = [r"So it is \boxed{%s}.", r"The answer is $\boxed{-77.5}$", r"\boxed{%s} or \boxed{-77.5}", "no idea", "", r"Answer: %s"]
+    forms = [
+        r"So it is \boxed{%s}.",
+        r"The answer is $\boxed{-77.5}$",
+        r"\boxed{%s} or \boxed{-77.5}",
+        "no idea",
+        "",
+        r"Answer: %s",
+    ]
     return [form.replace("%s", row["answer"]) for row, form in zip(rows, [*forms, forms[0]], strict=True)]
 
 
@@ -62,13 +79,37 @@ def asked(tmp_path):
         assert not info["status"].startswith("unscored")
         scores.append(reward)
     assert set(scores) == {0.0, 1.0}
-    question = {"folder": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "model": str(nano()), "env": ENV, "name": ENV}
+    question = {
+        "folder": str(tmp_path / "out"),
+        "cache": str(tmp_path / "cache"),
+        "model": str(nano()),
+        "env": ENV,
+        "name": ENV,
+    }
     question |= {"split": SPLIT, "settings": SETTINGS, "completions": texts, "truncated": [False] * N}
     return question, prompts, scores
 
 
 def exported(to, question):
-    assert main(["envs", "export", ENV, "--to", to, "--out", question["folder"], "--split", SPLIT, "--limit", str(N), *OPTIONS]) == 0
+    assert (
+        main(
+            [
+                "envs",
+                "export",
+                ENV,
+                "--to",
+                to,
+                "--out",
+                question["folder"],
+                "--split",
+                SPLIT,
+                "--limit",
+                str(N),
+                *OPTIONS,
+            ]
+        )
+        == 0
+    )
     return Path(question["folder"])
 
 
@@ -114,7 +155,11 @@ def test_lm_eval(asked, tmp_path):
     assert found["mean"] == pytest.approx(sum(scores[:-1]) / (N - 1))
     assert found["unscored"] == pytest.approx(1 / N)
     assert found["no_answer"] == pytest.approx(2 / N)
-    assert (found["options"]["max_gen_toks"], found["options"]["do_sample"], found["options"]["until"]) == (99, False, [])
+    assert (found["options"]["max_gen_toks"], found["options"]["do_sample"], found["options"]["until"]) == (
+        99,
+        False,
+        [],
+    )
 
 
 def test_inspect(asked, tmp_path):
@@ -133,7 +178,8 @@ def test_inspect(asked, tmp_path):
 
 
 SMALL = {
-    "trl": "--max_steps 1 --num_generations 2 --per_device_train_batch_size 2 --max_completion_length 8 --use_cpu --bf16 False "
+    "trl": "--max_steps 1 --num_generations 2 --per_device_train_batch_size 2 --max_completion_length 8 --use_cpu "
+    "--bf16 False "
     "--report_to none --logging_steps 1",
     "lm_eval": "--limit 2 --device cpu",
     "inspect": "--limit 2 --display plain -M device=cpu",

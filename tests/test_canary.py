@@ -1,4 +1,6 @@
-"""The canary and its guards: an engine that does not have the weights that it was given ends the run, however it hides it."""
+"""The canary and its guards: an engine that does not have the weights that it was given ends the run, however it
+hides it.
+"""
 
 from itertools import product
 
@@ -26,7 +28,13 @@ from kgym.types import Message, Replicated, Segment, ShowsWeights
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 
 PROMPTS = [(Message("user", f"What is {number}+{number + 3}?"),) for number in range(8)]
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=8", "env.truncated=score", "train.threads=1")
+SMALL = (
+    "rollout.problems_per_step=2",
+    "rollout.group_size=4",
+    "env.max_tokens=8",
+    "env.truncated=score",
+    "train.threads=1",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +46,19 @@ def _plugins():
 
 def train(model, run, *settings, engine="transformers", steps=3):
     plugins = ("-p", "faulty_engines", "-p", "fixed_verdicts")
-    words = ("--model", str(model), "--engine", engine, "--run", str(run), "--steps", str(steps), "--eval-every", "0", "-q")
+    words = (
+        "--model",
+        str(model),
+        "--engine",
+        engine,
+        "--run",
+        str(run),
+        "--steps",
+        str(steps),
+        "--eval-every",
+        "0",
+        "-q",
+    )
     settings = ("verifier=even-length", "train.lr=1e-6", *settings)
     return main(["train", *plugins, "--env", "arithmetic", *words, "--set", *SMALL, *settings])
 
@@ -104,7 +124,9 @@ def test_another_adapter_differs_though_it_begins_with_zeros(tiny_model):
     with policy.others(adapter=True):
         found = {name: tensor.clone() for name, tensor in alone.named()}
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
-    assert all(torch.equal(tensor, expected[name] - 0.02) or name.endswith("A.weight") for name, tensor in alone.named())
+    assert all(
+        torch.equal(tensor, expected[name] - 0.02) or name.endswith("A.weight") for name, tensor in alone.named()
+    )
     assert all(torch.equal(tensor, policy.bare.model.state_dict()[name]) for name, tensor in before.items())
 
 
@@ -142,7 +164,9 @@ def test_a_text_begins_with_a_prompt_and_is_longer_than_a_block_of_a_cache(tiny_
     assert len(text.ids) >= LENGTH > 128 < text.places[-1] < len(text.ids)
     assert (len(set(text.places)), text.places[0]) == (PLACES, len(text.prompt_ids))
     assert [len(set(text.places)) for text in canary.brief().texts] == [FEW]
-    assert [segment.token_ids for segment in canary.ask(engine)] == [segment.token_ids for segment in canary.ask(engine)]
+    assert [segment.token_ids for segment in canary.ask(engine)] == [
+        segment.token_ids for segment in canary.ask(engine)
+    ]
 
 
 def test_a_text_for_each_replica(tiny_model):
@@ -189,7 +213,12 @@ def test_bounds_follow_the_types():
     exact = {"a": "float32", "mask": "int64"}
     assert bound_for(exact, f32, cpu, long=False) == bound_for(exact, f32, cpu, long=True) == 1e-4
     assert bound_for(exact, f32, gpu, long=False) == 0.01
-    for types, trainer in (({"a": "bfloat16"}, f32), (exact, torch.bfloat16), ({}, f32), (exact | {"b": "float16"}, f32)):
+    for types, trainer in (
+        ({"a": "bfloat16"}, f32),
+        (exact, torch.bfloat16),
+        ({}, f32),
+        (exact | {"b": "float16"}, f32),
+    ):
         assert (bound_for(types, trainer, cpu, long=False), bound_for(types, trainer, cpu, long=True)) == (0.3, 0.1)
 
 
@@ -211,7 +240,8 @@ def test_one_bit_is_named_where_an_engine_reads_its_weights_back(tiny_model, pol
     assert handover.to(engine) < 1e-5
     engine.load = off_by_a_bit
     with pytest.raises(
-        RunError, match=rf"after the load of version 3, 1 of \d+ tensors are not those of the trainer: {LEFT_OUT} \(the first"
+        RunError,
+        match=rf"after the load of version 3, 1 of \d+ tensors are not those of the trainer: {LEFT_OUT} \(the first",
     ):
         handover.to(engine)
 

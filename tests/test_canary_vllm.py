@@ -11,11 +11,20 @@ from kgym_plugins.engines.vllm import VLLMEngine
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
 LEFT_OUT = "model.layers.0.mlp.down_proj.weight"
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM"),
+]
 
 
 def train(run):
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=32", "train.lr=1e-6", f"engine.python={PYTHON}"]
+    settings = [
+        "rollout.problems_per_step=4",
+        "rollout.group_size=4",
+        "env.max_tokens=32",
+        "train.lr=1e-6",
+        f"engine.python={PYTHON}",
+    ]
     words = [word for setting in settings for word in ("--set", setting)]
     return main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "2", "--run", str(run), *words, "-q"])
 

@@ -1,4 +1,6 @@
-"""`kgym runs card`: what the card says and what it does not, whose card is kept, the upload to a stand-in of the hub."""
+"""`kgym runs card`: what the card says and what it does not, whose card is kept, the upload to a stand-in of the
+hub.
+"""
 
 import json
 import os
@@ -35,7 +37,13 @@ def run(tmp_path, tiny_model):
     (checkpoint / "episodes.parquet").write_bytes(b"episodes")
     (checkpoint / "critic").mkdir()
     (checkpoint / "critic" / "model.safetensors").write_bytes(b"critic")
-    settings = {"model": "nano", "seed": 5, "env": "arithmetic", "algo": {"name": "grpo"}, "train": {"steps": 3, "lr": 2e-4}}
+    settings = {
+        "model": "nano",
+        "seed": 5,
+        "env": "arithmetic",
+        "algo": {"name": "grpo"},
+        "train": {"steps": 3, "lr": 2e-4},
+    }
     write_manifest(folder, settings)
     (folder / "eval").mkdir()
     for step, scores in ((0, [0, 0, 1, 0]), (3, [1, 0, 1, 1])):
@@ -45,9 +53,16 @@ def run(tmp_path, tiny_model):
 
 
 def write_manifest(folder, settings):
-    facts = {"env": FACTS, "versions": {"kgym": "0.1", "torch": "2"}, "checkout": {"commit": "c0ffee" * 6, "dirty": True}}
+    facts = {
+        "env": FACTS,
+        "versions": {"kgym": "0.1", "torch": "2"},
+        "checkout": {"commit": "c0ffee" * 6, "dirty": True},
+    }
     facts |= {"machine": {"gpus": []}, "components": {"algorithm grpo": "kgym 0.1", "verifier x": "acme-verify 3.0"}}
-    facts |= {"fingerprints": {"model": "ab" * 32}, "specs": {"arithmetic": {"name": "arithmetic", "split": "train", "settings": {}}}}
+    facts |= {
+        "fingerprints": {"model": "ab" * 32},
+        "specs": {"arithmetic": {"name": "arithmetic", "split": "train", "settings": {}}},
+    }
     config = RunConfig(**settings).model_dump(mode="json")
     (folder / "manifest.json").write_text(json.dumps({"config": config} | facts))
 
@@ -55,9 +70,18 @@ def write_manifest(folder, settings):
 def scored(folder, model_sha256, benchmark="sums", seed=0):
     """The folder of a finished evaluation."""
     folder.mkdir(parents=True)
-    request = {"model": "x", "model_sha256": model_sha256, "env_id": "x", "split": "s", "truncated": "zero", "seed": seed}
+    request = {
+        "model": "x",
+        "model_sha256": model_sha256,
+        "env_id": "x",
+        "split": "s",
+        "truncated": "zero",
+        "seed": seed,
+    }
     spec = {"name": "x", "split": "s", "settings": {}}
-    (folder / "manifest.json").write_text(json.dumps({"kind": "eval", "benchmark": benchmark, "request": request, "spec": spec}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"kind": "eval", "benchmark": benchmark, "request": request, "spec": spec})
+    )
     about = {
         "date": "2026-01-01",
         "model": "x",
@@ -68,7 +92,9 @@ def scored(folder, model_sha256, benchmark="sums", seed=0):
         "run": "r",
         "note": "",
     }
-    (folder / "results.json").write_text(json.dumps(result([1, 0, 1, 1]).to_json() | {"interval": [0.25, 0.95]} | about))
+    (folder / "results.json").write_text(
+        json.dumps(result([1, 0, 1, 1]).to_json() | {"interval": [0.25, 0.95]} | about)
+    )
 
 
 def front_matter(card):
@@ -116,7 +142,12 @@ def test_scores_are_those_of_the_very_files(run, tmp_path):
     assert "others" not in card.text
     card.write()
     (first, _) = ModelCard.load(card.path).data.eval_results  # as the hub reads it
-    assert (first.dataset_name, first.metric_type, first.metric_value, first.dataset_split) == ("sums", "accuracy", 75.0, "validation")
+    assert (first.dataset_name, first.metric_type, first.metric_value, first.dataset_split) == (
+        "sums",
+        "accuracy",
+        75.0,
+        "validation",
+    )
 
 
 def test_the_configuration_in_it_is_that_of_the_run(run, tmp_path):
@@ -128,7 +159,9 @@ def test_the_configuration_in_it_is_that_of_the_run(run, tmp_path):
 
 def test_a_public_card_names_no_folder_no_server_and_no_tracker(run, tiny_model):
     settings = {"model": str(tiny_model), "trackers": {"wandb": {"entity": "our-team"}}, "train": {"steps": 3}}
-    settings |= {"verifier": {"name": "judge", "options": {"model": "judge", "base_url": "https://inside.example:8000/v1"}}}
+    settings |= {
+        "verifier": {"name": "judge", "options": {"model": "judge", "base_url": "https://inside.example:8000/v1"}}
+    }
     write_manifest(run, settings)
     text = card_of(run).text
     assert "our-team" not in text
@@ -240,7 +273,12 @@ def test_the_model_and_its_card_are_uploaded_and_nothing_else(run):
 @pytest.mark.parametrize(
     ("words", "environment", "status", "said"),
     [
-        (["--push", "me/mine"], {"HF_TOKEN": ""}, 2, "--push needs a token of the hub: run `hf auth login`, or set HF_TOKEN"),
+        (
+            ["--push", "me/mine"],
+            {"HF_TOKEN": ""},
+            2,
+            "--push needs a token of the hub: run `hf auth login`, or set HF_TOKEN",
+        ),
         (["--push", "me/mine"], {"HF_HUB_OFFLINE": "1"}, 2, "HF_HUB_OFFLINE=1 forbids it"),
         (["--push", "mine"], {}, 2, "--push mine: write it as OWNER/NAME"),
         (["--private"], {}, 2, "--private needs --push, which makes the model"),
@@ -256,7 +294,9 @@ def test_what_the_hub_refuses_is_said_in_one_line(run, words, environment, statu
         assert said in done.stderr
         assert "hf_another" not in done.stderr
         assert not any(found["files"] for found in server.repositories.values())
-    assert (run / "checkpoints" / "step-3" / "README.md").exists() == (status == 1), "nothing is written for a wrong request"
+    assert (run / "checkpoints" / "step-3" / "README.md").exists() == (status == 1), (
+        "nothing is written for a wrong request"
+    )
 
 
 def test_an_error_that_repeats_the_token_is_shown_without_it(run):

@@ -138,7 +138,11 @@ def raising(error):
             1,
             "error: No space left on device (what was written before is whole; make room and go on)",
         ),
-        (ZeroDivisionError("division\nby zero"), 1, "error: ZeroDivisionError: division by zero (run with --debug for the traceback)"),
+        (
+            ZeroDivisionError("division\nby zero"),
+            1,
+            "error: ZeroDivisionError: division by zero (run with --debug for the traceback)",
+        ),
     ],
 )
 def test_what_a_command_raises_becomes_one_line_and_a_status(command, capsys, error, status, message):
@@ -161,7 +165,10 @@ def test_a_command_gets_its_arguments_and_the_common_ones(command):
     command(lambda args: seen.append(args) or 3, lambda parser: parser.add_argument("--x", type=int))
     assert main(["-v", "probe", "--x", "5", "--json", "-v"]) == 3
     assert main(["probe"]) == 3
-    assert [(args.x, args.json, args.debug, args.verbose) for args in seen] == [(5, True, False, 2), (None, False, False, 0)]
+    assert [(args.x, args.json, args.debug, args.verbose) for args in seen] == [
+        (5, True, False, 2),
+        (None, False, False, 0),
+    ]
 
 
 def test_common_options_stand_before_and_behind_subcommands(command):
@@ -173,7 +180,9 @@ def test_common_options_stand_before_and_behind_subcommands(command):
     command(lambda args: seen.append((args.action, args.json, args.plugins)), configure)
     assert main(["probe", "go", "--json", "-p", "no:kgym-envs"]) == 0
     assert seen == [("go", True, ["no:kgym-envs"])]
-    assert [record.status for record in registry_module.registry().plugins() if record.name == "kgym-envs"] == ["blocked"]
+    assert [record.status for record in registry_module.registry().plugins() if record.name == "kgym-envs"] == [
+        "blocked"
+    ]
 
 
 def test_messages_of_the_library_go_to_standard_error_and_nothing_stays_behind(command, capsys):
@@ -185,7 +194,11 @@ def test_messages_of_the_library_go_to_standard_error_and_nothing_stays_behind(c
         return 0
 
     command(run)
-    for arguments, lines in [([], ["warning: a warning"]), (["-q"], []), (["-v"], ["info: some news", "warning: a warning"])]:
+    for arguments, lines in [
+        ([], ["warning: a warning"]),
+        (["-q"], []),
+        (["-v"], ["info: some news", "warning: a warning"]),
+    ]:
         assert main([*arguments, "probe"]) == 0
         out, err = capsys.readouterr()
         assert (out, err) == ("", "".join(f"kgym: {line}\n" for line in lines))
@@ -196,7 +209,9 @@ def test_a_closed_pipe_is_quiet():
     code = "import sys; from kgym.cli.main import main; sys.exit(main(['plugins', 'list', '--json']))"
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -206,7 +221,9 @@ def test_a_full_disk_behind_standard_output_is_one_line():
         pytest.skip("this system has no /dev/full")
     code = "import sys; from kgym.cli.main import main; sys.exit(main(['plugins', 'list', '--json']))"
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
     assert done.returncode == 1
     assert done.stderr.startswith("kgym: error: No space left on device")
     assert "Traceback" not in done.stderr
@@ -214,7 +231,9 @@ def test_a_full_disk_behind_standard_output_is_one_line():
 
 @pytest.mark.parametrize("start", [["-m", "kgym"], ["-m", "kgym.cli.main"]])
 def test_the_module_is_the_command(start):
-    done = subprocess.run([sys.executable, *start, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, *start, "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -291,7 +310,10 @@ def test_show_speaks_of_every_kind_that_has_the_name(kgymfile, capsys):
             yield ShaperInfo("mirror", "builtins:dict", "a shaper")
     """)
     assert main(["plugins", "show", "mirror"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if " mirror: " in line] == ["algorithm", "shaper"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if " mirror: " in line] == [
+        "algorithm",
+        "shaper",
+    ]
 
 
 def test_options_are_described_as_they_are_written():
@@ -311,7 +333,10 @@ def test_options_are_described_as_they_are_written():
         pair: tuple[float, ...] = (1.0,)
         made: list[int] = Field(default_factory=lambda: [3])
 
-    rows = [(row["key"], row["type"], row["default"], row["constraints"], row["description"]) for row in describe_options(Some, "x")]
+    rows = [
+        (row["key"], row["type"], row["default"], row["constraints"], row["description"])
+        for row in describe_options(Some, "x")
+    ]
     assert rows == [
         ("x.must", "int", "required", "", "Without a default."),
         ("x.frac", "float", "0.5", "> 0, <= 1", "Two bounds, on two lines."),
@@ -325,7 +350,9 @@ def test_doctor_is_content_with_what_comes_with_kgym(capsys):
     assert main(["-p", "no:kgym-models", "plugins", "doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] is True
-    assert [(item["name"], item["error"]) for item in report["blocked"]] == [("kgym-models", "left out by -p no:kgym-models")]
+    assert [(item["name"], item["error"]) for item in report["blocked"]] == [
+        ("kgym-models", "left out by -p no:kgym-models")
+    ]
     assert report["versions"]["kgym"]
 
 
@@ -335,7 +362,11 @@ def test_doctor_explains_what_is_wrong(kgymfile, capsys):
     out, err = capsys.readouterr()
     assert "in helper" in out
     assert "RuntimeError: no engine today" in out
-    assert err == "kgym: warning: plugin 'kgymfile' is broken and left out: RuntimeError: no engine today (more: kgym plugins doctor)\n"
+    assert (
+        err
+        == "kgym: warning: plugin 'kgymfile' is broken and left out: RuntimeError: no engine today (more: kgym plugins "
+        "doctor)\n"
+    )
     kgymfile("""
         @hookimpl
         def kgym_components():
@@ -356,7 +387,11 @@ def test_doctor_explains_what_is_wrong(kgymfile, capsys):
     assert main(["plugins", "doctor", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["clashes"] == ["algorithm 'mirror' is offered by both kgym and kgymfile; choose one: -p no:kgymfile"]
-    assert report["checks"] == {"fine": [], "worried": ["the disk is nearly full"], "failing": ["ZeroDivisionError: division by zero"]}
+    assert report["checks"] == {
+        "fine": [],
+        "worried": ["the disk is nearly full"],
+        "failing": ["ZeroDivisionError: division by zero"],
+    }
     assert report["broken"] == []
 
 
@@ -373,7 +408,17 @@ def test_tables_away_from_a_terminal_are_neither_cut_nor_read_as_markup(capsys):
 
 
 def test_json_is_json(capsys):
-    print_json({"nan": float("nan"), "inf": [float("-inf")], "path": Path("a/b"), "set": {1}, "text": "é", "none": None, "yes": True})
+    print_json(
+        {
+            "nan": float("nan"),
+            "inf": [float("-inf")],
+            "path": Path("a/b"),
+            "set": {1},
+            "text": "é",
+            "none": None,
+            "yes": True,
+        }
+    )
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
         "nan": None, "inf": [None], "path": "a/b", "set": [1], "text": "é", "none": None, "yes": True,
     }  # fmt: skip

@@ -58,7 +58,9 @@ def test_list(kgym):
 
 
 def test_show(kgym):
-    status, facts, _ = kgym("envs", "show", "tiny", "--set", "env.add=5", "--split", "validation", "--index", 2, "--json")
+    status, facts, _ = kgym(
+        "envs", "show", "tiny", "--set", "env.add=5", "--split", "validation", "--index", 2, "--json"
+    )
     assert status == 0
     assert facts["splits"] == {"train": "5", "validation": "5"}
     assert facts["problem"]["gold"] == "27"
@@ -68,7 +70,15 @@ def test_show(kgym):
     assert (options["env.add"]["own"], options["env.max_tokens"]["own"]) == (True, False)
     status, out, _ = kgym("envs", "show", "aime")
     assert status == 0
-    for text in ("kgym/aime-v1", "endless", "kgym data add aime24 FILE", "env.difficulty", "env.truncated", "[user]", "[worked solution]"):
+    for text in (
+        "kgym/aime-v1",
+        "endless",
+        "kgym data add aime24 FILE",
+        "env.difficulty",
+        "env.truncated",
+        "[user]",
+        "[worked solution]",
+    ):
         assert text in out
 
 
@@ -94,7 +104,11 @@ def test_check(kgym):
     status, report, _ = kgym("envs", "check", "tiny", "arithmetic", "--problems", 20, "--json")
     assert (status, report["healthy"]) == (0, True)
     checks = {(row["environment"], row["split"], row["check"]) for row in report["checks"]}
-    assert {("tiny", "train", "gymnasium"), ("tiny", "all", "disjoint splits"), ("arithmetic", "validation", "vector")} <= checks
+    assert {
+        ("tiny", "train", "gymnasium"),
+        ("tiny", "all", "disjoint splits"),
+        ("arithmetic", "validation", "vector"),
+    } <= checks
     status, out, _ = kgym("envs", "check", "tiny", "--problems", 3)
     assert status == 0
     assert "checks passed" in out
@@ -103,7 +117,9 @@ def test_check(kgym):
 def test_check_of_a_broken_one(kgym):
     status, report, _ = kgym("envs", "check", "tiny", "shared", "--problems", 5, "--json")
     assert (status, report["healthy"]) == (1, False)
-    assert [(row["environment"], row["check"]) for row in report["checks"] if row["trouble"]] == [("shared", "disjoint splits")]
+    assert [(row["environment"], row["check"]) for row in report["checks"] if row["trouble"]] == [
+        ("shared", "disjoint splits")
+    ]
     status, out, _ = kgym("envs", "check", "shared", "--problems", 5)
     assert status == 1
     assert "checks failed" in out
@@ -131,7 +147,13 @@ def test_a_year_that_was_added_is_an_environment(kgym, exam, folder):
     assert "line 31" in err
     assert "warning" not in err
     status, (row,), _ = kgym("data", "list", "--json")
-    assert row == {"name": "aime24", "problems": 30, "sha256": facts["sha256"], "file": str(folder / "aime24.parquet"), "error": ""}
+    assert row == {
+        "name": "aime24",
+        "problems": 30,
+        "sha256": facts["sha256"],
+        "file": str(folder / "aime24.parquet"),
+        "error": "",
+    }
     status, shown, _ = kgym("envs", "show", "aime", "--split", "2024", "--index", 7, "--json")
     assert (shown["problem"]["id"], shown["problem"]["gold"]) == ("aime24/I-8", "016")
     assert shown["facts"]["data_sha256"] == facts["sha256"]

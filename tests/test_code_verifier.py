@@ -17,7 +17,9 @@ GOOD = "a, b = map(int, input().split())\nprint(a + b)"
 
 
 def verdict(gold, source, *, fenced=True, **options):
-    (found,) = load_verifier("code", options).verify_many([VerifyItem(gold, f"Here:\n```python\n{source}\n```" if fenced else source)])
+    (found,) = load_verifier("code", options).verify_many(
+        [VerifyItem(gold, f"Here:\n```python\n{source}\n```" if fenced else source)]
+    )
     return found
 
 
@@ -32,7 +34,8 @@ def verdict(gold, source, *, fenced=True, **options):
         ("import os\nos.kill(os.getpid(), 9)", "wrong", "crash"),
         ("print('x' * 10**8)", "wrong", "output"),
         (
-            "x = bytearray(200 << 20)\ny = bytearray(200 << 20)\nfor z in x, y:\n    for i in range(0, len(z), 4096): z[i] = 1",
+            "x = bytearray(200 << 20)\ny = bytearray(200 << 20)\nfor z in x, y:\n    for i in range(0, len(z), 4096): "
+            "z[i] = 1",
             "wrong",
             "memory",
         ),
@@ -61,9 +64,7 @@ def test_an_answer_without_a_program():
 
 
 def test_the_last_program_after_the_reasoning_counts():
-    response = (
-        f"<think>\n```python\nprint(1)\n```\n</think>\n```\nprint(2)\n```\n~\n```py\n{GOOD}\n```\nTry it:\n```console\n$ python3 a.py\n```"
-    )
+    response = f"<think>\n```python\nprint(1)\n```\n</think>\n```\nprint(2)\n```\n~\n```py\n{GOOD}\n```\nTry it:\n```console\n$ python3 a.py\n```"
     assert verdict(SUM, response, fenced=False).label == "correct"
 
 
@@ -76,7 +77,11 @@ def test_the_last_program_after_the_reasoning_counts():
         ("def sub(a, b):\n    return a - b", "wrong", "no_function"),
         ("def add(a, b):\n    return object()", "wrong", "crash"),
         ("def add(a, b):\n    return True if a == 2 else a + b", "wrong", "wrong_output"),
-        ("import atexit, os\natexit.register(lambda: os._exit(0))\ndef add(a, b): raise ValueError", "wrong", "wrong_output"),
+        (
+            "import atexit, os\natexit.register(lambda: os._exit(0))\ndef add(a, b): raise ValueError",
+            "wrong",
+            "wrong_output",
+        ),
         ("import os\ndef add(a, b):\n    os._exit(0)", "wrong", "wrong_output"),
         ("class Same(int):\n    __eq__ = lambda *_: True\ndef add(a, b):\n    return Same(4)", "wrong", "wrong_output"),
     ],
@@ -95,7 +100,11 @@ TOTAL = "def total(xs):\n    return sum(xs), {x for x in xs if x < 2}"
     [
         (TOTAL.replace("{x for", "set() or {x for"), "correct"),
         ("def total(xs):\n    return 3, {1}", "wrong"),
-        ("class Any:\n    __eq__ = lambda *_: True\n    __getitem__ = lambda *_: 0.5\ndef total(xs):\n    return Any()", "wrong"),
+        (
+            "class Any:\n    __eq__ = lambda *_: True\n    __getitem__ = lambda *_: 0.5\ndef total(xs):\n    return "
+            "Any()",
+            "wrong",
+        ),
         ("import os\ndef total(xs):\n    os._exit(0)", "wrong"),
         ("import sys\nsys.exit(0)", "wrong"),
         ("import os\nos.write(3, b'\\0\\0\\0\\x04[[]]')\ndef total(xs): return 3, {1}", "wrong"),
@@ -109,7 +118,9 @@ def test_statements_of_a_test_run_where_the_program_cannot_see_them(source, labe
 
 
 def test_statements_that_expect_an_error():
-    gold = Cases("asserts", (("try:\n    f(0)\nexcept ZeroDivisionError: pass\nelse: assert False", None),), function="f").gold()
+    gold = Cases(
+        "asserts", (("try:\n    f(0)\nexcept ZeroDivisionError: pass\nelse: assert False", None),), function="f"
+    ).gold()
     assert verdict(gold, "def f(x): return 1 / x").label == "correct"
     assert verdict(gold, "def f(x): return 1").label == "wrong"
 
@@ -140,15 +151,24 @@ CHECKER = (
 
 def test_a_checker_takes_any_right_output():
     gold = Cases("stdin", (("12", ""),), checker=CHECKER).gold()
-    labels = [verdict(gold, source).label for source in ("print(3, 4)", "print(6, 2)", "print(1, 12)", "print('x')", "")]
+    labels = [
+        verdict(gold, source).label for source in ("print(3, 4)", "print(6, 2)", "print(1, 12)", "print('x')", "")
+    ]
     assert labels == ["correct", "correct", "wrong", "wrong", "no_answer"]
-    assert verdict(Cases("stdin", (("12", ""),), checker="raise ValueError").gold(), "print(1)").label == "unscored:tests"
+    assert (
+        verdict(Cases("stdin", (("12", ""),), checker="raise ValueError").gold(), "print(1)").label == "unscored:tests"
+    )
 
 
 def test_a_checker_that_an_output_breaks_is_not_an_excuse():
     fragile = "import sys\nsys.exit(int(open('output').read()) != int(open('expected').read()))"
     gold = Cases("stdin", (("", "12"),), checker=fragile).gold()
-    assert [verdict(gold, f"print({said!r})").label for said in ("12", "13", "x", "9" * 5000)] == ["correct", "wrong", "wrong", "wrong"]
+    assert [verdict(gold, f"print({said!r})").label for said in ("12", "13", "x", "9" * 5000)] == [
+        "correct",
+        "wrong",
+        "wrong",
+        "wrong",
+    ]
 
 
 def test_partial_credit_is_the_share_of_cases():
@@ -159,13 +179,17 @@ def test_partial_credit_is_the_share_of_cases():
     assert verdict(SUM, "print(5)", max_cases=1).label == "correct"
 
 
-@pytest.mark.parametrize("gold", ["17", "{}", '{"kind":"stdin","cases":[]}', '{"kind":"dance","cases":[["",""]]}', "[" * 99999])
+@pytest.mark.parametrize(
+    "gold", ["17", "{}", '{"kind":"stdin","cases":[]}', '{"kind":"dance","cases":[["",""]]}', "[" * 99999]
+)
 def test_a_gold_answer_that_is_no_tests_is_unscored(gold):
     assert verdict(gold, GOOD).label == "unscored:gold"
 
 
 def test_golds_come_back_as_they_were():
-    cases = Cases("call", (([1, "ä"], {"x": [None, 1.5]}),), function="f", compare="close", before="import math", time_s=2.0)
+    cases = Cases(
+        "call", (([1, "ä"], {"x": [None, 1.5]}),), function="f", compare="close", before="import math", time_s=2.0
+    )
     assert Cases.of(cases.gold()) == cases
     assert set(json.loads(cases.gold())) == {"kind", "function", "cases", "compare", "before", "time_s"}
 
@@ -177,7 +201,11 @@ def test_a_verdict_says_what_the_first_failing_case_was():
     found = verdict(SUM, "a, b = map(int, input().split())\nprint(abs(a) + abs(b))\nif a == 2: print()")
     assert found.trace.splitlines() == ["case 2 of 3: wrong_output", "input: 10 -4", "expected: 6", "output: 14"]
     assert verdict(SUM, "print(1 / 0)").trace.endswith("output: \nerrors: ZeroDivisionError: division by zero")
-    assert verdict(ADD, "def add(a, b): return [a]").trace.splitlines()[1:] == ["input: [2, 3]", "expected: 5", "output: [2]"]
+    assert verdict(ADD, "def add(a, b): return [a]").trace.splitlines()[1:] == [
+        "input: [2, 3]",
+        "expected: 5",
+        "output: [2]",
+    ]
     assert verdict(SUM, GOOD).trace == ""
 
 
@@ -221,8 +249,16 @@ def test_statements_that_cannot_be_run_are_not_a_wrong_answer(statements, before
 @pytest.mark.parametrize(
     ("gold", "source", "reason"),
     [
-        (Cases("call", (([1], 1.0),), function="f", compare="close").gold(), "def f(x): return 10**400", "wrong_output"),
-        (Cases("call", (([1], 1.0),), function="f", compare="close").gold(), "def f(x): return float('nan')", "wrong_output"),
+        (
+            Cases("call", (([1], 1.0),), function="f", compare="close").gold(),
+            "def f(x): return 10**400",
+            "wrong_output",
+        ),
+        (
+            Cases("call", (([1], 1.0),), function="f", compare="close").gold(),
+            "def f(x): return float('nan')",
+            "wrong_output",
+        ),
         (SUM, "print('\ud800')", "crash"),
         (SUM, "x = '\0'", "crash"),
         (SUM, "raise SystemExit(3)", "crash"),

@@ -13,7 +13,14 @@ from kgym.page.picture import draw_band, drawing, new_figure
 from kgym.score.comparability import comparability_hash
 from kgym.score.results import EvalResult
 
-FACTS = {"env_id": "kgym/arithmetic-v0", "split": "validation", "temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 24}
+FACTS = {
+    "env_id": "kgym/arithmetic-v0",
+    "split": "validation",
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "max_tokens": 24,
+}
 FACTS |= {"truncated": "zero", "verifier": "integer", "data_sha256": "0"}
 
 
@@ -45,9 +52,14 @@ def training(folder, *, lr, seed, scores=None, rewards=(0.0, 0.5, 1.0), bench=No
     """The folder of a training with a step for each reward, whose last validation has these scores."""
     folder.mkdir(parents=True)
     config = {"model": "nano", "seed": seed, "algo": {"name": "grpo", "options": {"clip": 0.2}}, "envs": {}}
-    config |= {"rollout": {"problems_per_step": 2, "group_size": 2}, "train": {"steps": 3, "lr": lr, "max_grad_norm": 1.0}}
+    config |= {
+        "rollout": {"problems_per_step": 2, "group_size": 2},
+        "train": {"steps": 3, "lr": lr, "max_grad_norm": 1.0},
+    }
     (folder / "manifest.json").write_text(json.dumps({"config": config, "specs": {}}))
-    lines = [{"step": step, "reward/mean": reward, "eval/accuracy": reward / 2} for step, reward in enumerate(rewards, 1)]
+    lines = [
+        {"step": step, "reward/mean": reward, "eval/accuracy": reward / 2} for step, reward in enumerate(rewards, 1)
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for place, found in (("eval", scores), ("eval/sums", bench)):
         if found is not None:
@@ -110,8 +122,17 @@ def test_evaluations_are_compared_too(tmp_path):
         folder.mkdir()
         request = {"model": model, "env_id": "x", "split": "s", "truncated": "zero", "seed": seed}
         spec = {"name": "x", "split": "s", "settings": {}}
-        (folder / "manifest.json").write_text(json.dumps({"kind": "eval", "benchmark": "sums", "request": request, "spec": spec}))
-        about = {"date": "2026-01-01", "model": model, "benchmark": "sums", "engine": "e", "kgym_version": "0", "seed": seed}
+        (folder / "manifest.json").write_text(
+            json.dumps({"kind": "eval", "benchmark": "sums", "request": request, "spec": spec})
+        )
+        about = {
+            "date": "2026-01-01",
+            "model": model,
+            "benchmark": "sums",
+            "engine": "e",
+            "kgym_version": "0",
+            "seed": seed,
+        }
         about |= {"run": str(folder), "note": ""}
         (folder / "results.json").write_text(json.dumps(result(scores).to_json() | about))
     found = compare([tmp_path / name for name in "abc"])
@@ -150,7 +171,9 @@ def test_a_long_list_of_keys_is_at_the_end_of_the_page(tmp_path):
     assert [(table.title, len(table.rows)) for table in page.appendix] == [("Keys that differ", 13)]
 
 
-@pytest.mark.parametrize(("names", "said"), [(["low-0"], "is one run"), (["low-0", "nothing"], "is not a run folder or a sweep")])
+@pytest.mark.parametrize(
+    ("names", "said"), [(["low-0"], "is one run"), (["low-0", "nothing"], "is not a run folder or a sweep")]
+)
 def test_what_cannot_be_compared_is_refused_in_one_line(four, tmp_path, capsys, names, said):
     assert main(["runs", "compare", *(str(tmp_path / name) for name in names)]) == 2
     printed = capsys.readouterr().err
@@ -169,7 +192,9 @@ def test_a_band_is_from_the_lowest_run_to_the_highest():
 
 
 def test_curves_have_the_mean_over_seeds_where_all_have_been(four):
-    (four[1] / "metrics.jsonl").write_text('{"step": 1, "reward/mean": 0.2}\n{"step": 2, "reward/mean": 0.7}\n')  # still goes on
+    (four[1] / "metrics.jsonl").write_text(
+        '{"step": 1, "reward/mean": 0.2}\n{"step": 2, "reward/mean": 0.7}\n'
+    )  # still goes on
     found = compare(four)
     assert metrics_of(found) == ["eval/accuracy", "reward/mean"]
     with drawing():

@@ -1,4 +1,6 @@
-"""How often equal models are told apart, and intervals hold: the tables of `benchmarks/comparisons.py`, with fewer boards."""
+"""How often equal models are told apart, and intervals hold: the tables of `benchmarks/comparisons.py`, with fewer
+boards.
+"""
 
 import importlib.util
 from pathlib import Path

@@ -64,9 +64,12 @@ def test_bash_completes(tmp_path):
     (tmp_path / "kgym").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kgym "$@"\n')
     (tmp_path / "kgym").chmod(0o755)
     script = (
-        'eval "$(kgym completion bash)"; COMP_WORDS=(kgym train --env arith); COMP_CWORD=3; _kgym; echo "${COMPREPLY[@]}"; '
+        'eval "$(kgym completion bash)"; COMP_WORDS=(kgym train --env arith); COMP_CWORD=3; _kgym; echo '
+        '"${COMPREPLY[@]}"; '
         'COMP_WORDS=(kgym train --al); COMP_CWORD=2; _kgym; echo "${COMPREPLY[@]}"'
     )
     environ = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=120, check=False, cwd=Path(tmp_path), env=environ)
+    done = subprocess.run(
+        [bash, "-c", script], capture_output=True, text=True, timeout=120, check=False, cwd=Path(tmp_path), env=environ
+    )
     assert (done.stdout, done.stderr) == ("arithmetic\n--algo\n", "")

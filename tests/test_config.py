@@ -40,14 +40,18 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs"])),
 )
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
 OPTION_NAMES = KEYS.filter(lambda key: key not in ("name", "options", "split"))
 
 
 def test_a_file_is_read_and_options_may_stand_beside_the_name(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(EXAMPLE)
-    config = load_config(file, ["algo.tau=0.25", "shapers.length_penalty.warmup_steps=5", "trackers.wandb={}", "seed=4", "seed=5"])
+    config = load_config(
+        file, ["algo.tau=0.25", "shapers.length_penalty.warmup_steps=5", "trackers.wandb={}", "seed=4", "seed=5"]
+    )
     assert (config.seed, config.train.lr, config.train.steps) == (5, 1e-4, RunConfig().train.steps)
     assert (config.env.split, config.env.options) == ("2024", {"level": [1, 2]})
     assert (config.algo.name, config.algo.options) == ("grpo", {"kl_coef": 0.0, "tau": 0.25})
@@ -83,20 +87,30 @@ def test_a_component_may_be_just_its_name(tmp_path):
         (
             "rollout.max_tokens=[[3, 8]]",
             ConfigError,
-            "rollout.max_tokens=[[3, 8]]: the first stage begins after step 3; it has to begin with the run: [0, TOKENS]",
+            "rollout.max_tokens=[[3, 8]]: the first stage begins after step 3; it has to begin with the run: [0, "
+            "TOKENS]",
         ),
         (
             "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]",
             ConfigError,
-            "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]: in a run of 12 steps the stage of 32 tokens begins after step 3 "
+            "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]: in a run of 12 steps the stage of 32 tokens begins "
+            "after step 3 "
             "and the one before it after step 4; the steps of the stages have to rise",
         ),
         ("rollout.truncated=mask", UnknownName, "no key named 'rollout.truncated'; that is 'env.truncated' here"),
-        ("algo.mask_truncated=true", UnknownName, "no key named 'algo.mask_truncated'; that is 'env.truncated=mask' here"),
+        (
+            "algo.mask_truncated=true",
+            UnknownName,
+            "no key named 'algo.mask_truncated'; that is 'env.truncated=mask' here",
+        ),
         ("train.lr=-1", ConfigError, "train.lr=-1: must be greater than 0"),
         ("train.lr=fast", ConfigError, "train.lr='fast': must be a valid number, unable to parse string as a number"),
         ("train.lr=nan", ConfigError, "train.lr=nan: must be a finite number"),
-        ("train.betas=[0.9, 1.0]", ConfigError, "train.betas=[0.9, 1.0]: must be two numbers, at least 0 and less than 1"),
+        (
+            "train.betas=[0.9, 1.0]",
+            ConfigError,
+            "train.betas=[0.9, 1.0]: must be two numbers, at least 0 and less than 1",
+        ),
         ("train.steps=0", ConfigError, "train.steps=0: must be greater than or equal to 1"),
         ("train=3", ConfigError, "train=3: must be a table of keys: train.KEY=VALUE, or {} for the defaults"),
         (
@@ -104,8 +118,16 @@ def test_a_component_may_be_just_its_name(tmp_path):
             ConfigError,
             "shapers.overlong=3: must be a table of keys: shapers.overlong.KEY=VALUE, or {} for the defaults",
         ),
-        ("algo.x=[inf]", ConfigError, "algo.options={'x': [inf]}: inf is not a text, a finite number, true or false, a list or a table"),
-        ("shapers.x.y=nan", ConfigError, "shapers.x={'y': nan}: nan is not a text, a finite number, true or false, a list or a table"),
+        (
+            "algo.x=[inf]",
+            ConfigError,
+            "algo.options={'x': [inf]}: inf is not a text, a finite number, true or false, a list or a table",
+        ),
+        (
+            "shapers.x.y=nan",
+            ConfigError,
+            "shapers.x={'y': nan}: nan is not a text, a finite number, true or false, a list or a table",
+        ),
         ("lr", ConfigError, "--set 'lr': write it as key=value, for example train.lr=1e-5"),
         ("=1", ConfigError, "--set '=1': write it as key=value, for example train.lr=1e-5"),
         ("train..lr=1", ConfigError, "--set 'train..lr=1': write it as key=value, for example train.lr=1e-5"),
@@ -137,7 +159,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("algo.x=0.1", 0.1), ("algo.x=1_000", 1000), ("algo.x=true", True), ("algo.x=[1, 'a']", [1, "a"]), ("algo.x={a = 1}", {"a": 1}),
+        ("algo.x=0.1", 0.1), ("algo.x=1_000", 1000), ("algo.x=true", True), ("algo.x=[1, "
+        "'a']", [1, "a"]), ("algo.x={a = 1}", {"a": 1}),
         ("algo.x='true'", "true"), ("algo.x=", ""), ("algo.x=True", "True"), ("algo.x=a=b", "a=b"), ("algo.x=2024-01-01", "2024-01-01"),
         ("algo.x=1\ny = 2", "1\ny = 2"), ("algo.x=" + "[" * 5000, "[" * 5000), ("algo.x=" + "9" * 5000, "9" * 5000),
         ("model=007", "007"), ("model=1e5", "1e5"), ("env.name=true", "true"), ("env.split=2024", "2024"), ('env.split="2024"', "2024"),
@@ -162,7 +185,13 @@ def test_any_text_after_set_is_a_pair_or_a_config_error(text):
 
 @given(st.text(), KEYS)
 def test_loading_raises_nothing_but_config_errors(value, key):
-    for override in (f"{key}={value}", f"train.{key}={value}", f"train.lr={value}", f"algo.{key}={value}", f"betas.{key}={value}"):
+    for override in (
+        f"{key}={value}",
+        f"train.{key}={value}",
+        f"train.lr={value}",
+        f"algo.{key}={value}",
+        f"betas.{key}={value}",
+    ):
         try:
             config = load_config(None, [override])
         except ConfigError:
@@ -255,7 +284,11 @@ def test_an_older_manifest_keeps_its_verifier_and_its_options(env, verifier):
     ],
 )
 def test_an_older_manifest_keeps_its_budget(rollout, options, settings):
-    values = {"env": {"name": "aime", "options": {"level": 1}}, "algo": {"name": "grpo", "options": options}, "rollout": rollout}
+    values = {
+        "env": {"name": "aime", "options": {"level": 1}},
+        "algo": {"name": "grpo", "options": options},
+        "rollout": rollout,
+    }
     config = RunConfig.model_validate(values)
     assert (config.env.options, config.algo.options) == ({"level": 1} | settings, {"clip": 0.2})
 

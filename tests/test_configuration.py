@@ -53,13 +53,21 @@ def test_what_is_printed_is_a_file_of_the_same_run(tmp_path, capsys, algo):
     text = shown(capsys, *asked)
     assert [path.name for path in tmp_path.iterdir()] == []
     (tmp_path / "run.toml").write_text(text)
-    overrides = [f"algo.name={algo}", "trackers.jsonl.path='a b'", "rollout.temperature=0.9", 'env.prompt="{question}\\n?"']
+    overrides = [
+        f"algo.name={algo}",
+        "trackers.jsonl.path='a b'",
+        "rollout.temperature=0.9",
+        'env.prompt="{question}\\n?"',
+    ]
     assert with_defaults(load_config(tmp_path / "run.toml")) == with_defaults(with_recipe(load_config(None, overrides)))
 
 
 def test_a_section_that_is_not_set_is_a_comment(tmp_path, capsys):
     (tmp_path / "lines.jsonl").write_text('{"question": "1+1", "solution": "2"}\n')
-    for command, wanted, more in (("sft", "# env is not set", ("--data", "lines.jsonl")), ("train", "# audit is not set", ())):
+    for command, wanted, more in (
+        ("sft", "# env is not set", ("--data", "lines.jsonl")),
+        ("train", "# audit is not set", ()),
+    ):
         assert main([command, "--show-config", *more]) == 0
         text = capsys.readouterr().out
         assert wanted in text
@@ -68,7 +76,17 @@ def test_a_section_that_is_not_set_is_a_comment(tmp_path, capsys):
 
 def test_each_value_says_where_it_came_from(tmp_path, capsys):
     (tmp_path / "run.toml").write_text('[algo]\nname = "dapo"\nclip_high = 0.3\n[train]\nlr = 1e-5\nsteps = 7\n')
-    asked = ("--config", "run.toml", "--steps", "9", "--tracker", "jsonl", "--set", "train.lr=1e-6", "shapers.overlong.weight=0.1")
+    asked = (
+        "--config",
+        "run.toml",
+        "--steps",
+        "9",
+        "--tracker",
+        "jsonl",
+        "--set",
+        "train.lr=1e-6",
+        "shapers.overlong.weight=0.1",
+    )
     report = json.loads(shown(capsys, *asked, "--json"))
     found = {entry["key"]: entry for entry in report["keys"]}
     assert {key: (found[key]["value"], found[key]["source"]) for key in (
@@ -77,7 +95,8 @@ def test_each_value_says_where_it_came_from(tmp_path, capsys):
     )} == {
         "train.lr": (1e-6, "--set"), "train.steps": (9, "--steps"), "algo.name": ("dapo", "run.toml"),
         "algo.clip_high": (0.3, "run.toml"), "algo.clip_low": (0.2, "default"), "shapers.overlong.weight": (0.1, "--set"),
-        "shapers.overlong.max_tokens": (160, "recipe of dapo"), "trackers.jsonl.path": ("metrics-of-all-runs.jsonl", "--tracker"),
+        "shapers.overlong.max_tokens": (160, "recipe of "
+        "dapo"), "trackers.jsonl.path": ("metrics-of-all-runs.jsonl", "--tracker"),
         "rollout.loop_tokens": (None, "default"), "env.context_tokens": (None, "default"), "sampler.name": ("uniform", "default"),
     }  # fmt: skip
     assert all(entry["meaning"] and entry["type"] for entry in found.values())
@@ -120,7 +139,13 @@ def test_the_dry_run_refuses_what_a_start_refuses(tmp_path, capsys, arguments, m
 
 
 def test_a_run_that_is_resumed_is_shown_as_it_began(tmp_path, capsys, tiny_model):
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "eval.every=0", "train.threads=1")
+    small = (
+        "rollout.problems_per_step=1",
+        "rollout.group_size=2",
+        "env.max_tokens=4",
+        "eval.every=0",
+        "train.threads=1",
+    )
     begun = ["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run"]
     assert main([*begun, "--set", *small, "algo.tau=0.3"]) == 0
     capsys.readouterr()

@@ -1,4 +1,6 @@
-"""Countdown: problems that can be solved, searches that are true, and a verifier that accepts every right expression and no other."""
+"""Countdown: problems that can be solved, searches that are true, and a verifier that accepts every right expression
+and no other.
+"""
 
 import ast
 import operator
@@ -78,7 +80,9 @@ def test_worked_solutions_are_true_fit_the_budget_and_end_in_the_answer(level):
 
 
 def check_search(lines, target):
-    """Play a search again: each line is a move from the state before it, no state's move is made twice, `yes` appears where it is true."""
+    """Play a search again: each line is a move from the state before it, no state's move is made twice, `yes`
+    appears where it is true.
+    """
     states: list[State] = [tuple(map(int, lines[0].partition(" for ")[0].split()))]
     made: list[set[str]] = [set()]
     for line in lines[1:]:
@@ -103,13 +107,20 @@ def check_search(lines, target):
 def test_the_check_of_a_search_can_fail():
     lines = trace((4, 5, 8, 9), 18, random.Random(1), dead_ends=1.0)[:-2]
     check_search(lines, 18)
-    for wrong in ([*lines[:2], lines[2].replace("=", "=1")], [*lines[:2], lines[1]], [*lines[:-1], lines[-1].removesuffix(" yes")]):
+    for wrong in (
+        [*lines[:2], lines[2].replace("=", "=1")],
+        [*lines[:2], lines[1]],
+        [*lines[:-1], lines[-1].removesuffix(" yes")],
+    ):
         with pytest.raises(AssertionError):
             check_search(wrong, 18)
 
 
 def test_dead_ends_are_all_there_is_to_length():
-    lengths = [sum(len(trace((4, 5, 8, 9), 18, random.Random(seed), dead_ends=share)) for seed in range(40)) for share in (0.0, 0.5, 1.0)]
+    lengths = [
+        sum(len(trace((4, 5, 8, 9), 18, random.Random(seed), dead_ends=share)) for seed in range(40))
+        for share in (0.0, 0.5, 1.0)
+    ]
     assert lengths[0] == 40 * 5
     assert lengths[0] < lengths[1] < lengths[2]
     assert trace((1, 1, 1), 50, random.Random(0), dead_ends=1.0) is None

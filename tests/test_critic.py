@@ -77,7 +77,9 @@ def test_a_token_has_the_value_of_the_state_before_it(policy, shared):
         ids = batch.input_ids[batch.episode_ids == episode]
         by_state = value_model(ids[None])[0].detach()
         mask = batch.mask[batch.episode_ids == episode]
-        torch.testing.assert_close(values_T[batch.episode_ids == episode][mask], by_state[:-1][mask[1:]], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            values_T[batch.episode_ids == episode][mask], by_state[:-1][mask[1:]], atol=1e-5, rtol=0
+        )
     frozen_T = frozen_values(
         trained(policy, microbatch_tokens=20), Critic(value_model, torch.optim.SGD(value_model.own.parameters())), batch
     )
@@ -103,7 +105,13 @@ def test_a_critic_keeps_the_head_of_a_reward_model(policy, tmp_path):
 
 def test_a_critic_of_another_vocabulary_is_refused(policy, tmp_path):
     config = LlamaConfig(
-        vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_labels=1, pad_token_id=0
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=1,
+        pad_token_id=0,
     )
     LlamaForSequenceClassification(config).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="it has 50 tokens and the policy 102"):
@@ -117,7 +125,9 @@ def test_a_critic_learns_what_answers_are_worth(policy, shared):
     value_model = load_value_model(policy, shared=shared, start=policy.folder)
     lr = 1e-3
     critic = Critic(value_model, torch.optim.AdamW(value_model.own.parameters(), lr=lr))
-    learner = trained(policy, lambda parameters: torch.optim.AdamW(parameters, lr=lr if shared else 1e-9), microbatch_tokens=40)
+    learner = trained(
+        policy, lambda parameters: torch.optim.AdamW(parameters, lr=lr if shared else 1e-9), microbatch_tokens=40
+    )
     algorithm = registry().create("algorithm", "ppo", {"kl_coef": 0, "lam": 1.0, "clip_value": 10.0, "inner_steps": 4})
     batch = example_batch(n=12)
 
@@ -178,7 +188,22 @@ def test_the_folder_of_a_critic_is_its_own(tmp_path):
     assert not any("score" in name for name, _ in policy.named_parameters())
     assert critic.score.weight.abs().sum() > 0
     assert not policy.get_input_embeddings().weight.equal(critic.get_input_embeddings().weight)
-    assert main(["eval", "--model", str(run), "--bench", "arithmetic:validation", "--problems", "2", "--run", str(tmp_path / "eval")]) == 0
+    assert (
+        main(
+            [
+                "eval",
+                "--model",
+                str(run),
+                "--bench",
+                "arithmetic:validation",
+                "--problems",
+                "2",
+                "--run",
+                str(tmp_path / "eval"),
+            ]
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +220,10 @@ def test_a_resumed_critic_goes_on_in_the_same_numbers(tmp_path, more):
     assert train(halves, *more, steps=1) == 0
     assert main(["train", "--run", str(halves), "--resume", "--steps", "2", "--json"]) == 0
     first, second = (
-        [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+        [
+            {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+            for line in read_metrics(run / "metrics.jsonl")
+        ]
         for run in (straight, halves)
     )
     assert first == second

@@ -40,7 +40,12 @@ def test_forms_that_are_guessed_or_cannot_be_checked(question, gold, reason):
 
 
 def test_duplicates_differ_in_signs_and_layout_alone():
-    some = [problem(1, "What is $2+3$?"), problem(2, "what is 2 + 3"), problem(3, "What is 2+4?"), problem(4, r"What is \(2+3\)?")]
+    some = [
+        problem(1, "What is $2+3$?"),
+        problem(2, "what is 2 + 3"),
+        problem(3, "What is 2+4?"),
+        problem(4, r"What is \(2+3\)?"),
+    ]
     assert duplicates(some) == {"mine/2": "mine/1", "mine/4": "mine/1"}
 
 
@@ -57,7 +62,11 @@ def test_a_problem_of_a_benchmark_is_found_in_another_wording_around_it():
 
 def test_the_wording_that_all_problems_of_a_benchmark_share_counts_for_nothing():
     frame = "Express the answer as m over n in lowest terms and find the sum m plus n."
-    held_out = {"exam": [problem(90 + i, f"{text} {frame}") for i, text in enumerate(["Roll two dice.", "Draw three red cards."])]}
+    held_out = {
+        "exam": [
+            problem(90 + i, f"{text} {frame}") for i, text in enumerate(["Roll two dice.", "Draw three red cards."])
+        ]
+    }
     assert overlaps([problem(1, f"Toss a coin four times. {frame}")], held_out) == {}
 
 
@@ -70,7 +79,12 @@ def test_runs_of_enough_words_are_found_and_shorter_ones_are_not(letters, length
 
 
 def test_the_first_reason_is_kept():
-    some = [problem(1, "Is 91 prime?", "no"), problem(2, "is 91 prime", "no"), problem(3, "What is 5+6?"), problem(4, "What is 5 + 6")]
+    some = [
+        problem(1, "Is 91 prime?", "no"),
+        problem(2, "is 91 prime", "no"),
+        problem(3, "What is 5+6?"),
+        problem(4, "What is 5 + 6"),
+    ]
     assert screened(some, {}) == {"mine/1": "true or false", "mine/2": "true or false", "mine/4": "duplicate"}
 
 
@@ -107,7 +121,20 @@ def test_what_cannot_be_curated_is_said_before_anything_is_written(tmp_path, mon
 def test_a_curation_of_generated_problems_is_a_data_set_to_train_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    words = ["data", "curate", "mine", "--problems", "24", "--samples", "4", "--guesses", "2", "--max-rate", "0.9", "--json"]
+    words = [
+        "data",
+        "curate",
+        "mine",
+        "--problems",
+        "24",
+        "--samples",
+        "4",
+        "--guesses",
+        "2",
+        "--max-rate",
+        "0.9",
+        "--json",
+    ]
     assert main(words) == 0
     first = json.loads(capsys.readouterr().out)
     assert first["looked_at"] == 24

@@ -1,4 +1,6 @@
-"""Files of a run that came to harm, and folders of another kind: one line that says which and what to do, and exit status 2 or 1."""
+"""Files of a run that came to harm, and folders of another kind: one line that says which and what to do, and exit
+status 2 or 1.
+"""
 
 import shutil
 
@@ -26,7 +28,17 @@ def runs(tiny_model, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
     train = ["train", "--env", "arithmetic", "--algo", "grpo", "--steps", "2", "--model", str(tiny_model), *settings]
-    evaluate = ["eval", "--model", str(tiny_model), "--bench", "arithmetic:validation", "--problems", "4", "--max-tokens", "16"]
+    evaluate = [
+        "eval",
+        "--model",
+        str(tiny_model),
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "4",
+        "--max-tokens",
+        "16",
+    ]
     assert main([*train, "-q", "--run", str(root / "train")]) == 0
     assert main([*evaluate, "-q", "--run", str(root / "eval")]) == 0
     return root, evaluate
@@ -79,7 +91,11 @@ def test_damaged_weights_and_state_name_the_checkpoint_and_the_one_before_it_is_
     (last / "trainer.pt").write_bytes(NOISE)
     resume = ["train", "--run", run, "--resume"]
     message = refused(*resume, status=1)
-    assert message == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to continue from step 1 with --resume"
+    assert (
+        message
+        == f"{last}/trainer.pt is damaged (UnpicklingError); remove the folder {last} to continue from step 1 with "
+        "--resume"
+    )
     (last / "model.safetensors").write_bytes(NOISE)
     assert refused(*resume).startswith(f"cannot load a causal language model from {last}: ")
     command, _, _, *rest = copy[1]
@@ -113,11 +129,17 @@ def test_damaged_answers_are_named_by_every_command_that_reads_them(copy, refuse
 def test_damaged_results_manifest_and_summary(copy, refused, content):
     root, evaluate = copy
     for file, commands in {
-        root / "eval/results.json": (["runs", "show", root / "eval"], ["leaderboard", "compare", root / "eval", root / "eval"]),
+        root / "eval/results.json": (
+            ["runs", "show", root / "eval"],
+            ["leaderboard", "compare", root / "eval", root / "eval"],
+        ),
         root / "eval/manifest.json": (["runs", "show", root / "eval"], [*evaluate, "--run", root / "eval"]),
         root / "train/summary.json": (["runs", "show", root / "train"], ["runs", "view", root / "train"]),
         root / "train/eval/step-00000.json": (["train", "--run", root / "train", "--resume"],),
-        root / "train/manifest.json": (["runs", "show", root / "train"], ["train", "--run", root / "train", "--resume"]),
+        root / "train/manifest.json": (
+            ["runs", "show", root / "train"],
+            ["train", "--run", root / "train", "--resume"],
+        ),
     }.items():
         whole = file.read_bytes()
         file.write_bytes(content)
@@ -158,7 +180,8 @@ def test_an_environment_where_a_benchmark_is_wanted_and_the_reverse(refused):
     message = refused("eval", "--bench", "aime")
     assert message == "no benchmark named 'aime', which is an environment; say which split of it, as in aime:validation"
     assert (
-        refused("train", "--env", "aime:train") == "no environment named 'aime:train'; did you mean 'aime'? Splits are chosen apart from it"
+        refused("train", "--env", "aime:train")
+        == "no environment named 'aime:train'; did you mean 'aime'? Splits are chosen apart from it"
     )
 
 

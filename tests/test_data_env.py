@@ -58,7 +58,9 @@ def test_it_keeps_the_contract(add):
 def test_fingerprints_tell_parts_and_sets_apart(add):
     add(100)
     parts = [("train", 0.2), ("validation", 0.2), ("train", 0), ("validation", 0.5)]
-    prints = [Data(DataOptions(dataset="mine", validation_frac=share)).source(split).fingerprint for split, share in parts]
+    prints = [
+        Data(DataOptions(dataset="mine", validation_frac=share)).source(split).fingerprint for split, share in parts
+    ]
     assert len(set(prints)) == 4
 
 
@@ -84,9 +86,27 @@ def test_what_cannot_be(add, options, split, error, message):
 
 def test_a_small_set_is_trained_on_and_validated_whole(add, tmp_path, capsys):
     add(60)
-    settings = ["env.dataset=mine", "train.threads=1", "rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=16"]
+    settings = [
+        "env.dataset=mine",
+        "train.threads=1",
+        "rollout.problems_per_step=2",
+        "rollout.group_size=2",
+        "env.max_tokens=16",
+    ]
     assert (
-        main(["train", "--env", "data", "--steps", "1", "--run", str(tmp_path / "run"), *(f for s in settings for f in ("--set", s))]) == 0
+        main(
+            [
+                "train",
+                "--env",
+                "data",
+                "--steps",
+                "1",
+                "--run",
+                str(tmp_path / "run"),
+                *(f for s in settings for f in ("--set", s)),
+            ]
+        )
+        == 0
     )
     assert "--bench data:validation --set env.dataset=mine env.max_tokens=16 --board" in capsys.readouterr().out
     validation = json.loads((tmp_path / "run" / "eval" / "step-00000.json").read_text())

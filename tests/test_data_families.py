@@ -115,7 +115,10 @@ def test_a_data_set_of_the_hub_comes_from_its_cache(hub_cache):
     write(hub_cache / "main" / "train-00000-of-00001.jsonl", 30)
     write(hub_cache / "main" / "test-00000-of-00001.jsonl", 10, start=100)
     assert (len(questions("hf:acme/sums", "train")), len(questions("hf:acme/sums", "validation"))) == (30, 10)
-    with pytest.raises(DataError, match="acme/other is not in the cache of the hub, and HF_HUB_OFFLINE is set; unset HF_HUB_OFFLINE, or"):
+    with pytest.raises(
+        DataError,
+        match="acme/other is not in the cache of the hub, and HF_HUB_OFFLINE is set; unset HF_HUB_OFFLINE, or",
+    ):
         EnvSpec("hf:acme/other").setup()
 
 

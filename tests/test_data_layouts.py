@@ -1,4 +1,6 @@
-"""`kgym data add`: every layout in which the well-known sets are about, from files of the same shape with our own problems."""
+"""`kgym data add`: every layout in which the well-known sets are about, from files of the same shape with our own
+problems.
+"""
 
 import csv
 import hashlib
@@ -90,7 +92,14 @@ LAYOUTS = {
     "HuggingFaceH4/aime_2024": Layout(
         "train-00000-of-00001.parquet",
         [
-            {"id": n + 59, "problem": question(n), "solution": "So.", "answer": padded(n), "url": url(2024, n), "year": "2024"}
+            {
+                "id": n + 59,
+                "problem": question(n),
+                "solution": "So.",
+                "answer": padded(n),
+                "url": url(2024, n),
+                "year": "2024",
+            }
             for n in NUMBERS
         ],
         "010",
@@ -114,7 +123,10 @@ LAYOUTS = {
     ),
     "math-ai/aime24": Layout(
         "test.jsonl",
-        [{"id": n, "problem": question(n), "solution": rf"\boxed{{{answer(n)}}}", "url": url(2024, n)} for n in NUMBERS],
+        [
+            {"id": n, "problem": question(n), "solution": rf"\boxed{{{answer(n)}}}", "url": url(2024, n)}
+            for n in NUMBERS
+        ],
         "10",
         "3",
     ),
@@ -143,14 +155,24 @@ LAYOUTS = {
     "zwhe99/aime24": Layout("test.jsonl", [{"problem": question(n), "answer": str(answer(n))} for n in NUMBERS], "10"),
     "simplescaling/aime_figures": Layout(
         "train.parquet",
-        [{"problem": question(k), "answer": str(answer(k)), "url": url(year, k)} for k, year in enumerate((2022, 2023, 2024) * 30)],
+        [
+            {"problem": question(k), "answer": str(answer(k)), "url": url(year, k)}
+            for k, year in enumerate((2022, 2023, 2024) * 30)
+        ],
         "12",
         left_out="30 of 2022, 30 of 2023",
     ),
     "di-zhang-fdu/AIME_1983_2024": Layout(
         "AIME_Dataset_1983_2024.csv",
         [
-            {"ID": f"{year}-{part}{n}", "Year": year, "Problem Number": n, "Question": question(k), "Answer": answer(k), "Part": part[:-1]}
+            {
+                "ID": f"{year}-{part}{n}",
+                "Year": year,
+                "Problem Number": n,
+                "Question": question(k),
+                "Answer": answer(k),
+                "Part": part[:-1],
+            }
             for k, (year, part, n) in enumerate(
                 [(1983, "", n) for n in range(1, 16)] + [(2024, p, n) for p in ("I-", "II-") for n in NUMBERS[:15]]
             )
@@ -162,7 +184,14 @@ LAYOUTS = {
     "gneubig/aime-1983-2024": Layout(
         "train.jsonl",
         [
-            {"ID": f"{year}-{n}", "Year": year, "Problem Number": n, "Question": question(k), "Answer": str(answer(k)), "Part": None}
+            {
+                "ID": f"{year}-{n}",
+                "Year": year,
+                "Problem Number": n,
+                "Question": question(k),
+                "Answer": str(answer(k)),
+                "Part": None,
+            }
             for k, (year, n) in enumerate([(year, n) for year in (1999, 2024) for n in NUMBERS])
         ],
         "40",
@@ -171,7 +200,10 @@ LAYOUTS = {
     ),
     "hendrydong/aime24": Layout(
         "test.jsonl",
-        [{"problem": question(n), "solution": rf"\fbox{{0}} or rather $\fbox{{{answer(n)}}}$", "url": url(2024, n)} for n in NUMBERS],
+        [
+            {"problem": question(n), "solution": rf"\fbox{{0}} or rather $\fbox{{{answer(n)}}}$", "url": url(2024, n)}
+            for n in NUMBERS
+        ],
         "10",
     ),
     "MathArena/aime_2025": Layout(
@@ -182,28 +214,57 @@ LAYOUTS = {
         name="aime25",
     ),
     "MathArena/aime_2026": Layout(
-        "train.parquet", [{"problem_idx": n, "answer": answer(n), "problem": question(n)} for n in NUMBERS], "10", "3", name="aime26"
+        "train.parquet",
+        [{"problem_idx": n, "answer": answer(n), "problem": question(n)} for n in NUMBERS],
+        "10",
+        "3",
+        name="aime26",
     ),
     "MathArena/hmmt_feb_2025": Layout(
         "train-00000-of-00001.parquet",
-        [{"problem_idx": n, "answer": rf"\frac{{{answer(n)}}}{{7}}", "problem": question(n), "problem_type": ["Algebra"]} for n in NUMBERS],
+        [
+            {
+                "problem_idx": n,
+                "answer": rf"\frac{{{answer(n)}}}{{7}}",
+                "problem": question(n),
+                "problem_type": ["Algebra"],
+            }
+            for n in NUMBERS
+        ],
         r"\frac{10}{7}",
         "3",
         name="hmmt_feb25",
     ),
     "math-ai/aime25": Layout(
-        "test.jsonl", [{"problem": question(n), "answer": str(answer(n)), "id": str(n - 1)} for n in NUMBERS], "10", "2", name="aime25"
+        "test.jsonl",
+        [{"problem": question(n), "answer": str(answer(n)), "id": str(n - 1)} for n in NUMBERS],
+        "10",
+        "2",
+        name="aime25",
     ),
     "yentinglin/aime_2025": Layout(
-        "train.parquet", [{"problem": question(n), "answer": str(answer(n)), "year": "2025"} for n in NUMBERS], "10", name="aime25"
+        "train.parquet",
+        [{"problem": question(n), "answer": str(answer(n)), "year": "2025"} for n in NUMBERS],
+        "10",
+        name="aime25",
     ),
     "opencompass/AIME2025": Layout(
-        "aime2025.jsonl", [{"question": question(n), "answer": rf"{answer(n)}^\circ"} for n in NUMBERS], "10", name="aime25"
+        "aime2025.jsonl",
+        [{"question": question(n), "answer": rf"{answer(n)}^\circ"} for n in NUMBERS],
+        "10",
+        name="aime25",
     ),
     "TIGER-Lab/AIME25": Layout(
         "train.csv",
         [
-            {"ID": f"2025-I-{n}", "Year": 2025, "Problem Number": n, "question": question(n), "answer": f"${answer(n)}$", "Part": "I"}
+            {
+                "ID": f"2025-I-{n}",
+                "Year": 2025,
+                "Problem Number": n,
+                "question": question(n),
+                "answer": f"${answer(n)}$",
+                "Part": "I",
+            }
             for n in NUMBERS
         ],
         "10",
@@ -219,13 +280,19 @@ LAYOUTS = {
     ),
     "ming9999/AIME2025": Layout(
         "train.csv",
-        [{"Year": 2025, "Problem Number": n, "problem": question(n), "target": f" {answer(n)} ", "Part": "I"} for n in NUMBERS],
+        [
+            {"Year": 2025, "Problem Number": n, "problem": question(n), "target": f" {answer(n)} ", "Part": "I"}
+            for n in NUMBERS
+        ],
         "10",
         "3",
         name="aime25",
     ),
     "MultiturnRL/AIME25": Layout(
-        "test.parquet", [{"prompt": chat(n), "reward_model": {"ground_truth": str(answer(n))}} for n in NUMBERS], "10", name="aime25"
+        "test.parquet",
+        [{"prompt": chat(n), "reward_model": {"ground_truth": str(answer(n))}} for n in NUMBERS],
+        "10",
+        name="aime25",
     ),
     "verl": Layout(
         "test.parquet",
@@ -236,7 +303,13 @@ LAYOUTS = {
     "evalchemy": Layout(
         "aime24.json",
         [
-            {"id": n, "problem": question(n), "reference_solution": "So.", "expected_answer": str(answer(n)), "source": "own"}
+            {
+                "id": n,
+                "problem": question(n),
+                "reference_solution": "So.",
+                "expected_answer": str(answer(n)),
+                "source": "own",
+            }
             for n in NUMBERS
         ],
         "10",
@@ -337,7 +410,9 @@ def test_layout(layout, add, tmp_path, folder):
     problems = DataSource(folder / f"{layout.name}.parquet").problems
     third = next(problem for problem in problems if problem.gold == layout.gold)
     n = int(third.question.split("$")[1])
-    assert third.question == (chat(n)[0]["content"] if "prompt" in layout.rows[0] and "extra_info" not in layout.rows[0] else question(n))
+    assert third.question == (
+        chat(n)[0]["content"] if "prompt" in layout.rows[0] and "extra_info" not in layout.rows[0] else question(n)
+    )
     assert len({problem.id for problem in problems}) == len(problems)
     assert third.id == f"{layout.name}/{layout.id}" or (not layout.id and len(third.id) == len(layout.name) + 17)
     if layout.name == "math500" and layout.file != "math_500_test.csv":
@@ -355,7 +430,9 @@ def test_json_lines_called_json(add, tmp_path):
 
 
 def half(first):
-    return [{"problem_idx": n - first + 1, "problem": question(n), "answer": answer(n)} for n in range(first, first + 15)]
+    return [
+        {"problem_idx": n - first + 1, "problem": question(n), "answer": answer(n)} for n in range(first, first + 15)
+    ]
 
 
 def test_two_halves_of_an_examination_are_joined(add, tmp_path):
@@ -384,11 +461,24 @@ def test_a_part_of_a_set_is_warned_of(add, tmp_path, name, layout):
 
 def test_seven_configurations_are_joined(add, tmp_path):
     """As EleutherAI/hendrycks_math has them: a folder for each subject, a file for each split."""
-    subjects = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra", "precalculus")
+    subjects = (
+        "algebra",
+        "counting_and_probability",
+        "geometry",
+        "intermediate_algebra",
+        "number_theory",
+        "prealgebra",
+        "precalculus",
+    )
     for k, subject in enumerate(subjects):
         for split, n in (("train", 3), ("test", 2)):
             rows = [
-                {"problem": question(100 * k + i + n), "level": f"Level {1 + i}", "type": subject, "solution": rf"$\boxed{{{i}}}$"}
+                {
+                    "problem": question(100 * k + i + n),
+                    "level": f"Level {1 + i}",
+                    "type": subject,
+                    "solution": rf"$\boxed{{{i}}}$",
+                }
                 for i in range(n)
             ]
             write(tmp_path / "math" / subject / f"{split}-00000-of-00001.parquet", rows)
@@ -396,7 +486,12 @@ def test_seven_configurations_are_joined(add, tmp_path):
     assert {(problem.subject, problem.level) for problem in data_source("own").problems} == {
         (s, level) for s in subjects for level in (1, 2)
     }
-    assert add("own-train", tmp_path / "math", "--split", "train", "--config", "geometry", "--config", "algebra")[1]["problems"] == 6
+    assert (
+        add("own-train", tmp_path / "math", "--split", "train", "--config", "geometry", "--config", "algebra")[1][
+            "problems"
+        ]
+        == 6
+    )
 
 
 @pytest.mark.parametrize(
@@ -414,7 +509,14 @@ def test_seven_configurations_are_joined(add, tmp_path):
     ],
 )
 def test_an_answer_as_math500_has_it_is_kept_and_judged(add, tmp_path, gold, answer):
-    row = {"problem": question(1), "solution": "So.", "answer": gold, "subject": "Algebra", "level": 2, "unique_id": "test/algebra/1.json"}
+    row = {
+        "problem": question(1),
+        "solution": "So.",
+        "answer": gold,
+        "subject": "Algebra",
+        "level": 2,
+        "unique_id": "test/algebra/1.json",
+    }
     add("math500", write(tmp_path / "test.jsonl", [row]))
     assert data_source("math500")[0].gold == gold
     env = gymnasium.make("kgym/math500-v0", split="test")
@@ -493,7 +595,12 @@ def test_where_it_is_from_does_not_change_what_it_is(add, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [(["My set.v2.jsonl"], "My-set-v2"), (["mine", "My set.v2.jsonl"], "mine"), (["./repo"], "repo"), (["repo/"], "repo")],
+    [
+        (["My set.v2.jsonl"], "My-set-v2"),
+        (["mine", "My set.v2.jsonl"], "mine"),
+        (["./repo"], "repo"),
+        (["repo/"], "repo"),
+    ],
 )
 def test_a_file_alone_is_named_after_itself(add, tmp_path, monkeypatch, arguments, name):
     monkeypatch.chdir(tmp_path)
@@ -507,7 +614,8 @@ def test_a_file_alone_is_named_after_itself(add, tmp_path, monkeypatch, argument
     [
         (
             ["mine"],
-            "'mine' is not the name of a known data set (aime24, aime25, aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k); "
+            "'mine' is not the name of a known data set (aime24, aime25, aime26, hmmt_feb25, hmmt_nov25, math500, "
+            "gsm8k); "
             "give its FILE or hub:OWNER/NAME as well",
         ),
         (["aime24", "x.jsonl", "--split", "test"], "--config and --split choose within a repository"),
@@ -555,7 +663,10 @@ MORE = {
     "messages": lambda q, a: {"messages": turns(q, boxed(a))},
     "messages as text": lambda q, a: {"messages": json.dumps(turns(q, boxed(a)))},
     "conversations": lambda q, a: {"conversations": turns(q, boxed(a), ("from", "value"), ("human", "gpt"))},
-    "reward_model as text": lambda q, a: {"prompt": turns(q, "")[:1], "reward_model": json.dumps({"ground_truth": a, "style": "rule"})},
+    "reward_model as text": lambda q, a: {
+        "prompt": turns(q, "")[:1],
+        "reward_model": json.dumps({"ground_truth": a, "style": "rule"}),
+    },
     "verification_info": lambda q, a: {"prompt": q, "verification_info": json.dumps({"ground_truth": a})},
     "info": lambda q, a: {"question": q, "info": {"answer": a}},
     "a JSON list": lambda q, a: {"question": q, "answer": json.dumps([a])},
@@ -608,12 +719,18 @@ def test_rows_of_gold_answers_that_are_not_accepted_are_named(add, tmp_path):
     assert [(row["row"], row["gold"]) for row in facts["refused_golds"]] == [
         (f"some.jsonl line {number}", gold) for number, gold in enumerate(odd.values(), 2)
     ]
-    assert "3 of 7 gold answers cannot be read, so that every answer to these problems is unscored (verifier math):" in err
+    assert (
+        "3 of 7 gold answers cannot be read, so that every answer to these problems is unscored (verifier math):" in err
+    )
     for row in facts["refused_golds"]:
         assert row["verdict"].startswith("unscored:gold") == (row["gold"] != "1}{")
         assert f"{row['row']}: {row['gold']!r} ({row['verdict']})" in err
     status, _, err = add("none", write(tmp_path / "none.jsonl", rows[1:3]))
-    assert (status, "accepts no gold answer, such as that of none.jsonl line 1: '1}{'" in err, "--answer-column" in err) == (2, True, True)
+    assert (
+        status,
+        "accepts no gold answer, such as that of none.jsonl line 1: '1}{'" in err,
+        "--answer-column" in err,
+    ) == (2, True, True)
 
 
 def test_gold_answers_that_cannot_be_read_come_first_and_many_are_counted(tmp_path, monkeypatch, capsys):
@@ -626,7 +743,8 @@ def test_gold_answers_that_cannot_be_read_come_first_and_many_are_counted(tmp_pa
     facts = json.loads(out)
     lines = err.splitlines()
     assert lines[0] == (
-        "kgym: warning: 1 of 14 gold answers cannot be read, so that every answer to these problems is unscored (verifier picky):"
+        "kgym: warning: 1 of 14 gold answers cannot be read, so that every answer to these problems is unscored "
+        "(verifier picky):"
     )
     assert lines[1] == "kgym:   x.jsonl line 14: 'half' (unscored:gold: no number)"
     assert lines[2].startswith("kgym: warning: 12 of 14 gold answers are not accepted as answers to themselves")
@@ -645,7 +763,10 @@ def test_other_problems_under_a_known_name_are_compared(add, tmp_path):
     file = write(tmp_path / "mirror.jsonl", mirror)
     status, _, err = add("mine", file)
     said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' and not {rows[1]['answer']!r}"
-    assert (status, f"{said}; 1 not there before, such as mirror.jsonl line 3; --replace replaces it" in err) == (2, True)
+    assert (status, f"{said}; 1 not there before, such as mirror.jsonl line 3; --replace replaces it" in err) == (
+        2,
+        True,
+    )
     status, _, err = add("mine", file, "--replace")
     assert (status, f"instead of {len(rows)} other problems: {said}" in err) == (0, True)
     assert "instead of" not in add("mine", file)[2]

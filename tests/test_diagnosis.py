@@ -40,14 +40,20 @@ def keys(*lines):
         ({"policy/engine_gap_nats": 0.06, "episode/truncated_frac": 0.2}, ["engine", "truncated"]),
         ({"episode/truncated_frac": 0.2}, ["truncated"]),
         (WRONG, ["all wrong"]),
-        (WRONG | {"episode/truncated_frac": 0.9}, ["truncated"]),  # a random model that is cut off: the budget, not the difficulty
+        (
+            WRONG | {"episode/truncated_frac": 0.9},
+            ["truncated"],
+        ),  # a random model that is cut off: the budget, not the difficulty
         (WRONG | {"verdict/no_answer_frac": 0.9}, ["no answer"]),
         (WRONG | {"episode/truncated_frac": 0.9, "verdict/no_answer_frac": 0.9}, ["truncated"]),
         (WRONG | {"verdict/unscored_frac": 0.9}, ["unscored"]),
         ({"episode/correct_frac": 1.0, "reward/mean": 1.0, "group/informative_frac": 0.0}, ["all right"]),
         ({"episode/correct_frac": 0.667, "group/informative_frac": 0.0}, ["same in groups"]),
         # DAPO: nearly all cut and masked, two thirds of the others right, no batch
-        (NO_UPDATE | {"episode/truncated_frac": 0.96, "episode/correct_frac": 0.667, "group/informative_frac": 0.0}, ["truncated"]),
+        (
+            NO_UPDATE | {"episode/truncated_frac": 0.96, "episode/correct_frac": 0.667, "group/informative_frac": 0.0},
+            ["truncated"],
+        ),
         ({"policy/kl_nats": 423.0, "optim/grad_norm": 4_429_711.0}, ["kl", "gradient"]),
         ({"policy/entropy_nats": 0.0002, "optim/grad_norm": 0.0} | WRONG, ["entropy"]),
         ({"policy/kl_nats": float("nan"), "policy/entropy_nats": None, "episode/tokens_max": None}, []),
@@ -113,9 +119,18 @@ def test_findings_are_hints_with_the_steps_that_they_held_for():
 
 def test_training_says_a_hint_once_and_show_says_it_too(tmp_path, tiny_model, capsys):
     run = tmp_path / "run"
-    small = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0", "train.threads=1")
+    small = (
+        "rollout.problems_per_step=2",
+        "rollout.group_size=2",
+        "env.max_tokens=8",
+        "eval.every=0",
+        "train.threads=1",
+    )
     settings = [word for setting in small for word in ("--set", setting)]
-    assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "3", "--run", str(run), *settings]) == 0
+    assert (
+        main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "3", "--run", str(run), *settings])
+        == 0
+    )
     out = capsys.readouterr().out
     assert out.count("cut off by") == 1
     said = r"^step 1: (\d+% of the answers are cut off by the token budget \(the longest has 8 tokens\); raise env\.max_tokens)"

@@ -1,4 +1,6 @@
-"""The documentation is true: every hook and every metric is described, every link points somewhere, every command exists."""
+"""The documentation is true: every hook and every metric is described, every link points somewhere, every command
+exists.
+"""
 
 import inspect
 import re
@@ -33,5 +35,7 @@ def test_local_links_point_at_files(page):
 def test_every_command_that_is_named_exists():
     from kgym.cli.main import COMMANDS
 
-    named = {word for page in PAGES for word in re.findall(r"(?:^|`)kgym ([a-z]+)\b", page.read_text(), flags=re.MULTILINE)}
+    named = {
+        word for page in PAGES for word in re.findall(r"(?:^|`)kgym ([a-z]+)\b", page.read_text(), flags=re.MULTILINE)
+    }
     assert named <= set(COMMANDS), named - set(COMMANDS)

@@ -17,17 +17,20 @@ RUN = ("first-hour.md", "write.md", "own-data.md")
 """Pages whose lines are run in order below, with small numbers in place of the page's own."""
 
 ELSEWHERE = {
-    "README.md": "`make quickstart` and `make test` are continuous integration; tests/test_train.py and test_eval.py run the others",
+    "README.md": "`make quickstart` and `make test` are continuous integration; tests/test_train.py and test_eval.py "
+    "run the others",
     "CONTRIBUTING.md": "continuous integration runs them",
     "index.md": "they are those of first-hour.md",
     "algorithms.md": "tests/test_train_algorithms.py trains with every algorithm",
     "bridges-out.md": "tests/test_bridges_out.py runs all of them, with the packages that they are for",
-    "bridges.md": "tests/test_reasoning_gym.py, test_data_families.py, test_verifiers_family.py and test_openenv_family.py",
+    "bridges.md": "tests/test_reasoning_gym.py, test_data_families.py, test_verifiers_family.py and "
+    "test_openenv_family.py",
     "cluster.md": "needs a cluster: tests/test_ray.py and test_ray_ranks.py run one of two nodes",
     "code.md": "tests/test_testcases.py, test_program_layouts.py and test_code_verifier.py; its training takes minutes",
     "configuration.md": "tests/test_configuration.py",
     "eight-gpus.md": "needs eight GPUs: tests/test_several_ranks.py runs ranks on CPUs",
-    "engines.md": "needs vLLM, a server or Ray: tests/test_vllm.py, test_openai_eval.py, test_ray.py and test_engine_auto.py",
+    "engines.md": "needs vLLM, a server or Ray: tests/test_vllm.py, test_openai_eval.py, test_ray.py and "
+    "test_engine_auto.py",
     "environments.md": "tests/test_environments_docs.py",
     "leaderboard.md": "tests/test_leaderboard.py, test_board.py and test_eval.py",
     "long2short.md": "tests/test_long2short.py",
@@ -35,7 +38,8 @@ ELSEWHERE = {
     "memory.md": "tests/test_plan.py and test_profiling.py; its benchmarks take minutes",
     "metrics.md": "tests/test_trackers.py and test_show.py",
     "numbers.md": "tests/test_precision.py and test_optim.py",
-    "one-gpu.md": "needs a GPU of 80 GB and a model of the hub; the last line is the recipe on nano: tests/test_partial_runs.py",
+    "one-gpu.md": "needs a GPU of 80 GB and a model of the hub; the last line is the recipe on nano: "
+    "tests/test_partial_runs.py",
     "plugins.md": "tests/test_plugins_new.py runs its packages; test_kits.py, test_third_party.py, test_completion.py",
     "preference.md": "tests/test_preference.py and test_instructgpt.py",
     "reproduce.md": "tests/test_reproduce.py",
@@ -77,7 +81,10 @@ def test_the_tests_that_are_named_exist(page):
 
 
 LINES = [
-    (page.name, line) for page in PAGES for line in dict.fromkeys(shell_lines(page)) if kgym_words(line) and not PLACEHOLDERS.search(line)
+    (page.name, line)
+    for page in PAGES
+    for line in dict.fromkeys(shell_lines(page))
+    if kgym_words(line) and not PLACEHOLDERS.search(line)
 ]
 
 
@@ -104,7 +111,12 @@ def _here(words, folder):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "KGYM_DATA_DIR": str(folder / "data"), "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+        env=os.environ
+        | {
+            "OMP_NUM_THREADS": "1",
+            "KGYM_DATA_DIR": str(folder / "data"),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        },
         shell=isinstance(words, str),
     )
     assert done.returncode == 0, f"{words}\n{done.stdout[-500:]}{done.stderr[-2000:]}"
@@ -125,7 +137,12 @@ def test_the_page_works_from_the_first_line_to_the_last(page, tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/kgym").write_text(f'#!/bin/sh\nexec {sys.executable} -m kgym "$@"\n')
     (tmp_path / "bin/kgym").chmod(0o755)
-    examples = {"letters.py": "EnvInfo", "word.py": "VerifierInfo", "plain.py": "AlgorithmInfo", "dice.py": "EngineInfo"}
+    examples = {
+        "letters.py": "EnvInfo",
+        "word.py": "VerifierInfo",
+        "plain.py": "AlgorithmInfo",
+        "dice.py": "EngineInfo",
+    }
     for name, record in examples.items():  # what the page tells the reader to save
         (tmp_path / name).write_text((ROOT / f"docs/examples/components/{record}.py").read_text())
     for block in blocks(ROOT / "docs" / page, "sh"):

@@ -8,7 +8,8 @@ from doc_pages import PAGES, blocks
 
 NOT_RUN = {
     "plugins.md": {
-        "": "fragments of a package; docs/examples has a whole file for each hook, which tests/test_docs_examples.py runs",
+        "": "fragments of a package; docs/examples has a whole file for each hook, which tests/test_docs_examples.py "
+        "runs",
     },
     "environments.md": {
         '"""The environment `arithmetic`': "the file itself, as tests/test_environments_docs.py makes sure",
@@ -19,7 +20,9 @@ NOT_RUN = {
         ">>>": "tests/test_algorithms_docs.py runs them",
     },
 }
-"""Blocks that are not run by this file, by page and beginning, with the reason; "" is every block of the page that cannot run alone."""
+"""Blocks that are not run by this file, by page and beginning, with the reason; "" is every block of the page that
+cannot run alone.
+"""
 ALONE = {"plugins.md": ("from kgym.answers import", "from kgym.envs.spec import")}
 """Blocks of such a page that do run."""
 

@@ -53,7 +53,9 @@ def site(tmp_path_factory):
     pytest.importorskip("mkdocs")
     out = tmp_path_factory.mktemp("site")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
+    done = subprocess.run(
+        words, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return {path.relative_to(out).as_posix(): Page(path) for path in out.rglob("*.html")}, out
 
@@ -107,7 +109,9 @@ def test_what_a_style_sheet_names_is_there(site):
 def test_a_page_names_another_by_a_link_and_not_by_its_file(site):
     pages, out = site
     said = [
-        here for here in pages if not here.startswith("project/") and re.search(r"<code>docs/[\w-]+\.md</code>", (out / here).read_text())
+        here
+        for here in pages
+        if not here.startswith("project/") and re.search(r"<code>docs/[\w-]+\.md</code>", (out / here).read_text())
     ]
     assert said == []
 
@@ -116,7 +120,9 @@ def test_examples_in_docstrings_are_code_and_no_text_is_read_as_markup(site):
     pages, out = site
     odd = {tag: here for here, page in pages.items() for tag in page.tags if not TAGS.fullmatch(tag)}
     assert odd == {}, "such as <think>: a browser would show nothing of it"
-    assert [here for here in pages if re.search(r"<blockquote>\s*<blockquote>", (out / here).read_text())] == [], ">>> is a prompt"
+    assert [here for here in pages if re.search(r"<blockquote>\s*<blockquote>", (out / here).read_text())] == [], (
+        ">>> is a prompt"
+    )
     assert "language-pycon" in (out / "api.html").read_text()
 
 
@@ -128,9 +134,15 @@ def test_what_examples_import_is_described(site):
     sources = [path.read_text() for folder in ("docs/examples", "examples") for path in (ROOT / folder).rglob("*.py")]
     sources += [text for page in PAGES for text in blocks(page, "python")]
     lines = re.findall(r"^from (kgym[.\w]*) import (\([^)]*\)|[^\n#]+)", "\n".join(sources), flags=re.MULTILINE)
-    names = {f"{module}.{name.strip()}" for module, listed in lines for name in listed.strip("()").split(",") if name.strip()}
+    names = {
+        f"{module}.{name.strip()}" for module, listed in lines for name in listed.strip("()").split(",") if name.strip()
+    }
     assert "kgym.algorithms.ratios.token_ratios" in names
-    unknown = [name for name in names if name.startswith("kgym.") and name not in known and name.rpartition(".")[2] not in known]
+    unknown = [
+        name
+        for name in names
+        if name.startswith("kgym.") and name not in known and name.rpartition(".")[2] not in known
+    ]
     assert sorted(unknown) == []
 
 
@@ -142,7 +154,12 @@ def test_no_page_is_twice_in_the_navigation():
 
 def test_nothing_is_loaded_from_the_network(site):
     pages, out = site
-    loaded = [f"{here}: {target}" for here, page in pages.items() for target in page.loads if target.startswith(("http:", "https:", "//"))]
+    loaded = [
+        f"{here}: {target}"
+        for here, page in pages.items()
+        for target in page.loads
+        if target.startswith(("http:", "https:", "//"))
+    ]
     assert loaded == []
     for sheet in out.rglob("*.css"):
         assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import\s+['\"]https?:", sheet.read_text()), sheet.name
@@ -152,7 +169,9 @@ def test_every_page_of_the_navigation_and_every_hook_and_protocol_is_there(site)
     from test_docs_examples import GENERATED
 
     pages, _ = site
-    assert {f"reference/{name}.html" for name in [*GENERATED.hooks(), *GENERATED.records(), *GENERATED.protocols()]} <= set(pages)
+    assert {
+        f"reference/{name}.html" for name in [*GENERATED.hooks(), *GENERATED.records(), *GENERATED.protocols()]
+    } <= set(pages)
     for name in GENERATED.hooks():
         assert "example" in pages[f"reference/{name}.html"].anchors
     assert "kgym.verify.one.verify" in pages["api.html"].anchors

@@ -39,7 +39,8 @@ def test_it_names_a_broken_plugin_and_fails(folder, capsys):
 def test_json_has_what_the_screen_has(folder, capsys):
     (folder / "kgymfile.py").write_text(
         "from kgym.hookspecs import VerifierInfo, hookimpl\nkgym_api = 1\nprint('hello')\n"
-        "@hookimpl(optionalhook=True)\ndef kgym_components():\n    yield VerifierInfo('v', 'kgymfile:V')\nclass V: pass\n"
+        "@hookimpl(optionalhook=True)\ndef kgym_components():\n    yield VerifierInfo('v', 'kgymfile:V')\nclass V: "
+        "pass\n"
     )
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

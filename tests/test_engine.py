@@ -141,7 +141,10 @@ def test_logprobs_agree_with_a_teacher_forced_pass(tmp_path, model_class, config
     folder = save(tmp_path, model_class, config_class, **changes)
     engine = TransformersEngine(TransformersOptions(max_batch=16), folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    requests = [GenerateRequest(r.id, r.prompt, r.max_tokens, Sampling(temperature=temperature, top_k=20, top_p=0.9), r.seed) for r in MANY]
+    requests = [
+        GenerateRequest(r.id, r.prompt, r.max_tokens, Sampling(temperature=temperature, top_k=20, top_p=0.9), r.seed)
+        for r in MANY
+    ]
     for segment in run(engine, requests).values():
         assert segment.engine_logprobs == pytest.approx(teacher_forced(model, segment, temperature), abs=1e-4)
 
@@ -156,7 +159,9 @@ def test_at_temperature_0_logprobs_are_untempered_and_tokens_are_those_of_genera
         generated = engine.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=40, do_sample=False)
         assert segments[str(i)].token_ids == tuple(generated[0, ids.shape[1] :].tolist())
         assert segments[str(i)].prompt_ids == tuple(ids[0].tolist())
-        assert segments[str(i)].engine_logprobs == pytest.approx(teacher_forced(engine.model, segments[str(i)], 1.0), abs=1e-4)
+        assert segments[str(i)].engine_logprobs == pytest.approx(
+            teacher_forced(engine.model, segments[str(i)], 1.0), abs=1e-4
+        )
 
 
 # --- what an answer depends on ----------------------------------------------------------------------------------------
@@ -228,7 +233,9 @@ def test_tokens_come_as_often_as_their_probability_says():
     ],
 )
 def test_top_k_then_top_p_cut_the_tail(top_k, top_p, kept):
-    cut = truncate(torch.tensor([[0.3, 0.05, 0.5, 0.15]]), torch.tensor([top_k]), torch.tensor([top_p], dtype=torch.float64))
+    cut = truncate(
+        torch.tensor([[0.3, 0.05, 0.5, 0.15]]), torch.tensor([top_k]), torch.tensor([top_p], dtype=torch.float64)
+    )
     assert cut[0].tolist() == pytest.approx(kept)
 
 
@@ -237,7 +244,11 @@ def test_cut_tokens_are_never_chosen_and_logprobs_stay_those_of_the_whole_vocabu
     logits = torch.randn(1, 50)
     n = 2000
     ids, logprobs = choose(
-        logits.expand(n, 50), torch.from_numpy(uniforms(1, 0, n)), torch.full((n,), 0.7), torch.full((n,), 5), torch.full((n,), 0.9)
+        logits.expand(n, 50),
+        torch.from_numpy(uniforms(1, 0, n)),
+        torch.full((n,), 0.7),
+        torch.full((n,), 5),
+        torch.full((n,), 0.9),
     )
     assert set(ids.tolist()) <= set(logits[0].topk(5).indices.tolist())
     assert len(set(ids.tolist())) > 1
@@ -264,7 +275,9 @@ def test_a_search_block_by_block_finds_the_token_of_a_search_in_all(seed, n_toke
         patch.setattr(sampling, "BLOCK", 7)
         blocks = choose(logits, u, torch.ones(32))
     cdf = logits.double().softmax(1).cumsum(1)
-    for row in (whole[0] != blocks[0]).nonzero().flatten():  # only where the number is at the edge of a token, up to rounding
+    for row in (
+        (whole[0] != blocks[0]).nonzero().flatten()
+    ):  # only where the number is at the edge of a token, up to rounding
         first, last = sorted((int(whole[0][row]), int(blocks[0][row])))
         assert cdf[row, first:last].sub(u[row]).abs().max() < 1e-6
     assert torch.equal(blocks[1], logits.log_softmax(1).gather(1, blocks[0][:, None]).squeeze(1))
@@ -287,7 +300,12 @@ def test_rows_of_one_batch_may_sample_differently(engine):
         request("free", seed=1),
     ]
     answers = run(engine, requests)
-    assert answers["greedy"].token_ids == answers["one"].token_ids == answers["tiny"].token_ids != answers["free"].token_ids
+    assert (
+        answers["greedy"].token_ids
+        == answers["one"].token_ids
+        == answers["tiny"].token_ids
+        != answers["free"].token_ids
+    )
 
 
 # --- where an answer ends ---------------------------------------------------------------------------------------------
@@ -311,7 +329,11 @@ def test_every_end_token_of_the_model_ends_an_answer(tmp_path, folder, engine):
     tokenizer.save_pretrained(tmp_path)
     changed = TransformersEngine(TransformersOptions(), tmp_path)
     assert changed.end_ids == {*letters, tokenizer.eos_token_id}
-    stopped = [s for s in run(changed, [request(f"r{i}", max_tokens=200, seed=i) for i in range(30)]).values() if s.finish_reason == "stop"]
+    stopped = [
+        s
+        for s in run(changed, [request(f"r{i}", max_tokens=200, seed=i) for i in range(30)]).values()
+        if s.finish_reason == "stop"
+    ]
     assert {s.token_ids[-1] for s in stopped} >= {*letters}
     assert not any(token in changed.end_ids for s in stopped for token in s.token_ids[:-1])
 
@@ -341,7 +363,9 @@ def test_the_context_ends_an_answer_and_a_prompt_that_fills_it_gets_none(engine)
     assert {len(segment.prompt_ids) for segment in segments} == {243}
     assert max(len(segment.token_ids) for segment in segments) == 256 - 243
     assert {s.finish_reason for s in segments if len(s.token_ids) == 13} >= {"length"}
-    answers = run(engine, [request("long", "x" * 300), request("full", "x" * 253), request("short", "x", max_tokens=3, seed=1)])
+    answers = run(
+        engine, [request("long", "x" * 300), request("full", "x" * 253), request("short", "x", max_tokens=3, seed=1)]
+    )
     for name, n_tokens in (("long", 303), ("full", 256)):
         assert (answers[name], answers[name].token_ids, answers[name].finish_reason) == ("", (), "length")
         assert len(answers[name].prompt_ids) == n_tokens
@@ -402,10 +426,14 @@ def test_updated_weights_are_those_of_a_reload(tmp_path, folder):
 def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path, folder):
     engine = TransformersEngine(TransformersOptions(), folder)
     before = run(engine, MANY[:3])
-    wide = AutoModelForCausalLM.from_pretrained(save(tmp_path / "wide", LlamaForCausalLM, LlamaConfig, intermediate_size=64))
+    wide = AutoModelForCausalLM.from_pretrained(
+        save(tmp_path / "wide", LlamaForCausalLM, LlamaConfig, intermediate_size=64)
+    )
     with pytest.raises(EngineError, match="64"):
         engine.load(1, ModelWeights(wide))
-    deep = AutoModelForCausalLM.from_pretrained(save(tmp_path / "deep", LlamaForCausalLM, LlamaConfig, num_hidden_layers=3))
+    deep = AutoModelForCausalLM.from_pretrained(
+        save(tmp_path / "deep", LlamaForCausalLM, LlamaConfig, num_hidden_layers=3)
+    )
     with pytest.raises(EngineError, match=r"layers\.2"):
         engine.load(1, ModelWeights(deep))
     assert run(engine, MANY[:3]) == before

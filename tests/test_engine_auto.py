@@ -18,7 +18,16 @@ from kgym.types import Surroundings
 from kgym_plugins.engines.vllm import VLLMEngine, VLLMOptions
 
 VLLM = os.environ.get("KGYM_VLLM_PYTHON", "")
-WORDS = ["--env", "arithmetic", "--eval-every", "0", "--set", "rollout.problems_per_step=3", "rollout.group_size=2", "env.max_tokens=12"]
+WORDS = [
+    "--env",
+    "arithmetic",
+    "--eval-every",
+    "0",
+    "--set",
+    "rollout.problems_per_step=3",
+    "rollout.group_size=2",
+    "env.max_tokens=12",
+]
 
 
 @pytest.fixture
@@ -44,7 +53,11 @@ def stored_engine(run):
 def test_a_machine_without_vllm_takes_transformers_and_says_why(tmp_path, capsys):
     assert train(tmp_path / "auto", "--engine", "auto", "--steps", "2", *WORDS) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("engine ")]
-    assert line == "engine      transformers, chosen by engine=auto: it samples from this model on cpu, and nothing faster suits"
+    assert (
+        line
+        == "engine      transformers, chosen by engine=auto: it samples from this model on cpu, and nothing faster "
+        "suits"
+    )
     assert train(tmp_path / "named", "--steps", "2", *WORDS, "-q") == 0
     assert stored_engine(tmp_path / "auto") == stored_engine(tmp_path / "named")
     assert stored_engine(tmp_path / "auto")["name"] == "transformers"
@@ -54,12 +67,34 @@ def test_a_machine_without_vllm_takes_transformers_and_says_why(tmp_path, capsys
 def test_a_resumed_run_keeps_the_engine_that_was_chosen(tmp_path, capsys):
     configure(["keen_engine"])
     run = tmp_path / "run"
-    assert main(["-p", "keen_engine", "train", "--run", str(run), "--engine", "auto", "--steps", "1", *WORDS, "-q"]) == 0
+    assert (
+        main(["-p", "keen_engine", "train", "--run", str(run), "--engine", "auto", "--steps", "1", *WORDS, "-q"]) == 0
+    )
     assert stored_engine(run)["name"] == "keen"
     assert main(["-p", "keen_engine", "train", "--run", str(run), "--resume", "--steps", "2", "-q"]) == 0
-    assert main(["-p", "keen_engine", "train", "--run", str(run), "--resume", "--engine", "auto", "--steps", "3", "-q"]) == 0
+    assert (
+        main(["-p", "keen_engine", "train", "--run", str(run), "--resume", "--engine", "auto", "--steps", "3", "-q"])
+        == 0
+    )
     assert (stored_engine(run)["name"], len(metrics(run))) == ("keen", 3)
-    assert main(["-p", "keen_engine", "train", "--run", str(run), "--resume", "--engine", "transformers", "--steps", "4", "-q"]) == 2
+    assert (
+        main(
+            [
+                "-p",
+                "keen_engine",
+                "train",
+                "--run",
+                str(run),
+                "--resume",
+                "--engine",
+                "transformers",
+                "--steps",
+                "4",
+                "-q",
+            ]
+        )
+        == 2
+    )
     assert "engine.name differ(s) from it" in capsys.readouterr().err
     configure()
 
@@ -90,14 +125,21 @@ def test_without_an_engine_that_suits_each_says_why(third_party):
         chosen_engine(EngineConfig(name="auto", options={"no_such": 1}), "nano", trains=True)
     text = str(error.value)
     assert text.startswith("engine=auto: no engine suits nano: as_good: no key named 'engine.no_such'")
-    assert "incomplete: engine 'incomplete' needs no_such_package, which is not installed: pip install no_such_package" in text
+    assert (
+        "incomplete: engine 'incomplete' needs no_such_package, which is not installed: pip install no_such_package"
+        in text
+    )
     assert "server" not in text
     assert "silent: " in text
 
 
 def test_doctor_lists_every_engine_with_what_it_lacks(third_party, capsys):
     assert main(["-p", "keen_engine", "plugins", "doctor", "--json"]) == 0
-    found = {entry["name"]: entry["lacks"] for entry in json.loads(capsys.readouterr().out)["lacking"] if entry["kind"] == "engine"}
+    found = {
+        entry["name"]: entry["lacks"]
+        for entry in json.loads(capsys.readouterr().out)["lacking"]
+        if entry["kind"] == "engine"
+    }
     assert found["transformers"] == found["silent"] == ""
     assert found["keen"] == "a second opinion: pip install second-opinion"
     assert found["incomplete"] == "no_such_package, which is not installed: pip install no_such_package"

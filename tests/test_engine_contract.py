@@ -1,4 +1,6 @@
-"""The contract check of engines: what comes with kgym keeps it in every form, and each fault that it is for is named."""
+"""The contract check of engines: what comes with kgym keeps it in every form, and each fault that it is for is
+named.
+"""
 
 import pytest
 
@@ -15,7 +17,13 @@ from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 from kgym_plugins.models.builtin import nano
 
-OF_THE_MODEL = {"log-probabilities", "new weights", "answers that were begun under other weights", "load while asleep", "replies"}
+OF_THE_MODEL = {
+    "log-probabilities",
+    "new weights",
+    "answers that were begun under other weights",
+    "load while asleep",
+    "replies",
+}
 OF_AN_EXACT_ONE = {"among other requests", "the same again", "cut and continued"}
 
 
@@ -113,7 +121,9 @@ class ForgetsAborted(TransformersEngine):
 
 
 FAULTS = {
-    Loses: ["segments: it raised EngineError: engine Loses: it returned no segment for 1 open requests, the first is 3"],
+    Loses: [
+        "segments: it raised EngineError: engine Loses: it returned no segment for 1 open requests, the first is 3"
+    ],
     KeepsOldWeights: [
         "new weights: request 1, at temperature 1: the log-probabilities differ from the model's by",
         "they are those of the weights before the load",
@@ -126,7 +136,9 @@ FAULTS = {
     KeepsStaleCaches: ["answers that were begun under other weights: request"],
     RendersNothing: ["replies: render_replies returned no token for a reply"],
     TakesWeightsAtAnyTime: ["abort and continue: load takes new weights while requests are open"],
-    ForgetsAborted: ["abort and continue: it raised EngineError: engine ForgetsAborted: it returned no segment for 4 open requests"],
+    ForgetsAborted: [
+        "abort and continue: it raised EngineError: engine ForgetsAborted: it returned no segment for 4 open requests"
+    ],
 }
 
 
@@ -190,11 +202,16 @@ def test_what_comes_while_a_batch_is_generated_waits_for_the_next():
     adapter.submit(requests("c", "d", "e"))
     assert [segment.request_id for segment in adapter.poll()] == ["b"]
     adapter.abort(["d"])
-    assert [(segment.request_id, segment.finish_reason, segment.token_ids) for segment in adapter.poll()] == [("d", "abort", ())]
+    assert [(segment.request_id, segment.finish_reason, segment.token_ids) for segment in adapter.poll()] == [
+        ("d", "abort", ())
+    ]
     assert [segment.request_id for segment in adapter.poll()] == ["c"]
     adapter.submit(requests("f"))
     adapter.abort()
-    assert [(segment.request_id, segment.finish_reason) for segment in adapter.poll()] == [("e", "abort"), ("f", "abort")]
+    assert [(segment.request_id, segment.finish_reason) for segment in adapter.poll()] == [
+        ("e", "abort"),
+        ("f", "abort"),
+    ]
     assert engine.batches == [["a", "b"], ["c", "e"]]
     assert engine.closed == 2
     assert adapter.poll() == []

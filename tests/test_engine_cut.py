@@ -1,4 +1,6 @@
-"""The engine `transformers`: answers that are cut, aborted and continued, and requests that come while others are open."""
+"""The engine `transformers`: answers that are cut, aborted and continued, and requests that come while others are
+open.
+"""
 
 from dataclasses import replace
 
@@ -128,11 +130,15 @@ def test_an_answer_that_is_aborted_and_continued_at_once_is_the_uncut_one_to_the
 
 
 def cut_and_counted(engine, asked, *, appended=(), between=None):
-    """Sample ten tokens of each, then others, then the rest; return the rest and how many tokens were read for it but for one a pass."""
+    """Sample ten tokens of each, then others, then the rest; return the rest and how many tokens were read for it
+    but for one a pass.
+    """
     first = whole(engine, [replace(request, max_tokens=10) for request in asked])
     (between or (lambda: whole(engine, [replace(request, id="other", seed=99) for request in asked[:1]])))()
     read = []
-    hook = engine.model.register_forward_pre_hook(lambda module, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True)
+    hook = engine.model.register_forward_pre_hook(
+        lambda module, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
     rest = whole(
         engine,
         [

@@ -1,4 +1,6 @@
-"""The decoder of CUDA graphs, whose steps run on a CPU too: the same completions as from slots, while rows come, go and grow."""
+"""The decoder of CUDA graphs, whose steps run on a CPU too: the same completions as from slots, while rows come, go
+and grow.
+"""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -118,7 +120,9 @@ def test_greedy_tokens_are_those_of_generate(tmp_path, name):
     assert isinstance(engine._decoder, GraphDecoder)
     for segment in whole(engine, requests(6, temperature=0.0)).values():
         ids = torch.tensor([segment.prompt_ids])
-        generated = engine.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(segment.token_ids), do_sample=False)
+        generated = engine.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(segment.token_ids), do_sample=False
+        )
         assert segment.token_ids == tuple(generated[0, ids.shape[1] :].tolist())
         assert agrees_with(engine, segment, ())
 
@@ -223,11 +227,15 @@ def test_keys_and_values_stay_where_they_are_for_new_weights_unless_they_are_lar
         for parameter in other.parameters():
             parameter.mul_(1.1)
     whole(engine, requests())
-    addresses = [states.data_ptr() for arena in seats_of(engine).arenas.values() for pair in arena.layers for states in pair]
+    addresses = [
+        states.data_ptr() for arena in seats_of(engine).arenas.values() for pair in arena.layers for states in pair
+    ]
     engine.load(1, ModelWeights(other))
     found = whole(engine, requests())
     assert all(agrees_with(engine, segment, ()) for segment in found.values())
-    assert [states.data_ptr() for arena in seats_of(engine).arenas.values() for pair in arena.layers for states in pair] == addresses
+    assert [
+        states.data_ptr() for arena in seats_of(engine).arenas.values() for pair in arena.layers for states in pair
+    ] == addresses
     monkeypatch.setattr(graphs, "KEPT_BYTES", 0)
     engine.load(2, ModelWeights(other))
     assert not engine._decoder._seats
@@ -284,7 +292,10 @@ def test_without_graphs_and_for_other_models_nothing_changes(folder):
 
 def test_generated_text_does_not_depend_on_how_much_was_asked_before(folder, small_arenas):
     engine = engine_of(folder)
-    few, many = requests(3), [replace(request, id="m" + request.id, seed=request.seed + 100) for request in requests(60)]
+    few, many = (
+        requests(3),
+        [replace(request, id="m" + request.id, seed=request.seed + 100) for request in requests(60)],
+    )
     alone = whole(engine, few)
     list(generate(engine, many))
     agree(whole(engine, few), alone)

@@ -1,4 +1,6 @@
-"""The engine `transformers` with several lanes: the same completions, dealt out evenly, and one failure ends them all."""
+"""The engine `transformers` with several lanes: the same completions, dealt out evenly, and one failure ends them
+all.
+"""
 
 import threading
 
@@ -38,18 +40,24 @@ def test_completions_do_not_depend_on_the_lanes(folder, threads, temperature, ma
     assert found.keys() == expected.keys()
     differing = 0
     for name, segment in expected.items():
-        if segment.token_ids != found[name].token_ids:  # a number at the edge between two tokens may fall on the other side
+        if (
+            segment.token_ids != found[name].token_ids
+        ):  # a number at the edge between two tokens may fall on the other side
             differing += 1
             continue
         assert segment.finish_reason == found[name].finish_reason
-        assert torch.allclose(torch.tensor(segment.engine_logprobs), torch.tensor(found[name].engine_logprobs), atol=1e-4)
+        assert torch.allclose(
+            torch.tensor(segment.engine_logprobs), torch.tensor(found[name].engine_logprobs), atol=1e-4
+        )
     assert differing <= (0 if temperature == 0 else 2)
 
 
 def test_rows_are_dealt_out_evenly_and_never_more_than_the_batch_has(folder, threads):
     for n, max_batch, expected in ((40, 256, 40), (100, 36, 36), (3, 256, 3)):
         engine = engine_of(folder, max_batch=max_batch)
-        engine.submit([GenerateRequest(f"r{i}", (Message("user", "x" * (i // 8 + 1)),), 200, Sampling(), i) for i in range(n)])
+        engine.submit(
+            [GenerateRequest(f"r{i}", (Message("user", "x" * (i // 8 + 1)),), 200, Sampling(), i) for i in range(n)]
+        )
         engine.poll(0.0)
         rows = [batch.n_live for batch in engine._live()]
         assert sum(rows) == expected

@@ -1,4 +1,6 @@
-"""Large matrices are laid out anew for decoding: the same products, made again when the weights change, and counted as memory."""
+"""Large matrices are laid out anew for decoding: the same products, made again when the weights change, and counted
+as memory.
+"""
 
 import pytest
 import torch
@@ -48,14 +50,23 @@ def folder(tmp_path_factory):
     tokenizer = AutoTokenizer.from_pretrained(nano(), trust_remote_code=False)
     tokenizer.save_pretrained(path)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 512, "intermediate_size": 640, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4}
+    sizes = {
+        "hidden_size": 512,
+        "intermediate_size": 640,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    }
     config = Qwen2Config(**sizes, vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id)
     AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").save_pretrained(path)
     return str(path)
 
 
 def requests(n, tokens=6):
-    return [GenerateRequest(f"r{i}", (Message("user", f"What is {i}+1?"),), tokens, Sampling(temperature=0.0), seed=i) for i in range(n)]
+    return [
+        GenerateRequest(f"r{i}", (Message("user", f"What is {i}+1?"),), tokens, Sampling(temperature=0.0), seed=i)
+        for i in range(n)
+    ]
 
 
 def answers(engine, n):
@@ -104,4 +115,7 @@ def test_the_plan_counts_the_copies(folder):
     made = sum(part.weight.nbytes for part in engine._decoder._lean._linears if part._packed is not None)
     planned = TransformersEngine.memory(engine.options, folder, SamplingWork(2, 2, 20, 26))
     assert planned.sampling["packed weights"] == made
-    assert "packed weights" not in TransformersEngine.memory(engine.options, str(nano()), SamplingWork(2, 2, 20, 26)).sampling
+    assert (
+        "packed weights"
+        not in TransformersEngine.memory(engine.options, str(nano()), SamplingWork(2, 2, 20, 26)).sampling
+    )

@@ -28,7 +28,10 @@ class Bytes(TorchDispatchMode):
         found = function(*args, **(kwargs or {}))
         given = {_storage(tensor)._cdata for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, torch.Tensor)}
         for tensor in tree_leaves(found):
-            if isinstance(tensor, torch.Tensor) and (storage := _storage(tensor))._cdata not in given | self.alive.keys():
+            if (
+                isinstance(tensor, torch.Tensor)
+                and (storage := _storage(tensor))._cdata not in given | self.alive.keys()
+            ):
                 self.alive[storage._cdata] = storage.nbytes()
                 weakref.finalize(storage, self.alive.pop, storage._cdata, 0)
         self.peak = max(self.peak, sum(self.alive.values()))
@@ -41,7 +44,9 @@ def _storage(tensor):
 
 def prompts(encoder, n, tokens):
     """Return n chats of about so many tokens, and the tokens of the longest."""
-    length = next(k for k in range(tokens) if len(encoder.prompt((Message("user", f"What is {'1+' * k}1?"),))) >= tokens)
+    length = next(
+        k for k in range(tokens) if len(encoder.prompt((Message("user", f"What is {'1+' * k}1?"),))) >= tokens
+    )
     found = [(Message("user", f"What is {'1+' * length}{number}?"),) for number in range(n)]
     return found, max(len(encoder.prompt(chat)) for chat in found)
 
@@ -87,7 +92,11 @@ def test_a_plan_for_graphs_is_what_sampling_takes(monkeypatch, graphs_on_a_cpu, 
     engine = TransformersEngine(TransformersOptions(dtype="float32"), nano())
     engine.end_ids = frozenset()
     chats, longest = prompts(engine.encoder, 4, prompt_tokens)
-    asked = [GenerateRequest(f"{number}/{k}", chat, answer, Sampling(), seed=k) for number, chat in enumerate(chats) for k in range(3)]
+    asked = [
+        GenerateRequest(f"{number}/{k}", chat, answer, Sampling(), seed=k)
+        for number, chat in enumerate(chats)
+        for k in range(3)
+    ]
     with Bytes() as found:
         assert sum(segment.n_tokens for segment in generate(engine, asked)) == 12 * answer
     planned = TransformersEngine.memory(engine.options, str(nano()), SamplingWork(12, 4, longest, longest + answer))
@@ -107,7 +116,10 @@ def test_options_that_need_less_save_what_the_plan_says():
 
     now = planned(max_batch=32)
     assert now.savings.keys() == {"engine.max_batch=16", "engine.parked=0"}
-    for saving, options in (("engine.max_batch=16", {"max_batch": 16}), ("engine.parked=0", {"max_batch": 32, "parked": 0})):
+    for saving, options in (
+        ("engine.max_batch=16", {"max_batch": 16}),
+        ("engine.parked=0", {"max_batch": 32, "parked": 0}),
+    ):
         assert sum(now.sampling.values()) - now.savings[saving] == sum(planned(**options).sampling.values())
     assert planned().savings.keys() == {"engine.max_batch=32"}  # all rows have room, so none waits for another to end
 
@@ -117,6 +129,7 @@ def test_completions_that_are_continued_and_models_with_windows_share_no_prompt(
     assert not shares_prompts(AutoConfig.for_model("gemma2", architectures=["Gemma2ForCausalLM"]))
     options = TransformersOptions(dtype="float32")
     once, again = (
-        TransformersEngine.memory(options, str(nano()), SamplingWork(64, 4, 400, 460, continued=continued)) for continued in (False, True)
+        TransformersEngine.memory(options, str(nano()), SamplingWork(64, 4, 400, 460, continued=continued))
+        for continued in (False, True)
     )
     assert again.sampling["keys and values"] > 5 * once.sampling["keys and values"]

@@ -113,7 +113,9 @@ def test_a_row_finds_what_it_has_read_whatever_comes_goes_and_moves(seed, data):
 def test_what_is_found_in_two_sets_of_keys_adds_up():
     torch.manual_seed(0)
     query, keys, values = torch.randn(3, H, G, D), torch.randn(3, H, 20, D), torch.randn(3, H, 20, D)
-    first, second = (attention(query, keys[:, :, part], values[:, :, part], None, 0.5) for part in (slice(13), slice(13, 20)))
+    first, second = (
+        attention(query, keys[:, :, part], values[:, :, part], None, 0.5) for part in (slice(13), slice(13, 20))
+    )
     whole_ = attention(query, keys, values, None, 0.5)[0]
     torch.testing.assert_close(added(first, second), whole_)
     torch.testing.assert_close(added(second, first), whole_)
@@ -220,9 +222,9 @@ def test_requests_that_wait_take_the_slots_of_those_that_end(folder):
 
     engine._decoder.forward = counted
     answers = whole(engine, asked)
-    assert {name: len(segment.token_ids) for name, segment in answers.items() if segment.finish_reason == "length"}.items() <= {
-        request.id: request.max_tokens for request in asked
-    }.items()
+    assert {
+        name: len(segment.token_ids) for name, segment in answers.items() if segment.finish_reason == "length"
+    }.items() <= {request.id: request.max_tokens for request in asked}.items()
     while_waiting = [n_live for waiting, n_live in busy if waiting]
     assert len(while_waiting) > 10
     assert sum(while_waiting) / len(while_waiting) > 0.85 * 16

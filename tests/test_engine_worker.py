@@ -21,7 +21,10 @@ OPTIONS = {"device": "cpu", "max_batch": 8}
 
 
 def requests(n=12, tokens=40):
-    return [GenerateRequest(f"r{i}", (Message("user", f"What is {i}+{i}?"),), tokens, Sampling(temperature=0.9), seed=i) for i in range(n)]
+    return [
+        GenerateRequest(f"r{i}", (Message("user", f"What is {i}+{i}?"),), tokens, Sampling(temperature=0.9), seed=i)
+        for i in range(n)
+    ]
 
 
 def everything(segments):
@@ -105,7 +108,9 @@ def test_a_worker_that_was_killed_is_named_with_its_exit_code_and_a_remedy():
     engine = ProcessEngine("transformers", OPTIONS, str(nano()))
     engine.submit(requests())
     os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(EngineError, match=r"its process ended \(exit code -9, SIGKILL\).*sample fewer answers at once.*--resume"):
+    with pytest.raises(
+        EngineError, match=r"its process ended \(exit code -9, SIGKILL\).*sample fewer answers at once.*--resume"
+    ):
         engine.poll()
     with pytest.raises(EngineError, match="its process has ended; make the engine again"):
         engine.poll()
@@ -162,7 +167,9 @@ print(engine.pid, flush=True)
 
 def test_plugin_files_prints_and_errors_are_treated_as_here(tmp_path):
     (tmp_path / "noisy.py").write_text(PLUGIN)
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
     said, error, pid = done.stdout.splitlines()
     assert said == "it"
     assert error.startswith("ComponentError engine 'noisy' of ")

@@ -71,7 +71,10 @@ def test_every_registered_environment_passes_the_checks_of_gymnasium_without_a_w
     save_data("mine", bring("mine", [str(brought)]))
     ids = [info.id for info, record in registry().offers("environment") if record.origin == "kgym"]
     assert {"kgym/aime-v1", "kgym/arithmetic-v0", "kgym/data-v0"} <= set(ids)
-    for name in [*(name for name in ids if name != "kgym/mcp-v0"), "tests/tiny-v3"]:  # that needs a server: see test_mcp.py
+    for name in [
+        *(name for name in ids if name != "kgym/mcp-v0"),
+        "tests/tiny-v3",
+    ]:  # that needs a server: see test_mcp.py
         check_env(make(name, **({"dataset": "mine"} if name == "kgym/data-v0" else {})))
 
 
@@ -112,7 +115,11 @@ def test_registering_twice_is_once_and_what_is_offered_no_more_goes():
         configure(["tiny_env", "no:kgym-envs"])
         register_envs()
         assert "tests/tiny-v3" in gymnasium.registry
-        assert not [name for name, spec in gymnasium.registry.items() if spec.entry_point == ENTRY_POINT and name.startswith("kgym/")]
+        assert not [
+            name
+            for name, spec in gymnasium.registry.items()
+            if spec.entry_point == ENTRY_POINT and name.startswith("kgym/")
+        ]
         assert "CartPole-v1" in gymnasium.registry
     finally:
         configure(["tiny_env"])
@@ -124,7 +131,9 @@ def test_registering_twice_is_once_and_what_is_offered_no_more_goes():
 def test_a_fresh_process_makes_it(order):
     code = f"{order}; e = gymnasium.make('kgym/aime-v1', split='validation'); print(e.reset(options={{'index': 3}})[1]['problem_id'])"
     clean = {key: value for key, value in os.environ.items() if key != INHERITED}
-    out = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, env=clean)
+    out = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, env=clean
+    )
     assert out.stdout.strip() == make("kgym/aime-v1", split="validation").reset(options={"index": 3})[1]["problem_id"]
     assert out.stderr == ""
 
@@ -243,7 +252,13 @@ def test_a_text_is_a_finished_answer(answer, status, reward):
 def test_unscored_is_not_wrong():
     env = started(verifier="moody")
     _, reward, terminated, _, info = env.step("slow")
-    assert (reward, terminated, info["status"], info["reason"], info["score"]) == (0.0, True, "unscored:timeout", "timeout", 0.0)
+    assert (reward, terminated, info["status"], info["reason"], info["score"]) == (
+        0.0,
+        True,
+        "unscored:timeout",
+        "timeout",
+        0.0,
+    )
     assert not env.episode.trainable
     assert not env.episode.verdict.scored
 
@@ -334,7 +349,10 @@ def test_what_an_answer_gets_that_repeats_itself(rule, reward, status, reason):
 
 
 @settings(max_examples=40, deadline=None)
-@given(text=st.sampled_from([r"so \boxed{11}", r"\boxed{1", "no", r"汉 \boxed{12}"]), cuts=st.lists(st.integers(0, 12), max_size=4))
+@given(
+    text=st.sampled_from([r"so \boxed{11}", r"\boxed{1", "no", r"汉 \boxed{12}"]),
+    cuts=st.lists(st.integers(0, 12), max_size=4),
+)
 def test_pieces_make_the_same_answer(text, cuts):
     ends = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     parts = [text[a:b] for a, b in itertools.pairwise(ends)]
@@ -385,14 +403,20 @@ def test_info_has_the_same_types_at_every_step_and_is_not_shared():
 
 def test_the_record_keeps_what_the_engine_returned():
     env = started()
-    first = Segment("a", token_ids=[5, 6], engine_logprobs=[-0.5, -1.5], prompt_ids=[1, 2, 3], finish_reason="length", version=4)
+    first = Segment(
+        "a", token_ids=[5, 6], engine_logprobs=[-0.5, -1.5], prompt_ids=[1, 2, 3], finish_reason="length", version=4
+    )
     second = Segment("b", token_ids=[7], engine_logprobs=[-2.5], prompt_ids=[1, 2, 3], version=5)
     env.step(first)
     env.step(second)
     episode = env.episode
     assert episode.segments == [first, second]
     assert episode.segments[0] is first
-    assert (episode.token_ids, episode.engine_logprobs, episode.prompt_ids) == ((5, 6, 7), (-0.5, -1.5, -2.5), (1, 2, 3))
+    assert (episode.token_ids, episode.engine_logprobs, episode.prompt_ids) == (
+        (5, 6, 7),
+        (-0.5, -1.5, -2.5),
+        (1, 2, 3),
+    )
     env.reset()
     assert episode.text == "ab"  # a record outlives its environment's reset
 

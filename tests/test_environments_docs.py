@@ -1,4 +1,6 @@
-"""`docs/environments.md`: the quoted environment is the file, the tables are what is registered, the commands are understood."""
+"""`docs/environments.md`: the quoted environment is the file, the tables are what is registered, the commands are
+understood.
+"""
 
 import re
 from pathlib import Path
@@ -44,7 +46,11 @@ def test_the_environments():
         assert tuple(re.findall(r"`([^`]+)`", splits)) == task.splits
         named = [task.verifier] if isinstance(task.verifier, str) else list(dict.fromkeys(task.verifier.values()))
         assert re.findall(r"`([^`]+)`", verifier) == named
-    for name, module in (("aime", kgym_envs.aime.task), ("math500", kgym_envs.math500.task), ("gsm8k", kgym_envs.gsm8k.task)):
+    for name, module in (
+        ("aime", kgym_envs.aime.task),
+        ("math500", kgym_envs.math500.task),
+        ("gsm8k", kgym_envs.gsm8k.task),
+    ):
         options = registry().target("environment", name).Options.model_fields["difficulty"].metadata
         assert f"{len(module.FAMILIES)} families, levels 1 to {options[1].le}" in table[name][3]
 
@@ -75,7 +81,9 @@ def test_the_columns_that_are_read():
     assert named == [*QUESTION, *GOLD]
 
 
-@pytest.mark.parametrize("command", re.findall(r"^kgym (?:envs|data (?:list|show)) ?.*?(?=   |$)", PAGE, flags=re.MULTILINE))
+@pytest.mark.parametrize(
+    "command", re.findall(r"^kgym (?:envs|data (?:list|show)) ?.*?(?=   |$)", PAGE, flags=re.MULTILINE)
+)
 def test_the_commands_run(command, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path))
     status = main(command.split()[1:])

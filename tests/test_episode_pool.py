@@ -1,4 +1,6 @@
-"""Episodes that outlive a step: the pool, its budget, what is left open and continued, and judging while others are generated."""
+"""Episodes that outlive a step: the pool, its budget, what is left open and continued, and judging while others are
+generated.
+"""
 
 from concurrent.futures import Future
 from dataclasses import replace
@@ -272,7 +274,11 @@ def test_a_step_ends_when_its_groups_are_complete_and_the_others_go_on():
     assert second.carried == 4
     ended = [episode.n_tokens for group in second.sampled for episode in group.episodes]
     lengths = [*ended, *second.open_lengths]  # those of long completions among them, which no step has trained on yet
-    assert rollout_metrics(second, 2)["rollout/tokens_sampled_mean"] == sum(lengths) / len(lengths) > sum(ended) / len(ended)
+    assert (
+        rollout_metrics(second, 2)["rollout/tokens_sampled_mean"]
+        == sum(lengths) / len(lengths)
+        > sum(ended) / len(ended)
+    )
     engine.load(2, None)
     steps = [second, *(rollouts.play(engine, step, silent) for step in range(3, 14))]
     long = [group for played in steps for group in played.sampled if group.episodes[0].n_tokens == 101]
@@ -345,7 +351,10 @@ def test_attempts_are_numbered_within_the_run():
 
     rollouts, engine = rollouts_of(lambda request: "7")
     rollouts.streams[0].sampler = Same()
-    attempts = [[episode.attempt for group in rollouts.play(engine, step, silent).sampled for episode in group.episodes] for step in (1, 2)]
+    attempts = [
+        [episode.attempt for group in rollouts.play(engine, step, silent).sampled for episode in group.episodes]
+        for step in (1, 2)
+    ]
     assert attempts == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert len({request.seed for request in engine.requests}) == 8
 

@@ -148,7 +148,14 @@ def test_numbers_that_cannot_be_are_refused(what):
 
 def test_progress_counts_every_answer():
     seen = []
-    evaluate(UniformEngine(), VALIDATION, problems=3, samples=2, slots=2, progress=lambda at: seen.append((at.done, at.total)))
+    evaluate(
+        UniformEngine(),
+        VALIDATION,
+        problems=3,
+        samples=2,
+        slots=2,
+        progress=lambda at: seen.append((at.done, at.total)),
+    )
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
@@ -251,10 +258,22 @@ def test_killed_and_gone_on_with_it_leaves_the_same_csv(place, capsys, monkeypat
             (folder / needed).symlink_to(place / needed)
         monkeypatch.chdir(folder)
         for samples in ("2", "5"):
-            command = [*COMMAND, "--samples", samples, "--run", "run", "--board", "board.csv", "--set", "engine.sleep_s=0.02"]
+            command = [
+                *COMMAND,
+                "--samples",
+                samples,
+                "--run",
+                "run",
+                "--board",
+                "board.csv",
+                "--set",
+                "engine.sleep_s=0.02",
+            ]
             if name == "killed":
                 n_before = len(list(folder.glob("run/samples/*.parquet")))
-                process = subprocess.Popen([sys.executable, "-m", "kgym.cli.main", *command], cwd=folder, stdout=subprocess.DEVNULL)
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "kgym.cli.main", *command], cwd=folder, stdout=subprocess.DEVNULL
+                )
                 while len(list(folder.glob("run/samples/*.parquet"))) == n_before:
                     assert process.poll() is None
                     time.sleep(0.005)
@@ -326,8 +345,14 @@ def test_other_weights_in_the_same_folder_are_refused(place, capsys):
         (["--set", "envs.difficulty=3"], "did you mean 'env'"),
         (["--temperature", "-1"], "temperature=-1"),
         (["--max-tokens", "0"], "max_tokens=0"),
-        (["--max-tokens", "16", "--set", "env.max_tokens=32"], "--max-tokens 16 and env.max_tokens=32 exclude each other"),
-        (["--truncated", "score", "--set", "env.truncated=mask"], "--truncated score and env.truncated=mask exclude each other"),
+        (
+            ["--max-tokens", "16", "--set", "env.max_tokens=32"],
+            "--max-tokens 16 and env.max_tokens=32 exclude each other",
+        ),
+        (
+            ["--truncated", "score", "--set", "env.truncated=mask"],
+            "--truncated score and env.truncated=mask exclude each other",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(place, capsys, arguments, message):
@@ -377,9 +402,25 @@ def test_compare_takes_the_answers_that_both_have(place, capsys):
 
 def test_ranks_of_unlike_numbers_of_answers_are_those_of_compare(place, capsys):
     for name, samples, seed in (("one", "1", "0"), ("five", "5", "7"), ("two", "2", "5")):
-        run_json(capsys, *COMMAND, "--run", name, "--samples", samples, "--seed", seed, "--board", "board.csv", "--label", name)
+        run_json(
+            capsys,
+            *COMMAND,
+            "--run",
+            name,
+            "--samples",
+            samples,
+            "--seed",
+            seed,
+            "--board",
+            "board.csv",
+            "--label",
+            name,
+        )
     pairs = run_json(capsys, "leaderboard", "compare", "one", "five", "two")["pairs"]
-    rows = {row["run"]: (row["rank_low"], row["rank_high"]) for row in run_json(capsys, "leaderboard", "show", "--board", "board.csv")}
+    rows = {
+        row["run"]: (row["rank_low"], row["rank_high"])
+        for row in run_json(capsys, "leaderboard", "show", "--board", "board.csv")
+    }
     for name, ranks in rows.items():
         sure = [pair for pair in pairs if pair["distinguishable"] and name in (pair["before"], pair["after"])]
         better = [pair for pair in sure if (pair["difference"] > 0) == (name == pair["before"])]

@@ -224,7 +224,9 @@ def test_a_model_that_cannot_be_loaded_does_not_lose_the_others(place, other, ca
     assert main(command) == 1
     out, err = capsys.readouterr()
     complaints = [line for line in err.splitlines() if line.startswith("kgym: error")]
-    assert [line.partition(": engine")[0] for line in complaints] == [f"kgym: error: other on {name}" for name in ("sums", "texts")]
+    assert [line.partition(": engine")[0] for line in complaints] == [
+        f"kgym: error: other on {name}" for name in ("sums", "texts")
+    ]
     assert all("weights are missing" in line for line in complaints)
     rows = [line.split()[:3] for line in out.splitlines()[-4:]]
     assert [row[:2] for row in rows] == [["model", "sums"], ["model", "texts"], ["other", "sums"], ["other", "texts"]]

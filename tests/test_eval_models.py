@@ -59,7 +59,9 @@ def test_what_cannot_be_downloaded_names_both_readings(tmp_path, monkeypatch, lo
 
     monkeypatch.chdir(tmp_path)
     model = resolve_model("acme/typo")
-    with pytest.raises(KgymError, match=r"no folder acme/typo exists here, so kgym took the name for a model on the hub"):
+    with pytest.raises(
+        KgymError, match=r"no folder acme/typo exists here, so kgym took the name for a model on the hub"
+    ):
         make_engine("transformers", {}, model) if load == "engine" else load_policy(model)
 
 
@@ -89,7 +91,9 @@ def test_an_unknown_name_is_refused():
 def test_other_weights_have_another_fingerprint(tmp_path):
     one = model_folder(tmp_path / "one", b"\0" * 3_000_000)
     same = model_folder(tmp_path / "same", b"\0" * 3_000_000)
-    other = model_folder(tmp_path / "other", b"\0" * 1_500_000 + b"\1" + b"\0" * 1_499_999)  # in one of the middle layers
+    other = model_folder(
+        tmp_path / "other", b"\0" * 1_500_000 + b"\1" + b"\0" * 1_499_999
+    )  # in one of the middle layers
     (same / "README.md").write_text("notes change no number")
     assert model_fingerprint(str(one)) == model_fingerprint(str(same)) != model_fingerprint(str(other))
     assert model_fingerprint("Qwen/Qwen3-0.6B") == ""

@@ -1,4 +1,6 @@
-"""The example packages: they are what the generator writes, and, built and installed, they work and change no other run."""
+"""The example packages: they are what the generator writes, and, built and installed, they work and change no other
+run.
+"""
 
 import hashlib
 import json
@@ -38,7 +40,18 @@ def test_the_packages_are_built_installed_and_run_and_change_no_other_run(tmp_pa
     stranger = Stranger(tmp_path)
     before = trained(stranger, tmp_path / "before")
     names = [*PACKAGES, "kgym-hello"]
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "-w", tmp_path / "wheels"]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "-w",
+        tmp_path / "wheels",
+    ]
     built = stranger._run([*build, *(EXAMPLES / name for name in names)], None, 240)
     assert built.returncode == 0, built.stderr
     wheels = sorted((tmp_path / "wheels").glob("*.whl"))

@@ -1,4 +1,6 @@
-"""Nothing that is not finite is trained on, scored or saved, and the message names whose number it was and what to do."""
+"""Nothing that is not finite is trained on, scored or saved, and the message names whose number it was and what to
+do.
+"""
 
 import math
 import random
@@ -50,12 +52,29 @@ def _plugins():
 
 def train(tiny_model, run, *more, **settings):
     words = [word for key, value in (SMALL | settings).items() for word in ("--set", f"{key}={value}")]
-    return main(["train", "-p", "breaking", "--env", "arithmetic", "--model", str(tiny_model), "--run", str(run), *words, *more, "-q"])
+    return main(
+        [
+            "train",
+            "-p",
+            "breaking",
+            "--env",
+            "arithmetic",
+            "--model",
+            str(tiny_model),
+            "--run",
+            str(run),
+            *words,
+            *more,
+            "-q",
+        ]
+    )
 
 
 def requests(n, temperature):
     return [
-        GenerateRequest(f"r{i}", (Message("user", "1" * (i + 1)),), max_tokens=4, sampling=Sampling(temperature=temperature), seed=i)
+        GenerateRequest(
+            f"r{i}", (Message("user", "1" * (i + 1)),), max_tokens=4, sampling=Sampling(temperature=temperature), seed=i
+        )
         for i in range(n)
     ]
 
@@ -97,7 +116,9 @@ def test_log_probabilities_of_any_engine_are_looked_at():
             return super()._answer(request)[0], math.nan
 
     setup = EnvSetup("arithmetic", {"max_tokens": 10})
-    with pytest.raises(EngineError, match=r"engine Broken: it returned a log-probability that is not finite \(weights of version 0\)"):
+    with pytest.raises(
+        EngineError, match=r"engine Broken: it returned a log-probability that is not finite \(weights of version 0\)"
+    ):
         play_groups(setup, Broken(lambda request: "7"), [0], sampling=Sampling(), seed_parts=("s",))
 
 
@@ -232,7 +253,9 @@ def test_a_shaper_is_blamed_for_its_own_numbers(tiny_model, tmp_path, capsys):
     ("algorithm", "whose"),
     [("breaking", "an advantage of algorithm 'breaking'"), ("breaking-loss", "the loss of algorithm 'breaking-loss'")],
 )
-def test_an_algorithm_is_blamed_for_its_own_numbers_and_the_last_checkpoint_named(tiny_model, tmp_path, capsys, algorithm, whose):
+def test_an_algorithm_is_blamed_for_its_own_numbers_and_the_last_checkpoint_named(
+    tiny_model, tmp_path, capsys, algorithm, whose
+):
     checkpoint = tmp_path / "run" / "checkpoints" / "step-1"
     assert train(tiny_model, tmp_path / "run", "--steps", "3", "--algo", algorithm, **{"train.save_every": 1}) == 1
     message = error_of(capsys)
@@ -264,7 +287,19 @@ def test_a_critic_that_is_not_finite_is_not_saved(tiny_model, tmp_path, capsys):
 @pytest.mark.usefixtures("damage")
 @pytest.mark.parametrize("command", ["sft", "dpo", "rm"])
 def test_no_supervised_command_saves_what_is_not_finite(tiny_model, tmp_path, capsys, command):
-    argv = [command, "--model", str(tiny_model), "--env", "arithmetic", "--run", str(tmp_path / "run"), "--batch", "2", "--steps", "1"]
+    argv = [
+        command,
+        "--model",
+        str(tiny_model),
+        "--env",
+        "arithmetic",
+        "--run",
+        str(tmp_path / "run"),
+        "--batch",
+        "2",
+        "--steps",
+        "1",
+    ]
     assert main([*argv, *(["--set", "pairs.held_out=2"] if command != "sft" else [])]) == 1
     message = error_of(capsys)
     assert message.startswith("step 1: the policy is not finite any more (weights ")
@@ -278,7 +313,17 @@ def test_float16_is_refused_for_training(tiny_model, tmp_path, capsys, command):
     if command == "train":
         assert train(tiny_model, tmp_path / "out", **{"train.dtype": "float16"}) == 2
     else:
-        argv = [command, "--model", str(tiny_model), "--env", "arithmetic", "--run", str(tmp_path / "out"), "--dtype", "float16"]
+        argv = [
+            command,
+            "--model",
+            str(tiny_model),
+            "--env",
+            "arithmetic",
+            "--run",
+            str(tmp_path / "out"),
+            "--dtype",
+            "float16",
+        ]
         assert main(argv) == 2
     message = error_of(capsys)
     assert "the eps of AdamW (1e-8) is 0 in it" in message

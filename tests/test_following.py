@@ -22,13 +22,20 @@ from kgym.types import Sampling
         (
             "aime",
             "2024",
-            {"verifier": "math", "verifier_options": {"forgive_missing_base": True}, "verifier_limits": {"deadline_s": 9.0}},
+            {
+                "verifier": "math",
+                "verifier_options": {"forgive_missing_base": True},
+                "verifier_limits": {"deadline_s": 9.0},
+            },
             "aime:2024 --set verifier=math verifier.forgive_missing_base=True verifier.limits.deadline_s=9.0",
         ),
     ],
 )
 def test_the_benchmark_or_the_split_with_its_options(env, split, options, said):
-    assert how_to_score("runs/a b", EnvSpec(env, split, options), problems=7) == f"kgym eval --model 'runs/a b' --bench {said}"
+    assert (
+        how_to_score("runs/a b", EnvSpec(env, split, options), problems=7)
+        == f"kgym eval --model 'runs/a b' --bench {said}"
+    )
 
 
 def test_what_is_asked_stays_the_same():
@@ -37,14 +44,36 @@ def test_what_is_asked_stays_the_same():
     options = "--stop Q: --stop 'a b' --loop-tokens 16 --temperature 0.6 --top-p 0.95 --top-k 20"
     assert said == f"kgym eval --model m --bench aime-style {options} --set engine.template.enable_thinking=false"
     said = how_to_score("m", EnvSpec("aime", "validation", {"difficulty": 3}), template={"x": "y"}, problems=7)
-    assert said == """kgym eval --model m --bench aime:validation --problems 7 --set env.difficulty=3 'engine.template.x="y"'"""
+    assert (
+        said
+        == """kgym eval --model m --bench aime:validation --problems 7 --set env.difficulty=3 'engine.template.x="y"'"""
+    )
 
 
 def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, tiny_model):
     monkeypatch.chdir(tmp_path)
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=3", "train.threads=1")
+    small = (
+        "rollout.problems_per_step=1",
+        "rollout.group_size=2",
+        "env.max_tokens=8",
+        "eval.problems=3",
+        "train.threads=1",
+    )
     settings = [word for setting in (*small, "env.difficulty=2") for word in ("--set", setting)]
-    trained = ["train", "--env", "arithmetic", "--algo", "grpo", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]
+    trained = [
+        "train",
+        "--env",
+        "arithmetic",
+        "--algo",
+        "grpo",
+        "--model",
+        str(tiny_model),
+        "--steps",
+        "1",
+        "--run",
+        "run",
+        *settings,
+    ]
     tuned = ["sft", "--env", "arithmetic", "--model", str(tiny_model), "--run", "tuned", "--steps", "1", "--batch", "2"]
     for command in (trained, tuned):
         assert main(command) == 0
@@ -55,12 +84,23 @@ def test_what_train_and_sft_propose_can_be_typed(tmp_path, monkeypatch, capsys, 
         capsys.readouterr()
 
 
-def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(tmp_path, monkeypatch, capsys, tiny_model):
+def test_what_is_trained_by_another_verifier_is_scored_by_the_environments_own(
+    tmp_path, monkeypatch, capsys, tiny_model
+):
     monkeypatch.chdir(tmp_path)
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=3", "train.threads=1")
+    small = (
+        "rollout.problems_per_step=1",
+        "rollout.group_size=2",
+        "env.max_tokens=8",
+        "eval.problems=3",
+        "train.threads=1",
+    )
     other = ("verifier=math", "verifier.forgive_missing_base=true")  # an option that `integer` has not
     settings = [word for setting in (*small, *other) for word in ("--set", setting)]
-    assert main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings]) == 0
+    assert (
+        main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", *settings])
+        == 0
+    )
     out = capsys.readouterr().out
     command = "kgym eval --model run --bench arithmetic:validation --problems 3 --set env.max_tokens=8"
     assert out.splitlines()[-1] == f"next        {command} --board leaderboard.csv"

@@ -1,4 +1,6 @@
-"""Files in and beside run folders that are not kgym's, or were left by a kill: not followed, not removed, and no reason to stop."""
+"""Files in and beside run folders that are not kgym's, or were left by a kill: not followed, not removed, and no
+reason to stop.
+"""
 
 import json
 import os
@@ -27,7 +29,17 @@ SMALL = {
     "train.threads": 1,
 }
 SETTINGS = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-FOREIGN = ["{}", "[]", '{"config": {}}', '{"config": null}', '{"kind": "eval"}', '{"kind": "eval", "request": []}', "3", "{", "\x00"]
+FOREIGN = [
+    "{}",
+    "[]",
+    '{"config": {}}',
+    '{"config": null}',
+    '{"kind": "eval"}',
+    '{"kind": "eval", "request": []}',
+    "3",
+    "{",
+    "\x00",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +47,17 @@ def runs(tiny_model, tmp_path_factory):
     """A folder with a training run of two steps, `train`, and an evaluation, `eval`."""
     root = tmp_path_factory.mktemp("runs")
     train = ["train", "--env", "arithmetic", "--algo", "grpo", "--steps", "2", "--model", str(tiny_model), *SETTINGS]
-    evaluate = ["eval", "--model", str(tiny_model), "--bench", "arithmetic:validation", "--problems", "4", "--max-tokens", "16"]
+    evaluate = [
+        "eval",
+        "--model",
+        str(tiny_model),
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "4",
+        "--max-tokens",
+        "16",
+    ]
     assert main([*train, "-q", "--run", str(root / "train")]) == 0
     assert main([*evaluate, "-q", "--slots", "2", "--run", str(root / "eval")]) == 0
     return root, evaluate
@@ -52,7 +74,10 @@ def resume(run, *more):
 
 
 def numbers(run):
-    return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+    return [
+        {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
 
 
 def everything_below(folder):
@@ -130,8 +155,19 @@ def test_stray_names_are_left_alone_and_a_resume_ends_in_the_same_numbers(copy, 
     run, straight = copy / "train", tmp_path / "straight"
     shutil.copytree(run, straight)
     assert resume(straight, "--steps", "3") == 0
-    strays = ["episodes/step-notes.txt", "episodes/step-00001 (1).parquet", "episodes/step-00009.parquet.bak", "episodes/.step-x.tmp"]
-    strays += ["checkpoints/.step-x", "checkpoints/step-x", "checkpoints/step-007", "checkpoints/step-9.zip", "checkpoints/notes.1.tmp"]
+    strays = [
+        "episodes/step-notes.txt",
+        "episodes/step-00001 (1).parquet",
+        "episodes/step-00009.parquet.bak",
+        "episodes/.step-x.tmp",
+    ]
+    strays += [
+        "checkpoints/.step-x",
+        "checkpoints/step-x",
+        "checkpoints/step-007",
+        "checkpoints/step-9.zip",
+        "checkpoints/notes.1.tmp",
+    ]
     strays += ["eval/step-notes.json", "eval/step-00009 (1).json", "eval/mine/step-00009.json", ".notes.txt.1.tmp"]
     for stray in strays:
         (run / stray).parent.mkdir(exist_ok=True)
@@ -161,7 +197,14 @@ def test_copies_of_stored_answers_do_not_count_and_new_ones_overwrite_none(copy,
 
 
 def test_only_names_that_kgym_writes_have_a_number(tmp_path):
-    for name in ("step-00001.json", "step-1.json", "step-123456.json", "step-000001.json", "step-00002.jsonl", "step-.json"):
+    for name in (
+        "step-00001.json",
+        "step-1.json",
+        "step-123456.json",
+        "step-000001.json",
+        "step-00002.jsonl",
+        "step-.json",
+    ):
         (tmp_path / name).touch()
     assert list(numbered(tmp_path, "step", ".json")) == [1, 123456]
     assert list(numbered(tmp_path / "nothing", "step", ".json")) == []
@@ -189,7 +232,19 @@ def test_half_written_files_are_removed_at_the_next_start(copy, runs):
 def test_those_of_supervised_runs_too(tmp_path, tiny_model, capsys):
     out = tmp_path / "out"
     run = tmp_path / "run"
-    command = ["sft", "--model", str(tiny_model), "--env", "arithmetic", "--run", str(run), "--steps", "2", "--batch", "2"]
+    command = [
+        "sft",
+        "--model",
+        str(tiny_model),
+        "--env",
+        "arithmetic",
+        "--run",
+        str(run),
+        "--steps",
+        "2",
+        "--batch",
+        "2",
+    ]
     command += ["--out", str(out)]
     victim = tmp_path / "victim"
     victim.mkdir()
@@ -280,7 +335,13 @@ def test_a_run_folder_that_vanishes_is_noticed_at_the_step(tmp_path, tiny_model,
 def _config(model):
     from kgym.keys import load_config
 
-    small = SMALL | {"eval.every": 0, "train.save_every": 0, "train.steps": 9, "env.name": "arithmetic", "algo.name": "grpo"}
+    small = SMALL | {
+        "eval.every": 0,
+        "train.save_every": 0,
+        "train.steps": 9,
+        "env.name": "arithmetic",
+        "algo.name": "grpo",
+    }
     return load_config(None, [f"{key}={value}" for key, value in small.items()] + [f"model={model}"])
 
 
@@ -401,7 +462,11 @@ def test_answers_and_summaries_of_another_shape(copy, capsys, runs):
     assert f"{run}/summary.json is damaged (" in capsys.readouterr().err
     part = scored / "samples" / "part-00000.parquet"
     pq.write_table(pa.table({"text": ["a"]}), part)
-    for command in (["runs", "view", scored], ["rescore", scored, "--verifier", "integer"], [*runs[1], "--run", scored]):
+    for command in (
+        ["runs", "view", scored],
+        ["rescore", scored, "--verifier", "integer"],
+        [*runs[1], "--run", scored],
+    ):
         assert main([str(word) for word in command]) == 2
         assert f"{part} is damaged (no column problem_id)" in capsys.readouterr().err
 

@@ -1,7 +1,7 @@
 """A disk without room: one line, exit status 1, and what was written before is whole and can be gone on from.
 
-`RLIMIT_FSIZE` does the same where mounting is not allowed. A separate small file system is the real thing; it is skipped without the
-right to mount.
+`RLIMIT_FSIZE` does the same where mounting is not allowed. A separate small file system is the real thing; it is
+skipped without the right to mount.
 """
 
 import json
@@ -53,7 +53,10 @@ def train_arguments(run, model):
 
 
 def figures(run):
-    return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+    return [
+        {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
 
 
 def test_a_training_run_outlives_a_full_disk_wherever_it_strikes(disk, tiny_model, tmp_path, capsys):
@@ -86,7 +89,18 @@ def test_a_training_run_outlives_a_full_disk_wherever_it_strikes(disk, tiny_mode
 
 def eval_arguments(run, model, samples):
     asked = ("--problems", "12", "--samples", str(samples), "--slots", "12", "--max-tokens", "16")
-    return ["eval", "--bench", "arithmetic:validation", "--model", str(model), "--run", str(run), "--json", "-q", *asked]
+    return [
+        "eval",
+        "--bench",
+        "arithmetic:validation",
+        "--model",
+        str(model),
+        "--run",
+        str(run),
+        "--json",
+        "-q",
+        *asked,
+    ]
 
 
 def test_an_evaluation_outlives_a_full_disk(disk, tiny_model, tmp_path, capsys):
@@ -108,7 +122,9 @@ def test_an_evaluation_outlives_a_full_disk(disk, tiny_model, tmp_path, capsys):
 
 
 def test_an_evaluation_that_may_write_no_more_keeps_what_it_has(tiny_model, tmp_path, capsys):
-    """Files of more than 3,000 bytes cannot be written, so that the next part of the answers fails as on a full disk."""
+    """Files of more than 3,000 bytes cannot be written, so that the next part of the answers fails as on a full
+    disk.
+    """
     run = tmp_path / "run"
     assert main(eval_arguments(run, tiny_model, 1)) == 0
     parts = sorted((run / "samples").iterdir())
@@ -117,11 +133,16 @@ def test_an_evaluation_that_may_write_no_more_keeps_what_it_has(tiny_model, tmp_
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))\nsys.exit(main(sys.argv[1:]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", limited, *eval_arguments(run, tiny_model, 2)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", limited, *eval_arguments(run, tiny_model, 2)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr == (
-        f"kgym: error: cannot write to {run}: File too large; the answers up to here are kept, and the same command goes on from there\n"
+        f"kgym: error: cannot write to {run}: File too large; the answers up to here are kept, and the same command "
+        "goes on from there\n"
     )
     assert sorted((run / "samples").iterdir()) == parts
     capsys.readouterr()

@@ -1,6 +1,8 @@
-"""What only a GPU can show: training there computes what training on a CPU computes, and CUDA graphs what the model does.
+"""What only a GPU can show: training there computes what training on a CPU computes, and CUDA graphs what the model
+does.
 
-Without a CUDA device these tests are skipped. `KGYM_GPU_TESTS_ON=cpu` runs their code on a CPU, which shows that it works and nothing more.
+Without a CUDA device these tests are skipped. `KGYM_GPU_TESTS_ON=cpu` runs their code on a CPU, which shows that it
+works and nothing more.
 """
 
 import json
@@ -39,7 +41,13 @@ pytestmark = [
     pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-SMALL = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=48", "eval.every=0", "train.save_every=2"]
+SMALL = [
+    "rollout.problems_per_step=4",
+    "rollout.group_size=4",
+    "env.max_tokens=48",
+    "eval.every=0",
+    "train.save_every=2",
+]
 
 
 def policy(model, device, *settings):
@@ -48,7 +56,9 @@ def policy(model, device, *settings):
 
 def batch_on(device, prompts=(12, 12, 7, 7), completions=(20, 9, 30, 3)):
     batch = make_batch(prompts, completions, 2)
-    return replace(batch, **{key: value.to(device) for key, value in vars(batch).items() if isinstance(value, torch.Tensor)})
+    return replace(
+        batch, **{key: value.to(device) for key, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    )
 
 
 def gradient(trained, batch):
@@ -98,7 +108,9 @@ def test_small_updates_are_not_lost(tiny_model):
     assert moved.max() <= 2e-6
 
 
-@pytest.mark.parametrize("setting", ["train.layout=padded", "train.gradient_checkpointing=true", "train.gradient_checkpointing=false"])
+@pytest.mark.parametrize(
+    "setting", ["train.layout=padded", "train.gradient_checkpointing=true", "train.gradient_checkpointing=false"]
+)
 def test_layouts_and_recomputation_change_no_number(tiny_model, setting):
     expected = gradient(policy(tiny_model, DEVICE, "train.dtype=float32"), batch_on(DEVICE))
     assert_close(gradient(policy(tiny_model, DEVICE, "train.dtype=float32", setting), batch_on(DEVICE)), expected, 1e-4)
@@ -124,7 +136,10 @@ def test_a_resumed_run_gives_the_numbers_of_one_that_was_not_interrupted(tmp_pat
     assert [line["step"] for line in resumed] == [1, 2, 3, 4]
     for line, other in zip(resumed, whole, strict=True):
         for key in ("reward/mean", "episode/tokens_mean", "policy/entropy_nats", "optim/grad_norm"):
-            assert line[key] == pytest.approx(other[key], rel=0.05, abs=1e-3), (line["step"], key)  # kernels of a GPU add up in any order
+            assert line[key] == pytest.approx(other[key], rel=0.05, abs=1e-3), (
+                line["step"],
+                key,
+            )  # kernels of a GPU add up in any order
 
 
 # --- sampling by CUDA graphs ------------------------------------------------------------------------------------------
@@ -149,7 +164,10 @@ def sampler(folder, **options):
 def asked(n=24, longest=150, **sampling):
     """Requests of very different lengths, two of each prompt."""
     prompts = [(Message("user", "Find " + "x+" * (i // 2 % 5) + "1."),) for i in range(n)]
-    return [GenerateRequest(f"r{i}", prompts[i], max(2, longest // (1 + i % 7)), Sampling(**sampling), seed=i) for i in range(n)]
+    return [
+        GenerateRequest(f"r{i}", prompts[i], max(2, longest // (1 + i % 7)), Sampling(**sampling), seed=i)
+        for i in range(n)
+    ]
 
 
 def sampled(engine, requests):
@@ -161,7 +179,9 @@ def differing(found, expected):
     assert found.keys() == expected.keys()
     n = 0
     for name, segment in expected.items():
-        if segment.token_ids != found[name].token_ids:  # a number at the edge between two tokens falls on the other side
+        if (
+            segment.token_ids != found[name].token_ids
+        ):  # a number at the edge between two tokens falls on the other side
             n += 1
         else:
             assert found[name].engine_logprobs == pytest.approx(segment.engine_logprobs, abs=1e-4)
@@ -191,7 +211,9 @@ def test_greedy_tokens_are_those_of_generate(tiny_model, graphs_here):
     engine = sampler(tiny_model)
     for segment in sampled(engine, asked(8, temperature=0.0)).values():
         ids = torch.tensor([segment.prompt_ids], device=DEVICE)
-        generated = engine.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(segment.token_ids), do_sample=False)
+        generated = engine.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(segment.token_ids), do_sample=False
+        )
         assert segment.token_ids == tuple(generated[0, ids.shape[1] :].tolist())
     assert recorded(engine)
 

@@ -1,4 +1,6 @@
-"""The generated word problems of `gsm8k`: right answers, true working, no problem in two splits; the real ones as data."""
+"""The generated word problems of `gsm8k`: right answers, true working, no problem in two splits; the real ones as
+data.
+"""
 
 import json
 import random
@@ -34,7 +36,11 @@ def problems(family: Family, level: int, n: int, split: str = "train") -> list[P
 @pytest.fixture(scope="module")
 def many() -> dict[tuple[str, int], list[Problem]]:
     """Problems of both splits for every family and level."""
-    return {(f.name, level): problems(f, level, 16) + problems(f, level, 4, "validation") for f in FAMILIES for level in LEVELS}
+    return {
+        (f.name, level): problems(f, level, 16) + problems(f, level, 4, "validation")
+        for f in FAMILIES
+        for level in LEVELS
+    }
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -61,7 +67,9 @@ def test_working_is_true_and_ends_in_the_answer(many):
             assert problem.solution.endswith(f"\n\\boxed{{{problem.gold}}}")
             found = statements(problem.solution.replace(" is less", "").replace(" is enough", ""))
             assert all(None not in sides and len(set(sides)) == 1 for sides in found), problem
-            assert int(problem.gold) in {side for sides in found for side in sides} | set(map(int, re.findall(r"\d+", problem.solution)))
+            assert int(problem.gold) in {side for sides in found for side in sides} | set(
+                map(int, re.findall(r"\d+", problem.solution))
+            )
             assert kgym.verify(problem.gold, problem.solution).status == "correct"
             assert kgym.verify(problem.gold, rf"\boxed{{{int(problem.gold) + 1}}}").status == "wrong"
 
@@ -99,7 +107,9 @@ def test_wordings_and_variety():
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_train_and_validation_share_no_problem(family):
-    """The parameters decide, and they leave out who the story is about: the same numbers under other names are one problem."""
+    """The parameters decide, and they leave out who the story is about: the same numbers under other names are one
+    problem.
+    """
     seen: dict[str, tuple[str | int, ...]] = {}
 
     def make(rng: random.Random, level: int) -> Draft | None:
@@ -135,13 +145,21 @@ def test_the_split_test_is_what_the_user_brings(tmp_path, monkeypatch):
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "added"))
     with pytest.raises(MissingData, match="kgym data add gsm8k"):
         Gsm8k(Gsm8kOptions()).source("test")
-    rows = [{"question": f"Ada has {n} shells and finds 2000. How many?", "answer": f"{n}+2000\n#### {n + 2000:,}"} for n in range(1319)]
+    rows = [
+        {"question": f"Ada has {n} shells and finds 2000. How many?", "answer": f"{n}+2000\n#### {n + 2000:,}"}
+        for n in range(1319)
+    ]
     file = tmp_path / "test.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["data", "add", "gsm8k", str(file)]) == 0
     source = Gsm8k(Gsm8kOptions()).source("test")
     assert (source.size, source[4].gold) == (1319, "2004")
     env = gymnasium.make("kgym/gsm8k-v0", split="test")
-    for answer, reward in ((r"\boxed{2004}", 1.0), (r"\boxed{\$2{,}004}", 1.0), (r"\boxed{2}", 0.0), (r"\boxed{2, 4}", 0.0)):
+    for answer, reward in (
+        (r"\boxed{2004}", 1.0),
+        (r"\boxed{\$2{,}004}", 1.0),
+        (r"\boxed{2}", 0.0),
+        (r"\boxed{2, 4}", 0.0),
+    ):
         env.reset(options={"index": 4})
         assert env.step(answer)[1] == reward, answer

@@ -11,7 +11,13 @@ from kgym.keys import load_config
 from kgym.train.rl.held_out import check_held_out
 from kgym.types import Problem
 
-QUICK = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "train.threads=1", "eval.problems=3"]
+QUICK = [
+    "rollout.problems_per_step=2",
+    "rollout.group_size=2",
+    "env.max_tokens=8",
+    "train.threads=1",
+    "eval.problems=3",
+]
 
 
 def train(tmp_path, *settings, bench=(), env="arithmetic"):
@@ -80,17 +86,25 @@ def test_the_same_problems_under_another_split_are_found():
 TWO = ("envs.a.name=arithmetic", "envs.b.name=gsm8k")
 
 
-@pytest.mark.parametrize("shared", [{"fingerprint": "a/train"}, {"fingerprint": "other", "questions": ("What is 1+1?", "What is 2+2? ")}])
+@pytest.mark.parametrize(
+    "shared", [{"fingerprint": "a/train"}, {"fingerprint": "other", "questions": ("What is 1+1?", "What is 2+2? ")}]
+)
 def test_no_environment_is_validated_on_what_another_one_trains_on(shared):
     trained = {"a": Source("a/train", ("What is 2+2?",)), "b": Source("b/train")}
-    check(trained, {"a": Source("a/validation", ("What is 3+3?",)), "b": Source("b/validation", ("What is 4+4?",))}, settings=TWO)
+    check(
+        trained,
+        {"a": Source("a/validation", ("What is 3+3?",)), "b": Source("b/validation", ("What is 4+4?",))},
+        settings=TWO,
+    )
     with pytest.raises(ConfigError, match=r"envs\.a\.split=train has problems of the split 'validation' of envs\.b"):
         check(trained, {"a": Source("a/validation"), "b": Source(**shared)}, settings=TWO)
 
 
 def test_two_labels_of_one_environment_are_a_pair_too():
     settings = ("envs.a.name=arithmetic", "envs.b.name=arithmetic", "envs.b.split=validation")
-    with pytest.raises(ConfigError, match=r"envs\.b\.split=validation has problems of the split 'validation' of envs\.a"):
+    with pytest.raises(
+        ConfigError, match=r"envs\.b\.split=validation has problems of the split 'validation' of envs\.a"
+    ):
         check({"a": Source("1"), "b": Source("2")}, {"a": Source("3"), "b": Source("4")}, settings=settings)
 
 

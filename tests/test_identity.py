@@ -13,11 +13,19 @@ from kgym.score.comparability import changes
 from kgym.score.harness import EvalResult
 from kgym.train.rl.statistics import improvement
 
-SMALL = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "eval.problems=3", "train.threads=1")
+SMALL = (
+    "rollout.problems_per_step=1",
+    "rollout.group_size=2",
+    "env.max_tokens=4",
+    "eval.problems=3",
+    "train.threads=1",
+)
 
 
 def rows(golds):
-    return "".join(json.dumps({"question": f"What is {i}+{i}?", "answer": str(gold)}) + "\n" for i, gold in enumerate(golds))
+    return "".join(
+        json.dumps({"question": f"What is {i}+{i}?", "answer": str(gold)}) + "\n" for i, gold in enumerate(golds)
+    )
 
 
 def touch_middle(folder):
@@ -30,7 +38,9 @@ def touch_middle(folder):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, tiny_model):
-    """Return a folder with a model, a data set and examples for ptx, and a run of one step that depends on all of them."""
+    """Return a folder with a model, a data set and examples for ptx, and a run of one step that depends on all of
+    them.
+    """
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, "model")
@@ -128,7 +138,23 @@ def test_the_model_of_a_verifier_is_a_fact(tmp_path, capsys, monkeypatch, tiny_m
     verifier = ("verifier=judge", "verifier.model=judge", "verifier.max_tokens=2")
     few = ("eval.every=0", "rollout.max_unscored_frac=1")
     assert (
-        main(["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", "run", "--set", *SMALL, *few, *verifier])
+        main(
+            [
+                "train",
+                "--env",
+                "arithmetic",
+                "--model",
+                str(tiny_model),
+                "--steps",
+                "1",
+                "--run",
+                "run",
+                "--set",
+                *SMALL,
+                *few,
+                *verifier,
+            ]
+        )
         == 0
     )
     touch_middle(tmp_path / "judge")
@@ -154,7 +180,19 @@ def test_the_model_of_a_verifier_is_a_fact(tmp_path, capsys, monkeypatch, tiny_m
 
 
 def test_an_evaluation_is_not_continued_with_other_data(place, capsys):
-    asked = ["eval", "--model", "model", "--bench", "data:validation", "--max-tokens", "2", "--run", "eval", "--set", "env.dataset=mine"]
+    asked = [
+        "eval",
+        "--model",
+        "model",
+        "--bench",
+        "data:validation",
+        "--max-tokens",
+        "2",
+        "--run",
+        "eval",
+        "--set",
+        "env.dataset=mine",
+    ]
     assert main(asked) == 0
     new_golds(place)
     capsys.readouterr()
@@ -168,7 +206,11 @@ def test_an_evaluation_is_not_continued_with_other_data(place, capsys):
 def test_runs_on_examples_compare_the_model_and_the_data(tmp_path, monkeypatch, capsys, tiny_model, command):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, "model")
-    line = {"question": "What is 1+1?", "solution": "2"} if command == "sft" else {"prompt": "1+1?", "chosen": "2", "rejected": "3"}
+    line = (
+        {"question": "What is 1+1?", "solution": "2"}
+        if command == "sft"
+        else {"prompt": "1+1?", "chosen": "2", "rejected": "3"}
+    )
     (tmp_path / "a.jsonl").write_text(json.dumps(line) + "\n")
     assert main([command, "--model", "model", "--data", "a.jsonl", "--run", "run", "--steps", "1", "--batch", "1"]) == 0
     asked = [command, "--run", "run", "--resume", "--steps", "2"]
@@ -214,13 +256,20 @@ def test_only_what_both_sides_know_is_compared():
 
 @pytest.mark.parametrize(
     ("then", "now"),
-    [({}, {"enable_thinking": False}), ({"enable_thinking": False}, {}), ({"a": 1}, {"a": 1, "b": 2}), ({"a": 1}, {"a": 2})],
+    [
+        ({}, {"enable_thinking": False}),
+        ({"enable_thinking": False}, {}),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        ({"a": 1}, {"a": 2}),
+    ],
 )
 def test_the_keys_of_an_options_value_are_all_compared(then, now):
     request = {"engine": "transformers", "engine_options": {"max_batch": 4}}
     found = changes(*(request | {"engine_options": {"max_batch": 4, "template": template}} for template in (then, now)))
     assert list(found) == ["engine_options.template"]
-    assert changes(request, request | {"engine_options": {"max_batch": 4, "template": now}}) == {}, "an older version had no such option"
+    assert changes(request, request | {"engine_options": {"max_batch": 4, "template": now}}) == {}, (
+        "an older version had no such option"
+    )
 
 
 def test_a_model_of_the_hub_is_known_by_the_commit_in_the_cache(tmp_path, monkeypatch):

@@ -27,13 +27,20 @@ def loaded(code, *arguments):
     return modules & set(HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins", "list"], ["plugins", "list", "--json"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["plugins", "list"], ["plugins", "list", "--json"], ["train", "--help"]]
+)
 def test_help_and_discovery_are_light(arguments):
     assert loaded("import kgym.cli.main\nassert kgym.cli.main.main(sys.argv[1:]) == 0", *arguments) == set()
 
 
 @pytest.mark.parametrize(
-    "code", ["import kgym", "import kgym.hookspecs, kgym.types, kgym.errors", "import kgym.registry as r; r.registry().offers()"]
+    "code",
+    [
+        "import kgym",
+        "import kgym.hookspecs, kgym.types, kgym.errors",
+        "import kgym.registry as r; r.registry().offers()",
+    ],
 )
 def test_the_contract_and_the_registry_are_light(code):
     assert loaded(code) == set()
@@ -52,7 +59,8 @@ def test_the_help_of_every_command_is_light():
     [
         "import kgym, gymnasium",
         "import gymnasium, kgym",
-        "import kgym; import importlib.util; importlib.util.find_spec('gymnasium'); import gymnasium",  # looking is not importing
+        "import kgym; import importlib.util; importlib.util.find_spec('gymnasium'); import "
+        "gymnasium",  # looking is not importing
         "import gymnasium, kgym_envs",  # a module of hooks that is imported first finds itself half-way
         "import gymnasium, kgym_envs.aime.task",
         "import kgym_envs, gymnasium",
@@ -79,7 +87,9 @@ def test_environments_are_registered_in_worker_processes(method, tmp_path):
         "    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:\n"
         "        print(pool.map(work, [0]))\n"
     )
-    done = subprocess.run([sys.executable, "work.py", method], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "work.py", method], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+    )
     assert (done.stdout, done.stderr) == ("['kgym/aime-v1']\n", "")
 
 
@@ -131,7 +141,9 @@ def test_the_one_liners():
     assert kgym.verify("204", r"so \boxed{205}").status == "wrong"
 
 
-@pytest.mark.parametrize("first", ["", "import kgym.verify.pool", "import kgym.verify.one", "from kgym import verify", "import kgym.api"])
+@pytest.mark.parametrize(
+    "first", ["", "import kgym.verify.pool", "import kgym.verify.one", "from kgym import verify", "import kgym.api"]
+)
 def test_verify_is_a_package_and_can_be_called_all_the_same(first):
     done = python(f"{first}\nimport kgym\nprint(kgym.verify('5', r'\\boxed{{5}}').label, kgym.verify.service.__name__)")
     assert (done.stdout, done.stderr) == ("correct kgym.verify.service\n", "")

@@ -1,4 +1,6 @@
-"""The recipe of InstructGPT, small: every step runs, one that was interrupted goes on, and a second call does nothing again."""
+"""The recipe of InstructGPT, small: every step runs, one that was interrupted goes on, and a second call does
+nothing again.
+"""
 
 import importlib.util
 import json
@@ -22,7 +24,14 @@ def test_the_recipe_goes_from_demonstrations_to_a_rewarded_policy(recipe, tmp_pa
     out = tmp_path / "with blank"
     assert recipe.main(["--out", str(out), "--size", "tiny"]) == 0
     said = capsys.readouterr().out
-    assert [line.split()[2] for line in said.splitlines() if line.startswith("$ kgym")] == ["sft", "eval", "rm", "train", "eval", "eval"]
+    assert [line.split()[2] for line in said.splitlines() if line.startswith("$ kgym")] == [
+        "sft",
+        "eval",
+        "rm",
+        "train",
+        "eval",
+        "eval",
+    ]
     (metrics,) = map(json.loads, (out / "ppo/metrics.jsonl").read_text().splitlines())
     assert 0 < metrics["reward/mean"] < 1  # a probability, and not the environment's 0 or 1
     assert metrics["ptx/loss_nats"] > 0

@@ -77,7 +77,8 @@ def test_normal_forms(inside, normal):
     "inside",
     [
         "x", "x=204", "204.5", "204.01", ".0", "1/2", r"\frac{408}{2}", "2^3", "2²", "204, 205", "12,34", "1,23", "1234,567", ",204",
-        "1,,234", "2 04", "0x204", "2e2", "204%", r"204^\circ", "two hundred and four", "--204", "+-204", "204}{", "٢٠٤", "२०४", "②",
+        "1,,234", "2 04", "0x204", "2e2", "204%", r"204^\circ", "two hundred and "
+        "four", "--204", "+-204", "204}{", "٢٠٤", "२०४", "②",
         "2_0_4", "204!", "NaN", "inf", "9" * 257,
     ],
 )  # fmt: skip
@@ -158,7 +159,19 @@ def test_equal_integers_and_no_others(one, other):
     assert (judged(rf"\boxed{{{one}}}", str(other)).status == "correct") is (one == other)
 
 
-PIECES = [*"0123456789+-.,$ {}\\", r"\boxed{", r"\fbox{", "</think>", "<think>", r"\text{", "x", "\n", "\0", "204}", "٣"]
+PIECES = [
+    *"0123456789+-.,$ {}\\",
+    r"\boxed{",
+    r"\fbox{",
+    "</think>",
+    "<think>",
+    r"\text{",
+    "x",
+    "\n",
+    "\0",
+    "204}",
+    "٣",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
@@ -194,7 +207,9 @@ BOMBS = {
     "open boxes": r"\boxed{" * (MEGABYTE // 7),
     "nested boxes": r"\boxed{" * (MEGABYTE // 8) + "}" * (MEGABYTE // 8),
     "many boxes": r"\boxed{204}" * (MEGABYTE // 11),
-    "boxes that differ in their wrapping": "".join(rf"\boxed{{{'{' * (i % 100)}204{'}' * (i % 100)}}}" for i in range(MEGABYTE // 120)),
+    "boxes that differ in their wrapping": "".join(
+        rf"\boxed{{{'{' * (i % 100)}204{'}' * (i % 100)}}}" for i in range(MEGABYTE // 120)
+    ),
     "blanks before a brace": (r"\boxed" + " " * 1000) * (MEGABYTE // 1006),
     "blanks in a box": r"\boxed{" + " " * MEGABYTE + "204}",
     "backslashes": "\\" * MEGABYTE,
@@ -207,7 +222,11 @@ BOMBS = {
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_a_megabyte_of_anything_is_judged(text):
-    expected = {BOMBS["many boxes"]: "correct", BOMBS["blanks in a box"]: "correct", BOMBS["boxes that differ in their wrapping"]: "wrong"}
+    expected = {
+        BOMBS["many boxes"]: "correct",
+        BOMBS["blanks in a box"]: "correct",
+        BOMBS["boxes that differ in their wrapping"]: "wrong",
+    }
     assert judged(text).status == expected.get(text, "no_answer")
 
 

@@ -21,7 +21,11 @@ from kgym.train.checkpoint import going_on, load_state, save_checkpoint
 TRAIN = ["train", "--env", "arithmetic", "--algo", "grpo", "--run", "the run", "--steps", "3"]
 SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0", "train.threads=1")
 SETTINGS = [word for setting in (*SMALL, "train.save_every=1") for word in ("--set", setting)]
-SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGHUP, 129, "ended by SIGHUP")]
+SIGNALS = [
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGTERM, 143, "ended by SIGTERM"),
+    (signal.SIGHUP, 129, "ended by SIGHUP"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +91,10 @@ def test_an_interrupted_training_says_how_to_go_on(place, at_step, capsys, case)
 def test_before_the_first_checkpoint_it_begins_again_and_asks_for_the_same_steps_and_plugins(place, at_step, capsys):
     at_step(signal.SIGTERM, 1)
     assert main(["-p", "fixed_verdicts", *TRAIN, "--model", "model", "-q", *SETTINGS]) == 143
-    assert line_of(capsys) == "kgym: ended by SIGTERM; begin again with: kgym -p fixed_verdicts train --resume --run 'the run'"
+    assert (
+        line_of(capsys)
+        == "kgym: ended by SIGTERM; begin again with: kgym -p fixed_verdicts train --resume --run 'the run'"
+    )
     at_step(signal.SIGTERM, 2)
     assert main(["train", "--resume", "--run", "the run", "--steps", "2", "-q", "-p", "fixed_verdicts"]) == 143
     line = line_of(capsys)
@@ -105,7 +112,20 @@ def test_an_interrupted_evaluation_is_gone_on_with_by_the_same_command(place, mo
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(EvalFolder, "add", add_and_signal)
-    command = ["eval", "--model", "model", "--bench", "arithmetic:validation", "--problems", "4", "--slots", "2", "--max-tokens", "8", "-q"]
+    command = [
+        "eval",
+        "--model",
+        "model",
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "4",
+        "--slots",
+        "2",
+        "--max-tokens",
+        "8",
+        "-q",
+    ]
     assert main(command) == 143
     line = line_of(capsys)
     assert line == f"kgym: ended by SIGTERM; resume with the same command: {shlex.join(['kgym', *command])}"
@@ -117,7 +137,21 @@ def test_an_interrupted_evaluation_is_gone_on_with_by_the_same_command(place, mo
 
 @pytest.mark.parametrize("command", ["sft", "dpo", "rm"])
 def test_interrupted_supervised_runs_say_how_to_go_on(place, at_step, capsys, command):
-    words = [command, "--model", "model", "--env", "arithmetic", "--run", "the run", "--out", "out", "--steps", "3", "--batch", "2"]
+    words = [
+        command,
+        "--model",
+        "model",
+        "--env",
+        "arithmetic",
+        "--run",
+        "the run",
+        "--out",
+        "out",
+        "--steps",
+        "3",
+        "--batch",
+        "2",
+    ]
     words += ["--set", "train.save_every=2", *(["pairs.held_out=2"] if command != "sft" else [])]
     at_step(signal.SIGTERM, 1)
     assert main([*words, "-q"]) == 143
@@ -126,7 +160,9 @@ def test_interrupted_supervised_runs_say_how_to_go_on(place, at_step, capsys, co
     at_step(signal.SIGTERM, 3)
     assert go_on(last) == 143
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last == f"kgym: ended by SIGTERM; continue from step 2 with: kgym {command} --resume --run 'the run' --out out"
+    assert (
+        last == f"kgym: ended by SIGTERM; continue from step 2 with: kgym {command} --resume --run 'the run' --out out"
+    )
     assert go_on(last) == 0
     assert (place / "out" / "config.json").is_file()
     assert [row["step"] for row in read_metrics(place / "the run" / "metrics.jsonl")] == [1, 2, 3]
@@ -172,7 +208,8 @@ def test_the_second_signal_would_end_the_process_at_once():
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGTERM, Interrupted), (signal.SIGHUP, Interrupted), (signal.SIGINT, KeyboardInterrupt)]
+    ("number", "kind"),
+    [(signal.SIGTERM, Interrupted), (signal.SIGHUP, Interrupted), (signal.SIGINT, KeyboardInterrupt)],
 )
 def test_a_signal_that_strikes_in_a_destructor_interrupts_all_the_same(number, kind, capfd):
     class Last:

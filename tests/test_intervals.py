@@ -24,11 +24,17 @@ def test_wilson_agrees_with_statsmodels(solved, n, level):
     assert wilson(solved / n, n, scipy.stats.norm.ppf(0.5 + level / 2)) == pytest.approx(expected, abs=1e-9)
 
 
-@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60).filter(lambda values: set(values) - {0.0, 1.0}))
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60).filter(
+        lambda values: set(values) - {0.0, 1.0}
+    )
+)
 def test_the_interval_is_wilson_over_the_effective_number_of_answers(values):
     mean, stderr = mean_stderr(values)
     n_eff = min(mean * (1 - mean) / stderr**2 if stderr else math.inf, 4 * len(values))
-    alpha = 2 * scipy.stats.norm.sf(t_quantile(0.975, len(values) - 1))  # Student's quantile by way of statsmodels' normal one
+    alpha = 2 * scipy.stats.norm.sf(
+        t_quantile(0.975, len(values) - 1)
+    )  # Student's quantile by way of statsmodels' normal one
     expected = proportion_confint(mean * n_eff, n_eff, alpha=alpha, method="wilson")
     assert score_interval(values, n_answers=4 * len(values)) == pytest.approx(expected, abs=1e-9)
 
@@ -42,7 +48,9 @@ def test_of_single_answers_it_is_wilson_as_statsmodels_has_it(values):
 @pytest.mark.parametrize("samples", [4, 16, 64])
 @pytest.mark.parametrize("difficulty", [(1, 1), (0.5, 0.5), (4, 1), (1, 2), (0.4, 0.4), (50, 50)], ids=str)
 def test_of_30_problems_95_in_100_intervals_hold_the_true_score(difficulty, samples):
-    """Each leaderboard draws its own 30 problems, and `samples` answers to each; the true score is the mean over all problems."""
+    """Each leaderboard draws its own 30 problems, and `samples` answers to each; the true score is the mean over all
+    problems.
+    """
     rng = np.random.default_rng(20250101)
     chances = rng.beta(*difficulty, size=(LEADERBOARDS, 30))
     scores = rng.binomial(samples, chances) / samples
@@ -62,7 +70,9 @@ def test_near_the_end_of_the_scale_mean_and_error_do_not_cover_and_ours_does():
 
 @pytest.mark.parametrize("takes", [[1], [1, 2, 4, 8, 16, 32, 64]], ids=["one answer", "any"])
 def test_over_many_leaderboards_of_unlike_models_it_covers_as_it_says(takes):
-    """With one answer each there are 31 scores, and coverage jumps between 92 and 98 % with the true score; the mean over models counts."""
+    """With one answer each there are 31 scores, and coverage jumps between 92 and 98 % with the true score; the mean
+    over models counts.
+    """
     rng = np.random.default_rng(2)
     held = []
     for _ in range(LEADERBOARDS):
@@ -90,8 +100,12 @@ def test_the_interval_is_in_the_scale_and_holds_the_mean(values, samples):
 
 def test_the_bootstrap_agrees_with_scipy():
     values = np.random.default_rng(3).choice([0.0, 0.25, 0.5, 1.0], size=40)
-    expected = scipy.stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(4))
-    simulation = 0.003  # of a quantile of 10,000 draws: about 2.7 sigma / sqrt(10,000) with sigma = 0.06, four times over
+    expected = scipy.stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(4)
+    )
+    simulation = (
+        0.003  # of a quantile of 10,000 draws: about 2.7 sigma / sqrt(10,000) with sigma = 0.06, four times over
+    )
     assert bootstrap_interval(values) == pytest.approx(tuple(expected.confidence_interval), abs=4 * simulation)
     assert bootstrap_interval(values) == bootstrap_interval(values)
     assert bootstrap_interval([0.5] * 5) == (0.5, 0.5)

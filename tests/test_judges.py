@@ -24,7 +24,8 @@ def test_lessons_are_half_right_and_end_in_the_verdict_of_the_rule(recipe, tmp_p
     samples.mkdir(parents=True)
     rows = [("correct", "7"), ("correct", "7"), ("wrong", "8"), ("no_answer", None), ("wrong", "9")]
     table = [
-        {"gold": "7", "text": f"\\boxed{{{answer}}}", "answer": answer, "status": status, "truncated": False} for status, answer in rows
+        {"gold": "7", "text": f"\\boxed{{{answer}}}", "answer": answer, "status": status, "truncated": False}
+        for status, answer in rows
     ]
     pd.DataFrame([*table, table[0] | {"truncated": True}]).to_parquet(samples / "part-00000.parquet")
     recipe.lessons(tmp_path / "samples", tmp_path / "lessons.jsonl", seed=0)

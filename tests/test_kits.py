@@ -1,4 +1,6 @@
-"""The kits: everything that comes with kgym conforms, and each kit fails a component that is broken in the way that it looks for."""
+"""The kits: everything that comes with kgym conforms, and each kit fails a component that is broken in the way that
+it looks for.
+"""
 
 import dataclasses
 import json
@@ -52,7 +54,9 @@ NEED_MORE = {
     ("tracker", "mlflow"): "needs its package",
 }
 OURS = [
-    (info.kind, info.name) for info, record in registry().offers() if record.origin == "kgym" and (info.kind, info.name) not in NEED_MORE
+    (info.kind, info.name)
+    for info, record in registry().offers()
+    if record.origin == "kgym" and (info.kind, info.name) not in NEED_MORE
 ]
 
 
@@ -80,7 +84,9 @@ def test_tasks_of_kgym_conform(name):
     assert check_task(name, sample=20).passed
 
 
-@pytest.mark.parametrize("engine", [UniformEngine("0123456789"), ScriptedEngine(lambda request: request.prompt[-1].content)])
+@pytest.mark.parametrize(
+    "engine", [UniformEngine("0123456789"), ScriptedEngine(lambda request: request.prompt[-1].content)]
+)
 def test_the_doubles_are_engines(engine):
     assert check_engine(engine, weights=object()).passed
 
@@ -165,16 +171,25 @@ def test_the_kit_of_verifiers(verifier, finding):
 
 def test_a_verifier_says_what_it_reads():
     assert "it accepts none of 320" in findings(check_verifier, judge(greets))
-    assert check_verifier(judge(greets), golds=["Ada", "17"], answer="Hello, {gold}", numeric=False).figures["golds_verified"] == 2
+    assert (
+        check_verifier(judge(greets), golds=["Ada", "17"], answer="Hello, {gold}", numeric=False).figures[
+            "golds_verified"
+        ]
+        == 2
+    )
     found = findings(check_verifier, judge(greets), golds=["Ada", "17"], answer="Hello, {gold}")
     assert "was rejected for 17" in found
     assert "VerifierInfo(..., numeric=False)" in found
     partly = judge(lambda gold, response: greets(gold, response) if gold != "Eve" else "wrong")
-    assert "does not accept 1 of its 3" in findings(check_verifier, partly, golds=["Ada", "Bob", "Eve"], answer="Hello, {gold}")
+    assert "does not accept 1 of its 3" in findings(
+        check_verifier, partly, golds=["Ada", "Bob", "Eve"], answer="Hello, {gold}"
+    )
 
 
 def test_attacks_are_printable_and_short():
-    accepts_long = judge(lambda gold, response: "correct" if len(response) > 10**5 or f"{{{gold}}}" in response else "wrong")
+    accepts_long = judge(
+        lambda gold, response: "correct" if len(response) > 10**5 or f"{{{gold}}}" in response else "wrong"
+    )
     with pytest.raises(ConformanceError) as caught:
         check_verifier(accepts_long)
     report = caught.value.report
@@ -581,7 +596,11 @@ def test_the_kit_of_observers(monkeypatch):
         return len(summary)
 
     module = observers(
-        monkeypatch, kgym_rollouts_finished=sorts, kgym_step_finished=raises, kgym_run_started=seeds, kgym_run_finished=looks
+        monkeypatch,
+        kgym_rollouts_finished=sorts,
+        kgym_step_finished=raises,
+        kgym_run_started=seeds,
+        kgym_run_finished=looks,
     )
     with pytest.raises(ConformanceError) as caught:
         check_observers(module)
@@ -595,7 +614,8 @@ def test_the_kit_of_observers(monkeypatch):
 
 def test_plugins_check_takes_a_plugin_with_observers(tmp_path, capsys):
     (tmp_path / "watch.py").write_text(
-        "from kgym.hookspecs import hookimpl\nkgym_api = 1\n@hookimpl\ndef kgym_run_finished(summary):\n    return 1 / 0\n"
+        "from kgym.hookspecs import hookimpl\nkgym_api = 1\n@hookimpl\ndef kgym_run_finished(summary):\n    return 1 / "
+        "0\n"
     )
     assert main(["-p", str(tmp_path / "watch.py"), "plugins", "check", "watch"]) == 1
     assert "FAILED kgym_run_finished: it raised ZeroDivisionError" in capsys.readouterr().out
@@ -635,7 +655,9 @@ class Impure(Task):
 
 class Telling(Task):
     def source(self, split):
-        return type("Long", (Sums,), {"__getitem__": lambda self, i: dataclasses.replace(Sums()[i], gold=f"123456789{i}")})()
+        return type(
+            "Long", (Sums,), {"__getitem__": lambda self, i: dataclasses.replace(Sums()[i], gold=f"123456789{i}")}
+        )()
 
     def prompt(self, problem):
         return (Message("user", f"{problem.question} (it is {problem.gold})"),)
@@ -648,7 +670,10 @@ class Telling(Task):
         (Telling, "the prompt of sums/0 has the gold answer"),
         (type("Backwards", (Task,), {"splits": ("validation", "train")}), "train and validation come first"),
         (type("Unjudged", (Task,), {"verifier": "nobody"}), "no verifier named 'nobody'"),
-        (type("Texts", (Task,), {"prompt": lambda self, problem: problem.question}), "it has to be a tuple of Messages"),
+        (
+            type("Texts", (Task,), {"prompt": lambda self, problem: problem.question}),
+            "it has to be a tuple of Messages",
+        ),
     ],
 )
 def test_the_kit_of_tasks(task, finding):
@@ -775,7 +800,13 @@ def test_the_fixtures_work_in_a_suite_where_warnings_are_errors(tmp_path):
     )
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--strict-markers", "."]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path, env={**os.environ, "PYTEST_ADDOPTS": ""}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout

@@ -1,4 +1,6 @@
-"""The architecture as a table: an import points down or not at all, never sideways, and names the module, not the package."""
+"""The architecture as a table: an import points down or not at all, never sideways, and names the module, not the
+package.
+"""
 
 import ast
 import re
@@ -54,10 +56,15 @@ FOR_PLUGINS = {
     "rollout",
     "testing",
 }
-"""What the built-in components may use of kgym, as a third party may; `models` and `rollout` have models and engines by name,
-`judging` and `limits` run programs in a sandbox,
-`page` is for those that write one, and `cluster` for those that join a Ray cluster."""
-BUNDLED = {"kgym_envs": "envs/kgym_envs", "kgym_plugins": "plugins/kgym_plugins", "kgym_boards": "leaderboards/kgym_boards"}
+"""What the built-in components may use of kgym, as a third party may; `models` and `rollout` have models and engines by
+name, `judging` and `limits` run programs in a sandbox,
+`page` is for those that write one, and `cluster` for those that join a Ray cluster.
+"""
+BUNDLED = {
+    "kgym_envs": "envs/kgym_envs",
+    "kgym_plugins": "plugins/kgym_plugins",
+    "kgym_boards": "leaderboards/kgym_boards",
+}
 
 CORE = sorted((ROOT / "kgym").rglob("*.py"))
 COMPONENTS = sorted(path for name in ("kgym_envs", "kgym_plugins") for path in (ROOT / BUNDLED[name]).rglob("*.py"))
@@ -65,7 +72,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
 def module_name(path):
-    base = next((ROOT / folder for folder in ("envs", "plugins", "leaderboards") if path.is_relative_to(ROOT / folder)), ROOT)
+    base = next(
+        (ROOT / folder for folder in ("envs", "plugins", "leaderboards") if path.is_relative_to(ROOT / folder)), ROOT
+    )
     parts = path.relative_to(base).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
 
@@ -135,18 +144,28 @@ def test_components_use_what_a_stranger_may_use_and_not_each_other(path):
             assert name.split(".")[:2] == home, where
 
 
-# Names of components that are also words of the core's own: file formats, libraries, a finish reason, a phase of a step.
+# Names of components that are also words of the core's own: file formats, libraries, a finish reason, a phase of a
+# step.
 EVERYDAY = {"code", "data", "file", "judge", "json", "csv", "md", "format", "repetition", "transformers", "python"}
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in CORE if not path.name.endswith("config.py") and path.name != "one.py" and "cli" not in path.parts],
+    [
+        path
+        for path in CORE
+        if not path.name.endswith("config.py") and path.name != "one.py" and "cli" not in path.parts
+    ],
     ids=module_name,
 )
 def test_the_core_names_no_component(path):
-    """Outside defaults (config, verify.one) and help texts (cli), no string of the code is the name of a component or of their packages."""
-    ours = Registry(candidates=[item for item in installed() if item.distribution == "kgym"], environ={"KGYM_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    """Outside defaults (config, verify.one) and help texts (cli), no string of the code is the name of a component
+    or of their packages.
+    """
+    ours = Registry(
+        candidates=[item for item in installed() if item.distribution == "kgym"],
+        environ={"KGYM_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
     names = {info.name for info, _ in ours.offers()} - EVERYDAY
     assert {"aime", "mirror"} <= names
     tree = parsed(path)
@@ -177,5 +196,7 @@ def test_the_test_sees_a_long_function():
 
 
 def test_the_test_sees_a_wrong_import():
-    tree = ast.parse("from kgym.train import loop\nimport kgym_envs.aime\ndef f():\n    from kgym.types import Episode\n")
+    tree = ast.parse(
+        "from kgym.train import loop\nimport kgym_envs.aime\ndef f():\n    from kgym.types import Episode\n"
+    )
     assert list(imports(tree, "x")) == [("kgym.train.loop", 1), ("kgym_envs.aime", 2), ("kgym.types", 4)]

@@ -1,4 +1,6 @@
-"""Layouts of the forward pass: the same losses and gradients, each distinct token once, and micro-batches by what is computed."""
+"""Layouts of the forward pass: the same losses and gradients, each distinct token once, and micro-batches by what is
+computed.
+"""
 
 import copy
 import random
@@ -31,7 +33,12 @@ SIZES = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-WINDOWS = {"head_dim": 8, "sliding_window": 9, "query_pre_attn_scalar": 8, "layer_types": ["sliding_attention", "full_attention"]}
+WINDOWS = {
+    "head_dim": 8,
+    "sliding_window": 9,
+    "query_pre_attn_scalar": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
 MODELS = {
     "llama": ("Llama", {}),
     "qwen2": ("Qwen2", {"tie_word_embeddings": True}),
@@ -55,7 +62,9 @@ def model(request):
 
 
 def random_pack(seed, *, groups=4, longest=50):
-    """Groups of unequal sizes and lengths: answers of several turns, some masked whole, some equal, some prompts of one token."""
+    """Groups of unequal sizes and lengths: answers of several turns, some masked whole, some equal, some prompts of
+    one token.
+    """
     rng = random.Random(seed)
     prompts, answers, masks, group_ids = [], [], [], []
     for group in range(groups):
@@ -70,7 +79,9 @@ def random_pack(seed, *, groups=4, longest=50):
             masks.append([rng.random() < 0.8 for _ in answer] if rng.random() < 0.9 else [False] * len(answer))
             group_ids.append(group)
     masks[0][-1] = True
-    return pack(prompt_ids=prompts, token_ids=answers, token_mask=masks, rewards=[0.0] * len(answers), group_ids=group_ids)
+    return pack(
+        prompt_ids=prompts, token_ids=answers, token_mask=masks, rewards=[0.0] * len(answers), group_ids=group_ids
+    )
 
 
 def by_hand(model, batch, temperature):
@@ -86,7 +97,9 @@ def by_hand(model, batch, temperature):
 
 
 def gradients(model, loss):
-    return [found for found in torch.autograd.grad(loss, list(model.parameters()), allow_unused=True) if found is not None]
+    return [
+        found for found in torch.autograd.grad(loss, list(model.parameters()), allow_unused=True) if found is not None
+    ]
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -122,7 +135,9 @@ SCORER = Scorer(copy.deepcopy(LLAMA), "packed")
     st.lists(
         st.tuples(
             st.lists(st.integers(0, 3), min_size=1, max_size=12),
-            st.lists(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=14), min_size=1, max_size=5),
+            st.lists(
+                st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=14), min_size=1, max_size=5
+            ),
         ),
         min_size=1,
         max_size=4,
@@ -174,7 +189,11 @@ def test_a_group_stays_together_where_it_fits():
     batch = random_pack(1, groups=6)
     for micro, _, _ in microbatches(batch, 400, packed=True):
         for group in set(micro.group_ids.tolist()):
-            trained = [e for e in range(batch.n_episodes) if batch.group_ids[e] == group and batch.mask[batch.episode_ids == e].any()]
+            trained = [
+                e
+                for e in range(batch.n_episodes)
+                if batch.group_ids[e] == group and batch.mask[batch.episode_ids == e].any()
+            ]
             assert int((micro.group_ids == group).sum()) == len(trained)
 
 
@@ -197,7 +216,9 @@ def test_a_model_that_attends_otherwise_is_padded():
     assert model.config._attn_implementation == own
     batch = random_pack(2)
     torch.testing.assert_close(scorer(batch)[0], by_hand(model, batch, 1.0)[0], atol=1e-5, rtol=1e-5)
-    with pytest.raises(ConfigError, match=r"GptOssForCausalLM cannot be packed \(its attention has s_aux\); set train.layout=padded"):
+    with pytest.raises(
+        ConfigError, match=r"GptOssForCausalLM cannot be packed \(its attention has s_aux\); set train.layout=padded"
+    ):
         Scorer(model, "packed")
 
 

@@ -1,4 +1,6 @@
-"""`kgym leaderboard`: rows from anywhere, tables that keep apart what cannot be compared, and formats for papers and other harnesses."""
+"""`kgym leaderboard`: rows from anywhere, tables that keep apart what cannot be compared, and formats for papers and
+other harnesses.
+"""
 
 import csv
 import json
@@ -65,7 +67,13 @@ def evaluation(place, name, *, solved, seed=0, facts=FACTS, comparability="c0ffe
         comparability=comparability,
         interval=(max(0.0, accuracy - 0.12), min(1.0, accuracy + 0.12)),
     )
-    about = {"date": "2026-11-23", "model": name, "benchmark": "aime-style", "engine": "transformers", "kgym_version": "0.1"}
+    about = {
+        "date": "2026-11-23",
+        "model": name,
+        "benchmark": "aime-style",
+        "engine": "transformers",
+        "kgym_version": "0.1",
+    }
     about |= {"seed": seed, "run": name, "note": ""}
     (place / name).mkdir()
     (place / name / "results.json").write_text(json.dumps(result.to_json() | about))
@@ -94,7 +102,9 @@ def test_add_makes_the_row_of_the_run(place, capsys):
         "accuracy_if_cut_right": None,
     }  # NaN is an empty cell
     expected |= dict.fromkeys(("tokens_median", "tokens_p95", "tokens_per_solved"))
-    assert found == {name: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value for name, value in expected.items()}
+    assert found == {
+        name: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value for name, value in expected.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,13 @@ LM_EVAL = {
             "test_split": "train",
             "doc_to_text": "Question: {{Problem}}\nAnswer:",
             "process_results": "<function process_results at 0x7f00>",
-            "generation_kwargs": {"until": ["Question:"], "do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 32768},
+            "generation_kwargs": {
+                "until": ["Question:"],
+                "do_sample": True,
+                "temperature": 0.6,
+                "top_p": 0.95,
+                "max_gen_toks": 32768,
+            },
             "repeats": 1,
             "num_fewshot": 0,
         }
@@ -247,7 +263,12 @@ def test_results_of_lm_eval_are_rows(place, capsys):
     added = run_json(capsys, "leaderboard", "add", "results_2025.json")
     assert added["added"] == 2
     exact, verified = read_board("leaderboard.csv").rows
-    assert (exact["model"], exact["benchmark"], exact["accuracy"], exact["stderr"]) == ("org/model", "aime24", 0.3, 0.0851)
+    assert (exact["model"], exact["benchmark"], exact["accuracy"], exact["stderr"]) == (
+        "org/model",
+        "aime24",
+        0.3,
+        0.0851,
+    )
     assert (exact["temperature"], exact["top_p"], exact["max_tokens"], exact["n_problems"]) == (0.6, 0.95, 32768, 30)
     assert (exact["date"], exact["seed"], exact["kgym_version"]) == ("2025-11-24", 7, "lm-eval 0.4.13")
     assert 0.12 < exact["interval_low"] < 0.3 < exact["interval_high"] < 0.55
@@ -261,7 +282,9 @@ def test_another_budget_is_another_hash_and_another_model_is_not(place, capsys):
         data = json.loads(json.dumps(LM_EVAL)) | {"model_name": change.get("model", "org/model")}
         data["configs"]["aime24"]["generation_kwargs"]["max_gen_toks"] = change.get("tokens", 32768)
         (place / "r.json").write_text(json.dumps(data))
-        return [row["comparability"] for row in run_json(capsys, "leaderboard", "add", "r.json", "--board", "b.csv")["rows"]]
+        return [
+            row["comparability"] for row in run_json(capsys, "leaderboard", "add", "r.json", "--board", "b.csv")["rows"]
+        ]
 
     assert hashes() == hashes(model="org/other")
     assert hashes()[0] != hashes(tokens=1024)[0]
@@ -290,7 +313,10 @@ def test_our_rows_become_results_of_lm_eval_and_come_back(place, capsys):
         "seed",
     )
     assert {name: back[name] for name in kept} == {name: row[name] for name in kept}
-    assert (back["accuracy"], back["stderr"]) == (pytest.approx(row["accuracy"]), pytest.approx(row["stderr"], abs=1e-6))
+    assert (back["accuracy"], back["stderr"]) == (
+        pytest.approx(row["accuracy"]),
+        pytest.approx(row["stderr"], abs=1e-6),
+    )
 
 
 def lm_eval_file(figures, **config):
@@ -312,7 +338,10 @@ def imported(data):
 VOTES = [
     {"name": "score-first", "filter": [{"function": "regex", "regex_pattern": "x"}, {"function": "take_first"}]},
     {"name": "maj@64", "filter": [{"function": "majority_vote"}, {"function": "take_first"}]},
-    {"name": "maj@8", "filter": [{"function": "take_first_k", "k": 8}, {"function": "majority_vote"}, {"function": "take_first"}]},
+    {
+        "name": "maj@8",
+        "filter": [{"function": "take_first_k", "k": 8}, {"function": "majority_vote"}, {"function": "take_first"}],
+    },
     {"name": "all", "filter": [{"function": "custom", "filter_fn": "<function build at 0x7f>"}]},
     {"name": "four", "filter": [{"function": "take_first_k", "k": 4}]},
 ]
@@ -339,12 +368,19 @@ def test_a_vote_is_no_accuracy():
     (row,), left_out = imported(lm_eval_file(figures, repeats=64, filter_list=VOTES))
     assert row["accuracy"] == 0.4
     assert [reason.partition(" of aime24: ")[::2] for reason in left_out] == [
-        (f"exact_match,maj@{n}", f"its filter takes the majority of {n} answers, which is maj@{n}, not an accuracy") for n in (64, 8)
+        (f"exact_match,maj@{n}", f"its filter takes the majority of {n} answers, which is maj@{n}, not an accuracy")
+        for n in (64, 8)
     ]
 
 
 def test_pass_at_k_is_in_its_own_column():
-    figures = {"pass@1,all": 0.25, "pass@1_stderr,all": 0.05, "pass@16,all": 0.5, "pass@16_stderr,all": 0.08, "pass@4,all": 0.4}
+    figures = {
+        "pass@1,all": 0.25,
+        "pass@1_stderr,all": 0.05,
+        "pass@16,all": 0.5,
+        "pass@16_stderr,all": 0.08,
+        "pass@4,all": 0.4,
+    }
     (row,), left_out = imported(lm_eval_file(figures, repeats=64, filter_list=VOTES))
     assert (row["accuracy"], row["samples_per_problem"], left_out) == (0.25, 64, [])
     assert json.loads(row["pass_at_k"]) == {"1": 0.25, "4": 0.4, "16": 0.5}
@@ -369,7 +405,11 @@ def test_pass_at_k_without_pass_at_1_is_left_out():
         ({"acc_norm,none": 88.5}, {}, "88.5 is not a share from 0 to 1"),
         ({"brier,none": 0.2}, {}, "it is better when lower"),
         ({"mcc,none": 0.4}, {}, "the file does not say that it is better when higher"),
-        ({"mcc,none": 0.4}, {"higher_is_better": {"mcc": True}}, "the file does not say that it is a mean over problems"),
+        (
+            {"mcc,none": 0.4},
+            {"higher_is_better": {"mcc": True}},
+            "the file does not say that it is a mean over problems",
+        ),
         (
             {"f1,none": 0.4},
             {"metric_list": [{"metric": "f1", "aggregation": "f1", "higher_is_better": True}]},
@@ -378,7 +418,11 @@ def test_pass_at_k_without_pass_at_1_is_left_out():
         ({"pass@16,none": 0.4}, {"repeats": 16}, "its name says 16 answers to a problem, and by its filter it is of 1"),
         ({"pass@k,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "the name does not say what k is"),
         ({"maj@8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "maj@8 is not a mean of the scores of answers"),
-        ({"best_at_8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "best_at_8 is not a mean of the scores of answers"),
+        (
+            {"best_at_8,all": 0.4},
+            {"repeats": 64, "filter_list": VOTES},
+            "best_at_8 is not a mean of the scores of answers",
+        ),
         ({"avg@64,none": 0.4}, {"repeats": 64}, "its name says 64 answers to a problem, and by its filter it is of 1"),
     ],
 )
@@ -396,11 +440,18 @@ def test_what_is_no_accuracy_is_left_out_and_named(figures, config, reason):
             "own",
             {
                 "metric_list": [
-                    {"metric": "def own(references, predictions):\n    return 1", "aggregation": "mean", "higher_is_better": True}
+                    {
+                        "metric": "def own(references, predictions):\n    return 1",
+                        "aggregation": "mean",
+                        "higher_is_better": True,
+                    }
                 ]
             },
         ),
-        ("own", {"metric_list": [{"metric": "<function own at 0x7f>", "aggregation": "mean", "higher_is_better": True}]}),
+        (
+            "own",
+            {"metric_list": [{"metric": "<function own at 0x7f>", "aggregation": "mean", "higher_is_better": True}]},
+        ),
         ("avg@64", {"repeats": 64, "filter_list": VOTES}),
     ],
 )
@@ -413,7 +464,9 @@ def test_a_group_of_tasks_is_left_out_and_named():
     data = json.loads(json.dumps(LM_EVAL))
     data["results"]["mathematics"] = {"alias": "mathematics", "exact_match,none": 0.4}
     _, left_out = imported(data)
-    assert "exact_match,none of mathematics: it is of a group of tasks, whose problems are those of its tasks" in left_out
+    assert (
+        "exact_match,none of mathematics: it is of a group of tasks, whose problems are those of its tasks" in left_out
+    )
 
 
 @pytest.mark.parametrize(
@@ -479,7 +532,10 @@ HOSTILE = r"\input{/etc/passwd} $x^2$ & 100% _a_ <script>alert(1)</script>"
 def test_latex_has_every_row_and_runs_nothing(place, board):
     rows = read_board("kgym_boards:published").rows
     if board == "results":
-        rows = [evaluation(place, f"m{i}", solved=20 + i) | {"model": HOSTILE, "rank_low": 1, "rank_high": 2} for i in range(3)]
+        rows = [
+            evaluation(place, f"m{i}", solved=20 + i) | {"model": HOSTILE, "rank_low": 1, "rank_high": 2}
+            for i in range(3)
+        ]
     text = LatexExporter(None)(rows)
     assert text.count(r" \\") == len(rows) + len({row["benchmark"] for row in rows})
     assert r"\input" not in text
@@ -494,7 +550,10 @@ def test_latex_escapes_its_own_signs():
 
 
 def test_a_plot_is_a_picture_with_names_that_are_no_formulas(place):
-    rows = [evaluation(place, f"m{i}", solved=20 + i) | {"model": f"{HOSTILE} {i} 模型", "rank_low": 1, "rank_high": 3} for i in range(3)]
+    rows = [
+        evaluation(place, f"m{i}", solved=20 + i) | {"model": f"{HOSTILE} {i} 模型", "rank_low": 1, "rank_high": 3}
+        for i in range(3)
+    ]
     svg = PlotExporter(PlotOptions())(rows)
     assert svg.startswith("<?xml")
     assert "<script" not in svg
@@ -511,7 +570,23 @@ def test_the_name_of_the_file_says_which_picture(place, capsys):
     assert "suffix" in capsys.readouterr().err
     assert main(["leaderboard", "export", "--format", "plot", "--set", "exporter.suffix=png"]) == 2
     assert "name a file with -o" in capsys.readouterr().err
-    assert main(["leaderboard", "export", "--format", "plot", "--board", "kgym_boards:published", "--bench", "aime24", "-o", "p.svg"]) == 0
+    assert (
+        main(
+            [
+                "leaderboard",
+                "export",
+                "--format",
+                "plot",
+                "--board",
+                "kgym_boards:published",
+                "--bench",
+                "aime24",
+                "-o",
+                "p.svg",
+            ]
+        )
+        == 0
+    )
 
 
 def test_formats_of_text_are_the_board(place, capsys):
@@ -524,9 +599,26 @@ def test_formats_of_text_are_the_board(place, capsys):
 
 def synthetic(model, **cells):
     """A row of a board whose run folder is not here."""
-    first = dict.fromkeys(RESULTS.names) | {"schema_version": RESULTS.version, "model": model, "benchmark": "b", "comparability": "c"}
-    figures = {"accuracy": 0.5, "stderr": 0.05, "interval_low": 0.4, "interval_high": 0.6, "n_problems": 100, "samples_per_problem": 1}
-    return first | {"env_id": "e", "split": "s", "run": "", "note": "", "date": "2026-01-01", "pass_at_k": "{}"} | figures | cells
+    first = dict.fromkeys(RESULTS.names) | {
+        "schema_version": RESULTS.version,
+        "model": model,
+        "benchmark": "b",
+        "comparability": "c",
+    }
+    figures = {
+        "accuracy": 0.5,
+        "stderr": 0.05,
+        "interval_low": 0.4,
+        "interval_high": 0.6,
+        "n_problems": 100,
+        "samples_per_problem": 1,
+    }
+    return (
+        first
+        | {"env_id": "e", "split": "s", "run": "", "note": "", "date": "2026-01-01", "pass_at_k": "{}"}
+        | figures
+        | cells
+    )
 
 
 def test_a_table_of_many_rows_has_no_ranks_and_says_so(tmp_path, capsys):
@@ -539,7 +631,9 @@ def test_a_table_of_many_rows_has_no_ranks_and_says_so(tmp_path, capsys):
     assert main(["leaderboard", "show", "--board", str(board)]) == 0
     assert f"more than {MOST_RANKED} rows" in capsys.readouterr().out
     for name in ("md", "html", "latex", "json"):
-        assert main(["leaderboard", "export", "--board", str(board), "--format", name, "-o", str(tmp_path / "out")]) == 0
+        assert (
+            main(["leaderboard", "export", "--board", str(board), "--format", name, "-o", str(tmp_path / "out")]) == 0
+        )
     assert blocks_of(rows[:3])[0].ranks == [(1, 3)] * 3
 
 
@@ -548,7 +642,10 @@ def test_a_row_whose_interval_does_not_hold_its_accuracy_is_drawn(tmp_path):
     rows = [synthetic("edited by hand", accuracy=0.9, tokens_mean=10.0), synthetic("other", tokens_mean=10.0)]
     board.write_text(format_board(Board(RESULTS, rows)))
     for name in ("html", "plot"):
-        assert main(["leaderboard", "export", "--board", str(board), "--format", name, "-o", str(tmp_path / "out.svg")]) == 0
+        assert (
+            main(["leaderboard", "export", "--board", str(board), "--format", name, "-o", str(tmp_path / "out.svg")])
+            == 0
+        )
 
 
 def test_a_note_that_no_reader_of_csv_takes_is_refused_before_anything_runs(tmp_path, capsys):
@@ -570,6 +667,8 @@ def test_run_folders_are_also_found_beside_the_board(place, monkeypatch, tmp_pat
 
 
 def test_the_folder_of_an_evaluation_is_cut_at_a_word():
-    assert shortened("fresh-runs-quickstart-checkpoints-step-12-data-validation") == "checkpoints-step-12-data-validation"
+    assert (
+        shortened("fresh-runs-quickstart-checkpoints-step-12-data-validation") == "checkpoints-step-12-data-validation"
+    )
     assert shortened("nano") == "nano"
     assert len(shortened("x" * 99)) == 40

@@ -1,4 +1,6 @@
-"""`kgym runs view --serve`: what it says of runs that go on, to this machine alone, and how the page looks in a browser."""
+"""`kgym runs view --serve`: what it says of runs that go on, to this machine alone, and how the page looks in a
+browser.
+"""
 
 import http.client
 import json
@@ -239,8 +241,20 @@ def test_it_follows_a_training_to_its_end(tmp_path):
 
 def in_chromium(server, tmp_path):
     """The document after six seconds, as the page counts them."""
-    switches = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-    quiet = ("--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=6000")
+    switches = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    )
+    quiet = (
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=6000",
+    )
     command = [CHROMIUM, *switches, *quiet, "--dump-dom", server.url]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 

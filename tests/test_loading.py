@@ -51,7 +51,9 @@ def obs(tmp_path):
 def kgym(*arguments, cwd, stdin=None):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("KGYM_")} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "kgym", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd, env=clean, input=stdin)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd, env=clean, input=stdin
+    )
 
 
 def loaded(*plugins, folder):
@@ -64,7 +66,9 @@ def test_a_file_is_loaded_by_any_path(obs, tmp_path, monkeypatch):
         found = loaded(path, folder=tmp_path)
         assert [(record.name, record.module, record.status) for record in found.plugins()] == [("obs", str(obs), "ok")]
         assert found.create("shaper", "half")(None, [1.0], 1) == [0.5]
-        assert type(found.create("verifier", "same")).__name__ == "Same"  # its target calls the module by the name of the file
+        assert (
+            type(found.create("verifier", "same")).__name__ == "Same"
+        )  # its target calls the module by the name of the file
 
 
 def test_files_of_one_name_and_modules_that_are_installed_keep_apart(obs, tmp_path):
@@ -96,16 +100,22 @@ def test_a_verifier_in_a_file_judges_in_worker_processes_and_prints_stay_out_of_
 def test_a_child_process_elsewhere_loads_the_same_file(obs, tmp_path):
     code = (
         "import subprocess, sys, kgym.registry as r; r.configure(['one/obs.py']);"
-        "subprocess.run([sys.executable, '-c', 'import kgym.registry as r; print(r.registry().info(\"shaper\", \"half\").name)'], cwd='/')"
+        "subprocess.run([sys.executable, '-c', 'import kgym.registry as r; print(r.registry().info(\"shaper\", "
+        "\"half\").name)'], cwd='/')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+    )
     assert (done.stdout, done.returncode) == ("half\n", 0), done.stderr
 
 
 def test_doctor_says_who_prints(obs, tmp_path):
     done = kgym("-p", str(obs), "plugins", "doctor", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["printed"] == {"'obs'": "loud at import\nloud at registration\n"}
-    assert "prints: plugin 'obs' writes to standard output" in kgym("-p", str(obs), "plugins", "doctor", cwd=tmp_path).stdout
+    assert (
+        "prints: plugin 'obs' writes to standard output"
+        in kgym("-p", str(obs), "plugins", "doctor", cwd=tmp_path).stdout
+    )
 
 
 def test_what_goes_around_python_goes_to_standard_error_too(tmp_path):
@@ -151,7 +161,9 @@ def test_rows_of_a_clash_and_of_a_hidden_command_are_marked(tmp_path):
     )
     listed = json.loads(kgym("-p", "clash.py", "plugins", "list", "--json", cwd=tmp_path).stdout)["components"]
     notes = {(item["kind"], item["name"], item["plugin"]): item.get("note") for item in listed}
-    assert notes["verifier", "integer", "kgym-verifiers"] == notes["verifier", "integer", "clash"] == "clash: -p no:clash"
+    assert (
+        notes["verifier", "integer", "kgym-verifiers"] == notes["verifier", "integer", "clash"] == "clash: -p no:clash"
+    )
     assert notes["command", "train", "clash"] == "hidden: kgym has its own"
     assert notes["verifier", "math", "kgym-verifiers"] is None
     table = kgym("-p", "clash.py", "plugins", "list", "--kind", "verifier", cwd=tmp_path).stdout

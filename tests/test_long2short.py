@@ -1,4 +1,6 @@
-"""Long2short: each method is a series of commands that can be interrupted, and ends with accuracy and length before and after."""
+"""Long2short: each method is a series of commands that can be interrupted, and ends with accuracy and length before
+and after.
+"""
 
 import json
 
@@ -9,7 +11,10 @@ from kgym.cli.main import main
 METHODS = {
     "merge": (["--short", "nano"], ["models", "eval", "eval"]),
     "shortest": (["--steps", "2", "--problems", "12", "--samples", "4"], ["eval", "sft", "eval", "eval"]),
-    "dpo": (["--steps", "2", "--problems", "24", "--samples", "4", "--set", "pairs.held_out=2"], ["eval", "dpo", "eval", "eval"]),
+    "dpo": (
+        ["--steps", "2", "--problems", "24", "--samples", "4", "--set", "pairs.held_out=2"],
+        ["eval", "dpo", "eval", "eval"],
+    ),
     "distill": (["--short", "nano", "--steps", "1", "--set", "rollout.problems_per_step=4"], ["train", "eval", "eval"]),
     "rl": (["--steps", "1", "--set", "rollout.problems_per_step=2", "rollout.group_size=2"], ["train", "eval", "eval"]),
 }

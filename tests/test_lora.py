@@ -1,4 +1,6 @@
-"""LoRA: the base stays as it is, merged weights are the adapter's, and a checkpoint that holds the adapter alone is a model everywhere."""
+"""LoRA: the base stays as it is, merged weights are the adapter's, and a checkpoint that holds the adapter alone is
+a model everywhere.
+"""
 
 import importlib.util
 import json
@@ -121,8 +123,13 @@ def test_a_new_adapter_changes_no_output_and_only_it_is_trained(base):
     trained = {name for name, parameter in policy.model.named_parameters() if parameter.requires_grad}
     assert trained
     assert all(".lora_" in name for name in trained)
-    assert len(trained) == 2 * len([1 for _, module in plain.model.model.named_modules() if isinstance(module, torch.nn.Linear)])
-    assert sum(parameter.numel() for parameter in policy.model.parameters() if parameter.requires_grad) == adapter.n_parameters
+    assert len(trained) == 2 * len(
+        [1 for _, module in plain.model.model.named_modules() if isinstance(module, torch.nn.Linear)]
+    )
+    assert (
+        sum(parameter.numel() for parameter in policy.model.parameters() if parameter.requires_grad)
+        == adapter.n_parameters
+    )
 
 
 def test_with_the_adapter_off_the_model_is_its_base_to_the_last_bit(base):
@@ -187,7 +194,10 @@ def test_the_scale_is_alpha_over_the_rank(base):
     learn(adapter)
     name = "model.layers.0.self_attn.q_proj"
     tensors = {key.removeprefix("base_model.model."): tensor for key, tensor in adapter.tensors().items()}
-    expected = policy.model.get_submodule(name).base_layer.weight + 2 * tensors[f"{name}.lora_B.weight"] @ tensors[f"{name}.lora_A.weight"]
+    expected = (
+        policy.model.get_submodule(name).base_layer.weight
+        + 2 * tensors[f"{name}.lora_B.weight"] @ tensors[f"{name}.lora_A.weight"]
+    )
     torch.testing.assert_close(dict(adapter.weights(alone=False).named())[f"{name}.weight"], expected)
 
 
@@ -224,7 +234,10 @@ def test_without_peft_the_extra_is_named(base, monkeypatch, tmp_path, capsys):
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
     assert main(["train", "--model", base, "--run", str(tmp_path / "run"), "--set", "train.lora.rank=4"]) == 2
-    assert capsys.readouterr().err == "kgym: error: train.lora.rank=4 needs peft, which is not installed: pip install 'kgym[lora]'\n"
+    assert (
+        capsys.readouterr().err
+        == "kgym: error: train.lora.rank=4 needs peft, which is not installed: pip install 'kgym[lora]'\n"
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -242,19 +255,26 @@ def test_a_saved_adapter_is_loaded_merged_here_and_as_it_is_by_peft(base, tmp_pa
     import peft
 
     policy = saved(base, tmp_path / "adapter")
-    assert sorted(path.name for path in (tmp_path / "adapter").glob("*adapter*")) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "adapter").glob("*adapter*")) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     assert not (tmp_path / "adapter" / "config.json").exists()
     mine = loaded(resolve_model(str(tmp_path / "adapter")))
     assert not any(".lora_" in name for name in mine.model.state_dict())
     torch.testing.assert_close(logits(mine.model), logits(policy.model), rtol=0, atol=1e-5)
-    theirs = peft.PeftModel(AutoModelForCausalLM.from_pretrained(base), peft.LoraConfig.from_pretrained(tmp_path / "adapter"))
+    theirs = peft.PeftModel(
+        AutoModelForCausalLM.from_pretrained(base), peft.LoraConfig.from_pretrained(tmp_path / "adapter")
+    )
     peft.set_peft_model_state_dict(theirs, load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
     assert torch.equal(logits(theirs), logits(policy.model))
 
 
 def test_an_adapter_is_taken_up_again_to_the_last_bit(base, tmp_path):
     policy = saved(base, tmp_path / "adapter")
-    again = TrainedPolicy.load(base, TrainConfig(device="cpu", lora={"rank": 4}), checkpoint=tmp_path / "adapter", seed=5)
+    again = TrainedPolicy.load(
+        base, TrainConfig(device="cpu", lora={"rank": 4}), checkpoint=tmp_path / "adapter", seed=5
+    )
     assert torch.equal(logits(again.bare.model), logits(policy.model))
     with pytest.raises(ConfigError, match=r"of another rank than train\.lora\.rank=8"):
         Adapter(loaded(base).model, LoraConfig(rank=8), seed=0).load(tmp_path / "adapter")
@@ -314,7 +334,9 @@ def of_another_width(folder):
 
 def with_half(folder):
     tensors = load_file(folder / "adapter_model.safetensors")
-    save_file({name: tensor for name, tensor in tensors.items() if "lora_A" in name}, folder / "adapter_model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if "lora_A" in name}, folder / "adapter_model.safetensors"
+    )
     return "one of the two matrices of"
 
 
@@ -390,7 +412,10 @@ def test_a_folder_that_is_no_good_adapter_is_refused_in_one_line(fault, tiny_mod
 def test_an_adapter_of_the_embedding_is_refused(tiny_model, tmp_path):
     policy = saved(str(tiny_model), tmp_path / "adapter")
     n, width = policy.model.get_input_embeddings().weight.shape
-    pair = {"base_model.model.lm_head.lora_A.weight": torch.zeros(2, width), "base_model.model.lm_head.lora_B.weight": torch.zeros(n, 2)}
+    pair = {
+        "base_model.model.lm_head.lora_A.weight": torch.zeros(2, width),
+        "base_model.model.lm_head.lora_B.weight": torch.zeros(n, 2),
+    }
     save_file(pair, tmp_path / "adapter" / "adapter_model.safetensors")
     with pytest.raises(ConfigError, match="uses as its embedding too"):
         merge_adapter(loaded(tiny_model).model, tmp_path / "adapter")
@@ -441,7 +466,9 @@ def test_an_engine_that_takes_adapters_gets_nothing_else_and_samples_the_same(tm
     assert train(tmp_path / "alone", tiny_model, "engine=adds_adapters") == 0
     assert train(tmp_path / "merged", tiny_model) == 0
     n_tensors = len(load_file(tmp_path / "merged" / "checkpoints" / "step-2" / "adapter_model.safetensors"))
-    assert [n for _, n in adapter_engine.seen] == [n_tensors] * 5  # other weights and its own again at the start, then each step
+    assert [n for _, n in adapter_engine.seen] == [
+        n_tensors
+    ] * 5  # other weights and its own again at the start, then each step
     assert adapter_engine.seen[0][0]["r"] == 4
     assert figures(tmp_path / "alone", ("policy/engine_gap", "engine/canary")) == figures(
         tmp_path / "merged", ("policy/engine_gap", "engine/canary")
@@ -515,7 +542,13 @@ def run(tmp_path, tiny_model):
 def test_the_checkpoint_is_the_adapter_and_the_engine_agrees_with_the_trainer(run):
     checkpoint = run / "checkpoints" / "step-2"
     names = {path.name for path in checkpoint.iterdir()}
-    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "trainer.pt", "episodes.parquet"} <= names
+    assert {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "trainer.pt",
+        "episodes.parquet",
+    } <= names
     assert not names & {"config.json", "model.safetensors"}
     state = torch.load(checkpoint / "trainer.pt", weights_only=True)["optimizer"]["state"]
     assert len(state) == len(load_file(checkpoint / "adapter_model.safetensors"))
@@ -562,10 +595,14 @@ def test_eval_show_and_the_next_run_take_the_run_for_a_model(run, tmp_path, caps
 def test_merge_writes_a_plain_folder_that_computes_the_same(run, tiny_model, tmp_path, capsys):
     assert main(["runs", "merge", str(run), "--out", str(tmp_path / "whole")]) == 0
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
-    assert {name for name, _ in plain.named_parameters()} == {name for name, _ in loaded(tiny_model).model.named_parameters()}
+    assert {name for name, _ in plain.named_parameters()} == {
+        name for name, _ in loaded(tiny_model).model.named_parameters()
+    }
     assert torch.equal(logits(plain), logits(loaded(resolve_model(str(run))).model))
     assert main(["runs", "merge", str(run), "--out", str(tmp_path / "half"), "--dtype", "bfloat16"]) == 0
-    assert next(AutoModelForCausalLM.from_pretrained(tmp_path / "half", dtype="auto").parameters()).dtype == torch.bfloat16
+    assert (
+        next(AutoModelForCausalLM.from_pretrained(tmp_path / "half", dtype="auto").parameters()).dtype == torch.bfloat16
+    )
     before = sorted(tmp_path.iterdir())
     for asked, message in (
         ([str(run), "--out", str(tmp_path / "whole")], "exists already; choose another folder with --out"),
@@ -603,7 +640,10 @@ def test_a_run_that_is_killed_and_resumed_has_the_metrics_of_one_that_was_not(tm
     process.wait()
     assert main([*PLUGINS, "train", "--resume", "--run", str(tmp_path / "killed")]) == 0
     assert figures(tmp_path / "killed") == figures(tmp_path / "straight")
-    one, two = (load_file(tmp_path / name / "checkpoints" / "step-4" / "adapter_model.safetensors") for name in ("killed", "straight"))
+    one, two = (
+        load_file(tmp_path / name / "checkpoints" / "step-4" / "adapter_model.safetensors")
+        for name in ("killed", "straight")
+    )
     assert all(torch.equal(one[name], two[name]) for name in two)
 
 

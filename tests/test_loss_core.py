@@ -69,7 +69,10 @@ def test_split_of_whole_groups_cuts_none(seed, max_tokens):
     kept = sorted(int(number) for part in parts for number in part.rewards)
     assert kept == scored(batch).nonzero().flatten().tolist()
     for one in parts:
-        assert len(set(one.group_ids.tolist())) == 1 or one.n_episodes * int(torch.bincount(one.episode_ids).max()) <= max_tokens
+        assert (
+            len(set(one.group_ids.tolist())) == 1
+            or one.n_episodes * int(torch.bincount(one.episode_ids).max()) <= max_tokens
+        )
         for other in parts:
             assert one is other or not set(one.group_ids.tolist()) & set(other.group_ids.tolist())
 
@@ -179,7 +182,13 @@ class Leaky(AlgorithmBase):
         return LossOutput(masked(batch, values).sum() / batch.totals.tokens)
 
 
-BROKEN = ["advantages are not 0", "masked out have a gradient", "micro-batches: the loss", "micro-batches: the metric", "longer prompts"]
+BROKEN = [
+    "advantages are not 0",
+    "masked out have a gradient",
+    "micro-batches: the loss",
+    "micro-batches: the metric",
+    "longer prompts",
+]
 
 
 @pytest.mark.parametrize("rule", BROKEN)

@@ -1,4 +1,6 @@
-"""The generated problems of `math500`: right answers in simplest form, true working, no problem in two splits; the real ones as data."""
+"""The generated problems of `math500`: right answers in simplest form, true working, no problem in two splits; the
+real ones as data.
+"""
 
 import json
 import os
@@ -39,7 +41,12 @@ def problems(family: Family, level: int, n: int, split: str = "train") -> list[P
 def many() -> dict[str, list[Problem]]:
     """Problems of both splits and all levels for every family."""
     return {
-        f.name: [p for level in LEVELS for split, n in (("train", 4), ("validation", 1)) for p in problems(f, level, n, split)]
+        f.name: [
+            p
+            for level in LEVELS
+            for split, n in (("train", 4), ("validation", 1))
+            for p in problems(f, level, n, split)
+        ]
         for f in FAMILIES
     }
 
@@ -174,7 +181,9 @@ def test_levels_take_longer_and_longer(many):
 def test_three_wordings_or_more(level):
     for family in FAMILIES:
         drawn = problems(family, level, 40)
-        wordings = {tuple(w for w in re.sub(r"\$[^$]*\$", "", p.question).split() if w.strip(".,:;?").isalpha()) for p in drawn}
+        wordings = {
+            tuple(w for w in re.sub(r"\$[^$]*\$", "", p.question).split() if w.strip(".,:;?").isalpha()) for p in drawn
+        }
         assert len(wordings) >= 3, family.name
 
 
@@ -200,7 +209,9 @@ def recorded(family: Family, seen: dict[str, tuple[str | int, ...]]) -> Family:
     def make(rng: random.Random, level: int) -> Draft | None:
         draft = family.make(rng, level)
         if draft is not None:
-            assert seen.setdefault(draft.question, draft.params) == draft.params, "a question must belong to one problem"
+            assert seen.setdefault(draft.question, draft.params) == draft.params, (
+                "a question must belong to one problem"
+            )
         return draft
 
     return Family(family.name, family.subject, make)
@@ -217,7 +228,9 @@ def test_train_and_validation_share_no_problem(family):
     assert not {params[q] for q in drawn["train"]} & {params[q] for q in drawn["validation"]}
 
 
-@pytest.mark.parametrize("name", ["fraction_sum", "expand", "common_multiple", "base", "system", "radical", "expression"])
+@pytest.mark.parametrize(
+    "name", ["fraction_sum", "expand", "common_multiple", "base", "system", "radical", "expression"]
+)
 def test_another_order_does_not_smuggle_a_problem_across(name):
     """1/2+7/8 is 7/8+1/2, and so on: of questions with the same pieces and the same answer all are in one split."""
     pieces = {}
@@ -242,7 +255,9 @@ def test_the_same_problem_in_another_process():
         "print(json.dumps([source.fingerprint] + [dataclasses.asdict(source[i]) for i in range(0, 510, 7)]))"
     )
     runs = [
-        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
         for seed in ("1", "2")
     ]
     assert runs[0] == runs[1]
@@ -260,7 +275,9 @@ def test_levels_asked_for_are_levels_given():
     assert {source[i].level for i in range(2 * len(FAMILIES))} == {2, 3}
 
 
-@pytest.mark.parametrize("options", [{"difficulty": 0}, {"difficulty": 6}, {"min_difficulty": 3, "difficulty": 2}, {"dificulty": 1}])
+@pytest.mark.parametrize(
+    "options", [{"difficulty": 0}, {"difficulty": 6}, {"min_difficulty": 3, "difficulty": 2}, {"dificulty": 1}]
+)
 def test_options_that_cannot_be(options):
     with pytest.raises(ValidationError):
         Math500Options(**options)

@@ -10,11 +10,16 @@ from kgym.types import VerifyItem
 from kgym_plugins.verifiers.math.verifier import MathVerifier
 
 FOLDER = Path(__file__).parent / "data" / "math_cases"
-CASES = {path.stem: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] for path in sorted(FOLDER.glob("*.jsonl"))}
+CASES = {
+    path.stem: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for path in sorted(FOLDER.glob("*.jsonl"))
+}
 
 
 def misjudged(cases):
-    verdicts = MathVerifier().verify_many([VerifyItem(case["gold"], case["response"], case.get("question", "")) for case in cases])
+    verdicts = MathVerifier().verify_many(
+        [VerifyItem(case["gold"], case["response"], case.get("question", "")) for case in cases]
+    )
     return [
         f"{'accepted' if verdict.status == 'correct' else 'rejected'} ({verdict.reason}): {case}"
         for case, verdict in zip(cases, verdicts, strict=True)

@@ -19,7 +19,9 @@ FILES = (
 )
 CASES = [json.loads(line) for name in FILES for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
 MISSED = json.loads((FOLDER / "missed.json").read_text(encoding="utf-8"))
-"""By kind, the cases that are judged wrongly: gold answer and response. One that is right fails the test until it is taken out."""
+"""By kind, the cases that are judged wrongly: gold answer and response. One that is right fails the test until it is
+taken out.
+"""
 
 
 def kinds():
@@ -29,17 +31,22 @@ def kinds():
         yield pytest.param([case for case in cases if case not in known], id=kind)
         for at, case in enumerate(known):
             yield pytest.param(
-                [case], id=f"{kind} missed {at}", marks=pytest.mark.xfail(strict=True, reason=case.get("why", "not mended yet"))
+                [case],
+                id=f"{kind} missed {at}",
+                marks=pytest.mark.xfail(strict=True, reason=case.get("why", "not mended yet")),
             )
 
 
 @pytest.mark.parametrize("cases", list(kinds()))
 def test_first_try_cases_are_right_now(cases):
-    verdicts = MathVerifier().verify_many([VerifyItem(case["gold"], case["response"], case.get("question", "")) for case in cases])
+    verdicts = MathVerifier().verify_many(
+        [VerifyItem(case["gold"], case["response"], case.get("question", "")) for case in cases]
+    )
     wrong = [
         f"{verdict.label} ({verdict.reason}): {case}"
         for case, verdict in zip(cases, verdicts, strict=True)
-        if (verdict.status == "correct") != case["label"] or (not case["label"] and case.get("status", verdict.status) != verdict.status)
+        if (verdict.status == "correct") != case["label"]
+        or (not case["label"] and case.get("status", verdict.status) != verdict.status)
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -9,7 +9,9 @@ from kgym_plugins.verifiers.math.phrases.table import TABLES
 PHRASES = [(table, phrase) for table in TABLES for phrase in table.phrases]
 
 
-@pytest.mark.parametrize(("table", "phrase"), PHRASES, ids=lambda part: getattr(part, "name", None) or part.example[:30])
+@pytest.mark.parametrize(
+    ("table", "phrase"), PHRASES, ids=lambda part: getattr(part, "name", None) or part.example[:30]
+)
 def test_phrase(table, phrase):
     assert table.matches(phrase, phrase.example), f"{phrase.pattern} does not match {phrase.example!r}"
     assert not table.matches(phrase, phrase.counter), f"{phrase.pattern} matches {phrase.counter!r}"

@@ -87,8 +87,17 @@ def test_the_kit_finds_what_is_wrong():
     assert sum("it accepted for 7:" in line for line in caught.value.report.failures) > 100
 
 
-COMMANDS = "frac sqrt boxed text pm cup infty pi left right begin{pmatrix} end{pmatrix} in ln sin circ cdot overline binom"
-PIECES = [*"0123456789xyzabei+-*/^_(){}[]|,.;:!%$ =<>'\\&~", *"\u221a\u00b2\u2264\u221e\uff14\u0664", " or ", " and ", "</think>", "\n"]
+COMMANDS = (
+    "frac sqrt boxed text pm cup infty pi left right begin{pmatrix} end{pmatrix} in ln sin circ cdot overline binom"
+)
+PIECES = [
+    *"0123456789xyzabei+-*/^_(){}[]|,.;:!%$ =<>'\\&~",
+    *"\u221a\u00b2\u2264\u221e\uff14\u0664",
+    " or ",
+    " and ",
+    "</think>",
+    "\n",
+]
 ALPHABET = st.sampled_from([*PIECES, *(f"\\{name} " for name in COMMANDS.split()), "<think>", "answer is ", "####"])
 
 
@@ -116,7 +125,9 @@ def test_spacing_and_sizes_of_brackets_change_nothing(seed, kind):
         assert status(gold, rf"\boxed{{{other}}}") == "correct", other
 
 
-@pytest.mark.parametrize("attack", [attack for attack in attacks() if "megabyte" in attack.name], ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack", [attack for attack in attacks() if "megabyte" in attack.name], ids=lambda attack: attack.name
+)
 def test_a_megabyte_costs_milliseconds(attack):
     extract(attack.response)
     begin = time.perf_counter()
@@ -142,12 +153,28 @@ def test_the_question_decides_what_it_can():
     assert status("12", r"\boxed{12}", question) == "correct"
     assert status("14_8", r"\boxed{14}", question) == "correct"
     assert status("14_8", r"\boxed{14}") == "wrong"
-    assert MathVerifier(MathOptions(forgive_missing_base=True)).verify(VerifyItem("14_8", r"\boxed{14}")).status == "correct"
+    assert (
+        MathVerifier(MathOptions(forgive_missing_base=True)).verify(VerifyItem("14_8", r"\boxed{14}")).status
+        == "correct"
+    )
 
 
 def test_what_the_gold_answer_breaks_is_nobodys_fault():
     assert VERIFIER.verify(VerifyItem("", r"\boxed{7}")).label == "unscored:gold: empty"
-    for gold in (r"\frac{1}{", "(1,2", r"\sqrt{", "None", "N/A", "nan", "[]", "$$", r"\text{}", r"\boxed{}", "?", "2^{"):
+    for gold in (
+        r"\frac{1}{",
+        "(1,2",
+        r"\sqrt{",
+        "None",
+        "N/A",
+        "nan",
+        "[]",
+        "$$",
+        r"\text{}",
+        r"\boxed{}",
+        "?",
+        "2^{",
+    ):
         assert VERIFIER.verify(VerifyItem(gold, r"\boxed{1}")).label.startswith("unscored:gold: "), gold
         assert VERIFIER.verify(VerifyItem(gold, rf"\boxed{{{gold}}}")).label.startswith("unscored:gold: "), gold
     for gold in (r"\emptyset", r"\{\}", "0", "(0, 1]", r"\text{No}", "i", r"\text{none}", "]1, 2["):
@@ -179,7 +206,8 @@ def test_complex_sides_have_a_ratio():
 
 
 def test_bombs_among_a_thousand_answers_from_four_threads():
-    # 1000 answers, of which ten are bombs; every one is judged, the bombs as what they are, and the workers are gone afterwards
+    # 1000 answers, of which ten are bombs; every one is judged, the bombs as what they are, and the workers are gone
+    # afterwards
     fuses = bombs()[:10]
     drawn = golds(198, seed=11)
     results = {}

@@ -1,4 +1,6 @@
-"""The rules of comparison: each example is right by its rule, each counter-example wrong; the docs and the trace say so."""
+"""The rules of comparison: each example is right by its rule, each counter-example wrong; the docs and the trace say
+so.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -53,14 +55,31 @@ def test_a_trace_changes_no_verdict_and_names_the_rule(rule):
         assert plain == explained
         assert plain.trace == ""
         assert explained.trace.splitlines()[-1].endswith(f"{plain.status}: {plain.reason}")
-    assert f"the rule {rule.name}" in judged(*rule.example, EXPLAINING).trace or rule.name == "exact" or "off by default" in rule.says
+    assert (
+        f"the rule {rule.name}" in judged(*rule.example, EXPLAINING).trace
+        or rule.name == "exact"
+        or "off by default" in rule.says
+    )
 
 
 def test_a_trace_has_the_stages_in_order():
     trace = kgym.verify("all real numbers except 2", r"It is \boxed{x \ne 3}.", explain=True).trace
     lines = trace.splitlines()
     stages = [line.split()[1] if not line.startswith(" ") else line.split()[0] for line in lines if line[10:18].strip()]
-    assert stages == ["find", "clean", "clean", "phrases", "clean", "grammar", "values", "clean", "grammar", "values", "compare", "verdict"]
+    assert stages == [
+        "find",
+        "clean",
+        "clean",
+        "phrases",
+        "clean",
+        "grammar",
+        "values",
+        "clean",
+        "grammar",
+        "values",
+        "compare",
+        "verdict",
+    ]
     assert r"\mathbb{R} \setminus \{2\}" in trace
     assert "'all real numbers except 2'" in trace
     assert "of the table 'sets' (phrases/ranges.py)" in trace

@@ -1,4 +1,6 @@
-"""The tools of a server that speaks the Model Context Protocol, as an environment; the server is a program that the tests start."""
+"""The tools of a server that speaks the Model Context Protocol, as an environment; the server is a program that the
+tests start.
+"""
 
 import json
 import sys
@@ -41,7 +43,11 @@ def test_the_tools_of_the_server_are_in_the_prompt_and_can_be_called(env):
 
 
 def test_it_keeps_the_contract_of_gymnasium_and_of_kgym():
-    assert [found for found in findings(EnvSpec("mcp", settings={"command": COMMAND, "tools": ["add"]}), sample=10) if found[2]] == []
+    assert [
+        found
+        for found in findings(EnvSpec("mcp", settings={"command": COMMAND, "tools": ["add"]}), sample=10)
+        if found[2]
+    ] == []
 
 
 def test_what_the_server_refuses_is_told_to_the_policy(env):
@@ -84,7 +90,10 @@ def test_bad_commands_are_one_line(capsys):
         EnvSetup("mcp", {})
     with pytest.raises(UnknownName, match="shot"):
         EnvSetup("mcp", {"command": COMMAND, "tools": ["shot"]}).prompt_sha256  # noqa: B018
-    for command, why in ((["/no/such/program"], "No such file"), ([sys.executable, "-c", "print(1)"], "starts no MCP server")):
+    for command, why in (
+        (["/no/such/program"], "No such file"),
+        ([sys.executable, "-c", "print(1)"], "starts no MCP server"),
+    ):
         with pytest.raises(ConfigError, match=why):
             EnvSetup("mcp", {"command": command, "start_s": 20}).prompt_sha256  # noqa: B018
     setup = EnvSetup("mcp", {"command": [sys.executable, "-c", "import time; time.sleep(60)"], "start_s": 0.5})
@@ -96,6 +105,18 @@ def test_bad_commands_are_one_line(capsys):
 
 def test_an_evaluation_with_the_tools_of_a_server(tiny_model, tmp_path, capsys):
     settings = ["--set", f"env.command={json.dumps(COMMAND)}", 'env.tools=["shout"]', "env.prompt={question}"]
-    command = ["eval", "--bench", "mcp:validation", "--problems", "2", "--samples", "1", "--max-tokens", "8", "--model", str(tiny_model)]
+    command = [
+        "eval",
+        "--bench",
+        "mcp:validation",
+        "--problems",
+        "2",
+        "--samples",
+        "1",
+        "--max-tokens",
+        "8",
+        "--model",
+        str(tiny_model),
+    ]
     assert main([*command, "--run", str(tmp_path / "run"), "--json", *settings]) == 0
     assert json.loads(capsys.readouterr().out)["n_samples"] == 2

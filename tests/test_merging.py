@@ -1,4 +1,6 @@
-"""The average of models: weighted, of models that fit each other only, and written whole or not at all; and models of fewer layers."""
+"""The average of models: weighted, of models that fit each other only, and written whole or not at all; and models
+of fewer layers.
+"""
 
 import json
 
@@ -33,7 +35,9 @@ def weights(folder):
     return load_file(f"{folder}/model.safetensors")
 
 
-@pytest.mark.parametrize(("given", "shares"), [(None, (0.5, 0.5)), ([0.7, 0.3], (0.7, 0.3)), ([1.5, -0.5], (1.5, -0.5))])
+@pytest.mark.parametrize(
+    ("given", "shares"), [(None, (0.5, 0.5)), ([0.7, 0.3], (0.7, 0.3)), ([1.5, -0.5], (1.5, -0.5))]
+)
 def test_every_weight_is_the_weighted_sum(given, shares, tmp_path):
     other = near(tmp_path / "other", 1)
     assert average_into([NANO, other], tmp_path / "out", weights=given) == pytest.approx(list(shares))
@@ -43,7 +47,10 @@ def test_every_weight_is_the_weighted_sum(given, shares, tmp_path):
         torch.testing.assert_close(found[name], shares[0] * ours[name] + shares[1] * theirs[name], rtol=1e-6, atol=1e-6)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight, "tied weights stay tied"
-    assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template == AutoTokenizer.from_pretrained(NANO).chat_template
+    assert (
+        AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
+        == AutoTokenizer.from_pretrained(NANO).chat_template
+    )
 
 
 def test_three_models_count_the_same_and_the_type_is_chosen(tmp_path):
@@ -57,7 +64,10 @@ def test_three_models_count_the_same_and_the_type_is_chosen(tmp_path):
 
 def test_the_command_writes_a_model_that_can_be_named(tmp_path, capsys):
     other = near(tmp_path / "other", 1)
-    assert main(["models", "merge", "nano", other, "--weights", "0.25", "0.75", "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert (
+        main(["models", "merge", "nano", other, "--weights", "0.25", "0.75", "--out", str(tmp_path / "out"), "--json"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found == {"model": str(tmp_path / "out"), "of": ["nano", other], "weights": [0.25, 0.75], "dtype": "float32"}
     assert resolve_model(str(tmp_path / "out"))
@@ -133,12 +143,23 @@ def test_the_first_layers_and_the_last_are_kept(tmp_path, capsys):
 
 def test_the_kind_of_each_layer_stays_with_it(tmp_path):
     kinds = ["full_attention", "full_attention", "sliding_attention", "full_attention"]
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
-    config = Qwen3Config(vocab_size=102, num_hidden_layers=4, layer_types=kinds, sliding_window=8, use_sliding_window=True, **shape)
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+    }
+    config = Qwen3Config(
+        vocab_size=102, num_hidden_layers=4, layer_types=kinds, sliding_window=8, use_sliding_window=True, **shape
+    )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
     AutoTokenizer.from_pretrained(NANO).save_pretrained(tmp_path / "model")
     cut_into(str(tmp_path / "model"), tmp_path / "small", layers=2)
-    assert AutoModelForCausalLM.from_pretrained(tmp_path / "small").config.layer_types == ["full_attention", "full_attention"]
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "small").config.layer_types == [
+        "full_attention",
+        "full_attention",
+    ]
 
 
 @pytest.mark.parametrize("layers", [0, 4, 9])

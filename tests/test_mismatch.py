@@ -57,9 +57,12 @@ def test_weights_are_those_of_a_plain_loop(seed, rule, level, bounds, below):
     batch, _ = random_batch(seed)
     weights_T = mismatch_weights(batch, rule, level, cap, floor=floor, below=below)
     expected = plain_weights(batch, rule, level, bounds, below)
-    assert weights_T[batch.mask].tolist() == pytest.approx([weight for weight in expected if weight is not None], rel=1e-12)
+    assert weights_T[batch.mask].tolist() == pytest.approx(
+        [weight for weight in expected if weight is not None], rel=1e-12
+    )
     parts = [
-        mismatch_metrics(part, mismatch_weights(part, rule, level, cap, floor=floor, below=below), cap, floor) for part in split(batch, 9)
+        mismatch_metrics(part, mismatch_weights(part, rule, level, cap, floor=floor, below=below), cap, floor)
+        for part in split(batch, 9)
     ]
     trained = [weight for weight in expected if weight is not None]
     beyond = [weight for weight in trained if weight == 0.0 or weight >= cap or weight <= floor]
@@ -88,8 +91,14 @@ def test_weights_by_hand():
     assert first_gradient(mismatch_level="geometric") == pytest.approx([math.exp(0.5), math.exp(0.5), low])
     assert first_gradient(mismatch_floor=0.7) == pytest.approx([2, 1, 0.7])
     assert first_gradient(mismatch_floor=0.7, mismatch_below="mask") == pytest.approx([2, 1, 0])
-    assert first_gradient(mismatch="mask", mismatch_cap=5, mismatch_floor=0.5) == pytest.approx([math.e, 1, low])  # IcePop
-    assert first_gradient(mismatch="mask", mismatch_level="geometric", mismatch_cap=1.01, mismatch_floor=0.99) == [0, 0, 0]
+    assert first_gradient(mismatch="mask", mismatch_cap=5, mismatch_floor=0.5) == pytest.approx(
+        [math.e, 1, low]
+    )  # IcePop
+    assert first_gradient(mismatch="mask", mismatch_level="geometric", mismatch_cap=1.01, mismatch_floor=0.99) == [
+        0,
+        0,
+        0,
+    ]
     assert first_gradient(mismatch="mask", mismatch_floor=0.7, mismatch_below="truncate") == pytest.approx([0, 1, 0.7])
 
 
@@ -107,7 +116,8 @@ def test_bounds_that_cannot_be_are_refused(options, message):
         kgym.make_algorithm("grpo", **options)
 
 
-# --- figures ------------------------------------------------------------------------------------------------------------
+# --- figures
+# ------------------------------------------------------------------------------------------------------------
 
 
 def plain_figures(gaps):
@@ -128,7 +138,10 @@ def test_figures_are_those_of_a_plain_loop_and_by_age(seed):
     gaps = [
         (2 - version, gap)
         for gap, version, trained in zip(
-            (batch.old_logprobs - batch.engine_logprobs).tolist(), batch.versions.tolist(), batch.mask.tolist(), strict=True
+            (batch.old_logprobs - batch.engine_logprobs).tolist(),
+            batch.versions.tolist(),
+            batch.mask.tolist(),
+            strict=True,
         )
         if trained
     ]
@@ -189,9 +202,16 @@ def test_the_share_that_is_cut_by_age_is_that_of_the_correction():
     assert gap_metrics(batch, 2)["mismatch/age_1/capped_frac"] == pytest.approx(cut)
 
 
-# --- runs ---------------------------------------------------------------------------------------------------------------
+# --- runs
+# ---------------------------------------------------------------------------------------------------------------
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=8", "env.truncated=score", "train.threads=1")
+SMALL = (
+    "rollout.problems_per_step=2",
+    "rollout.group_size=4",
+    "env.max_tokens=8",
+    "env.truncated=score",
+    "train.threads=1",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +223,19 @@ def _plugins():
 
 def train(tiny_model, run, *settings, engine="transformers", steps=3):
     plugins = ("-p", "mismatched", "-p", "fixed_verdicts")
-    words = ("--model", str(tiny_model), "--engine", engine, "--run", str(run), "--steps", str(steps), "--eval-every", "0", "-q")
+    words = (
+        "--model",
+        str(tiny_model),
+        "--engine",
+        engine,
+        "--run",
+        str(run),
+        "--steps",
+        str(steps),
+        "--eval-every",
+        "0",
+        "-q",
+    )
     return main(["train", *plugins, "--env", "arithmetic", *words, "--set", *SMALL, "verifier=even-length", *settings])
 
 
@@ -216,7 +248,12 @@ def test_a_run_gives_the_figures_and_those_by_age_only_with_older_tokens(tiny_mo
         assert line["mismatch/ess_frac"] == pytest.approx(1.0, abs=1e-5)
         assert line["mismatch/masked_frac"] == 0.0
         assert not [key for key in line if "/age_1" in key or "age_0" in key]
-    carried = ["rollout.problems_per_step=3", "rollout.group_size=4", "rollout.schedule=partial", "rollout.oversample=2.4"]
+    carried = [
+        "rollout.problems_per_step=3",
+        "rollout.group_size=4",
+        "rollout.schedule=partial",
+        "rollout.oversample=2.4",
+    ]
     carried += ["rollout.step_tokens=500", "rollout.old_tokens=correct", "train.threads=1", "train.lr=1e-3"]
     partial = tmp_path / "partial"
     assert main(["train", "--run", str(partial), "--steps", "5", "--eval-every", "0", "-q", "--set", *carried]) == 0
@@ -233,7 +270,9 @@ def test_a_run_gives_the_figures_and_those_by_age_only_with_older_tokens(tiny_mo
 
 def test_a_run_ends_when_the_engine_samples_at_another_temperature(tiny_model, tmp_path, capsys):
     run = tmp_path / "run"
-    assert train(tiny_model, run, "rollout.max_engine_gap_nats=0.01", "rollout.max_canary_gap_nats=100", engine="hot") == 1
+    assert (
+        train(tiny_model, run, "rollout.max_engine_gap_nats=0.01", "rollout.max_canary_gap_nats=100", engine="hot") == 1
+    )
     error = capsys.readouterr().err
     assert "step 1: the log-probabilities of engine=hot and of the trainer differ by" in error
     assert "more than rollout.max_engine_gap_nats=0.01" in error
@@ -245,7 +284,12 @@ def test_a_run_ends_when_the_engine_samples_at_another_temperature(tiny_model, t
 
 def test_a_run_ends_when_the_engine_keeps_stale_weights_and_resumes_with_another(tiny_model, tmp_path, capsys):
     run = tmp_path / "run"
-    settings = ("rollout.max_engine_gap_nats=0.003", "rollout.max_canary_gap_nats=100", "train.lr=0.05", "train.save_every=1")
+    settings = (
+        "rollout.max_engine_gap_nats=0.003",
+        "rollout.max_canary_gap_nats=100",
+        "train.lr=0.05",
+        "train.save_every=1",
+    )
     assert train(tiny_model, run, *settings, engine="stale", steps=6) == 1
     error = capsys.readouterr().err
     assert "stale weights" in error
@@ -260,7 +304,10 @@ def test_tokens_of_older_weights_do_not_end_a_run(tmp_path):
     figures = {"old_tokens/gap_nats": 3.0, "mismatch/gap_nats": 3.0, "mismatch/gap_max_nats": 9.0}
     check_engine_gap(config, figures | {"policy/engine_gap_nats": 0.1}, step=1, episodes=tmp_path)
     check_engine_gap(config, figures, step=1, episodes=tmp_path)
-    with pytest.raises(RunError, match=r"differ by 0\.11 nats a token on average \(at most 9\), more than rollout.max_engine_gap_nats=0.1"):
+    with pytest.raises(
+        RunError,
+        match=r"differ by 0\.11 nats a token on average \(at most 9\), more than rollout.max_engine_gap_nats=0.1",
+    ):
         check_engine_gap(config, figures | {"policy/engine_gap_nats": 0.11}, step=1, episodes=tmp_path)
 
 

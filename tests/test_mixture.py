@@ -1,4 +1,6 @@
-"""Several environments in one run: shares kept by weight, groups of one environment each, figures by environment and in all."""
+"""Several environments in one run: shares kept by weight, groups of one environment each, figures by environment and
+in all.
+"""
 
 import json
 from collections import Counter
@@ -44,7 +46,10 @@ def rows_of(run):
 
 
 def lines_of(run):
-    return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+    return [
+        {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
 
 
 # --- the configuration ------------------------------------------------------------------------------------------------
@@ -58,7 +63,10 @@ def test_a_label_is_a_component_with_its_own_verifier_and_sampler(tmp_path):
     assert sums.spec.settings == {"max_tokens": 30, "verifier_limits": {"deadline_s": 3.0}}
     assert aime.spec.settings == {"max_tokens": 45, "truncated": "score", "verifier": "math"}
     full = with_defaults(with_recipe(config))
-    assert [member.spec.settings["truncated"] for member in members(full)] == ["mask", "score"]  # the recipe, unless it is set
+    assert [member.spec.settings["truncated"] for member in members(full)] == [
+        "mask",
+        "score",
+    ]  # the recipe, unless it is set
     assert full.shapers["overlong"]["max_tokens"] == 45
     assert (with_defaults(full), with_recipe(full)) == (full, full)
     assert RunConfig.model_validate(json.loads(full.model_dump_json())) == full
@@ -68,13 +76,22 @@ def test_a_label_is_a_component_with_its_own_verifier_and_sampler(tmp_path):
 
 def test_without_labels_a_run_has_its_one_environment():
     (only,) = members(load_config(None, ["env.name=arithmetic", "env.max_tokens=5"]))
-    assert (only.label, only.title, only.key, only.spec) == ("", "arithmetic", "env", EnvSpec("arithmetic", "train", {"max_tokens": 5}))
+    assert (only.label, only.title, only.key, only.spec) == (
+        "",
+        "arithmetic",
+        "env",
+        EnvSpec("arithmetic", "train", {"max_tokens": 5}),
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        (("envs.a.name=aime", "env.difficulty=2"), ConfigError, "env and envs are both set; a run with several environments has envs"),
+        (
+            ("envs.a.name=aime", "env.difficulty=2"),
+            ConfigError,
+            "env and envs are both set; a run with several environments has envs",
+        ),
         (("envs.a.weight=0",), ConfigError, "envs.a.weight=0: must be greater than 0"),
         (("envs.a.b={}", "envs.a.sampler.x=[inf]"), ConfigError, "envs.a.sampler.options="),
         (("envs.'a'={}",), ConfigError, "is not a label of letters, digits, - and _"),
@@ -96,7 +113,11 @@ def test_what_is_wrong_with_a_label_is_said(settings, error, said):
     [
         ("envs.a.dificulty=2", UnknownName, "no key named 'envs.a.dificulty'; did you mean 'envs.a.difficulty'?"),
         ("envs.a.max_tokens=0", ConfigError, "envs.a.max_tokens=0: must be greater than or equal to 1"),
-        ("envs.a.verifier_limits.workers=1", ConfigError, "envs.a.verifier_limits is not a key of this command; use verifier.limits.KEY"),
+        (
+            "envs.a.verifier_limits.workers=1",
+            ConfigError,
+            "envs.a.verifier_limits is not a key of this command; use verifier.limits.KEY",
+        ),
     ],
 )
 def test_an_option_is_named_by_its_key(setting, error, said):
@@ -106,7 +127,13 @@ def test_an_option_is_named_by_its_key(setting, error, said):
 
 
 def test_ptx_mixes_the_worked_solutions_of_all_environments():
-    settings = ["ptx.coef=1", "envs.sums.name=arithmetic", "envs.sums.weight=3", "envs.aime={}", "envs.sums.prompt=Sum: {question}"]
+    settings = [
+        "ptx.coef=1",
+        "envs.sums.name=arithmetic",
+        "envs.sums.weight=3",
+        "envs.aime={}",
+        "envs.sums.prompt=Sum: {question}",
+    ]
     examples = pretraining_examples(load_config(None, settings))
     drawn = [examples(n) for n in range(200)]
     n_sums = sum(example.prompt[-1].content.startswith("Sum: ") for example in drawn)
@@ -139,7 +166,10 @@ def test_each_environment_has_its_budget_its_verifier_and_its_rule(run):
     manifest = RunFolder(run).read_manifest()
     assert {label: facts["verifier"] for label, facts in manifest["env"].items()} == {"sums": "integer", "aime": "math"}
     assert {label: facts["max_tokens"] for label, facts in manifest["validation"].items()} == {"sums": 30, "aime": 45}
-    assert {label: spec.settings["truncated"] for label, spec in specs_of(manifest).items()} == {"sums": "zero", "aime": "score"}
+    assert {label: spec.settings["truncated"] for label, spec in specs_of(manifest).items()} == {
+        "sums": "zero",
+        "aime": "score",
+    }
     assert "env" not in manifest["config"]
 
 
@@ -180,8 +210,13 @@ def test_a_resumed_run_is_the_straight_one(tmp_path, run):
     broken = train(tmp_path / "broken", *SUMS, *AIME, "train.save_every=1", steps=2)
     assert main(["train", "--resume", "--run", str(broken), "--steps", "3", "--json"]) == 0
     assert lines_of(broken) == lines_of(run)
-    assert json.loads((broken / "summary.json").read_text())["gain"] == json.loads((run / "summary.json").read_text())["gain"]
-    assert main(["train", "--resume", "--run", str(broken), "--steps", "4", "--set", "envs.sums.weight=1", "--json"]) == 2
+    assert (
+        json.loads((broken / "summary.json").read_text())["gain"]
+        == json.loads((run / "summary.json").read_text())["gain"]
+    )
+    assert (
+        main(["train", "--resume", "--run", str(broken), "--steps", "4", "--set", "envs.sums.weight=1", "--json"]) == 2
+    )
 
 
 def test_two_environments_of_the_command_line(tmp_path, capsys):
@@ -197,8 +232,16 @@ def test_two_environments_of_the_command_line(tmp_path, capsys):
     ("words", "settings", "said"),
     [
         (("--env", "aime", "--env", "arithmetic"), ("env.difficulty=2",), "env and envs are both set"),
-        (("--env", "aime", "--env", "aime"), (), "--env aime is there twice; give them labels: --set envs.LABEL.name=aime"),
-        ((), ("envs.a.name=arithmetic", "envs.b.name=arithmetic", "envs.b.split=validation"), "envs.b.split=validation has problems of"),
+        (
+            ("--env", "aime", "--env", "aime"),
+            (),
+            "--env aime is there twice; give them labels: --set envs.LABEL.name=aime",
+        ),
+        (
+            (),
+            ("envs.a.name=arithmetic", "envs.b.name=arithmetic", "envs.b.split=validation"),
+            "envs.b.split=validation has problems of",
+        ),
         (("--env", "aime", "--env", "airth"), (), "no environment named 'airth'"),
         (
             ("--bench", "gsm8k-style"),
@@ -216,7 +259,12 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(tmp_path, capsys, wor
 
 
 def test_carried_episodes_come_back_to_their_environment(tmp_path):
-    carried = ("rollout.schedule=partial", "rollout.oversample=1.5", "rollout.step_tokens=150", "rollout.old_tokens=correct")
+    carried = (
+        "rollout.schedule=partial",
+        "rollout.oversample=1.5",
+        "rollout.step_tokens=150",
+        "rollout.old_tokens=correct",
+    )
     settings = (*SUMS, *AIME, *carried, "train.save_every=1", "eval.every=0")
     straight = train(tmp_path / "straight", *settings, steps=4)
     broken = train(tmp_path / "broken", *settings, steps=2)
@@ -228,7 +276,12 @@ def test_carried_episodes_come_back_to_their_environment(tmp_path):
 
 
 def test_stored_completions_are_compared_after_the_prompt_of_their_environment(tmp_path):
-    prompts = ("envs.sums.prompt=Sum: {question}", "rollout.group_size=8", "envs.aime.max_tokens=120", "envs.aime.weight=4")
+    prompts = (
+        "envs.sums.prompt=Sum: {question}",
+        "rollout.group_size=8",
+        "envs.aime.max_tokens=120",
+        "envs.aime.weight=4",
+    )
     run = train(tmp_path / "run", *SUMS, *AIME, *prompts, "eval.every=0", steps=2)
     setup = EnvSpec("aime").setup()
     known = {row["question"]: row["env"] for row in rows_of(run)}
@@ -251,7 +304,12 @@ def test_prompts_that_are_too_long_are_named_by_environment(tmp_path, monkeypatc
     rows = [{"question": "What is 1+1? " * (400 if n == 0 else 1) + str(n), "answer": "2"} for n in range(40)]
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["data", "add", "some", str(tmp_path / "some.jsonl")]) == 0
-    settings = ("envs.mine.name=data", "envs.mine.dataset=some", "envs.mine.validation_frac=0", "envs.sums.name=arithmetic")
+    settings = (
+        "envs.mine.name=data",
+        "envs.mine.dataset=some",
+        "envs.mine.validation_frac=0",
+        "envs.sums.name=arithmetic",
+    )
     small = ("envs.sums.max_tokens=4", "envs.mine.max_tokens=4", "eval.every=0")
     train(tmp_path / "run", *settings, *small, words=("--model", str(tiny_model)))
     assert "mine:train: 1 prompt leaves no room for an answer" in capsys.readouterr().err
@@ -260,11 +318,15 @@ def test_prompts_that_are_too_long_are_named_by_environment(tmp_path, monkeypatc
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.lists(st.integers(1, 7), min_size=1, max_size=30))
 @limits(max_examples=60, deadline=None)
 def test_shares_follow_the_weights_however_the_groups_are_asked_for(weights, asked):
-    streams = [Stream(SOURCE, Uniform(Uniform.Options(), SOURCE.source, n), str(n), weight) for n, weight in enumerate(weights)]
+    streams = [
+        Stream(SOURCE, Uniform(Uniform.Options(), SOURCE.source, n), str(n), weight) for n, weight in enumerate(weights)
+    ]
     rollouts = Rollouts(streams, [], UpdatePlan(), problems_per_step=1, group_size=1, sampling=Sampling(), seed=0)
     chosen = Counter(stream.label for n in asked for stream, _ in rollouts._next(n, 1))
     for n, weight in enumerate(weights):
         assert abs(chosen[str(n)] - sum(asked) * weight / sum(weights)) < len(weights) - 1 + 1e-9
-    again = [Stream(SOURCE, Uniform(Uniform.Options(), SOURCE.source, n), str(n), weight) for n, weight in enumerate(weights)]
+    again = [
+        Stream(SOURCE, Uniform(Uniform.Options(), SOURCE.source, n), str(n), weight) for n, weight in enumerate(weights)
+    ]
     at_once = Rollouts(again, [], UpdatePlan(), problems_per_step=1, group_size=1, sampling=Sampling(), seed=0)
     assert chosen == Counter(stream.label for stream, _ in at_once._next(sum(asked), 1))

@@ -1,4 +1,6 @@
-"""What is refused when a model is loaded, by every command and before anything is written: exit status 2 and the remedy."""
+"""What is refused when a model is loaded, by every command and before anything is written: exit status 2 and the
+remedy.
+"""
 
 import ast
 import json
@@ -34,7 +36,13 @@ from kgym_plugins.engines.kvcache import why_not_continued
 from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
 ENDS = {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": None}
 
 
@@ -49,7 +57,10 @@ def changed(tiny_model, folder, **config):
 def with_own_code(tiny_model, path):
     """A model that names its own code, which leaves a mark where it runs."""
     folder = changed(
-        tiny_model, path / "model", model_type="ownmodel", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+        tiny_model,
+        path / "model",
+        model_type="ownmodel",
+        auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"},
     )
     (folder / "own.py").write_text(f"open({str(path / 'it ran')!r}, 'w')\n")
     return folder, "it needs its own code (own.Config, own.Model), which kgym never runs"
@@ -90,7 +101,12 @@ def pickled(tiny_model, path):
 
 FAULTS = [with_own_code, with_a_broken_weight, with_more_tokens_than_rows, an_adapter, pickled]
 COMMANDS = ["train", "eval", "sft", "dpo", "rm", "critic"]
-EACH = [(fault, command) for fault in FAULTS for command in COMMANDS if (fault, command) != (with_more_tokens_than_rows, "critic")]
+EACH = [
+    (fault, command)
+    for fault in FAULTS
+    for command in COMMANDS
+    if (fault, command) != (with_more_tokens_than_rows, "critic")
+]
 """A critic reads the tokens of the policy, and its own tokenizer is of no account."""
 
 
@@ -101,8 +117,31 @@ def commands(folder, out):
     train = ["train", *arithmetic, "--steps", "1", "--set", "eval.every=0", *small, "--run", str(out)]
     return {
         "train": [*train, "--model", model],
-        "eval": ["eval", "--model", model, "--bench", "arithmetic:validation", "--problems", "2", "--max-tokens", "4", "--run", str(out)],
-        "sft": ["sft", "--model", model, *arithmetic, "--steps", "1", "--set", "train.warmup_steps=0", "--run", str(out)],
+        "eval": [
+            "eval",
+            "--model",
+            model,
+            "--bench",
+            "arithmetic:validation",
+            "--problems",
+            "2",
+            "--max-tokens",
+            "4",
+            "--run",
+            str(out),
+        ],
+        "sft": [
+            "sft",
+            "--model",
+            model,
+            *arithmetic,
+            "--steps",
+            "1",
+            "--set",
+            "train.warmup_steps=0",
+            "--run",
+            str(out),
+        ],
         "dpo": [
             "dpo",
             "--model",
@@ -160,21 +199,31 @@ def test_every_command_refuses_a_model_before_it_writes(fault, command, tiny_mod
     assert not (tmp_path / "it ran").exists()
 
 
-@pytest.mark.parametrize("fault", [with_own_code, with_more_tokens_than_rows, an_adapter], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault", [with_own_code, with_more_tokens_than_rows, an_adapter], ids=lambda fault: fault.__name__
+)
 @pytest.mark.parametrize("verifier", ["judge", "reward_model"])
 def test_a_model_that_cannot_judge_is_refused_before_a_run_begins(fault, verifier, tiny_model, tmp_path, capsys):
     folder, message = fault(tiny_model, tmp_path)
     if verifier == "reward_model" and (folder / "config.json").is_file():
         values = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(values | {"id2label": {"0": "score"}}))
-    argv = [*commands(tiny_model, tmp_path / "out")["train"], "--set", f"verifier={verifier}", "--set", f"verifier.model={folder}"]
+    argv = [
+        *commands(tiny_model, tmp_path / "out")["train"],
+        "--set",
+        f"verifier={verifier}",
+        "--set",
+        f"verifier.model={folder}",
+    ]
     assert message in refused(argv, capsys)
     assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_loaded_with_code_of_its_own():
     """Every call of a loader says so: unset, transformers asks on standard input."""
-    files = [path for name in ("kgym", "plugins", "recipes", "envs", "benchmarks") for path in (ROOT / name).rglob("*.py")]
+    files = [
+        path for name in ("kgym", "plugins", "recipes", "envs", "benchmarks") for path in (ROOT / name).rglob("*.py")
+    ]
     seen = 0
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -209,7 +258,9 @@ def test_a_special_token_that_no_prompt_contains_needs_no_row(tiny_model):
 
 
 def test_the_first_weight_that_is_not_finite_is_named():
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2, dtype=torch.bfloat16))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(2, 2), torch.nn.Embedding(3, 2), torch.nn.Linear(2, 2, dtype=torch.bfloat16)
+    )
     assert broken_weight(model) is None
     for value in (torch.nan, torch.inf, -torch.inf):
         with torch.no_grad():
@@ -244,7 +295,13 @@ def test_a_hybrid_model_is_refused_by_whoever_samples(kind, tiny_model, tmp_path
     folder, model = hybrid(kind, tiny_model, tmp_path / "model")
     assert why_not_continued(model) is not None  # also without the list of its layers
     argv = commands(folder, tmp_path / "out")
-    judged = [*commands(tiny_model, tmp_path / "out")["train"], "--set", "verifier=judge", "--set", f"verifier.model={folder}"]
+    judged = [
+        *commands(tiny_model, tmp_path / "out")["train"],
+        "--set",
+        "verifier=judge",
+        "--set",
+        f"verifier.model={folder}",
+    ]
     for command in (argv["train"], argv["eval"], judged):
         line = refused(command, capsys)
         assert f"{folder} cannot be sampled from: it has layers of the type" in line
@@ -284,7 +341,10 @@ def test_a_model_that_forgets_is_refused(tiny_model):
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=50, initializer_range=0.5, **SMALL, **ENDS)
     assert why_not_continued(LlamaForCausalLM(config).eval()) is None
-    assert why_not_continued(Forgetful(config).eval()) == "a Forgetful computes other logits from keys and values than from the whole text"
+    assert (
+        why_not_continued(Forgetful(config).eval())
+        == "a Forgetful computes other logits from keys and values than from the whole text"
+    )
 
 
 def test_models_that_go_on_from_keys_and_values_are_let_pass(tiny_model):
@@ -311,7 +371,9 @@ def test_an_end_token_that_is_an_ordinary_one_is_warned_of(tiny_model, tmp_path,
 
 def test_a_reward_model_of_several_labels_is_refused_at_once(tiny_model, tmp_path, capsys):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    LlamaForSequenceClassification(LlamaConfig(vocab_size=len(tokenizer), num_labels=3, **SMALL, **ENDS)).save_pretrained(tmp_path / "rm")
+    LlamaForSequenceClassification(
+        LlamaConfig(vocab_size=len(tokenizer), num_labels=3, **SMALL, **ENDS)
+    ).save_pretrained(tmp_path / "rm")
     tokenizer.save_pretrained(tmp_path / "rm")
     argv = [
         *commands(tiny_model, tmp_path / "out")["train"],
@@ -327,10 +389,25 @@ def test_a_model_on_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
     """Once, without the retries of its library, each of which was printed twice."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
-        environ = {"HF_ENDPOINT": f"http://127.0.0.1:{nobody.getsockname()[1]}", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+        environ = {
+            "HF_ENDPOINT": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(tmp_path),
+        }
         kept = {name: value for name in ("PATH", "HOME", "OMP_NUM_THREADS") if (value := os.environ.get(name))}
         done = subprocess.run(
-            [sys.executable, "-m", "kgym", "eval", "--model", "acme/typo", "--bench", "arithmetic:validation", "--problems", "2"],
+            [
+                sys.executable,
+                "-m",
+                "kgym",
+                "eval",
+                "--model",
+                "acme/typo",
+                "--bench",
+                "arithmetic:validation",
+                "--problems",
+                "2",
+            ],
             cwd=tmp_path,
             env=kept | environ,
             capture_output=True,

@@ -41,7 +41,10 @@ def test_other_characters_are_unknown(tokenizer):
 
 
 def test_the_chat_template_has_a_token_before_and_behind_each_turn(tokenizer):
-    chat = [{"role": role, "content": text} for role, text in (("system", "s"), ("user", "u v\n"), ("assistant", "a"), ("user", "w"))]
+    chat = [
+        {"role": role, "content": text}
+        for role, text in (("system", "s"), ("user", "u v\n"), ("assistant", "a"), ("user", "w"))
+    ]
     text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     assert text == "<|system|>s<|end|><|user|>u v\n<|end|><|assistant|>a<|end|><|user|>w<|end|><|assistant|>"
     ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=False)
@@ -88,7 +91,10 @@ def test_the_long_one_has_the_same_tokens_and_fits_every_search():
     assert (folder / "tokenizer.json").read_bytes() == (Path(resolve_model("nano")) / "tokenizer.json").read_bytes()
     assert sum(file.stat().st_size for file in folder.iterdir()) < 4_100_000
     config = json.loads((folder / "config.json").read_text())
-    assert config["max_position_embeddings"] >= registry().create("environment", "countdown", {"difficulty": 6}).max_tokens + 300
+    assert (
+        config["max_position_embeddings"]
+        >= registry().create("environment", "countdown", {"difficulty": 6}).max_tokens + 300
+    )
 
 
 def test_the_long_one_searches_and_a_larger_budget_helps():
@@ -99,7 +105,9 @@ def test_the_long_one_searches_and_a_larger_budget_helps():
     verifier = registry().create("verifier", verifier_of(task, "validation"))
 
     def right(budget):
-        requests = [GenerateRequest(p.id, task.prompt(p), budget, Sampling(), derive_seed(0, "test", p.id)) for p in problems]
+        requests = [
+            GenerateRequest(p.id, task.prompt(p), budget, Sampling(), derive_seed(0, "test", p.id)) for p in problems
+        ]
         segments = {segment.request_id: segment for segment in generate(engine, requests)}
         verdicts = verifier.verify_many([VerifyItem(gold=p.gold, response=segments[p.id]) for p in problems])
         return sum(verdict.score for verdict in verdicts), sum(len(segment.token_ids) for segment in segments.values())
@@ -112,11 +120,16 @@ def test_the_long_one_searches_and_a_larger_budget_helps():
 
 
 def test_it_reasons_in_the_form_that_is_asked_for_and_still_errs():
-    """Measured on 500 problems by the recipe (MODEL_CARD.md); here on 120, within three standard errors of the bounds of 0.25 and 0.55."""
+    """Measured on 500 problems by the recipe (MODEL_CARD.md); here on 120, within three standard errors of the
+    bounds of 0.25 and 0.55.
+    """
     engine = make_engine("transformers", {}, resolve_model("nano"))
     task = registry().create("environment", "aime")
     problems = [task.source("validation")[i] for i in range(120)]
-    requests = [GenerateRequest(p.id, task.prompt(p), task.max_tokens, Sampling(), derive_seed(0, "test", p.id)) for p in problems]
+    requests = [
+        GenerateRequest(p.id, task.prompt(p), task.max_tokens, Sampling(), derive_seed(0, "test", p.id))
+        for p in problems
+    ]
     segments = {segment.request_id: segment for segment in generate(engine, requests)}
     verifier = registry().create("verifier", verifier_of(task, "validation"))
     verdicts = verifier.verify_many([VerifyItem(gold=p.gold, response=segments[p.id]) for p in problems])

@@ -1,4 +1,6 @@
-"""Observers see and change nothing: one that does its worst to all that it is given leaves every number of a run as it is."""
+"""Observers see and change nothing: one that does its worst to all that it is given leaves every number of a run as
+it is.
+"""
 
 import json
 import random
@@ -31,7 +33,9 @@ SMALL = {
 
 
 class Nasty:
-    """Writes into everything that it is given, deletes what can be deleted, uses up the random state and ends some hooks with an exit."""
+    """Writes into everything that it is given, deletes what can be deleted, uses up the random state and ends some
+    hooks with an exit.
+    """
 
     kgym_api = 1
 
@@ -108,7 +112,10 @@ def played(run, capsys, *more):
         assert main(["train", "--algo", "grpo", "--steps", "2", "--run", str(run), "--json", *settings, *more]) == 0
     finally:
         configure()
-    lines = [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+    lines = [
+        {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
     results = {path.name: path.read_text() for path in sorted((run / "eval").glob("*.json"))}
     said = json.loads(capsys.readouterr().out)
     kept = json.loads((run / "summary.json").read_text())
@@ -126,13 +133,22 @@ def test_the_worst_observer_changes_no_bit_of_a_run(tmp_path, capsys, monkeypatc
     beside = played(tmp_path / "beside", capsys, "-p", "nasty_observer:plugin")
     assert nasty.seen == {
         f"kgym_{what}"
-        for what in ("run_started", "rollouts_finished", "step_finished", "checkpoint_saved", "eval_finished", "run_finished")
+        for what in (
+            "run_started",
+            "rollouts_finished",
+            "step_finished",
+            "checkpoint_saved",
+            "eval_finished",
+            "run_finished",
+        )
     }
     assert beside == straight
 
 
 def test_each_observer_has_copies_of_its_own_and_the_ids_are_shared():
-    episode = Episode(Problem("a", "1+1?", "2"), 0, (Message("user", "1+1?"),), [Segment("2", token_ids=[5], engine_logprobs=[-1.0])])
+    episode = Episode(
+        Problem("a", "1+1?", "2"), 0, (Message("user", "1+1?"),), [Segment("2", token_ids=[5], engine_logprobs=[-1.0])]
+    )
     given = [Group(episode.problem, [episode], [1.0])]
     one, other = copied(given), copied(given)
     one[0].episodes[0].pieces.clear()

@@ -48,7 +48,11 @@ def group(*episodes):
 TOOL = Observation(Message("tool", "7"), (40, 41))
 MIXED = (
     group(episode(segment(3, [10, 11]), TOOL, segment(4, [12])), episode(segment(4, [13, 2]), right=False)),
-    group(episode(segment(2, [14]), right=False), episode(segment(4, [15])), episode(segment(3, [16]), segment(4, [17, 18]))),
+    group(
+        episode(segment(2, [14]), right=False),
+        episode(segment(4, [15])),
+        episode(segment(3, [16]), segment(4, [17, 18])),
+    ),
 )
 """Version 4 is updated. The third episode has old tokens only."""
 
@@ -111,7 +115,9 @@ def test_versions_and_weights_travel_with_their_tokens(seed, max_tokens, n):
 
 
 def worked():
-    """One answer of four tokens, the first three of older weights; old - engine is ln 5, -0.5, 0 and, by the engine's fault, 0.7."""
+    """One answer of four tokens, the first three of older weights; old - engine is ln 5, -0.5, 0 and, by the
+    engine's fault, 0.7.
+    """
     batch = pack(
         prompt_ids=[[5]],
         token_ids=[[7, 8, 9, 2]],
@@ -132,14 +138,22 @@ def test_weights_by_hand():
     assert (batch.old_logprobs - batch.engine_logprobs).tolist() == pytest.approx([0, 0, 0, 0, 0.7])
     total, squares = 3 + math.exp(-0.5), 5 + math.exp(-1)
     assert correction_metrics(batch, 2) == pytest.approx(
-        {"old_tokens/weight_mean": total / 3, "old_tokens/capped_frac": 1 / 3, "old_tokens/ess_frac": total**2 / (3 * squares)}
+        {
+            "old_tokens/weight_mean": total / 3,
+            "old_tokens/capped_frac": 1 / 3,
+            "old_tokens/ess_frac": total**2 / (3 * squares),
+        }
     )
     assert corrected(worked(), 2, cap=10.0).correction[1] == pytest.approx(5.0)
 
 
 def test_a_batch_without_old_tokens_stays_as_it_is():
     batch = worked()
-    for fresh, version in ((batch, 0), (replace(batch, versions=None), 2), (replace(batch, mask=batch.versions == 2), 2)):
+    for fresh, version in (
+        (batch, 0),
+        (replace(batch, versions=None), 2),
+        (replace(batch, mask=batch.versions == 2), 2),
+    ):
         assert corrected(fresh, version) is fresh
         assert correction_metrics(fresh, version) == {}
         logprobs_T = torch.zeros(5, requires_grad=True)
@@ -185,7 +199,9 @@ def test_every_algorithm_weighs_old_tokens_once(name, mismatch, level):
 
 
 class Corrected:
-    """An algorithm on corrected batches, as the trainer calls it: what is required of its loss and gradient holds with the weights."""
+    """An algorithm on corrected batches, as the trainer calls it: what is required of its loss and gradient holds
+    with the weights.
+    """
 
     def __init__(self, name):
         self.inner = registry().create("algorithm", name, {})
@@ -226,9 +242,13 @@ def sampled(policy, batch):
 
 
 def drifted(batch):
-    """Let older weights have given some tokens other probabilities: their weights are 2 (cut), e^-0.4 and 1, in turn."""
+    """Let older weights have given some tokens other probabilities: their weights are 2 (cut), e^-0.4 and 1, in
+    turn.
+    """
     shift_T = torch.tensor([-1.5, 0.4, 0.0])[torch.arange(batch.n_tokens) % 3]
-    return replace(batch, engine_logprobs=torch.where(batch.versions < 4, batch.engine_logprobs + shift_T, batch.engine_logprobs))
+    return replace(
+        batch, engine_logprobs=torch.where(batch.versions < 4, batch.engine_logprobs + shift_T, batch.engine_logprobs)
+    )
 
 
 class Linear:
@@ -286,7 +306,9 @@ def test_an_update_of_mixed_versions_by_hand(policy):
     assert metrics["old_tokens/gap_nats"] == pytest.approx((1.5 + 0.4 + 0.4) / 4, abs=1e-5)
     assert metrics["old_tokens/weight_mean"] == pytest.approx(sum(weights) / 4, abs=1e-5)
     assert metrics["old_tokens/capped_frac"] == 0.25
-    assert metrics["old_tokens/ess_frac"] == pytest.approx(sum(weights) ** 2 / (4 * sum(w * w for w in weights)), abs=1e-5)
+    assert metrics["old_tokens/ess_frac"] == pytest.approx(
+        sum(weights) ** 2 / (4 * sum(w * w for w in weights)), abs=1e-5
+    )
     assert not torch.equal(change, by_hand(policy, batch, torch.ones_like(weights_T)))
 
 
@@ -298,14 +320,23 @@ def critic_for(policy, tiny_model):
 @pytest.mark.parametrize("name", ["mirror", "grpo", "gspo", "ppo", "linear"])
 def test_a_batch_without_old_tokens_gives_the_same_numbers_in_both_modes(policy, tiny_model, name):
     groups = [
-        group(*[episode(segment(4, ids), right=right) for ids, right in (([10, 11, 2], True), ([12, 2], False), ([13], False))]),
+        group(
+            *[
+                episode(segment(4, ids), right=right)
+                for ids, right in (([10, 11, 2], True), ([12, 2], False), ([13], False))
+            ]
+        ),
         group(episode(segment(4, [14, 15]), TOOL, segment(4, [16])), episode(segment(4, [17, 2]), right=False)),
     ]
-    options = {} if name == "linear" else {"inner_steps": 2, **({"kl_coef": 0.0} if name in ("grpo", "gspo", "ppo") else {})}
+    options = (
+        {} if name == "linear" else {"inner_steps": 2, **({"kl_coef": 0.0} if name in ("grpo", "gspo", "ppo") else {})}
+    )
     results = []
     for old_tokens, version in (("mask", 4), ("correct", 4), ("mask", 0), ("correct", 0)):
         critic = critic_for(policy, tiny_model) if name == "ppo" else None
-        results.append(updated(policy, packed(old_tokens, groups, version), name, version=version, options=options, critic=critic))
+        results.append(
+            updated(policy, packed(old_tokens, groups, version), name, version=version, options=options, critic=critic)
+        )
     for change, metrics in results[1:]:
         assert torch.equal(change, results[0][0])
         assert metrics == results[0][1]
@@ -375,7 +406,9 @@ def test_an_observation_is_read_and_not_trained_on(policy, old_tokens):
 
 
 def test_the_gradient_of_an_observation_is_zero(policy):
-    batch = replace(drifted(sampled(policy, packed("correct"))), old_logprobs=sampled(policy, packed("correct")).engine_logprobs)
+    batch = replace(
+        drifted(sampled(policy, packed("correct"))), old_logprobs=sampled(policy, packed("correct")).engine_logprobs
+    )
     for name in NAMES:
         subject = registry().create("algorithm", name, {})
         full = replace(
@@ -420,10 +453,21 @@ def test_a_run_says_how_old_its_tokens_are_and_both_modes_agree_without_old_ones
         }
         settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
         run = tmp_path / mode
-        arguments = ["-p", "fixed_verdicts", "train", "--env", "arithmetic", "--model", str(tiny_model), "--run", str(run)]
+        arguments = [
+            "-p",
+            "fixed_verdicts",
+            "train",
+            "--env",
+            "arithmetic",
+            "--model",
+            str(tiny_model),
+            "--run",
+            str(run),
+        ]
         assert main([*arguments, "--steps", "2", *settings, "--set", "verifier=even-length", "-q"]) == 0
         lines[mode] = [
-            {key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")
+            {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+            for line in read_metrics(run / "metrics.jsonl")
         ]
     assert lines["mask"] == lines["correct"]
     for line in lines["mask"]:

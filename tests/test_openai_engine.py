@@ -20,7 +20,10 @@ FAULTS = ["429", "500", "503", "cut", "half", "slow", "malformed", "empty"]
 
 
 def requests(n=16, **sampling):
-    return [GenerateRequest(f"r{i}", (Message("user", f"What is {i}+{i * i}?"),), 20, Sampling(**sampling), seed=i) for i in range(n)]
+    return [
+        GenerateRequest(f"r{i}", (Message("user", f"What is {i}+{i * i}?"),), 20, Sampling(**sampling), seed=i)
+        for i in range(n)
+    ]
 
 
 @pytest.fixture
@@ -88,7 +91,14 @@ def test_each_temporary_failure_is_overcome_and_counted(engine, fault):
         one = engine(server, timeout_s=1.0 if fault == "slow" else 20.0)
         segments = answers(one, requests(4))
         assert [str(segment) for segment in segments] == expected
-        kinds = {"429": "429", "500": "5xx", "503": "5xx", "slow": "timeout", "malformed": "malformed", "empty": "malformed"}
+        kinds = {
+            "429": "429",
+            "500": "5xx",
+            "503": "5xx",
+            "slow": "timeout",
+            "malformed": "malformed",
+            "empty": "malformed",
+        }
         assert one.usage[f"failed_{kinds.get(fault, 'connection')}"] == 8
         assert one.usage["answers"] == 4
         assert one.usage["requests"] == 12
@@ -182,7 +192,8 @@ def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has():
         OpenAIEngine.check(options, "served")
         assert not server.bodies  # its list of models is believed
         with pytest.raises(
-            ConfigError, match=r"does not answer for the model 'nano' \(status 404: no such model\); it has served; name it"
+            ConfigError,
+            match=r"does not answer for the model 'nano' \(status 404: no such model\); it has served; name it",
         ):
             OpenAIEngine.check(options, "nano")
         server.models = None
@@ -248,7 +259,11 @@ def test_token_ids_and_log_probabilities_are_stored_where_the_server_returns_the
     with FaultyServer() as server:
         server.change = with_tokens
         (segment,) = answers(engine(server, tokens=True), requests(1))
-        assert (segment.token_ids, segment.engine_logprobs, segment.prompt_ids) == (tuple(range(7)), (-0.5,) * 7, (5, 6))
+        assert (segment.token_ids, segment.engine_logprobs, segment.prompt_ids) == (
+            tuple(range(7)),
+            (-0.5,) * 7,
+            (5, 6),
+        )
         assert (server.bodies[-1]["logprobs"], server.bodies[-1]["return_token_ids"]) == (True, True)
         server.change = None
         with pytest.raises(EngineError, match="does not return token ids and log-probabilities"):
@@ -289,7 +304,9 @@ def test_aborted_requests_are_answered_once_and_the_rest_goes_on(engine):
 
 def test_the_part_of_the_contract_holds_that_a_server_can_promise():
     with FaultyServer(FAULTS, n_faults=1, slow_s=1.0) as server:
-        report = check_engine("openai", options={"base_url": server.url, "backoff_s": 0.01, "timeout_s": 0.5}, model="served")
+        report = check_engine(
+            "openai", options={"base_url": server.url, "backoff_s": 0.01, "timeout_s": 0.5}, model="served"
+        )
     assert report.failures == []
     assert report.passed == [
         "construction",

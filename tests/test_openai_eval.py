@@ -1,4 +1,6 @@
-"""`kgym eval --engine openai`, end to end through a server that fails: the figures of an undisturbed run, and nothing asked twice."""
+"""`kgym eval --engine openai`, end to end through a server that fails: the figures of an undisturbed run, and
+nothing asked twice.
+"""
 
 import json
 import re
@@ -62,11 +64,16 @@ def test_through_a_failing_server_the_figures_are_those_of_an_undisturbed_run(ca
         assert len(server.answered) == 24
     assert EvalResult.from_json(rough) == EvalResult.from_json(smooth)
     kinds = {"429": 24, "5xx": 48, "connection": 48, "timeout": 24, "malformed": 48}
-    assert {name.removeprefix("failed_"): n for name, n in rough["usage"].items() if name.startswith("failed_")} == kinds
+    assert {
+        name.removeprefix("failed_"): n for name, n in rough["usage"].items() if name.startswith("failed_")
+    } == kinds
     assert rough["usage"]["requests"] == 9 * 24
     assert re.search(r"24/24 answers \| [\d.]+/s \| [\d,]+ tokens/s \| 0:00 left \| 192 failures", said)
     assert re.search(r"played 24 answers of 168 tokens in \d+:\d\d", said)
-    frames = [pd.read_parquet(tmp_path / run / "samples").sort_values(["problem_id", "attempt"]) for run in ("smooth", "rough")]
+    frames = [
+        pd.read_parquet(tmp_path / run / "samples").sort_values(["problem_id", "attempt"])
+        for run in ("smooth", "rough")
+    ]
     assert list(frames[0]["text"]) == list(frames[1]["text"])
     assert list(frames[0]["tokens"]) == [7] * 24
 
@@ -83,7 +90,9 @@ def test_a_server_that_breaks_down_and_the_same_command_again(capsys, tmp_path):
         assert "give the same command again" in error
         assert len(pd.read_parquet(tmp_path / "run" / "samples")) == 50  # all that was answered
         server.fault_of = None
-        again, said = played(capsys, *command(server, "--run", "run", settings=["engine.retries=3", "engine.concurrency=8"]))
+        again, said = played(
+            capsys, *command(server, "--run", "run", settings=["engine.retries=3", "engine.concurrency=8"])
+        )
         assert set(server.answered.values()) == {1}
         assert len(server.answered) == 72
     assert "72/72 answers" in said
@@ -162,7 +171,14 @@ def test_what_changes_answers_may_not_change_when_resumed_and_the_rest_may(capsy
     with FaultyServer() as server:
         played(capsys, *command(server, "--run", "run", problems=4))
         manifest = json.loads(Path("run/manifest.json").read_text())
-        assert set(manifest["request"]["engine_options"]) == {"base_url", "budget_field", "reasoning", "tokens", "send_seed", "body"}
+        assert set(manifest["request"]["engine_options"]) == {
+            "base_url",
+            "budget_field",
+            "reasoning",
+            "tokens",
+            "send_seed",
+            "body",
+        }
         assert (manifest["request"]["model"], manifest["request"]["model_sha256"]) == ("served", "")
         assert main([*command(server, "--run", "run", problems=4, settings=["engine.body.min_p=0.1"])]) == 2
         assert "body" in capsys.readouterr().err
@@ -171,9 +187,18 @@ def test_what_changes_answers_may_not_change_when_resumed_and_the_rest_may(capsy
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--model", "other"], "does not answer for the model 'other' (status 404: no such model); it has served; name it with --model"),
-        (["--loop-tokens", "64"], "loop_tokens=64: engine=openai does not see tokens while a server samples them; leave it out"),
-        (["env.context_tokens=512"], "env.context_tokens=512: a server counts the tokens of a prompt only when it answers"),
+        (
+            ["--model", "other"],
+            "does not answer for the model 'other' (status 404: no such model); it has served; name it with --model",
+        ),
+        (
+            ["--loop-tokens", "64"],
+            "loop_tokens=64: engine=openai does not see tokens while a server samples them; leave it out",
+        ),
+        (
+            ["env.context_tokens=512"],
+            "env.context_tokens=512: a server counts the tokens of a prompt only when it answers",
+        ),
         (["engine.body.seed=1"], "kgym sets seed itself"),
         (["engine.base_url=ftp://host/v1"], "engine.base_url"),
     ],

@@ -1,4 +1,6 @@
-"""The engine `openai` against vLLM's own server, where `KGYM_VLLM_PYTHON` names a Python that has it: see docs/engines.md."""
+"""The engine `openai` against vLLM's own server, where `KGYM_VLLM_PYTHON` names a Python that has it: see
+docs/engines.md.
+"""
 
 import contextlib
 import json
@@ -21,7 +23,10 @@ from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.models.builtin import nano
 
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +35,26 @@ def url(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    asked = ["--model", str(nano()), "--served-model-name", "nano-served", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+    asked = [
+        "--model",
+        str(nano()),
+        "--served-model-name",
+        "nano-served",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--dtype",
+        "float32",
+    ]
     asked += ["--enforce-eager", "--logprobs-mode", "processed_logprobs"]
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     log = tmp_path_factory.mktemp("vllm") / "log.txt"
     with log.open("w") as out:
-        process = subprocess.Popen([PYTHON, "-m", "vllm.entrypoints.openai.api_server", *asked], stdout=out, stderr=out, env=environment)
+        process = subprocess.Popen(
+            [PYTHON, "-m", "vllm.entrypoints.openai.api_server", *asked], stdout=out, stderr=out, env=environment
+        )
         try:
             while not _answers(port):
                 assert process.poll() is None, log.read_text()[-2000:]
@@ -65,7 +83,13 @@ def answers(one, asked):
 def requests(n=6, max_tokens=48, **sampling):
     questions = ("What is 12+30?", "What is 7*8?", "What is 91-17?")
     return [
-        GenerateRequest(f"r{i}", (Message("user", questions[i % 3]),), max_tokens, Sampling(**{"temperature": 0.0} | sampling), seed=i)
+        GenerateRequest(
+            f"r{i}",
+            (Message("user", questions[i % 3]),),
+            max_tokens,
+            Sampling(**{"temperature": 0.0} | sampling),
+            seed=i,
+        )
         for i in range(n)
     ]
 
@@ -101,8 +125,12 @@ def test_a_seed_gives_the_same_completion_again(url):
 
 def test_a_stop_text_stays_and_a_prompt_that_is_too_long_has_no_answer(url):
     ours = answers(make_engine("transformers", {"dtype": "float32"}, str(nano())), requests(stop=("=",)))
-    assert [str(segment) for segment in answers(engine(url), requests(stop=("=",)))] == [str(segment) for segment in ours]
-    (segment,) = answers(engine(url), [GenerateRequest("long", (Message("user", "1+" * 20000),), 8, Sampling(), seed=0)])
+    assert [str(segment) for segment in answers(engine(url), requests(stop=("=",)))] == [
+        str(segment) for segment in ours
+    ]
+    (segment,) = answers(
+        engine(url), [GenerateRequest("long", (Message("user", "1+" * 20000),), 8, Sampling(), seed=0)]
+    )
     assert (str(segment), segment.n_tokens, segment.finish_reason) == ("", 0, "length")
 
 
@@ -113,7 +141,9 @@ def test_eval_has_the_figures_of_the_built_in_engine(url, capsys, tmp_path, monk
     found = []
     for name, more in (("ours", ["--model", "nano", "--set", "engine.dtype=float32"]), ("served", served)):
         assert main([*asked, *more, "--run", name]) == 0
-        found.append((json.loads(capsys.readouterr().out), pd.read_parquet(Path(name) / "samples").sort_values("problem_id")))
+        found.append(
+            (json.loads(capsys.readouterr().out), pd.read_parquet(Path(name) / "samples").sort_values("problem_id"))
+        )
     (ours, our_rows), (theirs, their_rows) = found
     assert theirs["accuracy"] == ours["accuracy"]
     assert theirs["scores"] == ours["scores"]

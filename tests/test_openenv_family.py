@@ -37,7 +37,9 @@ def servers(*kinds):
 
 def run(folder, *command):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([PYTHON, *command], cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    done = subprocess.run(
+        [PYTHON, *command], cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done
 
@@ -129,7 +131,9 @@ def test_the_field_of_an_action_is_found_or_asked_for(monkeypatch):
     assert served(monkeypatch, TWO, ("code",)).action_field == "code"
     assert served(monkeypatch, TWO, (), action="code").action_field == "code"
     assert served(monkeypatch, TWO, ("code", "lines"), action="json").action_field == "json"
-    with pytest.raises(ConfigError, match=r"not one text \(fields: code, lines; needed: code, lines\).*env.action=json"):
+    with pytest.raises(
+        ConfigError, match=r"not one text \(fields: code, lines; needed: code, lines\).*env.action=json"
+    ):
         _ = served(monkeypatch, TWO, ("code", "lines")).action_field
     with pytest.raises(ConfigError, match=r"need lines too; set env\.action=json"):
         _ = served(monkeypatch, TWO, ("code", "lines"), action="code").action_field

@@ -51,13 +51,19 @@ def test_a_fall_over_the_last_steps_is_that_of_the_runs_on_examples(lr, warmup_s
         fall = min(1.0, (steps - step) / decay_steps) if decay_steps else 1.0
         return lr * rise * (0.1 + 0.9 * fall)
 
-    assert rates(steps, lr=lr, warmup_steps=warmup_steps, decay_frac=decay_frac) == [wanted(step) for step in range(1, steps + 1)]
+    assert rates(steps, lr=lr, warmup_steps=warmup_steps, decay_frac=decay_frac) == [
+        wanted(step) for step in range(1, steps + 1)
+    ]
 
 
 @given(
-    **RUNS, schedule=st.sampled_from(["constant", "linear", "cosine"]), decay_frac=st.integers(0, 100).map(lambda percent: percent / 100)
+    **RUNS,
+    schedule=st.sampled_from(["constant", "linear", "cosine"]),
+    decay_frac=st.integers(0, 100).map(lambda percent: percent / 100),
 )
-def test_a_learning_rate_rises_then_falls_to_a_tenth_and_is_never_above_the_peak(lr, warmup_steps, steps, schedule, decay_frac):
+def test_a_learning_rate_rises_then_falls_to_a_tenth_and_is_never_above_the_peak(
+    lr, warmup_steps, steps, schedule, decay_frac
+):
     found = rates(steps, lr=lr, warmup_steps=warmup_steps, schedule=schedule, decay_frac=decay_frac)
     rising, falling = found[: min(warmup_steps, steps)], found[max(warmup_steps - 1, 0) :]
     assert rising == sorted(rising)
@@ -81,7 +87,9 @@ def test_a_cosine_falls_slowly_at_first_and_passes_the_line_in_the_middle():
 
 
 def moved(dtype, *, split=False, lr=1e-6, steps=20, scale=0.02):
-    """Return how far weights move along one constant gradient, as a share of what exact sums would give, and how many move at all."""
+    """Return how far weights move along one constant gradient, as a share of what exact sums would give, and how
+    many move at all.
+    """
     torch.manual_seed(0)
     layer = nn.Linear(128, 128, bias=False, dtype=dtype)
     nn.init.normal_(layer.weight, std=scale)
@@ -118,7 +126,9 @@ def test_bfloat16_weights_with_their_lower_halves_move_as_far_as_they_should():
 def test_halves_are_the_nearest_bfloat16_number_and_what_is_missing(values):
     master = torch.tensor(values)
     upper, lower = halves(master)
-    assert torch.equal(joined(upper, lower).view(torch.int32), master.view(torch.int32))  # to the bit, the sign of 0 included
+    assert torch.equal(
+        joined(upper, lower).view(torch.int32), master.view(torch.int32)
+    )  # to the bit, the sign of 0 included
     distance, least = ((number.double() - master.double()).abs() for number in (upper, master.bfloat16()))
     assert torch.equal(distance, least)
 
@@ -172,7 +182,9 @@ def test_a_split_optimizer_that_was_saved_goes_on_to_the_bit(tmp_path):
     _, _, resumed, fresh = twins()
     resumed.load_state_dict(state["weights"])
     fresh.load_state_dict(state["optimizer"])
-    assert {value.dtype for kept in fresh.state.values() for key, value in kept.items() if key != "low"} == {torch.float32}
+    assert {value.dtype for kept in fresh.state.values() for key, value in kept.items() if key != "low"} == {
+        torch.float32
+    }
     for seed in range(5, 10):
         step(exact, exact_optimizer, resumed, fresh, seed)
     for one, other in zip(exact.parameters(), resumed.parameters(), strict=True):
@@ -227,7 +239,10 @@ def test_sharded_weights_are_split_and_gathered_as_whole_ones_are(tmp_path):
     """Two processes with half of the weights each, as on several ranks, against one with all."""
     script = Path(__file__).parent / "sharded_split.py"
     command = [sys.executable, str(script), str(tmp_path / "store")]
-    processes = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for rank in (0, 1)]
+    processes = [
+        subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in (0, 1)
+    ]
     for process in processes:
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output

@@ -40,6 +40,7 @@ def test_folder_module_path_and_plugins_are_those_of_the_process_that_asks(monke
 
 def test_a_machine_without_the_folder_is_named_with_the_remedy(tmp_path):
     with pytest.raises(
-        ConfigError, match=f"{tmp_path}/gone is not on every machine of the cluster; start the command in a folder that all"
+        ConfigError,
+        match=f"{tmp_path}/gone is not on every machine of the cluster; start the command in a folder that all",
     ):
         Origin(f"{tmp_path}/gone", (), {}).take_over()

@@ -1,4 +1,6 @@
-"""The page of kgym runs view and of the exporter html: what is on it, and that no text of a model can run or be read as markup."""
+"""The page of kgym runs view and of the exporter html: what is on it, and that no text of a model can run or be read
+as markup.
+"""
 
 import base64
 import hashlib
@@ -95,7 +97,14 @@ def test_answers_are_packed_by_column_and_come_back():
     assert run["text"][:3] == ["no", "\\boxed{1}", "slow"]
     assert run["worth"] == [0.0, 0.0, None, 0.0, 1.0, None]
     assert run["answer"] == [None, None, None, None, "1", None]
-    assert [data["words"][word] for word in run["status"]] == ["wrong", "wrong", "unscored:timeout", "wrong", "correct", "unscored:timeout"]
+    assert [data["words"][word] for word in run["status"]] == [
+        "wrong",
+        "wrong",
+        "unscored:timeout",
+        "wrong",
+        "correct",
+        "unscored:timeout",
+    ]
 
 
 SAID = {"role": None, "content": None, "characters": 3}
@@ -128,7 +137,9 @@ def test_what_does_not_fit_is_left_out_by_whole_problems_and_said():
 
 
 def test_long_answers_fill_a_page_sooner():
-    page = pack_answers([("one", frame(["x" * 1000, "y"], problems=5)), ("two", frame(["z" * 500], problems=5))], most_characters=4600)
+    page = pack_answers(
+        [("one", frame(["x" * 1000, "y"], problems=5)), ("two", frame(["z" * 500], problems=5))], most_characters=4600
+    )
     assert (page.n, page.n_left_out) == (9, 6)  # 1,501 characters a problem
     assert page.left_out == "9 of 15 answers are in this page: those to the first 3 of 5 problems"
     assert pack_answers([("one", frame(["x" * 1000], problems=2))], most_characters=1).n == 1
@@ -158,7 +169,9 @@ def hostile_page():
         title=HOSTILE[0],
         lead=HOSTILE[:5],
         facts=[(text, text) for text in HOSTILE[:5]],
-        tables=[Table(HOSTILE[1], [Column(HOSTILE[0], help=HOSTILE[3])], [[cell] for cell in cells[:5]], notes=HOSTILE[:5])],
+        tables=[
+            Table(HOSTILE[1], [Column(HOSTILE[0], help=HOSTILE[3])], [[cell] for cell in cells[:5]], notes=HOSTILE[:5])
+        ],
         pictures=[image],
         answers=pack_answers([(HOSTILE[1], frame(HOSTILE))]),
     )
@@ -176,7 +189,11 @@ def test_no_text_is_read_as_markup():
 
 def test_the_policy_allows_the_one_script_and_the_one_style():
     text = render(hostile_page())
-    (policy,) = (a["content"] for tag, a in Reader(text).tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    (policy,) = (
+        a["content"]
+        for tag, a in Reader(text).tags
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy
     for tag in ("style", "script"):
@@ -191,7 +208,10 @@ def test_a_page_loads_nothing():
     assert not re.search(r"https?://|//\w+\.\w", outside.replace("// ", ""))
     for image in re.findall(r"data:image/svg\+xml;base64,([^\"]*)", text):
         svg = base64.b64decode(image).decode()
-        assert set(re.findall(r"https?://[^\s\"]+", svg)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+        assert set(re.findall(r"https?://[^\s\"]+", svg)) <= {
+            "http://www.w3.org/2000/svg",
+            "http://www.w3.org/1999/xlink",
+        }
 
 
 def test_a_page_is_the_same_when_it_is_written_again():
@@ -212,9 +232,13 @@ def test_a_board_becomes_a_page_with_a_table_for_each_hash(tmp_path, capsys):
     page = Reader(out.read_text())
     text = " ".join(page.texts)
     assert [tag for tag, _ in page.tags].count("table") == 2
-    assert "Not comparable with the first table of this benchmark: temperature is 1.0 in one and 0.0 in the other." in text
+    assert (
+        "Not comparable with the first table of this benchmark: temperature is 1.0 in one and 0.0 in the other." in text
+    )
     assert "nano + mirror, seed 0" in text
-    assert {"aime-style, temperature 1", "aime-style, temperature 0"} <= {found.strip() for found in page.texts}  # two tables, two headings
+    assert {"aime-style, temperature 1", "aime-style, temperature 0"} <= {
+        found.strip() for found in page.texts
+    }  # two tables, two headings
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert main(["leaderboard", "export", "--board", "kgym_boards:published", "--format", "html", "-o", str(out)]) == 0
     assert "Published figures" in out.read_text()
@@ -236,9 +260,27 @@ def test_numbers_sort_as_numbers_and_what_is_unknown_has_no_key():
             "tokens_mean",
             "n_problems",
         ),
-    ) | {"model": "m", "benchmark": "b", "comparability": "c", "pass_at_k": "{}", "env_id": "e", "split": "s", "verifier": "", "note": ""}
+    ) | {
+        "model": "m",
+        "benchmark": "b",
+        "comparability": "c",
+        "pass_at_k": "{}",
+        "env_id": "e",
+        "split": "s",
+        "verifier": "",
+        "note": "",
+    }
     row |= dict.fromkeys(
-        ("truncated_frac", "unscored_frac", "no_answer_frac", "tokens_per_solved", "date", "max_tokens", "temperature", "top_p")
+        (
+            "truncated_frac",
+            "unscored_frac",
+            "no_answer_frac",
+            "tokens_per_solved",
+            "date",
+            "max_tokens",
+            "temperature",
+            "top_p",
+        )
     )
     known = row | {"accuracy": 0.5, "interval_low": 0.25, "interval_high": 0.75, "tokens_mean": 1234.0}
     (table,) = tables([row, known])
@@ -254,7 +296,10 @@ def test_numbers_sort_as_numbers_and_what_is_unknown_has_no_key():
 def test_headings_name_what_tables_of_one_benchmark_differ_in():
     row = dict.fromkeys([*RESULTS.names, "rank_low", "rank_high"]) | {"env_id": "e", "split": "s", "verifier": "v"}
     row |= {"temperature": 1.0, "max_tokens": 1024, "note": ""}
-    rows = [row | {"benchmark": "b", "comparability": "1", "model": "m"}, row | {"benchmark": "b", "comparability": "2", "max_tokens": 64}]
+    rows = [
+        row | {"benchmark": "b", "comparability": "1", "model": "m"},
+        row | {"benchmark": "b", "comparability": "2", "max_tokens": 64},
+    ]
     rows.append(row | {"benchmark": "c", "comparability": "3", "temperature": 0.6})
     assert [table.title for table in tables(rows)] == ["b, 1,024 tokens", "b, 64 tokens", "c"]
 
@@ -268,7 +313,13 @@ def test_an_accuracy_near_the_end_of_the_scale_has_a_caution():
 
 # --- runs -------------------------------------------------------------------------------------------------------------
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=24", "eval.problems=8", "train.threads=1")
+SMALL = (
+    "rollout.problems_per_step=2",
+    "rollout.group_size=2",
+    "env.max_tokens=24",
+    "eval.problems=8",
+    "train.threads=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +350,12 @@ def runs(tmp_path_factory):
 def test_two_evaluations_side_by_side(runs, tmp_path, capsys):
     out = tmp_path / "page.html"
     assert main(["runs", "view", str(runs / "before"), str(runs / "after"), "-o", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"file": str(out), "answers": 24, "answers_left_out": 0, "bytes": out.stat().st_size}
+    assert json.loads(capsys.readouterr().out) == {
+        "file": str(out),
+        "answers": 24,
+        "answers_left_out": 0,
+        "bytes": out.stat().st_size,
+    }
     text = " ".join(Reader(out.read_text()).texts)
     assert "before: nano on arithmetic:validation" in text
     assert re.search(r"before to after: .*points \(95% interval", text)
@@ -451,8 +507,20 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 def opened(path, tmp_path, fragment=""):
     """The document after its script has run."""
-    switches = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-    quiet = ("--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000")
+    switches = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    )
+    quiet = (
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=5000",
+    )
     command = [CHROMIUM, *switches, *quiet, "--dump-dom", f"file://{path}{fragment}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
@@ -461,8 +529,20 @@ def screenshot(path, tmp_path):
     """The page as rows of pixels, (height, width, 4) between 0 and 1."""
     from matplotlib.image import imread
 
-    switches = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-    quiet = ("--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900")
+    switches = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    )
+    quiet = (
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=1280,900",
+    )
     command = [CHROMIUM, *switches, *quiet, f"--screenshot={tmp_path / 'page.png'}", f"file://{path}"]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
     return imread(tmp_path / "page.png")
@@ -498,7 +578,9 @@ def test_in_a_browser_hostile_text_is_text(tmp_path):
 @in_browser
 def test_in_a_browser_the_fragment_chooses(runs, tmp_path):
     path = tmp_path / "page.html"
-    path.write_text(render(Page(title="t", answers=pack_answers([("one", frame(["no", "so \\boxed{1}", "slow"], problems=3))]))))
+    path.write_text(
+        render(Page(title="t", answers=pack_answers([("one", frame(["no", "so \\boxed{1}", "slow"], problems=3))])))
+    )
     dom = opened(path, tmp_path, "#verdict=correct")
     assert "1 of 9 answers, to 1 of 3 problems" in dom
     assert "so \\boxed{<mark>1</mark>}" in dom
@@ -564,5 +646,7 @@ def test_in_a_browser_partial_credit_has_its_own_mark(tmp_path):
 )
 def test_in_a_browser_the_answer_is_marked_where_it_was_read(tmp_path, text, read, marked):
     path = tmp_path / "page.html"
-    path.write_text(render(Page(title="t", answers=pack_answers([("one", frame([text], problems=1).assign(answer=read))]))))
+    path.write_text(
+        render(Page(title="t", answers=pack_answers([("one", frame([text], problems=1).assign(answer=read))])))
+    )
     assert marked in opened(path, tmp_path)

@@ -28,7 +28,8 @@ from kgym.score.ranks import Standing, rank_intervals
 def test_sign_flip_is_exact_for_few_problems(differences):
     values = [difference / 4 for difference in differences]
     sums = [
-        sum(sign * value for sign, value in zip(signs, values, strict=True)) for signs in itertools.product((1, -1), repeat=len(values))
+        sum(sign * value for sign, value in zip(signs, values, strict=True))
+        for signs in itertools.product((1, -1), repeat=len(values))
     ]
     expected = sum(abs(s) >= abs(sum(values)) for s in sums) / len(sums)  # quarters add up exactly
     assert sign_flip(values) == pytest.approx(expected, abs=1e-12)
@@ -111,7 +112,9 @@ def test_interval_of_paired_single_answers_covers_as_often_as_it_says(skill):
         gained[i], lost[i] = (moved > 0).sum(), (moved < 0).sum()
     held = [
         low <= true <= high
-        for low, high in (paired_interval(up, down, 30) for up, down in zip(gained.tolist(), lost.tolist(), strict=True))
+        for low, high in (
+            paired_interval(up, down, 30) for up, down in zip(gained.tolist(), lost.tolist(), strict=True)
+        )
     ]
     assert 0.93 <= np.mean(held) <= 0.97
 
@@ -125,13 +128,18 @@ def assert_one_rule(before, after):
     test = paired_difference(before, after)
     low, high = test.interval
     assert test.distinguishable == (not low <= 0 <= high) == (test.p_value <= 0.05)
-    ranks = rank_intervals([Standing(0.5, (0.4, 0.6), 1, lambda samples: before), Standing(0.5, (0.4, 0.6), 1, lambda samples: after)])
-    assert ranks == ([(1, 2)] * 2 if not test.distinguishable else [(2, 2), (1, 1)] if test.difference > 0 else [(1, 1), (2, 2)])
+    ranks = rank_intervals(
+        [Standing(0.5, (0.4, 0.6), 1, lambda samples: before), Standing(0.5, (0.4, 0.6), 1, lambda samples: after)]
+    )
+    assert ranks == (
+        [(1, 2)] * 2 if not test.distinguishable else [(2, 2), (1, 1)] if test.difference > 0 else [(1, 1), (2, 2)]
+    )
     return test
 
 
 def test_five_problems_up_by_half_are_one_finding_everywhere():
-    # t = 0.0833 / (0.1895 / sqrt(30)) = 2.408 with 29 degrees of freedom: p = 0.0226. The sign-flip test has 2 of 32 patterns: 0.0625
+    # t = 0.0833 / (0.1895 / sqrt(30)) = 2.408 with 29 degrees of freedom: p = 0.0226. The sign-flip test has 2 of 32
+    # patterns: 0.0625
     before, after = scores([0.25] * 30), scores([0.75] * 5 + [0.25] * 25)
     test = assert_one_rule(before, after)
     assert (test.name, test.n) == ("t", 30)
@@ -162,7 +170,9 @@ def test_bonett_price_of_single_answers_by_hand():
     # 9 gained of 12: (10 - 1) / 14 over sqrt((11/14 - (9/14)^2) / 14) = 0.6429 / 0.1631, z = 3.94
     test = paired_difference(scores([0.0] * 12), scores([1.0] * 9 + [0.0] * 3))
     assert (test.name, test.n, test.difference) == ("Bonett-Price", 12, 0.75)
-    assert test.p_value == pytest.approx(2 * scipy.stats.norm.sf((9 / 14) / math.sqrt((11 / 14 - (9 / 14) ** 2) / 14)), rel=1e-9)
+    assert test.p_value == pytest.approx(
+        2 * scipy.stats.norm.sf((9 / 14) / math.sqrt((11 / 14 - (9 / 14) ** 2) / 14)), rel=1e-9
+    )
     assert exact_p(scores([0.0] * 12), scores([1.0] * 9 + [0.0] * 3)) == 2 / 2**9
 
 
@@ -192,7 +202,9 @@ def test_a_difference_that_one_or_two_problems_carry_is_pointed_out():
     assert "from 2 of 30 problems" in paired_difference(scores(start), scores(four)).caution  # 2 of 4 alike are half
     solved = np.full(30, 15 / 16)
     assert "fewer than 3 of 30" in paired_difference(scores(solved), scores([*solved[:-1], 1.0])).caution
-    assert paired_difference(scores([1.0] * 29 + [0.0]), scores([1.0] * 30)).caution == ""  # single answers: that interval holds
+    assert (
+        paired_difference(scores([1.0] * 29 + [0.0]), scores([1.0] * 30)).caution == ""
+    )  # single answers: that interval holds
 
 
 def test_independent_scores_go_by_the_ends_that_face_each_other():

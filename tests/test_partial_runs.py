@@ -1,4 +1,6 @@
-"""kgym train with episodes that outlive a step, for real: schedules that are the same run, kill -9 with open episodes, contradictions."""
+"""kgym train with episodes that outlive a step, for real: schedules that are the same run, kill -9 with open
+episodes, contradictions.
+"""
 
 import json
 import os
@@ -94,7 +96,9 @@ def test_ahead_killed_and_resumed_ends_in_the_same_numbers(tmp_path):
 def test_open_episodes_are_carried_counted_and_complete(partial):
     lines = read_metrics(partial / "metrics.jsonl")[1:]
     assert any(line.get("rollout/carried", 0) > 0 for line in lines)
-    assert all(line["rollout/tokens"] <= 1000 for line in lines)  # the budget is renewed once where no group was complete
+    assert all(
+        line["rollout/tokens"] <= 1000 for line in lines
+    )  # the budget is renewed once where no group was complete
     assert sum(line["rollout/tokens"] <= 500 for line in lines) > 4
     table = episodes(partial)
     assert not table.duplicated(["problem_id", "attempt"]).any()
@@ -133,7 +137,10 @@ def test_episodes_that_are_too_old_are_counted(tmp_path):
 
 def test_many_that_are_too_old_end_the_run_with_the_reason(tmp_path, capsys):
     settings = ["--set", "rollout.schedule=partial", "--set", "rollout.step_tokens=150", "--set", "rollout.max_age=1"]
-    assert main(["train", "--run", str(tmp_path / "run"), *SETTINGS, *settings, "--steps", "20", "--set", "eval.every=0"]) == 1
+    assert (
+        main(["train", "--run", str(tmp_path / "run"), *SETTINGS, *settings, "--steps", "20", "--set", "eval.every=0"])
+        == 1
+    )
     error = capsys.readouterr().err
     assert "too_old" in error
     assert "rollout.max_unscored_frac" in error
@@ -144,16 +151,28 @@ def test_many_that_are_too_old_end_the_run_with_the_reason(tmp_path, capsys):
     [
         (["rollout.schedule=partial", "rollout.max_age=0"], "rollout.max_age=0"),
         (["rollout.schedule=ahead", "rollout.oversample=2", "rollout.max_age=0"], "rollout.max_age=0"),
-        (["rollout.oversample=2"], "rollout.oversample=2.0 is for open episodes; set rollout.schedule=partial or ahead"),
+        (
+            ["rollout.oversample=2"],
+            "rollout.oversample=2.0 is for open episodes; set rollout.schedule=partial or ahead",
+        ),
         (["rollout.step_tokens=10000"], "rollout.step_tokens=10000 is for open episodes"),
         (["rollout.max_lag=2"], "rollout.max_lag=2 is for rollout.schedule=ahead"),
         (["rollout.schedule=partial", "rollout.max_lag=2"], "rollout.max_lag=2 is for rollout.schedule=ahead"),
         (["rollout.old_tokens=correct"], "rollout.old_tokens=correct"),
         (["rollout.schedule=ahead", "rollout.old_tokens=mask"], "rollout.old_tokens=mask leaves nothing to train on"),
-        (["rollout.schedule=partial", "rollout.step_tokens=11"], "rollout.step_tokens=11 is less than one token for each of the 12"),
-        (["rollout.schedule=partial", "rollout.step_tokens=13"], "rollout.step_tokens=13 is less than the longest prompt has"),
+        (
+            ["rollout.schedule=partial", "rollout.step_tokens=11"],
+            "rollout.step_tokens=11 is less than one token for each of the 12",
+        ),
+        (
+            ["rollout.schedule=partial", "rollout.step_tokens=13"],
+            "rollout.step_tokens=13 is less than the longest prompt has",
+        ),
         (["rollout.schedule=partial", "rollout.oversample=0.5"], "rollout.oversample=0.5"),
-        (["rollout.schedule=ahead", "rollout.sleep=true"], "rollout.sleep=true: with rollout.schedule=ahead the engine samples while"),
+        (
+            ["rollout.schedule=ahead", "rollout.sleep=true"],
+            "rollout.sleep=true: with rollout.schedule=ahead the engine samples while",
+        ),
     ],
 )
 def test_contradictions_are_refused_before_anything_is_written(tmp_path, capsys, settings, words):
@@ -198,13 +217,21 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(sync, tmp_pat
     for more in (["--steps", "5"], ["--show-config"]):
         assert main(["train", "--run", str(run), "--resume", *more]) == 2
         said = capsys.readouterr().err.strip().splitlines()[-1]
-        assert said.startswith(f"kgym: error: {run}/checkpoints/step-4 has no episodes.parquet: an earlier version of kgym wrote")
+        assert said.startswith(
+            f"kgym: error: {run}/checkpoints/step-4 has no episodes.parquet: an earlier version of kgym wrote"
+        )
         assert f"--model {run}/checkpoints/step-4" in said
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_run_that_drops_too_much_names_the_option(tmp_path, capsys):
-    settings = ("rollout.schedule=partial", "rollout.oversample=3", "rollout.step_tokens=150", "rollout.max_age=1", "engine.max_batch=4")
+    settings = (
+        "rollout.schedule=partial",
+        "rollout.oversample=3",
+        "rollout.step_tokens=150",
+        "rollout.max_age=1",
+        "engine.max_batch=4",
+    )
     run = ("train", "--run", str(tmp_path / "run"), *SETTINGS, "--set", *settings, "eval.every=0", "--steps", "8")
     assert main([*run, "--set", "rollout.max_unscored_frac=0"]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]

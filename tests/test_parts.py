@@ -35,7 +35,8 @@ def test_levels_subjects_and_years_that_occur():
 
 
 @pytest.mark.parametrize(
-    ("subject", "word"), [("a/b\n c", "a-b-c"), ("数论", "数论"), ("../x", "x"), ("s" * 99, "s" * 40), ("\x1b[31mred", "31mred")]
+    ("subject", "word"),
+    [("a/b\n c", "a-b-c"), ("数论", "数论"), ("../x", "x"), ("s" * 99, "s" * 40), ("\x1b[31mred", "31mred")],
 )
 def test_a_subject_becomes_one_word(subject, word):
     assert f"subject/{word}/answers" in part_metrics([group(RIGHT, subject=subject)])
@@ -46,12 +47,23 @@ def test_a_subject_without_letters_is_left_out():
 
 
 def test_a_curriculum_can_be_watched(tmp_path):
-    settings = ["env.difficulty=3", "rollout.problems_per_step=20", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0"]
+    settings = [
+        "env.difficulty=3",
+        "rollout.problems_per_step=20",
+        "rollout.group_size=2",
+        "env.max_tokens=8",
+        "eval.every=0",
+    ]
     settings += ["sampler.name=curriculum", "sampler.steps=0.5", "train.threads=1"]
     arguments = [part for setting in settings for part in ("--set", setting)]
     assert main(["train", "--run", str(tmp_path / "run"), "--steps", "2", "--json", *arguments]) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    levels = [{key: value for key, value in line.items() if key.startswith("level/") and key.endswith("answers")} for line in lines]
+    levels = [
+        {key: value for key, value in line.items() if key.startswith("level/") and key.endswith("answers")}
+        for line in lines
+    ]
     assert [sum(found.values()) for found in levels] == [40, 40]
     assert max(levels[1]) > "level/1"
-    assert all(line["level/1/correct_frac"] == 0 for line in lines if "level/1/answers" in line)  # eight tokens are too few
+    assert all(
+        line["level/1/correct_frac"] == 0 for line in lines if "level/1/answers" in line
+    )  # eight tokens are too few

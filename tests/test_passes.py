@@ -13,7 +13,9 @@ from kgym.score import passes
 from kgym.score.passes import THRESHOLDS, g_pass_at_k, pass_at_ks
 from kgym.score.stats import mean_stderr, pass_at_k
 
-TABLES = st.lists(st.integers(0, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1, max_size=12)
+TABLES = st.lists(
+    st.integers(0, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1, max_size=12
+)
 
 
 @given(TABLES)
@@ -46,7 +48,9 @@ def test_g_pass_agrees_with_scipy(k):
         chances = scipy.stats.hypergeom.sf(at_least - 1, 64, correct, k)
         assert found[str(tau)] == pytest.approx(chances.mean(), abs=1e-9)
         assert errors[str(tau)] == pytest.approx(scipy.stats.sem(chances), abs=1e-6)
-    above_half = 2 / k * sum(scipy.stats.hypergeom.sf(i - 1, 64, correct, k) for i in range(math.ceil(k / 2) + 1, k + 1))
+    above_half = (
+        2 / k * sum(scipy.stats.hypergeom.sf(i - 1, 64, correct, k) for i in range(math.ceil(k / 2) + 1, k + 1))
+    )
     assert found["mean"] == pytest.approx(above_half.mean(), abs=1e-9)
     assert errors["mean"] == pytest.approx(scipy.stats.sem(above_half), abs=1e-6)
 

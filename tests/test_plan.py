@@ -74,7 +74,10 @@ def test_activations_are_what_autograd_keeps(config, bfloat16, tmp_path):
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(see, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    with (
+        torch.autograd.graph.saved_tensors_hooks(see, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=bfloat16),
+    ):
         model.base_model(input_ids=torch.zeros((2, 150), dtype=torch.long), use_cache=False)
     a = found.activations
     planned = 300 * (a.per_token + a.per_row_token) + 2 * 150**2 * a.per_row_square + a.copies
@@ -158,10 +161,15 @@ def test_an_engine_that_keeps_its_cache_gives_it_back_when_it_sleeps_on_a_gpu(wo
     on_gpu = replace(work, device="cuda", engine=engine)
     rows = {part.name: part.phases for part in Plan(on_gpu).parts if part.name.startswith("engine")}
     assert rows == {"engine: weights": (3 * GIB,) * 3, "engine: keys and values": (2 * GIB,) * 3}
-    rows = {part.name: part.phases for part in Plan(replace(on_gpu, sleeps=True)).parts if part.name.startswith("engine")}
+    rows = {
+        part.name: part.phases for part in Plan(replace(on_gpu, sleeps=True)).parts if part.name.startswith("engine")
+    }
     assert rows == {"engine: weights": (3 * GIB, 0, 0), "engine: keys and values": (2 * GIB, 0, 0)}
     on_cpu = replace(work, engine=replace(engine, device="cpu"), sleeps=True)
-    assert Plan(on_cpu).parts[-2:] == (Part("engine: weights", *[3 * GIB] * 3), Part("engine: keys and values", *[2 * GIB] * 3))
+    assert Plan(on_cpu).parts[-2:] == (
+        Part("engine: weights", *[3 * GIB] * 3),
+        Part("engine: keys and values", *[2 * GIB] * 3),
+    )
 
 
 def test_what_would_make_it_fit(work, monkeypatch):
@@ -171,12 +179,17 @@ def test_what_would_make_it_fit(work, monkeypatch):
     plan = make_plan(replace(work, engine=engine), change)
     assert plan.phase == "generate"
     assert plan.savings == {"engine.max_batch=64": 3 * GIB}  # a smaller micro-batch would not help where the peak is
-    with pytest.raises(ConfigError, match=r"needs about 4\.\d+ GiB \(generate\), and cpu has 0\.12 GiB; set engine\.max_batch=64") as error:
+    with pytest.raises(
+        ConfigError, match=r"needs about 4\.\d+ GiB \(generate\), and cpu has 0\.12 GiB; set engine\.max_batch=64"
+    ) as error:
         plan.check()
     assert error.value.exit_status == 2
     plan = make_plan(work, change)
     assert list(plan.savings) == ["train.microbatch_tokens=800"]
-    assert plan.remedies() == f"; set train.microbatch_tokens=800 (saves {gib(plan.savings['train.microbatch_tokens=800'])} GiB)"
+    assert (
+        plan.remedies()
+        == f"; set train.microbatch_tokens=800 (saves {gib(plan.savings['train.microbatch_tokens=800'])} GiB)"
+    )
 
 
 def test_a_remedy_that_is_enough_says_so(work):
@@ -212,7 +225,11 @@ def test_smaller_settings_are_proposed_only_where_they_are_smaller(monkeypatch):
     assert changes["train.gradient_checkpointing=true"](work).checkpointing
     assert "train.gradient_checkpointing=true" not in smaller(train, folder, replace(work, checkpointing=True))
     halved = changes["train.master_dtype=bfloat16 with train.optimizer=adamw-split"](work)
-    assert (halved.weight_bytes, halved.trained_bytes, halved.state_bytes) == (2, 2, 10)  # two moments, and half of a weight
+    assert (halved.weight_bytes, halved.trained_bytes, halved.state_bytes) == (
+        2,
+        2,
+        10,
+    )  # two moments, and half of a weight
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert "--ranks 4" not in smaller(train, folder, work)  # the ranks of a CPU share its memory
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, GIB))
@@ -258,7 +275,13 @@ def test_a_run_that_cannot_fit_is_refused_before_anything_is_written(tmp_path, c
 
 
 def test_the_manifest_keeps_the_plan(tmp_path):
-    settings = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.every=0", "train.threads=1"]
+    settings = [
+        "rollout.problems_per_step=2",
+        "rollout.group_size=2",
+        "env.max_tokens=8",
+        "eval.every=0",
+        "train.threads=1",
+    ]
     arguments = [part for item in settings for part in ("--set", item)]
     assert main(["train", "--run", str(tmp_path / "run"), "--steps", "1", *arguments]) == 0
     memory = json.loads((tmp_path / "run" / "manifest.json").read_text())["memory"]
@@ -272,7 +295,11 @@ def test_the_engine_is_planned_for_validations_too(capsys):
         words = ["rollout.problems_per_step=2", "rollout.group_size=2", "train.device=cpu", *settings]
         assert main(["train", "--dry-run", "--json", "--set", *words]) == 0
         parts = json.loads(capsys.readouterr().out)["memory"]["parts_gib"]
-        return sum(each["generate"] for name, each in parts.items() if name in ("engine: keys and values", "engine: reading and choosing"))
+        return sum(
+            each["generate"]
+            for name, each in parts.items()
+            if name in ("engine: keys and values", "engine: reading and choosing")
+        )
 
     step = sampled("eval.every=0")
     assert sampled("eval.problems=1") == step

@@ -36,9 +36,13 @@ def test_a_generated_plugin_is_loaded_and_keeps_the_contract(flag, in_tmp_path, 
     assert info.summary == KINDS[flag].summary
     assert registry().options(written["kind"], written["component"]).model_config["extra"] == "forbid"
     if flag not in ("engine", "algo"):  # the kits of these take long; the slow test runs them
-        assert main(["-p", f"kgym_fresh_{flag}", "plugins", "check", written["component"]]) == 0, capsys.readouterr().out
+        assert main(["-p", f"kgym_fresh_{flag}", "plugins", "check", written["component"]]) == 0, (
+            capsys.readouterr().out
+        )
     assert all(part in (Path(name) / "README.md").read_text() for part in (written["component"], info.summary))
-    lines = [line for line in (Path(name) / "README.md").read_text().splitlines() if line.startswith(("kgym ", "echo "))]
+    lines = [
+        line for line in (Path(name) / "README.md").read_text().splitlines() if line.startswith(("kgym ", "echo "))
+    ]
     for words in map(kgym_words, lines):
         command_parser(words[0]).parse_args(words[1:])
     assert yaml.safe_load((Path(name) / ".github/workflows/test.yml").read_text())["jobs"]["test"]["steps"]
@@ -74,7 +78,10 @@ def test_a_name_that_cannot_work_is_refused_in_one_line(name, why, in_tmp_path, 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_kind_has_to_be_named(capsys):
     assert main(["plugins", "new", "letters"]) == 2
-    assert "--env --verifier --algo --engine --sampler --shaper --tracker --exporter is required" in capsys.readouterr().err
+    assert (
+        "--env --verifier --algo --engine --sampler --shaper --tracker --exporter is required"
+        in capsys.readouterr().err
+    )
 
 
 # --- the pages
@@ -128,7 +135,17 @@ def test_a_generated_package_passes_its_own_tests_and_linters(packages, flag):
     tested = packages.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", cwd=folder, timeout=600)
     assert tested.returncode == 0, tested.stdout[-3000:]
     typed = packages._run(
-        [sys.executable, "-m", "mypy", "--python-executable", packages.executable, "--cache-dir", packages.folder / "mypy"], folder, 600
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--python-executable",
+            packages.executable,
+            "--cache-dir",
+            packages.folder / "mypy",
+        ],
+        folder,
+        600,
     )
     assert typed.returncode == 0, typed.stdout[-3000:]
 

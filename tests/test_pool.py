@@ -101,7 +101,13 @@ def test_what_becomes_of_a_response(pool, response, label):
 
 def test_a_bad_item_costs_its_neighbours_nothing(pool):
     responses = ["x", "loop", "y", "memory", "x", "exit", "x"] * 3
-    names = {"x": "correct", "y": "wrong", "loop": "unscored:timeout", "memory": "unscored:memory", "exit": "unscored:crash"}
+    names = {
+        "x": "correct",
+        "y": "wrong",
+        "loop": "unscored:timeout",
+        "memory": "unscored:memory",
+        "exit": "unscored:crash",
+    }
     assert judge(pool, *responses) == [names[response] for response in responses]
 
 
@@ -136,7 +142,9 @@ def test_from_many_threads_and_from_asyncio(pool):
     for thread in threads:
         thread.join()
     assert len(results) == 8
-    assert all(labels == ["correct", "wrong", "unscored:error:ZeroDivisionError", "correct"] for labels in results.values())
+    assert all(
+        labels == ["correct", "wrong", "unscored:error:ZeroDivisionError", "correct"] for labels in results.values()
+    )
 
     async def both():
         items = [VerifyItem("x", response) for response in ("x", "y")]
@@ -159,7 +167,10 @@ def test_the_fast_ladder_answers_in_the_caller():
     with VerifierPool(ROGUE, limits=limits(), fast=fast) as pool:
         assert pool.verify_many([VerifyItem("x", "easy")])[0].reason == "fast"
         assert pool.server_pid is None, "nothing needed a worker yet"
-        assert [verdict.reason for verdict in pool.verify_many([VerifyItem("x", "x"), VerifyItem("x", "easy")])] == ["equal", "fast"]
+        assert [verdict.reason for verdict in pool.verify_many([VerifyItem("x", "x"), VerifyItem("x", "easy")])] == [
+            "equal",
+            "fast",
+        ]
 
 
 def test_a_fast_ladder_that_fails_leaves_it_to_a_worker(caplog, capfd):
@@ -168,22 +179,39 @@ def test_a_fast_ladder_that_fails_leaves_it_to_a_worker(caplog, capfd):
         return {"raise": lambda: 1 / 0, "leave": sys.exit, "number": lambda: 0.5}[item.response]()
 
     with VerifierPool(ROGUE, limits=limits(), fast=fast, who="verifier 'x'") as pool:
-        assert judge(pool, "raise", "leave", "number", "number") == ["unscored:error:ZeroDivisionError", "wrong", "wrong", "wrong"]
+        assert judge(pool, "raise", "leave", "number", "number") == [
+            "unscored:error:ZeroDivisionError",
+            "wrong",
+            "wrong",
+            "wrong",
+        ]
     said = [record.getMessage() for record in caplog.records if "fast()" in record.getMessage()]
     assert len(said) == 3, "each kind once"
-    assert said[0] == "verifier 'x': fast() failed with ZeroDivisionError: division by zero (gold answer 'x'); a worker judges instead"
+    assert (
+        said[0]
+        == "verifier 'x': fast() failed with ZeroDivisionError: division by zero (gold answer 'x'); a worker judges "
+        "instead"
+    )
     assert capfd.readouterr().out == ""
 
 
 def test_what_cannot_start_says_so():
-    with VerifierPool("no_such_module:Verifier", limits=limits()) as pool, pytest.raises(VerifierError, match="no_such_module"):
+    with (
+        VerifierPool("no_such_module:Verifier", limits=limits()) as pool,
+        pytest.raises(VerifierError, match="no_such_module"),
+    ):
         judge(pool, "x")
-    with VerifierPool(f"{__name__}:Unbuildable", limits=limits()) as pool, pytest.raises(VerifierError, match="no dictionary"):
+    with (
+        VerifierPool(f"{__name__}:Unbuildable", limits=limits()) as pool,
+        pytest.raises(VerifierError, match="no dictionary"),
+    ):
         judge(pool, "x")
 
 
 def children_of(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], check=False, capture_output=True, text=True).stdout.split()
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], check=False, capture_output=True, text=True
+    ).stdout.split()
     return [int(child) for child in found]
 
 

@@ -1,4 +1,5 @@
-"""What the pool meets on a bad day: cancelled callers, killed and stopped processes, no processes, memory or descriptors left.
+"""What the pool meets on a bad day: cancelled callers, killed and stopped processes, no processes, memory or
+descriptors left.
 
 Every call returns one verdict for each item within a bounded time, and the pool judges the next one.
 """
@@ -301,7 +302,9 @@ def test_fewer_processes_than_workers_do_the_work():
 
 
 def test_answers_that_do_not_fit_into_a_worker_at_once_are_sent_one_at_a_time():
-    large = "x" + 2_000_000 * "\N{CJK UNIFIED IDEOGRAPH-7B54}"  # 12 MB on the way; 16 of them are more than the worker may have
+    large = (
+        "x" + 2_000_000 * "\N{CJK UNIFIED IDEOGRAPH-7B54}"
+    )  # 12 MB on the way; 16 of them are more than the worker may have
     with pool_of(Rogue, memory_gib=0.1, workers=1) as pool:
         assert in_time(lambda: judge(pool, "x", *[large] * 20, "y")) == [*["correct"] * 21, "wrong"]
 
@@ -360,8 +363,12 @@ def test_a_working_directory_that_was_removed(tmp_path):
 
 
 def test_ignored_and_blocked_signals(tmp_path):
-    ignore = "[signal.signal(s, signal.SIG_IGN) for s in (signal.SIGCHLD, signal.SIGXCPU, signal.SIGTERM, signal.SIGPIPE)]"
-    labels, done = run_script(tmp_path, before=f"{ignore}; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())")
+    ignore = (
+        "[signal.signal(s, signal.SIG_IGN) for s in (signal.SIGCHLD, signal.SIGXCPU, signal.SIGTERM, signal.SIGPIPE)]"
+    )
+    labels, done = run_script(
+        tmp_path, before=f"{ignore}; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())"
+    )
     assert labels == RIGHT, done.stderr
 
 
@@ -428,7 +435,9 @@ def test_calls_that_hang_together_are_reported_once_an_interval(monkeypatch, cap
     with pool_of(Rogue, deadline_s=1.5, workers=2) as pool:
 
         async def many():
-            await asyncio.gather(*(pool.verify_many_async(items("sleep:30")) for _ in range(40)), return_exceptions=True)
+            await asyncio.gather(
+                *(pool.verify_many_async(items("sleep:30")) for _ in range(40)), return_exceptions=True
+            )
 
         async def some():
             with contextlib.suppress(TimeoutError):

@@ -1,4 +1,6 @@
-"""The types of weights, computation and checkpoints: what is refused, what stays float32, and that a resumed run is exact."""
+"""The types of weights, computation and checkpoints: what is refused, what stays float32, and that a resumed run is
+exact.
+"""
 
 import json
 import math
@@ -47,16 +49,27 @@ def batch():
     [
         (
             ["train.master_dtype=bfloat16", "train.lr=1e-6"],
-            "train.lr=1e-06 with train.master_dtype=bfloat16: AdamW loses most changes of bfloat16 weights below 1e-05; "
-            "set train.optimizer=adamw-split, which keeps them, or train.optimizer=adamw-rounded to lose them on purpose",
+            "train.lr=1e-06 with train.master_dtype=bfloat16: AdamW loses most changes of bfloat16 weights below "
+            "1e-05; "
+            "set train.optimizer=adamw-split, which keeps them, or train.optimizer=adamw-rounded to lose them on "
+            "purpose",
         ),
         (["train.master_dtype=bfloat16", "critic.lr=1e-6"], "critic.lr=1e-06 with train.master_dtype=bfloat16"),
-        (["train.optimizer=adamw-split"], "train.optimizer=adamw-split is for bfloat16 weights; set train.master_dtype=bfloat16 with it"),
+        (
+            ["train.optimizer=adamw-split"],
+            "train.optimizer=adamw-split is for bfloat16 weights; set train.master_dtype=bfloat16 with it",
+        ),
         (["train.optimizer=adamw-rounded"], "train.optimizer=adamw-rounded is for bfloat16 weights"),
-        (["train.master_dtype=bfloat16", "train.dtype=float32"], "train.dtype=float32 is not possible with train.master_dtype=bfloat16"),
+        (
+            ["train.master_dtype=bfloat16", "train.dtype=float32"],
+            "train.dtype=float32 is not possible with train.master_dtype=bfloat16",
+        ),
         (["train.dtype=float16"], "float16 cannot be trained"),
         (["train.master_dtype=float16"], "float16 cannot be trained"),
-        (["train.decay_frac=0.2"], "train.decay_frac=0.2 is for a learning rate that falls; set train.schedule=linear or cosine with it"),
+        (
+            ["train.decay_frac=0.2"],
+            "train.decay_frac=0.2 is for a learning rate that falls; set train.schedule=linear or cosine with it",
+        ),
         (["train.lora.rank=8", *(f"train.{key}={value}" for key, value in SHORT.items())], "an adapter is float32"),
         (["train.lora.rank=8", "train.save_dtype=bfloat16"], "train.save_dtype=bfloat16 is for whole models"),
         (["train.optim=adamw"], "that is 'train.optimizer' here"),
@@ -173,7 +186,10 @@ def interrupted(run, copy):
 
 def numbers(run):
     """The metrics without what comes from the clock."""
-    return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+    return [
+        {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
 
 
 def weights(folder):
@@ -251,7 +267,12 @@ def test_a_checkpoint_of_split_weights_holds_the_float32_weights(tmp_path, tiny_
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_folder_in_another_type_keeps_tied_weights_tied(tmp_path, tied):
     config = Qwen2Config(
-        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, tie_word_embeddings=tied
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        tie_word_embeddings=tied,
     )
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(config).eval()

@@ -1,4 +1,6 @@
-"""Preferences: the losses by hand and by their properties, where comparisons come from, and runs of `kgym dpo` and `kgym rm`."""
+"""Preferences: the losses by hand and by their properties, where comparisons come from, and runs of `kgym dpo` and
+`kgym rm`.
+"""
 
 import json
 import math
@@ -45,7 +47,9 @@ from kgym.verify.service import load_verifier
 
 
 def comparison(question, *answers, pairs=None):
-    return Comparison((Message("user", question),), question, "", answers, all_pairs(len(answers)) if pairs is None else pairs)
+    return Comparison(
+        (Message("user", question),), question, "", answers, all_pairs(len(answers)) if pairs is None else pairs
+    )
 
 
 def taste(n):
@@ -73,7 +77,9 @@ def test_dpo_and_its_gradient_in_float64():
     ref_chosen, ref_rejected = double(-5.0, -2.5), double(-5.0, -2.5)
     output = dpo_loss(chosen, rejected, ref_chosen.detach(), ref_rejected.detach(), beta=0.1)
     output.loss.backward()
-    assert float(output.loss.detach()) == pytest.approx((-math.log(sigmoid(0.3)) - math.log(sigmoid(-0.1))) / 2, abs=1e-12)
+    assert float(output.loss.detach()) == pytest.approx(
+        (-math.log(sigmoid(0.3)) - math.log(sigmoid(-0.1))) / 2, abs=1e-12
+    )
     expected = [-0.1 * sigmoid(-0.3) / 2, -0.1 * sigmoid(0.1) / 2]
     assert chosen.grad.tolist() == pytest.approx(expected, abs=1e-12)
     assert rejected.grad.tolist() == pytest.approx([-value for value in expected], abs=1e-12)
@@ -83,7 +89,9 @@ def test_dpo_and_its_gradient_in_float64():
 def test_label_smoothing_exchanges_some_labels():
     arguments = double(-4.0), double(-7.0), double(-5.0), double(-5.0)
     output = dpo_loss(*arguments, beta=0.1, label_smoothing=0.2)
-    assert float(output.loss.detach()) == pytest.approx(-0.8 * math.log(sigmoid(0.3)) - 0.2 * math.log(sigmoid(-0.3)), abs=1e-12)
+    assert float(output.loss.detach()) == pytest.approx(
+        -0.8 * math.log(sigmoid(0.3)) - 0.2 * math.log(sigmoid(-0.3)), abs=1e-12
+    )
 
 
 def test_a_ranking_of_three_and_its_gradient_in_float64():
@@ -91,7 +99,9 @@ def test_a_ranking_of_three_and_its_gradient_in_float64():
     scores = torch.tensor([[2.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
     output = ranking_loss(scores)
     output.loss.backward()
-    assert float(output.loss.detach()) == pytest.approx(-sum(math.log(sigmoid(margin)) for margin in (2, 1, -1)) / 3, abs=1e-12)
+    assert float(output.loss.detach()) == pytest.approx(
+        -sum(math.log(sigmoid(margin)) for margin in (2, 1, -1)) / 3, abs=1e-12
+    )
     a, b, c = sigmoid(-2) / 3, sigmoid(-1) / 3, sigmoid(1) / 3
     assert scores.grad[0].tolist() == pytest.approx([-a - b, a - c, b + c], abs=1e-12)
 
@@ -107,19 +117,25 @@ def test_a_pairwise_loss_sees_no_constant_and_prefers_one_side_at_most(pairs, sh
     moved = pairwise_loss(better + shift, worse + shift)
     assert float(moved.loss) == pytest.approx(float(loss), rel=1e-9, abs=1e-9)
     turned = pairwise_loss(worse, better)
-    assert float(turned.loss - loss) == pytest.approx(float((better - worse).mean()), abs=1e-9)  # log sigmoid(x) - log sigmoid(-x) = x
+    assert float(turned.loss - loss) == pytest.approx(
+        float((better - worse).mean()), abs=1e-9
+    )  # log sigmoid(x) - log sigmoid(-x) = x
     assert metrics["preference/accuracy_frac"] + turned.metrics["preference/accuracy_frac"] <= 1 + 1e-9
 
 
 @given(st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=1, max_size=8), st.floats(0.01, 1))
 @settings(deadline=None, max_examples=50)
 def test_dpo_at_the_reference_is_log_2_and_falls_as_the_chosen_answer_rises(rows, beta):
-    chosen, rejected, ref_chosen, ref_rejected = (torch.tensor(side, dtype=torch.float64) for side in zip(*rows, strict=True))
+    chosen, rejected, ref_chosen, ref_rejected = (
+        torch.tensor(side, dtype=torch.float64) for side in zip(*rows, strict=True)
+    )
     at_reference = dpo_loss(ref_chosen, ref_rejected, ref_chosen, ref_rejected, beta=beta).loss
     assert float(at_reference) == pytest.approx(math.log(2), abs=1e-12)
     loss = dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta=beta).loss
     assert float(dpo_loss(chosen + 1, rejected, ref_chosen, ref_rejected, beta=beta).loss) < float(loss) + 1e-12
-    assert float(dpo_loss(chosen + 1, rejected + 1, ref_chosen, ref_rejected, beta=beta).loss) == pytest.approx(float(loss), rel=1e-9)
+    assert float(dpo_loss(chosen + 1, rejected + 1, ref_chosen, ref_rejected, beta=beta).loss) == pytest.approx(
+        float(loss), rel=1e-9
+    )
 
 
 # --- losses, over a model ---------------------------------------------------------------------------------------------
@@ -138,7 +154,9 @@ def test_every_prompt_counts_the_same_however_many_pairs_it_has():
 
 def test_the_pairs_of_micro_batches_are_those_of_the_batch(tiny_model):
     policy = TrainedPolicy.load(str(tiny_model), DPOConfig(train={"microbatch_tokens": 60}).train)
-    batch = pair_batch([taste(n) for n in range(7)], lambda one, answer: encode_row(policy.bare, one.prompt, answer), CPU)
+    batch = pair_batch(
+        [taste(n) for n in range(7)], lambda one, answer: encode_row(policy.bare, one.prompt, answer), CPU
+    )
     found = []
     for micro, places, _ in policy.microbatches(batch.pack, whole_groups=True):
         pairs = batch.within(micro, places)
@@ -171,8 +189,12 @@ def test_dpo_sums_the_tokens_of_answers_and_micro_batches_change_nothing(tiny_mo
 
     expected = 0.0
     for one in batch:
-        ahead = [total(policy.model, one.prompt, answer) - total(reference, one.prompt, answer) for answer in one.answers]
-        expected += sum(-math.log(sigmoid(0.3 * (ahead[i] - ahead[j]))) for i, j in one.pairs) / len(one.pairs) / len(batch)
+        ahead = [
+            total(policy.model, one.prompt, answer) - total(reference, one.prompt, answer) for answer in one.answers
+        ]
+        expected += (
+            sum(-math.log(sigmoid(0.3 * (ahead[i] - ahead[j]))) for i, j in one.pairs) / len(one.pairs) / len(batch)
+        )
 
     found = []
     for tokens in (1, 100_000):
@@ -188,8 +210,13 @@ def test_length_normalized_answers_are_means_over_their_tokens(tiny_model):
     batch = pair_batch([comparison("q", "aaaa", "b")], lambda one, answer: encode_row(policy, one.prompt, answer), CPU)
     logprobs = torch.where(batch.pack.mask, torch.linspace(-3, -1, batch.pack.n_tokens), torch.zeros(()))
     pack = replace(batch.pack, ref_logprobs=torch.zeros_like(logprobs))
-    summed, mean = (preference_loss(pack, logprobs, batch.pairs, DPOSection(length_normalize=flag)).metrics for flag in (False, True))
-    assert mean["preference/chosen_logprob_nats"] == pytest.approx(summed["preference/chosen_logprob_nats"] / 5)  # the end token counts
+    summed, mean = (
+        preference_loss(pack, logprobs, batch.pairs, DPOSection(length_normalize=flag)).metrics
+        for flag in (False, True)
+    )
+    assert mean["preference/chosen_logprob_nats"] == pytest.approx(
+        summed["preference/chosen_logprob_nats"] / 5
+    )  # the end token counts
     assert mean["preference/rejected_logprob_nats"] == pytest.approx(summed["preference/rejected_logprob_nats"] / 2)
 
 
@@ -206,9 +233,13 @@ def test_a_score_does_not_depend_on_the_rows_beside_it_whatever_the_padding_is(t
         rewarder.model.score.weight.normal_()
     rewarder.model.config.pad_token_id = 1  # padding with another token than this one would be read
     rows = [rewarder.row("q", "", "a"), rewarder.row("q", "", "a longer answer")]
-    batch = pair_batch([comparison("q", "a", "a longer answer")], lambda one, answer: rewarder.row(one.question, "", answer), CPU)
+    batch = pair_batch(
+        [comparison("q", "a", "a longer answer")], lambda one, answer: rewarder.row(one.question, "", answer), CPU
+    )
     with torch.no_grad():
-        alone = [rewarder.head(torch.tensor([[*one, *two]]), torch.ones(1, len(one) + len(two))).item() for one, two in rows]
+        alone = [
+            rewarder.head(torch.tensor([[*one, *two]]), torch.ones(1, len(one) + len(two))).item() for one, two in rows
+        ]
         assert row_scores(rewarder, batch.pack).tolist() == pytest.approx(alone, abs=1e-5)
 
 
@@ -217,7 +248,9 @@ def test_a_score_does_not_depend_on_the_rows_beside_it_whatever_the_padding_is(t
 
 def test_rows_of_a_file(tmp_path):
     file = tmp_path / "rows.jsonl"
-    file.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n\n{"prompt": "q", "ranked": ["x", "y", "z"], "gold": "7"}\n')
+    file.write_text(
+        '{"prompt": "p", "chosen": "a", "rejected": "b"}\n\n{"prompt": "q", "ranked": ["x", "y", "z"], "gold": "7"}\n'
+    )
     first, second = read_comparisons(file)
     assert first == comparison("p", "a", "b")
     assert (second.answers, second.pairs, second.gold) == (("x", "y", "z"), ((0, 1), (0, 2), (1, 2)), "7")
@@ -254,7 +287,9 @@ def test_generated_comparisons_are_right_over_wrong(env):
         one = made(n)
         assert one == made(n)
         assert one.pairs == ((0, 1), (0, 2))
-        statuses = [verdict.status for verdict in verifier.verify_many([VerifyItem(one.gold, answer) for answer in one.answers])]
+        statuses = [
+            verdict.status for verdict in verifier.verify_many([VerifyItem(one.gold, answer) for answer in one.answers])
+        ]
         assert statuses == ["correct", "wrong", "wrong"]
         assert len({answer.rpartition("\\boxed{")[0] for answer in one.answers}) == 1
         assert one.question in one.prompt[-1].content
@@ -290,7 +325,11 @@ def test_stored_answers_are_compared_within_their_problem(tmp_path):
         ],
     )
     (one,) = stored_comparisons(run, PairsConfig(), seed=0)
-    assert {(one.answers[i], one.answers[j]) for i, j in one.pairs} == {("right", "wrong"), ("right", "half"), ("half", "wrong")}
+    assert {(one.answers[i], one.answers[j]) for i, j in one.pairs} == {
+        ("right", "wrong"),
+        ("right", "half"),
+        ("half", "wrong"),
+    }
     assert one.prompt[-1].content == "What is 1+1?\nAnswer in \\boxed{}."
     assert one.question == "What is 1+1?"
     (one,) = stored_comparisons(run, PairsConfig(answers=2), seed=0)
@@ -310,7 +349,10 @@ def test_long2short_prefers_the_shortest_right_answer(tmp_path):
         ],
     )
     (one,) = stored_comparisons(run, PairsConfig(prefer="short", answers=8), seed=0)
-    assert {(one.answers[i], one.answers[j]) for i, j in one.pairs} == {("short", "half as long again"), ("short", "longer and wrong")}
+    assert {(one.answers[i], one.answers[j]) for i, j in one.pairs} == {
+        ("short", "half as long again"),
+        ("short", "longer and wrong"),
+    }
 
 
 def test_a_run_without_answers_or_differences_is_refused(tmp_path):
@@ -360,7 +402,9 @@ class DiesAt17(Reporter):
 
 
 @pytest.mark.parametrize(("config", "part", "kind"), [DPO_RUN, RM_RUN], ids=["dpo", "rm"])
-def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_weights(tmp_path, tiny_model, config, part, kind):
+def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_weights(
+    tmp_path, tiny_model, config, part, kind
+):
     straight, cut = tmp_path / "straight", tmp_path / "cut"
     summary = learn(config, part, tiny_model, straight)
     assert summary["held_out/accuracy_frac"] > 0.9
@@ -372,7 +416,10 @@ def test_a_model_learns_preferences_and_a_run_that_was_cut_off_ends_in_the_same_
     assert {**resumed, "run": "", "checkpoint": ""} == {**summary, "run": "", "checkpoint": ""}
     assert equal(weights(resolve_model(str(straight)), kind), weights(resolve_model(str(cut)), kind))
     one, other = (
-        [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+        [
+            {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+            for line in read_metrics(run / "metrics.jsonl")
+        ]
         for run in (straight, cut)
     )
     assert one == other
@@ -407,7 +454,9 @@ def test_demonstrations_score_0_in_the_mean_and_any_transformers_loads_the_rest(
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     assert model.config.num_labels == 1
     ids = torch.tensor([[token for part in rewarder.row("3?", "", "yes1") for token in part]])
-    assert model(input_ids=ids).logits.item() == pytest.approx(rewarder.scores([("3?", "", "yes1")])[0] + summary["bias"], abs=1e-4)
+    assert model(input_ids=ids).logits.item() == pytest.approx(
+        rewarder.scores([("3?", "", "yes1")])[0] + summary["bias"], abs=1e-4
+    )
     (Path(folder) / FILE).write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
         load_reward_model(folder)
@@ -440,7 +489,9 @@ def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, tiny_m
     assert summary["steps"] == 2
     assert 0 <= summary["held_out/accuracy_frac"] <= 1
     assert "step 2/2 | loss" in output.err
-    assert main(command(name, tiny_model, tmp_path / "two", "--data", pairs_file(tmp_path / "p.jsonl"), "--steps", 2)) == 0
+    assert (
+        main(command(name, tiny_model, tmp_path / "two", "--data", pairs_file(tmp_path / "p.jsonl"), "--steps", 2)) == 0
+    )
     assert f"run         {tmp_path / 'two'}" in capsys.readouterr().out
 
 
@@ -453,7 +504,10 @@ def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, tiny_m
         (["rm", "--env", "arithmetic", "--set", "pairs.answers=1"], "pairs.answers=1"),
         (["rm", "--env", "arithmetic", "--set", "sft.lr=1"], "no key named 'sft"),
         (["rm", "--env", "arithmetic", "--set", "rm.lr=1"], "no key named 'rm.lr'; that is 'train.lr' here"),
-        (["rm", "--env", "arithmetic", "--set", "train.lora.rank=8"], "train.lora.rank=8 is not offered for a reward model"),
+        (
+            ["rm", "--env", "arithmetic", "--set", "train.lora.rank=8"],
+            "train.lora.rank=8 is not offered for a reward model",
+        ),
         (["dpo", "--data", "p.jsonl", "--set", "verifier=math"], "verifier.* is set without an environment"),
         (["rm", "--data", "absent.jsonl"], "absent.jsonl"),
         (["rm", "--episodes", "absent"], "no stored answers"),

@@ -65,7 +65,12 @@ def evaluate(tmp_path, monkeypatch, capsys):
     ("name", "samples", "asked", "ends"),
     [
         ("r1", 64, [0.6, 0.95, 0, 32_768], "Please reason step by step, and put your final answer within \\boxed{}."),
-        ("qwen3", 64, [0.6, 0.95, 20, 38_912], "Please reason step by step, and put your final answer within \\boxed{}."),
+        (
+            "qwen3",
+            64,
+            [0.6, 0.95, 20, 38_912],
+            "Please reason step by step, and put your final answer within \\boxed{}.",
+        ),
         ("dapo", 32, [1.0, 0.7, 0, 20_480], 'Remember to put your answer on its own line after "Answer:".'),
         ("k1.5", 8, [1.0, 1.0, 0, 64], "Answer in \\boxed{}."),
     ],
@@ -125,11 +130,20 @@ def test_presets_are_listed(capsys):
 
 
 def test_a_template_takes_the_place_of_the_prompt():
-    plain, own = EnvSetup("arithmetic", {}), EnvSetup("arithmetic", {"prompt": r"Q: {question} \boxed{}", "system": "Be brief."})
+    plain, own = (
+        EnvSetup("arithmetic", {}),
+        EnvSetup("arithmetic", {"prompt": r"Q: {question} \boxed{}", "system": "Be brief."}),
+    )
     problem = own.problem(0)
-    assert own.start(0, 0).prompt == (Message("system", "Be brief."), Message("user", rf"Q: {problem.question} \boxed{{}}"))
+    assert own.start(0, 0).prompt == (
+        Message("system", "Be brief."),
+        Message("user", rf"Q: {problem.question} \boxed{{}}"),
+    )
     assert plain.prompt_sha256 != own.prompt_sha256
-    assert EnvSetup("arithmetic", {"system": "Be brief."}).prompt(problem) == (Message("system", "Be brief."), *plain.prompt(problem))
+    assert EnvSetup("arithmetic", {"system": "Be brief."}).prompt(problem) == (
+        Message("system", "Be brief."),
+        *plain.prompt(problem),
+    )
 
 
 @pytest.mark.parametrize("template", ["", "Say it", "{question} {question}"])

@@ -14,7 +14,18 @@ from kgym.cli.main import main
 from kgym.runs.metrics import CLOCK, read_metrics
 from kgym.train import profiling
 from kgym.train.memory import GIB, available_bytes, is_out_of_memory, peak_bytes
-from kgym.train.profiling import Cost, OutOfMemory, Recorder, count, peak_flops, phase, reassign, recording, shares, table
+from kgym.train.profiling import (
+    Cost,
+    OutOfMemory,
+    Recorder,
+    count,
+    peak_flops,
+    phase,
+    reassign,
+    recording,
+    shares,
+    table,
+)
 
 CPU = torch.device("cpu")
 SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=32", "eval.every=0", "train.threads=1")
@@ -133,14 +144,21 @@ def test_every_step_says_where_its_time_went(tmp_path):
     settings = [part for item in SMALL for part in ("--set", item)]
     assert main(["train", "--run", str(tmp_path / "run"), "--steps", "2", *settings, "--json"]) == 0
     for line in read_metrics(tmp_path / "run" / "metrics.jsonl"):
-        times = [line[f"time/{name}_s"] for name in ("generate", "judge", "pack", "forward_backward", "optimizer", "sync")]
+        times = [
+            line[f"time/{name}_s"] for name in ("generate", "judge", "pack", "forward_backward", "optimizer", "sync")
+        ]
         assert all(seconds >= 0 for seconds in times)
         rollout_s = line["time/generate_s"] + line["time/judge_s"]
         assert rollout_s <= line["time/rollout_s"] + 1e-6
-        assert line["time/pack_s"] + line["time/forward_backward_s"] + line["time/optimizer_s"] <= line["time/train_s"] + 1e-6
+        assert (
+            line["time/pack_s"] + line["time/forward_backward_s"] + line["time/optimizer_s"]
+            <= line["time/train_s"] + 1e-6
+        )
         assert line["speed/train_tokens_per_s"] > 0
         assert 0.1 < line["memory/peak_gib"] < 64  # of a process with torch in it
-    assert {"time/sync_s", "speed/train_tokens_per_s", "memory/peak_gib"} <= {key for key in line if key.startswith(CLOCK)}
+    assert {"time/sync_s", "speed/train_tokens_per_s", "memory/peak_gib"} <= {
+        key for key in line if key.startswith(CLOCK)
+    }
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -151,8 +169,14 @@ def test_every_step_says_where_its_time_went(tmp_path):
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 83968 bytes"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+            "83968 bytes"
+        ),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: not enough memory: you tried to "
+            "allocate 9 bytes"
+        ),
     ],
 )
 def test_memory_that_ran_out_names_the_phase(error):

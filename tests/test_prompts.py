@@ -1,4 +1,6 @@
-"""A prompt that leaves no room for an answer ends no run: it is named, counted, wrong in an evaluation and not trained on."""
+"""A prompt that leaves no room for an answer ends no run: it is named, counted, wrong in an evaluation and not
+trained on.
+"""
 
 import json
 from dataclasses import replace
@@ -20,7 +22,9 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "data"))
 
     def add(name, long):
-        rows = [{"question": f"{'word ' * 200}{i}" if i in long else f"{i}+{i}?", "answer": str(2 * i)} for i in range(12)]
+        rows = [
+            {"question": f"{'word ' * 200}{i}" if i in long else f"{i}+{i}?", "answer": str(2 * i)} for i in range(12)
+        ]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         assert main(["data", "add", name, str(tmp_path / f"{name}.jsonl")]) == 0
 
@@ -29,12 +33,27 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-SMALL = [f"--set={key}" for key in ("rollout.problems_per_step=12", "rollout.group_size=2", "env.max_tokens=4", "env.truncated=score")]
+SMALL = [
+    f"--set={key}"
+    for key in ("rollout.problems_per_step=12", "rollout.group_size=2", "env.max_tokens=4", "env.truncated=score")
+]
 
 
 def test_training_goes_on_past_a_prompt_that_is_too_long(tiny_model, data, capsys):
     run = data / "run"
-    what = ["--env", "data", "--set", "env.dataset=some", "--set", "env.validation_frac=0", "--steps", "2", "--eval-every", "0", *SMALL]
+    what = [
+        "--env",
+        "data",
+        "--set",
+        "env.dataset=some",
+        "--set",
+        "env.validation_frac=0",
+        "--steps",
+        "2",
+        "--eval-every",
+        "0",
+        *SMALL,
+    ]
     assert main(["train", "--model", str(tiny_model), "--run", str(run), *what]) == 0
     out = capsys.readouterr()
     assert (out.out + out.err).count("1 prompt leaves no room for an answer (some/") == 1
@@ -77,14 +96,17 @@ def test_a_judge_leaves_what_is_too_long_unscored_and_judges_the_others():
             super().submit([replace(request, context_tokens=3000) for request in requests])
 
     judge = Judge(JudgeOptions(), Short(lambda _: '{"verdict": "correct"}'))
-    verdicts = judge.verify_many([VerifyItem("4", "4", "2+2?"), VerifyItem("4", "4" * 3000, "2+2?"), VerifyItem("4", "4", "1+3?")])
+    verdicts = judge.verify_many(
+        [VerifyItem("4", "4", "2+2?"), VerifyItem("4", "4" * 3000, "2+2?"), VerifyItem("4", "4", "1+3?")]
+    )
     assert [verdict.label for verdict in verdicts] == ["correct", "unscored:context", "correct"]
 
 
 def test_a_note_names_three_problems_and_counts_the_rest():
     found = {f"mine/{i}": 1000 + i for i in range(5)}
     assert describe_long(found, "data:train") == (
-        "data:train: 5 prompts leave no room for an answer (mine/0, 1000 tokens, mine/1, 1001 tokens, mine/2, 1002 tokens and 2 more); "
+        "data:train: 5 prompts leave no room for an answer (mine/0, 1000 tokens, mine/1, 1001 tokens, mine/2, 1002 "
+        "tokens and 2 more); "
         "they count as wrong (prompt_too_long), no part of a loss"
     )
 
@@ -95,13 +117,37 @@ def test_a_note_names_three_problems_and_counts_the_rest():
 def test_stop_texts_end_answers_in_training_and_evaluation_and_are_compared(tiny_model, tmp_path):
     import pandas as pd
 
-    small = ["--env", "arithmetic", "--eval-every", "0", "--steps", "1", "--set=rollout.problems_per_step=8", "--set=env.max_tokens=40"]
-    assert main(["train", "--model", str(tiny_model), "--run", str(tmp_path / "t"), *small, '--set=rollout.stop=["1", "2"]']) == 0
+    small = [
+        "--env",
+        "arithmetic",
+        "--eval-every",
+        "0",
+        "--steps",
+        "1",
+        "--set=rollout.problems_per_step=8",
+        "--set=env.max_tokens=40",
+    ]
+    assert (
+        main(
+            ["train", "--model", str(tiny_model), "--run", str(tmp_path / "t"), *small, '--set=rollout.stop=["1", "2"]']
+        )
+        == 0
+    )
     rows = pd.read_parquet(tmp_path / "t" / "episodes" / "step-00001.parquet")
     stopped = rows[rows["finish_reason"] == "stop"]["text"]
     assert stopped.str.endswith(("1", "2")).any()
     assert not rows["text"].str[:-1].str.contains("[12]").any()
-    what = ["eval", "--model", str(tiny_model), "--bench", "arithmetic:validation", "--problems", "8", "--max-tokens", "40"]
+    what = [
+        "eval",
+        "--model",
+        str(tiny_model),
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "8",
+        "--max-tokens",
+        "40",
+    ]
     assert main([*what, "--run", str(tmp_path / "plain")]) == 0
     assert main([*what, "--run", str(tmp_path / "stop"), "--stop", "1", "--stop", "2"]) == 0
     plain, stop = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("plain", "stop"))

@@ -1,8 +1,8 @@
 """The prose is plain English: words and constructions that the style page leaves out fail here, with their replacement.
 
 Searched are the documents, the docstrings and comments of all source, and the messages and help of the library.
-Left out are code, paths, quotations of code in backticks, and what a model or a data set says: the texts of problems, the
-phrases that the mathematics verifier reads, and the answers in tests.
+Left out are code, paths, quotations of code in backticks, and what a model or a data set says: the texts of problems,
+the phrases that the mathematics verifier reads, and the answers in tests.
 """
 
 import ast
@@ -31,7 +31,8 @@ REPLACEMENTS = {
     r"(?:stands|stood|as (?:it|they) stands?)(?! (?:in )?for\b)": "is, contains",
     r"(?:lies|lain)": "is, is in",
     r"as \S+(?: \S+)? ha(?:s|ve) it": "says, defines",
-    r"(?<!there )(?:is|are|was|were|be) (?:no|none of) (?!longer|more|less|later|earlier|\w+er (?:than|and))\w+": "is not a",
+    r"(?<!there )(?:is|are|was|were|be) (?:no|none of) (?!longer|more|less|later|earlier|\w+er "
+    r"(?:than|and))\w+": "is not a",
     r"besides": "also, in addition, next to",
     r"wants": "needs, requires",
     r"go(?:es|ing)? on with|went on with": "resume, continue",
@@ -40,7 +41,8 @@ REPLACEMENTS = {
     r"put(?:s|ting)? away": "store, save",
     r"somebody|nobody|someone else's": "a user, another process, no one: name who",
     r"strangers?": "another user, a third party",
-    r"of (?:its|their|his|her|your|my|our|one's) own(?! (?!and|are|as|at|below|beside|by|for|from|has|have|here|in|is|needs|on|or|that|to|"
+    r"of (?:its|their|his|her|your|my|our|one's) own(?! "
+    r"(?!and|are|as|at|below|beside|by|for|from|has|have|here|in|is|needs|on|or|that|to|"
     r"which|with)[a-z])": "its own, a separate, custom",
     r"whoever|whosoever|whatever": "anyone who, any ... that: name it",
     r"thereof|therein|thereby|wherein|whence|thither|hitherto|heretofore": "say it with a plain clause",
@@ -59,7 +61,9 @@ def found(text: str) -> list[str]:
     text = re.sub(r'`[^`]*`|"[^"]{1,100}"', "`", text)
     hits = []
     for match in WORDS.finditer(re.sub(r"\s+", " ", text).lower()):
-        hits.append(f"{match.string[max(0, match.start() - 30) : match.end() + 30]!r}: {HINTS[int(match.lastgroup[1:])]}")
+        hits.append(
+            f"{match.string[max(0, match.start() - 30) : match.end() + 30]!r}: {HINTS[int(match.lastgroup[1:])]}"
+        )
     return hits
 
 
@@ -67,13 +71,19 @@ def found(text: str) -> list[str]:
 def files(*tops: str) -> list[Path]:
     """Return the Python files below some folders that may have such a word, in code or in a text."""
     paths = sorted(path for top in tops for path in (ROOT / top).rglob("*.py") if "build" not in path.parts)
-    return [path for path in paths if WORDS.search(re.sub(r"[\s#]+", " ", re.sub(r'"\s*\n\s*[fr]?"', "", path.read_text())).lower())]
+    return [
+        path
+        for path in paths
+        if WORDS.search(re.sub(r"[\s#]+", " ", re.sub(r'"\s*\n\s*[fr]?"', "", path.read_text())).lower())
+    ]
 
 
 def docstrings(path: Path) -> list[tuple[int, str]]:
     """Return the docstrings of a file, those of fields included, with their lines."""
     nodes = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
-    return [(node.lineno, node.value) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [
+        (node.lineno, node.value) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
 
 
 def comments(path: Path) -> list[tuple[int, str]]:
@@ -93,7 +103,9 @@ def comments(path: Path) -> list[tuple[int, str]]:
 
 
 def messages(path: Path) -> list[tuple[int, str]]:
-    """Return the texts of a file that a user may read: strings of several words, with a mark for each inserted value."""
+    """Return the texts of a file that a user may read: strings of several words, with a mark for each inserted
+    value.
+    """
     out, skipped = [], set()
     for node in ast.walk(ast.parse(path.read_text())):
         if id(node) in skipped:
@@ -102,7 +114,9 @@ def messages(path: Path) -> list[tuple[int, str]]:
             skipped.add(id(node.value))
         elif isinstance(node, ast.JoinedStr):
             skipped.update(map(id, node.values))
-            out.append((node.lineno, "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)))
+            out.append(
+                (node.lineno, "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values))
+            )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             out.append((node.lineno, node.value))
     return [(line, text) for line, text in out if text.count(" ") >= 2]
@@ -110,7 +124,9 @@ def messages(path: Path) -> list[tuple[int, str]]:
 
 def without_code(page: Path) -> str:
     """Return the text of a page with empty lines for its blocks of code and the parts that are generated."""
-    fenced = re.compile(r"^( *)(```|~~~).*?^\1\2|^<!-- begin.*?<!-- end|^<!-- below: generated.*\Z", re.DOTALL | re.MULTILINE)
+    fenced = re.compile(
+        r"^( *)(```|~~~).*?^\1\2|^<!-- begin.*?<!-- end|^<!-- below: generated.*\Z", re.DOTALL | re.MULTILINE
+    )
     text = fenced.sub(lambda block: "\n" * block[0].count("\n"), page.read_text())
     return re.sub(r"(?<=\n\n)(?:    (?![-*\d ]).*\n)+", lambda block: "\n" * block[0].count("\n"), text)
 
@@ -171,7 +187,11 @@ def test_documents_are_plain_english():
 def test_documents_are_wrapped_at_100_columns(page):
     """A table, a block of code, a heading, a picture and a single long word may be wider."""
     blank = re.sub(r"`[^`\n]*`|\]\([^)\n]*\)", "x", without_code(page))
-    wide = [line for line in blank.splitlines() if len(line) > 100 and not line.lstrip().startswith(("|", "#", "<", "![", "members:"))]
+    wide = [
+        line
+        for line in blank.splitlines()
+        if len(line) > 100 and not line.lstrip().startswith(("|", "#", "<", "![", "members:"))
+    ]
     assert [line for line in wide if " " in line.strip()] == []
 
 

@@ -26,7 +26,9 @@ def test_holm_agrees_with_statsmodels(n):
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_agrees_with_statsmodels(gained, lost):
     if gained + lost:
-        assert mcnemar(gained, lost) == pytest.approx(statsmodels_mcnemar([[0, gained], [lost, 0]], exact=True).pvalue, abs=1e-9)
+        assert mcnemar(gained, lost) == pytest.approx(
+            statsmodels_mcnemar([[0, gained], [lost, 0]], exact=True).pvalue, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("df", [1, 2, 5, 29, 499, 20_000])
@@ -38,7 +40,9 @@ def test_t_two_sided_agrees_with_scipy(t, df):
 def standing(scores, paired=True, samples=1):
     by_problem = {str(i): float(score) for i, score in enumerate(scores)}
     interval = score_interval(scores, n_answers=len(scores) * samples)
-    return Standing(float(np.mean(scores)), interval, samples, lambda k: by_problem if paired and k == samples else None)
+    return Standing(
+        float(np.mean(scores)), interval, samples, lambda k: by_problem if paired and k == samples else None
+    )
 
 
 def test_clear_differences_give_single_ranks():
@@ -63,16 +67,22 @@ def test_what_is_unknown_may_have_any_rank():
     assert rank_intervals([Standing(float("nan")), standing([1.0, 0.5, 0.25])]) == [(1, 2), (1, 2)]
     assert rank_intervals([Standing(0.9), standing([0.0] * 20)]) == [(1, 2), (1, 2)]
     assert rank_intervals([standing([0.5] * 20), standing([0.5] * 20)]) == [(1, 2), (1, 2)]
-    assert rank_intervals([standing([0.25] * 20), standing([0.5] * 20)]) == [(2, 2), (1, 1)]  # better on every one of 20
+    assert rank_intervals([standing([0.25] * 20), standing([0.5] * 20)]) == [
+        (2, 2),
+        (1, 1),
+    ]  # better on every one of 20
     assert rank_intervals([]) == []
 
 
 def test_a_rank_has_the_direction_of_the_tested_difference():
-    # one solves 40 problems that the other has no score for, and none of the 20 that both have, of which the other solves 10
+    # one solves 40 problems that the other has no score for, and none of the 20 that both have, of which the other
+    # solves 10
     one = {f"own {i}": 1.0 for i in range(40)} | {f"both {i}": 0.0 for i in range(20)}
     other = {f"both {i}": float(i < 10) for i in range(20)}
     assert paired_difference(one, other).difference == 0.5
-    assert rank_intervals([Standing(40 / 60, (0.5, 0.8), 1, lambda k: one), Standing(0.5, (0.3, 0.7), 1, lambda k: other)]) == [
+    assert rank_intervals(
+        [Standing(40 / 60, (0.5, 0.8), 1, lambda k: one), Standing(0.5, (0.3, 0.7), 1, lambda k: other)]
+    ) == [
         (2, 2),
         (1, 1),
     ]

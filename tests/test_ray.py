@@ -1,4 +1,6 @@
-"""The engine `ray`: replicas on Ray's own test cluster of two nodes, and what becomes of a run when one of them is lost."""
+"""The engine `ray`: replicas on Ray's own test cluster of two nodes, and what becomes of a run when one of them is
+lost.
+"""
 
 import json
 import os
@@ -34,7 +36,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 def requests(n=24, max_tokens=40):
     return [
-        GenerateRequest(f"r{i}", (Message("user", f"What is {i // 4}+12?"),), max_tokens, Sampling(temperature=1.0), seed=i)
+        GenerateRequest(
+            f"r{i}", (Message("user", f"What is {i // 4}+12?"),), max_tokens, Sampling(temperature=1.0), seed=i
+        )
         for i in range(n)
     ]
 
@@ -47,12 +51,17 @@ def answers(engine, asked):
 def test_the_plan_has_every_replica_that_is_where_the_policy_is(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     one = TransformersEngine.memory(TransformersOptions(dtype="float32"), str(nano()), SamplingWork(8, 2, 16, 64))
-    three = RayEngine.memory(RayOptions(replicas=3, inner={"dtype": "float32"}), str(nano()), SamplingWork(24, 6, 16, 64))
+    three = RayEngine.memory(
+        RayOptions(replicas=3, inner={"dtype": "float32"}), str(nano()), SamplingWork(24, 6, 16, 64)
+    )
     assert three.device == "cpu"
     assert sum(three.held.values()) == 3 * sum(one.held.values())
     assert sum(three.sampling.values()) == 3 * sum(one.sampling.values())
     elsewhere = [RayOptions(replicas=3, gpus=1), RayOptions(replicas=3, address="auto")]
-    assert all(RayEngine.memory(options, str(nano()), SamplingWork(24, 6, 16, 64)).device == "elsewhere" for options in elsewhere)
+    assert all(
+        RayEngine.memory(options, str(nano()), SamplingWork(24, 6, 16, 64)).device == "elsewhere"
+        for options in elsewhere
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,13 @@ def test_replicas_on_two_nodes_answer_as_one_engine_does(engine):
     got, expected = answers(engine, requests()), answers(alone, requests())
     assert [segment.token_ids for segment in got] == [segment.token_ids for segment in expected]
     assert (
-        len({ray.get(slot.actor.__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id())) for slot in engine._slots}) == 2
+        len(
+            {
+                ray.get(slot.actor.__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id()))
+                for slot in engine._slots
+            }
+        )
+        == 2
     )
 
 
@@ -119,14 +134,31 @@ def test_a_replica_that_is_killed_loses_no_answer_and_changes_none(engine):
     assert len(found) == len(by_id) == 24
     for request, segment in zip(requests(), expected, strict=True):
         other = by_id[request.id]
-        assert (other.token_ids, other.engine_logprobs, other.version) == (segment.token_ids, segment.engine_logprobs, 5)
+        assert (other.token_ids, other.engine_logprobs, other.version) == (
+            segment.token_ids,
+            segment.engine_logprobs,
+            5,
+        )
     assert pid(engine._slots[1]) != victim
     assert engine.usage == {"failed_replica": 1}
 
 
-def test_an_evaluation_has_the_figures_of_the_inner_engine_also_when_a_replica_is_lost(cluster, tmp_path, monkeypatch, capsys):
+def test_an_evaluation_has_the_figures_of_the_inner_engine_also_when_a_replica_is_lost(
+    cluster, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    asked = ["eval", "--bench", "arithmetic:validation", "--problems", "30", "--samples", "4", "--slots", "16", "--json"]
+    asked = [
+        "eval",
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "30",
+        "--samples",
+        "4",
+        "--slots",
+        "16",
+        "--json",
+    ]
     assert main([*asked, "--run", "alone", "--set", "engine.dtype=float32"]) == 0
     alone = json.loads(capsys.readouterr().out)
     polls = []
@@ -142,7 +174,9 @@ def test_an_evaluation_has_the_figures_of_the_inner_engine_also_when_a_replica_i
     settings = ["engine.replicas=2", "engine.cpus=0.25", "engine.inner.dtype=float32"]
     assert main([*asked, "--engine", "ray", "--run", "ray", "--set", *settings]) == 0
     out, said = capsys.readouterr()
-    found = json.loads(out[out.index("{\n") :])  # before it Ray's own process, which this test started, prints that a worker died
+    found = json.loads(
+        out[out.index("{\n") :]
+    )  # before it Ray's own process, which this test started, prints that a worker died
     assert found["usage"] == {"failed_replica": 1}
     assert {name: found[name] for name in ("accuracy", "scores", "tokens_mean")} == {
         name: alone[name] for name in ("accuracy", "scores", "tokens_mean")
@@ -168,7 +202,9 @@ def test_replicas_that_the_cluster_has_no_room_for_are_refused(cluster):
 
 
 def sampling_replicas(cluster):
-    """Return the process numbers of the cluster's replicas that are sampling, by the names that Ray gives to processes."""
+    """Return the process numbers of the cluster's replicas that are sampling, by the names that Ray gives to
+    processes.
+    """
     raylets = {each.process.pid for node in cluster.list_all_nodes() for each in node.all_processes["raylet"]}
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
@@ -183,16 +219,28 @@ def sampling_replicas(cluster):
 
 
 def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp_path):
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=96", "engine.replicas=2", "engine.cpus=0.25"]
+    settings = [
+        "rollout.problems_per_step=4",
+        "rollout.group_size=4",
+        "env.max_tokens=96",
+        "engine.replicas=2",
+        "engine.cpus=0.25",
+    ]
     command = [sys.executable, "-m", "kgym", "train", "--engine", "ray", "--eval-every", "0", "--steps", "3"]
     command += ["--set", *settings, f"engine.address={cluster.address}", "train.threads=1"]
 
     def train(name, *, kills):
         run, killed = tmp_path / name, None
-        process = subprocess.Popen([*command, "--run", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, "--run", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         while kills and killed is None:
             assert process.poll() is None, process.communicate()
-            if (run / "metrics.jsonl").exists() and read_metrics(run / "metrics.jsonl") and (sampling := sampling_replicas(cluster)):
+            if (
+                (run / "metrics.jsonl").exists()
+                and read_metrics(run / "metrics.jsonl")
+                and (sampling := sampling_replicas(cluster))
+            ):
                 killed = sampling[0]
                 os.kill(killed, signal.SIGKILL)
             time.sleep(0.02)
@@ -200,7 +248,9 @@ def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp
         assert process.returncode == 0, err
         assert ("was lost" in err) == kills
         lines = read_metrics(run / "metrics.jsonl")
-        episodes = [pd.read_parquet(path).drop(columns="verify_s") for path in sorted((run / "episodes").glob("*.parquet"))]
+        episodes = [
+            pd.read_parquet(path).drop(columns="verify_s") for path in sorted((run / "episodes").glob("*.parquet"))
+        ]
         return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines], episodes
 
     metrics, episodes = train("undisturbed", kills=False)
@@ -215,8 +265,30 @@ def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp
 
 
 def train(run, *words, replicas=2):
-    settings = [f"engine.replicas={replicas}", "engine.cpus=0.25", "engine.inner.dtype=float32", "train.lr=1e-6", "train.threads=1"]
-    return main(["train", *words, "--engine", "ray", "--eval-every", "0", "--steps", "1", "--run", str(run), "-q", "--set", *settings])
+    settings = [
+        f"engine.replicas={replicas}",
+        "engine.cpus=0.25",
+        "engine.inner.dtype=float32",
+        "train.lr=1e-6",
+        "train.threads=1",
+    ]
+    return main(
+        [
+            "train",
+            *words,
+            "--engine",
+            "ray",
+            "--eval-every",
+            "0",
+            "--steps",
+            "1",
+            "--run",
+            str(run),
+            "-q",
+            "--set",
+            *settings,
+        ]
+    )
 
 
 def check_ended(run, error, said):
@@ -279,7 +351,10 @@ def test_replicas_on_a_cluster_have_the_plugins_and_the_folder_of_the_command(cl
     monkeypatch.chdir(tmp_path)
     shutil.copytree(nano(), "model")
     try:
-        assert train("run", "-p", "faulty_engines", "--model", "model", "--set", "engine.of=leaves_out_bare", replicas=1) == 1
+        assert (
+            train("run", "-p", "faulty_engines", "--model", "model", "--set", "engine.of=leaves_out_bare", replicas=1)
+            == 1
+        )
     finally:
         configure([])
     check_ended(tmp_path / "run", capsys.readouterr().err, WRONG_ANSWERS)

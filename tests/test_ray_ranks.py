@@ -1,4 +1,6 @@
-"""`--ranks N --cluster ADDRESS`: real ranks on Ray's own test cluster of two nodes. They give what one rank gives, and end as one."""
+"""`--ranks N --cluster ADDRESS`: real ranks on Ray's own test cluster of two nodes. They give what one rank gives,
+and end as one.
+"""
 
 import contextlib
 import os
@@ -22,8 +24,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def address():
-    """Two nodes on this machine, each with a processor for one rank and one for a replica, and two GPUs that exist only for Ray."""
-    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2, "include_dashboard": False})
+    """Two nodes on this machine, each with a processor for one rank and one for a replica, and two GPUs that exist
+    only for Ray.
+    """
+    made = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
+    )
     made.add_node(num_cpus=2, num_gpus=2)
     made.wait_for_nodes()
     yield made.address
@@ -32,12 +38,18 @@ def address():
 
 @pytest.fixture
 def start():
-    """Start a command on so many ranks of a cluster. What still runs at the end of a test, because it failed, is killed."""
+    """Start a command on so many ranks of a cluster. What still runs at the end of a test, because it failed, is
+    killed.
+    """
     started = []
 
     def start_one(arguments, ranks, address):
         command = [sys.executable, "-m", "kgym", *arguments, "--ranks", str(ranks), "--cluster", address]
-        started.append(subprocess.Popen(command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(
+                command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
         return started[-1]
 
     yield start_one
@@ -47,7 +59,9 @@ def start():
 
 
 def ranks(run):
-    """Return the process number and the variables of the ranks of a run on the cluster, by rank. Other tests have their own ranks."""
+    """Return the process number and the variables of the ranks of a run on the cluster, by rank. Other tests have
+    their own ranks.
+    """
     found = {}
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -57,7 +71,12 @@ def ranks(run):
             continue
         variables = dict(line.decode("utf-8", "replace").partition("=")[::2] for line in lines)
         parent = variables.get("KGYM_RANKS_LAUNCHER")
-        if parent and variables.get("TORCHELASTIC_USE_AGENT_STORE") and b"kgym" in command and str(run).encode() in command:
+        if (
+            parent
+            and variables.get("TORCHELASTIC_USE_AGENT_STORE")
+            and b"kgym" in command
+            and str(run).encode() in command
+        ):
             found[int(variables["RANK"])] = int(path.parent.name), variables
     return found
 
@@ -92,13 +111,19 @@ def test_a_killed_rank_ends_all_with_one_line_and_the_run_resumes(address, start
     steps = len(local.metrics(run))
     local.resume(run, steps + 1)
     status, _, err = local.finish(
-        start(["train", "-p", "fixed_verdicts", "--resume", "--run", str(tmp_path / "again"), "--steps", str(steps + 1)], 2, address)
+        start(
+            ["train", "-p", "fixed_verdicts", "--resume", "--run", str(tmp_path / "again"), "--steps", str(steps + 1)],
+            2,
+            address,
+        )
     )
     assert status == 0, err
     local.assert_same(run, tmp_path / "again")
 
 
-@pytest.mark.parametrize(("number", "status", "said"), [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")])
+@pytest.mark.parametrize(
+    ("number", "status", "said"), [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+)
 def test_a_signal_ends_all_ranks_with_one_line(number, status, said, address, start, tmp_path):  # noqa: PLR0917
     run = tmp_path / "run"
     process = start(local.words(run, 500, **{"train.save_every": 1}), 2, address)
@@ -127,7 +152,13 @@ def test_ranks_end_when_the_process_that_started_them_is_killed(address, start, 
 
 
 def test_ranks_sample_with_replicas_on_their_cluster(address, start, tmp_path):
-    settings = {"engine.of": "transformers", "engine.replicas": 1, "engine.cpus": 0.5, "engine.gpus": 0.5, "train.device": "cpu"}
+    settings = {
+        "engine.of": "transformers",
+        "engine.replicas": 1,
+        "engine.cpus": 0.5,
+        "engine.gpus": 0.5,
+        "train.device": "cpu",
+    }
     local.train(tmp_path / "one", 2)
     process = start([*local.words(tmp_path / "two", 2, **settings), "--engine", "ray"], 2, address)
     status, _, err = local.finish(process)
@@ -180,7 +211,11 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, s
     for arguments, n, said in (
         (["train", "--env", "airth"], 2, "no environment named 'airth'"),
         (["train"], 9, "--ranks 9: each takes a CPU, and the cluster has 4; start fewer ranks, or add machines"),
-        (local.words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}), 2, "rollout.max_lag=2 "),
+        (
+            local.words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}),
+            2,
+            "rollout.max_lag=2 ",
+        ),
     ):
         status, out, err = local.finish(
             start([*arguments, *(["--run", str(tmp_path / "run")] if "--run" not in arguments else [])], n, address)

@@ -59,7 +59,12 @@ def test_options_are_those_of_the_configuration():
     [
         ("rg:chainsum", {}, UnknownName, "did you mean 'rg:chain_sum'"),
         ("rg:chain_sum", {"max_term": 3}, UnknownName, "did you mean 'env.max_terms'"),
-        ("rg:chain_sum", {"min_terms": 9}, ConfigError, "rg:chain_sum.*refuses these options: max_terms must be >= min_terms"),
+        (
+            "rg:chain_sum",
+            {"min_terms": 9},
+            ConfigError,
+            "rg:chain_sum.*refuses these options: max_terms must be >= min_terms",
+        ),
         ("rg:chain_sum", {"min_terms": "many"}, ConfigError, "env.min_terms='many'"),
         ("rg:acre", {"curriculum_level": 1}, ConfigError, "rg:acre has no curriculum"),
         ("rg:composite", {}, ConfigError, "at least one dataset"),
@@ -91,7 +96,10 @@ def test_an_integral_is_judged_by_its_derivative():
 def test_splits_share_no_question_even_of_a_small_set():
     """`coin_flip` with these options has 30 questions in all."""
     few = {"min_trials": 3, "max_trials": 4, "size": 100}
-    asked = {split: {problem("rg:coin_flip", index, split, **few).question for index in range(100)} for split in ("train", "validation")}
+    asked = {
+        split: {problem("rg:coin_flip", index, split, **few).question for index in range(100)}
+        for split in ("train", "validation")
+    }
     assert asked["train"]
     assert asked["validation"]
     assert not asked["train"] & asked["validation"]
@@ -127,13 +135,21 @@ def test_data_sets_without_an_answer_have_one_among_their_metadata(name):
 
 
 def test_no_scorer_runs_what_a_model_has_written(tmp_path):
-    """The scorer of `string_insertion` calls `eval`, in the presence of the gold answer; that of `countdown` sympy's `parse_expr`."""
+    """The scorer of `string_insertion` calls `eval`, in the presence of the gold answer; that of `countdown` sympy's
+    `parse_expr`.
+    """
     mark = tmp_path / "ran"
     shell = f"__import__('os').system('touch {mark}')"
     insertion, countdown = problem("rg:string_insertion"), problem("rg:countdown")
     right = json.loads(insertion.gold)["answer"]
     found = verdicts(insertion, "entry['answer']", shell, f"[{shell}]", str(list(right)), right)
-    assert [verdict.score for verdict in found] == [0, 0, 0, 0.1, 1]  # the scorer gives a tenth for a list of the right characters
+    assert [verdict.score for verdict in found] == [
+        0,
+        0,
+        0,
+        0.1,
+        1,
+    ]  # the scorer gives a tenth for a list of the right characters
     found = verdicts(countdown, shell, "S('1')", "(1).__class__", json.loads(countdown.gold)["answer"])
     assert [verdict.status for verdict in found] == ["wrong", "wrong", "wrong", "correct"]
     assert not mark.exists()
@@ -157,14 +173,27 @@ def test_a_gold_answer_of_another_version_is_unscored():
 
 @pytest.mark.slow
 def test_train_resume_eval_and_commands(tmp_path, capsys):
-    run, options = str(tmp_path / "run"), ["rollout.problems_per_step=2", "rollout.group_size=2", "eval.problems=2", "env.max_tokens=24"]
+    run, options = (
+        str(tmp_path / "run"),
+        ["rollout.problems_per_step=2", "rollout.group_size=2", "eval.problems=2", "env.max_tokens=24"],
+    )
     train = ["train", "--env", "rg:chain_sum", "--run", run, "--set", *options, "env.max_terms=2"]
     assert main([*train, "--steps", "1"]) == 0
     assert main(["train", "--resume", "--run", run, "--steps", "2"]) == 0
     spec = json.loads((tmp_path / "run" / "manifest.json").read_text())["env"]
     assert "rg/chain_sum-v0" in json.dumps(spec)
     scored = tmp_path / "scored"
-    bench = ["eval", "--bench", "rg:chain_sum:validation", "--problems", "2", "--run", str(scored), "--set", "env.max_terms=2"]
+    bench = [
+        "eval",
+        "--bench",
+        "rg:chain_sum:validation",
+        "--problems",
+        "2",
+        "--run",
+        str(scored),
+        "--set",
+        "env.max_terms=2",
+    ]
     assert main([*bench, "env.max_tokens=24", "--json"]) == 0
     capsys.readouterr()
     assert main(["envs", "list", "--json"]) == 0

@@ -85,8 +85,14 @@ BROKEN = {
     ),
     "has an unknown hook": ("@hookimpl\ndef kgym_componets():\n    yield 1", "did you mean 'kgym_components'"),
     "has a wrong argument": ("@hookimpl\ndef kgym_step_finished(sstep): pass", "sstep"),
-    "yields a record without a kind": ("@hookimpl\ndef kgym_components():\n    yield Info('x', 'x:X')", "it has to yield records of"),
-    "yields no record": ("@hookimpl\ndef kgym_components():\n    yield 'x'", "it has to yield records of kgym.hookspecs"),
+    "yields a record without a kind": (
+        "@hookimpl\ndef kgym_components():\n    yield Info('x', 'x:X')",
+        "it has to yield records of",
+    ),
+    "yields no record": (
+        "@hookimpl\ndef kgym_components():\n    yield 'x'",
+        "it has to yield records of kgym.hookspecs",
+    ),
     "yields a wrong record in an older hook": (
         "@hookimpl\ndef kgym_register_envs():\n    yield VerifierInfo('x', 'x:X')",
         "numeric=True); it has to yield EnvInfo",
@@ -105,11 +111,15 @@ BROKEN = {
 @pytest.mark.parametrize(("source", "why"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_plugin_costs_one_line_and_nothing_else(source, why, tmp_path, monkeypatch, caplog):
     (tmp_path / "brokenplug.py").write_text(f"from kgym.hookspecs import *\nkgym_api = 1\n{source}\n")
-    (tmp_path / "soundplug.py").write_text(f"from kgym.hookspecs import *\nkgym_api = 1\n{offering('verifier', 'sound')}\n")
+    (tmp_path / "soundplug.py").write_text(
+        f"from kgym.hookspecs import *\nkgym_api = 1\n{offering('verifier', 'sound')}\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("brokenplug", "soundplug"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    found = make_registry(Candidate("brokenplug", "brokenplug", "acme"), Candidate("soundplug", "soundplug", "sound"), tmp=tmp_path)
+    found = make_registry(
+        Candidate("brokenplug", "brokenplug", "acme"), Candidate("soundplug", "soundplug", "sound"), tmp=tmp_path
+    )
     assert statuses(found) == {"brokenplug": "broken", "soundplug": "ok"}
     assert why in found.plugins()[0].error
     assert found.plugins()[0].traceback.startswith("Traceback")
@@ -126,14 +136,18 @@ def test_a_broken_plugin_costs_one_line_and_nothing_else(source, why, tmp_path, 
         make_registry(Candidate("brokenplug", "brokenplug", "acme"), plugins=["acme"], tmp=tmp_path)
 
 
-@pytest.mark.parametrize(("api", "why"), [("", "add the line: kgym_api = 1"), ("kgym_api = 2", "kgym_api = 2, this kgym speaks 1")])
+@pytest.mark.parametrize(
+    ("api", "why"), [("", "add the line: kgym_api = 1"), ("kgym_api = 2", "kgym_api = 2, this kgym speaks 1")]
+)
 def test_the_api_version_is_checked(plug, tmp_path, api, why):
     found = make_registry(plug("p", offering("verifier", "x"), api=api), tmp=tmp_path)
     assert why in found.plugins()[0].error
 
 
 def test_a_plugin_for_a_later_kgym_may_mark_its_hooks_optional(plug, tmp_path):
-    found = make_registry(plug("p", "@hookimpl(optionalhook=True)\ndef kgym_register_dreams():\n    yield 1"), tmp=tmp_path)
+    found = make_registry(
+        plug("p", "@hookimpl(optionalhook=True)\ndef kgym_register_dreams():\n    yield 1"), tmp=tmp_path
+    )
     assert statuses(found) == {"p": "ok"}
 
 
@@ -156,7 +170,10 @@ def nobody_was_warned(monkeypatch):
 
 
 def test_every_older_hook_yields_its_records(plug, tmp_path):
-    assert set(REPLACED.values()) == set(RECORDS.values()) - {BridgeInfo, EnvFamilyInfo}  # which are newer than they are
+    assert set(REPLACED.values()) == set(RECORDS.values()) - {
+        BridgeInfo,
+        EnvFamilyInfo,
+    }  # which are newer than they are
     for hook, record in REPLACED.items():
         source = f"@hookimpl\ndef {hook}():\n    yield {record.__name__}('x', 'nowhere:Nothing')"
         with pytest.warns(DeprecationWarning, match=f"has {hook}; yield the same records in one hook, kgym_components"):
@@ -170,7 +187,9 @@ def test_older_hooks_are_named_once_for_each_plugin(plug, tmp_path):
     with pytest.warns(DeprecationWarning, match="kgym_components") as caught:
         found = make_registry(*candidates, tmp=tmp_path)
     (warning,) = caught
-    assert str(warning.message).startswith("plugin 'old' (acme 1.0) has kgym_register_verifiers and kgym_register_algorithms; ")
+    assert str(warning.message).startswith(
+        "plugin 'old' (acme 1.0) has kgym_register_verifiers and kgym_register_algorithms; "
+    )
     assert warning.lineno > 1  # the line of the plugin's own function
     assert (found.info("verifier", "old").name, found.info("algorithm", "old").name) == ("old", "old")
     with warnings.catch_warnings(record=True) as again:
@@ -193,7 +212,9 @@ def test_a_clash_is_an_error_when_the_name_is_asked_for(plug, tmp_path):
     one = plug("one", offering("verifier", "math", "other"), distribution="kgym")
     two = plug("two", offering("verifier", "math"), distribution="acme-math")
     found = make_registry(one, two, tmp=tmp_path)
-    with pytest.raises(PluginError, match=r"^verifier 'math' is offered by both kgym and acme-math; choose one: -p no:acme-math$"):
+    with pytest.raises(
+        PluginError, match=r"^verifier 'math' is offered by both kgym and acme-math; choose one: -p no:acme-math$"
+    ):
         found.info("verifier", "math")
     assert [str(clash).split(" is ")[0] for clash in found.clashes()] == ["verifier 'math'"]
     assert list(found.infos("verifier")) == ["other"]
@@ -203,7 +224,9 @@ def test_a_clash_is_an_error_when_the_name_is_asked_for(plug, tmp_path):
 
 
 def test_the_same_name_of_another_kind_is_no_clash(plug, tmp_path):
-    found = make_registry(plug("p", offering("verifier", "x") + "    yield AlgorithmInfo('x', 'nowhere:Nothing')"), tmp=tmp_path)
+    found = make_registry(
+        plug("p", offering("verifier", "x") + "    yield AlgorithmInfo('x', 'nowhere:Nothing')"), tmp=tmp_path
+    )
     assert found.clashes() == []
     assert isinstance(found.info("verifier", "x"), VerifierInfo)
     assert isinstance(found.info("algorithm", "x"), AlgorithmInfo)
@@ -258,7 +281,10 @@ def test_listing_and_asking_grow_as_the_plugins_do(plug, monkeypatch, tmp_path, 
 
     main(["plugins", "list", "--json"])  # imports
     few, many = steps(20), steps(80)
-    assert all(more < 5 * less for less, more in zip(few, many, strict=True)), (few, many)  # 16 times if it were quadratic
+    assert all(more < 5 * less for less, more in zip(few, many, strict=True)), (
+        few,
+        many,
+    )  # 16 times if it were quadratic
 
 
 # --- environments
@@ -278,7 +304,10 @@ def test_a_short_name_is_the_newest_version_and_an_id_is_exact(plug, tmp_path):
     found = make_registry(plug("p", ENVS), tmp=tmp_path)
     assert found.info("environment", "aime").target == "m:V2"
     assert found.info("environment", "kgym/aime-v1").target == "m:V1"
-    assert {name: info.id for name, info in found.infos("environment").items()} == {"aime": "kgym/aime-v2", "arith": "kgym/arith-v0"}
+    assert {name: info.id for name, info in found.infos("environment").items()} == {
+        "aime": "kgym/aime-v2",
+        "arith": "kgym/arith-v0",
+    }
     assert len(found.offers("environment")) == 4
     with pytest.raises(UnknownName, match=r"^no environment named 'airth'; did you mean 'arith'"):
         found.info("environment", "airth")
@@ -287,7 +316,11 @@ def test_a_short_name_is_the_newest_version_and_an_id_is_exact(plug, tmp_path):
 
 
 def test_a_short_name_in_two_namespaces_has_to_be_spelt_out(plug, tmp_path):
-    other = plug("q", "@hookimpl\ndef kgym_components():\n    yield EnvInfo('aime', 'q:Q', namespace='acme')", distribution="acme")
+    other = plug(
+        "q",
+        "@hookimpl\ndef kgym_components():\n    yield EnvInfo('aime', 'q:Q', namespace='acme')",
+        distribution="acme",
+    )
     found = make_registry(plug("p", ENVS, distribution="kgym"), other, tmp=tmp_path)
     with pytest.raises(PluginError, match="choose one: -p no:acme, or ask for 'acme/aime-v0' or 'kgym/aime-v2'"):
         found.info("environment", "aime")
@@ -328,7 +361,10 @@ def test_a_prefix_is_that_of_a_family(plug, tmp_path):
 
 def test_an_ending_may_stand_for_the_prefix(plug, tmp_path):
     found = make_registry(plug("sets", FAMILY), tmp=tmp_path)
-    ids = [found.info("environment", name).id for name in ("folder/a.rg", "rg:folder/a.rg", "other/a.rg", f"rg:{'x' * 200}")]
+    ids = [
+        found.info("environment", name).id
+        for name in ("folder/a.rg", "rg:folder/a.rg", "other/a.rg", f"rg:{'x' * 200}")
+    ]
     assert ids[0] == ids[1] != ids[2]
     assert all(re.fullmatch(r"rg/[\w.-]{1,80}-v2", found_id) for found_id in ids)
 
@@ -350,7 +386,10 @@ def test_a_prefix_that_two_plugins_offer_has_to_be_chosen(plug, tmp_path):
 
 
 def test_a_plugin_is_left_out_by_entry_point_or_distribution(plug, tmp_path):
-    candidates = [plug("one", offering("verifier", "a"), distribution="Acme_One"), plug("two", offering("verifier", "b"))]
+    candidates = [
+        plug("one", offering("verifier", "a"), distribution="Acme_One"),
+        plug("two", offering("verifier", "b")),
+    ]
     for plugins, environ, left in [
         (["no:one"], {}, "two"),
         (["no:acme-one"], {}, "two"),
@@ -458,7 +497,13 @@ def test_options_are_checked_and_completed(targets):
     [
         ("algorithm", "tuned", {"tau": -1}, ConfigError, "algo.tau=-1: must be greater than 0"),
         ("algorithm", "tuned", {"tua": 1, "tau": -1}, UnknownName, "no key named 'algo.tua'; did you mean 'algo.tau'?"),
-        ("shaper", "tuned", {"tau": "x"}, ConfigError, "shapers.tuned.tau='x': must be a valid number, unable to parse string as a number"),
+        (
+            "shaper",
+            "tuned",
+            {"tau": "x"},
+            ConfigError,
+            "shapers.tuned.tau='x': must be a valid number, unable to parse string as a number",
+        ),
         ("shaper", "tuned", {"names": [3]}, ConfigError, "shapers.tuned.names.0=3: must be a valid string"),
         ("algorithm", "plain", {"tau": 1}, UnknownName, "no key named 'algo.tau'; known: none"),
     ],
@@ -472,7 +517,10 @@ def test_a_wrong_option_is_one_line_with_the_whole_key(targets, kind, name, valu
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("lost", "algorithm 'lost' of plugin 'targets' (acme 2.1) cannot be imported from 'targets:Lots': AttributeError"),
+        (
+            "lost",
+            "algorithm 'lost' of plugin 'targets' (acme 2.1) cannot be imported from 'targets:Lots': AttributeError",
+        ),
         ("gone", "No module named 'targets_gone'"),
         ("empty", "it has no target"),
         ("odd", "not a subclass of kgym.options.Options"),

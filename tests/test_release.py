@@ -40,7 +40,12 @@ def test_the_citation_is_of_this_version_and_invents_nobody():
 
 def test_the_classifiers_name_the_versions_that_were_tried():
     named = {entry.rpartition(" ")[2] for entry in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", entry)}
-    tried = PAGE.partition("## Supported versions of Python")[2].partition("\n## ")[0].partition("Tried: ")[2].partition(".\n")[0]
+    tried = (
+        PAGE.partition("## Supported versions of Python")[2]
+        .partition("\n## ")[0]
+        .partition("Tried: ")[2]
+        .partition(".\n")[0]
+    )
     assert named == set(re.findall(r"3\.\d+", tried))
     assert PROJECT["requires-python"] == ">=3.11"
     assert min(named, key=lambda version: int(version.partition(".")[2])) == "3.11"
@@ -75,7 +80,9 @@ def test_the_wheel_has_the_packages_their_data_and_the_licence_and_nothing_else(
     }
     wanted = {name.replace(place, package, 1) for place, package in packages.items() for name in tracked(place)}
     licence = {f"{info}/licenses/{name}" for name in ("LICENSE", "NOTICE")}
-    assert names == wanted | licence | {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+    assert names == wanted | licence | {
+        f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")
+    }
     assert {"kgym/py.typed", "kgym_envs/py.typed", "kgym_plugins/py.typed", "kgym/page/static/page.html"} <= names
     assert not [name for name in names if "test_" in name or name.startswith("tests/")]
 
@@ -94,7 +101,11 @@ def test_the_metadata_is_valid_and_complete(built):
     archive = zipfile.ZipFile(built[0])
     text = archive.read(f"kgym-{PROJECT['version']}.dist-info/METADATA")
     metadata = Metadata.from_email(text, validate=True)
-    assert (metadata.name, str(metadata.version), metadata.license_expression) == ("kgym", PROJECT["version"], "Apache-2.0")
+    assert (metadata.name, str(metadata.version), metadata.license_expression) == (
+        "kgym",
+        PROJECT["version"],
+        "Apache-2.0",
+    )
     assert metadata.license_files == ["LICENSE", "NOTICE"]
     assert metadata.description_content_type == "text/markdown"
     assert "".join(metadata.description.split()) == "".join((ROOT / "README.md").read_text().split())
@@ -108,10 +119,27 @@ def test_a_command_runs_from_the_wheel_alone(built, tmp_path):
     zipfile.ZipFile(built[0]).extractall(tmp_path / "site")
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     code = "import kgym, kgym_plugins, kgym_envs; print(kgym.__file__, kgym_plugins.__file__, kgym_envs.__file__)"
-    places = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    places = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    ).stdout
     assert all(place.startswith(str(tmp_path / "site")) for place in places.split())
-    words = ["eval", "--bench", "arithmetic:validation", "--problems", "2", "--max-tokens", "8", "--run", "run", "--json"]
-    done = subprocess.run([sys.executable, "-m", "kgym", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    words = [
+        "eval",
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "2",
+        "--max-tokens",
+        "8",
+        "--run",
+        "run",
+        "--json",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "kgym", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     page = [sys.executable, "-m", "kgym", "runs", "view", "run"]
-    assert subprocess.run(page, cwd=tmp_path, env=env, capture_output=True, check=False).returncode == 0, "templates are package data"
+    assert subprocess.run(page, cwd=tmp_path, env=env, capture_output=True, check=False).returncode == 0, (
+        "templates are package data"
+    )

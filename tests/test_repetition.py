@@ -15,7 +15,8 @@ def is_repeated(tokens, length):
     """The definition: the last `length` tokens have a period of at most a quarter of it."""
     last = tokens[-length:]
     return len(last) == length and any(
-        all(one == other for one, other in zip(last, last[period:], strict=False)) for period in range(1, length // 4 + 1)
+        all(one == other for one, other in zip(last, last[period:], strict=False))
+        for period in range(1, length // 4 + 1)
     )
 
 
@@ -100,7 +101,9 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("length", [8, 64, 1024])
 def test_the_work_per_token_does_not_grow(name, length):
-    """At most seven comparisons per token: 1 of the run, 4 of the borders, 2 to look back; for every N and for any tokens."""
+    """At most seven comparisons per token: 1 of the run, 4 of the borders, 2 to look back; for every N and for any
+    tokens.
+    """
     n = 20_000
     detector = RepetitionDetector(length)
     tokens = [Counted(token) for token in HARD[name](n)]
@@ -127,15 +130,34 @@ def test_a_length_that_finds_loops_in_numbers_is_refused():
 # --- real runs, with a model that loops
 
 
-SETTINGS = ["rollout.problems_per_step=3", "rollout.group_size=4", "env.max_tokens=120", "rollout.temperature=0.08", "train.threads=1"]
+SETTINGS = [
+    "rollout.problems_per_step=3",
+    "rollout.group_size=4",
+    "env.max_tokens=120",
+    "rollout.temperature=0.08",
+    "train.threads=1",
+]
 
 
 def run_folder(tmp_path, model, name, *more):
     arguments = [item for text in [*SETTINGS, "eval.problems=4", *more] for item in ("--set", text)]
-    command = ["train", "--model", str(model), "--env", "arithmetic", "--steps", "2", "--run", str(tmp_path / name), "--json"]
+    command = [
+        "train",
+        "--model",
+        str(model),
+        "--env",
+        "arithmetic",
+        "--steps",
+        "2",
+        "--run",
+        str(tmp_path / name),
+        "--json",
+    ]
     assert main([*command, *arguments]) == 0
     lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-    return pd.concat([pd.read_parquet(file) for file in sorted((tmp_path / name / "episodes").glob("*.parquet"))]), lines
+    return pd.concat(
+        [pd.read_parquet(file) for file in sorted((tmp_path / name / "episodes").glob("*.parquet"))]
+    ), lines
 
 
 def test_training_ends_answers_that_loop(tmp_path, tiny_model):
@@ -163,7 +185,17 @@ def test_off_is_the_default(tmp_path, tiny_model):
 
 
 def test_eval_counts_answers_that_loop(tmp_path, tiny_model, capsys):
-    command = ["eval", "--model", str(tiny_model), "--bench", "arithmetic:validation", "--problems", "6", "--temperature", "0"]
+    command = [
+        "eval",
+        "--model",
+        str(tiny_model),
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "6",
+        "--temperature",
+        "0",
+    ]
     hashes = set()
     for name, more in (("off", []), ("on", ["--loop-tokens", "24"])):
         assert main([*command, *more, "--run", str(tmp_path / name)]) == 0
@@ -181,7 +213,10 @@ def test_eval_counts_answers_that_loop(tmp_path, tiny_model, capsys):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["train", "--steps", "1", "--set", "rollout.loop_tokens=4"], "rollout.loop_tokens=4: must be greater than or equal to 8"),
+        (
+            ["train", "--steps", "1", "--set", "rollout.loop_tokens=4"],
+            "rollout.loop_tokens=4: must be greater than or equal to 8",
+        ),
         (["eval", "--loop-tokens", "4"], "loop_tokens=4: must be greater than or equal to 8"),
     ],
 )

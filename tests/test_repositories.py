@@ -1,4 +1,6 @@
-"""Data set repositories: which of their files are meant, and the way of those files from a hub, here a small one on this machine."""
+"""Data set repositories: which of their files are meant, and the way of those files from a hub, here a small one on
+this machine.
+"""
 
 import hashlib
 import json
@@ -20,13 +22,17 @@ from kgym.errors import ConfigError, DataError, UnknownName
 GSM8K = [f"{config}/{split}-00000-of-00001.parquet" for config in ("main", "socratic") for split in ("test", "train")]
 GSM8K_CARD = {
     "configs": [
-        {"config_name": config, "data_files": [{"split": split, "path": f"{config}/{split}-*"} for split in ("train", "test")]}
+        {
+            "config_name": config,
+            "data_files": [{"split": split, "path": f"{config}/{split}-*"} for split in ("train", "test")],
+        }
         for config in ("main", "socratic")
     ]
 }
 HALVES_CARD = {
     "configs": [
-        {"config_name": f"AIME2025-{half}", "data_files": [{"split": "test", "path": f"aime2025-{half}.jsonl"}]} for half in ("I", "II")
+        {"config_name": f"AIME2025-{half}", "data_files": [{"split": "test", "path": f"aime2025-{half}.jsonl"}]}
+        for half in ("I", "II")
     ]
 }
 PARTS_CARD = {
@@ -36,13 +42,20 @@ PARTS_CARD = {
     ]
 }
 TWO_CARD = {
-    "configs": [{"config_name": "p", "data_files": "a.csv"}, {"config_name": "q", "data_files": "b.csv", "default": True}],
+    "configs": [
+        {"config_name": "p", "data_files": "a.csv"},
+        {"config_name": "q", "data_files": "b.csv", "default": True},
+    ],
 }
 DEV_CARD = {"configs": [{"config_name": "c", "data_dir": "y", "data_files": {"dev": "a.*"}}]}
 
 
 def files(names, card, name="mine", **wanted):
-    return [file for part in chosen(parts_of(names, card), Wanted(**wanted), name, known_sets().get(name)) for file in part.files]
+    return [
+        file
+        for part in chosen(parts_of(names, card), Wanted(**wanted), name, known_sets().get(name))
+        for file in part.files
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,8 @@ def test_what_is_not_there_is_said(names, card, wanted, error, message):
 
 
 @pytest.mark.parametrize(
-    "card", [{"configs": [1, {"data_files": 7}, {"data_files": [{"path": None}, 3]}, {"data_files": {"train": [None]}}]}]
+    "card",
+    [{"configs": [1, {"data_files": 7}, {"data_files": [{"path": None}, 3]}, {"data_files": {"train": [None]}}]}],
 )
 def test_a_card_of_nonsense_counts_as_none(card):
     assert files(["test.jsonl"], card) == ["test.jsonl"]
@@ -141,7 +155,10 @@ def repository(tmp_path):
 def test_a_folder_is_read_like_a_repository(repository):
     source = bring("aime25", [str(repository)])
     assert (source.size, source.notes) == (30, [])
-    assert [file["name"] for file in source.provenance["sources"][0]["files"]] == ["aime2025-I.jsonl", "aime2025-II.jsonl"]
+    assert [file["name"] for file in source.provenance["sources"][0]["files"]] == [
+        "aime2025-I.jsonl",
+        "aime2025-II.jsonl",
+    ]
     assert bring("aime25", [str(repository)], wanted=Wanted(("AIME2025-I",))).size == 15
     with pytest.raises(ConfigError, match="did you mean 'AIME2025-I'"):
         bring("aime25", [str(repository)], wanted=Wanted(("AIME2025-i",)))
@@ -178,7 +195,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, content, headers, status=200):
         self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(content)), "Content-Type": "application/json"}).items():
+        for name, value in (
+            headers | {"Content-Length": str(len(content)), "Content-Type": "application/json"}
+        ).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
@@ -190,11 +209,18 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def kgym_with_hub(repository, tmp_path):
-    """Run `kgym` in its own process, whose hub is a server on this machine; the addresses it asked for are `run.asked`."""
+    """Run `kgym` in its own process, whose hub is a server on this machine; the addresses it asked for are
+    `run.asked`.
+    """
     handler = type("OneRepository", (Hub,), {"folder": repository, "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    home = {"KGYM_DATA_DIR": str(tmp_path / "added"), "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+    home = {
+        "KGYM_DATA_DIR": str(tmp_path / "added"),
+        "HF_HOME": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "0",
+        "NO_PROXY": "*",
+    }
     env = os.environ | home | {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1"}
 
     def run(*arguments):
@@ -223,7 +249,10 @@ def test_a_repository_of_a_hub(kgym_with_hub):
     ("arguments", "message"),
     [
         (["mine", "hub:own/none"], "own/none on the hub: the data set does not exist, or it is private"),
-        (["mine", "hub:own/halves", "--revision", "gone"], "own/halves on the hub at gone: the revision does not exist"),
+        (
+            ["mine", "hub:own/halves", "--revision", "gone"],
+            "own/halves on the hub at gone: the revision does not exist",
+        ),
         (["mine", "hub:own/halves", "--split", "train"], "no split named 'train'; known: test"),
         (["mine", "hub:no id"], "cannot get no id on the hub"),
     ],

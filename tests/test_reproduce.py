@@ -1,4 +1,6 @@
-"""`kgym reproduce`: the rule of a verdict, runs that are shared and found again, the page, and the same page after a kill -9."""
+"""`kgym reproduce`: the rule of a verdict, runs that are shared and found again, the page, and the same page after a
+kill -9.
+"""
 
 import json
 import math
@@ -312,7 +314,11 @@ def test_the_page_has_the_verdicts_the_commands_and_no_date(tmp_path):
         assert "kgym train --model nano --env arithmetic --steps 3 --seed 0" in part
     assert page.count("data:image/svg+xml") == 4
     assert page == render(page_of(report))
-    assert all(line.count(" | ") == 3 for line in text.split("## Claims")[1].split("##")[0].splitlines() if line.startswith("| "))
+    assert all(
+        line.count(" | ") == 3
+        for line in text.split("## Claims")[1].split("##")[0].splitlines()
+        if line.startswith("| ")
+    )
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -358,12 +364,29 @@ def test_every_claim_of_the_paper_is_in_k15():
     unused = set(experiment.arms) - {
         arm for claim in experiment.claims for finding in claim.findings for arm in (finding.of, finding.than) if arm
     }
-    named = " ".join(arm.flags for arm in experiment.arms.values()) + str([plot for claim in experiment.claims for plot in claim.plots])
+    named = " ".join(arm.flags for arm in experiment.arms.values()) + str(
+        [plot for claim in experiment.claims for plot in claim.plots]
+    )
     assert not [arm for arm in unused if f"{{{arm}}}" not in named and f"'{arm}'" not in named]
 
 
 def reproduced(folder, *more):
-    return [sys.executable, "-m", "kgym", "reproduce", "mine.toml", "--out", "out", "--claims", "a", "--seeds", "1", "--jobs", "2", *more]
+    return [
+        sys.executable,
+        "-m",
+        "kgym",
+        "reproduce",
+        "mine.toml",
+        "--out",
+        "out",
+        "--claims",
+        "a",
+        "--seeds",
+        "1",
+        "--jobs",
+        "2",
+        *more,
+    ]
 
 
 @pytest.mark.slow
@@ -373,7 +396,9 @@ def test_killed_in_the_middle_and_given_again_it_ends_in_the_same_page(tmp_path)
     for folder in (interrupted, straight):
         folder.mkdir()
         table(folder, **{"steps = 3": "steps = 4"})
-    process = subprocess.Popen(reproduced(interrupted), cwd=interrupted, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        reproduced(interrupted), cwd=interrupted, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     end = time.monotonic() + 300
     while not any(path.read_text().count("\n") >= 2 for path in interrupted.glob("out/runs/after-0-*/metrics.jsonl")):
         assert process.poll() is None
@@ -398,12 +423,17 @@ def test_killed_in_the_middle_and_given_again_it_ends_in_the_same_page(tmp_path)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_that_fails_leaves_the_others_and_its_figures_are_not_told(tmp_path, capsys):
-    path = table(tmp_path, **{'flags = "--set train.save_every=1"\n\n[arms.same]': 'flags = "--set env.difficulty=99"\n\n[arms.same]'})
+    path = table(
+        tmp_path,
+        **{'flags = "--set train.save_every=1"\n\n[arms.same]': 'flags = "--set env.difficulty=99"\n\n[arms.same]'},
+    )
     words = ["reproduce", str(path), "--out", str(tmp_path / "out"), "--claims", "a", "--seeds", "1", "--jobs", "2"]
     assert main([*words, "--json"]) == 1
     printed = capsys.readouterr()
     found = json.loads(printed.out)
-    assert all("failed" in figure["missing"] or figure["missing"].startswith("the run after") for figure in found["figures"])
+    assert all(
+        "failed" in figure["missing"] or figure["missing"].startswith("the run after") for figure in found["figures"]
+    )
     assert "after, seed 0 failed: error: env.difficulty=99" in printed.err
     assert "difficulty" in next((tmp_path / "out/runs").glob("after-0-*.log")).read_text()
     assert [*(tmp_path / "out/runs").glob("before-0-*/results.json")], "what does not need it was run"
@@ -428,15 +458,33 @@ def test_the_recipe_for_one_gpu_can_be_planned(tmp_path, capsys, monkeypatch):
     from kgym.train import plan as plans
     from kgym_plugins.engines.vllm import VLLMOptions
 
-    shape = {"vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "tie_word_embeddings": True}
-    Qwen2Config(**shape, num_attention_heads=12, num_key_value_heads=2, max_position_embeddings=32768).save_pretrained(tmp_path / "model")
+    shape = {
+        "vocab_size": 151936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "tie_word_embeddings": True,
+    }
+    Qwen2Config(**shape, num_attention_heads=12, num_key_value_heads=2, max_position_embeddings=32768).save_pretrained(
+        tmp_path / "model"
+    )
     AutoTokenizer.from_pretrained(resolve_model("nano")).save_pretrained(tmp_path / "model")
     monkeypatch.setattr(plans, "available_bytes", lambda device: 80 * 10**9)
     recipe = (Path(__file__).parent.parent / "recipes/k15_one_gpu.toml").read_text()
-    engine = recipe[recipe.index("[engine]") : recipe.index("[algo]")]  # vLLM is not everywhere; its options are checked below
+    engine = recipe[
+        recipe.index("[engine]") : recipe.index("[algo]")
+    ]  # vLLM is not everywhere; its options are checked below
     VLLMOptions.model_validate({key: value for key, value in tomllib.loads(engine)["engine"].items() if key != "name"})
     (tmp_path / "recipe.toml").write_text(recipe.replace(engine, "[engine]\nmax_batch = 64\n\n"))
-    words = ["train", "--config", str(tmp_path / "recipe.toml"), "--model", str(tmp_path / "model"), "--run", str(tmp_path / "run")]
+    words = [
+        "train",
+        "--config",
+        str(tmp_path / "recipe.toml"),
+        "--model",
+        str(tmp_path / "model"),
+        "--run",
+        str(tmp_path / "run"),
+    ]
     assert main([*words, "--dry-run", "--json"]) == 0
     memory = json.loads(capsys.readouterr().out)["memory"]
     assert 20 < memory["peak_gib"] < 75
@@ -445,7 +493,14 @@ def test_the_recipe_for_one_gpu_can_be_planned(tmp_path, capsys, monkeypatch):
 
 def test_a_table_may_be_made_without_a_file():
     with pytest.raises(ValueError, match="claims"):
-        Experiment(title="", source="", bases={"a": {}}, scales={"full": {}}, arms={"x": {"says": "", "command": "eval"}}, claims=())
+        Experiment(
+            title="",
+            source="",
+            bases={"a": {}},
+            scales={"full": {}},
+            arms={"x": {"says": "", "command": "eval"}},
+            claims=(),
+        )
 
 
 def test_plots_ask_for_what_they_show(tmp_path):

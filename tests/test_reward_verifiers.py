@@ -1,4 +1,6 @@
-"""The verifiers that are models: what `reward_model` makes of a score, what `judge` makes of a text, and both in an environment."""
+"""The verifiers that are models: what `reward_model` makes of a score, what `judge` makes of a text, and both in an
+environment.
+"""
 
 import json
 import math
@@ -37,7 +39,9 @@ def taste(tiny_model, tmp_path_factory):
     out = tmp_path_factory.mktemp("taste") / "rm"
     data = PreferenceData(nth, [])
     config = RMConfig(model=str(tiny_model), train={"steps": 40, "lr": 3e-3, "warmup_steps": 3}, rm={"batch_size": 8})
-    return Path(supervised(config, RunFolder(out), part=lambda config: RewardModeling(config, data)).run()["checkpoint"])
+    return Path(
+        supervised(config, RunFolder(out), part=lambda config: RewardModeling(config, data)).run()["checkpoint"]
+    )
 
 
 # --- reward_model -----------------------------------------------------------------------------------------------------
@@ -47,9 +51,13 @@ def test_a_score_becomes_a_verdict_and_a_probability(taste):
     scores = load_reward_model(str(taste), device="cpu").scores([("3?", "", "yes1"), ("3?", "", "no1")])
     items = [VerifyItem("", "yes1", "3?"), VerifyItem("", "no1", "3?")]
     graded = load_verifier("reward_model", {"model": str(taste), "threshold": -1.0}).verify_many(items)
-    assert [verdict.partial for verdict in graded] == pytest.approx([1 / (1 + math.exp(-score - 1.0)) for score in scores], abs=1e-5)
+    assert [verdict.partial for verdict in graded] == pytest.approx(
+        [1 / (1 + math.exp(-score - 1.0)) for score in scores], abs=1e-5
+    )
     assert [verdict.status for verdict in graded] == ["correct", "wrong"]
-    strict = load_verifier("reward_model", {"model": str(taste), "grade": "threshold", "threshold": -1.0}).verify_many(items)
+    strict = load_verifier("reward_model", {"model": str(taste), "grade": "threshold", "threshold": -1.0}).verify_many(
+        items
+    )
     assert [verdict.score for verdict in strict] == [1.0, 0.0]
     assert load_verifier("reward_model", {"model": str(taste)}).verify_many([]) == []
 
@@ -205,7 +213,9 @@ def test_a_judge_that_was_trained_to_judge_gives_verdicts_in_an_environment(tiny
         verdict = "correct" if n % 2 else "wrong"
         return Example((Message("user", f"{n % 4}|{response}"),), f'{{"verdict": "{verdict}"}}')
 
-    config = SFTConfig(model=str(tiny_model), train={"steps": 150, "lr": 1e-2, "warmup_steps": 5}, sft={"batch_size": 8})
+    config = SFTConfig(
+        model=str(tiny_model), train={"steps": 150, "lr": 1e-2, "warmup_steps": 5}, sft={"batch_size": 8}
+    )
     supervised(config, RunFolder(tmp_path / "judge"), part=lambda config: SFT(config, example)).run()
     options = {"model": str(tmp_path / "judge"), "template": template, "max_tokens": 40}
     setup = EnvSetup("arithmetic", {"verifier": "judge", "verifier_options": options})

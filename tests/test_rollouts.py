@@ -1,4 +1,6 @@
-"""The rollouts of a step: budgets, rounds instead of groups that teach nothing, greedy answers; runs that have nothing to learn."""
+"""The rollouts of a step: budgets, rounds instead of groups that teach nothing, greedy answers; runs that have
+nothing to learn.
+"""
 
 import json
 from dataclasses import replace
@@ -51,18 +53,29 @@ def test_an_answer_and_its_prompt_fit_into_the_context():
     engine = ScriptedEngine(lambda request: "7" * 100)
     (group, _) = play_groups(setup, engine, [0, 0], sampling=Sampling(), seed_parts=SEED, segment_tokens=4)
     assert [len(segment.token_ids) for segment in group.episodes[0].segments] == [4, 4, 1]
-    assert [request.max_tokens for request in engine.requests[::2]] == [4, 4, 1]  # once the prompt is known, so is what is left
+    assert [request.max_tokens for request in engine.requests[::2]] == [
+        4,
+        4,
+        1,
+    ]  # once the prompt is known, so is what is left
 
 
 def test_an_engine_that_does_not_see_repetition_is_helped_where_a_segment_ends():
-    """16 tokens repeat themselves at the 20th: the segments of 8 show it at the 24th. Without segments the budget is first."""
+    """16 tokens repeat themselves at the 20th: the segments of 8 show it at the 24th. Without segments the budget is
+    first.
+    """
     setup = EnvSetup("arithmetic", {"max_tokens": 60})
     text = "7890" + "123" * 30
     ways = {}
     for segment_tokens in (8, None):
         sampling = Sampling(loop_tokens=16)
         (group,) = play_groups(
-            setup, ScriptedEngine(lambda request: text), [0], sampling=sampling, seed_parts=SEED, segment_tokens=segment_tokens
+            setup,
+            ScriptedEngine(lambda request: text),
+            [0],
+            sampling=sampling,
+            seed_parts=SEED,
+            segment_tokens=segment_tokens,
         )
         (episode,) = group.episodes
         assert (episode.terminated, episode.truncated) == (False, True)
@@ -70,7 +83,9 @@ def test_an_engine_that_does_not_see_repetition_is_helped_where_a_segment_ends()
         ways[segment_tokens] = (episode.text, [segment.finish_reason for segment in episode.segments])
     assert ways == {8: (text[:24], ["length", "length", "repetition"]), None: (text[:60], ["repetition"])}
     for script, sampling in ((text[:50], Sampling(loop_tokens=16)), (text, Sampling())):
-        (group,) = play_groups(setup, ScriptedEngine(lambda request, script=script: script), [0], sampling=sampling, seed_parts=SEED)
+        (group,) = play_groups(
+            setup, ScriptedEngine(lambda request, script=script: script), [0], sampling=sampling, seed_parts=SEED
+        )
         assert group.episodes[0].finish_reason in ("stop", "length")  # it ended by itself, or no one asked
 
 
@@ -120,8 +135,12 @@ def test_rounds_fill_the_batch_with_groups_that_teach():
     assert played.rounds > 1
     assert len(played.batch) == 5
     assert all(map(teaches, played.batch))
-    assert played.sampled[:5] == play(rollouts(UpdatePlan())).sampled  # the first round is what it is without the others
-    assert len(played.sampled) == 5 + sum(not teaches(group) for group in played.sampled)  # one more for each that was of no use
+    assert (
+        played.sampled[:5] == play(rollouts(UpdatePlan())).sampled
+    )  # the first round is what it is without the others
+    assert len(played.sampled) == 5 + sum(
+        not teaches(group) for group in played.sampled
+    )  # one more for each that was of no use
     assert played.n_tokens == sum(episode.n_tokens for group in played.sampled for episode in group.episodes)
 
 
@@ -199,9 +218,23 @@ def test_a_share_is_below_one_and_a_number_whole():
 
 
 def test_a_training_says_that_its_penalty_never_acts(tmp_path, capsys):
-    arguments = ["-p", "fixed_verdicts", "train", "--env", "arithmetic", "--run", str(tmp_path / "run"), "--steps", "1", *SETTINGS]
+    arguments = [
+        "-p",
+        "fixed_verdicts",
+        "train",
+        "--env",
+        "arithmetic",
+        "--run",
+        str(tmp_path / "run"),
+        "--steps",
+        "1",
+        *SETTINGS,
+    ]
     assert main([*arguments, "--set", "algo.max_rounds=1", "--set", "shapers.length_penalty.warmup_steps=20"]) == 0
-    assert "shapers.length_penalty.warmup_steps=20: the run has 1 step and ends before this does" in capsys.readouterr().out
+    assert (
+        "shapers.length_penalty.warmup_steps=20: the run has 1 step and ends before this does"
+        in capsys.readouterr().out
+    )
 
 
 # --- the sampler learns -----------------------------------------------------------------------------------------------
@@ -210,14 +243,20 @@ def test_a_training_says_that_its_penalty_never_acts(tmp_path, capsys):
 def test_the_sampler_learns_of_every_group(monkeypatch):
     subject = rollouts(UpdatePlan(max_rounds=3), "always-wrong")
     seen = []
-    monkeypatch.setattr(subject.streams[0].sampler, "update", lambda index, verdicts: seen.append((index, len(verdicts))))
+    monkeypatch.setattr(
+        subject.streams[0].sampler, "update", lambda index, verdicts: seen.append((index, len(verdicts)))
+    )
     played = play(subject)
-    assert [subject.streams[0].setup.source[index].id for index, _ in seen] == [group.problem.id for group in played.sampled]
+    assert [subject.streams[0].setup.source[index].id for index, _ in seen] == [
+        group.problem.id for group in played.sampled
+    ]
     assert {n for _, n in seen} == {4}
 
 
 def test_a_punished_length_is_no_reason_to_keep_a_group():
-    played = play(rollouts(UpdatePlan(max_rounds=2), "always-right", **{"shapers.overlong": "{max_tokens = 6, cache_tokens = 5}"}))
+    played = play(
+        rollouts(UpdatePlan(max_rounds=2), "always-right", **{"shapers.overlong": "{max_tokens = 6, cache_tokens = 5}"})
+    )
     assert any(len(set(group.rewards)) > 1 for group in played.sampled)
     assert played.batch == []
 
@@ -244,7 +283,9 @@ def test_greedy_answers_are_to_the_same_problems():
     batch = pack_groups(played.batch, device=torch.device("cpu"), greedy_rewards=played.greedy_rewards)
     assert batch.greedy_rewards.tolist() == [1.0] * 20
     batch = pack_groups(played.batch, device=torch.device("cpu"), greedy_rewards=[1.0, None, 0.25, None, 0.0])
-    assert batch.greedy_rewards.tolist() == [1.0] * 4 + [0.25] * 4 + [0.0] * 4  # without a baseline there is nothing to compare with
+    assert (
+        batch.greedy_rewards.tolist() == [1.0] * 4 + [0.25] * 4 + [0.0] * 4
+    )  # without a baseline there is nothing to compare with
 
 
 def test_a_greedy_answer_that_cannot_be_judged_is_no_baseline():
@@ -260,13 +301,25 @@ def test_a_greedy_answer_that_cannot_be_judged_is_no_baseline():
 
 SETTINGS = [
     *("--set", "rollout.problems_per_step=2", "--set", "rollout.group_size=2", "--set", "env.max_tokens=16"),
-    *("--set", "eval.every=0", "--set", "train.threads=1", "--set", "algo.max_rounds=2", "--set", "env.truncated=score"),
+    *(
+        "--set",
+        "eval.every=0",
+        "--set",
+        "train.threads=1",
+        "--set",
+        "algo.max_rounds=2",
+        "--set",
+        "env.truncated=score",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
     ("verifier", "words"),
-    [("always-right", ("100.0% of the answers right", "take harder problems")), ("always-wrong", ("0.0% of", "raise env.max_tokens"))],
+    [
+        ("always-right", ("100.0% of the answers right", "take harder problems")),
+        ("always-wrong", ("0.0% of", "raise env.max_tokens")),
+    ],
 )
 def test_dapo_ends_with_a_word_when_problems_are_too_easy_or_too_hard(tmp_path, capsys, verifier, words):
     run = tmp_path / "run"
@@ -278,16 +331,38 @@ def test_dapo_ends_with_a_word_when_problems_are_too_easy_or_too_hard(tmp_path, 
         assert word in output.err
     assert "step 1: nothing to learn from, the policy stays as it is" in output.out
     lines = read_metrics(run / "metrics.jsonl")
-    assert [(line["step"], line["rollout/rounds"], line["rollout/filled_frac"]) for line in lines] == [(1, 2.0, 0.0), (2, 2.0, 0.0)]
+    assert [(line["step"], line["rollout/rounds"], line["rollout/filled_frac"]) for line in lines] == [
+        (1, 2.0, 0.0),
+        (2, 2.0, 0.0),
+    ]
     assert checkpoint_steps(run / "checkpoints") == [1, 2]
-    assert main(["-p", "fixed_verdicts", "train", "--run", str(run), "--resume"]) == 1  # and does not go on for three steps more
+    assert (
+        main(["-p", "fixed_verdicts", "train", "--run", str(run), "--resume"]) == 1
+    )  # and does not go on for three steps more
     assert len(read_metrics(run / "metrics.jsonl")) == 2
 
 
 def test_dapo_goes_on_after_a_step_without_a_lesson(tmp_path):
     run = tmp_path / "run"
-    arguments = ["-p", "fixed_verdicts", "train", "--algo", "dapo", "--run", str(run), "--steps", "2", *SETTINGS, "--json"]
-    assert main([*arguments, "--set", "verifier=even-length", "--set", "algo.max_rounds=8", "--set", "rollout.group_size=4"]) == 0
+    arguments = [
+        "-p",
+        "fixed_verdicts",
+        "train",
+        "--algo",
+        "dapo",
+        "--run",
+        str(run),
+        "--steps",
+        "2",
+        *SETTINGS,
+        "--json",
+    ]
+    assert (
+        main(
+            [*arguments, "--set", "verifier=even-length", "--set", "algo.max_rounds=8", "--set", "rollout.group_size=4"]
+        )
+        == 0
+    )
     for line in read_metrics(run / "metrics.jsonl"):
         assert line["rollout/filled_frac"] == 1.0
         assert line["optim/grad_norm"] > 0
@@ -301,11 +376,15 @@ def test_dapo_brings_its_punishment():
     config = with_recipe(load_config(None, ["algo=dapo", "env.max_tokens=50"]))
     assert config.shapers == {"overlong": {"max_tokens": 50, "cache_tokens": 10, "weight": 0.5}}
     assert with_recipe(config) == config
-    assert with_recipe(load_config(None, ["algo=dapo"])).shapers["overlong"]["max_tokens"] == 160  # the environment's own budget
+    assert (
+        with_recipe(load_config(None, ["algo=dapo"])).shapers["overlong"]["max_tokens"] == 160
+    )  # the environment's own budget
 
 
 def test_what_the_user_sets_goes_over_the_recipe():
-    config = with_recipe(load_config(None, ["algo=dapo", "algo.clip_high=0.3", "shapers.overlong.weight=0", "shapers.format={}"]))
+    config = with_recipe(
+        load_config(None, ["algo=dapo", "algo.clip_high=0.3", "shapers.overlong.weight=0", "shapers.format={}"])
+    )
     assert config.shapers["overlong"]["weight"] == 0
     assert config.shapers["overlong"]["cache_tokens"] == 32
     assert "format" in config.shapers
@@ -321,7 +400,12 @@ def test_the_method_of_kimi_is_one_setting():
 
 
 def test_each_part_of_the_method_can_be_left_out():
-    settings = ["algo.method=k1.5", "algo.reset_optimizer=false", "sampler.name=uniform", "shapers.length_penalty.weight=0"]
+    settings = [
+        "algo.method=k1.5",
+        "algo.reset_optimizer=false",
+        "sampler.name=uniform",
+        "shapers.length_penalty.weight=0",
+    ]
     config = with_recipe(load_config(None, settings))
     assert config.algo.options["reset_optimizer"] is False
     assert (config.sampler.name, config.sampler.options) == ("uniform", {})
@@ -347,7 +431,18 @@ def test_a_run_with_a_recipe_resumes_from_its_file(tmp_path):
 
 @pytest.mark.parametrize(("algorithm", "status"), [("mirror", 2), ("rloo", 2), ("reinforce", 0), ("remax", 0)])
 def test_a_group_of_one_is_refused_where_attempts_are_compared(tmp_path, capsys, algorithm, status):
-    arguments = ["train", "--algo", algorithm, "--run", str(tmp_path / "run"), "--steps", "1", *SETTINGS, "--set", "rollout.group_size=1"]
+    arguments = [
+        "train",
+        "--algo",
+        algorithm,
+        "--run",
+        str(tmp_path / "run"),
+        "--steps",
+        "1",
+        *SETTINGS,
+        "--set",
+        "rollout.group_size=1",
+    ]
     assert main([*arguments, "--json", "--set", "algo.max_rounds=1"]) == status
     if status:
         assert "use 2 or more" in capsys.readouterr().err

@@ -34,7 +34,9 @@ def make(sampler, size, seed=0, **options):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@given(size=st.one_of(st.none(), st.integers(8, 40)), steps=st.integers(0, 6), n=st.integers(1, 8), seed=st.integers(0, 99))
+@given(
+    size=st.one_of(st.none(), st.integers(8, 40)), steps=st.integers(0, 6), n=st.integers(1, 8), seed=st.integers(0, 99)
+)
 def test_resumes_where_it_stopped(sampler, size, steps, n, seed):
     straight = make(sampler, size, seed)
     for step in range(steps):
@@ -195,9 +197,19 @@ def test_figures_say_what_was_chosen():
     sampler = make(Prioritized, 20, memory=0.0)
     assert sampler.figures() == {}
     practise(sampler, 20, 1, lambda index: index < 10)
-    assert sampler.figures() == {"chosen_success_frac": 0.0, "chosen_new_frac": 1.0, "tried_frac": 0.0, "retired_frac": 0.0}
+    assert sampler.figures() == {
+        "chosen_success_frac": 0.0,
+        "chosen_new_frac": 1.0,
+        "tried_frac": 0.0,
+        "retired_frac": 0.0,
+    }
     sampler.next(20, 2)
-    assert sampler.figures() == {"chosen_success_frac": 0.5, "chosen_new_frac": 0.0, "tried_frac": 1.0, "retired_frac": 0.0}
+    assert sampler.figures() == {
+        "chosen_success_frac": 0.5,
+        "chosen_new_frac": 0.0,
+        "tried_frac": 1.0,
+        "retired_frac": 0.0,
+    }
     curriculum = make(Curriculum, 40, steps=4, then="prioritized", retire=1)
     ceilings = []
     for step in range(1, 5):

@@ -34,17 +34,28 @@ def program(source, stdin="", limits=QUICK, **files):
 
 def test_a_program_runs_and_is_reported():
     finished = program("import sys\nprint(input()[::-1])\nprint('oh', file=sys.stderr)\nsys.exit(3)", "abc\n")
-    assert (finished.stdout, finished.stderr, finished.exit_code, finished.limit, finished.ok) == (b"cba\n", b"oh\n", 3, "", False)
+    assert (finished.stdout, finished.stderr, finished.exit_code, finished.limit, finished.ok) == (
+        b"cba\n",
+        b"oh\n",
+        3,
+        "",
+        False,
+    )
     assert 0 < finished.cpu_s < finished.wall_s + 1
 
 
 def test_signals_that_are_ignored_outside_are_not_ignored_inside():
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}  # as in a shell's background
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)
+    }  # as in a shell's background
     try:
         for number in before:
             with Box() as box:
                 assert (
-                    box.run(["python3", "-c", f"import signal; print(signal.getsignal({number:d}) == signal.SIG_IGN)"]).stdout == b"False\n"
+                    box.run(
+                        ["python3", "-c", f"import signal; print(signal.getsignal({number:d}) == signal.SIG_IGN)"]
+                    ).stdout
+                    == b"False\n"
                 )
                 assert box.run(["sh", "-c", f"kill -{number:d} $$; echo lives"]).exit_code == -number
     finally:
@@ -53,16 +64,16 @@ def test_signals_that_are_ignored_outside_are_not_ignored_inside():
 
 
 def test_what_is_there():
-    source = "import os, json; print(json.dumps([dict(os.environ), os.getcwd(), sorted(os.listdir()), os.listdir('/tmp')]))"
+    source = (
+        "import os, json; print(json.dumps([dict(os.environ), os.getcwd(), sorted(os.listdir()), os.listdir('/tmp')]))"
+    )
     environment, folder, files, temporary = json.loads(program(source, **{"data/in.txt": "x"}).stdout)
     assert set(environment) == {"PATH", "HOME", "LANG", "PYTHONHASHSEED"}
     assert (folder, files, temporary) == ("/tmp/work", ["data", "main.py"], ["work"])
 
 
 def test_the_usual_devices_are_there():
-    source = (
-        "import os\nassert len(os.urandom(9)) == 9\nopen('/dev/null', 'w').write('x')\nassert open('/dev/zero', 'rb').read(1) == b'\\0'"
-    )
+    source = "import os\nassert len(os.urandom(9)) == 9\nopen('/dev/null', 'w').write('x')\nassert open('/dev/zero', 'rb').read(1) == b'\\0'"
     assert program(source + "\nprint(sorted(os.listdir('/dev')), file=open('/dev/stdout', 'w'))").stdout == (
         b"['fd', 'full', 'null', 'random', 'stderr', 'stdin', 'stdout', 'urandom', 'zero']\n"
     )
@@ -74,12 +85,14 @@ def test_the_interpreter_has_the_standard_library_alone():
 
 
 ALIKE = {
-    "environment": "import os; print(sorted(os.environ.items()), flush=True); os.system('env | grep -v -e ^_= -e PWD | sort')",
+    "environment": "import os; print(sorted(os.environ.items()), flush=True); os.system('env | grep -v -e ^_= -e PWD | "
+    "sort')",
     "interpreter": "import sys; print(sys.argv, sys.path, sys.flags, sys.getfilesystemencoding())",
     "main": "print(__name__, __file__, __spec__, sorted(set(globals()) - {'__loader__'}))",
     "no names of the agent": "print(os)",
     "modules of its own": "import helper, __main__; print(helper.X, __main__.__file__)",
-    "streams": "import sys\nfor s in sys.stdin, sys.stdout, sys.stderr: print(s.name, s.mode, s.encoding, s.errors, s.line_buffering)",
+    "streams": "import sys\nfor s in sys.stdin, sys.stdout, sys.stderr: print(s.name, s.mode, s.encoding, s.errors, "
+    "s.line_buffering)",
     "input": "import sys\nprint(input(), sys.stdin.readline(), open(0).read())",
     "input by its path": "print(open('/dev/stdin').read())",
     "input in bytes": "import sys; print(sys.stdin.buffer.read())",
@@ -92,7 +105,8 @@ ALIKE = {
     "exit": "exit(7)",
     "exit with a text": "import sys; sys.exit('sorry')",
     "exit without a farewell": "import os; os._exit(9)",
-    "exit at the end": "import atexit, threading\natexit.register(print, 'bye')\nthreading.Thread(target=print, args=['thread']).start()",
+    "exit at the end": "import atexit, threading\natexit.register(print, 'bye')\nthreading.Thread(target=print, "
+    "args=['thread']).start()",
     "exit with a number that is too large": "raise SystemExit(-1)",
     "exit in a thread": "import threading, sys; threading.Thread(target=sys.exit, args=[3]).start()",
     "what is left is written": "import os; out = os.fdopen(1, 'w'); out.write('left')",
@@ -101,7 +115,8 @@ ALIKE = {
     "a wrong farewell": "import atexit\natexit.register(lambda: 1 / 0)",
     "another output": "import io, sys, atexit, os\nsys.stdout = io.StringIO()\n"
     "atexit.register(lambda: os.write(1, sys.stdout.getvalue().encode()))\nprint('buffered')",
-    "an output with nothing but what is needed": "import os, sys\nclass O:\n    def write(self, s): os.write(1, s.encode())\n"
+    "an output with nothing but what is "
+    "needed": "import os, sys\nclass O:\n    def write(self, s): os.write(1, s.encode())\n"
     "    def flush(self): pass\nsys.stdout = O()\nprint('x')",
     "names that are no names": "globals()[5] = 6; print(7)",
     "output that is closed": "import sys; sys.stdout.close()",
@@ -114,8 +129,10 @@ ALIKE = {
     "too deep": "def f(n): return f(n + 1)\nf(0)",
     "deeper": "import sys\nsys.setrecursionlimit(10**6)\ndef f(n): return f(n - 1) + 1 if n else 0\nprint(f(20000))",
     "hashes": "print(hash('a text'), list({'b', 'a', 'c'}))",
-    "children": "import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', 'print(6*7)'], capture_output=True).stdout)",
-    "processes": "from multiprocessing import Pool\nif __name__ == '__main__':\n    with Pool(2) as pool: print(pool.map(abs, [-1, 2]))",
+    "children": "import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', 'print(6*7)'], "
+    "capture_output=True).stdout)",
+    "processes": "from multiprocessing import Pool\nif __name__ == '__main__':\n    with Pool(2) as pool: "
+    "print(pool.map(abs, [-1, 2]))",
     "files": "import os; print(sorted(os.listdir('/proc/self/fd'))[:3], os.getcwd(), oct(os.umask(0)))",
     "limits": "import resource; print([resource.getrlimit(n) for n in range(10)])",
     "memory": "open('/proc/self/mem', 'rb').close(); print(open('/proc/self/status').read().count('Seccomp:\\t2'))",
@@ -129,9 +146,13 @@ ALIKE = {
 def test_a_program_in_python_cannot_tell_that_its_interpreter_was_started_before(what):
     with Box() as box:
         box.put({"main.py": ALIKE[what], "helper.py": "X = 6"})
-        forked, executed = (box.run(command, "ab\n\u00e9f\nlast", QUICK) for command in (PYTHON, ["env", "python3", "main.py"]))
+        forked, executed = (
+            box.run(command, "ab\n\u00e9f\nlast", QUICK) for command in (PYTHON, ["env", "python3", "main.py"])
+        )
     assert (forked.exit_code, forked.limit, forked.stdout) == (executed.exit_code, executed.limit, executed.stdout)
-    differing = re.compile(rb"repeated \d+ more|0x[0-9a-f]+")  # a fork has two frames less of a thousand, and other addresses
+    differing = re.compile(
+        rb"repeated \d+ more|0x[0-9a-f]+"
+    )  # a fork has two frames less of a thousand, and other addresses
     assert differing.sub(b"", forked.stderr) == differing.sub(b"", executed.stderr)
 
 
@@ -225,9 +246,22 @@ def as_an_ordinary_user(*command):
     if os.geteuid() != 0:
         line = list(command)
     else:
-        line = ["bwrap", "--dev-bind", "/", "/", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        line = [
+            "bwrap",
+            "--dev-bind",
+            "/",
+            "/",
+            "--cap-add",
+            "CAP_SETUID",
+            "--cap-add",
+            "CAP_SETGID",
+            "--cap-add",
+            "CAP_SETPCAP",
+        ]
         needed = {Path(sys.base_prefix), Path(sys.prefix), ROOT}
-        closed = {next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None) for path in needed} - {None}
+        closed = {next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None) for path in needed} - {
+            None
+        }
         for folder in closed:
             line += ["--perms", "0755", "--tmpfs", str(folder)]
             for path in (path for path in needed if path.is_relative_to(folder)):
@@ -261,7 +295,9 @@ def test_the_probe_is_content_here():
 
 
 def test_an_ordinary_user_is_isolated_as_well():
-    done = as_an_ordinary_user(sys.executable, "-c", "from kgym.judging import probe; import os; print(os.getuid(), [probe.check()])")
+    done = as_an_ordinary_user(
+        sys.executable, "-c", "from kgym.judging import probe; import os; print(os.getuid(), [probe.check()])"
+    )
     uid, _, finding = done.stdout.strip().partition(" ")
     assert (uid != "0", finding) == (True, "['']"), done.stdout + done.stderr
 
@@ -269,7 +305,9 @@ def test_an_ordinary_user_is_isolated_as_well():
 def test_without_bwrap_nothing_runs(monkeypatch, tmp_path, unknown):
     monkeypatch.setenv("PATH", str(tmp_path))
     for _ in range(2):  # the finding is kept
-        with pytest.raises(SandboxError, match=r"bwrap is not installed; install bubblewrap 0.8 or later \(apt-get install bubblewrap"):
+        with pytest.raises(
+            SandboxError, match=r"bwrap is not installed; install bubblewrap 0.8 or later \(apt-get install bubblewrap"
+        ):
             run({}, ["true"])
 
 
@@ -277,7 +315,10 @@ def test_without_bwrap_nothing_runs(monkeypatch, tmp_path, unknown):
     ("script", "reason"),
     [
         ("echo 'bwrap: Unknown option --size' >&2; exit 1", "Unknown option --size; install bubblewrap 0.8 or later"),
-        ("echo 'bwrap: Creating new namespace failed: Operation not permitted' >&2; exit 1", "not permitted; allow user namespaces"),
+        (
+            "echo 'bwrap: Creating new namespace failed: Operation not permitted' >&2; exit 1",
+            "not permitted; allow user namespaces",
+        ),
         ("exit 1", "see whether it works at all"),
     ],
 )
@@ -430,7 +471,12 @@ def verdict(code, arch, number, arguments=()):
         elif operation == 0x06:
             return value
         else:
-            holds = {0x15: register == value, 0x35: register >= value, 0x25: register > value, 0x45: bool(register & value)}[operation]
+            holds = {
+                0x15: register == value,
+                0x35: register >= value,
+                0x25: register > value,
+                0x45: bool(register & value),
+            }[operation]
             at += if_true if holds else if_false
 
 

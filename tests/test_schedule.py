@@ -102,7 +102,15 @@ class Recording(Learning):
 
 @pytest.mark.parametrize("sleeps", [False, True])
 def test_an_engine_that_shares_its_memory_takes_weights_before_it_wakes(sleeps):
-    rollouts = Rollouts([Stream(setup_of(), InOrder())], [], UpdatePlan(), problems_per_step=2, group_size=2, sampling=Sampling(), seed=0)
+    rollouts = Rollouts(
+        [Stream(setup_of(), InOrder())],
+        [],
+        UpdatePlan(),
+        problems_per_step=2,
+        group_size=2,
+        sampling=Sampling(),
+        seed=0,
+    )
     engine = Recording(by_problem(lambda group, attempt: 3))
     schedule = InTurn(rollouts, engine, sleeps=sleeps)
     schedule.load(Handover(0, Number(0)))
@@ -118,7 +126,10 @@ def test_an_engine_that_shares_its_memory_takes_weights_before_it_wakes(sleeps):
 def test_a_lag_of_one_is_always_one(slow):
     schedule, _ = scheduled(Ahead, max_lag=1)
     batches, _ = trained(schedule, slow=slow)
-    versions = [{version for group in played.sampled for episode in group.episodes for version in episode.versions} for played in batches]
+    versions = [
+        {version for group in played.sampled for episode in group.episodes for version in episode.versions}
+        for played in batches
+    ]
     assert versions == [{max(0, step - 2)} for step in range(1, 7)]
     again, _ = scheduled(Ahead, max_lag=1)
     assert groups(trained(again, slow=0.05 - slow)[0]) == groups(batches)

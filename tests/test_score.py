@@ -58,7 +58,10 @@ def test_answers_that_repeat_themselves_are_counted_and_never_masked():
     assert results["mask"].accuracy == 1 / 2  # of the right one and the one that repeats itself
     assert results["zero"].accuracy == results["score"].accuracy == pytest.approx(1 / 3)
     assert (
-        results["zero"].from_json({key: value for key, value in results["zero"].to_json().items() if key != "repetition_frac"}) is not None
+        results["zero"].from_json(
+            {key: value for key, value in results["zero"].to_json().items() if key != "repetition_frac"}
+        )
+        is not None
     )
 
 
@@ -87,7 +90,10 @@ def test_what_an_answer_cut_short_is_worth(rule, scores):
 
 
 def test_pass_at_k_is_over_problems_with_k_scored_answers():
-    assert summary().pass_at_k == {"1": pytest.approx(1 / 3), "2": 1.0}  # for k=2: a1 and b1, each with one correct of two
+    assert summary().pass_at_k == {
+        "1": pytest.approx(1 / 3),
+        "2": 1.0,
+    }  # for k=2: a1 and b1, each with one correct of two
 
 
 def test_accuracy_by_level():
@@ -114,12 +120,21 @@ def test_results_survive_json(table):
     assert json.loads(json.dumps(back.to_json())) == json.loads(text)  # counts among the figures come back as floats
 
 
-ENV = {"env_id": "kgym/aime-v0", "split": "validation", "data_sha256": "ab", "verifier": "integer", "max_tokens": 512, "truncated": "zero"}
+ENV = {
+    "env_id": "kgym/aime-v0",
+    "split": "validation",
+    "data_sha256": "ab",
+    "verifier": "integer",
+    "max_tokens": 512,
+    "truncated": "zero",
+}
 
 
 def test_the_hash_is_of_values_and_not_of_their_order_or_type():
     one = comparability_facts(ENV, sampling=Sampling(temperature=1, stop=("b", "a")), n_problems=30)
-    other = comparability_facts(dict(reversed(ENV.items())), sampling=Sampling(temperature=1.0, stop=("a", "b")), n_problems=30)
+    other = comparability_facts(
+        dict(reversed(ENV.items())), sampling=Sampling(temperature=1.0, stop=("a", "b")), n_problems=30
+    )
     assert comparability_hash(one) == comparability_hash(other)
 
 
@@ -157,7 +172,16 @@ def test_results_of_an_earlier_version_are_read_and_say_no_more_than_they_knew()
         variance_of(back)
 
 
-LATER = {"interval", "bootstrap_interval", "maj_at_k", "g_pass_at_k", "finished_accuracy", "truncated_bounds", "by_year", "variance"} | {
+LATER = {
+    "interval",
+    "bootstrap_interval",
+    "maj_at_k",
+    "g_pass_at_k",
+    "finished_accuracy",
+    "truncated_bounds",
+    "by_year",
+    "variance",
+} | {
     "pass_at_k_stderr",
     "maj_at_k_stderr",
     "g_pass_at_k_stderr",
@@ -184,7 +208,13 @@ def test_at_most_5_in_100_answers_are_longer_than_the_95_percent_length(n):
 
 
 def test_errors_of_pass_and_majority_are_over_problems():
-    table = frame(*((problem, i, status, False, 1) for problem in ("a1", "a2", "b1") for i, status in enumerate(["correct", "wrong"])))
+    table = frame(
+        *(
+            (problem, i, status, False, 1)
+            for problem in ("a1", "a2", "b1")
+            for i, status in enumerate(["correct", "wrong"])
+        )
+    )
     table.loc[table["problem_id"] == "b1", ["status", "score"]] = ["wrong", 0.0]
     result = summarise(table, samples=2, truncated="zero", facts={}, comparability="c")
     assert result.pass_at_k["2"] == pytest.approx(2 / 3)
@@ -197,7 +227,10 @@ def test_the_year_of_a_row_travels_from_the_file_to_the_problem(tmp_path, monkey
     from kgym.data.sources import FileSource, data_source, save_data
 
     monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path))
-    rows = [{"id": "2024-I-1", "problem": "What is 1+1?", "answer": "2"}, {"id": 7, "problem": "What is 1+2?", "answer": "3"}]
+    rows = [
+        {"id": "2024-I-1", "problem": "What is 1+1?", "answer": "2"},
+        {"id": 7, "problem": "What is 1+2?", "answer": "3"},
+    ]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     save_data("mine", FileSource(tmp_path / "mine.jsonl"))
     assert [data_source("mine")[i].year for i in range(2)] == [2024, 0]

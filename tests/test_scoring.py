@@ -1,4 +1,6 @@
-"""How an evaluation plays and what it says meanwhile: slots stay full, little is lost, and one line for every engine."""
+"""How an evaluation plays and what it says meanwhile: slots stay full, little is lost, and one line for every
+engine.
+"""
 
 import io
 
@@ -79,7 +81,9 @@ def test_answers_are_stored_when_the_slots_have_ended_once_or_after_a_time(tmp_p
 def test_a_verifier_that_judges_by_a_model_is_asked_once_about_all_slots(tmp_path):
     evaluation = Evaluation(VALIDATION, problems=20, samples=3, slots=16)
     verifier = evaluation.setup.verifier
-    evaluation.setup.verifier = type("Batched", (), {"batched": True, "__getattr__": lambda self, name: getattr(verifier, name)})()
+    evaluation.setup.verifier = type(
+        "Batched", (), {"batched": True, "__getattr__": lambda self, name: getattr(verifier, name)}
+    )()
     folder, engine = EvalFolder(tmp_path / "run"), OneByOne()
     with folder.opened({}):
         evaluation.run(engine, store=folder)
@@ -124,7 +128,10 @@ def test_the_line_has_all_figures(clock):
     progress = Progress(out, quiet=False).begun(["scoring"])
     clock[0] += 50
     progress(Standing(1500, 4000, 500, 60000, {"requests": 512, "failed_429": 8, "failed_5xx": 4}))
-    assert out.getvalue().splitlines() == ["scoring", "1500/4000 answers | 10.0/s | 1,200 tokens/s | 4:10 left | 12 failures"]
+    assert out.getvalue().splitlines() == [
+        "scoring",
+        "1500/4000 answers | 10.0/s | 1,200 tokens/s | 4:10 left | 12 failures",
+    ]
     clock[0] += 250
     progress(Standing(4000, 4000, 3000, 360000))
     progress.ended()

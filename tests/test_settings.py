@@ -65,8 +65,25 @@ def test_what_plugins_show_prints_is_a_key_of_a_run():
 
 
 def test_train_judges_with_the_options_of_the_verifier(tiny_model, tmp_path, capsys):
-    small = ("rollout.problems_per_step=1", "rollout.group_size=2", "env.max_tokens=4", "eval.every=0", "train.threads=1")
-    command = ["train", "--env", "arithmetic", "--model", str(tiny_model), "--steps", "1", "--run", str(tmp_path / "run"), "--json"]
+    small = (
+        "rollout.problems_per_step=1",
+        "rollout.group_size=2",
+        "env.max_tokens=4",
+        "eval.every=0",
+        "train.threads=1",
+    )
+    command = [
+        "train",
+        "--env",
+        "arithmetic",
+        "--model",
+        str(tiny_model),
+        "--steps",
+        "1",
+        "--run",
+        str(tmp_path / "run"),
+        "--json",
+    ]
     assert main([*command, "--set", *small, "verifier=math", "verifier.forgive_missing_base=true"]) == 0
     facts = json.loads((tmp_path / "run" / "manifest.json").read_text())["env"]
     assert (facts["verifier"], facts["verifier_options"]["forgive_missing_base"]) == ("math", True)

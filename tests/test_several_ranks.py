@@ -34,8 +34,23 @@ WAIT_S = 300
 
 def words(run, steps, **settings):
     settings |= {"critic.lr": 1e-4} if settings.get("algo") == "ppo" else {}
-    values = [f"{key}={value}" for key, value in (TINY | {key.replace("__", "."): value for key, value in settings.items()}).items()]
-    return ["train", "-p", "fixed_verdicts", "--env", "arithmetic", "--steps", str(steps), "--run", str(run), "--set", *values]
+    values = [
+        f"{key}={value}"
+        for key, value in (TINY | {key.replace("__", "."): value for key, value in settings.items()}).items()
+    ]
+    return [
+        "train",
+        "-p",
+        "fixed_verdicts",
+        "--env",
+        "arithmetic",
+        "--steps",
+        str(steps),
+        "--run",
+        str(run),
+        "--set",
+        *values,
+    ]
 
 
 def environment():
@@ -45,7 +60,9 @@ def environment():
 
 def start(arguments, ranks=1, **streams):
     command = [sys.executable, "-m", "kgym", *arguments, *(["--ranks", str(ranks)] if ranks > 1 else [])]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **streams)
+    return subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **streams
+    )
 
 
 def finish(process):
@@ -61,7 +78,10 @@ def train(run, steps, ranks=1, more=(), **settings):
 
 
 def metrics(run):
-    return [{key: value for key, value in line.items() if not clocked(key)} for line in read_metrics(Path(run) / "metrics.jsonl")]
+    return [
+        {key: value for key, value in line.items() if not clocked(key)}
+        for line in read_metrics(Path(run) / "metrics.jsonl")
+    ]
 
 
 def clocked(key):
@@ -82,7 +102,9 @@ def assert_same(one, other):
 
 
 def resume(run, steps, ranks=1):
-    status, out, err = finish(start(["train", "-p", "fixed_verdicts", "--resume", "--run", str(run), "--steps", str(steps)], ranks))
+    status, out, err = finish(
+        start(["train", "-p", "fixed_verdicts", "--resume", "--run", str(run), "--steps", str(steps)], ranks)
+    )
     assert status == 0, err
     return out
 
@@ -162,7 +184,17 @@ def test_a_shared_critic_and_examples_of_pretraining_are_learnt_on_two_ranks(tmp
 @pytest.mark.parametrize("command", ["sft", "dpo", "rm"])
 def test_two_ranks_learn_from_examples_as_one_does(command, tmp_path):
     for ranks in (1, 2):
-        arguments = [command, "--env", "arithmetic", "--steps", "3", "--batch", "5", "--run", str(tmp_path / str(ranks))]
+        arguments = [
+            command,
+            "--env",
+            "arithmetic",
+            "--steps",
+            "3",
+            "--batch",
+            "5",
+            "--run",
+            str(tmp_path / str(ranks)),
+        ]
         arguments += ["--set", "train.threads=1", "train.lr=3e-5", "train.microbatch_tokens=200"]
         status, _, err = finish(start(arguments, ranks))
         assert status == 0, err
@@ -199,7 +231,9 @@ def test_what_is_wrong_is_said_before_ranks_are_started(more, said, tmp_path):
 
 
 def test_what_only_ranks_find_out_is_said_once(tmp_path):
-    status, out, err = finish(start(words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}), 2))
+    status, out, err = finish(
+        start(words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}), 2)
+    )
     assert (status, out) == (2, "")
     assert err.startswith("kgym: error: rollout.max_lag=2 ")
     assert err.count("\n") == 1
@@ -211,7 +245,11 @@ def test_ranks_of_torchrun_say_once_what_is_wrong():
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     done = subprocess.run(
-        [*command, "-m", "kgym", "train", "--env", "airth"], check=False, env=environment(), capture_output=True, text=True
+        [*command, "-m", "kgym", "train", "--env", "airth"],
+        check=False,
+        env=environment(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode != 0
     assert done.stderr.count("kgym: error: no environment named 'airth'") == 1

@@ -24,7 +24,15 @@ from kgym.train import logprobs
 from kgym.train.logprobs import token_logprobs
 from kgym.train.policy import TrainedPolicy
 from kgym.train.report import Reporter
-from kgym.train.supervised.examples import Example, Sampled, encoded, read_examples, sampled_examples, shortest, solved_examples
+from kgym.train.supervised.examples import (
+    Example,
+    Sampled,
+    encoded,
+    read_examples,
+    sampled_examples,
+    shortest,
+    solved_examples,
+)
 from kgym.train.supervised.objective import supervised
 from kgym.train.supervised.rows import encode_row, shuffled
 from kgym.train.supervised.sft import SFT, add_likelihood
@@ -54,7 +62,9 @@ def test_token_logprobs_are_the_log_softmax_of_the_tokens_before(policy):
             expected = (policy.model(input_ids=input_ids[row : row + 1, :length]).logits[0] / 0.5).log_softmax(-1)
         for t in range(1, length):
             assert logprobs[row, t].item() == pytest.approx(expected[t - 1, input_ids[row, t]].item(), abs=1e-5)
-            assert entropy[row, t].item() == pytest.approx(-(expected[t - 1].exp() * expected[t - 1]).sum().item(), abs=1e-5)
+            assert entropy[row, t].item() == pytest.approx(
+                -(expected[t - 1].exp() * expected[t - 1]).sum().item(), abs=1e-5
+            )
         assert logprobs[row, [0, *range(length, 5)]].abs().max().item() == 0
         assert entropy[row, [0, *range(length, 5)]].abs().max().item() == 0
     assert logprobs.requires_grad
@@ -67,7 +77,9 @@ def test_chunks_change_neither_values_nor_gradients(policy, monkeypatch):
 
     def values():
         logprobs, entropy = token_logprobs(policy.model, input_ids, attention, temperature=0.8, with_entropy=True)
-        gradient = torch.autograd.grad((logprobs * torch.arange(11)).sum(), policy.model.get_input_embeddings().weight)[0]
+        gradient = torch.autograd.grad((logprobs * torch.arange(11)).sum(), policy.model.get_input_embeddings().weight)[
+            0
+        ]
         return logprobs, entropy, gradient
 
     whole = values()
@@ -101,7 +113,9 @@ def test_only_the_completion_and_its_end_are_learnt(tiny_model):
     with torch.no_grad():
         logprobs = policy.bare.model(input_ids=ids).logits[0].log_softmax(-1)
     start = len(prompt_ids)
-    expected = -sum(logprobs[start + i - 1, token].item() for i, token in enumerate(completion_ids)) / len(completion_ids)
+    expected = -sum(logprobs[start + i - 1, token].item() for i, token in enumerate(completion_ids)) / len(
+        completion_ids
+    )
     metrics = add_likelihood(policy, [sums(3)])
     assert metrics["train/loss_nats"] == pytest.approx(expected, abs=1e-5)
     assert metrics["data/tokens"] == ids.numel()
@@ -114,7 +128,9 @@ def test_microbatches_change_the_loss_and_the_gradient_by_rounding_only(tiny_mod
     for tokens in (1, 60, 100_000):
         policy = TrainedPolicy.load(str(tiny_model), SFTConfig(train={"microbatch_tokens": tokens}).train)
         metrics = add_likelihood(policy, batch)
-        results.append((*metrics.values(), policy.clip(1e9), policy.bare.model.get_input_embeddings().weight.grad.sum().item()))
+        results.append(
+            (*metrics.values(), policy.clip(1e9), policy.bare.model.get_input_embeddings().weight.grad.sum().item())
+        )
     assert results[1] == pytest.approx(results[0], rel=1e-4, abs=1e-6)
     assert results[2] == pytest.approx(results[0], rel=1e-4, abs=1e-6)
 
@@ -140,7 +156,9 @@ def test_an_example_that_does_not_fit_is_left_out_counted_and_named_once(tiny_mo
         assert torch.equal(found, wanted)
         assert metrics == alone | {"data/too_long": 1}
     assert [record.getMessage() for record in caplog.records if "far too long" in record.getMessage()] == [
-        "an example has 317 tokens and the model's context 256: 'far too long" + "x" * 68 + "'; it is left out of its batch"
+        "an example has 317 tokens and the model's context 256: 'far too long"
+        + "x" * 68
+        + "'; it is left out of its batch"
     ]
 
 
@@ -148,7 +166,13 @@ def test_a_run_whose_examples_never_fit_ends_with_the_reason(tiny_model, tmp_pat
     long = Example((Message("user", "no room " + "x" * 300),), "y")
     with pytest.raises(DataError, match=r"no example of 3 steps fits into the model's context"):
         learn(tiny_model, lambda n: long, tmp_path / "none", steps=5, batch=2)
-    summary = learn(tiny_model, lambda n: long if n == 0 else Example((Message("user", "2+3"),), "5"), tmp_path / "some", steps=5, batch=1)
+    summary = learn(
+        tiny_model,
+        lambda n: long if n == 0 else Example((Message("user", "2+3"),), "5"),
+        tmp_path / "some",
+        steps=5,
+        batch=1,
+    )
     assert summary["steps"] == 5
     first, *others = read_metrics(tmp_path / "some" / "metrics.jsonl")
     assert first["data/too_long"] == 1
@@ -215,7 +239,9 @@ def test_rows_of_a_file(tmp_path):
 def learn(model, examples, run, *, batch=16, reporter=None, facts=None, **train):
     """Fine-tune on the user's own examples."""
     config = SFTConfig(
-        model=str(model), train={"steps": 60, "lr": 1e-2, "warmup_steps": 5, "save_every": 20, **train}, sft={"batch_size": batch}
+        model=str(model),
+        train={"steps": 60, "lr": 1e-2, "warmup_steps": 5, "save_every": 20, **train},
+        sft={"batch_size": batch},
     )
     return supervised(config, RunFolder(run), reporter, part=lambda config: SFT(config, examples, facts)).run()
 
@@ -281,7 +307,20 @@ def test_a_run_that_was_cut_off_ends_in_the_same_weights_and_metrics(tmp_path, t
 
 
 def sft(model, run, *more):
-    arguments = ("--model", model, "--run", run, "--batch", 8, "--lr", 1e-3, "--set", "train.save_every=5", "train.warmup_steps=2", *more)
+    arguments = (
+        "--model",
+        model,
+        "--run",
+        run,
+        "--batch",
+        8,
+        "--lr",
+        1e-3,
+        "--set",
+        "train.save_every=5",
+        "train.warmup_steps=2",
+        *more,
+    )
     return ["sft", *map(str, arguments)]
 
 
@@ -306,19 +345,28 @@ def test_the_command_trains_on_an_environment(tmp_path, tiny_model, capsys):
 
 def test_an_out_folder_that_exists_is_refused_at_the_start(tmp_path, tiny_model, capsys):
     (tmp_path / "out").mkdir()
-    assert main([*sft(tiny_model, tmp_path / "run", "--env", "arithmetic", "--steps", 1, "--out", tmp_path / "out")]) == 2
+    assert (
+        main([*sft(tiny_model, tmp_path / "run", "--env", "arithmetic", "--steps", 1, "--out", tmp_path / "out")]) == 2
+    )
     assert "exists already; choose another folder with --out" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
 def test_a_warm_up_that_outlasts_the_run_is_pointed_out(tmp_path, tiny_model, capsys):
-    assert main([*sft(tiny_model, tmp_path / "run", "--env", "arithmetic", "--steps", 3), "--set", "train.warmup_steps=50"]) == 0
+    assert (
+        main(
+            [*sft(tiny_model, tmp_path / "run", "--env", "arithmetic", "--steps", 3), "--set", "train.warmup_steps=50"]
+        )
+        == 0
+    )
     assert "train.warmup_steps=50: the run has 3 steps and ends before this does" in capsys.readouterr().out
 
 
 def test_the_command_trains_on_a_file(tmp_path, tiny_model, capsys):
     data = tmp_path / "rows.jsonl"
-    data.write_text("".join(json.dumps({"question": f"{n}+1", "solution": f"\\boxed{{{n + 1}}}"}) + "\n" for n in range(5)))
+    data.write_text(
+        "".join(json.dumps({"question": f"{n}+1", "solution": f"\\boxed{{{n + 1}}}"}) + "\n" for n in range(5))
+    )
     assert main(sft(tiny_model, tmp_path / "run", "--data", data, "--steps", 3)) == 0
     assert f"checkpoint  {tmp_path / 'run' / 'checkpoints' / 'step-3'}" in capsys.readouterr().out
     assert isinstance(load_policy(resolve_model(str(tmp_path / "run"))), Policy)
@@ -420,7 +468,11 @@ def test_stored_completions_that_cannot_be_learnt_are_refused_in_one_line(scored
     frame.drop(columns=["prompt_ids", "token_ids", "engine_logprobs", "pieces"]).to_parquet(part)
     (part,) = (none / "samples").glob("*.parquet")
     pq.write_table(pq.read_table(part).filter(pc.field("status") != "correct"), part)
-    for run, words in ((old, "earlier version"), (none, "no correct completion"), (tmp_path / "x", "no stored completions")):
+    for run, words in (
+        (old, "earlier version"),
+        (none, "no correct completion"),
+        (tmp_path / "x", "no stored completions"),
+    ):
         assert main(["sft", "--episodes", str(run), "--run", str(tmp_path / "run"), "--steps", "1"]) == 2
         error = capsys.readouterr().err
         assert words in error

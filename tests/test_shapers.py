@@ -60,7 +60,9 @@ def test_repetition_by_hand():
 def test_overlong_by_hand():
     episodes = [episode(n) for n in (1, 80, 85, 100, 150)]
     assert shape(Overlong, episodes, max_tokens=100, cache_tokens=20) == pytest.approx([0, 0, -0.25, -1, -1])
-    assert shape(Overlong, episodes[3:], [1, 0], max_tokens=100, cache_tokens=20, weight=0.5) == pytest.approx([0.5, -0.5])
+    assert shape(Overlong, episodes[3:], [1, 0], max_tokens=100, cache_tokens=20, weight=0.5) == pytest.approx(
+        [0.5, -0.5]
+    )
 
 
 def test_overlong_refuses_a_stretch_longer_than_the_budget():

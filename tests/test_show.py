@@ -11,7 +11,13 @@ from kgym.runs.episodes import read_episodes
 from kgym.types import Episode, Group, Message, Observation, Problem, Segment, Verdict
 from test_train import numbers
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "env.max_tokens=48", "train.threads=1", "train.save_every=1")
+SMALL = (
+    "rollout.problems_per_step=2",
+    "rollout.group_size=4",
+    "env.max_tokens=48",
+    "train.threads=1",
+    "train.save_every=1",
+)
 
 
 def train(run, *more, steps=2):
@@ -76,7 +82,9 @@ def test_long_texts_lose_their_middle(length):
 
 
 def test_texts_do_not_act_on_the_terminal(capsys):
-    hostile = episode("\x1b[31mred\x07\rgone\u202e", question="\x1b]0;title\x07?", verdict=Verdict("wrong", "integer", "\x1b[2J"))
+    hostile = episode(
+        "\x1b[31mred\x07\rgone\u202e", question="\x1b]0;title\x07?", verdict=Verdict("wrong", "integer", "\x1b[2J")
+    )
     reporter = terminal_reporter([], json_output=False, quiet=True, show=1)
     reporter.sampled(1, [Group(hostile.problem, [hostile], [0.0])])
     out = capsys.readouterr().out
@@ -101,7 +109,9 @@ def test_a_run_shows_episodes_that_it_has_stored_and_is_the_same_run(tmp_path, c
     assert train(shown, "--show", "2") == 0
     out = capsys.readouterr().out.splitlines()
     titles = [line for line in out if line.startswith("sample ")]
-    assert [title.partition(":")[0] for title in titles] == [f"sample {number} of step {step}" for step in (1, 2) for number in (1, 2)]
+    assert [title.partition(":")[0] for title in titles] == [
+        f"sample {number} of step {step}" for step in (1, 2) for number in (1, 2)
+    ]
     for step in (1, 2):
         stored = {one.id: one for one in read_episodes(shown / "episodes" / f"step-{step:05d}.parquet")}
         for title in titles[2 * step - 2 : 2 * step]:

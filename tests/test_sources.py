@@ -26,7 +26,11 @@ def write_jsonl(path, *rows):
 
 # --- columns, in the layouts of the hub
 
-CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " Q "}, {"role": "assistant", "content": "..."}]
+CHAT = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": " Q "},
+    {"role": "assistant", "content": "..."},
+]
 
 
 @pytest.mark.parametrize(
@@ -56,9 +60,21 @@ def test_question_and_answer_are_found(row, question, gold):
 
 
 def test_the_other_columns():
-    row = {"unique_id": "test/algebra/1.json", "problem": "Q", "answer": "1", "solution": "S", "level": "Level 5", "subject": "Algebra"}
+    row = {
+        "unique_id": "test/algebra/1.json",
+        "problem": "Q",
+        "answer": "1",
+        "solution": "S",
+        "level": "Level 5",
+        "subject": "Algebra",
+    }
     (problem,) = of(row)
-    assert (problem.id, problem.level, problem.subject, problem.solution) == ("set/test/algebra/1.json", 5, "Algebra", "S")
+    assert (problem.id, problem.level, problem.subject, problem.solution) == (
+        "set/test/algebra/1.json",
+        5,
+        "Algebra",
+        "S",
+    )
     (problem,) = of({"question": "Q", "answer": "2+2=4 #### 4", "type": "sums", "level": "hard"})
     assert (problem.level, problem.subject, problem.solution) == (0, "sums", "2+2=4")
     assert of({"problem": "Q", "answer": "1", "level": 7})[0].level == 7
@@ -76,7 +92,9 @@ def test_ids_that_are_no_ids_give_way_to_hashes():
 
 
 def test_a_question_that_stands_there_twice_is_one():
-    problems, notes, places = problems_of([Row(f"line {n}", {"id": n, "problem": "Q", "answer": "1"}) for n in (1, 2, 3)], "set")
+    problems, notes, places = problems_of(
+        [Row(f"line {n}", {"id": n, "problem": "Q", "answer": "1"}) for n in (1, 2, 3)], "set"
+    )
     assert ([problem.id for problem in problems], places) == (["set/1"], ["line 1"])
     assert notes == ["line 2: the question of line 1 again, left out", "line 3: the question of line 1 again, left out"]
 
@@ -88,7 +106,8 @@ def test_a_question_that_stands_there_twice_is_one():
         ([{"problem": "Q"}], r"^line 1: no answer"),
         ([{"problem": "Q", "answer": " "}], r"^line 1: no answer"),
         ([{"problem": "Q", "solution": r"\boxed{1} or \boxed{"}], r"^line 1: no answer"),
-        ([{"problem": "Q", "answer": "1"}, {"problem": "Q", "answer": "2"}], r"^line 2: .* of line 1 with another answer, '2' and not '1'"),
+        ([{"problem": "Q", "answer": "1"}, {"problem": "Q", "answer": "2"}], r"^line 2: .* of line 1 with another "
+        r"answer, '2' and not '1'"),
         ([{"problem": {"text": "Q"}, "answer": "1"}], r"^line 1: problem is .* not a text"),
         ([{"problem": "Q", "answer": True}], r"^line 1: answer is true"),
         ([{"problem": "Q\ud800", "answer": "1"}], r"^line 1: '\\ud800' is half of a surrogate"),
@@ -106,7 +125,10 @@ def test_examples():
 
 # --- files
 
-ROWS = [{"id": "a", "problem": "What is\n1,2?", "answer": "012", "level": 3}, {"id": "b", "problem": "«∑»", "answer": "7", "level": 4}]
+ROWS = [
+    {"id": "a", "problem": "What is\n1,2?", "answer": "012", "level": 3},
+    {"id": "b", "problem": "«∑»", "answer": "7", "level": 4},
+]
 
 
 @pytest.fixture

@@ -22,7 +22,13 @@ from kgym.train.supervised.rows import ENDLESS
 from kgym.train.supervised.sft import add_likelihood
 from kgym.types import Message
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=2", "train.threads=1", "eval.problems=5", "env.name=arithmetic")
+SMALL = (
+    "rollout.problems_per_step=2",
+    "rollout.group_size=2",
+    "train.threads=1",
+    "eval.problems=5",
+    "env.name=arithmetic",
+)
 
 
 def train(run, *settings, steps=1, algo="grpo", model="nano", status=0):
@@ -154,8 +160,10 @@ def test_a_deadline_ends_what_verify_judges(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slow.py").write_text(
         "import time\n\nfrom kgym.hookspecs import VerifierInfo, hookimpl\n\nkgym_api = 1\n\n\n"
-        "class Slow:\n    def __init__(self, options):\n        pass\n\n    def verify_many(self, items):\n        time.sleep(60)\n\n\n"
-        "@hookimpl\ndef kgym_components():\n    yield VerifierInfo(name='slow', target='slow:Slow', summary='never ends')\n"
+        "class Slow:\n    def __init__(self, options):\n        pass\n\n    def verify_many(self, items):\n        "
+        "time.sleep(60)\n\n\n"
+        "@hookimpl\ndef kgym_components():\n    yield VerifierInfo(name='slow', target='slow:Slow', summary='never "
+        "ends')\n"
     )
     (tmp_path / "rows.jsonl").write_text('{"gold": "1", "response": "1"}\n')
     words = [
@@ -180,7 +188,9 @@ def test_eval_has_one_budget_under_two_names(tmp_path, tiny_model):
     flag, key = (json.loads((tmp_path / run / "results.json").read_text()) for run in ("flag", "key"))
     assert flag["comparability"] == key["comparability"]
     manifest = RunFolder(tmp_path / "key").read_manifest()
-    assert specs_of(manifest)["arithmetic"] == EnvSpec("arithmetic", "validation", {"max_tokens": 7, "truncated": "zero"})
+    assert specs_of(manifest)["arithmetic"] == EnvSpec(
+        "arithmetic", "validation", {"max_tokens": 7, "truncated": "zero"}
+    )
 
 
 # --- older manifests --------------------------------------------------------------------------------------------------
@@ -200,13 +210,24 @@ def as_older(run):
 
 
 def test_an_older_run_is_resumed_and_ends_in_the_same_numbers(tmp_path):
-    settings = ("env.max_tokens=60", "env.name=aime", "algo.max_rounds=1", "rollout.problems_per_step=6", "rollout.group_size=6")
+    settings = (
+        "env.max_tokens=60",
+        "env.name=aime",
+        "algo.max_rounds=1",
+        "rollout.problems_per_step=6",
+        "rollout.group_size=6",
+    )
     straight = train(tmp_path / "straight", *settings, algo="dapo", steps=2)
     broken = train(tmp_path / "broken", *settings, algo="dapo", steps=1)
     as_older(broken)
-    assert main(["train", "--resume", "--run", str(broken), "--steps", "2", "--set", "env.max_tokens=60", "--json"]) == 0
+    assert (
+        main(["train", "--resume", "--run", str(broken), "--steps", "2", "--set", "env.max_tokens=60", "--json"]) == 0
+    )
     lines = [
-        [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+        [
+            {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+            for line in read_metrics(run / "metrics.jsonl")
+        ]
         for run in (straight, broken)
     ]
     assert lines[0][-1] == lines[1][-1]

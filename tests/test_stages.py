@@ -1,4 +1,6 @@
-"""Token budgets by stages (`rollout.max_tokens`): which step has which, what a run makes of them, and what is refused."""
+"""Token budgets by stages (`rollout.max_tokens`): which step has which, what a run makes of them, and what is
+refused.
+"""
 
 import json
 import os
@@ -57,7 +59,9 @@ def test_each_step_has_the_budget_of_the_last_stage_before_it():
     assert Stages().tokens(1) is None
 
 
-@given(steps=st.integers(1, 40), points=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 99)), min_size=1, max_size=5))
+@given(
+    steps=st.integers(1, 40), points=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 99)), min_size=1, max_size=5)
+)
 def test_stages_are_taken_if_they_begin_with_the_run_and_rise(steps, points):
     begins = [begin for begin, _ in points]
     if begins[0] == 0 and all(one < other for one, other in pairwise(begins)):
@@ -75,7 +79,9 @@ def test_the_configuration_holds_them_in_every_form(tmp_path):
     (tmp_path / "run.toml").write_text(to_toml(config))
     assert load(RunConfig, tmp_path / "run.toml", []) == config
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
-    older = RunConfig.model_validate({"rollout": {"max_tokens": 30}})  # as manifests of before there were stages have it
+    older = RunConfig.model_validate(
+        {"rollout": {"max_tokens": 30}}
+    )  # as manifests of before there were stages have it
     assert (older.env.options, older.rollout.max_tokens) == ({"max_tokens": 30}, ())
 
 
@@ -87,7 +93,9 @@ def test_an_episode_keeps_the_budget_that_it_began_with():
     engine, pool = ScriptedEngine(lambda request: "x" * 100), EpisodePool(segment_tokens=2)
     for step, tokens in enumerate((4, 8, None, 40), 1):  # the environment's own budget bounds all of them
         problem = setup.problem(step)
-        pool.start(setup, step, problem, attempts=[0], seed_parts=(0,), sampling=Sampling(), step=step, max_tokens=tokens)
+        pool.start(
+            setup, step, problem, attempts=[0], seed_parts=(0,), sampling=Sampling(), step=step, max_tokens=tokens
+        )
     kept, state = pool.state()
     again = EpisodePool(segment_tokens=2)
     again.restore(kept, json.loads(json.dumps(state)), {"": setup}, Sampling())
@@ -111,7 +119,15 @@ def test_a_loop_ends_an_episode_in_the_stage_that_is_long_enough_for_it():
     setup = EnvSetup("arithmetic", {"max_tokens": 60})
     engine, pool = ScriptedEngine(lambda request: "x" * 100), EpisodePool(segment_tokens=4)
     for step, tokens in ((1, 12), (2, 40)):
-        pool.start(setup, step, setup.problem(step), attempts=[0], seed_parts=(0,), sampling=Sampling(loop_tokens=16), max_tokens=tokens)
+        pool.start(
+            setup,
+            step,
+            setup.problem(step),
+            attempts=[0],
+            seed_parts=(0,),
+            sampling=Sampling(loop_tokens=16),
+            max_tokens=tokens,
+        )
     ended = [(episode.n_tokens, episode.verdict.reason) for group in play(pool, engine) for episode in group.episodes]
     assert ended == [(12, "truncated"), (16, "repetition")]
 
@@ -180,7 +196,10 @@ def test_batches_that_wait_in_a_checkpoint_keep_all_metrics(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["rollout.max_tokens=[[0, 30], [2, 900]]"], "rollout.max_tokens reaches 900 tokens, and env.max_tokens is 160"),
+        (
+            ["rollout.max_tokens=[[0, 30], [2, 900]]"],
+            "rollout.max_tokens reaches 900 tokens, and env.max_tokens is 160",
+        ),
         (
             ["rollout.max_tokens=[[0, 30], [3, 90], [2, 99]]"],
             "the stage of 99 tokens begins after step 2 and the one before it after step 3",
@@ -202,11 +221,18 @@ def test_stages_that_cannot_be_are_refused_before_anything_is_written(settings, 
 def test_the_budgets_of_several_environments_bound_the_stages_together(tmp_path, capsys):
     several = ("envs.aime.max_tokens=100", "envs.words.name=arithmetic")
     assert main(words(tmp_path / "run", *several, "rollout.max_tokens=[[0, 30], [2, 200]]")) == 2
-    assert "envs.aime.max_tokens is 100, which bounds every stage; set envs.aime.max_tokens=200 too" in capsys.readouterr().err
-    run = trained(tmp_path / "run", *several, "rollout.max_tokens=[[0, 30], [1, 100]]", "rollout.problems_per_step=4", steps=2)
+    assert (
+        "envs.aime.max_tokens is 100, which bounds every stage; set envs.aime.max_tokens=200 too"
+        in capsys.readouterr().err
+    )
+    run = trained(
+        tmp_path / "run", *several, "rollout.max_tokens=[[0, 30], [1, 100]]", "rollout.problems_per_step=4", steps=2
+    )
     table = episodes(run)
     assert table.loc[table["step_ended"] == 1, "tokens"].max() <= 30
-    assert table.loc[(table["step_ended"] == 2) & (table["env"] == "words"), "tokens"].max() <= 64  # the budget of arithmetic
+    assert (
+        table.loc[(table["step_ended"] == 2) & (table["env"] == "words"), "tokens"].max() <= 64
+    )  # the budget of arithmetic
 
 
 def test_the_plan_counts_the_largest_stage(tmp_path, capsys):

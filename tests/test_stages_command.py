@@ -1,4 +1,6 @@
-"""`kgym stages`: cold start and longer and longer budgets as one series of commands, which may be killed and goes on."""
+"""`kgym stages`: cold start and longer and longer budgets as one series of commands, which may be killed and goes
+on.
+"""
 
 import json
 import os

@@ -33,7 +33,9 @@ print(json.dumps({"s": time.perf_counter() - begin, "peak_mib": peak_mib(), "idl
 
 @pytest.fixture(scope="module")
 def million(tmp_path_factory):
-    """A store as an evaluation of 2000 problems with 500 answers each leaves it, in parts of whole problems; with their texts."""
+    """A store as an evaluation of 2000 problems with 500 answers each leaves it, in parts of whole problems; with
+    their texts.
+    """
     folder = tmp_path_factory.mktemp("million")
     (folder / "samples").mkdir()
     rng = np.random.default_rng(0)
@@ -48,7 +50,8 @@ def million(tmp_path_factory):
         status = np.where(silent | cut, "no_answer", np.where(right, "correct", "wrong"))
         table = {
             "problem_id": np.repeat(
-                [f"aime/validation/family-{i % 40}/d{i % 10}/{i}" for i in range(part * each, (part + 1) * each)], SAMPLES
+                [f"aime/validation/family-{i % 40}/d{i % 10}/{i}" for i in range(part * each, (part + 1) * each)],
+                SAMPLES,
             ),
             "attempt": np.tile(np.arange(SAMPLES), each),
             "level": np.repeat(np.arange(part * each, (part + 1) * each) % 10 + 1, SAMPLES),
@@ -62,7 +65,9 @@ def million(tmp_path_factory):
             "tokens": rng.integers(20, 4000, n),
             "finish_reason": np.where(cut, "length", "stop"),
             "truncated": cut,
-            "token_ids": pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * 20, rng.integers(0, 9999, n * 20, dtype=np.int32)),
+            "token_ids": pa.ListArray.from_arrays(
+                np.arange(n + 1, dtype=np.int32) * 20, rng.integers(0, 9999, n * 20, dtype=np.int32)
+            ),
         }
         pq.write_table(pa.table(table), folder / "samples" / f"part-{part:05d}.parquet", compression="zstd")
     return folder

@@ -52,9 +52,25 @@ def in_files(folder, *files, kind="samples/part"):
 def runs(tiny_model, tmp_path_factory):
     """A training and an evaluation as an earlier version left them, and the command of the evaluation."""
     root = tmp_path_factory.mktemp("runs")
-    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "eval.problems=2", "train.threads=1"]
+    small = [
+        "rollout.problems_per_step=2",
+        "rollout.group_size=2",
+        "env.max_tokens=8",
+        "eval.problems=2",
+        "train.threads=1",
+    ]
     train = ["train", "--env", "arithmetic", "--steps", "2", "--model", str(tiny_model), "--set", *small]
-    evaluate = ["eval", "--model", str(tiny_model), "--bench", "arithmetic:validation", "--problems", "4", "--max-tokens", "8"]
+    evaluate = [
+        "eval",
+        "--model",
+        str(tiny_model),
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "4",
+        "--max-tokens",
+        "8",
+    ]
     assert main([*train, "-q", "--run", str(root / "train")]) == 0
     assert main([*evaluate, "-q", "--run", str(root / "eval")]) == 0
     for path in (*answer_files(root / "train"), *answer_files(root / "eval")):
@@ -76,12 +92,23 @@ def test_every_command_reads_runs_of_earlier_versions(runs, tmp_path, capsys):
     before = json.loads((root / "eval/results.json").read_text())
     assert main([*evaluate, "-q", "--run", str(root / "eval")]) == 0
     assert json.loads((root / "eval/results.json").read_text()) | {"run": ""} == before | {"run": ""}
-    assert main([*evaluate, "-q", "--samples", "2", "--run", str(root / "eval")]) == 0  # old and new files in one folder
+    assert (
+        main([*evaluate, "-q", "--samples", "2", "--run", str(root / "eval")]) == 0
+    )  # old and new files in one folder
     assert json.loads((root / "eval/results.json").read_text())["n_samples"] == 8
     answers = answer_files(root / "train")[0]
-    rewrite(answers, lambda table: table.set_column(table.column_names.index("score"), "score", pa.array([1.0, 0.0, 1.0, 0.0])))
-    rewrite(answers, lambda table: table.set_column(table.column_names.index("text"), "text", pa.array(["a", "b", "c", "d"])))
-    rewrite(answers, lambda table: table.set_column(table.column_names.index("truncated"), "truncated", pa.array([False] * 4)))
+    rewrite(
+        answers,
+        lambda table: table.set_column(table.column_names.index("score"), "score", pa.array([1.0, 0.0, 1.0, 0.0])),
+    )
+    rewrite(
+        answers,
+        lambda table: table.set_column(table.column_names.index("text"), "text", pa.array(["a", "b", "c", "d"])),
+    )
+    rewrite(
+        answers,
+        lambda table: table.set_column(table.column_names.index("truncated"), "truncated", pa.array([False] * 4)),
+    )
     assert len(stored_comparisons(root / "train", PairsConfig(), seed=0)) == 2
 
 

@@ -12,11 +12,15 @@ from kgym_envs.sudoku.task import MAX_TOKENS, Sudoku, SudokuOptions
 
 
 def valid(grid):
-    """Whether every row, column and block of a full grid holds each digit once; written apart from the environment's own tables."""
+    """Whether every row, column and block of a full grid holds each digit once; written apart from the environment's
+    own tables.
+    """
     cells = [list(map(int, grid[start : start + SIDE])) for start in range(0, CELLS, SIDE)]
     columns = [list(column) for column in zip(*cells, strict=True)]
     blocks = [
-        [cells[row + down][column + across] for down in range(BLOCK) for across in range(BLOCK)] for row in (0, 2) for column in (0, 2)
+        [cells[row + down][column + across] for down in range(BLOCK) for across in range(BLOCK)]
+        for row in (0, 2)
+        for column in (0, 2)
     ]
     return all(sorted(unit) == [1, 2, 3, 4] for unit in [*cells, *columns, *blocks])
 
@@ -65,7 +69,9 @@ def test_every_line_of_a_worked_solution_holds(level):
             assert grid[cell] == EMPTY
             shown = [set(group.strip("-")) for group in held.split(" ")]
             rows = [grid[start : start + SIDE] for start in range(0, CELLS, SIDE)]
-            block = "".join(line[column // 2 * 2 : column // 2 * 2 + 2] for line in rows[row // 2 * 2 : row // 2 * 2 + 2])
+            block = "".join(
+                line[column // 2 * 2 : column // 2 * 2 + 2] for line in rows[row // 2 * 2 : row // 2 * 2 + 2]
+            )
             assert shown == [set(text) - {EMPTY} for text in (rows[row], grid[column::SIDE], block)]
             assert set(left) == set("1234") - set.union(*shown)
 
@@ -77,7 +83,9 @@ def test_a_grid_without_a_certain_cell_has_no_worked_solution():
 
 
 def test_splits_share_no_puzzle_and_answers_cannot_be_guessed():
-    train, validation = ({problem.solution.split("\n")[0] for problem in problems(3, 300, split)} for split in ("train", "validation"))
+    train, validation = (
+        {problem.solution.split("\n")[0] for problem in problems(3, 300, split)} for split in ("train", "validation")
+    )
     assert not train & validation
     assert Counter(problem.gold for problem in problems(3, 300)).most_common(1)[0][1] < 10
     assert len(list(islice(solutions(ALL[0]), 2))) == 1

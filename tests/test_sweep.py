@@ -14,18 +14,44 @@ from hypothesis import strategies as st
 
 from kgym.cli.main import main
 from kgym.errors import ConfigError
-from kgym.experiments.sweep import Row, as_csv, check_measure, folder_of, grid_of, rows_of, run_of, seeds_of, settings_of
+from kgym.experiments.sweep import (
+    Row,
+    as_csv,
+    check_measure,
+    folder_of,
+    grid_of,
+    rows_of,
+    run_of,
+    seeds_of,
+    settings_of,
+)
 from kgym.files import locked
 from kgym.runs.metrics import read_metrics
 
-SMALL = ["--env", "arithmetic", "--steps", "2", "--set", "rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=24"]
+SMALL = [
+    "--env",
+    "arithmetic",
+    "--steps",
+    "2",
+    "--set",
+    "rollout.problems_per_step=2",
+    "rollout.group_size=2",
+    "env.max_tokens=24",
+]
 SMALL += ["--set", "eval.every=1", "eval.problems=8"]
 
 
 # --- the grid ---------------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.sampled_from(["1e-4", "grpo", "[1, 2]", '"a,b"', "{x = [1,2]}", "aime24"]), min_size=1, max_size=5, unique=True))
+@given(
+    st.lists(
+        st.sampled_from(["1e-4", "grpo", "[1, 2]", '"a,b"', "{x = [1,2]}", "aime24"]),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    )
+)
 def test_values_are_split_at_the_commas_between_them(values):
     assert grid_of([f"key={','.join(values)}"]) == {"key": values}
 
@@ -69,11 +95,17 @@ def test_seeds_that_cannot_be_are_refused(text):
 def test_more_seeds_and_values_find_the_runs_that_are_there(tmp_path):
     command = ["train", "--env", "arithmetic"]
     few = {run_of(command, setting, 0, tmp_path).folder for setting in settings_of(grid_of(["a=1,2"]))}
-    many = {run_of(command, setting, seed, tmp_path).folder for setting in settings_of(grid_of(["a=1,2,3"])) for seed in range(3)}
+    many = {
+        run_of(command, setting, seed, tmp_path).folder
+        for setting in settings_of(grid_of(["a=1,2,3"]))
+        for seed in range(3)
+    }
     assert len(few) == 2
     assert few < many
     assert len(many) == 9
-    assert folder_of(command, tmp_path) == folder_of(command, tmp_path) != folder_of([*command, "--steps", "1"], tmp_path)
+    assert (
+        folder_of(command, tmp_path) == folder_of(command, tmp_path) != folder_of([*command, "--steps", "1"], tmp_path)
+    )
 
 
 def test_an_interrupted_run_is_resumed_with_its_ranks(tmp_path):
@@ -95,7 +127,9 @@ def ended(run, accuracy, reward=(0.0, 0.5)):
 
 
 def test_mean_spread_and_interval_over_seeds(tmp_path):
-    runs = [ended(run_of(["train"], {"a": "1"}, seed, tmp_path), accuracy) for seed, accuracy in enumerate([0.1, 0.2, 0.3])]
+    runs = [
+        ended(run_of(["train"], {"a": "1"}, seed, tmp_path), accuracy) for seed, accuracy in enumerate([0.1, 0.2, 0.3])
+    ]
     runs.append(run_of(["train"], {"a": "2"}, 0, tmp_path))  # has not ended
     rows = {(row.setting, row.measure): row for row in rows_of(runs, ["sum reward/mean"])}
     score = rows["a=1", "final eval/accuracy"]
@@ -209,7 +243,10 @@ def test_what_has_ended_is_not_run_again_and_has_its_table(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [row["mean"] for row in found["table"] if row["measure"] == "final eval/accuracy"] == pytest.approx([25, 65])
     table = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
-    assert [row["setting"] for row in table if row["measure"] == "last reward/mean"] == ["train.lr=1e-4", "train.lr=3e-4"]
+    assert [row["setting"] for row in table if row["measure"] == "last reward/mean"] == [
+        "train.lr=1e-4",
+        "train.lr=3e-4",
+    ]
     runs = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
     assert [(row["train.lr"], row["seed"], float(row["final eval/accuracy"])) for row in runs] == [
         ("1e-4", "0", pytest.approx(20)),
@@ -242,7 +279,9 @@ def test_a_run_ends_with_the_sweep_that_is_killed(tmp_path):
         "--set",
         "eval.every=0",
     ]
-    process = subprocess.Popen([sys.executable, "-m", "kgym", *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kgym", *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while not (found := [*tmp_path.glob("out/runs/*/manifest.json")]) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -282,7 +321,8 @@ def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
         "@hookimpl\ndef kgym_components():\n    yield EnvInfo(name='broken', target=__name__ + ':Broken')\n"
         "from kgym_envs.arithmetic import Arithmetic\n"
         "class Broken(Arithmetic):\n    def prompt(self, problem):\n"
-        "        if problem.id == 'kgym/placeholder':  # of the check before a start\n            return super().prompt(problem)\n"
+        "        if problem.id == 'kgym/placeholder':  # of the check before a start\n            return "
+        "super().prompt(problem)\n"
         "        raise RuntimeError('out of order')\n"
     )
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

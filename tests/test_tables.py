@@ -94,7 +94,10 @@ cells = st.lists(words, max_size=6).map(" ".join)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=4)), st.integers(10, 90))
+@given(
+    st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(cells, min_size=n, max_size=n), min_size=1, max_size=4)),
+    st.integers(10, 90),
+)
 def test_no_column_is_narrower_than_its_longest_word(rows, width):
     columns = [f"c{place}" for place in range(len(rows[0]))]
     fitted = layout(columns, rows, width)

@@ -34,7 +34,12 @@ def template(*inputs, **fields):
 
 
 def problem(**row):
-    values = {"question": "Print the sum of two numbers.", "generator": NUMBERS, "solutions": [GOOD, ANOTHER, GOOD + "\n"], **row}
+    values = {
+        "question": "Print the sum of two numbers.",
+        "generator": NUMBERS,
+        "solutions": [GOOD, ANOTHER, GOOD + "\n"],
+        **row,
+    }
     return untested([Row("mine.jsonl line 1", values)], "mine")[0]
 
 
@@ -90,7 +95,9 @@ def test_a_reference_that_runs_out_of_time_does_not_agree():
 
 def test_results_of_functions():
     calls = Cases("call", (([2, 3], None), (["a", "b"], None), ([1, "b"], None)), function="add")
-    found = agreed(calls, ["def add(a, b): return a + b", "add = lambda a, b: a + b", "def add(a, b): return None"], 0.6)
+    found = agreed(
+        calls, ["def add(a, b): return a + b", "add = lambda a, b: a + b", "def add(a, b): return None"], 0.6
+    )
     assert found.cases == (([2, 3], 5), (["a", "b"], "ab"))
     assert found.passed == (True, True, False)
 
@@ -118,7 +125,9 @@ def test_what_is_not_an_input_is_left_out(source):
 
 
 def test_arguments_of_a_function_are_a_list_in_json():
-    assert generated("import sys; print([int(sys.argv[1]), 'a'] if sys.argv[1] < '2' else 7)".replace("'a'", "5"), 2, 0, "call") == [
+    assert generated(
+        "import sys; print([int(sys.argv[1]), 'a'] if sys.argv[1] < '2' else 7)".replace("'a'", "5"), 2, 0, "call"
+    ) == [
         [0, 5],
         [1, 5],
     ]
@@ -129,13 +138,19 @@ def test_arguments_of_a_function_are_a_list_in_json():
 
 
 def test_layouts_of_references():
-    for solutions in ([GOOD, WRONG], json.dumps([GOOD, WRONG]), {"language": [3, 2, 3], "solution": [GOOD, "int main()", WRONG]}):
+    for solutions in (
+        [GOOD, WRONG],
+        json.dumps([GOOD, WRONG]),
+        {"language": [3, 2, 3], "solution": [GOOD, "int main()", WRONG]},
+    ):
         assert problem(solutions=solutions).references == (GOOD, WRONG)
     assert problem(solutions=f"So:\n```python\n{GOOD}\n```").references == (GOOD,)
     assert problem(solutions=None, canonical_solution="[x for x in y]").references == ("[x for x in y]",)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("2", 2), (1.5, 1.5), ("2.0 seconds", 2), ("1500 ms", 1.5), ("", 4), (None, 4)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2", 2), (1.5, 1.5), ("2.0 seconds", 2), ("1500 ms", 1.5), ("", 4), (None, 4)]
+)
 def test_time_limits(text, seconds):
     assert problem(time_limit=text).time_s == seconds
 
@@ -169,7 +184,9 @@ def test_a_problem_is_taken_if_its_references_agree_and_pass(tmp_path):
     assert (outcome.proposed, outcome.valid, outcome.references, outcome.passed) == (6, 6, 10, 9)
     labels = [
         verdict.label
-        for verdict in load_verifier("code").verify_many([VerifyItem(taken.gold, f"```\n{one}\n```") for one in (ANOTHER, WRONG)])
+        for verdict in load_verifier("code").verify_many(
+            [VerifyItem(taken.gold, f"```\n{one}\n```") for one in (ANOTHER, WRONG)]
+        )
     ]
     assert labels == ["correct", "wrong"]
 
@@ -183,7 +200,10 @@ def test_a_problem_is_taken_if_its_references_agree_and_pass(tmp_path):
         ({"generator": ""}, "no generator"),
         ({"generator": "print('1 2')"}, "too few inputs"),
         ({"generator": "import random; print('x', random.random())"}, "too few valid cases"),
-        ({"solutions": [f"print({n})" for n in range(4)]}, "too few valid cases"),  # any output will do: it cannot be tested like this
+        (
+            {"solutions": [f"print({n})" for n in range(4)]},
+            "too few valid cases",
+        ),  # any output will do: it cannot be tested like this
         ({"solutions": [GOOD, ANOTHER, GOOD + "\n", WRONG]}, "too few references pass"),
         ({"checker": "1 / 0"}, "checker failed"),
     ],
@@ -199,7 +219,9 @@ def test_what_was_done_is_not_done_again(tmp_path):
     stored = tmp_path / "run" / "problems.jsonl"
     lines = stored.read_text().splitlines(keepends=True)
     kept = json.loads(lines[0])
-    stored.write_text(json.dumps(kept | {"valid": 77}) + "\n" + lines[1][:20])  # as after a kill in the middle of a line
+    stored.write_text(
+        json.dumps(kept | {"valid": 77}) + "\n" + lines[1][:20]
+    )  # as after a kill in the middle of a line
     again = made(tmp_path, problem(id="a"), problem(id="b", solutions=[WRONG]))
     assert {outcome.valid for outcome in again.outcomes if outcome.id == kept["id"]} == {77}
     assert again.taken == first.taken
@@ -215,7 +237,10 @@ def test_trouble_of_the_sandbox_ends_the_command(tmp_path, monkeypatch):
 
 def test_an_interruption_does_not_wait_for_a_slow_reference(data):
     slow = "import time\na, b = map(int, input().split())\ntime.sleep(60)\nprint(a + b)"
-    rows = [{"id": f"{n}", "question": "Sum.", "solutions": [slow, slow + "\n", slow + "\n\n"], "time_limit": 100} for n in range(2)]
+    rows = [
+        {"id": f"{n}", "question": "Sum.", "solutions": [slow, slow + "\n", slow + "\n\n"], "time_limit": 100}
+        for n in range(2)
+    ]
     rows.insert(0, {"id": "quick", "question": "Sum.", "solutions": [GOOD, ANOTHER, GOOD + "\n"]})
     Path("problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, "-m", "kgym", *ARGUMENTS]
@@ -343,7 +368,9 @@ def test_a_model_writes_generators_and_references(data, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["taken"] == 1
     (outcome,) = [json.loads(line) for line in Path("runs/testcases-mine/problems.jsonl").read_text().splitlines()]
     assert (outcome["references"], outcome["passed"], outcome["valid"]) == (10, 9, 7)
-    assert outcome["proposed"] == 7  # two of each generator that is right, and the 7 of the other, which is an input as well
+    assert (
+        outcome["proposed"] == 7
+    )  # two of each generator that is right, and the 7 of the other, which is an input as well
     texts = Path("runs/testcases-mine/sampled.jsonl").read_text()
     assert len(texts.splitlines()) == 14
     assert main(command) == 0

@@ -1,4 +1,6 @@
-"""A third party's distribution is built, installed, found and trained with: examples/kgym-hello in its own virtual environment."""
+"""A third party's distribution is built, installed, found and trained with: examples/kgym-hello in its own virtual
+environment.
+"""
 
 import json
 from pathlib import Path
@@ -53,7 +55,9 @@ def test_its_algorithm_keeps_the_contract_and_gives_the_gradient_of_reinforce(he
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
-    """Return a function that runs kgym in a virtual environment that has the package, and after it all that this one has."""
+    """Return a function that runs kgym in a virtual environment that has the package, and after it all that this one
+    has.
+    """
     stranger = Stranger(tmp_path_factory.mktemp("stranger"))
     stranger.pip(HELLO)
     return stranger.kgym
@@ -91,7 +95,19 @@ def test_kgym_trains_on_a_strangers_environment_with_a_strangers_algorithm(stran
         "eval.problems": 2,
     }
     settings = [part for key, value in sizes.items() for part in ("--set", f"{key}={value}")]
-    done = stranger("train", "--env", "greeting", "--algo", "hello", "--steps", "2", "--run", str(tmp_path / "run"), "--json", *settings)
+    done = stranger(
+        "train",
+        "--env",
+        "greeting",
+        "--algo",
+        "hello",
+        "--steps",
+        "2",
+        "--run",
+        str(tmp_path / "run"),
+        "--json",
+        *settings,
+    )
     assert done.returncode == 0, done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in metrics][-2:] == [1, 2]

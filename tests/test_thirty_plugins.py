@@ -23,11 +23,15 @@ def installed(tmp_path_factory):
     """Return a function that runs kgym where the thirty are installed, and the names of the good ones."""
     folder = tmp_path_factory.mktemp("site")
     good = plugins.write(folder)
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("KGYM_")} | {"PYTHONPATH": str(folder)}
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("KGYM_")} | {
+        "PYTHONPATH": str(folder)
+    }
 
     def run(*arguments, stdin=""):
         command = [sys.executable, "-W", "error", "-m", "kgym", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=240, check=False, env=environ, cwd=folder)
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=240, check=False, env=environ, cwd=folder
+        )
 
     return run, good
 
@@ -58,8 +62,13 @@ def test_good_ones_are_listed_and_the_clash_is_marked(installed):
     listed = json.loads(done.stdout)
     third = [item for item in listed["components"] if item["distribution"].startswith("acme-")]
     assert {item["name"] for item in third if "note" not in item} == {*good, "clash", "prints", "hangs"}
-    marked = {(item["distribution"], item["kind"], item["note"]) for item in listed["components"] if item["name"] == "integer"}
-    assert marked == {("acme-clash", "verifier", "clash: -p no:acme-clash"), ("kgym", "verifier", "clash: -p no:acme-clash")}
+    marked = {
+        (item["distribution"], item["kind"], item["note"]) for item in listed["components"] if item["name"] == "integer"
+    }
+    assert marked == {
+        ("acme-clash", "verifier", "clash: -p no:acme-clash"),
+        ("kgym", "verifier", "clash: -p no:acme-clash"),
+    }
 
 
 def test_the_doctor_names_each_of_the_others(installed):
@@ -70,7 +79,9 @@ def test_the_doctor_names_each_of_the_others(installed):
     assert [(item["name"], item["error"]) for item in report["broken"]] == [
         ("acme-broken", "ModuleNotFoundError: No module named 'no_such_library'")
     ]
-    assert report["clashes"] == ["verifier 'integer' is offered by both kgym and acme-clash; choose one: -p no:acme-clash"]
+    assert report["clashes"] == [
+        "verifier 'integer' is offered by both kgym and acme-clash; choose one: -p no:acme-clash"
+    ]
     assert report["printed"] == {"'acme-prints' (acme-prints 1.0)": "thank you for installing\n"}
 
 
@@ -94,4 +105,7 @@ def test_the_verifier_that_hangs_is_ended_and_named(installed):
     limits = "verifier.limits.deadline_s=0.5"
     done = run("verify", "-", "--verifier", "hangs", "--json", "--set", limits, stdin=items(r"\boxed{5}"))
     assert [line["status"] for line in judged(done) if "status" in line] == ["unscored:timeout"]
-    assert "kgym: warning: verifier 'hangs' of acme-hangs 1.0 took longer than 0.5 s (problem -:1); such answers are " in done.stderr
+    assert (
+        "kgym: warning: verifier 'hangs' of acme-hangs 1.0 took longer than 0.5 s (problem -:1); such answers are "
+        in done.stderr
+    )

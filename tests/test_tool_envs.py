@@ -1,4 +1,6 @@
-"""The environments `calculator` and `python`: what the policy is told, what a verifier judges, and runs of real commands."""
+"""The environments `calculator` and `python`: what the policy is told, what a verifier judges, and runs of real
+commands.
+"""
 
 import json
 
@@ -21,9 +23,16 @@ def replied(env, text):
 
 
 def test_the_problems_are_those_of_the_other_environment():
-    own, other = EnvSetup("calculator", {"problems": "aime", "problem_options": {"difficulty": 2}}), EnvSetup("aime", {"difficulty": 2})
+    own, other = (
+        EnvSetup("calculator", {"problems": "aime", "problem_options": {"difficulty": 2}}),
+        EnvSetup("aime", {"difficulty": 2}),
+    )
     assert [own.problem(index) for index in range(5)] == [other.problem(index) for index in range(5)]
-    assert (own.verifier_name, own.task.splits, own.budgets.max_tokens) == ("integer", other.task.splits, 2 * other.budgets.max_tokens)
+    assert (own.verifier_name, own.task.splits, own.budgets.max_tokens) == (
+        "integer",
+        other.task.splits,
+        2 * other.budgets.max_tokens,
+    )
     assert own.prompt(own.problem(0))[0].content.startswith(other.prompt(other.problem(0))[0].content)
     assert own.facts()["env_id"] == "kgym/calculator-v0"
     with pytest.raises(UnknownName):
@@ -49,8 +58,13 @@ def test_mistakes_are_told_and_do_not_end_the_episode():
     env = ReasoningEnv("calculator", format="hermes")
     assert replied(env, "<tool_call>{1}</tool_call>").startswith("Error: the call is not JSON")
     assert replied(env, CALL % "1/0") == "Error: division by zero"
-    assert replied(env, CALL.replace("calculator", "abacus") % "1") == "Error: there is no tool 'abacus'; the tools are calculator"
-    assert replied(env, '<tool_call>{"name": "calculator", "arguments": {"expression": [1]}}</tool_call>').startswith("Error: the argument")
+    assert (
+        replied(env, CALL.replace("calculator", "abacus") % "1")
+        == "Error: there is no tool 'abacus'; the tools are calculator"
+    )
+    assert replied(env, '<tool_call>{"name": "calculator", "arguments": {"expression": [1]}}</tool_call>').startswith(
+        "Error: the argument"
+    )
     assert replied(env, CALL % "1" + CALL % "1/0" + CALL % "3") == "1\nError: division by zero\n3"
     assert replied(env, CALL % "1" * 9) == "Error: 9 calls in one turn; at most 8 are made, so none was"
     assert replied(env, f"<think>{CALL % '1'}</think>so \\boxed{{1}}") is None, "a call in reasoning is none"
@@ -92,7 +106,10 @@ def test_programs_that_fail_are_told_why():
     assert "ZeroDivisionError" in replied(env, program("print(1)\n1/0"))
     assert replied(env, program("print(1)\n1/0")).startswith("Error: the program failed: Traceback")
     assert replied(env, program("print(1)\n1/0")).endswith("It printed:\n1")
-    assert replied(env, program("while True: pass")) == "Error: the program failed: it took more than 1 s of processor time"
+    assert (
+        replied(env, program("while True: pass"))
+        == "Error: the program failed: it took more than 1 s of processor time"
+    )
     assert replied(env, program("raise SystemExit(3)")) == "Error: the program failed: it ended with exit code 3"
     assert "OSError" in replied(env, program("import socket\nsocket.socket()"))
 
@@ -126,11 +143,31 @@ def test_where_programs_cannot_be_isolated_the_doctor_says_so(monkeypatch):
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
-SMALL = ["--set", "rollout.problems_per_step=2", "rollout.group_size=3", "env.max_tokens=48", "eval.problems=4", "eval.every=0"]
+SMALL = [
+    "--set",
+    "rollout.problems_per_step=2",
+    "rollout.group_size=3",
+    "env.max_tokens=48",
+    "eval.problems=4",
+    "eval.every=0",
+]
 
 
 def trained(run, model, *more, env="calculator", steps=2):
-    command = ["train", "--env", env, "--model", str(model), "--run", str(run), "--steps", str(steps), "--json", *SMALL, "train.threads=1"]
+    command = [
+        "train",
+        "--env",
+        env,
+        "--model",
+        str(model),
+        "--run",
+        str(run),
+        "--steps",
+        str(steps),
+        "--json",
+        *SMALL,
+        "train.threads=1",
+    ]
     assert main([*command, "train.save_every=1", "rollout.max_unscored_frac=1", *more]) == 0
     return read_metrics(run / "metrics.jsonl")
 
@@ -139,7 +176,18 @@ def test_training_and_evaluation_run_with_a_tool(tiny_model, tmp_path, capsys):
     lines = trained(tmp_path / "run", tiny_model)
     assert len(lines) == 2
     capsys.readouterr()
-    command = ["eval", "--bench", "calculator:validation", "--problems", "4", "--model", str(tiny_model), "--max-tokens", "32", "--json"]
+    command = [
+        "eval",
+        "--bench",
+        "calculator:validation",
+        "--problems",
+        "4",
+        "--model",
+        str(tiny_model),
+        "--max-tokens",
+        "32",
+        "--json",
+    ]
     assert main([*command, "--run", str(tmp_path / "eval")]) == 0
     assert json.loads(capsys.readouterr().out)["n_samples"] >= 4
 

@@ -17,7 +17,10 @@ def tool(name="calculator", main="expression", parameters=PARAMETERS):
     return Tool(name, "about it", calculate, parameters, main)
 
 
-TOOLS = (tool(), tool("python", "code", {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}))
+TOOLS = (
+    tool(),
+    tool("python", "code", {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}),
+)
 SUM = Call("calculator", {"expression": "1+2"})
 
 
@@ -25,14 +28,26 @@ SUM = Call("calculator", {"expression": "1+2"})
     ("name", "text", "calls"),
     [
         ("fenced", "I add.\n```calculator\n1+2\n```", [SUM]),
-        ("fenced", "```calculator\n1+2\n```\nand\n```python\nprint(1)\n```\n", [SUM, Call("python", {"code": "print(1)"})]),
+        (
+            "fenced",
+            "```calculator\n1+2\n```\nand\n```python\nprint(1)\n```\n",
+            [SUM, Call("python", {"code": "print(1)"})],
+        ),
         ("fenced", "```c\nint x;\n```\nor `calculator`", []),
         ("fenced", "```\n```calculator\n1+2\n```", []),  # a block within a block of another language
         ("fenced", r"so \boxed{3}", []),
         ("fenced", "```calculator\n1+2", [BadCall("the block ```calculator is not closed by a line with ```")]),
         ("hermes", '<tool_call>\n{"name": "calculator", "arguments": {"expression": "1+2"}}\n</tool_call>', [SUM]),
-        ("hermes", '<tool_call>{"name": "calculator", "arguments": "{\\"expression\\": \\"1+2\\"}"}</tool_call>', [SUM]),
-        ("hermes", '<tool_call>{"name": "calculator", "arguments": {"expression": "1+2"}}</tool_call>\n' * 2, [SUM, SUM]),
+        (
+            "hermes",
+            '<tool_call>{"name": "calculator", "arguments": "{\\"expression\\": \\"1+2\\"}"}</tool_call>',
+            [SUM],
+        ),
+        (
+            "hermes",
+            '<tool_call>{"name": "calculator", "arguments": {"expression": "1+2"}}</tool_call>\n' * 2,
+            [SUM, SUM],
+        ),
         (
             "hermes",
             "<tool_call>\n{'name': 1}\n</tool_call>",
@@ -40,14 +55,19 @@ SUM = Call("calculator", {"expression": "1+2"})
         ),
         ("hermes", '<tool_call>{"name": "calculator"', [BadCall("<tool_call> is not closed by </tool_call>")]),
         ("hermes", "<tool_call>[1]</tool_call>", [BadCall("the call is not a JSON object")]),
-        ("hermes", "<tool_call>{}</tool_call>", [BadCall('a call is a JSON object with "name", a text, and "arguments", an object')]),
+        (
+            "hermes",
+            "<tool_call>{}</tool_call>",
+            [BadCall('a call is a JSON object with "name", a text, and "arguments", an object')],
+        ),
         ("hermes", "no call", []),
         ("llama", '<|python_tag|>{"name": "calculator", "parameters": {"expression": "1+2"}}', [SUM]),
         ("llama", '{"name": "calculator", "parameters": {"expression": "1+2"}}', [SUM]),
         ("llama", '{"type": "function", "name": "calculator", "parameters": {"expression": "1+2"}}', [SUM]),
         (
             "llama",
-            '<|python_tag|>{"name": "calculator", "parameters": {"expression": "1+2"}}; ' * 1 + '{"name": "x", "parameters": {}}',
+            '<|python_tag|>{"name": "calculator", "parameters": {"expression": "1+2"}}; ' * 1
+            + '{"name": "x", "parameters": {}}',
             [SUM, Call("x", {})],
         ),
         ("llama", "<|python_tag|>print(1)", [Call("python", {"code": "print(1)"})]),
@@ -182,7 +202,13 @@ def test_any_arithmetic_is_bounded(text):
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("1/4", "1/4 = 0.25"), ("-1/3", "-1/3 (about -0.333333)"), ("2/3", "2/3 (about 0.666667)"), ("-7/4", "-7/4 = -1.75"), ("6/3", "2")],
+    [
+        ("1/4", "1/4 = 0.25"),
+        ("-1/3", "-1/3 (about -0.333333)"),
+        ("2/3", "2/3 (about 0.666667)"),
+        ("-7/4", "-7/4 = -1.75"),
+        ("6/3", "2"),
+    ],
 )
 def test_how_a_value_is_said(text, shown):
     assert said(value(text)) == shown

@@ -1,4 +1,6 @@
-"""Trackers, each with its real package where that is installed; what they store is read back by the package's own reader."""
+"""Trackers, each with its real package where that is installed; what they store is read back by the package's own
+reader.
+"""
 
 import importlib.util
 import json
@@ -58,7 +60,9 @@ def test_jsonl_holds_the_lines_of_many_runs(tmp_path):
     for name in ("one", "two"):
         play("jsonl", {"path": str(path)}, tmp_path / name)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["run"], line["step"]) for line in lines] == [(run, step) for run in ("one", "two") for step in (0, 1, 2)]
+    assert [(line["run"], line["step"]) for line in lines] == [
+        (run, step) for run in ("one", "two") for step in (0, 1, 2)
+    ]
     assert lines[1] == {"run": "one", "step": 1, "reward/mean": 0.5}  # NaN is left out
 
 
@@ -89,7 +93,10 @@ def test_mlflow_has_one_run_with_parameters_metrics_and_its_end(tmp_path):
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
     assert run.data.params["train.lr"] == "0.0001"
     assert run.data.params["many.249"] == "249"
-    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "reward/mean")] == [(1, 0.5), (2, 0.75)]
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "reward/mean")] == [
+        (1, 0.5),
+        (2, 0.75),
+    ]
 
 
 def log_records(data, block=32768):
@@ -119,7 +126,10 @@ def test_wandb_keeps_an_offline_run_under_one_id(tmp_path):
     assert len(files) == 2
     found = {}
     for data in (data for file in files for data in log_records(file.read_bytes())):
-        items = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in Record.FromString(data).history.item}
+        items = {
+            "/".join(item.nested_key) or item.key: json.loads(item.value_json)
+            for item in Record.FromString(data).history.item
+        }
         if items:
             found[items["_step"]] = items
     assert found[1]["reward/mean"] == 0.5
@@ -179,7 +189,9 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, capsy
     found = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None if package == name else found(package))
     assert main(arguments(tmp_path / "run", "--tracker", name)) == 2
-    assert capsys.readouterr().err == (f"kgym: error: tracker '{name}' needs {name}, which is not installed: pip install 'kgym[{name}]'\n")
+    assert capsys.readouterr().err == (
+        f"kgym: error: tracker '{name}' needs {name}, which is not installed: pip install 'kgym[{name}]'\n"
+    )
     assert not (tmp_path / "run").exists()
 
 

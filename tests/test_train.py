@@ -36,7 +36,10 @@ CRITIC = ("--algo", "ppo", "--set", "eval.every=4")
 
 def numbers(run):
     """The metrics without what comes from the clock."""
-    return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in read_metrics(run / "metrics.jsonl")]
+    return [
+        {key: value for key, value in line.items() if not key.startswith(CLOCK)}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +86,15 @@ def test_a_checkpoint_is_a_model_that_transformers_loads(straight):
     before = AutoModelForCausalLM.from_pretrained(straight / "checkpoints" / "step-2").get_input_embeddings().weight
     after = AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight
     assert not before.equal(after)
-    assert AutoTokenizer.from_pretrained(folder).decode(AutoTokenizer.from_pretrained(folder)("a+b")["input_ids"]) == "a+b"
+    assert (
+        AutoTokenizer.from_pretrained(folder).decode(AutoTokenizer.from_pretrained(folder)("a+b")["input_ids"]) == "a+b"
+    )
 
 
 @pytest.mark.parametrize("room", [2_000_000, 6_000_000], ids=["the weights", "the state of the optimizer"])
-def test_without_room_for_a_checkpoint_the_run_ends_in_one_line_and_goes_on_from_the_last(straight, tmp_path, capsys, room):
+def test_without_room_for_a_checkpoint_the_run_ends_in_one_line_and_goes_on_from_the_last(
+    straight, tmp_path, capsys, room
+):
     """A file of more bytes than `room` cannot be written: the same failures in the same writers as on a full disk."""
     run = tmp_path / "run"
     assert main(arguments(run, "--steps", "2", "--json")) == 0
@@ -110,7 +117,9 @@ def test_without_room_for_a_checkpoint_the_run_ends_in_one_line_and_goes_on_from
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["metrics.jsonl", "episodes/step-00003.parquet", "checkpoints/.step-4.tmp"])
 def test_killed_and_resumed_it_ends_in_the_same_numbers(straight, tmp_path, moment):
-    """kill -9 as soon as a file of the moment is there: after the first validation, in step 3, while a checkpoint is written."""
+    """kill -9 as soon as a file of the moment is there: after the first validation, in step 3, while a checkpoint is
+    written.
+    """
     run = tmp_path / "run"
     command = [sys.executable, "-m", "kgym", *arguments(run, "--steps", "4")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
@@ -123,7 +132,9 @@ def test_killed_and_resumed_it_ends_in_the_same_numbers(straight, tmp_path, mome
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["episodes/step-00003.parquet", "checkpoints/.step-4.tmp", "checkpoints/.step-4.tmp/critic"])
+@pytest.mark.parametrize(
+    "moment", ["episodes/step-00003.parquet", "checkpoints/.step-4.tmp", "checkpoints/.step-4.tmp/critic"]
+)
 def test_killed_and_resumed_a_run_with_a_critic_ends_in_the_same_numbers(tmp_path, moment):
     straight, run = tmp_path / "straight", tmp_path / "run"
     assert main(arguments(straight, "--steps", "4", *CRITIC, "--json")) == 0
@@ -135,7 +146,9 @@ def test_killed_and_resumed_a_run_with_a_critic_ends_in_the_same_numbers(tmp_pat
     assert main(["train", "--run", str(run), "--resume", "--json"]) == 0
     assert numbers(run) == numbers(straight)
     assert numbers(run)[-1]["critic/value_mean"] != 0
-    weights = [(folder / "checkpoints" / "step-4" / "critic" / "model.safetensors").read_bytes() for folder in (straight, run)]
+    weights = [
+        (folder / "checkpoints" / "step-4" / "critic" / "model.safetensors").read_bytes() for folder in (straight, run)
+    ]
     assert weights[0] == weights[1]
 
 

@@ -28,11 +28,33 @@ def test_every_algorithm_trains(tmp_path, name, env):
         teacher = tmp_path / "teacher"
         assert main(["train", "--run", str(teacher), "--steps", "1", "--seed", "2", *SETTINGS, "--json"]) == 0
         more = ["--set", f"algo.teacher={teacher}"]
-    assert main(["train", "--env", env, "--algo", name, "--run", str(run), "--steps", "2", "--seed", "1", *SETTINGS, *more, "--json"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--env",
+                env,
+                "--algo",
+                name,
+                "--run",
+                str(run),
+                "--steps",
+                "2",
+                "--seed",
+                "1",
+                *SETTINGS,
+                *more,
+                "--json",
+            ]
+        )
+        == 0
+    )
     lines = read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2]
     for line in lines:
-        assert all(math.isfinite(value) for key, value in line.items() if key.startswith(("policy/", "optim/", "critic/"))), line
+        assert all(
+            math.isfinite(value) for key, value in line.items() if key.startswith(("policy/", "optim/", "critic/"))
+        ), line
     if env == "aime":  # nano cannot do sums of three digits: on arithmetic it may have nothing to learn from
         assert any(line.get("optim/grad_norm", 0) > 0 for line in lines)
     assert (run / "checkpoints" / "step-2" / "model.safetensors").is_file()
@@ -57,10 +79,19 @@ def test_a_teacher_with_other_tokens_is_refused_before_anything_is_written(tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 8])
 def test_a_student_comes_closer_to_its_teacher_and_the_manifest_knows_which(rank, tmp_path, capsys):
-    teacher, run = tmp_path / "teacher", tmp_path / "run"  # the teacher has unlearnt to guess, which nano does in most of its answers
+    teacher, run = (
+        tmp_path / "teacher",
+        tmp_path / "run",
+    )  # the teacher has unlearnt to guess, which nano does in most of its answers
     learns = ["--steps", "25", "--lr", "3e-4", "--set", "train.warmup_steps=5", "train.threads=1"]
     assert main(["sft", "--env", "aime", "--run", str(teacher), *learns, "--batch", "32", "--json"]) == 0
-    settings = [f"algo.teacher={teacher}", "rollout.group_size=1", "rollout.problems_per_step=96", "eval.every=0", "train.threads=1"]
+    settings = [
+        f"algo.teacher={teacher}",
+        "rollout.group_size=1",
+        "rollout.problems_per_step=96",
+        "eval.every=0",
+        "train.threads=1",
+    ]
     settings += [f"train.lora.rank={rank}", f"train.lr={2e-3 if rank else 5e-4}"]
     assert main(["train", "--algo", "opd", "--run", str(run), "--steps", "5", "--json", "--set", *settings]) == 0
     lines = read_metrics(run / "metrics.jsonl")

@@ -19,7 +19,13 @@ kgym_api = 1
 def kgym_components():
     yield BenchmarkInfo(name="few", env="aime", split="validation", problems=6, samples=2)
 """
-SMALL = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=48", "eval.problems=4", "train.threads=1"]
+SMALL = [
+    "rollout.problems_per_step=2",
+    "rollout.group_size=2",
+    "env.max_tokens=48",
+    "eval.problems=4",
+    "train.threads=1",
+]
 
 
 @pytest.fixture
@@ -49,7 +55,9 @@ def test_a_benchmark_in_training_scores_as_kgym_eval_does(place, capsys):
     assert main(["eval", "--model", "run", "--bench", "few", "--max-tokens", "48", "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
     assert lines[1]["bench/few/tokens_mean"] == scored["tokens_mean"]
-    assert {key: scored[key] for key in ("scores", "comparability")} == {key: kept[key] for key in ("scores", "comparability")}
+    assert {key: scored[key] for key in ("scores", "comparability")} == {
+        key: kept[key] for key in ("scores", "comparability")
+    }
 
 
 def test_a_benchmark_in_training_is_drawn_as_validation_is(place, capsys):
@@ -60,7 +68,9 @@ def test_a_benchmark_in_training_is_drawn_as_validation_is(place, capsys):
     capsys.readouterr()
     assert main(["eval", "--model", "run", "--bench", "few", "--temperature", "0", "--max-tokens", "40", "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
-    assert {key: scored[key] for key in ("scores", "comparability")} == {key: kept[key] for key in ("scores", "comparability")}
+    assert {key: scored[key] for key in ("scores", "comparability")} == {
+        key: kept[key] for key in ("scores", "comparability")
+    }
 
 
 def test_a_benchmark_that_does_not_exist_is_refused_before_anything_is_written(place, capsys):

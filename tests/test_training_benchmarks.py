@@ -147,14 +147,19 @@ def test_the_training_part_is_measured_as_it_grows(tmp_path):
     args = scaling.parse(["--quick", "--threads", "1"])
     model = str(synthetic.write_model(tmp_path / "model", scaling.SHAPE))
     points = list(scaling.training_points([scaling.Line("prompts", (2, 64), ())], model, args))
-    assert [(name, size, figures["tokens"]) for name, size, figures in points] == [("prompts", 2, 768), ("prompts", 64, 24_576)]
+    assert [(name, size, figures["tokens"]) for name, size, figures in points] == [
+        ("prompts", 2, 768),
+        ("prompts", 64, 24_576),
+    ]
     assert points[1][2]["cpu_s"] > points[0][2]["cpu_s"] > 0
     assert points[1][2]["peak_gib"] > points[0][2]["peak_gib"]
 
 
 def run_gpu(out, *arguments):
     script = FOLDER / "gpu" / "run.py"
-    return subprocess.run([sys.executable, str(script), "--out", str(out), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, str(script), "--out", str(out), *arguments], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -179,7 +184,9 @@ def test_passes_of_models_are_measured_on_a_cpu(tmp_path):
 def test_what_there_is_no_time_for_is_left_out(tmp_path):
     done = run_gpu(tmp_path, "--cpu-smoke", "--only", "passes", "--minutes", "0.01")
     assert done.returncode == 0
-    assert {entry["left_out"] for entry in json.loads((tmp_path / "gpu.json").read_text())["passes"]} == {"no time left"}
+    assert {entry["left_out"] for entry in json.loads((tmp_path / "gpu.json").read_text())["passes"]} == {
+        "no time left"
+    }
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
-"""`kgym sft`, `dpo` and `rm` are runs as `kgym train` is: killed and resumed, seen by trackers, compared, listed and shown."""
+"""`kgym sft`, `dpo` and `rm` are runs as `kgym train` is: killed and resumed, seen by trackers, compared, listed and
+shown.
+"""
 
 import json
 import os
@@ -22,7 +24,9 @@ COMMANDS = ["sft", "dpo", "rm"]
 def examples(path, command):
     """A file of examples of that command."""
     rows = [
-        {"question": f"{n}+1", "solution": f"\\boxed{{{n + 1}}}"} if command == "sft" else {"prompt": f"{n}?", "ranked": ["yes", "no", "x"]}
+        {"question": f"{n}+1", "solution": f"\\boxed{{{n + 1}}}"}
+        if command == "sft"
+        else {"prompt": f"{n}?", "ranked": ["yes", "no", "x"]}
         for n in range(12)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -30,7 +34,21 @@ def examples(path, command):
 
 
 def words(command, model, run, data, *more):
-    asked = ("--model", model, "--run", run, "--data", data, "--batch", 4, "--steps", 40, "--set", "train.save_every=5", *more)
+    asked = (
+        "--model",
+        model,
+        "--run",
+        run,
+        "--data",
+        data,
+        "--batch",
+        4,
+        "--steps",
+        40,
+        "--set",
+        "train.save_every=5",
+        *more,
+    )
     return [command, *map(str, asked)]
 
 
@@ -48,7 +66,10 @@ def test_a_killed_command_resumes_to_the_same_metrics(tmp_path, tiny_model, comm
     python = [sys.executable, "-m", "kgym"]
     cut, straight = tmp_path / "cut", tmp_path / "straight"
     process = subprocess.Popen(
-        [*python, *words(command, tiny_model, cut, data)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*python, *words(command, tiny_model, cut, data)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
     while not list(cut.glob("checkpoints/step-*")) and time.monotonic() < deadline:
@@ -57,7 +78,9 @@ def test_a_killed_command_resumes_to_the_same_metrics(tmp_path, tiny_model, comm
     process.wait()
     assert not (cut / "summary.json").exists()
     subprocess.run([*python, command, "--resume", "--run", cut], env=environment, check=True, capture_output=True)
-    subprocess.run([*python, *words(command, tiny_model, straight, data)], env=environment, check=True, capture_output=True)
+    subprocess.run(
+        [*python, *words(command, tiny_model, straight, data)], env=environment, check=True, capture_output=True
+    )
     assert len(figures(straight)) == 40
     assert figures(cut) == figures(straight)
 
@@ -149,10 +172,14 @@ def test_train_takes_a_config_and_a_mapping(tmp_path, tiny_model):
 
 def test_train_learns_from_examples_resumes_and_writes_the_model(tmp_path, tiny_model):
     data = examples(tmp_path / "rows.jsonl", "rm")
-    config = kgym.RMConfig(model=str(tiny_model), data=str(data), train={"steps": 2, "warmup_steps": 0}, rm={"batch_size": 2})
+    config = kgym.RMConfig(
+        model=str(tiny_model), data=str(data), train={"steps": 2, "warmup_steps": 0}, rm={"batch_size": 2}
+    )
     summary = kgym.train(config, run=tmp_path / "run", out=tmp_path / "out")
     assert summary["model"] == str(tmp_path / "out")
-    assert (tmp_path / "out/reward_model.json").read_text() == (tmp_path / "run/checkpoints/step-2/reward_model.json").read_text()
+    assert (tmp_path / "out/reward_model.json").read_text() == (
+        tmp_path / "run/checkpoints/step-2/reward_model.json"
+    ).read_text()
     assert RunFolder(tmp_path / "run").read_manifest()["kind"] == "rm"
     assert kgym.train(run=tmp_path / "run", resume=True)["bias"] == summary["bias"]
     with pytest.raises(ConfigError, match="--out"):
@@ -161,12 +188,28 @@ def test_train_learns_from_examples_resumes_and_writes_the_model(tmp_path, tiny_
 
 
 def test_evaluate_is_kgym_eval(tmp_path, tiny_model, capsys):
-    asked = {"model": str(tiny_model), "benches": "arithmetic:validation", "problems": 3, "max_tokens": 4, "env": {"difficulty": 2}}
+    asked = {
+        "model": str(tiny_model),
+        "benches": "arithmetic:validation",
+        "problems": 3,
+        "max_tokens": 4,
+        "env": {"difficulty": 2},
+    }
     results = kgym.evaluate(asked, run=tmp_path / "one", label="mine")
     (tmp_path / "eval.toml").write_text(
-        f'model = "{tiny_model}"\nbenches = ["arithmetic:validation"]\nproblems = 7\nmax_tokens = 4\n[env]\ndifficulty = 2\n'
+        f'model = "{tiny_model}"\nbenches = ["arithmetic:validation"]\nproblems = 7\nmax_tokens = 4\n[env]\ndifficulty '
+        "= 2\n"
     )
-    words = ["eval", "--config", str(tmp_path / "eval.toml"), "--problems", "3", "--run", str(tmp_path / "two"), "--json"]
+    words = [
+        "eval",
+        "--config",
+        str(tmp_path / "eval.toml"),
+        "--problems",
+        "3",
+        "--run",
+        str(tmp_path / "two"),
+        "--json",
+    ]
     assert main(words) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["comparability"] == results["arithmetic:validation"].comparability

@@ -1,4 +1,6 @@
-"""Truncated answers that are masked: no part in the loss, but the others of their group are compared with them, as in DAPO."""
+"""Truncated answers that are masked: no part in the loss, but the others of their group are compared with them, as
+in DAPO.
+"""
 
 import json
 
@@ -68,7 +70,9 @@ MIXED = (RIGHT, RIGHT, WRONG, WRONG, CUT, CUT, CUT, CUT)
     ],
 )
 def test_masked_answers_stay_in_the_baseline(name, options, right, wrong):
-    assert advantages(name, packed(group(*MIXED)), **options) == pytest.approx([right] * 2 + [wrong] * 2 + [0] * 4, abs=0.005)
+    assert advantages(name, packed(group(*MIXED)), **options) == pytest.approx(
+        [right] * 2 + [wrong] * 2 + [0] * 4, abs=0.005
+    )
 
 
 def test_unscored_answers_stay_out():
@@ -115,9 +119,17 @@ def test_the_length_penalty_ranges_over_masked_answers():
 
 def test_validation_counts_as_zero_what_training_masks(tmp_path):
     run = tmp_path / "run"
-    settings = ["rollout.problems_per_step=3", "rollout.group_size=4", "env.max_tokens=28", "train.threads=1", "eval.problems=20"]
+    settings = [
+        "rollout.problems_per_step=3",
+        "rollout.group_size=4",
+        "env.max_tokens=28",
+        "train.threads=1",
+        "eval.problems=20",
+    ]
     arguments = [item for text in settings for item in ("--set", text)]
-    assert main(["train", "--env", "aime", "--algo", "dapo", "--run", str(run), "--steps", "1", "--json", *arguments]) == 0
+    assert (
+        main(["train", "--env", "aime", "--algo", "dapo", "--run", str(run), "--steps", "1", "--json", *arguments]) == 0
+    )
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["specs"]["aime"]["settings"]["truncated"] == "mask"
     assert (manifest["env"]["truncated"], manifest["validation"]["truncated"]) == ("mask", "zero")

@@ -1,4 +1,6 @@
-"""Runs of real commands whose environment replies: schedules, kill -9 with open episodes, engines elsewhere, layouts, the recipe."""
+"""Runs of real commands whose environment replies: schedules, kill -9 with open episodes, engines elsewhere,
+layouts, the recipe.
+"""
 
 import importlib.util
 import os
@@ -88,7 +90,8 @@ def test_slow_replies_change_no_number(tmp_path):
 def test_layouts_agree(sync, tmp_path):
     """Packed rows compute what a group shares once, the beginnings of equal answers with their replies too."""
     padded, packed = (
-        read_metrics(trained(tmp_path / layout, f"train.layout={layout}", steps=2) / "metrics.jsonl") for layout in ("padded", "packed")
+        read_metrics(trained(tmp_path / layout, f"train.layout={layout}", steps=2) / "metrics.jsonl")
+        for layout in ("padded", "packed")
     )
     for one, other in zip(padded, packed, strict=True):
         for key in ("policy/loss", "optim/grad_norm", "policy/entropy_nats", "policy/kl_nats"):

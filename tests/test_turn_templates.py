@@ -1,5 +1,5 @@
-"""What is appended when an environment replies: the tokens of a whole conversation where its template allows that, and the difference
-where it does not.
+"""What is appended when an environment replies: the tokens of a whole conversation where its template allows that, and
+the difference where it does not.
 """
 
 import pytest
@@ -13,13 +13,16 @@ from test_encoding import byte_level, sentence_piece
 
 EACH = "{% for m in messages %}"
 QWEN_TURN = (
-    "{% if m.role == 'tool' %}{{ '<|im_start|>user\n<tool_response>\n' + m.content + '\n</tool_response><|im_end|>\n' }}"
+    "{% if m.role == 'tool' %}{{ '<|im_start|>user\n<tool_response>\n' + m.content + '\n</tool_response><|im_end|>\n' "
+    "}}"
     "{% else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endif %}"
 )
 QWEN_BEGIN = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 QWEN = EACH + QWEN_TURN + "{% endfor %}" + QWEN_BEGIN
 THINKING = (
-    "{% set ns = namespace(last=-1) %}" + EACH + "{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+    "{% set ns = namespace(last=-1) %}"
+    + EACH
+    + "{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
     "{% for m in messages %}{% if m.role == 'assistant' and loop.index0 < ns.last and '</think>' in m.content %}"
     "{{ '<|im_start|>assistant\n' + m.content.split('</think>')[-1].lstrip() + '<|im_end|>\n' }}"
     "{% else %}" + QWEN_TURN + "{% endif %}{% endfor %}" + QWEN_BEGIN
@@ -34,7 +37,8 @@ GEMMA = (
     "{{ bos_token }}"
     + EACH
     + "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
-    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' + m.content | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' + m.content | trim + "
+    "'<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
 MISTRAL = (
@@ -42,7 +46,9 @@ MISTRAL = (
     "{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"
 )
 GLM = (
-    "{{ '[gMASK]' }}" + EACH + "{{ '<|observation|>' if m.role == 'tool' else '<|' + m.role + '|>' }}{{ '\n' + m.content }}{% endfor %}"
+    "{{ '[gMASK]' }}"
+    + EACH
+    + "{{ '<|observation|>' if m.role == 'tool' else '<|' + m.role + '|>' }}{{ '\n' + m.content }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 HARMONY = (
@@ -52,39 +58,83 @@ HARMONY = (
 )
 DIALECTS = {
     # name: (template, special tokens, other added tokens, end of the text, end of a turn as a model writes it)
-    "qwen": (QWEN, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], ["<tool_call>", "</tool_call>"], "<|endoftext|>", "<|im_end|>"),
-    "thinking": (THINKING, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], ["<think>", "</think>"], "<|im_end|>", "<|im_end|>"),
+    "qwen": (
+        QWEN,
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        ["<tool_call>", "</tool_call>"],
+        "<|endoftext|>",
+        "<|im_end|>",
+    ),
+    "thinking": (
+        THINKING,
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        ["<think>", "</think>"],
+        "<|im_end|>",
+        "<|im_end|>",
+    ),
     "llama": (
         LLAMA,
-        ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>"],
+        [
+            "<|begin_of_text|>",
+            "<|end_of_text|>",
+            "<|start_header_id|>",
+            "<|end_header_id|>",
+            "<|eot_id|>",
+            "<|eom_id|>",
+        ],
         [],
         "<|end_of_text|>",
         "<|eot_id|>",
     ),
     "gemma": (GEMMA, ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"], [], "<eos>", "<end_of_turn>"),
     "mistral": (MISTRAL, ["<s>", "</s>", "[INST]", "[/INST]"], [], "</s>", "</s>"),
-    "glm": (GLM, ["[gMASK]", "<|endoftext|>", "<|user|>", "<|assistant|>", "<|observation|>"], [], "<|endoftext|>", "<|observation|>"),
-    "harmony": (HARMONY, ["<|endoftext|>", "<|start|>", "<|end|>", "<|message|>", "<|return|>"], [], "<|return|>", "<|return|>"),
+    "glm": (
+        GLM,
+        ["[gMASK]", "<|endoftext|>", "<|user|>", "<|assistant|>", "<|observation|>"],
+        [],
+        "<|endoftext|>",
+        "<|observation|>",
+    ),
+    "harmony": (
+        HARMONY,
+        ["<|endoftext|>", "<|start|>", "<|end|>", "<|message|>", "<|return|>"],
+        [],
+        "<|return|>",
+        "<|return|>",
+    ),
 }
 BACKENDS = {"gemma": sentence_piece, "mistral": sentence_piece}
-ANSWERS = ["let me see\n```calculator\n12*34\n```", "then", "<tool_call>\n{}\n</tool_call>", "two\n\nlines", "five", "so \\boxed{408}"]
+ANSWERS = [
+    "let me see\n```calculator\n12*34\n```",
+    "then",
+    "<tool_call>\n{}\n</tool_call>",
+    "two\n\nlines",
+    "five",
+    "so \\boxed{408}",
+]
 SAID = ["408", "Error: 1 < 2", "é 日本", "[1, 2]\nmore", "0"]
 
 
 def encoder(dialect):
     template, special, added, end, turn = DIALECTS[dialect]
     backend = BACKENDS.get(dialect, byte_level)()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=end, bos_token=special[0], additional_special_tokens=special)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=end, bos_token=special[0], additional_special_tokens=special
+    )
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in added])
     tokenizer.chat_template = template
     return ChatEncoder(tokenizer, whose=dialect), tokenizer, tokenizer.convert_tokens_to_ids(turn)
 
 
 def played(made, tokenizer, end, answers=ANSWERS, said=SAID):
-    """Return the ids of an episode: its answers as a policy that writes them in their usual tokens would sample them."""
+    """Return the ids of an episode: its answers as a policy that writes them in their usual tokens would sample
+    them.
+    """
     ids = made.prompt((Message("user", "What is 12*34?"),))
     for number, answer in enumerate(answers):
-        begun = tokenizer.encode("=" + answer, add_special_tokens=False)[len(tokenizer.encode("=", add_special_tokens=False)) :]
+        begun = tokenizer.encode("=" + answer, add_special_tokens=False)[
+            len(tokenizer.encode("=", add_special_tokens=False)) :
+        ]
         ids += [*begun, end]
         if number < len(said):
             ids += made.reply(Reply(Message("tool", said[number]), end))
@@ -99,7 +149,9 @@ def at_once(made, tokenizer, role, answers=ANSWERS, said=SAID):
     return tokenizer.encode(made.template.text(tuple(chat), answered=True), add_special_tokens=False)
 
 
-@pytest.mark.parametrize(("dialect", "role"), [("qwen", "tool"), ("llama", "tool"), ("gemma", "user"), ("thinking", "tool")])
+@pytest.mark.parametrize(
+    ("dialect", "role"), [("qwen", "tool"), ("llama", "tool"), ("gemma", "user"), ("thinking", "tool")]
+)
 def test_six_turns_are_the_conversation_rendered_at_once(dialect, role):
     made, tokenizer, end = encoder(dialect)
     ids, whole = played(made, tokenizer, end), at_once(made, tokenizer, role)
@@ -110,7 +162,9 @@ def test_six_turns_are_the_conversation_rendered_at_once(dialect, role):
 
 
 def test_reasoning_that_a_template_strips_is_kept_as_it_was_sampled():
-    """The thinking dialect drops earlier reasoning once a user speaks again, which is all that Gemma-like templates know."""
+    """The thinking dialect drops earlier reasoning once a user speaks again, which is all that Gemma-like templates
+    know.
+    """
     made, tokenizer, end = encoder("thinking")
     made.template._reply_roles = {"user"}  # as of a template without tools
     answers = ["<think>\nhm\n</think>\n\nfirst", "second"]
@@ -139,7 +193,9 @@ def test_another_end_token_of_the_model_ends_the_turn_too():
     eom = tokenizer.convert_tokens_to_ids("<|eom_id|>")
     assert tokenizer.decode(made.reply(Reply(Message("tool", "4"), eom))).startswith("<|start_header_id|>ipython")
     letter = tokenizer.encode("x", add_special_tokens=False)[-1]  # a stop text has ended it
-    assert tokenizer.decode(made.reply(Reply(Message("tool", "4"), letter))).startswith("<|eot_id|><|start_header_id|>ipython")
+    assert tokenizer.decode(made.reply(Reply(Message("tool", "4"), letter))).startswith(
+        "<|eot_id|><|start_header_id|>ipython"
+    )
 
 
 def test_a_role_mark_that_ends_a_turn_is_not_taken_for_the_end_of_another_role():
@@ -182,12 +238,16 @@ def test_a_template_that_cannot_go_on_after_an_answer_is_refused_in_one_line(tem
     _, tokenizer, _ = encoder("qwen")
     tokenizer.chat_template = template
     made = ChatEncoder(tokenizer, whose="some/model")
-    with pytest.raises(ConfigError, match="some/model cannot be used: it cannot continue after an answer; take a model") as error:
+    with pytest.raises(
+        ConfigError, match="some/model cannot be used: it cannot continue after an answer; take a model"
+    ) as error:
         made.turns_note()
     assert "\n" not in str(error.value)
 
 
 def test_a_template_that_writes_old_turns_differently_is_noted():
     _, tokenizer, _ = encoder("qwen")
-    tokenizer.chat_template = EACH + "{{ m.role + ('' if loop.last else ' (old)') + ':' + m.content + '\n' }}{% endfor %}assistant:"
+    tokenizer.chat_template = (
+        EACH + "{{ m.role + ('' if loop.last else ' (old)') + ':' + m.content + '\n' }}{% endfor %}assistant:"
+    )
     assert "in another way than the newest" in ChatEncoder(tokenizer, whose="some/model").turns_note()

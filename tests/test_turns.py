@@ -51,7 +51,9 @@ def after(n_turns, last):
     """A script: `a`, `bb`, `ccc` and so on, and after so many turns `last`."""
 
     def script(request):
-        done = sum(message.role == "assistant" for message in request.turns[: len(request.turns) - len(request.turns) % 2])
+        done = sum(
+            message.role == "assistant" for message in request.turns[: len(request.turns) - len(request.turns) % 2]
+        )
         return last if done == n_turns else "abcdefgh"[done] * (done + 1)
 
     return script
@@ -77,7 +79,12 @@ def test_a_call_is_answered_and_the_last_turn_judged():
     (episode,), engine = played(setup, script)
     assert [message.role for message in episode.turns] == ["assistant", "tool", "assistant"]
     assert episode.turns[1].content == gold
-    assert (episode.terminated, episode.truncated, episode.verdict.status, episode.reward) == (True, False, "correct", 1.0)
+    assert (episode.terminated, episode.truncated, episode.verdict.status, episode.reward) == (
+        True,
+        False,
+        "correct",
+        1.0,
+    )
     assert engine.requests[1].prefix_ids == (*episode.pieces[0].token_ids, *episode.pieces[1].token_ids)
     assert engine.requests[1].turns == episode.turns[:2]
     assert engine.requests[0].expects_reply
@@ -114,11 +121,17 @@ def test_turns_have_an_end_which_is_told_apart_from_that_of_tokens():
 def test_the_budget_of_tokens_is_the_policys_and_that_of_the_context_everybodys():
     # turns of 2, 3, 4 ... tokens; replies of 11, 12, 13
     (free,), _ = played(EnvSetup("echo", {"max_tokens": 9}), after(3, ""))
-    assert (free.n_tokens, free.n_turns, free.truncated) == (9, 4, True), "the third turn ends within the budget, a fourth has no token"
+    assert (free.n_tokens, free.n_turns, free.truncated) == (9, 4, True), (
+        "the third turn ends within the budget, a fourth has no token"
+    )
     prompt = len("".join(message.content for message in free.prompt))
     room = prompt + 2 + 11 + 3 + 12
     (full,), _ = played(EnvSetup("echo", {"context_tokens": room}), after(9, ""))
-    assert (len(full.prompt_ids) + len(full.token_ids), full.truncated, full.verdict.reason) == (room, True, "truncated")
+    assert (len(full.prompt_ids) + len(full.token_ids), full.truncated, full.verdict.reason) == (
+        room,
+        True,
+        "truncated",
+    )
     (one_more,), _ = played(EnvSetup("echo", {"context_tokens": room + 1}), after(9, ""))
     assert len(one_more.prompt_ids) + len(one_more.token_ids) == room + 1
     assert one_more.pieces[-1].token_ids == (ord("c"),)
@@ -133,7 +146,12 @@ def test_segments_are_counted_over_turns():
 def test_an_answer_that_is_cut_into_segments_is_the_same_answer(tokens):
     (whole,), _ = played(EnvSetup("echo", {}), after(4, r"\boxed{1}"))
     (cut,), _ = played(EnvSetup("echo", {}), after(4, r"\boxed{1}"), segment_tokens=tokens)
-    assert (cut.token_ids, cut.token_mask, cut.turns, cut.verdict) == (whole.token_ids, whole.token_mask, whole.turns, whole.verdict)
+    assert (cut.token_ids, cut.token_mask, cut.turns, cut.verdict) == (
+        whole.token_ids,
+        whole.token_mask,
+        whole.turns,
+        whole.verdict,
+    )
     assert len(cut.segments) > len(whole.segments)
 
 
@@ -183,8 +201,14 @@ def test_open_episodes_are_continued_from_a_file_as_if_nothing_had_happened(tmp_
 
 def test_an_environment_that_fails_makes_the_answer_unscored(caplog):
     (episode,), _ = played(EnvSetup("echo", {"fails": "other"}), after(1, ""))
-    assert (episode.verdict, episode.trainable, episode.ended) == (Verdict("unscored", "reply:ZeroDivisionError"), False, True)
-    assert "problem arithmetic/train/sum/d1/0: no reply, so the answer is unscored: ZeroDivisionError: oh" in caplog.text
+    assert (episode.verdict, episode.trainable, episode.ended) == (
+        Verdict("unscored", "reply:ZeroDivisionError"),
+        False,
+        True,
+    )
+    assert (
+        "problem arithmetic/train/sum/d1/0: no reply, so the answer is unscored: ZeroDivisionError: oh" in caplog.text
+    )
     (slow,), _ = played(EnvSetup("echo", {"fails": "other", "slow_s": 0}), after(1, ""))
     assert slow.verdict == episode.verdict
     with pytest.raises(SandboxError, match="no bwrap"):
@@ -209,7 +233,9 @@ def test_slow_replies_come_in_an_order_that_does_not_depend_on_how_long_they_tak
         engine = ScriptedEngine(after(3, r"\boxed{1}"))
         engine.tokens_per_poll = 2
         episodes, _ = played(EnvSetup("echo", {"slow_s": slow_s}), None, range(7), engine=engine)
-        return [(request.id, request.prefix_ids) for request in engine.requests], [episode.token_ids for episode in episodes]
+        return [(request.id, request.prefix_ids) for request in engine.requests], [
+            episode.token_ids for episode in episodes
+        ]
 
     assert asked(0.0) == asked(0.02)
     quick = [episode.token_ids for episode in played(EnvSetup("echo", {}), after(3, r"\boxed{1}"), range(7))[0]]
@@ -217,7 +243,9 @@ def test_slow_replies_come_in_an_order_that_does_not_depend_on_how_long_they_tak
 
 
 def test_slow_replies_are_worked_on_while_the_engine_samples():
-    """The reply to the first answer comes when the second has been sampled: if the engine waited for it, both would wait for ever."""
+    """The reply to the first answer comes when the second has been sampled: if the engine waited for it, both would
+    wait for ever.
+    """
     sampled = threading.Event()
 
     class Watched(ScriptedEngine):
@@ -254,7 +282,8 @@ def test_an_engine_that_cannot_append_is_refused():
 
 def test_an_environment_without_replies_has_no_turns_to_set():
     with pytest.raises(
-        ConfigError, match=r"env.max_turns=3: kgym/arithmetic-v0 does not reply, so its answers have one turn; leave it out"
+        ConfigError,
+        match=r"env.max_turns=3: kgym/arithmetic-v0 does not reply, so its answers have one turn; leave it out",
     ):
         EnvSetup("arithmetic", {"max_turns": 3})
     assert "max_turns" not in EnvSetup("arithmetic", {}).facts()
@@ -273,7 +302,9 @@ def nano_episodes(engine, **more):
     setup = EnvSetup("echo", {"max_tokens": 240, "until": "never"})
     pool = EpisodePool(**more)
     for index in range(2):
-        pool.start(setup, index, setup.problem(index), attempts=range(3), seed_parts=(1,), sampling=Sampling(temperature=1.2))
+        pool.start(
+            setup, index, setup.problem(index), attempts=range(3), seed_parts=(1,), sampling=Sampling(temperature=1.2)
+        )
     return pool
 
 

@@ -14,12 +14,20 @@ from kgym.spelling import MOVED, older_spelling
 from kgym.types import Sampling
 from test_train import numbers
 
-SMALL = ("rollout.problems_per_step=2", "rollout.group_size=4", "eval.problems=6", "train.threads=1", "train.save_every=1")
+SMALL = (
+    "rollout.problems_per_step=2",
+    "rollout.group_size=4",
+    "eval.problems=6",
+    "train.threads=1",
+    "train.save_every=1",
+)
 OWN = ("eval.temperature=0.5", "eval.top_p=0.9", "eval.top_k=7", "eval.max_tokens=60", "eval.samples=2")
 
 
 def train(run, *settings, steps=1, more=()):
-    return main(["train", "--run", str(run), "--steps", str(steps), "--eval-every", "1", *more, "--set", *SMALL, *settings])
+    return main(
+        ["train", "--run", str(run), "--steps", str(steps), "--eval-every", "1", *more, "--set", *SMALL, *settings]
+    )
 
 
 def test_validation_draws_as_training_does_unless_it_is_told_otherwise():
@@ -48,10 +56,30 @@ def test_results_say_what_was_drawn_and_kgym_eval_gives_the_same(own, tmp_path, 
     assert {key: manifest["validation"][key] for key in drawn} == drawn
     assert manifest["env"]["max_tokens"] == 160
     capsys.readouterr()
-    scored = ("--temperature", "0.5", "--top-p", "0.9", "--top-k", "7", "--max-tokens", "60", "--samples", "2", "--problems", "6")
-    assert main(["eval", "--model", str(own), "--bench", "aime:validation", *scored, "--run", str(tmp_path / "e"), "--json"]) == 0
+    scored = (
+        "--temperature",
+        "0.5",
+        "--top-p",
+        "0.9",
+        "--top-k",
+        "7",
+        "--max-tokens",
+        "60",
+        "--samples",
+        "2",
+        "--problems",
+        "6",
+    )
+    assert (
+        main(
+            ["eval", "--model", str(own), "--bench", "aime:validation", *scored, "--run", str(tmp_path / "e"), "--json"]
+        )
+        == 0
+    )
     result = json.loads(capsys.readouterr().out)
-    assert {key: result[key] for key in ("scores", "comparability")} == {key: kept[key] for key in ("scores", "comparability")}
+    assert {key: result[key] for key in ("scores", "comparability")} == {
+        key: kept[key] for key in ("scores", "comparability")
+    }
 
 
 def test_the_lines_say_it_and_propose_the_same(tmp_path, capsys):
@@ -59,7 +87,12 @@ def test_the_lines_say_it_and_propose_the_same(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "validation  split validation, 6 problems, temperature 0.5, top-p 0.9, top-k 7, 60 tokens an answer" in lines
     (command,) = [line.removeprefix("next").strip() for line in lines if line.startswith("next")]
-    for option, value in (("--temperature", "0.5"), ("--top-p", "0.9"), ("--top-k", "7"), ("--set", "env.max_tokens=60")):
+    for option, value in (
+        ("--temperature", "0.5"),
+        ("--top-p", "0.9"),
+        ("--top-k", "7"),
+        ("--set", "env.max_tokens=60"),
+    ):
         words = shlex.split(command)
         assert words[words.index(option) + 1] == value
 

@@ -37,7 +37,9 @@ def test_the_parts_agree_with_the_analysis_of_variance(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_clustered_error_agrees_with_statsmodels(seed):
     scores = simulated(np.random.default_rng(seed), 25, 6)
-    fit = sm.OLS(scores.ravel(), np.ones(scores.size)).fit(cov_type="cluster", cov_kwds={"groups": np.repeat(np.arange(25), 6)})
+    fit = sm.OLS(scores.ravel(), np.ones(scores.size)).fit(
+        cov_type="cluster", cov_kwds={"groups": np.repeat(np.arange(25), 6)}
+    )
     mean, stderr = mean_stderr(scores.mean(axis=1))
     assert (mean, stderr) == pytest.approx((fit.params[0], fit.bse[0]), abs=1e-9)
 
@@ -45,7 +47,9 @@ def test_the_clustered_error_agrees_with_statsmodels(seed):
 def test_the_parts_add_up_to_the_error():
     scores = simulated(np.random.default_rng(1), 40, 8)
     found = split(scores)
-    assert math.hypot(found.stderr_problems, found.stderr_sampling) == pytest.approx(mean_stderr(scores.mean(axis=1))[1], abs=1e-12)
+    assert math.hypot(found.stderr_problems, found.stderr_sampling) == pytest.approx(
+        mean_stderr(scores.mean(axis=1))[1], abs=1e-12
+    )
 
 
 def test_the_parts_are_what_was_simulated():

@@ -113,7 +113,9 @@ def test_no_answer_no_call():
 
 def test_rewards_are_of_the_step_and_ends_stay():
     env = started()
-    _, rewards, terminations, truncations, infos = env.step([RIGHT, piece("x", "length", n_tokens=10), piece("y", "length"), None])
+    _, rewards, terminations, truncations, infos = env.step(
+        [RIGHT, piece("x", "length", n_tokens=10), piece("y", "length"), None]
+    )
     assert rewards.tolist() == [1.0, 0.0, 0.0, 0.0]
     assert terminations.tolist() == [True, False, False, False]
     assert truncations.tolist() == [False, True, False, False]
@@ -130,8 +132,16 @@ def test_infos_have_one_type_for_each_key():
     env = ReasoningVectorEnv("tiny", num_envs=2)
     for infos in (env.reset()[1], env.step(["x", None])[-1]):
         types = {key: array.dtype for key, array in infos.items()}
-        assert {key for key, dtype in types.items() if dtype == np.bool_} == {key for key in infos if key.startswith("_")}
-        assert {key for key, dtype in types.items() if dtype == np.int64} == {"index", "level", "tokens", "segments", "turns"}
+        assert {key for key, dtype in types.items() if dtype == np.bool_} == {
+            key for key in infos if key.startswith("_")
+        }
+        assert {key for key, dtype in types.items() if dtype == np.int64} == {
+            "index",
+            "level",
+            "tokens",
+            "segments",
+            "turns",
+        }
         assert types["score"] == np.float64
         assert {type(text) for text in infos["status"]} == {str}
 
@@ -190,7 +200,11 @@ def test_a_mask_resets_whole_groups_and_leaves_the_others():
         ({"reset_mask": np.array([True, False, False, False])}, ConfigError, "cuts through a group"),
         ({"reset_mask": [True, True, False, False]}, ConfigError, "bool array"),
         ({"reset_mask": np.zeros(4, dtype=bool)}, ConfigError, "True in it"),
-        ({"reset_mask": np.array([True, True, False, False]), "indices": [0, 1]}, ConfigError, "2 indices for 1 groups"),
+        (
+            {"reset_mask": np.array([True, True, False, False]), "indices": [0, 1]},
+            ConfigError,
+            "2 indices for 1 groups",
+        ),
     ],
 )
 def test_a_refused_reset_changes_nothing(options, error, message):
@@ -226,7 +240,15 @@ def test_groups_have_the_rewards_of_their_episodes():
 
 ACTIONS = st.lists(
     st.sampled_from(
-        [r"\boxed{11}", r"\boxed{12}", "no", piece("a", "length"), piece("b", "abort", n_tokens=6), piece(r"\boxed{13}"), None]
+        [
+            r"\boxed{11}",
+            r"\boxed{12}",
+            "no",
+            piece("a", "length"),
+            piece("b", "abort", n_tokens=6),
+            piece(r"\boxed{13}"),
+            None,
+        ]
     ),
     min_size=4,
     max_size=4,
@@ -290,14 +312,21 @@ def test_gymnasiums_own_vectorisation_works_too():
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
 def test_each_slot_may_be_a_process(context):
     kwargs = {"shared_memory": False, "context": context}
-    env = gymnasium.make_vec("kgym/math500-v0", num_envs=2, vectorization_mode="async", vector_kwargs=kwargs, split="validation")
+    env = gymnasium.make_vec(
+        "kgym/math500-v0", num_envs=2, vectorization_mode="async", vector_kwargs=kwargs, split="validation"
+    )
     chats, infos = env.reset(seed=[5, 6])
     assert chats in env.observation_space
     alone = [gymnasium.make("kgym/math500-v0", split="validation") for _ in range(2)]
     for slot, seed in enumerate((5, 6)):
-        assert (chats[slot], infos["problem_id"][slot]) == (alone[slot].reset(seed=seed)[0], alone[slot].unwrapped.problem.id)
+        assert (chats[slot], infos["problem_id"][slot]) == (
+            alone[slot].reset(seed=seed)[0],
+            alone[slot].unwrapped.problem.id,
+        )
     golds = [one.unwrapped.problem.gold for one in alone]
-    _, rewards, terminations, _, infos = env.step((rf"\boxed{{{golds[0]}}}", rf"\boxed{{{golds[1]}+1}}"))  # hard ones are judged by workers
+    _, rewards, terminations, _, infos = env.step(
+        (rf"\boxed{{{golds[0]}}}", rf"\boxed{{{golds[1]}+1}}")
+    )  # hard ones are judged by workers
     assert (rewards.tolist(), infos["status"].tolist()) == ([1.0, 0.0], ["correct", "wrong"])
     assert terminations.all()
     chats, _, terminations, _, infos = env.step(("", ""))  # Gymnasium resets in the next step

@@ -1,4 +1,6 @@
-"""A verifier that raises, or returns something other than Verdicts: the same in a worker and in the caller's process, and never silent."""
+"""A verifier that raises, or returns something other than Verdicts: the same in a worker and in the caller's
+process, and never silent.
+"""
 
 import json
 import subprocess
@@ -151,8 +153,21 @@ def test_the_author_sees_the_text_and_the_traceback(tmp_path, isolation):
     lines = '{"gold": "1", "response": "1", "id": "p7"}\n{"gold": "1", "response": "1"}\n'
 
     def verify(*options):
-        command = [sys.executable, "-m", "kgym", "-p", "./odd_plugin.py", "verify", "-", "--verifier", f"raises-{isolation}", *options]
-        return subprocess.run(command, input=lines, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "kgym",
+            "-p",
+            "./odd_plugin.py",
+            "verify",
+            "-",
+            "--verifier",
+            f"raises-{isolation}",
+            *options,
+        ]
+        return subprocess.run(
+            command, input=lines, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False
+        )
 
     done = verify()
     assert done.returncode == 0
@@ -164,13 +179,24 @@ def test_the_author_sees_the_text_and_the_traceback(tmp_path, isolation):
 
 
 @pytest.mark.parametrize(
-    ("verifier", "reason"), [("raises-none", "error:ValueError 4"), ("nothing", "bad_verdict 4"), ("hangs", "timeout 4")]
+    ("verifier", "reason"),
+    [("raises-none", "error:ValueError 4"), ("nothing", "bad_verdict 4"), ("hangs", "timeout 4")],
 )
 def test_a_run_ends_with_the_reasons_if_they_are_frequent(tmp_path, capfd, verifier, reason):
     (tmp_path / "odd_plugin.py").write_text(PLUGIN)
     small = ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=8", "env.truncated=score"]
     settings = [*small, f"verifier={verifier}", "verifier.limits.deadline_s=0.2", "verifier.limits.workers=1"]
-    command = ["-p", str(tmp_path / "odd_plugin.py"), "train", "--env", "arithmetic", "--steps", "1", "--eval-every", "0"]
+    command = [
+        "-p",
+        str(tmp_path / "odd_plugin.py"),
+        "train",
+        "--env",
+        "arithmetic",
+        "--steps",
+        "1",
+        "--eval-every",
+        "0",
+    ]
     assert main([*command, "--run", str(tmp_path / "run"), "--set", *settings]) == 1
     close_all()
     err = capfd.readouterr().err
@@ -180,7 +206,10 @@ def test_a_run_ends_with_the_reasons_if_they_are_frequent(tmp_path, capfd, verif
 
 
 def test_the_limits_of_a_verifier_are_keys_that_commands_take(capfd):
-    assert main(["eval", "--bench", "arithmetic:validation", "--problems", "1", "--set", "verifier.limits.deadline_s=0"]) == 2
+    assert (
+        main(["eval", "--bench", "arithmetic:validation", "--problems", "1", "--set", "verifier.limits.deadline_s=0"])
+        == 2
+    )
     assert "verifier.limits.deadline_s=0: must be greater than 0" in capfd.readouterr().err
     assert main(["train", "--set", "verifier.limits.deadlin_s=1"]) == 2
     assert "did you mean 'verifier.limits.deadline_s'?" in capfd.readouterr().err

@@ -22,8 +22,15 @@ needs_verifiers = pytest.mark.skipif(not PYTHON, reason="KGYM_VERIFIERS_PYTHON n
 def run(folder, *command):
     """Run Python there with the environment package on its path, as an installed one is."""
     shutil.copy(HERE / "toy_sums.py", folder)
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([PYTHON, *command], cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "HF_HOME": str(folder / "hf"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    done = subprocess.run(
+        [PYTHON, *command], cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout
 

@@ -11,7 +11,14 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from kgym.bridges import compute_score, compute_score_batch, text_of, trl_reward, verifiers_reward, verifiers_task_reward
+from kgym.bridges import (
+    compute_score,
+    compute_score_batch,
+    text_of,
+    trl_reward,
+    verifiers_reward,
+    verifiers_task_reward,
+)
 from kgym.cli.main import main
 from kgym.cli.verify import _batches
 from kgym.runs.episodes import schema, write_table
@@ -120,7 +127,9 @@ def test_requests_that_cannot_work(tmp_path, capfd):
 
 def test_a_pipe_is_answered_line_by_line():
     command = [sys.executable, "-c", "import sys; from kgym.cli.main import main; sys.exit(main(['verify', '-']))"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         for gold in ("3", "4"):
             process.stdin.write(json.dumps({"gold": gold, "response": rf"\boxed{{{gold}}}"}) + "\n")
             process.stdin.flush()
@@ -198,16 +207,28 @@ def test_partial_credit_is_in_lines_and_summaries(tmp_path, capfd):
     (tmp_path / "samples").mkdir()
     rows = [row(0, "7", "wrong", None), {**row(1, "half", "wrong", None), "score": 0.5}]
     write_table(
-        tmp_path / "samples" / "part-00000.parquet", pa.Table.from_pylist([{**each, "gold": "7"} for each in rows], schema=schema())
+        tmp_path / "samples" / "part-00000.parquet",
+        pa.Table.from_pylist([{**each, "gold": "7"} for each in rows], schema=schema()),
     )
     options = ("rescore", str(tmp_path), "--verifier", "half", "--set", "verifier.credit=0.9")
     facts = json.loads(run(capfd, "-p", str(plugin), *options, "--json")[1])
     assert (facts["changed"], facts["rescored"], facts["accuracy_before"], facts["accuracy_now"]) == (1, 1, 0.25, 0.95)
-    assert "1 more have another score; accuracy of scored answers 25.0% -> 95.0% (mean score" in run(capfd, "-p", str(plugin), *options)[1]
+    assert (
+        "1 more have another score; accuracy of scored answers 25.0% -> 95.0% (mean score"
+        in run(capfd, "-p", str(plugin), *options)[1]
+    )
 
 
 def row(attempt, text, status, answer):
-    base = {"problem_id": "p/1", "level": 0, "subject": "", "question": "", "gold": r"\frac{1}{2}", "normal": None, "reason": ""}
+    base = {
+        "problem_id": "p/1",
+        "level": 0,
+        "subject": "",
+        "question": "",
+        "gold": r"\frac{1}{2}",
+        "normal": None,
+        "reason": "",
+    }
     rest = {"score": 0.0, "reward": 0.0, "tokens": 1, "finish_reason": "stop", "truncated": False, "trainable": True}
     versions = {"first_version": 0, "last_version": 0, "verify_s": 0.0}
     return base | rest | versions | {"attempt": attempt, "text": text, "status": status, "answer": answer}
@@ -215,7 +236,11 @@ def row(attempt, text, status, answer):
 
 def test_rescore_shows_what_changes(tmp_path, capfd):
     (tmp_path / "samples").mkdir()
-    rows = [row(0, r"\boxed{0.5}", "no_answer", None), row(1, r"\boxed{1}", "wrong", "1"), row(2, r"\boxed{2/4}", "no_answer", None)]
+    rows = [
+        row(0, r"\boxed{0.5}", "no_answer", None),
+        row(1, r"\boxed{1}", "wrong", "1"),
+        row(2, r"\boxed{2/4}", "no_answer", None),
+    ]
     write_table(tmp_path / "samples" / "part-00000.parquet", pa.Table.from_pylist(rows, schema=schema()))
     status, out, _ = run(capfd, "rescore", str(tmp_path), "--verifier", "math", "--json")
     facts = json.loads(out)
@@ -235,7 +260,9 @@ def test_rescore_shows_what_changes(tmp_path, capfd):
 def test_trl_reward_funcs():
     reward = trl_reward()
     assert reward.__name__ == "kgym_reward", "TRL logs rewards by the function's name"
-    assert inspect.signature(reward).parameters["columns"].kind is inspect.Parameter.VAR_KEYWORD, "TRL passes every column"
+    assert inspect.signature(reward).parameters["columns"].kind is inspect.Parameter.VAR_KEYWORD, (
+        "TRL passes every column"
+    )
     chats = [[{"role": "assistant", "content": r"\boxed{0.5}"}], [{"role": "assistant", "content": "hm"}]]
     arguments = {"completion_ids": [[1], [2]], "trainer_state": None, "answer": ["1/2", "1/2"]}
     assert reward(prompts=[[{"role": "user", "content": "?"}]] * 2, completions=chats, **arguments) == [1.0, 0.0]
@@ -251,8 +278,15 @@ def test_an_unscored_answer_is_none_for_trl_and_flagged_for_verl():
 
 
 def test_verl_compute_score():
-    assert list(inspect.signature(compute_score).parameters)[:4] == ["data_source", "solution_str", "ground_truth", "extra_info"]
-    right = compute_score(data_source="math_dapo", solution_str=r"Answer: $\frac{1}{2}$", ground_truth="0.5", extra_info={"index": 0})
+    assert list(inspect.signature(compute_score).parameters)[:4] == [
+        "data_source",
+        "solution_str",
+        "ground_truth",
+        "extra_info",
+    ]
+    right = compute_score(
+        data_source="math_dapo", solution_str=r"Answer: $\frac{1}{2}$", ground_truth="0.5", extra_info={"index": 0}
+    )
     assert (right["score"], right["acc"], right["unscored"], right["pred"]) == (1.0, 1.0, 0.0, r"$\frac{1}{2}$")
     wrong = compute_score("aime", r"\boxed{73}", ["074"], None, verifier="integer")
     assert (wrong["score"], wrong.keys()) == (0.0, right.keys())
@@ -273,7 +307,10 @@ def test_verl_reward_loop_and_batch_manager():
     assert compute_score("d", r"\boxed{3 \times 4}", "12", extra)["score"] == 0.0, "the question copied is no answer"
     assert not inspect.iscoroutinefunction(compute_score), "a synchronous function is given to an executor"
     batch = compute_score_batch(
-        data_sources=["d", "d"], solution_strs=[r"\boxed{1}", r"\boxed{2}"], ground_truths=["1", "1"], extra_infos=[{}, None]
+        data_sources=["d", "d"],
+        solution_strs=[r"\boxed{1}", r"\boxed{2}"],
+        ground_truths=["1", "1"],
+        extra_infos=[{}, None],
     )
     assert [result["score"] for result in batch] == [1.0, 0.0]
 
@@ -299,13 +336,19 @@ def test_verifiers_reward():
     assert inspect.iscoroutinefunction(reward)
     state = {}
     completion = [{"role": "assistant", "content": r"\boxed{\frac{2}{\sqrt{2}}}"}]
-    assert asyncio.run(reward(completion=completion, answer=r"\sqrt{2}", state=state, prompt=[], task="math", info={})) == 1.0
+    assert (
+        asyncio.run(reward(completion=completion, answer=r"\sqrt{2}", state=state, prompt=[], task="math", info={}))
+        == 1.0
+    )
     assert state["kgym_verdict"] == "correct"
     assert asyncio.run(reward(completion="no idea", answer="3")) == 0.0
 
 
 def test_text_of_a_completion():
     assert text_of([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]) == "b"
-    assert text_of([{"role": "assistant", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]}]) == "bc"
+    assert (
+        text_of([{"role": "assistant", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]}])
+        == "bc"
+    )
     assert text_of([{"role": "assistant", "content": None}]) == ""
     assert text_of([]) == ""

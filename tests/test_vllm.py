@@ -37,7 +37,13 @@ needs_vllm = pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no in
 
 def requests(temperature=0.0, n=4, max_tokens=48, **sampling):
     return [
-        GenerateRequest(f"r{i}", (Message("user", QUESTIONS[i % 4]),), max_tokens, Sampling(temperature=temperature, **sampling), seed=i)
+        GenerateRequest(
+            f"r{i}",
+            (Message("user", QUESTIONS[i % 4]),),
+            max_tokens,
+            Sampling(temperature=temperature, **sampling),
+            seed=i,
+        )
         for i in range(n)
     ]
 
@@ -52,7 +58,10 @@ def answers(engine, asked):
 
 @pytest.mark.parametrize(
     ("python", "said"),
-    [(sys.executable, "has no package vllm; install it there"), ("/nowhere/python", "engine.python=/nowhere/python is not a program")],
+    [
+        (sys.executable, "has no package vllm; install it there"),
+        ("/nowhere/python", "engine.python=/nowhere/python is not a program"),
+    ],
 )
 def test_an_interpreter_without_vllm_is_refused_before_anything_is_written(tmp_path, capsys, python, said):
     run = tmp_path / "run"
@@ -199,7 +208,10 @@ def test_greedy_answers_of_several_turns_are_those_of_the_built_in_engine(engine
 @needs_vllm
 @pytest.mark.slow
 def test_the_attempts_at_a_problem_differ_and_a_seed_gives_the_same_again(engine):
-    asked = [GenerateRequest(f"a{i}", (Message("user", QUESTIONS[0]),), 24, Sampling(temperature=1.5), seed=i) for i in range(8)]
+    asked = [
+        GenerateRequest(f"a{i}", (Message("user", QUESTIONS[0]),), 24, Sampling(temperature=1.5), seed=i)
+        for i in range(8)
+    ]
     first, second = answers(engine, asked), answers(engine, asked)
     assert len({segment.token_ids for segment in first}) > 4
     assert [segment.token_ids for segment in first] == [segment.token_ids for segment in second]
@@ -352,7 +364,9 @@ def test_budgets_end_an_answer_and_its_continuation_has_other_random_numbers(eng
     assert tokens.token_ids == context.token_ids[:3]
     opened = [
         engine._message(engine_open, 1)["seed"]
-        for engine_open in (_Open(GenerateRequest("x", chat, 24, hot, seed=1, prefix_ids=tokens.token_ids[:n]), ()) for n in range(4))
+        for engine_open in (
+            _Open(GenerateRequest("x", chat, 24, hot, seed=1, prefix_ids=tokens.token_ids[:n]), ()) for n in range(4)
+        )
     ]
     assert len(set(opened)) == 4
 
@@ -386,9 +400,16 @@ def test_a_worker_that_dies_is_named_and_leaves_a_run_that_can_be_resumed():
 @pytest.mark.parametrize("schedule", ["partial", "ahead"])
 def test_a_run_trains_on_what_vllm_samples(tmp_path, schedule):
     run = tmp_path / "run"
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", f"rollout.schedule={schedule}"]
+    settings = [
+        "rollout.problems_per_step=4",
+        "rollout.group_size=4",
+        "env.max_tokens=64",
+        f"rollout.schedule={schedule}",
+    ]
     words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
-    assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
+    assert (
+        main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
+    )
     lines = read_metrics(run / "metrics.jsonl")
     gaps = [line["policy/engine_gap_nats"] for line in lines if "policy/engine_gap_nats" in line]
     assert gaps
@@ -400,11 +421,23 @@ def test_a_run_trains_on_what_vllm_samples(tmp_path, schedule):
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_run_with_an_adapter_is_sampled_sleeps_and_is_a_model_for_vllm(tmp_path, rank):
     run = tmp_path / "run"
-    settings = ["rollout.problems_per_step=4", "rollout.group_size=4", "env.max_tokens=64", "train.lora.rank=4", "train.lr=1e-3"]
+    settings = [
+        "rollout.problems_per_step=4",
+        "rollout.group_size=4",
+        "env.max_tokens=64",
+        "train.lora.rank=4",
+        "train.lr=1e-3",
+    ]
     settings += [f"engine.adapter_rank={rank}", "rollout.sleep=true"]
     words = [word for setting in (*settings, f"engine.python={PYTHON}") for word in ("--set", setting)]
-    assert main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
-    gaps = [line["policy/engine_gap_nats"] for line in read_metrics(run / "metrics.jsonl") if "policy/engine_gap_nats" in line]
+    assert (
+        main(["train", "--engine", "vllm", "--eval-every", "0", "--steps", "3", "--run", str(run), *words, "-q"]) == 0
+    )
+    gaps = [
+        line["policy/engine_gap_nats"]
+        for line in read_metrics(run / "metrics.jsonl")
+        if "policy/engine_gap_nats" in line
+    ]
     assert gaps
     assert max(gaps) < 1e-4
     if not rank:

@@ -1,4 +1,6 @@
-"""`kgym eval --engine vllm`, with the real vLLM: killed in the middle and started again, it ends with the figures of an undisturbed one."""
+"""`kgym eval --engine vllm`, with the real vLLM: killed in the middle and started again, it ends with the figures of
+an undisturbed one.
+"""
 
 import json
 import os
@@ -13,7 +15,10 @@ import pytest
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
 N = 200
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM"),
+]
 
 
 def started(*arguments, to=subprocess.PIPE):
@@ -30,7 +35,9 @@ def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     samples = tmp_path / "run" / "samples"
     asked = ["eval", "--bench", "arithmetic:validation", "--problems", str(N), "--temperature", "0"]
-    straight, _ = ended(started(*asked, "--run", "straight", "--set", "engine.dtype=float32"))  # greedy completions are the same
+    straight, _ = ended(
+        started(*asked, "--run", "straight", "--set", "engine.dtype=float32")
+    )  # greedy completions are the same
     asked += ["--engine", "vllm", "--slots", "16", "--run", "run", "--set", f"engine.python={PYTHON}"]
     process = started(*asked, to=subprocess.DEVNULL)
     while not (samples / "part-00001.parquet").exists():

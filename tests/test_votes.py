@@ -23,7 +23,13 @@ def judged(*answers, gold=GOLD, problem="p"):
     verdicts = [verify(gold, rf"\boxed{{{answer}}}" if answer else "no idea") for answer in answers]
     return pd.DataFrame(
         [
-            {"problem_id": problem, "answer": v.answer, "normal": v.normal, "status": v.label, "score": float(v.status == "correct")}
+            {
+                "problem_id": problem,
+                "answer": v.answer,
+                "normal": v.normal,
+                "status": v.label,
+                "score": float(v.status == "correct"),
+            }
             for v in verdicts
         ]
     )
@@ -31,14 +37,19 @@ def judged(*answers, gold=GOLD, problem="p"):
 
 def same(pairs):
     verifier = load_verifier("math")
-    return [v.status == "correct" for v in verifier.verify_many([VerifyItem(one, rf"\boxed{{{two}}}") for one, two in pairs])]
+    return [
+        v.status == "correct"
+        for v in verifier.verify_many([VerifyItem(one, rf"\boxed{{{two}}}") for one, two in pairs])
+    ]
 
 
 def majority(frame, k, samples=None, same=None):
     samples = samples or k
     problems, _ = pd.factorize(frame["problem_id"])
     attempts = frame.groupby("problem_id").cumcount().to_numpy()
-    return maj_at_k(problems, attempts, answer_classes(frame, same), frame["score"].to_numpy(dtype=float), k=k, samples=samples)[0]
+    return maj_at_k(
+        problems, attempts, answer_classes(frame, same), frame["score"].to_numpy(dtype=float), k=k, samples=samples
+    )[0]
 
 
 def test_a_half_and_five_tenths_vote_together():
@@ -103,7 +114,10 @@ def test_blocks_of_k_in_the_order_of_attempts():
 
 
 @settings(max_examples=60)
-@given(st.lists(st.lists(st.integers(-1, 3), min_size=6, max_size=6), min_size=1, max_size=5), st.sampled_from([1, 2, 3, 6]))
+@given(
+    st.lists(st.lists(st.integers(-1, 3), min_size=6, max_size=6), min_size=1, max_size=5),
+    st.sampled_from([1, 2, 3, 6]),
+)
 def test_against_a_plain_count(tables, k):
     """Class 0 is right, -1 has no answer."""
     expected = []

@@ -1,4 +1,6 @@
-"""Ranks share out groups and answers, and continue with the same ones: as threads here, as processes in test_several_ranks.py."""
+"""Ranks share out groups and answers, and continue with the same ones: as threads here, as processes in
+test_several_ranks.py.
+"""
 
 import random
 from dataclasses import replace
@@ -35,7 +37,13 @@ def _plugins():
 
 def test_a_process_without_a_launcher_is_a_world_of_one(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
-    assert (ALONE.first, ALONE.size, ALONE.gather("a"), ALONE.broadcast(3), list(ALONE.share("abc"))) == (True, 1, ["a"], 3, list("abc"))
+    assert (ALONE.first, ALONE.size, ALONE.gather("a"), ALONE.broadcast(3), list(ALONE.share("abc"))) == (
+        True,
+        1,
+        ["a"],
+        3,
+        list("abc"),
+    )
     assert not is_loss(RuntimeError("Connection closed by peer"))  # there is no other rank
     assert is_loss(RankLost("gone"))
 
@@ -78,14 +86,28 @@ def steps(rollouts, numbers, engine=None):
 
 def plain(played):
     """What a step played, without times."""
-    groups = [(group.problem.id, group.rewards, [(e.attempt, e.text, e.verdict) for e in group.episodes]) for group in played.sampled]
+    groups = [
+        (group.problem.id, group.rewards, [(e.attempt, e.text, e.verdict) for e in group.episodes])
+        for group in played.sampled
+    ]
     greedy = [(group.problem.id, group.rewards, group.episodes[0].text) for group in played.greedy]
     batch = [group.problem.id for group in played.batch]
-    return groups, greedy, batch, played.rounds, played.n_tokens, played.begun, played.left_open, sorted(played.open_lengths)
+    return (
+        groups,
+        greedy,
+        batch,
+        played.rounds,
+        played.n_tokens,
+        played.begun,
+        played.left_open,
+        sorted(played.open_lengths),
+    )
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
-@pytest.mark.parametrize("plan", [UpdatePlan(), UpdatePlan(max_rounds=20), UpdatePlan(needs_greedy=True)], ids=["once", "rounds", "greedy"])
+@pytest.mark.parametrize(
+    "plan", [UpdatePlan(), UpdatePlan(max_rounds=20), UpdatePlan(needs_greedy=True)], ids=["once", "rounds", "greedy"]
+)
 def test_ranks_play_what_one_rank_plays(size, plan):
     alone = subject(plan)
     expected = steps(alone, [1, 2, 3]), alone.state()[1]["samplers"]
@@ -125,7 +147,9 @@ def test_ranks_keep_episodes_open_and_agree_on_all_of_them(more):
     played, open_ids = one
     assert any(left_open for *_, left_open, _ in played)
     assert len(set(open_ids)) == len(open_ids)
-    finished = [f"{problem}#{attempt}" for groups, *_ in played for problem, _, episodes in groups for attempt, _, _ in episodes]
+    finished = [
+        f"{problem}#{attempt}" for groups, *_ in played for problem, _, episodes in groups for attempt, _, _ in episodes
+    ]
     assert len(set(finished)) == len(finished)
     assert not set(finished) & set(open_ids)
 
@@ -168,7 +192,9 @@ def test_a_sampler_that_differs_between_ranks_is_named():
         sampler.next = lambda n, step: random.Random(world.rank).sample(range(1000), n)
         return steps(rollouts, [1])
 
-    with pytest.raises(ComponentError, match=r"uniform.*chose other problems on rank 1 than on rank 0 \(\[.*\] and \[.*\]\)"):
+    with pytest.raises(
+        ComponentError, match=r"uniform.*chose other problems on rank 1 than on rank 0 \(\[.*\] and \[.*\]\)"
+    ):
         on_ranks(2, work)
 
 
@@ -252,5 +278,7 @@ def test_groups_are_dealt_out_whole_and_once(lengths, groups, n):
     owners = [{group_ids[episode] for episode in part} for part in dealt]
     assert sum(map(len, owners)) == len(set(group_ids))
     tokens = [sum(lengths[episode] + 1 for episode in part) for part in dealt]
-    largest = max(sum(length + 1 for length, group in zip(lengths, group_ids, strict=False) if group == one) for one in group_ids)
+    largest = max(
+        sum(length + 1 for length, group in zip(lengths, group_ids, strict=False) if group == one) for one in group_ids
+    )
     assert max(tokens) - min(tokens) <= largest

@@ -52,7 +52,13 @@ class Numbers:
         if not 0 <= index < self.size:
             raise IndexError(index)
         number = index + (10 if self.split == "train" else 20)
-        return Problem(f"tiny/{self.split}/{index}", f"What is {number}+{self.add}?", str(number + self.add), level=2, subject="sums")
+        return Problem(
+            f"tiny/{self.split}/{index}",
+            f"What is {number}+{self.add}?",
+            str(number + self.add),
+            level=2,
+            subject="sums",
+        )
 
 
 class Tiny:

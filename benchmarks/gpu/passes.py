@@ -1,4 +1,6 @@
-"""Forward and backward passes of large random models, with and without each option: tokens per second, share of the peak, memory."""
+"""Forward and backward passes of large random models, with and without each option: tokens per second, share of the
+peak, memory.
+"""
 
 import gc
 import time
@@ -98,7 +100,9 @@ def policy_with(settings: Sequence[str], bare: Any, device: str) -> "TrainedPoli
 
 
 def measure(policy: "TrainedPolicy", batch: "PackedBatch", shape: Shape, load: Load, repeats: int) -> dict[str, float]:
-    """Compute gradients of the mean log-probability, once to warm up and then so often; return the figures of the fastest."""
+    """Compute gradients of the mean log-probability, once to warm up and then so often; return the figures of the
+    fastest.
+    """
     device = policy.device
     lengths = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
     completions = torch.bincount(batch.episode_ids[batch.mask], minlength=batch.n_episodes)
@@ -116,7 +120,12 @@ def measure(policy: "TrainedPolicy", batch: "PackedBatch", shape: Shape, load: L
         synchronize(device)
         times.append(time.perf_counter() - began)
     seconds = min(times[1:])
-    found = {"seconds": seconds, "tokens": batch.n_tokens, "tokens_per_s": batch.n_tokens / seconds, "flops_per_s": flops / seconds}
+    found = {
+        "seconds": seconds,
+        "tokens": batch.n_tokens,
+        "tokens_per_s": batch.n_tokens / seconds,
+        "flops_per_s": flops / seconds,
+    }
     if device.type == "cuda":
         found["peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
     policy.zero_grad()
@@ -135,7 +144,10 @@ def passes(device: torch.device, *, smoke: bool, over: Any) -> Iterator[dict[str
     for name, shape in (SMOKE if smoke else SHAPES).items():
         for load in SMOKE_LOADS if smoke else LOADS:
             batch = load.batch(shape.vocab)
-            batch = replace(batch, **{key: value.to(device) for key, value in vars(batch).items() if isinstance(value, torch.Tensor)})
+            batch = replace(
+                batch,
+                **{key: value.to(device) for key, value in vars(batch).items() if isinstance(value, torch.Tensor)},
+            )
             for option, settings in OPTIONS.items():
                 entry = {"model": name, "length": load.length, "episodes": batch.n_episodes, "option": option}
                 if over():

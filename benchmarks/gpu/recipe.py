@@ -1,4 +1,6 @@
-"""Steps of the recipe for one GPU, by the command of a user, on a random model: seconds of the phases, share of the peak, memory."""
+"""Steps of the recipe for one GPU, by the command of a user, on a random model: seconds of the phases, share of the
+peak, memory.
+"""
 
 import json
 import re
@@ -27,7 +29,9 @@ Start = Callable[[Sequence[str], Any], "subprocess.Popen[str]"]
 
 
 def recipe_steps(start: Start, device: str, folder: Path, timeout_s: float, *, smoke: bool) -> dict[str, Any]:
-    """Run the recipe until it has made its steps, or the time is over, and end it: nothing is saved. Return the figures."""
+    """Run the recipe until it has made its steps, or the time is over, and end it: nothing is saved. Return the
+    figures.
+    """
     steps = 2 if smoke else STEPS
     with TemporaryDirectory() as place:
         name, shape = ("tiny", SMOKE["tiny"]) if smoke else ("1.5B", SHAPES["1.5B"])
@@ -39,7 +43,19 @@ def recipe_steps(start: Start, device: str, folder: Path, timeout_s: float, *, s
         written_s = time.monotonic() - began
         config = Path(place) / "recipe.toml"
         config.write_text(with_built_in_engine(RECIPE.read_text(encoding="utf-8")), encoding="utf-8")
-        words = ["-m", "kgym", "train", "--config", str(config), "--model", str(model), "--run", str(folder), "--steps", str(steps)]
+        words = [
+            "-m",
+            "kgym",
+            "train",
+            "--config",
+            str(config),
+            "--model",
+            str(model),
+            "--run",
+            str(folder),
+            "--steps",
+            str(steps),
+        ]
         words += ["--profile", "--eval-every", "0", "--set", f"train.device={device}", f"engine.device={device}"]
         words += ["train.save_every=0", *(TINY if smoke else ASKED)]
         with (folder.parent / "recipe.log").open("w+", encoding="utf-8") as log:
@@ -97,7 +113,11 @@ def phases(steps: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def sentence(found: Mapping[str, float]) -> str:
     """Say the phases in a line."""
-    return ", ".join(f"{name.removeprefix('time/').removesuffix('_s')} {s:.2f} s" for name, s in found.items() if name.startswith("time/"))
+    return ", ".join(
+        f"{name.removeprefix('time/').removesuffix('_s')} {s:.2f} s"
+        for name, s in found.items()
+        if name.startswith("time/")
+    )
 
 
 def report(found: Mapping[str, Any]) -> str:
@@ -106,12 +126,17 @@ def report(found: Mapping[str, Any]) -> str:
     if found["status"] or not steps:
         return f"The recipe ended with status {found['status']} after {len(steps)} steps."
     medians, plan = phases(steps), found["plan"]
-    sampled = median(step["rollout/tokens"] / step["time/rollout_s"] for step in steps if step["step"] > TRACED or len(steps) <= TRACED)
+    sampled = median(
+        step["rollout/tokens"] / step["time/rollout_s"]
+        for step in steps
+        if step["step"] > TRACED or len(steps) <= TRACED
+    )
     mfu = medians.get("speed/train_mfu_frac")
     peak = max(step.get("memory/peak_gib", 0.0) for step in steps)
     planned = f", planned {plan['peak_gib']:.1f} GiB ({plan['phase']})" if plan else ""
     return (
-        f"The recipe for one GPU, a random Qwen2 of {found['model']} parameters and the built-in engine, {len(steps)} steps of "
+        f"The recipe for one GPU, a random Qwen2 of {found['model']} parameters and the built-in engine, {len(steps)} "
+        "steps of "
         f"8 x 8 completions of at most 512 tokens, "
         f"medians from step {TRACED + 1} on: {sentence(medians)}; {sampled:,.0f} tokens/s sampled, "
         f"{medians.get('speed/train_tokens_per_s', 0.0):,.0f} trained"

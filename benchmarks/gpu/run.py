@@ -8,9 +8,10 @@
     OUT/gpu.json   written after each figure, so that an interrupted run leaves what it has
     OUT/gpu.md     the tables
 
-What the machine needs is in `README.md` beside this file. The parts are: `generate` (tokens per second of sampling), `recipe` (steps of the
-recipe for one GPU), `train` (ten steps of `kgym train`), `passes` (of large models), and the tests marked `gpu`. Each has a share of the
-time (`SHARES`); what there was no time for is listed as left out. Nothing is downloaded.
+What the machine needs is in `README.md` beside this file. The parts are: `generate` (tokens per second of sampling),
+`recipe` (steps of the recipe for one GPU), `train` (ten steps of `kgym train`), `passes` (of large models), and the
+tests marked `gpu`. Each has a share of the time (`SHARES`); what there was no time for is listed as left out. Nothing
+is downloaded.
 """
 
 import argparse
@@ -85,7 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     device = torch.device("cpu" if args.cpu_smoke else "cuda")
     describe(record, device, smoke=args.smoke)
-    parts = {"generate": run_sampling, "recipe": run_recipe, "train": run_training, "passes": run_passes, "tests": run_tests}
+    parts = {
+        "generate": run_sampling,
+        "recipe": run_recipe,
+        "train": run_training,
+        "passes": run_passes,
+        "tests": run_tests,
+    }
     for name, share in SHARES.items():
         if not args.only or name in args.only:
             record.share(share if not args.only or name != args.only[-1] else 1.0)
@@ -115,7 +122,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def offer_components(folder: Path) -> None:
-    """Let kgym find the components of this checkout where it is not installed: they come by entry points, as a package has them."""
+    """Let kgym find the components of this checkout where it is not installed: they come by entry points, as a
+    package has them.
+    """
     try:
         importlib.metadata.distribution("kgym")
     except importlib.metadata.PackageNotFoundError:
@@ -151,13 +160,18 @@ def describe(record: Record, device: Any, *, smoke: bool) -> None:
         "python": platform.python_version(),
         "commit": commit(),
     }
-    record.keep(f"{record.found['machine']['device']}: {rates['bfloat16']:.1f} TFLOP/s in bfloat16, {rates['float32']:.1f} in float32")
+    record.keep(
+        f"{record.found['machine']['device']}: {rates['bfloat16']:.1f} TFLOP/s in bfloat16, {rates['float32']:.1f} in "
+        "float32"
+    )
 
 
 def commit() -> str:
     """Return the commit of the checkout, "" if git does not say."""
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        )
     except OSError:
         return ""
     return done.stdout.strip()
@@ -182,7 +196,9 @@ def run_recipe(record: Record, device: Any, args: argparse.Namespace) -> None:
     from recipe import report as described
 
     def start(words: Sequence[str], log: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, *words], cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            [sys.executable, *words], cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, text=True
+        )
 
     folder = record.file.parent / f"recipe-{int(time.time())}"
     found = recipe_steps(start, device.type, folder, record.part_s, smoke=args.smoke)
@@ -211,7 +227,9 @@ def run_passes(record: Record, device: Any, args: argparse.Namespace) -> None:
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a command of the checkout."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [*CHECKOUT, os.environ.get("PYTHONPATH", "")]))} | more
+    return (
+        os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [*CHECKOUT, os.environ.get("PYTHONPATH", "")]))} | more
+    )
 
 
 def command(words: Sequence[str], timeout_s: float, **env: str) -> tuple[int, str]:
@@ -240,7 +258,9 @@ def run_training(record: Record, device: Any, args: argparse.Namespace) -> None:
     words += ["--set", f"train.device={device.type}", f"engine.device={device.type}"]
     words += ["rollout.problems_per_step=2", "rollout.group_size=2", "env.max_tokens=16"] if args.smoke else []
     status, printed = command(words, record.part_s)
-    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()] if folder.exists() else []
+    lines = (
+        [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()] if folder.exists() else []
+    )
     lines = [line for line in lines if line["step"] > 0]
     record.found["train"] = {"status": status, "steps": lines, "printed": printed[-4000:] if status else ""}
     record.keep(f"kgym train: status {status}, {len(lines)} of {steps} steps {record.found['train']['printed']}")
@@ -265,9 +285,11 @@ def report(found: Mapping[str, Any]) -> str:
     rates = on["matmul_tflops"]
     sheet = f" ({on['peak_tflops']:.0f} by the data sheet, which MFU is measured against)" if on["peak_tflops"] else ""
     text = [
-        f"{on['device']}, {memory}torch {on['torch']}, transformers {on['transformers']}, Python {on['python']}, kgym at {on['commit']}; "
+        f"{on['device']}, {memory}torch {on['torch']}, transformers {on['transformers']}, Python {on['python']}, kgym "
+        f"at {on['commit']}; "
         f"products of matrices: "
-        f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16{sheet}, {rates['float32']:.1f} in float32; {found['seconds']:.0f} s in all."
+        f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16{sheet}, {rates['float32']:.1f} in float32; "
+        f"{found['seconds']:.0f} s in all."
     ]
     if found["generate"]:
         from sampling import table as rates
@@ -288,14 +310,19 @@ def report(found: Mapping[str, Any]) -> str:
 
 def table(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of the passes."""
-    rows = ["| model | tokens of an episode | episodes | option | tokens/s | MFU | share of the measured products' rate | peak, GiB |"]
+    rows = [
+        "| model | tokens of an episode | episodes | option | tokens/s | MFU | share of the measured products' rate | "
+        "peak, GiB |"
+    ]
     rows.append("|---|---|---|---|---|---|---|---|")
     for entry in entries:
         cells = [entry["model"], f"{entry['length']:,}", str(entry["episodes"]), entry["option"]]
         if "left_out" in entry:
             cells += [entry["left_out"].replace("|", "/")[:90], "-", "-", "-"]
         else:
-            mfu, gib = (format(entry[key], form) if key in entry else "-" for key, form in (("mfu", ".1%"), ("peak_gib", ".1f")))
+            mfu, gib = (
+                format(entry[key], form) if key in entry else "-" for key, form in (("mfu", ".1%"), ("peak_gib", ".1f"))
+            )
             cells += [f"{entry['tokens_per_s']:,.0f}", mfu, f"{entry['of_matmul']:.1%}", gib]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)

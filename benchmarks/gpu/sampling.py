@@ -1,4 +1,6 @@
-"""Tokens per second of the built-in engine with CUDA graphs and without, and of transformers' `generate`, on random models."""
+"""Tokens per second of the built-in engine with CUDA graphs and without, and of transformers' `generate`, on random
+models.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +52,9 @@ def sampling(device: str, *, smoke: bool, over: Callable[[], bool]) -> Iterator[
 def of_model(load: Load, folder: Path, device: str, dtype: str, over: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     """Yield the entries of a model, the sides in turn for each kind of lengths."""
     options = {"max_batch": load.rows, "dtype": dtype, "device": device}
-    engines = {name: Kgym("transformers", options | {"cuda_graphs": name == GRAPHS}, folder) for name in (GRAPHS, SLOTS)}
+    engines = {
+        name: Kgym("transformers", options | {"cuda_graphs": name == GRAPHS}, folder) for name in (GRAPHS, SLOTS)
+    }
     other = Generate(folder, load.rows, model=engines[SLOTS].engine.model)
     for kind in ("fixed", "long tail"):
         lengths = load.lengths(kind)
@@ -76,10 +80,23 @@ def timed(side: Any, lengths: Sequence[int]) -> float:
 
 def table(entries: Sequence[dict[str, Any]]) -> str:
     """Return the table."""
-    rows = ["| model | type | lengths | tokens | engine | tokens/s | against `generate` |", "|---|---|---|---|---|---|---|"]
-    rates = {(e["model"], e["dtype"], e["kind"]): e["tokens_per_s"] for e in entries if e.get("side") == GENERATE and "tokens_per_s" in e}
+    rows = [
+        "| model | type | lengths | tokens | engine | tokens/s | against `generate` |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rates = {
+        (e["model"], e["dtype"], e["kind"]): e["tokens_per_s"]
+        for e in entries
+        if e.get("side") == GENERATE and "tokens_per_s" in e
+    }
     for entry in entries:
-        cells = [entry["model"], entry["dtype"], entry.get("kind", ""), format(entry.get("tokens", 0), ","), entry.get("side", "")]
+        cells = [
+            entry["model"],
+            entry["dtype"],
+            entry.get("kind", ""),
+            format(entry.get("tokens", 0), ","),
+            entry.get("side", ""),
+        ]
         if "left_out" in entry:
             cells += [entry["left_out"].replace("|", "/")[:90], "-"]
         else:

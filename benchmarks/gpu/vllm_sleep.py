@@ -2,12 +2,13 @@
 
     python benchmarks/gpu/vllm_sleep.py --vllm-python PY                  on a GPU that trainer and vLLM share
     python benchmarks/gpu/vllm_sleep.py --vllm-python PY --transfer ipc   weights go from GPU memory to GPU memory
-    python benchmarks/gpu/vllm_sleep.py --vllm-python PY --cpu-smoke      the same calls on a CPU, where no memory is given back
+    python benchmarks/gpu/vllm_sleep.py --vllm-python PY --cpu-smoke      the same calls on a CPU, where no memory is
+    given back
 
-A random model shaped like Qwen2 0.5B is sampled from, put to sleep, given new weights and woken. Printed as JSON are the seconds of each
-step and the GiB that the device has in use after it; the share of vLLM's memory that sleep has freed; and the mean difference, in nats, of
-the log-probabilities of vLLM and of the new weights, beside that of what the old weights sampled. Exit status 1 if less than nine tenths
-are freed, or the difference is too large.
+A random model shaped like Qwen2 0.5B is sampled from, put to sleep, given new weights and woken. Printed as JSON are
+the seconds of each step and the GiB that the device has in use after it; the share of vLLM's memory that sleep has
+freed; and the mean difference, in nats, of the log-probabilities of vLLM and of the new weights, beside that of what
+the old weights sampled. Exit status 1 if less than nine tenths are freed, or the difference is too large.
 """
 
 import argparse
@@ -19,7 +20,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "", "envs", "plugins", "leaderboards"))
+sys.path.extend(
+    str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "", "envs", "plugins", "leaderboards")
+)
 
 import torch
 from synthetic import Shape, write_model
@@ -35,7 +38,9 @@ SMALL = Shape(hidden=64, layers=2, heads=2, kv_heads=2, ff=128)
 FREED_FRAC, GAP_NATS = 0.9, {"cpu": 1e-4, "cuda": 0.05}
 """What has to be freed, and how far rounding may go in float32 and in bfloat16."""
 REQUESTS = [
-    GenerateRequest(str(i), (Message("user", f"What is {i}+{i}?"),), 64, Sampling(temperature=1.0), seed=i, context_tokens=512)
+    GenerateRequest(
+        str(i), (Message("user", f"What is {i}+{i}?"),), 64, Sampling(temperature=1.0), seed=i, context_tokens=512
+    )
     for i in range(64)
 ]
 
@@ -67,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vllm-python", required=True, help="Python of the virtual environment that has vLLM")
     parser.add_argument("--memory-frac", type=float, default=0.5, help="vLLM's share of the GPU (default: 0.5)")
-    parser.add_argument("--transfer", choices=("memory", "ipc"), default="memory", help="see engine.transfer (default: memory)")
+    parser.add_argument(
+        "--transfer", choices=("memory", "ipc"), default="memory", help="see engine.transfer (default: memory)"
+    )
     parser.add_argument("--cpu-smoke", action="store_true", help="a tiny model on a CPU")
     args = parser.parse_args(arguments)
     device = "cpu" if args.cpu_smoke else "cuda"

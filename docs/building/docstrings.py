@@ -1,4 +1,6 @@
-"""What griffe asks while it reads the code: examples at a prompt in docstrings become blocks of code, which Markdown would run together."""
+"""What griffe asks while it reads the code: examples at a prompt in docstrings become blocks of code, which Markdown
+would run together.
+"""
 
 import re
 from typing import Any

@@ -80,10 +80,24 @@ def _hook(name: str) -> str:
 def _record(name: str) -> str:
     kind = getattr(hookspecs, name).kind
     title = {"dataset": "Data sets", "family": "Families of environments"}.get(kind, f"{kind.capitalize()}s")
-    options = "    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n      inherited_members: true"
-    parts = [f"# {name}", f"The record of a component of the kind {kind}; [kgym_components](kgym_components.md) yields it."]
+    options = (
+        "    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n      inherited_members: true"
+    )
+    parts = [
+        f"# {name}",
+        f"The record of a component of the kind {kind}; [kgym_components](kgym_components.md) yields it.",
+    ]
     return (
-        "\n\n".join([*parts, *_about(title), "## Example", _shown(example(name)), "## Fields", f"::: kgym.hookspecs.{name}\n{options}"])
+        "\n\n".join(
+            [
+                *parts,
+                *_about(title),
+                "## Example",
+                _shown(example(name)),
+                "## Fields",
+                f"::: kgym.hookspecs.{name}\n{options}",
+            ]
+        )
         + "\n"
     )
 
@@ -122,7 +136,9 @@ def commands() -> str:
         parser = main.Parser(prog=f"kgym {name}", description=(module.__doc__ or "").strip())
         module.configure(parser)
         parts += [f"## kgym {name}", _text(parser.format_help())]
-        parts += [f"### {leaf.prog}\n\n{_text(leaf.format_help())}" for leaf in main.leaves(parser) if leaf is not parser]
+        parts += [
+            f"### {leaf.prog}\n\n{_text(leaf.format_help())}" for leaf in main.leaves(parser) if leaf is not parser
+        ]
     return "\n\n".join(parts) + "\n"
 
 

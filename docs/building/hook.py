@@ -1,4 +1,6 @@
-"""What mkdocs asks while it builds the site: adds the pages that are generated, and leads links between files to their pages."""
+"""What mkdocs asks while it builds the site: adds the pages that are generated, and leads links between files to
+their pages.
+"""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Pages from outside of `docs/`: what a page links to in the repository becomes a page of the site, below `project/`.
 
-On a code host `[rules](../CONTRIBUTING.md)` opens the file; here the same link opens the page `project/CONTRIBUTING.md`. Markdown is
-shown as a page, other text as source, and pictures and tables are copied.
+On a code host `[rules](../CONTRIBUTING.md)` opens the file; here the same link opens the page
+`project/CONTRIBUTING.md`. Markdown is shown as a page, other text as source, and pictures and tables are copied.
 """
 
 import os

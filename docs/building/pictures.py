@@ -68,14 +68,20 @@ def picture(colours: dict[str, str]) -> str:
     parts.append(f'<path d="M938 101L972 101L972 431L942 431" {stroke}/>')
     for x, y, title, under, plugin in BOXES.values():
         fill, edge = (c["plug"], c["plugedge"]) if plugin else (c["core"], c["edge"])
-        parts.append(f'<rect x="{x}" y="{y}" width="{W}" height="{H}" rx="9" fill="{fill}" stroke="{edge}" stroke-width="1.6"/>')
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{W}" height="{H}" rx="9" fill="{fill}" stroke="{edge}" stroke-width="1.6"/>'
+        )
         parts.append(_text(x + W / 2, y + 26, title, 17, c["text"], weight="600"))
         parts.append(_text(x + W / 2, y + 47, under, 13, c["soft"]))
     parts.append(f'<rect x="20" y="376" width="22" height="14" rx="3" fill="{c["plug"]}" stroke="{c["plugedge"]}"/>')
     parts.append(_text(50, 388, "a plugin: named in the configuration, yours or ours", 13, c["soft"], "start"))
     parts.append(f'<rect x="20" y="402" width="22" height="14" rx="3" fill="{c["core"]}" stroke="{c["edge"]}"/>')
     parts.append(_text(50, 414, "part of kgym", 13, c["soft"], "start"))
-    parts.append(_text(20, 446, "kgym train goes round; kgym eval takes the upper row and ends in scores.", 13, c["soft"], "start"))
+    parts.append(
+        _text(
+            20, 446, "kgym train goes round; kgym eval takes the upper row and ends in scores.", 13, c["soft"], "start"
+        )
+    )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

@@ -17,12 +17,23 @@ GOLDS_OF_SUMS = tuple(
 def kgym_components() -> Iterator[Component]:
     """Yield the environments that come with kgym, and the data sets that they ask the user for."""
     yield EnvInfo(
-        name="aime", version=1, target="kgym_envs.aime.task:Aime", summary="competition problems with an integer answer from 0 to 999"
+        name="aime",
+        version=1,
+        target="kgym_envs.aime.task:Aime",
+        summary="competition problems with an integer answer from 0 to 999",
     )
-    yield EnvInfo(name="math500", target="kgym_envs.math500.task:Math500", summary="school mathematics with free-form answers in LaTeX")
-    yield EnvInfo(name="gsm8k", target="kgym_envs.gsm8k.task:Gsm8k", summary="grade-school word problems with an integer answer")
     yield EnvInfo(
-        name="arithmetic", target="kgym_envs.arithmetic:Arithmetic", summary="sums, differences and products; the smallest example"
+        name="math500",
+        target="kgym_envs.math500.task:Math500",
+        summary="school mathematics with free-form answers in LaTeX",
+    )
+    yield EnvInfo(
+        name="gsm8k", target="kgym_envs.gsm8k.task:Gsm8k", summary="grade-school word problems with an integer answer"
+    )
+    yield EnvInfo(
+        name="arithmetic",
+        target="kgym_envs.arithmetic:Arithmetic",
+        summary="sums, differences and products; the smallest example",
     )
     yield EnvInfo(
         name="countdown",
@@ -30,10 +41,14 @@ def kgym_components() -> Iterator[Component]:
         summary="make a target from given numbers; worked solutions are searches with dead ends",
     )
     yield EnvInfo(
-        name="sudoku", target="kgym_envs.sudoku.task:Sudoku", summary="sudoku of four by four; worked solutions fill one cell after another"
+        name="sudoku",
+        target="kgym_envs.sudoku.task:Sudoku",
+        summary="sudoku of four by four; worked solutions fill one cell after another",
     )
     yield EnvInfo(
-        name="code", target="kgym_envs.code.task:CodeTask", summary="programming problems; programs run in a sandbox and pass hidden tests"
+        name="code",
+        target="kgym_envs.code.task:CodeTask",
+        summary="programming problems; programs run in a sandbox and pass hidden tests",
     )
     yield EnvInfo(
         name="calculator",
@@ -50,7 +65,9 @@ def kgym_components() -> Iterator[Component]:
         target="kgym_envs.tools.server:McpServer",
         summary="problems of another environment, with the tools of a server that speaks the Model Context Protocol",
     )
-    yield EnvInfo(name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name")
+    yield EnvInfo(
+        name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name"
+    )
     yield EnvFamilyInfo(
         name="file",
         target="kgym_envs.data:Files",
@@ -59,7 +76,10 @@ def kgym_components() -> Iterator[Component]:
         member="PATH",
     )
     yield EnvFamilyInfo(
-        name="hf", target="kgym_envs.data:HubSets", summary="problems of a data set on the Hugging Face hub", member="OWNER/NAME"
+        name="hf",
+        target="kgym_envs.data:HubSets",
+        summary="problems of a data set on the Hugging Face hub",
+        member="OWNER/NAME",
     )
     yield EnvFamilyInfo(
         name="rg",
@@ -111,13 +131,30 @@ def kgym_components() -> Iterator[Component]:
         extra="openenv",
         numeric=False,
     )
-    for year, repository in ((2024, "HuggingFaceH4/aime_2024"), (2025, "MathArena/aime_2025"), (2026, "MathArena/aime_2026")):
+    for year, repository in (
+        (2024, "HuggingFaceH4/aime_2024"),
+        (2025, "MathArena/aime_2025"),
+        (2026, "MathArena/aime_2026"),
+    ):
         yield DatasetInfo(
-            name=f"aime{year % 100}", hub=(repository,), problems=30, year=year, max_answer=999, summary=f"AIME {year}, both halves"
+            name=f"aime{year % 100}",
+            hub=(repository,),
+            problems=30,
+            year=year,
+            max_answer=999,
+            summary=f"AIME {year}, both halves",
         )
     for month, name in (("feb", "February"), ("nov", "November")):
         yield DatasetInfo(
-            name=f"hmmt_{month}25", hub=(f"MathArena/hmmt_{month}_2025",), problems=30, year=2025, summary=f"HMMT, {name} 2025"
+            name=f"hmmt_{month}25",
+            hub=(f"MathArena/hmmt_{month}_2025",),
+            problems=30,
+            year=2025,
+            summary=f"HMMT, {name} 2025",
         )
-    yield DatasetInfo(name="math500", hub=("HuggingFaceH4/MATH-500",), problems=500, summary="500 problems of the test split of MATH")
-    yield DatasetInfo(name="gsm8k", hub=("openai/gsm8k",), problems=1319, configs=("main",), summary="the test split of GSM8K")
+    yield DatasetInfo(
+        name="math500", hub=("HuggingFaceH4/MATH-500",), problems=500, summary="500 problems of the test split of MATH"
+    )
+    yield DatasetInfo(
+        name="gsm8k", hub=("openai/gsm8k",), problems=1319, configs=("main",), summary="the test split of GSM8K"
+    )

@@ -1,4 +1,4 @@
-"""The environment `arithmetic`: sums, differences and products of two numbers. The smallest example of an environment."""
+"""The environment `arithmetic`: sums, differences and products of two numbers, the smallest example."""
 
 import random
 
@@ -27,7 +27,11 @@ def multiply(rng: random.Random, level: int) -> Draft:
     return Draft((a, b), f"What is {a}*{b}?", a * b, f"{a}*{b}=\\boxed{{{a * b}}}")
 
 
-FAMILIES = (Family("sum", "arithmetic", add), Family("difference", "arithmetic", subtract), Family("product", "arithmetic", multiply))
+FAMILIES = (
+    Family("sum", "arithmetic", add),
+    Family("difference", "arithmetic", subtract),
+    Family("product", "arithmetic", multiply),
+)
 
 
 class ArithmeticOptions(TaskOptions):

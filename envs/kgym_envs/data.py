@@ -6,8 +6,8 @@
     kgym train --env mine.jsonl                 a file that was not added, or a folder: mine/
     kgym train --env hf:openai/gsm8k            a data set of the Hugging Face hub
 
-A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to the other. A
-folder or repository with splits of its own keeps them: its `train`, and its `validation` or `test`.
+A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to
+the other. A folder or repository with splits of its own keeps them: its `train`, and its `validation` or `test`.
 """
 
 import re
@@ -89,8 +89,8 @@ class Data:
     def source(self, split: str) -> ProblemSource:
         """Return the part of the data set for a split.
 
-        Raises MissingData if none is named or the one that is has yet to be added, DataError if the part is empty, UnknownName for a
-        split other than `train` and `validation`.
+        Raises MissingData if none is named or the one that is has yet to be added, DataError if the part is empty,
+        UnknownName for a split other than `train` and `validation`.
         """
         from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files)
         from kgym.data.splitting import part_of  # noqa: PLC0415
@@ -100,7 +100,8 @@ class Data:
             raise UnknownName.near("split", split, SPLITS)
         if not name:
             raise MissingData(
-                "the environment 'data' needs env.dataset=NAME; kgym data list prints the names, and kgym data add FILE adds one"
+                "the environment 'data' needs env.dataset=NAME; kgym data list prints the names, and kgym data add "
+                "FILE adds one"
             )
         return part_of(data_source(name), name, held_out=split == "validation", share=self.options.validation_frac)
 
@@ -131,8 +132,8 @@ class Placed:
     def source(self, split: str) -> ProblemSource:
         """Return the part of the files for a split.
 
-        Raises DataError for files that are not there or cannot be read, or if the part is empty, UnknownName for a split other than
-        `train` and `validation`.
+        Raises DataError for files that are not there or cannot be read, or if the part is empty, UnknownName for a
+        split other than `train` and `validation`.
         """
         from kgym.data.splitting import Part, part_of  # noqa: PLC0415  (reads data files)
 
@@ -142,7 +143,9 @@ class Placed:
         if self.options.data_split is None and (own := self._own_splits()) is not None:
             whole = own[held_out]
             return Part(whole.problems, whole.fingerprint)
-        return part_of(self._read(self.options.data_split), self.place, held_out=held_out, share=self.options.validation_frac)
+        return part_of(
+            self._read(self.options.data_split), self.place, held_out=held_out, share=self.options.validation_frac
+        )
 
     def _own_splits(self) -> "tuple[ListedSource, ListedSource] | None":
         """Return the training and the held-out split of a folder or repository; None if it does not have both."""
@@ -167,7 +170,17 @@ class Placed:
         on_disk = [path, *(path.rglob("*") if path.is_dir() else ())]
         stamp = tuple((str(file), file.stat().st_mtime_ns) for file in sorted(on_disk) if file.is_file())
         try:
-            return _read(_Asked(self.label, self.place, columns, Wanted(options.config, split), options.revision, options.max_gib, stamp))
+            return _read(
+                _Asked(
+                    self.label,
+                    self.place,
+                    columns,
+                    Wanted(options.config, split),
+                    options.revision,
+                    options.max_gib,
+                    stamp,
+                )
+            )
         except (ConfigError, DataError) as error:
             text = re.sub("|".join(map(re.escape, KEYS)), lambda found: KEYS[found[0]], str(error))
             raise type(error)(text) from None
@@ -194,7 +207,14 @@ class _Asked(NamedTuple):
 def _read(asked: _Asked) -> "ListedSource":
     from kgym.data.importing import bring  # noqa: PLC0415  (reads data files)
 
-    return bring(asked.label, [asked.place], revision=asked.revision, wanted=asked.wanted, columns=asked.columns, max_gib=asked.max_gib)
+    return bring(
+        asked.label,
+        [asked.place],
+        revision=asked.revision,
+        wanted=asked.wanted,
+        columns=asked.columns,
+        max_gib=asked.max_gib,
+    )
 
 
 class Files:
@@ -211,8 +231,13 @@ class Files:
         """Return the environment of a file or a folder. Raises MissingData if it is not there."""
         path = Path(member).expanduser()
         if not path.exists():
-            raise MissingData(f"the file or folder {member} does not exist; kgym data add --help says how to add a data set under a name")
-        return type("File", (Placed,), {"place": str(path), "label": f"file/{path.stem}", "__doc__": f"Problems of {path}."})
+            raise MissingData(
+                f"the file or folder {member} does not exist; kgym data add --help says how to add a data set under a "
+                "name"
+            )
+        return type(
+            "File", (Placed,), {"place": str(path), "label": f"file/{path.stem}", "__doc__": f"Problems of {path}."}
+        )
 
 
 class HubSets:
@@ -229,4 +254,8 @@ class HubSets:
         """Return the environment of a repository. Raises ConfigError for a name that is not OWNER/NAME."""
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", member, flags=re.ASCII):
             raise ConfigError(f"environment 'hf:{member}': name a data set of the hub as hf:OWNER/NAME")
-        return type("HubSet", (Placed,), {"place": f"{HUB}{member}", "label": f"hf/{member}", "__doc__": f"Problems of {member}."})
+        return type(
+            "HubSet",
+            (Placed,),
+            {"place": f"{HUB}{member}", "label": f"hf/{member}", "__doc__": f"Problems of {member}."},
+        )

@@ -1,7 +1,8 @@
-"""What every algorithm shares: the options of the update, the public call on plain tensors, and a record for the table in the docs.
+"""What every algorithm shares: the options of the update, the public call on plain tensors, and a record for the table
+in the docs.
 
-An algorithm is one file with an `Options` class and a class with `advantages` and `loss` (see `kgym.types.Algorithm`), written with the
-functions of this package; copy the nearest one. Nothing here knows how a loss is made.
+An algorithm is one file with an `Options` class and a class with `advantages` and `loss` (see `kgym.types.Algorithm`),
+written with the functions of this package; copy the nearest one. Nothing here knows how a loss is made.
 
 Dimension key:  T tokens of the pack   E episodes
 """
@@ -29,14 +30,17 @@ class AlgorithmOptions(Options):
     """What the update of every algorithm can be told."""
 
     inner_steps: int = Field(1, ge=1)
-    """Passes over each batch. In the first optimizer step on fresh data every ratio is 1: clips and proximal terms need more."""
+    """Passes over each batch. In the first optimizer step on fresh data every ratio is 1: clips and proximal terms
+    need more.
+    """
     minibatches: int = Field(1, ge=1)
     """Optimizer steps in a pass; groups are kept whole."""
     reset_optimizer: bool = False
     """Start each batch with a fresh optimizer state, as Kimi k1.5 does."""
     max_rounds: int = Field(1, ge=1)
-    """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced until the batch is
-    full or the rounds are spent: DAPO's dynamic sampling."""
+    """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced
+    until the batch is full or the rounds are spent: DAPO's dynamic sampling.
+    """
     mismatch: Correction = "truncate"
     """What becomes of a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves
     the token out. `off`: no weights."""
@@ -53,9 +57,13 @@ class AlgorithmOptions(Options):
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:
         if self.mismatch_floor >= self.mismatch_cap:
-            raise ValueError(f"mismatch_floor={self.mismatch_floor} is not less than mismatch_cap={self.mismatch_cap}; lower it")
+            raise ValueError(
+                f"mismatch_floor={self.mismatch_floor} is not less than mismatch_cap={self.mismatch_cap}; lower it"
+            )
         if self.mismatch_below is not None and not self.mismatch_floor:
-            raise ValueError(f"mismatch_below={self.mismatch_below} needs a bound; set mismatch_floor above 0, or leave it out")
+            raise ValueError(
+                f"mismatch_below={self.mismatch_below} needs a bound; set mismatch_floor above 0, or leave it out"
+            )
         return self
 
 
@@ -83,7 +91,9 @@ class Facts:
 
 
 class AlgorithmBase:
-    """A plan made of the options, `loss_on`, and the metrics of every loss. Subclasses write `advantages` and `loss`."""
+    """A plan made of the options, `loss_on`, and the metrics of every loss. Subclasses write `advantages` and
+    `loss`.
+    """
 
     Options: ClassVar[type[AlgorithmOptions]] = AlgorithmOptions
     facts: ClassVar[Facts]
@@ -106,11 +116,12 @@ class AlgorithmBase:
         )
 
     def recipe(self, max_tokens: int) -> dict[str, Any]:
-        """Return settings of a run that belong to the algorithm, by key (`train.lr`), for completions of at most `max_tokens`.
+        """Return settings of a run that belong to the algorithm, by key (`train.lr`), for completions of at most
+        `max_tokens`.
 
         Of a run with several environments that is the largest of their budgets.
-        They replace the defaults; what the user sets goes over them. Options of components are named in full (`algo.options.tau`);
-        those of `env` are for each environment of the run.
+        They replace the defaults; what the user sets goes over them. Options of components are named in full
+        (`algo.options.tau`); those of `env` are for each environment of the run.
         """
         return {}
 
@@ -135,7 +146,9 @@ class AlgorithmBase:
         )
 
     def kl_penalty(self, batch: PackedBatch, logprobs: Tensor, estimator: Estimator = "k3") -> Tensor:
-        """Return kl_coef * KL(policy || reference) for each token, (T,); 0 if kl_coef is, and then no reference is needed."""
+        """Return kl_coef * KL(policy || reference) for each token, (T,); 0 if kl_coef is, and then no reference is
+        needed.
+        """
         if not self.options.kl_coef:
             return torch.zeros_like(logprobs)
         return self.options.kl_coef * kl_to_reference(batch, logprobs, estimator)
@@ -145,12 +158,19 @@ class AlgorithmBase:
         return aggregate(batch, loss_T, self.options.aggregation, self.options.max_tokens)
 
     def output(self, batch: PackedBatch, logprobs: Tensor, loss: Tensor, **metrics_T: Tensor) -> LossOutput:
-        """Return `loss` with the figures of every algorithm, and the mean over tokens of `metrics_T` as `policy/NAME`."""
+        """Return `loss` with the figures of every algorithm, and the mean over tokens of `metrics_T` as
+        `policy/NAME`.
+        """
         if batch.ref_logprobs is not None:
             metrics_T["kl_reference_nats"] = kl_to_reference(batch, logprobs.detach(), "k3")
-        metrics = {f"policy/{name}": float(mean_over_tokens(batch, value_T.to(logprobs.dtype))) for name, value_T in metrics_T.items()}
+        metrics = {
+            f"policy/{name}": float(mean_over_tokens(batch, value_T.to(logprobs.dtype)))
+            for name, value_T in metrics_T.items()
+        }
         weights_T, options = self.mismatch_weights(batch), self.options
-        return LossOutput(loss, metrics | mismatch_metrics(batch, weights_T, options.mismatch_cap, options.mismatch_floor))
+        return LossOutput(
+            loss, metrics | mismatch_metrics(batch, weights_T, options.mismatch_cap, options.mismatch_floor)
+        )
 
     def loss_on(
         self,
@@ -168,9 +188,10 @@ class AlgorithmBase:
     ) -> LossOutput:
         """Return the loss of one whole batch, from plain tensors or lists; no trainer, model or tokenizer is needed.
 
-        The seven tables have one row an episode and one entry an answer token: (E, T) tensors, padded where `mask` is 0, or ragged lists
-        `[E][T_j]`. `rewards`, `group_ids` and `greedy_rewards` have E entries. Differentiable in `logprobs` (and `values`, if the algorithm
-        has a critic), whose dtype is that of the result; lists of numbers are taken as float64.
+        The seven tables have one row an episode and one entry an answer token: (E, T) tensors, padded where `mask` is
+        0, or ragged lists `[E][T_j]`. `rewards`, `group_ids` and `greedy_rewards` have E entries. Differentiable in
+        `logprobs` (and `values`, if the algorithm has a critic), whose dtype is that of the result; lists of numbers
+        are taken as float64.
 
         Without `ref_logprobs` a KL term is left out. Without `old_values` they are `values`, or 0.
 
@@ -198,7 +219,9 @@ class AlgorithmBase:
         return algorithm.full_loss(batch, logprobs_T, values_T)
 
     def full_loss(self, batch: PackedBatch, logprobs: Tensor, values: Tensor | None) -> LossOutput:
-        """Return the loss of policy and critic together; an algorithm without a critic has no use for `values`, (T,)."""
+        """Return the loss of policy and critic together; an algorithm without a critic has no use for `values`,
+        (T,).
+        """
         return self.loss(batch, logprobs)
 
     def _without_reference(self) -> Self:
@@ -208,7 +231,11 @@ class AlgorithmBase:
 
 
 def _batch(
-    logprobs_T: Tensor, sizes: list[int], tables: dict[str, Rows | None], rewards: Tensor | Sequence[float], groups: Tensor | Sequence[int]
+    logprobs_T: Tensor,
+    sizes: list[int],
+    tables: dict[str, Rows | None],
+    rewards: Tensor | Sequence[float],
+    groups: Tensor | Sequence[int],
 ) -> PackedBatch:
     """Lay the tables end to end in a batch without advantages, of the dtype and on the device of `logprobs_T`."""
     device = logprobs_T.device
@@ -219,7 +246,8 @@ def _batch(
     group_ids_E = torch.as_tensor(groups, dtype=torch.int64, device=device)
     if rewards_E.shape != (len(sizes),) or group_ids_E.shape != (len(sizes),):
         raise ValueError(
-            f"rewards {tuple(rewards_E.shape)} and group_ids {tuple(group_ids_E.shape)} need one entry for each of {len(sizes)} rows"
+            f"rewards {tuple(rewards_E.shape)} and group_ids {tuple(group_ids_E.shape)} need one entry for each of "
+            f"{len(sizes)} rows"
         )
     return PackedBatch(
         input_ids=torch.zeros(logprobs_T.shape, dtype=torch.int64, device=device),
@@ -233,7 +261,9 @@ def _batch(
 
 
 def _lay(name: str, rows: Rows, sizes: list[int], like: Tensor | None = None) -> Tensor:
-    """Lay the rows end to end, (T,); `like` gives dtype and device, otherwise they are the rows' own (float64 for numbers)."""
+    """Lay the rows end to end, (T,); `like` gives dtype and device, otherwise they are the rows' own (float64 for
+    numbers).
+    """
     if [len(row) for row in rows] != sizes:
         raise ValueError(f"{name} has rows of {[len(row) for row in rows]} tokens, logprobs has {sizes}")
     if isinstance(rows, Tensor):

@@ -3,8 +3,8 @@
 Only the episodes that count take part: those with a masked-in token and, as in DAPO, truncated ones that are masked
 (`PackedBatch.counted`). The figures given to the others mean nothing and are masked out later. Whitening is over the
 masked-in tokens alone.
-Computed in double precision: in float32 the mean of equal rewards need not be equal to them, and a division by std + 1e-6 would
-make an advantage out of the rounding.
+Computed in double precision: in float32 the mean of equal rewards need not be equal to them, and a division by std +
+1e-6 would make an advantage out of the rounding.
 
 Dimension key:  T tokens of the pack   E episodes   G groups
 """
@@ -34,7 +34,9 @@ def group_sizes(batch: PackedBatch) -> Tensor:
 
 
 def group_shares(batch: PackedBatch) -> Tensor:
-    """Return what part of the trained episodes of its group each of them is, (E,) float64: sums to 1 over each group that has any."""
+    """Return what part of the trained episodes of its group each of them is, (E,) float64: sums to 1 over each group
+    that has any.
+    """
     trained_E = scored(batch).double()
     return trained_E / _group_sums(batch, trained_E).clamp(min=1)
 
@@ -54,7 +56,8 @@ def group_std(batch: PackedBatch, *, sample: bool = True) -> Tensor:
 
 
 def leave_one_out_mean(batch: PackedBatch) -> Tensor:
-    """Return the mean reward of the *other* episodes of each episode's group, (E,) float64; its own reward for a group of one.
+    """Return the mean reward of the *other* episodes of each episode's group, (E,) float64; its own reward for a group
+    of one.
 
     Source: Ahmadian et al. 2024 (RLOO), arXiv:2402.14740.
     """
@@ -64,7 +67,9 @@ def leave_one_out_mean(batch: PackedBatch) -> Tensor:
 
 
 def _group_max(batch: PackedBatch, values_E: Tensor) -> Tensor:
-    """Give each episode the largest of `values_E` among those of its group that count, (E,) float64; -inf if there is none."""
+    """Give each episode the largest of `values_E` among those of its group that count, (E,) float64; -inf if there
+    is none.
+    """
     group_E = _group_ranks(batch)
     values_E = torch.where(counted(batch), values_E.double(), -torch.inf)
     return torch.full_like(values_E, -torch.inf).scatter_reduce(0, group_E, values_E, "amax")[group_E]
@@ -76,7 +81,9 @@ def group_max(batch: PackedBatch) -> Tensor:
 
 
 def group_logmeanexp(batch: PackedBatch, tau: float) -> Tensor:
-    """Return tau log mean exp(r / tau) over each episode's group, (E,) float64: Kimi k1.5's estimate of tau log Z, section 2.3.2."""
+    """Return tau log mean exp(r / tau) over each episode's group, (E,) float64: Kimi k1.5's estimate of tau log Z,
+    section 2.3.2.
+    """
     scaled_E = batch.rewards.double() / tau
     top_E = _group_max(batch, scaled_E)  # taken out first, or exp() overflows
     return tau * (top_E + (_group_sums(batch, (scaled_E - top_E).exp()) / group_sizes(batch)).log())

@@ -1,6 +1,7 @@
 """Lay answers end to end as one pack, and cut a pack into optimizer steps and micro-batches.
 
-    batch = pack(prompt_ids=[[5, 6]], token_ids=[[7, 2]], token_mask=None, engine_logprobs=[[-0.1, -0.2]], rewards=[1.0],
+    batch = pack(prompt_ids=[[5, 6]], token_ids=[[7, 2]], token_mask=None, engine_logprobs=[[-0.1, -0.2]],
+    rewards=[1.0],
                  group_ids=[0], truncated=[False])          # T = 4, mask 0 0 1 1
     for step in minibatches(batch, 4, rng):                 # groups kept whole; each has its own totals
         for part in split(step, max_tokens=8192):           # each carries the totals of its step
@@ -27,7 +28,9 @@ PER_EPISODE = ("rewards", "group_ids", "truncated", "greedy_rewards", "counted")
 def count(mask: Tensor, episode_ids: Tensor, group_ids: Tensor) -> Totals:
     """Count the masked-in tokens, and the episodes and groups that have any."""
     with_tokens = torch.unique(episode_ids[mask])
-    return Totals(tokens=int(mask.sum()), episodes=with_tokens.numel(), groups=torch.unique(group_ids[with_tokens]).numel())
+    return Totals(
+        tokens=int(mask.sum()), episodes=with_tokens.numel(), groups=torch.unique(group_ids[with_tokens]).numel()
+    )
 
 
 def pack(
@@ -41,15 +44,22 @@ def pack(
     group_ids: Sequence[int],
     truncated: Sequence[bool] | None = None,
 ) -> PackedBatch:
-    """Build a pack from one row an episode; `token_mask`, `engine_logprobs` and `versions` have one entry for each of `token_ids`.
+    """Build a pack from one row an episode; `token_mask`, `engine_logprobs` and `versions` have one entry for each of
+    `token_ids`.
 
     The prompt gets the mask 0, the log-probability 0 and the version -1.
 
     `old_logprobs` are zeros: fill them in with `dataclasses.replace` after a forward pass.
 
-    Raises ValueError if the rows do not agree, or an answer is after an empty prompt: nothing would predict its first token.
+    Raises ValueError if the rows do not agree, or an answer is after an empty prompt: nothing would predict its first
+    token.
     """
-    for name, rows in (("prompt_ids", prompt_ids), ("rewards", rewards), ("group_ids", group_ids), ("truncated", truncated)):
+    for name, rows in (
+        ("prompt_ids", prompt_ids),
+        ("rewards", rewards),
+        ("group_ids", group_ids),
+        ("truncated", truncated),
+    ):
         if rows is not None and len(rows) != len(token_ids):
             raise ValueError(f"pack: {name} has {len(rows)} episodes, token_ids has {len(token_ids)}")
     for name, table in (("token_mask", token_mask), ("engine_logprobs", engine_logprobs), ("versions", versions)):
@@ -57,15 +67,21 @@ def pack(
             raise ValueError(f"pack: {name} does not have one entry for each of token_ids")
     for index, (prompt, answer) in enumerate(zip(prompt_ids, token_ids, strict=True)):
         if len(answer) and not len(prompt):
-            raise ValueError(f"pack: episode {index} has an empty prompt, so nothing predicts the first token of its answer")
+            raise ValueError(
+                f"pack: episode {index} has an empty prompt, so nothing predicts the first token of its answer"
+            )
 
     def lay(prompt_value: float, rows: Sequence[Sequence[float]]) -> list[float]:
-        return list(chain.from_iterable([prompt_value] * len(p) + list(row) for p, row in zip(prompt_ids, rows, strict=True)))
+        return list(
+            chain.from_iterable([prompt_value] * len(p) + list(row) for p, row in zip(prompt_ids, rows, strict=True))
+        )
 
     input_ids = [*chain.from_iterable(chain(p, a) for p, a in zip(prompt_ids, token_ids, strict=True))]
     sizes = torch.tensor([len(p) + len(a) for p, a in zip(prompt_ids, token_ids, strict=True)], dtype=torch.int64)
     episode_ids = torch.repeat_interleave(torch.arange(len(token_ids)), sizes)
-    mask = torch.tensor(lay(False, token_mask if token_mask is not None else [[True] * len(a) for a in token_ids]), dtype=torch.bool)
+    mask = torch.tensor(
+        lay(False, token_mask if token_mask is not None else [[True] * len(a) for a in token_ids]), dtype=torch.bool
+    )
     groups = torch.tensor(group_ids, dtype=torch.int64)
     return PackedBatch(
         input_ids=torch.tensor(input_ids, dtype=torch.int64),
@@ -76,7 +92,9 @@ def pack(
         group_ids=groups,
         totals=count(mask, episode_ids, groups),
         truncated=None if truncated is None else torch.tensor(truncated, dtype=torch.bool),
-        engine_logprobs=None if engine_logprobs is None else torch.tensor(lay(0.0, engine_logprobs), dtype=torch.float32),
+        engine_logprobs=None
+        if engine_logprobs is None
+        else torch.tensor(lay(0.0, engine_logprobs), dtype=torch.float32),
         versions=None if versions is None else torch.tensor(lay(-1, versions), dtype=torch.int64),
     )
 
@@ -87,7 +105,9 @@ def token_order(batch: PackedBatch, episodes: Sequence[int]) -> Tensor:
     sizes_E = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
     starts_E = sizes_E.cumsum(0) - sizes_E
     sizes = sizes_E[rows]
-    within = torch.arange(int(sizes.sum()), device=rows.device) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    within = torch.arange(int(sizes.sum()), device=rows.device) - torch.repeat_interleave(
+        sizes.cumsum(0) - sizes, sizes
+    )
     return torch.repeat_interleave(starts_E[rows], sizes) + within
 
 
@@ -114,10 +134,10 @@ def split(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) ->
 def cut(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) -> list[list[int]]:
     """Return the episodes of each micro-batch of right-padded rows.
 
-    Episodes without a masked-in token, which have no part in a loss, are left out. A micro-batch takes at most `max_tokens`,
-    its episodes times the longest of them; an episode that is longer gets one
-    to itself. Episodes are taken by length, the longest first, so that rows are padded little. With `whole_groups` no group is cut,
-    for losses that compare the episodes of a group; one that is longer gets a micro-batch to itself.
+    Episodes without a masked-in token, which have no part in a loss, are left out. A micro-batch takes at most
+    `max_tokens`, its episodes times the longest of them; an episode that is longer gets one
+    to itself. Episodes are taken by length, the longest first, so that rows are padded little. With `whole_groups` no
+    group is cut, for losses that compare the episodes of a group; one that is longer gets a micro-batch to itself.
     """
     sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
     group_ids = batch.group_ids.tolist() if whole_groups else list(range(batch.n_episodes))
@@ -126,7 +146,9 @@ def cut(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) -> l
         units.setdefault(group_ids[episode], []).append(episode)
     parts: list[list[int]] = []
     longest = 0
-    for size, unit in sorted(((max(sizes[e] for e in unit), unit) for unit in units.values()), key=lambda item: -item[0]):
+    for size, unit in sorted(
+        ((max(sizes[e] for e in unit), unit) for unit in units.values()), key=lambda item: -item[0]
+    ):
         if parts and longest * (len(parts[-1]) + len(unit)) <= max_tokens:
             parts[-1] += unit
         else:
@@ -136,8 +158,9 @@ def cut(batch: PackedBatch, max_tokens: int, *, whole_groups: bool = False) -> l
 
 
 def deal(batch: PackedBatch, n: int) -> list[list[int]]:
-    """Deal the episodes that have a part in a loss out to n ranks, as (numbers of the episodes of each), so that all have about as many
-    tokens. Groups are kept whole; the largest are dealt first, each to the rank that has the fewest tokens.
+    """Deal the episodes that have a part in a loss out to n ranks, as (numbers of the episodes of each), so that all
+    have about as many tokens. Groups are kept whole; the largest are dealt first, each to the rank that has the fewest
+    tokens.
     """
     sizes = torch.bincount(batch.episode_ids, minlength=batch.n_episodes).tolist()
     groups: dict[int, list[int]] = {}
@@ -155,8 +178,8 @@ def deal(batch: PackedBatch, n: int) -> list[list[int]]:
 def minibatches(batch: PackedBatch, n: int, rng: random.Random | None = None) -> list[PackedBatch]:
     """Cut a batch into at most n optimizer steps, each a separate batch with its own totals.
 
-    Groups are kept whole and spread evenly, shuffled if there is an `rng`. Groups without a masked-in token are left out, so there
-    are fewer than n if fewer groups have any.
+    Groups are kept whole and spread evenly, shuffled if there is an `rng`. Groups without a masked-in token are left
+    out, so there are fewer than n if fewer groups have any.
     """
     if n == 1:
         return [batch]
@@ -165,4 +188,6 @@ def minibatches(batch: PackedBatch, n: int, rng: random.Random | None = None) ->
         rng.shuffle(live)
     group_ids = batch.group_ids.tolist()
     chunks = [set(live[first::n]) for first in range(min(n, len(live)))]
-    return [select(batch, [e for e, group in enumerate(group_ids) if group in chunk], own_totals=True) for chunk in chunks]
+    return [
+        select(batch, [e for e, group in enumerate(group_ids) if group in chunk], own_totals=True) for chunk in chunks
+    ]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 def clipped_gain(ratios: Tensor, advantages: Tensor, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
-    """Return min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A), to be maximised, and where the clip took the gradient away (bool).
+    """Return min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A), to be maximised, and where the clip took the
+    gradient away (bool).
 
     Source: Schulman et al. 2017, arXiv:1707.06347, equation 7; two clips as in DAPO, arXiv:2503.14476, equation 10.
 

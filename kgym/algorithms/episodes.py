@@ -1,7 +1,7 @@
 """From tokens to answers and back: masked sums and means over each episode of a pack.
 
-Everything here is masked before it is reduced, so that what is at a prompt or an unscored token, even NaN, reaches neither
-a loss nor a gradient.
+Everything here is masked before it is reduced, so that what is at a prompt or an unscored token, even NaN, reaches
+neither a loss nor a gradient.
 
 Dimension key:  T tokens of the pack   E episodes
 """
@@ -29,7 +29,9 @@ def scored(batch: PackedBatch) -> Tensor:
 
 
 def counted(batch: PackedBatch) -> Tensor:
-    """Return which episodes the others are compared with, (E,) bool: the scored ones, and truncated ones that are masked."""
+    """Return which episodes the others are compared with, (E,) bool: the scored ones, and truncated ones that are
+    masked.
+    """
     return scored(batch) if batch.counted is None else batch.counted
 
 

@@ -30,7 +30,8 @@ def at_last_token(batch: PackedBatch, values_E: Tensor) -> Tensor:
 def gae(batch: PackedBatch, rewards_T: Tensor, gamma: float, lam: float) -> Tensor:
     """Return the advantage of each token, (T,), 0 where the mask is 0.
 
-    The values are `batch.old_values`, or 0 if there are none: with lam = 1 the result is then the discounted reward to go.
+    The values are `batch.old_values`, or 0 if there are none: with lam = 1 the result is then the discounted reward to
+    go.
     """
     values_T = torch.zeros_like(rewards_T) if batch.old_values is None else masked(batch, batch.old_values)
     rows, columns = batch.episode_ids[batch.mask], _places(batch)[batch.mask]

@@ -42,12 +42,15 @@ def kl_to_reference(batch: PackedBatch, logprobs: Tensor, estimator: Estimator) 
     Raises ConfigError if the batch has no `ref_logprobs`.
     """
     if batch.ref_logprobs is None:
-        raise ConfigError("a KL term needs the reference's log-probabilities: fill in PackedBatch.ref_logprobs, or set kl_coef=0")
+        raise ConfigError(
+            "a KL term needs the reference's log-probabilities: fill in PackedBatch.ref_logprobs, or set kl_coef=0"
+        )
     return kl_estimate(masked(batch, logprobs), masked(batch, batch.ref_logprobs), estimator)
 
 
 def kl_in_reward(batch: PackedBatch, kl_coef: float) -> Tensor:
-    """Return -kl_coef * k1(old policy || reference), the part of the reward that each token gets at once, (T,); 0 if kl_coef is.
+    """Return -kl_coef * k1(old policy || reference), the part of the reward that each token gets at once, (T,); 0 if
+    kl_coef is.
 
     Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2.
     """

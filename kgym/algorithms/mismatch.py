@@ -41,7 +41,13 @@ Level = Literal["token", "geometric", "sequence"]
 
 
 def mismatch_weights(
-    batch: PackedBatch, correction: Correction, level: Level, cap: float, *, floor: float = 0.0, below: Rule | None = None
+    batch: PackedBatch,
+    correction: Correction,
+    level: Level,
+    cap: float,
+    *,
+    floor: float = 0.0,
+    below: Rule | None = None,
 ) -> Tensor:
     """Return the weight of each token, (T,), without gradient; 1 everywhere if the batch has no `engine_logprobs`.
 

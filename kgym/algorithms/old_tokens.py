@@ -1,16 +1,18 @@
 """Tokens that older weights sampled: which they are, and the weights with which they are trained on.
 
-An episode that lives through updates has tokens of several versions of the weights. `old_logprobs` are those of the policy before the
-update for all of them, so the ratios of an algorithm, now to old, do not see that another policy sampled. The importance weight
+An episode that lives through updates has tokens of several versions of the weights. `old_logprobs` are those of the
+policy before the update for all of them, so the ratios of an algorithm, now to old, do not see that another policy
+sampled. The importance weight
 
     w = min(exp(old - engine), C) for an old token,   1 for a token of the policy that is updated
 
-does. The trainer scales the gradient of a token's log-probability by it, so no algorithm has to know of it, and the value of a loss and
-its metrics are unweighted. The batch that an algorithm is given has no gap between engine and trainer at old tokens: its own mismatch
-weights, which are about engine and trainer under the same weights, would otherwise weigh these tokens twice.
+does. The trainer scales the gradient of a token's log-probability by it, so no algorithm has to know of it, and the
+value of a loss and its metrics are unweighted. The batch that an algorithm is given has no gap between engine and
+trainer at old tokens: its own mismatch weights, which are about engine and trainer under the same weights, would
+otherwise weigh these tokens twice.
 
-Source: decoupling of the sampling from the proximal policy, Hilton et al. 2022, arXiv:2110.00641; for language models AReaL,
-arXiv:2505.24298. Truncation: Ionides 2008.
+Source: decoupling of the sampling from the proximal policy, Hilton et al. 2022, arXiv:2110.00641; for language models
+AReaL, arXiv:2505.24298. Truncation: Ionides 2008.
 
 Dimension key:  T tokens of the pack
 """
@@ -28,12 +30,15 @@ CAP = 2.0
 
 
 def older(batch: PackedBatch, version: int) -> Tensor:
-    """Return which trained tokens were sampled by weights older than `version`, (T,) bool; none in a batch without versions."""
+    """Return which trained tokens were sampled by weights older than `version`, (T,) bool; none in a batch without
+    versions.
+    """
     return torch.zeros_like(batch.mask) if batch.versions is None else batch.mask & (batch.versions < version)
 
 
 def corrected(batch: PackedBatch, version: int, cap: float = CAP) -> PackedBatch:
-    """Return the batch with the weights of its tokens, for an update of the policy of `version`; the batch itself if no token is old.
+    """Return the batch with the weights of its tokens, for an update of the policy of `version`; the batch itself if no
+    token is old.
 
     `old_logprobs` has to be filled in. Raises ValueError for old tokens without `engine_logprobs`.
     """
@@ -41,7 +46,10 @@ def corrected(batch: PackedBatch, version: int, cap: float = CAP) -> PackedBatch
     if not bool(old_T.any()):
         return batch
     if batch.engine_logprobs is None:
-        raise ValueError("PackedBatch.engine_logprobs is missing: tokens of older weights are corrected from what the engine reported")
+        raise ValueError(
+            "PackedBatch.engine_logprobs is missing: tokens of older weights are corrected from what the engine "
+            "reported"
+        )
     weights_T = (batch.old_logprobs - batch.engine_logprobs).clamp(max=MAX_LOG_RATIO).exp().clamp(max=cap)
     return replace(
         batch,
@@ -51,7 +59,9 @@ def corrected(batch: PackedBatch, version: int, cap: float = CAP) -> PackedBatch
 
 
 def scale_gradient(batch: PackedBatch, logprobs: Tensor) -> Tensor:
-    """Return `logprobs`, (T,), whose gradient is scaled by the weights of the batch; the values are the same to the last bit."""
+    """Return `logprobs`, (T,), whose gradient is scaled by the weights of the batch; the values are the same to the
+    last bit.
+    """
     weights_T = batch.correction
     if weights_T is None:
         return logprobs

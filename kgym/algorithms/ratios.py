@@ -18,10 +18,14 @@ def log_ratios(batch: PackedBatch, logprobs: Tensor) -> Tensor:
 
 
 def token_ratios(batch: PackedBatch, logprobs: Tensor) -> Tensor:
-    """Return exp(logprobs - old_logprobs), (T,); 1 where the mask is 0. Schulman et al. 2017, arXiv:1707.06347, section 3."""
+    """Return exp(logprobs - old_logprobs), (T,); 1 where the mask is 0. Schulman et al. 2017, arXiv:1707.06347,
+    section 3.
+    """
     return log_ratios(batch, logprobs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
 
 
 def sequence_ratios(batch: PackedBatch, logprobs: Tensor) -> Tensor:
-    """Return the geometric mean of each answer's token ratios, (E,). Zheng et al. 2025 (GSPO), arXiv:2507.18071, equation 7."""
+    """Return the geometric mean of each answer's token ratios, (E,). Zheng et al. 2025 (GSPO), arXiv:2507.18071,
+    equation 7.
+    """
     return mean_per_episode(batch, log_ratios(batch, logprobs)).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()

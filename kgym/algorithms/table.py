@@ -17,7 +17,10 @@ COLUMNS = ("advantage", "ratio", "clip", "aggregation", "kl", "reference", "sour
 
 def tables() -> dict[str, str]:
     """Return the Markdown tables of the algorithms that come with kgym, by name: `facts` and `options`."""
-    facts, options = [_row("name", *COLUMNS), _row(*["---"] * (len(COLUMNS) + 1))], [_row("name", "options"), _row("---", "---")]
+    facts, options = (
+        [_row("name", *COLUMNS), _row(*["---"] * (len(COLUMNS) + 1))],
+        [_row("name", "options"), _row("---", "---")],
+    )
     for name in registry().infos("algorithm"):
         target = registry().target("algorithm", name)
         if registry().provider("algorithm", name).origin == "kgym":
@@ -46,7 +49,11 @@ def _facts(facts: Facts) -> list[str]:
 def _options(model: Any) -> str:
     """Name the options whose default is the algorithm's own, with it."""
     shared = AlgorithmOptions.model_fields
-    own = {key: field.default for key, field in model.model_fields.items() if key not in shared or field.default != shared[key].default}
+    own = {
+        key: field.default
+        for key, field in model.model_fields.items()
+        if key not in shared or field.default != shared[key].default
+    }
     return ", ".join(f"`{key}` {value}" for key, value in own.items())
 
 

@@ -2,9 +2,9 @@
 
     base, environment, algorithm, data; scores with intervals and comparability hashes; command, configuration; versions
 
-Scores are those of `kgym eval` whose model has the very files of the checkpoint, by their fingerprint, wherever below the
-run or beside it they are. A card is public: of paths only the last part is named, of servers nothing, and trackers are
-left out. It ends in a line with its own sha256, by which one that was edited by hand is told.
+Scores are those of `kgym eval` whose model has the very files of the checkpoint, by their fingerprint, wherever below
+the run or beside it they are. A card is public: of paths only the last part is named, of servers nothing, and trackers
+are left out. It ends in a line with its own sha256, by which one that was edited by hand is told.
 """
 
 import hashlib
@@ -75,8 +75,8 @@ def is_ours(path: Path) -> bool:
 def card_of(run: Path) -> Card:
     """Return the card of the newest checkpoint of a run.
 
-    Raises ConfigError for a folder that is not a training, for one without a checkpoint, and for weights that are missing,
-    damaged or not finite.
+    Raises ConfigError for a folder that is not a training, for one without a checkpoint, and for weights that are
+    missing, damaged or not finite.
     """
     manifest = RunFolder(run).read_manifest()
     if kind_of(manifest) == KIND:
@@ -96,7 +96,10 @@ def _digest(text: str) -> str:
 def _scores(run: Path, fingerprint: str) -> Iterator[Score]:
     """Yield the evaluations of the model with this fingerprint, below the run and beside it; each question once."""
     known: set[tuple[str, str, int, int]] = set()
-    for folder in [*sorted(path.parent for path in run.glob("eval/*/results.json")), *run_folders(run.resolve().parent)]:
+    for folder in [
+        *sorted(path.parent for path in run.glob("eval/*/results.json")),
+        *run_folders(run.resolve().parent),
+    ]:
         try:
             manifest = read_manifest(folder)
             if kind_of(manifest) != KIND or manifest["request"].get("model_sha256") != fingerprint:
@@ -214,7 +217,11 @@ def _score_lines(scores: Sequence[Score]) -> list[str]:
     for score in scores:
         result = score.result
         low, high = result.interval
-        cells = (f"{100 * result.accuracy:.1f} % (avg@{result.samples})", f"{100 * low:.1f} to {100 * high:.1f} %", str(result.n_problems))
+        cells = (
+            f"{100 * result.accuracy:.1f} % (avg@{result.samples})",
+            f"{100 * low:.1f} to {100 * high:.1f} %",
+            str(result.n_problems),
+        )
         shares = [f"{100 * share:.1f} %" for share in (result.truncated_frac, result.unscored_frac)]
         rows.append((for_markdown(score.benchmark), *cells, *shares, f"`{result.comparability[:SHORT]}`"))
     heads = ("benchmark", "accuracy", "95 % interval", "problems", "truncated", "unscored", "comparability")
@@ -247,7 +254,17 @@ def _command(manifest: Mapping[str, Any]) -> list[str]:
     kind = kind_of(manifest)
     config = {key: value for key, value in manifest["config"].items() if key != "trackers"}
     text = to_toml(validated(MODELS[kind], _public(config)))
-    return ["```", f"kgym {kind} --config kgym.toml", "```", "", "with `kgym.toml`:", "", "```toml", text.rstrip(), "```"]
+    return [
+        "```",
+        f"kgym {kind} --config kgym.toml",
+        "```",
+        "",
+        "with `kgym.toml`:",
+        "",
+        "```toml",
+        text.rstrip(),
+        "```",
+    ]
 
 
 def public(value: str) -> str:
@@ -275,8 +292,12 @@ def _versions(manifest: Mapping[str, Any]) -> list[str]:
     checkout = manifest.get("checkout") or {}
     changed = ", with changes" if checkout.get("dirty") else ""
     commit = f" (commit {checkout['commit'][:SHORT]}{changed})" if checkout.get("commit") else ""
-    found = [f"{name} {version}{commit if name == 'kgym' else ''}" for name, version in manifest.get("versions", {}).items()]
-    plugins = sorted({str(maker) for maker in manifest.get("components", {}).values() if not str(maker).startswith("kgym ")})
+    found = [
+        f"{name} {version}{commit if name == 'kgym' else ''}" for name, version in manifest.get("versions", {}).items()
+    ]
+    plugins = sorted(
+        {str(maker) for maker in manifest.get("components", {}).values() if not str(maker).startswith("kgym ")}
+    )
     gpus = ", ".join((manifest.get("machine") or {}).get("gpus", [])) or "CPU"
     return [for_markdown("; ".join([*found, *plugins, gpus]))]
 

@@ -17,21 +17,30 @@ from kgym.score.store import StoredScores, read_results
 def compare_runs(before: Path, after: Path, *, seed: int = 0) -> dict[str, Any]:
     """Return both accuracies, their paired difference, its interval and p-value, and the exact test's p as `p_exact`.
 
-    Over the answers that both have, where one has more to each problem than the other. Raises ConfigError if one is not a finished
-    evaluation, if they asked different things, with what differs in words, or if the answers that both have are not stored.
+    Over the answers that both have, where one has more to each problem than the other. Raises ConfigError if one is not
+    a finished evaluation, if they asked different things, with what differs in words, or if the answers that both have
+    are not stored.
     """
     first, second = _evaluation(before), _evaluation(after)
-    return {"before": first.side(), "after": second.side(), **_pair(first, second, seed), "comparability": first.result.comparability}
+    return {
+        "before": first.side(),
+        "after": second.side(),
+        **_pair(first, second, seed),
+        "comparability": first.result.comparability,
+    }
 
 
 def compare_many(runs: Sequence[Path], *, seed: int = 0) -> dict[str, Any]:
     """Compare every pair of three or more evaluations.
 
-    `interval` and `p_value` are of the pair alone; `p_holm` is corrected for the number of pairs, and `distinguishable` goes by it.
-    Raises ConfigError as `compare_runs` does.
+    `interval` and `p_value` are of the pair alone; `p_holm` is corrected for the number of pairs, and `distinguishable`
+    goes by it. Raises ConfigError as `compare_runs` does.
     """
     evaluations = [_evaluation(path) for path in runs]
-    pairs = [{"before": str(one.path), "after": str(other.path)} | _pair(one, other, seed) for one, other in combinations(evaluations, 2)]
+    pairs = [
+        {"before": str(one.path), "after": str(other.path)} | _pair(one, other, seed)
+        for one, other in combinations(evaluations, 2)
+    ]
     adjusted = holm([pair["p_value"] for pair in pairs])
     return {
         "runs": [evaluation.side() for evaluation in evaluations],
@@ -42,7 +51,9 @@ def compare_many(runs: Sequence[Path], *, seed: int = 0) -> dict[str, Any]:
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
     """Say the outcome of `compare_runs` in one sentence, in points."""
-    return describe_difference(**{name: comparison[name] for name in ("difference", "interval", "p_value", "name", "n")})
+    return describe_difference(
+        **{name: comparison[name] for name in ("difference", "interval", "p_value", "name", "n")}
+    )
 
 
 def describe_difference(*, difference: float, interval: Sequence[float], p_value: float, name: str, n: int) -> str:
@@ -54,7 +65,9 @@ def describe_difference(*, difference: float, interval: Sequence[float], p_value
 
 
 def remarks_on(comparison: Mapping[str, Any]) -> list[str]:
-    """Say what else a reader of a compared pair has to know: over which answers it is, and whether the interval falls short."""
+    """Say what else a reader of a compared pair has to know: over which answers it is, and whether the interval
+    falls short.
+    """
     remarks = []
     if not comparison["all_answers"]:
         answers = "answer" if comparison["samples"] == 1 else f"{comparison['samples']} answers"
@@ -82,7 +95,9 @@ class _Evaluation:
 
     def side(self) -> dict[str, Any]:
         """What a comparison says of one of its sides."""
-        return {"run": str(self.path)} | {name: self.stored[name] for name in ("model", "accuracy", "stderr", "samples")}
+        return {"run": str(self.path)} | {
+            name: self.stored[name] for name in ("model", "accuracy", "stderr", "samples")
+        }
 
 
 def _evaluation(path: Path) -> _Evaluation:

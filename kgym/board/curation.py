@@ -1,4 +1,6 @@
-"""The report of a curation: how many problems were left out and why, and histograms of what is kept, as a page and as a picture."""
+"""The report of a curation: how many problems were left out and why, and histograms of what is kept, as a page and
+as a picture.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +30,9 @@ def curation_page(name: str, config: CurationConfig, curated: Curated) -> Page:
         ("pass rates", f"{config.samples} answers of {config.model} at temperature {config.temperature:g}"),
         (
             "guesses",
-            f"{config.guesses} answers without reasoning, up to {config.guess_tokens} tokens" if config.guesses else "not looked for",
+            f"{config.guesses} answers without reasoning, up to {config.guess_tokens} tokens"
+            if config.guesses
+            else "not looked for",
         ),
     ]
     if config.against:
@@ -41,7 +45,9 @@ def curation_page(name: str, config: CurationConfig, curated: Curated) -> Page:
     subjects = Counter(problem.subject or "-" for problem in curated.looked_at)
     kept = Counter(problem.subject or "-" for problem in curated.kept)
     rows = [[Cell(subject), _count(count), _count(kept[subject])] for subject, count in subjects.items()]
-    by_subject = Table("Subjects", [Column("subject"), Column("looked at", numeric=True), Column("kept", numeric=True)], rows)
+    by_subject = Table(
+        "Subjects", [Column("subject"), Column("looked at", numeric=True), Column("kept", numeric=True)], rows
+    )
     return Page(f"Curation of {name}", facts=facts, tables=[reasons, by_subject], pictures=_pictures(curated))
 
 

@@ -78,7 +78,11 @@ def state_of(folders: Sequence[Path]) -> dict[str, Any]:
     keys = dict.fromkeys(key for run in runs for key in run.get("curves", ()))
     ordered = [key for key in SHOWN if key in keys] + [key for key in keys if key not in SHOWN]
     titles = {key: SHOWN.get(key, (key.removesuffix("/accuracy"), "%")) for key in ordered}
-    return {"seen": before, "runs": runs, "charts": [{"key": key, "title": t, "unit": u} for key, (t, u) in titles.items()]}
+    return {
+        "seen": before,
+        "runs": runs,
+        "charts": [{"key": key, "title": t, "unit": u} for key, (t, u) in titles.items()],
+    }
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -143,7 +147,11 @@ def _facts(folder: Path, manifest: Mapping[str, Any], lines: Sequence[Mapping[st
     if kind_of(manifest) == KIND:
         return _score_so_far(folder, manifest)
     config = manifest["config"]
-    facts = {"learning rate": f"{config['train']['lr']:g}", "seed": str(config["seed"]), "adapter": adapter_of(manifest)}
+    facts = {
+        "learning rate": f"{config['train']['lr']:g}",
+        "seed": str(config["seed"]),
+        "adapter": adapter_of(manifest),
+    }
     newest = lines[-1] if lines else {}
     seconds = [sum(line.get(key) or 0.0 for key in PARTS) for line in lines[-10:]]
     left = int(config["train"]["steps"]) - int(newest.get("step", 0))

@@ -1,8 +1,9 @@
 """Results files of lm-evaluation-harness (0.4) as rows of a board.
 
-A row for each figure that is an accuracy (`kgym.board.lmeval_figures`); the others are named. lm-eval stores no verdicts, so what a row
-of kgym says of cut, unscored and missing answers stays empty. The comparability hash is of the task as the file describes it, few-shot
-form and chat template included: such rows are in their own tables. `plugins/kgym_plugins/exporters/lmeval.py` writes such files.
+A row for each figure that is an accuracy (`kgym.board.lmeval_figures`); the others are named. lm-eval stores no
+verdicts, so what a row of kgym says of cut, unscored and missing answers stays empty. The comparability hash is of the
+task as the file describes it, few-shot form and chat template included: such rows are in their own tables.
+`plugins/kgym_plugins/exporters/lmeval.py` writes such files.
 """
 
 import hashlib
@@ -49,10 +50,14 @@ UNKNOWN = {
 
 def is_lm_eval(data: Any) -> bool:
     """Whether a JSON document looks like one of these files."""
-    return isinstance(data, Mapping) and all(isinstance(data.get(key), Mapping) for key in ("results", "configs", "n-samples"))
+    return isinstance(data, Mapping) and all(
+        isinstance(data.get(key), Mapping) for key in ("results", "configs", "n-samples")
+    )
 
 
-def lm_eval_rows(data: Mapping[str, Any], *, where: str, label: str | None = None, note: str = "") -> tuple[list[Row], list[str]]:
+def lm_eval_rows(
+    data: Mapping[str, Any], *, where: str, label: str | None = None, note: str = ""
+) -> tuple[list[Row], list[str]]:
     """Return the rows of a file, and the figures that are left out, each with the reason; `where` is for messages.
 
     Raises DataError if there is no figure to take from it.
@@ -70,25 +75,34 @@ def lm_eval_rows(data: Mapping[str, Any], *, where: str, label: str | None = Non
                 passes = [other for other in passes if other not in at_k]
                 rows.append(_row(data, task, figure, at_k, label=label, note=note))
             left_out += [
-                f"{figure.metric},{figure.filter} of {task}: it is not an accuracy, and the file has no pass@1 of the same answers"
+                f"{figure.metric},{figure.filter} of {task}: it is not an accuracy, and the file has no pass@1 of the "
+                "same answers"
                 for figure in passes
             ]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{where} is damaged, or no results file of lm-evaluation-harness 0.4: {type(error).__name__} {error}") from error
+        raise DataError(
+            f"{where} is damaged, or no results file of lm-evaluation-harness 0.4: {type(error).__name__} {error}"
+        ) from error
     if not rows:
         reasons = f": {'; '.join(left_out[:3])}" if left_out else ""
         raise DataError(f"{where} holds no accuracy (a share, better when higher, and a mean over problems){reasons}")
     return rows, left_out
 
 
-def _row(data: Mapping[str, Any], task: str, figure: Figure, at_k: Sequence[Figure], *, label: str | None, note: str) -> Row:
+def _row(
+    data: Mapping[str, Any], task: str, figure: Figure, at_k: Sequence[Figure], *, label: str | None, note: str
+) -> Row:
     config, settings = data["configs"].get(task) or {}, data.get("config", {})
     n, name = int(data["n-samples"][task]["effective"]), f"{figure.metric},{figure.filter}"
     drawn = config.get("generation_kwargs") or {}
     temperature = float(drawn.get("temperature", 1.0 if drawn.get("do_sample") else 0.0))
     greedy = temperature == 0 or drawn.get("do_sample") is False
     facts = _facts(data, task, config, name, n)
-    low, high = (None, None) if figure.stderr is None else interval_of(figure.value, figure.stderr, n=n, n_answers=n * figure.samples)
+    low, high = (
+        (None, None)
+        if figure.stderr is None
+        else interval_of(figure.value, figure.stderr, n=n, n_answers=n * figure.samples)
+    )
     passes = [replace(figure, k=1), *sorted(at_k, key=lambda other: other.k)] if figure.metric in PASS_AT_1 else []
     return {
         "schema_version": SCHEMA_VERSION,
@@ -105,7 +119,9 @@ def _row(data: Mapping[str, Any], task: str, figure: Figure, at_k: Sequence[Figu
         "samples_per_problem": figure.samples,
         **UNKNOWN,
         "pass_at_k": json.dumps({str(other.k): round(other.value, 6) for other in passes}),
-        "pass_at_k_stderr": json.dumps({str(other.k): round(other.stderr, 6) for other in passes if other.stderr is not None}),
+        "pass_at_k_stderr": json.dumps(
+            {str(other.k): round(other.stderr, 6) for other in passes if other.stderr is not None}
+        ),
         "temperature": 0.0 if greedy else temperature,
         "top_p": 1.0 if greedy else float(drawn.get("top_p", 1.0)),
         "top_k": 0 if greedy else int(drawn.get("top_k", 0)),

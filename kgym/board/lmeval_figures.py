@@ -1,12 +1,13 @@
-"""What a figure in a results file of lm-evaluation-harness is: read from the name of its metric, its filter and the task's configuration.
+"""What a figure in a results file of lm-evaluation-harness is: read from the name of its metric, its filter and the
+task's configuration.
 
-    exact_match,none         with repeats: 10    the mean of the first answers: the default filter takes the first of ten
-    exact_match,maj@8        a vote              no accuracy
+    exact_match,none         with repeats: 10    the mean of the first answers: the default filter takes the first of
+    ten exact_match,maj@8        a vote              no accuracy
     pass@16,create_test      with repeats: 64    pass@16 of 64 answers
     word_perplexity,none                         not a share that is better when higher
 
-A board's `accuracy` is a mean over problems of the mean score of k answers, and `samples_per_problem` is that k. A figure goes there
-only if that is what it is; everything else is left out, with a reason.
+A board's `accuracy` is a mean over problems of the mean score of k answers, and `samples_per_problem` is that k. A
+figure goes there only if that is what it is; everything else is left out, with a reason.
 """
 
 import math
@@ -75,7 +76,9 @@ def _figure(data: Mapping[str, Any], task: str, metric: str, filtered: str, valu
     if not 0 <= value <= 1:
         raise _NoFigure(f"{value:g} is not a share from 0 to 1")
     error = data["results"][task].get(f"{metric}_stderr,{filtered}")
-    known = isinstance(error, int | float) and not isinstance(error, bool) and math.isfinite(error)  # "N/A" where lm-eval has none
+    known = (
+        isinstance(error, int | float) and not isinstance(error, bool) and math.isfinite(error)
+    )  # "N/A" where lm-eval has none
     if kind == "pass" and k > 1:
         return Figure(metric, filtered, "pass", float(value), float(error) if known else None, samples, k)
     return Figure(metric, filtered, "accuracy", float(value), float(error) if known else None, samples)
@@ -96,8 +99,12 @@ def _named(metric: str, samples: int) -> tuple[Literal["accuracy", "pass"], int]
     return ("pass" if _KINDS[name] == "pass" else "accuracy"), int(k)
 
 
-def _check_direction(data: Mapping[str, Any], task: str, config: Mapping[str, Any], metric: str, *, known: bool) -> None:
-    """Raise _NoFigure unless the metric is a mean over problems that is better when higher, by the file or by its name."""
+def _check_direction(
+    data: Mapping[str, Any], task: str, config: Mapping[str, Any], metric: str, *, known: bool
+) -> None:
+    """Raise _NoFigure unless the metric is a mean over problems that is better when higher, by the file or by its
+    name.
+    """
     listed = config.get("metric_list")
     entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
     entry: Mapping[str, Any] = next((entry for entry in entries if _metric_of(entry) == metric), {})
@@ -116,14 +123,17 @@ def _check_direction(data: Mapping[str, Any], task: str, config: Mapping[str, An
 
 
 def _metric_of(entry: Mapping[str, Any]) -> str:
-    """Return the name of a metric; one of the task's own is written as its source, or as its function with an address."""
+    """Return the name of a metric; one of the task's own is written as its source, or as its function with an
+    address.
+    """
     metric = str(entry.get("metric"))
     function = _FUNCTION.match(metric)
     return function[1] if function else metric
 
 
 def answers_scored(config: Mapping[str, Any], filtered: str) -> tuple[int, int]:
-    """Return how many answers to a problem reach the metric after a filter, and how many voted on them, 0 if there was no vote.
+    """Return how many answers to a problem reach the metric after a filter, and how many voted on them, 0 if there was
+    no vote.
 
     >>> answers_scored({"repeats": 10}, "none")    # the default filter takes the first
     (1, 0)
@@ -134,7 +144,9 @@ def answers_scored(config: Mapping[str, Any], filtered: str) -> tuple[int, int]:
     """
     listed = config.get("filter_list")
     pipelines = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-    steps = next((entry["filter"] for entry in pipelines if entry.get("name") == filtered), [{"function": "take_first"}])
+    steps = next(
+        (entry["filter"] for entry in pipelines if entry.get("name") == filtered), [{"function": "take_first"}]
+    )
     samples, voted = int(config.get("repeats") or 1), 0
     for step in steps:
         if step["function"] == "take_first_k":

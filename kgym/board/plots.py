@@ -26,9 +26,9 @@ SMOOTH = 5
 def plot_run(run: Path, out: Path) -> None:
     """Draw the curves of a run folder to a PNG file (or what else the suffix of `out` says).
 
-    Mean reward of each step with its running mean, and validation accuracy with 95 % intervals and the truncated share. Where a run has
-    them also the problems that were chosen, the stages of the token budget and the audit. Of a run on examples: the loss, and the share of
-    the preferences that are right or the norm of the gradient.
+    Mean reward of each step with its running mean, and validation accuracy with 95 % intervals and the truncated share.
+    Where a run has them also the problems that were chosen, the stages of the token budget and the audit. Of a run on
+    examples: the loss, and the share of the preferences that are right or the norm of the gradient.
     Raises ConfigError if the run has no metrics, or the suffix is unknown; RunError if the file cannot be written.
     """
     lines = read_metrics(run / "metrics.jsonl")
@@ -68,13 +68,19 @@ def _panels(lines: Lines) -> list[Callable[["Axes", Lines], Any]]:
     """Return what draws the panels of a run, by what it has measured."""
     if "train/loss_nats" in lines[-1]:
         preferred = any("preference/accuracy_frac" in line for line in lines)
-        second = ("preference/accuracy_frac", "preferences that are right") if preferred else ("optim/grad_norm", "norm of the gradient")
+        second = (
+            ("preference/accuracy_frac", "preferences that are right")
+            if preferred
+            else ("optim/grad_norm", "norm of the gradient")
+        )
         return [partial(draw_series, key=key, unit=unit) for key, unit in (("train/loss_nats", "loss in nats"), second)]
     return [draw_reward, draw_validation, *(draw for draw, _ in more_panels(lines))]
 
 
 def more_panels(lines: Lines) -> list[tuple[Callable[["Axes", Lines], None], str]]:
-    """Return what draws those panels that only some trainings have, with their titles: problems chosen, stages, audit."""
+    """Return what draws those panels that only some trainings have, with their titles: problems chosen, stages,
+    audit.
+    """
     found: list[tuple[Callable[[Axes, Lines], None], str]] = []
     if len(_levels(lines)) > 1:
         found.append((draw_levels, "Difficulty of the chosen problems"))
@@ -106,7 +112,15 @@ def draw_validation(axes: "Axes", lines: Lines) -> None:
     reach = [100 * Z_95 * (line.get("eval/stderr") or 0.0) for line in measured]
     if measured:
         axes.errorbar(
-            steps, accuracy, yerr=reach, color=ORANGE, marker="o", markersize=4, capsize=3, linewidth=1.5, label="accuracy, 95 % interval"
+            steps,
+            accuracy,
+            yerr=reach,
+            color=ORANGE,
+            marker="o",
+            markersize=4,
+            capsize=3,
+            linewidth=1.5,
+            label="accuracy, 95 % interval",
         )
     cut_steps, cut = _series(lines, "eval/truncated_frac")
     if any(cut):
@@ -126,7 +140,9 @@ def _levels(lines: Lines) -> list[int]:
 def draw_levels(axes: "Axes", lines: Lines) -> None:
     """Draw the share of the answers of each step that each level of difficulty has, and the mean level."""
     levels = _levels(lines)
-    counts = {int(line["step"]): [float(line.get(f"level/{level}/answers") or 0.0) for level in levels] for line in lines}
+    counts = {
+        int(line["step"]): [float(line.get(f"level/{level}/answers") or 0.0) for level in levels] for line in lines
+    }
     counts = {step: own for step, own in counts.items() if sum(own)}
     steps = list(counts)
     below = [0.0] * len(steps)
@@ -141,7 +157,9 @@ def draw_levels(axes: "Axes", lines: Lines) -> None:
 
 
 def draw_choice(axes: "Axes", lines: Lines) -> None:
-    """Draw the success rate of the chosen problems, before the step and in it, and the shares that are new, tried and retired."""
+    """Draw the success rate of the chosen problems, before the step and in it, and the shares that are new, tried
+    and retired.
+    """
     _draw_shares(
         axes,
         lines,
@@ -166,7 +184,9 @@ def draw_length(axes: "Axes", lines: Lines) -> None:
         steps, values = _series(lines, key)
         drawing = "steps-mid" if key == "rollout/max_tokens" else "default"
         marker = "o" if key.startswith("eval/") else None
-        axes.plot(steps, values, color=colour, linestyle=style, drawstyle=drawing, marker=marker, markersize=4, label=label)
+        axes.plot(
+            steps, values, color=colour, linestyle=style, drawstyle=drawing, marker=marker, markersize=4, label=label
+        )
     _over_steps(axes, ylabel="tokens of a completion", title="Length and budget")
     axes.set_ylim(bottom=0)
     legend_below(axes)
@@ -191,7 +211,9 @@ def _draw_shares(axes: "Axes", lines: Lines, shown: Mapping[str, tuple[str, str,
     for key, (label, colour, style) in shown.items():
         steps, shares = _series(lines, key)
         if steps:
-            axes.plot(steps, [100 * share for share in shares], color=colour, linestyle=style, linewidth=1.5, label=label)
+            axes.plot(
+                steps, [100 * share for share in shares], color=colour, linestyle=style, linewidth=1.5, label=label
+            )
     _over_steps(axes)
     axes.set_ylim(*PERCENT)
     legend_below(axes)

@@ -30,10 +30,14 @@ def rows_of(source: Path, *, label: str | None = None, note: str = "") -> tuple[
         if is_lm_eval(data):
             return lm_eval_rows(data, where=str(source), label=label, note=note)
         if source.name != "results.json" or not isinstance(data, dict) or "comparability" not in data:
-            raise DataError(f"{source} is neither a results.json of kgym eval nor a results file of lm-evaluation-harness")
+            raise DataError(
+                f"{source} is neither a results.json of kgym eval nor a results file of lm-evaluation-harness"
+            )
         source = source.parent
     elif not source.exists():
-        raise ConfigError(f"{source} does not exist; name a run folder of kgym eval, or a results file of lm-evaluation-harness")
+        raise ConfigError(
+            f"{source} does not exist; name a run folder of kgym eval, or a results file of lm-evaluation-harness"
+        )
     stored = read_results(source)
     about = {name: stored[name] for name in ABOUT} | {"run": str(source)}
     about |= ({"model": label} if label else {}) | ({"note": note} if note else {})
@@ -95,7 +99,9 @@ def _shown_passes(by_k: Mapping[str, float], samples: int) -> str:
 
 
 def _json(figures: Mapping[str, float]) -> str:
-    return json.dumps({name: None if math.isnan(value) else round(value, 6) for name, value in figures.items()})  # NaN is not JSON
+    return json.dumps(
+        {name: None if math.isnan(value) else round(value, 6) for name, value in figures.items()}
+    )  # NaN is not JSON
 
 
 def _power_of_two(k: int) -> bool:

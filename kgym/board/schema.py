@@ -1,13 +1,17 @@
-"""The columns of leaderboard files: names, order, units. `docs/leaderboard.md` shows these tables, and a test compares them.
+"""The columns of leaderboard files: names, order, units. `docs/leaderboard.md` shows these tables, and a test compares
+them.
 
-A board of results has one row for each `kgym eval --board`; a board of published figures quotes others with their protocol and source.
+A board of results has one row for each `kgym eval --board`; a board of published figures quotes others with their
+protocol and source.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 SCHEMA_VERSION = 3
-"""Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written again as this one."""
+"""Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written again
+as this one.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,32 @@ RESULTS = Schema(
         Column("split", "text", "split of the environment"),
         Column("accuracy", "float", "avg@k, 0 to 1: mean over problems of the mean score of their scored answers"),
         Column("stderr", "float", "standard error of the accuracy, clustered by problem"),
-        Column("interval_low", "float", "lower end of the 95 % interval of the accuracy, for problems like these", since=2),
+        Column(
+            "interval_low", "float", "lower end of the 95 % interval of the accuracy, for problems like these", since=2
+        ),
         Column("interval_high", "float", "its upper end", since=2),
         Column("n_problems", "int", "problems asked"),
         Column("samples_per_problem", "int", "k, the completions sampled for each problem"),
         Column("pass_at_k", "text", "unbiased pass@k as a JSON object, for the powers of two up to k, and k"),
         Column("pass_at_k_stderr", "text", "their standard errors, clustered by problem, as a JSON object", since=3),
-        Column("g_pass_at_k", "text", "G-Pass@k by tau, and mG-Pass@k as `mean`, as a JSON object; {} for k = 1", since=2),
+        Column(
+            "g_pass_at_k", "text", "G-Pass@k by tau, and mG-Pass@k as `mean`, as a JSON object; {} for k = 1", since=2
+        ),
         Column("g_pass_at_k_stderr", "text", "their standard errors, clustered by problem, as a JSON object", since=3),
         Column(
-            "maj_at_k", "float", "score of the most frequent of k extracted answers; equal answers vote together; empty for k = 1", since=2
+            "maj_at_k",
+            "float",
+            "score of the most frequent of k extracted answers; equal answers vote together; empty for k = 1",
+            since=2,
         ),
         Column("maj_at_k_stderr", "float", "its standard error, clustered by problem", since=3),
         Column("finished_accuracy", "float", "mean score of the completions that no budget cut short", since=2),
         Column("accuracy_if_cut_wrong", "float", "accuracy if every truncated completion were wrong", since=2),
         Column("accuracy_if_cut_right", "float", "accuracy if every truncated completion were right", since=2),
         Column("truncated_frac", "float", "share of completions that a budget cut short"),
-        Column("unscored_frac", "float", "share of completions that could not be judged; they are left out of the accuracy"),
+        Column(
+            "unscored_frac", "float", "share of completions that could not be judged; they are left out of the accuracy"
+        ),
         Column("no_answer_frac", "float", "share of completions in which the verifier found no answer"),
         Column("tokens_mean", "float", "mean length of a completion in tokens, end token included"),
         Column("tokens_median", "float", "median length", since=2),
@@ -83,7 +96,8 @@ RESULTS = Schema(
         Column(
             "comparability",
             "text",
-            "sha256 of everything that a score depends on, except the model; rows with different hashes cannot be compared",
+            "sha256 of everything that a score depends on, except the model; rows with different hashes cannot be "
+            "compared",
         ),
         Column("engine", "text", "name of the rollout engine"),
         Column("kgym_version", "text", "version of kgym, or name and version of the harness that measured"),
@@ -104,7 +118,10 @@ PUBLISHED = Schema(
         Column("metric", "text", "what the figure is: pass@1, avg@64, cons@64, EM, accuracy"),
         Column("figure", "float", "in points, 0 to 100, as printed"),
         Column(
-            "spread", "float", "standard deviation over seeds in points, if the source prints one; it does not cover the choice of problems"
+            "spread",
+            "float",
+            "standard deviation over seeds in points, if the source prints one; it does not cover the choice of "
+            "problems",
         ),
         Column("protocol", "text", "samples, temperature, top-p, token budget, as far as stated"),
         Column("source", "text", "report and table"),

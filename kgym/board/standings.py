@@ -1,4 +1,6 @@
-"""A board as tables of rows that may be compared, with the ranks that are certain, and with what keeps the tables apart."""
+"""A board as tables of rows that may be compared, with the ranks that are certain, and with what keeps the tables
+apart.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +17,18 @@ from kgym.score.ranks import UNKNOWN, Standing, rank_intervals
 from kgym.score.results import EvalResult
 from kgym.score.store import StoredScores, read_results
 
-ASKED = ("env_id", "split", "n_problems", "data_sha256", "verifier", "max_tokens", "truncated_rule", "temperature", "top_p", "top_k")
+ASKED = (
+    "env_id",
+    "split",
+    "n_problems",
+    "data_sha256",
+    "verifier",
+    "max_tokens",
+    "truncated_rule",
+    "temperature",
+    "top_p",
+    "top_k",
+)
 """Columns that say what was asked; the run folders know more."""
 NORMAL = NormalDist().inv_cdf(0.975)
 
@@ -41,7 +54,9 @@ class Block:
 
 
 HERE = (Path(),)
-"""Where run folders are looked for: they are written on the board as they were named, seen from the working directory."""
+"""Where run folders are looked for: they are written on the board as they were named, seen from the working
+directory.
+"""
 
 
 def blocks_of(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Block]:
@@ -75,26 +90,32 @@ def blocks_of(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Block
 def ranked_rows(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Row]:
     """Return the rows of a board of results in the order of its tables, each with more than its columns.
 
-    `rank_low` and `rank_high`, None where a table has too many rows; `apart`, what keeps the table of the row from being compared with
-    the first of its benchmark, in words, "" in that one; `caution`, why the interval of its accuracy falls short, "" if it does not.
+    `rank_low` and `rank_high`, None where a table has too many rows; `apart`, what keeps the table of the row from
+    being compared with the first of its benchmark, in words, "" in that one; `caution`, why the interval of its
+    accuracy falls short, "" if it does not.
     """
     ranked = []
     for block in blocks_of(rows, folders):
         ranks: Sequence[tuple[int | None, int | None]] = block.ranks or [(None, None)] * len(block.rows)
         for row, (low, high) in zip(block.rows, ranks, strict=True):
-            ranked.append(row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart), "caution": caution_of(row)})
+            ranked.append(
+                row | {"rank_low": low, "rank_high": high, "apart": "; ".join(block.apart), "caution": caution_of(row)}
+            )
     return ranked
 
 
 def published_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of a board of published figures, each with `interval_low` and `interval_high` added to its columns, 0 to 1.
+    """Return the rows of a board of published figures, each with `interval_low` and `interval_high` added to its
+    columns, 0 to 1.
 
-    Wilson's 95 % interval of a figure for problems like these, as if each were solved always or never: many answers to each problem make it
-    little shorter where problems differ much. None where the number of problems is not known.
+    Wilson's 95 % interval of a figure for problems like these, as if each were solved always or never: many answers to
+    each problem make it little shorter where problems differ much. None where the number of problems is not known.
     """
     found = []
     for row in rows:
-        low, high = (None, None) if row["n_problems"] is None else wilson(row["figure"] / 100, row["n_problems"], NORMAL)
+        low, high = (
+            (None, None) if row["n_problems"] is None else wilson(row["figure"] / 100, row["n_problems"], NORMAL)
+        )
         found.append(row | {"interval_low": low, "interval_high": high})
     return found
 
@@ -116,7 +137,9 @@ class Found:
 
 
 def _result(row: Mapping[str, Any], folders: Sequence[Path]) -> Found | None:
-    """The evaluation that a row is from, if its folder is below one of `folders` and still holds that very evaluation."""
+    """The evaluation that a row is from, if its folder is below one of `folders` and still holds that very
+    evaluation.
+    """
     paths = [folder / row["run"] for folder in folders] if row["run"] else []
     return next((found for path in paths if (found := _found(row, path)) is not None), None)
 
@@ -144,11 +167,15 @@ def _interval(row: Mapping[str, Any]) -> tuple[float, float]:
     if None in (row["accuracy"], row["stderr"], row["n_problems"]):
         return UNKNOWN
     n = int(row["n_problems"])
-    return interval_of(float(row["accuracy"]), float(row["stderr"]), n=n, n_answers=n * int(row["samples_per_problem"] or 1))
+    return interval_of(
+        float(row["accuracy"]), float(row["stderr"]), n=n, n_answers=n * int(row["samples_per_problem"] or 1)
+    )
 
 
 def _apart(one: tuple[Row, "Found | None"], other: tuple[Row, "Found | None"]) -> list[str]:
     if one[1] is not None and other[1] is not None:
         return differences(one[1].result.facts, other[1].result.facts)
     found = differences({name: one[0][name] for name in ASKED}, {name: other[0][name] for name in ASKED})
-    return found or ["something that the board has no column for, such as the prompt, differs; the results.json of the runs say what"]
+    return found or [
+        "something that the board has no column for, such as the prompt, differs; the results.json of the runs say what"
+    ]

@@ -1,7 +1,8 @@
 """Leaderboard files: CSV that pandas and spreadsheets open as it is.
 
-Text that a spreadsheet would run as a formula gets a quote in front; `read_board` takes it off again. Rows are appended under a
-lock, by writing the whole file anew and renaming it: two writers lose nothing, and a reader never sees half a row.
+Text that a spreadsheet would run as a formula gets a quote in front; `read_board` takes it off again. Rows are appended
+under a lock, by writing the whole file anew and renaming it: two writers lose nothing, and a reader never sees half a
+row.
 """
 
 import csv
@@ -40,7 +41,9 @@ def read_board(where: str) -> Board:
         try:
             text = importlib.resources.files(package).joinpath(f"{name}.csv").read_text(encoding="utf-8")
         except (ModuleNotFoundError, FileNotFoundError):
-            raise ConfigError(f"no installed package {package!r} has a board {name!r}; give a CSV file, or kgym_boards:results") from None
+            raise ConfigError(
+                f"no installed package {package!r} has a board {name!r}; give a CSV file, or kgym_boards:results"
+            ) from None
         return parse_board(text, where)
     try:
         return parse_board(path.read_text(encoding="utf-8"), where)
@@ -56,16 +59,31 @@ def parse_board(text: str, where: str) -> Board:
     """Read the text of a board; `where` is for messages."""
     lines = _cells(text, where)
     header = lines[0] if lines else []
-    known = {tuple(schema.names_of(version)): (schema, version) for schema in SCHEMAS for version in range(1, schema.version + 1)}
+    known = {
+        tuple(schema.names_of(version)): (schema, version)
+        for schema in SCHEMAS
+        for version in range(1, schema.version + 1)
+    }
     schema, version = known.get(tuple(header), (None, 0))
     if schema is None:
         versions = {line[0] for line in lines[1:] if line and header[:1] == ["schema_version"]}
         newest = max(schema.version for schema in SCHEMAS)
         newer = sorted(version for version in versions if version.isdecimal() and int(version) > newest)
         if newer:
-            raise DataError(f"{where} has schema version {newer[-1]}, this kgym reads up to {newest}; install a newer kgym")
-        raise DataError(f"{where} is not a leaderboard of kgym: its columns are not those of docs/leaderboard.md; choose another file")
-    return Board(schema, [_parse_row(schema, version, cells, f"{where}, line {number}") for number, cells in enumerate(lines[1:], start=2)])
+            raise DataError(
+                f"{where} has schema version {newer[-1]}, this kgym reads up to {newest}; install a newer kgym"
+            )
+        raise DataError(
+            f"{where} is not a leaderboard of kgym: its columns are not those of docs/leaderboard.md; choose another "
+            "file"
+        )
+    return Board(
+        schema,
+        [
+            _parse_row(schema, version, cells, f"{where}, line {number}")
+            for number, cells in enumerate(lines[1:], start=2)
+        ],
+    )
 
 
 def _cells(text: str, where: str) -> list[list[str]]:
@@ -86,7 +104,9 @@ def format_board(board: Board) -> str:
 
 
 def board_to_append(path: Path) -> Board:
-    """Return the board of results in a file, an empty one if the file is absent. Raises DataError if the file is something else."""
+    """Return the board of results in a file, an empty one if the file is absent. Raises DataError if the file is
+    something else.
+    """
     if not path.exists() or path.stat().st_size == 0:
         return Board(RESULTS, [])
     board = read_board(str(path))
@@ -96,13 +116,18 @@ def board_to_append(path: Path) -> Board:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> bool:
-    """Add one row to a board of results, which is made if it is absent. Returns False if that very row is there already.
+    """Add one row to a board of results, which is made if it is absent. Returns False if that very row is there
+    already.
 
-    Raises DataError if the file is something else, ConfigError if a column is missing or unknown, RunError if it cannot be written.
+    Raises DataError if the file is something else, ConfigError if a column is missing or unknown, RunError if it cannot
+    be written.
     """
     wrong = sorted(set(RESULTS.names) ^ row.keys())
     if wrong:
-        raise ConfigError(f"a row of a leaderboard has exactly the columns of docs/leaderboard.md; missing or unknown: {', '.join(wrong)}")
+        raise ConfigError(
+            "a row of a leaderboard has exactly the columns of docs/leaderboard.md; missing or unknown: "
+            f"{', '.join(wrong)}"
+        )
     try:
         with locked(path.with_name(f".{path.name}.lock"), what=f"the board {path}", wait=True):
             text = _with_row(path, row)
@@ -116,7 +141,8 @@ def append_row(path: Path, row: Mapping[str, Any]) -> bool:
 def _with_row(path: Path, row: Mapping[str, Any]) -> str | None:
     """Return the text of the file with the row at its end; None if the row is there already.
 
-    Rows of a file in the newest version are kept as they are, and only those of the same model are read: a board may have many.
+    Rows of a file in the newest version are kept as they are, and only those of the same model are read: a board may
+    have many.
     """
     new = format_board(Board(RESULTS, [dict(row)]))
     try:
@@ -135,7 +161,9 @@ def _with_row(path: Path, row: Mapping[str, Any]) -> str | None:
     (added,) = _cells(new, str(path))[1:]
     of_model = [(number, cells) for number, cells in enumerate(lines[1:], start=2) if cells[model] == added[model]]
     parsed = _parse_row(RESULTS, RESULTS.version, added, "the new row")
-    if any(_parse_row(RESULTS, RESULTS.version, cells, f"{path}, line {number}") == parsed for number, cells in of_model):
+    if any(
+        _parse_row(RESULTS, RESULTS.version, cells, f"{path}, line {number}") == parsed for number, cells in of_model
+    ):
         return None
     return old + ("" if old.endswith(("\n", "\r")) else "\n") + new.partition("\n")[2]
 

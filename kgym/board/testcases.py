@@ -13,7 +13,11 @@ def testcases_page(name: str, config: TestcasesConfig, made: Made) -> Page:
         ("data set", name),
         ("taken", f"{len(made.taken)} of {n} problems ({len(made.taken) / n:.1%})"),
         ("proposed", f"{config.cases} inputs for each problem"),
-        ("valid", f"cases on which {config.agree:g} of up to {config.references} references agree, at least {config.min_cases}"),
+        (
+            "valid",
+            f"cases on which {config.agree:g} of up to {config.references} references agree, at least "
+            f"{config.min_cases}",
+        ),
         ("passing", f"{config.passing:g} of the references have to pass all valid cases"),
     ]
     if config.model:
@@ -24,7 +28,11 @@ def testcases_page(name: str, config: TestcasesConfig, made: Made) -> Page:
         [[Cell(reason), _count(count)] for reason, count in made.reasons.items()],
     )
     columns = [Column("problem"), Column("taken"), *(Column(count, numeric=True) for count in COUNTS)]
-    return Page(f"Tests of {name}", facts=facts, tables=[reasons, Table("Problems", columns, [_row(outcome) for outcome in made.outcomes])])
+    return Page(
+        f"Tests of {name}",
+        facts=facts,
+        tables=[reasons, Table("Problems", columns, [_row(outcome) for outcome in made.outcomes])],
+    )
 
 
 def _row(outcome: Outcome) -> list[Cell]:

@@ -41,10 +41,11 @@ SERIES = {
 
 
 def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Page:
-    """Return the page of run folders, of `kgym eval` and `kgym train`; with a training come the evaluations in its folder `eval`.
+    """Return the page of run folders, of `kgym eval` and `kgym train`; with a training come the evaluations in its
+    folder `eval`.
 
-    A training without any shows the rollouts of its first and last step instead. Raises ConfigError for a folder that is not a run,
-    or that holds nothing to show.
+    A training without any shows the rollouts of its first and last step instead. Raises ConfigError for a folder that
+    is not a run, or that holds nothing to show.
     """
     trainings = [folder for folder in folders if _manifest(folder).get("kind") != KIND]
     evaluations = [folder for folder in folders if folder not in trainings]
@@ -57,7 +58,11 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
     for folder in evaluations:
         read_results(folder)  # refuse an unfinished one before any work
     names = names_of([*trainings, *evaluations]) | labels_of(evaluations)
-    curves = [image for folder in trainings for image in _curves(folder, of=f", {names[folder]}" if len(trainings) > 1 else "")]
+    curves = [
+        image
+        for folder in trainings
+        for image in _curves(folder, of=f", {names[folder]}" if len(trainings) > 1 else "")
+    ]
     rows = _rows(evaluations, names)
     answers = _answers(trainings, evaluations, names, most_answers)
     if not (curves or rows or answers):
@@ -67,7 +72,12 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
         lead=[*(_what(folder, names[folder]) for folder in folders), *_difference(evaluations, names), *left_out],
         facts=_facts(trainings[0]) if len(folders) == 1 and trainings else (),
         tables=tables(rows),
-        pictures=[*curves, *pictures(rows, {place: read_results(Path(row["run"])).get("maj_at_k", {}) for place, row in enumerate(rows)})],
+        pictures=[
+            *curves,
+            *pictures(
+                rows, {place: read_results(Path(row["run"])).get("maj_at_k", {}) for place, row in enumerate(rows)}
+            ),
+        ],
         answers=answers,
     )
 
@@ -77,7 +87,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _scored(training: Path) -> tuple[list[Path], list[str]]:
-    """The finished evaluations in a training's folder `eval`, those of the model that it began with first; and why some are left out."""
+    """The finished evaluations in a training's folder `eval`, those of the model that it began with first; and why
+    some are left out.
+    """
     start = _manifest(training)["config"]["model"]
     models: dict[Path, str] = {}
     odd = []
@@ -107,8 +119,13 @@ def names_of(folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def labels_of(evaluations: Sequence[Path]) -> dict[Path, str]:
-    """Return the labels (`kgym eval --label`) of the evaluations that have one which no other has: they say more than a folder's name."""
-    named = {folder: (str(read_results(folder)["model"]), str(_manifest(folder)["request"]["model"])) for folder in evaluations}
+    """Return the labels (`kgym eval --label`) of the evaluations that have one which no other has: they say more
+    than a folder's name.
+    """
+    named = {
+        folder: (str(read_results(folder)["model"]), str(_manifest(folder)["request"]["model"]))
+        for folder in evaluations
+    }
     times = Counter(label for label, _ in named.values())
     return {folder: label for folder, (label, model) in named.items() if label != model and times[label] == 1}
 
@@ -132,7 +149,10 @@ def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[
         found = compare_runs(*evaluations)
     except ConfigError as error:
         return [f"no difference is given: {error}"]
-    return [f"{names[evaluations[0]]} to {names[evaluations[1]]}: {'; '.join([describe_comparison(found), *remarks_on(found)])}"]
+    return [
+        f"{names[evaluations[0]]} to {names[evaluations[1]]}: "
+        f"{'; '.join([describe_comparison(found), *remarks_on(found)])}"
+    ]
 
 
 def _facts(folder: Path) -> list[tuple[str, str]]:
@@ -154,7 +174,13 @@ def _facts(folder: Path) -> list[tuple[str, str]]:
     remedy = "remove it, and kgym train --resume writes it again"
     stored = read_table(summary, remedy=remedy) if summary.exists() else {}
     if stored.get("gain") is not None:
-        told = {"difference": "gain", "interval": "gain_interval_95", "p_value": "p_value", "name": "test", "n": "n_problems"}
+        told = {
+            "difference": "gain",
+            "interval": "gain_interval_95",
+            "p_value": "p_value",
+            "name": "test",
+            "n": "n_problems",
+        }
         with reading(summary, remedy=remedy):
             facts["gain on validation"] = describe_difference(**{name: stored[key] for name, key in told.items()})
     return [(name, str(value)) for name, value in facts.items()]
@@ -166,7 +192,9 @@ def _curves(folder: Path, of: str) -> list[Picture]:
         return []
     images = []
     with drawing():
-        rewarded = any("reward/mean" in line or "eval/accuracy" in line for line in lines)  # not so in a run on examples
+        rewarded = any(
+            "reward/mean" in line or "eval/accuracy" in line for line in lines
+        )  # not so in a run on examples
         for draw, title in ((draw_reward, "Reward in training"), (draw_validation, "Validation")) if rewarded else ():
             figure = new_figure()
             draw(figure.subplots(), lines)
@@ -188,7 +216,9 @@ def _in_words(title: str, lines: Sequence[Mapping[str, Any]], key: str | None = 
     key = key or ("eval/accuracy" if title == "Validation" else "reward/mean")
     known = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
     return f"{title}: " + (
-        f"{known[0][1]:.3g} at step {known[0][0]}, {known[-1][1]:.3g} at step {known[-1][0]}" if known else "not measured"
+        f"{known[0][1]:.3g} at step {known[0][0]}, {known[-1][1]:.3g} at step {known[-1][0]}"
+        if known
+        else "not measured"
     )
 
 
@@ -202,7 +232,9 @@ def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[s
     return ranked_rows(rows)
 
 
-def _answers(trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None) -> Answers | None:
+def _answers(
+    trainings: Sequence[Path], evaluations: Sequence[Path], names: Mapping[Path, str], most: int | None
+) -> Answers | None:
     runs = []
     for folder in evaluations:
         frame = _frame(answer_files(folder), {"": _rule(folder)})
@@ -242,7 +274,9 @@ def _judges_in(manifest: Mapping[str, Any]) -> dict[str, _Judge]:
 
 
 def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
-    """The answers with `trace`: how the first of those that were not right were judged, by verifiers that explain if they are asked."""
+    """The answers with `trace`: how the first of those that were not right were judged, by verifiers that explain if
+    they are asked.
+    """
     rows = frame[frame["status"].isin(("wrong", "no_answer")) & (frame["trace"] == "")].head(_EXPLAINED)
     labels = rows["env"].fillna("")
     for label, (name, options) in judges.items():

@@ -2,9 +2,9 @@
 
     kgym train --ranks 16 --cluster auto ...
 
-One actor for each rank, in one placement group, with a processor and, where the cluster has GPUs, a GPU. An actor starts `kgym` as a
-separate process with the variables that PyTorch's launcher would set, and passes its output on. So a rank is the same program under
-every launcher. The ranks meet at a key-value store in the actor of rank 0.
+One actor for each rank, in one placement group, with a processor and, where the cluster has GPUs, a GPU. An actor
+starts `kgym` as a separate process with the variables that PyTorch's launcher would set, and passes its output on. So a
+rank is the same program under every launcher. The ranks meet at a key-value store in the actor of rank 0.
 """
 
 import codecs
@@ -69,7 +69,9 @@ class Host:
         return self._place if os.path.isdir(self.folder) else None
 
     def run(self, words: Sequence[str], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-        """Start the rank; yield ("out", TEXT) and ("err", TEXT) as it writes, and at the end ("end", STATUS), -N after signal N."""
+        """Start the rank; yield ("out", TEXT) and ("err", TEXT) as it writes, and at the end ("end", STATUS), -N
+        after signal N.
+        """
         environment = os.environ | dict(variables) | {LAUNCHER: str(os.getpid())}
         self._process = process = subprocess.Popen(  # noqa: S603  (kgym itself)
             [sys.executable, "-m", "kgym", *words],
@@ -108,7 +110,8 @@ def _read(name: str, stream: Any, written: "queue.SimpleQueue[tuple[str, str] | 
 
 
 def run_on_cluster(words: Sequence[str], n: int, address: str, how_to_go_on: Callable[[], str], *, gpus: bool) -> int:
-    """Run a command on n ranks of a cluster and return its exit status; with `gpus`, each has one where the cluster has any.
+    """Run a command on n ranks of a cluster and return its exit status; with `gpus`, each has one where the cluster has
+    any.
 
     Raises ConfigError for a cluster that cannot be reached, or has no room.
     """
@@ -133,7 +136,10 @@ class _Ranks:
         self.hosts = self._hosts()
         self.places = self._places()
         self.going = set(range(self.n))
-        listeners = [threading.Thread(target=self._listen, args=(rank,), name=f"kgym-rank-{rank}", daemon=True) for rank in self.going]
+        listeners = [
+            threading.Thread(target=self._listen, args=(rank,), name=f"kgym-rank-{rank}", daemon=True)
+            for rank in self.going
+        ]
         try:
             for listener in listeners:
                 listener.start()
@@ -161,7 +167,8 @@ class _Ranks:
         group = self.ray.util.placement_group([need] * self.n, strategy="PACK")
         if not group.wait(ROOM_S):
             raise ConfigError(
-                f"--ranks {self.n}: other programs have the {' and '.join(f'{name}s' for name in need)} of the cluster; wait for them, "
+                f"--ranks {self.n}: other programs have the {' and '.join(f'{name}s' for name in need)} of the "
+                "cluster; wait for them, "
                 "or start fewer ranks"
             )
         strategy = self.ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
@@ -182,7 +189,10 @@ class _Ranks:
         except self.ray.exceptions.RayError as error:
             raise RunError(f"a rank could not be started on the cluster: {last_line(error)}") from error
         if None in found:
-            raise ConfigError(f"{os.getcwd()} is not on every machine of the cluster; start the command in a folder that all of them share")
+            raise ConfigError(
+                f"{os.getcwd()} is not on every machine of the cluster; start the command in a folder that all of them "
+                "share"
+            )
         return list(found)
 
     def variables(self, rank: int) -> dict[str, str]:
@@ -193,7 +203,9 @@ class _Ranks:
         found = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
         found.setdefault("OMP_NUM_THREADS", "1")
         gpus = [gpu for number in neighbours for gpu in self.places[number].gpus]
-        found |= {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}  # a rank uses the one of its number on its machine
+        found |= (
+            {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+        )  # a rank uses the one of its number on its machine
         return found | {
             "RANK": str(rank),
             "WORLD_SIZE": str(self.n),
@@ -235,7 +247,9 @@ class _Ranks:
             end = self._next()
             if end is not None and end[1:] != ("end", 0):
                 failures = [end]
-                while self.going and (more := self._next(1.0)) is not None:  # of the same cause: the one that was killed is the first cause
+                while (
+                    self.going and (more := self._next(1.0)) is not None
+                ):  # of the same cause: the one that was killed is the first cause
                     failures.append(more)
                 return failures
         return []

@@ -1,4 +1,6 @@
-"""`kgym runs compare`: which keys of the configuration differ between runs, their scores with paired differences, their curves."""
+"""`kgym runs compare`: which keys of the configuration differ between runs, their scores with paired differences,
+their curves.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -18,10 +20,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         type=Path,
         nargs="+",
-        help="run folders of any kind, finished or not, or the folder of a sweep; all others are compared with the first",
+        help="run folders of any kind, finished or not, or the folder of a sweep; all others are compared with the "
+        "first",
     )
     parser.add_argument("--plot", metavar="FILE.png", type=Path, help="draw their curves, with bands over seeds")
-    parser.add_argument("-o", "--output", metavar="FILE.html", type=Path, help="write a page with the tables and curves")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE.html", type=Path, help="write a page with the tables and curves"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -62,7 +62,9 @@ POSITIONAL = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("shell", choices=[*SCRIPTS, "words"], metavar="bash|zsh|fish", help="the shell")
-    parser.add_argument("typed", nargs="*", metavar="WORD", help="after `words`: what has been typed, the word to complete last")
+    parser.add_argument(
+        "typed", nargs="*", metavar="WORD", help="after `words`: what has been typed, the word to complete last"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,7 +104,9 @@ def _following(before: Sequence[str], *, options: bool) -> Iterable[str]:
         return list(below.choices)
     if options:
         return list(parser._option_string_actions)
-    if before[-1].startswith("-") or any(isinstance(action, SetAction) and "--set" in before[-2:] for action in parser._actions):
+    if before[-1].startswith("-") or any(
+        isinstance(action, SetAction) and "--set" in before[-2:] for action in parser._actions
+    ):
         return _values(parser, before[-1] if before[-1].startswith("-") else "--set")
     return _names(POSITIONAL.get(tuple(path), ()))
 

@@ -8,14 +8,30 @@ from kgym.cli.interrupts import command_line, saying_how_to_go_on
 from kgym.cli.output import folder_name, print_json, print_table, say
 from kgym.cli.settings import add_set
 
-FLAGS = ("model", "env", "split", "problems", "samples", "temperature", "guesses", "min_rate", "max_rate", "per_group", "seed")
+FLAGS = (
+    "model",
+    "env",
+    "split",
+    "problems",
+    "samples",
+    "temperature",
+    "guesses",
+    "min_rate",
+    "max_rate",
+    "per_group",
+    "seed",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("name", metavar="NAME", help="name of the new data set, for --env data --set env.dataset=NAME")
-    add("--env", metavar="NAME", help="environment to take problems from (default: aime); data for a data set that was added")
+    add(
+        "--env",
+        metavar="NAME",
+        help="environment to take problems from (default: aime); data for a data set that was added",
+    )
     add("--split", metavar="NAME", help="split of the environment (default: train)")
     add("--model", metavar="NAME|DIR|HUB_ID", help="model whose pass rates decide (default: nano)")
     add("--problems", metavar="N", type=int, help="problems to try (default: 256)")
@@ -25,12 +41,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--guesses",
         metavar="N",
         type=int,
-        help="attempts to guess each answer without reasoning; one right guess excludes the problem (default: 8; 0 is none)",
+        help="attempts to guess each answer without reasoning; one right guess excludes the problem (default: 8; 0 is "
+        "none)",
     )
     add("--min-rate", metavar="R", type=float, help="lowest pass rate of a problem that is kept (default: 0)")
     add("--max-rate", metavar="R", type=float, help="highest pass rate of a problem that is kept (default: 1)")
-    add("--per-group", metavar="N", type=int, help="largest number of problems kept for each subject and level (default: all)")
-    add("--against", metavar="NAME", nargs="+", default=[], help="data sets, such as aime24, whose problems are left out")
+    add(
+        "--per-group",
+        metavar="N",
+        type=int,
+        help="largest number of problems kept for each subject and level (default: all)",
+    )
+    add(
+        "--against",
+        metavar="NAME",
+        nargs="+",
+        default=[],
+        help="data sets, such as aime24, whose problems are left out",
+    )
     add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
     add(
         "--run",
@@ -39,7 +67,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder of the completions and the report (default: runs/curate-NAME); give it again to resume",
     )
     add("--replace", action="store_true", help="replace a data set of this name that has other problems")
-    add_set(parser, "options of the environment, the engine or the verifier, such as env.difficulty=3 or engine.max_batch=64")
+    add_set(
+        parser,
+        "options of the environment, the engine or the verifier, such as env.difficulty=3 or engine.max_batch=64",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,9 +91,16 @@ def run(args: argparse.Namespace) -> int:
     values = sections(args.set, "env", "engine", "verifier", chosen=("engine", "verifier"))
     given: dict[str, Any] = {"model": EvalConfig().model, "env": EnvConfig().name}
     given |= {name: value for name in FLAGS if (value := getattr(args, name)) is not None}
-    given |= {"env_options": values["env"], "engine": values["engine"], "verifier": values["verifier"], "against": tuple(args.against)}
+    given |= {
+        "env_options": values["env"],
+        "engine": values["engine"],
+        "verifier": values["verifier"],
+        "against": tuple(args.against),
+    }
     config = validated(CurationConfig, given, "curate")
-    quiet = argparse.Namespace(**vars(args) | {"label": None, "board": None, "json": True})  # progress alone, and no tables of results
+    quiet = argparse.Namespace(
+        **vars(args) | {"label": None, "board": None, "json": True}
+    )  # progress alone, and no tables of results
     folder: Path = args.run or Path("runs") / f"curate-{args.name}"
     with saying_how_to_go_on(lambda: f"resume with the same command: {command_line(args, args.argv)}"):
         curated = curate(config, folder, terminal_listener(quiet))
@@ -72,7 +110,12 @@ def run(args: argparse.Namespace) -> int:
     save_data(args.name, source)
     write_atomic(folder / "report.html", render(curation_page(args.name, config, curated)))
     draw_curation(curated, folder / "report.png")
-    found: dict[str, Any] = {"data_set": args.name, "file": str(path), "kept": len(curated.kept), "looked_at": len(curated.looked_at)}
+    found: dict[str, Any] = {
+        "data_set": args.name,
+        "file": str(path),
+        "kept": len(curated.kept),
+        "looked_at": len(curated.looked_at),
+    }
     found |= {"left_out": curated.reasons, "report": str(folder / "report.html")}
     if args.json:
         print_json(found)

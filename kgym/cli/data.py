@@ -27,11 +27,14 @@ SHOWN_NOTES = 3
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="add|curate|testcases|show|list")
-    add = commands.add_parser("add", help="add a data set under a name: a known one from the hub, any from files or the hub")
+    add = commands.add_parser(
+        "add", help="add a data set under a name: a known one from the hub, any from files or the hub"
+    )
     add.add_argument(
         "what",
         metavar="NAME|FILE|hub:ID",
-        help="a known name (aime24 to aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k) or your own; a FILE or hub:OWNER/NAME alone is "
+        help="a known name (aime24 to aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k) or your own; a FILE or "
+        "hub:OWNER/NAME alone is "
         "named after itself",
     )
     add.add_argument(
@@ -40,23 +43,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="JSONL, JSON, CSV or Parquet files, folders or hub:OWNER/NAME; several are joined in order",
     )
-    add.add_argument("--config", metavar="NAME", action="append", default=[], help="configuration of a repository; several are joined")
-    add.add_argument("--split", metavar="NAME", help="split of a repository (default: the one named like the data set, else test)")
+    add.add_argument(
+        "--config",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="configuration of a repository; several are joined",
+    )
+    add.add_argument(
+        "--split", metavar="NAME", help="split of a repository (default: the one named like the data set, else test)"
+    )
     add.add_argument("--revision", metavar="REV", help="commit, branch or tag of a repository on the hub")
-    add.add_argument("--question-column", metavar="NAME", help="column of the question (default: the first known one); dots reach inside")
-    add.add_argument("--answer-column", metavar="NAME", help="column of the gold answer (default: the first known one, or the last box)")
-    add.add_argument("--max-gib", metavar="N", type=float, help="refuse files with more unpacked text than this, in GiB (default: 1)")
-    add.add_argument("--replace", action="store_true", help="replace the data set of the same name if it has other problems")
-    curate.configure(commands.add_parser("curate", help="choose problems worth training on, with their difficulty for a model"))
-    testcases.configure(commands.add_parser("testcases", help="make hidden tests for programming problems that have none"))
-    show = commands.add_parser("show", help="print where a data set comes from: its files with sha256, revision and date")
+    add.add_argument(
+        "--question-column",
+        metavar="NAME",
+        help="column of the question (default: the first known one); dots reach inside",
+    )
+    add.add_argument(
+        "--answer-column",
+        metavar="NAME",
+        help="column of the gold answer (default: the first known one, or the last box)",
+    )
+    add.add_argument(
+        "--max-gib", metavar="N", type=float, help="refuse files with more unpacked text than this, in GiB (default: 1)"
+    )
+    add.add_argument(
+        "--replace", action="store_true", help="replace the data set of the same name if it has other problems"
+    )
+    curate.configure(
+        commands.add_parser("curate", help="choose problems worth training on, with their difficulty for a model")
+    )
+    testcases.configure(
+        commands.add_parser("testcases", help="make hidden tests for programming problems that have none")
+    )
+    show = commands.add_parser(
+        "show", help="print where a data set comes from: its files with sha256, revision and date"
+    )
     show.add_argument("name", metavar="NAME", help="as kgym data list has it")
     commands.add_parser("list", help="print the data sets that were added, and their files")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"add": _add, "curate": curate.run, "testcases": testcases.run, "show": _show, "list": _list}[args.action](args)
+    return {"add": _add, "curate": curate.run, "testcases": testcases.run, "show": _show, "list": _list}[args.action](
+        args
+    )
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -89,7 +120,10 @@ def _add(args: argparse.Namespace) -> int:
     _warn_of_golds(refused, source.size)
     if told := rows_that_give_away(source):
         others = f" and {len(told) - SHOWN_GOLDS} more" if len(told) > SHOWN_GOLDS else ""
-        say(f"kgym: warning: questions that contain their own answer: {', '.join(told[:SHOWN_GOLDS])}{others}", file=sys.stderr)
+        say(
+            f"kgym: warning: questions that contain their own answer: {', '.join(told[:SHOWN_GOLDS])}{others}",
+            file=sys.stderr,
+        )
     save_data(name, source)
     facts = _facts(name, path, source)
     if args.json:
@@ -100,7 +134,8 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
-    """Return the problems whose gold answer the verifier does not accept as an answer to itself, with their rows and its verdicts.
+    """Return the problems whose gold answer the verifier does not accept as an answer to itself, with their rows and
+    its verdicts.
 
     Raises DataError if it accepts none.
     """
@@ -120,7 +155,8 @@ def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
     ]
     if len(bad) == len(golds):
         raise DataError(
-            f"the verifier {VERIFIER} accepts no gold answer, such as that of {_said(rows[0])}; is the answer in another column? "
+            f"the verifier {VERIFIER} accepts no gold answer, such as that of {_said(rows[0])}; is the answer in "
+            "another column? "
             "--answer-column names one"
         )
     return rows
@@ -148,7 +184,10 @@ def _warn_of_golds(refused: Sequence[Mapping[str, str]], n_problems: int) -> Non
         (others, "are not accepted as answers to themselves, so that every answer to these problems is wrong"),
     ):
         if rows:
-            say(f"kgym: warning: {len(rows)} of {n_problems} gold answers {what} (verifier {VERIFIER}):", file=sys.stderr)
+            say(
+                f"kgym: warning: {len(rows)} of {n_problems} gold answers {what} (verifier {VERIFIER}):",
+                file=sys.stderr,
+            )
             for row in rows[:SHOWN_GOLDS]:
                 say(f"kgym:   {_said(row)}", file=sys.stderr)
             if (more := len(rows) - SHOWN_GOLDS) > 0:
@@ -174,7 +213,9 @@ def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
 
 
 def refuse_other(path: Path, source: "ListedSource", *, replace: bool) -> None:
-    """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is not a loss."""
+    """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is not a
+    loss.
+    """
     from kgym.data.review import compared
     from kgym.data.sources import DataSource
 
@@ -189,7 +230,8 @@ def refuse_other(path: Path, source: "ListedSource", *, replace: bool) -> None:
     differences = compared(there, source)
     if not replace:
         raise ConfigError(
-            f"the data set {path.stem} exists already, with {there.size} other problems (sha256 {there.fingerprint[:12]}): {differences}; "
+            f"the data set {path.stem} exists already, with {there.size} other problems (sha256 "
+            f"{there.fingerprint[:12]}): {differences}; "
             "--replace replaces it"
         )
     say(f"kgym: instead of {there.size} other problems: {differences}", file=sys.stderr)

@@ -1,6 +1,8 @@
-"""Describe this installation on one screen, to paste into an issue: versions, machine, engines, plugins, data sets and sandbox.
+"""Describe this installation on one screen, to paste into an issue: versions, machine, engines, plugins, data sets and
+sandbox.
 
-Exit status 1 if a plugin is broken, clashes or finds trouble. `kgym plugins doctor` says more about plugins, with tracebacks.
+Exit status 1 if a plugin is broken, clashes or finds trouble. `kgym plugins doctor` says more about plugins, with
+tracebacks.
 """
 
 import argparse
@@ -74,7 +76,10 @@ def _devices() -> list[dict[str, Any]]:
     import torch
 
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-    return [{"name": gpu.name, "memory_gib": _gib(gpu.total_memory), "capability": f"{gpu.major}.{gpu.minor}"} for gpu in gpus]
+    return [
+        {"name": gpu.name, "memory_gib": _gib(gpu.total_memory), "capability": f"{gpu.major}.{gpu.minor}"}
+        for gpu in gpus
+    ]
 
 
 def _data() -> dict[str, Any]:
@@ -91,18 +96,22 @@ def _lines(report: dict[str, Any]) -> list[str]:
     system, plugins = report["system"], report["plugins"]
     commit = report["checkout"].get("commit", "")[:12] + (" with changes" if report["checkout"].get("dirty") else "")
     memory = f"{system['memory_gib']} GiB of memory, {system['free_gib']} GiB free"
-    gpus = [f"{gpu['name']} ({gpu['memory_gib']} GiB, compute capability {gpu['capability']})" for gpu in report["devices"]]
+    gpus = [
+        f"{gpu['name']} ({gpu['memory_gib']} GiB, compute capability {gpu['capability']})" for gpu in report["devices"]
+    ]
     third = [plugin for plugin in plugins["loaded"] if plugin["distribution"] != "kgym"]
     engines = [entry for entry in plugins["lacking"] if entry["kind"] == "engine"]
     lines = [
         "versions   " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
         *([f"commit     {commit}"] if commit else []),
         f"system     {system['platform']}, {system['cores']} cores, {system['threads']} threads of torch, {memory}",
-        "           " + (", ".join(f"{name}={value}" for name, value in system["environment"].items()) or "no variables for threads"),
+        "           "
+        + (", ".join(f"{name}={value}" for name, value in system["environment"].items()) or "no variables for threads"),
         f"devices    {', '.join(gpus) or 'no GPU'}",
         f"engines    {', '.join(entry['name'] for entry in engines if not entry['lacks']) or 'none'}",
         *(f"           {entry['name']} lacks {entry['lacks']}" for entry in engines if entry["lacks"]),
-        "plugins    " + (", ".join(f"{plugin['name']} {plugin['version']}".strip() for plugin in third) or "only kgym's own"),
+        "plugins    "
+        + (", ".join(f"{plugin['name']} {plugin['version']}".strip() for plugin in third) or "only kgym's own"),
         *(f"           {plugin['name']}: {plugin['error']}" for plugin in plugins["blocked"]),
         *(f"           {text}" for text in troubles(plugins)),
         *(f"           plugin {title} prints when it is loaded" for title in plugins["printed"]),
@@ -110,4 +119,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"data       {', '.join(report['data']['added']) or 'none added'} (in {report['data']['folder']})",
         f"sandbox    {report['sandbox'] or 'programs are isolated'}",
     ]
-    return [*lines, "all is well" if plugins["healthy"] else "something is wrong with plugins: kgym plugins doctor says more"]
+    return [
+        *lines,
+        "all is well" if plugins["healthy"] else "something is wrong with plugins: kgym plugins doctor says more",
+    ]

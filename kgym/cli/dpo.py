@@ -3,7 +3,8 @@
     kgym dpo --env aime --steps 60
     kgym dpo --resume
 
-The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a model can.
+The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a model
+can.
 """
 
 import argparse
@@ -13,10 +14,14 @@ from kgym.cli import supervised
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from; also the reference (default: nano)")
+    parser.add_argument(
+        "--model", metavar="NAME|DIR|HUB_ID", help="policy to start from; also the reference (default: nano)"
+    )
     supervised.configure_preferences(parser)
     supervised.configure(parser, "dpo", steps=200, batch=16, lr="1e-4")
-    parser.add_argument("--beta", metavar="X", type=float, help="strength of the pull towards the reference (default: 0.1)")
+    parser.add_argument(
+        "--beta", metavar="X", type=float, help="strength of the pull towards the reference (default: 0.1)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

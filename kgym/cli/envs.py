@@ -1,4 +1,6 @@
-"""Environments: list them, show one with its options and a problem, check that one keeps the contract, or export one."""
+"""Environments: list them, show one with its options and a problem, check that one keeps the contract, or export
+one.
+"""
 
 import argparse
 from dataclasses import replace
@@ -20,15 +22,25 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|check|export")
-    listing = commands.add_parser("list", help="print the environments, and the families of environments with a common prefix")
-    listing.add_argument("family", metavar="PREFIX", nargs="?", help="print the environments of this family instead: rg")
+    listing = commands.add_parser(
+        "list", help="print the environments, and the families of environments with a common prefix"
+    )
+    listing.add_argument(
+        "family", metavar="PREFIX", nargs="?", help="print the environments of this family instead: rg"
+    )
     show = commands.add_parser("show", help="print an environment's splits, options and a problem")
-    show.add_argument("name", metavar="NAME", help="short name (the newest version), id, or name with a prefix (rg:countdown)")
+    show.add_argument(
+        "name", metavar="NAME", help="short name (the newest version), id, or name with a prefix (rg:countdown)"
+    )
     show.add_argument("--split", metavar="SPLIT", help="split of the problem to print (default: the first one)")
     show.add_argument("--index", metavar="N", type=int, default=0, help="which problem to print (default: 0)")
-    check = commands.add_parser("check", help="check environments against Gymnasium's contract and kgym's; exit status 1 if one fails")
+    check = commands.add_parser(
+        "check", help="check environments against Gymnasium's contract and kgym's; exit status 1 if one fails"
+    )
     check.add_argument("names", metavar="NAME", nargs="*", help="without names, all of them")
-    check.add_argument("--problems", metavar="N", type=int, default=120, help="problems to look at in each split (default: 120)")
+    check.add_argument(
+        "--problems", metavar="N", type=int, default=120, help="problems to look at in each split (default: 120)"
+    )
     export.configure(commands.add_parser("export", help="write an environment as files for another framework"))
     for command in (show, check):
         add_set(command, "options of the environment, such as env.difficulty=3")
@@ -48,14 +60,24 @@ def _list(args: argparse.Namespace) -> int:
     offers = sorted(registry().offers(EnvInfo.kind), key=lambda offer: getattr(offer[0], "id", offer[0].name))
     facts = [_listed(info, record.origin) for info, record in offers if isinstance(info, EnvInfo)]
     facts += [
-        {"name": f"{info.name}:{info.member}", "id": "", "splits": [], "summary": info.summary, "from": record.origin, "error": ""}
+        {
+            "name": f"{info.name}:{info.member}",
+            "id": "",
+            "splits": [],
+            "summary": info.summary,
+            "from": record.origin,
+            "error": "",
+        }
         for info, record in sorted(registry().offers(EnvFamilyInfo.kind), key=lambda offer: offer[0].name)
         if isinstance(info, EnvFamilyInfo)
     ]
     if args.json:
         print_json(facts)
         return 0
-    rows = [(fact["name"], fact["id"], ", ".join(fact["splits"]) or fact["error"], fact["summary"], fact["from"]) for fact in facts]
+    rows = [
+        (fact["name"], fact["id"], ", ".join(fact["splits"]) or fact["error"], fact["summary"], fact["from"])
+        for fact in facts
+    ]
     print_table(("name", "id", "splits", "what it is", "from"), rows)
     return 0
 
@@ -94,7 +116,9 @@ def _show(args: argparse.Namespace) -> int:
     info = env_info(args.name)
     split, spec = _spec(args, args.name)
     task = spec.task()
-    setup = replace(spec, split=args.split or split or task.splits[0]).setup()  # options of the verifier are meant for this split
+    setup = replace(
+        spec, split=args.split or split or task.splits[0]
+    ).setup()  # options of the verifier are meant for this split
     facts = {
         "name": info.name,
         "id": info.id,
@@ -131,7 +155,10 @@ def _print_shown(facts: dict[str, Any]) -> None:
     say()
     print_table(
         ("option", "type", "default", "must be", "meaning"),
-        [(option["key"], option["type"], option["default"], option["constraints"], option["description"]) for option in facts["options"]],
+        [
+            (option["key"], option["type"], option["default"], option["constraints"], option["description"])
+            for option in facts["options"]
+        ],
     )
     problem = facts["problem"]
     level = f", level {problem['level']}" if problem["level"] else ""
@@ -182,6 +209,8 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"checks": rows, "healthy": not troubled})
     else:
-        print_table(("environment", "split", "check", ""), [(*list(row.values())[:3], row["trouble"] or "ok") for row in rows])
+        print_table(
+            ("environment", "split", "check", ""), [(*list(row.values())[:3], row["trouble"] or "ok") for row in rows]
+        )
         say(f"\n{len(troubled)} of {len(rows)} checks failed" if troubled else f"\nall {len(rows)} checks passed")
     return 1 if troubled else 0

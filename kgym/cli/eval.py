@@ -39,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME|DIR|HUB_ID",
         action="append",
-        help="a model, or a run folder, which means its newest checkpoint; several are scored one after another (default: nano)",
+        help="a model, or a run folder, which means its newest checkpoint; several are scored one after another "
+        "(default: nano)",
     )
     add(
         "--bench",
@@ -47,11 +48,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a benchmark, or a split of an environment; several are scored one after another (default: aime-style)",
     )
-    add("--preset", metavar="NAME", help="a published protocol: r1, qwen3, dapo or k1.5; list prints them; explicit options override it")
+    add(
+        "--preset",
+        metavar="NAME",
+        help="a published protocol: r1, qwen3, dapo or k1.5; list prints them; explicit options override it",
+    )
     add("--samples", metavar="K", type=int, help="completions for each problem (default: the benchmark's, or 1)")
-    add("--problems", metavar="N", type=int, help="only the first N problems (default: the benchmark's, or all; 0 is all)")
+    add(
+        "--problems",
+        metavar="N",
+        type=int,
+        help="only the first N problems (default: the benchmark's, or all; 0 is all)",
+    )
     add("--max-tokens", metavar="N", type=int, help="token budget of a completion (default: the environment's)")
-    add("--temperature", metavar="T", type=float, help="sampling temperature; 0 is greedy (default: 1.0, as in training)")
+    add(
+        "--temperature",
+        metavar="T",
+        type=float,
+        help="sampling temperature; 0 is greedy (default: 1.0, as in training)",
+    )
     add("--top-p", metavar="P", type=float, help="nucleus sampling (default: 1.0, off)")
     add("--top-k", metavar="N", type=int, help="sample from the N most likely tokens (default: 0, off)")
     add(
@@ -72,12 +87,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", metavar="N", type=int, help="seed of the sampling (default: 0)")
     add("--slots", metavar="N", type=int, help="completions sampled at the same time (default: 256)")
     running.add_config(parser)
-    add_set(parser, "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5", _keys)
+    add_set(
+        parser,
+        "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5",
+        _keys,
+    )
     add(
         "--run",
         metavar="DIR",
         type=folder_name,
-        help="run folder; several models and benchmarks get DIR-MODEL-BENCH (default: below runs/, where the same command finds it)",
+        help="run folder; several models and benchmarks get DIR-MODEL-BENCH (default: below runs/, where the same "
+        "command finds it)",
     )
     add("--board", metavar="FILE", type=Path, help="leaderboard to add a row to")
     add("--label", metavar="NAME", help="name of the model on the board (default: the value of --model)")
@@ -110,7 +130,9 @@ def run(args: argparse.Namespace) -> int:
 
     configs = asked(args)
     if args.label is not None and len(configs) > 1:
-        raise ConfigError(f"--label {args.label} would name {len(configs)} models alike; leave it out, or score one at a time")
+        raise ConfigError(
+            f"--label {args.label} would name {len(configs)} models alike; leave it out, or score one at a time"
+        )
     if args.board is not None:
         board_to_append(args.board)  # refuse what is not a board before hours of scoring
     several = sum(len(config.benches) for config in configs) > 1
@@ -161,7 +183,9 @@ def terminal_listener(args: argparse.Namespace, *, n_models: int = 1, several: b
             from kgym.cli.main import describe
 
             line = describe(error).removeprefix("error: ")
-            logging.getLogger("kgym.tracebacks").debug("%s on %s", plan.request["model"], plan.bench.name, exc_info=error)
+            logging.getLogger("kgym.tracebacks").debug(
+                "%s on %s", plan.request["model"], plan.bench.name, exc_info=error
+            )
             say(f"kgym: error: {plan.request['model']} on {plan.bench.name}: {line}", file=sys.stderr, flush=True)
             self.failures.append((plan.request["model"], plan.bench.name, line))
 
@@ -207,7 +231,10 @@ def _list_presets(*, as_json: bool) -> int:
     if as_json:
         print_json({name: asdict(preset) for name, preset in presets().items()})
     else:
-        print_table(("preset", "what it sets", "source"), [(name, preset.summary, preset.source) for name, preset in presets().items()])
+        print_table(
+            ("preset", "what it sets", "source"),
+            [(name, preset.summary, preset.source) for name, preset in presets().items()],
+        )
     return 0
 
 
@@ -218,7 +245,9 @@ def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]
     from kgym.board.rows import result_row
     from kgym.board.table import append_row
 
-    return f"\nrow added to {board}" if append_row(board, result_row(result, about)) else f"\n{board} has this row already"
+    return (
+        f"\nrow added to {board}" if append_row(board, result_row(result, about)) else f"\n{board} has this row already"
+    )
 
 
 def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
@@ -229,7 +258,8 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cells = {
         "model": about["model"],
         "benchmark": f"{about['benchmark']} ({facts['env_id']}, {facts['split']}, verifier {facts['verifier']})",
-        "accuracy": f"{percent(result.accuracy, result.stderr)} (avg@{k}, {result.n_problems} problems), 95% interval {low} to {high}",
+        "accuracy": f"{percent(result.accuracy, result.stderr)} (avg@{k}, {result.n_problems} problems), 95% interval "
+        f"{low} to {high}",
     }
     if result.samples > 1:  # of one answer they are the accuracy
         at_least = result.g_pass_at_k.get(k, {})
@@ -247,18 +277,25 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cells |= {
         "truncated": cut,
         **({"too long": "prompts of " + percent(result.prompt_too_long_frac)} if result.prompt_too_long_frac else {}),
-        **({"repetition": percent(result.repetition_frac) + " were ended early, counted as truncated"} if result.repetition_frac else {}),
+        **(
+            {"repetition": percent(result.repetition_frac) + " were ended early, counted as truncated"}
+            if result.repetition_frac
+            else {}
+        ),
         "unscored": percent(result.unscored_frac),
         "no answer": percent(result.no_answer_frac),
-        "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to {result.tokens_p95:.0f}"
+        "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to "
+        f"{result.tokens_p95:.0f}"
         + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each point of score"),
     }
     for name, by in (("level", result.by_level), ("subject", result.by_subject), ("year", result.by_year)):
         if len(by) > 1:
-            cells[f"by {name}"] = ", ".join(f"{printable(label)} {percent(figures['accuracy'])}" for label, figures in by.items())
+            cells[f"by {name}"] = ", ".join(
+                f"{printable(label)} {percent(figures['accuracy'])}" for label, figures in by.items()
+            )
     cells |= {
-        "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed {about['seed']}"
-        + _also_asked(facts),
+        "sampling": f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, top-k {facts['top_k']}, seed "
+        f"{about['seed']}" + _also_asked(facts),
         **({"usage": usage_line(about["usage"])} if "usage" in about else {}),
         "comparability": result.comparability[:12],
         "run": about["run"],

@@ -1,4 +1,6 @@
-"""Every key of a run: what it means, its value in force, and where that came from; what `kgym train --show-config` prints."""
+"""Every key of a run: what it means, its value in force, and where that came from; what `kgym train --show-config`
+prints.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,16 +29,24 @@ class Entry:
     key: str
     value: Any
     source: str
-    """`default`, `recipe of ALGORITHM`, a file, `--set`, an option of the command line, or `the run` that is resumed."""
+    """`default`, `recipe of ALGORITHM`, a file, `--set`, an option of the command line, or `the run` that is
+    resumed.
+    """
     type: str
     constraints: str
     meaning: str
 
 
 def layers(
-    flags: Mapping[str, str], trackers: Sequence[str], settings: Sequence[str], file: Path | None, model: type[BaseModel]
+    flags: Mapping[str, str],
+    trackers: Sequence[str],
+    settings: Sequence[str],
+    file: Path | None,
+    model: type[BaseModel],
 ) -> dict[str, str]:
-    """Return where each key that was set comes from; `flags` are the options of the command line by the key that they stand for."""
+    """Return where each key that was set comes from; `flags` are the options of the command line by the key that
+    they stand for.
+    """
     found = {} if file is None else dict.fromkeys(keys_of(read_toml(file), model), str(file))
     found |= flags
     found |= {f"trackers.{name}": "--tracker" for name in trackers}
@@ -88,7 +98,9 @@ def _rows(config: "TrainingConfig") -> "Iterable[tuple[dict[str, str], Any]]":
 def _fields(
     part: BaseModel, key: str, values: Mapping[str, Any], components: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[dict[str, str], Any]]:
-    """Yield the fields of a part of the configuration, of a component then its options, and at last the tables below it."""
+    """Yield the fields of a part of the configuration, of a component then its options, and at last the tables below
+    it.
+    """
     nested = []
     component = components.get(key)
     for row in describe_options(type(part), key):
@@ -116,12 +128,18 @@ def _options(kind: str, name: str, key: str, values: Mapping[str, Any]) -> Itera
             field = row["key"].rpartition(".")[2]
             if model is EnvOptions and field in OF_THE_RUN:
                 continue
-            default = None if (info := model.model_fields[field]).is_required() else info.get_default(call_default_factory=True)
+            default = (
+                None
+                if (info := model.model_fields[field]).is_required()
+                else info.get_default(call_default_factory=True)
+            )
             yield row, values.get(field, default)
 
 
 def as_toml(found: Sequence[Entry]) -> str:
-    """Return a file that `--config` takes, with the meaning of each key over it and where its value came from beside it."""
+    """Return a file that `--config` takes, with the meaning of each key over it and where its value came from beside
+    it.
+    """
     lines: list[str] = []
     table = ""
     for entry in found:
@@ -132,7 +150,9 @@ def as_toml(found: Sequence[Entry]) -> str:
         lines.append(f"# {entry.meaning}" if entry.meaning else "#")
         lines[-1] = lines[-1] if lines[-1] != "#" else f"# {entry.type}"
         value = value_literal(entry.value)
-        lines.append(f"# {key_literal(name)} is not set" if value is None else f"{key_literal(name)} = {value}  # {entry.source}")
+        lines.append(
+            f"# {key_literal(name)} is not set" if value is None else f"{key_literal(name)} = {value}  # {entry.source}"
+        )
     return "\n".join(lines).strip() + "\n"
 
 

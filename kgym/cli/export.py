@@ -21,10 +21,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("name", metavar="ENV", help="short name (the newest version) or id")
     parser.add_argument(
-        "--to", metavar="NAME", required=True, help="framework that the files are for: hf, trl, verl, lm-eval, inspect or a plugin's"
+        "--to",
+        metavar="NAME",
+        required=True,
+        help="framework that the files are for: hf, trl, verl, lm-eval, inspect or a plugin's",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write, made if it does not exist")
-    parser.add_argument("--split", metavar="NAME", action="append", default=[], help="split to export; may be repeated (default: train)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder to write, made if it does not exist"
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", action="append", default=[], help="split to export; may be repeated (default: train)"
+    )
     parser.add_argument("--limit", metavar="N", type=int, help="problems of each split at most; endless splits need it")
     parser.add_argument("--replace", action="store_true", help="replace files that exist")
     add_set(parser, "options of the environment, its verifier or the bridge, such as env.difficulty=3")
@@ -51,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     _write(args.out, files, replace=args.replace)
     counts = {split: len(rows) for split, rows in export.splits.items()}
     if args.json:
-        print_json({"env": export.env_id, "to": args.to, "problems": counts, "files": [args.out / name for name in files]})
+        print_json(
+            {"env": export.env_id, "to": args.to, "problems": counts, "files": [args.out / name for name in files]}
+        )
         return 0
     said = ", ".join(f"{n} problems of {split}" for split, n in counts.items())
     say(f"{export.env_id}: {said}, in {args.out} ({', '.join(files)})")
@@ -61,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def exported(specs: "list[EnvSpec]", limit: int | None, *, to: str, turns: bool) -> "EnvExport":
-    """Return the problems of an environment in each of its splits. Raises ConfigError for one that replies, unless `turns`."""
+    """Return the problems of an environment in each of its splits. Raises ConfigError for one that replies, unless
+    `turns`.
+    """
     from kgym.bridges import export_rows
     from kgym.types import EnvExport
 

@@ -24,9 +24,11 @@ def how_to_score(
     template: Mapping[str, Any] | None = None,
     sampling: "Sampling | None" = None,
 ) -> str:
-    """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the environment's settings.
+    """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the
+    environment's settings.
 
-    `template` are variables of the chat template. What `sampling` has in common with the defaults of `kgym eval` is left out.
+    `template` are variables of the chat template. What `sampling` has in common with the defaults of `kgym eval` is
+    left out.
     """
     from kgym.errors import KgymError
     from kgym.hookspecs import BenchmarkInfo
@@ -87,5 +89,7 @@ def _settings(spec: "EnvSpec") -> list[str]:
 def _not_default(model: "type[BaseModel]", options: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out options that are what they are by default."""
     fields = model.model_fields
-    defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()}
+    defaults = {
+        key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()
+    }
     return {key: value for key, value in options.items() if key not in defaults or value != defaults[key]}

@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command alike: files are left whole, one line says how to go on, and the status is 128 + the signal."""
+"""Ctrl-C, SIGTERM and SIGHUP end a command alike: files are left whole, one line says how to go on, and the status
+is 128 + the signal.
+"""
 
 import argparse
 import shlex
@@ -14,7 +16,9 @@ from kgym.world import is_loss
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.02
-"""After which an interruption that was lost is raised again, from a thread: at once it would be lost in the same place."""
+"""After which an interruption that was lost is raised again, from a thread: at once it would be lost in the same
+place.
+"""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -27,9 +31,11 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler is left as it is.
+    """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler
+    is left as it is.
 
-    Python prints an exception that a destructor or a callback raises, and goes on; an interruption there is raised again after it.
+    Python prints an exception that a destructor or a callback raises, and goes on; an interruption there is raised
+    again after it.
     """
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
@@ -67,7 +73,9 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def saying_how_to_go_on(how: Callable[[], str]) -> Iterator[None]:
-    """Add what `how` returns to the line that is printed if the block is interrupted, or another rank of the run is lost."""
+    """Add what `how` returns to the line that is printed if the block is interrupted, or another rank of the run is
+    lost.
+    """
     try:
         yield
     except BaseException as stop:

@@ -1,7 +1,8 @@
 """How a table fits its terminal. Keys and names can be copied: no word is ever broken.
 
-In this order, until it fits: columns without content are left out; prose wraps between words, the widest column first; the columns that may
-give way (paths) are shortened from the left, at a separator; they are left out; each row is written as several lines.
+In this order, until it fits: columns without content are left out; prose wraps between words, the widest column first;
+the columns that may give way (paths) are shortened from the left, at a separator; they are left out; each row is
+written as several lines.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,9 @@ class Layout:
     """Whether each row is to be written as lines `column  cell`, since nothing else fits."""
 
 
-def layout(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, gives_way: Sequence[str] = ()) -> Layout:
+def layout(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, gives_way: Sequence[str] = ()
+) -> Layout:
     """Fit a table into `width` columns of a terminal, or into as many as it needs if that is None."""
     kept = [place for place in range(len(columns)) if not rows or any(row[place].strip() not in EMPTY for row in rows)]
     table = _Table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
@@ -73,8 +76,12 @@ class _Table:
     def __init__(self, columns: list[str], rows: list[list[str]]) -> None:
         self.columns, self.rows = columns, rows
         cells = [[name, *(row[place] for row in rows)] for place, name in enumerate(columns)]
-        self.natural_widths = [max(_width(line) for text in column for line in text.split("\n") or [""]) for column in cells]
-        self.least_widths = [max((_width(word) for text in column for word in text.split()), default=0) for column in cells]
+        self.natural_widths = [
+            max(_width(line) for text in column for line in text.split("\n") or [""]) for column in cells
+        ]
+        self.least_widths = [
+            max((_width(word) for text in column for word in text.split()), default=0) for column in cells
+        ]
 
     @property
     def least(self) -> int:

@@ -23,12 +23,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", required=True, metavar="add|show|export|compare|precision")
     add = commands.add_parser("add", help="add the results of an evaluation to a board")
     add.add_argument(
-        "source", metavar="RUN|FILE.json", type=Path, help="run folder of kgym eval, or a results file of lm-evaluation-harness"
+        "source",
+        metavar="RUN|FILE.json",
+        type=Path,
+        help="run folder of kgym eval, or a results file of lm-evaluation-harness",
     )
     add.add_argument(
-        "--board", metavar="FILE", type=Path, default=Path(DEFAULT_BOARD), help=f"board to add it to (default: {DEFAULT_BOARD})"
+        "--board",
+        metavar="FILE",
+        type=Path,
+        default=Path(DEFAULT_BOARD),
+        help=f"board to add it to (default: {DEFAULT_BOARD})",
     )
-    add.add_argument("--label", metavar="NAME", help="name of the model on the board (default: the one it was scored under)")
+    add.add_argument(
+        "--label", metavar="NAME", help="name of the model on the board (default: the one it was scored under)"
+    )
     add.add_argument("--note", metavar="TEXT", default="", type=free_text, help="free text for the board")
     show = commands.add_parser("show", help="print a board: comparable rows together, the best first")
     export = commands.add_parser("export", help="write a board in another format")
@@ -37,28 +46,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "--board",
             metavar="FILE|PACKAGE:NAME",
             default=DEFAULT_BOARD,
-            help=f"a CSV file, or a board of an installed package: kgym_boards:results, kgym_boards:published (default: {DEFAULT_BOARD})",
+            help="a CSV file, or a board of an installed package: kgym_boards:results, kgym_boards:published "
+            f"(default: {DEFAULT_BOARD})",
         )
         command.add_argument("--bench", metavar="NAME", help="only rows of this benchmark")
         command.add_argument("--model", metavar="NAME", help="only rows of this model")
     export.add_argument(
-        "--format", metavar="NAME", default="csv", help="csv, html, json, latex, lm-eval, md, plot or a plugin's (default: csv)"
+        "--format",
+        metavar="NAME",
+        default="csv",
+        help="csv, html, json, latex, lm-eval, md, plot or a plugin's (default: csv)",
     )
     add_set(export, "options of the exporter, such as exporter.suffix=svg")
-    export.add_argument("-o", "--output", metavar="FILE", type=Path, help="where to write it (default: standard output)")
+    export.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="where to write it (default: standard output)"
+    )
     compare = commands.add_parser("compare", help="compare evaluations of the same problems with paired tests")
     compare.add_argument("before", metavar="A", type=Path, help="run folder of kgym eval")
-    compare.add_argument("after", metavar="B", type=Path, nargs="+", help="another run folder; with three or more, every pair is compared")
-    precision = commands.add_parser("precision", help="show where the uncertainty of a score comes from, and what it costs to lower it")
-    precision.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym eval with two or more samples a problem")
+    compare.add_argument(
+        "after",
+        metavar="B",
+        type=Path,
+        nargs="+",
+        help="another run folder; with three or more, every pair is compared",
+    )
+    precision = commands.add_parser(
+        "precision", help="show where the uncertainty of a score comes from, and what it costs to lower it"
+    )
     precision.add_argument(
-        "--points", metavar="X", type=float, default=1.0, help="half width of the 95 %% interval that you need, in points (default: 1.0)"
+        "run_folder", metavar="RUN", type=Path, help="run folder of kgym eval with two or more samples a problem"
+    )
+    precision.add_argument(
+        "--points",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help="half width of the 95 %% interval that you need, in points (default: 1.0)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
-    return {"add": _add, "show": _show, "export": _export, "compare": _compare, "precision": _precision}[args.action](args)
+    return {"add": _add, "show": _show, "export": _export, "compare": _compare, "precision": _precision}[args.action](
+        args
+    )
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -87,7 +118,10 @@ def _add(args: argparse.Namespace) -> int:
     else:
         for row in rows:
             say(f"{row['model']} on {row['benchmark']}: {percent(row['accuracy'], row['stderr'])}")
-        say(f"{added} of {len(rows)} rows added to {args.board}" + ("" if added == len(rows) else "; the others are there already"))
+        say(
+            f"{added} of {len(rows)} rows added to {args.board}"
+            + ("" if added == len(rows) else "; the others are there already")
+        )
         for reason in left_out[:SHOWN_LEFT_OUT]:
             say(f"left out: {reason}")
         if (more := len(left_out) - SHOWN_LEFT_OUT) > 0:
@@ -104,7 +138,9 @@ def _export(args: argparse.Namespace) -> int:
 
     options = component(args.set, "exporter")
     if args.output is not None and "suffix" in registry().options_model("exporter", args.format).model_fields:
-        options.setdefault("suffix", args.output.suffix.lstrip(".").lower())  # an exporter of several kinds of files goes by the name
+        options.setdefault(
+            "suffix", args.output.suffix.lstrip(".").lower()
+        )  # an exporter of several kinds of files goes by the name
     exporter = registry().create("exporter", args.format, options)
     board = _board(args)
     rows = board.rows
@@ -113,7 +149,9 @@ def _export(args: argparse.Namespace) -> int:
     with blaming("exporter", exporter):
         text = exporter(rows)
         if not isinstance(text, str | bytes):
-            raise ComponentError(f"it returned {type(text).__name__}; it has to return the text or the bytes of the file")
+            raise ComponentError(
+                f"it returned {type(text).__name__}; it has to return the text or the bytes of the file"
+            )
     if args.output is None:
         if isinstance(text, bytes):
             raise ConfigError(f"format {args.format!r} cannot be printed as text; name a file with -o")
@@ -172,7 +210,10 @@ def _show_pairs(many: Mapping[str, Any]) -> None:
         )
         for name, pair in zip(names, many["pairs"], strict=True)
     ]
-    print_table(("pair", "points", "95% interval, alone", "problems", "p, alone", "p, Holm", f"Holm, {len(cells)} comparisons"), cells)
+    print_table(
+        ("pair", "points", "95% interval, alone", "problems", "p, alone", "p, Holm", f"Holm, {len(cells)} comparisons"),
+        cells,
+    )
     for name, pair in zip(names, many["pairs"], strict=True):
         for remark in remarks_on(pair):
             say(f"{name}: {remark}")
@@ -200,8 +241,10 @@ def _precision(args: argparse.Namespace) -> int:
     lines = {
         "accuracy": f"{percent(result.accuracy, result.stderr)}, 95% interval {low:.1f} to {high:.1f} "
         f"({result.n_scored_problems} problems, {result.samples} answers each)",
-        "problems": f"± {100 * variance.stderr_problems:.1f} points would stay with endless answers to these problems (standard error)",
-        "sampling": f"± {100 * variance.stderr_sampling:.1f} points is the standard error of a run over these very problems; "
+        "problems": f"± {100 * variance.stderr_problems:.1f} points would stay with endless answers to these problems "
+        "(standard error)",
+        "sampling": f"± {100 * variance.stderr_sampling:.1f} points is the standard error of a run over these very "
+        "problems; "
         f"two runs differ by ± {100 * math.sqrt(2) * variance.stderr_sampling:.1f}",
     }
     if near_end(result.accuracy, n_problems=result.n_scored_problems, samples=result.samples):
@@ -209,7 +252,11 @@ def _precision(args: argparse.Namespace) -> int:
     say("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
     say(f"\nFor a 95% interval of ± {args.points:g} points:")
     say(f"  on these very problems       {plan.samples_same_problems} answers to each")
-    more = f"{plan.samples} answers to each" if plan.samples is not None else "no number of answers is enough: the problems differ too much"
+    more = (
+        f"{plan.samples} answers to each"
+        if plan.samples is not None
+        else "no number of answers is enough: the problems differ too much"
+    )
     say(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} answers each")
     return 0
 
@@ -262,7 +309,10 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
         if block.ranks is None:
             say(NO_RANKS)
         elif 1 < len(block.rows) != block.n_paired:
-            say(f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means alone and are wider")
+            say(
+                f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means "
+                "alone and are wider"
+            )
         say()
     if any(len(block.rows) > 1 and block.ranks for block in blocks):
         say("Ranks are 95% intervals over all pairs of a table (Holm): overlapping ranks are not distinguishable.")
@@ -271,7 +321,8 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
 
 
 PUBLISHED_INTERVALS = (
-    "Intervals are for the choice of problems, as if each were solved always or never: with 30 problems a figure carries ± 10 to 17 points "
+    "Intervals are for the choice of problems, as if each were solved always or never: with 30 problems a figure "
+    "carries ± 10 to 17 points "
     "(less above 90), for any number of completions. ± after a figure is over seeds, if the source gives it."
 )
 RESULT_HEADER = (
@@ -316,7 +367,9 @@ def _show_published(rows: Sequence["Row"]) -> None:
             row["model"],
             row["benchmark"],
             f"{row['figure']:g}" + (f" ± {row['spread']:g}" if row["spread"] is not None else ""),
-            "" if row["interval_low"] is None else f"{100 * row['interval_low']:.0f} to {100 * row['interval_high']:.0f}",
+            ""
+            if row["interval_low"] is None
+            else f"{100 * row['interval_low']:.0f} to {100 * row['interval_high']:.0f}",
             row["metric"],
             row["protocol"],
             row["source"],
@@ -325,5 +378,7 @@ def _show_published(rows: Sequence["Row"]) -> None:
         ]
         for row in published_rows(sorted(rows, key=lambda row: (row["benchmark"], -row["figure"])))
     ]
-    print_table(("model", "benchmark", "points", "95% interval", "metric", "protocol", "source", "date", "address"), cells)
+    print_table(
+        ("model", "benchmark", "points", "95% interval", "metric", "protocol", "source", "date", "address"), cells
+    )
     say(f"\n{PUBLISHED_INTERVALS}")

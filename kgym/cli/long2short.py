@@ -1,13 +1,15 @@
-"""`kgym long2short`: from long completions to shorter ones, by the four methods of Kimi k1.5, section 2.4, and one more.
+"""`kgym long2short`: from long completions to shorter ones, by the four methods of Kimi k1.5, section 2.4, and one
+more.
 
     kgym long2short merge    --model LONG --short SHORT --out runs/l2s     the average of the weights of both
-    kgym long2short shortest --model LONG --out runs/l2s     supervised fine-tuning on the shortest right answer of each problem
-    kgym long2short dpo      --model LONG --out runs/l2s     the shortest right answer against longer ones
-    kgym long2short rl       --model LONG --out runs/l2s     reinforcement learning with a length penalty and a smaller budget
-    kgym long2short distill  --model LONG --short SHORT --out runs/l2s     the short model learns from the long one on its own answers
+    kgym long2short shortest --model LONG --out runs/l2s     supervised fine-tuning on the shortest right answer of each
+    problem kgym long2short dpo      --model LONG --out runs/l2s     the shortest right answer against longer ones kgym
+    long2short rl       --model LONG --out runs/l2s     reinforcement learning with a length penalty and a smaller
+    budget kgym long2short distill  --model LONG --short SHORT --out runs/l2s     the short model learns from the long
+    one on its own answers
 
-Each is a series of other commands, which are printed, and ends with the accuracy and the length of completions before and after. A command
-whose result is in OUT is skipped, so an interrupted series goes on where it was.
+Each is a series of other commands, which are printed, and ends with the accuracy and the length of completions before
+and after. A command whose result is in OUT is skipped, so an interrupted series goes on where it was.
 """
 
 import argparse
@@ -47,25 +49,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help="folder for everything the command writes; give it again to resume",
         )
         method.add_argument("--env", metavar="NAME", default="aime", help="environment (default: aime)")
-        method.add_argument("--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)")
-        add_set(method, "further keys, such as env.difficulty=2, which all commands get, or train.lr=1e-5 for training alone")
-        method.add_argument("--seed", metavar="N", type=int, default=0, help="seed of sampling and training (default: 0)")
+        method.add_argument(
+            "--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)"
+        )
+        add_set(
+            method,
+            "further keys, such as env.difficulty=2, which all commands get, or train.lr=1e-5 for training alone",
+        )
+        method.add_argument(
+            "--seed", metavar="N", type=int, default=0, help="seed of sampling and training (default: 0)"
+        )
         if name in ("merge", "distill"):
             same = "shape" if name == "merge" else "tokenizer"
-            method.add_argument("--short", metavar="NAME|DIR|HUB_ID", required=True, help=f"model of the same {same}, short completions")
+            method.add_argument(
+                "--short", metavar="NAME|DIR|HUB_ID", required=True, help=f"model of the same {same}, short completions"
+            )
         if name == "merge":
             method.add_argument(
-                "--weight", metavar="W", type=float, default=0.5, help="weight of the long model in the average, below 1 (default: 0.5)"
+                "--weight",
+                metavar="W",
+                type=float,
+                default=0.5,
+                help="weight of the long model in the average, below 1 (default: 0.5)",
             )
             continue
         steps = 12 if name in ("rl", "distill") else 60
         method.add_argument("--steps", metavar="N", type=int, default=steps, help=f"training steps (default: {steps})")
         if name in ("rl", "distill"):
-            method.add_argument("--max-tokens", metavar="N", type=int, help="budget (default: half of the environment's)")
-        else:
-            method.add_argument("--problems", metavar="N", type=int, default=192, help="train problems to sample (default: 192)")
             method.add_argument(
-                "--samples", metavar="N", type=int, default=8, help="completions for each problem (default: 8, as in the paper)"
+                "--max-tokens", metavar="N", type=int, help="budget (default: half of the environment's)"
+            )
+        else:
+            method.add_argument(
+                "--problems", metavar="N", type=int, default=192, help="train problems to sample (default: 192)"
+            )
+            method.add_argument(
+                "--samples",
+                metavar="N",
+                type=int,
+                default=8,
+                help="completions for each problem (default: 8, as in the paper)",
             )
 
 
@@ -74,8 +97,18 @@ def run(args: argparse.Namespace) -> int:
     from kgym.models.names import resolve_model
 
     resolve_model(args.model)
-    made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl, "distill": _distill}[args.method](args)
-    bench = ("--bench", f"{args.env}:validation", "--problems", args.score, "--seed", args.seed, *settings_words(*of_env(args.set)))
+    made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl, "distill": _distill}[args.method](
+        args
+    )
+    bench = (
+        "--bench",
+        f"{args.env}:validation",
+        "--problems",
+        args.score,
+        "--seed",
+        args.seed,
+        *settings_words(*of_env(args.set)),
+    )
     before, after = args.out / "before", args.out / "after"
     steps += [scoring(before, "--model", args.model, *bench), scoring(after, "--model", made, *bench)]
     hold_request(args.out, {name: getattr(args, name, None) for name in _ASKED}, steps)
@@ -84,13 +117,30 @@ def run(args: argparse.Namespace) -> int:
             return status
     rows = [(name, *_figures(folder)) for name, folder in (("before", before), ("after", after))]
     if args.json:
-        print_json({"model": str(made)} | {name: {"accuracy": accuracy, "tokens": tokens} for name, accuracy, tokens in rows})
+        print_json(
+            {"model": str(made)} | {name: {"accuracy": accuracy, "tokens": tokens} for name, accuracy, tokens in rows}
+        )
     else:
-        print_table(("", "accuracy", "tokens"), [(name, f"{accuracy:.1%}", f"{tokens:.1f}") for name, accuracy, tokens in rows])
+        print_table(
+            ("", "accuracy", "tokens"), [(name, f"{accuracy:.1%}", f"{tokens:.1f}") for name, accuracy, tokens in rows]
+        )
     return 0
 
 
-_ASKED = ("method", "model", "short", "env", "score", "seed", "set", "weight", "steps", "max_tokens", "problems", "samples")
+_ASKED = (
+    "method",
+    "model",
+    "short",
+    "env",
+    "score",
+    "seed",
+    "set",
+    "weight",
+    "steps",
+    "max_tokens",
+    "problems",
+    "samples",
+)
 """What decides the numbers of a series; a method that has no such option holds nothing for it."""
 
 
@@ -102,7 +152,15 @@ def _merge(args: argparse.Namespace) -> tuple[Path, list[Step]]:
 
 def _shortest(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "sft"
-    flags = ("--steps", args.steps, "--batch", 16, "--lr", 1e-4, *settings_words("sft.select=shortest", *_of_training(args)))
+    flags = (
+        "--steps",
+        args.steps,
+        "--batch",
+        16,
+        "--lr",
+        1e-4,
+        *settings_words("sft.select=shortest", *_of_training(args)),
+    )
     return made, [_sampled(args), training("sft", made, *_from(args), *flags)]
 
 
@@ -121,7 +179,13 @@ def _rl(args: argparse.Namespace) -> tuple[Path, list[Step]]:
 
 def _distill(args: argparse.Namespace) -> tuple[Path, list[Step]]:
     made = args.out / "opd"
-    keys = (f"algo.teacher={args.model}", "rollout.group_size=1", f"rollout.problems_per_step={STUDENTS}", *_budget(args), *args.set)
+    keys = (
+        f"algo.teacher={args.model}",
+        "rollout.group_size=1",
+        f"rollout.problems_per_step={STUDENTS}",
+        *_budget(args),
+        *args.set,
+    )
     flags = ("--model", args.short, "--env", args.env, "--algo", "opd", "--steps", args.steps, "--seed", args.seed)
     return made, [training("train", made, *flags, *settings_words(*keys))]
 
@@ -151,7 +215,9 @@ def _of_training(args: argparse.Namespace) -> list[str]:
 
 
 def _budget(args: argparse.Namespace) -> tuple[str, ...]:
-    """Return the settings of a training with a smaller budget, by default `SHORTER` of that of the environment with its options."""
+    """Return the settings of a training with a smaller budget, by default `SHORTER` of that of the environment with
+    its options.
+    """
     from kgym.cli.settings import component
     from kgym.envs.spec import EnvSpec
 

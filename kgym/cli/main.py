@@ -1,8 +1,10 @@
-"""The frame of the command line: finds the command, gives it its arguments, and turns what it raises into one line and an exit status.
+"""The frame of the command line: finds the command, gives it its arguments, and turns what it raises into one line and
+an exit status.
 
-A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has `json` (every command
-can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins (`kgym_components`). In `args.argv` are
-the words of the command as they were typed, in `args.words` all of them, and in `args.loaded` the plugins that -p named before it.
+A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has
+`json` (every command can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins
+(`kgym_components`). In `args.argv` are the words of the command as they were typed, in `args.words` all of them, and in
+`args.loaded` the plugins that -p named before it.
 
 Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM,
 129 by SIGHUP; 141 no one reads the output any more.
@@ -69,7 +71,9 @@ ENVIRONMENT = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that complains by a KgymError with the nearest name, and takes no abbreviations: they would break as options come."""
+    """A parser that complains by a KgymError with the nearest name, and takes no abbreviations: they would break as
+    options come.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
@@ -97,7 +101,9 @@ class Parser(argparse.ArgumentParser):
         if options and (hint := setting_for(leaves(self), options[0])):
             raise UnknownName(f"no option named {options[0]!r}; {hint}")
         if options:
-            raise UnknownName.near("option", options[0], {name for parser in leaves(self) for name in parser._option_string_actions})
+            raise UnknownName.near(
+                "option", options[0], {name for parser in leaves(self) for name in parser._option_string_actions}
+            )
         raise ConfigError(f"unexpected argument {unknown[0]!r} (see {self.prog} --help)")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -267,7 +273,9 @@ def _global_parser() -> Parser:
 
 
 def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
-    """Add the options that hold everywhere. Before a command they have defaults; after it they are absent unless given."""
+    """Add the options that hold everywhere. Before a command they have defaults; after it they are absent unless
+    given.
+    """
     group = parser if top else parser.add_argument_group("options of every command")
 
     def default(value: Any) -> Any:
@@ -284,8 +292,17 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
         help="also load this plugin: a module, or a file such as ./mine.py; no:NAME leaves a plugin out",
     )
     group.add_argument("--debug", action="store_true", default=default(False), help="show the traceback of an error")
-    group.add_argument("-v", dest="verbose", action=Louder, const=1, default=default(0), help="print more; -vv for debugging")
-    group.add_argument("-q", dest="verbose", action=Louder, const=-1, default=default(0), help="print no progress, only results and errors")
+    group.add_argument(
+        "-v", dest="verbose", action=Louder, const=1, default=default(0), help="print more; -vv for debugging"
+    )
+    group.add_argument(
+        "-q",
+        dest="verbose",
+        action=Louder,
+        const=-1,
+        default=default(0),
+        help="print no progress, only results and errors",
+    )
 
 
 class Louder(argparse.Action):
@@ -294,7 +311,9 @@ class Louder(argparse.Action):
     def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **kwargs)
 
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
         """Count one."""
         setattr(namespace, self.dest, getattr(namespace, self.dest, 0) + self.const)
 
@@ -312,7 +331,11 @@ def leaves(parser: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]
 def _help(parser: Parser) -> str:
     lines = [(name, COMMANDS[name][1]) for name in _built_in()]
     taken = set(COMMANDS)
-    added = [(info.name, f"{info.summary} ({record.origin})") for info, record in registry().offers("command") if info.name not in taken]
+    added = [
+        (info.name, f"{info.summary} ({record.origin})")
+        for info, record in registry().offers("command")
+        if info.name not in taken
+    ]
     width = max(len(name) for name, _ in lines + added)
     commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in lines + added)
     return (
@@ -342,8 +365,9 @@ def _written(name: str) -> bool:
 
 
 def _set_level(verbose: int, *, debug: bool) -> None:
-    """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs. `debug` adds the tracebacks of
-    errors that do not end the command. Other ranks than the first say one level less: they would repeat it.
+    """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs. `debug` adds
+    the tracebacks of errors that do not end the command. Other ranks than the first say one level less: they would
+    repeat it.
     """
     verbose -= int(not is_first())
     logging.getLogger().setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(max(-1, min(verbose, 1)), logging.INFO))

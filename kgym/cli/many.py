@@ -1,4 +1,6 @@
-"""What the commands that start many runs have in common (`reproduce`, `sweep`): `--jobs`, `--dry-run`, the lines on the way."""
+"""What the commands that start many runs have in common (`reproduce`, `sweep`): `--jobs`, `--dry-run`, the lines on
+the way.
+"""
 
 import argparse
 import math
@@ -55,7 +57,10 @@ def list_runs(runs: "Sequence[Run]", jobs: int, *, as_json: bool, before: Sequen
     left = [run for run in runs if not run.done]
     seconds = _left(left, jobs)
     if as_json:
-        facts = [{"arm": run.arm, "seed": run.seed, "done": run.done, "command": ["kgym", *before, *run.words]} for run in runs]
+        facts = [
+            {"arm": run.arm, "seed": run.seed, "done": run.done, "command": ["kgym", *before, *run.words]}
+            for run in runs
+        ]
         print_json({"runs": facts, "seconds": seconds, "jobs": jobs})
         return 0
     for run in runs:
@@ -64,8 +69,12 @@ def list_runs(runs: "Sequence[Run]", jobs: int, *, as_json: bool, before: Sequen
     return 0
 
 
-def run_missing(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path, *, before: Sequence[str] = ()) -> "list[Run]":
-    """Run what has not ended, with a line for each on the way; return what failed. The folder `out` is held meanwhile."""
+def run_missing(
+    args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path, *, before: Sequence[str] = ()
+) -> "list[Run]":
+    """Run what has not ended, with a line for each on the way; return what failed. The folder `out` is held
+    meanwhile.
+    """
     from kgym.experiments.processes import last_line, log_of, run_all
     from kgym.files import locked
 
@@ -89,7 +98,10 @@ def run_missing(args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out:
 
     if left:
         tell(_standing(len(runs), total, _left([*left.values()], jobs), jobs))
-    with saying_how_to_go_on(lambda: f"resume with: {command_line(args, args.argv)}"), locked(out / ".lock", what=f"the folder {out}"):
+    with (
+        saying_how_to_go_on(lambda: f"resume with: {command_line(args, args.argv)}"),
+        locked(out / ".lock", what=f"the folder {out}"),
+    ):
         return run_all(runs, jobs, ended, before=before)
 
 

@@ -19,18 +19,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("list", help="list the models that have names")
     merge = commands.add_parser("merge", help="write the weighted average of models of the same shape")
     merge.add_argument(
-        "models", metavar="NAME|DIR|HUB_ID", nargs="+", help="two models or more; configuration and tokenizer come from the first"
+        "models",
+        metavar="NAME|DIR|HUB_ID",
+        nargs="+",
+        help="two models or more; configuration and tokenizer come from the first",
     )
     merge.add_argument(
-        "--weights", metavar="W", nargs="+", type=float, help="one weight for each model, together 1 (default: equal weights)"
+        "--weights",
+        metavar="W",
+        nargs="+",
+        type=float,
+        help="one weight for each model, together 1 (default: equal weights)",
     )
     merge.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the average")
     merge.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="number type of the weights that are written (default: float32)"
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="number type of the weights that are written (default: float32)",
     )
     cut = commands.add_parser("cut", help="write a model with fewer layers, which needs training again")
     cut.add_argument("model", metavar="NAME|DIR|HUB_ID", help="model to take the layers from")
-    cut.add_argument("--layers", metavar="N", type=int, required=True, help="number of layers to keep: the first ones and the last")
+    cut.add_argument(
+        "--layers", metavar="N", type=int, required=True, help="number of layers to keep: the first ones and the last"
+    )
     cut.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the model")
 
 
@@ -42,11 +54,16 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from kgym.registry import registry
 
-    found = [{"name": info.name, "summary": info.summary, "origin": record.origin} for info, record in registry().offers("model")]
+    found = [
+        {"name": info.name, "summary": info.summary, "origin": record.origin}
+        for info, record in registry().offers("model")
+    ]
     if args.json:
         print_json({"models": found})
     else:
-        print_table(("name", "summary", "from"), [[model["name"], model["summary"], model["origin"]] for model in found])
+        print_table(
+            ("name", "summary", "from"), [[model["name"], model["summary"], model["origin"]] for model in found]
+        )
     return 0
 
 

@@ -46,12 +46,18 @@ KINDS: dict[str, Kind] = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "name", metavar="NAME", help="name of the package and its folder, such as kgym-letters; the component is then named letters"
+        "name",
+        metavar="NAME",
+        help="name of the package and its folder, such as kgym-letters; the component is then named letters",
     )
     kinds = parser.add_mutually_exclusive_group(required=True)
     for flag, about in KINDS.items():
         kinds.add_argument(
-            f"--{flag}", dest="flag", action="store_const", const=flag, help=f"{about.article} {about.kind}: {about.summary}"
+            f"--{flag}",
+            dest="flag",
+            action="store_const",
+            const=flag,
+            help=f"{about.article} {about.kind}: {about.summary}",
         )
 
 
@@ -68,7 +74,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"folder": str(folder), "kind": about.kind, "component": component, "files": sorted(files)})
         return 0
-    say(f"wrote {folder}: {about.article} {about.kind}, {component!r}, in {folder / module_name(args.name) / about.file}")
+    say(
+        f"wrote {folder}: {about.article} {about.kind}, {component!r}, in "
+        f"{folder / module_name(args.name) / about.file}"
+    )
     say(f"next: pip install -e './{folder}[dev]'; cd {folder}; pytest; kgym plugins check {component}")
     return 0
 
@@ -125,13 +134,15 @@ def _check(name: str, flag: str) -> None:
     module, component, kind = module_name(name), component_name(name), KINDS[flag].kind
     if not NAME.fullmatch(name) or len(name) > LONGEST or keyword.iskeyword(component) or not component.isidentifier():
         raise ConfigError(
-            f"{name!r} cannot name a package and its module; use up to {LONGEST} small letters, digits and hyphens, such as kgym-letters"
+            f"{name!r} cannot name a package and its module; use up to {LONGEST} small letters, digits and hyphens, "
+            "such as kgym-letters"
         )
     if Path(name).exists():
         raise ConfigError(f"{name} exists already; choose another name, or remove it")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
         raise ConfigError(
-            f"a module named {module} is installed already; choose another name, such as kgym-my-{component.replace('_', '-')}"
+            f"a module named {module} is installed already; choose another name, such as "
+            f"kgym-my-{component.replace('_', '-')}"
         )
     if any(info.name == component for info, _ in registry().offers(kind)):
         raise ConfigError(f"{KINDS[flag].article} {kind} named {component!r} exists already; choose another name")

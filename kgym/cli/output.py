@@ -20,7 +20,9 @@ LONGEST_NOTE = 10_000
 
 
 def say(text: object = "", *, file: IO[str] | None = None, flush: bool = False) -> None:
-    """Write a line for people, the only way in which commands do: names and messages may hold what acts on a terminal."""
+    """Write a line for people, the only way in which commands do: names and messages may hold what acts on a
+    terminal.
+    """
     print(printable(text), file=file, flush=flush)
 
 
@@ -40,7 +42,8 @@ def print_json_line(value: Any) -> None:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, gives_way: Sequence[str] = (), file: IO[str] | None = None
 ) -> None:
-    """Write rows under their headings, numbers to the right; see `kgym.cli.layout` for what becomes of a table that is too wide.
+    """Write rows under their headings, numbers to the right; see `kgym.cli.layout` for what becomes of a table that is
+    too wide.
 
     Text is shown as it is: it is not markup. `gives_way` names the columns of paths that may be shortened or left out.
     """
@@ -51,16 +54,27 @@ def print_table(
 
     out = file or sys.stdout
     terminal = Console(file=out, highlight=False)
-    fitted = layout(columns, [[printable(value) for value in row] for row in rows], terminal.width if out.isatty() else None, gives_way)
+    fitted = layout(
+        columns,
+        [[printable(value) for value in row] for row in rows],
+        terminal.width if out.isatty() else None,
+        gives_way,
+    )
     if fitted.as_lines:
         _print_lines(fitted, out)
         return
-    right = {column for place, column in enumerate(columns) if rows and all(isinstance(row[place], int | float) for row in rows)}
+    right = {
+        column
+        for place, column in enumerate(columns)
+        if rows and all(isinstance(row[place], int | float) for row in rows)
+    }
     width = sum(fitted.widths) + GAP * len(fitted.widths)
     console = Console(file=out, highlight=False, width=max(width, 1))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column, column_width in zip(fitted.columns, fitted.widths, strict=True):
-        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold", width=column_width)
+        table.add_column(
+            Text(column), justify="right" if column in right else "left", overflow="fold", width=column_width
+        )
     for row in fitted.rows:
         table.add_row(*map(Text, row))
     console.print(table)
@@ -78,7 +92,8 @@ def _print_lines(fitted: Layout, out: IO[str]) -> None:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far long work is, on standard error; the value is called with the number of things done since the last call.
+    """Show how far long work is, on standard error; the value is called with the number of things done since the last
+    call.
 
     A bar on a terminal; elsewhere a line at each tenth of the way.
     """
@@ -125,7 +140,9 @@ def clock(seconds: float) -> str:
 
 
 def folder_name(text: str) -> Path:
-    """Return the path of a folder as it was typed. Raises for an empty one (`--run "$UNSET"`), which would be the working directory."""
+    """Return the path of a folder as it was typed. Raises for an empty one (`--run "$UNSET"`), which would be the
+    working directory.
+    """
     if not text.strip():
         raise argparse.ArgumentTypeError("the name of the folder is empty")
     return Path(text)

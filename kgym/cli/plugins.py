@@ -34,11 +34,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="print the components and the plugins that offer them")
     show = commands.add_parser("show", help="print a component's options with types, defaults and meaning")
     show.add_argument("name", metavar="NAME", help="name of a component, as kgym plugins list prints it")
-    commands.add_parser("doctor", help="print what is broken, left out, in conflict or missing; exit status 1 if anything is wrong")
-    check = commands.add_parser("check", help="test a component with the conformance kit of its kind; exit status 1 if it fails")
+    commands.add_parser(
+        "doctor", help="print what is broken, left out, in conflict or missing; exit status 1 if anything is wrong"
+    )
+    check = commands.add_parser(
+        "check", help="test a component with the conformance kit of its kind; exit status 1 if it fails"
+    )
     check.add_argument("name", metavar="NAME", help="name of a component, or of a plugin with observers")
     add_set(check, "options of the component, by the keys that show prints")
-    newplugin.configure(commands.add_parser("new", help="write a package with a working component, as a start for your own"))
+    newplugin.configure(
+        commands.add_parser("new", help="write a package with a working component, as a start for your own")
+    )
     for command in (listing, show, check):
         command.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
 
@@ -76,7 +82,11 @@ def _notes(kind: str | None) -> list[str]:
     """Return why a component cannot be asked for by its name, for each that is offered; "" if it can."""
     clashing = {id(info): clash for clash in registry().clashes() for info, _ in clash.offers}
     return [
-        _clash_note(clashing[id(info)]) if id(info) in clashing else "hidden: kgym has its own" if is_hidden(info) else ""
+        _clash_note(clashing[id(info)])
+        if id(info) in clashing
+        else "hidden: kgym has its own"
+        if is_hidden(info)
+        else ""
         for info, _ in registry().offers(kind)
     ]
 
@@ -97,7 +107,11 @@ def _component(info: Info, record: PluginRecord) -> dict[str, Any]:
     facts = {"kind": info.kind, **vars(info)}
     if hasattr(info, "id"):
         facts["id"] = info.id
-    return facts | {"plugin": record.name, "distribution": record.distribution, "version_of_distribution": record.version}
+    return facts | {
+        "plugin": record.name,
+        "distribution": record.distribution,
+        "version_of_distribution": record.version,
+    }
 
 
 def _plugin(record: PluginRecord) -> dict[str, Any]:
@@ -126,7 +140,8 @@ def _show(args: argparse.Namespace) -> int:
     for index, facts in enumerate(shown):
         say("\n" * bool(index) + f"{facts['kind']} {facts['name']}: {facts['summary']}")
         say(
-            f"from {facts['plugin']}" + (f" of {facts['distribution']} {facts['version_of_distribution']}" if facts["distribution"] else "")
+            f"from {facts['plugin']}"
+            + (f" of {facts['distribution']} {facts['version_of_distribution']}" if facts["distribution"] else "")
         )
         if facts["target"]:
             say(f"target {facts['target']}")
@@ -148,7 +163,11 @@ def _show(args: argparse.Namespace) -> int:
 def _kinds_of(name: str, kind: str | None) -> list[str]:
     """Return the kinds, or whether the one kind, that have a component of this name."""
     kinds = [kind] if kind else list(KINDS)
-    offered = [kind for kind in kinds if any(name in (info.name, getattr(info, "id", None)) for info, _ in registry().offers(kind))]
+    offered = [
+        kind
+        for kind in kinds
+        if any(name in (info.name, getattr(info, "id", None)) for info, _ in registry().offers(kind))
+    ]
     if not offered and EnvInfo.kind in kinds and family_of(name, registry().infos(EnvFamilyInfo.kind).values()):
         return [EnvInfo.kind]
     return offered
@@ -162,7 +181,11 @@ def _explain(kind: str, name: str) -> dict[str, Any]:
     info = registry().info(kind, name)
     facts = _component(info, registry().provider(kind, name))
     takes_options = info.target and kind not in ("model", "benchmark", "command", "check")
-    return facts | {"options": describe_options(registry().options_model(kind, name), registry().key(kind, name)) if takes_options else []}
+    return facts | {
+        "options": describe_options(registry().options_model(kind, name), registry().key(kind, name))
+        if takes_options
+        else []
+    }
 
 
 def describe_options(model: "type[BaseModel]", key: str) -> list[dict[str, str]]:
@@ -208,8 +231,18 @@ def _type_name(annotation: Any) -> str:
 
 def _constraint(item: Any) -> str:
     """Return `> 0` for `annotated_types.Gt(0)`, and so on; what has no short form is left to the description."""
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "min_length": "length >=", "max_length": "length <=", "pattern": "like"}
-    return ", ".join(f"{sign} {value}" for name, sign in signs.items() if (value := getattr(item, name, None)) is not None)
+    signs = {
+        "gt": ">",
+        "ge": ">=",
+        "lt": "<",
+        "le": "<=",
+        "min_length": "length >=",
+        "max_length": "length <=",
+        "pattern": "like",
+    }
+    return ", ".join(
+        f"{sign} {value}" for name, sign in signs.items() if (value := getattr(item, name, None)) is not None
+    )
 
 
 # --- check
@@ -224,7 +257,10 @@ def _conform(args: argparse.Namespace) -> int:
     else:
         for report in reports:
             figures = "".join(f", {name} {figure:g}" for name, figure in report.figures.items())
-            say(f"{report.kind} {report.name}: {len(report.passed)} checks passed, {len(report.failures)} failures{figures}")
+            say(
+                f"{report.kind} {report.name}: {len(report.passed)} checks passed, {len(report.failures)} "
+                f"failures{figures}"
+            )
             for failure in report.failures:
                 say(f"  FAILED {failure}")
         say("it conforms" if not any(report.failures for report in reports) else "it does not conform")
@@ -232,7 +268,9 @@ def _conform(args: argparse.Namespace) -> int:
 
 
 def _named(args: argparse.Namespace) -> list[tuple[str, str]]:
-    """Return the kits and names that are meant: components of every kind with the name, and the observers of a plugin with it."""
+    """Return the kits and names that are meant: components of every kind with the name, and the observers of a
+    plugin with it.
+    """
     from kgym.testing.observers import observing
 
     found = [(kind, args.name) for kind in _kinds_of(args.name, args.kind)]
@@ -274,18 +312,25 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def versions() -> dict[str, str]:
     """Return the versions of kgym, of what it is built on, and of the plugin API."""
-    return {name: _version(name) for name in VERSIONS} | {"python": platform.python_version(), "plugin API": str(API_VERSION)}
+    return {name: _version(name) for name in VERSIONS} | {
+        "python": platform.python_version(),
+        "plugin API": str(API_VERSION),
+    }
 
 
 def examined() -> dict[str, Any]:
     """Return the state of all plugins, and as `healthy` whether nothing is wrong; `kgym doctor` prints it too."""
     records = registry().plugins()
     report: dict[str, Any] = {
-        "broken": [_plugin(record) | {"traceback": record.traceback} for record in records if record.status == "broken"],
+        "broken": [
+            _plugin(record) | {"traceback": record.traceback} for record in records if record.status == "broken"
+        ],
         "blocked": [_plugin(record) for record in records if record.status == "blocked"],
         "clashes": [str(clash) for clash in registry().clashes()],
         "hidden": [
-            f"command {info.name!r} of {who.origin}: kgym has its own" for info, who in registry().offers("command") if is_hidden(info)
+            f"command {info.name!r} of {who.origin}: kgym has its own"
+            for info, who in registry().offers("command")
+            if is_hidden(info)
         ],
         "checks": {info.name: _check(info.name) for info, _ in registry().offers("check")},
         "lacking": _lacking(),
@@ -304,7 +349,9 @@ def troubles(report: dict[str, Any]) -> list[str]:
 
 
 def _lacking() -> list[dict[str, str]]:
-    """Return every engine, and every verifier or other component that lacks something, with what is missing and how to install it."""
+    """Return every engine, and every verifier or other component that lacks something, with what is missing and how
+    to install it.
+    """
     found = []
     for info, record in registry().offers():
         lacking = lacks(info, record)
@@ -340,7 +387,12 @@ def _print_report(report: dict[str, Any]) -> None:
     print_table(
         ("plugin", "from", "status", "offers or reason"),
         [
-            (plugin["name"], f"{plugin['distribution']} {plugin['version']}".strip() or plugin["module"], plugin["status"], _said(plugin))
+            (
+                plugin["name"],
+                f"{plugin['distribution']} {plugin['version']}".strip() or plugin["module"],
+                plugin["status"],
+                _said(plugin),
+            )
             for plugin in [*report["loaded"], *report["blocked"], *report["broken"]]
         ],
     )
@@ -357,7 +409,10 @@ def _print_report(report: dict[str, Any]) -> None:
     for title, text in report["printed"].items():
         say(f"\nprints: plugin {title} writes to standard output when it is loaded: {text!r}")
     for title, hooks in report["deprecated"].items():
-        say(f"\ndeprecated: plugin {title} has {' and '.join(hooks)}; yield the same records in one hook, kgym_components")
+        say(
+            f"\ndeprecated: plugin {title} has {' and '.join(hooks)}; yield the same records in one hook, "
+            "kgym_components"
+        )
     for name, found in report["checks"].items():
         say(f"\ncheck {name}: {'; '.join(found) or 'fine'}")
     say("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")

@@ -2,8 +2,8 @@
 
     kgym train --ranks 4 ...      is      torchrun --nproc-per-node 4 -m kgym train ...
 
-with one line about what went wrong instead of torchrun's report, and the exit status of the rank that failed. On several machines Ray
-starts the ranks (`--cluster`, see `cluster.py`), or torchrun itself.
+with one line about what went wrong instead of torchrun's report, and the exit status of the rank that failed. On
+several machines Ray starts the ranks (`--cluster`, see `cluster.py`), or torchrun itself.
 """
 
 import argparse
@@ -66,14 +66,17 @@ def started_again(command: str) -> str:
 
 
 def launches(args: argparse.Namespace) -> bool:
-    """Whether the command is to start ranks instead of training itself. Raises ConfigError for a cluster without a number of ranks."""
+    """Whether the command is to start ranks instead of training itself. Raises ConfigError for a cluster without a
+    number of ranks.
+    """
     if args.cluster is not None and args.ranks is None:
         raise ConfigError(f"--cluster {args.cluster} starts ranks, and needs their number: --ranks N")
     return args.ranks is not None
 
 
 def launched(args: argparse.Namespace, run: Path, how_to_go_on: Callable[[], str], *, device: str) -> int:
-    """Run the command of `args` on so many ranks, in the folder `run`, and return its exit status. They compute on `device`.
+    """Run the command of `args` on so many ranks, in the folder `run`, and return its exit status. They compute on
+    `device`.
 
     Raises ConfigError for a number of ranks that cannot be.
     """

@@ -48,13 +48,23 @@ def _of(config: type[BaseModel]) -> Iterable[str]:
     for row in describe_options(config, ""):
         field = config.model_fields[row["key"]]
         default = field.get_default(call_default_factory=True)
-        models = [model for model in get_args(field.annotation) if isinstance(model, type) and issubclass(model, BaseModel)]
+        models = [
+            model for model in get_args(field.annotation) if isinstance(model, type) and issubclass(model, BaseModel)
+        ]
         if isinstance(default, BaseModel):
-            sections += [f"### `{row['key']}`", (type(default).__doc__ or "").strip(), _table(_fields(default, row["key"]))]
+            sections += [
+                f"### `{row['key']}`",
+                (type(default).__doc__ or "").strip(),
+                _table(_fields(default, row["key"])),
+            ]
         elif get_origin(field.annotation) is dict:
             plain.append(row)
             for model in models:  # a table of parts by name
-                sections += [f"### `{row['key']}.LABEL`", (model.__doc__ or "").strip(), _table(_own(model, f"{row['key']}.LABEL"))]
+                sections += [
+                    f"### `{row['key']}.LABEL`",
+                    (model.__doc__ or "").strip(),
+                    _table(_own(model, f"{row['key']}.LABEL")),
+                ]
         elif models:  # a part that a run may have
             sections += [f"### `{row['key']}`", row["description"], _table(_own(models[0], row["key"]))]
         else:
@@ -115,7 +125,9 @@ def _readable(text: str) -> str:
     >>> _readable("<think>, or `<think>`; x < y")
     '&lt;think>, or `<think>`; x < y'
     """
-    return "`".join(re.sub(r"<(?=[a-z/])", "&lt;", part) if place % 2 == 0 else part for place, part in enumerate(text.split("`")))
+    return "`".join(
+        re.sub(r"<(?=[a-z/])", "&lt;", part) if place % 2 == 0 else part for place, part in enumerate(text.split("`"))
+    )
 
 
 if __name__ == "__main__":

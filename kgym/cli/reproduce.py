@@ -4,13 +4,14 @@
     kgym reproduce k15 --scale quick --claims a,c
     kgym reproduce mine.toml --dry-run
 
-An experiment is a table in a TOML file: claims, the runs that each compares, and the rule that turns a difference and its
-interval into agree, disagree or cannot tell (docs/reproduce.md). Each run is a command of kgym, in a folder below OUT/runs.
-What is there is not run again and what was interrupted is resumed, so the same command ends in the same page, OUT/NAME.html
-and OUT/NAME.md, also after a kill -9.
+An experiment is a table in a TOML file: claims, the runs that each compares, and the rule that turns a difference and
+its interval into agree, disagree or cannot tell (docs/reproduce.md). Each run is a command of kgym, in a folder below
+OUT/runs. What is there is not run again and what was interrupted is resumed, so the same command ends in the same page,
+OUT/NAME.html and OUT/NAME.md, also after a kill -9.
 
-How the parts are placed: the runner and the reporter (`kgym.experiments`) name no algorithm, model or environment, so they belong to the
-core; the experiment `k15` names many of them, so it is data of a plugin, as the built-in model is (`kgym_plugins/benchmarks/k15.toml`).
+How the parts are placed: the runner and the reporter (`kgym.experiments`) name no algorithm, model or environment, so
+they belong to the core; the experiment `k15` names many of them, so it is data of a plugin, as the built-in model is
+(`kgym_plugins/benchmarks/k15.toml`).
 """
 
 import argparse
@@ -31,19 +32,32 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("experiment", metavar="NAME|FILE.toml", help="an experiment of kgym plugins list --kind experiment, or a TOML file")
-    parser.add_argument("--out", metavar="DIR", type=folder_name, help="folder for the runs and the page (default: runs/NAME)")
     parser.add_argument(
-        "--scale", metavar="NAME", default="full", help="size of the runs: full, or quick for a first look at the page (default: full)"
+        "experiment",
+        metavar="NAME|FILE.toml",
+        help="an experiment of kgym plugins list --kind experiment, or a TOML file",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=folder_name, help="folder for the runs and the page (default: runs/NAME)"
+    )
+    parser.add_argument(
+        "--scale",
+        metavar="NAME",
+        default="full",
+        help="size of the runs: full, or quick for a first look at the page (default: full)",
     )
     parser.add_argument("--seeds", metavar="N", type=int, help="runs of each arm (default: as the scale says)")
     parser.add_argument("--claims", metavar="A,B", help="only these claims (default: all)")
     parser.add_argument(
-        "--base", metavar="NAME|MODEL", help="base from the table, or a model to use as the first of them (default: the first)"
+        "--base",
+        metavar="NAME|MODEL",
+        help="base from the table, or a model to use as the first of them (default: the first)",
     )
     parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
     parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
-    parser.add_argument("--judge-template", metavar="TEXT", help="what the judge reads, with {question}, {gold} and {response} in it")
+    parser.add_argument(
+        "--judge-template", metavar="TEXT", help="what the judge reads, with {question}, {gold} and {response} in it"
+    )
     add_jobs(parser)
 
 
@@ -140,7 +154,9 @@ def _print(found: "Sequence[Figure]", page: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"page": page, "verdicts": verdicts_of(found), "figures": [_facts(figure) for figure in found]})
         return
-    rows = [(figure.claim.id, figure.finding.says, summary(figure), figure.missing or figure.verdict) for figure in found]
+    rows = [
+        (figure.claim.id, figure.finding.says, summary(figure), figure.missing or figure.verdict) for figure in found
+    ]
     print_table(("claim", "figure", "measured", "verdict"), rows)
     say()
     for name, verdict in verdicts_of(found).items():

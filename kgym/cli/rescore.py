@@ -1,4 +1,5 @@
-"""Judge the stored answers of a run again, by another verifier, and show which verdicts change. Nothing in the run is changed.
+"""Judge the stored answers of a run again, by another verifier, and show which verdicts change. Nothing in the run is
+changed.
 
     kgym rescore runs/eval-nano --verifier math
 
@@ -59,7 +60,8 @@ class Found:
             "accuracy_now": now,
             "partial_credit": any(0.0 < score < 1.0 for scores in self.scores for score in scores),
             "changes": [
-                {"before": old, "now": new, "answers": count, "examples": self.examples[old, new]} for (old, new), count in ordered
+                {"before": old, "now": new, "answers": count, "examples": self.examples[old, new]}
+                for (old, new), count in ordered
             ],
         }
 
@@ -74,7 +76,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym eval or kgym train")
     parser.add_argument("--verifier", metavar="NAME", required=True, help="verifier that judges now")
     add_set(parser, "options of the verifier, such as verifier.forgive_missing_base=true")
-    parser.add_argument("--examples", metavar="N", type=int, default=5, help="completions to show for each kind of change (default: 5)")
+    parser.add_argument(
+        "--examples", metavar="N", type=int, default=5, help="completions to show for each kind of change (default: 5)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +113,9 @@ def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
 
     parts = answer_files(run_folder)
     if not parts:
-        raise ConfigError(f"{run_folder} contains no completions: neither samples/ nor episodes/ in it has Parquet files of kgym")
+        raise ConfigError(
+            f"{run_folder} contains no completions: neither samples/ nor episodes/ in it has Parquet files of kgym"
+        )
     for batch in answer_batches(parts, _COLUMNS, remedy="remove it to judge the others"):
         yield batch.to_pylist()
 
@@ -135,7 +141,10 @@ def _print(facts: dict[str, Any], verifier: str) -> None:
     if not facts["changes"]:
         return
     say()
-    print_table(("before", "now", "answers"), [(change["before"], change["now"], change["answers"]) for change in facts["changes"]])
+    print_table(
+        ("before", "now", "answers"),
+        [(change["before"], change["now"], change["answers"]) for change in facts["changes"]],
+    )
     for change in facts["changes"]:
         say(f"\n{change['before']} -> {change['now']}")
         columns = ("problem_id", "attempt", "gold", "answer_before", "answer_now", "reason")

@@ -3,7 +3,8 @@
     kgym rm --env aime --steps 60
     kgym rm --resume
 
-The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a reward model can.
+The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a reward
+model can.
 """
 
 import argparse
@@ -30,4 +31,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _following(config: "SupervisedConfig", model: str) -> str:
     env = config.env.name if config.env else "aime"
-    return f"kgym train --env {env} --algo ppo --set verifier=reward_model --set {shlex.quote(f'verifier.model={model}')}"
+    return (
+        f"kgym train --env {env} --algo ppo --set verifier=reward_model --set {shlex.quote(f'verifier.model={model}')}"
+    )

@@ -1,4 +1,6 @@
-"""What the commands that train have in common (`train`, `sft`, `dpo`, `rm`): options, the configuration, `--show-config` and `--resume`."""
+"""What the commands that train have in common (`train`, `sft`, `dpo`, `rm`): options, the configuration,
+`--show-config` and `--resume`.
+"""
 
 import argparse
 import json
@@ -24,15 +26,21 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
         metavar="NAME",
         action="append",
         default=[],
-        help="also write metrics to tensorboard, wandb, trackio, mlflow, jsonl or a tracker of a plugin; may be given again",
+        help="also write metrics to tensorboard, wandb, trackio, mlflow, jsonl or a tracker of a plugin; may be given "
+        "again",
     )
     parser.add_argument("--run", metavar="DIR", type=folder_name, help="run folder (default: a new folder below runs/)")
     add_config(parser)
-    add_set(parser, f"any key of the configuration, such as {examples} (see --show-config)", lambda: keys_of_command(command))
+    add_set(
+        parser,
+        f"any key of the configuration, such as {examples} (see --show-config)",
+        lambda: keys_of_command(command),
+    )
     parser.add_argument(
         "--show-config",
         action="store_true",
-        help="check all that a start checks, write nothing, and print every key with its meaning, its value and where that came from: "
+        help="check all that a start checks, write nothing, and print every key with its meaning, its value and where "
+        "that came from: "
         "a file for --config, or a list with --json",
     )
     parser.add_argument(
@@ -43,7 +51,8 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check all that a start checks, print what the run will have in memory, and end: nothing is loaded or written",
+        help="check all that a start checks, print what the run will have in memory, and end: nothing is loaded or "
+        "written",
     )
     parser.add_argument("--resume", action="store_true", help="resume --run DIR, or the newest run below runs/")
     add_ranks(parser)
@@ -51,7 +60,9 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add `--config`."""
-    parser.add_argument("--config", metavar="FILE.toml", type=Path, help="configuration file; other options override it")
+    parser.add_argument(
+        "--config", metavar="FILE.toml", type=Path, help="configuration file; other options override it"
+    )
 
 
 def keys_of_command(command: str) -> list[str]:
@@ -114,7 +125,8 @@ def show(
 ) -> int:
     """Print every key of the configuration in force.
 
-    `options` are the options of the command line by the key that they stand for, `recipe` returns keys with what set them by default.
+    `options` are the options of the command line by the key that they stand for, `recipe` returns keys with what set
+    them by default.
     """
     from kgym.cli.explain import as_facts, as_toml, entries, layers
     from kgym.keys import keys_of
@@ -132,7 +144,10 @@ def show(
     if args.json:
         print_json({"config": config.model_dump(mode="json"), "keys": as_facts(found)})
     else:
-        say(f"# kgym {args.argv[0]} can start with this; nothing was written. As a file it can be given back by --config.\n")
+        say(
+            f"# kgym {args.argv[0]} can start with this; nothing was written. As a file it can be given back by "
+            "--config.\n"
+        )
         say(as_toml(found).rstrip())
     return 0
 
@@ -150,10 +165,21 @@ def dry_run(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFold
 
 def launch(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFolder", out: Path | None = None) -> int:
     """Start the command on so many ranks as `--ranks` says."""
-    return launched(args, folder.path, lambda: _how_to_go_on(args, folder, config.train.steps, _out(out)), device=config.train.device)
+    return launched(
+        args,
+        folder.path,
+        lambda: _how_to_go_on(args, folder, config.train.steps, _out(out)),
+        device=config.train.device,
+    )
 
 
-def train(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFolder", reporter: "Reporter", out: Path | None = None) -> int:
+def train(
+    args: argparse.Namespace,
+    config: "TrainingConfig",
+    folder: "RunFolder",
+    reporter: "Reporter",
+    out: Path | None = None,
+) -> int:
     """Train, and print the summary if JSON is wanted."""
     from kgym.train.start import train as start
 
@@ -183,7 +209,9 @@ def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int, opt
     from kgym.train.checkpoint import going_on
 
     if not folder.manifest.is_file():
-        return f"no work was done yet; start again with the same command: {started_again(command_line(args, args.argv))}"
+        return (
+            f"no work was done yet; start again with the same command: {started_again(command_line(args, args.argv))}"
+        )
     plugins = [word for name in args.plugins for word in ("-p", name)]
     more = [] if folder.read_manifest()["config"]["train"]["steps"] == steps else ["--steps", str(steps)]
     more += ["--ranks", str(args.ranks)] if args.ranks else []

@@ -1,4 +1,6 @@
-"""`kgym runs`: the runs below runs/, how one of them went, several side by side, a page, the merged model of a LoRA run."""
+"""`kgym runs`: the runs below runs/, how one of them went, several side by side, a page, the merged model of a LoRA
+run.
+"""
 
 import argparse
 import sys
@@ -14,13 +16,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare|view|card|merge")
     listing = commands.add_parser("list", help="print the runs, the newest last")
-    listing.add_argument("--root", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    listing.add_argument(
+        "--root", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+    )
     show = commands.add_parser("show", help="print the settings, progress and scores of a run")
     show.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of kgym train or kgym eval")
     show.add_argument(
-        "--plot", metavar="FILE.png", type=Path, help="draw the run's curves: reward, validation, chosen problems, stages, audit"
+        "--plot",
+        metavar="FILE.png",
+        type=Path,
+        help="draw the run's curves: reward, validation, chosen problems, stages, audit",
     )
-    comparing.configure(commands.add_parser("compare", help="print the differences of runs in settings and scores, and draw their curves"))
+    comparing.configure(
+        commands.add_parser(
+            "compare", help="print the differences of runs in settings and scores, and draw their curves"
+        )
+    )
     view = commands.add_parser("view", help="write a page for a browser, with figures, curves and every completion")
     view.add_argument(
         "run_folders",
@@ -29,23 +40,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="run folder of kgym train (its evaluations included) or of kgym eval; several are shown side by side",
     )
-    view.add_argument("-o", "--output", metavar="FILE.html", type=Path, help="file to write (default: view.html in the first run folder)")
+    view.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE.html",
+        type=Path,
+        help="file to write (default: view.html in the first run folder)",
+    )
     view.add_argument(
         "--answers",
         metavar="N",
         type=int,
-        help="largest number of completions in the page, whole problems from the first one on (default: 40000, fewer if they are long)",
+        help="largest number of completions in the page, whole problems from the first one on (default: 40000, fewer "
+        "if they are long)",
     )
-    view.add_argument("--serve", action="store_true", help="serve a page that updates while the runs go on, to this machine alone")
+    view.add_argument(
+        "--serve", action="store_true", help="serve a page that updates while the runs go on, to this machine alone"
+    )
     view.add_argument("--port", metavar="N", type=int, help="port of --serve; 0 is any that is free (default: 8642)")
-    card.configure(commands.add_parser("card", help="write a model card into the newest checkpoint, and upload both to the hub"))
+    card.configure(
+        commands.add_parser("card", help="write a model card into the newest checkpoint, and upload both to the hub")
+    )
     merge = commands.add_parser("merge", help="write the whole model of a LoRA run, base and adapter merged")
     merge.add_argument(
-        "run_folder", metavar="RUN", type=Path, help="run folder, which means its newest checkpoint, or the folder of an adapter"
+        "run_folder",
+        metavar="RUN",
+        type=Path,
+        help="run folder, which means its newest checkpoint, or the folder of an adapter",
     )
     merge.add_argument("--out", metavar="DIR", type=Path, help="new folder for the model (default: merged in RUN)")
     merge.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="number type of its weights (default: float32, which is exact)"
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="number type of its weights (default: float32, which is exact)",
     )
 
 
@@ -64,7 +92,10 @@ def _list(args: argparse.Namespace) -> int:
     elif not facts:
         say(f"no runs below {args.root}/")
     else:
-        rows = [(fact["run"], fact["what"], fact["state"], percent(fact["accuracy"], fact["stderr"]), _loss(fact)) for fact in facts]
+        rows = [
+            (fact["run"], fact["what"], fact["state"], percent(fact["accuracy"], fact["stderr"]), _loss(fact))
+            for fact in facts
+        ]
         print_table(("run", "what", "state", "accuracy", "loss"), rows)
     return 0
 
@@ -114,10 +145,15 @@ def _view(args: argparse.Namespace) -> int:
     answers = page.answers.n if page.answers else 0
     left_out = page.answers.n_left_out if page.answers else 0
     if args.json:
-        print_json({"file": str(output), "answers": answers, "answers_left_out": left_out, "bytes": output.stat().st_size})
+        print_json(
+            {"file": str(output), "answers": answers, "answers_left_out": left_out, "bytes": output.stat().st_size}
+        )
     else:
         say(f"page              {output!s}")
-        say(f"answers           {answers:,}" + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else ""))
+        say(
+            f"answers           {answers:,}"
+            + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else "")
+        )
         say("open it in a browser; it needs no network")
     return 0
 
@@ -226,7 +262,10 @@ def _train_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         facts |= {"accuracy_before": None, "not_compared": unlike}
     if finished:
         stored = read_table(summary, remedy="remove it, and kgym train --resume writes it again")
-        facts |= {key: stored.get(key) for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")}
+        facts |= {
+            key: stored.get(key)
+            for key in ("gain", "gain_interval_95", "p_value", "test", "distinguishable", "checkpoint")
+        }
         facts["caution"] = stored.get("caution") or None
     return facts
 
@@ -249,12 +288,18 @@ def _supervised_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "stderr": None,
         "loss_nats_before": first.get("train/loss_nats"),
         "loss_nats": last.get("train/loss_nats"),
-        **{key: last.get(key) for key in ("preference/accuracy_frac", "held_out/loss_nats", "held_out/accuracy_frac") if key in last},
+        **{
+            key: last.get(key)
+            for key in ("preference/accuracy_frac", "held_out/loss_nats", "held_out/accuracy_frac")
+            if key in last
+        },
     }
 
 
 def _unlike_validations(run: Path) -> str:
-    """Say in what the first and the last validation differ, which then are not put side by side; "" if they asked the same."""
+    """Say in what the first and the last validation differ, which then are not put side by side; "" if they asked
+    the same.
+    """
     from kgym.files import read_table
     from kgym.folders import numbered
     from kgym.score.comparability import differences
@@ -263,7 +308,9 @@ def _unlike_validations(run: Path) -> str:
     if len(found) < 2:
         return ""
     files = (found[min(found)], found[max(found)])
-    one, other = (read_table(file, remedy="remove it to see the run without its figures").get("facts", {}) for file in files)
+    one, other = (
+        read_table(file, remedy="remove it to see the run without its figures").get("facts", {}) for file in files
+    )
     return "; ".join(differences(one, other))
 
 
@@ -271,7 +318,16 @@ def _eval_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     from kgym.score.store import read_results
 
     results = read_results(run) if (run / "results.json").exists() else {}
-    keys = ("accuracy", "stderr", "n_problems", "samples", "truncated_frac", "unscored_frac", "no_answer_frac", "tokens_mean")
+    keys = (
+        "accuracy",
+        "stderr",
+        "n_problems",
+        "samples",
+        "truncated_frac",
+        "unscored_frac",
+        "no_answer_frac",
+        "tokens_mean",
+    )
     return {
         "run": str(run),
         "what": f"eval {manifest['request']['model']} on {manifest['benchmark']}",

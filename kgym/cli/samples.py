@@ -32,7 +32,10 @@ def choose(groups: "Sequence[Group]", n: int, step: int) -> "list[tuple[Episode,
 def sample_lines(episode: "Episode", reward: float, title: str) -> list[str]:
     """Return what is shown of an episode, one line each."""
     prompt = [f"[{role}] {content}" if len(episode.prompt) > 1 else content for role, content in episode.prompt]
-    pieces = [piece if isinstance(piece, str) else f"\n[{piece.message.role}] {piece.message.content}\n" for piece in episode.pieces]
+    pieces = [
+        piece if isinstance(piece, str) else f"\n[{piece.message.role}] {piece.message.content}\n"
+        for piece in episode.pieces
+    ]
     shaped = "" if reward == episode.reward else f" (before shaping {episode.reward:g})"
     return [
         f"{title}: {episode.id}, {episode.n_tokens} tokens, {'truncated' if episode.truncated else 'ended'}",

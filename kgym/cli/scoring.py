@@ -2,7 +2,8 @@
 
     1024/5000 answers | 12.3/s | 4,100 tokens/s | 5:23 left | 12 failures | score 41.2% of 512
 
-The same line for every engine, on standard error: on a terminal one that changes, elsewhere one at each tenth of the way and each minute.
+The same line for every engine, on standard error: on a terminal one that changes, elsewhere one at each tenth of the
+way and each minute.
 """
 
 import time
@@ -87,7 +88,9 @@ class Progress:
             return
         seconds = time.monotonic() - self.start
         speed = f", {at.tokens / seconds:,.0f} tokens/s" if seconds > 0 else ""
-        self._write(f"{self.prefix}played {at.played} answers of {at.tokens:,} tokens in {clock(seconds)}{speed}", end="\n")
+        self._write(
+            f"{self.prefix}played {at.played} answers of {at.tokens:,} tokens in {clock(seconds)}{speed}", end="\n"
+        )
 
     def _write(self, text: str, end: str) -> None:
         if self.quiet:
@@ -110,8 +113,12 @@ def usage_line(usage: Mapping[str, int]) -> str:
     if n := usage.get("requests", 0):
         parts.append(f"{n:,} request{'' if n == 1 else 's'}")
     if {"prompt_tokens", "completion_tokens"} & usage.keys():
-        parts.append(f"{usage.get('prompt_tokens', 0):,} prompt and {usage.get('completion_tokens', 0):,} completion tokens")
+        parts.append(
+            f"{usage.get('prompt_tokens', 0):,} prompt and {usage.get('completion_tokens', 0):,} completion tokens"
+        )
     if n := n_failed(usage):
-        kinds = ", ".join(f"{name.removeprefix('failed_')} {count:,}" for name, count in usage.items() if name.startswith("failed_"))
+        kinds = ", ".join(
+            f"{name.removeprefix('failed_')} {count:,}" for name, count in usage.items() if name.startswith("failed_")
+        )
         parts.append(f"{n:,} failed and {'was' if n == 1 else 'were'} sent again ({kinds})")
     return "; ".join(parts) or "nothing"

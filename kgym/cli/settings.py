@@ -3,7 +3,8 @@
     kgym eval --set env.difficulty=2 engine.max_batch=64
     kgym train --set env.difficulty=2 --set verifier.partial=0.5
 
-Both forms work everywhere. A key is what `kgym plugins show NAME` prints: the options of a verifier begin with `verifier.`, and so on.
+Both forms work everywhere. A key is what `kgym plugins show NAME` prints: the options of a verifier begin with
+`verifier.`, and so on.
 """
 
 import argparse
@@ -23,7 +24,9 @@ class SetAction(argparse.Action):
     known: Callable[[], Iterable[str]] = staticmethod(tuple)
     """Returns the keys that there are, as far as they are known without a component, the most usual first."""
 
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
         """Add one."""
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
 
@@ -31,7 +34,11 @@ class SetAction(argparse.Action):
 def add_set(parser: argparse.ArgumentParser, what: str, keys: Callable[[], Iterable[str]] = tuple) -> None:
     """Add `--set`; `what` says which keys there are, and `keys` returns them."""
     action = parser.add_argument(
-        "--set", metavar="KEY=VALUE", action=SetAction, default=[], help=f"{what}; several may follow, and it may be given again"
+        "--set",
+        metavar="KEY=VALUE",
+        action=SetAction,
+        default=[],
+        help=f"{what}; several may follow, and it may be given again",
     )
     assert isinstance(action, SetAction)
     action.known = keys
@@ -45,7 +52,13 @@ def setting_for(parsers: Iterable[argparse.ArgumentParser], option: str) -> str:
     from kgym.keys import named_elsewhere
 
     name = option.lstrip("-").replace("-", "_")
-    keys = [key for parser in parsers for action in parser._actions if isinstance(action, SetAction) for key in action.known()]
+    keys = [
+        key
+        for parser in parsers
+        for action in parser._actions
+        if isinstance(action, SetAction)
+        for key in action.known()
+    ]
     found = next((key for key in keys if name in (key, key.rpartition(".")[2], key.replace(".", "_"))), None)
     if found:
         return f"use --set {found}=VALUE"
@@ -102,7 +115,8 @@ def _meant(key: str, names: Sequence[str]) -> str:
 
 
 def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "VerifierConfig":
-    """Parse `verifier.partial=0.5` and `verifier.limits.deadline_s=20`; `limits` has those of options of the command, None for none.
+    """Parse `verifier.partial=0.5` and `verifier.limits.deadline_s=20`; `limits` has those of options of the command,
+    None for none.
 
     Raises ConfigError for a limit that cannot be; options are checked when the verifier is made.
     """
@@ -111,7 +125,9 @@ def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "Ve
 
     values = component(settings, "verifier")
     flags = {key: value for key, value in limits.items() if value is not None}
-    return validated(VerifierConfig, {**values, "name": name, "limits": {**flags, **values.get("limits", {})}}, "verifier")
+    return validated(
+        VerifierConfig, {**values, "name": name, "limits": {**flags, **values.get("limits", {})}}, "verifier"
+    )
 
 
 def component(settings: Sequence[str], section: str) -> dict[str, Any]:

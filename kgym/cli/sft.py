@@ -1,9 +1,11 @@
-"""`kgym sft`: supervised fine-tuning of a model on worked solutions, of an environment or from a file, or on stored completions.
+"""`kgym sft`: supervised fine-tuning of a model on worked solutions, of an environment or from a file, or on stored
+completions.
 
     kgym sft --env aime --steps 200
     kgym sft --resume
 
-The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a model can.
+The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a model
+can.
 """
 
 import argparse
@@ -15,8 +17,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="model to start from (default: nano)")
     parser.add_argument("--env", metavar="NAME", help="learn the worked solutions of an environment's train split")
-    parser.add_argument("--data", metavar="FILE.jsonl", help='learn lines of {"question", "solution"}; "prompt" may stand for "question"')
-    parser.add_argument("--episodes", metavar="RUN", help="learn the correct completions that a run of kgym train or kgym eval has stored")
+    parser.add_argument(
+        "--data",
+        metavar="FILE.jsonl",
+        help='learn lines of {"question", "solution"}; "prompt" may stand for "question"',
+    )
+    parser.add_argument(
+        "--episodes",
+        metavar="RUN",
+        help="learn the correct completions that a run of kgym train or kgym eval has stored",
+    )
     supervised.configure(parser, "sft", steps=1000, batch=64, lr="1e-3")
 
 

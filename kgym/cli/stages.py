@@ -1,4 +1,5 @@
-"""`kgym stages`: cold start, reinforcement learning with a small token budget, and again with larger ones, as one series of commands.
+"""`kgym stages`: cold start, reinforcement learning with a small token budget, and again with larger ones, as one
+series of commands.
 
     kgym stages --model nano --env aime --budgets 64 160 --out runs/long
 
@@ -6,7 +7,8 @@ is, after a look at all settings,
 
     kgym eval   MODEL                      accuracy and length before
     kgym sft    MODEL -> OUT/cold          the cold start: worked solutions (Kimi k1.5, section 2.2)
-    kgym train  OUT/cold -> OUT/rl         one run with a stage for each budget (`rollout.max_tokens`), scored after each of them
+    kgym train  OUT/cold -> OUT/rl         one run with a stage for each budget (`rollout.max_tokens`), scored after
+    each of them
 
 Given again it skips what is there and resumes what was interrupted, to the numbers of a series that was not.
 """
@@ -26,10 +28,16 @@ from kgym.errors import ConfigError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", default="nano", help="model to start from (default: nano)")
+    parser.add_argument(
+        "--model", metavar="NAME|DIR|HUB_ID", default="nano", help="model to start from (default: nano)"
+    )
     parser.add_argument("--env", metavar="NAME", default="aime", help="environment (default: aime)")
     parser.add_argument(
-        "--out", metavar="DIR", type=folder_name, required=True, help="folder for everything the command writes; give it again to resume"
+        "--out",
+        metavar="DIR",
+        type=folder_name,
+        required=True,
+        help="folder for everything the command writes; give it again to resume",
     )
     parser.add_argument(
         "--budgets",
@@ -42,22 +50,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", metavar="N", type=int, default=12, help="training steps of each stage (default: 12)")
     parser.add_argument("--algo", metavar="NAME", default="mirror", help="algorithm (default: mirror)")
     parser.add_argument(
-        "--cold-steps", metavar="N", type=int, default=60, help="optimizer steps of the cold start; 0 skips it (default: 60)"
+        "--cold-steps",
+        metavar="N",
+        type=int,
+        default=60,
+        help="optimizer steps of the cold start; 0 skips it (default: 60)",
     )
-    parser.add_argument("--cold-lr", metavar="X", type=float, default=1e-4, help="learning rate of the cold start (default: 1e-4)")
+    parser.add_argument(
+        "--cold-lr", metavar="X", type=float, default=1e-4, help="learning rate of the cold start (default: 1e-4)"
+    )
     parser.add_argument(
         "--cold-data",
         metavar="FILE.jsonl",
         help='its lines of {"question", "solution"} (default: the worked solutions of the environment)',
     )
-    parser.add_argument("--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)")
+    parser.add_argument(
+        "--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)"
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of sampling and training (default: 0)")
     add_set(
         parser,
-        "further keys: those of env for all commands, those of sft for the cold start, and the others, such as train.lr=1e-5 or "
+        "further keys: those of env for all commands, those of sft for the cold start, and the others, such as "
+        "train.lr=1e-5 or "
         "rollout.loop_tokens=64, for reinforcement learning",
     )
-    parser.add_argument("--dry-run", action="store_true", help="check all settings, print the commands and exit; nothing is written")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check all settings, print the commands and exit; nothing is written"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +103,9 @@ _ASKED = ("model", "env", "budgets", "steps", "algo", "cold_steps", "cold_lr", "
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Check what every command would check at its start. Raises ConfigError, or what a run raises, before anything is written."""
+    """Check what every command would check at its start. Raises ConfigError, or what a run raises, before anything
+    is written.
+    """
     from kgym.config import RunConfig
     from kgym.keys import load
     from kgym.models.names import resolve_model
@@ -102,7 +123,9 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"{key} cannot be set here; the budgets of the stages are --budgets")
     resolve_model(args.model)
     if args.cold_steps:
-        run_of(load(SFTConfig, None, [f"model={args.model}", *_cold_settings(args)]), RunFolder(args.out / "cold")).check()
+        run_of(
+            load(SFTConfig, None, [f"model={args.model}", *_cold_settings(args)]), RunFolder(args.out / "cold")
+        ).check()
     apart = RunFolder(args.out / "rl-check")  # never written: a run in rl has begun from another model, the cold start
     run_of(load(RunConfig, None, [f"model={args.model}", *_settings(args)]), apart).check()
 
@@ -127,10 +150,21 @@ def _bench(args: argparse.Namespace) -> Sequence[object]:
     scored = config.eval
     size = EnvSpec.of(args.env, scored.split, config.env.options).setup().source.size
     return (
-        *("--bench", f"{args.env}:{scored.split}", "--problems", scored.problems if size is None else min(scored.problems, size)),
+        *(
+            "--bench",
+            f"{args.env}:{scored.split}",
+            "--problems",
+            scored.problems if size is None else min(scored.problems, size),
+        ),
         *("--samples", scored.samples, "--max-tokens", scored.max_tokens or max(args.budgets), "--seed", args.seed),
         *sampling_words(scored.sampling(config.rollout.sampling)),
-        *settings_words(*(setting for setting in args.set if setting.partition("=")[0].partition(".")[0] in ("env", "verifier", "engine"))),
+        *settings_words(
+            *(
+                setting
+                for setting in args.set
+                if setting.partition("=")[0].partition(".")[0] in ("env", "verifier", "engine")
+            )
+        ),
     )
 
 
@@ -166,15 +200,23 @@ def _settings(args: argparse.Namespace) -> list[str]:
 
 
 def _figures(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return accuracy and mean length of a completion before, after the cold start and after each stage, at the largest budget."""
+    """Return accuracy and mean length of a completion before, after the cold start and after each stage, at the
+    largest budget.
+    """
     from kgym.runs.metrics import read_metrics
 
     before = json.loads((args.out / "before" / "results.json").read_text(encoding="utf-8"))
     rows = [{"after": "nothing", "budget": None, "accuracy": before["accuracy"], "tokens": before["tokens_mean"]}]
-    scored = {int(line["step"]): line for line in read_metrics(args.out / "rl" / "metrics.jsonl") if line.get("eval/accuracy") is not None}
+    scored = {
+        int(line["step"]): line
+        for line in read_metrics(args.out / "rl" / "metrics.jsonl")
+        if line.get("eval/accuracy") is not None
+    }
     ends = [(0, "cold start", None)] if args.cold_steps else []
     ends += [((place + 1) * args.steps, f"stage {place + 1}", tokens) for place, tokens in enumerate(args.budgets)]
     for step, name, budget in ends:
         line = scored[step]
-        rows.append({"after": name, "budget": budget, "accuracy": line["eval/accuracy"], "tokens": line["eval/tokens_mean"]})
+        rows.append(
+            {"after": name, "budget": budget, "accuracy": line["eval/accuracy"], "tokens": line["eval/tokens_mean"]}
+        )
     return rows

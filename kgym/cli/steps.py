@@ -1,4 +1,5 @@
-"""Several commands as one: each is printed and run, one whose result is there is skipped, and one that was interrupted resumes.
+"""Several commands as one: each is printed and run, one whose result is there is skipped, and one that was interrupted
+resumes.
 
 run_steps([Step(out / "sft" / "summary.json", ["sft", "--run", ...]), ...])
 """
@@ -49,16 +50,23 @@ def say_steps(steps: Sequence[Step]) -> int:
 
 
 def hold_request(out: Path, request: Mapping[str, Any], steps: Sequence[Step]) -> None:
-    """Keep what a series was asked for in its folder. Raises ConfigError if a series of another request has begun there."""
+    """Keep what a series was asked for in its folder. Raises ConfigError if a series of another request has begun
+    there.
+    """
     from kgym.files import read_table, write_atomic
     from kgym.score.comparability import changes
 
     file, asked = out / "request.json", json.loads(json.dumps(request))
-    if not file.exists() or not any(step.done.parent.exists() for step in steps):  # a request that was refused at once binds no one
+    if not file.exists() or not any(
+        step.done.parent.exists() for step in steps
+    ):  # a request that was refused at once binds no one
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(asked, indent=2) + "\n")
     elif differing := changes(read_table(file, remedy="choose another folder with --out"), asked):
-        raise ConfigError(f"{out} has a series that was begun otherwise: {'; '.join(differing.values())}; choose another folder with --out")
+        raise ConfigError(
+            f"{out} has a series that was begun otherwise: {'; '.join(differing.values())}; choose another folder with "
+            "--out"
+        )
 
 
 def of_env(settings: Sequence[str]) -> list[str]:
@@ -72,7 +80,9 @@ def settings_words(*settings: str) -> list[str]:
 
 
 def training(command: str, run: Path, *flags: object) -> Step:
-    """Return a run of `kgym train`, `sft`, `dpo` or `rm`; one that has begun is resumed with the settings of its manifest."""
+    """Return a run of `kgym train`, `sft`, `dpo` or `rm`; one that has begun is resumed with the settings of its
+    manifest.
+    """
 
     def words() -> Sequence[object]:
         begun = (run / "manifest.json").exists()

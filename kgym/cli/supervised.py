@@ -1,4 +1,6 @@
-"""What the commands that learn from examples have in common (`sft`, `dpo`, `rm`): options, progress, and the lines at the end."""
+"""What the commands that learn from examples have in common (`sft`, `dpo`, `rm`): options, progress, and the lines
+at the end.
+"""
 
 import argparse
 import logging
@@ -44,19 +46,31 @@ def configure(parser: argparse.ArgumentParser, command: str, *, steps: int, batc
     )
     parser.add_argument("--steps", metavar="N", type=int, help=f"optimizer steps (default: {steps})")
     parser.add_argument("--batch", metavar="N", type=int, help=f"examples in each step (default: {batch})")
-    parser.add_argument("--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)")
-    parser.add_argument("--seed", metavar="N", type=int, help="seed of the run, which decides the order of the examples (default: 0)")
-    parser.add_argument("--device", metavar="NAME", help="device to train on (default: auto, which takes a GPU if the machine has one)")
+    parser.add_argument(
+        "--lr", metavar="X", type=float, help=f"learning rate (default: {lr}, for a model of a million parameters)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, help="seed of the run, which decides the order of the examples (default: 0)"
+    )
+    parser.add_argument(
+        "--device", metavar="NAME", help="device to train on (default: auto, which takes a GPU if the machine has one)"
+    )
     parser.add_argument("--dtype", metavar="TYPE", help="number type of the computation (default: auto)")
     running.configure(parser, command, f"env.difficulty=3 or {command}.batch_size=8")
 
 
 def configure_preferences(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where preferences come from."""
-    parser.add_argument("--env", metavar="NAME", help="prefer the worked solutions of an environment's train split to wrong answers")
-    parser.add_argument("--episodes", metavar="RUN", help="compare completions that a run of kgym train or kgym eval has stored")
     parser.add_argument(
-        "--data", metavar="FILE.jsonl", help='lines of {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ...]}'
+        "--env", metavar="NAME", help="prefer the worked solutions of an environment's train split to wrong answers"
+    )
+    parser.add_argument(
+        "--episodes", metavar="RUN", help="compare completions that a run of kgym train or kgym eval has stored"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="FILE.jsonl",
+        help='lines of {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ...]}',
     )
 
 
@@ -68,7 +82,9 @@ def run(
     unit: str,
     flags: Mapping[str, str] | None = None,
 ) -> int:
-    """Train; `following` returns the command to type next with the model of the run, "" for nothing, and `unit` is what a loss is of."""
+    """Train; `following` returns the command to type next with the model of the run, "" for nothing, and `unit` is
+    what a loss is of.
+    """
     from kgym.train.start import refuse_out
 
     flags = FLAGS | {"batch": f"{command}.batch_size"} | dict(flags or {})
@@ -88,7 +104,9 @@ def run(
 
 
 def how_to_score_it(config: "SupervisedConfig", model: str) -> str:
-    """Return the `kgym eval` of a trained policy; warn, and return "", if the default engine cannot sample from such a model."""
+    """Return the `kgym eval` of a trained policy; warn, and return "", if the default engine cannot sample from such
+    a model.
+    """
     from kgym.cli.following import how_to_score
     from kgym.envs.spec import EnvSpec
     from kgym.train.supervised.sources import spec_of
@@ -115,7 +133,9 @@ def _can_be_sampled(model: str) -> bool:
 
 
 def terminal_reporter(args: argparse.Namespace, following: str, model: str, unit: str) -> Any:
-    """Return a `Reporter` that writes about a hundred lines in a run; to standard error if standard output carries JSON."""
+    """Return a `Reporter` that writes about a hundred lines in a run; to standard error if standard output carries
+    JSON.
+    """
     from kgym.train.report import Reporter
 
     out = sys.stderr if args.json else sys.stdout
@@ -167,6 +187,11 @@ def _figures(step: int, steps: int, metrics: Mapping[str, float], unit: str) -> 
     """Return a step as one line."""
     figures = [f"loss {metrics['train/loss_nats']:.4f} nats {unit}"]
     if "preference/accuracy_frac" in metrics:
-        figures.append(f"accuracy {metrics['preference/accuracy_frac']:.1%} | margin {metrics['preference/margin_mean']:+.3f}")
-    figures.append(f"grad {metrics['optim/grad_norm']:.2f} | lr {metrics['optim/lr']:.2e} | {metrics['speed/tokens_per_s']:.0f} tok/s")
+        figures.append(
+            f"accuracy {metrics['preference/accuracy_frac']:.1%} | margin {metrics['preference/margin_mean']:+.3f}"
+        )
+    figures.append(
+        f"grad {metrics['optim/grad_norm']:.2f} | lr {metrics['optim/lr']:.2e} | {metrics['speed/tokens_per_s']:.0f} "
+        "tok/s"
+    )
     return f"step {step:>{len(str(steps))}}/{steps} | {' | '.join(figures)}"

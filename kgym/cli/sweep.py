@@ -5,9 +5,10 @@
     kgym sweep --seeds 3 --grid algo=grpo,mirror --jobs 4 --dry-run train
 
 The options of the sweep come before the command, which is train, sft, dpo, rm or eval with its own options. Each --grid
-names a key of the configuration, as --set takes it, and its values; several give every combination. A run that has ended is
-not run again and one that was interrupted is resumed, so the same command finishes the sweep, and more seeds or values add
-to it. Every run has one thread, so its numbers do not depend on --jobs; --set train.threads=N after the command gives more.
+names a key of the configuration, as --set takes it, and its values; several give every combination. A run that has
+ended is not run again and one that was interrupted is resumed, so the same command finishes the sweep, and more seeds
+or values add to it. Every run has one thread, so its numbers do not depend on --jobs; --set train.threads=N after the
+command gives more.
 """
 
 import argparse
@@ -43,20 +44,31 @@ OURS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--seeds", metavar="N|A,B", default="3", help="how many seeds, from 0 on, or a list of them (default: 3)")
     parser.add_argument(
-        "--grid", metavar="KEY=V,V", action="append", default=[], help="values of a key of the configuration; may be given again"
+        "--seeds", metavar="N|A,B", default="3", help="how many seeds, from 0 on, or a list of them (default: 3)"
+    )
+    parser.add_argument(
+        "--grid",
+        metavar="KEY=V,V",
+        action="append",
+        default=[],
+        help="values of a key of the configuration; may be given again",
     )
     parser.add_argument(
         "--measure",
         metavar="'final KEY'",
         action="append",
         default=[],
-        help="another figure for the table: final, mean, last, first or sum of a metric over the steps; may be given again",
+        help="another figure for the table: final, mean, last, first or sum of a metric over the steps; may be given "
+        "again",
     )
-    parser.add_argument("--out", metavar="DIR", type=folder_name, help="folder of the runs and tables (default: one below runs/)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=folder_name, help="folder of the runs and tables (default: one below runs/)"
+    )
     add_jobs(parser)
-    parser.add_argument("swept", metavar="COMMAND ...", nargs=argparse.REMAINDER, help="train, sft, dpo, rm or eval, with its options")
+    parser.add_argument(
+        "swept", metavar="COMMAND ...", nargs=argparse.REMAINDER, help="train, sft, dpo, rm or eval, with its options"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,7 +102,9 @@ def _command(words: Sequence[str]) -> tuple[list[str], argparse.Namespace, list[
 
     words = [word for place, word in enumerate(words) if (place, word) != (0, "--")]
     if not words:
-        raise ConfigError(f"name the command after the options: {', '.join(COMMANDS)}, as in kgym sweep --seeds 3 train")
+        raise ConfigError(
+            f"name the command after the options: {', '.join(COMMANDS)}, as in kgym sweep --seeds 3 train"
+        )
     if words[0] not in COMMANDS:
         raise UnknownName.near("command to sweep", words[0], COMMANDS)
     for word in words[1:]:
@@ -139,7 +153,9 @@ def _load(plugins: Sequence[str]) -> None:
 
 
 def _check(runs: "Sequence[Run]") -> None:
-    """Check all that a start checks, unless a run of the setting has begun; raise what a start raises, write nothing."""
+    """Check all that a start checks, unless a run of the setting has begun; raise what a start raises, write
+    nothing.
+    """
     if any(run.folder.exists() for run in runs):
         return
     args = _parsed(runs[0].words)

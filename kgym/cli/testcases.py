@@ -1,4 +1,6 @@
-"""`kgym data testcases`: make hidden tests for programming problems that have none, on which reference solutions agree."""
+"""`kgym data testcases`: make hidden tests for programming problems that have none, on which reference solutions
+agree.
+"""
 
 import argparse
 import contextlib
@@ -23,13 +25,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("name", metavar="NAME", help="name of the new data set, for --env code --set env.dataset=NAME")
-    add("files", metavar="FILE", nargs="+", help="JSONL, JSON, CSV or Parquet files of problems, with their references in `solutions`")
-    add("--generator", metavar="FILE", type=Path, help="program in Python that prints an input, for problems without one in `generator`")
-    add("--model", metavar="NAME|DIR|HUB_ID", help="model that writes generators and references for problems that have none")
+    add(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="JSONL, JSON, CSV or Parquet files of problems, with their references in `solutions`",
+    )
+    add(
+        "--generator",
+        metavar="FILE",
+        type=Path,
+        help="program in Python that prints an input, for problems without one in `generator`",
+    )
+    add(
+        "--model",
+        metavar="NAME|DIR|HUB_ID",
+        help="model that writes generators and references for problems that have none",
+    )
     add("--cases", metavar="N", type=int, help="inputs to propose for each problem (default: 50)")
     add("--references", metavar="N", type=int, help="references that are run for each problem (default: 10)")
-    add("--agree", metavar="SHARE", type=float, help="share of the references that have to agree on a case (default: 0.7)")
-    add("--passing", metavar="SHARE", type=float, help="share of the references that have to pass all valid cases (default: 0.9)")
+    add(
+        "--agree",
+        metavar="SHARE",
+        type=float,
+        help="share of the references that have to agree on a case (default: 0.7)",
+    )
+    add(
+        "--passing",
+        metavar="SHARE",
+        type=float,
+        help="share of the references that have to pass all valid cases (default: 0.9)",
+    )
     add("--generators", metavar="N", type=int, help="generators that the model writes for a problem (default: 4)")
     add("--seed", metavar="N", type=int, help="seed of the inputs and of the model's sampling (default: 0)")
     add(
@@ -39,7 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder of the results and the report (default: runs/testcases-NAME); give it again to resume",
     )
     add("--replace", action="store_true", help="replace a data set of this name that has other problems")
-    add_set(parser, "options of the engine, or further keys, such as testcases.min_cases=10 or testcases.max_tokens=2048")
+    add_set(
+        parser, "options of the engine, or further keys, such as testcases.min_cases=10 or testcases.max_tokens=2048"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,12 +100,21 @@ def run(args: argparse.Namespace) -> int:
         contextlib.closing(_Progress()) as show,
     ):
         made = make_testcases(config, problems, folder, show)
-    provenance = {"made_by": "kgym data testcases", "problems_sha256": contents, "settings": config.model_dump(mode="json")}
+    provenance = {
+        "made_by": "kgym data testcases",
+        "problems_sha256": contents,
+        "settings": config.model_dump(mode="json"),
+    }
     source = ListedSource(made.taken, provenance)
     refuse_other(path, source, replace=args.replace)
     save_data(args.name, source)
     write_atomic(folder / "report.html", render(testcases_page(args.name, config, made)))
-    found: dict[str, Any] = {"data_set": args.name, "file": str(path), "taken": len(made.taken), "problems": len(problems)}
+    found: dict[str, Any] = {
+        "data_set": args.name,
+        "file": str(path),
+        "taken": len(made.taken),
+        "problems": len(problems),
+    }
     found |= {"not_taken": made.reasons, "cases": sum(one.valid for one in made.outcomes if not one.reason)}
     found["report"] = str(folder / "report.html")
     if args.json:
@@ -102,7 +139,9 @@ def _config(args: argparse.Namespace) -> "TestcasesConfig":
 
 
 def _with_generator(problems: "list[Untested]", file: Path | None) -> "list[Untested]":
-    """Give the program of a file to problems that have no generator. Raises ConfigError for a file that cannot be read."""
+    """Give the program of a file to problems that have no generator. Raises ConfigError for a file that cannot be
+    read.
+    """
     if file is None:
         return problems
     try:

@@ -3,9 +3,10 @@
     kgym train --env aime --algo grpo --steps 20 --set env.difficulty=2
     kgym train --run runs/NAME --resume
 
-Everything has a default. The run folder has the configuration, the metrics of each step, every sampled answer and the checkpoints.
-`kgym plugins list` names what can be chosen, `kgym plugins show NAME` prints the options of one component, and `--show-config` every key
-with its value in force. `docs/configuration.md` has them all, and the format of `--config`.
+Everything has a default. The run folder has the configuration, the metrics of each step, every sampled answer and the
+checkpoints. `kgym plugins list` names what can be chosen, `kgym plugins show NAME` prints the options of one component,
+and `--show-config` every key with its value in force. `docs/configuration.md` has them all, and the format of
+`--config`.
 """
 
 import argparse
@@ -48,18 +49,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="environment to train on (default: aime); see kgym envs list; may be given again, and each then has keys envs.NAME.KEY",
+        help="environment to train on (default: aime); see kgym envs list; may be given again, and each then has keys "
+        "envs.NAME.KEY",
     )
     parser.add_argument("--algo", metavar="NAME", help="algorithm (default: mirror)")
-    parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)")
-    parser.add_argument("--engine", metavar="NAME", help="rollout engine, or auto for the one that suits best (default: transformers)")
     parser.add_argument(
-        "--steps", metavar="N", type=int, help="training steps; each one samples completions and updates the policy (default: 12)"
+        "--model", metavar="NAME|DIR|HUB_ID", help="policy to start from (default: nano, which is built in)"
+    )
+    parser.add_argument(
+        "--engine", metavar="NAME", help="rollout engine, or auto for the one that suits best (default: transformers)"
+    )
+    parser.add_argument(
+        "--steps",
+        metavar="N",
+        type=int,
+        help="training steps; each one samples completions and updates the policy (default: 12)",
     )
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the run (default: 0)")
     parser.add_argument("--eval-every", metavar="N", type=int, help="steps between validations (default: 4; 0 is none)")
-    parser.add_argument("--bench", metavar="NAME|ENV:SPLIT", action="append", help="also score this at each validation; may be given again")
-    parser.add_argument("--show", metavar="N", type=int, default=0, help="print N sampled episodes of each step (default: 0)")
+    parser.add_argument(
+        "--bench",
+        metavar="NAME|ENV:SPLIT",
+        action="append",
+        help="also score this at each validation; may be given again",
+    )
+    parser.add_argument(
+        "--show", metavar="N", type=int, default=0, help="print N sampled episodes of each step (default: 0)"
+    )
     running.configure(parser, "train", "algo.tau=0.1 or train.lr=1e-4")
 
 
@@ -130,8 +146,8 @@ def _scored(config: "RunConfig") -> list["EnvSpec"]:
 def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: bool, show: int = 0) -> Any:
     """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
 
-    `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes, the
-    `show` sampled episodes of each step that were asked for, and the end.
+    `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes,
+    the `show` sampled episodes of each step that were asked for, and the end.
     """
     from kgym.runs.metrics import describe
     from kgym.train.report import Reporter
@@ -151,7 +167,9 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                     f"verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
                 )
             for label, name in facts["audits"].items():
-                self._line(f"audit       {f'{label}: ' if label else ''}{name} judges the same answers and decides no reward")
+                self._line(
+                    f"audit       {f'{label}: ' if label else ''}{name} judges the same answers and decides no reward"
+                )
             if facts["stages"]:
                 self._line(f"stages      {facts['stages']}")
             for label, asked in facts["validation"].items():

@@ -2,10 +2,11 @@ r"""Judge answers: JSON lines in, the same lines with the verdict out, in the sa
 
     echo '{"gold": "1/2", "response": "So it is \\boxed{0.5}."}' | kgym verify -
 
-A line has `gold` and `response`, and may have `question`; anything else it has is kept. Added are `correct` (true, false, or null
-if unscored), `score` (0 to 1, or null if unscored), `status`, `reason`, `answer`, `normal` and `seconds`. Lines are judged as they come in.
-A line that cannot be used is reported on standard error with its number, and the others are judged; the exit status is 1 then.
-A summary follows on standard error; its accuracy is the mean score.
+A line has `gold` and `response`, and may have `question`; anything else it has is kept. Added are `correct` (true,
+false, or null if unscored), `score` (0 to 1, or null if unscored), `status`, `reason`, `answer`, `normal` and
+`seconds`. Lines are judged as they come in. A line that cannot be used is reported on standard error with its number,
+and the others are judged; the exit status is 1 then. A summary follows on standard error; its accuracy is the mean
+score.
 """
 
 import argparse
@@ -56,7 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="print what each stage of the verifier did with each line, instead of JSON (verifier math; with --json as `trace`)",
+        help="print what each stage of the verifier did with each line, instead of JSON (verifier math; with --json as "
+        "`trace`)",
     )
     parser.add_argument(
         "--max-line",
@@ -65,7 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=64.0,
         help="longest line that is judged, in MiB (default: 64); longer lines are reported, and the others judged",
     )
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes (default: one for each processor, at most 8)")
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="worker processes (default: one for each processor, at most 8)"
+    )
     parser.add_argument("--deadline", metavar="SECONDS", type=float, help="time limit for one completion (default: 5)")
 
 
@@ -134,7 +138,9 @@ def _batches(source: BinaryIO, longest: int) -> Iterator[list[tuple[int, bytes |
     A line of more than `longest` bytes is None, and is not kept while it is read.
     """
     number, length = 0, 0
-    parts: list[bytes] = []  # of the line that has begun; joined once, or a line without an end would be copied at each read
+    parts: list[
+        bytes
+    ] = []  # of the line that has begun; joined once, or a line without an end would be copied at each read
     data = b"\n"
     while data:
         data = source.read(_READ)
@@ -196,7 +202,13 @@ def _summarise(tally: Tally, seconds: float, *, as_json: bool) -> None:
     accuracy = tally.score / tally.scored if tally.scored else None
     rate = total / seconds if seconds else None
     if as_json:
-        facts = {"answers": total, "accuracy": accuracy, "statuses": dict(counts), "bad_lines": bad, "answers_per_s": rate}
+        facts = {
+            "answers": total,
+            "accuracy": accuracy,
+            "statuses": dict(counts),
+            "bad_lines": bad,
+            "answers_per_s": rate,
+        }
         say(json.dumps(facts), file=sys.stderr)
         return
     shown = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "nothing to judge"

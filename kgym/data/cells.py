@@ -25,7 +25,9 @@ class Row:
 
 
 def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USER) -> str:
-    """Return the first of the columns that has something in it, as text; of a conversation what was said last by one of `said_by`."""
+    """Return the first of the columns that has something in it, as text; of a conversation what was said last by one
+    of `said_by`.
+    """
     for column in _there(row, columns):
         if (value := at(row.values, column)) is not None and (text := _as_text(value, row, column, said_by)):
             return text
@@ -33,7 +35,8 @@ def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USE
 
 
 def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
-    """Return the first of the columns that has something in it, as one gold answer, and whether it was a text that is a JSON list.
+    """Return the first of the columns that has something in it, as one gold answer, and whether it was a text that is a
+    JSON list.
 
     Raises DataError for several gold answers: it is not known whether one of them or all of them are asked for.
     """
@@ -42,7 +45,8 @@ def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
         listed = _listed(value)
         if listed is not None and len(listed) > 1:
             raise DataError(
-                f"{row.where}: {column} has {len(listed)} gold answers, {', '.join(listed)[:80]}, and a problem has one; "
+                f"{row.where}: {column} has {len(listed)} gold answers, {', '.join(listed)[:80]}, and a problem has "
+                "one; "
                 "write them as one text if the problem asks for all of them"
             )
         if listed:
@@ -77,7 +81,8 @@ def at(values: Mapping[str, Any], column: str) -> Any:
 
 
 def _listed(value: Any) -> list[str] | None:
-    r"""Return the entries of a list, or of a text that is a JSON list of texts, None for anything else: `[1, 2]` may be an interval.
+    r"""Return the entries of a list, or of a text that is a JSON list of texts, None for anything else: `[1, 2]` may be
+    an interval.
 
     >>> _listed('["\\\\frac{1}{2}"]'), _listed("[1, 2]"), _listed("5")
     (['\\frac{1}{2}'], None, None)
@@ -87,7 +92,9 @@ def _listed(value: Any) -> list[str] | None:
     if not isinstance(value, str) or value.strip()[:1] != "[":
         return None
     entries = _parsed(value)
-    return entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else None
+    return (
+        entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else None
+    )
 
 
 def _parsed(text: str) -> Any:
@@ -100,7 +107,11 @@ def _parsed(text: str) -> Any:
 def _as_text(value: Any, row: Row, column: str, said_by: Sequence[str]) -> str:
     if isinstance(value, str):
         text = value.strip()
-        if text[:2] == "[{" and isinstance(turns := _parsed(text), list) and (said := _said(turns, said_by)) is not None:
+        if (
+            text[:2] == "[{"
+            and isinstance(turns := _parsed(text), list)
+            and (said := _said(turns, said_by)) is not None
+        ):
             return said
         return text
     if isinstance(value, int) and not isinstance(value, bool):

@@ -5,8 +5,8 @@
     {"prompt": [{"role": "user", "content": "..."}], "reward_model": {"ground_truth": "73"}}  training rows
     {"question": "...", "answer": "... #### 72"}                                             after four hashes
 
-The first of the known columns that has something in it counts. The gold answer stays the raw text, leading zeros and LaTeX kept; a box
-around the whole of it is taken off.
+The first of the known columns that has something in it counts. The gold answer stays the raw text, leading zeros and
+LaTeX kept; a box around the whole of it is taken off.
 """
 
 import hashlib
@@ -23,7 +23,17 @@ from kgym.errors import DataError
 from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem
 
-QUESTION = ("problem", "question", "Problem", "Question", "extra_info.raw_problem", "prompt", "instruction", "messages", "conversations")
+QUESTION = (
+    "problem",
+    "question",
+    "Problem",
+    "Question",
+    "extra_info.raw_problem",
+    "prompt",
+    "instruction",
+    "messages",
+    "conversations",
+)
 """The raw problem before the prompt, which has a user's instruction around it."""
 GOLD = (
     "answer",
@@ -105,7 +115,8 @@ class _Notes:
             sums.append(f"rows of other years, left out: {years}")
         if self._more:
             sums.append(
-                f"{len(self.lines) + self._more} rows with a question that was there before, left out; the first {len(self.lines)}:"
+                f"{len(self.lines) + self._more} rows with a question that was there before, left out; the first "
+                f"{len(self.lines)}:"
             )
         return sums + self.lines
 
@@ -120,12 +131,14 @@ class Found(NamedTuple):
     """The row of each problem: `mine.jsonl line 4`."""
 
 
-def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None) -> Found:
+def problems_of(
+    rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None
+) -> Found:
     """Return the problems of a data set called `name`, their ids beginning with it, and what was left out.
 
-    A question that is there twice is kept once, and rows of other years than the data set's are left out. Ids that are missing or not
-    unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without a question or a gold answer, for
-    one question with two answers, and for answers that the data set cannot have.
+    A question that is there twice is kept once, and rows of other years than the data set's are left out. Ids that are
+    missing or not unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without
+    a question or a gold answer, for one question with two answers, and for answers that the data set cannot have.
     """
     columns = columns or Columns()
     found: list[dict[str, Any]] = []
@@ -139,8 +152,13 @@ def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None
             continue
         try:
             fields, listed = _fields(row, columns, None if known is None else known.max_answer)
-            if (seen := first.get(fields["question"])) is not None and not same_gold(old := found[seen]["gold"], fields["gold"]):
-                raise DataError(f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} and not {old!r}")
+            if (seen := first.get(fields["question"])) is not None and not same_gold(
+                old := found[seen]["gold"], fields["gold"]
+            ):
+                raise DataError(
+                    f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} and not "
+                    f"{old!r}"
+                )
         except DataError as error:
             bad, n_bad = bad or str(error), n_bad + 1
             continue
@@ -162,14 +180,29 @@ def problems_of(rows: Iterable[Row], name: str, known: DatasetInfo | None = None
 
 
 def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[str, Any], bool]:
-    """Return the fields of a problem, whose id may yet be empty, and whether its gold answer was a JSON list of one text."""
+    """Return the fields of a problem, whose id may yet be empty, and whether its gold answer was a JSON list of one
+    text.
+    """
     if columns == Columns() and (found := question_and_tests(row)) is not None:
         level, subject = _level(first_text(row, LEVEL)), first_text(row, SUBJECT)
-        return {"id": first_text(row, ID), "question": found[0], "gold": found[1], "level": level, "subject": subject}, False
+        return {
+            "id": first_text(row, ID),
+            "question": found[0],
+            "gold": found[1],
+            "level": level,
+            "subject": subject,
+        }, False
     question = first_text(row, columns.questions)
     if not question:
-        raise DataError(f"{row.where}: no question; it is looked for in {', '.join(columns.questions)}{_remedy(row, '--question-column')}")
-    if "instruction" in row.values and question == at(row.values, "instruction") and (more := first_text(row, ("input",))):
+        raise DataError(
+            f"{row.where}: no question; it is looked for in "
+            f"{', '.join(columns.questions)}{_remedy(row, '--question-column')}"
+        )
+    if (
+        "instruction" in row.values
+        and question == at(row.values, "instruction")
+        and (more := first_text(row, ("input",)))
+    ):
         question = f"{question}\n{more}"
     solution = first_text(row, SOLUTION, said_by=ASSISTANT)
     gold, listed = first_gold(row, columns.golds)
@@ -182,16 +215,24 @@ def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[st
         gold = gold or last_box(solution) or (_at_hashes(solution)[1] if HASHES in solution else "")
     if not gold.strip():
         boxes = "" if columns.answer else f", and in a box at the end of {', '.join(SOLUTION)}"
-        raise DataError(f"{row.where}: no answer; it is looked for in {', '.join(columns.golds)}{boxes}{_remedy(row, '--answer-column')}")
+        raise DataError(
+            f"{row.where}: no answer; it is looked for in "
+            f"{', '.join(columns.golds)}{boxes}{_remedy(row, '--answer-column')}"
+        )
     if max_answer is not None:
         digits = integer_answer(gold, max_answer)
         if digits is None:
-            raise DataError(f"{row.where}: the answer {gold!r} is not an integer from 0 to {max_answer}, as those of this data set are")
+            raise DataError(
+                f"{row.where}: the answer {gold!r} is not an integer from 0 to {max_answer}, as those of this data set "
+                "are"
+            )
         gold = digits
     try:
         f"{question}{gold}{solution}".encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{row.where}: {error.object[error.start]!r} is half of a surrogate pair, not a character") from None
+        raise DataError(
+            f"{row.where}: {error.object[error.start]!r} is half of a surrogate pair, not a character"
+        ) from None
     fields = {
         "id": first_text(row, ID),
         "question": question,
@@ -210,7 +251,9 @@ def _remedy(row: Row, option: str) -> str:
 
 
 def _at_hashes(text: str) -> tuple[str, str]:
-    """Return the working before the last `####` and the number after it, which loses its thousands separators: 2,004 might be a list."""
+    """Return the working before the last `####` and the number after it, which loses its thousands separators: 2,004
+    might be a list.
+    """
     working, _, gold = (part.strip() for part in text.rpartition(HASHES))
     return working, gold.replace(",", "") if _THOUSANDS.fullmatch(gold) else gold
 

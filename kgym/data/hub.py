@@ -42,7 +42,11 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
         info = api.dataset_info(repo, revision=revision)
         commit = str(info.sha)
         listed = [sibling.rfilename for sibling in info.siblings or ()]
-        card = card_of(Path(api.hf_hub_download(repo, CARD, repo_type="dataset", revision=commit))) if CARD in listed else {}
+        card = (
+            card_of(Path(api.hf_hub_download(repo, CARD, repo_type="dataset", revision=commit)))
+            if CARD in listed
+            else {}
+        )
         names = choose(listed, card)
         paths = [Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=commit)) for name in names]
     except DataError as error:
@@ -50,13 +54,19 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
     except ConfigError:  # a configuration or split that is not there
         raise
     except GatedRepoError:
-        raise DataError(f"{where} is gated: accept its terms on its hub page, then run hf auth login or set HF_TOKEN") from None
+        raise DataError(
+            f"{where} is gated: accept its terms on its hub page, then run hf auth login or set HF_TOKEN"
+        ) from None
     except RevisionNotFoundError:
         raise DataError(f"{where}: the revision does not exist") from None
     except RepositoryNotFoundError:
-        raise DataError(f"{where}: the data set does not exist, or it is private and needs a token (HF_TOKEN)") from None
+        raise DataError(
+            f"{where}: the data set does not exist, or it is private and needs a token (HF_TOKEN)"
+        ) from None
     except Exception as error:  # every version of the client has other exceptions for a network that is not there
-        raise DataError(f"cannot get {where}: {_first_line(error)}; get it elsewhere and name its file or folder instead") from None
+        raise DataError(
+            f"cannot get {where}: {_first_line(error)}; get it elsewhere and name its file or folder instead"
+        ) from None
     return Fetched(paths, list(names), commit)
 
 

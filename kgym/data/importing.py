@@ -2,7 +2,8 @@
 
 bring("aime24", ["hub:MathArena/aime_2024_I", "hub:MathArena/aime_2024_II"])     two halves of an examination
 bring("math500", [])                                                             from where it is known to be on the hub
-bring("mine", ["problems.jsonl"])                                                a file; a folder is read like a repository of the hub
+bring("mine", ["problems.jsonl"])                                                a file; a folder is read like a
+repository of the hub
 """
 
 import hashlib
@@ -47,14 +48,16 @@ def bring(
 ) -> FileSource:
     """Return the problems of a data set, its `provenance` filled in.
 
-    A place is a file, a folder or `hub:OWNER/NAME`; several are joined in order. Without one, the data set has to be a known one.
-    Raises ConfigError for a request that cannot be met, DataError for files that are not there or cannot be read.
+    A place is a file, a folder or `hub:OWNER/NAME`; several are joined in order. Without one, the data set has to be a
+    known one. Raises ConfigError for a request that cannot be met, DataError for files that are not there or cannot be
+    read.
     """
     known, wanted = known_sets().get(name), wanted or Wanted()
     if not places:
         if known is None or not known.hub:
             raise ConfigError(
-                f"{name!r} is not the name of a known data set ({', '.join(known_sets())}); give its FILE or hub:OWNER/NAME as well"
+                f"{name!r} is not the name of a known data set ({', '.join(known_sets())}); give its FILE or "
+                "hub:OWNER/NAME as well"
             )
         places = [f"{HUB}{repo}" for repo in known.hub]
     _check_settings(places, revision, wanted)
@@ -75,7 +78,9 @@ def bring(
             found.add({"source": str(folder), "revision": None}, [folder], [folder.name])
     source = FileSource(*found.paths, name=name, known=known, columns=columns, max_gib=max_gib)
     if not source.size:
-        raise DataError(f"{', '.join(places)}: no rows" + (f" of {known.year}" if source.notes and known and known.year else ""))
+        raise DataError(
+            f"{', '.join(places)}: no rows" + (f" of {known.year}" if source.notes and known and known.year else "")
+        )
     source.provenance = {
         "sources": found.places,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,9 +95,17 @@ def _check_settings(places: Sequence[str], revision: str | None, wanted: Wanted)
     """Raise ConfigError for a setting that would say nothing."""
     on_hub = [place.startswith(HUB) for place in places]
     if revision is not None and on_hub != [True]:
-        raise ConfigError(f"--revision {revision} needs one repository on the hub (hub:OWNER/NAME), not {', '.join(places)}")
-    if (wanted.configs or wanted.split) and not any(on_hub) and not any(Path(place).expanduser().is_dir() for place in places):
-        raise ConfigError(f"--config and --split choose within a repository or a folder, and {', '.join(places)} is neither")
+        raise ConfigError(
+            f"--revision {revision} needs one repository on the hub (hub:OWNER/NAME), not {', '.join(places)}"
+        )
+    if (
+        (wanted.configs or wanted.split)
+        and not any(on_hub)
+        and not any(Path(place).expanduser().is_dir() for place in places)
+    ):
+        raise ConfigError(
+            f"--config and --split choose within a repository or a folder, and {', '.join(places)} is neither"
+        )
 
 
 def _chosen_in(folder: Path, choose: Any) -> list[str]:

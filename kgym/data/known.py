@@ -1,4 +1,5 @@
-"""What is known of data sets by name, such as that `aime24` has 30 problems of 2024 with answers from 0 to 999; of any other name nothing.
+"""What is known of data sets by name, such as that `aime24` has 30 problems of 2024 with answers from 0 to 999; of any
+other name nothing.
 
 The records come from plugins (`kgym_components`); here is how rows are held to them.
 """

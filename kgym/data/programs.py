@@ -20,8 +20,24 @@ from kgym.errors import DataError
 from kgym.judging.cases import Cases
 
 COLUMNS = (
-    *("input_output", "starter_code", "solutions", "question_content", "public_test_cases", "private_test_cases", "metadata"),
-    *("description", "input_format", "output_format", "official_tests", "time_limit", "memory_limit", "generated_checker"),
+    *(
+        "input_output",
+        "starter_code",
+        "solutions",
+        "question_content",
+        "public_test_cases",
+        "private_test_cases",
+        "metadata",
+    ),
+    *(
+        "description",
+        "input_format",
+        "output_format",
+        "official_tests",
+        "time_limit",
+        "memory_limit",
+        "generated_checker",
+    ),
     *("test", "entry_point", "canonical_solution", "text", "test_list", "test_setup_code", "test_imports", "code"),
 )
 """Columns that are read, in addition to those of every data set."""
@@ -62,7 +78,9 @@ def _apps(values: Mapping[str, Any]) -> tuple[str, Cases]:
         question = f"{question}\n\nBegin with:\n{starter}"
     pairs = list(zip(tests["inputs"], tests["outputs"], strict=True))
     if name := tests.get("fn_name"):
-        return question, Cases("call", tuple((one, other[0] if isinstance(other, list) else other) for one, other in pairs), function=name)
+        return question, Cases(
+            "call", tuple((one, other[0] if isinstance(other, list) else other) for one, other in pairs), function=name
+        )
     return question, Cases("stdin", tuple((_text(one), _text(other)) for one, other in pairs))
 
 
@@ -95,20 +113,29 @@ def _codeforces(values: Mapping[str, Any]) -> tuple[str, Cases]:
     parts = (("", "description"), ("Input\n", "input_format"), ("Output\n", "output_format"))
     question = "\n\n".join(f"{title}{values[column]}" for title, column in parts if values.get(column))
     tests = tuple((test["input"], test["output"]) for test in _loaded(values["official_tests"]))
-    limits = {"time_s": float(values.get("time_limit") or 2), "memory_mib": int(float(values.get("memory_limit") or 256))}
+    limits = {
+        "time_s": float(values.get("time_limit") or 2),
+        "memory_mib": int(float(values.get("memory_limit") or 256)),
+    }
     return question, Cases("stdin", tests, **limits)  # type: ignore[arg-type]
 
 
 def _human_eval(values: Mapping[str, Any]) -> tuple[str, Cases]:
     prompt, name = str(values["prompt"]), str(values["entry_point"])
     before = prompt[: prompt.find(f"def {name}")]
-    return f"Complete this function:\n{prompt}", Cases("asserts", ((str(values["test"]), None),), function=name, before=before.strip())
+    return f"Complete this function:\n{prompt}", Cases(
+        "asserts", ((str(values["test"]), None),), function=name, before=before.strip()
+    )
 
 
 def _mbpp(values: Mapping[str, Any]) -> tuple[str, Cases]:
     tests = [str(test) for test in _loaded(values["test_list"])]
-    called = next(name for node in ast.walk(ast.parse(tests[0])) if isinstance(node, ast.Call) and (name := _called(node)))
-    setup = "\n".join(str(line) for line in (values.get("test_setup_code"), *(values.get("test_imports") or ())) if line)
+    called = next(
+        name for node in ast.walk(ast.parse(tests[0])) if isinstance(node, ast.Call) and (name := _called(node))
+    )
+    setup = "\n".join(
+        str(line) for line in (values.get("test_setup_code"), *(values.get("test_imports") or ())) if line
+    )
     question = f"{values.get('text') or values['prompt']}\nIt has to pass tests such as:\n{tests[0]}"
     return question, Cases("asserts", tuple((f"{setup}\n{test}".lstrip(), None) for test in tests), function=called)
 

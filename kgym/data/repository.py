@@ -1,9 +1,11 @@
-"""Which files of a data set repository are meant: its configurations and splits, from its card or else from the names of its files.
+"""Which files of a data set repository are meant: its configurations and splits, from its card or else from the names
+of its files.
 
     README.md: configs: [{config_name: AIME2025-I, data_files: [{split: test, path: aime2025-I.jsonl}]}, ...]
     main/test-00000-of-00001.parquet      data/train.jsonl      default/train/0000.parquet (the hub's own conversion)
 
-A repository is a folder: the user's own, or what `hub.py` gets. Works on names alone, so that only the files that are meant are fetched.
+A repository is a folder: the user's own, or what `hub.py` gets. Works on names alone, so that only the files that are
+meant are fetched.
 """
 
 import re
@@ -43,14 +45,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a repository is asked for; nothing said is left to the repository and to what is known of the data set."""
+    """What of a repository is asked for; nothing said is left to the repository and to what is known of the data
+    set.
+    """
 
     configs: tuple[str, ...] = ()
     split: str | None = None
 
 
 def parts_of(files: Collection[str], card: Mapping[str, Any]) -> list[Part]:
-    """Return what a repository holds, given the names of its files and the metadata of its card. Raises DataError for no data at all."""
+    """Return what a repository holds, given the names of its files and the metadata of its card. Raises DataError
+    for no data at all.
+    """
     names = sorted(name for name in files if _is_data(name))
     parts = _by_card(names, card) or _by_name(names)
     if not parts:
@@ -61,9 +67,9 @@ def parts_of(files: Collection[str], card: Mapping[str, Any]) -> list[Part]:
 def chosen(parts: Sequence[Part], wanted: Wanted, name: str, known: DatasetInfo | None) -> list[Part]:
     """Return the parts that are meant, to be joined in order.
 
-    Without a word, the configuration that the card or the set's record prefers, else all of them (an examination in two halves); the
-    split called like the data set, else `test`, else the only one. Raises UnknownName for one that is not there, DataError for a split
-    that has to be named.
+    Without a word, the configuration that the card or the set's record prefers, else all of them (an examination in two
+    halves); the split called like the data set, else `test`, else the only one. Raises UnknownName for one that is not
+    there, DataError for a split that has to be named.
     """
     configs = dict.fromkeys(part.config for part in parts)
     if wanted.configs:
@@ -107,10 +113,15 @@ def _by_card(names: Sequence[str], card: Mapping[str, Any]) -> list[Part]:
             relative = {name: name.removeprefix(f"{within}/") if within else name for name in here}
             files = tuple(name for name in here if any(_matches(relative[name], pattern) for pattern in patterns))
             if files:
-                parts.append(Part(str(config.get("config_name") or "default"), split, files, config.get("default") is True))
+                parts.append(
+                    Part(str(config.get("config_name") or "default"), split, files, config.get("default") is True)
+                )
         if config.get("data_files") is None:
             label = str(config.get("config_name") or "default")
-            parts += [Part(label, part.split, part.files, config.get("default") is True) for part in _by_name(here, one_config=True)]
+            parts += [
+                Part(label, part.split, part.files, config.get("default") is True)
+                for part in _by_name(here, one_config=True)
+            ]
     return parts
 
 
@@ -138,7 +149,11 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _is_data(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA and not any(part.startswith(".") for part in path.parts)
+    return (
+        path.suffix.lower() in SUFFIXES
+        and path.name not in _NOT_DATA
+        and not any(part.startswith(".") for part in path.parts)
+    )
 
 
 def _by_name(names: Sequence[str], *, one_config: bool = False) -> list[Part]:

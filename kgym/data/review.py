@@ -1,6 +1,8 @@
-"""What is worth knowing of a data set before it is scored on: whether its questions give answers away, and how it differs from another.
+"""What is worth knowing of a data set before it is scored on: whether its questions give answers away, and how it
+differs from another.
 
-Mirrors of the real examinations have had both: a problem whose statement ends in its answer, and answers or statements that were changed.
+Mirrors of the real examinations have had both: a problem whose statement ends in its answer, and answers or statements
+that were changed.
 """
 
 import re
@@ -33,10 +35,16 @@ def rows_that_give_away(source: ListedSource) -> list[str]:
 
 
 def compared(there: ListedSource, here: ListedSource) -> str:
-    """Say in words how the problems `here` differ from those `there`, which a data set of the same name has. Blanks do not count."""
+    """Say in words how the problems `here` differ from those `there`, which a data set of the same name has. Blanks
+    do not count.
+    """
     known = {_plain(problem.question): problem for problem in there.problems}
     rows = list(zip(here.problems, here.places, strict=True))
-    both = [(known[_plain(problem.question)], problem, place) for problem, place in rows if _plain(problem.question) in known]
+    both = [
+        (known[_plain(problem.question)], problem, place)
+        for problem, place in rows
+        if _plain(problem.question) in known
+    ]
     changed = [(old, new, place) for old, new, place in both if not same_gold(old.gold, new.gold)]
     said = [f"{len(both)} of {len(rows)} questions are in both"]
     if changed:

@@ -1,4 +1,5 @@
-r"""Which problems are unfit to learn from, as far as their texts say: guessable forms, duplicates, problems of a benchmark.
+r"""Which problems are unfit to learn from, as far as their texts say: guessable forms, duplicates, problems of a
+benchmark.
 
     unfit_form("Which is prime? (A) 4 (B) 6 (C) 7 (D) 9", "C")       'multiple choice'
     duplicates(problems)                                             {"mine/7": "mine/2"}
@@ -13,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from kgym.types import Problem
 
 N_WORDS = 8
-"""Words in a row that two questions have in common if one is taken from the other; of a shorter question all of its words."""
+"""Words in a row that two questions have in common if one is taken from the other; of a shorter question all of its
+words.
+"""
 
 _CHOICES = re.compile(r"(?:^|[\s$({])\(?\\?(?:text(?:bf)?\{)?\(?([A-E])(?:\)|\.|:|\})", re.MULTILINE)
 _LETTER = re.compile(r"\(?[A-E]\)?|\\text(?:bf)?\{\(?[A-E]\)?\}")
@@ -52,8 +55,11 @@ def duplicates(problems: Sequence[Problem]) -> dict[str, str]:
     return found
 
 
-def overlaps(problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], n: int = N_WORDS) -> dict[str, str]:
-    """Return the ids of problems that share `n` words in a row, or the whole of a shorter question, with one of a benchmark, and its name.
+def overlaps(
+    problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], n: int = N_WORDS
+) -> dict[str, str]:
+    """Return the ids of problems that share `n` words in a row, or the whole of a shorter question, with one of a
+    benchmark, and its name.
 
     Words in a row that more than one problem of the benchmark has are its wording, and count for nothing.
     """

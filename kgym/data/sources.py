@@ -35,8 +35,8 @@ PROVENANCE = b"kgym_provenance"
 
 
 class ListedSource:
-    """Problems that are all there, in order: a `kgym.types.ProblemSource`. `provenance` says where they are from, as plain JSON
-    values, and `places` where each of them is, to be named in messages.
+    """Problems that are all there, in order: a `kgym.types.ProblemSource`. `provenance` says where they are from, as
+    plain JSON values, and `places` where each of them is, to be named in messages.
     """
 
     def __init__(self, problems: Sequence[Problem], provenance: Mapping[str, Any]) -> None:
@@ -64,10 +64,11 @@ class ListedSource:
 class FileSource(ListedSource):
     """The problems of a file, or of several joined, in order: a `kgym.types.ProblemSource`.
 
-    Columns are found as `columns.py` says, or are those that `columns` names; ids begin with `name`, without it with the name of the first
-    file. `known` is what the problems have to agree with, `max_gib` how much text the files may hold. `notes` says what was left out,
-    `places` in which row of which file each problem is, `provenance` where the files are from if anybody has said so. Raises DataError
-    for a file that cannot be read or holds too much, or that has a row without question or answer.
+    Columns are found as `columns.py` says, or are those that `columns` names; ids begin with `name`, without it with
+    the name of the first file. `known` is what the problems have to agree with, `max_gib` how much text the files may
+    hold. `notes` says what was left out, `places` in which row of which file each problem is, `provenance` where the
+    files are from if anybody has said so. Raises DataError for a file that cannot be read or holds too much, or that
+    has a row without question or answer.
     """
 
     def __init__(
@@ -98,12 +99,17 @@ class DataSource(FileSource):
         there = [field for field in FIELDS if field in table.column_names]  # files of earlier versions have no year
         problems = [Problem(**row) for row in table.select(there).to_pylist()]
         self.notes: list[str] = []
-        provenance = _parsed(table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from")
+        provenance = _parsed(
+            table.schema.metadata.get(PROVENANCE, b"{}").decode(errors="replace"), f"{path}, where it is from"
+        )
         ListedSource.__init__(self, problems, provenance)
         self.places = [path.name] * len(problems)
         written = table.schema.metadata[CHECKSUM].decode(errors="replace")
         if self.fingerprint != written:
-            raise DataError(f"{path} has sha256 {self.fingerprint[:12]} and was written with {written[:12]}; add it again from its file")
+            raise DataError(
+                f"{path} has sha256 {self.fingerprint[:12]} and was written with {written[:12]}; add it again from its "
+                "file"
+            )
 
 
 def fingerprint(problems: Sequence[Problem]) -> str:
@@ -135,12 +141,15 @@ def data_path(name: str) -> Path:
 
 
 def data_source(name: str) -> ProblemSource:
-    """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is not there."""
+    """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is not
+    there.
+    """
     path = data_path(name)
     if not path.is_file():
         from_hub = f"kgym data add {name} (from the hub) or: " if name in known_sets() else ""
         raise MissingData(
-            f"data set {name!r} has not been added yet; add it with: {from_hub}kgym data add {name} FILE (JSONL, CSV or Parquet)"
+            f"data set {name!r} has not been added yet; add it with: {from_hub}kgym data add {name} FILE (JSONL, CSV "
+            "or Parquet)"
         )
     return DataSource(path)
 
@@ -154,7 +163,8 @@ def save_data(name: str, source: ListedSource) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     types = {field: pa.int64() if field in ("level", "year") else pa.string() for field in FIELDS}
     schema = pa.schema(
-        list(types.items()), metadata={CHECKSUM: source.fingerprint.encode(), PROVENANCE: json.dumps(source.provenance).encode()}
+        list(types.items()),
+        metadata={CHECKSUM: source.fingerprint.encode(), PROVENANCE: json.dumps(source.provenance).encode()},
     )
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist([asdict(problem) for problem in source.problems], schema=schema), sink)
@@ -179,13 +189,17 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
             elif suffix == ".json":
                 yield from _json_rows(file.read(), path)
             else:
-                yield from (_json_row(line, f"{path.name} line {number}") for number, line in enumerate(file, 1) if line.strip())
+                yield from (
+                    _json_row(line, f"{path.name} line {number}") for number, line in enumerate(file, 1) if line.strip()
+                )
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _unpacked_bytes(path: Path, columns: Columns, max_gib: float) -> int:
-    """Return how much text a file holds. Raises DataError for one that is not there, of an unknown kind or larger than the bound."""
+    """Return how much text a file holds. Raises DataError for one that is not there, of an unknown kind or larger
+    than the bound.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path}: known kinds of data files are {', '.join(SUFFIXES)}")
     if not path.is_file():
@@ -211,7 +225,8 @@ def _column_bytes(column: Any) -> int:
 
 def _too_large(paths: Sequence[Path], max_gib: float) -> DataError:
     return DataError(
-        f"{', '.join(map(str, paths))}: more than {max_gib:g} GiB of text, unpacked; allow more with --max-gib, and mind the memory"
+        f"{', '.join(map(str, paths))}: more than {max_gib:g} GiB of text, unpacked; allow more with --max-gib, and "
+        "mind the memory"
     )
 
 
@@ -221,7 +236,8 @@ def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
         for values in reader:
             if None in values:
                 raise DataError(
-                    f"{path.name} line {reader.line_num}: more fields than the {len(reader.fieldnames or ())} of the first line"
+                    f"{path.name} line {reader.line_num}: more fields than the {len(reader.fieldnames or ())} of the "
+                    "first line"
                 )
             yield Row(f"{path.name} line {reader.line_num}", values)
     except csv.Error as error:
@@ -231,7 +247,11 @@ def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
 def _json_rows(text: str, path: Path) -> Iterator[Row]:
     first, _, more = text.strip().partition("\n")
     if first.startswith("{") and first.endswith("}") and more:  # JSON lines under the name .json, as in some data sets
-        yield from (_json_row(line, f"{path.name} line {number}") for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        yield from (
+            _json_row(line, f"{path.name} line {number}")
+            for number, line in enumerate(text.split("\n"), 1)
+            if line.strip()
+        )
         return
     values = _parsed(text, path.name)
     if not isinstance(values, list):

@@ -1,6 +1,7 @@
 """Part of a data set to train on, and part to validate on.
 
-A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to the other.
+A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to
+the other.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,8 @@ class Part:
 
 
 def part_of(whole: ProblemSource, name: str, *, held_out: bool, share: float) -> Part:
-    """Return the problems of the data set `name` that are for validation (`held_out`), a `share` of them, or the others.
+    """Return the problems of the data set `name` that are for validation (`held_out`), a `share` of them, or the
+    others.
 
     Raises DataError if there are none.
     """
@@ -44,7 +46,8 @@ def part_of(whole: ProblemSource, name: str, *, held_out: bool, share: float) ->
     if not problems:
         split = "validation" if held_out else "train"
         raise DataError(
-            f"no problem of {name!r} is for {split} with validation_frac={share:g}; it has {whole.size} in all: set env.validation_frac"
+            f"no problem of {name!r} is for {split} with validation_frac={share:g}; it has {whole.size} in all: set "
+            "env.validation_frac"
         )
     return Part(problems, fingerprint(problems))
 

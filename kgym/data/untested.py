@@ -1,8 +1,10 @@
-"""From a row of a data file to a programming problem without tests: its question, reference solutions, and what its inputs are made with.
+"""From a row of a data file to a programming problem without tests: its question, reference solutions, and what its
+inputs are made with.
 
 {"question": "Print the sum of two numbers.", "solutions": ["a, b = ..."], "generator": "import random\\nprint(...)"}
 {"question": "Return the sum.", "function": "add", "solutions": "[\\"def add(a, b): ...\\"]", "time_limit": "2 seconds"}
-{"description": "...", "input_format": "...", "solutions": {"language": [3, 2], "solution": ["...", "..."]}}       CodeContests
+{"description": "...", "input_format": "...", "solutions": {"language": [3, 2], "solution": ["...", "..."]}}
+CodeContests
 """
 
 import contextlib
@@ -26,7 +28,17 @@ FUNCTION = ("function", "entry_point", "metadata.func_name", "input_output.fn_na
 PARTS = (("Input", "input_format"), ("Output", "output_format"))
 PYTHON = {"3", "python3", "python", "py3"}
 """Languages of a solution that are taken, as data sets write them; CodeContests has 3."""
-COLUMNS = (*QUESTION, *REFERENCES, *GENERATOR, *CHECKER, *FUNCTION, *(column for _, column in PARTS), *ID, *LEVEL, *SUBJECT)
+COLUMNS = (
+    *QUESTION,
+    *REFERENCES,
+    *GENERATOR,
+    *CHECKER,
+    *FUNCTION,
+    *(column for _, column in PARTS),
+    *ID,
+    *LEVEL,
+    *SUBJECT,
+)
 MORE = ("starter_code", "compare", "time_limit", "memory_limit")
 MIB = {"b": 1 / (1 << 20), "k": 1 / (1 << 10), "g": 1 << 10}
 
@@ -57,11 +69,21 @@ class Untested:
 
     def cases(self, cases: Iterable[tuple[Any, Any]]) -> Cases:
         """Return tests of it. Raises ValueError for what they cannot be."""
-        return Cases(self.kind, tuple(cases), self.function, self.compare, self.checker, time_s=self.time_s, memory_mib=self.memory_mib)
+        return Cases(
+            self.kind,
+            tuple(cases),
+            self.function,
+            self.compare,
+            self.checker,
+            time_s=self.time_s,
+            memory_mib=self.memory_mib,
+        )
 
 
 def untested(rows: Iterable[Row], name: str) -> list[Untested]:
-    """Return the problems of rows; ids begin with `name`. Raises DataError, with the place of the row, for one that cannot be read."""
+    """Return the problems of rows; ids begin with `name`. Raises DataError, with the place of the row, for one that
+    cannot be read.
+    """
     found: list[Untested] = []
     places: dict[str, str] = {}
     for row in rows:
@@ -113,7 +135,9 @@ def _references(values: Mapping[str, Any]) -> tuple[str, ...]:
             found = [source for language, source in pairs if str(language).lower() in PYTHON]
         if isinstance(found, str):
             found = [found]
-        if isinstance(found, list) and (sources := [_source(one) for one in found if isinstance(one, str) and one.strip()]):
+        if isinstance(found, list) and (
+            sources := [_source(one) for one in found if isinstance(one, str) and one.strip()]
+        ):
             return tuple(dict.fromkeys(sources))
     return ()
 

@@ -1,7 +1,7 @@
 """A reasoning task as a Gymnasium environment: an episode is one answer to one problem, a step is one segment of it.
 
-Where the environment replies, such as one with tools, a text that ends a turn leaves the episode open, and the observation ends with
-the reply.
+Where the environment replies, such as one with tools, a text that ends a turn leaves the episode open, and the
+observation ends with the reply.
 
 env = gymnasium.make("kgym/aime-v1", split="validation", difficulty=3)
 chat, info = env.reset(options={"index": 17})
@@ -27,12 +27,14 @@ RENDER_MODES = ("ansi",)
 class ReasoningEnv(gymnasium.Env[Conversation, str]):
     """One episode at a time. For many at once, with one batch of verdicts a step: `ReasoningVectorEnv`.
 
-    `task` names the environment, `settings` are those of `EnvOptions` and the task's own; raises what `EnvSetup` raises.
+    `task` names the environment, `settings` are those of `EnvOptions` and the task's own; raises what `EnvSetup`
+    raises.
 
-    Action: a text, which is a finished answer, or a finished turn where the environment replies, or a `Segment`, after which the
-    episode stays open if the engine was interrupted.
-    Observation: the conversation so far, whose last message is the answer as far as it goes. The reward comes at the end.
-    `info` has the same keys at every step; `info["status"]` is `open`, `correct`, `wrong`, `no_answer` or `unscored:<why>`.
+    Action: a text, which is a finished answer, or a finished turn where the environment replies, or a `Segment`, after
+    which the episode stays open if the engine was interrupted.
+    Observation: the conversation so far, whose last message is the answer as far as it goes. The reward comes at the
+    end. `info` has the same keys at every step; `info["status"]` is `open`, `correct`, `wrong`, `no_answer` or
+    `unscored:<why>`.
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012  (as Gymnasium declares it)
@@ -45,10 +47,13 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
         self._episode: Episode | None = None
         self._index = -1
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Conversation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Conversation, dict[str, Any]]:
         """Begin an attempt at a problem, a random one unless `options` say `{"index": i}`.
 
-        `attempt_offset` in `options` is the number of the attempt (0 without it), which is part of the seed of its answer.
+        `attempt_offset` in `options` is the number of the attempt (0 without it), which is part of the seed of its
+        answer.
         """
         super().reset(seed=seed)
         given = checked_options(options, ("index", "attempt_offset"))
@@ -65,7 +70,13 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
         episode = self.episode
         self.setup.extend([episode], [checked_action(action, self.action_space)])
         self.setup.settle([episode])
-        return rules.observe(episode), episode.reward, episode.terminated, episode.truncated, rules.describe(episode, self._index)
+        return (
+            rules.observe(episode),
+            episode.reward,
+            episode.terminated,
+            episode.truncated,
+            rules.describe(episode, self._index),
+        )
 
     def render(self) -> str | None:
         """Return the conversation as text in the render mode `ansi`."""

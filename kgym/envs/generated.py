@@ -1,8 +1,8 @@
 """Endless problem sources from generators, with a training and a validation split that share nothing.
 
-A family is a function `(rng, level) -> Draft`. The split of a draft follows from a hash of its parameters, so that no problem of one
-split can turn up in the other, in any wording: a draw that belongs elsewhere is thrown away and drawn again.
-Families and levels take turns, so the first n problems of a split are balanced over both.
+A family is a function `(rng, level) -> Draft`. The split of a draft follows from a hash of its parameters, so that no
+problem of one split can turn up in the other, in any wording: a draw that belongs elsewhere is thrown away and drawn
+again. Families and levels take turns, so the first n problems of a split are balanced over both.
 """
 
 import hashlib
@@ -36,7 +36,9 @@ class Draft(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of problem. `make` must draw from its generator alone, and returns None to be asked again (an answer out of range, say)."""
+    """A kind of problem. `make` must draw from its generator alone, and returns None to be asked again (an answer
+    out of range, say).
+    """
 
     name: str
     subject: str
@@ -52,8 +54,8 @@ def split_of(*key: str | int) -> str:
 class GeneratedSource:
     """Problems of some families at some levels: a `kgym.types.ProblemSource` without an end.
 
-    A problem depends on its id alone, `NAME/SPLIT/FAMILY/dLEVEL/INDEX`, so the same id means the same problem in every run.
-    Raises UnknownName for a split other than `train` and `validation`.
+    A problem depends on its id alone, `NAME/SPLIT/FAMILY/dLEVEL/INDEX`, so the same id means the same problem in every
+    run. Raises UnknownName for a split other than `train` and `validation`.
     """
 
     name: str
@@ -79,7 +81,9 @@ class GeneratedSource:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __getitem__(self, index: int) -> Problem:
-        """Return the problem at `index`. Raises IndexError below 0, DataError if a family has no problem for this split."""
+        """Return the problem at `index`. Raises IndexError below 0, DataError if a family has no problem for this
+        split.
+        """
         if index < 0:
             raise IndexError(f"index={index}: problems are counted from 0")
         turn, which = divmod(index, len(self.families))
@@ -96,4 +100,7 @@ class GeneratedSource:
                     subject=family.subject,
                     solution=draft.solution,
                 )
-        raise DataError(f"family {family.name!r} gave no {self.split} problem at level {level} in {MAX_DRAWS} draws; widen its parameters")
+        raise DataError(
+            f"family {family.name!r} gave no {self.split} problem at level {level} in {MAX_DRAWS} draws; widen its "
+            "parameters"
+        )

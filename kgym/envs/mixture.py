@@ -39,7 +39,9 @@ class Member:
 
 @contextmanager
 def naming(key: str, section: str = "env") -> Iterator[None]:
-    """Have a ConfigError name the key of an environment: `envs.words.max_tokens` instead of `env.max_tokens`; or of another section."""
+    """Have a ConfigError name the key of an environment: `envs.words.max_tokens` instead of `env.max_tokens`; or of
+    another section.
+    """
     try:
         yield
     except ConfigError as error:
@@ -53,11 +55,17 @@ def members(config: RunConfig) -> list[Member]:
     Raises ConfigError for an option of an environment that is a key of its verifier.
     """
     if not config.envs:
-        return [Member("", EnvSpec.of_config(config.env, config.verifier), config.verifier, config.sampler, audit=config.audit)]
+        return [
+            Member(
+                "", EnvSpec.of_config(config.env, config.verifier), config.verifier, config.sampler, audit=config.audit
+            )
+        ]
     found = []
     for label, env in config.envs.items():
         verifier = env.verifier or config.verifier
         with naming(f"envs.{label}"):
             spec = EnvSpec.of(env.name, env.split, env.options, verifier)
-        found.append(Member(label, spec, verifier, env.sampler or config.sampler, env.weight, env.audit or config.audit))
+        found.append(
+            Member(label, spec, verifier, env.sampler or config.sampler, env.weight, env.audit or config.audit)
+        )
     return found

@@ -2,7 +2,8 @@
 
 Only names are registered, never problems: `gymnasium.make` copies what it is given.
 
-Gymnasium is imported by the functions: its import calls `register_envs` (see `kgym._gymnasium`), which has to be there by then.
+Gymnasium is imported by the functions: its import calls `register_envs` (see `kgym._gymnasium`), which has to be there
+by then.
 """
 
 from typing import TYPE_CHECKING
@@ -35,8 +36,8 @@ def register_envs() -> None:
 def register_env(info: EnvInfo, name: str) -> "EnvSpec":
     """Register one environment under its id, unless it is there, and return what `gymnasium.make` takes.
 
-    `name` is what the registry of plugins finds it by. Make it of the spec and not of the id if that may hold a colon, as a name with a
-    plugin's prefix does: Gymnasium would take what is before it for a module.
+    `name` is what the registry of plugins finds it by. Make it of the spec and not of the id if that may hold a colon,
+    as a name with a plugin's prefix does: Gymnasium would take what is before it for a module.
     """
     import gymnasium  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """Replies of an environment: one, or those to many episodes at once.
 
-What goes wrong in a tool is not the policy's fault: its answer is unscored, and the log says why. An error of kgym, such as programs that
-cannot be isolated on this machine, ends the run.
+What goes wrong in a tool is not the policy's fault: its answer is unscored, and the log says why. An error of kgym,
+such as programs that cannot be isolated on this machine, ends the run.
 """
 
 import logging
@@ -35,10 +35,14 @@ def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         if isinstance(error, KgymError) and not isinstance(error, SandboxLost):
             raise
-        log.warning("%s, problem %s: no reply, so the answer is unscored: %s", where, episode.problem.id, error_line(error))
+        log.warning(
+            "%s, problem %s: no reply, so the answer is unscored: %s", where, episode.problem.id, error_line(error)
+        )
         return Verdict("unscored", reason=f"reply:{type(error).__name__}")
     if said is not None and not isinstance(said, Message):
-        raise ComponentError(f"{where}, problem {episode.problem.id}: respond returned {reprlib.repr(said)}; return a Message or None")
+        raise ComponentError(
+            f"{where}, problem {episode.problem.id}: respond returned {reprlib.repr(said)}; return a Message or None"
+        )
     return said
 
 

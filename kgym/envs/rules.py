@@ -1,15 +1,16 @@
-"""The rules of an episode: what a segment does to it, when it ends and what it is worth. The same for one environment and for many.
+"""The rules of an episode: what a segment does to it, when it ends and what it is worth. The same for one environment
+and for many.
 
     extend(episode, action, budgets)      one step: the answer grows, and may end
     settle(episodes, truncated, verifier) those that have ended: one batch of verdicts, and the rewards
 
-An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an answer that stops
-only after its budget is truncated, and so is one that the engine ended because it repeated itself. A plain `str` is a finished
-answer without tokens, which no budget of tokens can end.
+An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an
+answer that stops only after its budget is truncated, and so is one that the engine ended because it repeated itself. A
+plain `str` is a finished answer without tokens, which no budget of tokens can end.
 
-Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true; `reply` continues the
-episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the replies too. The verifier
-judges the last turn, and is told those before it.
+Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true;
+`reply` continues the episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the
+replies too. The verifier judges the last turn, and is told those before it.
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,9 @@ def awaits_reply(episode: Episode) -> bool:
 
 
 def reply(episode: Episode, said: Message | Verdict | None, budgets: Budgets) -> None:
-    """Add what the environment replies. None ends the episode well; a verdict, of an environment that failed, ends it as that says."""
+    """Add what the environment replies. None ends the episode well; a verdict, of an environment that failed, ends
+    it as that says.
+    """
     if said is None:
         episode.terminated = True
     elif isinstance(said, Verdict):
@@ -91,13 +94,17 @@ def check_room(episode: Episode, budgets: Budgets) -> None:
 
 
 def _segments_spent(episode: Episode, budgets: Budgets) -> bool:
-    """Whether there are as many segments as there may be; one that was interrupted goes on in the next, and does not count."""
+    """Whether there are as many segments as there may be; one that was interrupted goes on in the next, and does not
+    count.
+    """
     most = budgets.max_segments
     return most is not None and sum(segment.finish_reason != "abort" for segment in episode.segments) >= most
 
 
 def tokens_left(episode: Episode, budgets: Budgets) -> int:
-    """How many more tokens the answer may have; negative if it has too many. The prompt's tokens are known from the first segment on."""
+    """How many more tokens the answer may have; negative if it has too many. The prompt's tokens are known from the
+    first segment on.
+    """
     left = budgets.max_tokens - episode.n_tokens
     if budgets.context_tokens is None:
         return left
@@ -120,7 +127,9 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
 
 
 def needs_verifier(episode: Episode, truncated: Truncated) -> bool:
-    """Whether the verifier judges an ended episode: a truncated one only under the rule `score`, one without room for an answer never."""
+    """Whether the verifier judges an ended episode: a truncated one only under the rule `score`, one without room
+    for an answer never.
+    """
     return not unasked(episode) and (truncated == "score" or not episode.truncated)
 
 
@@ -132,7 +141,9 @@ def item_of(episode: Episode) -> VerifyItem:
 
 
 def award(episode: Episode, verdict: Verdict) -> None:
-    """Give an episode its verdict; the reward is its score. An unscored verdict gives 0 and makes the episode untrainable."""
+    """Give an episode its verdict; the reward is its score. An unscored verdict gives 0 and makes the episode
+    untrainable.
+    """
     episode.verdict = verdict
     episode.reward = float(verdict.score) if verdict.scored else 0.0
     episode.trainable = verdict.scored
@@ -141,8 +152,8 @@ def award(episode: Episode, verdict: Verdict) -> None:
 def award_unjudged(episode: Episode, truncated: Truncated) -> None:
     """Give an ended episode that the verifier does not judge its verdict, which is wrong.
 
-    It is untrainable if it was never asked, or if `mask` leaves truncated ones out. One that repeated itself is trainable under `mask`
-    too: a larger budget would not have helped it.
+    It is untrainable if it was never asked, or if `mask` leaves truncated ones out. One that repeated itself is
+    trainable under `mask` too: a larger budget would not have helped it.
     """
     if unasked(episode):
         episode.verdict, episode.reward, episode.trainable = UNASKED, 0.0, False
@@ -160,7 +171,12 @@ def repeated(episode: Episode) -> bool:
 
 def out_of_turns(episode: Episode) -> bool:
     """Whether the answer was ended because the policy had no turn left."""
-    return episode.truncated and episode.n_turns > 1 and isinstance(episode.pieces[-1], Segment) and episode.finish_reason == "stop"
+    return (
+        episode.truncated
+        and episode.n_turns > 1
+        and isinstance(episode.pieces[-1], Segment)
+        and episode.finish_reason == "stop"
+    )
 
 
 def unasked(episode: Episode) -> bool:
@@ -174,7 +190,9 @@ def unasked(episode: Episode) -> bool:
 
 
 def observe(episode: Episode) -> Chat:
-    """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes, turn by turn."""
+    """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes, turn
+    by turn.
+    """
     return (*episode.prompt, *episode.turns)
 
 

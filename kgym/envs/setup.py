@@ -47,21 +47,28 @@ class EnvOptions(Options):
     split: str = Field("train", min_length=1)
     """Which of the problems: `train`, `validation` or another split of the environment."""
     max_tokens: int | None = Field(None, ge=1)
-    """Token budget of an answer, its end token included; without it the environment's own. It counts what the policy samples, in all
-    of its turns."""
+    """Token budget of an answer, its end token included; without it the environment's own. It counts what the policy
+    samples, in all of its turns.
+    """
     context_tokens: int | None = Field(None, ge=1)
-    """Token budget of the prompt and the answer together, including the replies of an environment. Default: no such budget."""
+    """Token budget of the prompt and the answer together, including the replies of an environment. Default: no such
+    budget.
+    """
     max_segments: int | None = Field(None, ge=1)
     """Segments that an answer may have; without it as many as the tokens allow."""
     max_turns: int | None = Field(None, ge=1)
-    """Turns of the policy in an environment that replies, such as one with tools; without it the environment's own number. An
-    answer that would need another turn is truncated."""
+    """Turns of the policy in an environment that replies, such as one with tools; without it the environment's own
+    number. An answer that would need another turn is truncated.
+    """
     truncated: Truncated = "zero"
-    """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`, without
-    the verifier. `score`: the verifier judges the text so far. `mask`: as `zero`, and no part in the loss; the other
-    answers to the problem are still compared with it."""
+    """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`,
+    without the verifier. `score`: the verifier judges the text so far. `mask`: as `zero`, and no part in the loss; the
+    other answers to the problem are still compared with it.
+    """
     prompt: str | None = None
-    """Template of the user's message instead of the environment's own prompt, with `{question}` where the question goes."""
+    """Template of the user's message instead of the environment's own prompt, with `{question}` where the question
+    goes.
+    """
     system: str | None = None
     """System message in front of the prompt; without it the environment's own, if it has one."""
     verifier: str | None = Field(None, min_length=1)
@@ -76,7 +83,8 @@ class EnvOptions(Options):
     def _has_a_place_for_the_question(cls, prompt: str | None) -> str | None:
         if prompt is not None and prompt.count(QUESTION) != 1:
             raise ValueError(
-                f"the template {prompt[:60]!r} has {QUESTION} {prompt.count(QUESTION)} times; write it where the question goes"
+                f"the template {prompt[:60]!r} has {QUESTION} {prompt.count(QUESTION)} times; write it where the "
+                "question goes"
             )
         return prompt
 
@@ -84,8 +92,9 @@ class EnvOptions(Options):
 class EnvSetup:
     """An environment with everything settled but the episodes.
 
-    Raises UnknownName for an environment, split, verifier or setting that does not exist, ConfigError for a value that a setting does not
-    take, and MissingData, with the command that gets it, for a split whose data the user has yet to add.
+    Raises UnknownName for an environment, split, verifier or setting that does not exist, ConfigError for a value that
+    a setting does not take, and MissingData, with the command that gets it, for a split whose data the user has yet to
+    add.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -100,7 +109,9 @@ class EnvSetup:
             raise UnknownName.near(f"split of {self.info.id}", self.options.split, splits)
         self.source: ProblemSource = source_of(self.task, self.options.split)
         self.verifier_name = self.options.verifier or verifier_of(self.task, self.options.split)
-        self.verifier = load_verifier(self.verifier_name, self.options.verifier_options, limits=self.options.verifier_limits)
+        self.verifier = load_verifier(
+            self.verifier_name, self.options.verifier_options, limits=self.options.verifier_limits
+        )
         self.budgets = Budgets(
             max_tokens=self.options.max_tokens or default_max_tokens,
             context_tokens=self.options.context_tokens,
@@ -119,7 +130,8 @@ class EnvSetup:
                 return self.options.max_turns or self.task.max_turns
         if self.options.max_turns is not None:
             raise ConfigError(
-                f"env.max_turns={self.options.max_turns}: {self.info.id} does not reply, so its answers have one turn; leave it out"
+                f"env.max_turns={self.options.max_turns}: {self.info.id} does not reply, so its answers have one turn; "
+                "leave it out"
             )
         return None
 
@@ -135,7 +147,9 @@ class EnvSetup:
         return int(rng.integers(self.source.size or ENDLESS))
 
     def start(self, index: int, attempt: int) -> Episode:
-        """Return an attempt at the problem at `index`, without a segment. Raises ConfigError if the split has no such problem."""
+        """Return an attempt at the problem at `index`, without a segment. Raises ConfigError if the split has no
+        such problem.
+        """
         return self.attempt(self.problem(index), attempt)
 
     def attempt(self, problem: Problem, attempt: int) -> Episode:
@@ -182,9 +196,10 @@ class EnvSetup:
     def facts(self) -> dict[str, Any]:
         """Return what a score depends on, in addition to the policy and its sampling, as plain JSON values.
 
-        One: {"env_id": "kgym/aime-v1", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...", "verifier": "integer",
-        "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None, "truncated": "zero"}. With
-        a verifier that judges by a model also its fingerprint: "verifier_fingerprints": {"model": "51c9..."}.
+        One: {"env_id": "kgym/aime-v1", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...",
+        "verifier": "integer", "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None,
+        "truncated": "zero"}. With a verifier that judges by a model also its fingerprint: "verifier_fingerprints":
+        {"model": "51c9..."}.
         """
         options = registry().options("verifier", self.verifier_name, self.options.verifier_options)
         return (
@@ -216,12 +231,16 @@ def env_info(name: str) -> EnvInfo:
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
-    """Return the task of an environment. Raises UnknownName for the name or an option, ConfigError for a value that it does not take."""
+    """Return the task of an environment. Raises UnknownName for the name or an option, ConfigError for a value that
+    it does not take.
+    """
     return cast(Task, registry().create("environment", name, options))
 
 
 def verifier_of(task: Task, split: str) -> str:
-    """Return the name of the verifier that judges a split by default. Raises ComponentError if the task has none for it."""
+    """Return the name of the verifier that judges a split by default. Raises ComponentError if the task has none for
+    it.
+    """
     with blaming(EnvInfo.kind, task):
         if isinstance(task.verifier, str):
             return task.verifier
@@ -280,11 +299,14 @@ class _Source:
 def split_settings(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings that every environment takes and those of its task.
 
-    Raises UnknownName for a setting that is neither, PluginError if the task has an option with the name of one that all have.
+    Raises UnknownName for a setting that is neither, PluginError if the task has an option with the name of one that
+    all have.
     """
     common, own = EnvOptions.model_fields, registry().options_model("environment", name).model_fields
     if both := sorted(common.keys() & own.keys()):
-        raise PluginError(f"environment {name!r} has an option {both[0]!r}, which every environment has already; give it another name")
+        raise PluginError(
+            f"environment {name!r} has an option {both[0]!r}, which every environment has already; give it another name"
+        )
     key = registry().key("environment", name)
     for unknown in settings.keys() - common.keys() - own.keys():
         raise UnknownName.near("key", f"{key}.{unknown}", [f"{key}.{known}" for known in (*common, *own)])

@@ -1,7 +1,7 @@
 """The two spaces of a conversation: what a policy says, and what it has heard.
 
-`gymnasium.spaces.Text` would do for neither: its default characters lack the blank and `$`, and one with all of Unicode costs seconds and
-hundreds of megabytes. Neither space here holds a table of characters. Batches of them are tuples.
+`gymnasium.spaces.Text` would do for neither: its default characters lack the blank and `$`, and one with all of Unicode
+costs seconds and hundreds of megabytes. Neither space here holds a table of characters. Batches of them are tuples.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +46,9 @@ class UnicodeText(gymnasium.Space[str]):
         _refuse_masks(mask, probability)
         length = self.np_random.integers(min(self.max_length, _SAMPLE_LENGTH) + 1)
         points = self.np_random.integers(_N_CHARACTERS, size=length)
-        return "".join(chr(point if point < _SURROGATES.start else point + len(_SURROGATES)) for point in points.tolist())
+        return "".join(
+            chr(point if point < _SURROGATES.start else point + len(_SURROGATES)) for point in points.tolist()
+        )
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a text that is not too long."""
@@ -90,7 +92,9 @@ class Chat(gymnasium.Space[Conversation]):
         return (
             isinstance(x, tuple)
             and len(x) > 0
-            and all(isinstance(message, Message) and message.role in ROLES and message.content in self.text for message in x)
+            and all(
+                isinstance(message, Message) and message.role in ROLES and message.content in self.text for message in x
+            )
         )
 
     def to_jsonable(self, sample_n: Iterable[Conversation]) -> list[list[dict[str, str]]]:
@@ -112,7 +116,9 @@ class Chat(gymnasium.Space[Conversation]):
 
 
 class Texts(gymnasium.spaces.Tuple):
-    """The actions of a vector environment: a text for each slot. A single text is not taken apart into its characters."""
+    """The actions of a vector environment: a text for each slot. A single text is not taken apart into its
+    characters.
+    """
 
 
 @batch_space.register(UnicodeText)
@@ -123,17 +129,23 @@ def _batch_texts(space: UnicodeText, n: int = 1) -> Texts:
 
 @iterate.register(Texts)
 def _iterate_texts(space: Texts, items: Any) -> Iterator[Any]:  # type: ignore[misc]  # Gymnasium annotates the single space
-    """Yield the action of each slot, for Gymnasium's own vector environments. Raises EnvError if `items` is not a list."""
+    """Yield the action of each slot, for Gymnasium's own vector environments. Raises EnvError if `items` is not a
+    list.
+    """
     return iter(checked_actions(items, len(space)))
 
 
 def checked_actions(actions: Any, n: int) -> Any:
-    """Return the actions of `n` slots. Raises EnvError if they are not a list, such as a single text, or not as many."""
+    """Return the actions of `n` slots. Raises EnvError if they are not a list, such as a single text, or not as
+    many.
+    """
     if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):  # a text is a sequence of texts
         what = f"a single {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
         raise EnvError(f"the actions are {what}; give a list with an action for each of {n} slots")
     if len(actions) != n:
-        raise EnvError(f"{len(actions)} actions for {n} slots; give one for each slot, and None for a slot without an action")
+        raise EnvError(
+            f"{len(actions)} actions for {n} slots; give one for each slot, and None for a slot without an action"
+        )
     return actions
 
 

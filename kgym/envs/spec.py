@@ -1,8 +1,10 @@
-"""One way to ask for an environment: name, split and settings as plain values, which compare, pickle and are stored in manifests.
+"""One way to ask for an environment: name, split and settings as plain values, which compare, pickle and are stored in
+manifests.
 
     EnvSpec("aime", "validation", {"difficulty": 3, "max_tokens": 512}).setup()
 
-It is made once, from the configuration of a run, from the options of a command or from a manifest, and only it builds environments.
+It is made once, from the configuration of a run, from the options of a command or from a manifest, and only it builds
+environments.
 """
 
 import json
@@ -20,7 +22,11 @@ from kgym.registry import registry
 if TYPE_CHECKING:
     from kgym.envs.vector import ReasoningVectorEnv
 
-OF_VERIFIER = {"verifier": "verifier=NAME", "verifier_options": "verifier.KEY", "verifier_limits": "verifier.limits.KEY"}
+OF_VERIFIER = {
+    "verifier": "verifier=NAME",
+    "verifier_options": "verifier.KEY",
+    "verifier_limits": "verifier.limits.KEY",
+}
 """Settings of every environment for which commands have other keys: those of the section `verifier`."""
 
 
@@ -35,20 +41,27 @@ class EnvSpec:
     """Short name (the newest version) or id."""
     split: str = "train"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of `kgym.envs.setup.EnvOptions`, but for the split, and of the environment itself; None is left out where it is the default."""
+    """Of `kgym.envs.setup.EnvOptions`, but for the split, and of the environment itself; None is left out where it
+    is the default.
+    """
 
     def __post_init__(self) -> None:
         """Put the settings into the form that JSON gives back."""
         if "split" in self.settings:
             raise ConfigError(
-                f"env.split={self.settings['split']} is not among the settings of an environment; name the split apart from them"
+                f"env.split={self.settings['split']} is not among the settings of an environment; name the split apart "
+                "from them"
             )
         for key, value in self.settings.items():
             try:
                 plain(value)
             except ValueError as error:
                 raise ConfigError(f"env.{key}: {error}") from None
-        given = {key: value for key, value in self.settings.items() if value is not None or key not in EnvOptions.model_fields}
+        given = {
+            key: value
+            for key, value in self.settings.items()
+            if value is not None or key not in EnvOptions.model_fields
+        }
         object.__setattr__(self, "settings", json.loads(json.dumps(given)))
 
     def __hash__(self) -> int:
@@ -91,16 +104,26 @@ class EnvSpec:
         Options of the environment's own verifier are dropped if the other split has another one.
         """
         other = replace(self, split=split)
-        if "verifier" in self.settings or not self.settings.get("verifier_options") or other.own_verifier() == self.own_verifier():
+        if (
+            "verifier" in self.settings
+            or not self.settings.get("verifier_options")
+            or other.own_verifier() == self.own_verifier()
+        ):
             return other
-        return replace(other, settings={key: value for key, value in self.settings.items() if key != "verifier_options"})
+        return replace(
+            other, settings={key: value for key, value in self.settings.items() if key != "verifier_options"}
+        )
 
     def with_settings(self, **settings: Any) -> Self:
-        """Return a spec with other settings in addition, instead of those of the same name; None takes a setting that all have away."""
+        """Return a spec with other settings in addition, instead of those of the same name; None takes a setting
+        that all have away.
+        """
         return replace(self, settings={**self.settings, **settings})
 
     def for_score(self, split: str) -> Self:
-        """Return the spec of a validation: truncated completions that training masks count 0 there, as in a leaderboard score."""
+        """Return the spec of a validation: truncated completions that training masks count 0 there, as in a
+        leaderboard score.
+        """
         masked = self.settings.get("truncated") == "mask"
         return self.with_split(split).with_settings(truncated=None if masked else self.settings.get("truncated"))
 
@@ -114,7 +137,9 @@ class EnvSpec:
         """Return a vector environment with slots for so many groups. Raises what `ReasoningVectorEnv` raises."""
         from kgym.envs.vector import ReasoningVectorEnv  # noqa: PLC0415  (Gymnasium is heavy; a setup does without)
 
-        return ReasoningVectorEnv(self.name, num_envs=groups * group_size, group_size=group_size, split=self.split, **self.settings)
+        return ReasoningVectorEnv(
+            self.name, num_envs=groups * group_size, group_size=group_size, split=self.split, **self.settings
+        )
 
     def task(self) -> Task:
         """Return the task alone, whose problems may not be there yet. Raises what `make_task` raises."""

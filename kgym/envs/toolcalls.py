@@ -6,9 +6,11 @@
     hermes   <tool_call>              Qwen, Hermes and their descendants
              {"name": "calculator", "arguments": {"expression": "12*34"}}
              </tool_call>
-    llama    <|python_tag|>{"name": "calculator", "parameters": {"expression": "12*34"}}      Llama 3, also without the mark
+    llama    <|python_tag|>{"name": "calculator", "parameters": {"expression": "12*34"}}      Llama 3, also without the
+    mark
 
-A call that cannot be read is a `BadCall`, whose reason is told to the policy. The text is untrusted: it is read as JSON or as it is.
+A call that cannot be read is a `BadCall`, whose reason is told to the policy. The text is untrusted: it is read as JSON
+or as it is.
 """
 
 import json
@@ -36,7 +38,9 @@ class Tool:
     parameters: Mapping[str, Any]
     """JSON schema of the arguments, an object."""
     main: str | None = None
-    """The argument that is the text of a block in the format `fenced`; without it the block holds all of them as a JSON object."""
+    """The argument that is the text of a block in the format `fenced`; without it the block holds all of them as a
+    JSON object.
+    """
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class Fenced:
         lines = [f"- {tool.name}: {tool.description}{self._content(tool)}" for tool in tools]
         return "\n".join(
             [
-                f"You may use tools. To use one, end your turn with a block that begins with ```{first.name} and ends with ```; "
+                f"You may use tools. To use one, end your turn with a block that begins with ```{first.name} and ends "
+                "with ```; "
                 "you are then told what it returns.",
                 *lines,
             ]
@@ -97,7 +102,11 @@ class Fenced:
 
     @staticmethod
     def _content(tool: Tool) -> str:
-        return "" if tool.main else f" The block is a JSON object: {json.dumps(dict(tool.parameters.get('properties', {})))}"
+        return (
+            ""
+            if tool.main
+            else f" The block is a JSON object: {json.dumps(dict(tool.parameters.get('properties', {})))}"
+        )
 
     def calls(self, text: str, tools: Sequence[Tool]) -> list[Call | BadCall]:
         """See `Format`. Blocks in other languages are not calls."""
@@ -141,7 +150,8 @@ class Hermes:
                 "You are provided with function signatures within <tools></tools> XML tags:\n<tools>",
                 *(json.dumps(_signature(tool)) for tool in tools),
                 "</tools>\n",
-                "For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:",
+                "For each function call, return a json object with function name and arguments within "
+                "<tool_call></tool_call> XML tags:",
                 '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>',
             ]
         )
@@ -156,7 +166,9 @@ class Hermes:
 
 
 class Llama:
-    """JSON objects after `<|python_tag|>`, or an answer that is nothing but such objects; code after the mark is for the tool `python`."""
+    """JSON objects after `<|python_tag|>`, or an answer that is nothing but such objects; code after the mark is for
+    the tool `python`.
+    """
 
     as_system = True
     _MARK = "<|python_tag|>"
@@ -166,8 +178,10 @@ class Llama:
         """Describe the tools as the chat templates of these models do."""
         return "\n\n".join(
             [
-                "You have access to the following functions. To call a function, respond with JSON for a function call alone, in the "
-                'format {"name": function name, "parameters": dictionary of argument name and its value}. Do not use variables.',
+                "You have access to the following functions. To call a function, respond with JSON for a function call "
+                "alone, in the "
+                'format {"name": function name, "parameters": dictionary of argument name and its value}. Do not use '
+                "variables.",
                 *(json.dumps(_signature(tool)) for tool in tools),
             ]
         )

@@ -3,8 +3,8 @@
     class Calculator(ToolTask):
         def tools(self): return (Tool("calculator", "exact arithmetic", call=..., parameters=..., main="expression"),)
 
-A turn without a call is the answer, which the verifier of the other environment judges. What a tool returns is untrusted, as what the
-policy says is, and bounded in length.
+A turn without a call is the answer, which the verifier of the other environment judges. What a tool returns is
+untrusted, as what the policy says is, and bounded in length.
 """
 
 import json
@@ -30,8 +30,10 @@ class ToolOptions(TaskOptions):
     problem_options: dict[str, Any] = Field(default_factory=dict)
     """Options of that environment: `env.problem_options.difficulty=3`."""
     format: Literal["fenced", "hermes", "llama"] = "fenced"
-    """How tools are described and called. `fenced`: blocks with the name of a tool, for any model. `hermes`: `<tool_call>`, as Qwen
-    and Hermes are trained. `llama`: JSON, with `<|python_tag|>` or without, as Llama 3 is trained."""
+    """How tools are described and called. `fenced`: blocks with the name of a tool, for any model. `hermes`:
+    `<tool_call>`, as Qwen and Hermes are trained. `llama`: JSON, with `<|python_tag|>` or without, as Llama 3 is
+    trained.
+    """
     max_output: int = Field(2000, ge=80)
     """Characters of a reply at most; of a longer one the beginning and the end are kept."""
 

@@ -4,8 +4,8 @@
     chats, infos = env.reset(options={"indices": range(16)})            # one problem for each group
     chats, rewards, terminations, truncations, infos = env.step(actions)   # None for a slot that says nothing now
 
-Slots 0 .. group_size-1 are the attempts at the first problem, and so on. Nothing is reset by itself: an ended episode stays to be looked
-at until a reset, of all groups or of those in `reset_mask`.
+Slots 0 .. group_size-1 are the attempts at the first problem, and so on. Nothing is reset by itself: an ended episode
+stays to be looked at until a reset, of all groups or of those in `reset_mask`.
 
 Gymnasium's own vector environments work too, with one attempt in each slot and their own resets:
 `vectorization_mode="sync"`, or `"async"` with `vector_kwargs={"shared_memory": False}`.
@@ -33,11 +33,13 @@ Array = NDArray[Any]
 
 
 class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
-    """`num_envs` slots with an episode each; the rules of an episode are those of `ReasoningEnv`, and so are `settings`.
+    """`num_envs` slots with an episode each; the rules of an episode are those of `ReasoningEnv`, and so are
+    `settings`.
 
-    An action is a text, a `Segment`, or None for a slot that does not move in this step; a slot whose episode has ended takes None only.
-    Rewards are those of this step; terminations and truncations tell the state of each episode. An array `infos[key]` has a value
-    for every slot, and the mask `infos["_" + key]` marks the slots that this call has changed.
+    An action is a text, a `Segment`, or None for a slot that does not move in this step; a slot whose episode has ended
+    takes None only. Rewards are those of this step; terminations and truncations tell the state of each episode. An
+    array `infos[key]` has a value for every slot, and the mask `infos["_" + key]` marks the slots that this call has
+    changed.
 
     Raises ConfigError if the groups do not fill the slots, and what `EnvSetup` raises.
     """
@@ -48,9 +50,13 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         "autoreset_mode": AutoresetMode.DISABLED,
     }
 
-    def __init__(self, task: str, *, num_envs: int = 1, group_size: int = 1, render_mode: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, task: str, *, num_envs: int = 1, group_size: int = 1, render_mode: str | None = None, **settings: Any
+    ) -> None:
         if num_envs < 1 or group_size < 1 or num_envs % group_size:
-            raise ConfigError(f"num_envs={num_envs}, group_size={group_size}: whole groups have to fill the slots; take a multiple")
+            raise ConfigError(
+                f"num_envs={num_envs}, group_size={group_size}: whole groups have to fill the slots; take a multiple"
+            )
         self.setup = EnvSetup(task, settings)
         self.num_envs = num_envs
         self.group_size = group_size
@@ -65,7 +71,9 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
 
     # --- Gymnasium
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observations, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
         """Begin new episodes. `options`, all of them optional:
 
         `reset_mask`: bool array of shape (num_envs,), the slots to reset, in whole groups; without it all.
@@ -80,7 +88,9 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         else:
             indices = [self.setup.draw(self.np_random) for _ in groups]
         if len(indices) != len(groups):
-            raise ConfigError(f"{len(indices)} indices for {len(groups)} groups to reset; give one problem for each group")
+            raise ConfigError(
+                f"{len(indices)} indices for {len(groups)} groups to reset; give one problem for each group"
+            )
         offset = whole(given.get("attempt_offset", 0), "attempt_offset")
         started = [self.setup.start(index, offset + member) for index in indices for member in range(self.group_size)]
         if not self._episodes:
@@ -96,8 +106,8 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     def step(self, actions: Actions) -> tuple[Observations, Array, Array, Array, dict[str, Any]]:
         """Add a segment to the answer in each slot that has an action.
 
-        Raises EnvError, and changes nothing, for an action that is not a text or is in a slot whose episode has ended, and for actions
-        that are not a list, such as a single text.
+        Raises EnvError, and changes nothing, for an action that is not a text or is in a slot whose episode has ended,
+        and for actions that are not a list, such as a single text.
         """
         episodes = self.episodes
         acting = {
@@ -107,7 +117,9 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         }
         for slot in acting:
             if rules.ended(episodes[slot]):
-                raise EnvError(f"slot {slot} has an action, and its episode has ended; give None there until it is reset")
+                raise EnvError(
+                    f"slot {slot} has an action, and its episode has ended; give None there until it is reset"
+                )
         self.setup.extend([episodes[slot] for slot in acting], list(acting.values()))
         self.setup.settle([episodes[slot] for slot in acting])
         rewards = np.zeros(self.num_envs)
@@ -167,11 +179,21 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         everything = list(range(self.num_envs // self.group_size))
         if mask is None:
             return everything
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
-            raise ConfigError(f"reset_mask has to be a bool array of shape ({self.num_envs},) with a True in it; got {mask!r}")
+        if (
+            not isinstance(mask, np.ndarray)
+            or mask.dtype != np.bool_
+            or mask.shape != (self.num_envs,)
+            or not mask.any()
+        ):
+            raise ConfigError(
+                f"reset_mask has to be a bool array of shape ({self.num_envs},) with a True in it; got {mask!r}"
+            )
         by_group = mask.reshape(-1, self.group_size)
         if (by_group.any(axis=1) != by_group.all(axis=1)).any():
-            raise ConfigError(f"reset_mask cuts through a group; its {self.group_size} attempts share a problem and are reset together")
+            raise ConfigError(
+                f"reset_mask cuts through a group; its {self.group_size} attempts share a problem and are reset "
+                "together"
+            )
         if not self._episodes and not mask.all():
             raise EnvError("the first reset has to be of all slots; leave reset_mask out")
         return [group for group in everything if by_group[group, 0]]
@@ -183,7 +205,10 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
 
     def _infos(self, changed: Sequence[int]) -> dict[str, Any]:
         """Return the `info` of all slots as arrays, in the form of `VectorEnv._add_info`."""
-        rows = [rules.describe(episode, self._indices[slot // self.group_size]) for slot, episode in enumerate(self._episodes)]
+        rows = [
+            rules.describe(episode, self._indices[slot // self.group_size])
+            for slot, episode in enumerate(self._episodes)
+        ]
         mask = np.zeros(self.num_envs, dtype=np.bool_)
         mask[list(changed)] = True
         infos: dict[str, Any] = {}

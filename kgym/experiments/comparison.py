@@ -58,7 +58,9 @@ class Run:
             return {str(found["benchmark"]): EvalResult.from_json(found)}
         root = self.folder / "eval"
         places = {OWN: root} | {path.name: path for path in sorted(root.glob("*")) if path.is_dir()}
-        newest = {label: files[max(files)] for label, place in places.items() if (files := numbered(place, "step", ".json"))}
+        newest = {
+            label: files[max(files)] for label, place in places.items() if (files := numbered(place, "step", ".json"))
+        }
         return {label: _result(file) for label, file in newest.items()}
 
 
@@ -216,7 +218,11 @@ def _difference(first: Group, other: Group, label: str) -> Difference:
 def _mean_scores(results: Sequence[EvalResult]) -> dict[str, float]:
     """Return the mean over runs of the score of each problem that all of them have one for."""
     common = set.intersection(*(set(result.scores) for result in results))
-    return {name: math.fsum(result.scores[name] for result in results) / len(results) for name in results[0].scores if name in common}
+    return {
+        name: math.fsum(result.scores[name] for result in results) / len(results)
+        for name in results[0].scores
+        if name in common
+    }
 
 
 def _result(file: Path) -> EvalResult:
@@ -239,11 +245,22 @@ def facts_of(found: Comparison) -> dict[str, Any]:
         for label in found.labels:
             by_seed = group.accuracies(label)
             mean, spread = mean_and_spread(by_seed.values())
-            scores[label] = {"mean": mean, "spread": spread, "interval": seed_interval(list(by_seed.values())), "by_seed": by_seed}
+            scores[label] = {
+                "mean": mean,
+                "spread": spread,
+                "interval": seed_interval(list(by_seed.values())),
+                "by_seed": by_seed,
+            }
         own = {key: group.settings.get(key) for key in found.keys}
         runs = [str(run.folder) for run in group.runs]
-        groups.append({"name": group.name, "runs": runs, "seeds": group.seeds, "settings": own, "accuracy_points": scores})
-    return {"keys": found.keys, "groups": groups, "differences": [_difference_facts(each) for each in found.differences]}
+        groups.append(
+            {"name": group.name, "runs": runs, "seeds": group.seeds, "settings": own, "accuracy_points": scores}
+        )
+    return {
+        "keys": found.keys,
+        "groups": groups,
+        "differences": [_difference_facts(each) for each in found.differences],
+    }
 
 
 def _difference_facts(each: Difference) -> dict[str, Any]:
@@ -251,7 +268,13 @@ def _difference_facts(each: Difference) -> dict[str, Any]:
     over_problems = None
     if test is not None:
         interval = [100 * end for end in test.interval]
-        over_problems = {"difference": 100 * test.difference, "interval": interval, "p_value": test.p_value, "test": test.name, "n": test.n}
+        over_problems = {
+            "difference": 100 * test.difference,
+            "interval": interval,
+            "p_value": test.p_value,
+            "test": test.name,
+            "n": test.n,
+        }
     return {
         "label": each.label,
         "of": each.of,

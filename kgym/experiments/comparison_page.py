@@ -64,10 +64,12 @@ def _differences(found: Comparison) -> Table:
         Column("95 % over seeds"),
     ]
     rows = [
-        [Cell(text) if place != 2 else Cell(text, _sort(each)) for place, text in enumerate(described(each))] for each in found.differences
+        [Cell(text) if place != 2 else Cell(text, _sort(each)) for place, text in enumerate(described(each))]
+        for each in found.differences
     ]
     notes = [
-        f"From {found.groups[0].name}. Over problems: the means over seeds, paired by problem, for these trained models. "
+        f"From {found.groups[0].name}. Over problems: the means over seeds, paired by problem, for these trained "
+        "models. "
         "Over seeds: Student's t of the differences within a seed, for other runs of the same settings; it needs two "
         "seeds that both groups have."
     ]
@@ -86,7 +88,13 @@ def described(each: Difference) -> tuple[str, str, str, str, str]:
     if test is None:
         return each.of, each.label, "-", f"not compared: {each.why_not}", over_seeds
     bounds = " to ".join(f"{100 * end:+.1f}" for end in test.interval)
-    return each.of, each.label, f"{100 * test.difference:+.1f}", f"{bounds}, {test.n} problems, {say_p(test.p_value)}", over_seeds
+    return (
+        each.of,
+        each.label,
+        f"{100 * test.difference:+.1f}",
+        f"{bounds}, {test.n} problems, {say_p(test.p_value)}",
+        over_seeds,
+    )
 
 
 def page_of(found: Comparison) -> Page:
@@ -131,7 +139,12 @@ def plot(found: Comparison, out: Path) -> None:
 def metrics_of(found: Comparison) -> list[str]:
     """Return the metrics that get a picture: scores, reward, and what `kgym runs view` shows, where a run has them."""
     there = dict.fromkeys(
-        key for group in found.groups for run in group.runs for line in run.lines for key in line if line[key] is not None
+        key
+        for group in found.groups
+        for run in group.runs
+        for line in run.lines
+        for key in line
+        if line[key] is not None
     )
     scores = [key for key in there if key.endswith("/accuracy")]
     return [key for key in dict.fromkeys((*FIRST, *scores, *SERIES)) if key in there]
@@ -156,7 +169,9 @@ def draw_metric(axes: "Axes", groups: Sequence[Group], key: str) -> list[str]:
         ys = [[row[step] for step in steps] for row in rows]
         draw_band(axes, [steps] * len(rows), ys, plain(f"{group.name} ({len(rows)})" if len(rows) > 1 else group.name))
         if steps:
-            drawn.append(f"{group.name}: {math.fsum(row[steps[-1]] for row in rows) / len(rows):.3g} at step {steps[-1]}")
+            drawn.append(
+                f"{group.name}: {math.fsum(row[steps[-1]] for row in rows) / len(rows):.3g} at step {steps[-1]}"
+            )
     axes.set(xlabel="step (band: all seeds)", ylabel=unit)
     if factor > 1:
         axes.set_ylim(*PERCENT)

@@ -68,20 +68,26 @@ def _figure(planner: Planner, claim: Claim, finding: Finding, seeds: Sequence[in
     names = [scored_name(planner.experiment, arm, finding.measure) for arm in arms]
     for name in names:
         if lacking := planner.lacks(name):
-            return Figure(claim, finding, (), (), seed_interval(()), "cannot tell", f"not run: it needs a value for {lacking}")
+            return Figure(
+                claim, finding, (), (), seed_interval(()), "cannot tell", f"not run: it needs a value for {lacking}"
+            )
     columns = []
     for name in names:
         runs = [run for seed in seeds if (run := planner.run(name, seed)) is not None]
         if broken := [run for run in runs if not run.done]:
             why = "failed" if any(run.key in failed for run in broken) else "has not ended"
-            return Figure(claim, finding, (), (), seed_interval(()), "cannot tell", f"the run {broken[0].folder.name} {why}")
+            return Figure(
+                claim, finding, (), (), seed_interval(()), "cannot tell", f"the run {broken[0].folder.name} {why}"
+            )
         columns.append([measured(run, finding.measure) for run in runs])
     bounded = finding.than is None and finding.measure.startswith("correlation")
     by_seed = columns[0]
     if len(columns) > 1:
         by_seed = [a - b for a, b in zip(*columns, strict=True)]
         if finding.relative:
-            by_seed = [100 * difference / b if b else math.nan for difference, b in zip(by_seed, columns[1], strict=True)]
+            by_seed = [
+                100 * difference / b if b else math.nan for difference, b in zip(by_seed, columns[1], strict=True)
+            ]
     low, high = seed_interval(by_seed)
     interval = (max(low, -1.0), min(high, 1.0)) if bounded and math.isfinite(low) else (low, high)
     means = tuple(math.fsum(column) / len(column) for column in columns)

@@ -1,7 +1,8 @@
-"""From the table to runs: one command of kgym with its folder, the file that is there once it has ended well, and the runs that it needs.
+"""From the table to runs: one command of kgym with its folder, the file that is there once it has ended well, and the
+runs that it needs.
 
-A run is known by its settings: the name of its folder ends in a hash of the command, in which the folders of other runs are their hashes.
-So equal arms share a run, a changed setting gives a new one, and what is on disk is found again.
+A run is known by its settings: the name of its folder ends in a hash of the command, in which the folders of other runs
+are their hashes. So equal arms share a run, a changed setting gives a new one, and what is on disk is found again.
 """
 
 import hashlib
@@ -91,7 +92,9 @@ class Planner:
         self._prepared: set[int] = set()
 
     def runs(self, seed: int, names: Collection[str]) -> list[Run]:
-        """Return the runs of arms with a seed, those that they need before them; arms that lack a value are left out."""
+        """Return the runs of arms with a seed, those that they need before them; arms that lack a value are left
+        out.
+        """
         found: dict[str, Run] = {}
 
         def add(run: Run) -> None:
@@ -122,7 +125,9 @@ class Planner:
         """Return the run of an arm, or of its score, with a seed; None if it lacks a value."""
         if seed not in self._prepared:
             self._prepared.add(seed)
-            for arm in self.experiment.arms:  # in order, so that the name of a folder does not depend on what is asked for
+            for (
+                arm
+            ) in self.experiment.arms:  # in order, so that the name of a folder does not depend on what is asked for
                 self.run(arm, seed)
         if (name, seed) not in self._known:
             self._known[name, seed] = None if self.lacks(name) else self._made(name, seed)
@@ -131,7 +136,11 @@ class Planner:
     def _made(self, name: str, seed: int) -> Run:
         arm = self._arm(name)
         words = [*arm.words, *self.experiment.flags_of(arm)]
-        needs = {place: run for place in self._places(arm) if self._is_arm(place) and (run := self.run(place, seed)) is not None}
+        needs = {
+            place: run
+            for place in self._places(arm)
+            if self._is_arm(place) and (run := self.run(place, seed)) is not None
+        }
         values = {**self.values, "seed": str(seed)}
         keyed = [self._filled(word, values | {place: run.key for place, run in needs.items()}) for word in words]
         key = hashlib.sha256(json.dumps(keyed).encode()).hexdigest()
@@ -140,7 +149,9 @@ class Planner:
         if name.endswith(SCORE):
             name = f"{needs[name.removesuffix(SCORE)].arm}{SCORE}"
         folder = self.out / "runs" / f"{name.replace('.', '-')}-{seed}-{key[:8]}"
-        given = [self._filled(word, values | {place: str(run.folder) for place, run in needs.items()}) for word in words]
+        given = [
+            self._filled(word, values | {place: str(run.folder) for place, run in needs.items()}) for word in words
+        ]
         where = () if arm.words[0] in PRINTS else (FOLDER_FLAG.get(arm.words[0], "--run"), str(folder))
         seconds = arm.cost * self.scale.seconds.get(arm.command, self.scale.seconds.get(arm.words[0], 10.0))
         run = Run(name, seed, key, folder, (*given, *where), tuple(needs.values()), seconds)
@@ -182,7 +193,9 @@ def wanted(experiment: Experiment, claims: Collection[str]) -> list[str]:
         if claim.id not in claims:
             continue
         for finding in claim.findings:
-            names |= dict.fromkeys(scored_name(experiment, arm, finding.measure) for arm in (finding.of, finding.than) if arm)
+            names |= dict.fromkeys(
+                scored_name(experiment, arm, finding.measure) for arm in (finding.of, finding.than) if arm
+            )
         for plot in claim.plots:
             measure = f"mean {plot.y}" if plot.kind == "curves" else "accuracy"
             names |= dict.fromkeys(scored_name(experiment, arm, measure) for arm in plot.arms)

@@ -1,8 +1,8 @@
 """Runs as their own processes, several at once, each when those that it needs have ended.
 
-They are forked from a process that has loaded what all of them need (`warm.py`), which saves half of the time of a small run. A run
-is killed with the process that started it, also if that is ended by kill -9, so the same command can be given again at once. What a run
-printed is in the file beside its folder whose name ends in `.log`.
+They are forked from a process that has loaded what all of them need (`warm.py`), which saves half of the time of a
+small run. A run is killed with the process that started it, also if that is ended by kill -9, so the same command can
+be given again at once. What a run printed is in the file beside its folder whose name ends in `.log`.
 """
 
 import contextlib
@@ -27,7 +27,9 @@ _PR_SET_PDEATHSIG = 1
 PAUSE_S = 0.2
 
 
-def run_all(runs: Sequence[Run], jobs: int, ended: Callable[[Run, bool, float], None], *, before: Sequence[str] = ()) -> list[Run]:
+def run_all(
+    runs: Sequence[Run], jobs: int, ended: Callable[[Run, bool, float], None], *, before: Sequence[str] = ()
+) -> list[Run]:
     """Run what is not done, at most `jobs` at once; return those that failed, and those that need one of them.
 
     `ended` is told of each run, whether it ended well, and how many seconds it took. `before` are words before each
@@ -81,7 +83,9 @@ def log_of(run: Run) -> Path:
 
 def last_line(run: Run) -> str:
     """Return the last line that a run printed, which says why it failed; "it printed nothing" if it did not."""
-    lines = log_of(run).read_text(encoding="utf-8", errors="replace").strip().splitlines() if log_of(run).exists() else []
+    lines = (
+        log_of(run).read_text(encoding="utf-8", errors="replace").strip().splitlines() if log_of(run).exists() else []
+    )
     return lines[-1].removeprefix("kgym: ") if lines else "it printed nothing"
 
 
@@ -100,7 +104,9 @@ def _begun(run: Run, *, context: ForkServerContext, before: Sequence[str]) -> Fo
 
 def _perform(words: Sequence[str], stdout: Path, stderr: Path) -> None:
     """Be `kgym WORDS`, in its own process: what is printed goes to files."""
-    if sys.platform == "linux":  # the parent is the process that forks, and it ends with the command, also after a kill -9
+    if (
+        sys.platform == "linux"
+    ):  # the parent is the process that forks, and it ends with the command, also after a kill -9
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:
             os._exit(1)
@@ -113,8 +119,8 @@ def _perform(words: Sequence[str], stdout: Path, stderr: Path) -> None:
 
 
 def _let_go_of_the_server() -> None:
-    """Close the pipe that keeps the process that forks alive: Python hands it on to every child, so that it would wait for
-    this one to end, also when the command is gone.
+    """Close the pipe that keeps the process that forks alive: Python hands it on to every child, so that it would wait
+    for this one to end, also when the command is gone.
     """
     server: Any = multiprocessing.forkserver._forkserver
     if (pipe := getattr(server, "_forkserver_alive_fd", None)) is not None:

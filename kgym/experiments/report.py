@@ -1,7 +1,8 @@
-"""The page of an experiment, as HTML and as Markdown: a verdict on each claim, the figures with their intervals, pictures and commands.
+"""The page of an experiment, as HTML and as Markdown: a verdict on each claim, the figures with their intervals,
+pictures and commands.
 
-It is made from the run folders alone, without a date, so the same runs give the same page; only figures of the clock differ between
-two runs of the same experiment, and they are marked.
+It is made from the run folders alone, without a date, so the same runs give the same page; only figures of the clock
+differ between two runs of the same experiment, and they are marked.
 """
 
 import math
@@ -87,7 +88,9 @@ def summary(figure: Figure) -> str:
     text = said(figure.value, figure.unit, signed=signed)
     low, high = figure.interval
     if not math.isfinite(low):
-        return f"{text} (one seed: no interval)" if len(figure.by_seed) == 1 else f"{text} (all seeds equal: no interval)"
+        return (
+            f"{text} (one seed: no interval)" if len(figure.by_seed) == 1 else f"{text} (all seeds equal: no interval)"
+        )
     return f"{text} ({said(low, '', signed=signed)} to {said(high, '', signed=signed)})"
 
 
@@ -112,11 +115,23 @@ def _verdicts(report: Report) -> Table:
         counts = ", ".join(f"{own[name]} {name}" for name in ("agree", "disagree", "cannot tell") if own[name])
         rows.append([Cell(claim.id), Cell(claim.says, remark=claim.source), Cell(found[claim.id]), Cell(counts)])
     note = "A claim agrees if all of its figures do, and disagrees if one does."
-    return Table("Claims", [Column("claim"), Column("what the paper says"), Column("verdict"), Column("its figures")], rows, [note])
+    return Table(
+        "Claims",
+        [Column("claim"), Column("what the paper says"), Column("verdict"), Column("its figures")],
+        rows,
+        [note],
+    )
 
 
 def _figures(report: Report) -> Table:
-    columns = [Column("claim"), Column("figure"), Column("arms"), Column("measured", numeric=True), Column("verdict"), Column("runs")]
+    columns = [
+        Column("claim"),
+        Column("figure"),
+        Column("arms"),
+        Column("measured", numeric=True),
+        Column("verdict"),
+        Column("runs"),
+    ]
     rows = []
     for figure in report.figures:
         finding = figure.finding
@@ -130,13 +145,18 @@ def _figures(report: Report) -> Table:
                 Cell(finding.says, remark=f"{finding.measure}; {rule}{clock}"),
                 Cell(_compared(report, finding), remark=_means(figure)),
                 Cell(summary(figure), sort=figure.value if math.isfinite(figure.value) else "", remark=figure.missing),
-                Cell(figure.verdict, remark="" if figure.missing else reason(finding.rule, figure.interval, finding.margin)),
+                Cell(
+                    figure.verdict,
+                    remark="" if figure.missing else reason(finding.rule, figure.interval, finding.margin),
+                ),
                 Cell(", ".join(_run_names(report, finding))),
             ]
         )
     notes = [
-        "A figure is the mean over seeds of a difference within a seed, with the 95 % interval by Student's t over seeds. "
-        "The intervals are not widened for their number: of twenty figures without a difference, one is expected to show one.",
+        "A figure is the mean over seeds of a difference within a seed, with the 95 % interval by Student's t over "
+        "seeds. "
+        "The intervals are not widened for their number: of twenty figures without a difference, one is expected to "
+        "show one.",
     ]
     return Table("Figures", columns, rows, notes)
 
@@ -158,7 +178,10 @@ def _run_names(report: Report, finding: Finding) -> list[str]:
 def _runs(report: Report) -> Table:
     planner = report.planner
     names = wanted(planner.experiment, [claim.id for claim in report.claims])
-    rows = [[Cell(run.arm), Cell(f"OMP_NUM_THREADS=1 kgym {shlex.join(run.words)}")] for run in planner.runs(report.seeds[0], names)]
+    rows = [
+        [Cell(run.arm), Cell(f"OMP_NUM_THREADS=1 kgym {shlex.join(run.words)}")]
+        for run in planner.runs(report.seeds[0], names)
+    ]
     note = f"As given for seed {report.seeds[0]}. The other seeds differ by --seed and by the folders."
     return Table("Commands", [Column("run"), Column("command")], rows, [note])
 
@@ -178,7 +201,11 @@ def _pictures(report: Report) -> list[Picture]:
 
 def _overview(figures: Sequence[Figure]) -> Picture | None:
     """Return all differences in points with their intervals, coloured by verdict."""
-    shown = [figure for figure in figures if figure.unit == " points" and figure.finding.than and math.isfinite(figure.interval[0])]
+    shown = [
+        figure
+        for figure in figures
+        if figure.unit == " points" and figure.finding.than and math.isfinite(figure.interval[0])
+    ]
     if not shown:
         return None
     drawn = new_figure(8.0, 1.2 + 0.28 * len(shown))
@@ -247,7 +274,9 @@ def _draw_tradeoff(axes: "Axes", _plot: Plot, lines: Sequence[_Line]) -> None:
         xs, ys = [x for (x,) in line.xs], [y for (y,) in line.ys]
         colour = f"C{number}"
         axes.scatter(xs, ys, s=12, alpha=0.4, color=colour)
-        axes.scatter([math.fsum(xs) / len(xs)], [math.fsum(ys) / len(ys)], s=60, marker="D", color=colour, label=plain(line.name))
+        axes.scatter(
+            [math.fsum(xs) / len(xs)], [math.fsum(ys) / len(ys)], s=60, marker="D", color=colour, label=plain(line.name)
+        )
     axes.set(xlabel="mean tokens of a completion", ylabel="accuracy, % (diamond: mean over seeds)")
     legend_below(axes)
 

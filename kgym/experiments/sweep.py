@@ -1,4 +1,5 @@
-"""A sweep: one command for each combination of values and each seed; mean, spread and interval over seeds of the results.
+"""A sweep: one command for each combination of values and each seed; mean, spread and interval over seeds of the
+results.
 
     --grid train.lr=1e-4,3e-4 --grid algo=grpo,mirror --seeds 3     4 settings, 12 runs
 
@@ -142,12 +143,16 @@ def folder_of(command: Sequence[str], root: Path) -> Path:
 
 
 def run_of(command: Sequence[str], setting: Setting, seed: int, out: Path, again: Sequence[str] = ()) -> Run:
-    """Return the run of a command with a setting and a seed; `again` are options that it also gets when it is resumed."""
+    """Return the run of a command with a setting and a seed; `again` are options that it also gets when it is
+    resumed.
+    """
     name, *options = command
     chosen = [word for key, value in setting.items() for word in ("--set", f"{key}={value}")]
     words = (name, *options, *chosen, "--seed", str(seed))
     key = _digest(words)
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(f"{key.rpartition('.')[2]}-{value}" for key, value in setting.items()))
+    plain = re.sub(
+        r"[^A-Za-z0-9.]+", "-", "-".join(f"{key.rpartition('.')[2]}-{value}" for key, value in setting.items())
+    )
     folder = out / "runs" / f"{plain.strip('-.')[:60] or name}-{seed}-{key[:8]}"
     return Run(named(setting), seed, key, folder, (*words, "--run", str(folder)), (), UNKNOWN, tuple(again))
 
@@ -182,7 +187,9 @@ def _usual(runs: Sequence[Run]) -> list[str]:
     scores: dict[str, None] = {}
     for run in ended if command == "train" else ():
         for line in read_metrics(run.folder / "metrics.jsonl"):
-            scores |= {f"final {key}": None for key, value in line.items() if key.endswith("/accuracy") and value is not None}
+            scores |= {
+                f"final {key}": None for key, value in line.items() if key.endswith("/accuracy") and value is not None
+            }
     usual = [*scores, *USUAL[command]]
     return [measure for measure in usual if any(math.isfinite(measured(run, measure)) for run in ended)]
 

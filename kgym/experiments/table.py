@@ -1,4 +1,5 @@
-"""The table of an experiment, as a TOML file: claims, the arms that each compares, and the rule that judges the difference.
+"""The table of an experiment, as a TOML file: claims, the arms that each compares, and the rule that judges the
+difference.
 
     title = "Does practice help?"
     source = "A. Author 2025, section 3"
@@ -37,8 +38,9 @@
     measure = "accuracy"
     rule = "greater"
 
-An arm is one command of kgym for each seed. `{ARM}` in its flags is the folder of that arm's run with the same seed. Arms with equal
-commands are one run. An arm that trains is scored by `kgym eval` with the common flags where a finding asks for accuracy or tokens.
+An arm is one command of kgym for each seed. `{ARM}` in its flags is the folder of that arm's run with the same seed.
+Arms with equal commands are one run. An arm that trains is scored by `kgym eval` with the common flags where a finding
+asks for accuracy or tokens.
 """
 
 import re
@@ -90,9 +92,10 @@ class Finding(Options):
     of: str
     than: str | None = None
     measure: str
-    """`accuracy`, `tokens`, `efficiency` (right answers in 1,000 tokens), `agreement` (of `rescore`), or of the steps of a training
-    `mean KEY`, `first KEY` and `last KEY` (halves of the run), `final KEY` (the last value), `sum KEY`,
-    `correlation KEY KEY`."""
+    """`accuracy`, `tokens`, `efficiency` (right answers in 1,000 tokens), `agreement` (of `rescore`), or of the steps
+    of a training `mean KEY`, `first KEY` and `last KEY` (halves of the run), `final KEY` (the last value), `sum KEY`,
+    `correlation KEY KEY`.
+    """
     relative: bool = False
     """Whether the difference is in percent of the other arm."""
     rule: Rule
@@ -104,7 +107,10 @@ class Finding(Options):
         first, *keys = self.measure.split()
         n_keys = 2 if first == "correlation" else int(first in OF_STEPS)
         if first not in (*SCORED, "agreement", *OF_STEPS) or len(keys) != n_keys:
-            raise ValueError(f"measure={self.measure!r} must be {', '.join(SCORED)}, agreement, or one of {', '.join(OF_STEPS)} with KEY")
+            raise ValueError(
+                f"measure={self.measure!r} must be {', '.join(SCORED)}, agreement, or one of {', '.join(OF_STEPS)} "
+                "with KEY"
+            )
         if self.relative and self.than is None:
             raise ValueError("relative=true needs another arm to compare with; set than")
         if self.rule in ("equal", "at_least", "at_most") and not self.margin:
@@ -149,8 +155,9 @@ class Experiment(Options):
     lead: tuple[str, ...] = ()
     """Sentences at the top of the page."""
     bases: dict[str, dict[str, str | int | float]] = Field(min_length=1)
-    """By the name of `--base`, the first is the default: the model, its environment and what depends on them. A value that is "" is for the
-    user to give; without it the arms that name it are left out."""
+    """By the name of `--base`, the first is the default: the model, its environment and what depends on them. A value
+    that is "" is for the user to give; without it the arms that name it are left out.
+    """
     scales: dict[str, Scale] = Field(min_length=1)
     common: dict[str, str] = Field(default_factory=dict)
     arms: dict[str, Arm] = Field(min_length=1)
@@ -167,7 +174,9 @@ class Experiment(Options):
         for name, where in self._arms_named():
             if name not in self.arms:
                 raise ValueError(f"{where} names the arm {name!r}, which is not in the table")
-        known = {name for part in (*self.bases.values(), *(scale.values for scale in self.scales.values())) for name in part} | {"seed"}
+        known = {
+            name for part in (*self.bases.values(), *(scale.values for scale in self.scales.values())) for name in part
+        } | {"seed"}
         if both := known & self.arms.keys():
             raise ValueError(f"{min(both)} is the name of an arm and of a value; rename one of them")
         return self

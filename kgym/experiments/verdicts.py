@@ -7,8 +7,9 @@
     at_least   it is above minus the margin   it is wholly below
     at_most    it is below the margin         it is wholly above
 
-Anything else cannot be told. The interval is Student's t over seeds, since a claim is about a method and not about one run of it: with
-three seeds it is 2.5 standard deviations of a run to either side. One seed has no interval, and tells nothing.
+Anything else cannot be told. The interval is Student's t over seeds, since a claim is about a method and not about one
+run of it: with three seeds it is 2.5 standard deviations of a run to either side. One seed has no interval, and tells
+nothing.
 """
 
 import math
@@ -27,7 +28,8 @@ EQUAL = 1e-9
 def seed_interval(values: Sequence[float]) -> Interval:
     """Return the 95 % interval of the mean over seeds, without ends for fewer than two.
 
-    Equal values have no spread to estimate an error from, and fewer than six of them pass no sign test: they have no ends either.
+    Equal values have no spread to estimate an error from, and fewer than six of them pass no sign test: they have no
+    ends either.
 
     >>> [round(end, 2) for end in seed_interval([1.0, 2.0, 3.0])]
     [-0.48, 4.48]

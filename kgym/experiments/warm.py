@@ -1,4 +1,6 @@
-"""What every run loads, loaded once: the processes of runs are forked from one that has imported this. Nothing here computes."""
+"""What every run loads, loaded once: the processes of runs are forked from one that has imported this. Nothing here
+computes.
+"""
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM

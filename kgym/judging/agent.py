@@ -1,14 +1,17 @@
 """The first process of a sandbox: starts programs there, holds them to their limits, and reports how they ended.
 
 It runs as `python agent.py FD UID`, where FD is its channel and UID the user that it becomes, or - to stay who it is.
-It is process 1 of its namespace: the kernel keeps the signals of the programs from it, and ends all of them when it ends.
-The programs cannot read its memory or its files either (PR_SET_DUMPABLE is 0). It ends when the other end of its channel is closed.
+It is process 1 of its namespace: the kernel keeps the signals of the programs from it, and ends all of them when it
+ends. The programs cannot read its memory or its files either (PR_SET_DUMPABLE is 0). It ends when the other end of its
+channel is closed.
 
-A program in Python (`python3 FILE ...`) is a fork of the agent, an interpreter that has started already: that takes a quarter of the time
-of starting one. The fork knows what the judge has sent for this author, and closes the agent's files first. Others are executed.
+A program in Python (`python3 FILE ...`) is a fork of the agent, an interpreter that has started already: that takes a
+quarter of the time of starting one. The fork knows what the judge has sent for this author, and closes the agent's
+files first. Others are executed.
 
-Nothing of kgym is there, so nothing is imported from it; `_socket` and `_signal` instead of `socket` and `signal`, which would double
-the time of a start. A message is a number of parts, and each part its length and its bytes, with lengths as four bytes:
+Nothing of kgym is there, so nothing is imported from it; `_socket` and `_signal` instead of `socket` and `signal`,
+which would double the time of a start. A message is a number of parts, and each part its length and its bytes, with
+lengths as four bytes:
 
     -> put, path, bytes, path, bytes, ...            <- done
     -> run, limits, input, number of arguments, arguments ..., NAME=value ...
@@ -50,7 +53,9 @@ STARVED_S = 20.0
 
 
 class Script(BaseException):
-    """Leaves the agent's own code in a fork: what is to be run there is a program in Python. Its argument is the command line."""
+    """Leaves the agent's own code in a fork: what is to be run there is a program in Python. Its argument is the
+    command line.
+    """
 
 
 class Channel:
@@ -226,7 +231,9 @@ def _inodes() -> int:
 class Run:
     """One program."""
 
-    def __init__(self, limits: Limits, argv: list[bytes], env: dict[bytes, bytes], given: bytes, fds: list[int]) -> None:
+    def __init__(
+        self, limits: Limits, argv: list[bytes], env: dict[bytes, bytes], given: bytes, fds: list[int]
+    ) -> None:
         self.limits, self.given = limits, memoryview(given)
         self.output, self.errors = bytearray(), bytearray()
         self.limit = ""
@@ -248,7 +255,9 @@ class Run:
         self.watched = os.pidfd_open(self.pid)
 
     def finish(self) -> list[bytes] | None:
-        """Wait until it ends or passes a limit; end all that it has started. Return the parts of the report, or None without a judge."""
+        """Wait until it ends or passes a limit; end all that it has started. Return the parts of the report, or None
+        without a judge.
+        """
         poll = select.poll()
         for fd in (self.stdout, self.stderr, self.watched, CHANNEL):
             poll.register(fd, select.POLLIN)
@@ -339,7 +348,9 @@ def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], li
         for number in range(len(fds)):
             os.dup2(20 + number, number)
         os.closerange(len(fds), 4096)
-        for number in range(1, _signal.NSIG):  # Python ignores some, and who has started the judge may have others ignored
+        for number in range(
+            1, _signal.NSIG
+        ):  # Python ignores some, and who has started the judge may have others ignored
             with contextlib.suppress(OSError, ValueError):
                 _signal.signal(number, _signal.SIG_DFL)
         os.chdir(WORK)
@@ -358,16 +369,22 @@ def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], li
 
 
 def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
-    """Return the code of a script and its namespace, with the interpreter as if it had just been started with this command line."""
+    """Return the code of a script and its namespace, with the interpreter as if it had just been started with this
+    command line.
+    """
     _signal.signal(SIGINT, _signal.default_int_handler)
     for number in (SIGPIPE, SIGXFSZ):
         _signal.signal(number, _signal.SIG_IGN)
-    for fd, name in enumerate(("stdin", "stdout", "stderr")):  # the agent's own streams may have looked at what they were before
+    for fd, name in enumerate(
+        ("stdin", "stdout", "stderr")
+    ):  # the agent's own streams may have looked at what they were before
         raw = io.FileIO(fd, "w" if fd else "r", closefd=False)
         raw.name = f"<{name}>"
         buffered = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
         errors = "backslashreplace" if name == "stderr" else "surrogateescape"
-        stream = io.TextIOWrapper(buffered, "utf-8", errors, newline="\n" if fd else None, line_buffering=name == "stderr")
+        stream = io.TextIOWrapper(
+            buffered, "utf-8", errors, newline="\n" if fd else None, line_buffering=name == "stderr"
+        )
         stream.__dict__["mode"] = "w" if fd else "r"
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
@@ -381,13 +398,17 @@ def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
 
 
 def _end(status: int, main: "dict[str, object]") -> "NoReturn":
-    """End a script as its interpreter would, in the same order, but do not take the interpreter apart: that would copy its memory."""
+    """End a script as its interpreter would, in the same order, but do not take the interpreter apart: that would
+    copy its memory.
+    """
     threading = sys.modules.get("threading")
     if threading is not None:
         threading._shutdown()
     atexit._run_exitfuncs()
     flushed = _flushed()
-    own = [module.__dict__ for module in sys.modules.values() if (getattr(module, "__file__", None) or "").startswith(WORK)]
+    own = [
+        module.__dict__ for module in sys.modules.values() if (getattr(module, "__file__", None) or "").startswith(WORK)
+    ]
     for names in (main, *own):
         for name in sorted(names, key=lambda name: not str(name).startswith("_")):
             names[name] = names[name] if name == "__builtins__" else None
@@ -442,7 +463,9 @@ def _settle(user: str) -> None:
 
 
 def _put(parts: list[bytes]) -> None:
-    """Write files below the working folder. No one but the agent has written there: the judge sends them before the first program."""
+    """Write files below the working folder. No one but the agent has written there: the judge sends them before the
+    first program.
+    """
     for path, data in zip(parts[::2], parts[1::2], strict=True):
         full = os.path.join(os.fsencode(WORK), path)
         os.makedirs(os.path.dirname(full), mode=0o700, exist_ok=True)
@@ -453,7 +476,9 @@ def _put(parts: list[bytes]) -> None:
 
 def main() -> None:
     """Serve the judge until it hangs up."""
-    _signal.signal(SIGINT, _signal.SIG_DFL)  # Python's handler would let it through; without one, process 1 gets no signals from inside
+    _signal.signal(
+        SIGINT, _signal.SIG_DFL
+    )  # Python's handler would let it through; without one, process 1 gets no signals from inside
     channel = Channel()
     begun = False
     try:

@@ -1,9 +1,11 @@
-"""Hidden tests for a problem that has none: inputs that a generator makes, with the outputs on which reference submissions agree.
+"""Hidden tests for a problem that has none: inputs that a generator makes, with the outputs on which reference
+submissions agree.
 
     inputs = generated(generator, n=50, seed=7, kind="stdin")
     found = agreed(template, references, share=0.7)       found.cases, found.passed
 
-Source: Kimi k1.5, arXiv:2501.12599, section 2.3.5. There an input is valid if at least 7 of 10 submissions give the same output.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.3.5. There an input is valid if at least 7 of 10 submissions give the
+same output.
 """
 
 import json
@@ -39,10 +41,11 @@ class Agreed:
 
 
 def generated(generator: str, n: int, seed: int, kind: Kind) -> list[Any]:
-    """Return up to n different inputs that a program prints, each in a separate run with other random numbers; twice as many are tried.
+    """Return up to n different inputs that a program prints, each in a separate run with other random numbers; twice as
+    many are tried.
 
-    What is not an input is left out: nothing, what a run printed that failed, text that is too long or is not a list of arguments as JSON
-    for `call`. Raises SandboxError.
+    What is not an input is left out: nothing, what a run printed that failed, text that is too long or is not a list of
+    arguments as JSON for `call`. Raises SandboxError.
     """
     found: dict[str, Any] = {}
     with shared_pool().box() as box:
@@ -50,7 +53,9 @@ def generated(generator: str, n: int, seed: int, kind: Kind) -> list[Any]:
         for number in range(2 * n):
             if len(found) == n:
                 break
-            finished = box.run(["python3", "generate.py", f"{number}", f"{derive_seed('input', seed, number)}"], limits=GENERATOR)
+            finished = box.run(
+                ["python3", "generate.py", f"{number}", f"{derive_seed('input', seed, number)}"], limits=GENERATOR
+            )
             if finished.limit in ("time", "cpu"):
                 break
             text = _text(finished)
@@ -64,10 +69,12 @@ def generated(generator: str, n: int, seed: int, kind: Kind) -> list[Any]:
 
 
 def agreed(template: Cases, references: Sequence[str], share: float) -> Agreed:
-    """Run references on the inputs of a template, whose outputs do not count, and return the inputs on which a share of them agrees.
+    """Run references on the inputs of a template, whose outputs do not count, and return the inputs on which a share of
+    them agrees.
 
-    Outputs agree if they are equal in the way that the template compares, or if its checker takes one where the other is expected. A
-    reference that fails on an input does not agree. Raises SandboxError, and BadTests for a checker that fails.
+    Outputs agree if they are equal in the way that the template compares, or if its checker takes one where the other
+    is expected. A reference that fails on an input does not agree. Raises SandboxError, and BadTests for a checker that
+    fails.
     """
     needed = at_least(share, len(references))
     outputs = [_outputs(template, source) for source in references]

@@ -1,6 +1,8 @@
-"""What the probe runs inside a sandbox: tries what no program may be able to do, and prints what it was able to do, as JSON.
+"""What the probe runs inside a sandbox: tries what no program may be able to do, and prints what it was able to do, as
+JSON.
 
-Nothing of kgym is there, so nothing is imported from it. The arguments are folders that may be in / in addition to the usual ones.
+Nothing of kgym is there, so nothing is imported from it. The arguments are folders that may be in / in addition to the
+usual ones.
 """
 
 import ctypes

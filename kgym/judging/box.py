@@ -1,12 +1,14 @@
-"""Run programs of untrusted authors, isolated: no network, no files but their own, bounded time, memory, processes and output.
+"""Run programs of untrusted authors, isolated: no network, no files but their own, bounded time, memory, processes and
+output.
 
     >>> finished = run({"main.py": "print(6 * 7)"}, ["python3", "main.py"])
     >>> finished.stdout
     b'42\\n'
 
-A `Box` is one sandbox (bwrap, see `bubblewrap.py`) with an agent in it (`agent.py`) that starts programs and reports how they ended, over
-a socket that the programs have no access to. A box serves one author: several programs may run in it one after the other (the tests of
-one submission), and then it is thrown away, with everything in it. `sandbox.py` starts boxes ahead of need, which takes most of the time.
+A `Box` is one sandbox (bwrap, see `bubblewrap.py`) with an agent in it (`agent.py`) that starts programs and reports
+how they ended, over a socket that the programs have no access to. A box serves one author: several programs may run in
+it one after the other (the tests of one submission), and then it is thrown away, with everything in it. `sandbox.py`
+starts boxes ahead of need, which takes most of the time.
 
 Where programs cannot be isolated, no box starts: SandboxError says why, and what to do.
 """
@@ -46,7 +48,9 @@ class Finished:
     exit_code: int
     """as in subprocess: negative for a signal."""
     limit: str
-    """The limit that it was stopped for: `time`, `cpu`, `memory`, `processes`, `files` or `output`; "" if it ended by itself."""
+    """The limit that it was stopped for: `time`, `cpu`, `memory`, `processes`, `files` or `output`; "" if it ended
+    by itself.
+    """
     stdout: bytes
     stderr: bytes
     wall_s: float
@@ -116,7 +120,9 @@ class Box:
         return int(json.loads(text)["child-pid"])
 
     def put(self, files: Mapping[str, bytes | str]) -> None:
-        """Write files into the working folder, before the first program runs. Raises ValueError for a path that leads out of it."""
+        """Write files into the working folder, before the first program runs. Raises ValueError for a path that
+        leads out of it.
+        """
         if self._used:
             raise ValueError("files are put before the first program runs: it could have left links in their places")
         parts = []
@@ -153,7 +159,11 @@ class Box:
                     " ".join(map(str, (*numbers, *sizes))).encode(),
                     stdin.encode(errors="surrogatepass") if isinstance(stdin, str) else stdin,
                 ),
-                *(str(len(command)).encode(), *(word.encode() for word in command), *(name.encode() for name in environment)),
+                *(
+                    str(len(command)).encode(),
+                    *(word.encode() for word in command),
+                    *(name.encode() for name in environment),
+                ),
             ],
             limits.wall_s + GRACE_S,
             () if channel is None else (channel.fileno(),),
@@ -163,10 +173,17 @@ class Box:
     def _finished(self, reply: list[bytes]) -> Finished:
         try:
             _, limit, code, wall_s, cpu_s, memory, stdout, stderr = reply
-            finished = Finished(int(code), limit.decode(), stdout, stderr, float(wall_s), float(cpu_s), int(memory) / _MIB)
+            finished = Finished(
+                int(code), limit.decode(), stdout, stderr, float(wall_s), float(cpu_s), int(memory) / _MIB
+            )
         except ValueError as error:
             raise SandboxLost(f"a sandbox sent a report that is none: {error}") from error
-        if finished.exit_code == -signal.SIGKILL and not finished.limit and self._cgroup is not None and self._cgroup.ran_out_of_memory():
+        if (
+            finished.exit_code == -signal.SIGKILL
+            and not finished.limit
+            and self._cgroup is not None
+            and self._cgroup.ran_out_of_memory()
+        ):
             return replace(finished, limit="memory")
         return finished
 
@@ -220,7 +237,9 @@ class Box:
             self._channel.sendall(memoryview(data)[sent:])
             reply = self._receive(until)
         except (OSError, EOFError) as error:
-            raise SandboxLost(f"a sandbox ended while it worked ({type(error).__name__}) {self._words()}".rstrip()) from error
+            raise SandboxLost(
+                f"a sandbox ended while it worked ({type(error).__name__}) {self._words()}".rstrip()
+            ) from error
         if reply[0] == b"failed":
             raise SandboxLost(f"a sandbox failed: {reply[1].decode(errors='replace')}")
         return reply
@@ -242,7 +261,11 @@ class Box:
         """What bwrap or the agent have said last."""
         if self._said < 0:
             return ""
-        lines = os.pread(self._said, 4000, max(0, os.fstat(self._said).st_size - 4000)).decode(errors="replace").splitlines()
+        lines = (
+            os.pread(self._said, 4000, max(0, os.fstat(self._said).st_size - 4000))
+            .decode(errors="replace")
+            .splitlines()
+        )
         return lines[-1].strip() if lines else ""
 
 

@@ -1,8 +1,9 @@
 """How bwrap is asked for a sandbox, and what to do where it refuses.
 
-An ordinary user gets a user namespace; root gives up its identity for a user of the sandbox's own instead, so that it works where
-user namespaces are switched off. Everything else is the same: separate namespaces for processes, network, IPC, host name and
-cgroups; /usr, the Python of this process and a few devices read-only; one writable folder, /tmp, in memory.
+An ordinary user gets a user namespace; root gives up its identity for a user of the sandbox's own instead, so that it
+works where user namespaces are switched off. Everything else is the same: separate namespaces for processes, network,
+IPC, host name and cgroups; /usr, the Python of this process and a few devices read-only; one writable folder, /tmp, in
+memory.
 """
 
 import os
@@ -34,7 +35,9 @@ ALLOW = (
 
 
 def missing() -> str:
-    """Return what this machine lacks so that programs can be isolated, with the remedy; "" if nothing can be seen at once."""
+    """Return what this machine lacks so that programs can be isolated, with the remedy; "" if nothing can be seen at
+    once.
+    """
     if sys.platform != "linux":
         return f"programs are isolated with Linux namespaces, and this is {platform.system()}; use Linux, also in a virtual machine"
     if shutil.which("bwrap") is None:
@@ -43,7 +46,9 @@ def missing() -> str:
 
 
 def command(*, channel_fd: int, info_fd: int, seccomp_fd: int, storage_bytes: int) -> list[str]:
-    """Return the command line that starts a sandbox with the agent in it. Raises SandboxError if something is missing."""
+    """Return the command line that starts a sandbox with the agent in it. Raises SandboxError if something is
+    missing.
+    """
     if lacking := missing():
         raise SandboxError(f"programs cannot be isolated: {lacking}")
     root = os.geteuid() == 0
@@ -94,7 +99,9 @@ def _system() -> list[str]:
         for parent in reversed(Path(prefix).parents[:-1]):  # a folder of root's would be closed to the sandbox's user
             found += ["--perms", "0755", "--dir", str(parent)]
         found += ["--ro-bind", prefix, prefix]
-    for folder in site.getsitepackages([prefix]):  # what is installed here does not concern the programs, and slows their start
+    for folder in site.getsitepackages(
+        [prefix]
+    ):  # what is installed here does not concern the programs, and slows their start
         if Path(folder).is_dir():
             found += ["--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
     for name in CONFIGURATION:

@@ -4,8 +4,9 @@
     {"kind": "call", "function": "add", "cases": [[[2, 3], 5]]}
     {"kind": "asserts", "function": "add", "cases": [["assert add(2, 3) == 5", null]], "before": "import math"}
 
-A problem with several right outputs says how they are compared, or has a checker: a Python program that finds the files `input`, `expected`
-and `output` in its folder and ends with exit code 0 for right and 1 for wrong. It runs in its own sandbox.
+A problem with several right outputs says how they are compared, or has a checker: a Python program that finds the files
+`input`, `expected` and `output` in its folder and ends with exit code 0 for right and 1 for wrong. It runs in its own
+sandbox.
 """
 
 import json
@@ -21,15 +22,18 @@ class Cases:
     """The tests of one problem. Raises ValueError for what they cannot be."""
 
     kind: Kind
-    """`stdin`: the program reads its input and prints its output. `call`: a function is called, with values of JSON. `asserts`: statements
-    call the function, in another sandbox; what goes to and fro are plain values of Python."""
+    """`stdin`: the program reads its input and prints its output. `call`: a function is called, with values of JSON.
+    `asserts`: statements call the function, in another sandbox; what goes to and fro are plain values of Python.
+    """
     cases: tuple[tuple[Any, Any], ...]
     """Input and output; arguments and result; statements and None."""
     function: str = ""
     """Its name, for `call` and `asserts`; a method of a class `Solution` will do."""
     compare: Compare = "tokens"
-    """`tokens`: equal but for white space between words (of results: equal). `lines`: equal but for white space at the ends of lines.
-    `unordered`: the lines, or the elements of the result, in any order. `close`: numbers may differ by one millionth."""
+    """`tokens`: equal but for white space between words (of results: equal). `lines`: equal but for white space at the
+    ends of lines. `unordered`: the lines, or the elements of the result, in any order. `close`: numbers may differ by
+    one millionth.
+    """
     checker: str = ""
     """Source of a program that decides instead."""
     before: str = ""

@@ -1,7 +1,8 @@
 """Limits for all processes of a sandbox together, kept by the kernel, on machines that let this user make cgroups.
 
-A sandbox does not depend on them: its agent counts memory and processes itself, every 10 ms. A cgroup is exact, and also counts what the
-kernel holds for the programs: pipes, sockets, entries of folders. Both versions are used: 2 where systemd has delegated it, 1 as root.
+A sandbox does not depend on them: its agent counts memory and processes itself, every 10 ms. A cgroup is exact, and
+also counts what the kernel holds for the programs: pipes, sockets, entries of folders. Both versions are used: 2 where
+systemd has delegated it, 1 as root.
 """
 
 import contextlib
@@ -124,7 +125,12 @@ def candidates(lines: list[str], mounted: Path) -> list[Place]:
 
     Version 2 needs processes in leaves, so beside one's own cgroup there is more hope than below it.
     """
-    own = {controller: path for line in lines for _, controllers, path in [line.split(":", 2)] for controller in controllers.split(",")}
+    own = {
+        controller: path
+        for line in lines
+        for _, controllers, path in [line.split(":", 2)]
+        for controller in controllers.split(",")
+    }
     found = []
     if "" in own and (mounted / "cgroup.controllers").exists():
         here = mounted / own[""].strip("/")
@@ -135,5 +141,7 @@ def candidates(lines: list[str], mounted: Path) -> list[Place]:
     if all(controller in own for controller in CONTROLLERS):
         folders = [mounted / controller / own[controller].strip("/") for controller in CONTROLLERS]
         found.append(Place(tuple(folders), *V1))
-        found.append(Place(tuple(mounted / controller for controller in CONTROLLERS), *V1))  # in a container the path may lead nowhere
+        found.append(
+            Place(tuple(mounted / controller for controller in CONTROLLERS), *V1)
+        )  # in a container the path may lead nowhere
     return found

@@ -16,7 +16,9 @@ def same_output(expected: str, output: bytes, how: Compare) -> bool:
     if how == "lines":
         return _lines(expected) == _lines(text)
     if how == "unordered":
-        return Counter(" ".join(line.split()) for line in _lines(expected)) == Counter(" ".join(line.split()) for line in _lines(text))
+        return Counter(" ".join(line.split()) for line in _lines(expected)) == Counter(
+            " ".join(line.split()) for line in _lines(text)
+        )
     one, other = expected.split(), text.split()
     if one == other:
         return True

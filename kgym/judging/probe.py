@@ -1,7 +1,8 @@
-"""Whether the sandbox holds on this machine: a program tries what it must not be able to do, once before the first other program.
+"""Whether the sandbox holds on this machine: a program tries what it must not be able to do, once before the first
+other program.
 
-bwrap may start and isolate less than it says (an old kernel that counts processes per user, a /proc of someone else, a system call
-filter that was not loaded), so what counts is what a program finds.
+bwrap may start and isolate less than it says (an old kernel that counts processes per user, a /proc of someone else, a
+system call filter that was not loaded), so what counts is what a program finds.
 """
 
 import json
@@ -53,7 +54,9 @@ def _tried() -> str:
         report = json.loads(finished.stdout)
         holes, started = report["holes"], report["processes"]
     except (ValueError, TypeError, KeyError):
-        words = finished.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {finished.exit_code}"]
+        words = finished.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
+            f"exit code {finished.exit_code}"
+        ]
         return f"programs cannot be isolated: the probe did not end well ({words[0]}); {bubblewrap.remedy(words)}"
     holes += ["can start any number of processes"] * (started > PROCESSES) + ["cannot start processes"] * (started < 2)
     if holes:

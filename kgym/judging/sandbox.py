@@ -3,7 +3,8 @@
     >>> run({"main.py": "print(6 * 7)"}, ["python3", "main.py"]).stdout
     b'42\\n'
 
-A box is used once: anything that a program has done to it is thrown away with it. `probe.py` tries it out before the first program.
+A box is used once: anything that a program has done to it is thrown away with it. `probe.py` tries it out before the
+first program.
 """
 
 import atexit
@@ -43,7 +44,12 @@ class Pool:
             taken.close()
 
     def run(
-        self, files: Mapping[str, bytes | str], command: Sequence[str], limits: ProgramLimits | None = None, *, stdin: bytes | str = b""
+        self,
+        files: Mapping[str, bytes | str],
+        command: Sequence[str],
+        limits: ProgramLimits | None = None,
+        *,
+        stdin: bytes | str = b"",
     ) -> Finished:
         """Run one program in its own box, as `run` does."""
         with self.box((limits or ProgramLimits()).storage_mib) as box:
@@ -120,12 +126,16 @@ def shared_pool() -> Pool:
 
 
 def run(
-    files: Mapping[str, bytes | str], command: Sequence[str], limits: ProgramLimits | None = None, *, stdin: bytes | str = b""
+    files: Mapping[str, bytes | str],
+    command: Sequence[str],
+    limits: ProgramLimits | None = None,
+    *,
+    stdin: bytes | str = b"",
 ) -> Finished:
     """Run a program in its own sandbox, end everything that it has started, and return how it ended.
 
-    `files` (path: content) are in its working folder; `python3` is the interpreter of this process. Raises SandboxError, with the reason
-    and the remedy, where programs cannot be isolated.
+    `files` (path: content) are in its working folder; `python3` is the interpreter of this process. Raises
+    SandboxError, with the reason and the remedy, where programs cannot be isolated.
     """
     return shared_pool().run(files, command, limits, stdin=stdin)
 

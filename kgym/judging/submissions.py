@@ -1,4 +1,5 @@
-"""Run a submission, a program of an untrusted author, on the cases of its problem, in a sandbox; compare what it says outside of it.
+"""Run a submission, a program of an untrusted author, on the cases of its problem, in a sandbox; compare what it says
+outside of it.
 
 for finding in findings(source, cases): finding.wrong      "" for a case that it passes
 """
@@ -36,7 +37,9 @@ class Finding(NamedTuple):
     """How a program did on one case."""
 
     wrong: str
-    """`RIGHT`, `wrong_output`, `crash`, `no_function`, or the limit that it passed: `time`, `memory`, `processes`, `files`, `output`."""
+    """`RIGHT`, `wrong_output`, `crash`, `no_function`, or the limit that it passed: `time`, `memory`, `processes`,
+    `files`, `output`.
+    """
     shown: tuple[tuple[str, str], ...] = ()
     """What was put in and came out, shortened, by name; for a case that it does not pass."""
 
@@ -53,7 +56,11 @@ def findings(source: str, cases: Cases) -> Iterator[Finding]:
             wrong = trouble_of(finished, cases)
             if not wrong and not agrees(cases, given, expected, finished.stdout):
                 wrong = "wrong_output"
-            shown = (("input", as_text(given)), ("expected", "" if cases.checker else as_text(expected)), *_said(finished))
+            shown = (
+                ("input", as_text(given)),
+                ("expected", "" if cases.checker else as_text(expected)),
+                *_said(finished),
+            )
             yield Finding(wrong, _shortened(shown)) if wrong else Finding(RIGHT)
 
 
@@ -67,7 +74,9 @@ def program_box(source: str, cases: Cases) -> Iterator[Box]:
 
 
 def run_case(box: Box, cases: Cases, given: object) -> Finished:
-    """Run the program of a box on an input, or its function with arguments; its standard output is the output, or the result as JSON."""
+    """Run the program of a box on an input, or its function with arguments; its standard output is the output, or
+    the result as JSON.
+    """
     if cases.kind == "call":
         return box.run(["python3", "call.py", cases.function], json.dumps(given), limits_of(cases))
     return box.run(["python3", "solution.py"], str(given), limits_of(cases))
@@ -107,7 +116,11 @@ def _said(finished: Finished) -> Iterator[tuple[str, str]]:
 
 
 def _shortened(shown: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, text if len(text) <= SHOWN else f"{text[:SHOWN]}...") for name, text in shown if text.strip() or name == "output")
+    return tuple(
+        (name, text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+        for name, text in shown
+        if text.strip() or name == "output"
+    )
 
 
 def _harness(*names: str) -> dict[str, str]:
@@ -115,7 +128,9 @@ def _harness(*names: str) -> dict[str, str]:
 
 
 def _checked(cases: Cases, given: object, expected: object, output: bytes) -> bool:
-    """Ask the checker of the problem. One that fails on an output, and takes what is expected, fails because of the output."""
+    """Ask the checker of the problem. One that fails on an output, and takes what is expected, fails because of the
+    output.
+    """
     files = {"checker.py": cases.checker, "input": as_text(given), "expected": as_text(expected)}
     finished = _ran_checker({**files, "output": output})
     if _decided(finished):
@@ -164,6 +179,8 @@ def _asserted(source: str, cases: Cases, statements: str) -> Finding:
         return Finding(RIGHT)
     trouble = trouble_of(program, cases)
     if finished.exit_code == BAD_STATEMENTS and not trouble:
-        raise BadTests(f"the statements of a test cannot be run: {finished.stderr.decode(errors='replace').strip()[-200:]}")
+        raise BadTests(
+            f"the statements of a test cannot be run: {finished.stderr.decode(errors='replace').strip()[-200:]}"
+        )
     shown = (("statements", statements), *_said(program if trouble else finished))
     return Finding(trouble or "wrong_output", _shortened(shown))

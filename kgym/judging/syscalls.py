@@ -1,8 +1,9 @@
 """The system calls that a program in the sandbox may make, as a seccomp filter.
 
 What is not listed fails with ENOSYS, as on a kernel without it: mounts, namespaces, sockets other than connected pairs,
-ptrace, keyrings, shared memory of System V, message queues, io_uring, bpf, other users' limits and priorities. libc falls back on
-older calls then, as it does on older kernels. A call by the numbers of another architecture (32 bit, x32) kills the program.
+ptrace, keyrings, shared memory of System V, message queues, io_uring, bpf, other users' limits and priorities. libc
+falls back on older calls then, as it does on older kernels. A call by the numbers of another architecture (32 bit, x32)
+kills the program.
 
 The numbers are those of `asm/unistd_64.h` (x86-64) and `asm-generic/unistd.h` (ARM 64); they never change.
 """
@@ -76,11 +77,14 @@ class Condition(NamedTuple):
 
 
 NEW_NAMESPACES = 0x7E020080
-"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME. clone3 has them in memory, where no filter can look: it
-is not listed, and libc uses clone instead."""
+"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME. clone3 has them in memory, where no
+filter can look: it is not listed, and libc uses clone instead.
+"""
 CONDITIONS = (
     Condition({"x86_64": 56, "aarch64": 220}, 0, refused_bits=NEW_NAMESPACES),  # clone
-    Condition({"x86_64": 16, "aarch64": 29}, 1, refused=(0x5412, 0x541C)),  # ioctl: TIOCSTI and TIOCLINUX type into a terminal
+    Condition(
+        {"x86_64": 16, "aarch64": 29}, 1, refused=(0x5412, 0x541C)
+    ),  # ioctl: TIOCSTI and TIOCLINUX type into a terminal
     Condition({"x86_64": 302, "aarch64": 261}, 0, allowed=(0,)),  # prlimit64 of the process itself
     Condition({"x86_64": 53, "aarch64": 199}, 0, allowed=(1,)),  # socketpair of the family AF_UNIX
 )
@@ -104,8 +108,15 @@ def seccomp_filter(machine: str = "") -> bytes:
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
-        raise SandboxError(f"programs cannot be isolated on {machine}: the list of system calls covers {' and '.join(ARCHITECTURES)}")
-    code = [_statement(_LOAD, _ARCH), _jump(_EQUAL, ARCHITECTURES[machine], 1, 0), _statement(_RETURN, KILL), _statement(_LOAD, _NR)]
+        raise SandboxError(
+            f"programs cannot be isolated on {machine}: the list of system calls covers {' and '.join(ARCHITECTURES)}"
+        )
+    code = [
+        _statement(_LOAD, _ARCH),
+        _jump(_EQUAL, ARCHITECTURES[machine], 1, 0),
+        _statement(_RETURN, KILL),
+        _statement(_LOAD, _NR),
+    ]
     if machine == "x86_64":
         code += [_jump(_AT_LEAST, X32, 0, 1), _statement(_RETURN, KILL)]
     for first, last in _ranges(allowed_numbers(machine)):
@@ -119,7 +130,13 @@ def seccomp_filter(machine: str = "") -> bytes:
 def allowed_numbers(machine: str) -> list[int]:
     """Return the numbers of the calls that are allowed for any arguments, sorted."""
     column = 1 + list(ARCHITECTURES).index(machine)
-    numbers = [entry.split()[column] for line in TABLE.splitlines() if "#" not in line for entry in line.split(",") if entry.strip()]
+    numbers = [
+        entry.split()[column]
+        for line in TABLE.splitlines()
+        if "#" not in line
+        for entry in line.split(",")
+        if entry.strip()
+    ]
     return sorted(int(number) for number in numbers if number != "-")
 
 

@@ -54,9 +54,13 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> None:
         if weight is None:
             raise ConfigError(f"{folder}: its base model has no linear layer {name}; the adapter is of another model")
         if weight.shape != (pair["B"].shape[0], pair["A"].shape[1]) or len(pair["A"]) != pair["B"].shape[1]:
-            raise ConfigError(f"{folder}: the adapter of {name} does not fit {tuple(weight.shape)}; it is of another model")
+            raise ConfigError(
+                f"{folder}: the adapter of {name} does not fit {tuple(weight.shape)}; it is of another model"
+            )
         if weight is model.get_input_embeddings().weight:
-            raise ConfigError(f"{folder} changes {name}, which this model uses as its embedding too; merge this adapter with peft")
+            raise ConfigError(
+                f"{folder} changes {name}, which this model uses as its embedding too; merge this adapter with peft"
+            )
         weight.copy_(merged(weight, pair["A"], pair["B"], _scale(config, len(pair["A"]))))
 
 
@@ -74,10 +78,14 @@ def read_adapter(folder: Path) -> dict[str, dict[str, Tensor]]:
     for key, tensor in tensors.items():
         name, _, part = key.removeprefix(PREFIX).rpartition(".lora_")
         if part not in ("A.weight", "B.weight") or tensor.ndim != 2:
-            raise ConfigError(f"{file}: {key} is not a matrix of LoRA; merge this adapter with peft and name the new folder")
+            raise ConfigError(
+                f"{file}: {key} is not a matrix of LoRA; merge this adapter with peft and name the new folder"
+            )
         pairs.setdefault(name, {})[part[0]] = tensor
     if lacking := [name for name, pair in pairs.items() if len(pair) != 2]:
-        raise ConfigError(f"{file} is damaged: one of the two matrices of {lacking[0]} is missing; use another checkpoint")
+        raise ConfigError(
+            f"{file} is damaged: one of the two matrices of {lacking[0]} is missing; use another checkpoint"
+        )
     return pairs
 
 
@@ -101,13 +109,19 @@ def _config(folder: Path) -> Mapping[str, Any]:
         raise ConfigError(f"{file} is damaged: lora_alpha is not finite; use another checkpoint")
     if kind != "LORA":
         raise ConfigError(
-            f"{folder} contains an adapter of the type {kind}; kgym reads LORA only: merge it with peft and name the new folder"
+            f"{folder} contains an adapter of the type {kind}; kgym reads LORA only: merge it with peft and name the "
+            "new folder"
         )
     for key in NOT_READ:
         if (value := config.get(key)) and value != "none":
-            raise ConfigError(f"{file}: {key} is {value}, which kgym does not read; merge this adapter with peft and name the new folder")
+            raise ConfigError(
+                f"{file}: {key} is {value}, which kgym does not read; merge this adapter with peft and name the new "
+                "folder"
+            )
     if (start := config.get("init_lora_weights")) not in PLAIN_STARTS:
-        raise ConfigError(f"{file}: init_lora_weights is {start}, which changes the base model; merge this adapter with peft")
+        raise ConfigError(
+            f"{file}: init_lora_weights is {start}, which changes the base model; merge this adapter with peft"
+        )
     found: Mapping[str, Any] = config
     return found
 

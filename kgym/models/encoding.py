@@ -1,7 +1,9 @@
-"""From a conversation to token ids, for engines, judges and reward models alike; and from an answer, for those who did not sample it.
+"""From a conversation to token ids, for engines, judges and reward models alike; and from an answer, for those who did
+not sample it.
 
-Control tokens (`<|im_end|>`, `[INST]`) are the template's alone. A question, gold answer or completion that spells one is read as
-characters: the text is cut inside of it, and the pieces are encoded one after the other. Text without one is encoded as ever.
+Control tokens (`<|im_end|>`, `[INST]`) are the template's alone. A question, gold answer or completion that spells one
+is read as characters: the text is cut inside of it, and the pieces are encoded one after the other. Text without one is
+encoded as ever.
 
 Answers that were sampled keep the ids that the engine reported (`Segment.token_ids`) and are never encoded again.
 """
@@ -20,7 +22,9 @@ from kgym.types import Chat, Message, Reply
 REASONING = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]|◁/?think▷")
 """Marks that an assistant writes itself, and that a template may look for in what it has said."""
 ANCHORS = ("\n", "a", "=", ".")
-"""Text before a piece while it is encoded: tokenizers of the kind of SentencePiece put a blank before the beginning of a text."""
+"""Text before a piece while it is encoded: tokenizers of the kind of SentencePiece put a blank before the beginning
+of a text.
+"""
 MARKS = range(0xE000, 0xF8FF)
 """Characters for private use, one of which marks a cut while the template works."""
 
@@ -31,7 +35,9 @@ class ChatEncoder:
     Raises ConfigError if there is no template, or one that cannot be used.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, whose: str, variables: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, whose: str, variables: Mapping[str, Any] | None = None
+    ) -> None:
         self.template = ChatTemplate(tokenizer, whose=whose, variables=variables)
         self._tokenizer = tokenizer
         self._whose = whose
@@ -45,8 +51,9 @@ class ChatEncoder:
         return self._joined(pieces) if len(pieces) > 1 else self._encode(pieces[0])
 
     def reply(self, reply: Reply) -> list[int]:
-        """Return the ids that are appended to an answer when the environment replies: the end of the policy's turn as far as the policy
-        has not written it, the message, and the beginning of the next turn. Raises ConfigError if the template cannot do that.
+        """Return the ids that are appended to an answer when the environment replies: the end of the policy's turn as
+        far as the policy has not written it, the message, and the beginning of the next turn. Raises ConfigError if the
+        template cannot do that.
         """
         first, *rest = self._pieces(lambda chat: self.template.after_an_answer_and(chat[0]), (reply.message,))
         ids = self._continued(first)
@@ -59,9 +66,11 @@ class ChatEncoder:
         return self.template.turns_note()
 
     def _n_closed(self, ids: Sequence[int], last_id: int | None) -> int:
-        """Return how many of the ids after an answer repeat how the policy has ended its turn, blanks before its end token included.
+        """Return how many of the ids after an answer repeat how the policy has ended its turn, blanks before its end
+        token included.
 
-        Models have several tokens for it (`<|eom_id|>` and `<|eot_id|>`): a turn that has ended with one is not ended again.
+        Models have several tokens for it (`<|eom_id|>` and `<|eot_id|>`): a turn that has ended with one is not ended
+        again.
         """
         place = next((place for place, token in enumerate(ids) if token in self._control_ids), None)
         if place is None or last_id is None or (place and self._tokenizer.decode(list(ids[:place])).strip()):
@@ -77,12 +86,14 @@ class ChatEncoder:
         cut = tuple(Message(role, self._cut(content, mark, answer=role == "assistant")) for role, content in chat)
         pieces = render(cut).split(mark)
         if len(pieces) - 1 < sum(message.content.count(mark) for message in cut):
-            # the template has dropped some of it, or has changed the mark: it is not known what is joined, so the text is changed instead
+            # the template has dropped some of it, or has changed the mark: it is not known what is joined, so the text
+            # is changed instead
             pieces = [render(tuple(Message(role, content.replace(mark, " ")) for role, content in cut))]
         return pieces
 
     def answer(self, text: str, *, untrusted: bool = False) -> list[int]:
-        """Return the ids of an answer and the end token after it; one that is `untrusted` spells no control token but those of reasoning.
+        """Return the ids of an answer and the end token after it; one that is `untrusted` spells no control token but
+        those of reasoning.
 
         Raises ConfigError if the tokenizer has no end token.
         """
@@ -96,14 +107,18 @@ class ChatEncoder:
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """The control token that the template puts after an answer, if it puts one: an answer that closes its turn has ended."""
+        """The control token that the template puts after an answer, if it puts one: an answer that closes its turn
+        has ended.
+        """
         rest = self.template.after_an_answer().lstrip()
         ids = self._encode(rest) if rest else []
         return frozenset(ids[:1]) & self._control_ids
 
     @cached_property
     def _closing_ids(self) -> frozenset[int]:
-        """Control tokens that end a turn of the policy, for any next turn: not those that begin a turn of another role."""
+        """Control tokens that end a turn of the policy, for any next turn: not those that begin a turn of another
+        role.
+        """
         following = [self._encode(self.template.before_the_next(role)) for role in ("user", "assistant")]
         first = [next((token for token in ids if token in self._control_ids), None) for ids in following]
         return self.end_ids | {token for token in first if token is not None and first[0] == first[1]}
@@ -128,8 +143,14 @@ class ChatEncoder:
 
     @cached_property
     def _normalizes(self) -> bool:
-        """Whether a text may become a control token that it does not spell: by lower case, or by another width of its characters."""
-        return any(token.normalized for token in self._tokenizer.added_tokens_decoder.values() if token.content in self._control)
+        """Whether a text may become a control token that it does not spell: by lower case, or by another width of
+        its characters.
+        """
+        return any(
+            token.normalized
+            for token in self._tokenizer.added_tokens_decoder.values()
+            if token.content in self._control
+        )
 
     def _spells(self, text: str) -> bool:
         return self._spelled.search(text) is not None or (self._normalizes and self._has_control(text))
@@ -138,7 +159,9 @@ class ChatEncoder:
         return not self._control_ids.isdisjoint(self._encode(text))
 
     def _cut(self, text: str, mark: str, *, answer: bool) -> str:
-        """Put the mark into everything that spells a control token; into an `answer` not where it is one of reasoning."""
+        """Put the mark into everything that spells a control token; into an `answer` not where it is one of
+        reasoning.
+        """
 
         def cut(match: re.Match[str]) -> str:
             spelled = match[0]

@@ -82,7 +82,8 @@ class Footprint:
 
 
 def footprint(folder: str, *, bfloat16: bool = False) -> Footprint:
-    """Return the sizes of the model in a folder or on the hub; `bfloat16` if it is computed under autocast to that type.
+    """Return the sizes of the model in a folder or on the hub; `bfloat16` if it is computed under autocast to that
+    type.
 
     Raises ConfigError if its configuration cannot be read.
     """
@@ -143,7 +144,9 @@ def _counted(model: PreTrainedModel, mode: FakeTensorMode, bfloat16: bool) -> Ac
     for length in LENGTHS:
         kept = _kept(model, mode, length, bfloat16)
         in_attention = [x for x in kept if x.ndim == 4 and length in x.shape]
-        rows.append(sum(_bytes(x) for x in in_attention if x.shape[:2] != (1, 1)))  # a mask over all heads has no gradient
+        rows.append(
+            sum(_bytes(x) for x in in_attention if x.shape[:2] != (1, 1))
+        )  # a mask over all heads has no gradient
         others = [x for x in kept if not (x.ndim == 4 and length in x.shape)]
         plain.append(sum(_bytes(x) for x in others))
         widest = max((_bytes(x) / length for x in others if length in x.shape), default=0.0)
@@ -153,7 +156,9 @@ def _counted(model: PreTrainedModel, mode: FakeTensorMode, bfloat16: bool) -> Ac
 
 
 def _kept(model: PreTrainedModel, mode: FakeTensorMode, length: int, bfloat16: bool) -> list[Tensor]:
-    """Return what the backbone's forward pass over a row keeps for the backward pass: one tensor a storage, no weights."""
+    """Return what the backbone's forward pass over a row keeps for the backward pass: one tensor a storage, no
+    weights.
+    """
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, Tensor] = {}
 
@@ -185,7 +190,9 @@ def _polynomial(lengths: tuple[int, int, int], values: list[int]) -> tuple[float
 
 
 def _formula(text: PreTrainedConfig, attention: int, keys: int, size: int) -> Activations:
-    """Return the activations of Llama-like layers; see the module. In float32 and bfloat16 the norms are computed in float32."""
+    """Return the activations of Llama-like layers; see the module. In float32 and bfloat16 the norms are computed in
+    float32.
+    """
     wide = getattr(text, "moe_intermediate_size", None) or getattr(text, "intermediate_size", 4 * text.hidden_size)
     wide *= getattr(text, "num_experts_per_tok", None) or 1
     layer = text.hidden_size * (4 * 4 + 2 * size) + size * (attention + 4 * wide)

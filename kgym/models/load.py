@@ -1,6 +1,7 @@
 """From a resolved model to its tokenizer and its weights: the one place that calls the loaders of transformers.
 
-    load_config -> load_tokenizer -> load_weights    each raises ConfigError, naming the folder, the reason and the remedy
+    load_config -> load_tokenizer -> load_weights    each raises ConfigError, naming the folder, the reason and the
+    remedy
 
 Three things are refused here, before anything else is done with a model: its own code, which never runs; weights that
 are not finite; and a tokenizer with tokens that the embedding has no row for.
@@ -46,7 +47,10 @@ def load_config(folder: str) -> PreTrainedConfig:
     for part in (config, config.get_text_config()):
         attention = getattr(part, "_attn_implementation", None)
         if isinstance(attention, str) and "/" in attention:  # transformers would download and run it
-            raise ConfigError(f"{folder}/{CONFIG} asks for the attention kernel {attention}, code that kgym never runs; remove it there")
+            raise ConfigError(
+                f"{folder}/{CONFIG} asks for the attention kernel {attention}, code that kgym never runs; remove it "
+                "there"
+            )
     return config
 
 
@@ -69,14 +73,17 @@ def load_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     own = [str(adapter) for adapter in adapters if (adapter / TOKENIZER).is_file()]
     folder = own[-1] if own else whole
     with _refusing("a tokenizer", folder):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **_where(folder))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, **_where(folder)
+        )
     return tokenizer
 
 
 def load_weights(
     kind: Any, folder: str, *, what: str, dtype: torch.dtype, device: str | torch.device, **labels: int
 ) -> tuple[PreTrainedModel, list[str]]:
-    """Return a model of a class such as `AutoModelForCausalLM`, in evaluation mode, and the names of the weights it lacks.
+    """Return a model of a class such as `AutoModelForCausalLM`, in evaluation mode, and the names of the weights it
+    lacks.
 
     Those are set to 0; whether they may be missing is for the caller to say. `what` names such a model in messages.
     The adapter of an adapter's folder is merged into its base model.
@@ -103,18 +110,27 @@ def load_weights(
     if (name := broken_weight(model)) is not None:
         wider = "" if dtype == torch.float32 else ", or load it in float32 in case they are too large for this type"
         raise ConfigError(
-            f"{folder}: the weights {name} are not finite in {str(dtype).removeprefix('torch.')}; use another checkpoint of it{wider}"
+            f"{folder}: the weights {name} are not finite in {str(dtype).removeprefix('torch.')}; use another "
+            f"checkpoint of it{wider}"
         )
     return model, missing
 
 
-def load_language_model(folder: str, *, dtype: torch.dtype, device: str | torch.device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a causal language model with its tokenizer. Raises ConfigError if the folder does not contain both whole."""
+def load_language_model(
+    folder: str, *, dtype: torch.dtype, device: str | torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a causal language model with its tokenizer. Raises ConfigError if the folder does not contain both
+    whole.
+    """
     load_config(folder)
     tokenizer = load_tokenizer(folder)
-    model, missing = load_weights(AutoModelForCausalLM, folder, what="a causal language model", dtype=dtype, device=device)
+    model, missing = load_weights(
+        AutoModelForCausalLM, folder, what="a causal language model", dtype=dtype, device=device
+    )
     if missing:
-        raise ConfigError(f"{folder} is not a whole causal language model: it has no weights {missing[0]}; name another folder")
+        raise ConfigError(
+            f"{folder} is not a whole causal language model: it has no weights {missing[0]}; name another folder"
+        )
     check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
     return model, tokenizer
 
@@ -138,8 +154,8 @@ def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
 def own_memory(model: nn.Module) -> None:
     """Copy the weights out of the file that they are mapped from, to where torch puts its own tensors.
 
-    Products of matrices may be rounded by how their operands are in memory, and a file lays a run's weights elsewhere than the run did: it
-    would not continue in the same numbers.
+    Products of matrices may be rounded by how their operands are in memory, and a file lays a run's weights elsewhere
+    than the run did: it would not continue in the same numbers.
     """
     for weight in model.parameters():
         weight.data = weight.data.clone()
@@ -147,15 +163,17 @@ def own_memory(model: nn.Module) -> None:
 
 @torch.no_grad()
 def broken_weight(model: nn.Module, dtype: torch.dtype = torch.float32) -> str | None:
-    """Return the name of a parameter with a NaN or an infinity in it, or with a number that `dtype` does not reach; None if there is none.
-    Of parameters that are cut over ranks, this rank's parts are looked at.
+    """Return the name of a parameter with a NaN or an infinity in it, or with a number that `dtype` does not reach;
+    None if there is none. Of parameters that are cut over ranks, this rank's parts are looked at.
 
     Reads every weight once, without a copy (0.05 s for 100 million on one core), and asks the device once.
     """
     names, extremes = [], []
     for name, parameter in model.named_parameters():
         weight = local(parameter)
-        if weight.numel() and weight.is_floating_point() and weight.element_size() > 1:  # torch has no extremes of float8
+        if (
+            weight.numel() and weight.is_floating_point() and weight.element_size() > 1
+        ):  # torch has no extremes of float8
             names.append(name)
             extremes.append(torch.stack(torch.aminmax(weight)).to(dtype).float())  # NaN if there is one
     if not names:
@@ -176,13 +194,16 @@ def check_vocabulary(folder: str, tokenizer: PreTrainedTokenizerBase, n_rows: in
     if harmful:
         raise ConfigError(
             f"{folder}: the tokenizer has {max(beyond) + 1} tokens and the model's embedding {n_rows} rows, "
-            f"none for {beyond[min(harmful)]!r}; call model.resize_token_embeddings(len(tokenizer)) and save the model, "
+            f"none for {beyond[min(harmful)]!r}; call model.resize_token_embeddings(len(tokenizer)) and save the "
+            "model, "
             "or use the tokenizer that it was trained with"
         )
 
 
 def _of_a_prompt(tokenizer: PreTrainedTokenizerBase) -> Sequence[int]:
-    """Return the ids of a short conversation; none if it cannot be rendered, which is said when prompts are rendered."""
+    """Return the ids of a short conversation; none if it cannot be rendered, which is said when prompts are
+    rendered.
+    """
     try:
         ids: list[int] = tokenizer.apply_chat_template(
             [{"role": "user", "content": "1"}], add_generation_prompt=True, tokenize=True, return_dict=False
@@ -204,7 +225,9 @@ def _refusing(what: str, folder: str) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:  # transformers, tokenizers, safetensors and pickle have a dozen types for a damaged file
-        raise ConfigError(f"cannot load {what} from {folder}: {_reason(error, folder)}{two_readings(folder)}") from error
+        raise ConfigError(
+            f"cannot load {what} from {folder}: {_reason(error, folder)}{two_readings(folder)}"
+        ) from error
 
 
 def _reason(error: Exception, folder: str) -> str:
@@ -216,7 +239,9 @@ def _reason(error: Exception, folder: str) -> str:
             "use a model whose architecture transformers contains, or a version of this one without code"
         )
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
-        return "its weights are a pickle with more than tensors in it, which could run code; convert them to safetensors"
+        return (
+            "its weights are a pickle with more than tensors in it, which could run code; convert them to safetensors"
+        )
     return text.strip().split("\n")[0] or type(error).__name__
 
 
@@ -262,7 +287,8 @@ def _can_be_downloaded(name: str) -> bool:
         ) from error
     except errors.EntryNotFoundError as error:
         raise ConfigError(
-            f"{name} is on the hub and has no {CONFIG}, so it is not a whole model; download an adapter and name its folder"
+            f"{name} is on the hub and has no {CONFIG}, so it is not a whole model; download an adapter and name its "
+            "folder"
         ) from error
     except Exception as error:  # anything that the network and its libraries raise
         if not isinstance(try_to_load_from_cache(name, CONFIG), str):

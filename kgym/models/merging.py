@@ -1,8 +1,10 @@
-"""Models made of models: an adapter added to its base, the average of several, and one of fewer layers. All are plain Hugging Face folders.
+"""Models made of models: an adapter added to its base, the average of several, and one of fewer layers. All are plain
+Hugging Face folders.
 
     merge_into(run, out)             base + scale * B @ A            the whole model of a LoRA run
     average_into(models, out)        w_1 W_1 + w_2 W_2 + ...         long2short by merging
-    cut_into(model, out, layers)     the first layers and the last   a smaller model of the same family, to be trained again
+    cut_into(model, out, layers)     the first layers and the last   a smaller model of the same family, to be trained
+    again
 
 Sums are computed in float32, for any stored type.
 
@@ -27,12 +29,21 @@ from kgym.models.placement import DTYPES
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
-_NOT_COMPUTED = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "pad_token_id")
+_NOT_COMPUTED = (
+    "_name_or_path",
+    "architectures",
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+    "pad_token_id",
+)
 """Keys of a configuration that change nothing that a model computes."""
 
 
 def merge_into(name: str, out: Path, *, dtype: str = "float32") -> tuple[str, str]:
-    """Write the model of a LoRA run, or of an adapter's folder, into the new folder `out`; return its base and the adapter's folder.
+    """Write the model of a LoRA run, or of an adapter's folder, into the new folder `out`; return its base and the
+    adapter's folder.
 
     Raises ConfigError if there is no adapter, or if `out` exists already, RunError if it cannot be written.
     """
@@ -47,14 +58,18 @@ def merge_into(name: str, out: Path, *, dtype: str = "float32") -> tuple[str, st
 
 
 @torch.no_grad()
-def average_into(names: Sequence[str], out: Path, *, weights: Sequence[float] | None = None, dtype: str = "float32") -> list[float]:
-    """Write the weighted average of models of one shape into the new folder `out`; return the weights, which add up to 1.
+def average_into(
+    names: Sequence[str], out: Path, *, weights: Sequence[float] | None = None, dtype: str = "float32"
+) -> list[float]:
+    """Write the weighted average of models of one shape into the new folder `out`; return the weights, which add up to
+    1.
 
-    Without weights each model counts the same. The configuration and the tokenizer are those of the first. Two models are in memory
-    at a time, in float32.
+    Without weights each model counts the same. The configuration and the tokenizer are those of the first. Two models
+    are in memory at a time, in float32.
 
-    Raises ConfigError for fewer than two models, for weights that are not one for each, do not add up to 1, or are not finite, for models
-    of other shapes or tokenizers than the first, and if `out` exists already; RunError if it cannot be written.
+    Raises ConfigError for fewer than two models, for weights that are not one for each, do not add up to 1, or are not
+    finite, for models of other shapes or tokenizers than the first, and if `out` exists already; RunError if it cannot
+    be written.
     """
     if len(names) < 2:
         raise ConfigError("an average needs two models at least")
@@ -62,7 +77,9 @@ def average_into(names: Sequence[str], out: Path, *, weights: Sequence[float] | 
     if len(shares) != len(names):
         raise ConfigError(f"{len(shares)} weights for {len(names)} models; give one for each")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):  # also of a NaN
-        raise ConfigError(f"the weights {', '.join(f'{share:g}' for share in shares)} add up to {sum(shares):g}; they must add up to 1")
+        raise ConfigError(
+            f"the weights {', '.join(f'{share:g}' for share in shares)} add up to {sum(shares):g}; they must add up to 1"
+        )
     _refuse(out)
     folders = [resolve_model(name) for name in names]
     for folder in folders[1:]:
@@ -81,12 +98,13 @@ def average_into(names: Sequence[str], out: Path, *, weights: Sequence[float] | 
 
 
 def cut_into(name: str, out: Path, *, layers: int, dtype: str = "float32") -> int:
-    """Write a model with so many of its layers, the first ones and the last, into the new folder `out`; return how many it had.
+    """Write a model with so many of its layers, the first ones and the last, into the new folder `out`; return how many
+    it had.
 
     What it computes is worth little until it is trained again.
 
-    Raises ConfigError for a model whose layers are not where Llama has them, if it does not have more than `layers` of them, and if `out`
-    exists already; RunError if it cannot be written.
+    Raises ConfigError for a model whose layers are not where Llama has them, if it does not have more than `layers` of
+    them, and if `out` exists already; RunError if it cannot be written.
     """
     _refuse(out)
     model, tokenizer = load_language_model(resolve_model(name), dtype=torch.float32, device="cpu")
@@ -116,14 +134,23 @@ def _compare(first: str, one: Loaded, name: str, other: Loaded) -> None:
     weights, others = _weights(one[0]), _weights(other[0])
     for key in [*weights, *others]:
         if key not in others or key not in weights:
-            raise ConfigError(f"{name if key in weights else first} has no weight {key}; only models of one architecture can be averaged")
+            raise ConfigError(
+                f"{name if key in weights else first} has no weight {key}; only models of one architecture can be "
+                "averaged"
+            )
         if weights[key].shape != others[key].shape:
             shapes = f"{tuple(others[key].shape)} in {name} and {tuple(weights[key].shape)} in {first}"
             raise ConfigError(f"{key} is {shapes}; only models of one shape can be averaged")
-    configs = [{key: value for key, value in model.config.to_dict().items() if key not in _NOT_COMPUTED} for model, _ in (one, other)]
-    if different := sorted(key for key in configs[0].keys() | configs[1].keys() if configs[0].get(key) != configs[1].get(key)):
+    configs = [
+        {key: value for key, value in model.config.to_dict().items() if key not in _NOT_COMPUTED}
+        for model, _ in (one, other)
+    ]
+    if different := sorted(
+        key for key in configs[0].keys() | configs[1].keys() if configs[0].get(key) != configs[1].get(key)
+    ):
         raise ConfigError(
-            f"{name} and {first} differ in {', '.join(different)} of their configurations; their average would compute neither"
+            f"{name} and {first} differ in {', '.join(different)} of their configurations; their average would compute "
+            "neither"
         )
     if one[1].chat_template != other[1].chat_template:
         raise ConfigError(f"{name} and {first} have different chat templates: they read prompts in different forms")

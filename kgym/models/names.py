@@ -44,7 +44,8 @@ def resolve_model(name: str) -> str:
         found = folder if _holds_model(folder) else _newest_checkpoint(folder / "checkpoints")
         if found is None:
             raise ConfigError(
-                f"{name} holds no model: neither a {CONFIG} nor a finished checkpoint below checkpoints/; name another folder"
+                f"{name} holds no model: neither a {CONFIG} nor a finished checkpoint below checkpoints/; name another "
+                "folder"
             )
         adapters_of(str(found))  # raises what is wrong with the base model of an adapter
         return str(found)
@@ -54,7 +55,8 @@ def resolve_model(name: str) -> str:
         return name
     if "/" in name or name.startswith((".", "~")):
         raise ConfigError(
-            f"the model folder {name} does not exist; name an existing one, a model of kgym plugins list, or a model on the hub "
+            f"the model folder {name} does not exist; name an existing one, a model of kgym plugins list, or a model "
+            "on the hub "
             "as OWNER/NAME (Qwen/Qwen3-0.6B), where no folder OWNER exists here"
         )
     raise UnknownName.near("model", name, known)
@@ -63,15 +65,16 @@ def resolve_model(name: str) -> str:
 def adapters_of(resolved: str) -> tuple[str, list[Path]]:
     """Return the whole model below a resolved one and the adapters on it, the lowest first; none of a whole model.
 
-    Raises ConfigError for an adapter without weights, for one that names a base model which is not there, and for one of
-    kgym's whose base model has other files than it was trained on.
+    Raises ConfigError for an adapter without weights, for one that names a base model which is not there, and for one
+    of kgym's whose base model has other files than it was trained on.
     """
     whole, adapters = _layers(resolved)
     for below, folder in zip([whole, *map(str, adapters)], adapters, strict=False):
         known = _known_base(folder)
         if known and Path(below).is_dir() and known != model_fingerprint(below):
             raise ConfigError(
-                f"{folder} contains an adapter of {below}, whose files have changed since it was trained; restore the old ones"
+                f"{folder} contains an adapter of {below}, whose files have changed since it was trained; restore the "
+                "old ones"
             )
     return whole, adapters
 
@@ -81,7 +84,9 @@ def _layers(resolved: str) -> tuple[str, list[Path]]:
     while (Path(resolved) / ADAPTER).is_file():
         folder = Path(resolved)
         if any(folder.samefile(other) for other in adapters):
-            raise ConfigError(f"{folder / ADAPTER}: the adapter is its own base model; name the model that it was trained on there")
+            raise ConfigError(
+                f"{folder / ADAPTER}: the adapter is its own base model; name the model that it was trained on there"
+            )
         adapters.insert(0, folder)
         resolved = _base_of(folder)
     return resolved, adapters
@@ -94,9 +99,14 @@ def _base_of(folder: Path) -> str:
         base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
         there = _holds_model(Path(base)) or (HUB_ID.fullmatch(base) and not Path(base).parent.is_dir())
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} is damaged: it does not name the base model of the adapter ({type(error).__name__})") from error
+        raise ConfigError(
+            f"{file} is damaged: it does not name the base model of the adapter ({type(error).__name__})"
+        ) from error
     if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise ConfigError(f"{folder} contains the configuration of an adapter of {base}, and no {ADAPTER_WEIGHTS}; name another folder")
+        raise ConfigError(
+            f"{folder} contains the configuration of an adapter of {base}, and no {ADAPTER_WEIGHTS}; name another "
+            "folder"
+        )
     if not there:
         raise ConfigError(
             f"{folder} contains an adapter of {base}, which is not there; restore that model, "
@@ -112,11 +122,14 @@ def _known_base(folder: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / BASE} is damaged ({type(error).__name__}); remove it to use the adapter unchecked") from error
+        raise ConfigError(
+            f"{folder / BASE} is damaged ({type(error).__name__}); remove it to use the adapter unchecked"
+        ) from error
 
 
 def two_readings(resolved: str) -> str:
-    """Return what to add when a resolved model cannot be loaded: that no folder of its name is here, if it was taken for one on the hub.
+    """Return what to add when a resolved model cannot be loaded: that no folder of its name is here, if it was taken
+    for one on the hub.
 
     >>> two_readings("acme/typo")
     '; no folder acme/typo exists here, so kgym took the name for a model on the hub: check the spelling, and the network'
@@ -127,10 +140,12 @@ def two_readings(resolved: str) -> str:
 
 
 def model_fingerprint(resolved: str) -> str:
-    """Return a sha256 over everything in a model's folder that decides what it computes: weights, configuration, tokenizer, chat template.
+    """Return a sha256 over everything in a model's folder that decides what it computes: weights, configuration,
+    tokenizer, chat template.
 
-    Every byte is read, as a model may be changed in any of its layers; files that have not been touched since are read once a process.
-    For a model on the hub it is the commit in the cache, "" if it is not there. That of an adapter includes its base's.
+    Every byte is read, as a model may be changed in any of its layers; files that have not been touched since are read
+    once a process. For a model on the hub it is the commit in the cache, "" if it is not there. That of an adapter
+    includes its base's.
     """
     folder = Path(resolved)
     if not folder.is_dir():
@@ -145,7 +160,9 @@ def model_fingerprint(resolved: str) -> str:
 
 
 def _files_fingerprint(folder: Path) -> str:
-    files = sorted(path for path in folder.iterdir() if (path.suffix in _DECIDING or path.name in _WORD_LISTS) and path.is_file())
+    files = sorted(
+        path for path in folder.iterdir() if (path.suffix in _DECIDING or path.name in _WORD_LISTS) and path.is_file()
+    )
     stats = [file.stat() for file in files]
     return _digest(tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
 

@@ -11,8 +11,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def placement(device: str, dtype: str) -> tuple[str, torch.dtype]:
     """Return the device as torch names it, and the type of the weights.
 
-    The device `auto` is the GPU if there is one; of several ranks on a machine each has its own. The dtype `auto` is float32 on the CPU
-    and bfloat16 elsewhere. Raises ConfigError for a dtype that is none of `DTYPES`, and for a GPU that is another rank's or none.
+    The device `auto` is the GPU if there is one; of several ranks on a machine each has its own. The dtype `auto` is
+    float32 on the CPU and bfloat16 elsewhere. Raises ConfigError for a dtype that is none of `DTYPES`, and for a GPU
+    that is another rank's or none.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,7 +30,11 @@ def _own_gpu(device: str) -> str:
     """Return the GPU of this rank."""
     n_ranks, n_gpus = n_local_ranks(), torch.cuda.device_count()
     if device != "cuda":
-        raise ConfigError(f"device={device}: each of the {n_ranks} ranks of this machine needs its own GPU; use cuda or auto")
+        raise ConfigError(
+            f"device={device}: each of the {n_ranks} ranks of this machine needs its own GPU; use cuda or auto"
+        )
     if n_ranks > n_gpus:
-        raise ConfigError(f"this machine has {n_ranks} ranks and {n_gpus} GPUs; start one rank for each GPU, or set device=cpu")
+        raise ConfigError(
+            f"this machine has {n_ranks} ranks and {n_gpus} GPUs; start one rank for each GPU, or set device=cpu"
+        )
     return f"cuda:{local_rank()}"

@@ -47,8 +47,8 @@ class Policy(Learner):
 def load_policy(folder: str | Path, *, dtype: str = "auto", device: str = "auto") -> Policy:
     """Load a Hugging Face model folder (or the name of one on the hub). No code from the folder is run.
 
-    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no causal language model with a tokenizer, or if it
-    cannot be trained in `dtype`.
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no causal language model with a
+    tokenizer, or if it cannot be trained in `dtype`.
     """
     check_trained_dtype(dtype)
     device, torch_dtype = placement(device, dtype)

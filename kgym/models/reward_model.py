@@ -2,8 +2,8 @@
 
 DIR/  config.json  model.safetensors  tokenizer...  reward_model.json
 
-`reward_model.json` is ours: the text that stands for a question, and the bias that moves the mean score of demonstrations to 0. A folder
-without it is read with the question as it is and no bias.
+`reward_model.json` is ours: the text that stands for a question, and the bias that moves the mean score of
+demonstrations to 0. A folder without it is read with the question as it is and no bias.
 """
 
 import json
@@ -34,8 +34,9 @@ class Reading(Options):
     """How a reward model is read; what is in `reward_model.json`."""
 
     prompt: str = Field("{question}", min_length=1)
-    """The user's message: `{question}` stands for the question, `{gold}` for the right answer, for models that were trained to compare with
-    it (Kimi k1.5, section 2.3.5)."""
+    """The user's message: `{question}` stands for the question, `{gold}` for the right answer, for models that were
+    trained to compare with it (Kimi k1.5, section 2.3.5).
+    """
     bias: float = Field(0.0, allow_inf_nan=False)
     """What is taken off the output of the head."""
 
@@ -48,18 +49,24 @@ class RewardModel(Learner):
 
     def row(self, question: str, gold: str, answer: str) -> tuple[list[int], list[int]]:
         """Return the ids of the prompt and of the answer, which is the text of a third party, with its end token."""
-        parts = self.reading.prompt.split("{question}")  # in two steps, so that a question with "{gold}" in it stays what it is
+        parts = self.reading.prompt.split(
+            "{question}"
+        )  # in two steps, so that a question with "{gold}" in it stays what it is
         text = question.join(part.replace("{gold}", gold) for part in parts)
         return self.encoder.prompt((Message("user", text),)), self.encoder.answer(answer, untrusted=True)
 
     def head(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the output of the head for each row, (rows,) float32; rows are padded on the right."""
-        output: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits.float().squeeze(-1)
+        output: Tensor = (
+            self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits.float().squeeze(-1)
+        )
         return output
 
     @torch.no_grad()
     def scores(self, items: Sequence[tuple[str, str, str]]) -> list[float | None]:
-        """Return the score of each (question, gold, answer), bias taken off; None for one that is longer than the model's context."""
+        """Return the score of each (question, gold, answer), bias taken off; None for one that is longer than the
+        model's context.
+        """
         rows = [prompt + answer for prompt, answer in (self.row(*item) for item in items)]
         found: list[float | None] = [None] * len(rows)
         fitting = [i for i, row in enumerate(rows) if self.context is None or len(row) <= self.context]
@@ -95,14 +102,17 @@ def check_reward_model(folder: str) -> None:
 
 def _check_labels(folder: str, n_labels: int) -> None:
     if n_labels != 1:
-        raise ConfigError(f"{folder} is not a reward model: it has {n_labels} labels instead of one; train one with kgym rm")
+        raise ConfigError(
+            f"{folder} is not a reward model: it has {n_labels} labels instead of one; train one with kgym rm"
+        )
 
 
 def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto", new_head: bool = False) -> RewardModel:
-    """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every answer the score 0.
+    """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every answer
+    the score 0.
 
-    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no such model, or if a model with a new head, which is
-    to be trained, cannot be trained in `dtype`.
+    `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no such model, or if a model with
+    a new head, which is to be trained, cannot be trained in `dtype`.
     """
     if new_head:
         check_trained_dtype(dtype)
@@ -117,10 +127,14 @@ def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto",
     if missing and not new_head:
         raise ConfigError(f"{folder} is not a reward model: it has no weights for {missing[0]}; train one with kgym rm")
     if lacking := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
-        raise ConfigError(f"cannot make a reward model of {folder}: it has no weights for {lacking[0]}; name another folder")
+        raise ConfigError(
+            f"cannot make a reward model of {folder}: it has no weights for {lacking[0]}; name another folder"
+        )
     check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
     if model.config.pad_token_id is None:  # the model looks for the last token that is not a padding
-        model.config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        model.config.pad_token_id = (
+            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        )
     return RewardModel(model, tokenizer, folder, _read(Path(folder) / FILE))
 
 

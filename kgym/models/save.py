@@ -16,10 +16,14 @@ from kgym.world import join
 
 
 @torch.no_grad()
-def save_model(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, weight: Callable[[nn.Parameter], Tensor] | None = None) -> None:
-    """Write a folder that `from_pretrained` and vLLM load, with its weights, and the type that its configuration names, in `dtype`.
+def save_model(
+    model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, weight: Callable[[nn.Parameter], Tensor] | None = None
+) -> None:
+    """Write a folder that `from_pretrained` and vLLM load, with its weights, and the type that its configuration names,
+    in `dtype`.
 
-    `weight` gives what is written for a parameter, if that is not the parameter itself. Every rank calls it, and rank 0 writes.
+    `weight` gives what is written for a parameter, if that is not the parameter itself. Every rank calls it, and rank 0
+    writes.
     """
     world = join()
     if world.size == 1 and weight is None and {parameter.dtype for parameter in model.parameters()} == {dtype}:
@@ -30,8 +34,12 @@ def save_model(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, weig
     for name, tensor in model.state_dict(keep_vars=True).items():
         key = identity(tensor)
         if key not in cast:
-            value = whole(weight(tensor) if weight is not None and isinstance(tensor, nn.Parameter) else tensor.detach())
-            cast[key] = (value.to(dtype) if value.is_floating_point() else value).cpu() if world.first else value.new_empty(0)
+            value = whole(
+                weight(tensor) if weight is not None and isinstance(tensor, nn.Parameter) else tensor.detach()
+            )
+            cast[key] = (
+                (value.to(dtype) if value.is_floating_point() else value).cpu() if world.first else value.new_empty(0)
+            )
         state[name] = cast[key]
     if world.first:
         model.save_pretrained(folder, state_dict=state)
@@ -39,7 +47,9 @@ def save_model(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, weig
 
 
 def _name_dtype(file: Path, dtype: str) -> None:
-    """Let a configuration, and those of the parts of the model in it, name a type of the weights: transformers writes the model's own."""
+    """Let a configuration, and those of the parts of the model in it, name a type of the weights: transformers
+    writes the model's own.
+    """
     config = json.loads(file.read_text(encoding="utf-8"))
     _replace(config, dtype)
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Render a chat template in a process that can be killed; run as a script, so that a hostile template costs seconds and not hours.
+"""Render a chat template in a process that can be killed; run as a script, so that a hostile template costs seconds and
+not hours.
 
 Standard input:  {"template": "...", "values": {...}, "conversations": [[messages, add_generation_prompt], ...]}
 Standard output: {"over": "" or which limit it broke, "variables": ["enable_thinking", ...]}
@@ -40,9 +41,14 @@ def _raise_exception(message: str) -> None:
 
 def _environment() -> ImmutableSandboxedEnvironment:
     """Return what `transformers` gives a template."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
     environment.filters["tojson"] = lambda x, ensure_ascii=False, **how: json.dumps(x, ensure_ascii=ensure_ascii, **how)
-    environment.globals |= {"raise_exception": _raise_exception, "strftime_now": lambda how: datetime.now().strftime(how)}
+    environment.globals |= {
+        "raise_exception": _raise_exception,
+        "strftime_now": lambda how: datetime.now().strftime(how),
+    }
     return environment
 
 
@@ -58,7 +64,9 @@ def _limit() -> None:
 
 def _render(template: jinja2.Template, messages: Any, add_generation_prompt: bool, values: dict[str, Any]) -> str:
     parts, n = [], 0
-    for part in template.generate(messages=messages, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **values):
+    for part in template.generate(
+        messages=messages, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **values
+    ):
         n += len(part)
         if n > OUTPUT_CHARACTERS:
             raise MemoryError(f"its text has more than {OUTPUT_CHARACTERS:,} characters")

@@ -1,7 +1,8 @@
 """The chat template of a model: checked once in a separate process, then rendered here, with errors that name it.
 
-A template is code by the author of the model folder. `transformers` runs it in a sandbox, which keeps it from files and Python, but not
-from endless loops or from texts of gigabytes. So its first conversations are rendered by `templatecheck.py`, within limits.
+A template is code by the author of the model folder. `transformers` runs it in a sandbox, which keeps it from files and
+Python, but not from endless loops or from texts of gigabytes. So its first conversations are rendered by
+`templatecheck.py`, within limits.
 """
 
 import contextlib
@@ -19,7 +20,16 @@ from kgym.errors import ConfigError, UnknownName
 from kgym.models import templatecheck
 from kgym.types import Chat, Message
 
-RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "conversation", "chat_template", "tokenize", "return_dict"}
+RESERVED = {
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "conversation",
+    "chat_template",
+    "tokenize",
+    "return_dict",
+}
 """Names that belong to the call and not to the template's user."""
 WALL_S = 60.0
 """Of the check, start of the process included; its computing time is bounded by `templatecheck.CPU_S`."""
@@ -45,7 +55,9 @@ class ChatTemplate:
     Raises ConfigError if there is no template, if it fails or has no end, and for a variable that it does not have.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, whose: str, variables: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, whose: str, variables: Mapping[str, Any] | None = None
+    ) -> None:
         if tokenizer.chat_template is None:
             raise ConfigError(f"the tokenizer of {whose} has no chat template; give it one, or use a chat model")
         self._tokenizer = tokenizer
@@ -75,7 +87,9 @@ class ChatTemplate:
         """
         messages = [message._asdict() for message in chat]
         try:
-            text: str = self._tokenizer.apply_chat_template(messages, add_generation_prompt=not answered, tokenize=False, **self._variables)
+            text: str = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=not answered, tokenize=False, **self._variables
+            )
         except Exception as error:
             raise self._error(f"{type(error).__name__}: {error}") from error
         return text
@@ -91,8 +105,8 @@ class ChatTemplate:
     # --- several turns
 
     def after_an_answer_and(self, reply: Message) -> str:
-        """Return what the template writes between an answer and the next one: the end of the first, the reply, and the beginning of the
-        next. What it writes before is not rendered again.
+        """Return what the template writes between an answer and the next one: the end of the first, the reply, and the
+        beginning of the next. What it writes before is not rendered again.
 
         Raises ConfigError if it cannot be told, as the template leaves earlier answers out or changes their order.
         """
@@ -126,7 +140,9 @@ class ChatTemplate:
         if self._reply_roles is None:
             self._reply_roles = {role for role in ("tool", "user") if self._takes_reply(role)}
         if not self._reply_roles:
-            raise self._error("it cannot continue after an answer; take a model whose template can, or an environment with one turn")
+            raise self._error(
+                "it cannot continue after an answer; take a model whose template can, or an environment with one turn"
+            )
         return role if role in self._reply_roles else "user"
 
     def _takes_reply(self, role: str) -> bool:
@@ -139,7 +155,9 @@ class ChatTemplate:
         return REPLY in rest and REPLY not in before and rest != self.before_the_next("assistant")
 
     def before_the_next(self, role: str) -> str:
-        """Return what the template writes after an answer when a message in this role follows, that included; "" if it refuses that."""
+        """Return what the template writes after an answer when a message in this role follows, that included; "" if
+        it refuses that.
+        """
         try:
             return self._between(Message(role, REPLY))
         except ConfigError:
@@ -153,7 +171,9 @@ class ChatTemplate:
                 raise UnknownName.near(f"variable of the chat template of {self._whose}", name, set(known) - RESERVED)
 
     def _error(self, reason: str) -> ConfigError:
-        return ConfigError(f"the chat template of {self._whose} cannot be used: {' '.join(reason.split())[:300].rstrip(' :')}")
+        return ConfigError(
+            f"the chat template of {self._whose} cannot be used: {' '.join(reason.split())[:300].rstrip(' :')}"
+        )
 
 
 def _source(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -38,7 +38,9 @@ def cut_as(tensor: Tensor, part: Tensor) -> Tensor:
     from torch.distributed.tensor import DTensor  # noqa: PLC0415
 
     assert isinstance(tensor, DTensor)
-    return DTensor.from_local(part, tensor.device_mesh, tensor.placements, run_check=False, shape=tensor.shape, stride=tensor.stride())
+    return DTensor.from_local(
+        part, tensor.device_mesh, tensor.placements, run_check=False, shape=tensor.shape, stride=tensor.stride()
+    )
 
 
 def identity(tensor: Tensor) -> object:
@@ -72,7 +74,9 @@ class ModelWeights:
     adapter: ClassVar[None] = None
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the name and the tensor of every entry of the state dict, those that are cut over ranks put together one by one."""
+        """Yield the name and the tensor of every entry of the state dict, those that are cut over ranks put together
+        one by one.
+        """
         for name, tensor in self.model.state_dict().items():
             yield name, whole(tensor)
 
@@ -102,7 +106,9 @@ def held(model: nn.Module) -> list[HeldTensor]:
 
 
 class WatchedWeights:
-    """Weights with a checksum of each tensor, taken as it is read for the last time: they are not read once more for it."""
+    """Weights with a checksum of each tensor, taken as it is read for the last time: they are not read once more for
+    it.
+    """
 
     def __init__(self, weights: Weights, dtypes: Mapping[str, str]) -> None:
         """`dtypes` has the types in which tensors are to be compared, by their names; others have no checksum."""
@@ -150,5 +156,7 @@ class OtherWeights:
 
 
 def other(tensor: Tensor, *, adapter: bool) -> Tensor:
-    """Return a tensor of other weights: minus this one, which can be undone exactly; of an adapter, which begins with zeros, shifted."""
+    """Return a tensor of other weights: minus this one, which can be undone exactly; of an adapter, which begins
+    with zeros, shifted.
+    """
     return tensor + SHIFT if adapter else -tensor

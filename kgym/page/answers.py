@@ -1,7 +1,9 @@
-"""Sampled answers, packed for the page: columns in place of rows, words by number, compressed. The script unpacks them when it starts.
+"""Sampled answers, packed for the page: columns in place of rows, words by number, compressed. The script unpacks them
+when it starts.
 
 {"problems": [[id, subject, level, year, question, gold], ...], "words": [...],
- "runs": [{"name": "before", "problem": [0, 0, ...], "attempt": [...], "text": [...], "answer": [...], "status": [number of a word ...],
+ "runs": [{"name": "before", "problem": [0, 0, ...], "attempt": [...], "text": [...], "answer": [...], "status": [number
+ of a word ...],
            "reason": [...], "tokens": [...], "finish": [...], "cut": [0, 1 ...], "worth": [1, null ...],
            "replies": {"3": [[place in the text, role, content], ...]}}]}      of those rows that have some
 """
@@ -43,7 +45,8 @@ class Answers:
 def pack_answers(
     runs: Sequence[tuple[str, "DataFrame"]], most: int | None = None, most_characters: int = MOST_CHARACTERS_IN_ALL
 ) -> Answers:
-    """Pack the answers of named runs: at most `most` of them, or, if that is None, `MOST_ANSWERS` with `most_characters` in all.
+    """Pack the answers of named runs: at most `most` of them, or, if that is None, `MOST_ANSWERS` with
+    `most_characters` in all.
 
     The first problems are kept, with all their answers in every run; the very first at any length.
     """
@@ -70,7 +73,9 @@ def pack_answers(
     data = {"problems": [problems[place] for place in range(len(kept))], "words": list(words.numbers), "runs": packed}
     body = zlib.compress(json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode(), 9)
     left_out = (
-        f"{n:,} of {n_all:,} answers are in this page: those to the first {len(kept):,} of {len(ids):,} problems" if n < n_all else ""
+        f"{n:,} of {n_all:,} answers are in this page: those to the first {len(kept):,} of {len(ids):,} problems"
+        if n < n_all
+        else ""
     )
     return Answers(base64.b64encode(body).decode(), n, n_all - n, left_out)
 
@@ -85,7 +90,9 @@ class _Words:
         return self.numbers.setdefault(str(word), len(self.numbers))
 
 
-def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[int, list[Any]], words: _Words) -> dict[str, Any]:
+def _pack(
+    name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[int, list[Any]], words: _Words
+) -> dict[str, Any]:
     frame = frame.assign(place=frame["problem_id"].map(kept)).sort_values(["place", "attempt"], kind="stable")
     for row in frame[["place", *PROBLEM]].drop_duplicates("place").to_dict("records"):
         about = [str(row[name]) if name not in ("level", "year") else int(row[name]) for name in PROBLEM]
@@ -97,7 +104,9 @@ def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[in
         "text": [_bounded(text) for text in frame["text"]],
         "replies": {
             str(row): found
-            for row, (text, pieces) in enumerate(zip(frame["text"], frame["pieces"], strict=True) if "pieces" in frame else ())
+            for row, (text, pieces) in enumerate(
+                zip(frame["text"], frame["pieces"], strict=True) if "pieces" in frame else ()
+            )
             if (found := _replies(text, pieces))
         },
         "answer": [None if answer is None or answer != answer else _bounded(answer) for answer in frame["answer"]],  # noqa: PLR0124  (NaN)
@@ -112,14 +121,18 @@ def _pack(name: str, frame: "DataFrame", kept: dict[str, int], problems: dict[in
 
 
 def _replies(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> list[tuple[int, str, str]]:
-    """Return what the environment replied, and after how much of the answer, as JavaScript counts; of a text that is cut, at its end."""
+    """Return what the environment replied, and after how much of the answer, as JavaScript counts; of a text that is
+    cut, at its end.
+    """
     found, place = [], 0
     for piece in () if pieces is None else pieces:
         if piece["role"] is None:
             place += int(piece["characters"])
         else:
             before = text[:place] if len(text) <= MOST_CHARACTERS else _bounded(text)
-            found.append((len(before.encode("utf-16-le", "surrogatepass")) // 2, str(piece["role"]), _bounded(piece["content"])))
+            found.append(
+                (len(before.encode("utf-16-le", "surrogatepass")) // 2, str(piece["role"]), _bounded(piece["content"]))
+            )
     return found
 
 

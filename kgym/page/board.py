@@ -13,7 +13,8 @@ RESULTS = (
     Column(
         "rank",
         True,
-        "lowest and highest rank that 95 % intervals over all pairs of the table allow (Holm): overlapping ranks are not distinguishable",
+        "lowest and highest rank that 95 % intervals over all pairs of the table allow (Holm): overlapping ranks are "
+        "not distinguishable",
     ),
     Column("model"),
     Column("accuracy", True, "avg@k in %, with its 95 % interval for problems like these"),
@@ -31,7 +32,11 @@ RESULTS = (
 PUBLISHED = (
     Column("model"),
     Column("benchmark"),
-    Column("points", True, "as printed, with the standard deviation over seeds if the source gives it; the bar is the interval"),
+    Column(
+        "points",
+        True,
+        "as printed, with the standard deviation over seeds if the source gives it; the bar is the interval",
+    ),
     Column("95 % interval", True, "for the choice of problems, as if each were solved always or never"),
     Column("metric"),
     Column("protocol"),
@@ -42,7 +47,8 @@ PUBLISHED = (
 )
 PUBLISHED_NOTES = (
     "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison.",
-    "With 30 problems a figure carries ± 10 to 17 points (less above 90) for the choice of problems alone, for any number of completions.",
+    "With 30 problems a figure carries ± 10 to 17 points (less above 90) for the choice of problems alone, for any "
+    "number of completions.",
 )
 MOST_CURVES = 8
 """Rows of a picture; of more the best are drawn."""
@@ -58,7 +64,8 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def pictures(rows: Sequence[Row], majority: Mapping[int, Mapping[str, float]] | None = None) -> list[Picture]:
-    """Return, for each set of comparable results, accuracy against tokens, and pass@k where more than one answer was taken.
+    """Return, for each set of comparable results, accuracy against tokens, and pass@k where more than one answer was
+    taken.
 
     `majority` has maj@k by k for some of the rows, by their place; a row itself knows only that of all answers.
     """
@@ -98,9 +105,15 @@ HEADING = (
 
 
 def _heading(first: Row, firsts: Sequence[Row]) -> str:
-    """The benchmark of a table, with what tells it from the other tables of that benchmark; rows are the first ones of each table."""
+    """The benchmark of a table, with what tells it from the other tables of that benchmark; rows are the first ones
+    of each table.
+    """
     twins = [other for other in firsts if other["benchmark"] == first["benchmark"]]
-    differing = [(key, words) for key, words in HEADING if len({other.get(key) for other in twins}) > 1 and first.get(key) is not None]
+    differing = [
+        (key, words)
+        for key, words in HEADING
+        if len({other.get(key) for other in twins}) > 1 and first.get(key) is not None
+    ]
     return ", ".join([str(first["benchmark"]), *(words.format(first[key]) for key, words in differing)])
 
 
@@ -108,9 +121,15 @@ def _table(rows: Sequence[Row], heading: str) -> Table:
     first = rows[0]
     asked = [f"{first['env_id']}, split {first['split']}"]
     asked += [
-        f"{first[key]:,} {unit}" for key, unit in (("n_problems", "problems"), ("max_tokens", "tokens at most")) if first[key] is not None
+        f"{first[key]:,} {unit}"
+        for key, unit in (("n_problems", "problems"), ("max_tokens", "tokens at most"))
+        if first[key] is not None
     ]
-    asked += [f"{word} {first[key]:g}" for key, word in (("temperature", "temperature"), ("top_p", "top-p")) if first[key] is not None]
+    asked += [
+        f"{word} {first[key]:g}"
+        for key, word in (("temperature", "temperature"), ("top_p", "top-p"))
+        if first[key] is not None
+    ]
     asked += [
         f"verifier {first['verifier']}" if first["verifier"] else "",
         f"comparability {str(first['comparability'])[:12]}",
@@ -135,7 +154,11 @@ def _result(row: Row) -> list[Cell]:
     return [
         Cell(rank, float(ranks[0]) if ranks[0] is not None else None),
         Cell(str(row["model"]), remark=str(row["note"] or "")),
-        Cell(_percent(row["accuracy"]), row["accuracy"], (100 * low, 100 * row["accuracy"], 100 * high) if known else None),
+        Cell(
+            _percent(row["accuracy"]),
+            row["accuracy"],
+            (100 * low, 100 * row["accuracy"], 100 * high) if known else None,
+        ),
         Cell(f"{100 * low:.1f}–{100 * high:.1f}" if known else "", low),
         Cell(_number(row["samples_per_problem"]), row["samples_per_problem"]),
         Cell(_percent(passes[last], errors.get(last)) if last and last != "1" else "", passes.get(last or "")),
@@ -174,7 +197,8 @@ def _against_tokens(rows: Sequence[Row], of: str) -> Picture | None:
     axes = figure.subplots()
     for row in there:
         value, low, high = (
-            100 * (row[name] if row[name] is not None else row["accuracy"]) for name in ("accuracy", "interval_low", "interval_high")
+            100 * (row[name] if row[name] is not None else row["accuracy"])
+            for name in ("accuracy", "interval_low", "interval_high")
         )
         axes.errorbar(
             [row["tokens_mean"]],
@@ -187,7 +211,9 @@ def _against_tokens(rows: Sequence[Row], of: str) -> Picture | None:
     most = max(row["tokens_mean"] for row in there)
     axes.set(xlabel="tokens an answer, mean", ylabel="accuracy, %", xlim=(0, 1.12 * most), ylim=PERCENT)
     legend_below(axes)
-    said = "; ".join(f"{row['model']}: {100 * row['accuracy']:.1f} % with {row['tokens_mean']:.0f} tokens" for row in there)
+    said = "; ".join(
+        f"{row['model']}: {100 * row['accuracy']:.1f} % with {row['tokens_mean']:.0f} tokens" for row in there
+    )
     return picture(figure, f"Accuracy against tokens{of}", said)
 
 
@@ -212,7 +238,14 @@ def _curves(rows: Sequence[Row], of: str, majority: Mapping[int, Mapping[str, fl
             markersize=4,
             label=plain(str(row["model"])),
         )
-        axes.plot(list(votes), [100 * value for value in votes.values()], color=f"C{number}", marker="s", markersize=4, linestyle="--")
+        axes.plot(
+            list(votes),
+            [100 * value for value in votes.values()],
+            color=f"C{number}",
+            marker="s",
+            markersize=4,
+            linestyle="--",
+        )
         said.append(f"{row['model']}: " + ", ".join(f"pass@{k} {100 * value:.1f} %" for k, value in passes.items()))
     axes.plot([], [], color="#8a8a8a", marker="s", markersize=4, linestyle="--", label="maj@k")
     axes.set_xscale("log", base=2)

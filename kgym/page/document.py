@@ -70,13 +70,19 @@ def render_live(title: str) -> str:
 
 
 def _rendered(template: str, styles: Sequence[str], scripts: Sequence[str], allowed: str, **values: Any) -> str:
-    """Return a page with its style and script in it; its policy lets in those two, images in it, and what is `allowed`."""
+    """Return a page with its style and script in it; its policy lets in those two, images in it, and what is
+    `allowed`.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (only those who write a page need it)
 
     loader = PackageLoader("kgym.page", "static")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     static = importlib.resources.files("kgym.page") / "static"
-    style, script = ("".join((static / name).read_text(encoding="utf-8") for name in names) for names in (styles, scripts))
+    style, script = (
+        "".join((static / name).read_text(encoding="utf-8") for name in names) for names in (styles, scripts)
+    )
     policy = (
         f"default-src 'none'; img-src data:; {allowed}style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"

@@ -87,11 +87,17 @@ def picture(figure: "Figure", title: str, alt: str) -> Picture:
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
         text.set_parse_math(False)  # type: ignore[attr-defined]
     out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     start = svg.index(">") + 1
-    return Picture(title, alt, "data:image/svg+xml;base64," + base64.b64encode((svg[:start] + THEME + svg[start:]).encode()).decode())
+    return Picture(
+        title,
+        alt,
+        "data:image/svg+xml;base64," + base64.b64encode((svg[:start] + THEME + svg[start:]).encode()).decode(),
+    )
 
 
 def plain(text: str) -> str:

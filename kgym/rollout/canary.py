@@ -1,6 +1,7 @@
 """The canary: texts that engine and trainer both read after the weights of the engine have changed.
 
-    prompt | filler           the filler is prompts of other problems; at some places of the text the engine is asked for
+    prompt | filler           the filler is prompts of other problems; at some places of the text the engine is asked
+    for
            ^   ^   ^   ^      one token by an ordinary request, and the trainer knows the log-probability of every token
 
 Since the trainer computes whole distributions, before it is known what the engine will sample, its weights may go on
@@ -54,7 +55,9 @@ class Canary:
 
     @classmethod
     def of(cls, engine: Engine, prompts: Sequence[Chat], temperature: float) -> "Canary":
-        """Make the texts of `prompts`, of which there should be `wanted(engine)`. The engine is asked how it renders them."""
+        """Make the texts of `prompts`, of which there should be `wanted(engine)`. The engine is asked how it renders
+        them.
+        """
         distinct = list(dict.fromkeys(prompts))
         asked = [_request(f"canary/prompt/{number}", prompt, (), temperature) for number, prompt in enumerate(distinct)]
         found = {segment.request_id: segment for segment in generate(engine, asked)}
@@ -71,7 +74,10 @@ class Canary:
 
     def brief(self) -> "Canary":
         """Return the one with fewer places of the same texts."""
-        return replace(self, texts=tuple(replace(text, places=_places(len(text.prompt_ids), len(text.ids), FEW)) for text in self.texts))
+        return replace(
+            self,
+            texts=tuple(replace(text, places=_places(len(text.prompt_ids), len(text.ids), FEW)) for text in self.texts),
+        )
 
     def requests(self) -> list[GenerateRequest]:
         """Return a request for each place, text by text."""

@@ -1,7 +1,7 @@
 """`engine=auto`: choose the engine that suits a model and this machine best.
 
-Each engine is checked as if it had been named, and then says itself how well it suits (`JudgesItself`); so third-party engines take part.
-Servers are never chosen: they know other models.
+Each engine is checked as if it had been named, and then says itself how well it suits (`JudgesItself`); so third-party
+engines take part. Servers are never chosen: they know other models.
 """
 
 import logging
@@ -20,9 +20,12 @@ from kgym.types import JudgesItself, Suitability, Surroundings
 log = logging.getLogger(__name__)
 
 
-def chosen_engine(config: EngineConfig, model: str, *, trains: bool, own_process: bool = False) -> tuple[EngineConfig, str]:
-    """Return the configuration of an engine with `auto` replaced by the name of the one that suits a model best, and why as one line;
-    a configuration that names an engine as it is, and "". With `own_process`, only engines that kgym may run in another process.
+def chosen_engine(
+    config: EngineConfig, model: str, *, trains: bool, own_process: bool = False
+) -> tuple[EngineConfig, str]:
+    """Return the configuration of an engine with `auto` replaced by the name of the one that suits a model best, and
+    why as one line; a configuration that names an engine as it is, and "". With `own_process`, only engines that kgym
+    may run in another process.
 
     Raises ConfigError, with the reason of each engine, if none suits.
     """
@@ -33,7 +36,9 @@ def chosen_engine(config: EngineConfig, model: str, *, trains: bool, own_process
     for name, suitability in found.items():
         log.info("engine %s, for engine=auto: score %g, %s", name, suitability.score, suitability.reason)
     default = EngineConfig().name  # wins over others of the same score
-    name, best = max(found.items(), key=lambda item: (item[1].score, item[0] == default), default=("", Suitability(0, "")))
+    name, best = max(
+        found.items(), key=lambda item: (item[1].score, item[0] == default), default=("", Suitability(0, ""))
+    )
     if best.score <= 0:
         reasons = "; ".join(f"{name}: {suitability.reason}" for name, suitability in found.items())
         raise ConfigError(f"engine=auto: no engine suits {model}: {reasons}")
@@ -46,7 +51,9 @@ def _n_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _asked(options: Mapping[str, Any], folder: str, surroundings: Surroundings, *, own_process: bool) -> Iterator[tuple[str, Suitability]]:
+def _asked(
+    options: Mapping[str, Any], folder: str, surroundings: Surroundings, *, own_process: bool
+) -> Iterator[tuple[str, Suitability]]:
     for name, info in sorted(registry().infos(EngineInfo.kind).items()):
         engine = cast(EngineInfo, info)
         if engine.remote:
@@ -61,7 +68,9 @@ def _asked(options: Mapping[str, Any], folder: str, surroundings: Surroundings, 
 
 
 def _suitability(name: str, options: Mapping[str, Any], folder: str, surroundings: Surroundings) -> Suitability:
-    """Raises KgymError for an engine that lacks something, does not take the options, or cannot sample from the model."""
+    """Raises KgymError for an engine that lacks something, does not take the options, or cannot sample from the
+    model.
+    """
     check_engine(name, options, folder)
     target = registry().target(EngineInfo.kind, name)
     if not isinstance(target, JudgesItself):

@@ -41,7 +41,9 @@ def is_remote(name: str) -> bool:
 
 
 def engine_model(name: str, model: str) -> str:
-    """Return what an engine is given for a model that the user named: its folder, see `resolve_model`, or for a server the name."""
+    """Return what an engine is given for a model that the user named: its folder, see `resolve_model`, or for a
+    server the name.
+    """
     return model if is_remote(name) else resolve_model(model)
 
 
@@ -84,7 +86,9 @@ def engine_memory(name: str, options: Mapping[str, Any], model: str, work: Sampl
 
 
 def adapter_rank(name: str, options: Mapping[str, Any]) -> int | None:
-    """Return the highest rank of an adapter that an engine takes alone: 0 if it takes none, None if there is no bound."""
+    """Return the highest rank of an adapter that an engine takes alone: 0 if it takes none, None if there is no
+    bound.
+    """
     info = registry().info(EngineInfo.kind, name)
     if not isinstance(info, EngineInfo) or not info.adapters:
         return 0
@@ -142,12 +146,15 @@ def poll(engine: Engine, open_ids: Collection[str], timeout_s: float | None = No
                 raise EngineError(f"it returned two segments for request {segment.request_id!r}")
             if not math.isfinite(sum(segment.engine_logprobs)):
                 raise EngineError(
-                    f"it returned a log-probability that is not finite (weights of version {segment.version}); the weights are "
+                    f"it returned a log-probability that is not finite (weights of version {segment.version}); the "
+                    "weights are "
                     "damaged, or too large for their type: sample in float32, or from another checkpoint"
                 )
             seen.add(segment.request_id)
         if not segments and open_ids and timeout_s is None:
-            raise EngineError(f"it returned no segment for {len(open_ids)} open requests, the first is {next(iter(open_ids))}")
+            raise EngineError(
+                f"it returned no segment for {len(open_ids)} open requests, the first is {next(iter(open_ids))}"
+            )
         return segments
 
 
@@ -155,7 +162,9 @@ def poll(engine: Engine, open_ids: Collection[str], timeout_s: float | None = No
 
 
 def adapted(engine: Engine | BlockingEngine) -> Engine:
-    """Return an engine as it is, or an adapter with the methods of `Engine` around one that has `generate` and no `submit`."""
+    """Return an engine as it is, or an adapter with the methods of `Engine` around one that has `generate` and no
+    `submit`.
+    """
     if isinstance(engine, Engine) or not isinstance(engine, BlockingEngine):
         return engine
     adapter = BlockingAdapter(engine)
@@ -195,7 +204,11 @@ class BlockingAdapter:
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
         """Keep them for the next batch."""
-        known = {*self._batch, *(request.id for request in self._queue), *(segment.request_id for segment in self._ready)}
+        known = {
+            *self._batch,
+            *(request.id for request in self._queue),
+            *(segment.request_id for segment in self._ready),
+        }
         for request in requests:
             if request.id in known:
                 raise EngineError(f"two requests have the same id {request.id!r}; segments could not be told apart")
@@ -244,7 +257,9 @@ class BlockingAdapter:
         for name in running:
             del self._batch[name]
             self._dropped.add(name)
-        self._ready += [Segment("", finish_reason="abort", version=self.version, request_id=name) for name in (*running, *queued)]
+        self._ready += [
+            Segment("", finish_reason="abort", version=self.version, request_id=name) for name in (*running, *queued)
+        ]
         if running and not self._batch:
             self._close()
 

@@ -6,10 +6,11 @@
         pass
     groups = pool.finished()
 
-Where an environment replies, `advance` has it reply to the turns that have ended, and the engine render what is appended.
+Where an environment replies, `advance` has it reply to the turns that have ended, and the engine render what is
+appended.
 
-An episode may stay open while the engine gets new weights: `pause` has the engine return what it has, and the next `advance` asks it to
-continue. `state` and `restore` keep open episodes in a checkpoint.
+An episode may stay open while the engine gets new weights: `pause` has the engine return what it has, and the next
+`advance` asks it to continue. `state` and `restore` keep open episodes in a checkpoint.
 """
 
 import time
@@ -106,7 +107,9 @@ class TokenBudget:
         self.left = tokens
 
     def shares(self, wanted: Sequence[int]) -> list[int]:
-        """Return how many tokens each request may sample: equal shares, no more than it asks for; 0 for all if that is too few."""
+        """Return how many tokens each request may sample: equal shares, no more than it asks for; 0 for all if that
+        is too few.
+        """
         share = self.left // max(1, len(wanted))
         given = [min(want, share) for want in wanted]
         self.left -= sum(given)
@@ -184,8 +187,8 @@ class EpisodePool:
     ) -> None:
         """Begin a group of attempts at a problem, which is at `index` of its source.
 
-        The seed of an attempt derives from `seed_parts`, the problem and the number of the attempt; `version` is that of the weights,
-        `step` the training step, and `max_tokens` a budget below that of the environment.
+        The seed of an attempt derives from `seed_parts`, the problem and the number of the attempt; `version` is that
+        of the weights, `step` the training step, and `max_tokens` a budget below that of the environment.
         """
         episodes = [setup.attempt(problem, attempt) for attempt in attempts]
         for episode in episodes:
@@ -198,10 +201,12 @@ class EpisodePool:
         self._n_started += 1
 
     def advance(self, engine: Engine, budget: TokenBudget | None = None, *, timeout_s: float | None = None) -> bool:
-        """Have the engine continue every open episode and take what it returns first; return False if there was nothing to do.
+        """Have the engine continue every open episode and take what it returns first; return False if there was nothing
+        to do.
 
-        With `timeout_s` it waits no longer for that, or not much. With a `budget`, episodes for which it is too small wait. Raises
-        EngineError if the engine loses a request, returns something that was not asked for, or a log-probability that is not finite.
+        With `timeout_s` it waits no longer for that, or not much. With a `budget`, episodes for which it is too small
+        wait. Raises EngineError if the engine loses a request, returns something that was not asked for, or a
+        log-probability that is not finite.
         """
         self._continue(self._responder.due(len(self._flights)))
         self._render(engine)
@@ -212,7 +217,9 @@ class EpisodePool:
         begin = time.monotonic()
         segments = poll(engine, self._flights, timeout_s)
         if not segments and timeout_s is not None and time.monotonic() - begin < timeout_s / 2:
-            segments = poll(engine, self._flights)  # it did not wait: without a timeout, one that has lost a request is found out
+            segments = poll(
+                engine, self._flights
+            )  # it did not wait: without a timeout, one that has lost a request is found out
         self._take(segments, budget)
         self._judge.collect()
         return True
@@ -231,14 +238,17 @@ class EpisodePool:
         return self._judge.wait([episode for group in groups for episode in group.episodes])
 
     def finished(self) -> list[OpenGroup]:
-        """Remove the groups whose episodes have all ended and return them, in order of birth, when all of their verdicts are there."""
+        """Remove the groups whose episodes have all ended and return them, in order of birth, when all of their
+        verdicts are there.
+        """
         ended = [group for group in self._groups if group.ended]
         self.wait(ended)
         self._groups = [group for group in self._groups if not group.ended]
         return ended
 
     def drop(self, older_than: int) -> int:
-        """End the open episodes of groups that began before the version `older_than` as unscored; return how many there were.
+        """End the open episodes of groups that began before the version `older_than` as unscored; return how many there
+        were.
 
         The engine must have been paused.
         """
@@ -314,7 +324,9 @@ class EpisodePool:
         self._sort()
 
     def _place(self, flight: _Flight) -> None:
-        """Put an episode where it belongs: to its environment, which replies, to its verifier, or to those that wait for the engine."""
+        """Put an episode where it belongs: to its environment, which replies, to its verifier, or to those that wait
+        for the engine.
+        """
         episode, setup = flight.episode, flight.group.setup
         if rules.awaits_reply(episode):
             task = setup.responder
@@ -347,11 +359,17 @@ class EpisodePool:
         """
         assert len(self._flights) + len(self._responder) == 0, "pause the pool before its state is kept"
         self._judge.wait([episode for group in self._groups for episode in group.episodes if episode.ended])
-        groups = [{name: getattr(group, name) for name in _KEPT} | {"size": len(group.episodes)} for group in self._groups]
-        episodes = [replace(episode, pieces=list(episode.pieces)) for group in self._groups for episode in group.episodes]
+        groups = [
+            {name: getattr(group, name) for name in _KEPT} | {"size": len(group.episodes)} for group in self._groups
+        ]
+        episodes = [
+            replace(episode, pieces=list(episode.pieces)) for group in self._groups for episode in group.episodes
+        ]
         return episodes, {"groups": groups, "n_started": self._n_started}
 
-    def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any], setups: Mapping[str, EnvSetup], sampling: Sampling) -> None:
+    def restore(
+        self, episodes: Sequence[Episode], state: Mapping[str, Any], setups: Mapping[str, EnvSetup], sampling: Sampling
+    ) -> None:
         """Take over what `state` returned; `setups` has the environments by their labels.
 
         Prompts are made anew from their problems.
@@ -393,17 +411,25 @@ def play_groups(
     pool = EpisodePool(segment_tokens, progress)
     for index in indices:
         problem = setup.problem(index)
-        pool.start(setup, index, problem, attempts=attempts, seed_parts=seed_parts, sampling=sampling, version=engine.version)
+        pool.start(
+            setup, index, problem, attempts=attempts, seed_parts=seed_parts, sampling=sampling, version=engine.version
+        )
     return [group.group() for group in play(pool, engine)]
 
 
 def _looked_at(segment: Segment, episode: Episode, sampling: Sampling) -> Segment:
-    """Return the segment, with the finish reason `repetition` if it should have been ended so and its engine does not do that.
+    """Return the segment, with the finish reason `repetition` if it should have been ended so and its engine does not
+    do that.
 
-    Such an engine is seen to repeat itself only where a segment ends; a completion that has ended by itself is left as it is.
+    Such an engine is seen to repeat itself only where a segment ends; a completion that has ended by itself is left as
+    it is.
     """
     n = sampling.loop_tokens
-    if n is None or segment.finish_reason not in ("length", "abort") or not repeats((*episode.token_ids[-n:], *segment.token_ids), n):
+    if (
+        n is None
+        or segment.finish_reason not in ("length", "abort")
+        or not repeats((*episode.token_ids[-n:], *segment.token_ids), n)
+    ):
         return segment
     kept = {name: getattr(segment, name) for name in Segment.__slots__}
     return Segment(str(segment), **kept | {"finish_reason": "repetition"})

@@ -1,14 +1,17 @@
-"""The groups of a training step: which problems, how many rounds, what their rewards are, and what is left open for the next step.
+"""The groups of a training step: which problems, how many rounds, what their rewards are, and what is left open for the
+next step.
 
-    Sampler.next -> EpisodePool -> shapers -> Sampler.update    and again instead of the groups that teach nothing, while rounds are left
+    Sampler.next -> EpisodePool -> shapers -> Sampler.update    and again instead of the groups that teach nothing,
+    while rounds are left
 
-A step ends when `problems_per_step` groups are complete. With `oversample` more of them are open at once, and `step_tokens` bounds
-what is sampled: the episodes that are open then continue in the next step, under its weights.
+A step ends when `problems_per_step` groups are complete. With `oversample` more of them are open at once, and
+`step_tokens` bounds what is sampled: the episodes that are open then continue in the next step, under its weights.
 
 On several ranks every rank asks the samplers the same questions and plays its part of the groups, with its own engine
 and verifiers. Complete groups are then gathered, so that samplers, shapers and batches are the same everywhere.
 
-Sources: Kimi k1.5, arXiv:2501.12599, section 2.6.2, partial rollouts; DAPO, arXiv:2503.14476, section 3.2, dynamic sampling (rounds).
+Sources: Kimi k1.5, arXiv:2501.12599, section 2.6.2, partial rollouts; DAPO, arXiv:2503.14476, section 3.2, dynamic
+sampling (rounds).
 """
 
 import inspect
@@ -51,11 +54,14 @@ class Stream:
                 signature.bind(1, 1)
             except TypeError:
                 raise ComponentError(
-                    f"it has next{signature}; kgym calls next(n, step) with the training step, from 1: add the parameter"
+                    f"it has next{signature}; kgym calls next(n, step) with the training step, from 1: add the "
+                    "parameter"
                 ) from None
 
     def figures(self) -> dict[str, float]:
-        """Return what the sampler says of how it chooses, `sampler/NAME`, of one environment of several `env/LABEL/sampler_NAME`."""
+        """Return what the sampler says of how it chooses, `sampler/NAME`, of one environment of several
+        `env/LABEL/sampler_NAME`.
+        """
         if not isinstance(self.sampler, ReportsChoice):
             return {}
         above = f"env/{self.label}/sampler_" if self.label else "sampler/"
@@ -63,12 +69,16 @@ class Stream:
             return {f"{above}{name}": float(value) for name, value in self.sampler.figures().items()}
 
     def next(self, n: int, step: int) -> list[int]:
-        """Ask the sampler for problems. Raises ComponentError, naming it, if it does not return as many indices of problems."""
+        """Ask the sampler for problems. Raises ComponentError, naming it, if it does not return as many indices of
+        problems.
+        """
         size = self.setup.source.size
         with blaming("sampler", self.sampler):
             indices: list[Any] = list(self.sampler.next(n, step))
             if len(indices) != n:
-                raise ComponentError(f"next({n}) returned {len(indices)} indices; it has to return one for each problem")
+                raise ComponentError(
+                    f"next({n}) returned {len(indices)} indices; it has to return one for each problem"
+                )
             for index in indices:
                 if not isinstance(index, Integral) or not 0 <= int(index) < (math.inf if size is None else size):
                     wanted = "from 0 on" if size is None else f"from 0 to {size - 1}"
@@ -80,7 +90,9 @@ class Stream:
         episodes = open_group.episodes
         if not all(map(unasked, episodes)):
             with blaming("sampler", self.sampler, problem=open_group.problem.id):
-                self.sampler.update(open_group.index, [episode.verdict for episode in episodes if episode.verdict is not None])
+                self.sampler.update(
+                    open_group.index, [episode.verdict for episode in episodes if episode.verdict is not None]
+                )
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,9 @@ class Played:
 
     @property
     def greedy_rewards(self) -> list[float | None] | None:
-        """The rewards of the greedy answers, None for one that could not be judged; None if there are no such answers."""
+        """The rewards of the greedy answers, None for one that could not be judged; None if there are no such
+        answers.
+        """
         if not self.greedy:
             return None
         return [group.rewards[0] if group.episodes[0].judged else None for group in self.greedy]
@@ -155,7 +169,9 @@ class Played:
             groups.append(Group(members[0].problem, members, list(rewards)))
         sampled, greedy = groups[: facts["n_sampled"]], groups[facts["n_sampled"] :]
         batch = [sampled[number] for number in facts["batch"]]
-        return cls(sampled=sampled, batch=batch, greedy=greedy, **{name: facts[name] for name in _PLAIN if name in facts})
+        return cls(
+            sampled=sampled, batch=batch, greedy=greedy, **{name: facts[name] for name in _PLAIN if name in facts}
+        )
 
 
 _PLAIN = (
@@ -194,9 +210,15 @@ class _Own:
 
 def _together(parts: Sequence[_Own]) -> dict[str, Any]:
     """Return the fields over all ranks."""
-    counts = {name: sum(getattr(part, name) for part in parts) for name in ("n_tokens", "carried", "dropped", "left_open")}
+    counts = {
+        name: sum(getattr(part, name) for part in parts) for name in ("n_tokens", "carried", "dropped", "left_open")
+    }
     lengths = [length for part in parts for length in part.open_lengths]
-    return counts | {"open_lengths": lengths} | {name: max(getattr(part, name) for part in parts) for name in ("seconds", "wait_s")}
+    return (
+        counts
+        | {"open_lengths": lengths}
+        | {name: max(getattr(part, name) for part in parts) for name in ("seconds", "wait_s")}
+    )
 
 
 def _brief(indices: Sequence[int] | None) -> str:
@@ -286,7 +308,9 @@ class Rollouts:
         )
 
     def _round(self, engine: Engine, n: int, step: int, budget: TokenBudget | None) -> tuple[list[OpenGroup], float]:
-        """Play until n groups are complete, or the budget is spent. Return the complete ones, in order of birth, and the seconds waited."""
+        """Play until n groups are complete, or the budget is spent. Return the complete ones, in order of birth, and
+        the seconds waited.
+        """
         self._start(math.ceil(n * self._rule.oversample) - sum(self._n_open), step, engine.version)
         quota = self.world.quota(n)
         while True:
@@ -294,7 +318,9 @@ class Rollouts:
                 pass
             if budget is None or any(self.world.gather(self.pool.n_ended_groups > 0)):
                 break
-            budget.left += self.world.quota(self._rule.step_tokens or 0)  # there is nothing to update the weights with yet
+            budget.left += self.world.quota(
+                self._rule.step_tokens or 0
+            )  # there is nothing to update the weights with yet
         begin = time.perf_counter()
         finished = self.pool.finished()
         waited_s = time.perf_counter() - begin
@@ -310,11 +336,17 @@ class Rollouts:
         plain = [{name: getattr(group, name) for name in _SENT} for group in finished]
         parts = self.world.gather((plain, len(self.pool.groups)))
         self._n_open = [n_open for _, n_open in parts]
-        groups = [OpenGroup(setup=setups[facts["label"]], sampling=self.sampling, **facts) for part, _ in parts for facts in part]
+        groups = [
+            OpenGroup(setup=setups[facts["label"]], sampling=self.sampling, **facts)
+            for part, _ in parts
+            for facts in part
+        ]
         return sorted(groups, key=lambda group: group.number)
 
     def _start(self, n: int, step: int, version: int) -> None:
-        """Begin n groups under the weights of `version`; each is played by the rank that has the fewest, which all ranks know."""
+        """Begin n groups under the weights of `version`; each is played by the rank that has the fewest, which all
+        ranks know.
+        """
         for stream, index in self._next(n, step):
             problem = stream.setup.problem(index)
             first = self._attempts.get(problem.id, 0)
@@ -357,7 +389,8 @@ class Rollouts:
                 with blaming("sampler", stream.sampler):
                     raise ComponentError(
                         f"it chose other problems on rank {other} than on rank 0 ({_brief(found[other])} and "
-                        f"{_brief(found[0])}); a sampler may depend on nothing but its options, its seed and the verdicts "
+                        f"{_brief(found[0])}); a sampler may depend on nothing but its options, its seed and the "
+                        "verdicts "
                         "it was told of, or it runs on one rank only"
                     )
 
@@ -374,7 +407,8 @@ class Rollouts:
     def _settled(self, open_group: OpenGroup, step: int) -> Group:
         """Return a complete group with its rewards after the shapers.
 
-        Raises ComponentError, naming the shaper and the problem, if one does not return a finite number for each episode.
+        Raises ComponentError, naming the shaper and the problem, if one does not return a finite number for each
+        episode.
         """
         group = open_group.group()
         for shaper in self._shapers:
@@ -382,11 +416,14 @@ class Rollouts:
                 rewards = list(shaper(group, group.rewards, step))
                 if len(rewards) != len(group.episodes):
                     raise ComponentError(
-                        f"it returned {len(rewards)} rewards for {len(group.episodes)} episodes; it has to return one for each"
+                        f"it returned {len(rewards)} rewards for {len(group.episodes)} episodes; it has to return one "
+                        "for each"
                     )
                 shaped = [float(reward) for reward in rewards]
                 if bad := [reward for reward in shaped if not math.isfinite(reward)]:
-                    raise ComponentError(f"it returned the reward {bad[0]} in step {step}; correct the shaper, or leave it out")
+                    raise ComponentError(
+                        f"it returned the reward {bad[0]} in step {step}; correct the shaper, or leave it out"
+                    )
                 group.rewards = shaped
         return group
 
@@ -408,7 +445,9 @@ class Rollouts:
                 max_tokens=group.max_tokens,
             )
         attempts = [group.episodes for group in play(pool, engine)]
-        played = [replace(group, episodes=episodes) for group, episodes in zip(batch, self.world.merge(attempts), strict=True)]
+        played = [
+            replace(group, episodes=episodes) for group, episodes in zip(batch, self.world.merge(attempts), strict=True)
+        ]
         return [self._settled(group, step) for group in played], pool.n_tokens
 
     # --- checkpoints ---
@@ -463,6 +502,8 @@ class Rollouts:
 
 
 def teaches(group: Group) -> bool:
-    """Whether the scores of the judged answers differ and one of them is trained on; before shaping, as otherwise a length would do."""
+    """Whether the scores of the judged answers differ and one of them is trained on; before shaping, as otherwise a
+    length would do.
+    """
     trainable = any(episode.trainable for episode in group.episodes)
     return trainable and len({episode.reward for episode in group.episodes if episode.judged}) > 1

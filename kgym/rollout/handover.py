@@ -1,7 +1,8 @@
 """Weights on their way to the engine, and what proves that they have arrived.
 
     handover = Handover(version, weights, trainer.told(...))      by the trainer, before its weights change again
-    gap = handover.to(engine)                                     by anyone who uses the engine, perhaps later and in another thread
+    gap = handover.to(engine)                                     by anyone who uses the engine, perhaps later and in
+    another thread
 
 After each load three things are looked at, and a run ends at the first that is not as it should be:
 
@@ -10,10 +11,10 @@ After each load three things are looked at, and a run ends at the first that is 
     3. its log-probabilities of the canary against the trainer's (`canary.py`), up to rounding
 
 An update changes log-probabilities little, so the third alone would hardly notice an engine that is one update late.
-So a run begins with a drill: the engine is given quite other weights (version `DRILL`), is compared with the trainer that
-computes with the same ones, and then gets its own again. A tensor that is never loaded shows in the first comparison;
-what the engine keeps (a tensor, all weights of the load before, keys and values of a prefix) in the second, however small
-the learning rate.
+So a run begins with a drill: the engine is given quite other weights (version `DRILL`), is compared with the trainer
+that computes with the same ones, and then gets its own again. A tensor that is never loaded shows in the first
+comparison; what the engine keeps (a tensor, all weights of the load before, keys and values of a prefix) in the second,
+however small the learning rate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,8 @@ DRILL = 1 << 30
 SHOWN = 3
 """Tensors that a message names."""
 CAUSES = (
-    "The engine keeps older weights, leaves a tensor out, or uses keys and values that older weights have made (a stale "
+    "The engine keeps older weights, leaves a tensor out, or uses keys and values that older weights have made (a "
+    "stale "
     "prefix cache): fix the engine, then continue the run with --resume"
 )
 
@@ -67,7 +69,11 @@ class Handover:
 
     @property
     def _load(self) -> str:
-        return "the load of other weights, with which a run begins" if self.version == DRILL else f"the load of version {self.version}"
+        return (
+            "the load of other weights, with which a run begins"
+            if self.version == DRILL
+            else f"the load of version {self.version}"
+        )
 
     def copied(self) -> "Handover":
         """Return one whose weights later optimizer steps do not change."""
@@ -89,7 +95,9 @@ class Handover:
             return None
         assert isinstance(weights, WatchedWeights)
         if engine.version != self.version:
-            raise RunError(f"{label_of('engine', engine)}: after {self._load} it says that it has version {engine.version}")
+            raise RunError(
+                f"{label_of('engine', engine)}: after {self._load} it says that it has version {engine.version}"
+            )
         self._compare(engine, weights, expected.types)
         return self._ask(engine, expected)
 
@@ -108,7 +116,8 @@ class Handover:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             raise RunError(
                 f"{label_of('engine', engine)}: after {self._load}, {len(other)} of {len(known)} tensors are not "
-                f"those of the trainer: {', '.join(names[:SHOWN])}{more} (the first has the checksum {other[0].checksum:016x} in the "
+                f"those of the trainer: {', '.join(names[:SHOWN])}{more} (the first has the checksum "
+                f"{other[0].checksum:016x} in the "
                 f"engine, {_sum(other[0], weights):016x} in the trainer). {CAUSES}"
             )
 
@@ -120,8 +129,10 @@ class Handover:
         if not gap.nats <= expected.bound_nats:
             raise RunError(
                 f"{label_of('engine', engine)}: after {self._load} the mean log-probability of "
-                f"{gap.n_tokens} canary tokens is {gap.engine:.6g} in the engine and {gap.trainer:.6g} in the trainer; token by token they "
-                f"differ by {gap.nats:.3g} nats, more than rollout.max_canary_gap_nats={expected.bound_nats:g}. {CAUSES}"
+                f"{gap.n_tokens} canary tokens is {gap.engine:.6g} in the engine and {gap.trainer:.6g} in the trainer; "
+                "token by token they "
+                f"differ by {gap.nats:.3g} nats, more than rollout.max_canary_gap_nats={expected.bound_nats:g}. "
+                f"{CAUSES}"
             )
         return gap.nats
 
@@ -131,7 +142,13 @@ def bound_for(types: Mapping[str, str], trainer: torch.dtype, device: torch.devi
     names = set(types.values()) or {"unknown"}
     names = {name for name in names if name == "unknown" or getattr(torch, name).is_floating_point}
     exact = names == {"float32"} and trainer == torch.float32
-    return ROUNDING_NATS["float32", "cpu" if device.type == "cpu" else "cuda"] if exact else COARSE_LONG_NATS if long else COARSE_NATS
+    return (
+        ROUNDING_NATS["float32", "cpu" if device.type == "cpu" else "cuda"]
+        if exact
+        else COARSE_LONG_NATS
+        if long
+        else COARSE_NATS
+    )
 
 
 def types_of(engine: Engine) -> dict[str, str]:

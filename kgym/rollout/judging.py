@@ -1,14 +1,16 @@
-"""Judging while generating: each episode goes to its verifier as soon as it has ended, and the verdict is fetched when it is there.
+"""Judging while generating: each episode goes to its verifier as soon as it has ended, and the verdict is fetched when
+it is there.
 
     judge.submit(episode, setup)    at once, without waiting
     judge.collect()                 episodes whose verdict has come get it
     judge.wait(episodes)            until each of these has one
 
-A verifier that judges by a model (`VerifierInfo.batched`) is asked in `wait` instead, once about all of the episodes: side by side
-they cost little more than one, and which of them share a call, and so the rounding, does not depend on timing.
+A verifier that judges by a model (`VerifierInfo.batched`) is asked in `wait` instead, once about all of the episodes:
+side by side they cost little more than one, and which of them share a call, and so the rounding, does not depend on
+timing.
 
-A verifier that hangs on everything would take hours: after `HOPELESS` items in a row that timed out or found no worker, those that
-wait are given up with the same reason.
+A verifier that hangs on everything would take hours: after `HOPELESS` items in a row that timed out or found no worker,
+those that wait are given up with the same reason.
 """
 
 import logging
@@ -66,7 +68,9 @@ class Judge:
         return time.monotonic() - begin
 
     def _judge_together(self, episodes: Sequence[Episode]) -> None:
-        """Judge those of the episodes that were held back: one call for each environment, in the order in which they are given."""
+        """Judge those of the episodes that were held back: one call for each environment, in the order in which they
+        are given.
+        """
         held = {id(episode): setup for episode, setup in self._held}
         wanted = [(episode, held[id(episode)]) for episode in episodes if id(episode) in held]
         for setup in {id(setup): setup for _, setup in wanted}.values():
@@ -100,7 +104,8 @@ class Judge:
     def _report(self, n_waiting: int, seconds: float) -> None:
         _, setup = next(iter(self._open.values()))
         log.warning(
-            "verifier %r: %d completions have been waiting for their verdict for %.0f s; each may take %g s before it is "
+            "verifier %r: %d completions have been waiting for their verdict for %.0f s; each may take %g s before it "
+            "is "
             "unscored:timeout (the limit is verifier.limits.deadline_s)",
             setup.verifier_name,
             n_waiting,

@@ -23,12 +23,15 @@ class Origin:
         return cls(os.getcwd(), [os.path.abspath(path) for path in sys.path if path], inherited())
 
     def take_over(self) -> None:
-        """Take them over, before the registry is asked. Raises ConfigError if this machine does not have the directory."""
+        """Take them over, before the registry is asked. Raises ConfigError if this machine does not have the
+        directory.
+        """
         os.environ.update(self.variables)
         try:
             os.chdir(self.folder)
         except OSError as error:
             raise ConfigError(
-                f"{self.folder} is not on every machine of the cluster; start the command in a folder that all of them share"
+                f"{self.folder} is not on every machine of the cluster; start the command in a folder that all of them "
+                "share"
             ) from error
         sys.path += [path for path in self.path if path not in sys.path]

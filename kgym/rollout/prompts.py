@@ -1,7 +1,7 @@
 """Before a run: does the model's chat template take the conversation, and do the prompts leave room for an answer?
 
-A prompt that does not fit does not end a run. Its episode is truncated before the first token: wrong in an evaluation, with the reason
-`prompt_too_long`, and no part in a loss.
+A prompt that does not fit does not end a run. Its episode is truncated before the first token: wrong in an evaluation,
+with the reason `prompt_too_long`, and no part in a loss.
 """
 
 import logging
@@ -25,8 +25,8 @@ SHOWN = 3
 def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None) -> dict[str, int]:
     """Return the ids of the problems whose prompt leaves no room for an answer, with the tokens of the prompt.
 
-    Of the first `n_problems`, or of all if there is an end of them; {} if the engine cannot tell. Raises ConfigError if no prompt leaves
-    room, or if the model's chat template refuses the conversation.
+    Of the first `n_problems`, or of all if there is an end of them; {} if the engine cannot tell. Raises ConfigError if
+    no prompt leaves room, or if the model's chat template refuses the conversation.
     """
     check_turns(engine, setup)
     if not isinstance(engine, MeasuresPrompts):
@@ -41,19 +41,25 @@ def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None
         found = engine.too_long(prompts, setup.budgets.context_tokens)
     if len(found) == len(problems):
         raise ConfigError(
-            f"no prompt of {setup.info.name}:{setup.options.split} leaves room for an answer: the shortest of {len(found)} has "
-            f"{min(found.values())} tokens; take a model with a longer context, shorter problems, or a larger env.context_tokens"
+            f"no prompt of {setup.info.name}:{setup.options.split} leaves room for an answer: the shortest of "
+            f"{len(found)} has "
+            f"{min(found.values())} tokens; take a model with a longer context, shorter problems, or a larger "
+            "env.context_tokens"
         )
     return {problems[place].id: n_tokens for place, n_tokens in found.items()}
 
 
 def check_turns(engine: Engine, setup: EnvSetup) -> None:
-    """Raise ConfigError if the environment replies and the engine, or the model's chat template, cannot go on after an answer."""
+    """Raise ConfigError if the environment replies and the engine, or the model's chat template, cannot go on after
+    an answer.
+    """
     if setup.responder is None:
         return
     if not isinstance(engine, RendersReplies):
         with blaming("engine", engine):
-            raise ConfigError(f"it cannot append what {setup.info.id} replies; use another engine (kgym plugins list --kind engine)")
+            raise ConfigError(
+                f"it cannot append what {setup.info.id} replies; use another engine (kgym plugins list --kind engine)"
+            )
     with blaming("engine", engine):
         note = engine.turns_note()
     if note:
@@ -61,7 +67,9 @@ def check_turns(engine: Engine, setup: EnvSetup) -> None:
 
 
 def check_step_tokens(engine: Engine, setup: EnvSetup, step_tokens: int) -> None:
-    """Raise ConfigError if a prompt has more tokens than a step may sample: reading it again would cost more than the step yields."""
+    """Raise ConfigError if a prompt has more tokens than a step may sample: reading it again would cost more than
+    the step yields.
+    """
     if not isinstance(engine, MeasuresPrompts) or setup.source.size == 0:
         return
     size = FEW if setup.source.size is None else min(setup.source.size, MOST)
@@ -70,7 +78,8 @@ def check_step_tokens(engine: Engine, setup: EnvSetup, step_tokens: int) -> None
         found = engine.too_long(prompts, step_tokens)
     if found:
         raise ConfigError(
-            f"rollout.step_tokens={step_tokens} is less than the longest prompt has, {max(found.values())} tokens, which every step "
+            f"rollout.step_tokens={step_tokens} is less than the longest prompt has, {max(found.values())} tokens, "
+            "which every step "
             "may have to read again; raise it, or leave it out"
         )
 
@@ -83,8 +92,12 @@ def describe_long(found: Mapping[str, int], where: str) -> str:
     """
     names = ", ".join(f"{name}, {n_tokens} tokens" for name, n_tokens in list(found.items())[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    what, counts = ("1 prompt leaves", "it counts") if len(found) == 1 else (f"{len(found)} prompts leave", "they count")
-    return f"{where}: {what} no room for an answer ({names}{more}); {counts} as wrong (prompt_too_long), no part of a loss"
+    what, counts = (
+        ("1 prompt leaves", "it counts") if len(found) == 1 else (f"{len(found)} prompts leave", "they count")
+    )
+    return (
+        f"{where}: {what} no room for an answer ({names}{more}); {counts} as wrong (prompt_too_long), no part of a loss"
+    )
 
 
 def _check_conversation(engine: MeasuresPrompts, chat: Chat, *, own_system: bool) -> None:

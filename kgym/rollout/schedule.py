@@ -1,4 +1,5 @@
-"""Who waits for whom: the trainer for the rollouts of a step, or the rollouts for weights that the trainer has yet to make.
+"""Who waits for whom: the trainer for the rollouts of a step, or the rollouts for weights that the trainer has yet to
+make.
 
 schedule.load(Handover(step, weights)) after every update, and before the first step
 played = schedule.play(step, progress)
@@ -30,7 +31,9 @@ class Schedule(Protocol):
         """
 
     def play(self, step: int, progress: Progress) -> Played:
-        """Return what was played for a step. `progress` is called as (episodes that have ended, episodes in the pool)."""
+        """Return what was played for a step. `progress` is called as (episodes that have ended, episodes in the
+        pool).
+        """
 
     def rest(self) -> None:
         """Let the engine sleep until the next `load`, if it may: nothing is sampled while the policy is updated."""
@@ -39,7 +42,9 @@ class Schedule(Protocol):
         """Return a context manager whose value is the engine with the newest weights, for the caller alone."""
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """Return open episodes and those of batches that wait, and what `restore` has to know in addition, as plain JSON values."""
+        """Return open episodes and those of batches that wait, and what `restore` has to know in addition, as plain
+        JSON values.
+        """
 
     def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
@@ -97,9 +102,9 @@ class InTurn:
 class Ahead:
     """Generate the batches of later steps while one is trained on.
 
-    A thread plays step after step. It begins step k as soon as step k-1 has been played and the weights of version k-1-max_lag are
-    there, and takes the newest that are there then. With `max_lag` of 0 or 1 that is always the same version, so a run can be
-    reproduced; the batches that wait are part of the checkpoint.
+    A thread plays step after step. It begins step k as soon as step k-1 has been played and the weights of version
+    k-1-max_lag are there, and takes the newest that are there then. With `max_lag` of 0 or 1 that is always the same
+    version, so a run can be reproduced; the batches that wait are part of the checkpoint.
     """
 
     def __init__(self, rollouts: Rollouts, engine: Engine, *, max_lag: int, steps: int) -> None:
@@ -160,13 +165,20 @@ class Ahead:
             yield self._engine
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """See `Schedule`. Waits for the step that is being played, and raises what the thread raised: it left that step half played.
+        """See `Schedule`. Waits for the step that is being played, and raises what the thread raised: it left that step
+        half played.
 
-        A step whose weights are older than the newest is waited for even if it has yet to begin: a resumed run has only the newest.
+        A step whose weights are older than the newest is waited for even if it has yet to begin: a resumed run has only
+        the newest.
         """
         self._settle()
         with self._changed:
-            while self._thread is not None and self._error is None and self._next is not None and self._next is not self._newest:
+            while (
+                self._thread is not None
+                and self._error is None
+                and self._next is not None
+                and self._next is not self._newest
+            ):
                 self._changed.wait()
         with self._using:
             self._raise()
@@ -197,11 +209,16 @@ class Ahead:
             self._changed.notify_all()
 
     def _settle(self) -> None:
-        """On several ranks, wait until every step that may be played has been: otherwise one rank's thread would start the next step,
-        in which the ranks wait for each other, and another's would wait for the caller.
+        """On several ranks, wait until every step that may be played has been: otherwise one rank's thread would start
+        the next step, in which the ranks wait for each other, and another's would wait for the caller.
         """
         with self._changed:
-            while self._rollouts.world.size > 1 and self._thread is not None and self._error is None and self._next is not None:
+            while (
+                self._rollouts.world.size > 1
+                and self._thread is not None
+                and self._error is None
+                and self._next is not None
+            ):
                 self._changed.wait()
 
     def _raise(self) -> None:
@@ -217,7 +234,9 @@ class Ahead:
                     self._give(handover)
                     played = self._rollouts.play(self._engine, self._step + 1, self._report)
                     played = _with_gap(self._rollouts, played, self._gap_nats)
-                except BaseException as error:  # raised by anyone who waits for the step, or asks for the engine or the state
+                except (
+                    BaseException
+                ) as error:  # raised by anyone who waits for the step, or asks for the engine or the state
                     with self._changed:
                         self._error = error
                         self._changed.notify_all()
@@ -242,7 +261,9 @@ class Ahead:
             return None if self._closed else self._next
 
     def _choose(self) -> None:
-        """Fix the weights of the next step at the moment at which it may begin, so that they do not depend on when the thread wakes up."""
+        """Fix the weights of the next step at the moment at which it may begin, so that they do not depend on when
+        the thread wakes up.
+        """
         if (
             self._next is None
             and self._newest is not None

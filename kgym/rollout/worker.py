@@ -47,7 +47,9 @@ class ProcessEngine:
         self.close = weakref.finalize(self, _end, self._process, self._channel, self._socket, life)
         """End the worker. Also done when this object or the process ends."""
         try:
-            self.version, offers = self._answer((name, dict(options), model, torch.get_num_threads(), [path for path in sys.path if path]))
+            self.version, offers = self._answer(
+                (name, dict(options), model, torch.get_num_threads(), [path for path in sys.path if path])
+            )
         except BaseException:
             self.close()
             raise
@@ -159,7 +161,8 @@ class ProcessEngine:
         with contextlib.suppress(ValueError):
             how += f", {signal.Signals(-code).name}" if code < 0 else ""
         return EngineError(
-            f"its process ended ({how}) while it was needed; its last words are on standard error. If the system has killed it, memory ran "
+            f"its process ended ({how}) while it was needed; its last words are on standard error. If the system has "
+            "killed it, memory ran "
             "out: sample fewer answers at once, or a smaller model; then continue the run with --resume"
         )
 

@@ -20,7 +20,9 @@ LATER: Mapping[str, Any] = {
     "year": 0,
     "env": "",
     "trace": "",
-    **dict.fromkeys(("solution", "partial", "env_reward", "terminated", "n_segments", "step_begun", "step_ended", "seed")),
+    **dict.fromkeys(
+        ("solution", "partial", "env_reward", "terminated", "n_segments", "step_begun", "step_ended", "seed")
+    ),
     **dict.fromkeys(("prompt", "prompt_ids", "token_ids", "engine_logprobs", "pieces")),
 }
 """Columns that earlier versions did not store, with the value that replaces them; None is null."""
@@ -30,7 +32,10 @@ BATCH = 4096
 
 def answer_files(run: Path) -> list[Path]:
     """Return the files of stored answers in a run folder, of training and of evaluation, in order."""
-    return [*numbered(run / "episodes", "step", ".parquet").values(), *numbered(run / "samples", "part", ".parquet").values()]
+    return [
+        *numbered(run / "episodes", "step", ".parquet").values(),
+        *numbered(run / "samples", "part", ".parquet").values(),
+    ]
 
 
 def read_answers(files: Sequence[Path], columns: Sequence[str], *, remedy: str) -> "pa.Table":
@@ -43,11 +48,11 @@ def read_answers(files: Sequence[Path], columns: Sequence[str], *, remedy: str) 
 def answer_batches(files: Sequence[Path], columns: Sequence[str], *, remedy: str) -> Iterator["pa.RecordBatch"]:
     """Yield these columns of some files in order, some thousand rows at a time; no other column is read.
 
-    A sample (environment, problem and attempt) that is stored twice comes once. Earlier versions count the attempts of a training from 0
-    in each step: without seeds, rows of different steps are different samples.
+    A sample (environment, problem and attempt) that is stored twice comes once. Earlier versions count the attempts of
+    a training from 0 in each step: without seeds, rows of different steps are different samples.
 
-    Raises DataError, naming the file and ending with `remedy`, if one is damaged or lacks a column, and if two rows of the same sample
-    differ.
+    Raises DataError, naming the file and ending with `remedy`, if one is damaged or lacks a column, and if two rows of
+    the same sample differ.
     """
     import pyarrow as pa  # noqa: PLC0415  (heavy)
 
@@ -144,7 +149,9 @@ def _keys(path: Path, number: int, names: dict[str, int], remedy: str) -> "DataF
         )
     own_steps = path.parent.name == "episodes"
     scope = np.where((seed == 0) & own_steps, number, -1)
-    return pd.DataFrame({"scope": scope, "env": env, "problem": problem, "attempt": attempt, "file": number, "row": np.arange(n)})
+    return pd.DataFrame(
+        {"scope": scope, "env": env, "problem": problem, "attempt": attempt, "file": number, "row": np.arange(n)}
+    )
 
 
 def _coded(column: "pa.ChunkedArray", names: dict[str, int]) -> "NDArray[np.int64]":
@@ -155,7 +162,9 @@ def _coded(column: "pa.ChunkedArray", names: dict[str, int]) -> "NDArray[np.int6
 
 
 def _compare(first: Path, first_rows: "NDArray[np.int64]", path: Path, rows: "NDArray[np.int64]", remedy: str) -> None:
-    """Raise DataError if rows of two files differ in more than the time that the verifier took and how it explains itself."""
+    """Raise DataError if rows of two files differ in more than the time that the verifier took and how it explains
+    itself.
+    """
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
     there = [set(pq.read_schema(file).names) for file in (first, path)]
@@ -171,4 +180,7 @@ def _compare(first: Path, first_rows: "NDArray[np.int64]", path: Path, rows: "ND
         if one != other:
             differing = ", ".join(name for name in columns if one[name] != other[name])
             where = "twice" if first == path else f"also in {first}"
-            raise DataError(f"{path}: attempt {other['attempt']} at {other['problem_id']} is {where}, and differs in {differing}; {remedy}")
+            raise DataError(
+                f"{path}: attempt {other['attempt']} at {other['problem_id']} is {where}, and differs in {differing}; "
+                f"{remedy}"
+            )

@@ -1,6 +1,7 @@
 """Stored episodes: one row for each, the same columns wherever kgym stores them.
 
-One row: {"problem_id": "aime/train/gcd/d2/17", "attempt": 3, "text": "...", "status": "correct", "reward": 1.0, "token_ids": [...], ...}
+One row: {"problem_id": "aime/train/gcd/d2/17", "attempt": 3, "text": "...", "status": "correct", "reward": 1.0,
+"token_ids": [...], ...}
 
 The tokens of a row are those that were sampled: `read_episodes` makes the episodes of a file again, piece by piece.
 `kgym.runs.answers` reads single columns of many files.
@@ -33,15 +34,17 @@ def write_episodes(
 ) -> None:
     """Write episodes, or those of groups with their shaped rewards, as Parquet, whole or not at all.
 
-    `envs` names the environment of each of `found` if a run has several, `step` is the training step that they ended in, and `begun`
-    has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits. `audits` are the verdicts of a second
-    verifier, also by `Episode.id`; with it the table has the columns `audit_status` and `audit_reason` in addition.
+    `envs` names the environment of each of `found` if a run has several, `step` is the training step that they ended
+    in, and `begun` has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits.
+    `audits` are the verdicts of a second verifier, also by `Episode.id`; with it the table has the columns
+    `audit_status` and `audit_reason` in addition.
     """
     write_table(path, episode_table(found, envs=envs, step=step, begun=begun, audits=audits))
 
 
 def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
-    """Return the episodes of a file, in order, as they were written. Episodes without a verdict are open, or not yet judged.
+    """Return the episodes of a file, in order, as they were written. Episodes without a verdict are open, or not yet
+    judged.
 
     Raises DataError, naming the file, if it is damaged or an earlier version wrote it, without tokens.
     """
@@ -52,7 +55,9 @@ def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
         missing = set(schema().names) - {*there, TRACE}
         if missing:
             raise ValueError(f"no column {min(missing)}")
-        return [_episode(row) for row in file.read(columns=[name for name in schema().names if name in there]).to_pylist()]
+        return [
+            _episode(row) for row in file.read(columns=[name for name in schema().names if name in there]).to_pylist()
+        ]
 
 
 def episode_table(
@@ -68,7 +73,13 @@ def episode_table(
 
     known = begun or {}
     rows = [
-        {**_row(episode, reward), **_second(episode, audits), "env": env, "step_begun": known.get(episode.id), "step_ended": step}
+        {
+            **_row(episode, reward),
+            **_second(episode, audits),
+            "env": env,
+            "step_begun": known.get(episode.id),
+            "step_ended": step,
+        }
         for episode, reward, env in _rewarded(found, envs or [""] * len(found))
     ]
     columns = schema()
@@ -107,7 +118,9 @@ def _rewarded(found: Sequence[Group] | Sequence[Episode], envs: Sequence[str]) -
 
 
 def _row(episode: Episode, reward: float) -> dict[str, Any]:
-    """Return the columns of an episode. `score` is None where the verdict is unscored; `status` is `open` where there is none."""
+    """Return the columns of an episode. `score` is None where the verdict is unscored; `status` is `open` where
+    there is none.
+    """
     problem, verdict = episode.problem, episode.verdict
     versions = [segment.version for segment in episode.segments]
     return {
@@ -166,8 +179,8 @@ def _piece_row(piece: Piece, prompt_ids: Sequence[int]) -> dict[str, Any]:
 
 
 def turns_of(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> tuple[Chat, str]:
-    """Return the turns before the last reply of the environment, that reply included, and what the policy said after it, which is what the
-    verifier judged: all if there was no reply.
+    """Return the turns before the last reply of the environment, that reply included, and what the policy said after
+    it, which is what the verifier judged: all if there was no reply.
 
     >>> reply = {"role": "tool", "content": "no"}
     >>> turns_of("abcd", [{"role": None, "characters": 3}, reply, {"role": None, "characters": 1}])
@@ -215,7 +228,9 @@ def _pieces(row: Mapping[str, Any]) -> Iterator[Piece]:
     text, token_ids, logprobs = row["text"], row["token_ids"], row["engine_logprobs"]
     pieces = row["pieces"]
     if sum(piece["tokens"] for piece in pieces) != len(token_ids) or len(logprobs) != len(token_ids):
-        raise ValueError(f"attempt {row['attempt']} at {row['problem_id']} has {len(token_ids)} tokens, and its pieces have others")
+        raise ValueError(
+            f"attempt {row['attempt']} at {row['problem_id']} has {len(token_ids)} tokens, and its pieces have others"
+        )
     token = character = 0
     for piece in pieces:
         own = slice(token, token + piece["tokens"])

@@ -1,6 +1,7 @@
 """The folder of a run: where things lie, and the manifest that says what made them.
 
-runs/NAME/  manifest.json  metrics.jsonl  episodes/step-00001.parquet  checkpoints/step-N/  eval/step-00000.json  summary.json
+runs/NAME/  manifest.json  metrics.jsonl  episodes/step-00001.parquet  checkpoints/step-N/  eval/step-00000.json
+summary.json
 """
 
 import contextlib
@@ -64,7 +65,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Lock]:
-        """Make the folder and hold it for this process. Raises RunError if another process has it or it cannot be written."""
+        """Make the folder and hold it for this process. Raises RunError if another process has it or it cannot be
+        written.
+        """
         folders = (self.episodes, self.checkpoints, self.evals)
         try:
             self.path.mkdir(parents=True, exist_ok=True)  # may be a link: the user named it
@@ -72,7 +75,9 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise RunError(f"cannot write to the run folder {self.path}: {error.strerror}; choose another with --run") from error
+            raise RunError(
+                f"cannot write to the run folder {self.path}: {error.strerror}; choose another with --run"
+            ) from error
         with locked(self.path / ".lock", what=f"the run folder {self.path}") as lock:
             remove_leftovers((self.path, *folders))
             yield lock
@@ -130,7 +135,9 @@ def machine() -> dict[str, Any]:
     """Return what hardware the numbers came from; no host name, no user."""
     import torch  # noqa: PLC0415  (the folder is also read by commands that compute nothing)
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    gpus = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
     return {
         "system": platform.system(),
         "processor": platform.machine(),

@@ -1,7 +1,7 @@
 """`manifest.json` of a run folder, of training and of evaluation, and what other commands take from it.
 
-Other programs write files of that name too, so the shape is checked when one is read: a manifest that is returned has what is below,
-also one that an older version has written.
+Other programs write files of that name too, so the shape is checked when one is read: a manifest that is returned has
+what is below, also one that an older version has written.
 """
 
 from collections.abc import Mapping
@@ -117,7 +117,9 @@ def specs_of(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
 
 
 def adapter_of(manifest: Mapping[str, Any]) -> str:
-    """Say which adapter a training trained, `LoRA of rank 16`; "" if it trained all weights, as older versions always did."""
+    """Say which adapter a training trained, `LoRA of rank 16`; "" if it trained all weights, as older versions
+    always did.
+    """
     rank = manifest["config"]["train"].get("lora", {}).get("rank", 0)
     return f"LoRA of rank {rank}" if rank else ""
 
@@ -149,5 +151,7 @@ def _with_specs(manifest: dict[str, Any]) -> dict[str, Any]:
     spec = EnvSpec.of(env.name, env.split, env.options, conform(config.get("verifier") or {}, VerifierConfig))
     facts = manifest.get("env")
     if isinstance(facts, Mapping) and facts.get("truncated") == "zero" and env.options.get("truncated") == "mask":
-        manifest = manifest | {"env": {**facts, "truncated": "mask"}}  # the algorithm once left them out of the loss by itself
+        manifest = manifest | {
+            "env": {**facts, "truncated": "mask"}
+        }  # the algorithm once left them out of the loss by itself
     return manifest | {"config": config, "specs": {env.name: spec.to_json()}}

@@ -1,7 +1,7 @@
 """`metrics.jsonl`: one line of JSON for each step, in order, and the same figures as one line for people.
 
-Step 0 is the validation before training. Keys are `group/name_unit`; those that begin with one of `CLOCK` are the only ones that differ
-between a run and the same run killed and resumed.
+Step 0 is the validation before training. Keys are `group/name_unit`; those that begin with one of `CLOCK` are the only
+ones that differ between a run and the same run killed and resumed.
 """
 
 import json
@@ -32,11 +32,15 @@ class MetricsFile:
 
     def cut_after(self, step: int) -> None:
         """Forget the steps after `step`, and a line that a crash left torn, so that they can be taken again."""
-        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in read_metrics(self.path) if line["step"] <= step))
+        write_atomic(
+            self.path, "".join(json.dumps(line) + "\n" for line in read_metrics(self.path) if line["step"] <= step)
+        )
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the lines of a `metrics.jsonl`, [] if there is no such file; a torn last line is left out. Raises DataError for another."""
+    """Return the lines of a `metrics.jsonl`, [] if there is no such file; a torn last line is left out. Raises
+    DataError for another.
+    """
     if not path.is_file():
         return []
     metrics: list[dict[str, float]] = []

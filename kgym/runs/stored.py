@@ -31,14 +31,17 @@ def command_of(config: TrainingConfig) -> str:
 
 
 def stored_config(folder: RunFolder, command: str) -> TrainingConfig:
-    """Return the configuration of a run. Raises ConfigError if the folder has none of that command, DataError if it is damaged."""
+    """Return the configuration of a run. Raises ConfigError if the folder has none of that command, DataError if it
+    is damaged.
+    """
     manifest = folder.read_manifest()
     kind = kind_of(manifest)
     if kind == KIND:
         raise ConfigError(f"{folder.path} holds an evaluation and no training; choose another folder with --run")
     if kind != command:
         raise ConfigError(
-            f"{folder.path} holds a run of kgym {kind}; resume it with kgym {kind} --resume, or choose another folder with --run"
+            f"{folder.path} holds a run of kgym {kind}; resume it with kgym {kind} --resume, or choose another folder "
+            "with --run"
         )
     with reading(folder.manifest, remedy="without it kgym cannot know what the run was; start a new one"):
         config: TrainingConfig = validated(MODELS[kind], manifest["config"])

@@ -8,7 +8,8 @@ from kgym.registry import registry
 
 
 def resolve_bench(name: str) -> BenchmarkInfo:
-    """Return a benchmark. `ENV:SPLIT` is all problems of the split, one answer each; the environment itself is looked up later.
+    """Return a benchmark. `ENV:SPLIT` is all problems of the split, one answer each; the environment itself is looked
+    up later.
 
     Raises UnknownName for a name without a colon that nothing is registered under.
     """
@@ -19,7 +20,9 @@ def resolve_bench(name: str) -> BenchmarkInfo:
         return found
     env, colon, split = name.rpartition(":")  # the last colon: environments of a plugin may have their own prefix
     if not colon and name in registry().infos("environment"):
-        raise UnknownName(f"no benchmark named {name!r}, which is an environment; say which split of it, as in {name}:validation")
+        raise UnknownName(
+            f"no benchmark named {name!r}, which is an environment; say which split of it, as in {name}:validation"
+        )
     if not colon:
         raise UnknownName.near("benchmark", name, [*known, "ENV:SPLIT"])
     if not env or not split:

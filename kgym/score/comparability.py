@@ -1,7 +1,7 @@
 """Which scores may stand in one table: those whose facts agree, down to the prompt and the token budget.
 
-The hash is the sha256 of the facts as canonical JSON (sorted keys, no spaces, UTF-8). The model, the seed, the number of samples and the
-engine are not among them: they say who was asked and how often, not what was asked.
+The hash is the sha256 of the facts as canonical JSON (sorted keys, no spaces, UTF-8). The model, the seed, the number
+of samples and the engine are not among them: they say who was asked and how often, not what was asked.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ SHORT = 12
 def comparability_facts(
     env_facts: Mapping[str, Any], *, sampling: Sampling, n_problems: int, template: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what a score depends on in addition to the model: the facts of the environment, the sampling, how many of its
-    problems, and, where they were given, `loop_tokens` and the variables of the chat template.
+    """Return what a score depends on in addition to the model: the facts of the environment, the sampling, how many of
+    its problems, and, where they were given, `loop_tokens` and the variables of the chat template.
 
-    One row: {"env_id": "kgym/aime-v1", "split": "validation", ..., "max_tokens": 512, "truncated": "zero", "n_problems": 500,
-    "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.
+    One row: {"env_id": "kgym/aime-v1", "split": "validation", ..., "max_tokens": 512, "truncated": "zero",
+    "n_problems": 500, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.
     """
     drawn = asdict(sampling)
     drawn |= {"temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sorted(sampling.stop)}
@@ -58,7 +58,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Say what has changed since facts were written down, by key. What only one side knows is not compared: an older version kept less.
+    """Say what has changed since facts were written down, by key. What only one side knows is not compared: an older
+    version kept less.
 
     >>> changes({"env": {"data_sha256": "8d1f"}}, {"env": {"data_sha256": "77aa", "added": 1}})
     {'env.data_sha256': 'env.data_sha256 was 8d1f and is 77aa'}
@@ -70,7 +71,9 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """
     first, second = flat(then, whole=True), flat(now, whole=True)
     known = [key for key in first if key in second and first[key] != "" and second[key] != ""]
-    return {key: f"{key} was {_say(first[key])} and is {_say(second[key])}" for key in known if first[key] != second[key]}
+    return {
+        key: f"{key} was {_say(first[key])} and is {_say(second[key])}" for key in known if first[key] != second[key]
+    }
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "", *, whole: bool = False) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""From problems to a data set worth training on: what a model solves of them, how often, and whether it could have guessed.
+"""From problems to a data set worth training on: what a model solves of them, how often, and whether it could have
+guessed.
 
-    problems ->  texts (forms, duplicates, benchmarks)  ->  guesses  ->  pass rates  ->  balance  ->  a data set with difficulty
+    problems ->  texts (forms, duplicates, benchmarks)  ->  guesses  ->  pass rates  ->  balance  ->  a data set with
+    difficulty
 
 Every step is an evaluation in its own folder, so an interrupted curation continues where it stopped.
 
-Source: Kimi k1.5, arXiv:2501.12599, section 2.1: the pass rate of 10 answers at a rather high temperature is the difficulty; what is
-guessed right without reasoning within 8 tries is left out.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.1: the pass rate of 10 answers at a rather high temperature is the
+difficulty; what is guessed right without reasoning within 8 tries is left out.
 """
 
 import math
@@ -95,14 +97,22 @@ class Curated:
 def curate(config: CurationConfig, folder: Path, listener: Listener | None = None) -> Curated:
     """Curate the problems of an environment; evaluations are stored in `folder`.
 
-    Raises ConfigError, DataError, MissingData or UnknownName for what cannot be sampled or read, DataError if nothing is left.
+    Raises ConfigError, DataError, MissingData or UnknownName for what cannot be sampled or read, DataError if nothing
+    is left.
     """
     source = _spec(config).setup().source
     n = config.problems if source.size is None else min(config.problems, source.size)
     problems = [source[index] for index in range(n)]
     dropped = screened(problems, {name: _all(data_source(name)) for name in config.against})
     if config.guesses:
-        guessed = _scores(config, folder / "guesses", listener, samples=config.guesses, max_tokens=config.guess_tokens, prompt=GUESS_PROMPT)
+        guessed = _scores(
+            config,
+            folder / "guesses",
+            listener,
+            samples=config.guesses,
+            max_tokens=config.guess_tokens,
+            prompt=GUESS_PROMPT,
+        )
         dropped |= {id_: "guessed" for id_, score in guessed.items() if score > 0 and id_ not in dropped}
     rates = _scores(config, folder / "rates", listener, samples=config.samples, temperature=config.temperature)
     for problem in problems:
@@ -115,7 +125,10 @@ def curate(config: CurationConfig, folder: Path, listener: Listener | None = Non
     dropped |= {problem.id: "balance" for problem in fit if problem not in kept}
     if not kept:
         why = ", ".join(f"{reason}: {count}" for reason, count in Counter(dropped.values()).most_common())
-        raise DataError(f"none of the {n} problems is left ({why}); look at more with --problems, or widen --min-rate and --max-rate")
+        raise DataError(
+            f"none of the {n} problems is left ({why}); look at more with --problems, or widen --min-rate and "
+            "--max-rate"
+        )
     return Curated(kept, dropped, rates, problems)
 
 
@@ -149,7 +162,9 @@ def balanced(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]
     for problem in problems:
         groups[problem.subject, problem.level].append(problem)
     chosen = {
-        problem.id for group in groups.values() for problem in sorted(group, key=lambda one: derive_seed("curation", seed, one.id))[:most]
+        problem.id
+        for group in groups.values()
+        for problem in sorted(group, key=lambda one: derive_seed("curation", seed, one.id))[:most]
     }
     return [problem for problem in problems if problem.id in chosen]
 

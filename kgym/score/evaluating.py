@@ -165,7 +165,9 @@ class _Scoring:
                 self._listener.finished(result, about)
         return results
 
-    def _play(self, plan: Plan, engine: Engine | None, too_long: Mapping[str, Mapping[str, int]]) -> tuple[EvalResult, dict[str, Any]]:
+    def _play(
+        self, plan: Plan, engine: Engine | None, too_long: Mapping[str, Mapping[str, int]]
+    ) -> tuple[EvalResult, dict[str, Any]]:
         name = plan.bench.name
         long = describe_long(too_long[name], name) if name in too_long else ""
         begun = partial(self._listener.started, plan, self._n_begun, self._n_plans, long)
@@ -178,7 +180,8 @@ class _Scoring:
 def plan_all(asked: Sequence[EvalConfig], run: Path | None = None) -> list[list[Plan]]:
     """Plan the benchmarks of each configuration, and check that each can be played into its folder.
 
-    `run` is the folder of the only one, or the start of the name of each folder if there are several benchmarks or models.
+    `run` is the folder of the only one, or the start of the name of each folder if there are several benchmarks or
+    models.
 
     Raises UnknownName, ConfigError or DataError for the first that cannot be played. Nothing has been written by then.
     """
@@ -204,7 +207,9 @@ def _check_folders(plans: Sequence[Plan]) -> None:
     for plan in plans:
         what = f"{plan.request['model']} on {plan.bench.name}"
         if (path := plan.folder.path) in places:
-            raise ConfigError(f"{places[path]} and {what} would both be stored in {path}; give each its own command and --run")
+            raise ConfigError(
+                f"{places[path]} and {what} would both be stored in {path}; give each its own command and --run"
+            )
         places[path] = what
         plan.folder.check(plan.request)
 
@@ -220,7 +225,10 @@ def _plan(asked: EvalConfig, bench: BenchmarkInfo, path: Path | None) -> Plan:
     preset = preset_of(asked.preset) if asked.preset is not None else None
     spec, drawn = _spec(asked, bench, preset)
     if drawn.loop_tokens is not None and is_remote(engine):
-        raise ConfigError(f"loop_tokens={drawn.loop_tokens}: engine={engine} does not see tokens while a server samples them; leave it out")
+        raise ConfigError(
+            f"loop_tokens={drawn.loop_tokens}: engine={engine} does not see tokens while a server samples them; leave "
+            "it out"
+        )
     evaluation = Evaluation(
         spec,
         problems=bench.problems if asked.problems is None else asked.problems,

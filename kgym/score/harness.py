@@ -2,8 +2,9 @@
 
     Evaluation(spec, k ...) --missing attempts--> Player --episodes--> store, frame --summarise--> EvalResult
 
-An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each, leaves those that are
-there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k only generates what is missing.
+An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each,
+leaves those that are there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k
+only generates what is missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,8 +60,8 @@ class Evaluation:
         slots: int = SLOTS,
         template: Mapping[str, Any] | None = None,
     ) -> None:
-        """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are played at once.
-        `template` has the values that the engine was given for variables of the chat template.
+        """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are
+        played at once. `template` has the values that the engine was given for variables of the chat template.
 
         Raises ConfigError for numbers that cannot be, MissingData for a split whose problems the user has yet to add.
         """
@@ -79,7 +80,9 @@ class Evaluation:
         self.indices = range(_n_problems(spec, self.source.size, problems))
         self.truncated: str = self.setup.options.truncated
         self.env_facts: dict[str, Any] = self.setup.facts()
-        self.facts = comparability_facts(self.env_facts, sampling=self.sampling, n_problems=len(self.indices), template=template)
+        self.facts = comparability_facts(
+            self.env_facts, sampling=self.sampling, n_problems=len(self.indices), template=template
+        )
         self.comparability = comparability_hash(self.facts)
 
     def run(
@@ -93,8 +96,9 @@ class Evaluation:
     ) -> EvalResult:
         """Put the questions to an engine, but for those that `store` has the answers to, and summarise all answers.
 
-        `stored` sees the scores of answers as they are stored, NaN where masked, first those of the store. Without missing answers
-        the engine may be None. Each rank of `world` asks its own engine a part of the questions; all have the same result.
+        `stored` sees the scores of answers as they are stored, NaN where masked, first those of the store. Without
+        missing answers the engine may be None. Each rank of `world` asks its own engine a part of the questions; all
+        have the same result.
         """
         import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
 
@@ -124,7 +128,9 @@ class Evaluation:
         )
 
     def long_prompts(self, engine: Engine) -> dict[str, int]:
-        """Return which problems have a prompt that leaves no room for an answer; see `kgym.rollout.prompts.check_prompts`."""
+        """Return which problems have a prompt that leaves no room for an answer; see
+        `kgym.rollout.prompts.check_prompts`.
+        """
         return check_prompts(engine, self.setup, len(self.indices))
 
     def n_missing(self, store: Store) -> int:
@@ -142,7 +148,9 @@ class Evaluation:
         progress: Progress | None,
         world: World,
     ) -> None:
-        """Play this rank's part, and hand over all answers: as they end, or where there are several ranks at the end."""
+        """Play this rank's part, and hand over all answers: as they end, or where there are several ranks at the
+        end.
+        """
         before, total = usage_of(engine), len(self.indices) * self.samples
         done = total - sum(len(attempts) for _, attempts in missing)
         own: list[Episode] = []

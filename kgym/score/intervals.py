@@ -1,8 +1,9 @@
-"""Intervals of a score: one value per problem goes in, since the answers to one problem are not independent observations.
+"""Intervals of a score: one value per problem goes in, since the answers to one problem are not independent
+observations.
 
-Two kinds. `score_interval` is the one that tables show: with 30 problems it covers what it says, also near 0 and 1, where the interval
-"mean and twice its error" does not (`tests/test_intervals.py` measures both). `bootstrap_interval` assumes no formula and is too short for
-few problems.
+Two kinds. `score_interval` is the one that tables show: with 30 problems it covers what it says, also near 0 and 1,
+where the interval "mean and twice its error" does not (`tests/test_intervals.py` measures both). `bootstrap_interval`
+assumes no formula and is too short for few problems.
 """
 
 import math
@@ -24,10 +25,10 @@ DRAWS = 10_000
 def score_interval(values: ArrayLike, *, n_answers: int, level: float = LEVEL) -> tuple[float, float]:
     """Confidence interval of the mean score over all problems like these, in [0, 1]; (NaN, NaN) without a problem.
 
-    `values` holds the mean score of each problem, `n_answers` is how many answers they are over in all. Where every problem scores 0 or 1,
-    as with one answer each, this is Wilson's interval of a share. Otherwise the effective number of answers stands for their number,
-    n_eff = mean (1 - mean) / stderr^2, at most `n_answers`, and Student's t for the normal quantile, since the error is estimated.
-    A single problem says nothing: (0, 1).
+    `values` holds the mean score of each problem, `n_answers` is how many answers they are over in all. Where every
+    problem scores 0 or 1, as with one answer each, this is Wilson's interval of a share. Otherwise the effective number
+    of answers stands for their number, n_eff = mean (1 - mean) / stderr^2, at most `n_answers`, and Student's t for the
+    normal quantile, since the error is estimated. A single problem says nothing: (0, 1).
     Source: Wilson 1927; for clustered data Korn & Graubard 1998 (effective number) and Dean & Pagano 2015, section 2.3.
 
     >>> [round(bound, 3) for bound in score_interval([1.0] * 30, n_answers=30)]
@@ -47,14 +48,18 @@ def interval_of(mean: float, stderr: float, *, n: int, n_answers: int, level: fl
     """The interval of `score_interval` where only the mean over n problems and its standard error are known."""
     if n < 2:
         return 0.0, 1.0
-    n_eff = float(n) if mean in (0.0, 1.0) else min(mean * (1 - mean) / stderr**2 if stderr > 0 else math.inf, n_answers)
+    n_eff = (
+        float(n) if mean in (0.0, 1.0) else min(mean * (1 - mean) / stderr**2 if stderr > 0 else math.inf, n_answers)
+    )
     return wilson(mean, n_eff, t_quantile(0.5 + level / 2, n - 1))
 
 
 def near_end(mean: float, *, n_problems: int, samples: int) -> bool:
-    """Whether the interval of an accuracy holds the true one less often than it says: many answers, and few problems that carry them.
+    """Whether the interval of an accuracy holds the true one less often than it says: many answers, and few problems
+    that carry them.
 
-    With 30 problems at 2 % to 5 % or 95 % to 98 % and 8 answers or more, 87 to 90 in 100 hold (`benchmarks/comparisons.py`).
+    With 30 problems at 2 % to 5 % or 95 % to 98 % and 8 answers or more, 87 to 90 in 100 hold
+    (`benchmarks/comparisons.py`).
     """
     return samples >= MANY and n_problems * min(mean, 1 - mean) < FEW
 
@@ -72,14 +77,18 @@ def wilson(mean: float, n: float, quantile: float) -> tuple[float, float]:
     weight = quantile**2 / n
     centre = (mean + weight / 2) / (1 + weight)
     reach = quantile / (1 + weight) * math.sqrt(mean * (1 - mean) / n + weight / (4 * n))
-    return max(0.0, min(centre - reach, mean)), min(1.0, max(centre + reach, mean))  # but for rounding it holds the mean
+    return max(0.0, min(centre - reach, mean)), min(
+        1.0, max(centre + reach, mean)
+    )  # but for rounding it holds the mean
 
 
-def bootstrap_interval(values: ArrayLike, *, level: float = LEVEL, seed: int = 0, draws: int = DRAWS) -> tuple[float, float]:
+def bootstrap_interval(
+    values: ArrayLike, *, level: float = LEVEL, seed: int = 0, draws: int = DRAWS
+) -> tuple[float, float]:
     """Percentile interval of the mean under resampling of problems; (NaN, NaN) without a problem.
 
-    How often each distinct value is drawn is multinomial, so the cost depends on the distinct values and not on the problems.
-    Source: Efron & Tibshirani 1993, section 13.3.
+    How often each distinct value is drawn is multinomial, so the cost depends on the distinct values and not on the
+    problems. Source: Efron & Tibshirani 1993, section 13.3.
     """
     values_P = np.asarray(values, dtype=np.float64)
     if len(values_P) == 0:

@@ -1,12 +1,15 @@
-"""Whether two scores on the same problems differ: one rule for the comparison, the ranks, the page and the end of a training.
+"""Whether two scores on the same problems differ: one rule for the comparison, the ranks, the page and the end of a
+training.
 
-The interval of the difference and the p-value are of one statistic, so the interval leaves out 0 exactly when p is below 0.05:
+The interval of the difference and the p-value are of one statistic, so the interval leaves out 0 exactly when p is
+below 0.05:
 
     every score 0 or 1    Bonett & Price's difference over its error, against the normal distribution
     otherwise             Student's t of the differences
     all differences equal the sign test: they have no spread to estimate an error from
 
-`benchmarks/comparisons.py` measures how often the intervals hold the true difference, and how often equal models are told apart.
+`benchmarks/comparisons.py` measures how often the intervals hold the true difference, and how often equal models are
+told apart.
 """
 
 import math
@@ -55,7 +58,9 @@ class PairedTest:
 
     @property
     def caution(self) -> str:
-        """Why the interval rests on so few problems that it holds the true difference less often than it says; "" if it does not."""
+        """Why the interval rests on so few problems that it holds the true difference less often than it says; "" if
+        it does not.
+        """
         if self.name != "t" or not (self.near_end or 0 < self.carriers <= CARRIERS):
             return ""
         why = f"half of the squared differences come from {self.carriers} of {self.n} problems"
@@ -65,7 +70,8 @@ class PairedTest:
 
 
 def paired_difference(before: Mapping[str, float], after: Mapping[str, float]) -> PairedTest:
-    """Compare two scores problem by problem; keys are problem ids, values scores in [0, 1], each the mean of as many answers.
+    """Compare two scores problem by problem; keys are problem ids, values scores in [0, 1], each the mean of as many
+    answers.
 
     Problems that only one of the two has a score for are left out. Raises ValueError if they have none in common.
     """
@@ -80,15 +86,22 @@ def paired_difference(before: Mapping[str, float], after: Mapping[str, float]) -
         name, interval, p_value = "t", t_interval(differences_P), _t_test(differences_P)
     mean = float(pairs_P2.mean())
     return PairedTest(
-        float(differences_P.mean()), interval, p_value, name, n, _carriers(differences_P), near_end=n * min(mean, 1 - mean) < FEW
+        float(differences_P.mean()),
+        interval,
+        p_value,
+        name,
+        n,
+        _carriers(differences_P),
+        near_end=n * min(mean, 1 - mean) < FEW,
     )
 
 
 def exact_p(before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0) -> float:
     """Two-sided p of the hypothesis that each problem's difference could as well have had the other sign.
 
-    McNemar's exact test if every score is 0 or 1, else the sign-flip test. A stricter question than `paired_difference` asks: where few
-    problems differ, equal models are told apart far less often than 5 times in 100, and different ones too.
+    McNemar's exact test if every score is 0 or 1, else the sign-flip test. A stricter question than `paired_difference`
+    asks: where few problems differ, equal models are told apart far less often than 5 times in 100, and different ones
+    too.
     """
     pairs_P2 = _common(before, after)
     differences_P = _differences(pairs_P2)
@@ -96,10 +109,11 @@ def exact_p(before: Mapping[str, float], after: Mapping[str, float], *, seed: in
 
 
 def unpaired_p(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
-    """Two-sided p of the difference of two independent scores, each given with the ends of its 95 % interval; 1 if one is unknown.
+    """Two-sided p of the difference of two independent scores, each given with the ends of its 95 % interval; 1 if one
+    is unknown.
 
-    The ends that face each other make the error of the difference. Unlike the standard errors, they know that a model which solved
-    nothing may solve something.
+    The ends that face each other make the error of the difference. Unlike the standard errors, they know that a model
+    which solved nothing may solve something.
     Source: Newcombe 1998, Statistics in Medicine 17, method 10, at other levels than 95 % in proportion.
     """
     if any(map(math.isnan, (*one, *other))):
@@ -124,10 +138,11 @@ def mcnemar(n_gained: int, n_lost: int) -> float:
 
 
 def sign_flip(differences: ArrayLike, *, seed: int = 0, draws: int = 100_000) -> float:
-    """Two-sided p of the paired permutation test: how often random signs give a sum at least as far from 0 as the one seen.
+    """Two-sided p of the paired permutation test: how often random signs give a sum at least as far from 0 as the one
+    seen.
 
-    Exact for up to 20 differences other than 0; beyond, `draws` seeded random patterns, with the observed one counted in, so that the test
-    keeps its level (Phipson & Smyth 2010, equation 2).
+    Exact for up to 20 differences other than 0; beyond, `draws` seeded random patterns, with the observed one counted
+    in, so that the test keeps its level (Phipson & Smyth 2010, equation 2).
 
     >>> sign_flip([0.5, 0.25, 0.25, 0.0])
     0.25
@@ -216,7 +231,9 @@ def _t_test(differences_P: Floats) -> float:
 
 
 def _sign(difference: float, n: int) -> tuple[tuple[float, float], float]:
-    """Sign test and its interval where all n differences are equal: with five or fewer they say nothing at the level of 95 %."""
+    """Sign test and its interval where all n differences are equal: with five or fewer they say nothing at the level
+    of 95 %.
+    """
     chance = 2.0 ** (1 - n)
     return (difference, difference) if chance <= ALPHA else (-1.0, 1.0), 1.0 if difference == 0 else chance
 
@@ -232,5 +249,7 @@ def _random_sums(values: Floats, size: int, rng: np.random.Generator) -> Floats:
     for start in range(0, len(values), 1_000):
         block = values[start : start + 1_000]
         signs = rng.integers(0, 2, size=(size, len(block)), dtype=np.int8)
-        sums += 2.0 * (signs.astype(np.float64) @ block)  # of floats: integers do not go through the fast matrix product
+        sums += 2.0 * (
+            signs.astype(np.float64) @ block
+        )  # of floats: integers do not go through the fast matrix product
     return sums

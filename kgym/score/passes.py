@@ -1,6 +1,7 @@
 """pass@k and G-Pass@k of many problems at once, unbiased, from one set of answers, with standard errors over problems.
 
-Both depend on a problem only through n, its scored answers, and c, the correct ones among them, so each pair (n, c) is computed once.
+Both depend on a problem only through n, its scored answers, and c, the correct ones among them, so each pair (n, c) is
+computed once.
 """
 
 import math
@@ -16,10 +17,12 @@ Floats = NDArray[np.float64]
 
 
 def pass_at_ks(n_scored: ArrayLike, n_correct: ArrayLike, largest: int) -> tuple[Floats, Floats]:
-    """Mean of pass@k for k = 1 .. `largest` over the problems with at least k scored answers, and its standard error over them.
+    """Mean of pass@k for k = 1 .. `largest` over the problems with at least k scored answers, and its standard error
+    over them.
 
     Both have shape (largest,); NaN where there is no problem, or for the error only one.
-    Source: Chen et al. 2021, arXiv:2107.03374, section 2.1. The chance to miss k times, C(n-c, k) / C(n, k), as a running product.
+    Source: Chen et al. 2021, arXiv:2107.03374, section 2.1. The chance to miss k times, C(n-c, k) / C(n, k), as a
+    running product.
     """
     pairs_U2, weights_U = _pairs(n_scored, n_correct)
     sums_K, squares_K, n_K = np.zeros(largest), np.zeros(largest), np.zeros(largest)
@@ -33,11 +36,12 @@ def pass_at_ks(n_scored: ArrayLike, n_correct: ArrayLike, largest: int) -> tuple
 
 
 def g_pass_at_k(n_scored: ArrayLike, n_correct: ArrayLike, k: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Mean of G-Pass@k_tau for the `THRESHOLDS`, and as `mean` of mG-Pass@k, over the problems with at least k scored answers.
+    """Mean of G-Pass@k_tau for the `THRESHOLDS`, and as `mean` of mG-Pass@k, over the problems with at least k scored
+    answers.
 
-    The second value has their standard errors over problems; both are {} without such a problem. G-Pass@k_tau is the chance that at least
-    tau k of k drawn answers are correct; mG-Pass@k averages it over tau in (1/2, 1].
-    Source: Liu et al. 2024, arXiv:2412.13147, equations 3 to 5.
+    The second value has their standard errors over problems; both are {} without such a problem. G-Pass@k_tau is the
+    chance that at least tau k of k drawn answers are correct; mG-Pass@k averages it over tau in (1/2, 1]. Source: Liu
+    et al. 2024, arXiv:2412.13147, equations 3 to 5.
 
     >>> round(g_pass_at_k([4], [2], 2)[0]["1.0"], 9)  # both of two: 1 of 6 pairs
     0.166666667
@@ -53,7 +57,9 @@ def g_pass_at_k(n_scored: ArrayLike, n_correct: ArrayLike, k: int) -> tuple[Mapp
     if k > 1:
         chances["mean"] = 2 / k * at_least_UK[:, _votes(0.5, k) + 1 :].sum(axis=1)
     values_UT = np.stack(list(chances.values()), axis=1)
-    means, errors = _mean_stderr(weights_U @ values_UT, weights_U @ values_UT**2, np.full(len(chances), weights_U.sum()))
+    means, errors = _mean_stderr(
+        weights_U @ values_UT, weights_U @ values_UT**2, np.full(len(chances), weights_U.sum())
+    )
     return dict(zip(chances, means.tolist(), strict=True)), dict(zip(chances, errors.tolist(), strict=True))
 
 

@@ -1,9 +1,10 @@
-"""Playing the answers of an evaluation: so many at once, a new one for each that ends, handed over to be stored as they end.
+"""Playing the answers of an evaluation: so many at once, a new one for each that ends, handed over to be stored as they
+end.
 
     Player(setup, engine, keep=store ...).play([(problem, attempt) ...])
 
-Long evaluations live from this: the slots are full until the last answers, and little is lost when the process is killed. An error and
-an interruption lose nothing that has ended.
+Long evaluations live from this: the slots are full until the last answers, and little is lost when the process is
+killed. An error and an interruption lose nothing that has ended.
 """
 
 import time
@@ -73,7 +74,9 @@ class Player:
         self._kept = time.monotonic()
 
     def play(self, asked: Iterable[tuple[int, int]]) -> None:
-        """Play attempts, given as (index of the problem, number of the attempt). Raises what `EpisodePool.advance` raises."""
+        """Play attempts, given as (index of the problem, number of the attempt). Raises what `EpisodePool.advance`
+        raises.
+        """
         waiting = deque(asked)
         try:
             while waiting or self._pool.n_open:
@@ -111,7 +114,8 @@ class Player:
     def _is_due(self) -> bool:
         """Whether ended answers are to be handed over.
 
-        A verifier that judges by a model is asked once about all answers of the slots, so that its rounding does not depend on timing.
+        A verifier that judges by a model is asked once about all answers of the slots, so that its rounding does not
+        depend on timing.
         """
         if self._setup.verifier.batched:
             return self._pool.n_open == 0
@@ -141,7 +145,10 @@ def added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]
     >>> added({"requests": 3}, {"requests": 2, "failed_429": 1})
     {'requests': 5, 'failed_429': 1}
     """
-    return {name: first.get(name, 0) + second.get(name, 0) for name in [*first, *(name for name in second if name not in first)]}
+    return {
+        name: first.get(name, 0) + second.get(name, 0)
+        for name in [*first, *(name for name in second if name not in first)]
+    }
 
 
 def n_failed(usage: Mapping[str, int]) -> int:

@@ -2,9 +2,9 @@
 
     kgym eval --bench math500 --preset r1
 
-The records come from plugins (`kgym_components`). A preset fills in what the command leaves open, so an explicit option always wins.
-What it fills in is part of the request that a run folder keeps and, but for the number of samples, of the comparability hash; its name is
-not: who sets the same values has the same hash.
+The records come from plugins (`kgym_components`). A preset fills in what the command leaves open, so an explicit option
+always wins. What it fills in is part of the request that a run folder keeps and, but for the number of samples, of the
+comparability hash; its name is not: who sets the same values has the same hash.
 """
 
 from typing import Any, cast
@@ -31,7 +31,9 @@ def preset_of(name: str) -> PresetInfo:
 
 def stated_options(preset: PresetInfo) -> dict[str, Any]:
     """Return the sampling, budget and verifier that a preset states, under the names of the options of `kgym eval`."""
-    stated = {name: getattr(preset, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier", "stop")}
+    stated = {
+        name: getattr(preset, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "verifier", "stop")
+    }
     return {name: value for name, value in stated.items() if value is not None}
 
 

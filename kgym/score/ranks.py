@@ -1,7 +1,7 @@
 """Many models on the same problems: which differ, and which ranks each may have.
 
-Every pair is tested, the p-values are corrected for their number, and a model's rank is between 1 + those that are surely better and all
-minus those that are surely worse. All intervals of a table hold at once in 95 of 100 tables.
+Every pair is tested, the p-values are corrected for their number, and a model's rank is between 1 + those that are
+surely better and all minus those that are surely worse. All intervals of a table hold at once in 95 of 100 tables.
 Source: Holm 1979; Mohamad, Goeman & van Zwet 2022, section 2 (rank intervals from simultaneous pairwise tests).
 """
 
@@ -29,7 +29,8 @@ class Standing:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values, in the order given: below alpha, they keep the chance of any false finding below alpha.
+    """Return Holm's adjusted p-values, in the order given: below alpha, they keep the chance of any false finding below
+    alpha.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -44,7 +45,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rank_intervals(standings: Sequence[Standing], alpha: float = ALPHA) -> list[tuple[int, int]]:
-    """Return the lowest and the highest rank that each model may have; 1 is the best. Models without a score may have any."""
+    """Return the lowest and the highest rank that each model may have; 1 is the best. Models without a score may
+    have any.
+    """
     n = len(standings)
     pairs = list(combinations(range(n), 2))
     found = [_difference(standings[one], standings[other]) for one, other in pairs]
@@ -61,9 +64,12 @@ def rank_intervals(standings: Sequence[Standing], alpha: float = ALPHA) -> list[
 def _difference(one: Standing, other: Standing) -> tuple[float, float]:
     """By how much `one` is better, and the two-sided p of it.
 
-    Paired by problem, over the answers that both have, where they are known; else as of independent scores, which finds less.
+    Paired by problem, over the answers that both have, where they are known; else as of independent scores, which finds
+    less.
     """
-    shared = min(one.samples, other.samples)  # means of unlike numbers of answers differ in skewness, and no test keeps its level
+    shared = min(
+        one.samples, other.samples
+    )  # means of unlike numbers of answers differ in skewness, and no test keeps its level
     first, second = other.scores(shared), one.scores(shared)
     if first is not None and second is not None and first.keys() & second.keys():
         test = paired_difference(first, second)

@@ -1,8 +1,8 @@
 """From sampled answers to the figures of a board.
 
     avg@k      mean over problems of the mean score of their scored answers; its standard error is over problems
-    pass@k     unbiased, from the same answers, for every k up to the number taken; G-Pass@k and maj@k for the powers of two
-    shares     truncated, unscored and no_answer, each over all answers
+    pass@k     unbiased, from the same answers, for every k up to the number taken; G-Pass@k and maj@k for the powers of
+    two shares     truncated, unscored and no_answer, each over all answers
 
 An unscored answer is masked, never a 0: a problem with none but unscored answers has no score and leaves the mean.
 """
@@ -98,10 +98,14 @@ class EvalResult:
     tokens_p95: float = math.nan
     """Length that 95 % of the answers do not exceed: one of the lengths, not a value between two."""
     tokens_per_solved: float = math.nan
-    """Tokens of all answers, divided by the sum of their scores: for each correct one, where there is no partial credit."""
+    """Tokens of all answers, divided by the sum of their scores: for each correct one, where there is no partial
+    credit.
+    """
     by_year: dict[str, dict[str, float]] = field(default_factory=dict)
     prompt_too_long_frac: float = 0.0
-    """Share of answers that were never asked for, as the prompt left no room for one; they are among the truncated ones."""
+    """Share of answers that were never asked for, as the prompt left no room for one; they are among the truncated
+    ones.
+    """
     repetition_frac: float = 0.0
     """Share of answers that were ended because they repeated themselves; they are among the truncated ones."""
     variance: dict[str, float] = field(default_factory=dict)
@@ -120,20 +124,25 @@ class EvalResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvalResult":
-        """Read back `to_json`; what else is beside it is left alone, and figures that an earlier version did not have are unknown.
+        """Read back `to_json`; what else is beside it is left alone, and figures that an earlier version did not have
+        are unknown.
 
         Raises ValueError or KeyError if it is something else.
         """
         fields = {}
         for known in dataclasses.fields(cls):
-            if known.name in data or (known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING):
+            if known.name in data or (
+                known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING
+            ):
                 value = data[known.name]
                 fields[known.name] = value if known.name == "facts" else _with_nan(value)
         return conform(fields, cls)
 
 
 def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
-    """Return the score of each answer as it counts, NaN where it is masked; `rule` is the `truncated` of `summarise`."""
+    """Return the score of each answer as it counts, NaN where it is masked; `rule` is the `truncated` of
+    `summarise`.
+    """
     score = frame["score"].astype("float64")
     cut = frame["truncated"].astype(bool)
     if rule == "zero":
@@ -142,12 +151,19 @@ def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
 
 
 def summarise(
-    frame: "DataFrame", *, samples: int, truncated: str, facts: Mapping[str, Any], comparability: str, same: Same | None = None
+    frame: "DataFrame",
+    *,
+    samples: int,
+    truncated: str,
+    facts: Mapping[str, Any],
+    comparability: str,
+    same: Same | None = None,
 ) -> EvalResult:
     """Summarise answers, one row each, with the columns of `COLUMNS`.
 
-    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or `mask`, under which
-    one that repeated itself still counts as wrong. `same` says of answers without a plain normal form whether they are equal, for maj@k.
+    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or
+    `mask`, under which one that repeated itself still counts as wrong. `same` says of answers without a plain normal
+    form whether they are equal, for maj@k.
     """
     import pandas as pd  # noqa: PLC0415  (heavy)
 
@@ -164,7 +180,11 @@ def summarise(
     accuracy, stderr = mean_stderr(known)
     labels = frame.loc[~frame["problem_id"].duplicated(), ["level", "subject", "year"]][there]
     split = split_variance(known, variances[there], n_scored[there])
-    classes = np.where(cut & (truncated == "zero"), NO_VOTE, answer_classes(frame, same)) if samples > 1 else np.empty(0, dtype=np.int64)
+    classes = (
+        np.where(cut & (truncated == "zero"), NO_VOTE, answer_classes(frame, same))
+        if samples > 1
+        else np.empty(0, dtype=np.int64)
+    )
     attempts = frame["attempt"].to_numpy(dtype=np.int64)
     ks = sorted({2**power for power in range(samples.bit_length())} | {samples})
     passes = pass_at_ks(n_scored, n_correct, samples)
@@ -215,7 +235,9 @@ def _lengths(tokens: Floats, score: Floats) -> dict[str, Any]:
 
 
 def variance_of(result: EvalResult) -> Variance:
-    """Return the parts that a result was written with. Raises ValueError if it is of a version that did not know them."""
+    """Return the parts that a result was written with. Raises ValueError if it is of a version that did not know
+    them.
+    """
     if not result.variance:
         raise ValueError("the result was written without them; run the same kgym eval again, which generates nothing")
     names = {known.name for known in dataclasses.fields(Variance)}

@@ -1,7 +1,8 @@
 """How sure a score is. Pure numpy; nothing here knows what a model is.
 
-The unit of everything is the problem: k answers to one problem are not k independent observations, so they are averaged first and the
-spread is taken over problems (a standard error clustered by problem; Miller 2024, arXiv:2411.00640, section 2.2).
+The unit of everything is the problem: k answers to one problem are not k independent observations, so they are averaged
+first and the spread is taken over problems (a standard error clustered by problem; Miller 2024, arXiv:2411.00640,
+section 2.2).
 """
 
 import math
@@ -39,15 +40,17 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """
     if not 1 <= k <= n or not 0 <= c <= n:
         raise ValueError(f"pass_at_k(n={n}, c={c}, k={k}) needs 0 <= c <= n and 1 <= k <= n")
-    return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(n, k)  # whole numbers up to the division: nothing cancels
+    return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(
+        n, k
+    )  # whole numbers up to the division: nothing cancels
 
 
 @lru_cache(maxsize=1_000)
 def t_quantile(p: float, df: int) -> float:
     """Quantile of Student's t with `df` degrees of freedom, for p in [0.5, 1), within 1e-9.
 
-    The finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4, inverted by bisection; above 200 degrees, the expansion 26.7.5 around the
-    normal quantile, whose next term is below 1e-10 there.
+    The finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4, inverted by bisection; above 200 degrees, the expansion
+    26.7.5 around the normal quantile, whose next term is below 1e-10 there.
     """
     if not 0.5 <= p < 1 or df < 1:
         raise ValueError(f"t_quantile(p={p}, df={df}) needs 0.5 <= p < 1 and df >= 1")
@@ -70,7 +73,9 @@ def t_quantile(p: float, df: int) -> float:
 
 
 def t_two_sided(t: float, df: int) -> float:
-    """Two-sided p of a value of Student's t with `df` degrees of freedom, within 1e-9; from a million degrees on that of the normal."""
+    """Two-sided p of a value of Student's t with `df` degrees of freedom, within 1e-9; from a million degrees on
+    that of the normal.
+    """
     if df >= 1_000_000:
         return 2 * NormalDist().cdf(-abs(t))
     return min(1.0, max(0.0, 1.0 - _central_mass(abs(t), df)))
@@ -81,7 +86,9 @@ def _central_mass(t: float, df: int) -> float:
     theta = math.atan(t / math.sqrt(df))
     cos2 = math.cos(theta) ** 2
     term, total = (math.cos(theta), 0.0) if df % 2 else (1.0, 0.0)
-    for i in range(2 + df % 2, df + 1, 2):  # powers of the cosine below df, with their ratios 2/3, 4/5, ... or 1/2, 3/4, ...
+    for i in range(
+        2 + df % 2, df + 1, 2
+    ):  # powers of the cosine below df, with their ratios 2/3, 4/5, ... or 1/2, 3/4, ...
         total += term
         term *= cos2 * (i - 1) / i
     if df % 2:

@@ -53,14 +53,17 @@ class EvalFolder:
             ) from None
         except FileNotFoundError:
             if any(child.name != "samples" and not child.name.startswith(".") for child in self._children()):
-                raise ConfigError(f"{self.path} is not empty and holds no evaluation; choose another folder with --run") from None
+                raise ConfigError(
+                    f"{self.path} is not empty and holds no evaluation; choose another folder with --run"
+                ) from None
             return
         if manifest.get("kind") != KIND:
             raise ConfigError(f"{self.path} holds a training run; choose another folder with --run")
         differing = changes(manifest["request"], json.loads(json.dumps(request)))
         if differing:
             raise ConfigError(
-                f"{self.path} holds the answers of another evaluation: {'; '.join(differing.values())}; choose another folder with --run, "
+                f"{self.path} holds the answers of another evaluation: {'; '.join(differing.values())}; choose another "
+                "folder with --run, "
                 "or ask what it asked then"
             )
 
@@ -115,10 +118,14 @@ class EvalFolder:
         parts = list(self._parts().values())
         if not parts:
             return None
-        return read_answers(parts, COLUMNS, remedy="remove it, and the same command plays its answers again").to_pandas()
+        return read_answers(
+            parts, COLUMNS, remedy="remove it, and the same command plays its answers again"
+        ).to_pandas()
 
     def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:
-        """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there already."""
+        """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there
+        already.
+        """
         path = self.path / "results.json"
         old = _read_results(path) if path.exists() else {}
         same = all(old.get(key) == value for key, value in json.loads(json.dumps(result.to_json())).items())
@@ -133,7 +140,8 @@ class EvalFolder:
             yield
         except OSError as error:
             raise RunError(
-                f"cannot write to {self.path}: {error.strerror}; the answers up to here are kept, and the same command goes on from there"
+                f"cannot write to {self.path}: {error.strerror}; the answers up to here are kept, and the same command "
+                "goes on from there"
             ) from error
 
     def _children(self) -> list[Path]:
@@ -151,7 +159,8 @@ class StoredScores:
         self._known: dict[int, dict[str, float] | None] = {result.samples: result.scores}
 
     def __call__(self, samples: int) -> dict[str, float] | None:
-        """Return the scores over the first `samples` answers to each problem; None if the answers are not stored any more.
+        """Return the scores over the first `samples` answers to each problem; None if the answers are not stored any
+        more.
 
         Raises DataError if they are damaged.
         """
@@ -172,7 +181,8 @@ class StoredScores:
 def read_results(path: Path) -> dict[str, Any]:
     """Return the `results.json` of an evaluation.
 
-    Raises ConfigError if `path` is not the folder of a finished one, DataError if the file is damaged or another program's.
+    Raises ConfigError if `path` is not the folder of a finished one, DataError if the file is damaged or another
+    program's.
     """
     try:
         return _read_results(path / "results.json")

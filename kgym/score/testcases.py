@@ -2,11 +2,12 @@
 
     problems -> generators -> inputs -> outputs of the references -> valid cases -> problems whose references pass them
 
-A generator of inputs and references come with a problem, or a model writes them. Everything that takes time is stored as it is made, a line
-for each text of the model and for each problem, so that an interrupted command continues where it stopped.
+A generator of inputs and references come with a problem, or a model writes them. Everything that takes time is stored
+as it is made, a line for each text of the model and for each problem, so that an interrupted command continues where it
+stopped.
 
-Source: Kimi k1.5, arXiv:2501.12599, section 2.3.5: 50 cases for each problem; one is valid if at least 7 of 10 submissions agree, and a
-problem is taken if at least 9 of 10 pass.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.3.5: 50 cases for each problem; one is valid if at least 7 of 10
+submissions agree, and a problem is taken if at least 9 of 10 pass.
 """
 
 import contextlib
@@ -39,9 +40,12 @@ from kgym.types import Chat, GenerateRequest, Message, Problem, Sampling
 ANSWER = "Answer with the whole program in a block that begins with ```python and ends with ```."
 SOLVE = "{question}\n" + ANSWER
 PROPOSE = (
-    "Below is a programming problem. Write a program in Python that prints one random input for it, to test programs that solve it. "
-    "It prints the input{form} to standard output, and nothing else, and keeps to the limits of the problem. It is run many times, "
-    "as python3 generator.py NUMBER, where NUMBER counts from 0: print edge cases and small inputs for small numbers, and larger "
+    "Below is a programming problem. Write a program in Python that prints one random input for it, to test programs "
+    "that solve it. "
+    "It prints the input{form} to standard output, and nothing else, and keeps to the limits of the problem. It is run "
+    "many times, "
+    "as python3 generator.py NUMBER, where NUMBER counts from 0: print edge cases and small inputs for small numbers, "
+    "and larger "
     "inputs for larger numbers. The module random is seeded beforehand.\n{answer}\n\n{question}"
 )
 AT_ONCE = 256
@@ -117,12 +121,15 @@ Advance = Callable[[str, int, int], None]
 
 
 def make_testcases(
-    config: TestcasesConfig, problems: Sequence[Untested], folder: Path, advance: Advance = lambda what, done, total: None
+    config: TestcasesConfig,
+    problems: Sequence[Untested],
+    folder: Path,
+    advance: Advance = lambda what, done, total: None,
 ) -> Made:
     """Make tests for problems; what is made is stored in `folder` as it goes.
 
-    Raises SandboxError where programs cannot be isolated, ConfigError and EngineError for a model that cannot write, DataError if no
-    problem is taken or a stored file is damaged.
+    Raises SandboxError where programs cannot be isolated, ConfigError and EngineError for a model that cannot write,
+    DataError if no problem is taken or a stored file is damaged.
     """
     probe.require()
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +145,9 @@ def make_testcases(
             advance("problems", len(done), len(problems))
     outcomes = [done[problem.id] for problem in problems]
     taken = [
-        Problem(id=problem.id, question=problem.question, gold=outcome.gold, level=problem.level, subject=problem.subject)
+        Problem(
+            id=problem.id, question=problem.question, gold=outcome.gold, level=problem.level, subject=problem.subject
+        )
         for problem, outcome in zip(problems, outcomes, strict=True)
         if not outcome.reason
     ]
@@ -149,8 +158,12 @@ def make_testcases(
     return made
 
 
-def _outcomes(config: TestcasesConfig, problems: Sequence[Untested], written: Mapping[str, list[str]]) -> Iterator[Outcome]:
-    """Yield what comes of problems, as they end; several at a time. Anyone who leaves early does not wait for those that are open."""
+def _outcomes(
+    config: TestcasesConfig, problems: Sequence[Untested], written: Mapping[str, list[str]]
+) -> Iterator[Outcome]:
+    """Yield what comes of problems, as they end; several at a time. Anyone who leaves early does not wait for those
+    that are open.
+    """
     waiting: SimpleQueue[Untested] = SimpleQueue()
     ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
     for problem in problems:
@@ -225,8 +238,12 @@ def _nothing(problem: Untested) -> str | None:
 # --- what a model writes ----------------------------------------------------------------------------------------------
 
 
-def _written(config: TestcasesConfig, problems: Sequence[Untested], path: Path, advance: Advance) -> dict[str, list[str]]:
-    """Return the programs that the model has written, by problem and purpose, having it write those that are missing."""
+def _written(
+    config: TestcasesConfig, problems: Sequence[Untested], path: Path, advance: Advance
+) -> dict[str, list[str]]:
+    """Return the programs that the model has written, by problem and purpose, having it write those that are
+    missing.
+    """
     texts = {line["id"]: line["text"] for line in _lines(path)}
     requests = [request for problem in problems for request in _requests(config, problem)]
     missing = [request for request in requests if request.id not in texts]
@@ -247,7 +264,9 @@ def _written(config: TestcasesConfig, problems: Sequence[Untested], path: Path, 
 
 
 def engine_of(config: TestcasesConfig) -> tuple[str, Mapping[str, Any], str]:
-    """Return the name and the options of the engine, and the model that it is given. Raises ConfigError if they do not suit."""
+    """Return the name and the options of the engine, and the model that it is given. Raises ConfigError if they do
+    not suit.
+    """
     engine, _ = chosen_engine(config.engine, config.model, trains=False)
     model = engine_model(engine.name, config.model)
     check_engine(engine.name, engine.options, model)
@@ -269,7 +288,9 @@ def _requests(config: TestcasesConfig, problem: Untested) -> Iterator[GenerateRe
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file; the last one may have been cut short, and is taken off. Raises DataError for another that is damaged."""
+    """Return the lines of a file; the last one may have been cut short, and is taken off. Raises DataError for
+    another that is damaged.
+    """
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")

@@ -2,9 +2,10 @@
 
     score of an answer = mean + problem + answer        var(avg@k) = (problem_var + sampling_var / k) / problems
 
-The first part shrinks with more problems only, the second with more answers too. Who asks how good a model is at problems like these has
-both; who asks what it would score on these very problems has the second alone.
-Source: one-way random effects (Searle, Casella & McCulloch 1992, section 3.6); for evaluations Miller 2024, arXiv:2411.00640, section 3.
+The first part shrinks with more problems only, the second with more answers too. Who asks how good a model is at
+problems like these has both; who asks what it would score on these very problems has the second alone.
+Source: one-way random effects (Searle, Casella & McCulloch 1992, section 3.6); for evaluations Miller 2024,
+arXiv:2411.00640, section 3.
 """
 
 import math
@@ -56,7 +57,8 @@ class Plan:
 
 
 def split_variance(means: ArrayLike, variances: ArrayLike, counts: ArrayLike) -> Variance:
-    """Split the variance. Arguments have shape (P,): mean, unbiased variance (NaN for one answer) and number of a problem's scores.
+    """Split the variance. Arguments have shape (P,): mean, unbiased variance (NaN for one answer) and number of a
+    problem's scores.
 
     The unbiased moment estimate; a problem part that comes out negative is 0.
     """

@@ -1,7 +1,8 @@
 r"""maj@k: the answer that most of k samples give, with equal answers voting together however they are written.
 
-Two answers to a problem are equal if both are correct, if the verifier gives them one normal form, or, unless the form is a number, if
-the verifier takes one for the other (`same`). An answer that is missing, or that was cut short where that scores 0, does not vote.
+Two answers to a problem are equal if both are correct, if the verifier gives them one normal form, or, unless the form
+is a number, if the verifier takes one for the other (`same`). An answer that is missing, or that was cut short where
+that scores 0, does not vote.
 """
 
 import math
@@ -31,7 +32,8 @@ _PLAIN = re.compile(r"-?\d{1,40}(?:/\d{1,40})?")
 
 
 def answer_classes(frame: "DataFrame", same: Same | None = None) -> Ints:
-    """Return the class of each answer, shape (N,), `NO_VOTE` where there is none; classes of different problems have nothing in common.
+    """Return the class of each answer, shape (N,), `NO_VOTE` where there is none; classes of different problems have
+    nothing in common.
 
     `frame` has the columns problem_id, answer, normal and status.
     """
@@ -47,14 +49,20 @@ def answer_classes(frame: "DataFrame", same: Same | None = None) -> Ints:
 
 
 def _merged(frame: "DataFrame", classes: Ints, open_N: NDArray[np.bool_], forms: Sequence[str], same: Same) -> Ints:
-    """Join the classes of wrong answers that the verifier takes for each other; within a problem, the more frequent ones first."""
+    """Join the classes of wrong answers that the verifier takes for each other; within a problem, the more frequent
+    ones first.
+    """
     import pandas as pd  # noqa: PLC0415
 
-    votes = pd.DataFrame({"problem": frame["problem_id"].to_numpy(), "code": classes, "answer": frame["answer"].to_numpy()})
+    votes = pd.DataFrame(
+        {"problem": frame["problem_id"].to_numpy(), "code": classes, "answer": frame["answer"].to_numpy()}
+    )
     votes = votes[open_N & (classes != NO_VOTE)]
     kinds = votes.groupby(["problem", "code"], sort=True)["answer"].agg(["first", "size"]).reset_index()
     plain = kinds["code"].map(lambda code: _PLAIN.fullmatch(forms[code]) is not None)
-    kinds = kinds[~plain | kinds["problem"].isin(kinds.loc[~plain, "problem"])]  # where all are plain numbers nothing is to be asked
+    kinds = kinds[
+        ~plain | kinds["problem"].isin(kinds.loc[~plain, "problem"])
+    ]  # where all are plain numbers nothing is to be asked
     pairs: list[Pair] = []
     asked: list[tuple[object, int, int]] = []
     for problem, group in kinds.groupby("problem", sort=False):
@@ -75,12 +83,14 @@ def _merged(frame: "DataFrame", classes: Ints, open_N: NDArray[np.bool_], forms:
     return np.array([renamed.get(key, key[1]) for key in keys], dtype=np.int64)
 
 
-def maj_at_k(problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k: int, samples: int) -> tuple[float, float]:
+def maj_at_k(
+    problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k: int, samples: int
+) -> tuple[float, float]:
     """Mean over problems of maj@k, and its standard error over them: the score of the most frequent of k answers.
 
-    Where several are the most frequent it is the mean over the first ones. All arrays have shape (N,); `scores` is NaN for answers that
-    are masked. The `samples` answers of a problem are cut into blocks of k in the order of their attempts: unbiased, and without chance.
-    What is left over votes in no block. A block in which no one votes scores 0.
+    Where several are the most frequent it is the mean over the first ones. All arrays have shape (N,); `scores` is NaN
+    for answers that are masked. The `samples` answers of a problem are cut into blocks of k in the order of their
+    attempts: unbiased, and without chance. What is left over votes in no block. A block in which no one votes scores 0.
     """
     width = samples // k  # blocks of a problem
     counted = (attempts < width * k) & ~np.isnan(scores)

@@ -26,8 +26,8 @@ from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch, Upda
 def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: int = 6) -> tuple[PackedBatch, Tensor]:
     """Return a batch in float64, without advantages, and the `logprobs` of a policy that has moved a little, (T,).
 
-    Its episodes have prompts and answers of several lengths, with tokens masked out here and there; some episodes have none left, some
-    groups one scored episode, some equal rewards. Every optional field is filled in.
+    Its episodes have prompts and answers of several lengths, with tokens masked out here and there; some episodes have
+    none left, some groups one scored episode, some equal rewards. Every optional field is filled in.
     """
     rng = random.Random(seed)  # noqa: S311  (test data)
     n = n_groups * group_size
@@ -36,7 +36,10 @@ def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: 
     if not any(map(any, mask)):
         mask[0][0] = True
     kinds = [rng.choice(["binary", "equal", "real"]) for _ in range(n_groups)]
-    rewards = [{"binary": float(rng.random() < 0.5), "equal": 0.7, "real": rng.uniform(-1, 1)}[kinds[e // group_size]] for e in range(n)]
+    rewards = [
+        {"binary": float(rng.random() < 0.5), "equal": 0.7, "real": rng.uniform(-1, 1)}[kinds[e // group_size]]
+        for e in range(n)
+    ]
     packed = pack(
         prompt_ids=[[rng.randrange(50) for _ in range(rng.randint(1, 3))] for _ in range(n)],
         token_ids=answers,
@@ -64,8 +67,11 @@ def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: 
     return batch, old_T + noise(0.3)
 
 
-def check_algorithm(subject: Algorithm | type | str, *, options: Mapping[str, Any] | None = None, seed: int = 0) -> Report:
-    """Check an algorithm, by name, class or instance, on a random batch. Raises ConformanceError with all that does not hold.
+def check_algorithm(
+    subject: Algorithm | type | str, *, options: Mapping[str, Any] | None = None, seed: int = 0
+) -> Report:
+    """Check an algorithm, by name, class or instance, on a random batch. Raises ConformanceError with all that does not
+    hold.
 
     1. Advantages are finite, one a token, and 0 where the mask is 0.
     2. The loss is a finite scalar; tokens that are masked out neither change it nor have a gradient.
@@ -79,7 +85,9 @@ def check_algorithm(subject: Algorithm | type | str, *, options: Mapping[str, An
     algorithm: Algorithm = maker(AlgorithmInfo.kind, subject, options)()
     batch, logprobs_T = random_batch(seed)
     with report.check("its plan"):
-        assert isinstance(algorithm.plan, UpdatePlan), f"plan is {type(algorithm.plan).__name__}; it has to be an UpdatePlan"
+        assert isinstance(algorithm.plan, UpdatePlan), (
+            f"plan is {type(algorithm.plan).__name__}; it has to be an UpdatePlan"
+        )
     if report.failures:
         return report.finish()
     _check(report, algorithm, algorithm.loss, batch, logprobs_T, seed=seed)
@@ -95,7 +103,14 @@ Loss = Callable[[PackedBatch, Tensor], LossOutput]
 
 
 def _check(
-    report: Report, algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, *, seed: int, whose: str = ""
+    report: Report,
+    algorithm: Algorithm,
+    loss_of: Loss,
+    batch: PackedBatch,
+    logprobs_T: Tensor,
+    *,
+    seed: int,
+    whose: str = "",
 ) -> None:
     """Check a loss as a function of `logprobs_T`, which may also be the values of a critic."""
     n_failed = len(report.failures)
@@ -122,9 +137,13 @@ def _check(
             (other_loss, other_grad_T, other_metrics), order = changed()
             _assert_close("the loss", other_loss, loss)
             _assert_close("the gradient", other_grad_T, grad_T[order])
-            assert other_metrics.keys() == metrics.keys(), f"other metrics: {sorted(other_metrics.keys() ^ metrics.keys())}"
+            assert other_metrics.keys() == metrics.keys(), (
+                f"other metrics: {sorted(other_metrics.keys() ^ metrics.keys())}"
+            )
             for key, value in metrics.items():
-                _assert_close(f"the metric {key}", torch.tensor(other_metrics[key]), torch.tensor(value), tolerance=1e-5)
+                _assert_close(
+                    f"the metric {key}", torch.tensor(other_metrics[key]), torch.tensor(value), tolerance=1e-5
+                )
 
 
 Evaluated = tuple[Tensor, Tensor, dict[str, float]]
@@ -134,7 +153,9 @@ Evaluated = tuple[Tensor, Tensor, dict[str, float]]
 def _changes(
     algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, seed: int
 ) -> dict[str, Callable[[], tuple[Evaluated, Tensor | slice]]]:
-    """Return what may change nothing: each as a function that evaluates the changed batch, and says where its tokens come from."""
+    """Return what may change nothing: each as a function that evaluates the changed batch, and says where its tokens
+    come from.
+    """
     places = replace(batch, input_ids=torch.arange(batch.n_tokens))  # carried along, to find the tokens again
     empty_E = torch.bincount(batch.episode_ids[batch.mask], minlength=batch.n_episodes) == 0
 
@@ -161,7 +182,9 @@ def _changes(
         return (loss, grad_T[first_T], metrics), slice(None)
 
     def rewarded() -> tuple[Evaluated, Tensor | slice]:
-        return _evaluate(algorithm, loss_of, replace(batch, rewards=batch.rewards + 5.0 * empty_E), logprobs_T), slice(None)
+        return _evaluate(algorithm, loss_of, replace(batch, rewards=batch.rewards + 5.0 * empty_E), logprobs_T), slice(
+            None
+        )
 
     def left_out() -> tuple[Evaluated, Tensor | slice]:
         kept = select(places, torch.nonzero(~empty_E).squeeze(1).tolist(), own_totals=True)
@@ -177,15 +200,21 @@ def _changes(
     }
 
 
-def _evaluate(algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+def _evaluate(
+    algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor
+) -> tuple[Tensor, Tensor, dict[str, float]]:
     """Compute the advantages anew, then loss, gradient and metrics."""
     with torch.no_grad():
         batch = replace(batch, advantages=algorithm.advantages(batch))
     return _differentiate(loss_of, [batch], [logprobs_T])
 
 
-def _differentiate(loss_of: Loss, parts: Sequence[PackedBatch], logprobs: Sequence[Tensor]) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """Return the sum of the losses of the parts, the gradient of each of their tokens, end to end, and the sums of the metrics."""
+def _differentiate(
+    loss_of: Loss, parts: Sequence[PackedBatch], logprobs: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, dict[str, float]]:
+    """Return the sum of the losses of the parts, the gradient of each of their tokens, end to end, and the sums of
+    the metrics.
+    """
     total = torch.zeros((), dtype=torch.float64)
     grads: list[Tensor] = []
     metrics: dict[str, float] = {}
@@ -201,7 +230,9 @@ def _differentiate(loss_of: Loss, parts: Sequence[PackedBatch], logprobs: Sequen
 
 
 def _with_longer_prompts(batch: PackedBatch) -> tuple[PackedBatch, Tensor]:
-    """Double every first token, which is never trained on; also returns the place in `batch` that each token came from, (T',)."""
+    """Double every first token, which is never trained on; also returns the place in `batch` that each token came
+    from, (T',).
+    """
     first_T = torch.ones_like(batch.mask)
     first_T[1:] = batch.episode_ids[1:] != batch.episode_ids[:-1]
     came_from = torch.repeat_interleave(torch.arange(batch.n_tokens), 1 + first_T.long())

@@ -3,8 +3,9 @@ r"""Answers that no verifier may accept, and texts that no verifier may choke on
     for attack in attacks():
         assert judge(attack.gold, attack.response).status != "correct", attack.name
 
-The policy that is being trained writes the answers, and it finds what pays: guessing many times, talking to the judge, answering with
-the question, asking for more arithmetic than there is time. Every attack here has been seen, in a verifier's issues or in a training run.
+The policy that is being trained writes the answers, and it finds what pays: guessing many times, talking to the judge,
+answering with the question, asking for more arithmetic than there is time. Every attack here has been seen, in a
+verifier's issues or in a training run.
 """
 
 from collections.abc import Iterator
@@ -124,7 +125,10 @@ def _many_boxes(gold: str) -> Iterator[tuple[str, str]]:
     yield "every digit boxed", " ".join(_box(str(n)) for n in range(10))
     yield "every digit boxed, with or", " or ".join(_box(str(n)) for n in range(10))
     yield "every digit boxed, a line each", "\n".join(_box(str(n)) for n in range(10))
-    yield "three hundred boxes, the gold answer last", "\n".join(_box(str(n)) for n in range(300, 10, -1)) + "\n" + _box(gold)
+    yield (
+        "three hundred boxes, the gold answer last",
+        "\n".join(_box(str(n)) for n in range(300, 10, -1)) + "\n" + _box(gold),
+    )
     yield "all digits in a box", _box(", ".join(map(str, range(10))))
     yield "all digits in a set", _box(r"\{" + ",".join(map(str, range(10))) + r"\}")
     yield "two in a box", _box(rf"{gold} \text{{ or }} 1")

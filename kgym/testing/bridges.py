@@ -37,7 +37,9 @@ RECORD = {
 
 def sums(n: int) -> EnvExport:
     """Return n sums in each of two splits, the last one of each with an awkward question."""
-    splits = {split: [_row(split, index, awkward=index == n - 1) for index in range(n)] for split in ("train", "validation")}
+    splits = {
+        split: [_row(split, index, awkward=index == n - 1) for index in range(n)] for split in ("train", "validation")
+    }
     return EnvExport(name="sums", env_id="acme/sums-v0", summary="sums", max_tokens=64, splits=splits)
 
 

@@ -48,7 +48,9 @@ class EngineChecks:
             return  # all others would say the same
         with self.report.check("greedy"):
             first, *others = [self._greedy(seed) for seed in (1, 2, 3)]
-            assert all(other == first for other in others), f"two seeds give {shown(first)} and {shown(others[0])} at temperature 0"
+            assert all(other == first for other in others), (
+                f"two seeds give {shown(first)} and {shown(others[0])} at temperature 0"
+            )
         with self.report.check("the context"):
             self._check_context()
         with self.report.check("submit while others are open"):
@@ -108,7 +110,10 @@ class EngineChecks:
         if self.exact:
             for name, segment in rest.items():
                 ids, whole = found[name].token_ids + segment.token_ids, self.alone[name].token_ids
-                assert ids == whole, f"request {name}, aborted after {len(found[name].token_ids)} tokens and continued, has another answer"
+                assert ids == whole, (
+                    f"request {name}, aborted after {len(found[name].token_ids)} tokens and continued, has another "
+                    "answer"
+                )
         self._check_load_is_refused(asked)
 
     def _check_load_is_refused(self, asked: Sequence[GenerateRequest]) -> None:
@@ -238,7 +243,9 @@ class EngineChecks:
                 _check_identical(first, second, "asked of another engine with the same weights")
 
     def _check_replies(self, engine: RendersReplies, model: "PreTrainedModel") -> None:
-        """Continue answers after a reply: what is appended has tokens, and the log-probabilities are those of the model after them."""
+        """Continue answers after a reply: what is appended has tokens, and the log-probabilities are those of the
+        model after them.
+        """
         asked = [replace(request, expects_reply=True) for request in _requests()]
         begun, said = generated(self.engine, asked), Message("tool", "17")
         rendered = engine.render_replies([Reply(said, begun[request.id].token_ids[-1]) for request in asked])
@@ -265,7 +272,9 @@ class EngineChecks:
             types = types_of(self.engine)
             bound = bound_for(types, model.dtype, model.device, long=True)
             try:
-                Handover(self.engine.version + 7, weights, Expected(canary, _distributions(of, canary), types, bound)).to(self.engine)
+                Handover(
+                    self.engine.version + 7, weights, Expected(canary, _distributions(of, canary), types, bound)
+                ).to(self.engine)
             except RunError as error:
                 raise AssertionError(str(error)) from error
 
@@ -289,7 +298,9 @@ class EngineChecks:
     def _load(self, weights: Weights) -> None:
         version = self.engine.version + 7
         self.engine.load(version, weights)
-        assert self.engine.version == version, f"after load({version}, weights) the engine is of version {self.engine.version}"
+        assert self.engine.version == version, (
+            f"after load({version}, weights) the engine is of version {self.engine.version}"
+        )
 
     def _check_logprobs(
         self,
@@ -299,7 +310,9 @@ class EngineChecks:
         old: "PreTrainedModel | None" = None,
         requests: Sequence[GenerateRequest] | None = None,
     ) -> None:
-        """Compare log-probabilities with the model's own; say which ones they are, if they are others that are known."""
+        """Compare log-probabilities with the model's own; say which ones they are, if they are others that are
+        known.
+        """
         for request in _requests() if requests is None else requests:
             segment, temperature = found[request.id], request.sampling.temperature or 1.0
             gap = _gap(model, request, segment, temperature)
@@ -311,7 +324,8 @@ class EngineChecks:
                 guesses.append(("those of the weights before the load", old, temperature))
             which = [what for what, of, at in guesses if _gap(of, request, segment, at) <= GAP_NATS]
             raise AssertionError(
-                f"request {request.id}, at temperature {request.sampling.temperature:g}: the log-probabilities differ from the model's by "
+                f"request {request.id}, at temperature {request.sampling.temperature:g}: the log-probabilities differ "
+                "from the model's by "
                 f"{gap:.2g} nats on average" + (f"; they are {which[0]}" if which else "")
             )
 
@@ -334,7 +348,9 @@ def _held(engine: Engine, requests: Sequence[GenerateRequest], found: dict[str, 
         assert all(logprob <= 1e-6 for logprob in segment.engine_logprobs), (
             f"the log-probabilities are {shown(segment.engine_logprobs)}; they have to be numbers up to 0"
         )
-        assert segment.version == engine.version, f"a segment is of version {segment.version}, the engine of version {engine.version}"
+        assert segment.version == engine.version, (
+            f"a segment is of version {segment.version}, the engine of version {engine.version}"
+        )
     return found
 
 
@@ -343,7 +359,9 @@ def _held_remote(requests: Sequence[GenerateRequest], found: Mapping[str, Segmen
     for request in requests:
         segment = found[request.id]
         assert segment.finish_reason in get_args(FinishReason), f"the finish_reason is {segment.finish_reason!r}"
-        assert segment.n_tokens <= request.max_tokens, f"{segment.n_tokens} tokens, and max_tokens is {request.max_tokens}"
+        assert segment.n_tokens <= request.max_tokens, (
+            f"{segment.n_tokens} tokens, and max_tokens is {request.max_tokens}"
+        )
         assert segment.n_tokens or not segment, f"a segment of no tokens has the text {shown(segment)}"
 
 
@@ -374,7 +392,13 @@ def _collected(engine: Engine, open_ids: Sequence[str]) -> dict[str, Segment]:
 
 def _requests() -> list[GenerateRequest]:
     return [
-        GenerateRequest(f"{name}", (Message("user", f"What is {name}+{name}?"),), TOKENS, Sampling(temperature=temperature), seed=name)
+        GenerateRequest(
+            f"{name}",
+            (Message("user", f"What is {name}+{name}?"),),
+            TOKENS,
+            Sampling(temperature=temperature),
+            seed=name,
+        )
         for name, temperature in ((1, 1.0), (2, 2.0), (3, 0.7), (4, 0.0))
     ]
 
@@ -385,8 +409,12 @@ def _joined(segments: Sequence[Segment]) -> tuple[int, ...]:
 
 def _check_identical(first: Mapping[str, Segment], second: Mapping[str, Segment], how: str) -> None:
     for name, segment in first.items():
-        assert segment.token_ids == second[name].token_ids, f"request {name}, {how}, has another answer: {shown(second[name])}"
-        assert segment.engine_logprobs == second[name].engine_logprobs, f"request {name}, {how}, has other log-probabilities"
+        assert segment.token_ids == second[name].token_ids, (
+            f"request {name}, {how}, has another answer: {shown(second[name])}"
+        )
+        assert segment.engine_logprobs == second[name].engine_logprobs, (
+            f"request {name}, {how}, has other log-probabilities"
+        )
 
 
 # --- the model's own log-probabilities; torch and transformers are loaded by those who have a model -------------------
@@ -433,7 +461,8 @@ def _distributions(model: "PreTrainedModel", canary: "Canary") -> "Tensor":
 
     with torch.no_grad():
         rows = [
-            model(input_ids=torch.tensor([text.ids], device=model.device)).logits[0, [n - 1 for n in text.places]] for text in canary.texts
+            model(input_ids=torch.tensor([text.ids], device=model.device)).logits[0, [n - 1 for n in text.places]]
+            for text in canary.texts
         ]
     return (torch.cat(rows).float() / canary.temperature).log_softmax(-1).cpu()
 

@@ -4,8 +4,8 @@
     engine = UniformEngine(alphabet="0123456789")                        # draws characters
     check_engine("mine", model="runs/mine/checkpoints/step-12")
 
-The tokens of these engines are characters: the ids are code points, and 0 ends an answer. What an environment replies is between
-two zeros.
+The tokens of these engines are characters: the ids are code points, and 0 ends an answer. What an environment replies
+is between two zeros.
 """
 
 import math
@@ -146,8 +146,8 @@ def _before_turn(request: GenerateRequest) -> list[int]:
 
 
 class ScriptedEngine(_CharacterEngine):
-    """Says in a turn what it is told: by a mapping from the text of the newest message that is not its own, or by a function of the
-    request.
+    """Says in a turn what it is told: by a mapping from the text of the newest message that is not its own, or by a
+    function of the request.
 
     Raises KeyError for a message that is not in the mapping.
     """
@@ -157,7 +157,9 @@ class ScriptedEngine(_CharacterEngine):
         self._script = script
 
     def _answer(self, request: GenerateRequest) -> tuple[list[int], float]:
-        asked = next((message for message in reversed(request.turns) if message.role != "assistant"), request.prompt[-1])
+        asked = next(
+            (message for message in reversed(request.turns) if message.role != "assistant"), request.prompt[-1]
+        )
         text = self._script(request) if callable(self._script) else self._script[asked.content]
         return [*_before_turn(request), *map(ord, text), END], 0.0
 

@@ -39,11 +39,12 @@ Settings = Mapping[str, Any]
 
 
 def check_environment(subject: str | type, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
-    """Check every split of an environment, by its name or the class of its task. Raises ConformanceError with all that does not hold.
+    """Check every split of an environment, by its name or the class of its task. Raises ConformanceError with all that
+    does not hold.
 
-    Gymnasium makes environments by their names, so the class has to be registered; for one that is not, see `check_task`.
-    `options` are its settings; `sample` is how many problems of a split are looked at. A split whose data the user has yet to add is only
-    asked for the command that gets it.
+    Gymnasium makes environments by their names, so the class has to be registered; for one that is not, see
+    `check_task`. `options` are its settings; `sample` is how many problems of a split are looked at. A split whose data
+    the user has yet to add is only asked for the command that gets it.
     """
     name = subject if isinstance(subject, str) else _registered(subject)
     report = Report(EnvInfo.kind, name_of(subject))
@@ -57,11 +58,14 @@ def _registered(task: type) -> str:
     for info, _ in registry().offers(EnvInfo.kind):
         if isinstance(info, EnvInfo) and registry().target(EnvInfo.kind, info.id) is task:
             return info.id
-    raise UnknownName(f"{task.__name__} is not registered as an environment; register it (EnvInfo), or check it with check_task")
+    raise UnknownName(
+        f"{task.__name__} is not registered as an environment; register it (EnvInfo), or check it with check_task"
+    )
 
 
 def check_task(subject: Task | type | str, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
-    """Check the task of an environment, by name, class or instance. Raises ConformanceError with all that does not hold.
+    """Check the task of an environment, by name, class or instance. Raises ConformanceError with all that does not
+    hold.
 
     1. It names its splits, `train` and `validation` first, a verifier that exists for each of them, and a budget of tokens.
     2. Each split is a pure function from an index to a problem.
@@ -75,7 +79,9 @@ def check_task(subject: Task | type | str, *, options: Mapping[str, Any] | None 
     if report.failures:
         return report.finish()
     with report.check("splits, verifier and budget"):
-        assert tuple(task.splits[:2]) == ("train", "validation"), f"the splits are {task.splits}; train and validation come first"
+        assert tuple(task.splits[:2]) == ("train", "validation"), (
+            f"the splits are {task.splits}; train and validation come first"
+        )
         for split in task.splits:
             registry().info(VerifierInfo.kind, verifier_of(task, split))
         assert isinstance(task.max_tokens, int) and task.max_tokens > 0, f"max_tokens is {task.max_tokens!r}"
@@ -93,11 +99,15 @@ def _check_prompts(task: Task, source: ProblemSource, sample: int) -> None:
         assert chat and all(isinstance(message, Message) for message in chat), (
             f"the prompt is {shown(chat)}; it has to be a tuple of Messages"
         )
-        assert {message.role for message in chat} <= {"system", "user", "assistant"}, f"the roles are {[message.role for message in chat]}"
+        assert {message.role for message in chat} <= {"system", "user", "assistant"}, (
+            f"the roles are {[message.role for message in chat]}"
+        )
         assert chat[-1].role == "user", f"the last message of the prompt is of the {chat[-1].role}"
         assert tuple(task.prompt(problem)) == tuple(chat), f"the prompt of {problem.id} is another when asked again"
         hidden = len(problem.gold) > 8 and problem.gold not in problem.question
-        assert not (hidden and any(problem.gold in message.content for message in chat)), f"the prompt of {problem.id} has the gold answer"
+        assert not (hidden and any(problem.gold in message.content for message in chat)), (
+            f"the prompt of {problem.id} has the gold answer"
+        )
 
 
 def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str, str]]:
@@ -108,14 +118,22 @@ def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str,
         try:
             setups[split] = spec.with_split(split).setup()
         except MissingData as error:
-            yield split, "missing data", "" if re.search(r"\bkgym \w+", str(error)) else f"names no command that gets it: {error}"
+            yield (
+                split,
+                "missing data",
+                "" if re.search(r"\bkgym \w+", str(error)) else f"names no command that gets it: {error}",
+            )
             continue
         except Exception as error:  # a third party's code
             yield split, "construction", _said(error)
             continue
         for what, check in CHECKS.items():
             yield split, what, _trouble(partial(check, setups[split], given, sample))
-    yield "all", "disjoint splits", _trouble(partial(check_disjoint, {split: setup.source for split, setup in setups.items()}, sample))
+    yield (
+        "all",
+        "disjoint splits",
+        _trouble(partial(check_disjoint, {split: setup.source for split, setup in setups.items()}, sample)),
+    )
 
 
 def _trouble(check: Callable[[], None]) -> str:
@@ -144,7 +162,9 @@ def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_source(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """A problem is a function of its index: the same when asked again, in another order, and of a copy; with its own id."""
+    """A problem is a function of its index: the same when asked again, in another order, and of a copy; with its own
+    id.
+    """
     check_problems(setup.source, copy.deepcopy(setup).source, sample)
 
 
@@ -158,7 +178,9 @@ def check_problems(source: ProblemSource, again: ProblemSource, sample: int) -> 
         assert again[index] == problems[index], f"problem {index} of a copy is another"
     assert again.fingerprint == source.fingerprint, "a copy has another fingerprint"
     for problem in problems:
-        assert all(map(str.strip, (problem.id, problem.question, problem.gold))), f"{problem} lacks its id, question or gold answer"
+        assert all(map(str.strip, (problem.id, problem.question, problem.gold))), (
+            f"{problem} lacks its id, question or gold answer"
+        )
         assert 0 <= problem.level <= 10, f"{problem.id} has level {problem.level}, which is not 0 to 10"
     for index in [-1] if source.size is None else [-1, source.size]:
         try:
@@ -169,21 +191,31 @@ def check_problems(source: ProblemSource, again: ProblemSource, sample: int) -> 
 
 
 def check_prompt(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """The prompt is a conversation that ends with a message of the user, always the same, and without the gold answer."""
+    """The prompt is a conversation that ends with a message of the user, always the same, and without the gold
+    answer.
+    """
     _check_prompts(setup.task, setup.source, sample)
 
 
 def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """The verifier accepts every gold answer (boxed, as it is, or as its record writes it) and every worked solution, and no silence."""
+    """The verifier accepts every gold answer (boxed, as it is, or as its record writes it) and every worked
+    solution, and no silence.
+    """
     problems = _problems(setup.source, sample)
     for what, answers in (
         ("the gold answer", [_gold_answers(setup, problem) for problem in problems]),
         ("the worked solution", [(problem.solution,) if problem.solution else () for problem in problems]),
     ):
         pairs = [(problem, text) for problem, texts in zip(problems, answers, strict=True) for text in texts]
-        verdicts = setup.verifier.verify_many([VerifyItem(problem.gold, text, problem.question) for problem, text in pairs])
-        accepted = {problem.id for (problem, _), verdict in zip(pairs, verdicts, strict=True) if verdict.status == "correct"}
-        refused = [problem.id for problem, texts in zip(problems, answers, strict=True) if texts and problem.id not in accepted]
+        verdicts = setup.verifier.verify_many(
+            [VerifyItem(problem.gold, text, problem.question) for problem, text in pairs]
+        )
+        accepted = {
+            problem.id for (problem, _), verdict in zip(pairs, verdicts, strict=True) if verdict.status == "correct"
+        }
+        refused = [
+            problem.id for problem, texts in zip(problems, answers, strict=True) if texts and problem.id not in accepted
+        ]
         assert not refused, f"{what} is not correct of {len(refused)} of {len(problems)} problems, such as {refused[0]}"
     silent = setup.verifier.verify_many([VerifyItem(problem.gold, "", problem.question) for problem in problems])
     assert not any(verdict.status == "correct" for verdict in silent), "an empty answer is correct"
@@ -211,11 +243,15 @@ def check_info(setup: EnvSetup, make: Settings, sample: int) -> None:
     types = {key: type(value) for key, value in first.items()}
     assert set(types.values()) <= {str, int, float, bool}, f"info holds other things than texts and numbers: {types}"
     for info in infos[1:]:
-        assert {key: type(value) for key, value in info.items()} == types, f"info has other keys or types at a later step: {info}"
+        assert {key: type(value) for key, value in info.items()} == types, (
+            f"info has other keys or types at a later step: {info}"
+        )
 
 
 def check_episode(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """Answers in pieces end as whole ones do; a budget truncates, by each of the three rules; an ended episode takes no step."""
+    """Answers in pieces end as whole ones do; a budget truncates, by each of the three rules; an ended episode takes
+    no step.
+    """
     right = right_answer(setup, 0)
     half = len(right) // 2
     whole = _played(make, [piece(right)])
@@ -223,12 +259,16 @@ def check_episode(setup: EnvSetup, make: Settings, sample: int) -> None:
     assert (whole.reward, whole.verdict, whole.terminated, whole.truncated) == (1.0, whole.verdict, True, False), (
         "a right answer earns no 1"
     )
-    assert (parts.text, parts.reward, parts.verdict) == (whole.text, 1.0, whole.verdict), "an answer in pieces is another answer"
+    assert (parts.text, parts.reward, parts.verdict) == (whole.text, 1.0, whole.verdict), (
+        "an answer in pieces is another answer"
+    )
     budget = setup.budgets.max_tokens
     for rule, reward, trainable in (("zero", 0.0, True), ("score", 1.0, True), ("mask", 0.0, False)):
         cut = _played({**make, "truncated": rule}, [piece(right, "length", n_tokens=budget)])
         found = (cut.terminated, cut.truncated, cut.reward, cut.trainable)
-        assert found == (False, True, reward, trainable), f"an answer that the budget cut ends as {found} under the rule {rule}"
+        assert found == (False, True, reward, trainable), (
+            f"an answer that the budget cut ends as {found} under the rule {rule}"
+        )
     env = ReasoningEnv(**make)
     env.reset(options={"index": 0})
     env.step(piece("an answer", "length", n_tokens=budget))
@@ -250,7 +290,13 @@ def check_vector(setup: EnvSetup, make: Settings, sample: int) -> None:
         env = ReasoningEnv(**make)
         env.reset(options={"index": index})
         chat, reward, terminated, truncated, info = env.step(answer)
-        many = (chats[slot], rewards[slot], terminations[slot], truncations[slot], {key: infos[key][slot] for key in info})
+        many = (
+            chats[slot],
+            rewards[slot],
+            terminations[slot],
+            truncations[slot],
+            {key: infos[key][slot] for key in info},
+        )
         assert many == (chat, reward, terminated, truncated, info), f"slot {slot} has {many}, and alone it has {info}"
     assert [episode.attempt for episode in vector.episodes] == [0, 1, 2, 0, 1, 2]
 
@@ -280,7 +326,9 @@ def check_disjoint(sources: Mapping[str, ProblemSource], sample: int) -> None:
 
 def piece(text: str, finish_reason: FinishReason = "stop", *, n_tokens: int = 1) -> Segment:
     """Return a segment of made-up tokens."""
-    return Segment(text, token_ids=[1] * n_tokens, engine_logprobs=[0.0] * n_tokens, prompt_ids=(1,), finish_reason=finish_reason)
+    return Segment(
+        text, token_ids=[1] * n_tokens, engine_logprobs=[0.0] * n_tokens, prompt_ids=(1,), finish_reason=finish_reason
+    )
 
 
 def right_answer(setup: EnvSetup, index: int) -> str:

@@ -22,7 +22,9 @@ AWKWARD = 'a|b, "c" & <d> 50% _e_ $f$ {g} \\h #i ~j ^k, ü'
 
 
 def board_rows(n: int, *, note: str = "") -> list[dict[str, Any]]:
-    """Return rows of a board of results, of one model over several seeds and two benchmarks; what may be unknown is None in some."""
+    """Return rows of a board of results, of one model over several seeds and two benchmarks; what may be unknown is
+    None in some.
+    """
     rows = []
     for number in range(n):
         row: dict[str, Any] = dict.fromkeys(RESULTS.names)
@@ -66,19 +68,25 @@ def board_rows(n: int, *, note: str = "") -> list[dict[str, Any]]:
 
 
 def check_exporter(subject: Exporter | type | str, *, options: Mapping[str, Any] | None = None) -> Report:
-    """Check an exporter, by name, class or instance, on rows of a board. Raises ConformanceError with all that does not hold.
+    """Check an exporter, by name, class or instance, on rows of a board. Raises ConformanceError with all that does not
+    hold.
 
     1. It returns a text or bytes, and not nothing, for one row and for many, also where figures are unknown and texts are awkward.
     2. It leaves the rows that it is given as they are.
     3. The same rows give the same file.
 
-    Rows that a format cannot hold may be refused by a ConfigError, but those of one model may not. Without rows it returns what it likes.
+    Rows that a format cannot hold may be refused by a ConfigError, but those of one model may not. Without rows it
+    returns what it likes.
     """
     report = Report(ExporterInfo.kind, name_of(subject))
     exporter: Exporter = maker(ExporterInfo.kind, subject, options)()
     text: str | bytes = ""
     ranked = bool(getattr(exporter, "ranked", False))
-    for what, rows in (("one row", board_rows(1)), ("seven rows", board_rows(7)), ("awkward texts", board_rows(3, note=AWKWARD))):
+    for what, rows in (
+        ("one row", board_rows(1)),
+        ("seven rows", board_rows(7)),
+        ("awkward texts", board_rows(3, note=AWKWARD)),
+    ):
         given = ranked_rows(rows) if ranked else rows
         with report.check(what):
             before = copy.deepcopy(given)

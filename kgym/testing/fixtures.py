@@ -34,7 +34,9 @@ def kgym_plugins() -> Iterator[Callable[..., Registry]]:
 
 @pytest.fixture
 def scripted_engine() -> type[ScriptedEngine]:
-    """An engine that says what it is told: `scripted_engine({"What is 1+1?": "2"})`, or with a function of the request."""
+    """An engine that says what it is told: `scripted_engine({"What is 1+1?": "2"})`, or with a function of the
+    request.
+    """
     return ScriptedEngine
 
 

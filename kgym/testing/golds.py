@@ -47,7 +47,11 @@ def _scientific(rng: random.Random) -> str:
 def _radical(rng: random.Random) -> str:
     root = rng.choice([rf"\sqrt{{{rng.randint(2, 97)}}}", rf"\sqrt[{rng.randint(3, 5)}]{{{rng.randint(2, 97)}}}"])
     return rng.choice(
-        [f"{rng.randint(2, 30)}{root}", rf"\frac{{{root}}}{{{rng.randint(2, 20)}}}", f"{_positive(rng)} {rng.choice('+-')} {root}"]
+        [
+            f"{rng.randint(2, 30)}{root}",
+            rf"\frac{{{root}}}{{{rng.randint(2, 20)}}}",
+            f"{_positive(rng)} {rng.choice('+-')} {root}",
+        ]
     )
 
 
@@ -75,7 +79,12 @@ def _power(rng: random.Random) -> str:
 
 def _complex(rng: random.Random) -> str:
     imaginary = rng.choice(
-        ["i", f"{rng.randint(2, 20)}i", rf"\frac{{{rng.randint(1, 9)}}}{{{rng.randint(2, 9)}}}i", rf"{rng.randint(2, 9)}\sqrt{{3}}i"]
+        [
+            "i",
+            f"{rng.randint(2, 20)}i",
+            rf"\frac{{{rng.randint(1, 9)}}}{{{rng.randint(2, 9)}}}i",
+            rf"{rng.randint(2, 9)}\sqrt{{3}}i",
+        ]
     )
     return f"{rng.choice([_positive(rng), '-' + _positive(rng)])} {rng.choice('+-')} {imaginary}"
 
@@ -83,7 +92,10 @@ def _complex(rng: random.Random) -> str:
 def _polynomial(rng: random.Random) -> str:
     name = rng.choice("xyzntabk")
     degree = rng.randint(1, 4)
-    terms = [f"{rng.randint(2, 12)}{name}^{{{power}}}" if power > 1 else f"{rng.randint(2, 12)}{name}" for power in range(degree, 0, -1)]
+    terms = [
+        f"{rng.randint(2, 12)}{name}^{{{power}}}" if power > 1 else f"{rng.randint(2, 12)}{name}"
+        for power in range(degree, 0, -1)
+    ]
     return rng.choice(["", "-"]) + rng.choice([" + ", " - "]).join([*terms, _positive(rng)])
 
 
@@ -179,14 +191,28 @@ def _signs(rng: random.Random) -> str:
 
 def _matrix(rng: random.Random) -> str:
     rows, columns = rng.randint(1, 3), rng.randint(1, 3)
-    body = r" \\ ".join(" & ".join(rng.choice([_positive, _fraction])(rng) for _ in range(columns)) for _ in range(max(rows, 2)))
+    body = r" \\ ".join(
+        " & ".join(rng.choice([_positive, _fraction])(rng) for _ in range(columns)) for _ in range(max(rows, 2))
+    )
     kind = rng.choice(["pmatrix", "bmatrix"])
     return rf"\begin{{{kind}}} {body} \end{{{kind}}}"
 
 
 def _text(rng: random.Random) -> str:
     word = rng.choice(
-        ["Evelyn", "even", "Yes", "no", "isosceles triangle", "ellipse", "Monday", "true", "hyperbola", "neither", "Bob's team"]
+        [
+            "Evelyn",
+            "even",
+            "Yes",
+            "no",
+            "isosceles triangle",
+            "ellipse",
+            "Monday",
+            "true",
+            "hyperbola",
+            "neither",
+            "Bob's team",
+        ]
     )
     return rng.choice([rf"\text{{{word}}}", word])
 
@@ -216,7 +242,9 @@ def _angle(rng: random.Random) -> str:
 
 
 def _quantity(rng: random.Random) -> str:
-    unit = rng.choice(["inches", "cm", "cm^2", "square feet", "miles per hour", "hours", "units", "m/s^2", "apples", "degrees", "kg"])
+    unit = rng.choice(
+        ["inches", "cm", "cm^2", "square feet", "miles per hour", "hours", "units", "m/s^2", "apples", "degrees", "kg"]
+    )
     unit = unit if "^" not in unit else unit.replace("^2", "}^{2")
     return rf"{rng.choice([_positive, _fraction, _radical])(rng)}\text{{ {unit}}}"
 

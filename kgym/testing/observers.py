@@ -25,7 +25,8 @@ SUMMARY = {"run": "runs/mine", "steps": 2, "checkpoint": "runs/mine/checkpoints/
 
 
 def check_observers(subject: Any) -> Report:
-    """Call each observer of a plugin, by the name of the plugin or as a module, as a run does. Raises ConformanceError with what is wrong.
+    """Call each observer of a plugin, by the name of the plugin or as a module, as a run does. Raises ConformanceError
+    with what is wrong.
 
     1. None raises, also where a figure is unknown.
     2. They leave what they are given as it is. In a run they are given copies, so anyone who changes them is mistaken about something.
@@ -89,7 +90,11 @@ def _plugin(subject: Any) -> PluginRecord:
 def observing() -> list[str]:
     """Return the names of the plugins that have observers."""
     records = registry().plugins()
-    return [record.name for record in records if record.hooks is not None and any(implements(record.hooks, hook) for hook in OBSERVERS)]
+    return [
+        record.name
+        for record in records
+        if record.hooks is not None and any(implements(record.hooks, hook) for hook in OBSERVERS)
+    ]
 
 
 def _random_state() -> tuple[Any, ...]:

@@ -1,4 +1,5 @@
-"""The contracts of what is no more than a record or a function, from families of environments to checks of `kgym plugins doctor`.
+"""The contracts of what is no more than a record or a function, from families of environments to checks of `kgym
+plugins doctor`.
 
 All of these are registered, so all are checked by name.
 """
@@ -31,18 +32,23 @@ from kgym.testing.report import Report
 
 
 def check_family(name: str) -> Report:
-    """Check that a family lists members that can be made, the first of them here. Each is checked as an environment: `rg:countdown`.
+    """Check that a family lists members that can be made, the first of them here. Each is checked as an environment:
+    `rg:countdown`.
 
     Raises ConformanceError with all that does not hold.
     """
     report = Report(EnvFamilyInfo.kind, name)
     with report.check("its members"):
         members = registry().create(EnvFamilyInfo.kind, name).members()
-        assert all(isinstance(member, str) and member for member in members), f"members returned {members!r}; they are texts"
+        assert all(isinstance(member, str) and member for member in members), (
+            f"members returned {members!r}; they are texts"
+        )
         assert list(members) == sorted(set(members)), "the members are not sorted, or one comes twice"
         for member in members[:1]:
             made = registry().target(EnvInfo.kind, f"{name}:{member}")
-            assert registry().target(EnvInfo.kind, f"{name}:{member}") is made, f"{name}:{member} is another class when asked again"
+            assert registry().target(EnvInfo.kind, f"{name}:{member}") is made, (
+                f"{name}:{member} is another class when asked again"
+            )
     return report.finish()
 
 
@@ -59,7 +65,9 @@ def check_model(name: str) -> Report:
 
 
 def check_benchmark(name: str) -> Report:
-    """Check that a benchmark asks for a split and for problems that there are. Raises ConformanceError with all that does not hold."""
+    """Check that a benchmark asks for a split and for problems that there are. Raises ConformanceError with all that
+    does not hold.
+    """
     report = Report(BenchmarkInfo.kind, name)
     info = registry().info(BenchmarkInfo, name)
     with report.check("its environment and split"), suppress(MissingData):
@@ -79,7 +87,9 @@ def check_dataset(name: str) -> Report:
     report = Report(DatasetInfo.kind, name)
     info = registry().info(DatasetInfo, name)
     with report.check("its repositories"):
-        assert all(repository.count("/") == 1 for repository in info.hub), f"hub is {info.hub}; name repositories as OWNER/NAME"
+        assert all(repository.count("/") == 1 for repository in info.hub), (
+            f"hub is {info.hub}; name repositories as OWNER/NAME"
+        )
     with report.check("its numbers"):
         assert info.problems >= 0, f"problems is {info.problems}"
         assert info.max_answer is None or info.max_answer >= 0, f"max_answer is {info.max_answer}"
@@ -91,12 +101,16 @@ def check_preset(name: str) -> Report:
     report = Report(PresetInfo.kind, name)
     info = registry().info(PresetInfo, name)
     with report.check("its prompt"):
-        assert info.prompt is None or info.prompt.count(QUESTION) == 1, f"the prompt has to have {QUESTION} once: {info.prompt!r}"
+        assert info.prompt is None or info.prompt.count(QUESTION) == 1, (
+            f"the prompt has to have {QUESTION} once: {info.prompt!r}"
+        )
     with report.check("its verifier"):
         if info.verifier is not None:
             registry().info(VerifierInfo.kind, info.verifier)
     with report.check("its numbers"):
-        assert info.samples >= 1 and (info.samples_large or 1) >= 1, f"samples are {info.samples} and {info.samples_large}"
+        assert info.samples >= 1 and (info.samples_large or 1) >= 1, (
+            f"samples are {info.samples} and {info.samples_large}"
+        )
         assert info.temperature is None or info.temperature >= 0, f"temperature is {info.temperature}"
         assert info.top_p is None or 0 < info.top_p <= 1, f"top_p is {info.top_p}"
         assert info.max_tokens is None or info.max_tokens > 0, f"max_tokens is {info.max_tokens}"
@@ -106,7 +120,8 @@ def check_preset(name: str) -> Report:
 
 
 def check_experiment(name: str) -> Report:
-    """Check that a table can be read, and that the flags of its arms name values and arms that there are. Nothing is run.
+    """Check that a table can be read, and that the flags of its arms name values and arms that there are. Nothing is
+    run.
 
     Raises ConformanceError with all that does not hold.
     """
@@ -116,7 +131,9 @@ def check_experiment(name: str) -> Report:
         claims = [claim.id for claim in table.claims]
         for scale in table.scales:
             for base in table.bases:
-                assert Planner(table, scale, Path("runs"), base, {}).runs(0, wanted(table, claims)), f"{scale} runs nothing of {base}"
+                assert Planner(table, scale, Path("runs"), base, {}).runs(0, wanted(table, claims)), (
+                    f"{scale} runs nothing of {base}"
+                )
     return report.finish()
 
 
@@ -137,5 +154,7 @@ def check_check(name: str) -> Report:
     report = Report(CheckInfo.kind, name)
     with report.check("a list of troubles"):
         troubles: Any = registry().target(CheckInfo.kind, name)()
-        assert isinstance(troubles, list | tuple) and all(isinstance(text, str) for text in troubles), f"it returned {troubles!r}"
+        assert isinstance(troubles, list | tuple) and all(isinstance(text, str) for text in troubles), (
+            f"it returned {troubles!r}"
+        )
     return report.finish()

@@ -4,8 +4,8 @@
     report = check_sampler(Mine, options={"pool": 100})       # the class that `target` of its record names
     report = check_sampler(mine)                              # an instance
 
-A kit makes all of its checks, and then returns a `Report` if everything holds, or raises a `ConformanceError`, which is an AssertionError
-with every finding in its message.
+A kit makes all of its checks, and then returns a `Report` if everything holds, or raises a `ConformanceError`, which is
+an AssertionError with every finding in its message.
 """
 
 import copy
@@ -28,7 +28,9 @@ class ConformanceError(AssertionError):
     """A component does not keep the contract of its kind; `report` has what was found."""
 
     def __init__(self, report: "Report") -> None:
-        super().__init__("\n".join([f"{report.kind} {report.name} does not conform:", *(f"  {text}" for text in report.failures)]))
+        super().__init__(
+            "\n".join([f"{report.kind} {report.name} does not conform:", *(f"  {text}" for text in report.failures)])
+        )
         self.report = report
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -80,7 +82,9 @@ def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> 
         checked = for_run(validated(getattr(subject, "Options", Options), options or {}, kind), RUN_STEPS)
         return lambda *context: subject(checked, *context)
     if options:
-        raise ConfigError(f"options={options!r}: an instance of {type(subject).__name__} has its options; give the class instead")
+        raise ConfigError(
+            f"options={options!r}: an instance of {type(subject).__name__} has its options; give the class instead"
+        )
     return lambda *context: copy.deepcopy(subject)
 
 
@@ -93,7 +97,11 @@ def name_of(subject: Any) -> str:
 
 def shortened(text: str, at_most: int = 100) -> str:
     """Return a text with its middle left out if it is longer."""
-    return text if len(text) <= at_most else f"{text[: at_most // 2]} ... {text[-(at_most // 3) :]} ({len(text):,} characters)"
+    return (
+        text
+        if len(text) <= at_most
+        else f"{text[: at_most // 2]} ... {text[-(at_most // 3) :]} ({len(text):,} characters)"
+    )
 
 
 def shown(value: Any, at_most: int = 100) -> str:

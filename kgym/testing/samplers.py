@@ -45,11 +45,16 @@ def check_sampler(
     3. A sampler that takes over the state of another one, through JSON, goes on as that one does.
     4. It learns from any verdicts, and from none.
 
-    Without `source`, which an instance that was made for a source needs, it is asked for problems of a finite and of an endless one.
+    Without `source`, which an instance that was made for a source needs, it is asked for problems of a finite and of an
+    endless one.
     """
     report = Report(SamplerInfo.kind, name_of(subject))
     make = maker(SamplerInfo.kind, subject, options)
-    sources = {"its source": source} if source is not None else {"a source of 24 problems": Levels(24), "an endless source": Levels(None)}
+    sources = (
+        {"its source": source}
+        if source is not None
+        else {"a source of 24 problems": Levels(24), "an endless source": Levels(None)}
+    )
     for what, problems in sources.items():
         _check(report, what, problems, partial(make, problems, 7))
     return report.finish()
@@ -104,7 +109,9 @@ def _asked(sampler: Sampler, source: ProblemSource, n: int, step: int) -> list[i
         assert whole and int(index) >= 0 and (source.size is None or int(index) < source.size), (
             f"next({n}, {step}) returned {index!r}, and the source has {source.size or 'endless'} problems"
         )
-    assert len(set(indices)) == n, f"next({n}, {step}) returned a problem twice: {indices}; its attempts would be the same"
+    assert len(set(indices)) == n, (
+        f"next({n}, {step}) returned a problem twice: {indices}; its attempts would be the same"
+    )
     return [int(index) for index in indices]
 
 

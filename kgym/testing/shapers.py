@@ -22,7 +22,9 @@ STEPS = (1, 2, 10**6)
 
 
 def random_group(rng: random.Random, size: int) -> Group:
-    """Return a group with answers of several lengths: right, wrong, without an answer, unscored, cut short, looping, without a token."""
+    """Return a group with answers of several lengths: right, wrong, without an answer, unscored, cut short, looping,
+    without a token.
+    """
     problem = Problem(id=f"test/{rng.randrange(1000)}", question="What is 1+1?", gold="2", level=rng.randint(0, 10))
     episodes = []
     for attempt in range(size):
@@ -35,15 +37,20 @@ def random_group(rng: random.Random, size: int) -> Group:
             prompt_ids=(1, 2),
             finish_reason=rng.choice(["length", "repetition"]) if truncated else "stop",
         )
-        verdict = rng.choice([Verdict("correct"), Verdict("wrong"), Verdict("no_answer"), Verdict("unscored", "timeout")])
+        verdict = rng.choice(
+            [Verdict("correct"), Verdict("wrong"), Verdict("no_answer"), Verdict("unscored", "timeout")]
+        )
         reward = float(verdict.score) if verdict.scored else 0.0
         prompt = (Message("user", problem.question),)
-        episodes.append(Episode(problem, attempt, prompt, [segment], verdict, reward, not truncated, truncated, verdict.scored))
+        episodes.append(
+            Episode(problem, attempt, prompt, [segment], verdict, reward, not truncated, truncated, verdict.scored)
+        )
     return Group(problem, episodes, [episode.reward for episode in episodes])
 
 
 def check_shaper(subject: Shaper | type | str, *, options: Mapping[str, Any] | None = None, seed: int = 0) -> Report:
-    """Check a shaper, by name, class or instance, on random groups. Raises ConformanceError with all that does not hold.
+    """Check a shaper, by name, class or instance, on random groups. Raises ConformanceError with all that does not
+    hold.
 
     1. It returns one finite number for each episode.
     2. It leaves the group and the rewards that it is given as they are.

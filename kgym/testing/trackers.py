@@ -18,12 +18,19 @@ from kgym.hookspecs import TrackerInfo
 from kgym.testing.report import Report, maker, name_of
 from kgym.types import Tracker
 
-METRICS = {"reward/mean": 0.25, "policy/kl_nats": 1e-9, "eval/accuracy": 1.0, "eval/stderr": math.nan, "time/train_s": 12.5}
+METRICS = {
+    "reward/mean": 0.25,
+    "policy/kl_nats": 1e-9,
+    "eval/accuracy": 1.0,
+    "eval/stderr": math.nan,
+    "time/train_s": 12.5,
+}
 """Of a step, an unknown figure among them."""
 
 
 def check_tracker(subject: Tracker | type | str, *, options: Mapping[str, Any] | None = None) -> Report:
-    """Check a tracker, by name, class or instance, in a temporary run folder. Raises ConformanceError with all that does not hold.
+    """Check a tracker, by name, class or instance, in a temporary run folder. Raises ConformanceError with all that
+    does not hold.
 
     1. It takes steps from 0 on, with other metrics at other steps, and figures that are not known (NaN).
     2. After a kill it is constructed again for the same run folder, and is given steps that it has seen.

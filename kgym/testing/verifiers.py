@@ -1,10 +1,12 @@
-r"""The conformance kit for verifiers: a contract, an attack corpus and metamorphic properties. `kgym plugins check NAME` runs it.
+r"""The conformance kit for verifiers: a contract, an attack corpus and metamorphic properties. `kgym plugins check
+NAME` runs it.
 
-    check_verifier("acme-math")                                                  # judged as it is in a run, in workers that can be killed
-    check_verifier(Palindrome, golds=["17", "0110"], answer="so it is {gold}", numeric=False)
+    check_verifier("acme-math")                                                  # judged as it is in a run, in workers
+    that can be killed check_verifier(Palindrome, golds=["17", "0110"], answer="so it is {gold}", numeric=False)
 
-The contract and the attacks hold for every verifier. The metamorphic properties are tried on those of the golds that the verifier accepts,
-since a verifier of integers has nothing to say about intervals; how many these are is part of the report.
+The contract and the attacks hold for every verifier. The metamorphic properties are tried on those of the golds that
+the verifier accepts, since a verifier of integers has nothing to say about intervals; how many these are is part of the
+report.
 """
 
 import re
@@ -43,7 +45,8 @@ def check_verifier(
     4. Other ways to write a gold answer that it accepts are accepted too.
 
     `answer` is how an answer is written that it reads, with `{gold}` in it; `numeric` says whether golds of digits are
-    numbers, so that 17.0 and 017 are 17. Without these three, the record of a registered verifier decides (`VerifierInfo`).
+    numbers, so that 17.0 and 017 are 17. Without these three, the record of a registered verifier decides
+    (`VerifierInfo`).
     """
     report = Report(VerifierInfo.kind, name_of(subject))
     told = _told(subject)
@@ -75,7 +78,15 @@ class _Kit:
     """One verifier in the kit."""
 
     def __init__(
-        self, verifier: Verifier, report: Report, *, golds: Sequence[str], all_golds: bool, answer: str, numeric: bool, deadline_s: float
+        self,
+        verifier: Verifier,
+        report: Report,
+        *,
+        golds: Sequence[str],
+        all_golds: bool,
+        answer: str,
+        numeric: bool,
+        deadline_s: float,
     ) -> None:
         self.verifier, self.report = verifier, report
         self.golds, self.all_golds = golds, all_golds
@@ -119,7 +130,9 @@ class _Kit:
             f"it judges no answer at all: {', '.join(unscored)} for {shown(items[0].response)}"
         )
         for item, first, second in zip(items[:3], verdicts[:3], verdicts[3:], strict=True):
-            assert first == second, f"two verdicts on the same answer differ: {shown(item.response)}: {first} and {second}"
+            assert first == second, (
+                f"two verdicts on the same answer differ: {shown(item.response)}: {first} and {second}"
+            )
         alone = [self._judged([item])[0] for item in items[:3]]
         assert alone == verdicts[:3], f"an answer is judged otherwise alone than in a batch: {alone} and {verdicts[:3]}"
         assert verdicts[1].status != "correct" or gold == other, f"{shown(items[1].response)} was accepted for {gold}"
@@ -127,14 +140,19 @@ class _Kit:
 
     def _gold_answers(self) -> None:
         verdicts = self._judged([VerifyItem(gold, self._written(gold)) for gold in self.golds])
-        self.accepted = [gold for gold, verdict in zip(self.golds, verdicts, strict=True) if verdict.status == "correct"]
+        self.accepted = [
+            gold for gold, verdict in zip(self.golds, verdicts, strict=True) if verdict.status == "correct"
+        ]
         self.report.figures |= {"golds": len(self.golds), "golds_verified": len(self.accepted)}
         (label, count) = Counter(verdict.label for verdict in verdicts).most_common(1)[0]
-        refused = [(gold, verdict) for gold, verdict in zip(self.golds, verdicts, strict=True) if verdict.status != "correct"]
+        refused = [
+            (gold, verdict) for gold, verdict in zip(self.golds, verdicts, strict=True) if verdict.status != "correct"
+        ]
         if not self.accepted:
             raise AssertionError(
                 f"it accepts none of {len(self.golds)} gold answers ({label} for {count} of them), such as "
-                f"{shown(self._written(self.golds[0]))} for {self.golds[0]}; if it reads others, name them in its record: "
+                f"{shown(self._written(self.golds[0]))} for {self.golds[0]}; if it reads others, name them in its "
+                "record: "
                 'VerifierInfo(..., golds=("Ada",), answer="Hello, {gold}")'
             )
         assert not (self.all_golds and refused), (
@@ -153,20 +171,29 @@ class _Kit:
             try:
                 (verdict,) = self._judged([VerifyItem(attack.gold, attack.response)])
             except Exception as error:  # third-party code
-                self._failed(f"it raised {type(error).__name__}: {error} on the attack {attack.name}: {shown(attack.response)}")
+                self._failed(
+                    f"it raised {type(error).__name__}: {error} on the attack {attack.name}: {shown(attack.response)}"
+                )
                 continue
             seconds = time.perf_counter() - begin
             figures["slowest_s"] = max(figures["slowest_s"], seconds)
             figures["attacks_unscored"] += not verdict.scored
             if verdict.status == "correct":
                 reason = f"; {verdict.reason}" if verdict.reason else ""
-                self._failed(f"it accepted for {attack.gold}: {shown(attack.response)} (the attack {attack.name}{reason})")
+                self._failed(
+                    f"it accepted for {attack.gold}: {shown(attack.response)} (the attack {attack.name}{reason})"
+                )
             if seconds > self.deadline_s:
                 self._failed(f"it took {seconds:.1f} s for the attack {attack.name}: {shown(attack.response)}")
             in_a_row = in_a_row + 1 if verdict.label == "unscored:timeout" or seconds > self.deadline_s else 0
             if in_a_row == PATIENCE:
-                raise AssertionError(f"{PATIENCE} in a row took longer than {self.deadline_s:g} s; the other {len(corpus)} were not tried")
-        assert figures["attacks_unscored"] < figures["attacks"], f"all {len(corpus)} ended unscored; a hostile answer is wrong or no answer"
+                raise AssertionError(
+                    f"{PATIENCE} in a row took longer than {self.deadline_s:g} s; the other {len(corpus)} were not "
+                    "tried"
+                )
+        assert figures["attacks_unscored"] < figures["attacks"], (
+            f"all {len(corpus)} ended unscored; a hostile answer is wrong or no answer"
+        )
 
     def _rewritings(self) -> None:
         trials = [(gold, name, text) for gold in self.accepted for name, text in rewritings(gold, numeric=self.numeric)]
@@ -179,7 +206,10 @@ class _Kit:
             if there.status != "correct":
                 self._failed(f"{name}: {shown(text)} was rejected for {gold} ({there.label}, {there.reason}){more}")
             if home.status != "correct":
-                self._failed(f"{name}, the other way round: {gold} was rejected for {shown(text)} ({home.label}, {home.reason}){more}")
+                self._failed(
+                    f"{name}, the other way round: {gold} was rejected for {shown(text)} ({home.label}, "
+                    f"{home.reason}){more}"
+                )
 
     def _failed(self, text: str) -> None:
         self.report.failures.append(" ".join(text.split()))
@@ -190,7 +220,9 @@ NUMERIC = ("plus or minus zero", "leading zeros")
 
 
 def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield other ways to write a gold answer, each with its name; those of numbers and lists only if digits are `numeric`."""
+    """Yield other ways to write a gold answer, each with its name; those of numbers and lists only if digits are
+    `numeric`.
+    """
     yield "spaces around", f"  {gold} "
     if re.search(r"\\[dt]?frac\{", gold):
         yield "dfrac", re.sub(r"\\[dt]?frac", r"\\dfrac", gold)

@@ -1,4 +1,6 @@
-"""Training: the loop, packing, log-probabilities, checkpoints. The package is also the one-liner `kgym.train(config)`; see `start.py`."""
+"""Training: the loop, packing, log-probabilities, checkpoints. The package is also the one-liner
+`kgym.train(config)`; see `start.py`.
+"""
 
 import sys
 from types import ModuleType

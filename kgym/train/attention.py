@@ -1,9 +1,11 @@
-"""Attention over packed tokens: registered with transformers, which calls it in every layer of a model that asks for it by name.
+"""Attention over packed tokens: registered with transformers, which calls it in every layer of a model that asks for it
+by name.
 
-The rows travel as an argument of the model, `kgym_rows`, down to here, so that a layer that is computed again in the backward pass sees
-the same. A call without rows comes from other code, with its own rows, and is ordinary attention.
+The rows travel as an argument of the model, `kgym_rows`, down to here, so that a layer that is computed again in the
+backward pass sees the same. A call without rows comes from other code, with its own rows, and is ordinary attention.
 
-Dimension key:  N packed tokens   R places of all rows   B rows   Q queries of a row   K keys of a row   D width of a head
+Dimension key:  N packed tokens   R places of all rows   B rows   Q queries of a row   K keys of a row   D width of a
+head
                 H heads of the queries (keys and values may have fewer)
 """
 
@@ -21,8 +23,18 @@ from kgym.train.layout import Bucket, Rows, collect, spread
 
 NAME = "kgym"
 
-PASSIVE = {"is_causal", "position_ids", "output_attentions", "output_hidden_states", "use_cache", "cache_position", "return_dict"}
-"""Arguments of attention that change nothing here; with any other that is not None a model is not one that can be packed."""
+PASSIVE = {
+    "is_causal",
+    "position_ids",
+    "output_attentions",
+    "output_hidden_states",
+    "use_cache",
+    "cache_position",
+    "return_dict",
+}
+"""Arguments of attention that change nothing here; with any other that is not None a model is not one that can be
+packed.
+"""
 
 
 BLOCK = 512
@@ -30,8 +42,10 @@ BLOCK = 512
 
 
 LONG = 4096
-"""Keys of a row from which cuDNN may attend on a GPU: it makes a plan for every new shape, which takes longer than the attention of short
-rows, and the rows of each batch have other shapes. On an H100 that was nine tenths of a training step of `nano`."""
+"""Keys of a row from which cuDNN may attend on a GPU: it makes a plan for every new shape, which takes longer than the
+attention of short rows, and the rows of each batch have other shapes. On an H100 that was nine tenths of a training
+step of `nano`.
+"""
 OTHERS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -53,16 +67,21 @@ def attention(
     kgym_rows: Rows | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Attend, (1, heads, N, D) -> (1, N, heads, D), as functions of transformers do. Raises CannotPack for what rows do not have."""
+    """Attend, (1, heads, N, D) -> (1, N, heads, D), as functions of transformers do. Raises CannotPack for what rows
+    do not have.
+    """
     if kgym_rows is None:
-        return _unpacked(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, softcap=softcap, **more)
+        return _unpacked(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, softcap=softcap, **more
+        )
     unknown = sorted(name for name, given in more.items() if given is not None and name not in PASSIVE)
     if unknown or not getattr(module, "is_causal", True) or more.get("is_causal") is False or dropout:
         raise CannotPack(f"its attention has {unknown[0] if unknown else 'dropout, or looks ahead'}")
     rows = kgym_rows
     rows.windows[getattr(module, "layer_idx", len(rows.windows))] = sliding_window
     query_R, key_R, value_R = (
-        spread(states.squeeze(0).transpose(0, 1), where) for states, where in ((query, rows.queries), (key, rows.keys), (value, rows.keys))
+        spread(states.squeeze(0).transpose(0, 1), where)
+        for states, where in ((query, rows.queries), (key, rows.keys), (value, rows.keys))
     )
     found, from_query, from_key = [], 0, 0
     for bucket in rows.buckets:
@@ -93,7 +112,14 @@ def _as_rows(states: Tensor, n_rows: int) -> Tensor:
 
 
 def _attend(
-    bucket: Bucket, query: Tensor, key: Tensor, value: Tensor, *, scaling: float | None, window: int | None, softcap: float | None
+    bucket: Bucket,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
 ) -> Tensor:
     """Attend within the rows of a bucket, (B, H, Q, D)."""
     if bucket.query_positions is not None:
@@ -101,12 +127,18 @@ def _attend(
             window = None
         return _masked(query, key, value, bucket.mask(window), scaling=scaling, softcap=softcap)
     if softcap is None and (window is None or window >= bucket.n_keys):
-        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1])
+        return scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+        )
     return _banded(query, key, value, window or bucket.n_keys, scaling=scaling, softcap=softcap)
 
 
-def _banded(query: Tensor, key: Tensor, value: Tensor, window: int, *, scaling: float | None, softcap: float | None) -> Tensor:
-    """Attend causally to the `window` newest keys, a block of queries at a time, so that no mask of all pairs is made."""
+def _banded(
+    query: Tensor, key: Tensor, value: Tensor, window: int, *, scaling: float | None, softcap: float | None
+) -> Tensor:
+    """Attend causally to the `window` newest keys, a block of queries at a time, so that no mask of all pairs is
+    made.
+    """
     n, block = query.shape[2], max(window, BLOCK) if softcap is None else BLOCK
     found = []
     for start in range(0, n, block):
@@ -114,12 +146,21 @@ def _banded(query: Tensor, key: Tensor, value: Tensor, window: int, *, scaling: 
         ago = torch.arange(start, stop, device=query.device)[:, None] - torch.arange(first, stop, device=query.device)
         seen = (ago >= 0) & (ago < window)
         found.append(
-            _masked(query[:, :, start:stop], key[:, :, first:stop], value[:, :, first:stop], seen, scaling=scaling, softcap=softcap)
+            _masked(
+                query[:, :, start:stop],
+                key[:, :, first:stop],
+                value[:, :, first:stop],
+                seen,
+                scaling=scaling,
+                softcap=softcap,
+            )
         )
     return torch.cat(found, dim=2)
 
 
-def _masked(query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, scaling: float | None, softcap: float | None) -> Tensor:
+def _masked(
+    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, scaling: float | None, softcap: float | None
+) -> Tensor:
     """Attend where `seen` is true, or added where it is not a truth value."""
     grouped = query.shape[1] // key.shape[1]
     if softcap is None and query.device.type == "cpu":
@@ -150,12 +191,16 @@ def _unpacked(
     if softcap is None:
         sdpa = AttentionInterface()["sdpa"]
         with kernels(key.shape[2], key.device):
-            found: tuple[Tensor, None] = sdpa(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more)
+            found: tuple[Tensor, None] = sdpa(
+                module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
+            )
         return found
     if attention_mask is None and query.shape[2] > 1:
         places = torch.arange(query.shape[2], device=query.device)
         attention_mask = places[:, None] >= places
-    return _masked(query, key, value, attention_mask, scaling=scaling, softcap=softcap).transpose(1, 2).contiguous(), None
+    return _masked(query, key, value, attention_mask, scaling=scaling, softcap=softcap).transpose(
+        1, 2
+    ).contiguous(), None
 
 
 AttentionInterface.register(NAME, attention)

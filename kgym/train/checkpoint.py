@@ -37,7 +37,9 @@ def going_on(root: Path, *, without: int | None = None) -> str:
 
 
 def way_on(root: Path, remedy: str) -> str:
-    """Say what to do when the weights came to harm: the newest checkpoint below `root`, if there is one, and with what to start from it."""
+    """Say what to do when the weights came to harm: the newest checkpoint below `root`, if there is one, and with
+    what to start from it.
+    """
     steps = checkpoint_steps(root)
     if not steps:
         return f"the run has no checkpoint yet, so start again with {remedy}"
@@ -46,7 +48,9 @@ def way_on(root: Path, remedy: str) -> str:
 
 
 def check_weights(name: str | None, what: str, root: Path, remedy: str) -> None:
-    """Raise RunError if a weight, `name`, is not finite: no one could use such a model, and a checkpoint of it would replace a good one."""
+    """Raise RunError if a weight, `name`, is not finite: no one could use such a model, and a checkpoint of it would
+    replace a good one.
+    """
     if name is not None:
         raise RunError(f"{what} is not finite any more (weights {name}), so it is not saved; {way_on(root, remedy)}")
 
@@ -61,8 +65,9 @@ def save_checkpoint(
 ) -> Path:
     """Write `root/step-N`, whole or not at all, and remove all but the newest `keep` checkpoints (0 keeps all).
 
-    `write` writes the model and what belongs to it into a folder. `state` holds tensors and plain values only, as it is read back without
-    unpickling code. Raises RunError if it cannot be written, on a full disk for instance; the earlier ones are there still.
+    `write` writes the model and what belongs to it into a folder. `state` holds tensors and plain values only, as it is
+    read back without unpickling code. Raises RunError if it cannot be written, on a full disk for instance; the earlier
+    ones are there still.
     """
     folder = root / f"step-{step}"
     temporary = root / f".step-{step}.tmp"
@@ -80,7 +85,8 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         reason = str(error.__context__ if isinstance(error.__context__, OSError) else error).strip().split("\n")[0]
         raise RunError(
-            f"cannot write the checkpoint {folder}: {reason}; make room, and {going_on(root, without=step)} with --resume"
+            f"cannot write the checkpoint {folder}: {reason}; make room, and {going_on(root, without=step)} with "
+            "--resume"
         ) from error
     if replaced is not None:
         remove(replaced)
@@ -99,7 +105,9 @@ def export(checkpoint: Path, out: Path) -> None:
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         remove(temporary)
-        shutil.copytree(checkpoint, temporary, ignore=lambda _, names: {name for name in names if name in OF_THE_TRAINER})
+        shutil.copytree(
+            checkpoint, temporary, ignore=lambda _, names: {name for name in names if name in OF_THE_TRAINER}
+        )
         sync_folder(temporary)
         temporary.rename(out)
         sync_names(out.parent)
@@ -109,7 +117,9 @@ def export(checkpoint: Path, out: Path) -> None:
 
 
 def _remove_before(root: Path, step: int) -> None:
-    """Remove the checkpoints before a step, those too that an interruption left incomplete. Links are not kgym's and stay."""
+    """Remove the checkpoints before a step, those too that an interruption left incomplete. Links are not kgym's and
+    stay.
+    """
     for number, folder in numbered(root, "step", "", width=1).items():
         if number < step and folder.is_dir() and not folder.is_symlink():
             remove(set_aside(folder))  # renamed first, so that an interruption leaves no half of it under its name
@@ -117,7 +127,9 @@ def _remove_before(root: Path, step: int) -> None:
 
 def open_episodes(folder: Path) -> list[Episode]:
     """Read back the episodes of a checkpoint. Raises DataError, naming the file, if it is damaged."""
-    return read_episodes(folder / OPEN_EPISODES, remedy=f"remove the folder {folder} to {_before(folder)} with --resume")
+    return read_episodes(
+        folder / OPEN_EPISODES, remedy=f"remove the folder {folder} to {_before(folder)} with --resume"
+    )
 
 
 def _before(folder: Path) -> str:
@@ -125,12 +137,15 @@ def _before(folder: Path) -> str:
 
 
 def refuse_older(root: Path) -> None:
-    """Raise ConfigError if the newest checkpoint below `root` has no open episodes: it is of a version that did not keep any."""
+    """Raise ConfigError if the newest checkpoint below `root` has no open episodes: it is of a version that did not
+    keep any.
+    """
     steps = checkpoint_steps(root)
     folder = root / f"step-{steps[-1]}" if steps else None
     if folder is not None and not (folder / OPEN_EPISODES).is_file():
         raise ConfigError(
-            f"{folder} has no {OPEN_EPISODES}: an earlier version of kgym wrote this checkpoint, and its run cannot be resumed; "
+            f"{folder} has no {OPEN_EPISODES}: an earlier version of kgym wrote this checkpoint, and its run cannot be "
+            "resumed; "
             f"start a new run from it with --model {folder}, or resume it with that version"
         )
 

@@ -51,7 +51,9 @@ def is_plain(value: Any) -> bool:
 
 
 def own_fingerprints(chosen: Iterable[Chosen]) -> dict[str, str]:
-    """Return the fingerprints that the options of components have, by key; a verifier's are among the facts of its environment."""
+    """Return the fingerprints that the options of components have, by key; a verifier's are among the facts of its
+    environment.
+    """
     found: dict[str, str] = {}
     for kind, name, options, place in chosen:
         if kind not in ("verifier", "tracker"):
@@ -61,7 +63,9 @@ def own_fingerprints(chosen: Iterable[Chosen]) -> dict[str, str]:
 
 
 def component_versions(chosen: Iterable[Chosen]) -> dict[str, str]:
-    """Return what each component comes from: {"algorithm mirror": "kgym 0.1.0"}; of a plain file the sha256 of its source."""
+    """Return what each component comes from: {"algorithm mirror": "kgym 0.1.0"}; of a plain file the sha256 of its
+    source.
+    """
     return {f"{kind} {name}": _version(kind, name) for kind, name, _, _ in chosen}
 
 

@@ -1,7 +1,7 @@
 """What makes a resumed run the same run: the facts outside its configuration that its numbers depend on.
 
-A changed fact (data, prompt, verifier, budgets, another model at the same path) ends the command before anything is read or written.
-A changed version of a package or of a plugin is only said: it need not move a number.
+A changed fact (data, prompt, verifier, budgets, another model at the same path) ends the command before anything is
+read or written. A changed version of a package or of a plugin is only said: it need not move a number.
 """
 
 from collections.abc import Mapping
@@ -44,4 +44,8 @@ def changed_versions(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> s
     """Say which packages and plugins have another version than the manifest has; "" if none."""
     then, now = ({key: found[key] for key in VERSIONS if key in found} for found in (manifest, facts))
     changed = changes(then, now)
-    return f"since the run began, {'; '.join(changed.values())}: figures may differ from those of one go" if changed else ""
+    return (
+        f"since the run began, {'; '.join(changed.values())}: figures may differ from those of one go"
+        if changed
+        else ""
+    )

@@ -1,8 +1,10 @@
 """From a packed batch to what a model computes: which tokens, in which rows, and how they are cut into micro-batches.
 
     padded      one row an episode, padded on the right to the longest
-    packed      each distinct token once: what the episodes of a group share, first of all their prompt, is computed for one of them, and
-                nothing is padded. Every layer that works token by token sees one long row; attention alone forms rows (`Rows`)
+    packed      each distinct token once: what the episodes of a group share, first of all their prompt, is computed for
+    one of them, and
+                nothing is padded. Every layer that works token by token sees one long row; attention alone forms rows
+                (`Rows`)
 
     group of two:    prompt  a b c          tokens    p p p a b c d e        (N = 8 instead of 11, or 12 with padding)
                      prompt  d e            rows      p p p a b c   and   d e, which looks back on p p p
@@ -24,9 +26,13 @@ from kgym.algorithms.batch import cut, select, token_order
 from kgym.types import PackedBatch
 
 OWN_SHARE = 0.4
-"""A row whose own tokens are a smaller share of it looks back from these alone, through a mask; another one runs causally, whole."""
+"""A row whose own tokens are a smaller share of it looks back from these alone, through a mask; another one runs
+causally, whole.
+"""
 WASTE, WASTED_PLACES = 0.25, 1 << 15
-"""Pairs of query and key that a bucket may have for nothing: this share of the others, and so many, which cost what a kernel does."""
+"""Pairs of query and key that a bucket may have for nothing: this share of the others, and so many, which cost what
+a kernel does.
+"""
 MASK_ELEMENTS = 1 << 26
 """Most elements of the mask of a bucket."""
 
@@ -38,8 +44,9 @@ class Micro(NamedTuple):
     places: Tensor
     """The place of each of its tokens in the batch that it was cut from, (its T,) int64."""
     weight: float = 1.0
-    """By which its loss and metrics are multiplied: 0 for one that another rank has too, computed here since every rank makes as many
-    passes."""
+    """By which its loss and metrics are multiplied: 0 for one that another rank has too, computed here since every rank
+    makes as many passes.
+    """
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,9 @@ def arrange(batch: PackedBatch, *, packed: bool) -> Arrangement:
     inputs = {
         "input_ids": batch.input_ids[own_T][None],
         "position_ids": episodes.columns[own_T][None],
-        "attention_mask": torch.zeros((1, 1, 1, 1), device=batch.input_ids.device),  # of four dimensions, so that no model makes one
+        "attention_mask": torch.zeros(
+            (1, 1, 1, 1), device=batch.input_ids.device
+        ),  # of four dimensions, so that no model makes one
         "kgym_rows": rows,
     }
     squares = sum(bucket.squares for bucket in rows.buckets)
@@ -178,7 +187,9 @@ class _Episodes:
         return cls(columns_T, starts_E, needed_E, first_G[group_E])
 
     def shared(self, batch: PackedBatch) -> Tensor:
-        """Return how many of its first tokens each episode shares with the leader of its group, (E,); 0 for the leader."""
+        """Return how many of its first tokens each episode shares with the leader of its group, (E,); 0 for the
+        leader.
+        """
         leaders_T = self.leaders[batch.episode_ids]
         other_T = self.starts[leaders_T] + self.columns
         there_T = self.columns < self.needed[leaders_T]
@@ -236,7 +247,9 @@ def _bucket(
 ) -> tuple[Bucket, _Part, _Part]:
     device = place_T.device
     rows_B = torch.tensor([episode for _, _, episode in rows], device=device)
-    needed_B1, shared_B1, starts_B1 = (values_E[rows_B][:, None] for values_E in (episodes.needed, shared_E, episodes.starts))
+    needed_B1, shared_B1, starts_B1 = (
+        values_E[rows_B][:, None] for values_E in (episodes.needed, shared_E, episodes.starts)
+    )
     n_queries, n_keys = max(row[0] for row in rows), max(row[1] for row in rows)
 
     def part(columns_BX: Tensor, *, copies: bool) -> _Part:
@@ -331,14 +344,16 @@ def _add(values: Tensor, places: Tensor, more: Tensor) -> None:
 def microbatches(batch: PackedBatch, max_tokens: int, *, packed: bool, whole_groups: bool = False) -> list[Micro]:
     """Cut a batch into micro-batches that carry its totals, so that their losses add up to its loss.
 
-    A micro-batch takes at most `max_tokens` that are computed: the distinct ones if packed, its padded rows otherwise; an episode that is
-    longer gets one to itself. Episodes without a trained token, which have no part in a loss, are left out. Packed, the episodes of a
-    group stay together where they fit. With `whole_groups` no group is cut, for losses that compare the episodes of a group. Episodes are
-    taken by length, the longest first.
+    A micro-batch takes at most `max_tokens` that are computed: the distinct ones if packed, its padded rows otherwise;
+    an episode that is longer gets one to itself. Episodes without a trained token, which have no part in a loss, are
+    left out. Packed, the episodes of a group stay together where they fit. With `whole_groups` no group is cut, for
+    losses that compare the episodes of a group. Episodes are taken by length, the longest first.
     """
     if not batch.n_episodes:
         return []
-    parts = _packed_parts(batch, max_tokens, whole_groups) if packed else cut(batch, max_tokens, whole_groups=whole_groups)
+    parts = (
+        _packed_parts(batch, max_tokens, whole_groups) if packed else cut(batch, max_tokens, whole_groups=whole_groups)
+    )
     return [Micro(select(batch, part, own_totals=False), token_order(batch, part)) for part in parts]
 
 
@@ -354,7 +369,8 @@ def _packed_parts(batch: PackedBatch, max_tokens: int, whole_groups: bool) -> li
         tokens, least = 0, 0
         unit: list[int] = []
         for episode in group:
-            # after a cut the first episode leads: it shares with a later one at least what both shared with the former leader
+            # after a cut the first episode leads: it shares with a later one at least what both shared with the former
+            # leader
             more = needed[episode] - min(least, shared[episode]) if unit else needed[episode]
             if unit and tokens + more > max_tokens and not whole_groups:
                 units.append((max(needed[e] for e in unit), tokens, unit))

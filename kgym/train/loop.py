@@ -1,9 +1,11 @@
 """The run of every training: lock, manifest, resume, checkpoints, metrics, trackers and observers.
 
-On several ranks every one of them runs this loop; rank 0 alone writes files and speaks to reporters, trackers and observers.
+On several ranks every one of them runs this loop; rank 0 alone writes files and speaks to reporters, trackers and
+observers.
 
-It knows an `Objective`, which says what a step is, and the `TrainedPolicy` that the objective loads. A checkpoint holds everything that
-the next step needs, so a run that was killed goes on from its newest checkpoint and ends in the same numbers as one that was not.
+It knows an `Objective`, which says what a step is, and the `TrainedPolicy` that the objective loads. A checkpoint holds
+everything that the next step needs, so a run that was killed goes on from its newest checkpoint and ends in the same
+numbers as one that was not.
 """
 
 import json
@@ -38,7 +40,9 @@ AFTER_A_STEP = ("validate", "save")
 class Run:
     """Trains what an objective says, in a `RunFolder`."""
 
-    def __init__(self, objective: Objective, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False) -> None:
+    def __init__(
+        self, objective: Objective, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False
+    ) -> None:
         """With `profile`, phases are timed exactly and one step is traced."""
         self.objective = objective
         self.recorder = Recorder(exact=profile)
@@ -66,7 +70,8 @@ class Run:
     def run(self) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one, and return the summary.
 
-        Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run cannot continue.
+        Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run
+        cannot continue.
         """
         self.began = time.perf_counter()
         with self._threads(), recording(self.recorder), self._naming_memory():
@@ -123,7 +128,9 @@ class Run:
             registry().observe(event, run=self.folder.path, **facts)
 
     def _prepare(self) -> None:
-        """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is written."""
+        """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is
+        written.
+        """
         self.facts = dict(self.objective.prepare())
         check_lora(self.config.train.lora)
         Trackers.check(self.config)
@@ -178,10 +185,18 @@ class Run:
 
     def _conclude(self) -> dict[str, Any]:
         checkpoint = str(self.folder.checkpoints / f"step-{self.step}")
-        summary = {"run": str(self.folder.path), "steps": self.step, "checkpoint": checkpoint, **self.objective.summary()}
+        summary = {
+            "run": str(self.folder.path),
+            "steps": self.step,
+            "checkpoint": checkpoint,
+            **self.objective.summary(),
+        }
         if self.tracer:
             seconds = shares(self.recorder.totals, time.perf_counter() - self.began)
-            summary["profile"] = {"seconds": seconds, "trace": None if self.tracer.written is None else str(self.tracer.written)}
+            summary["profile"] = {
+                "seconds": seconds,
+                "trace": None if self.tracer.written is None else str(self.tracer.written),
+            }
         write_atomic(self.folder.summary, json.dumps(summary, indent=2) + "\n")
         self._observe("kgym_run_finished", summary=summary)
         self.reporter.finished(summary)
@@ -210,7 +225,9 @@ class Run:
             self.reporter.note(f"step {self.step}: {hint}")
 
     def _save(self) -> None:
-        check_weights(self.policy.broken_weight(), f"step {self.step}: the policy", self.folder.checkpoints, "a smaller train.lr")
+        check_weights(
+            self.policy.broken_weight(), f"step {self.step}: the policy", self.folder.checkpoints, "a smaller train.lr"
+        )
         folder = self.folder.checkpoints / f"step-{self.step}"
 
         def write(folder: Path) -> None:  # every rank takes part: rank 0 writes what it gathers from the others

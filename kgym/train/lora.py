@@ -1,6 +1,7 @@
 """LoRA: a low-rank adapter on linear layers is trained, and the model below it stays as it was.
 
-    h = W x + scale * B (A x)        scale = alpha / rank; A starts random, B at 0: the first step starts from the base model
+    h = W x + scale * B (A x)        scale = alpha / rank; A starts random, B at 0: the first step starts from the base
+    model
 
 The layers are those of peft; they are inside the model, which keeps its class, its attributes and its output head. The
 reference of an algorithm is the same model with the adapter off. The engine gets W + scale * B @ A, computed matrix by
@@ -56,7 +57,11 @@ class Adapter:
         names = _targets(model, config.targets)
         self.model = model
         self.settings = peft.LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, target_modules=_shortest(model, names), task_type="CAUSAL_LM", inference_mode=False
+            r=config.rank,
+            lora_alpha=config.alpha,
+            target_modules=_shortest(model, names),
+            task_type="CAUSAL_LM",
+            inference_mode=False,
         )
         model.requires_grad_(False)
         exact = peft.LoraConfig(**{**self.settings.to_dict(), "target_modules": names})
@@ -96,7 +101,9 @@ class Adapter:
                 layer.enable_adapters(True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the matrices by the names that they have in `adapter_model.safetensors`, put together if they are cut over ranks."""
+        """Return the matrices by the names that they have in `adapter_model.safetensors`, put together if they are
+        cut over ranks.
+        """
         return {
             f"{PREFIX}{name}.lora_{letter}.weight": whole(matrix.detach())
             for name in self._layers
@@ -121,7 +128,11 @@ class Adapter:
     def config(self, base: str) -> dict[str, Any]:
         """Return what `adapter_config.json` says, with the base model named."""
         settings = self.settings.to_dict()
-        settings |= {"target_modules": sorted(settings["target_modules"]), "inference_mode": True, "base_model_name_or_path": base}
+        settings |= {
+            "target_modules": sorted(settings["target_modules"]),
+            "inference_mode": True,
+            "base_model_name_or_path": base,
+        }
         return {key: getattr(value, "value", value) for key, value in settings.items()}
 
     def save(self, folder: Path, base: str) -> None:
@@ -144,11 +155,15 @@ class Adapter:
         found = read_adapter(folder)
         if found.keys() != self._layers.keys():
             other = sorted(found.keys() ^ self._layers.keys())[0]
-            raise ConfigError(f"{folder} contains an adapter of other layers than train.lora.targets names, such as {other}")
+            raise ConfigError(
+                f"{folder} contains an adapter of other layers than train.lora.targets names, such as {other}"
+            )
         for name, pair in found.items():
             for letter, matrix in zip("AB", self._pair(name), strict=True):
                 if matrix.shape != pair[letter].shape:
-                    raise ConfigError(f"{folder} contains an adapter of another rank than train.lora.rank={self.settings.r}")
+                    raise ConfigError(
+                        f"{folder} contains an adapter of another rank than train.lora.rank={self.settings.r}"
+                    )
                 matrix.copy_(pair[letter])
 
 
@@ -212,16 +227,21 @@ def _targets(model: PreTrainedModel, wanted: Sequence[str]) -> list[str]:
     names = [name for name, module in linear.items() if module is not head]
     if not names:
         raise ConfigError(
-            f"train.lora.rank: {type(model).__name__} has no linear layers (nn.Linear); train all weights, with train.lora.rank=0"
+            f"train.lora.rank: {type(model).__name__} has no linear layers (nn.Linear); train all weights, with "
+            "train.lora.rank=0"
         )
     if not wanted:
         return names
     for ending in wanted:
         if not any(_ends(name, ending) for name in names):
             if any(_ends(name, ending) for name in linear):
-                raise ConfigError(f"train.lora.targets: {ending} is the output head, which is not adapted; leave it out")
+                raise ConfigError(
+                    f"train.lora.targets: {ending} is the output head, which is not adapted; leave it out"
+                )
             raise UnknownName.near(
-                "linear layer of the model (train.lora.targets)", ending, sorted({name.rpartition(".")[2] for name in names})
+                "linear layer of the model (train.lora.targets)",
+                ending,
+                sorted({name.rpartition(".")[2] for name in names}),
             )
     return [name for name in names if any(_ends(name, ending) for ending in wanted)]
 

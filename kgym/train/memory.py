@@ -21,7 +21,9 @@ OF_ALLOCATORS = ("memory: you tried to allocate", "std::bad_alloc")
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return how much more memory this process can have on a device; None if no one says. Ranks share the memory of their machine."""
+    """Return how much more memory this process can have on a device; None if no one says. Ranks share the memory of
+    their machine.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -47,7 +49,9 @@ def used_bytes(device: torch.device) -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what it was raised from, says that memory ran out: Python's, torch's own or that of its CPU allocator."""
+    """Whether an error, or what it was raised from, says that memory ran out: Python's, torch's own or that of its
+    CPU allocator.
+    """
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -83,11 +87,15 @@ def _cgroup_bytes() -> Iterator[int]:
             if number == "0":
                 yield from _left(CGROUPS, path, "memory.max", "memory.current", "inactive_file")
             elif "memory" in controllers.split(","):
-                yield from _left(CGROUPS / "memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                yield from _left(
+                    CGROUPS / "memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+                )
 
 
 def _left(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """Yield limit minus usage of a cgroup and of those above it; in a container, whose path is not there, of the root."""
+    """Yield limit minus usage of a cgroup and of those above it; in a container, whose path is not there, of the
+    root.
+    """
     folder = root / path.strip("/")
     for group in (folder, *folder.parents):
         with contextlib.suppress(OSError, ValueError):  # "max" is not a limit

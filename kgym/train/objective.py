@@ -27,22 +27,29 @@ class RunSettings(Protocol):
 
 
 class Objective(Protocol):
-    """What a run is about. The loop calls `prepare`, `load`, then `validate` and `step` in turn, and `save` for a checkpoint."""
+    """What a run is about. The loop calls `prepare`, `load`, then `validate` and `step` in turn, and `save` for a
+    checkpoint.
+    """
 
     config: Any
     """A `RunSettings`; after `prepare` every default is in it."""
 
     def prepare(self) -> Mapping[str, Any]:
-        """Check everything that can be checked without loading a model; return what the manifest says in addition to the configuration.
+        """Check everything that can be checked without loading a model; return what the manifest says in addition to
+        the configuration.
 
         Raises ConfigError, DataError or PluginError for what cannot work. Nothing is written.
         """
 
     def plan(self) -> Plan:
-        """Return what the run will have in memory; called after `prepare`. Raises ConfigError for a model that cannot be read."""
+        """Return what the run will have in memory; called after `prepare`. Raises ConfigError for a model that
+        cannot be read.
+        """
 
     def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
-        """Load the policy from a checkpoint of the run, or from `folder`, and what else it takes; the loop restores its state then."""
+        """Load the policy from a checkpoint of the run, or from `folder`, and what else it takes; the loop restores
+        its state then.
+        """
 
     def load_state_dict(self, state: Mapping[str, Any], checkpoint: Path) -> None:
         """Take over what `state_dict` and `save` have written."""

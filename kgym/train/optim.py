@@ -1,7 +1,8 @@
 """The optimizers, and the learning rate of each step.
 
     float32 masters     `torch.optim.AdamW`
-    bfloat16 masters    `SplitAdamW`: the lower half of each float32 weight is kept beside, so that no change is rounded away;
+    bfloat16 masters    `SplitAdamW`: the lower half of each float32 weight is kept beside, so that no change is rounded
+    away;
                         or `torch.optim.AdamW`, which loses changes that are small against the weight
 
 A bfloat16 number has 8 significant bits: a change of less than 1/512 of a weight leaves it as it is.
@@ -38,10 +39,11 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def lr_at(step: int, *, lr: float, warmup_steps: int, steps: int, schedule: str, decay_frac: float) -> float:
-    """Learning rate of step 1, 2, ...: up in a line, flat, then down to a tenth over the last `decay_frac` of the steps.
+    """Learning rate of step 1, 2, ...: up in a line, flat, then down to a tenth over the last `decay_frac` of the
+    steps.
 
-    `schedule` is the shape of the end, `linear` or `cosine`; `constant` has none. It never falls before the warm-up ends.
-    Source: Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4.
+    `schedule` is the shape of the end, `linear` or `cosine`; `constant` has none. It never falls before the warm-up
+    ends. Source: Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4.
 
     >>> [lr_at(step, lr=1.0, warmup_steps=2, steps=4, schedule="constant", decay_frac=1.0) for step in (1, 2, 4)]
     [0.5, 1.0, 1.0]
@@ -62,11 +64,11 @@ def lr_at(step: int, *, lr: float, warmup_steps: int, steps: int, schedule: str,
 class SplitAdamW(torch.optim.Optimizer):
     """AdamW in float32 on bfloat16 weights: its numbers are those of float32 weights, in four bytes a weight for both.
 
-    A bfloat16 number is the upper half of a float32 one, so the optimizer keeps the lower half of each weight, 16 bits, in its state.
-    A step puts both halves together, updates the float32 weight, and splits it again. The moments are float32. Parameters of other types
-    are updated as they are.
-    Compensated (Kahan) sums in bfloat16 need as much memory and still lose changes once the compensation itself is large: at a
-    learning rate of 1e-6 a weight near 1 comes to rest after about 500 steps.
+    A bfloat16 number is the upper half of a float32 one, so the optimizer keeps the lower half of each weight, 16 bits,
+    in its state. A step puts both halves together, updates the float32 weight, and splits it again. The moments are
+    float32. Parameters of other types are updated as they are.
+    Compensated (Kahan) sums in bfloat16 need as much memory and still lose changes once the compensation itself is
+    large: at a learning rate of 1e-6 a weight near 1 comes to rest after about 500 steps.
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class SplitAdamW(torch.optim.Optimizer):
         return weights.float() if low is None else cut_as(weights, joined(local(weights), local(low)))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` has returned, in its own types: torch gives every tensor that of its parameter."""
+        """Take over what `state_dict` has returned, in its own types: torch gives every tensor that of its
+        parameter.
+        """
         super().load_state_dict(state_dict)
         numbers = itertools.chain.from_iterable(group["params"] for group in state_dict["param_groups"])
         parameters = itertools.chain.from_iterable(group["params"] for group in self.param_groups)
@@ -145,8 +149,8 @@ def _take_step(parameter: nn.Parameter, state: dict[str, Any], group: dict[str, 
 def halves(master: Tensor) -> tuple[Tensor, Tensor]:
     """Split float32 numbers into the nearest bfloat16 ones and what is then missing, in units of their last bit.
 
-    That is a whole number of 16 bits, with ties away from zero. It is kept as the bfloat16 number of the same bits, since neither
-    gloo nor NCCL sends int16: copy it, and do not calculate with it.
+    That is a whole number of 16 bits, with ties away from zero. It is kept as the bfloat16 number of the same bits,
+    since neither gloo nor NCCL sends int16: copy it, and do not calculate with it.
 
     >>> upper, lower = halves(torch.tensor([1.0, 1.001]))
     >>> upper.tolist(), lower.view(torch.int16).tolist(), joined(upper, lower).tolist() == torch.tensor([1.0, 1.001]).tolist()

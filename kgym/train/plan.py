@@ -3,8 +3,8 @@
     plan = make_plan(workload, available=available_bytes(device), smaller={"train.microbatch_tokens=8192": other})
     plan.lines()        the table        plan.check()        raises ConfigError, with the remedies, for what cannot fit
 
-All is in bytes. P weights of which R are trained, w bytes a weight, c bytes in the type that is computed in, N tokens in
-a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.models.footprint.Activations`:
+All is in bytes. P weights of which R are trained, w bytes a weight, c bytes in the type that is computed in, N tokens
+in a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.models.footprint.Activations`:
 
     weights         P w, and as much for a reference; shared out over the ranks
     gradients       R w                                     from the first backward pass of an update to its end
@@ -16,8 +16,8 @@ a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.mode
     logits          see `head_bytes`
     update          2 x 4 x the largest weight on a CPU, R x 4 on a GPU, where AdamW takes all weights at once
 
-The engine says itself what it takes (`kgym.types.PlansMemory`). Texts are taken to be as long as their budget allows, so
-the plan is what a run takes at most. Left out are the program and its libraries, which are there before the run is
+The engine says itself what it takes (`kgym.types.PlansMemory`). Texts are taken to be as long as their budget allows,
+so the plan is what a run takes at most. Left out are the program and its libraries, which are there before the run is
 planned, and the workers of verifiers.
 """
 
@@ -165,12 +165,18 @@ class Plan:
         return f"needs about {gib(self.peak)} GiB ({self.phase}), and {self.device} has {gib(self.available)} GiB"
 
     def remedies(self) -> str:
-        """Return `; set A (saves 1.5 GiB, enough) or B (saves 0.3 GiB)`, the largest saving first; "" if nothing would help."""
+        """Return `; set A (saves 1.5 GiB, enough) or B (saves 0.3 GiB)`, the largest saving first; "" if nothing
+        would help.
+        """
         if not self.savings:
             return "; take a smaller model"
         found = []
         for setting, saved in sorted(self.savings.items(), key=lambda item: -item[1]):
-            enough = ", enough" if self.available is not None and self.available < self.peak <= self.available + saved else ""
+            enough = (
+                ", enough"
+                if self.available is not None and self.available < self.peak <= self.available + saved
+                else ""
+            )
             found.append(f"{setting} (saves {gib(saved)} GiB{enough})")
         rest = f"; all of them together leave {gib(self.all_together)} GiB" if len(found) > 1 else ""
         return f"; set {' or '.join(found)}{rest}"
@@ -183,13 +189,17 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the plan as a table, in GiB."""
         rows: list[tuple[str, ...]] = [("memory, GiB", *PHASES)]
-        rows += [(part.name, *(gib(n) if n else "" for n in part.phases)) for part in self.parts if part != Part(part.name)]
+        rows += [
+            (part.name, *(gib(n) if n else "" for n in part.phases)) for part in self.parts if part != Part(part.name)
+        ]
         rows.append(("together", *map(gib, self.totals)))
         if self.available is not None:
             rows.append((f"{self.device} has", *[gib(self.available)] * len(PHASES)))
         widths = [max(len(row[column]) for row in rows) for column in range(len(PHASES) + 1)]
         return [
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+            "  ".join(
+                [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+            )
             for row in rows
         ]
 
@@ -201,7 +211,8 @@ class Plan:
             "peak_gib": round(self.peak / GIB, 3),
             "phase": self.phase,
             "parts_gib": {
-                part.name: {phase: round(n / GIB, 4) for phase, n in zip(PHASES, part.phases, strict=True) if n} for part in self.parts
+                part.name: {phase: round(n / GIB, 4) for phase, n in zip(PHASES, part.phases, strict=True) if n}
+                for part in self.parts
             },
             "process_gib": None if self.used is None else round(self.used / GIB, 3),
             "savings_gib": {setting: round(saved / GIB, 3) for setting, saved in self.savings.items()},
@@ -218,11 +229,17 @@ def gib(n: float) -> str:
 
 
 def make_plan(work: Workload, smaller: Mapping[str, Change] | None = None) -> Plan:
-    """Plan a run on the device as it is now. `smaller` are changes that would need less, by the setting that makes them."""
+    """Plan a run on the device as it is now. `smaller` are changes that would need less, by the setting that makes
+    them.
+    """
     device = torch.device(work.device)
     changes = dict(smaller or {}) | _engine_changes(work)
     peak = Plan(work).peak
-    savings = {setting: saved for setting, change in changes.items() if (saved := peak - Plan(change(work)).peak) > peak * WORTH}
+    savings = {
+        setting: saved
+        for setting, change in changes.items()
+        if (saved := peak - Plan(change(work)).peak) > peak * WORTH
+    }
     least = work
     for setting in savings:
         least = changes[setting](least)

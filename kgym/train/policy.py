@@ -1,7 +1,7 @@
 """The policy that is trained, and all that varies with its scale: precision, layout, adapters, shards.
 
-An objective asks for log-probabilities, lets gradients be added up, and takes a step; it does not know on how many devices, in which
-numbers or with which weights frozen.
+An objective asks for log-probabilities, lets gradients be added up, and takes a step; it does not know on how many
+devices, in which numbers or with which weights frozen.
 
 Dimension key:  T tokens of the pack
 """
@@ -63,7 +63,9 @@ class TrainedPolicy:
         self.optimizer = self._fresh_optimizer()
 
     @classmethod
-    def load(cls, folder: str, config: TrainConfig, *, checkpoint: Path | None = None, seed: int = 0) -> "TrainedPolicy":
+    def load(
+        cls, folder: str, config: TrainConfig, *, checkpoint: Path | None = None, seed: int = 0
+    ) -> "TrainedPolicy":
         """Load a Hugging Face folder, or, of a run that continues, its checkpoint.
 
         An adapter is put on the model of `folder` in both cases; a new one starts as `seed` says. Raises ConfigError as
@@ -100,8 +102,11 @@ class TrainedPolicy:
 
     # --- log-probabilities ---
 
-    def logprobs(self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if asked for.
+    def logprobs(
+        self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return log p(token | tokens before it) of a micro-batch, (T,) float32 with gradient, and the entropies if
+        asked for.
 
         Both are 0 where the mask is 0.
         """
@@ -115,21 +120,29 @@ class TrainedPolicy:
         return self._precision.compute
 
     def autocast(self) -> torch.autocast:
-        """Return the context in which every forward pass of the policy, and of a critic, is computed; see `Precision`."""
+        """Return the context in which every forward pass of the policy, and of a critic, is computed; see
+        `Precision`.
+        """
         return self._precision.autocast()
 
     @torch.no_grad()
     def frozen_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities and entropies of a whole batch without gradient, each (T,), 0 where the mask is 0."""
+        """Return log-probabilities and entropies of a whole batch without gradient, each (T,), 0 where the mask is
+        0.
+        """
         return self._frozen(self._scorer, batch, temperature)
 
     @contextlib.contextmanager
     def others(self, *, adapter: bool) -> Iterator[None]:
-        """Compute with what `kgym.models.weights.OtherWeights` makes of the weights inside the block; of an `adapter` alone those of that.
+        """Compute with what `kgym.models.weights.OtherWeights` makes of the weights inside the block; of an `adapter`
+        alone those of that.
 
         The weights are afterwards what they were before, to the bit.
         """
-        found = {identity(tensor): (name, local(tensor)) for name, tensor in self._policy.model.state_dict(keep_vars=True).items()}
+        found = {
+            identity(tensor): (name, local(tensor))
+            for name, tensor in self._policy.model.state_dict(keep_vars=True).items()
+        }
         floats = [(name, part.detach()) for name, part in found.values() if part.is_floating_point()]
         if adapter:
             chosen = [part for name, part in floats if of_adapter(name)]
@@ -147,7 +160,9 @@ class TrainedPolicy:
                     part.copy_(other(part, adapter=False) if kept is None else kept[number])
 
     @torch.no_grad()
-    def distributions(self, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]], *, temperature: float = 1.0) -> Tensor:
+    def distributions(
+        self, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]], *, temperature: float = 1.0
+    ) -> Tensor:
         """Return the log-probabilities of every token at places of texts, (M, V) float32 on the CPU, text by text.
 
         A place is the number of tokens that are read before; after the last one there is none. Places ascend. Every
@@ -156,7 +171,9 @@ class TrainedPolicy:
         batch = pack(
             prompt_ids=[text[:1] for text in texts],
             token_ids=[text[1:] for text in texts],
-            token_mask=[[place in wanted for place in range(1, len(text))] for text, wanted in zip(texts, places, strict=True)],
+            token_mask=[
+                [place in wanted for place in range(1, len(text))] for text, wanted in zip(texts, places, strict=True)
+            ],
             rewards=[0.0] * len(texts),
             group_ids=[0] * len(texts),
         )
@@ -165,10 +182,11 @@ class TrainedPolicy:
             return self._scorer.distributions(PackedBatch(**{**vars(batch), **tensors}), temperature=temperature).cpu()
 
     def keep_reference(self, folder: str, *, start: bool = True) -> None:
-        """Load the frozen reference, for `ref_logprobs`. If it is the model that training started from, it is below an adapter already.
+        """Load the frozen reference, for `ref_logprobs`. If it is the model that training started from, it is below an
+        adapter already.
 
-        Its weights have the type of the policy's, so that equal weights have equal log-probabilities. Raises ConfigError if it cannot be
-        loaded.
+        Its weights have the type of the policy's, so that equal weights have equal log-probabilities. Raises
+        ConfigError if it cannot be loaded.
         """
         self.has_reference = True
         if start and self._adapter is not None:
@@ -179,7 +197,9 @@ class TrainedPolicy:
 
     @torch.no_grad()
     def ref_logprobs(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
-        """Return the log-probabilities of the reference, (T,), 0 where the mask is 0; `keep_reference` was called before."""
+        """Return the log-probabilities of the reference, (T,), 0 where the mask is 0; `keep_reference` was called
+        before.
+        """
         if self._reference is not None:
             return self._frozen(self._reference, batch, temperature)[0]
         assert self._adapter is not None
@@ -192,8 +212,8 @@ class TrainedPolicy:
         return "packed" if self._scorer.packed else "padded"
 
     def microbatches(self, batch: PackedBatch, *, whole_groups: bool = False) -> list[Micro]:
-        """Cut this rank's part of a batch into micro-batches that carry the totals of the batch, so that their losses, and those of the
-        other ranks, add up to its loss.
+        """Cut this rank's part of a batch into micro-batches that carry the totals of the batch, so that their losses,
+        and those of the other ranks, add up to its loss.
 
         With `whole_groups` no group is cut, for losses that compare the episodes of a group.
         """
@@ -201,7 +221,9 @@ class TrainedPolicy:
         if self.world.size > 1:
             mine = deal(batch, self.world.size)[self.world.rank]
             part, places_T = select(batch, mine, own_totals=False), token_order(batch, mine)
-        found = microbatches(part, self._config.microbatch_tokens, packed=self._scorer.packed, whole_groups=whole_groups)
+        found = microbatches(
+            part, self._config.microbatch_tokens, packed=self._scorer.packed, whole_groups=whole_groups
+        )
         found = [micro._replace(places=places_T[micro.places]) for micro in found]
         return found + self._spares(found, batch)
 
@@ -245,7 +267,9 @@ class TrainedPolicy:
         self.optimizer.zero_grad(set_to_none=True)
 
     def clip(self, max_norm: float) -> float:
-        """Scale the gradient down to `max_norm` and return its norm before. Raises FloatingPointError if that is not finite."""
+        """Scale the gradient down to `max_norm` and return its norm before. Raises FloatingPointError if that is not
+        finite.
+        """
         return clip(self._policy.model, max_norm)
 
     def take_step(self) -> None:
@@ -258,7 +282,9 @@ class TrainedPolicy:
     def optimizer_of(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """Return a new optimizer of the run's kind, for the policy or a critic."""
         config = self._config
-        return make_optimizer(model, lr=lr, weight_decay=config.weight_decay, betas=config.betas, split=self._precision.split)
+        return make_optimizer(
+            model, lr=lr, weight_decay=config.weight_decay, betas=config.betas, split=self._precision.split
+        )
 
     # --- weights ---
 
@@ -307,7 +333,9 @@ class TrainedPolicy:
 
 
 def clip(model: nn.Module, max_norm: float) -> float:
-    """Scale the gradient of a model down to `max_norm` and return its norm before. Raises FloatingPointError if that is not finite."""
+    """Scale the gradient of a model down to `max_norm` and return its norm before. Raises FloatingPointError if that
+    is not finite.
+    """
     norm = whole(torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)).item()
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient norm is {norm}")
@@ -318,7 +346,9 @@ def _shortest_group(batch: PackedBatch) -> Micro:
     """Return the group of a batch that has the fewest tokens, as its own micro-batch."""
     sizes_E = torch.bincount(batch.episode_ids, minlength=batch.n_episodes)
     live = scored(batch)
-    tokens = {group: int(sizes_E[(batch.group_ids == group) & live].sum()) for group in set(batch.group_ids[live].tolist())}
+    tokens = {
+        group: int(sizes_E[(batch.group_ids == group) & live].sum()) for group in set(batch.group_ids[live].tolist())
+    }
     chosen = ((batch.group_ids == min(tokens, key=tokens.__getitem__)) & live).nonzero().flatten().tolist()
     places_T = torch.isin(batch.episode_ids, torch.tensor(chosen, device=batch.episode_ids.device)).nonzero().flatten()
     return Micro(select(batch, chosen, own_totals=False), places_T)

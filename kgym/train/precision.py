@@ -1,4 +1,6 @@
-"""In which types a policy is kept and computed with: weights in `train.master_dtype`, forward and backward pass in `train.dtype`."""
+"""In which types a policy is kept and computed with: weights in `train.master_dtype`, forward and backward pass in
+`train.dtype`.
+"""
 
 from dataclasses import dataclass
 
@@ -33,8 +35,8 @@ class Precision:
     def autocast(self) -> torch.autocast:
         """Return the context of a forward pass. The backward pass needs none: it has the types of the forward pass.
 
-        Casts of weights are not kept: one that a pass without gradient had made would cut the gradient of a later pass in the same context,
-        and the gradients of the uses of a weight would be summed in bfloat16.
+        Casts of weights are not kept: one that a pass without gradient had made would cut the gradient of a later pass
+        in the same context, and the gradients of the uses of a weight would be summed in bfloat16.
         """
         enabled = self.compute != torch.float32
         dtype = self.compute if enabled else torch.bfloat16
@@ -42,5 +44,7 @@ class Precision:
 
     @property
     def exact(self) -> bool:
-        """Whether a checkpoint holds the weights that the optimizer updates as they are, so that the trainer's state need not."""
+        """Whether a checkpoint holds the weights that the optimizer updates as they are, so that the trainer's state
+        need not.
+        """
         return not self.split and (self.saved == torch.float32 or self.weights == "bfloat16")

@@ -1,6 +1,7 @@
 """Where the time of a step goes, how much of the device it uses, and where memory ran out.
 
-    with phase("optimizer"):        timed in the recorder in force; running out of memory inside is an OutOfMemory that names it
+    with phase("optimizer"):        timed in the recorder in force; running out of memory inside is an OutOfMemory that
+    names it
         optimizer.step()
     count(tokens=..., ...)          floating-point operations of a pass, for the share of the peak
 
@@ -64,8 +65,9 @@ TERAFLOPS = {
     "RTX 5090": 209,
     "RTX 6000 Ada": 364,
 }
-"""Peaks of GPUs for dense products of bfloat16 with sums in float32, in 10^12 operations a second, from NVIDIA's data sheets. All words
-of a name have to be in the name that the driver gives."""
+"""Peaks of GPUs for dense products of bfloat16 with sums in float32, in 10^12 operations a second, from NVIDIA's data
+sheets. All words of a name have to be in the name that the driver gives.
+"""
 PARTIAL = {"MIG", "Laptop", "Mobile", "Ti", "D"}
 """Words that make another, smaller device of the same name."""
 
@@ -86,7 +88,9 @@ class Cost:
     """Layers times heads times the size of a head."""
 
     def forward(self, *, tokens: int, trained: int, squares: int) -> float:
-        """Return the operations of a pass over so many tokens; `squares` are the squared lengths of the texts, summed."""
+        """Return the operations of a pass over so many tokens; `squares` are the squared lengths of the texts,
+        summed.
+        """
         return 2.0 * (self.backbone * tokens + self.head * trained) + 4.0 * self.attention * squares
 
 
@@ -124,7 +128,9 @@ class Recorder:
         """Time a block. Phases may be nested."""
         begin = time.perf_counter()
         self._inside.append(0.0)
-        mark: AbstractContextManager[Any] = torch.profiler.record_function(f"kgym: {PHASES[name]}") if self.exact else nullcontext()
+        mark: AbstractContextManager[Any] = (
+            torch.profiler.record_function(f"kgym: {PHASES[name]}") if self.exact else nullcontext()
+        )
         try:
             with mark:
                 yield
@@ -149,7 +155,9 @@ class Recorder:
         self.seconds, self.n_tokens, self.flops = {}, 0, 0.0
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures of the step: seconds of the phases, tokens a second, share of the peak, the peak of memory."""
+        """Return the figures of the step: seconds of the phases, tokens a second, share of the peak, the peak of
+        memory.
+        """
         found = {f"time/{name}_s": seconds for name, seconds in self.seconds.items()}
         passes_s = self.seconds.get("forward_backward", 0.0)
         if self.n_tokens and passes_s:
@@ -176,7 +184,9 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Time a block in the recorder in force, if any. Raises OutOfMemory, naming the phase, for any error that says so."""
+    """Time a block in the recorder in force, if any. Raises OutOfMemory, naming the phase, for any error that says
+    so.
+    """
     recorder = _current.get()
     try:
         with nullcontext() if recorder is None else recorder.phase(name):
@@ -196,14 +206,18 @@ def reassign(source: str, target: str, seconds: float) -> None:
 
 
 def count(*, tokens: int, computed: int, trained: int, squares: int, backward: bool) -> None:
-    """Count a pass of the policy over texts of so many tokens, of which `computed` are computed and `trained` reach the head."""
+    """Count a pass of the policy over texts of so many tokens, of which `computed` are computed and `trained` reach
+    the head.
+    """
     recorder = _current.get()
     if recorder is None:
         return
     if backward:
         recorder.n_tokens += tokens
     if recorder.cost is not None:
-        recorder.flops += recorder.cost.forward(tokens=computed, trained=trained, squares=squares) * (3 if backward else 1)
+        recorder.flops += recorder.cost.forward(tokens=computed, trained=trained, squares=squares) * (
+            3 if backward else 1
+        )
 
 
 def peak_flops(device_name: str) -> float | None:
@@ -220,7 +234,9 @@ def peak_flops(device_name: str) -> float | None:
 
 
 def shares(totals: Mapping[str, float], wall_s: float) -> dict[str, float]:
-    """Return the seconds of each phase, by the name for people, in the order of a step, and what is left of `wall_s` as `other`."""
+    """Return the seconds of each phase, by the name for people, in the order of a step, and what is left of `wall_s`
+    as `other`.
+    """
     found = {people: totals[name] for name, people in PHASES.items() if name in totals}
     return found | {"other": max(0.0, wall_s - sum(found.values()))}
 
@@ -234,11 +250,15 @@ def table(seconds: Mapping[str, float]) -> list[str]:
     other         2.0  25.0%
     """
     width, whole = max(map(len, seconds)), sum(seconds.values())
-    return [f"{'phase':<{width}}  seconds  share"] + [f"{name:<{width}}  {s:7.1f}  {s / whole:5.1%}" for name, s in seconds.items()]
+    return [f"{'phase':<{width}}  seconds  share"] + [
+        f"{name:<{width}}  {s:7.1f}  {s / whole:5.1%}" for name, s in seconds.items()
+    ]
 
 
 class Tracer:
-    """Writes a trace of torch's profiler for the second step of a session, or its only one, which Perfetto and chrome://tracing open."""
+    """Writes a trace of torch's profiler for the second step of a session, or its only one, which Perfetto and
+    chrome://tracing open.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

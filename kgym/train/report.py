@@ -1,4 +1,6 @@
-"""What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, no one) decides how it looks."""
+"""What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, no one) decides
+how it looks.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,9 @@ class Reporter:
         """See what the run will have in memory, a `kgym.train.plan.Plan`, before anything is loaded."""
 
     def progress(self, phase: str, done: int, total: int) -> None:
-        """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer steps)."""
+        """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer
+        steps).
+        """
 
     def note(self, text: str) -> None:
         """Hear of something out of the ordinary that does not end the run."""

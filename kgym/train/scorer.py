@@ -1,12 +1,13 @@
 """A language model as training asks it: a micro-batch in, the log-probabilities of its trained tokens out.
 
-Everything that is computed between the two is inside one call of the model, so that what wraps it, such as FSDP, sees one forward pass: its
-layers on the tokens that `layout` chose, then its output head on trained tokens alone.
+Everything that is computed between the two is inside one call of the model, so that what wraps it, such as FSDP, sees
+one forward pass: its layers on the tokens that `layout` chose, then its output head on trained tokens alone.
 
-A model is probed once, when it is wrapped: a few tokens go through the model as in transformers and through each shortcut, and a
-shortcut that gives other numbers is not taken.
+A model is probed once, when it is wrapped: a few tokens go through the model as in transformers and through each
+shortcut, and a shortcut that gives other numbers is not taken.
 
-Dimension key:  T tokens of the pack   M trained tokens   N tokens that are computed   H width of the model   V vocabulary
+Dimension key:  T tokens of the pack   M trained tokens   N tokens that are computed   H width of the model   V
+vocabulary
 """
 
 from collections.abc import Callable
@@ -45,9 +46,11 @@ class Scorer:
         self.packed = can_pack(model, layout)
         self.chunked = _head_is_known(model, packed=self.packed)
 
-    def __call__(self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return log p(token | tokens before it), (T,) float32, at the sampling temperature, and the entropy of the distribution that it
-        was drawn from, in nats and without gradient, if asked for. Both are 0 where the mask is 0.
+    def __call__(
+        self, batch: PackedBatch, *, temperature: float = 1.0, with_entropy: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return log p(token | tokens before it), (T,) float32, at the sampling temperature, and the entropy of the
+        distribution that it was drawn from, in nats and without gradient, if asked for. Both are 0 where the mask is 0.
 
         At temperature 0, which is greedy, the distribution is the untempered one.
         """
@@ -63,7 +66,9 @@ class Scorer:
         return arrangement.back(logprobs_M), None if entropy_M is None else arrangement.back(entropy_M)
 
     def distributions(self, batch: PackedBatch, *, temperature: float = 1.0) -> Tensor:
-        """Return the log-probabilities of every token at the places of the trained ones, (M, V) float32, in the order of the pack."""
+        """Return the log-probabilities of every token at the places of the trained ones, (M, V) float32, in the
+        order of the pack.
+        """
         model, arrangement = self.model, arrange(batch, packed=self.packed)
 
         def compute() -> Tensor:
@@ -75,7 +80,9 @@ class Scorer:
         logits_MV = inside(model, compute) if self.chunked else compute()
         return (logits_MV.float() / (temperature or 1.0)).log_softmax(1)
 
-    def _of_trained(self, arrangement: Arrangement, temperature: float, with_entropy: bool) -> tuple[Tensor, Tensor | None]:
+    def _of_trained(
+        self, arrangement: Arrangement, temperature: float, with_entropy: bool
+    ) -> tuple[Tensor, Tensor | None]:
         model = self.model
         if not self.chunked:
             logits_MV = arrangement.pick(model(**arrangement.inputs, use_cache=False).logits)
@@ -95,14 +102,18 @@ class Scorer:
 
 
 def inside(model: nn.Module, compute: Callable[[], T]) -> T:
-    """Return what `compute` returns, computed within a call of the model: what wraps its forward pass, such as FSDP, sees one."""
+    """Return what `compute` returns, computed within a call of the model: what wraps its forward pass, such as FSDP,
+    sees one.
+    """
     if not isinstance(model.__dict__.get("forward"), partial):
         model.forward = partial(_own_or, model.forward)
     found: T = model(kgym_compute=compute)
     return found
 
 
-def _own_or(forward: Callable[..., Any], *args: Any, kgym_compute: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
+def _own_or(
+    forward: Callable[..., Any], *args: Any, kgym_compute: Callable[[], Any] | None = None, **kwargs: Any
+) -> Any:
     return forward(*args, **kwargs) if kgym_compute is None else kgym_compute()
 
 
@@ -166,12 +177,16 @@ def can_pack(model: PreTrainedModel, layout: Layout) -> bool:
         return True
     model.set_attn_implementation(own)
     if layout == "packed":
-        raise ConfigError(f"train.layout=packed: {type(model).__name__} cannot be packed ({why}); set train.layout=padded")
+        raise ConfigError(
+            f"train.layout=packed: {type(model).__name__} cannot be packed ({why}); set train.layout=padded"
+        )
     return False
 
 
 def _windows_are_known(config: Any, windows: dict[int, int | None]) -> bool:
-    """Whether every layer that looks back over a window only has told the attention so: the probe is shorter than a window."""
+    """Whether every layer that looks back over a window only has told the attention so: the probe is shorter than a
+    window.
+    """
     if not windows or getattr(config, "attention_chunk_size", None):
         return False
     window = getattr(config, "sliding_window", None)
@@ -182,7 +197,8 @@ def _windows_are_known(config: Any, windows: dict[int, int | None]) -> bool:
     if len(windows) != len(kinds):
         return False
     return all(
-        windows.get(layer) == {"full_attention": None, "sliding_attention": window}.get(kind, -1) for layer, kind in enumerate(kinds)
+        windows.get(layer) == {"full_attention": None, "sliding_attention": window}.get(kind, -1)
+        for layer, kind in enumerate(kinds)
     )
 
 
@@ -218,20 +234,23 @@ def _agree(found: Tensor, expected: Tensor) -> bool:
 
 
 def checkpoints(train: TrainConfig, device: str) -> bool:
-    """Whether layers are to be computed again in the backward pass: on a GPU, unless the configuration says otherwise."""
+    """Whether layers are to be computed again in the backward pass: on a GPU, unless the configuration says
+    otherwise.
+    """
     return device != "cpu" if train.gradient_checkpointing is None else train.gradient_checkpointing
 
 
 def checkpoint_layers(model: nn.Module, *, asked: bool = False) -> None:
     """Compute the layers of a model again in the backward pass instead of keeping what is in them.
 
-    Unlike the switch of transformers this also works in evaluation mode, in which kgym trains. A model without such layers stays as it
-    is; raises ConfigError for one if it is `asked` for.
+    Unlike the switch of transformers this also works in evaluation mode, in which kgym trains. A model without such
+    layers stays as it is; raises ConfigError for one if it is `asked` for.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     if not layers and asked:
         raise ConfigError(
-            f"train.gradient_checkpointing=true: {type(model).__name__} has no layers that can be computed again; leave it out"
+            f"train.gradient_checkpointing=true: {type(model).__name__} has no layers that can be computed again; "
+            "leave it out"
         )
     for layer in layers:
         if not isinstance(layer.__dict__.get("forward"), partial):

@@ -4,9 +4,10 @@
     whole_state(optimizer)                   the state dict as one process would have it; every rank calls it
     load_whole_state(optimizer, state)       each rank takes its slices: on any number of ranks, also on one
 
-Gradients are summed over ranks, not averaged: micro-batches carry the totals of their batch, so their losses add up to its loss whichever
-rank computes them. Checkpoints have whole tensors: those of PyTorch's distributed checkpoints name their parts in a pickle, and nothing
-that kgym reads is unpickled. Rank 0 needs memory for the weights and the optimizer state of the whole model while it writes.
+Gradients are summed over ranks, not averaged: micro-batches carry the totals of their batch, so their losses add up to
+its loss whichever rank computes them. Checkpoints have whole tensors: those of PyTorch's distributed checkpoints name
+their parts in a pickle, and nothing that kgym reads is unpickled. Rank 0 needs memory for the weights and the optimizer
+state of the whole model while it writes.
 
 In a world of one all of this does what it would without ranks.
 """
@@ -24,9 +25,11 @@ from kgym.world import join
 
 
 def shard(model: nn.Module, device: torch.device, compute: torch.dtype = torch.float32) -> None:
-    """Cut a model, which is in main memory or on `device`, over the ranks and move it to `device`; nothing in a world of one.
+    """Cut a model, which is in main memory or on `device`, over the ranks and move it to `device`; nothing in a world
+    of one.
 
-    `model` is what is called in a forward pass. Its matrices are multiplied in `compute` on a GPU; gradients are summed in float32.
+    `model` is what is called in a forward pass. Its matrices are multiplied in `compute` on a GPU; gradients are summed
+    in float32.
     """
     world = join()
     if world.size == 1:
@@ -35,7 +38,9 @@ def shard(model: nn.Module, device: torch.device, compute: torch.dtype = torch.f
     from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard  # noqa: PLC0415
 
     if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
-        raise ConfigError(f"several ranks need PyTorch 2.9 or newer, and this is {torch.__version__}; update it, or use one rank")
+        raise ConfigError(
+            f"several ranks need PyTorch 2.9 or newer, and this is {torch.__version__}; update it, or use one rank"
+        )
     mesh = init_device_mesh(device.type, (world.size,))
     mixed = device.type != "cpu" and compute != torch.float32
     precision = MixedPrecisionPolicy(compute, torch.float32) if mixed else MixedPrecisionPolicy()
@@ -61,13 +66,17 @@ def device_of_start(device: str) -> str:
 
 
 def anyones_broken_weight(model: nn.Module, dtype: torch.dtype = torch.float32) -> str | None:
-    """Return the name of a weight that is not finite on some rank, or would not be in `dtype`; None if there is none."""
+    """Return the name of a weight that is not finite on some rank, or would not be in `dtype`; None if there is
+    none.
+    """
     return next((name for name in join().gather(broken_weight(model, dtype)) if name is not None), None)
 
 
 @torch.no_grad()
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict: that of several ranks in main memory on rank 0, and {} on the others. Every rank calls it."""
+    """Return the state dict: that of several ranks in main memory on rank 0, and {} on the others. Every rank calls
+    it.
+    """
     if join().size == 1:
         return model.state_dict()
     state = {}
@@ -93,7 +102,11 @@ def whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     entries: dict[Any, dict[str, Any]] = {}
     for number, entry in state["state"].items():
         values = {name: whole(value) if isinstance(value, Tensor) else value for name, value in entry.items()}
-        entries[number] = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in values.items()} if first else {}
+        entries[number] = (
+            {name: value.cpu() if isinstance(value, Tensor) else value for name, value in values.items()}
+            if first
+            else {}
+        )
     return state | {"state": entries}
 
 
@@ -101,17 +114,22 @@ def load_whole_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any])
     """Take over what `whole_state` returned on rank 0."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries = {
-        number: {name: _slice(value, parameters[number]) for name, value in entry.items()} for number, entry in state["state"].items()
+        number: {name: _slice(value, parameters[number]) for name, value in entry.items()}
+        for number, entry in state["state"].items()
     }
     optimizer.load_state_dict({**state, "state": entries})
 
 
 def _slice(value: Any, parameter: Tensor) -> Any:
-    """Return a tensor cut as its parameter is; what has another shape, such as a number of steps, is the same on every rank."""
+    """Return a tensor cut as its parameter is; what has another shape, such as a number of steps, is the same on
+    every rank.
+    """
     if join().size == 1 or not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: PLC0415
 
     if not isinstance(parameter, DTensor):
         return value
-    return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None)
+    return distribute_tensor(
+        value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+    )

@@ -1,4 +1,5 @@
-"""From a configuration to its run: which objective it has, what a resumed run may change, and where the finished model goes.
+"""From a configuration to its run: which objective it has, what a resumed run may change, and where the finished model
+goes.
 
 torch is loaded when a run is made, and not before: a wrong key is refused at once.
 """
@@ -34,13 +35,14 @@ def train(
 ) -> dict[str, Any]:
     """Train as a configuration says, and return the summary: what `kgym train`, `sft`, `dpo` and `rm` do.
 
-    `config` is a `RunConfig` (reinforcement learning), `SFTConfig`, `DPOConfig` or `RMConfig`, or a mapping with the keys of a
-    `RunConfig`; without it every key has its default. `run` is the run folder, by default a new one below `runs/`. With `resume`
-    the run there continues from its newest checkpoint; what `config` sets has to agree with it, except `train.steps`. The finished
-    model is also written to the new folder `out`. `reporter` hears what happens on the way. With `profile` the summary says where
-    the time went, and one step is traced.
+    `config` is a `RunConfig` (reinforcement learning), `SFTConfig`, `DPOConfig` or `RMConfig`, or a mapping with the
+    keys of a `RunConfig`; without it every key has its default. `run` is the run folder, by default a new one below
+    `runs/`. With `resume` the run there continues from its newest checkpoint; what `config` sets has to agree with it,
+    except `train.steps`. The finished model is also written to the new folder `out`. `reporter` hears what happens on
+    the way. With `profile` the summary says where the time went, and one step is traced.
 
-    Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run cannot continue.
+    Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run
+    cannot continue.
 
     >>> import kgym, tempfile
     >>> folder = tempfile.mkdtemp()
@@ -91,7 +93,9 @@ def _write_model(checkpoint: Path, out: Path) -> None:
         export(checkpoint, out)
 
 
-def run_of(config: TrainingConfig, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False) -> "Run":
+def run_of(
+    config: TrainingConfig, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False
+) -> "Run":
     """Return the run of a configuration in a folder: `run_of(config, folder).run()` trains. `profile` as in `Run`."""
     if isinstance(config, RunConfig):
         from kgym.train.rl.objective import reinforcement  # noqa: PLC0415
@@ -106,7 +110,9 @@ def refuse_existing(folder: RunFolder, command: str) -> None:
     """Raise ConfigError if a folder holds a run already."""
     if folder.manifest.exists():
         stored_config(folder, command)  # raises if it could not be resumed
-        raise ConfigError(f"{folder.path} holds a run already; resume it with --resume, or choose another folder with --run")
+        raise ConfigError(
+            f"{folder.path} holds a run already; resume it with --resume, or choose another folder with --run"
+        )
 
 
 def refuse_out(out: Path | None) -> None:
@@ -128,7 +134,9 @@ def in_force(config: TrainingConfig) -> TrainingConfig:
 
 
 def chosen(config: TrainingConfig) -> "Iterable[Chosen]":
-    """Return the components of a run. Raises UnknownName for one that does not exist, or for an option of an environment."""
+    """Return the components of a run. Raises UnknownName for one that does not exist, or for an option of an
+    environment.
+    """
     if isinstance(config, RunConfig):
         from kgym.train.rl.components import chosen as of_run  # noqa: PLC0415
 
@@ -139,24 +147,30 @@ def chosen(config: TrainingConfig) -> "Iterable[Chosen]":
 
 
 def resumed(stored: TrainingConfig, asked: TrainingConfig, *, whole: bool = False) -> TrainingConfig:
-    """Return the stored configuration, with the number of steps that was asked for; anything else may not change on the way.
+    """Return the stored configuration, with the number of steps that was asked for; anything else may not change on the
+    way.
 
     What `asked` sets has to agree with it; with `whole` also its defaults, for a file that is all of a configuration.
 
     Raises ConfigError, naming the keys that do not agree.
     """
-    named = {key: value for key, value in _flat(asked.model_dump(mode="json", exclude_unset=True)).items() if value != {}}
+    named = {
+        key: value for key, value in _flat(asked.model_dump(mode="json", exclude_unset=True)).items() if value != {}
+    }
     if not named and not whole:
         return stored
     steps = asked.train.steps if "train.steps" in named else stored.train.steps
     config = stored.model_copy(update={"train": stored.train.model_copy(update={"steps": steps})})
-    if isinstance(stored, RunConfig) and isinstance(asked, RunConfig) and asked.engine.name == AUTO:  # it has chosen already
+    if (
+        isinstance(stored, RunConfig) and isinstance(asked, RunConfig) and asked.engine.name == AUTO
+    ):  # it has chosen already
         asked = asked.model_copy(update={"engine": asked.engine.model_copy(update={"name": stored.engine.name})})
     before = _in_force_as_stored(config)  # an older version kept only those options that were set
     differing = set(_differences(before, in_force(asked))) if whole else set(_differences(before, asked)) & named.keys()
     if differing := differing - {"train.steps"}:
         raise ConfigError(
-            f"--resume continues the run with its stored configuration, but {', '.join(sorted(differing))} differ(s) from it; leave it out"
+            f"--resume continues the run with its stored configuration, but {', '.join(sorted(differing))} differ(s) "
+            "from it; leave it out"
         )
     return config
 

@@ -1,4 +1,6 @@
-"""The trackers of a run. They see every step and change nothing: what one raises is said once, counted, and the run goes on."""
+"""The trackers of a run. They see every step and change nothing: what one raises is said once, counted, and the run
+goes on.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +19,9 @@ class Trackers:
     """Every tracker that a configuration names, as one."""
 
     def __init__(self, config: RunConfig | None, run_folder: Path, note: Callable[[str], None]) -> None:
-        """Begin, or continue with, the run at each of them; at none without a configuration. Raises RunError if one of them cannot."""
+        """Begin, or continue with, the run at each of them; at none without a configuration. Raises RunError if one
+        of them cannot.
+        """
         self.note = note
         self.failures: dict[str, int] = {}
         self.trackers: dict[str, Tracker] = {}
@@ -33,7 +37,9 @@ class Trackers:
 
     @staticmethod
     def check(config: RunConfig) -> None:
-        """Refuse trackers that do not exist or whose package is missing, and wrong options, before anything is begun."""
+        """Refuse trackers that do not exist or whose package is missing, and wrong options, before anything is
+        begun.
+        """
         for name, options in config.trackers.items():
             registry().options("tracker", name, options)
 
@@ -48,7 +54,9 @@ class Trackers:
             self._call(name, tracker.close, failed=failed)
         for name, count in self.failures.items():
             if count > 1:
-                self.note(f"{label_of('tracker', self.trackers[name])} failed {count} times; metrics.jsonl has everything")
+                self.note(
+                    f"{label_of('tracker', self.trackers[name])} failed {count} times; metrics.jsonl has everything"
+                )
 
     def _call(self, name: str, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         try:

@@ -1,4 +1,6 @@
-"""Options that count the steps of a run (`kgym.options.RunSteps`): shares become numbers, and what outlasts the run is pointed out."""
+"""Options that count the steps of a run (`kgym.options.RunSteps`): shares become numbers, and what outlasts the run
+is pointed out.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -24,7 +24,14 @@ def policy_workload(train: TrainConfig, folder: str, *, row: int, texts: int) ->
     types = Precision.of(train)
     model = footprint(folder, bfloat16=types.compute == torch.bfloat16)
     size = DTYPES[types.weights].itemsize
-    work = Workload(model, row=row, texts=texts, microbatch_tokens=train.microbatch_tokens, trained=model.parameters, device=types.device)
+    work = Workload(
+        model,
+        row=row,
+        texts=texts,
+        microbatch_tokens=train.microbatch_tokens,
+        trained=model.parameters,
+        device=types.device,
+    )
     work = replace(work, weight_bytes=size, compute_bytes=types.compute.itemsize)
     work = replace(work, checkpointing=checkpoints(train, types.device))
     if train.lora.rank:
@@ -33,12 +40,16 @@ def policy_workload(train: TrainConfig, folder: str, *, row: int, texts: int) ->
 
 
 def _state_bytes(size: int, *, split: bool) -> int:
-    """Return the bytes of the optimizer's state for each weight of `size` bytes: two moments, and the lower half of a split weight."""
+    """Return the bytes of the optimizer's state for each weight of `size` bytes: two moments, and the lower half of
+    a split weight.
+    """
     return 8 + 2 if split else 2 * size
 
 
 def adapter_size(model: Footprint, rank: int, targets: tuple[str, ...]) -> int:
-    """Return the numbers in a LoRA adapter on the linear layers whose names end with one of the targets; without targets on all."""
+    """Return the numbers in a LoRA adapter on the linear layers whose names end with one of the targets; without
+    targets on all.
+    """
     return sum(
         rank * (inputs + outputs)
         for name, inputs, outputs in model.linears
@@ -61,12 +72,16 @@ def smaller(train: TrainConfig, folder: str, work: Workload) -> dict[str, Change
         found["train.lora.rank=16"] = _with_adapter
         if train.master_dtype == "float32":
             half = footprint(folder, bfloat16=True)
-            found["train.master_dtype=bfloat16 with train.optimizer=adamw-split"] = lambda other: _with_split_weights(other, half)
+            found["train.master_dtype=bfloat16 with train.optimizer=adamw-split"] = lambda other: _with_split_weights(
+                other, half
+            )
     return found
 
 
 def _smaller_microbatch(work: Workload, available: int | None) -> int:
-    """Return half the tokens of a forward pass, or half of that and so on until the run fits, but no less than a text has."""
+    """Return half the tokens of a forward pass, or half of that and so on until the run fits, but no less than a
+    text has.
+    """
     tokens = work.tokens
     while tokens // 2 >= max(work.row, SMALLEST_MICROBATCH):
         tokens //= 2
@@ -77,11 +92,22 @@ def _smaller_microbatch(work: Workload, available: int | None) -> int:
 
 def _with_split_weights(work: Workload, half: Footprint) -> Workload:
     """Return a workload whose weights, gradients and computations are bfloat16; `half` is its model computed so."""
-    return replace(work, model=half, weight_bytes=2, trained_bytes=2, compute_bytes=2, state_bytes=_state_bytes(2, split=True))
+    return replace(
+        work, model=half, weight_bytes=2, trained_bytes=2, compute_bytes=2, state_bytes=_state_bytes(2, split=True)
+    )
 
 
 def _with_adapter(work: Workload) -> Workload:
-    """Return a workload with an adapter of rank 16 on weights in the type of the computation; the reference is in it."""
+    """Return a workload with an adapter of rank 16 on weights in the type of the computation; the reference is in
+    it.
+    """
     size = work.compute_bytes
     reference = None if work.reference is work.model else work.reference
-    return replace(work, trained=adapter_size(work.model, 16, ()), weight_bytes=size, trained_bytes=4, state_bytes=8, reference=reference)
+    return replace(
+        work,
+        trained=adapter_size(work.model, 16, ()),
+        weight_bytes=size,
+        trained_bytes=4,
+        state_bytes=8,
+        reference=reference,
+    )

@@ -1,4 +1,6 @@
-"""Verification: running verifiers safely. The package is also the one-liner `kgym.verify(gold, response)`; see `one.py`."""
+"""Verification: running verifiers safely. The package is also the one-liner `kgym.verify(gold, response)`; see
+`one.py`.
+"""
 
 import sys
 from types import ModuleType

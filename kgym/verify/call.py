@@ -1,8 +1,9 @@
 """One call of a pool: its items, their verdicts as they come in, and who waits for them.
 
-A call is open until each item has a verdict, until it fails as a whole, or until the caller leaves (a cancelled coroutine, Ctrl-C).
-It is resolved once; what comes later is thrown away. After `HOPELESS` items in a row that timed out or found no worker, in the order
-in which they ended, the rest is given up with the same reason: a verifier that hangs on everything would take hours.
+A call is open until each item has a verdict, until it fails as a whole, or until the caller leaves (a cancelled
+coroutine, Ctrl-C). It is resolved once; what comes later is thrown away. After `HOPELESS` items in a row that timed out
+or found no worker, in the order in which they ended, the rest is given up with the same reason: a verifier that hangs
+on everything would take hours.
 """
 
 import threading
@@ -55,7 +56,9 @@ class Call:
         return self.timeouts > 0 or time.monotonic() - self._last >= patience_s
 
     def put(self, place: int, verdict: Verdict) -> bool:
-        """Take the verdict on the item at `place`. Return whether it was the one on which the rest of the call is given up."""
+        """Take the verdict on the item at `place`. Return whether it was the one on which the rest of the call is
+        given up.
+        """
         with self._lock:
             if self._resolved or self._verdicts[place] is not None:
                 return False

@@ -1,6 +1,7 @@
 """What a verifier returned, checked: every item gets one sound verdict, for any behaviour of the verifier.
 
-The same function judges in a worker and in the caller's process, so that a verifier's errors have the same consequences in both.
+The same function judges in a worker and in the caller's process, so that a verifier's errors have the same consequences
+in both.
 
     unscored:error:NAME     the verifier raised NAME
     unscored:bad_verdict    it returned something other than one Verdict for each item
@@ -40,7 +41,8 @@ class _BadVerdict(Exception):
 
 
 def judge(verifier: Verifier, items: Sequence[VerifyItem]) -> list[Judged]:
-    """Return a sound verdict for each item, and what went wrong with it. If a batch fails as a whole, each item is judged alone.
+    """Return a sound verdict for each item, and what went wrong with it. If a batch fails as a whole, each item is
+    judged alone.
 
     Nothing that the verifier raises comes through but KeyboardInterrupt.
     """

@@ -1,4 +1,6 @@
-"""What the keepers of a pool share: a queue of jobs, and the fork server of their workers. `pool.py` says what follows from what."""
+"""What the keepers of a pool share: a queue of jobs, and the fork server of their workers. `pool.py` says what
+follows from what.
+"""
 
 import contextlib
 import math
@@ -47,7 +49,9 @@ class Crew:
     def submit(self, call: Call) -> None:
         """Put the items of a call into the queue, in jobs."""
         if not self._keep():
-            self.troubles.once("no_thread", f"cannot be run: no thread can be started; such completions are unscored:{NO_WORKER}")
+            self.troubles.once(
+                "no_thread", f"cannot be run: no thread can be started; such completions are unscored:{NO_WORKER}"
+            )
             for place in range(len(call.items)):
                 call.put(place, Verdict("unscored", NO_WORKER))
             return
@@ -74,8 +78,8 @@ class Crew:
             keeper.join(timeout=5)
 
     def dismiss(self) -> None:
-        """Let the keepers go once they have done what is in the queue; the last one closes the fork server. Takes no lock and waits for
-        nothing, since the garbage collector calls it, in any thread.
+        """Let the keepers go once they have done what is in the queue; the last one closes the fork server. Takes no
+        lock and waits for nothing, since the garbage collector calls it, in any thread.
         """
         for _ in self._keepers:
             self.jobs.put(None)
@@ -157,7 +161,9 @@ def _jobs(call: Call, n_workers: int) -> Iterator[Job]:
     places: list[int] = []
     characters = 0
     for place, item in enumerate(call.items):
-        length = len(item.gold) + len(item.response) + len(item.question) + sum(len(turn.content) for turn in item.turns)
+        length = (
+            len(item.gold) + len(item.response) + len(item.question) + sum(len(turn.content) for turn in item.turns)
+        )
         if places and (len(places) >= most or characters + length > _CHARACTERS):
             yield Job(call, places)
             places, characters = [], 0

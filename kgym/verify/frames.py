@@ -34,7 +34,8 @@ def send_frame(sock: socket.socket, message: Any) -> None:
 def receive_frame(sock: socket.socket, timeout_s: float | None = None, longest: int = LONGEST) -> Any:
     """Receive one message.
 
-    Raises TimeoutError after `timeout_s` in all, EOFError if the other side is gone, and FrameTooLong for more than `longest` bytes.
+    Raises TimeoutError after `timeout_s` in all, EOFError if the other side is gone, and FrameTooLong for more than
+    `longest` bytes.
     """
     until = None if timeout_s is None else time.monotonic() + timeout_s
     (length,) = _LENGTH.unpack(receive_exactly(sock, _LENGTH.size, until))
@@ -46,12 +47,14 @@ def receive_frame(sock: socket.socket, timeout_s: float | None = None, longest: 
 def receive_exactly(sock: socket.socket, size: int, until: float | None = None) -> bytes:
     """Receive `size` bytes before the monotonic time `until`.
 
-    What is there is read before the clock is asked: a caller that was stopped for a while (SIGSTOP, a busy machine) finds what came
-    in meanwhile and does not take it for late.
+    What is there is read before the clock is asked: a caller that was stopped for a while (SIGSTOP, a busy machine)
+    finds what came in meanwhile and does not take it for late.
     """
     parts = bytearray()
     while len(parts) < size:
-        sock.settimeout(None if until is None else max(0.0, until - time.monotonic()))  # 0: take what is there, or raise
+        sock.settimeout(
+            None if until is None else max(0.0, until - time.monotonic())
+        )  # 0: take what is there, or raise
         try:
             part = sock.recv(min(size - len(parts), 1 << 20))
         except BlockingIOError:

@@ -1,4 +1,6 @@
-"""The thread that looks after one worker: takes jobs from the queue, has the worker judge them, and replaces it when it is gone."""
+"""The thread that looks after one worker: takes jobs from the queue, has the worker judge them, and replaces it when
+it is gone.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -54,17 +56,22 @@ class Keeper:
                 self._end_all(job, NO_WORKER)
             except Exception as error:  # MemoryError, or a mistake of ours: it costs these items, and not the keeper
                 self._drop()
-                crew.troubles.once(f"pool:{type(error).__name__}", f"could not be asked: {type(error).__name__}: {error}")
+                crew.troubles.once(
+                    f"pool:{type(error).__name__}", f"could not be asked: {type(error).__name__}: {error}"
+                )
                 self._end_all(job, "memory" if isinstance(error, MemoryError) else "crash")
         self._drop()
         if not crew.has_workers:
             crew.close_server()
 
     def _work(self, job: Job) -> None:
-        """Judge a job. Raises VerifierError if the verifier cannot be imported or built, or the pool is closed, and NoWorker."""
+        """Judge a job. Raises VerifierError if the verifier cannot be imported or built, or the pool is closed, and
+        NoWorker.
+        """
         while job.todo and not job.call.over:
             if job.tried[job.todo[0]]:
-                # one at a time in the whole crew, in a fresh worker: what killed the fork server under others will do so again, alone
+                # one at a time in the whole crew, in a fresh worker: what killed the fork server under others will do
+                # so again, alone
                 with self._crew.suspects:
                     self._drop()
                     self._judge(job, job.todo[:1])
@@ -88,15 +95,22 @@ class Keeper:
         if trouble is not None:
             self._crew.troubles.note(trouble, job.call.items[place])
         if job.call.put(place, verdict):
-            why = f"took longer than {self._crew.limits.deadline_s:g} s" if verdict.reason == "timeout" else "found no worker"
+            why = (
+                f"took longer than {self._crew.limits.deadline_s:g} s"
+                if verdict.reason == "timeout"
+                else "found no worker"
+            )
             self._crew.troubles.say(
-                f"the last {HOPELESS} completions {why}; the other {job.call.n_given_up} of {len(job.call.items)} are given up "
+                f"the last {HOPELESS} completions {why}; the other {job.call.n_given_up} of {len(job.call.items)} are "
+                "given up "
                 f"as {verdict.label}"
             )
         return not job.call.over
 
     def _blame(self, job: Job, end: End) -> None:
-        """The worker is gone: try the next item once more, alone, if it may not be its fault; otherwise that is its verdict."""
+        """The worker is gone: try the next item once more, alone, if it may not be its fault; otherwise that is its
+        verdict.
+        """
         place = job.todo[0]
         if not end.begun and not job.tried[place]:
             job.tried[place] += 1

@@ -10,7 +10,8 @@ DEFAULT = "math"
 
 
 def verify(gold: str, response: str, verifier: str = DEFAULT, **options: Any) -> Verdict:
-    """Judge one answer, the untrusted text of a model, as an environment would; for many, `kgym verify` or `load_verifier` is faster.
+    """Judge one answer, the untrusted text of a model, as an environment would; for many, `kgym verify` or
+    `load_verifier` is faster.
 
     Raises UnknownName for the name or an option of the verifier. A hostile answer gets a verdict.
     """

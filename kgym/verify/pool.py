@@ -1,8 +1,9 @@
 """Verifiers in worker processes that can be killed.
 
-One thread of the caller's process, a keeper, looks after each worker: it takes items from a common queue, sends them over, and waits for
-each verdict until the deadline, which is counted from when the worker starts on the item (so that a long queue costs no one a point).
-No signal handlers, no multiprocessing; callable from any thread, and from asyncio through `verify_many_async`.
+One thread of the caller's process, a keeper, looks after each worker: it takes items from a common queue, sends them
+over, and waits for each verdict until the deadline, which is counted from when the worker starts on the item (so that a
+long queue costs no one a point). No signal handlers, no multiprocessing; callable from any thread, and from asyncio
+through `verify_many_async`.
 
     unscored:timeout        the deadline passed
     unscored:cpu            the worker used up its processor time (RLIMIT_CPU)
@@ -13,22 +14,26 @@ No signal handlers, no multiprocessing; callable from any thread, and from async
     unscored:error:NAME     the verifier raised NAME
     unscored:bad_verdict    the verifier returned something other than Verdicts
 
-Every call returns, in a time bounded by its items and their deadlines. It raises VerifierError only if the verifier cannot be imported or
-built, or if the pool is closed while it judges. What can happen, and what follows:
+Every call returns, in a time bounded by its items and their deadlines. It raises VerifierError only if the verifier
+cannot be imported or built, or if the pool is closed while it judges. What can happen, and what follows:
 
     a job (up to 16 items of a call)    queued -> judging -> every item has a verdict
-        its caller leaves, or the rest of the call is given up (`call.py`)    dropped; a worker that is on it is replaced
-        no worker can be had    back into the queue if another keeper has a worker; otherwise its items are unscored:no_worker
-    an item    has one verdict, the first. It is judged once more, alone, if its worker ended before it could have begun, or if the
+        its caller leaves, or the rest of the call is given up (`call.py`)    dropped; a worker that is on it is
+        replaced no worker can be had    back into the queue if another keeper has a worker; otherwise its items are
+        unscored:no_worker
+    an item    has one verdict, the first. It is judged once more, alone, if its worker ended before it could have
+    begun, or if the
         fork server was lost under it; the second time it is unscored with the reason
     a worker (`worker.py`)    none -> starting -> idle -> judging -> idle ... -> none
         late, gone, out of memory, spent    killed by the fork server; its keeper starts another for the next item
         cannot be started    tried three times within a second or so
     the fork server (`server.py`)    none -> starting -> serving -> lost -> none
-        killed, stopped, silent    lost: killed with all of its workers; the next keeper that needs a worker starts another
-    a keeper (`keeper.py`)    lives until the pool is closed or collected; no error ends it. It leaves if it can have no worker while others
-        have one; a thread that cannot be started is missing. The next call tries again to have as many keepers as there should be
-        workers; without a single one, items are unscored:no_worker
+        killed, stopped, silent    lost: killed with all of its workers; the next keeper that needs a worker starts
+        another
+    a keeper (`keeper.py`)    lives until the pool is closed or collected; no error ends it. It leaves if it can have no
+    worker while others
+        have one; a thread that cannot be started is missing. The next call tries again to have as many keepers as there
+        should be workers; without a single one, items are unscored:no_worker
 """
 
 import asyncio
@@ -65,8 +70,9 @@ REPORT_S = 10.0
 class VerifierPool:
     """Judges items in killable workers; a `Verifier` itself.
 
-    `target` is a `"module:attribute"` string and `options` plain JSON values, since the workers import and build the verifier themselves.
-    `fast`, if given, is asked first, in the caller: a verdict, or None to have a worker judge. `who` names the verifier in messages.
+    `target` is a `"module:attribute"` string and `options` plain JSON values, since the workers import and build the
+    verifier themselves. `fast`, if given, is asked first, in the caller: a verdict, or None to have a worker judge.
+    `who` names the verifier in messages.
     """
 
     batched = False
@@ -94,7 +100,9 @@ class VerifierPool:
     # --- for callers ---
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item, in order. Raises VerifierError if the verifier cannot be imported or built."""
+        """Return one verdict for each item, in order. Raises VerifierError if the verifier cannot be imported or
+        built.
+        """
         verdicts, slow = self._at_once(items)
         if slow:
             call = self._submit([items[i] for i in slow])
@@ -168,7 +176,9 @@ class VerifierPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # --- inside ---
@@ -185,7 +195,10 @@ class VerifierPool:
         try:
             verdict = fast(item)
             return None if verdict is None else sound(verdict)
-        except (Exception, SystemExit) as error:  # third-party code; a worker judges, and says more about it if it fails there as well
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # third-party code; a worker judges, and says more about it if it fails there as well
             self.troubles.note_fast(error, item)
             return None
 
@@ -208,7 +221,8 @@ class VerifierPool:
         if call.stalls(REPORT_S) and now - self._reported_at >= REPORT_S / 2:
             self._reported_at = now
             log.warning(
-                "%s: %d of %d completions judged after %.0f s, %d of them timed out; each may take %g s before it is unscored:timeout "
+                "%s: %d of %d completions judged after %.0f s, %d of them timed out; each may take %g s before it is "
+                "unscored:timeout "
                 "(the limit is deadline_s: --deadline of kgym verify, verifier.limits.deadline_s elsewhere)",
                 self.troubles.who,
                 call.done,

@@ -2,8 +2,8 @@
 
     not started -> starting -> serving -> lost
 
-It is lost as soon as its control channel fails or it leaves a request without an answer for `_ANSWER_S`; then it is killed, and its
-workers with it. A lost one is not repaired: the pool starts another.
+It is lost as soon as its control channel fails or it leaves a request without an answer for `_ANSWER_S`; then it is
+killed, and its workers with it. A lost one is not repaired: the pool starts another.
 """
 
 import contextlib
@@ -27,7 +27,9 @@ _ANSWER_S = 15.0
 
 
 class NoWorker(Exception):
-    """There is no worker now, for a reason outside of the verifier: no more processes or memory, or the fork server is lost."""
+    """There is no worker now, for a reason outside of the verifier: no more processes or memory, or the fork server
+    is lost.
+    """
 
 
 class ServerLost(NoWorker):
@@ -63,13 +65,17 @@ class ForkServer:
             error = receive_frame(self._control, STARTUP_S)["error"]
         except (EOFError, OSError, ValueError) as problem:
             self.close()
-            raise ServerLost(f"the fork server did not start ({_reason(problem)}, exit code {self._process.returncode})") from problem
+            raise ServerLost(
+                f"the fork server did not start ({_reason(problem)}, exit code {self._process.returncode})"
+            ) from problem
         if error:
             self.close()
             raise VerifierError(f"verifier {self._config['target']} cannot be imported by its workers: {error}")
 
     def fork(self, channel: socket.socket) -> int:
-        """Return the pid of a new worker at the other end of `channel`. Raises NoWorker if none can be made, and ServerLost."""
+        """Return the pid of a new worker at the other end of `channel`. Raises NoWorker if none can be made, and
+        ServerLost.
+        """
         pid = self._ask(b"F", channel)
         if pid <= 0:
             raise NoWorker(f"no worker process can be forked: {os.strerror(-pid)}")
@@ -100,7 +106,9 @@ class ForkServer:
         """End it and its workers; for any thread, at any time."""
         self.lost = True
         with contextlib.suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)  # it kills its workers when it hears no more from us; an `_ask` under way wakes up
+            self._control.shutdown(
+                socket.SHUT_RDWR
+            )  # it kills its workers when it hears no more from us; an `_ask` under way wakes up
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -115,7 +123,9 @@ class ForkServer:
             self._process.wait(timeout=5)
 
     def forget(self) -> None:
-        """In a forked child, to which it does not belong: close the child's copies of the descriptors and leave the process alone."""
+        """In a forked child, to which it does not belong: close the child's copies of the descriptors and leave the
+        process alone.
+        """
         self.lost = True
         close_quietly(self._control)
         self._process.returncode = 0  # or Popen would wait for, and complain of, a process that is not this one's child

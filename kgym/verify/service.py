@@ -1,7 +1,7 @@
 """From a verifier's name to a verifier that is safe to call.
 
-Verifiers that are safe by construction say `isolation="none"` and judge in the caller. All others judge in a pool of killable
-workers, one pool for each verifier and its options, which everything in this process shares.
+Verifiers that are safe by construction say `isolation="none"` and judge in the caller. All others judge in a pool of
+killable workers, one pool for each verifier and its options, which everything in this process shares.
 """
 
 import threading
@@ -80,19 +80,24 @@ class CallerVerifier:
                     future.set_result(verdict)
 
 
-def load_verifier(name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None) -> LoadedVerifier:
+def load_verifier(
+    name: str, options: Mapping[str, Any] | Options | None = None, *, limits: PoolLimits | None = None
+) -> LoadedVerifier:
     """Return the verifier called `name`, in a pool unless it is safe without one.
 
-    A verifier may have a method `fast(item) -> Verdict | None` for what it can judge at once and without danger; it is called in this
-    process, and only what it returns None for goes to a worker. An item for which the verifier raises or returns something other than
-    a Verdict is unscored, and the reason is logged once with the names of the verifier, its distribution and the problem.
+    A verifier may have a method `fast(item) -> Verdict | None` for what it can judge at once and without danger; it is
+    called in this process, and only what it returns None for goes to a worker. An item for which the verifier raises or
+    returns something other than a Verdict is unscored, and the reason is logged once with the names of the verifier,
+    its distribution and the problem.
 
     Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
     """
     plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
     info = registry().info(VerifierInfo, name)
     who = registry().label("verifier", name)
-    verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options here, where the user sees it
+    verifier = cast(
+        Verifier, registry().create("verifier", name, plain)
+    )  # also checks the options here, where the user sees it
     if info.isolation == "none":
         threads = (limits or PoolLimits()).n_workers if info.threads else 1
         return CallerVerifier(verifier, who, batched=info.batched, threads=threads)

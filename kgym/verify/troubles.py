@@ -26,8 +26,14 @@ class Troubles:
     def note(self, trouble: Trouble, item: VerifyItem) -> None:
         """Say it, if it is the first of its kind."""
         if self._first(trouble.reason):
-            more = "; --debug shows the traceback" if trouble.traceback and not tracebacks.isEnabledFor(logging.DEBUG) else ""
-            log.warning("%s %s (%s); such answers are unscored:%s%s", self.who, trouble.text, _name(item), trouble.reason, more)
+            more = (
+                "; --debug shows the traceback"
+                if trouble.traceback and not tracebacks.isEnabledFor(logging.DEBUG)
+                else ""
+            )
+            log.warning(
+                "%s %s (%s); such answers are unscored:%s%s", self.who, trouble.text, _name(item), trouble.reason, more
+            )
         if trouble.traceback:
             tracebacks.debug("%s, %s:\n%s", self.who, _name(item), trouble.traceback)
 
@@ -43,7 +49,13 @@ class Troubles:
     def note_fast(self, error: BaseException, item: VerifyItem) -> None:
         """Say that its `fast` failed; a worker judges the item instead."""
         if self._first(f"fast:{type(error).__name__}"):
-            log.warning("%s: fast() failed with %s: %s (%s); a worker judges instead", self.who, type(error).__name__, error, _name(item))
+            log.warning(
+                "%s: fast() failed with %s: %s (%s); a worker judges instead",
+                self.who,
+                type(error).__name__,
+                error,
+                _name(item),
+            )
         tracebacks.debug("%s, fast(), %s", self.who, _name(item), exc_info=error)
 
     def _first(self, kind: str) -> bool:

@@ -69,15 +69,17 @@ class Worker:
         return hello
 
     def judge(self, items: Sequence[VerifyItem], put: Put) -> End | None:
-        """Judge items, and `put` each verdict. The worker is gone if this returns an End; the items from the first without a verdict on
-        are still to be judged. Raises ServerLost if the fork server is gone, and this worker with it.
+        """Judge items, and `put` each verdict. The worker is gone if this returns an End; the items from the first
+        without a verdict on are still to be judged. Raises ServerLost if the fork server is gone, and this worker with
+        it.
         """
         try:
             batch = encoded([(item.gold, item.response, item.question, item.problem_id, item.turns) for item in items])
         except FrameTooLong:
             return self._gone("memory", begun=False)
         try:
-            # a worker that does not read is stopped; what the last verdict left of its deadline is not this batch's limit
+            # a worker that does not read is stopped; what the last verdict left of its deadline is not this batch's
+            # limit
             self._channel.settimeout(self._limits.deadline_s + len(batch) / _BYTES_PER_S)
             self._channel.sendall(batch)
         except TimeoutError:

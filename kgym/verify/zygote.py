@@ -1,16 +1,17 @@
 """The fork server of a verifier pool, and the workers that it forks.
 
-The pool starts this module as a fresh, single-threaded interpreter (`python -m kgym.verify.zygote FD`). It imports the verifier once
-and forks a worker whenever the pool asks, so that no worker descends from a process with threads or CUDA, none runs the user's main
-script again (as multiprocessing's would), and each is there in milliseconds. `multiprocessing` is not used.
+The pool starts this module as a fresh, single-threaded interpreter (`python -m kgym.verify.zygote FD`). It imports the
+verifier once and forks a worker whenever the pool asks, so that no worker descends from a process with threads or CUDA,
+none runs the user's main script again (as multiprocessing's would), and each is there in milliseconds.
+`multiprocessing` is not used.
 
-Control channel, pool to fork server: `F` with a file descriptor, the worker's end of its channel, answered by the worker's pid or,
-if no process can be made, by the negative errno; `E` and a pid: kill that worker, answered by its exit code. Only the end of the
-control channel ends the fork server, and all of its workers with it.
+Control channel, pool to fork server: `F` with a file descriptor, the worker's end of its channel, answered by the
+worker's pid or, if no process can be made, by the negative errno; `E` and a pid: kill that worker, answered by its exit
+code. Only the end of the control channel ends the fork server, and all of its workers with it.
 
-A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id, turns); the worker sends
-`{"kind": "ready"}` or `{"kind": "failed", "error": ...}` when it is built, then `{"kind": "verdict", ...}` for each item, or
-`{"kind": "memory"}` as its last words if a batch did not fit into its memory.
+A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id, turns); the
+worker sends `{"kind": "ready"}` or `{"kind": "failed", "error": ...}` when it is built, then `{"kind": "verdict", ...}`
+for each item, or `{"kind": "memory"}` as its last words if a batch did not fit into its memory.
 """
 
 import contextlib
@@ -107,8 +108,8 @@ def _fork(control: socket.socket, fds: list[int], target: Any, config: Mapping[s
 
 
 def _end(pid: int) -> int:
-    """Kill a worker and what it started, if it still runs; return its exit code, negative for a signal. One that is ending already
-    keeps its own code.
+    """Kill a worker and what it started, if it still runs; return its exit code, negative for a signal. One that is
+    ending already keeps its own code.
     """
     for kill in (os.killpg, os.kill):  # the group is there once the worker has made it
         with contextlib.suppress(OSError):
@@ -192,7 +193,9 @@ def _message(verdict: Verdict, trouble: Trouble | None, seconds: float) -> bytes
 
 
 def _default_signals() -> None:
-    """Undo what was inherited: with SIGCHLD ignored no exit code can be had, with SIGXCPU ignored the limit of processor time is none."""
+    """Undo what was inherited: with SIGCHLD ignored no exit code can be had, with SIGXCPU ignored the limit of
+    processor time is none.
+    """
     for number in (signal.SIGCHLD, signal.SIGXCPU, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,4 +1,6 @@
-"""Scores completions with inspect-ai: it loads the task from the exported file, and its model mockllm gives the completions."""
+"""Scores completions with inspect-ai: it loads the task from the exported file, and its model mockllm gives the
+completions.
+"""
 
 import json
 import math

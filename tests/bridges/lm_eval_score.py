@@ -37,7 +37,9 @@ class Given(LM):
 model = Given()
 task = f"kgym_{asked['name']}_{asked['split']}"
 manager = TaskManager(include_path=asked["folder"])
-results = lm_eval.simple_evaluate(model, tasks=[task], task_manager=manager, apply_chat_template=True, log_samples=True, bootstrap_iters=0)
+results = lm_eval.simple_evaluate(
+    model, tasks=[task], task_manager=manager, apply_chat_template=True, log_samples=True, bootstrap_iters=0
+)
 samples = sorted(results["samples"][task], key=lambda sample: sample["doc"]["index"])
 found = {
     "prompts": [json.loads(sample["arguments"][0][0]) for sample in samples],

@@ -1,4 +1,6 @@
-"""Scores completions with verl: its data set reads the Parquet file, its reward managers load and call the exported function."""
+"""Scores completions with verl: its data set reads the Parquet file, its reward managers load and call the exported
+function.
+"""
 
 import asyncio
 import json
@@ -47,7 +49,9 @@ async def one_by_one():
 
 
 singles = asyncio.run(one_by_one())
-together = get_reward_manager_cls("batch")(tokenizer, 0, get_custom_reward_fn(config("compute_score_batch")))(batch(), return_dict=True)
+together = get_reward_manager_cls("batch")(tokenizer, 0, get_custom_reward_fn(config("compute_score_batch")))(
+    batch(), return_dict=True
+)
 found = {
     "prompts": [data[index]["raw_prompt"] for index in range(len(data))],
     "texts": [tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) for text in asked["completions"]],

@@ -58,7 +58,9 @@ def main(url, unseeded, hidden, single):
     item = item_of(played(plain, near)[0])
     found = {
         "id": plain.info.id,
-        "questions": [[setup(url, split).source[index].question for index in range(200)] for split in ("train", "validation")],
+        "questions": [
+            [setup(url, split).source[index].question for index in range(200)] for split in ("train", "validation")
+        ],
         "again": plain.source[0] == setup(url).source[0],
         "hints": [played(plain, near)[1], played(plain, near, number)[1], played(plain, " ")[1]],
         "verdicts": {

@@ -1,4 +1,6 @@
-"""Servers of OpenEnv for tests, in one process: a sum is to be found in two turns. Writes their ports on a line, and serves."""
+"""Servers of OpenEnv for tests, in one process: a sum is to be found in two turns. Writes their ports on a line, and
+serves.
+"""
 
 import asyncio
 import itertools
@@ -61,12 +63,15 @@ class Sums(Environment):
 async def serve(kinds):
     """Serve each kind on a separate port.
 
-    `unseeded`: the first observation ignores the seed. `hidden`: its number does. `single`: one session at a time. `dying`: the process
-    ends after some steps.
+    `unseeded`: the first observation ignores the seed. `hidden`: its number does. `single`: one session at a time.
+    `dying`: the process ends after some steps.
     """
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in kinds]
     print(*(listening.getsockname()[1] for listening in sockets), flush=True)
-    apps = [create_fastapi_app(partial(Sums, kind), Said, Told, max_concurrent_envs=1 if kind == "single" else 64) for kind in kinds]
+    apps = [
+        create_fastapi_app(partial(Sums, kind), Said, Told, max_concurrent_envs=1 if kind == "single" else 64)
+        for kind in kinds
+    ]
     servers = [uvicorn.Server(uvicorn.Config(app, log_level="error")) for app in apps]
     await asyncio.gather(*(server.serve([listening]) for server, listening in zip(servers, sockets, strict=True)))
 

@@ -34,7 +34,9 @@ def main():
         "prompt": plain.prompt(plain.problem(3)),
         "sizes": [setup(split).source.size for split in ("train", "validation")],
         "own_sizes": [setup(split, held_out=7).source.size for split in ("train", "validation")],
-        "verdicts": verdicts(plain, f"<answer>{answer}</answer>", "<answer>1</answer>", answer, "", f"<think><answer>{answer}</answer>"),
+        "verdicts": verdicts(
+            plain, f"<answer>{answer}</answer>", "<answer>1</answer>", answer, "", f"<think><answer>{answer}</answer>"
+        ),
         "broken": verdicts(setup(broken=True), "<answer>1</answer>"),
         "hung": verdicts(setup(endless=True), "<answer>1</answer>"),
         "tools": refusal("verifiers:toy-sums", tools=True),

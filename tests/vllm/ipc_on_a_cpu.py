@@ -1,7 +1,8 @@
-"""Runs vLLM's own weight transfer by `ipc` on a CPU: what CUDA does (handles of memory, names of GPUs) is replaced, the rest is vLLM's.
+"""Runs vLLM's own weight transfer by `ipc` on a CPU: what CUDA does (handles of memory, names of GPUs) is replaced, the
+rest is vLLM's.
 
-Run by a Python that has vLLM: `PYTHON ipc_on_a_cpu.py WORKER.py MODEL WEIGHTS.safetensors` prints greedy tokens as JSON, before
-and after the weights of the file have come in two messages.
+Run by a Python that has vLLM: `PYTHON ipc_on_a_cpu.py WORKER.py MODEL WEIGHTS.safetensors` prints greedy tokens as
+JSON, before and after the weights of the file have come in two messages.
 """
 
 import importlib.util
@@ -17,7 +18,9 @@ import vllm.distributed.weight_transfer.ipc_engine as ipc
 from safetensors.torch import load_file
 
 _, path, model, file = sys.argv
-spec = importlib.util.spec_from_file_location("vllm_worker", path)  # by its path: `ray` beside it is not the package ray
+spec = importlib.util.spec_from_file_location(
+    "vllm_worker", path
+)  # by its path: `ray` beside it is not the package ray
 worker = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(worker)
 TENSORS = load_file(file)
@@ -38,7 +41,15 @@ torch.accelerator.synchronize = lambda *device: None
 
 def tokens(worker: Any) -> list[int]:
     """Return a greedy answer."""
-    request = {"id": "one", "ids": [5, 6, 7, 8], "max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0}
+    request = {
+        "id": "one",
+        "ids": [5, 6, 7, 8],
+        "max_tokens": 16,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "seed": 0,
+    }
     worker.do_submit([request | {"end_ids": [], "watched": False}])
     ((_, ids, _, _),) = worker.do_poll(None)
     return ids

@@ -7,7 +7,9 @@ from kgym_envs.aime.working import draft, modulo_1000, product, span, total
 
 
 def linear(rng: random.Random, level: int) -> Draft | None:
-    """One unknown: ax+b=c, x on both sides from level 3, brackets from level 5, two of them from level 7, both from level 9."""
+    """One unknown: ax+b=c, x on both sides from level 3, brackets from level 5, two of them from level 7, both from
+    level 9.
+    """
     x = rng.randint(2, (20, 60, 60, 120, 120, 300, 300, 600, 600, 999)[level - 1])
     high = span(level, 9, 20)
     params: tuple[int, ...]
@@ -54,7 +56,9 @@ def linear(rng: random.Random, level: int) -> Draft | None:
 
 
 def system(rng: random.Random, level: int) -> Draft | None:
-    """Two unknowns: by adding, by substitution from level 3, by elimination from level 5; three unknowns from level 8."""
+    """Two unknowns: by adding, by substitution from level 3, by elimination from level 5; three unknowns from level
+    8.
+    """
     high = (99, 499, 30, 60, 20, 50, 200, 30, 100, 300)[level - 1]
     x, y, z = (rng.randint(1, high) for _ in range(3))
     params: tuple[int, ...]
@@ -88,7 +92,9 @@ def system(rng: random.Random, level: int) -> Draft | None:
             steps.append(f"{many}{name}={half}-{other}={many * value}, {name}={many * value}/{many}={value}")
         steps.append(total([x, y, z]))
     listed = ", ".join(equations[:-1]) + " and " + equations[-1]
-    question = rng.choice((f"If {listed}, find {wanted}.", f"Find ${wanted}$, given {listed}.", f"Let {listed}. What is {wanted}?"))
+    question = rng.choice(
+        (f"If {listed}, find {wanted}.", f"Find ${wanted}$, given {listed}.", f"Let {listed}. What is {wanted}?")
+    )
     return draft(params, question, answer, steps)
 
 
@@ -115,7 +121,13 @@ def roots(rng: random.Random, level: int) -> Draft | None:
         wanted, params = "r^2+t^2", (s, p)
     elif level < 7:
         value = s * s - 3 * p
-        steps += [*product(s, s), f"3*{p}={3 * p}", f"{s * s}-{3 * p}={value}", *product(s, value), *modulo_1000(s * value)]
+        steps += [
+            *product(s, s),
+            f"3*{p}={3 * p}",
+            f"{s * s}-{3 * p}={value}",
+            *product(s, value),
+            *modulo_1000(s * value),
+        ]
         wanted, answer, params = "r^3+t^3", s * value, (s, p)
     elif level < 9:
         answer = s * s - 2 * q
@@ -141,7 +153,9 @@ def roots(rng: random.Random, level: int) -> Draft | None:
 
 
 def value_at(rng: random.Random, level: int) -> Draft | None:
-    """Value of a polynomial by Horner's rule; minus signs from level 3, degree 3 to 5 from level 4, modulo 1000 from level 5."""
+    """Value of a polynomial by Horner's rule; minus signs from level 3, degree 3 to 5 from level 4, modulo 1000 from
+    level 5.
+    """
     degree = 2 if level < 4 else 3 if level < 7 else 4 if level < 9 else 5
     high = 8 if level == 1 else 20 + 5 * level
     x = rng.randint(2, (9, 12, 15, 9, 15, 25, 25, 40, 50, 99)[level - 1])
@@ -163,7 +177,11 @@ def value_at(rng: random.Random, level: int) -> Draft | None:
         polynomial += "" if power == 0 else "x" if power == 1 else f"x^{power}"
     wanted = f"P({x})" + (" mod 1000" if level >= 5 else "")
     question = rng.choice(
-        (f"Let $P(x)={polynomial}$. Find ${wanted}$.", f"If P(x)={polynomial}, what is {wanted}?", f"Find {wanted} for P(x)={polynomial}.")
+        (
+            f"Let $P(x)={polynomial}$. Find ${wanted}$.",
+            f"If P(x)={polynomial}, what is {wanted}?",
+            f"Find {wanted} for P(x)={polynomial}.",
+        )
     )
     return draft((level >= 5, x, leading, *rest), question, value, steps)
 

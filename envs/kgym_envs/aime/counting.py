@@ -35,7 +35,9 @@ def choices(rng: random.Random, level: int) -> Draft | None:
     if level < 3:
         alternatives[1] = [(1, rng.randint(2, 60 * level))]
     nouns = iter(rng.choice(NOUNS))
-    text = ", or ".join(" and ".join(f"{WORDS[take]} of {n} {next(nouns)}" for take, n in kinds) for kinds in alternatives)
+    text = ", or ".join(
+        " and ".join(f"{WORDS[take]} of {n} {next(nouns)}" for take, n in kinds) for kinds in alternatives
+    )
     steps, counts = [], []
     for kinds in alternatives:
         count = 1
@@ -46,14 +48,20 @@ def choices(rng: random.Random, level: int) -> Draft | None:
         counts.append(count)
     steps.append(total(counts))
     question = rng.choice(
-        (f"Choose {text}. How many ways?", f"Ann takes {text}. How many choices?", f"In how many ways can we pick {text}?")
+        (
+            f"Choose {text}. How many ways?",
+            f"Ann takes {text}. How many choices?",
+            f"In how many ways can we pick {text}?",
+        )
     )
     params = ["; ".join(f"{take} of {n}" for take, n in sorted(kinds)) for kinds in alternatives]
     return draft(tuple(sorted(params)), question, sum(counts), steps)
 
 
 def paths(rng: random.Random, level: int) -> Draft | None:
-    """Shortest lattice paths: all of them, those through a point from level 4, those that avoid one from level 6, both from level 8."""
+    """Shortest lattice paths: all of them, those through a point from level 4, those that avoid one from level 6,
+    both from level 8.
+    """
     legs = 1 if level < 4 else 2 if level < 8 else 3
     low, high = (1, 4) if level == 1 else (2, level + 3) if level < 4 else (1, span(level, 3, 6))
     points = [(rng.randint(0, 9 + 10 * level), rng.randint(0, 9 + 10 * level))]
@@ -95,7 +103,9 @@ def paths(rng: random.Random, level: int) -> Draft | None:
 
 
 def multiples(rng: random.Random, level: int) -> Draft | None:
-    """Integers up to n that some of two numbers divide, of three from level 6; from level 4 also those that none divides."""
+    """Integers up to n that some of two numbers divide, of three from level 6; from level 4 also those that none
+    divides.
+    """
     high = (200, 400, 800, 999, 999, 1200, 1200, 1500, 1500, 1500)[level - 1]
     limit = rng.randint(high // 5, high)
     numbers = sorted(rng.sample(range(2, 9 + level if level < 6 else 4 + level), 2 if level < 6 else 3))

@@ -24,7 +24,9 @@ def _apart(a: int, b: int) -> tuple[int, str]:
 
 
 def distance(rng: random.Random, level: int) -> Draft | None:
-    """Square of a distance in the plane, in space from level 3; sums of such squares to 2, 3 and 4 points from levels 5, 7 and 9."""
+    """Square of a distance in the plane, in space from level 3; sums of such squares to 2, 3 and 4 points from
+    levels 5, 7 and 9.
+    """
     axes, others = 2 if level < 3 else 3, 1 if level < 5 else 2 if level < 7 else 3 if level < 9 else 4
     high = (14, 40, 20, 30, 20, 25, 20, 25, 20, 25)[level - 1]
     centre, *points = (tuple(rng.randint(0, high) for _ in range(axes)) for _ in range(others + 1))
@@ -61,7 +63,8 @@ def distance(rng: random.Random, level: int) -> Draft | None:
 def _convex(points: list[Point]) -> list[Point] | None:
     """Put points in counter-clockwise order; None unless they are the corners of a strictly convex polygon."""
     first, rest = min(points), sorted(points)[1:]
-    # Around the leftmost corner the others lie in the order of their slopes; equal slopes are refused by the test below.
+    # Around the leftmost corner the others lie in the order of their slopes; equal slopes are refused by the test
+    # below.
     rest.sort(key=lambda p: (p[1] - first[1]) / (p[0] - first[0]) if p[0] > first[0] else float("inf"))
     ring = [first, *rest]
     for a, b, c in zip(ring, ring[1:] + ring[:1], ring[2:] + ring[:2], strict=True):
@@ -84,7 +87,9 @@ def _shoelace(ring: list[Point]) -> tuple[int, list[str]]:
 
 
 def area(rng: random.Random, level: int) -> Draft | None:
-    """A triangle with a level base, with a corner at the origin from level 3, any from level 5; 4 corners from level 7, 5 from level 9."""
+    """A triangle with a level base, with a corner at the origin from level 3, any from level 5; 4 corners from level
+    7, 5 from level 9.
+    """
     high = (20, 40, 15, 30, 20, 40, 25, 40, 30, 45)[level - 1]
     if level < 3:
         y = 0 if level == 1 else rng.randint(0, 20)
@@ -115,7 +120,9 @@ def area(rng: random.Random, level: int) -> Draft | None:
             f"What area has the {shape} with corners {_list(ring)}?",
         )
     )
-    return draft(tuple(x for point in sorted(ring) for x in point), question, double // 2, [*steps, f"{double}/2={double // 2}"])
+    return draft(
+        tuple(x for point in sorted(ring) for x in point), question, double // 2, [*steps, f"{double}/2={double // 2}"]
+    )
 
 
 def lattice(rng: random.Random, level: int) -> Draft | None:
@@ -141,7 +148,9 @@ def lattice(rng: random.Random, level: int) -> Draft | None:
         )
         return draft(("segment", a, b, c, d), question, common + 1, steps)
     corners: list[Point] = [(rng.randint(0, high), rng.randint(0, high))]
-    for _ in range(2):  # sides that are multiples of something: with corners at random most hold no points but their ends
+    for _ in range(
+        2
+    ):  # sides that are multiples of something: with corners at random most hold no points but their ends
         common = rng.randint(1, 12 if level < 7 else 4)
         corners.append(tuple(x + common * rng.randint(-high // common, high // common) for x in corners[0]))
     ring = _convex(corners)

@@ -10,7 +10,9 @@ PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23)
 
 
 def common_divisor(rng: random.Random, level: int) -> Draft | None:
-    """Greatest common divisor of two numbers, of three from level 6; harder levels take more steps of Euclid's algorithm."""
+    """Greatest common divisor of two numbers, of three from level 6; harder levels take more steps of Euclid's
+    algorithm.
+    """
     divisor, high = rng.randint(2, span(level, 12, 90)), span(level, 200, 3000)
     numbers = [divisor * rng.randint(2, high // divisor) for _ in range(2 if level < 6 else 3)]
     if len(set(numbers)) < len(numbers):
@@ -81,7 +83,9 @@ def divisors(rng: random.Random, level: int) -> Draft | None:
         number = "*".join(f"{p}^{e}" for p, e in zip(primes, exponents, strict=True))
         params: tuple[int, ...] = tuple(x for pair in zip(primes, exponents, strict=True) for x in pair)
     else:
-        factors = sorted(rng.choices(PRIMES[:6], k=rng.randint(level - 3, level) if level < 9 else rng.randint(level - 5, level - 3)))
+        factors = sorted(
+            rng.choices(PRIMES[:6], k=rng.randint(level - 3, level) if level < 9 else rng.randint(level - 5, level - 3))
+        )
         n, outer = prod(factors), 1 if level < 9 else rng.randint(2, level - 5)
         primes = sorted(set(factors))
         exponents = [factors.count(p) * outer for p in primes]

@@ -48,7 +48,9 @@ def urn(rng: random.Random, level: int) -> Draft | None:
 
 
 def spinners(rng: random.Random, level: int) -> Draft | None:
-    """Fair spinners: the sum is s, at most s from level 5, at least s from level 7; the sum of three is s from level 9."""
+    """Fair spinners: the sum is s, at most s from level 5, at least s from level 7; the sum of three is s from level
+    9.
+    """
     high = span(level, 15, 30) if level < 9 else 10 + level
     sizes = sorted(rng.randint(4, high) for _ in range(2 if level < 9 else 3))
     if level < 5:
@@ -65,7 +67,11 @@ def spinners(rng: random.Random, level: int) -> Draft | None:
     else:
         goal, relation = rng.randint(5, sizes[0] + 2), "is"
         count = (goal - 1) * (goal - 2) // 2
-        steps = [f"{goal}-1={goal - 1}, {goal}-2={goal - 2}", *product(goal - 1, goal - 2), f"{(goal - 1) * (goal - 2)}/2={count}"]
+        steps = [
+            f"{goal}-1={goal - 1}, {goal}-2={goal - 2}",
+            *product(goal - 1, goal - 2),
+            f"{(goal - 1) * (goal - 2)}/2={count}",
+        ]
     cases, lines = _chain(sizes)
     steps += [*lines, *lowest_terms(count, cases)]
     answer = int(steps[-1].rpartition("=")[2])

@@ -7,7 +7,9 @@ from kgym_envs.aime.working import draft, modulo_1000, product, remainder, total
 
 
 def arithmetic(rng: random.Random, level: int) -> Draft | None:
-    """A term from the first one and the difference, a sum from level 3; from level 7 two later terms are given instead."""
+    """A term from the first one and the difference, a sum from level 3; from level 7 two later terms are given
+    instead.
+    """
     first, difference = rng.randint(1, 20 + 10 * level), rng.randint(2, 8 + 3 * level)
     n = rng.randint(4, (12, 30, 12, 16, 40, 80, 60, 60, 40, 80)[level - 1])
     steps: list[str] = []
@@ -71,7 +73,9 @@ def geometric(rng: random.Random, level: int) -> Draft | None:
 
 
 def recurrence(rng: random.Random, level: int) -> Draft | None:
-    """Sums of the two terms before; p times the last plus q from level 3, p times the last plus q times the one before from level 7."""
+    """Sums of the two terms before; p times the last plus q from level 3, p times the last plus q times the one
+    before from level 7.
+    """
     params: tuple[str | int, ...]
     if level < 3:
         n = rng.randint(4, 5) if level == 1 else rng.randint(6, 8)

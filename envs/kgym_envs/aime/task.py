@@ -1,7 +1,7 @@
 """The environment `aime`: generated problems for training and validation, the real examinations for the years.
 
-The years are data that the user adds (`kgym data add aime24 FILE`); a year that is absent is an error, and nothing generated ever
-stands in for it.
+The years are data that the user adds (`kgym data add aime24 FILE`); a year that is absent is an error, and nothing
+generated ever stands in for it.
 """
 
 from pydantic import Field, model_validator
@@ -34,7 +34,10 @@ class AimeOptions(TaskOptions):
     @model_validator(mode="after")
     def _check_order(self) -> "AimeOptions":
         if self.min_difficulty > self.difficulty:
-            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
         return self
 
 
@@ -43,17 +46,21 @@ class Aime:
 
     Options = AimeOptions
     splits = (*SPLITS, *YEARS)
-    # Training may insist on one bare integer in one box. A score of an examination is of the answer and not of its style:
+    # Training may insist on one bare integer in one box. A score of an examination is of the answer and not of its
+    # style:
     # named values, units, intermediate boxes and revisions are read there.
     verifier = {**dict.fromkeys(SPLITS, "integer"), **dict.fromkeys(YEARS, "math")}  # noqa: RUF012  (read only)
 
     def __init__(self, options: AimeOptions) -> None:
         self.options = options
-        # Every worked solution fits in as many characters, so a model that reads characters has room for it at every level.
+        # Every worked solution fits in as many characters, so a model that reads characters has room for it at every
+        # level.
         self.max_tokens = 64 + 96 * options.difficulty
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for a year that the user has yet to add, UnknownName for no split at all."""
+        """Return the problems of a split. Raises MissingData for a year that the user has yet to add, UnknownName
+        for no split at all.
+        """
         if split in YEARS:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 

@@ -1,8 +1,9 @@
 """Lines of working, the vocabulary of the worked solutions.
 
-Every function returns lines in which each `=` holds between numbers, in steps small enough to be learnt from characters: products are
-cut into digits, division takes one digit of the quotient at a time, Euclid's algorithm shows each remainder.
-A line may begin with a label (`7^2: 7*7=49`); several statements on a line are set apart by a comma and a space.
+Every function returns lines in which each `=` holds between numbers, in steps small enough to be learnt from
+characters: products are cut into digits, division takes one digit of the quotient at a time, Euclid's algorithm shows
+each remainder. A line may begin with a label (`7^2: 7*7=49`); several statements on a line are set apart by a comma and
+a space.
 """
 
 from collections.abc import Iterable
@@ -58,7 +59,9 @@ def product(a: int, b: int) -> list[str]:
 
 
 def remainder(n: int, m: int) -> list[str]:
-    """Take multiples of m away from n until less than m is left, one digit of the quotient at a time; no lines if n < m."""
+    """Take multiples of m away from n until less than m is left, one digit of the quotient at a time; no lines if n
+    < m.
+    """
     lines = []
     for part in parts(n // m):
         taken = part * m

@@ -1,4 +1,6 @@
-"""From a reference solution to problems: the statement, the hidden tests and the worked solution, as a function or as a program."""
+"""From a reference solution to problems: the statement, the hidden tests and the worked solution, as a function or
+as a program.
+"""
 
 import inspect
 import random
@@ -23,7 +25,9 @@ class Spec:
     """A family of programming problems."""
 
     function: Callable[..., Any]
-    """The reference solution: one argument, and the parameters of the problem as keywords. It is also the worked solution."""
+    """The reference solution: one argument, and the parameters of the problem as keywords. It is also the worked
+    solution.
+    """
     asks: str
     """What is asked for, as the object of `return` or `print`, with the parameters in braces."""
     inputs: Inputs
@@ -60,7 +64,9 @@ class Spec:
         return Draft(tuple(f"{name}={value}" for name, value in params.items()), question, tests.gold(), solution)
 
     def source(self, params: dict[str, int], function: str = "") -> str:
-        """Return the reference solution as the function `solve`; with another text in place of its source if one is given."""
+        """Return the reference solution as the function `solve`; with another text in place of its source if one is
+        given.
+        """
         name, _, _ = self.types
         keywords = ", ".join(f"{key}={value}" for key, value in params.items())
         text = function or inspect.getsource(self.function)
@@ -71,20 +77,30 @@ class Spec:
         function = "solve" if kind == "call" else ""
         return Cases(kind, tuple(cases), function=function, compare=self.compare, checker=checker)
 
-    def _as_function(self, params: dict[str, int], cases: list[tuple[Case, Any]], example: tuple[Case, Any]) -> tuple[str, Cases, str]:
+    def _as_function(
+        self, params: dict[str, int], cases: list[tuple[Case, Any]], example: tuple[Case, Any]
+    ) -> tuple[str, Cases, str]:
         name, given, result = self.types
         asks = self.asks.format(**params)
         question = (
-            f"Write a function solve({name}) in Python, where {name} is {TYPES[given]}. It returns {asks} ({TYPES[result]}).\n"
+            f"Write a function solve({name}) in Python, where {name} is {TYPES[given]}. It returns {asks} "
+            f"({TYPES[result]}).\n"
             f"Example: solve({example[0][0]!r}) returns {example[1]!r}."
         )
-        return question, self._tests("call", [(list(args), value) for args, value in cases], params), _fenced(self.source(params))
+        return (
+            question,
+            self._tests("call", [(list(args), value) for args, value in cases], params),
+            _fenced(self.source(params)),
+        )
 
-    def _as_program(self, params: dict[str, int], cases: list[tuple[Case, Any]], example: tuple[Case, Any]) -> tuple[str, Cases, str]:
+    def _as_program(
+        self, params: dict[str, int], cases: list[tuple[Case, Any]], example: tuple[Case, Any]
+    ) -> tuple[str, Cases, str]:
         name, given, result = self.types
         as_texts = [(f"{_line(args[0])}\n", _printed(value)) for args, value in cases]
         question = (
-            f"Write a program in Python that reads one line, {READ_AS[given]} ({name}), and prints {self.asks.format(**params)}"
+            f"Write a program in Python that reads one line, {READ_AS[given]} ({name}), and prints "
+            f"{self.asks.format(**params)}"
             f"{PRINT_AS[result]}.\nExample: for the input\n{_line(example[0][0])}\nit prints\n{_printed(example[1])}"
         )
         call = f"solve({READ[given]})"

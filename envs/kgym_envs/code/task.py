@@ -1,7 +1,7 @@
 """The environment `code`: write a function or a program in Python that passes hidden tests, which run in a sandbox.
 
-The generated problems come from families with a reference solution and a generator of tests; with `env.dataset` they are those of a data
-set that was added with `kgym data add`.
+The generated problems come from families with a reference solution and a generator of tests; with `env.dataset` they
+are those of a data set that was added with `kgym data add`.
 """
 
 from typing import Literal
@@ -32,7 +32,9 @@ class CodeOptions(TaskOptions):
     validation_frac: float = Field(0.2, ge=0, le=1)
     """Share of the problems of a data set that are for validation and not for training."""
     subject: Subject | None = None
-    """Only the generated problems of this subject; those of `formulas` need neither loops nor branches. Without it all of them."""
+    """Only the generated problems of this subject; those of `formulas` need neither loops nor branches. Without it
+    all of them.
+    """
     difficulty: int = Field(5, ge=1, le=10)
     """Hardest level of the generated problems, with longer inputs; the levels up to it take turns."""
     min_difficulty: int = Field(1, ge=1, le=10)
@@ -41,7 +43,10 @@ class CodeOptions(TaskOptions):
     @model_validator(mode="after")
     def _check_order(self) -> "CodeOptions":
         if self.min_difficulty > self.difficulty:
-            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
         return self
 
 
@@ -57,7 +62,9 @@ class CodeTask:
         self.options = options
 
     def source(self, split: str) -> ProblemSource:
-        """Return endless generated problems, or the part of a data set for a split. Raises MissingData until it has been added."""
+        """Return endless generated problems, or the part of a data set for a split. Raises MissingData until it has
+        been added.
+        """
         if self.options.dataset:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files)
             from kgym.data.splitting import part_of  # noqa: PLC0415

@@ -1,7 +1,8 @@
 """States of the game, and which of them reach the target.
 
-A state is the sorted tuple of the numbers that are left. A move puts two of them together: (3, 5, 8) becomes (5, 11) by 8+3=11.
-Differences are positive, quotients are whole, no number is above `LARGEST`, and a division by 1 is left out beside the product by 1.
+A state is the sorted tuple of the numbers that are left. A move puts two of them together: (3, 5, 8) becomes (5, 11) by
+8+3=11. Differences are positive, quotients are whole, no number is above `LARGEST`, and a division by 1 is left out
+beside the product by 1.
 """
 
 from functools import lru_cache

@@ -11,7 +11,8 @@
     \\boxed{...}
 
 A dot for each move before the one of the line. A quotient that is not whole, and a value above `LARGEST`, is left out.
-Sources: Gandhi et al. 2024, Stream of Search (arXiv:2404.03683), for search as text; Kimi k1.5, section 2.2, for the four habits.
+Sources: Gandhi et al. 2024, Stream of Search (arXiv:2404.03683), for search as text; Kimi k1.5, section 2.2, for the
+four habits.
 """
 
 import random
@@ -21,14 +22,16 @@ from dataclasses import dataclass
 from kgym_envs.countdown.moves import Move, State, after, moves, pair_moves, reaches
 
 EXPLORED = 3
-"""Numbers left at which a state without a solution is searched through, and not avoided: deeper searches would fill books."""
+"""Numbers left at which a state without a solution is searched through, and not avoided: deeper searches would fill
+books.
+"""
 
 
 def trace(state: State, target: int, rng: random.Random, *, dead_ends: float) -> list[str] | None:
     """Return the lines of a search that finds the target, or None if there is nothing to find.
 
-    The moves of a state are taken in a random order up to one that leads to the target; each of those before it is tried with
-    probability `dead_ends`, and otherwise passed over.
+    The moves of a state are taken in a random order up to one that leads to the target; each of those before it is
+    tried with probability `dead_ends`, and otherwise passed over.
     """
     if not reaches(state, target):
         return None
@@ -94,5 +97,7 @@ def conclusion(path: list[Move]) -> list[str]:
 
 
 def _put_back(text: str, move: Move) -> str:
-    """Replace a number by the move that made it. Any number of that value will do: the numbers of the text stay the same."""
+    """Replace a number by the move that made it. Any number of that value will do: the numbers of the text stay the
+    same.
+    """
     return re.sub(rf"\b{move.value}\b", f"({move.a}{move.op}{move.b})", text, count=1)

@@ -91,7 +91,10 @@ class CountdownOptions(TaskOptions):
     @model_validator(mode="after")
     def _check_order(self) -> "CountdownOptions":
         if self.min_difficulty > self.difficulty:
-            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
         return self
 
 

@@ -1,1 +1,3 @@
-"""GSM8K: word problems with integer answers; generated for training and validation, the real test problems added by the user."""
+"""GSM8K: word problems with integer answers; generated for training and validation, the real test problems added by
+the user.
+"""

@@ -16,7 +16,9 @@ def shopping(rng: random.Random, level: int) -> Draft | None:
     if len(set(lines)) < kinds:
         return None
     costs = [count * price for count, price in lines]
-    bought = listed([f"{count} {what} for {price} dollars each" for (count, price), what in zip(lines, goods, strict=True)])
+    bought = listed(
+        [f"{count} {what} for {price} dollars each" for (count, price), what in zip(lines, goods, strict=True)]
+    )
     steps = [f"{what}: {count}*{price}={count * price}" for (count, price), what in zip(lines, goods, strict=True)]
     steps.append(f"together: {total(costs)}")
     cost, off, extra = sum(costs), 0, ""
@@ -40,7 +42,8 @@ def shopping(rng: random.Random, level: int) -> Draft | None:
     texts = (
         f"{name} buys {bought}.{extra} How much change does {they} get from {note} dollars?",
         f"{name} has {note} dollars and buys {bought}.{extra} How many dollars are left?",
-        f"With {note} dollars in hand, {name} goes to a shop and takes {bought}.{extra} How many dollars does {they} bring home?",
+        f"With {note} dollars in hand, {name} goes to a shop and takes {bought}.{extra} How many dollars does {they} "
+        "bring home?",
     )
     return story([*params, note], rng.choice(texts), note - cost, *steps, f"left: {note}-{cost}={note - cost}")
 
@@ -52,7 +55,9 @@ def collection(rng: random.Random, level: int) -> Draft | None:
     start = now = rng.randint(6, 20 + 10 * level)
     steps, told, params = [], [], []
     for _ in range(level + 1):
-        kind = rng.choice(("find", "give", "bags", "half", "double", "third") if level > 1 else ("find", "give", "bags"))
+        kind = rng.choice(
+            ("find", "give", "bags", "half", "double", "third") if level > 1 else ("find", "give", "bags")
+        )
         a, b = rng.randint(3, 9 + 6 * level), rng.randint(2, 5)
         before = now
         if kind == "find":
@@ -129,7 +134,8 @@ def wages(rng: random.Random, level: int) -> Draft | None:
     else:
         steps.append(f"weeks: {weeks - 1}*{pay}={(weeks - 1) * pay} is less, {weeks}*{pay}={weeks * pay} is enough")
     texts = (
-        f"{told}. Every week is like this one. After how many whole weeks can {they} pay for a boat that costs {price} dollars?",
+        f"{told}. Every week is like this one. After how many whole weeks can {they} pay for a boat that costs {price} "
+        "dollars?",
         f"{told}. A boat costs {price} dollars. How many such weeks does {name} have to work for it?",
         f"{told}. How many weeks like this does it take {name} until a boat for {price} dollars can be paid?",
     )
@@ -145,8 +151,10 @@ def journey(rng: random.Random, level: int) -> Draft | None:
         return None
     if level == 1:
         texts = (
-            f"{name} drives {t} hours at {v} km an hour and then {u} hours at {w} km an hour. How many km is that in all?",
-            f"A bus goes at {v} km an hour for {t} hours, and at {w} km an hour for the next {u} hours. How far does it go, in km?",
+            f"{name} drives {t} hours at {v} km an hour and then {u} hours at {w} km an hour. How many km is that in "
+            "all?",
+            f"A bus goes at {v} km an hour for {t} hours, and at {w} km an hour for the next {u} hours. How far does "
+            "it go, in km?",
             f"How many km does {name} travel in {t} hours at {v} km an hour followed by {u} hours at {w} km an hour?",
         )
         steps = [f"first: {t}*{v}={t * v}", f"then: {u}*{w}={u * w}", f"together: {t * v}+{u * w}={t * v + u * w}"]
@@ -155,9 +163,12 @@ def journey(rng: random.Random, level: int) -> Draft | None:
     if level == 2:
         way = t * v + u * w
         texts = (
-            f"{name} has {way} km to go. After {t} hours at {v} km an hour, {they} does the rest at {w}. How many more hours does it take?",
-            f"A train runs {way} km: {t} hours at {v} km an hour, then at {w} km an hour. How many hours does it run at that speed?",
-            f"Of {way} km, the first {t} hours are driven at {v} km an hour, the others at {w} km an hour. How many hours are the others?",
+            f"{name} has {way} km to go. After {t} hours at {v} km an hour, {they} does the rest at {w}. How many more "
+            "hours does it take?",
+            f"A train runs {way} km: {t} hours at {v} km an hour, then at {w} km an hour. How many hours does it run "
+            "at that speed?",
+            f"Of {way} km, the first {t} hours are driven at {v} km an hour, the others at {w} km an hour. How many "
+            "hours are the others?",
         )
         steps = [f"first: {t}*{v}={t * v}", f"left: {way}-{t * v}={u * w}", f"hours: {u * w}/{w}={u}"]
         return story(["rest", way, t, v, w], rng.choice(texts), u, *steps)
@@ -166,35 +177,59 @@ def journey(rng: random.Random, level: int) -> Draft | None:
             return None
         mean = (t * v + u * w) // (t + u)
         texts = (
-            f"{name} drives {t} hours at {v} km an hour and then {u} hours at {w} km an hour. What is the average speed in km an hour?",
-            f"A bus goes at {v} km an hour for {t} hours, and at {w} km an hour for the next {u} hours. Find its mean speed in km an hour.",
-            f"What is the mean speed, in km an hour, over {t} hours at {v} km an hour followed by {u} hours at {w} km an hour?",
+            f"{name} drives {t} hours at {v} km an hour and then {u} hours at {w} km an hour. What is the average "
+            "speed in km an hour?",
+            f"A bus goes at {v} km an hour for {t} hours, and at {w} km an hour for the next {u} hours. Find its mean "
+            "speed in km an hour.",
+            f"What is the mean speed, in km an hour, over {t} hours at {v} km an hour followed by {u} hours at {w} km "
+            "an hour?",
         )
-        steps = [f"first: {t}*{v}={t * v}", f"then: {u}*{w}={u * w}", f"way: {t * v}+{u * w}={t * v + u * w}", f"hours: {t}+{u}={t + u}"]
+        steps = [
+            f"first: {t}*{v}={t * v}",
+            f"then: {u}*{w}={u * w}",
+            f"way: {t * v}+{u * w}={t * v + u * w}",
+            f"hours: {t}+{u}={t + u}",
+        ]
         steps.append(f"average: {t * v + u * w}/{t + u}={mean}")
-        return story(["mean", *(part for pair in sorted([(t, v), (u, w)]) for part in pair)], rng.choice(texts), mean, *steps)
+        return story(
+            ["mean", *(part for pair in sorted([(t, v), (u, w)]) for part in pair)], rng.choice(texts), mean, *steps
+        )
     ahead = u if level == 5 else 0
     way = v * (t + ahead) + w * t
     began = f"{other} starts {ahead} hours after {name}." if ahead else "They start at the same time."
     speeds = f"{name} at {v} and {other} at {w} km an hour"
     texts = (
-        f"{name} and {other} live {way} km apart and ride to each other, {speeds}. {began} How many hours has {other} gone when they meet?",
-        f"At the ends of a road of {way} km two people set out, {speeds}. {began} How many hours does {other} ride until they meet?",
-        f"From A to B it is {way} km. {name} goes to B, {other} to A, {speeds}. {began} How many hours does {other} ride before they meet?",
+        f"{name} and {other} live {way} km apart and ride to each other, {speeds}. {began} How many hours has {other} "
+        "gone when they meet?",
+        f"At the ends of a road of {way} km two people set out, {speeds}. {began} How many hours does {other} ride "
+        "until they meet?",
+        f"From A to B it is {way} km. {name} goes to B, {other} to A, {speeds}. {began} How many hours does {other} "
+        "ride before they meet?",
     )
     steps = [f"head start: {v}*{ahead}={v * ahead}, {way}-{v * ahead}={way - v * ahead}"] if ahead else []
     steps += [f"an hour: {v}+{w}={v + w}", f"hours: {way - v * ahead}/{v + w}={t}"]
-    return story(["meet", way, v, w, ahead] if ahead else ["meet", way, *sorted((v, w)), 0], rng.choice(texts), t, *steps)
+    return story(
+        ["meet", way, v, w, ahead] if ahead else ["meet", way, *sorted((v, w)), 0], rng.choice(texts), t, *steps
+    )
 
 
 def ages(rng: random.Random, level: int) -> Draft | None:
     """How old people are, from how their ages compare."""
     (one, _), (two, _), (three, _) = people(rng, 3)
-    young, times, apart, later = rng.randint(4, 15 + 3 * level), rng.randint(2, 5), rng.randint(2, 30), rng.randint(2, 20)
+    young, times, apart, later = (
+        rng.randint(4, 15 + 3 * level),
+        rng.randint(2, 5),
+        rng.randint(2, 30),
+        rng.randint(2, 20),
+    )
     if level == 1:
         answer = 2 * young + apart
         told = f"{one} is {young} years old. {two} is {apart} years older"
-        asks = ("How old are they together?", "What is the sum of their ages?", "How many years old are both of them taken together?")
+        asks = (
+            "How old are they together?",
+            "What is the sum of their ages?",
+            "How many years old are both of them taken together?",
+        )
         steps = [f"{two}: {young}+{apart}={young + apart}", f"together: {young}+{young + apart}={answer}"]
         return story(["sum", young, apart], f"{told}. {rng.choice(asks)}", answer, *steps)
     if level == 2:
@@ -207,13 +242,21 @@ def ages(rng: random.Random, level: int) -> Draft | None:
             f"In {later} years, how old is {two}?",
         )
         return story(
-            ["later", young, times, later], f"{told}. {rng.choice(asks)}", answer, f"{times}*{young}={old}", f"{old}+{later}={answer}"
+            ["later", young, times, later],
+            f"{told}. {rng.choice(asks)}",
+            answer,
+            f"{times}*{young}={old}",
+            f"{old}+{later}={answer}",
         )
     if level == 3:
         whole = (times + 1) * young
         told = f"{two} is {times} times as old as {one}, and together they are {whole} years old"
         asks = (f"How old is {two}?", f"What is {two}'s age?", f"How many years old is {two} now?")
-        steps = [f"parts: {times}+1={times + 1}", f"{one}: {whole}/{times + 1}={young}", f"{two}: {times}*{young}={times * young}"]
+        steps = [
+            f"parts: {times}+1={times + 1}",
+            f"{one}: {whole}/{times + 1}={young}",
+            f"{two}: {times}*{young}={times * young}",
+        ]
         return story(["parts", times, whole], f"{told}. {rng.choice(asks)}", times * young, *steps)
     if level == 4:
         if times * (young + later) - later <= young:
@@ -225,9 +268,7 @@ def ages(rng: random.Random, level: int) -> Draft | None:
         steps = [f"then: {times}-1={times - 1}, {apart}/{times - 1}={then}", f"now: {then}-{later}={young}"]
         return story(["then", apart, later, times], f"{told}. {rng.choice(asks)}", young, *steps)
     whole = young + times * young + times * young + apart
-    told = (
-        f"{two} is {times} times as old as {one}, {three} is {apart} years older than {two}, and all three together are {whole} years old"
-    )
+    told = f"{two} is {times} times as old as {one}, {three} is {apart} years older than {two}, and all three together are {whole} years old"
     asks = (f"How old is {three}?", f"What is {three}'s age?", f"Find the age of {three} in years.")
     steps = [f"without the {apart}: {whole}-{apart}={whole - apart}", f"parts: 1+{times}+{times}={1 + 2 * times}"]
     steps += [f"{one}: {whole - apart}/{1 + 2 * times}={young}", f"{two}: {times}*{young}={times * young}"]
@@ -275,9 +316,16 @@ def packing(rng: random.Random, level: int) -> Draft | None:
             f"At {price} dollars for an empty box, how many dollars do the boxes cost?",
         )
         steps.append(f"cost: {full + 1}*{price}={(full + 1) * price}")
-        return story([*params, price], f"{told}, the last of which need not be full. {rng.choice(asks)}", (full + 1) * price, *steps)
+        return story(
+            [*params, price],
+            f"{told}, the last of which need not be full. {rng.choice(asks)}",
+            (full + 1) * price,
+            *steps,
+        )
     for_full = price + rng.randint(5, 20)
-    told += f". An empty box costs {price} dollars, and only full boxes are bought and sold on, for {for_full} dollars each"
+    told += (
+        f". An empty box costs {price} dollars, and only full boxes are bought and sold on, for {for_full} dollars each"
+    )
     asks = (
         "How many dollars of profit do the boxes make?",
         "What is the profit on the boxes, in dollars?",
@@ -290,7 +338,10 @@ def packing(rng: random.Random, level: int) -> Draft | None:
 
 def shares(rng: random.Random, level: int) -> Draft | None:
     """Percentages and fractions of a whole and of what is left of it; from the rest to the whole at level 5."""
-    whole, percent = 20 * rng.randint(2, 10 + 10 * level), rng.choice((10, 15, 20, 25, 30, 35, 40, 45, 60, 65, 70, 75, 80))
+    whole, percent = (
+        20 * rng.randint(2, 10 + 10 * level),
+        rng.choice((10, 15, 20, 25, 30, 35, 40, 45, 60, 65, 70, 75, 80)),
+    )
     below = rng.randint(3, 8)
     above = rng.randint(1, below - 1)
     if gcd(above, below) > 1:
@@ -302,7 +353,11 @@ def shares(rng: random.Random, level: int) -> Draft | None:
     told = f"Of the {whole} {who} of a {place}, {percent}% are new"
     params: list[str | int] = ["shares", level, whole, percent]
     if level == 1:
-        asks = (f"How many {who} are not new?", f"How many of the {who} are old ones?", f"What is the number of {who} that are not new?")
+        asks = (
+            f"How many {who} are not new?",
+            f"How many of the {who} are old ones?",
+            f"What is the number of {who} that are not new?",
+        )
         return story(params, f"{told}. {rng.choice(asks)}", rest, *steps)
     if rest % below:
         return None
@@ -331,26 +386,36 @@ def shares(rng: random.Random, level: int) -> Draft | None:
             return None
         asks = (
             f"The rest of the old {who} are counted in {days} days, the same number every day. How many is that a day?",
-            f"How many {who} a day have to be counted if the rest of the old ones is to take {days} days, the same number every day?",
+            f"How many {who} a day have to be counted if the rest of the old ones is to take {days} days, the same "
+            "number every day?",
             f"The remaining old {who} are to be counted in {days} equal days. What is each day's number?",
         )
-        return story([*params, days], f"{told}. {rng.choice(asks)}", left // days, *steps, f"{left}/{days}={left // days}")
+        return story(
+            [*params, days], f"{told}. {rng.choice(asks)}", left // days, *steps, f"{left}/{days}={left // days}"
+        )
     told = f"In a {place}, {percent}% of the {who} are new. Of the others, {above}/{below} have been counted, and {left} have not"
     asks = (
         f"How many {who} are there in all?",
         f"What is the number of all the {who}?",
         f"How many {who} are there, new and old together?",
     )
-    steps = [f"{below}-{above}={below - above}, {left}*{below}/{below - above}={rest}", f"100-{percent}={100 - percent}"]
+    steps = [
+        f"{below}-{above}={below - above}, {left}*{below}/{below - above}={rest}",
+        f"100-{percent}={100 - percent}",
+    ]
     steps.append(f"{rest}*100/{100 - percent}={whole}")
     return story(["whole", percent, above, below, left], f"{told}. {rng.choice(asks)}", whole, *steps)
 
 
 def ratio(rng: random.Random, level: int) -> Draft | None:
-    """Recipes and mixtures: in proportion, by a ratio and its sum or difference, with three parts, with something added."""
+    """Recipes and mixtures: in proportion, by a ratio and its sum or difference, with three parts, with something
+    added.
+    """
     a, b, c = (rng.randint(1, 4 + level) for _ in range(3))
     unit = rng.randint(2, 10 + 5 * level)
-    one, two, three = rng.choice((("nuts", "dates", "figs"), ("oats", "beans", "peas"), ("raisins", "almonds", "seeds")))
+    one, two, three = rng.choice(
+        (("nuts", "dates", "figs"), ("oats", "beans", "peas"), ("raisins", "almonds", "seeds"))
+    )
     if a == b or gcd(a, b) > 1:
         return None
     if level == 1:
@@ -377,7 +442,11 @@ def ratio(rng: random.Random, level: int) -> Draft | None:
         return story(["sum", a, b, whole], f"{kind}. {rng.choice(asks)}", a * unit, *steps)
     if level == 3:
         apart, larger, smaller = abs(a - b) * unit, (one if a > b else two), (two if a > b else one)
-        asks = ("How many grams is the whole mixture?", "What does all of it weigh, in grams?", "How many grams are there in all?")
+        asks = (
+            "How many grams is the whole mixture?",
+            "What does all of it weigh, in grams?",
+            "How many grams are there in all?",
+        )
         steps = [f"parts apart: {max(a, b)}-{min(a, b)}={abs(a - b)}", f"a part: {apart}/{abs(a - b)}={unit}"]
         steps += [f"parts: {a}+{b}={a + b}", f"all: {a + b}*{unit}={(a + b) * unit}"]
         told = f"{kind}, with {apart} grams more of {larger} than of {smaller}"
@@ -395,7 +464,9 @@ def ratio(rng: random.Random, level: int) -> Draft | None:
             f"How many cents are the {three} in it worth at {price} cents a gram?",
         )
         steps.append(f"cost: {c * unit}*{price}={c * unit * price}")
-        return story(["three", *sorted((a, b)), c, whole, price], f"{told}. {rng.choice(asks)}", c * unit * price, *steps)
+        return story(
+            ["three", *sorted((a, b)), c, whole, price], f"{told}. {rng.choice(asks)}", c * unit * price, *steps
+        )
     share = Fraction(c * unit, whole)
     wanted = rng.choice([n for n in (2, 3, 4) if Fraction(1, n) > share] or [0])
     if not wanted:
@@ -418,5 +489,6 @@ def ratio(rng: random.Random, level: int) -> Draft | None:
 
 
 FAMILIES = tuple(
-    Family(make.__name__, "word problems", make) for make in (shopping, collection, wages, journey, ages, packing, shares, ratio)
+    Family(make.__name__, "word problems", make)
+    for make in (shopping, collection, wages, journey, ages, packing, shares, ratio)
 )

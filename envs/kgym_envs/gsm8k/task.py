@@ -1,7 +1,8 @@
-"""The environment `gsm8k`: generated word problems for training and validation, the real test problems for the split `test`.
+"""The environment `gsm8k`: generated word problems for training and validation, the real test problems for the split
+`test`.
 
-The real ones are data that the user adds (`kgym data add gsm8k`); nothing generated ever stands in for them. Answers are integers,
-judged by the `math` verifier, which also reads `$18` and `18 dollars`.
+The real ones are data that the user adds (`kgym data add gsm8k`); nothing generated ever stands in for them. Answers
+are integers, judged by the `math` verifier, which also reads `$18` and `18 dollars`.
 """
 
 from pydantic import Field, model_validator
@@ -20,14 +21,19 @@ class Gsm8kOptions(TaskOptions):
     """Which generated problems there are; the split `test` does not depend on it."""
 
     difficulty: int = Field(5, ge=1, le=5)
-    """Hardest level of the generated problems, from two steps at 1 to about six at 5; the levels up to it take turns."""
+    """Hardest level of the generated problems, from two steps at 1 to about six at 5; the levels up to it take
+    turns.
+    """
     min_difficulty: int = Field(1, ge=1, le=5)
     """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
 
     @model_validator(mode="after")
     def _check_order(self) -> "Gsm8kOptions":
         if self.min_difficulty > self.difficulty:
-            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
         return self
 
 
@@ -37,13 +43,17 @@ class Gsm8k:
     Options = Gsm8kOptions
     splits = (*SPLITS, TEST)
     verifier = "math"
-    max_tokens = 512  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
+    max_tokens = (
+        512  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
+    )
 
     def __init__(self, options: Gsm8kOptions) -> None:
         self.options = options
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for `test` until the user has added it, UnknownName for no split at all."""
+        """Return the problems of a split. Raises MissingData for `test` until the user has added it, UnknownName for
+        no split at all.
+        """
         if split == TEST:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 

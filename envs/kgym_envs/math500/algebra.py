@@ -5,7 +5,19 @@ from fractions import Fraction
 from math import gcd
 
 from kgym.envs.generated import Draft, Family
-from kgym_envs.math500.latex import bracket, brackets, draft, frac, interval, plain, poly, quotient, root, split_root, surd
+from kgym_envs.math500.latex import (
+    bracket,
+    brackets,
+    draft,
+    frac,
+    interval,
+    plain,
+    poly,
+    quotient,
+    root,
+    split_root,
+    surd,
+)
 
 
 def nonzero(rng: random.Random, high: int) -> int:
@@ -32,13 +44,20 @@ def linear_equation(rng: random.Random, level: int) -> Draft | None:
         p, q = rng.sample(range(2, 12), 2)
         left, right = f"\\frac{{{poly([1, b])}}}{{{p}}}", f"\\frac{{{poly([1, d])}}}{{{q}}}+{abs(a)}"
         a, many, value = abs(a), q - p, p * d - q * b + abs(a) * p * q
-        steps = [f"{q}*(x{b:+d})={p}*(x{d:+d})+{a * p * q}", f"{p}*({d})={p * d}, {q}*({b})={q * b}, {p}*{q}*{a}={a * p * q}"]
+        steps = [
+            f"{q}*(x{b:+d})={p}*(x{d:+d})+{a * p * q}",
+            f"{p}*({d})={p * d}, {q}*({b})={q * b}, {p}*{q}*{a}={a * p * q}",
+        ]
         params = [(p, b), (q, d), (a,)]
     if many == 0:
         return None
     x = Fraction(value, many)
     question = rng.choice(
-        (f"Solve for $x$: ${left}={right}$.", f"If ${left}={right}$, what is the value of $x$?", f"Find $x$ such that ${left}={right}$.")
+        (
+            f"Solve for $x$: ${left}={right}$.",
+            f"If ${left}={right}$, what is the value of $x$?",
+            f"Find $x$ such that ${left}={right}$.",
+        )
     )
     steps += [f"{poly([many, 0])}={value}"] + ([f"x={quotient(value, many)}"] if many != 1 else [])
     kind = ("plain", "plain", "brackets", "brackets", "fractions")[level - 1]
@@ -73,7 +92,10 @@ def expand(rng: random.Random, level: int) -> Draft | None:
     """Products of two linear factors, of a linear and a quadratic one from level 4; the answer is a polynomial."""
     high = 3 + 2 * level
     first = [1 if level == 1 else rng.randint(1, level + 2), nonzero(rng, high)]
-    second = [1 if level == 1 else rng.randint(1, level + 2), *(nonzero(rng, high) for _ in range(1 if level < 4 else 2))]
+    second = [
+        1 if level == 1 else rng.randint(1, level + 2),
+        *(nonzero(rng, high) for _ in range(1 if level < 4 else 2)),
+    ]
     product = [0] * (len(first) + len(second) - 1)
     steps = []
     for i, one in enumerate(first):
@@ -83,7 +105,9 @@ def expand(rng: random.Random, level: int) -> Draft | None:
     if first == second or 0 in product:
         return None
     text = f"({poly(first)})({poly(second)})"
-    question = rng.choice((f"Expand ${text}$.", f"Expand and simplify the product ${text}$.", f"Write ${text}$ as a polynomial."))
+    question = rng.choice(
+        (f"Expand ${text}$.", f"Expand and simplify the product ${text}$.", f"Write ${text}$ as a polynomial.")
+    )
     key = sorted([first, second], key=lambda factor: (len(factor), factor))
     return draft([len(second), *key[0], *key[1]], question, poly(product), ", ".join(steps))
 
@@ -133,7 +157,9 @@ def inequality(rng: random.Random, level: int) -> Draft | None:
 
 
 def line(rng: random.Random, level: int) -> Draft | None:
-    """A line through two points, parallel to another at level 4, perpendicular at level 5; the answer is its equation."""
+    """A line through two points, parallel to another at level 4, perpendicular at level 5; the answer is its
+    equation.
+    """
     params: list[str | int]
     high = 3 + 2 * level
     x, y = nonzero(rng, high), nonzero(rng, high)
@@ -154,7 +180,9 @@ def line(rng: random.Random, level: int) -> Draft | None:
         slope = Fraction(-a, b) if level == 4 else Fraction(b, a)
         kind = "parallel" if level == 4 else "perpendicular"
         given = f"{kind} to the line ${poly([a, 0])}{'' if b < 0 else '+'}{poly([b, 0], 'y')}={c}$ through the point $({x},{y})$"
-        steps = [f"{-a}/({b})={plain(Fraction(-a, b))}"] + ([f"-1/({plain(Fraction(-a, b))})={plain(slope)}"] if level == 5 else [])
+        steps = [f"{-a}/({b})={plain(Fraction(-a, b))}"] + (
+            [f"-1/({plain(Fraction(-a, b))})={plain(slope)}"] if level == 5 else []
+        )
         params = [kind, a, b, c, x, y]
     shift = y - slope * x
     steps.append(f"{y}-{bracket(slope)}*{bracket(x)}={plain(shift)}")
@@ -231,7 +259,9 @@ def radical(rng: random.Random, level: int) -> Draft | None:
         steps = [f"{d}^2-{r}={below}", f"{k}*{d}={k * d}", quotient(k * d, below)]
         steps.append(quotient(-k, below))
     ask = "Rationalize the denominator of" if level > 3 else "Simplify"
-    question = rng.choice((f"{ask} ${text}$.", f"Write ${text}$ in simplest radical form.", f"Express ${text}$ in simplest form."))
+    question = rng.choice(
+        (f"{ask} ${text}$.", f"Write ${text}$ in simplest radical form.", f"Express ${text}$ in simplest form.")
+    )
     key = ["sum", *sorted((c, d)), r] if "+\\sqrt" in text and level == 3 else [text]
     return draft(key, question, answer, *steps)
 
@@ -242,7 +272,10 @@ def composition(rng: random.Random, level: int) -> Draft | None:
     if level < 3:
         f, g = poly([a, b]), poly([c, d])
         inner = Fraction(c * n + d)
-        value, steps = a * inner + b, [f"g({n})={c}*({n}){d:+d}={inner}", f"f({inner})={a}*({inner}){b:+d}={a * inner + b}"]
+        value, steps = (
+            a * inner + b,
+            [f"g({n})={c}*({n}){d:+d}={inner}", f"f({inner})={a}*({inner}){b:+d}={a * inner + b}"],
+        )
     elif level < 5:
         f, g = poly([1, a, b]), poly([c, d])
         inner = Fraction(c * n + d)

@@ -25,13 +25,16 @@ def arrangements(rng: random.Random, level: int) -> Draft | None:
         (
             f"In how many different orders can the letters {shown} be written?",
             f"How many distinct arrangements do the letters {shown} have?",
-            f"The letters {shown} are on {n} tiles. How many different words, with or without meaning, can be laid with all the tiles?",
+            f"The letters {shown} are on {n} tiles. How many different words, with or without meaning, can be laid "
+            "with all the tiles?",
         )
     )
     repeated = [count for count in counts.values() if count > 1]
     steps = [f"{'*'.join(map(str, range(n, 0, -1)))}={factorial(n)}"]
     if below > 1:
-        steps += ["*".join("*".join(map(str, range(count, 1, -1))) for count in repeated) + f"={below}"] if below > 2 else []
+        steps += (
+            ["*".join("*".join(map(str, range(count, 1, -1))) for count in repeated) + f"={below}"] if below > 2 else []
+        )
         steps.append(f"{factorial(n)}/{below}={answer}")
     return draft(letters, question, answer, *steps)
 
@@ -81,12 +84,17 @@ def dice(rng: random.Random, level: int) -> Draft | None:
     which = f"at least {target}" if at_least else f"{target}"
     question = rng.choice(
         (
-            f"{many} fair dice have sides numbered 1 to {sides}. How probable is a sum of {which}? Give a common fraction.",
-            f"{many} fair {sides}-sided dice, numbered from 1, are rolled. Find the probability of a sum of {which}, as a common fraction.",
-            f"As a fraction, how likely is a total of {which} when {many.lower()} fair dice with sides from 1 to {sides} are thrown?",
+            f"{many} fair dice have sides numbered 1 to {sides}. How probable is a sum of {which}? Give a common "
+            "fraction.",
+            f"{many} fair {sides}-sided dice, numbered from 1, are rolled. Find the probability of a sum of {which}, "
+            "as a common fraction.",
+            f"As a fraction, how likely is a total of {which} when {many.lower()} fair dice with sides from 1 to "
+            f"{sides} are thrown?",
         )
     )
-    counted = [(total, count) for total, count in sorted(sums.items()) if total == target or (at_least and total > target)]
+    counted = [
+        (total, count) for total, count in sorted(sums.items()) if total == target or (at_least and total > target)
+    ]
     steps = [", ".join(f"sum {total}: {count}" for total, count in counted)]
     if len(counted) > 1:
         steps.append("+".join(str(count) for _, count in counted) + f"={ways}")
@@ -118,12 +126,20 @@ def marbles(rng: random.Random, level: int) -> Draft | None:
     question = rng.choice(
         (
             f"A bag holds {bag}. {many} are drawn at random without replacement. What is the probability that {event}?",
-            f"{many} marbles are taken at random, without putting any back, from a bag with {bag}. Find the probability that {event}.",
+            f"{many} marbles are taken at random, without putting any back, from a bag with {bag}. Find the "
+            f"probability that {event}.",
             f"From {bag}, {many.lower()} are chosen at random. As a common fraction, what is the chance that {event}?",
         )
     )
     key = counts if level == 1 else sorted(counts)
-    return draft([draws, event, *key], question, frac(Fraction(ways, whole)), *steps, f"C({n},{draws})={whole}", quotient(ways, whole))
+    return draft(
+        [draws, event, *key],
+        question,
+        frac(Fraction(ways, whole)),
+        *steps,
+        f"C({n},{draws})={whole}",
+        quotient(ways, whole),
+    )
 
 
 def expected(rng: random.Random, level: int) -> Draft | None:
@@ -184,5 +200,6 @@ def paths(rng: random.Random, level: int) -> Draft | None:
 
 
 FAMILIES = tuple(
-    Family(make.__name__, "Counting & Probability", make) for make in (arrangements, committee, dice, marbles, expected, paths)
+    Family(make.__name__, "Counting & Probability", make)
+    for make in (arrangements, committee, dice, marbles, expected, paths)
 )

@@ -12,7 +12,9 @@ PI = "\\pi"
 
 
 def right_triangle(rng: random.Random, level: int) -> Draft | None:
-    """A side of a right triangle from the other two; the diagonal of a box from level 4. Answers are simplified roots."""
+    """A side of a right triangle from the other two; the diagonal of a box from level 4. Answers are simplified
+    roots.
+    """
     params: list[str | int]
     high = 6 + 5 * level
     a, b, c = sorted(rng.randint(2, high) for _ in range(3))
@@ -47,7 +49,9 @@ def right_triangle(rng: random.Random, level: int) -> Draft | None:
 
 
 def sector(rng: random.Random, level: int) -> Draft | None:
-    """Area of a circle from its circumference; of a sector or its arc from level 2; of a ring's sector at level 5. Multiples of pi."""
+    """Area of a circle from its circumference; of a sector or its arc from level 2; of a ring's sector at level 5.
+    Multiples of pi.
+    """
     params: list[str | int]
     r = rng.randint(2, 12 + 10 * level)
     degrees = 5 * rng.randint(3, 60)
@@ -58,11 +62,17 @@ def sector(rng: random.Random, level: int) -> Draft | None:
         value = Fraction(around**2, 4)
         steps, params = [quotient(around, 2), f"({around}/2)^2={plain(value)}"], ["circle", around]
     elif level in (2, 3):
-        given, asked = f"a sector of a circle of radius ${r}$ has a central angle of ${degrees}^\\circ$", "length of its arc"
+        given, asked = (
+            f"a sector of a circle of radius ${r}$ has a central angle of ${degrees}^\\circ$",
+            "length of its arc",
+        )
         value, steps = 2 * r * share, [quotient(degrees, 360), f"2*{r}*{degrees}/360={plain(2 * r * share)}"]
         params = ["arc", r, degrees]
     elif level == 4:
-        given, asked = f"a sector of a circle of radius ${r}$ has a central angle of ${degrees}^\\circ$", "area of the sector"
+        given, asked = (
+            f"a sector of a circle of radius ${r}$ has a central angle of ${degrees}^\\circ$",
+            "area of the sector",
+        )
         value, steps = r * r * share, [quotient(degrees, 360), f"{r}^2*{degrees}/360={plain(r * r * share)}"]
         params = ["area", r, degrees]
     else:
@@ -70,7 +80,11 @@ def sector(rng: random.Random, level: int) -> Draft | None:
         given = f"two circles with the same centre have radii ${r}$ and ${s}$, and an angle of ${degrees}^\\circ$ at the centre is drawn"
         asked = "area of the part of the ring between the circles that lies inside the angle"
         value = (s * s - r * r) * share
-        steps = [f"{s}^2-{r}^2={s * s - r * r}", quotient(degrees, 360), f"{s * s - r * r}*{degrees}/360={plain(value)}"]
+        steps = [
+            f"{s}^2-{r}^2={s * s - r * r}",
+            quotient(degrees, 360),
+            f"{s * s - r * r}*{degrees}/360={plain(value)}",
+        ]
         params = ["ring", r, s, degrees]
     question = rng.choice(
         (
@@ -110,7 +124,9 @@ def area(rng: random.Random, level: int) -> Draft | None:
     ]
     total = sum(terms)
     steps += [f"{plain_sum(terms)}={total}", quotient(abs(total), 2)]
-    return draft([part for corner in sorted(corners) for part in corner], question, frac(Fraction(abs(total), 2)), *steps)
+    return draft(
+        [part for corner in sorted(corners) for part in corner], question, frac(Fraction(abs(total), 2)), *steps
+    )
 
 
 def volume(rng: random.Random, level: int) -> Draft | None:
@@ -158,14 +174,17 @@ def polygon(rng: random.Random, level: int) -> Draft | None:
     said = ", ".join(f"${a}^\\circ$" for a in given[:-1]) + f" and ${given[-1]}^\\circ$"
     if equal == 1:
         texts = (
-            f"All but one of the interior angles of a convex {SHAPES[n]} measure {said}. What is the measure of the last one?",
+            f"All but one of the interior angles of a convex {SHAPES[n]} measure {said}. What is the measure of the "
+            "last one?",
             f"In a convex {SHAPES[n]}, {n - 1} of the angles are {said}. Find the remaining angle.",
             f"How large is the last angle of a convex {SHAPES[n]} whose other angles are {said}?",
         )
     else:
         texts = (
-            f"The interior angles of a convex {SHAPES[n]} measure {said}, and the other {equal} are equal. How large is each of these?",
-            f"In a convex {SHAPES[n]}, {n - equal} angles are {said}, and the remaining {equal} have the same size. Find that size.",
+            f"The interior angles of a convex {SHAPES[n]} measure {said}, and the other {equal} are equal. How large "
+            "is each of these?",
+            f"In a convex {SHAPES[n]}, {n - equal} angles are {said}, and the remaining {equal} have the same size. "
+            "Find that size.",
             f"Find the size of the {equal} equal angles of a convex {SHAPES[n]} whose other angles are {said}.",
         )
     steps = [f"180*({n}-2)={whole}", f"{plain_sum(given)}={sum(given)}", f"{whole}-{sum(given)}={left}"]
@@ -193,7 +212,11 @@ def similar(rng: random.Random, level: int) -> Draft | None:
         k = rng.randint(1, 4)
         given = f"the areas of $ABC$ and $DEF$ are ${k * a * a}$ and ${k * b * b}$, and $AB={c}$"
         asked = "length of $DE$"
-        steps = [quotient(k * b * b, k * a * a), f"({b}/{a})^2={plain(Fraction(b * b, a * a))}", f"{b}*{c}/{a}={plain(value)}"]
+        steps = [
+            quotient(k * b * b, k * a * a),
+            f"({b}/{a})^2={plain(Fraction(b * b, a * a))}",
+            f"{b}*{c}/{a}={plain(value)}",
+        ]
     question = rng.choice(
         (
             f"Triangle $ABC$ is similar to triangle $DEF$. Moreover, {given}. What is the {asked}?",
@@ -211,7 +234,10 @@ def chord(rng: random.Random, level: int) -> Draft | None:
         if d >= r:
             return None
         square, many = r * r - d * d, 2
-        given, asked = f"a chord of a circle of radius ${r}$ is at a distance of ${d}$ from the centre", "length of the chord"
+        given, asked = (
+            f"a chord of a circle of radius ${r}$ is at a distance of ${d}$ from the centre",
+            "length of the chord",
+        )
         steps = [f"{r}^2-{d}^2={square}"]
     else:
         if d <= r:
@@ -233,4 +259,6 @@ def chord(rng: random.Random, level: int) -> Draft | None:
     return draft([asked, r, d], question, root(many, square), *steps)
 
 
-FAMILIES = tuple(Family(make.__name__, "Geometry", make) for make in (right_triangle, sector, area, volume, polygon, similar, chord))
+FAMILIES = tuple(
+    Family(make.__name__, "Geometry", make) for make in (right_triangle, sector, area, volume, polygon, similar, chord)
+)

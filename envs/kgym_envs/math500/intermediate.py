@@ -1,11 +1,25 @@
-"""Intermediate Algebra: complex numbers, quadratics, division of polynomials, series, logarithms, partial fractions, roots of cubics."""
+"""Intermediate Algebra: complex numbers, quadratics, division of polynomials, series, logarithms, partial fractions,
+roots of cubics.
+"""
 
 import random
 from fractions import Fraction
 from math import gcd, isqrt
 
 from kgym.envs.generated import Draft, Family
-from kgym_envs.math500.latex import bracket, brackets, complex_number, draft, frac, interval, plain, poly, quotient, split_root, times
+from kgym_envs.math500.latex import (
+    bracket,
+    brackets,
+    complex_number,
+    draft,
+    frac,
+    interval,
+    plain,
+    poly,
+    quotient,
+    split_root,
+    times,
+)
 
 
 def nonzero(rng: random.Random, high: int) -> int:
@@ -37,7 +51,9 @@ def complex_value(rng: random.Random, level: int) -> Draft | None:
         below = c * c + d * d
         top_re, top_im = a * c + b * d, b * c - a * d
         text, re, im = f"\\frac{{{one}}}{{{two}}}", Fraction(top_re, below), Fraction(top_im, below)
-        steps = [f"{a}*{bracket(c)}+{bracket(b)}*{bracket(d)}={top_re}, {b}*{bracket(c)}-{bracket(a)}*{bracket(d)}={top_im}"]
+        steps = [
+            f"{a}*{bracket(c)}+{bracket(b)}*{bracket(d)}={top_re}, {b}*{bracket(c)}-{bracket(a)}*{bracket(d)}={top_im}"
+        ]
         steps += [f"{bracket(c)}^2+{bracket(d)}^2={below}", f"{quotient(top_re, below)}, {quotient(top_im, below)}"]
         params = ["quotient", a, b, c, d]
     question = rng.choice(
@@ -64,8 +80,10 @@ def quadratic_formula(rng: random.Random, level: int) -> Draft | None:
     text = poly([a, b, c])
     question = rng.choice(
         (
-            f"Find the solutions of ${text}=0${' over the complex numbers' if disc < 0 else ''}, in simplest form with $\\pm$.",
-            f"Solve ${text}=0${' in the complex numbers' if disc < 0 else ''}. Write both solutions with one $\\pm$ sign.",
+            f"Find the solutions of ${text}=0${' over the complex numbers' if disc < 0 else ''}, in simplest form with "
+            "$\\pm$.",
+            f"Solve ${text}=0${' in the complex numbers' if disc < 0 else ''}. Write both solutions with one $\\pm$ "
+            "sign.",
             f"What are the {'complex' if disc < 0 else 'real'} solutions of ${text}=0$? Use $\\pm$.",
         )
     )
@@ -121,7 +139,10 @@ def polynomial_remainder(rng: random.Random, level: int) -> Draft | None:
 def polynomial_quotient(rng: random.Random, level: int) -> Draft | None:
     """The quotient of an exact division, by a quadratic from level 4: a polynomial."""
     d = [1, *(nonzero(rng, 3 + level) for _ in range(1 if level < 4 else 2))]
-    q = [rng.randint(1, 1 + level), *(nonzero(rng, 3 + level) for _ in range(1 if level == 1 else 2 if level < 5 else 3))]
+    q = [
+        rng.randint(1, 1 + level),
+        *(nonzero(rng, 3 + level) for _ in range(1 if level == 1 else 2 if level < 5 else 3)),
+    ]
     p = [0] * (len(d) + len(q) - 1)
     for i, one in enumerate(d):
         for j, two in enumerate(q):
@@ -137,7 +158,9 @@ def polynomial_quotient(rng: random.Random, level: int) -> Draft | None:
     )
     rest, steps = list(p), []
     for i in range(len(q)):
-        lines = [f"{rest[i + j]}-{bracket(rest[i])}*{bracket(d[j])}={rest[i + j] - rest[i] * d[j]}" for j in range(1, len(d))]
+        lines = [
+            f"{rest[i + j]}-{bracket(rest[i])}*{bracket(d[j])}={rest[i + j] - rest[i] * d[j]}" for j in range(1, len(d))
+        ]
         steps.append(f"{poly([rest[i], *[0] * (len(q) - 1 - i)])}: " + ", ".join(lines))
         for j in range(1, len(d)):
             rest[i + j] -= rest[i] * d[j]
@@ -178,7 +201,10 @@ def logarithm(rng: random.Random, level: int) -> Draft | None:
     params = []
     for _ in range(1 if level < 3 else 2):
         b = rng.choice((2, 3, 5, 6, 7, 10) if level < 5 else (2, 3, 5))
-        m, n = rng.randint(1, 3 if b < 5 else 2), rng.randint(1, 9 if b == 2 else 4) * (rng.choice((1, -1)) if level > 1 else 1)
+        m, n = (
+            rng.randint(1, 3 if b < 5 else 2),
+            rng.randint(1, 9 if b == 2 else 4) * (rng.choice((1, -1)) if level > 1 else 1),
+        )
         if m == n:
             return None
         value = Fraction(n, m)
@@ -189,7 +215,9 @@ def logarithm(rng: random.Random, level: int) -> Draft | None:
     if len(texts) == 2:
         if params[0] == params[1]:
             return None
-        steps.append(f"{plain(Fraction(params[0][2], params[0][1]))}+{bracket(Fraction(params[1][2], params[1][1]))}={plain(total)}")
+        steps.append(
+            f"{plain(Fraction(params[0][2], params[0][1]))}+{bracket(Fraction(params[1][2], params[1][1]))}={plain(total)}"
+        )
     text = " + ".join(texts)
     question = rng.choice((f"Evaluate ${text}$.", f"What is the value of ${text}$?", f"Compute ${text}$."))
     return draft([part for triple in sorted(params) for part in triple], question, frac(total), *steps)
@@ -268,7 +296,10 @@ def cubic_roots(rng: random.Random, level: int) -> Draft | None:
         wanted = "r^2+s^2+t^2"
         total, pairs = Fraction(-b, a), Fraction(c, a)
         value = total**2 - 2 * pairs
-        steps = [f"r+s+t={plain(total)}, rs+st+tr={plain(pairs)}", f"{bracket(total)}^2-2*{bracket(pairs)}={plain(value)}"]
+        steps = [
+            f"r+s+t={plain(total)}, rs+st+tr={plain(pairs)}",
+            f"{bracket(total)}^2-2*{bracket(pairs)}={plain(value)}",
+        ]
     text = poly([a, b, c, d])
     question = rng.choice(
         (

@@ -54,7 +54,9 @@ def bracket(value: Number) -> str:
 
 
 def times(value: Number, symbol: str) -> str:
-    r"""Write a multiple of a symbol: `\frac{5\pi}{4}`, `-\sqrt{3}`; 0 for none of it, and the number alone if there is no symbol."""
+    r"""Write a multiple of a symbol: `\frac{5\pi}{4}`, `-\sqrt{3}`; 0 for none of it, and the number alone if there
+    is no symbol.
+    """
     value = Fraction(value)
     if value == 0 or not symbol:
         return frac(value)
@@ -108,7 +110,9 @@ def poly(coefficients: Sequence[Number], variable: str = "x") -> str:
             continue
         size = abs(Fraction(value))
         number = "" if size == 1 and power else frac(size)
-        text += f"{'-' if value < 0 else '+'}{number}" + ("" if power == 0 else variable if power == 1 else f"{variable}^{power}")
+        text += f"{'-' if value < 0 else '+'}{number}" + (
+            "" if power == 0 else variable if power == 1 else f"{variable}^{power}"
+        )
     return text.removeprefix("+") or "0"
 
 
@@ -126,7 +130,11 @@ def interval(low: Number | None, high: Number | None, *, closed: tuple[bool, boo
 
 def matrix(rows: Sequence[Sequence[Number]]) -> str:
     r"""Write a matrix: `\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}`."""
-    return "\\begin{pmatrix} " + " \\\\ ".join(" & ".join(frac(value) for value in row) for row in rows) + " \\end{pmatrix}"
+    return (
+        "\\begin{pmatrix} "
+        + " \\\\ ".join(" & ".join(frac(value) for value in row) for row in rows)
+        + " \\end{pmatrix}"
+    )
 
 
 def column(values: Sequence[Number]) -> str:

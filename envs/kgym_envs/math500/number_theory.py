@@ -43,11 +43,19 @@ def base(rng: random.Random, level: int) -> Draft | None:
         text = in_base(m, b)
         ask, answer, params = f"{text}_{b}", f"{in_base(m, c)}_{c}", ["between", b, c, m]
         steps = [base_sum(text, b), *to_base(m, c)]
-        words = (f"Write ${{}}$ in base ${c}$.", f"What is ${{}}$ when it is written in base ${c}$?", f"Convert ${{}}$ to base ${c}$.")
+        words = (
+            f"Write ${{}}$ in base ${c}$.",
+            f"What is ${{}}$ when it is written in base ${c}$?",
+            f"Convert ${{}}$ to base ${c}$.",
+        )
     else:
         sign, value = ("+", m + k) if level == 4 else (" \\cdot ", m * k)
         ask, answer = f"{in_base(m, b)}_{b}{sign}{in_base(k, b)}_{b}", f"{in_base(value, b)}_{b}"
-        steps = [base_sum(in_base(m, b), b), base_sum(in_base(k, b), b), f"{m}{sign.strip().replace(chr(92) + 'cdot', '*')}{k}={value}"]
+        steps = [
+            base_sum(in_base(m, b), b),
+            base_sum(in_base(k, b), b),
+            f"{m}{sign.strip().replace(chr(92) + 'cdot', '*')}{k}={value}",
+        ]
         steps += to_base(value, b)
         params = ["sum" if level == 4 else "product", b, *sorted((m, k))]
         words = (
@@ -77,7 +85,11 @@ def common_multiple(rng: random.Random, level: int) -> Draft | None:
         now = lcm(now, n) if least else common
     what = "least common multiple" if least else "greatest common divisor"
     question = rng.choice(
-        (f"What is the {what} of {listed}?", f"Find the {what} of {listed}.", f"Compute the {what} of the numbers {listed}.")
+        (
+            f"What is the {what} of {listed}?",
+            f"Find the {what} of {listed}.",
+            f"Compute the {what} of the numbers {listed}.",
+        )
     )
     return draft([what, *numbers], question, now, *steps)
 
@@ -110,7 +122,10 @@ def divisor_sum(rng: random.Random, level: int) -> Draft | None:
     if not 20 * level < n < 10 ** (2 + level // 2):
         return None
     counting = rng.random() < 0.5
-    factors = [power + 1 if counting else (prime ** (power + 1) - 1) // (prime - 1) for prime, power in zip(primes, powers, strict=True)]
+    factors = [
+        power + 1 if counting else (prime ** (power + 1) - 1) // (prime - 1)
+        for prime, power in zip(primes, powers, strict=True)
+    ]
     answer = 1
     for factor in factors:
         answer *= factor
@@ -124,7 +139,9 @@ def divisor_sum(rng: random.Random, level: int) -> Draft | None:
     )
     steps = ["*".join(f"{prime}^{power}" for prime, power in zip(primes, powers, strict=True)) + f"={n}"]
     for prime, power, factor in zip(primes, powers, factors, strict=True):
-        steps.append(f"{power}+1={factor}" if counting else "+".join(str(prime**k) for k in range(power + 1)) + f"={factor}")
+        steps.append(
+            f"{power}+1={factor}" if counting else "+".join(str(prime**k) for k in range(power + 1)) + f"={factor}"
+        )
     return draft([what, n], question, answer, *steps, "*".join(map(str, factors)) + f"={answer}")
 
 
@@ -186,16 +203,25 @@ def congruence(rng: random.Random, level: int) -> Draft | None:
     x = a + m * k
     question = rng.choice(
         (
-            f"What is the smallest positive integer with remainder ${a}$ on division by ${m}$ and remainder ${b}$ on division by ${n}$?",
-            f"Find the least positive integer $x$ with $x \\equiv {a} \\pmod{{{m}}}$ and $x \\equiv {b} \\pmod{{{n}}}$.",
-            f"A positive integer has remainder ${a}$ modulo ${m}$ and remainder ${b}$ modulo ${n}$. How small can it be?",
+            f"What is the smallest positive integer with remainder ${a}$ on division by ${m}$ and remainder ${b}$ on "
+            f"division by ${n}$?",
+            f"Find the least positive integer $x$ with $x \\equiv {a} \\pmod{{{m}}}$ and $x \\equiv {b} "
+            f"\\pmod{{{n}}}$.",
+            f"A positive integer has remainder ${a}$ modulo ${m}$ and remainder ${b}$ modulo ${n}$. How small can it "
+            "be?",
         )
     )
     params = [part for pair in sorted(((m, a), (n, b))) for part in pair]
-    steps = [f"{m}*{inverse} mod {n}=1", f"{plain_sum([b, -a])}={b - a}", f"({b - a})*{inverse} mod {n}={k}", f"{a}+{m}*{k}={x}"]
+    steps = [
+        f"{m}*{inverse} mod {n}=1",
+        f"{plain_sum([b, -a])}={b - a}",
+        f"({b - a})*{inverse} mod {n}={k}",
+        f"{a}+{m}*{k}={x}",
+    ]
     return draft(params, question, x, *steps)
 
 
 FAMILIES = tuple(
-    Family(make.__name__, "Number Theory", make) for make in (base, common_multiple, divisor_list, divisor_sum, remainder, congruence)
+    Family(make.__name__, "Number Theory", make)
+    for make in (base, common_multiple, divisor_list, divisor_sum, remainder, congruence)
 )

@@ -34,17 +34,24 @@ def fraction_sum(rng: random.Random, level: int) -> Draft | None:
             f"Simplify ${text}$ to a single fraction.",
         )
     )
-    return draft([plain(term) for term in sorted(terms)], question, frac(total), f"{plain_sum(terms)}={over}={plain(total)}")
+    return draft(
+        [plain(term) for term in sorted(terms)], question, frac(total), f"{plain_sum(terms)}={over}={plain(total)}"
+    )
 
 
 def discount(rng: random.Random, level: int) -> Draft | None:
     """A price after one percentage off, two from level 3, and a tax on top from level 5."""
     price = rng.randint(2, 60) * (5 if level < 4 else 1)
-    rates = [-5 * rng.randint(1, 12) for _ in range(1 if level < 3 else 2)] + ([rng.choice((4, 5, 6, 8, 10, 12))] if level == 5 else [])
+    rates = [-5 * rng.randint(1, 12) for _ in range(1 if level < 3 else 2)] + (
+        [rng.choice((4, 5, 6, 8, 10, 12))] if level == 5 else []
+    )
     now, steps = Fraction(price), []
     for rate in rates:
         change = now * rate / 100
-        steps.append(f"{plain(now)}*{abs(rate)}/100={plain(abs(change))}, {plain(now)}{plain_sum([1, change])[1:]}={plain(now + change)}")
+        steps.append(
+            f"{plain(now)}*{abs(rate)}/100={plain(abs(change))}, "
+            f"{plain(now)}{plain_sum([1, change])[1:]}={plain(now + change)}"
+        )
         now += change
     if (now * 100).denominator > 1 or (level == 1 and now.denominator > 1):
         return None
@@ -55,9 +62,12 @@ def discount(rng: random.Random, level: int) -> Draft | None:
     tax = f" A tax of ${rates[2]}\\%$ is added at the end." if level == 5 else ""
     question = rng.choice(
         (
-            f"A {thing} costs ${price}$ dollars. It is sold at ${said}$ off{more}.{tax} How many dollars does a buyer pay?",
-            f"The price of a {thing}, ${price}$ dollars, is cut by ${said}${more}.{tax} What is to be paid, in dollars?",
-            f"In a sale a {thing} of ${price}$ dollars is marked down by ${said}${more}.{tax} Find the final price in dollars.",
+            f"A {thing} costs ${price}$ dollars. It is sold at ${said}$ off{more}.{tax} How many dollars does a buyer "
+            "pay?",
+            f"The price of a {thing}, ${price}$ dollars, is cut by ${said}${more}.{tax} What is to be paid, in "
+            "dollars?",
+            f"In a sale a {thing} of ${price}$ dollars is marked down by ${said}${more}.{tax} Find the final price in "
+            "dollars.",
         )
     )
     return draft([price, *rates], question, answer, *steps)
@@ -71,7 +81,11 @@ def expression(rng: random.Random, level: int) -> Draft | None:
         text, value, steps = f"{a}+{b}*{c}", a + b * c, [f"{b}*{c}={b * c}", f"{a}+{b * c}={a + b * c}"]
     elif level == 2:
         inner = a * (b + c)
-        text, value, steps = f"{a}*({b}+{c})-{d}", inner - d, [f"{b}+{c}={b + c}", f"{a}*{b + c}={inner}", f"{inner}-{d}={inner - d}"]
+        text, value, steps = (
+            f"{a}*({b}+{c})-{d}",
+            inner - d,
+            [f"{b}+{c}={b + c}", f"{a}*{b + c}={inner}", f"{inner}-{d}={inner - d}"],
+        )
     elif level == 3:
         square = (a - b) ** 2
         text, value = f"({a}-{b})^2+{c}*{d}", square + c * d
@@ -79,11 +93,21 @@ def expression(rng: random.Random, level: int) -> Draft | None:
     elif level == 4:
         square = (b + c) ** 2
         text, value = f"{a}*({b}+{c})^2-{d}*{e}", a * square - d * e
-        steps = [f"({b}+{c})^2={square}", f"{a}*{square}={a * square}", f"{d}*{e}={d * e}", f"{a * square}-{d * e}={value}"]
+        steps = [
+            f"({b}+{c})^2={square}",
+            f"{a}*{square}={a * square}",
+            f"{d}*{e}={d * e}",
+            f"{a * square}-{d * e}={value}",
+        ]
     else:
         one, two = (a - b * c) ** 2, (d - e) ** 2
         text, value = f"({a}-{b}*{c})^2-{b}*({d}-{e})^2", one - b * two
-        steps = [f"({a}-{b}*{c})^2=({a - b * c})^2={one}", f"({d}-{e})^2={two}", f"{b}*{two}={b * two}", f"{one}-{b * two}={value}"]
+        steps = [
+            f"({a}-{b}*{c})^2=({a - b * c})^2={one}",
+            f"({d}-{e})^2={two}",
+            f"{b}*{two}={b * two}",
+            f"{one}-{b * two}={value}",
+        ]
     shown = text.replace("*(", "(").replace("*", " \\cdot ")
     question = rng.choice((f"Evaluate ${shown}$.", f"What is the value of ${shown}$?", f"Compute ${shown}$."))
     swapped = ((a, *sorted((b, c))), (a, d, *sorted((b, c))), (a, b, *sorted((c, d))))  # the same sum in another order
@@ -108,7 +132,9 @@ def angle(rng: random.Random, level: int) -> Draft | None:
                 f"Find the missing angle of a {name} whose other angles are {said}.",
             )
         )
-        return draft([n, *given], question, f"{last}^\\circ", f"{plain_sum(given)}={sum(given)}", f"{whole}-{sum(given)}={last}")
+        return draft(
+            [n, *given], question, f"{last}^\\circ", f"{plain_sum(given)}={sum(given)}", f"{whole}-{sum(given)}={last}"
+        )
     if level < 5:
         parts = sorted(rng.randint(1, 16) for _ in range(n))
         if whole % sum(parts) or gcd(*parts) > 1 or parts[0] == parts[-1] or whole // sum(parts) * parts[-1] >= 180:
@@ -122,7 +148,11 @@ def angle(rng: random.Random, level: int) -> Draft | None:
                 f"A {name} has angles in proportion ${said}$. How many degrees is its greatest angle?",
             )
         )
-        steps = [f"{plain_sum(parts)}={sum(parts)}", f"{whole}/{sum(parts)}={unit}", f"{unit}*{parts[-1]}={unit * parts[-1]}"]
+        steps = [
+            f"{plain_sum(parts)}={sum(parts)}",
+            f"{whole}/{sum(parts)}={unit}",
+            f"{unit}*{parts[-1]}={unit * parts[-1]}",
+        ]
         return draft([n, *parts], question, f"{unit * parts[-1]}^\\circ", *steps)
     x, factors = rng.randint(8, 30), sorted(rng.sample(range(1, 7), 3))
     shifts = [rng.randint(-20, 30), rng.randint(-20, 30)]
@@ -133,9 +163,12 @@ def angle(rng: random.Random, level: int) -> Draft | None:
     texts = [f"{'' if f == 1 else f}x{s:+d}" for f, s in zip(factors, shifts, strict=True)]
     question = rng.choice(
         (
-            f"The angles of a triangle are $({texts[0]})^\\circ$, $({texts[1]})^\\circ$ and $({texts[2]})^\\circ$. Find the largest.",
-            f"In degrees, the angles of a triangle are ${texts[0]}$, ${texts[1]}$ and ${texts[2]}$. How large is the greatest of them?",
-            f"A triangle has angles of ${texts[0]}$, ${texts[1]}$ and ${texts[2]}$ degrees. What is the measure of its largest angle?",
+            f"The angles of a triangle are $({texts[0]})^\\circ$, $({texts[1]})^\\circ$ and $({texts[2]})^\\circ$. "
+            "Find the largest.",
+            f"In degrees, the angles of a triangle are ${texts[0]}$, ${texts[1]}$ and ${texts[2]}$. How large is the "
+            "greatest of them?",
+            f"A triangle has angles of ${texts[0]}$, ${texts[1]}$ and ${texts[2]}$ degrees. What is the measure of its "
+            "largest angle?",
         )
     )
     many, total = sum(factors), sum(shifts)
@@ -167,7 +200,12 @@ def average(rng: random.Random, level: int) -> Draft | None:
             )
         )
         return draft(
-            [target, *ordered], question, missing, adding, f"{target}*{n + 1}={target * (n + 1)}", f"{target * (n + 1)}-{total}={missing}"
+            [target, *ordered],
+            question,
+            missing,
+            adding,
+            f"{target}*{n + 1}={target * (n + 1)}",
+            f"{target * (n + 1)}-{total}={missing}",
         )
     else:
         asked, answer = "positive difference between the mean and the median", abs(mean - median)
@@ -240,5 +278,6 @@ def fastest(rng: random.Random, level: int) -> Draft | None:
 
 
 FAMILIES = tuple(
-    Family(make.__name__, "Prealgebra", make) for make in (fraction_sum, discount, expression, angle, average, decimal, fastest)
+    Family(make.__name__, "Prealgebra", make)
+    for make in (fraction_sum, discount, expression, angle, average, decimal, fastest)
 )

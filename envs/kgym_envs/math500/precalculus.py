@@ -4,7 +4,20 @@ import random
 from fractions import Fraction
 
 from kgym.envs.generated import Draft, Family
-from kgym_envs.math500.latex import bracket, brackets, column, draft, frac, matrix, plain, plain_sum, quotient, root, split_root, times
+from kgym_envs.math500.latex import (
+    bracket,
+    brackets,
+    column,
+    draft,
+    frac,
+    matrix,
+    plain,
+    plain_sum,
+    quotient,
+    root,
+    split_root,
+    times,
+)
 
 SINES = {0: (0, 1), 30: (1, 1), 45: (1, 2), 60: (1, 3), 90: (2, 1), 120: (1, 3), 135: (1, 2), 150: (1, 1), 180: (0, 1)}
 """Angle in degrees: (c, r) for a sine of c sqrt(r) / 2."""
@@ -53,7 +66,9 @@ def matrix_inverse(rng: random.Random, level: int) -> Draft | None:
         return None
     rows = [[Fraction(d, det), Fraction(-b, det)], [Fraction(-c, det), Fraction(a, det)]]
     text = matrix([[a, b], [c, d]])
-    question = rng.choice((f"Find the inverse of the matrix ${text}$.", f"What is ${text}^{{-1}}$?", f"Compute ${text}^{{-1}}$."))
+    question = rng.choice(
+        (f"Find the inverse of the matrix ${text}$.", f"What is ${text}^{{-1}}$?", f"Compute ${text}^{{-1}}$.")
+    )
     steps = [f"{a}*{bracket(d)}-{bracket(b)}*{bracket(c)}={det}"]
     steps.append(", ".join(quotient(value, det) for value in (d, -b, -c, a)))
     return draft([a, b, c, d], question, matrix(rows), *steps)
@@ -76,19 +91,27 @@ def determinant(rng: random.Random, level: int) -> Draft | None:
             for (p, q, r, s), m in zip(((e, i, f, h), (d, i, f, g), (d, h, e, g)), minors, strict=True)
         ]
         value = a * minors[0] - b * minors[1] + c * minors[2]
-        steps.append(f"{bracket(a)}*{bracket(minors[0])}-{bracket(b)}*{bracket(minors[1])}+{bracket(c)}*{bracket(minors[2])}={value}")
+        steps.append(
+            f"{bracket(a)}*{bracket(minors[0])}-{bracket(b)}*{bracket(minors[1])}+{bracket(c)}*{bracket(minors[2])}={value}"
+        )
     if value == 0:
         return None
     text = matrix(rows).replace("pmatrix", "vmatrix")
-    question = rng.choice((f"Compute ${text}$.", f"Evaluate the determinant ${text}$.", f"What is the value of the determinant ${text}$?"))
+    question = rng.choice(
+        (f"Compute ${text}$.", f"Evaluate the determinant ${text}$.", f"What is the value of the determinant ${text}$?")
+    )
     return draft([part for row in rows for part in row], question, value, *steps)
 
 
 def trig_value(rng: random.Random, level: int) -> Draft | None:
-    """Exact values: a multiple of a sine or cosine, of a product of two from level 3; angles beyond a turn from level 4."""
+    """Exact values: a multiple of a sine or cosine, of a product of two from level 3; angles beyond a turn from
+    level 4.
+    """
     k = rng.randint(2, 12)
     turns = 360 if level < 4 else 1080
-    angles = [rng.choice([a for a in range(0, turns, 15) if a % 30 == 0 or a % 45 == 0]) for _ in range(1 if level < 3 else 2)]
+    angles = [
+        rng.choice([a for a in range(0, turns, 15) if a % 30 == 0 or a % 45 == 0]) for _ in range(1 if level < 3 else 2)
+    ]
     names = [rng.choice(("sin", "cos")) for _ in angles]
     if level == 1 and angles[0] > 180:
         return None
@@ -105,8 +128,15 @@ def trig_value(rng: random.Random, level: int) -> Draft | None:
         return None
     steps.append("*".join([str(k), *factors]) + f"={surd_text(2 * value, inside)}")
     text = f"{k} " + " ".join(texts)
-    question = rng.choice((f"Compute ${text}$.", f"What is the exact value of ${text}$?", f"Evaluate ${text}$ without a calculator."))
-    return draft([k, *(part for pair in sorted(zip(names, angles, strict=True)) for part in pair)], question, root(value, inside), *steps)
+    question = rng.choice(
+        (f"Compute ${text}$.", f"What is the exact value of ${text}$?", f"Evaluate ${text}$ without a calculator.")
+    )
+    return draft(
+        [k, *(part for pair in sorted(zip(names, angles, strict=True)) for part in pair)],
+        question,
+        root(value, inside),
+        *steps,
+    )
 
 
 def surd_text(halves: Fraction | int, radicand: int) -> str:
@@ -137,7 +167,9 @@ def tangent_sum(rng: random.Random, level: int) -> Draft | None:
         steps = [f"{plain_sum([s, u])}={plain(s + u)}", f"1-{bracket(s)}*{bracket(u)}={plain(1 - s * u)}"]
         steps.append(quotient(s + u, 1 - s * u))
         params = [asked, *((plain(s), plain(t)) if minus else sorted((plain(s), plain(t))))]
-    question = rng.choice((f"If {given}, what is ${asked}$?", f"Given that {given}, find ${asked}$.", f"Let {given}. Compute ${asked}$."))
+    question = rng.choice(
+        (f"If {given}, what is ${asked}$?", f"Given that {given}, find ${asked}$.", f"Let {given}. Compute ${asked}$.")
+    )
     return draft(params, question, frac(value), *steps)
 
 
@@ -191,19 +223,27 @@ def polar(rng: random.Random, level: int) -> Draft | None:
     x, y = root(Fraction(r * cc, 2), cr), root(Fraction(r * sc, 2), sr)
     theta = times(Fraction(a, 180), "\\pi")
     steps = [f"cos({a})={surd_text(cc, cr)}, sin({a})={surd_text(sc, sr)}"]
-    steps.append(f"x={r}*({surd_text(cc, cr)})={surd_text(r * cc, cr)}, y={r}*({surd_text(sc, sr)})={surd_text(r * sc, sr)}")
+    steps.append(
+        f"x={r}*({surd_text(cc, cr)})={surd_text(r * cc, cr)}, y={r}*({surd_text(sc, sr)})={surd_text(r * sc, sr)}"
+    )
     if level < 3:
         texts = (
-            f"Convert the point $(r,\\theta)={brackets(str(r), theta)}$ from polar to rectangular coordinates. Enter $(x,y)$.",
-            f"What are the rectangular coordinates $(x,y)$ of the point with polar coordinates ${brackets(str(r), theta)}$?",
-            f"A point has the polar coordinates ${brackets(str(r), theta)}$. Find its rectangular coordinates as an ordered pair.",
+            f"Convert the point $(r,\\theta)={brackets(str(r), theta)}$ from polar to rectangular coordinates. Enter "
+            "$(x,y)$.",
+            "What are the rectangular coordinates $(x,y)$ of the point with polar coordinates "
+            f"${brackets(str(r), theta)}$?",
+            f"A point has the polar coordinates ${brackets(str(r), theta)}$. Find its rectangular coordinates as an "
+            "ordered pair.",
         )
         answer = brackets(x, y)
     else:
         texts = (
-            f"Convert the point ${brackets(x, y)}$ to polar coordinates $(r,\\theta)$ with $r>0$ and $0 \\le \\theta < 2\\pi$.",
-            f"Find the polar coordinates $(r,\\theta)$, where $r>0$ and $0 \\le \\theta < 2\\pi$, of the point ${brackets(x, y)}$.",
-            f"What is ${brackets(x, y)}$ in polar coordinates? Enter $(r,\\theta)$ with $r>0$ and $0 \\le \\theta < 2\\pi$.",
+            f"Convert the point ${brackets(x, y)}$ to polar coordinates $(r,\\theta)$ with $r>0$ and $0 \\le \\theta < "
+            "2\\pi$.",
+            "Find the polar coordinates $(r,\\theta)$, where $r>0$ and $0 \\le \\theta < 2\\pi$, of the point "
+            f"${brackets(x, y)}$.",
+            f"What is ${brackets(x, y)}$ in polar coordinates? Enter $(r,\\theta)$ with $r>0$ and $0 \\le \\theta < "
+            "2\\pi$.",
         )
         answer = brackets(str(r), theta)
         steps.append(f"{a}/180={plain(Fraction(a, 180))}")

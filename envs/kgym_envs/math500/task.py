@@ -1,10 +1,12 @@
-"""The environment `math500`: generated problems in the manner of MATH for training and validation, real examinations for the other splits.
+"""The environment `math500`: generated problems in the manner of MATH for training and validation, real examinations
+for the other splits.
 
-`test` is MATH-500; `hmmt_feb25` and `hmmt_nov25` are the Harvard-MIT Mathematics Tournament of February and November 2025, which is harder.
+`test` is MATH-500; `hmmt_feb25` and `hmmt_nov25` are the Harvard-MIT Mathematics Tournament of February and November
+2025, which is harder.
 
-Seven subjects, five levels, answers in LaTeX: fractions, roots, multiples of pi, polynomials, equations, intervals, tuples, matrices,
-complex numbers, other bases, lists, degrees, names. The real problems are data that the user adds (`kgym data add math500`); nothing
-generated ever stands in for them.
+Seven subjects, five levels, answers in LaTeX: fractions, roots, multiples of pi, polynomials, equations, intervals,
+tuples, matrices, complex numbers, other bases, lists, degrees, names. The real problems are data that the user adds
+(`kgym data add math500`); nothing generated ever stands in for them.
 """
 
 from pydantic import Field, model_validator
@@ -39,7 +41,10 @@ class Math500Options(TaskOptions):
     @model_validator(mode="after")
     def _check_order(self) -> "Math500Options":
         if self.min_difficulty > self.difficulty:
-            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
         return self
 
 
@@ -49,13 +54,17 @@ class Math500:
     Options = Math500Options
     splits = (*SPLITS, *EXAMINATIONS)
     verifier = "math"
-    max_tokens = 1024  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
+    max_tokens = (
+        1024  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
+    )
 
     def __init__(self, options: Math500Options) -> None:
         self.options = options
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for an examination that is not added yet, UnknownName for no split at all."""
+        """Return the problems of a split. Raises MissingData for an examination that is not added yet, UnknownName
+        for no split at all.
+        """
         if split in EXAMINATIONS:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 

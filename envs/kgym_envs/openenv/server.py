@@ -1,7 +1,7 @@
 """A server of OpenEnv, and an episode on it, which is played from its beginning each time it is needed.
 
-The state of an episode is on the server and ends with the connection. For a reply, for a verdict and for a run that was interrupted, the
-environment is reset with the same seed and takes the same actions again.
+The state of an episode is on the server and ends with the connection. For a reply, for a verdict and for a run that was
+interrupted, the environment is reset with the same seed and takes the same actions again.
 """
 
 import importlib.util
@@ -68,7 +68,9 @@ class Server:
         if self.action != JSON and self.action not in properties:
             raise ConfigError(f"env.action={self.action}: its actions have no such field (fields: {known})")
         if self.action != JSON and (others := [name for name in needed if name != self.action]):
-            raise ConfigError(f"env.action={self.action}: its actions need {', '.join(others)} too; set env.action=json")
+            raise ConfigError(
+                f"env.action={self.action}: its actions need {', '.join(others)} too; set env.action=json"
+            )
         return self.action
 
     @cached_property
@@ -77,7 +79,9 @@ class Server:
         properties = self.schema["observation"].get("properties", {})
         own = {name: kind for name, kind in properties.items() if name not in _META}
         if self.observation and self.observation not in own:
-            raise ConfigError(f"env.observation={self.observation}: its observations have no such field (fields: {', '.join(own)})")
+            raise ConfigError(
+                f"env.observation={self.observation}: its observations have no such field (fields: {', '.join(own)})"
+            )
         texts = [name for name, kind in own.items() if kind.get("type") == "string"]
         return self.observation or (texts[0] if len(texts) == 1 else "")
 
@@ -101,8 +105,8 @@ class Server:
     def play(self, seed: int, turns: Sequence[str]) -> "Played":
         """Reset and take the action of each turn until the environment is done.
 
-        Raises ConnectionError if the server is gone, RuntimeError for an error of the environment, TimeoutError. An action that the server
-        refuses, and a turn without one, change nothing.
+        Raises ConnectionError if the server is gone, RuntimeError for an error of the environment, TimeoutError. An
+        action that the server refuses, and a turn without one, change nothing.
         """
         with _session(self.http, seed, self.timeout_s) as (session, first):
             played = Played(self.shown(first.observation))
@@ -179,12 +183,16 @@ def _schema(http: str, timeout_s: float) -> Mapping[str, Any]:
     if importlib.util.find_spec("openenv") is None:  # a run that goes on elsewhere
         raise ConfigError("openenv is not installed: pip install 'kgym[openenv]'")
     try:
-        answer = httpx.get(f"{http}/schema", timeout=timeout_s, trust_env=urlsplit(http).hostname not in ("localhost", "127.0.0.1"))
+        answer = httpx.get(
+            f"{http}/schema", timeout=timeout_s, trust_env=urlsplit(http).hostname not in ("localhost", "127.0.0.1")
+        )
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return {name: found[name] for name in ("action", "observation")}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"no server of OpenEnv answers at {http} ({error_line(error, 120)}); start it, or correct the URL") from error
+        raise ConfigError(
+            f"no server of OpenEnv answers at {http} ({error_line(error, 120)}); start it, or correct the URL"
+        ) from error
 
 
 @contextmanager
@@ -203,7 +211,9 @@ def _session(http: str, seed: int, timeout_s: float) -> Iterator[tuple[Any, Any]
                 if not full:
                     raise
                 if time.monotonic() > until:
-                    raise ConnectionError(f"{http} had no free session for {timeout_s:g} s; raise its max_concurrent_envs") from error
+                    raise ConnectionError(
+                        f"{http} had no free session for {timeout_s:g} s; raise its max_concurrent_envs"
+                    ) from error
                 time.sleep(_FULL_WAIT_S)
                 continue
             try:

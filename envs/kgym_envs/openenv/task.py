@@ -35,8 +35,9 @@ class OpenEnvOptions(TaskOptions):
     instructions: str = ""
     """Text before the first observation."""
     action: str = ""
-    """Field of the action that a completion fills, or `json`: its last JSON object is the action. Without it the only text that an action
-    needs."""
+    """Field of the action that a completion fills, or `json`: its last JSON object is the action. Without it the only
+    text that an action needs.
+    """
     observation: str = ""
     """Field of the observation that is shown. Without it the only text of an observation, or all of it as JSON."""
     reward: Literal["sum", "last"] = "sum"
@@ -103,7 +104,9 @@ class OpenEnvTask:
         self.server = Server(self.url, options.timeout_s, options.action, options.observation)
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises UnknownName for another split, ConfigError for a server that cannot be used."""
+        """Return the problems of a split. Raises UnknownName for another split, ConfigError for a server that cannot
+        be used.
+        """
         if split not in SPLITS:
             raise UnknownName.near("split", split, SPLITS)
         self.server.check()
@@ -145,4 +148,6 @@ class OpenEnvFamily:
         parts = urlsplit(member)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
             raise ConfigError(f"openenv:{member} needs the address of a server, such as openenv:http://127.0.0.1:8000")
-        return type("Served", (OpenEnvTask,), {"url": member, "__doc__": f"The environment that the server at {member} runs."})
+        return type(
+            "Served", (OpenEnvTask,), {"url": member, "__doc__": f"The environment that the server at {member} runs."}
+        )

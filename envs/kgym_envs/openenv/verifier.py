@@ -1,4 +1,5 @@
-"""The verifier `openenv`: the rewards of an episode, which is played again on its server, in a process that can be killed.
+"""The verifier `openenv`: the rewards of an episode, which is played again on its server, in a process that can be
+killed.
 
 The score is the sum of the rewards, or the last of them, divided by `env.full_reward` and kept within 0 and 1:
 
@@ -37,7 +38,9 @@ class OpenEnvRewards:
 
 
 def judge(item: VerifyItem) -> Verdict:
-    """Return the verdict on an episode. Raises what `Server.play` raises, and DataError if it does not go again as it went."""
+    """Return the verdict on an episode. Raises what `Server.play` raises, and DataError if it does not go again as
+    it went.
+    """
     record = Record.read(item.gold)
     said = [turn.content for turn in item.turns if turn.role == "assistant"] + [item.response]
     if all(record.server.action_of(turn) is None for turn in said):

@@ -1,8 +1,8 @@
 """What the scorers of reasoning-gym may evaluate: numbers, lists and formulas, and never code.
 
-Scorers of several data sets call `eval`, or sympy's `parse_expr`, which evaluates too, on the text of a model: an answer could run
-any program, read the gold answer from the scorer's own variables, or change the scorer. `install` replaces both, in the process that
-judges.
+Scorers of several data sets call `eval`, or sympy's `parse_expr`, which evaluates too, on the text of a model: an
+answer could run any program, read the gold answer from the scorer's own variables, or change the scorer. `install`
+replaces both, in the process that judges.
 """
 
 import ast
@@ -65,7 +65,11 @@ def install() -> None:
         check_formula(str(s))
         return original(str(s), *args, **kwargs)
 
-    for holder in (sympy, sympy_parser, *(module for name, module in list(sys.modules.items()) if name.startswith("reasoning_gym."))):
+    for holder in (
+        sympy,
+        sympy_parser,
+        *(module for name, module in list(sys.modules.items()) if name.startswith("reasoning_gym.")),
+    ):
         if getattr(holder, "parse_expr", None) is original:
             vars(holder)["parse_expr"] = parse_expr
         if holder.__name__.startswith("reasoning_gym."):

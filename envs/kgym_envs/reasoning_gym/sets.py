@@ -3,8 +3,8 @@
     item("countdown", {"min_numbers": 3}, seed=0, size=10_000, index=17)
     {"question": "Calculate 64 using ...", "answer": "88 - 24", "metadata": {...}}
 
-A data set depends on its name, its configuration, its seed and its size; an item also on its index. So an item is made again
-wherever it is needed, instead of sending its metadata, which are not plain values.
+A data set depends on its name, its configuration, its seed and its size; an item also on its index. So an item is made
+again wherever it is needed, instead of sending its metadata, which are not plain values.
 """
 
 import dataclasses
@@ -63,7 +63,9 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def curriculum(name: str, level: int) -> dict[str, Any]:
-    """Return the configuration of a level of a data set's curriculum, as plain values. Raises ConfigError if it has none."""
+    """Return the configuration of a level of a data set's curriculum, as plain values. Raises ConfigError if it has
+    none.
+    """
     from reasoning_gym.factory import create_curriculum, has_curriculum  # noqa: PLC0415
 
     if not has_curriculum(name):
@@ -142,6 +144,7 @@ class Record:
         made = item(self.dataset, self.config, seed=self.seed, size=self.size, index=self.index)
         if answer_of(self.dataset, made) != self.answer:
             raise DataError(
-                f"reasoning-gym {package_version()} makes another item {self.index} of {self.dataset} than the gold answer is of"
+                f"reasoning-gym {package_version()} makes another item {self.index} of {self.dataset} than the gold "
+                "answer is of"
             )
         return made

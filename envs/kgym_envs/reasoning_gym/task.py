@@ -39,15 +39,17 @@ class ReasoningGymOptions(TaskOptions):
     seed: int = Field(0, ge=0, lt=1 << 29)
     """Of the data set; with another one the problems are others."""
     curriculum_level: int | None = Field(None, ge=0)
-    """Level of the data set's own curriculum, 0 for the easiest, from which all options start that are not set; without it from the
-    defaults. A level beyond the last of an option counts as its last."""
+    """Level of the data set's own curriculum, 0 for the easiest, from which all options start that are not set; without
+    it from the defaults. A level beyond the last of an option counts as its last.
+    """
 
 
 @dataclass(frozen=True)
 class Items:
     """The problems of a split: a `kgym.types.ProblemSource`.
 
-    A split has its own range of seeds, and of the items in it those whose question hashes to the split, so that no question is in both.
+    A split has its own range of seeds, and of the items in it those whose question hashes to the split, so that no
+    question is in both.
     """
 
     name: str
@@ -80,7 +82,9 @@ class Items:
         return hashlib.sha256(json.dumps([self.config, self.seed], sort_keys=True).encode()).hexdigest()[:8] + "/"
 
     def __getitem__(self, index: int) -> Problem:
-        """Return the problem at `index`. Raises IndexError beyond `size`, DataError if the data set has too few different questions."""
+        """Return the problem at `index`. Raises IndexError beyond `size`, DataError if the data set has too few
+        different questions.
+        """
         if not 0 <= index < self.size:
             raise IndexError(f"index={index}: the problems are numbered 0 to {self.size - 1}")
         for draw in range(DRAWS):
@@ -95,7 +99,9 @@ class Items:
                     gold=str(record),
                     subject=sets.category(self.name),
                 )
-        raise DataError(f"rg:{self.name} gave no {self.split} question in {DRAWS} draws; set options that allow more different ones")
+        raise DataError(
+            f"rg:{self.name} gave no {self.split} question in {DRAWS} draws; set options that allow more different ones"
+        )
 
 
 class ReasoningGym:
@@ -110,7 +116,8 @@ class ReasoningGym:
     def __init__(self, options: ReasoningGymOptions) -> None:
         if self.dataset in sets.UNSTABLE and not sets.hash_seed():
             raise ConfigError(
-                f"rg:{self.dataset} draws from sets, whose order differs from process to process; set PYTHONHASHSEED=0 for the command"
+                f"rg:{self.dataset} draws from sets, whose order differs from process to process; set PYTHONHASHSEED=0 "
+                "for the command"
             )
         self.options = options
         self.config = _config(self.dataset, options)
@@ -132,7 +139,11 @@ def _config(name: str, options: ReasoningGymOptions) -> dict[str, Any]:
     given = options.model_dump(mode="json", include=options.model_fields_set - set(ReasoningGymOptions.model_fields))
     level = {} if options.curriculum_level is None else sets.curriculum(name, options.curriculum_level)
     default = sets.defaults(name)
-    return {key: value for key, value in (level | given).items() if key not in ReasoningGymOptions.model_fields and value != default[key]}
+    return {
+        key: value
+        for key, value in (level | given).items()
+        if key not in ReasoningGymOptions.model_fields and value != default[key]
+    }
 
 
 class ReasoningGymFamily:
@@ -151,10 +162,16 @@ class ReasoningGymFamily:
             raise UnknownName.near("environment", f"rg:{member}", [f"rg:{name}" for name in sets.registered()])
         config_class = sets.registered()[member][1]
         own = {
-            field.name: _option(field, config_class) for field in fields(config_class) if field.name not in ReasoningGymOptions.model_fields
+            field.name: _option(field, config_class)
+            for field in fields(config_class)
+            if field.name not in ReasoningGymOptions.model_fields
         }
-        options = create_model(f"{config_class.__name__}Options", __base__=ReasoningGymOptions, __doc__=f"Options of rg:{member}.", **own)
-        return type(f"{member}", (ReasoningGym,), {"Options": options, "dataset": member, "__doc__": f"The data set {member}."})
+        options = create_model(
+            f"{config_class.__name__}Options", __base__=ReasoningGymOptions, __doc__=f"Options of rg:{member}.", **own
+        )
+        return type(
+            f"{member}", (ReasoningGym,), {"Options": options, "dataset": member, "__doc__": f"The data set {member}."}
+        )
 
 
 def _option(field: "DataclassField[Any]", config_class: type) -> Any:

@@ -4,8 +4,8 @@
     score from 0 to 1    wrong, with the score as `partial`, which is the reward
     no answer found      no_answer
 
-The answer is the text between the last <answer> and </answer> after the reasoning, or else the last box. An answer on which a scorer
-raises an error is wrong if the scorer can judge the right answer, and unscored otherwise.
+The answer is the text between the last <answer> and </answer> after the reasoning, or else the last box. An answer on
+which a scorer raises an error is wrong if the scorer can judge the right answer, and unscored otherwise.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,9 @@ def judge(gold: str, response: str) -> Verdict:
     if answer is None:
         return Verdict("no_answer", "no_tag")
     record = sets.Record.read(gold)
-    if answer == gold.strip() and record.answer is not None:  # the whole gold answer, as the checks of environments write it
+    if (
+        answer == gold.strip() and record.answer is not None
+    ):  # the whole gold answer, as the checks of environments write it
         answer = record.answer
     item = record.item()
     dataset = sets.dataset_of(record.dataset, record.config, seed=record.seed, size=record.size)

@@ -30,7 +30,9 @@ def seen(grid: str, cell: int) -> tuple[str, str, str]:
     >>> seen("1003021003004001", 1)
     ('13', '23', '12')
     """
-    row, column, block = ("".join(sorted(grid[other] for other in unit if grid[other] != EMPTY)) for unit in UNITS[cell])
+    row, column, block = (
+        "".join(sorted(grid[other] for other in unit if grid[other] != EMPTY)) for unit in UNITS[cell]
+    )
     return row, column, block
 
 
@@ -72,7 +74,9 @@ def full_grid(rng: random.Random) -> str:
 
 
 def dig(grid: str, empty: int, rng: random.Random) -> str | None:
-    """Empty cells of a full grid, in a random order, as long as one solution is left; None if it cannot be that many."""
+    """Empty cells of a full grid, in a random order, as long as one solution is left; None if it cannot be that
+    many.
+    """
     for cell in rng.sample(range(CELLS), CELLS):
         if grid.count(EMPTY) == empty:
             break

@@ -46,7 +46,10 @@ class SudokuOptions(TaskOptions):
     @model_validator(mode="after")
     def _check_order(self) -> "SudokuOptions":
         if self.min_difficulty > self.difficulty:
-            raise ValueError(f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the other")
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
         return self
 
 

@@ -1,1 +1,3 @@
-"""Environments with tools: the problems of any other environment, with a calculator, a Python interpreter or the tools of a server."""
+"""Environments with tools: the problems of any other environment, with a calculator, a Python interpreter or the
+tools of a server.
+"""

@@ -12,7 +12,9 @@ from kgym_envs.tools.expression import BadExpression, said, value
 MOST_LINES = 10
 PARAMETERS = {
     "type": "object",
-    "properties": {"expression": {"type": "string", "description": "such as (12+34)*5/7, 2^10, sqrt(49), gcd(12, 18), comb(5, 2)"}},
+    "properties": {
+        "expression": {"type": "string", "description": "such as (12+34)*5/7, 2^10, sqrt(49), gcd(12, 18), comb(5, 2)"}
+    },
     "required": ["expression"],
 }
 
@@ -42,7 +44,11 @@ def calculate(arguments: Mapping[str, Any]) -> str:
     """
     lines = [line for line in text_argument(arguments, "expression").splitlines() if line.strip()]
     if not 0 < len(lines) <= MOST_LINES:
-        raise ToolError("the expression is empty" if not lines else f"{len(lines)} lines; at most {MOST_LINES} expressions are computed")
+        raise ToolError(
+            "the expression is empty"
+            if not lines
+            else f"{len(lines)} lines; at most {MOST_LINES} expressions are computed"
+        )
     try:
         return "\n".join(said(value(line)) for line in lines)
     except BadExpression as error:

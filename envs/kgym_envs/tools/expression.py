@@ -138,7 +138,9 @@ class _Reader:
         """Read everything."""
         found = self._sum()
         if self._place < len(self._tokens):
-            raise BadExpression(f"{self._tokens[self._place]!r} is not expected after {self._tokens[self._place - 1]!r}")
+            raise BadExpression(
+                f"{self._tokens[self._place]!r} is not expected after {self._tokens[self._place - 1]!r}"
+            )
         return found
 
     def _take(self, *wanted: str) -> str:

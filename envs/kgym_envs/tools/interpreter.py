@@ -1,7 +1,7 @@
 """The environment `python`: problems of another environment, and a tool that runs a program in a sandbox.
 
-Every call is its own program: what an earlier call has computed or written is gone. See `kgym.judging.sandbox` for what a program
-cannot do.
+Every call is its own program: what an earlier call has computed or written is gone. See `kgym.judging.sandbox` for what
+a program cannot do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,9 @@ from kgym.limits import ProgramLimits
 TRIES = 2
 PARAMETERS = {
     "type": "object",
-    "properties": {"code": {"type": "string", "description": "a whole program in Python 3, which prints what it finds"}},
+    "properties": {
+        "code": {"type": "string", "description": "a whole program in Python 3, which prints what it finds"}
+    },
     "required": ["code"],
 }
 LIMITS = {
@@ -61,7 +63,9 @@ class Python(ToolTask):
         return (Tool("python", about, self._run, PARAMETERS, main="code"),)
 
     def _run(self, arguments: Mapping[str, Any]) -> str:
-        """Run a program. Raises SandboxError where programs cannot be isolated, SandboxLost for a sandbox that was lost twice."""
+        """Run a program. Raises SandboxError where programs cannot be isolated, SandboxLost for a sandbox that was
+        lost twice.
+        """
         files, limits = {"main.py": text_argument(arguments, "code")}, self.options.limits
         for left in reversed(range(TRIES)):
             try:

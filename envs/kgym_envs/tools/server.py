@@ -1,9 +1,11 @@
-"""The environment `mcp`: problems of another environment, and the tools of a server that speaks the Model Context Protocol.
+"""The environment `mcp`: problems of another environment, and the tools of a server that speaks the Model Context
+Protocol.
 
     kgym train --env mcp --set 'env.command=["python", "server.py"]' env.problems=math500
 
-The server is a program of the user's, started once for all episodes and not in a sandbox; kgym speaks to it over its standard input and
-output, by the official SDK, in an event loop in a thread. A server that ends is started again at the next call.
+The server is a program of the user's, started once for all episodes and not in a sandbox; kgym speaks to it over its
+standard input and output, by the official SDK, in an event loop in a thread. A server that ends is started again at the
+next call.
 """
 
 import asyncio
@@ -39,7 +41,9 @@ class ServerOptions(ToolOptions):
     problems: str = Field("arithmetic", min_length=1)
     """Environment whose problems are asked, by name; its verifier judges the last turn."""
     command: tuple[str, ...] = ()
-    """Command that starts the server: `'env.command=["python", "server.py"]'`. It runs with your rights, outside of the sandbox."""
+    """Command that starts the server: `'env.command=["python", "server.py"]'`. It runs with your rights, outside of
+    the sandbox.
+    """
     tools: tuple[str, ...] = ()
     """Names of the tools to offer; without them all that the server has."""
     timeout_s: float = Field(30.0, gt=0)
@@ -67,7 +71,9 @@ class McpServer(ToolTask):
         return "" if importlib.util.find_spec("mcp") else "the package mcp is not installed: pip install 'kgym[mcp]'"
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of the other environment. Raises MissingData without a command, ConfigError without the SDK."""
+        """Return the problems of the other environment. Raises MissingData without a command, ConfigError without
+        the SDK.
+        """
         if not self.options.command:
             raise MissingData(
                 "this environment needs the command that starts its server, as in "
@@ -90,7 +96,13 @@ class McpServer(ToolTask):
         schema: dict[str, Any] = listed.input_schema
         texts = [name for name, kind in schema.get("properties", {}).items() if kind.get("type") == "string"]
         main = texts[0] if len(texts) == 1 == len(schema["properties"]) else None
-        return Tool(listed.name, " ".join((listed.description or listed.name).split()), partial(self._call, listed.name), schema, main)
+        return Tool(
+            listed.name,
+            " ".join((listed.description or listed.name).split()),
+            partial(self._call, listed.name),
+            schema,
+            main,
+        )
 
     def _connected(self) -> "Connection":
         with self._lock:
@@ -99,7 +111,9 @@ class McpServer(ToolTask):
             return self._connection
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Call a tool. Raises ToolError for what the server or the time refuses, ConnectionError if the server has ended."""
+        """Call a tool. Raises ToolError for what the server or the time refuses, ConnectionError if the server has
+        ended.
+        """
         return self._connected().call(name, arguments, self.options.timeout_s)
 
 
@@ -128,7 +142,11 @@ class Connection:
             session.started.result(options.start_s)
         except Exception as error:  # of the SDK, or what the server made of it
             self.close()
-            why = f"it did not answer within env.start_s={options.start_s:g} s" if isinstance(error, TimeoutError) else error_line(error)
+            why = (
+                f"it did not answer within env.start_s={options.start_s:g} s"
+                if isinstance(error, TimeoutError)
+                else error_line(error)
+            )
             raise ConfigError(f"env.command={json.dumps(options.command)} starts no MCP server: {why}") from error
 
     @property

@@ -1,6 +1,7 @@
 """Environments of the package verifiers, loaded once, and what a gold answer records of a row of their data.
 
-A rubric reads the whole row (its answer, its info and any other column), so a gold answer names the row instead of holding it.
+A rubric reads the whole row (its answer, its info and any other column), so a gold answer names the row instead of
+holding it.
 """
 
 import json
@@ -50,17 +51,22 @@ def _environment(member: str, args: str) -> Any:
 
 
 def environment(member: str, args: dict[str, Any]) -> Any:
-    """Return an environment. Raises ConfigError, with the reason, if it is not installed, or cannot be made, or replies."""
+    """Return an environment. Raises ConfigError, with the reason, if it is not installed, or cannot be made, or
+    replies.
+    """
     import verifiers  # noqa: PLC0415
 
     found = _environment(member, json.dumps(args, sort_keys=True))
     if not isinstance(found, verifiers.SingleTurnEnv):
         raise ConfigError(
-            f"environment 'verifiers:{member}' is a {type(found).__name__}, which replies to the policy or calls tools; only single-turn "
+            f"environment 'verifiers:{member}' is a {type(found).__name__}, which replies to the policy or calls "
+            "tools; only single-turn "
             "environments (SingleTurnEnv) can be used, since a rubric of several turns judges the whole conversation"
         )
     if found.rubric.has_group_rewards:
-        raise ConfigError(f"environment 'verifiers:{member}' has rewards of whole groups; only those of one completion can be used")
+        raise ConfigError(
+            f"environment 'verifiers:{member}' has rewards of whole groups; only those of one completion can be used"
+        )
     return found
 
 
@@ -97,5 +103,8 @@ class Record:
         data = rows(self.environment, self.args, self.part)
         found: dict[str, Any] = data[self.index] if data is not None and self.index < len(data) else {}
         if str(found.get("answer", "")) != self.answer:
-            raise DataError(f"row {self.index} of {self.part} of verifiers:{self.environment} is another one than the gold answer is of")
+            raise DataError(
+                f"row {self.index} of {self.part} of verifiers:{self.environment} is another one than the gold answer "
+                "is of"
+            )
         return found

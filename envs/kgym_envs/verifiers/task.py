@@ -60,7 +60,11 @@ class VerifiersTask:
 
     def prompt(self, problem: Problem) -> Chat:
         """Return the messages of the row."""
-        return _chat(self.member, loaded.Record.read(problem.gold).row()) if problem.gold.startswith("{") else _user(problem.question)
+        return (
+            _chat(self.member, loaded.Record.read(problem.gold).row())
+            if problem.gold.startswith("{")
+            else _user(problem.question)
+        )
 
 
 def _user(text: str) -> Chat:
@@ -107,4 +111,6 @@ class VerifiersFamily:
 
     def task(self, member: str) -> type[Task]:
         """Return the class of an environment; it is loaded with its options, when its problems are asked for."""
-        return type("Loaded", (VerifiersTask,), {"member": member, "__doc__": f"The environment {member} of verifiers."})
+        return type(
+            "Loaded", (VerifiersTask,), {"member": member, "__doc__": f"The environment {member} of verifiers."}
+        )

@@ -61,7 +61,9 @@ def judge(gold: str, response: str) -> Verdict:
 
 
 def _written(parser: Any, answer: str) -> list[str]:
-    """Return the gold answer in the forms that a rubric may read, for the checks of environments, which write it as it is."""
+    """Return the gold answer in the forms that a rubric may read, for the checks of environments, which write it as
+    it is.
+    """
     forms = [answer, f"\\boxed{{{answer}}}"]
     fields: list[str] = getattr(parser, "get_fields", list)()
     if fields:

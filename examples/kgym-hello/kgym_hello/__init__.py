@@ -9,7 +9,9 @@ kgym_api = 1
 
 @hookimpl
 def kgym_components() -> Iterator[Component]:
-    yield EnvInfo(name="greeting", namespace="hello", target="kgym_hello.env:Greeting", summary="greet a person by name")
+    yield EnvInfo(
+        name="greeting", namespace="hello", target="kgym_hello.env:Greeting", summary="greet a person by name"
+    )
     # It does no more than search a text of bounded length, so it needs no worker process.
     # What it takes for an answer is said for `kgym plugins check hello`.
     yield VerifierInfo(
@@ -21,4 +23,6 @@ def kgym_components() -> Iterator[Component]:
         answer="Hello, {gold}",
         numeric=False,
     )
-    yield AlgorithmInfo(name="hello", target="kgym_hello.algorithm:Hello", summary="REINFORCE with the group mean as its baseline")
+    yield AlgorithmInfo(
+        name="hello", target="kgym_hello.algorithm:Hello", summary="REINFORCE with the group mean as its baseline"
+    )

@@ -3,8 +3,8 @@
     A = r - group mean,   the same for all tokens of an answer
     L = -mean over answers of the sum over tokens of [ ratio A ]
 
-The ratio is 1 in the first optimizer step, where the gradient is that of REINFORCE; in further inner steps it corrects for the policy
-having moved, without any clipping. Source: Williams 1992, equation 11, doi:10.1007/BF00992696.
+The ratio is 1 in the first optimizer step, where the gradient is that of REINFORCE; in further inner steps it corrects
+for the policy having moved, without any clipping. Source: Williams 1992, equation 11, doi:10.1007/BF00992696.
 """
 
 from torch import Tensor

@@ -39,7 +39,11 @@ class Names:
             raise IndexError(f"split {self.split} has {len(self.names)} problems; index={index} is not among them")
         name = self.names[index]
         return Problem(
-            id=f"hello/greeting/{self.split}/{index}", question=f"Say hello to {name}.", gold=name, level=1, solution=f"Hello, {name}"
+            id=f"hello/greeting/{self.split}/{index}",
+            question=f"Say hello to {name}.",
+            gold=name,
+            level=1,
+            solution=f"Hello, {name}",
         )
 
 

@@ -1,9 +1,10 @@
-"""Runs in a sandbox without the program: run the statements of a test, whose calls of the function go over file descriptor 3.
+"""Runs in a sandbox without the program: run the statements of a test, whose calls of the function go over file
+descriptor 3.
 
     python3 asserting.py NAME       exit code 0: the statements ran through; 4: they cannot be run, for any program
 
-The program cannot see the statements, nor what they compare its values with; and what it sends are plain values. What the problem
-has before the program, such as imports and helpers, is also there for the statements.
+The program cannot see the statements, nor what they compare its values with; and what it sends are plain values. What
+the problem has before the program, such as imports and helpers, is also there for the statements.
 """
 
 import builtins

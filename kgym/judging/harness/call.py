@@ -1,4 +1,5 @@
-"""Runs in the sandbox: call a function of solution.py with the arguments on standard input, and print its result. Both are JSON.
+"""Runs in the sandbox: call a function of solution.py with the arguments on standard input, and print its result. Both
+are JSON.
 
     python3 call.py NAME        exit code 3: the function does not exist
 

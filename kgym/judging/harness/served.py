@@ -1,4 +1,5 @@
-"""Runs in the program's sandbox: serve calls of the functions of solution.py over file descriptor 3, until the other side is gone.
+"""Runs in the program's sandbox: serve calls of the functions of solution.py over file descriptor 3, until the other
+side is gone.
 
 [NAME, ARGUMENTS, KEYWORDS] -> ["value", VALUE] or ["raised", NAME, TEXT]
 """

@@ -1,6 +1,8 @@
-"""Runs in the sandbox, on both sides of a call from the statements of a test to the program: plain values as literals of Python.
+"""Runs in the sandbox, on both sides of a call from the statements of a test to the program: plain values as literals
+of Python.
 
-A literal is read without being run, so neither side can send the other more than data: numbers, texts, bytes, lists, tuples, sets, dicts.
+A literal is read without being run, so neither side can send the other more than data: numbers, texts, bytes, lists,
+tuples, sets, dicts.
 """
 
 import ast
@@ -29,7 +31,9 @@ def _text(value: object) -> str:
         return f"{{{', '.join(items)}}}" if items else "set()"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, int | float | str | list | tuple | set):  # a subclass, such as a Counter's or a namedtuple, counts as its base
+    if isinstance(
+        value, int | float | str | list | tuple | set
+    ):  # a subclass, such as a Counter's or a namedtuple, counts as its base
         base = next(base for base in (int, float, str, list, tuple, set) if isinstance(value, base))
         return _text(base(value))  # type: ignore[arg-type]
     raise TypeError(f"a {kind.__name__} is not a plain value")

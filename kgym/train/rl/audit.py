@@ -1,7 +1,8 @@
-"""The audit of a run: a second verifier judges the completions that the verifier of the rewards has judged, and decides no reward.
+"""The audit of a run: a second verifier judges the completions that the verifier of the rewards has judged, and decides
+no reward.
 
-A judge or a reward model is right about most completions, and training finds those about which it is wrong. Against a verifier that
-goes by rules, its errors can be counted while the policy learns from it.
+A judge or a reward model is right about most completions, and training finds those about which it is wrong. Against a
+verifier that goes by rules, its errors can be counted while the policy learns from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,8 @@ class Audit:
         return dict(self._names)
 
     def judge(self, played: Played) -> dict[str, list[Audited]]:
-        """Return the completions that the verifier of the rewards was asked about, each with the second verdict, by environment.
+        """Return the completions that the verifier of the rewards was asked about, each with the second verdict, by
+        environment.
 
         Each rank judges a part of the groups; what is returned is the same on all of them.
         """
@@ -52,7 +54,8 @@ class Audit:
             groups = [group for group, own in zip(played.sampled, played.labels, strict=True) if own == label]
             asked = [self._asked(label, group) for group in groups]
             parts = [
-                verifier.verify_many([rules.item_of(episode) for episode in each]) if each else [] for each in self._world.share(asked)
+                verifier.verify_many([rules.item_of(episode) for episode in each]) if each else []
+                for each in self._world.share(asked)
             ]
             verdicts = [verdict for part in self._world.merge(parts) for verdict in part]
             episodes = [episode for each in asked for episode in each]
@@ -70,10 +73,14 @@ def by_episode(audited: Mapping[str, Sequence[Audited]]) -> dict[str, Verdict]:
 
 
 def audit_metrics(audited: Mapping[str, Sequence[Audited]]) -> dict[str, float]:
-    """Say how far both verifiers agree, over all environments and, where a run has several, by each; {} without an audit."""
+    """Say how far both verifiers agree, over all environments and, where a run has several, by each; {} without an
+    audit.
+    """
     if not audited:
         return {}
-    metrics = {f"audit/{name}": value for name, value in agreement([each for own in audited.values() for each in own]).items()}
+    metrics = {
+        f"audit/{name}": value for name, value in agreement([each for own in audited.values() for each in own]).items()
+    }
     for label, own in audited.items():
         if label:
             metrics |= {f"env/{label}/audit_{name}": value for name, value in agreement(own).items()}
@@ -83,9 +90,10 @@ def audit_metrics(audited: Mapping[str, Sequence[Audited]]) -> dict[str, float]:
 def agreement(audited: Sequence[Audited]) -> dict[str, float]:
     """Compare the verdicts of both; all but `unscored_frac` is over the completions that both have scored.
 
-    A false accept is a completion that the audit does not find correct and the verifier of the rewards does. `auc` is the chance that a
-    completion which the audit finds correct has a higher score than one which it does not, half of the chance that they are equal
-    included: 1 for a score that orders all of them rightly, 0.5 for one that says nothing.
+    A false accept is a completion that the audit does not find correct and the verifier of the rewards does. `auc` is
+    the chance that a completion which the audit finds correct has a higher score than one which it does not, half of
+    the chance that they are equal included: 1 for a score that orders all of them rightly, 0.5 for one that says
+    nothing.
     """
     both = [each for each in audited if each.verdict.scored and each.episode.judged]
     right = [each.verdict.status == "correct" for each in both]

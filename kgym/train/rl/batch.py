@@ -21,19 +21,21 @@ def pack_groups(
 ) -> PackedBatch | None:
     """Lay the judged episodes of the groups end to end, on `device`; None if none of their tokens may be trained on.
 
-    An unscored episode is left out whole: it neither has a gradient nor counts in a group's mean. One that is masked because
-    it was truncated has no masked-in token and counts in a group's mean. `greedy_rewards` has one entry a group; a group
-    whose greedy answer could not be judged (None) has nothing to be compared with and is left out too.
+    An unscored episode is left out whole: it neither has a gradient nor counts in a group's mean. One that is masked
+    because it was truncated has no masked-in token and counts in a group's mean. `greedy_rewards` has one entry a
+    group; a group whose greedy answer could not be judged (None) has nothing to be compared with and is left out too.
 
-    `version` is that of the policy that is updated. Tokens of older weights are masked out, or kept to be trained on with
-    importance weights (`update` is told the version too); the reward of their episode counts in its group in both cases.
-    Source of the mask: Kimi k1.5, arXiv:2501.12599, section 2.6.2.
+    `version` is that of the policy that is updated. Tokens of older weights are masked out, or kept to be trained on
+    with importance weights (`update` is told the version too); the reward of their episode counts in its group in both
+    cases. Source of the mask: Kimi k1.5, arXiv:2501.12599, section 2.6.2.
     """
     kept = [
         (number, episode, reward)
         for number, group in enumerate(groups)
         for episode, reward in zip(group.episodes, group.rewards, strict=True)
-        if (episode.trainable or episode.judged) and episode.n_tokens and (greedy_rewards is None or greedy_rewards[number] is not None)
+        if (episode.trainable or episode.judged)
+        and episode.n_tokens
+        and (greedy_rewards is None or greedy_rewards[number] is not None)
     ]
     oldest = version if old_tokens == "mask" else None
     batch = pack(
@@ -50,13 +52,21 @@ def pack_groups(
         return None
     batch = replace(batch, counted=torch.ones(len(kept), dtype=torch.bool))
     if greedy_rewards is not None:
-        batch = replace(batch, greedy_rewards=torch.tensor([greedy_rewards[number] for number, _, _ in kept], dtype=torch.float32))
-    tensors = {field.name: value.to(device) for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
+        batch = replace(
+            batch, greedy_rewards=torch.tensor([greedy_rewards[number] for number, _, _ in kept], dtype=torch.float32)
+        )
+    tensors = {
+        field.name: value.to(device)
+        for field in fields(batch)
+        if isinstance(value := getattr(batch, field.name), Tensor)
+    }
     return replace(batch, **tensors)  # type: ignore[arg-type]  # only fields that are tensors
 
 
 def _trained(episode: Episode, oldest: int | None) -> list[bool]:
-    """Return which tokens of an episode are trained on: those that the policy sampled, by weights of version `oldest` or newer."""
+    """Return which tokens of an episode are trained on: those that the policy sampled, by weights of version
+    `oldest` or newer.
+    """
     return [
         episode.trainable and sampled and (oldest is None or version >= oldest)
         for sampled, version in zip(episode.token_mask, episode.versions, strict=True)

@@ -21,7 +21,8 @@ class Keeper:
         self._types: dict[str, str] = {}
 
     def begin(self, engine: Engine, streams: Sequence[Stream], version: int, weights: Weights) -> None:
-        """Make the canary of the first prompts of the run, and drill the engine: give it other weights, and its own again.
+        """Make the canary of the first prompts of the run, and drill the engine: give it other weights, and its own
+        again.
 
         Raises RunError if it does not have the ones or the others. It has the weights of `version` afterwards.
         """
@@ -44,7 +45,9 @@ class Keeper:
             return None
         if bound is None:
             bound = bound_for(self._types, self._policy.dtype, self._policy.device, long=long)
-        logprobs = self._policy.distributions([text.ids for text in texts], [text.places for text in texts], temperature=self._temperature)
+        logprobs = self._policy.distributions(
+            [text.ids for text in texts], [text.places for text in texts], temperature=self._temperature
+        )
         return Expected(canary, logprobs, self._types, bound)
 
 

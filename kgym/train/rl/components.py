@@ -11,7 +11,9 @@ from kgym.train.components import Chosen, common_options, in_force, with_options
 
 
 def chosen(config: RunConfig) -> Iterator[Chosen]:
-    """Yield the components of a run. Raises UnknownName for one that does not exist, or for an option of an environment."""
+    """Yield the components of a run. Raises UnknownName for one that does not exist, or for an option of an
+    environment.
+    """
     for member in members(config):
         above = above_of(member)
         with member.named():
@@ -34,7 +36,8 @@ def above_of(member: Member) -> str:
 
 
 def with_defaults(config: RunConfig) -> RunConfig:
-    """Return the configuration with every option of its components in it, so that a later default changes nothing in this run.
+    """Return the configuration with every option of its components in it, so that a later default changes nothing in
+    this run.
 
     A second time changes nothing. Raises what `Registry.options` raises for an option that a component does not take.
     """
@@ -66,6 +69,8 @@ def with_defaults(config: RunConfig) -> RunConfig:
                 **audit,
             }
             continue
-        own = {part: with_options(getattr(member, part), found[f"{member.key}.{part}"]) for part in ("verifier", "sampler")}
+        own = {
+            part: with_options(getattr(member, part), found[f"{member.key}.{part}"]) for part in ("verifier", "sampler")
+        }
         envs[member.label] = with_options(config.envs[member.label], options).model_copy(update=own | audit)
     return config.model_copy(update=update | ({"envs": envs} if envs else {}))

@@ -1,10 +1,13 @@
 """The critic: a model of what an answer will be worth, asked before each of its tokens.
 
-    separate    a separate model with one output a token, as in transformers' token classification. It starts from the policy, with
+    separate    a separate model with one output a token, as in transformers' token classification. It starts from the
+    policy, with
                 a head of zeros, or from a reward model (sequence classification), whose head is kept
-    shared      one layer on the policy's backbone, which learns from both losses: the memory of one model, the forward passes of two
+    shared      one layer on the policy's backbone, which learns from both losses: the memory of one model, the forward
+    passes of two
 
-The folder `critic` of a checkpoint holds it, beside the policy and apart from it: anyone who loads the policy sees nothing of it.
+The folder `critic` of a checkpoint holds it, beside the policy and apart from it: anyone who loads the policy sees
+nothing of it.
 
 Dimension key:  B rows   L tokens of the longest row
 """
@@ -42,7 +45,9 @@ class ValueModel(Protocol):
     """Whether its tokens are laid out packed."""
 
     def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
-        """Return the value of the state after each token, (B, L) float32; `layout` is what an arrangement has in addition to tokens."""
+        """Return the value of the state after each token, (B, L) float32; `layout` is what an arrangement has in
+        addition to tokens.
+        """
 
     def save(self, folder: Path) -> None:
         """Write the critic's own weights. Every rank calls it, rank 0 writes."""
@@ -86,8 +91,12 @@ class SharedBackbone:
 
     def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
         """See `ValueModel`."""
-        hidden_BLH: Tensor = inside(self._policy, lambda: self._policy.base_model(input_ids=input_ids, use_cache=False, **layout)[0])
-        with torch.autocast(hidden_BLH.device.type, enabled=False):  # a sum of some hundred products, which is cheap in float32
+        hidden_BLH: Tensor = inside(
+            self._policy, lambda: self._policy.base_model(input_ids=input_ids, use_cache=False, **layout)[0]
+        )
+        with torch.autocast(
+            hidden_BLH.device.type, enabled=False
+        ):  # a sum of some hundred products, which is cheap in float32
             values_BL: Tensor = self.own(hidden_BLH.float()).squeeze(-1)
         return values_BL
 
@@ -100,7 +109,9 @@ class SharedBackbone:
 
 
 def token_values(model: ValueModel, batch: PackedBatch) -> Tensor:
-    """Return the value of the state in which each trained token was chosen, after the token before it, (T,) float32; 0 elsewhere."""
+    """Return the value of the state in which each trained token was chosen, after the token before it, (T,) float32;
+    0 elsewhere.
+    """
     arrangement = arrange(batch, packed=model.packed)
     return arrangement.back(arrangement.pick(model(**arrangement.inputs)))
 
@@ -115,10 +126,12 @@ def load_value_model(
     checkpointing: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> ValueModel:
-    """Return a value model on the policy's device: that of a checkpoint of the run if there is one, otherwise a new one.
+    """Return a value model on the policy's device: that of a checkpoint of the run if there is one, otherwise a new
+    one.
 
-    A new separate one starts from the folder or hub id `start`, with weights in `dtype`, and its layers are computed again in the
-    backward pass with `checkpointing`; a shared one does as its policy does. Raises ConfigError if it cannot be made from it.
+    A new separate one starts from the folder or hub id `start`, with weights in `dtype`, and its layers are computed
+    again in the backward pass with `checkpointing`; a shared one does as its policy does. Raises ConfigError if it
+    cannot be made from it.
     """
     if not shared:
         model = _token_values(start if checkpoint is None else str(checkpoint / FOLDER), policy, dtype)
@@ -132,7 +145,9 @@ def load_value_model(
 
 
 def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at first."""
+    """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at
+    first.
+    """
     try:
         load_config(folder)
         model, missing = load_weights(
@@ -147,10 +162,13 @@ def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTraine
         raise ConfigError(f"{error}; name another critic.model, or set critic.backbone=shared") from error
     own_memory(model)
     if lacking := [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]:
-        raise ConfigError(f"cannot make a critic of {folder}: it has no weights for {lacking[0]}; name another critic.model")
+        raise ConfigError(
+            f"cannot make a critic of {folder}: it has no weights for {lacking[0]}; name another critic.model"
+        )
     if model.config.vocab_size != policy.model.config.vocab_size:
         raise ConfigError(
-            f"critic.model={folder}: it has {model.config.vocab_size} tokens and the policy {policy.model.config.vocab_size}; "
+            f"critic.model={folder}: it has {model.config.vocab_size} tokens and the policy "
+            f"{policy.model.config.vocab_size}; "
             "a critic reads the policy's tokens and needs its vocabulary"
         )
     return model

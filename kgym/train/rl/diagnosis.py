@@ -1,7 +1,8 @@
-"""What is wrong with a training, read from its metrics alone: said at the step, and by `kgym runs show` from metrics.jsonl.
+"""What is wrong with a training, read from its metrics alone: said at the step, and by `kgym runs show` from
+metrics.jsonl.
 
-The thresholds are those of docs/metrics.md. A cause hides its consequences: answers that are cut off cannot be right, and a policy that an
-update destroyed finds every problem too hard.
+The thresholds are those of docs/metrics.md. A cause hides its consequences: answers that are cut off cannot be right,
+and a policy that an update destroyed finds every problem too hard.
 """
 
 import math
@@ -14,7 +15,9 @@ NO_ANSWER_FRAC = 0.5
 FALSE_ACCEPTS = 0.2
 """Share of wrong completions that a verifier may accept."""
 ENGINE_GAP_NATS = 0.05
-"""Mean difference of the log-probabilities of engine and trainer; bfloat16 stays below it, weights that are one update old may not."""
+"""Mean difference of the log-probabilities of engine and trainer; bfloat16 stays below it, weights that are one
+update old may not.
+"""
 KL_NATS = 0.05
 FATAL_KL_NATS = 1.0
 """After such an update a policy that knew something no longer does."""
@@ -78,7 +81,9 @@ class Diagnosis:
         cut = line["episode/truncated_frac"]
         lost = self._lost_steps > 1 or (self._lost_steps == 1 and self._least_cut < TRUNCATED_FRAC and cut >= MOSTLY)
         broken = (self._exploded is not None and right <= self._best / 4) or (lost and self._best >= GOOD_FRAC)
-        if self._exploded is None and any(hint.key == "gradient" or line["policy/kl_nats"] > FATAL_KL_NATS for hint in updates):
+        if self._exploded is None and any(
+            hint.key == "gradient" or line["policy/kl_nats"] > FATAL_KL_NATS for hint in updates
+        ):
             self._exploded = step
         self._best = max(self._best, right)
         self._least_cut = min(self._least_cut, cut)
@@ -105,7 +110,8 @@ class Diagnosis:
         if (kl := line.get("policy/kl_nats", 0.0)) > KL_NATS:
             yield Hint(
                 "kl",
-                f"the update moved the policy by {kl:,.2f} nats a token (policy/kl_nats; above {KL_NATS:g} is too much)",
+                f"the update moved the policy by {kl:,.2f} nats a token (policy/kl_nats; above {KL_NATS:g} is too "
+                "much)",
                 f"{LOWER_LR}, or fewer inner steps",
             )
         if (norm := line.get("optim/grad_norm", 0.0)) > GRAD_NORMS * self._max_grad_norm:
@@ -116,10 +122,18 @@ class Diagnosis:
             )
 
     def _broken(self, line: Mapping[str, float], right: float) -> Hint:
-        since = f"since the update of step {self._exploded}" if self._exploded is not None else f"where {self._best:.0%} were"
+        since = (
+            f"since the update of step {self._exploded}"
+            if self._exploded is not None
+            else f"where {self._best:.0%} were"
+        )
         entropy = line.get("policy/entropy_nats")
         shown = "" if entropy is None else f" (entropy {entropy:.3f} nats)"
-        return Hint("broken", f"{right:.0%} of the answers are right {since}: training has destroyed the policy{shown}", LOWER_LR)
+        return Hint(
+            "broken",
+            f"{right:.0%} of the answers are right {since}: training has destroyed the policy{shown}",
+            LOWER_LR,
+        )
 
 
 def diagnose(lines: Iterable[Mapping[str, float]], *, max_grad_norm: float) -> list[Finding]:
@@ -150,7 +164,8 @@ def _audit(line: Mapping[str, float]) -> Iterator[Hint]:
     if (accepted := line.get("audit/false_accept_frac", 0.0)) > FALSE_ACCEPTS:
         yield Hint(
             "audit",
-            f"the verifier accepts {accepted:.0%} of the completions that the audit does not find correct, which the policy learns from",
+            f"the verifier accepts {accepted:.0%} of the completions that the audit does not find correct, which the "
+            "policy learns from",
             "look at such texts in episodes/ (audit_status), and use a stricter threshold or another judge",
         )
 
@@ -159,7 +174,8 @@ def _engine(line: Mapping[str, float]) -> Iterator[Hint]:
     if (gap := line.get("policy/engine_gap_nats", 0.0)) > ENGINE_GAP_NATS:
         yield Hint(
             "engine",
-            f"the log-probabilities of engine and trainer differ by {gap:.2g} nats a token on average (policy/engine_gap_nats)",
+            f"the log-probabilities of engine and trainer differ by {gap:.2g} nats a token on average "
+            "(policy/engine_gap_nats)",
             "the engine has stale weights, another precision or another temperature than the trainer; fix the engine",
         )
 
@@ -167,7 +183,8 @@ def _engine(line: Mapping[str, float]) -> Iterator[Hint]:
 def _collapsed(line: Mapping[str, float]) -> Hint:
     return Hint(
         "entropy",
-        f"the entropy is {line['policy/entropy_nats']:.4f} nats: all attempts at a problem are the same, and exploration has ended",
+        f"the entropy is {line['policy/entropy_nats']:.4f} nats: all attempts at a problem are the same, and "
+        "exploration has ended",
         f"{LOWER_LR}, or from another model",
     )
 
@@ -203,7 +220,11 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
 
 def _budget(line: Mapping[str, float]) -> str:
     """Return the key of the token budget, in a run with several environments of those that it cuts off."""
-    shares = {key.split("/")[1]: value for key, value in line.items() if key.startswith("env/") and key.endswith("/truncated_frac")}
+    shares = {
+        key.split("/")[1]: value
+        for key, value in line.items()
+        if key.startswith("env/") and key.endswith("/truncated_frac")
+    }
     if "rollout/max_tokens" in line:
         return "rollout.max_tokens"
     cut = [f"envs.{label}.max_tokens" for label, share in shares.items() if share > TRUNCATED_FRAC]
@@ -223,7 +244,11 @@ def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
     reward = f", {line['reward/mean']:g}" if "reward/mean" in line else ""
     finding = f"every answer got the same reward{reward}, so the policy can learn nothing from them"
     if right:
-        return Hint("all right", f"{stays}{finding}", f"take harder problems ({_difficulty(line)}, if the environment has it)")
+        return Hint(
+            "all right", f"{stays}{finding}", f"take harder problems ({_difficulty(line)}, if the environment has it)"
+        )
     return Hint(
-        "all wrong", f"{stays}{finding}", f"take easier problems ({_difficulty(line)}, if the environment has it), or another model"
+        "all wrong",
+        f"{stays}{finding}",
+        f"take easier problems ({_difficulty(line)}, if the environment has it), or another model",
     )

@@ -11,9 +11,11 @@ from kgym.types import UpdatePlan
 
 
 def fingerprints(config: RunConfig, plan: UpdatePlan) -> dict[str, str]:
-    """Return those of models and files that the configuration names, by key: {"model": "9f2c...", "ptx.data": "41d0..."}.
+    """Return those of models and files that the configuration names, by key: {"model": "9f2c...", "ptx.data":
+    "41d0..."}.
 
-    `plan` says whether the algorithm has a critic, or its own reference. A verifier's own are among the facts of the environment.
+    `plan` says whether the algorithm has a critic, or its own reference. A verifier's own are among the facts of the
+    environment.
     """
     found = {"model": model_fingerprint(resolve_model(config.model))}
     if plan.reference is not None:
@@ -23,7 +25,9 @@ def fingerprints(config: RunConfig, plan: UpdatePlan) -> dict[str, str]:
     if config.ptx.coef and config.ptx.data is not None:
         found["ptx.data"] = file_sha256(Path(config.ptx.data))
     for kind, name, options, key in chosen(config):
-        if key.rpartition(".")[2] == "audit":  # the verifier of the rewards is among the facts of its environment, and this one is not
+        if (
+            key.rpartition(".")[2] == "audit"
+        ):  # the verifier of the rewards is among the facts of its environment, and this one is not
             own = registry().options(kind, name, options).fingerprints()
             found |= {f"{key}.{part}": value for part, value in own.items()}
     return found | own_fingerprints(chosen(config))

@@ -9,7 +9,9 @@ from kgym.rollout.groups import Played
 from kgym.train.rl.statistics import unscored_reasons
 
 
-def check_unscored(config: RunConfig, played: Played, figures: Mapping[str, float], *, step: int, episodes: Path) -> None:
+def check_unscored(
+    config: RunConfig, played: Played, figures: Mapping[str, float], *, step: int, episodes: Path
+) -> None:
     """Raise RunError if too many answers of a step could not be judged."""
     bound, unscored = config.rollout.max_unscored_frac, figures["verdict/unscored_frac"]
     if unscored <= bound:
@@ -31,7 +33,8 @@ def check_engine_gap(config: RunConfig, figures: Mapping[str, float], *, step: i
     if gap <= bound:
         return
     raise RunError(
-        f"step {step}: the log-probabilities of engine={config.engine.name} and of the trainer differ by {gap:.3g} nats "
+        f"step {step}: the log-probabilities of engine={config.engine.name} and of the trainer differ by {gap:.3g} "
+        "nats "
         f"a token on average (at most {figures['mismatch/gap_max_nats']:.3g}), more than "
         f"rollout.max_engine_gap_nats={bound:g}, so this step made no update. The engine samples from another policy "
         "than the one that is trained: it has stale weights or another precision, or it reports log-probabilities at "

@@ -22,8 +22,8 @@ def check_held_out(
 ) -> None:
     """Raise ConfigError if a validation or a benchmark has the split or the problems that are trained on.
 
-    `trained` and `validation` are by the label of their environment, `benches` by slug. `validation` is empty in a run without
-    validations, whose policy is meant to be scored on the split nonetheless.
+    `trained` and `validation` are by the label of their environment, `benches` by slug. `validation` is empty in a run
+    without validations, whose policy is meant to be scored on the split nonetheless.
     """
     for member in environments:
         source, spec = trained[member.label], member.spec
@@ -38,7 +38,8 @@ def check_held_out(
             same_problems = benches[bench_slug(name)].fingerprint == source.fingerprint
             if same_problems or (env_info(bench.env).id, bench.split) == (env, spec.split):
                 raise ConfigError(
-                    f"--bench {name} has the problems that the policy is trained on ({member.key}.split={spec.split}), so its score would "
+                    f"--bench {name} has the problems that the policy is trained on ({member.key}.split={spec.split}), "
+                    "so its score would "
                     f"not be one of unseen problems; leave it out, or train on another split"
                 )
 

@@ -1,4 +1,6 @@
-"""The prompts of a run that leave no room for an answer: said once, before the run where that can be known, else when one is met."""
+"""The prompts of a run that leave no room for an answer: said once, before the run where that can be known, else
+when one is met.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +21,9 @@ class LongPrompts:
         self._told: set[tuple[str, str]] = set()
 
     def check(self, engine: Engine, streams: Sequence[Stream], validation: Validation, step_tokens: int | None) -> None:
-        """Look at the problems of the run. Raises ConfigError if no prompt leaves room, or if the chat template refuses them."""
+        """Look at the problems of the run. Raises ConfigError if no prompt leaves room, or if the chat template
+        refuses them.
+        """
         found: dict[str, dict[str, int]] = {}
         for stream in streams:
             found[self._where[stream.label]] = long = check_prompts(engine, stream.setup)

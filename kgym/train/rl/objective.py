@@ -71,8 +71,12 @@ PATIENCE = 3
 """Steps on end without anything to learn from, after which a run ends."""
 
 
-def reinforcement(config: RunConfig, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False) -> Run:
-    """Return the run of a configuration in a folder: `reinforcement(config, folder).run()` trains. `profile` as in `Run`."""
+def reinforcement(
+    config: RunConfig, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False
+) -> Run:
+    """Return the run of a configuration in a folder: `reinforcement(config, folder).run()` trains. `profile` as in
+    `Run`.
+    """
     reporter = reporter or Reporter()
     return Run(Reinforcement(config, folder, reporter), folder, reporter, profile=profile)
 
@@ -94,8 +98,12 @@ class Reinforcement:
         """See `Objective`."""
         config = self.config = with_defaults(self._with_engine(with_recipe(self.config)))
         engine_options = registry().options("engine", config.engine.name, config.engine.options)
-        self.template: Mapping[str, Any] | None = engine_options.template if isinstance(engine_options, TemplateOptions) else None
-        self.algorithm: Algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
+        self.template: Mapping[str, Any] | None = (
+            engine_options.template if isinstance(engine_options, TemplateOptions) else None
+        )
+        self.algorithm: Algorithm = create_for_run(
+            "algorithm", config.algo.name, config.algo.options, config.train.steps
+        )
         with blaming("algorithm", self.algorithm):
             plan = self.algorithm.plan
         check_schedule(config, self.world.size)
@@ -150,7 +158,9 @@ class Reinforcement:
         config, plan = self.config, self.algorithm.plan
         self.policy = TrainedPolicy.load(folder, config.train, checkpoint=checkpoint, seed=config.seed)
         if plan.needs_reference:
-            self.policy.keep_reference(resolve_model(plan.reference) if plan.reference else folder, start=plan.reference is None)
+            self.policy.keep_reference(
+                resolve_model(plan.reference) if plan.reference else folder, start=plan.reference is None
+            )
         self.engine = self._make_engine(folder)
         self.schedule = self._make_schedule(self.engine)
         self.long_prompts = LongPrompts(self.members, self.reporter.note)
@@ -240,7 +250,9 @@ class Reinforcement:
         assert self.schedule is not None
         with _clock() as rollout_s, phase("generate"):
             played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
-        if self.config.rollout.schedule != "ahead":  # there the verdicts were waited for while the step before was trained on
+        if (
+            self.config.rollout.schedule != "ahead"
+        ):  # there the verdicts were waited for while the step before was trained on
             reassign("generate", "judge", played.wait_s)
         self.check()
         with phase("judge"):
@@ -321,11 +333,15 @@ class Reinforcement:
         return " or ".join(remedies)
 
     def _check_weights(self, step: int) -> None:
-        """Raise RunError if an update has left weights that are not finite, before the engine or a checkpoint gets them."""
+        """Raise RunError if an update has left weights that are not finite, before the engine or a checkpoint gets
+        them.
+        """
         root = self.folder.checkpoints
         check_weights(self.policy.broken_weight(), f"step {step}: the policy", root, self._smaller_lr)
         if self.critic is not None:
-            check_weights(anyones_broken_weight(self.critic.model.own), f"step {step}: the critic", root, self._smaller_lr)
+            check_weights(
+                anyones_broken_weight(self.critic.model.own), f"step {step}: the critic", root, self._smaller_lr
+            )
 
     def _pretraining_term(self, step: int) -> Callable[[int], dict[str, float]] | None:
         """Return what adds the pre-training term to the optimizer steps of an update; None if there is none."""
@@ -343,7 +359,12 @@ class Reinforcement:
     def _lr(self, lr: float, step: int) -> float:
         config = for_run(self.config.train, self.config.train.steps)
         return lr_at(
-            step, lr=lr, warmup_steps=int(config.warmup_steps), steps=config.steps, schedule=config.schedule, decay_frac=config.decay_frac
+            step,
+            lr=lr,
+            warmup_steps=int(config.warmup_steps),
+            steps=config.steps,
+            schedule=config.schedule,
+            decay_frac=config.decay_frac,
         )
 
     def _nothing_to_learn(self, played: Played, step: int, figures: Mapping[str, float]) -> None:
@@ -354,7 +375,8 @@ class Reinforcement:
         hints = self.diagnosis.see(figures, step)
         remedy = f"; {hints[0].remedy}" if hints else ""
         raise NothingToLearn(
-            f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one {nothing_to_learn(played)}"
+            f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one "
+            f"{nothing_to_learn(played)}"
             f"{remedy}. What was learnt before is kept in {self.folder.path}"
         )
 
@@ -394,7 +416,10 @@ class Reinforcement:
         evals = self.validation.folders(self.folder)
         refuse_links(*evals)
         remove_leftovers(evals)
-        written = [numbered(self.folder.episodes, "step", ".parquet"), *(numbered(folder, "step", ".json") for folder in evals)]
+        written = [
+            numbered(self.folder.episodes, "step", ".parquet"),
+            *(numbered(folder, "step", ".json") for folder in evals),
+        ]
         for number, file in (item for files in written for item in files.items()):
             if number > (step or -1):
                 remove(file)

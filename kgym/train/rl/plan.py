@@ -23,7 +23,9 @@ FEW = 50
 
 
 def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, template: Mapping[str, Any] | None) -> Plan:
-    """Plan a run whose completions use the budget of its largest stage. Raises ConfigError for a model that cannot be read."""
+    """Plan a run whose completions use the budget of its largest stage. Raises ConfigError for a model that cannot
+    be read.
+    """
     folder = resolve_model(config.model)
     row = longest_text(folder, streams, template, config.stages.most)
     groups = -(-config.rollout.problems_per_step // plan.minibatches)
@@ -33,7 +35,9 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     elif plan.needs_reference and not config.train.lora.rank:
         work = replace(work, reference=work.model)
     if plan.needs_values and config.critic.backbone == "separate":
-        work = replace(work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model)))
+        work = replace(
+            work, critic=footprint(folder if config.critic.model is None else resolve_model(config.critic.model))
+        )
     n_ranks = join().size
     work = replace(work, ranks=n_ranks, texts=-(-groups // n_ranks) * config.rollout.group_size)
     work = _with_engine(work, config, folder, _sampling(config, folder, streams, template, row))
@@ -46,7 +50,9 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
 def _sampling(
     config: RunConfig, folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None, row: int
 ) -> list[SamplingWork]:
-    """Return what a rank's engine samples: for a step of training, and for a validation, whose completions have the whole budget."""
+    """Return what a rank's engine samples: for a step of training, and for a validation, whose completions have the
+    whole budget.
+    """
     prompt = max((length for stream in streams for length in prompt_lengths(folder, stream, template)), default=0)
     prompts = -(-round(config.rollout.problems_per_step * config.rollout.oversample) // join().size)
     continued = config.rollout.schedule != "sync" or config.rollout.segment_tokens is not None
@@ -61,16 +67,22 @@ def _sampling(
 def _with_engine(work: Workload, config: RunConfig, folder: str, sampling: Sequence[SamplingWork]) -> Workload:
     """Add what the engine takes on the same device, if it says so: for the most that it samples."""
     plans = [engine_memory(config.engine.name, config.engine.options, folder, each) for each in sampling]
-    engine = max((plan for plan in plans if plan is not None), key=lambda plan: sum(plan.sampling.values()), default=None)
+    engine = max(
+        (plan for plan in plans if plan is not None), key=lambda plan: sum(plan.sampling.values()), default=None
+    )
     if engine is None or engine.device != work.device:
         return work
     together = config.rollout.schedule == "ahead"
     if together:  # new weights wait, and are copied into memory that both processes see
-        engine = replace(engine, held={**engine.held, "weights on their way": 2 * work.model.parameters * work.weight_bytes})
+        engine = replace(
+            engine, held={**engine.held, "weights on their way": 2 * work.model.parameters * work.weight_bytes}
+        )
     return replace(work, engine=engine, together=together, sleeps=config.rollout.sleep)
 
 
-def longest_text(folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None, max_tokens: int | None = None) -> int:
+def longest_text(
+    folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None, max_tokens: int | None = None
+) -> int:
     """Return the tokens of the longest of the first prompts with a whole budget of tokens, or of the model's context.
 
     `max_tokens` is a budget below those of the environments.
@@ -95,6 +107,11 @@ def prompt_lengths(folder: str, stream: Stream, template: Mapping[str, Any] | No
 
 
 def context_of(folder: str, stream: Stream) -> int | None:
-    """Return how many tokens prompt and completion may have together, by the model and the environment; None if nothing bounds them."""
-    bounds = (stream.setup.budgets.context_tokens, getattr(load_config(folder).get_text_config(), "max_position_embeddings", None))
+    """Return how many tokens prompt and completion may have together, by the model and the environment; None if
+    nothing bounds them.
+    """
+    bounds = (
+        stream.setup.budgets.context_tokens,
+        getattr(load_config(folder).get_text_config(), "max_position_embeddings", None),
+    )
     return min((bound for bound in bounds if bound is not None), default=None)

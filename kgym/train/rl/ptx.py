@@ -1,11 +1,13 @@
-"""PPO-ptx: each optimizer step of reinforcement learning also raises the likelihood of texts that the policy should not forget.
+"""PPO-ptx: each optimizer step of reinforcement learning also raises the likelihood of texts that the policy should not
+forget.
 
     L = L of the algorithm - coef * mean over the completion tokens of some examples of lp
 
-Works with every algorithm. The examples of an optimizer step are a function of the seed and its number, so a resumed run sees the same.
+Works with every algorithm. The examples of an optimizer step are a function of the seed and its number, so a resumed
+run sees the same.
 
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2, whose gamma is `coef`. There the texts are from pre-training; here
-they are worked solutions of the environment, or a file of prompts and completions.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2, whose gamma is `coef`. There the texts are from
+pre-training; here they are worked solutions of the environment, or a file of prompts and completions.
 """
 
 import math
@@ -23,7 +25,8 @@ from kgym.train.supervised.sft import add_likelihood
 
 
 def pretraining_examples(config: RunConfig) -> Examples | None:
-    """Return the examples that `ptx` names; None if it is off. Those of several environments are mixed by their weights.
+    """Return the examples that `ptx` names; None if it is off. Those of several environments are mixed by their
+    weights.
 
     Raises DataError for a file that holds none.
     """
@@ -50,8 +53,8 @@ def pretraining_term(
 ) -> Callable[[int], dict[str, float]]:
     """Return a function that adds the gradient of the term for the n-th optimizer step of an update.
 
-    `first` is the number of the update's first one within the run. The function returns the loss, without coefficient, as `ptx/loss_nats`,
-    and raises FloatingPointError if it is not finite.
+    `first` is the number of the update's first one within the run. The function returns the loss, without coefficient,
+    as `ptx/loss_nats`, and raises FloatingPointError if it is not finite.
     """
 
     def add(n: int) -> dict[str, float]:

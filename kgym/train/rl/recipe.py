@@ -1,6 +1,7 @@
 """The settings of a run that belong to its algorithm (`AlgorithmBase.recipe`), under those that the user has made.
 
-A component that the user names has the user's options alone: those of a recipe are for the component that the recipe names.
+A component that the user names has the user's options alone: those of a recipe are for the component that the recipe
+names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,9 @@ def with_recipe(config: RunConfig) -> RunConfig:
 
 
 def recipe_of(config: RunConfig) -> Mapping[str, Any]:
-    """Return the settings that belong to the algorithm, by key: {"shapers.overlong.weight": 0.5}. Raises as `with_recipe` does."""
+    """Return the settings that belong to the algorithm, by key: {"shapers.overlong.weight": 0.5}. Raises as
+    `with_recipe` does.
+    """
     algorithm = create_for_run("algorithm", config.algo.name, config.algo.options, config.train.steps)
     recipe: Callable[[int], Mapping[str, Any]] | None = getattr(algorithm, "recipe", None)
     if recipe is None:

@@ -12,14 +12,18 @@ from kgym.train.rl.plan import context_of, prompt_lengths
 
 
 def check_stages(config: RunConfig, streams: Sequence[Stream], template: Mapping[str, Any] | None) -> None:
-    """Raise ConfigError for a stage beyond the budgets of all environments, or beyond the context that the model reads."""
+    """Raise ConfigError for a stage beyond the budgets of all environments, or beyond the context that the model
+    reads.
+    """
     most = config.stages.most
     if most is None:
         return
     keys = {f"envs.{stream.label}.max_tokens" if stream.label else "env.max_tokens": stream for stream in streams}
     key = max(keys, key=lambda key: keys[key].setup.budgets.max_tokens)
     if most > (budget := keys[key].setup.budgets.max_tokens):
-        raise ConfigError(f"{KEY} reaches {most} tokens, and {key} is {budget}, which bounds every stage; set {key}={most} too")
+        raise ConfigError(
+            f"{KEY} reaches {most} tokens, and {key} is {budget}, which bounds every stage; set {key}={most} too"
+        )
     folder = resolve_model(config.model)
     for key, stream in keys.items():
         context = context_of(folder, stream)
@@ -27,7 +31,11 @@ def check_stages(config: RunConfig, streams: Sequence[Stream], template: Mapping
         if context is None or not prompts or min(prompts) + min(most, stream.setup.budgets.max_tokens) <= context:
             continue
         own = stream.setup.budgets.context_tokens
-        which = f"the context of {config.model}" if own is None or context < own else key.replace("max_tokens", "context_tokens")
+        which = (
+            f"the context of {config.model}"
+            if own is None or context < own
+            else key.replace("max_tokens", "context_tokens")
+        )
         raise ConfigError(
             f"{KEY} reaches {most} tokens, and {which} is {context}, of which a prompt takes at least {min(prompts)}: "
             f"completions would end at {context - min(prompts)}; use smaller stages, or a longer context"
@@ -44,6 +52,7 @@ def late_stages(config: RunConfig) -> list[str]:
     """Say which stages the run does not reach."""
     steps = config.train.steps
     return [
-        f"{KEY}: the run has {steps} steps and ends before its stage of {tokens} tokens begins; set fewer steps, or a share such as 0.5"
+        f"{KEY}: the run has {steps} steps and ends before its stage of {tokens} tokens begins; set fewer steps, or a "
+        "share such as 0.5"
         for tokens in config.stages.late(steps)
     ]

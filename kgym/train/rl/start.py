@@ -16,7 +16,9 @@ from kgym.types import PackedBatch
 
 
 class Start:
-    """What the policy says of a batch at its start: by its own pass (`fill_in`), or bit by bit from the first pass of training."""
+    """What the policy says of a batch at its start: by its own pass (`fill_in`), or bit by bit from the first pass
+    of training.
+    """
 
     def __init__(self, policy: TrainedPolicy, batch: PackedBatch, *, temperature: float) -> None:
         self._policy = policy
@@ -39,7 +41,8 @@ class Start:
         return self.logprobs_T
 
     def take(self, micro: PackedBatch, places: Tensor, logprobs_T: Tensor, entropy_T: Tensor, weight: float) -> Tensor:
-        """Take what a first pass says of a micro-batch, unless it has no weight, and return its log-probabilities without gradient.
+        """Take what a first pass says of a micro-batch, unless it has no weight, and return its log-probabilities
+        without gradient.
 
         Raises FloatingPointError if one is not finite.
         """

@@ -1,7 +1,7 @@
 """The figures of a step, and whether training helped.
 
-Every mean says over what: shares of verdicts are over all episodes, `episode/correct_frac` is over the scored ones, the reward over those
-that are trained on.
+Every mean says over what: shares of verdicts are over all episodes, `episode/correct_frac` is over the scored ones, the
+reward over those that are trained on.
 """
 
 import re
@@ -24,7 +24,9 @@ from kgym.types import Episode, Group, PackedBatch
 
 def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Describe the episodes of a step."""
-    pairs = [(episode, reward) for group in groups for episode, reward in zip(group.episodes, group.rewards, strict=True)]
+    pairs = [
+        (episode, reward) for group in groups for episode, reward in zip(group.episodes, group.rewards, strict=True)
+    ]
     episodes = [episode for episode, _ in pairs]
     verdicts = [episode.verdict for episode in episodes if episode.verdict is not None]
     scored = [verdict for verdict in verdicts if verdict.scored]
@@ -54,14 +56,18 @@ def _turn_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
     return {
         "episode/turns_mean": _mean([episode.n_turns for episode in episodes]),
         "episode/replies_failed_frac": _mean([content.startswith(ERROR) for content in replies]),
-        "episode/reply_tokens_mean": _mean([sum(len(seen.token_ids) for seen in episode.observations) for episode in episodes]),
+        "episode/reply_tokens_mean": _mean(
+            [sum(len(seen.token_ids) for seen in episode.observations) for episode in episodes]
+        ),
     }
 
 
 def env_metrics(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, float]:
-    """Describe the episodes of a step by environment, as `group_metrics` does those of all; {} for a run with one environment.
+    """Describe the episodes of a step by environment, as `group_metrics` does those of all; {} for a run with one
+    environment.
 
-    `reward/mean` of the environment `words` is `env/words/reward_mean`, `episode/correct_frac` is `env/words/correct_frac`.
+    `reward/mean` of the environment `words` is `env/words/reward_mean`, `episode/correct_frac` is
+    `env/words/correct_frac`.
     """
     metrics: dict[str, float] = {}
     for label in sorted(filter(None, set(labels))):
@@ -74,7 +80,8 @@ def env_metrics(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, flo
 
 
 def part_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """Describe the answers of a step by level, subject and year of their problem, where these are known and occur in the step.
+    """Describe the answers of a step by level, subject and year of their problem, where these are known and occur in
+    the step.
 
     `level/2/correct_frac` is the share of right answers among the scored ones, `level/2/answers` their number.
     """
@@ -83,7 +90,9 @@ def part_metrics(groups: Sequence[Group]) -> dict[str, float]:
         problem = group.problem
         known = {"level": problem.level, "subject": _word(problem.subject), "year": problem.year}
         right = [
-            episode.verdict.status == "correct" for episode in group.episodes if episode.verdict is not None and episode.verdict.scored
+            episode.verdict.status == "correct"
+            for episode in group.episodes
+            if episode.verdict is not None and episode.verdict.scored
         ]
         for kind, value in known.items():
             if value:
@@ -124,10 +133,12 @@ def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
 
 
 def batch_metrics(batch: PackedBatch, version: int) -> dict[str, float]:
-    """Describe how old a batch is when it updates the policy of `version`, and how long the completions are that are trained on.
+    """Describe how old a batch is when it updates the policy of `version`, and how long the completions are that are
+    trained on.
 
-    The age of an episode is that of its oldest token: the updates that it has lived through. All is over the episodes of the batch
-    and the tokens that the policy sampled, masked or not, but for `rollout/tokens_trained_mean`: over the episodes with a trained token.
+    The age of an episode is that of its oldest token: the updates that it has lived through. All is over the episodes
+    of the batch and the tokens that the policy sampled, masked or not, but for `rollout/tokens_trained_mean`: over the
+    episodes with a trained token.
     """
     assert batch.versions is not None
     sampled_T = batch.versions >= 0
@@ -183,7 +194,9 @@ class Overall:
     @classmethod
     def of(cls, results: Mapping[str, EvalResult]) -> "Overall":
         """Put results together, which are by label."""
-        scores = {f"{label}/{name}": score for label, result in results.items() for name, score in result.scores.items()}
+        scores = {
+            f"{label}/{name}": score for label, result in results.items() for name, score in result.scores.items()
+        }
         n_samples = sum(result.n_samples for result in results.values())
 
         def over_samples(name: str) -> float:
@@ -201,7 +214,9 @@ def improvement(before: EvalResult | Overall, after: EvalResult | Overall, *, se
     Raises NotComparable, with what differs, if they did not ask the same.
     """
     if before.comparability != after.comparability:
-        raise NotComparable(f"the two validations did not ask the same: {'; '.join(differences(before.facts, after.facts))}")
+        raise NotComparable(
+            f"the two validations did not ask the same: {'; '.join(differences(before.facts, after.facts))}"
+        )
     test = paired_difference(before.scores, after.scores)
     return {
         "before": {"accuracy": before.accuracy, "stderr": before.stderr},

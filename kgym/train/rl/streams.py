@@ -1,4 +1,6 @@
-"""What a run plays its groups with: its environments with their samplers, its shapers, and the rule that ends a step."""
+"""What a run plays its groups with: its environments with their samplers, its shapers, and the rule that ends a
+step.
+"""
 
 from collections.abc import Sequence
 
@@ -23,7 +25,8 @@ def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan
     rollout = config.rollout
     if rollout.group_size < plan.min_group_size:
         raise ConfigError(
-            f"rollout.group_size={rollout.group_size}: attempts are compared within a group, so 1 gives no gradient; use 2 or more"
+            f"rollout.group_size={rollout.group_size}: attempts are compared within a group, so 1 gives no gradient; "
+            "use 2 or more"
         )
     carries = rollout.schedule != "sync"
     return Rollouts(
@@ -45,24 +48,28 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
     """Raise ConfigError if the engine cannot do what the schedule needs, or the ranks would not do the same."""
     if n_ranks > 1 and config.rollout.schedule == "ahead" and config.rollout.max_lag > 1:
         raise ConfigError(
-            f"rollout.max_lag={config.rollout.max_lag} lets the weights that sample a batch depend on timing, and {n_ranks} ranks would "
+            f"rollout.max_lag={config.rollout.max_lag} lets the weights that sample a batch depend on timing, and "
+            f"{n_ranks} ranks would "
             "not take the same; use 0 or 1"
         )
     info = registry().info(EngineInfo, config.engine.name)
     if info.remote:
         raise ConfigError(
-            f"engine={config.engine.name} samples at a server, into which no weights can be loaded: its completions would never come from "
+            f"engine={config.engine.name} samples at a server, into which no weights can be loaded: its completions "
+            "would never come from "
             "the policy that is trained. Use another engine (kgym plugins list --kind engine), or score with kgym eval"
         )
     if config.rollout.schedule == "ahead" and not info.own_process:
         raise ConfigError(
-            f"engine={config.engine.name} cannot run in its own process, as rollout.schedule=ahead needs; use another engine, "
+            f"engine={config.engine.name} cannot run in its own process, as rollout.schedule=ahead needs; use another "
+            "engine, "
             "or rollout.schedule=partial"
         )
     rank, most = config.train.lora.rank, adapter_rank(config.engine.name, config.engine.options)
     if most is not None and 0 < most < rank:
         raise ConfigError(
-            f"engine.adapter_rank={most} is less than train.lora.rank={rank}; set it to {rank}, or to 0 for adapters that come merged"
+            f"engine.adapter_rank={most} is less than train.lora.rank={rank}; set it to {rank}, or to 0 for adapters "
+            "that come merged"
         )
 
 

@@ -1,9 +1,11 @@
 """One batch of groups becomes a few optimizer steps. Knows protocols, no algorithm.
 
-batch -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages -> inner steps over minibatches over micro-batches
+batch -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages -> inner steps over minibatches over
+micro-batches
 
-Where the batch has one optimizer step, its forward pass is that of the policy before the update: `old_logprobs` come from there, and the
-pass for them alone is spared, unless something asks for them before (tokens of older weights, a KL in the reward).
+Where the batch has one optimizer step, its forward pass is that of the policy before the update: `old_logprobs` come
+from there, and the pass for them alone is spared, unless something asks for them before (tokens of older weights, a KL
+in the reward).
 """
 
 import random
@@ -58,16 +60,17 @@ def update(
     check: Callable[[dict[str, float]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Train `policy` on one batch and return the metrics, means over the optimizer steps unless the name says otherwise.
+    """Train `policy` on one batch and return the metrics, means over the optimizer steps unless the name says
+    otherwise.
 
     `version` is that of `policy` before the update: tokens of older weights are trained on with importance weights.
-    A critic is trained also, on the same micro-batches. `pretraining` adds a separate term to the gradient of each optimizer step; it
-    is told the number of the step, from 0, and returns its metrics.
+    A critic is trained also, on the same micro-batches. `pretraining` adds a separate term to the gradient of each
+    optimizer step; it is told the number of the step, from 0, and returns its metrics.
     `check` is called with the metrics of the batch before the first optimizer step; what it raises ends the update.
     `progress` is called as (passes over the batch that are done, passes planned).
 
-    Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient is
-    not finite: a step with it would destroy the policy.
+    Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient
+    is not finite: a step with it would destroy the policy.
     """
     plan = algorithm.plan
     start = Start(policy, batch, temperature=temperature)
@@ -88,7 +91,9 @@ def update(
                 metrics = _add_gradient(policy, algorithm, minibatch, start, temperature=temperature, critic=critic)
                 before = before or _before(batch, start, version, check)
                 if pretraining is not None:
-                    with policy.autocast():  # the backward pass too, which takes its types from the forward pass in any case
+                    with (
+                        policy.autocast()
+                    ):  # the backward pass too, which takes its types from the forward pass in any case
                         metrics |= pretraining(len(steps))
             with phase("optimizer"):
                 metrics["optim/grad_norm"] = policy.clip(max_grad_norm)
@@ -104,7 +109,13 @@ def update(
 
 
 def _add_gradient(
-    policy: TrainedPolicy, algorithm: Algorithm, minibatch: PackedBatch, start: Start, *, temperature: float, critic: Critic | None
+    policy: TrainedPolicy,
+    algorithm: Algorithm,
+    minibatch: PackedBatch,
+    start: Start,
+    *,
+    temperature: float,
+    critic: Critic | None,
 ) -> dict[str, float]:
     """Add the gradient of the losses of policy and critic, micro-batch by micro-batch, and return their metrics.
 
@@ -120,7 +131,10 @@ def _add_gradient(
             micro = replace(micro, old_logprobs=start.take(micro, places, logprobs_T, entropy_T, weight))
         output = _loss(algorithm, algorithm.loss, micro, scale_gradient(micro, logprobs_T))
         (output.loss * weight).backward()
-        parts = output.metrics | {"policy/loss": float(output.loss.detach()), "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens}
+        parts = output.metrics | {
+            "policy/loss": float(output.loss.detach()),
+            "policy/kl_nats": _kl(micro, logprobs_T) / n_tokens,
+        }
         if critic is not None:
             value_loss = cast(CriticAlgorithm, algorithm).value_loss
             value_output = _loss(algorithm, value_loss, micro, _values(policy, critic, micro))
@@ -172,11 +186,15 @@ def _advantages(algorithm: Algorithm, batch: PackedBatch) -> Tensor:
         advantages_T = algorithm.advantages(batch)
         if not isinstance(advantages_T, Tensor) or advantages_T.shape != batch.mask.shape:
             got = tuple(advantages_T.shape) if isinstance(advantages_T, Tensor) else type(advantages_T).__name__
-            raise ComponentError(f"advantages returned {got}; it has to return one for each token, {tuple(batch.mask.shape)}")
+            raise ComponentError(
+                f"advantages returned {got}; it has to return one for each token, {tuple(batch.mask.shape)}"
+            )
         return advantages_T
 
 
-def _loss(algorithm: Algorithm, loss_of: Callable[[PackedBatch, Tensor], LossOutput], micro: PackedBatch, inputs_T: Tensor) -> LossOutput:
+def _loss(
+    algorithm: Algorithm, loss_of: Callable[[PackedBatch, Tensor], LossOutput], micro: PackedBatch, inputs_T: Tensor
+) -> LossOutput:
     """Return the loss of a micro-batch. Raises ComponentError, naming the algorithm, if it cannot be differentiated."""
     with blaming("algorithm", algorithm):
         output = loss_of(micro, inputs_T)
@@ -184,7 +202,9 @@ def _loss(algorithm: Algorithm, loss_of: Callable[[PackedBatch, Tensor], LossOut
             raise ComponentError(f"the loss is {type(output).__name__}; it has to be a LossOutput")
         if output.loss.shape != () or not output.loss.requires_grad:
             gradient = "" if output.loss.requires_grad else " and no gradient"
-            raise ComponentError(f"the loss has shape {tuple(output.loss.shape)}{gradient}; it has to be a scalar with a gradient")
+            raise ComponentError(
+                f"the loss has shape {tuple(output.loss.shape)}{gradient}; it has to be a scalar with a gradient"
+            )
         return output
 
 
@@ -196,13 +216,19 @@ def _check(values: Tensor, what: str) -> None:
 
 @torch.no_grad()
 def _kl(batch: PackedBatch, logprobs_T: Tensor) -> float:
-    """Return KL(old || current) summed over the trained tokens, by the estimator k3: the tokens are the old policy's."""
+    """Return KL(old || current) summed over the trained tokens, by the estimator k3: the tokens are the old
+    policy's.
+    """
     delta_T = (logprobs_T - batch.old_logprobs)[batch.mask]
     return (delta_T.exp() - delta_T - 1).sum().item()
 
 
-def _before(batch: PackedBatch, start: Start, version: int, check: Callable[[dict[str, float]], None] | None) -> dict[str, float]:
-    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling was; checked."""
+def _before(
+    batch: PackedBatch, start: Start, version: int, check: Callable[[dict[str, float]], None] | None
+) -> dict[str, float]:
+    """Return the entropy of the policy before the update, over the trained tokens, and how far from it the sampling
+    was; checked.
+    """
     batch = replace(batch, old_logprobs=start.logprobs_T)
     entropy_nats = start.entropy_T[batch.mask].mean().item()
     metrics = {"policy/entropy_nats": entropy_nats} | gap_metrics(batch, version)

@@ -1,7 +1,7 @@
 """What a policy is scored on while it is trained: the validation split of each of its environments, and benchmarks.
 
-A validation walks the path of training, and its results are kept for paired comparison: eval/step-N.json, eval/BENCH/step-N.json, and
-in a run with several environments eval/LABEL/step-N.json.
+A validation walks the path of training, and its results are kept for paired comparison: eval/step-N.json,
+eval/BENCH/step-N.json, and in a run with several environments eval/LABEL/step-N.json.
 """
 
 import json
@@ -29,7 +29,9 @@ from kgym.world import ALONE, World
 class Validation:
     """The evaluations of a run, ready to be put to its engine at any step."""
 
-    def __init__(self, config: RunConfig, environments: Sequence[Member], *, template: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, config: RunConfig, environments: Sequence[Member], *, template: Mapping[str, Any] | None
+    ) -> None:
         """Build the environments; without `eval.every` only those of the benchmarks.
 
         Raises what `Evaluation` raises, and ConfigError if an environment and a benchmark would have the same folder.
@@ -60,14 +62,18 @@ class Validation:
     def _bench(self, name: str) -> Evaluation:
         """Return a benchmark as `kgym eval` asks it, with the sampling of validation.
 
-        It has the settings of the first environment of the run that has its name, and otherwise only the token budget and the rule for
-        truncated completions, if all environments of the run have the same.
+        It has the settings of the first environment of the run that has its name, and otherwise only the token budget
+        and the rule for truncated completions, if all environments of the run have the same.
         """
         bench = resolve_bench(name)
         specs = [member.spec.for_score(bench.split) for member in self._members]
         spec = next((spec for spec in specs if spec.name == bench.env), None)
         if spec is None:
-            same = {key: value for key, value in specs[0].settings.items() if all(one.settings.get(key) == value for one in specs)}
+            same = {
+                key: value
+                for key, value in specs[0].settings.items()
+                if all(one.settings.get(key) == value for one in specs)
+            }
             kept = {key: value for key, value in same.items() if key in ("max_tokens", "truncated")}
             spec = EnvSpec.of(bench.env, bench.split, kept, VerifierConfig(limits=self._config.verifier.limits))
         return self._evaluation(spec, bench.problems, bench.samples)
@@ -75,7 +81,9 @@ class Validation:
     def _evaluation(self, spec: EnvSpec, problems: int, samples: int) -> Evaluation:
         seed, budget = self._config.seed, self._config.eval.max_tokens
         spec = spec if budget is None else spec.with_settings(max_tokens=budget)
-        return Evaluation(spec, problems=problems, samples=samples, sampling=self._sampling, seed=seed, template=self._template)
+        return Evaluation(
+            spec, problems=problems, samples=samples, sampling=self._sampling, seed=seed, template=self._template
+        )
 
     @property
     def sources(self) -> dict[str, ProblemSource]:
@@ -89,8 +97,13 @@ class Validation:
         return {"validation": own.get("", own), "benches": benches}
 
     def long_prompts(self, engine: Engine) -> dict[str, dict[str, int]]:
-        """Return the problems whose prompts leave no room for an answer, by what they belong to; see `check_prompts`."""
-        own = {f"{label or evaluation.spec.name}:{evaluation.spec.split}": evaluation for label, evaluation in self.own.items()}
+        """Return the problems whose prompts leave no room for an answer, by what they belong to; see
+        `check_prompts`.
+        """
+        own = {
+            f"{label or evaluation.spec.name}:{evaluation.spec.split}": evaluation
+            for label, evaluation in self.own.items()
+        }
         return {where: evaluation.long_prompts(engine) for where, evaluation in {**own, **self.benches}.items()}
 
     def run(
@@ -103,13 +116,16 @@ class Validation:
         *,
         world: World = ALONE,
     ) -> dict[str, float]:
-        """Score the policy that the engine has, write the results and return their figures. `check` is called before each is written.
+        """Score the policy that the engine has, write the results and return their figures. `check` is called before
+        each is written.
 
         Each rank of `world` answers a part with its engine, and rank 0 writes.
         """
 
         def scored(name: str, evaluation: Evaluation, phase: str) -> EvalResult:
-            result = evaluation.run(engine, progress=lambda at: reporter.progress(phase, at.done, at.total), world=world)
+            result = evaluation.run(
+                engine, progress=lambda at: reporter.progress(phase, at.done, at.total), world=world
+            )
             check()
             if world.first:
                 _keep(result, folder.evals / name, step)
@@ -118,11 +134,15 @@ class Validation:
 
         figures: dict[str, float] = {}
         start = time.perf_counter()
-        own = {label: scored(label, evaluation, f"validation {label}".strip()) for label, evaluation in self.own.items()}
+        own = {
+            label: scored(label, evaluation, f"validation {label}".strip()) for label, evaluation in self.own.items()
+        }
         for label, result in own.items():
             figures |= _figures(result, f"eval/{label}" if label else "eval")
         if own:
-            figures |= (_figures(Overall.of(own), "eval") if "" not in own else {}) | {"time/eval_s": time.perf_counter() - start}
+            figures |= (_figures(Overall.of(own), "eval") if "" not in own else {}) | {
+                "time/eval_s": time.perf_counter() - start
+            }
         start = time.perf_counter()
         for name, evaluation in self.benches.items():
             figures |= _figures(scored(name, evaluation, "benchmark"), f"bench/{name}")
@@ -133,7 +153,8 @@ class Validation:
         return [folder.evals, *(folder.evals / name for name in (*filter(None, self.own), *self.benches))]
 
     def summary(self, folder: RunFolder, note: Callable[[str], None]) -> dict[str, Any]:
-        """Compare the first and the last validation of a run, over all environments and by each; {} if there are not two.
+        """Compare the first and the last validation of a run, over all environments and by each; {} if there are not
+        two.
 
         Those that did not ask the same are not compared, and `note` is told.
         """

@@ -1,7 +1,8 @@
 """Preferences: some answers to one prompt, and which of them is better than which.
 
-They come from a file, from the answers that a run has stored, or from generated problems: the worked solution against the same working with
-another answer in the box. K answers ranked without ties have K-choose-2 pairs; answers that are equally good have none between them.
+They come from a file, from the answers that a run has stored, or from generated problems: the worked solution against
+the same working with another answer in the box. K answers ranked without ties have K-choose-2 pairs; answers that are
+equally good have none between them.
 """
 
 import random
@@ -32,9 +33,11 @@ Pairs = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One prompt, its answers, and the pairs (number of the better one, number of the worse one) among them; at least one pair.
+    """One prompt, its answers, and the pairs (number of the better one, number of the worse one) among them; at least
+    one pair.
 
-    One: Comparison((Message("user", "What is 2+3?"),), "What is 2+3?", "5", (r"2+3=\\boxed{5}", r"2+3=\\boxed{6}"), ((0, 1),)).
+    One: Comparison((Message("user", "What is 2+3?"),), "What is 2+3?", "5", (r"2+3=\\boxed{5}", r"2+3=\\boxed{6}"),
+    ((0, 1),)).
     """
 
     prompt: Chat
@@ -75,7 +78,8 @@ def batch_of(comparisons: Comparisons, step: int, batch_size: int) -> list[Compa
 
 
 def read_comparisons(path: Path) -> list[Comparison]:
-    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" may be beside.
+    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" may be
+    beside.
 
     Raises DataError, naming the line, for one that is neither.
     """
@@ -91,10 +95,16 @@ def _comparison(row: Any, where: str) -> Comparison:
         raise DataError(wanted)
     answers = row["ranked"] if "ranked" in row else [row.get("chosen"), row.get("rejected")]
     prompt, gold = row.get("prompt"), row.get("gold", "")
-    if not isinstance(answers, list) or not all(isinstance(text, str) for text in (prompt, gold, *answers)) or not prompt:
+    if (
+        not isinstance(answers, list)
+        or not all(isinstance(text, str) for text in (prompt, gold, *answers))
+        or not prompt
+    ):
         raise DataError(wanted)
     if len(answers) < 2 or len(set(answers)) < len(answers):
-        raise DataError(f"{where}: wanted two or more answers that differ, got {len(answers)} of which {len(set(answers))} do")
+        raise DataError(
+            f"{where}: wanted two or more answers that differ, got {len(answers)} of which {len(set(answers))} do"
+        )
     return Comparison((Message("user", prompt),), prompt, gold, tuple(answers), all_pairs(len(answers)))
 
 
@@ -113,8 +123,9 @@ def all_pairs(k: int) -> Pairs:
 def generated_comparisons(setup: EnvSetup, options: PairsConfig, *, seed: int) -> Comparisons:
     """Worked solutions of an environment's problems against the same working with wrong answers in the box.
 
-    The wrong answers are near misses of integers, and otherwise the answers to other problems; the environment's verifier finds each of
-    them wrong. Raises DataError, when it meets one, for a problem without a worked solution that ends in a box.
+    The wrong answers are near misses of integers, and otherwise the answers to other problems; the environment's
+    verifier finds each of them wrong. Raises DataError, when it meets one, for a problem without a worked solution that
+    ends in a box.
     """
     size = setup.source.size
     order = None if size is None else shuffled(range(size), seed=seed)
@@ -123,7 +134,10 @@ def generated_comparisons(setup: EnvSetup, options: PairsConfig, *, seed: int) -
         problem = setup.source[derive_seed("comparisons", seed, n) % ENDLESS if order is None else order(n)]
         head, box, _ = problem.solution.rpartition(BOX)
         if not box:
-            raise DataError(f"problem {problem.id} has no worked solution with an answer in a box; use another environment, or --data FILE")
+            raise DataError(
+                f"problem {problem.id} has no worked solution with an answer in a box; use another environment, or "
+                "--data FILE"
+            )
         rng = random.Random(derive_seed("comparisons", seed, n, "wrong"))  # noqa: S311  (not a secret)
         answers = [problem.solution]
         for candidate in _candidates(problem, setup, rng):
@@ -156,10 +170,11 @@ def _candidates(problem: Problem, setup: EnvSetup, rng: random.Random) -> Iterat
 
 
 def stored_comparisons(run: Path, options: PairsConfig, *, seed: int) -> list[Comparison]:
-    """Compare the answers that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the problems' ids.
+    """Compare the answers that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the
+    problems' ids.
 
-    Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError for a folder that is
-    not a run, DataError if no comparison is left.
+    Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError
+    for a folder that is not a run, DataError if no comparison is left.
     """
     by_problem: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in _stored_rows(run):
@@ -178,7 +193,10 @@ def stored_comparisons(run: Path, options: PairsConfig, *, seed: int) -> list[Co
             answers = tuple(row["text"] for row in kept)
             found.append(Comparison(setup.prompt(problem), problem.question, problem.gold, answers, pairs))
     if not found:
-        raise DataError(f"no two answers in {run} differ in what they are worth; sample more for each problem (kgym eval --samples 8)")
+        raise DataError(
+            f"no two answers in {run} differ in what they are worth; sample more for each problem (kgym eval --samples "
+            "8)"
+        )
     return found
 
 
@@ -214,10 +232,24 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
     files = answer_files(run)
     if not files:
         raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
-    columns = ["env", "problem_id", "question", "gold", "level", "subject", "text", "score", "tokens", "truncated", "pieces"]
+    columns = [
+        "env",
+        "problem_id",
+        "question",
+        "gold",
+        "level",
+        "subject",
+        "text",
+        "score",
+        "tokens",
+        "truncated",
+        "pieces",
+    ]
     for batch in answer_batches(files, columns, remedy="remove it to learn from the others"):
         for row in batch.to_pylist():
-            if all(piece["role"] is None for piece in row.pop("pieces") or ()):  # an answer of several turns is not one text
+            if all(
+                piece["role"] is None for piece in row.pop("pieces") or ()
+            ):  # an answer of several turns is not one text
                 yield row
 
 

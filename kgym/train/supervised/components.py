@@ -12,7 +12,9 @@ C = TypeVar("C", bound=ExamplesConfig)
 
 
 def chosen(config: ExamplesConfig) -> Iterator[Chosen]:
-    """Yield the components of a run. Raises UnknownName for one that does not exist, or for an option of an environment."""
+    """Yield the components of a run. Raises UnknownName for one that does not exist, or for an option of an
+    environment.
+    """
     spec = spec_of(config)
     if spec is not None:
         yield Chosen("environment", spec.name, spec.own_settings(), "env")
@@ -23,7 +25,8 @@ def chosen(config: ExamplesConfig) -> Iterator[Chosen]:
 
 
 def with_defaults(config: C) -> C:
-    """Return the configuration with every option of its components in it, so that a later default changes nothing in this run.
+    """Return the configuration with every option of its components in it, so that a later default changes nothing in
+    this run.
 
     A second time changes nothing. Raises what `Registry.options` raises for an option that a component does not take.
     """

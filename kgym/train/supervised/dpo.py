@@ -1,10 +1,13 @@
-"""Direct preference optimization: a policy learns from pairs of answers, held to a frozen reference, with neither rewards nor sampling.
+"""Direct preference optimization: a policy learns from pairs of answers, held to a frozen reference, with neither
+rewards nor sampling.
 
     L = mean over prompts of the mean over their pairs of -log sigmoid(beta [(lp - ref)(chosen) - (lp - ref)(rejected)])
 
-lp and ref are sums over the tokens of an answer, end token included. The reference is the model that training starts from.
+lp and ref are sums over the tokens of an answer, end token included. The reference is the model that training starts
+from.
 
-Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7. With K answers to a prompt, its pairs count together as one, as in InstructGPT.
+Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7. With K answers to a prompt, its pairs count together as one,
+as in InstructGPT.
 
 Dimension key:  E rows of a micro-batch   P pairs
 """
@@ -30,9 +33,13 @@ from kgym.types import LossOutput, PackedBatch
 
 
 class DPO:
-    """The part of `kgym dpo`; `data` and `facts`, what tells it from others, instead of those that the configuration names."""
+    """The part of `kgym dpo`; `data` and `facts`, what tells it from others, instead of those that the configuration
+    names.
+    """
 
-    def __init__(self, config: DPOConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, config: DPOConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self.config = config
         if data is None:
             data, facts = preferences_of(config)
@@ -81,7 +88,9 @@ class DPO:
 
 
 def preference_loss(micro: PackedBatch, logprobs_T: Tensor, pairs: PairRows, options: DPOSection) -> LossOutput:
-    """Return the loss of some prompts, weighted, and its metrics, which add up over micro-batches; `micro` has its `ref_logprobs`."""
+    """Return the loss of some prompts, weighted, and its metrics, which add up over micro-batches; `micro` has its
+    `ref_logprobs`.
+    """
     assert micro.ref_logprobs is not None
     of_answers = mean_per_episode if options.length_normalize else sum_per_episode
     lp_E, ref_E = of_answers(micro, logprobs_T), of_answers(micro, micro.ref_logprobs)

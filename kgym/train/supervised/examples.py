@@ -1,4 +1,6 @@
-"""Examples to continue a prompt with: worked solutions of an environment or of a file, or completions that a run has stored."""
+"""Examples to continue a prompt with: worked solutions of an environment or of a file, or completions that a run has
+stored.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +49,9 @@ def solved_examples(setup: EnvSetup, *, seed: int) -> Callable[[int], Example]:
     def example(index: int) -> Example:
         problem = source[index]
         if not problem.solution:
-            raise DataError(f"problem {problem.id} has no worked solution to learn from; use another environment, or --data FILE")
+            raise DataError(
+                f"problem {problem.id} has no worked solution to learn from; use another environment, or --data FILE"
+            )
         return Example(setup.prompt(problem), problem.solution)
 
     size = source.size
@@ -60,8 +64,8 @@ def solved_examples(setup: EnvSetup, *, seed: int) -> Callable[[int], Example]:
 def sampled_examples(run: Path) -> list[Sampled]:
     """Return the correct completions that a run of `kgym train` or `kgym eval` has stored, each once, in order.
 
-    Completions that a budget ended and those with observations are left out. Raises ConfigError if there is none, or if an earlier
-    version stored them, without their tokens.
+    Completions that a budget ended and those with observations are left out. Raises ConfigError if there is none, or if
+    an earlier version stored them, without their tokens.
     """
     files = answer_files(run)
     if not files:
@@ -79,14 +83,19 @@ def sampled_examples(run: Path) -> list[Sampled]:
                 sampled = Sampled(row["problem_id"], row["prompt_ids"], row["token_ids"], row["text"])
                 found.setdefault((sampled.problem_id, sampled.text), sampled)
     if not found and n_without_tokens:
-        raise ConfigError(f"{run} was written by an earlier version, which stored no tokens; score its model again with kgym eval --run")
+        raise ConfigError(
+            f"{run} was written by an earlier version, which stored no tokens; score its model again with kgym eval "
+            "--run"
+        )
     if not found:
         raise ConfigError(f"{run} has no correct completion to learn from; use another run, or --env")
     return list(found.values())
 
 
 def shortest(sampled: Sequence[Sampled]) -> list[Sampled]:
-    """Return of each problem the completion with the fewest tokens, of equal ones the first; problems in the order of their first."""
+    """Return of each problem the completion with the fewest tokens, of equal ones the first; problems in the order
+    of their first.
+    """
     found: dict[str, Sampled] = {}
     for one in sampled:
         best = found.setdefault(one.problem_id, one)
@@ -96,7 +105,9 @@ def shortest(sampled: Sequence[Sampled]) -> list[Sampled]:
 
 
 def encoded(learner: Learner, example: Example | Sampled) -> Row:
-    """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens mean another text here."""
+    """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens mean
+    another text here.
+    """
     if isinstance(example, Example):
         return encode_row(learner, *example)
     said = learner.tokenizer.decode(example.token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -109,7 +120,8 @@ def encoded(learner: Learner, example: Example | Sampled) -> Row:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """Read JSON lines: {"question": "What is 2+3?", "solution": "2+3=5\\n\\\\boxed{5}"}; `prompt` may stand for `question`.
+    """Read JSON lines: {"question": "What is 2+3?", "solution": "2+3=5\\n\\\\boxed{5}"}; `prompt` may stand for
+    `question`.
 
     Raises DataError, naming the line, for one that is not such an object.
     """
@@ -122,5 +134,7 @@ def read_examples(path: Path) -> list[Example]:
 def _example(row: Any, where: str) -> Example:
     keys = [key for key in QUESTION_KEYS if isinstance(row, dict) and key in row]
     if len(keys) != 1 or not all(isinstance(row.get(key), str) and row[key] for key in (keys[0], "solution")):
-        raise DataError(f'{where}: wanted an object with the texts "question" (or "prompt") and "solution", neither empty')
+        raise DataError(
+            f'{where}: wanted an object with the texts "question" (or "prompt") and "solution", neither empty'
+        )
     return Example((Message("user", row[keys[0]]),), row["solution"])

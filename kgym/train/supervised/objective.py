@@ -1,7 +1,8 @@
-"""Learning from examples: `kgym sft`, `kgym dpo` and `kgym rm` are one objective, and differ in their examples and their loss.
+"""Learning from examples: `kgym sft`, `kgym dpo` and `kgym rm` are one objective, and differ in their examples and
+their loss.
 
-The examples of step s are a pure function of (source, seed, s), so a run that was killed goes on from its newest checkpoint as if nothing
-had happened.
+The examples of step s are a pure function of (source, seed, s), so a run that was killed goes on from its newest
+checkpoint as if nothing had happened.
 """
 
 import dataclasses
@@ -38,8 +39,8 @@ PATIENCE = 3
 
 
 class Part(Protocol):
-    """What `kgym sft`, `dpo` and `rm` differ in. Constructed as `target(config)`; raises ConfigError or DataError for examples that cannot
-    be had.
+    """What `kgym sft`, `dpo` and `rm` differ in. Constructed as `target(config)`; raises ConfigError or DataError for
+    examples that cannot be had.
     """
 
     facts: Mapping[str, Any]
@@ -49,7 +50,9 @@ class Part(Protocol):
         """Load the model from a checkpoint of the run, or from `folder`."""
 
     def add_gradient(self, step: int) -> dict[str, float]:
-        """Add the gradient of a step, counted from 1; return its metrics, `train/loss_nats` and `data/tokens` (read) among them."""
+        """Add the gradient of a step, counted from 1; return its metrics, `train/loss_nats` and `data/tokens` (read)
+        among them.
+        """
 
     def held_out(self) -> dict[str, float]:
         """Return the figures over what is held out, as `held_out/...`; {} if nothing is."""
@@ -71,7 +74,8 @@ def supervised(
 ) -> Run:
     """Return the run of a configuration in a folder: `supervised(config, folder).run()` trains. `profile` as in `Run`.
 
-    `part` makes the part of the configuration in force, instead of the one that reads the examples that the configuration names.
+    `part` makes the part of the configuration in force, instead of the one that reads the examples that the
+    configuration names.
     """
     return Run(Supervised(config, folder, part or part_of), folder, reporter, profile=profile)
 
@@ -109,7 +113,9 @@ class Supervised:
         }
 
     def plan(self) -> Plan:
-        """See `Objective`: rows are taken to fill a micro-batch each, or the context of the model if that is shorter."""
+        """See `Objective`: rows are taken to fill a micro-batch each, or the context of the model if that is
+        shorter.
+        """
         config, folder = self.config, resolve_model(self.config.model)
         context = getattr(load_config(folder).get_text_config(), "max_position_embeddings", None)
         most = config.train.microbatch_tokens
@@ -173,7 +179,9 @@ class Supervised:
         return metrics | {"optim/lr": lr} | timed
 
     def _update(self, step: int) -> dict[str, float]:
-        """Take an optimizer step. Raises FloatingPointError, before the weights change, if the loss or its gradient is not finite."""
+        """Take an optimizer step. Raises FloatingPointError, before the weights change, if the loss or its gradient
+        is not finite.
+        """
         with phase("forward_backward"):
             self.policy.zero_grad()
             metrics = self.part.add_gradient(step)
@@ -189,7 +197,9 @@ class Supervised:
         self.n_tokens += n_tokens
         self.n_steps += 1
         if not self.n_tokens and self.n_steps >= PATIENCE:
-            raise DataError(f"no example of {PATIENCE} steps fits into the model's context; shorten them, or take another model")
+            raise DataError(
+                f"no example of {PATIENCE} steps fits into the model's context; shorten them, or take another model"
+            )
 
     def validate(self, step: int) -> dict[str, float]:
         """See `Objective`: what is held out is measured after the last step."""
@@ -213,7 +223,11 @@ class Supervised:
     def summary(self) -> Mapping[str, Any]:
         """See `Objective`: the figures of the last step."""
         lines = read_metrics(self.folder.metrics)
-        last = {key: value for key, value in (lines[-1] if lines else {}).items() if key != "step" and not key.startswith(CLOCK)}
+        last = {
+            key: value
+            for key, value in (lines[-1] if lines else {}).items()
+            if key != "step" and not key.startswith(CLOCK)
+        }
         return last | self.part.summary()
 
     def forget_after(self, step: int) -> None:

@@ -1,6 +1,7 @@
 """Batches of comparisons for losses on pairs: each answer passes the model once, however many pairs it is in.
 
-The answers to a prompt are a group that no micro-batch cuts, so that all pairs of a prompt are in one, as in InstructGPT.
+The answers to a prompt are a group that no micro-batch cuts, so that all pairs of a prompt are in one, as in
+InstructGPT.
 
 Dimension key:  P pairs   E rows
 """
@@ -51,9 +52,15 @@ class PairBatch:
         return PairRows(here_E[self.pairs.better[kept_P]], here_E[self.pairs.worse[kept_P]], self.pairs.weights[kept_P])
 
 
-def pair_batch(comparisons: Sequence[Comparison], encode: Callable[[Comparison, str], Row], device: torch.device) -> PairBatch | None:
-    """Encode comparisons; None if none is left. One that has an answer that does not fit into the context is left out."""
-    kept = fitting(comparisons, lambda comparison: (comparison, [encode(comparison, answer) for answer in comparison.answers]))
+def pair_batch(
+    comparisons: Sequence[Comparison], encode: Callable[[Comparison, str], Row], device: torch.device
+) -> PairBatch | None:
+    """Encode comparisons; None if none is left. One that has an answer that does not fit into the context is left
+    out.
+    """
+    kept = fitting(
+        comparisons, lambda comparison: (comparison, [encode(comparison, answer) for answer in comparison.answers])
+    )
     if not kept:
         return None
     rows: list[Row] = []
@@ -73,7 +80,8 @@ def add_up(
 ) -> dict[str, float]:
     """Return the metrics of a batch, `train/loss_nats` and `data/tokens` among them; add its gradient if asked to.
 
-    `loss` returns the loss of a micro-batch, weighted by the pairs' weights, and its metrics, which add up over micro-batches.
+    `loss` returns the loss of a micro-batch, weighted by the pairs' weights, and its metrics, which add up over
+    micro-batches.
     """
     metrics: dict[str, float] = {"train/loss_nats": 0.0}
     for micro, places, weight in policy.microbatches(batch.pack, whole_groups=True):

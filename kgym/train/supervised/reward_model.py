@@ -2,8 +2,8 @@
 
     L = mean over prompts of 1 / C(K, 2) * sum over pairs of -log sigmoid(score(better) - score(worse))
 
-The loss does not see a constant, so for each checkpoint a bias is chosen that moves the mean score of demonstrations to 0.
-A score is the head's output at the last token of a row, so the rows are padded and have their own forward pass.
+The loss does not see a constant, so for each checkpoint a bias is chosen that moves the mean score of demonstrations to
+0. A score is the head's output at the last token of a row, so the rows are padded and have their own forward pass.
 
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, section 3.5, equation 1.
 
@@ -35,9 +35,13 @@ from kgym.types import LossOutput, PackedBatch
 
 
 class RewardModeling:
-    """The part of `kgym rm`; `data` and `facts`, what tells it from others, instead of those that the configuration names."""
+    """The part of `kgym rm`; `data` and `facts`, what tells it from others, instead of those that the configuration
+    names.
+    """
 
-    def __init__(self, config: RMConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, config: RMConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self.config = config
         if data is None:
             data, facts = preferences_of(config)
@@ -48,7 +52,10 @@ class RewardModeling:
         """See `Part`: a head is put on a language model, and a checkpoint has one."""
         train = self.config.train
         found = load_reward_model(
-            str(checkpoint or folder), dtype=Precision.of(train).weights, device=device_of_start(train.device), new_head=True
+            str(checkpoint or folder),
+            dtype=Precision.of(train).weights,
+            device=device_of_start(train.device),
+            new_head=True,
         )
         self.bias = found.reading.bias
         self.rewarder = found.read_as(prompt=self.config.rm.prompt, bias=0.0)
@@ -84,7 +91,9 @@ class RewardModeling:
         return pair_batch(comparisons, self._row, self.policy.device)
 
     def _row(self, comparison: Comparison, answer: str) -> Row:
-        return checked_row(self.rewarder, self.rewarder.row(comparison.question, comparison.gold, answer), comparison.question)
+        return checked_row(
+            self.rewarder, self.rewarder.row(comparison.question, comparison.gold, answer), comparison.question
+        )
 
     def _metrics(self, batch: PairBatch, *, backward: bool) -> dict[str, float]:
         def loss(micro: PackedBatch, pairs: PairRows) -> LossOutput:
@@ -101,7 +110,8 @@ class RewardModeling:
         known = [score for score in scores if score is not None]
         if not known or not math.isfinite(sum(known)):
             raise RunError(
-                f"the mean score of the demonstrations is not a number: of {len(scores)}, {len(known)} fit into the model's context"
+                f"the mean score of the demonstrations is not a number: of {len(scores)}, {len(known)} fit into the "
+                "model's context"
             )
         return sum(known) / len(known)
 

@@ -34,7 +34,9 @@ Row = tuple[list[int], list[int]]
 
 
 def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
-    """Return a function: the n-th of the items, in endless passes that each have their own order. Raises DataError if there are none."""
+    """Return a function: the n-th of the items, in endless passes that each have their own order. Raises DataError
+    if there are none.
+    """
     if not items:
         raise DataError("the data contain no example to learn from")
     current: tuple[int, list[int]] = (-1, [])
@@ -52,7 +54,9 @@ def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield each line of a file of JSON lines as (where it is, its value). Raises DataError for one that is not JSON."""
+    """Yield each line of a file of JSON lines as (where it is, its value). Raises DataError for one that is not
+    JSON.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -72,9 +76,12 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
 def encode_row(learner: Learner, prompt: Chat, completion: str) -> Row:
     """Return the ids of the prompt and of the completion with its end token.
 
-    Raises ConfigError if the tokenizer has no chat template or end token, TooLong if the row does not fit into the context.
+    Raises ConfigError if the tokenizer has no chat template or end token, TooLong if the row does not fit into the
+    context.
     """
-    return checked_row(learner, (learner.encoder.prompt(prompt), learner.encoder.answer(completion)), prompt[-1].content)
+    return checked_row(
+        learner, (learner.encoder.prompt(prompt), learner.encoder.answer(completion)), prompt[-1].content
+    )
 
 
 def checked_row(learner: Learner, row: Row, what: str) -> Row:
@@ -95,7 +102,9 @@ class TooLong(DataError):
 
 
 def fitting(items: Sequence[T], encode: Callable[[T], R]) -> list[R]:
-    """Return the encoded items of a batch; those that do not fit into the context are left out, and each is named once."""
+    """Return the encoded items of a batch; those that do not fit into the context are left out, and each is named
+    once.
+    """
     encoded = []
     for item in items:
         try:
@@ -112,14 +121,20 @@ def _left_out(what: str) -> None:
 
 
 def pack_rows(rows: Sequence[Row], device: torch.device, *, groups: Sequence[int] | None = None) -> PackedBatch:
-    """Return the rows as one pack on `device`; rows with the same number in `groups` belong together, without it each is alone."""
+    """Return the rows as one pack on `device`; rows with the same number in `groups` belong together, without it
+    each is alone.
+    """
     batch = pack(
         prompt_ids=[prompt for prompt, _ in rows],
         token_ids=[completion for _, completion in rows],
         rewards=[0.0] * len(rows),
         group_ids=range(len(rows)) if groups is None else groups,
     )
-    tensors = {field.name: value.to(device) for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
+    tensors = {
+        field.name: value.to(device)
+        for field in fields(batch)
+        if isinstance(value := getattr(batch, field.name), Tensor)
+    }
     return replace(batch, **tensors)  # type: ignore[arg-type]  # only fields that are tensors
 
 

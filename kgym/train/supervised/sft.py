@@ -17,9 +17,13 @@ from kgym.train.supervised.sources import examples_of
 
 
 class SFT:
-    """The part of `kgym sft`; `examples` and `facts`, what tells them from others, instead of those that the configuration names."""
+    """The part of `kgym sft`; `examples` and `facts`, what tells them from others, instead of those that the
+    configuration names.
+    """
 
-    def __init__(self, config: SFTConfig, examples: Examples | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, config: SFTConfig, examples: Examples | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self.config = config
         if examples is None:
             examples, facts = examples_of(config)

@@ -13,11 +13,15 @@ from kgym.train.supervised.examples import Examples, read_examples, sampled_exam
 from kgym.train.supervised.rows import shuffled
 
 Facts = dict[str, Any]
-"""What the manifest keeps of the examples: {"specs": ..., "env": ...} of an environment, or {"fingerprints": {"data": "41d0..."}}."""
+"""What the manifest keeps of the examples: {"specs": ..., "env": ...} of an environment, or {"fingerprints":
+{"data": "41d0..."}}.
+"""
 
 
 def spec_of(config: ExamplesConfig) -> EnvSpec | None:
-    """Return the train split of the environment that a configuration names; None if the examples are from somewhere else."""
+    """Return the train split of the environment that a configuration names; None if the examples are from somewhere
+    else.
+    """
     if config.env is None:
         return None
     verifier = config.verifier if isinstance(config, PreferencesConfig) else VerifierConfig()
@@ -48,7 +52,9 @@ def preferences_of(config: PreferencesConfig) -> tuple[PreferenceData, Facts]:
         return from_list(found, config.pairs, seed=config.seed), {"fingerprints": {"episodes": _sha256(found)}}
     if config.data is not None:
         found = read_comparisons(Path(config.data))
-        return from_list(found, config.pairs, seed=config.seed), {"fingerprints": {"data": file_sha256(Path(config.data))}}
+        return from_list(found, config.pairs, seed=config.seed), {
+            "fingerprints": {"data": file_sha256(Path(config.data))}
+        }
     spec = spec_of(config)
     assert spec is not None
     return from_env(spec, config.pairs, seed=config.seed), _facts_of(spec)

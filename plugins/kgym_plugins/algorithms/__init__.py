@@ -7,8 +7,14 @@ from kgym.hookspecs import AlgorithmInfo, Component, hookimpl
 kgym_api = 1
 
 _ALGORITHMS = {
-    "mirror": ("mirror:Mirror", "Kimi k1.5's online policy mirror descent: a squared surrogate around the policy that sampled"),
-    "grpo": ("grpo:GRPO", "DeepSeek's group relative policy optimization: clipped ratios, rewards standardised within the group"),
+    "mirror": (
+        "mirror:Mirror",
+        "Kimi k1.5's online policy mirror descent: a squared surrogate around the policy that sampled",
+    ),
+    "grpo": (
+        "grpo:GRPO",
+        "DeepSeek's group relative policy optimization: clipped ratios, rewards standardised within the group",
+    ),
     "dr_grpo": ("dr_grpo:DrGRPO", "GRPO without the division by std and length that biases it"),
     "dapo": ("dapo:DAPO", "GRPO with a higher upper clip and every token weighing the same"),
     "gspo": ("gspo:GSPO", "GRPO with ratio and clip for whole answers"),
@@ -24,7 +30,10 @@ _ALGORITHMS = {
     "remax": ("remax:ReMax", "policy gradient against the greedy answer"),
     "ppo": ("ppo:PPO", "InstructGPT's: a critic, generalised advantages, clipped ratios"),
     "rest": ("rest:ReST", "imitation of the right answers"),
-    "opd": ("opd:OPD", "on-policy distillation: the reverse KL to a teacher, token by token, on the policy's own answers"),
+    "opd": (
+        "opd:OPD",
+        "on-policy distillation: the reverse KL to a teacher, token by token, on the policy's own answers",
+    ),
     "raft": ("rest:RAFT", "imitation of the best answer of each group"),
 }
 

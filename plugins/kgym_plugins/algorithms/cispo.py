@@ -22,7 +22,9 @@ class CISPOOptions(TokenLossOptions):
     """Clipped importance-sampling weights."""
 
     clip_high: float = Field(4.0, ge=0)
-    """A token's weight is at most 1 + clip_high. The paper gives no figure; bounds of 4 to 8 work alike (arXiv:2510.13786)."""
+    """A token's weight is at most 1 + clip_high. The paper gives no figure; bounds of 4 to 8 work alike
+    (arXiv:2510.13786).
+    """
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the KL to the frozen reference; 0 keeps no reference in memory."""
     minibatches: int = Field(4, ge=1)
@@ -44,7 +46,9 @@ class CISPO(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""
+        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        rewards.
+        """
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (group_std(batch) + 1e-6)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

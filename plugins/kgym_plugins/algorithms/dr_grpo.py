@@ -1,7 +1,7 @@
 """Dr. GRPO: GRPO without the two terms that bias it.
 
-    A = r - group mean                      no division by the std, which would favour problems that are nearly solved or nearly hopeless
-    L = -mean over answers of 1 / max_tokens * sum over tokens of min(ratio A, clip(ratio) A)
+    A = r - group mean                      no division by the std, which would favour problems that are nearly solved
+    or nearly hopeless L = -mean over answers of 1 / max_tokens * sum over tokens of min(ratio A, clip(ratio) A)
                                             no division by the length, which would make long wrong answers cheap
 
 Source: Liu et al. 2025, "Understanding R1-Zero-like training", arXiv:2503.20783, section 3.

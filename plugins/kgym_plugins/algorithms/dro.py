@@ -3,9 +3,11 @@
     A = r - group mean
     L = -mean over the tokens of the batch of [ A log p - beta / 2 (log p - log old)^2 ]
 
-Mirror descent squares the log-ratio of the whole answer, which grows with its length; here each token is held back by itself.
+Mirror descent squares the log-ratio of the whole answer, which grows with its length; here each token is held back by
+itself.
 
-Source: Richemond et al. 2024, "Offline regularised reinforcement learning for LLM alignment", arXiv:2405.19107; per token as in verl 0.9.
+Source: Richemond et al. 2024, "Offline regularised reinforcement learning for LLM alignment", arXiv:2405.19107; per
+token as in verl 0.9.
 """
 
 from pydantic import Field

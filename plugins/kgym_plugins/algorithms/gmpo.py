@@ -46,7 +46,9 @@ class GMPO(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""
+        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        rewards.
+        """
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (group_std(batch) + 1e-6)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:
@@ -60,4 +62,9 @@ class GMPO(AlgorithmBase):
         weight_E = mean_per_episode(batch, self.mismatch_weights(batch))  # 0 for an answer that does not count
         gain_E = weight_E * ratio_E * mean_per_episode(batch, batch.advantages)
         loss_E = -gain_E + mean_per_episode(batch, self.kl_penalty(batch, logprobs))
-        return self.output(batch, logprobs, mean_over_answers(batch, loss_E), clip_frac=(pessimistic_T != log_T) & (batch.advantages != 0))
+        return self.output(
+            batch,
+            logprobs,
+            mean_over_answers(batch, loss_E),
+            clip_frac=(pessimistic_T != log_T) & (batch.advantages != 0),
+        )

@@ -3,7 +3,8 @@
     A = alpha (r - group mean),    alpha = groups / groups whose rewards differ
     L = -mean over the tokens of the batch of A log p(token)
 
-Groups of equal rewards have no gradient but stand in the mean; alpha takes their share out again. No ratio, no clip, no reference.
+Groups of equal rewards have no gradient but stand in the mean; alpha takes their share out again. No ratio, no clip, no
+reference.
 
 Source: Chu et al. 2025, arXiv:2504.02546.
 """

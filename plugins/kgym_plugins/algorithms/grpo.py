@@ -3,8 +3,8 @@
     A = (r - group mean) / (group std + 1e-6),   the same for all tokens of an answer
     L = -mean over answers of mean over tokens of [ min(ratio A, clip(ratio) A) - kl_coef * k3(policy || reference) ]
 
-Source: DeepSeekMath, arXiv:2402.03300, equation 3; DeepSeek-R1, arXiv:2501.12948. Variants that change one thing each: `dr_grpo` (no
-std, constant length), `dapo` (higher upper clip, token mean), `gspo` (ratio of the whole answer).
+Source: DeepSeekMath, arXiv:2402.03300, equation 3; DeepSeek-R1, arXiv:2501.12948. Variants that change one thing each:
+`dr_grpo` (no std, constant length), `dapo` (higher upper clip, token mean), `gspo` (ratio of the whole answer).
 """
 
 from typing import Literal
@@ -51,7 +51,9 @@ class GRPO(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""
+        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        rewards.
+        """
         std_E = group_std(batch, sample=self.options.std == "sample")
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (std_E + 1e-6)).to(batch.rewards.dtype)
 

@@ -1,12 +1,15 @@
 """Online policy mirror descent: a proximal step around the policy that sampled, by regression instead of a ratio.
 
-Each batch asks for max E[r] - tau KL(policy || old policy). Its solution satisfies r - tau log Z = tau log(policy / old) for every
-answer, and the squared difference of the two sides is the loss; it is valid off-policy. With D the log-ratio of a whole answer,
+Each batch asks for max E[r] - tau KL(policy || old policy). Its solution satisfies r - tau log Z = tau log(policy /
+old) for every answer, and the squared difference of the two sides is the loss; it is valid off-policy. With D the
+log-ratio of a whole answer,
 
-    L = 1 / (2 tau) * mean over answers of (r - tau log Z - tau D)^2,     grad L = -mean (r - tau log Z - tau D) grad log p(answer)
+    L = 1 / (2 tau) * mean over answers of (r - tau log Z - tau D)^2,     grad L = -mean (r - tau log Z - tau D) grad
+    log p(answer)
 
-The group mean of the rewards stands for tau log Z. No critic, no clipping, no standard deviation: a right answer among wrong ones
-pulls as hard as the same answer among right ones pulls back. The old policy is the reference, so none is kept.
+The group mean of the rewards stands for tau log Z. No critic, no clipping, no standard deviation: a right answer among
+wrong ones pulls as hard as the same answer among right ones pulls back. The old policy is the reference, so none is
+kept.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.2, equations 2 and 3.
 """
@@ -30,14 +33,19 @@ class MirrorOptions(AlgorithmOptions):
     tau: float = Field(0.1, gt=0)
     """Pull towards the policy that sampled; the paper's tau. Smaller trusts the rewards more."""
     inner_steps: int = Field(2, ge=1)
-    """Passes over each batch. With one optimizer step, on fresh data, D is 0 and this is plain policy gradient with a mean baseline."""
+    """Passes over each batch. With one optimizer step, on fresh data, D is 0 and this is plain policy gradient with
+    a mean baseline.
+    """
     log_partition: Literal["mean", "logmeanexp"] = "mean"
-    """Estimate of tau log Z: the group mean of the rewards, or tau log mean exp(r / tau), which tends to it for large tau."""
+    """Estimate of tau log Z: the group mean of the rewards, or tau log mean exp(r / tau), which tends to it for
+    large tau.
+    """
     length_normalize: bool = False
     """Take the mean over an answer's tokens for D instead of the sum, which grows with length. Not in the paper."""
     method: Literal["loss", "k1.5"] = "loss"
-    """`loss`: the paper's loss alone. `k1.5`: also a fresh optimizer for each batch, the length penalty, and a curriculum that is followed
-    by prioritized sampling. Each of these can still be set by its own key."""
+    """`loss`: the paper's loss alone. `k1.5`: also a fresh optimizer for each batch, the length penalty, and a
+    curriculum that is followed by prioritized sampling. Each of these can still be set by its own key.
+    """
 
 
 class Mirror(AlgorithmBase):

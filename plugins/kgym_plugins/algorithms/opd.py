@@ -1,12 +1,14 @@
-"""On-policy distillation: the student samples, and each of its tokens is rewarded by how much likelier the teacher finds it.
+"""On-policy distillation: the student samples, and each of its tokens is rewarded by how much likelier the teacher
+finds it.
 
     A_t = log teacher(token) - log old(token),    cut to +-max_advantage
     L   = -mean over tokens of ratio_t A_t
 
-A_t estimates minus the reverse KL of a token from one sample, so the loss lowers KL(student || teacher) on the texts that the student
-writes itself. Rewards of the environment play no part, and one answer to a problem is enough.
+A_t estimates minus the reverse KL of a token from one sample, so the loss lowers KL(student || teacher) on the texts
+that the student writes itself. Rewards of the environment play no part, and one answer to a problem is enough.
 
-With a short budget (`env.max_tokens`) it also takes a long model to a short one: a way of long2short that Kimi k1.5 does not have.
+With a short budget (`env.max_tokens`) it also takes a long model to a short one: a way of long2short that Kimi k1.5
+does not have.
 
 Source: Agarwal et al. 2023 (GKD), arXiv:2306.13649, section 3; Gu et al. 2023 (MiniLLM), arXiv:2306.08543, equation 2.
 """
@@ -24,8 +26,9 @@ class OPDOptions(TokenLossOptions):
     """On-policy distillation."""
 
     teacher: str | None = Field(None, min_length=1)
-    """Model to learn from, with the tokenizer of the policy: a name, a folder, a run or a hub id. None is the model that
-    the run starts from."""
+    """Model to learn from, with the tokenizer of the policy: a name, a folder, a run or a hub id. None is the model
+    that the run starts from.
+    """
     max_advantage: float = Field(5.0, gt=0)
     """Nats to which the advantage of a token is cut, since one that the teacher never writes would drown the others."""
 

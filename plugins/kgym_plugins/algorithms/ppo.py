@@ -1,12 +1,13 @@
 """Proximal policy optimization with a critic, as InstructGPT trains language models.
 
-    r_t = -kl_coef * (old_t - ref_t), and r on top at the last token      (kl_in = "loss": r alone, and k3 in the policy's loss)
-    A = GAE(r_t, values), whitened over the tokens of the batch
+    r_t = -kl_coef * (old_t - ref_t), and r on top at the last token      (kl_in = "loss": r alone, and k3 in the
+    policy's loss) A = GAE(r_t, values), whitened over the tokens of the batch
     policy: L = -mean over tokens of min(ratio A, clip(ratio) A)
-    critic: L = 0.5 mean over tokens of max((V - R)^2, (clip(V, old V +- clip_value) - R)^2),    R = A before whitening + old V
+    critic: L = 0.5 mean over tokens of max((V - R)^2, (clip(V, old V +- clip_value) - R)^2),    R = A before whitening
+    + old V
 
-Source: Schulman et al. 2017, arXiv:1707.06347, equations 7 and 9; Schulman et al. 2016 (GAE), arXiv:1506.02438; Ouyang et al. 2022
-(InstructGPT), arXiv:2203.02155, equation 2.
+Source: Schulman et al. 2017, arXiv:1707.06347, equations 7 and 9; Schulman et al. 2016 (GAE), arXiv:1506.02438; Ouyang
+et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2.
 """
 
 from dataclasses import replace
@@ -37,7 +38,9 @@ class PPOOptions(TokenLossOptions):
     kl_coef: float = Field(0.02, ge=0)
     """Weight of the KL to the frozen reference; InstructGPT's beta. 0 keeps no reference in memory."""
     kl_in: Literal["reward", "loss"] = "reward"
-    """Where the KL is: k1 in the reward of each token, which the critic then foresees, or k3 in the loss of the policy."""
+    """Where the KL is: k1 in the reward of each token, which the critic then foresees, or k3 in the loss of the
+    policy.
+    """
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount a token; answers end, so none is needed."""
     lam: float = Field(0.95, ge=0, le=1)

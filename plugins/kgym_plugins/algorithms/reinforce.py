@@ -5,7 +5,8 @@
 
 No ratio and no clip: with several optimizer steps a batch it takes the tokens for its own.
 
-Source: Williams 1992, "Simple statistical gradient-following algorithms for connectionist reinforcement learning", section 4.
+Source: Williams 1992, "Simple statistical gradient-following algorithms for connectionist reinforcement learning",
+section 4.
 """
 
 from pydantic import Field

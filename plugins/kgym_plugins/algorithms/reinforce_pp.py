@@ -3,7 +3,8 @@
     A_t = r - kl_coef * sum over the tokens from t on of (old - ref),    whitened over the tokens of the batch
     L = -mean over tokens of min(ratio A, clip(ratio) A)
 
-The batch normalises, not the group: one answer a problem is enough, and easy groups do not weigh more for their small spread.
+The batch normalises, not the group: one answer a problem is enough, and easy groups do not weigh more for their small
+spread.
 
 Source: Hu et al. 2025, arXiv:2501.03262.
 """
@@ -51,7 +52,9 @@ class ReinforcePP(AlgorithmBase):
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the whitened reward to go of each token, (T,); 0 if all are equal."""
         rewards_T = at_last_token(batch, batch.rewards) + kl_in_reward(batch, self.options.kl_coef)
-        to_go_T = gae(replace(batch, old_values=None), rewards_T, gamma=1.0, lam=1.0)  # no critic: what is still to come
+        to_go_T = gae(
+            replace(batch, old_values=None), rewards_T, gamma=1.0, lam=1.0
+        )  # no critic: what is still to come
         return whiten(batch, to_go_T)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

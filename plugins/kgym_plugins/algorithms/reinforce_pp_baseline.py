@@ -43,7 +43,9 @@ class ReinforcePPBaseline(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the centred, then whitened reward of its answer for each token, (T,); 0 if all groups have equal rewards."""
+        """Return the centred, then whitened reward of its answer for each token, (T,); 0 if all groups have equal
+        rewards.
+        """
         return whiten(batch, to_tokens(batch, batch.rewards - group_mean(batch))).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

@@ -53,7 +53,9 @@ class ReMax(AlgorithmBase):
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the reward of its answer over that of the greedy one for each token, (T,)."""
         if batch.greedy_rewards is None:
-            raise ConfigError("remax compares with the greedy answer to the same problem: fill in PackedBatch.greedy_rewards")
+            raise ConfigError(
+                "remax compares with the greedy answer to the same problem: fill in PackedBatch.greedy_rewards"
+            )
         rewards_E = batch.rewards + sum_per_episode(batch, kl_in_reward(batch, self.options.kl_coef))
         return to_tokens(batch, rewards_E - batch.greedy_rewards)
 

@@ -2,8 +2,8 @@
 
     L = -mean over the tokens of the batch of w log p(token),    w = 1 for the chosen answers and 0 for the others
 
-`rest` chooses the right ones, `raft` the best of each group. No negative gradient: Kimi k1.5 (arXiv:2501.12599, section 3) takes ReST as
-the baseline that learns more slowly without it.
+`rest` chooses the right ones, `raft` the best of each group. No negative gradient: Kimi k1.5 (arXiv:2501.12599, section
+3) takes ReST as the baseline that learns more slowly without it.
 
 Source: Gulcehre et al. 2023 (ReST), arXiv:2308.08998; Dong et al. 2023 (RAFT), arXiv:2304.06767.
 """

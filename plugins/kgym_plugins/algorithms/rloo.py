@@ -46,7 +46,9 @@ class RLOO(AlgorithmBase):
 
     def advantages(self, batch: PackedBatch) -> Tensor:
         """Return the leave-one-out advantage of its answer for each token, (T,); 0 in a group of one."""
-        batch = replace(batch, rewards=batch.rewards + sum_per_episode(batch, kl_in_reward(batch, self.options.kl_coef)))
+        batch = replace(
+            batch, rewards=batch.rewards + sum_per_episode(batch, kl_in_reward(batch, self.options.kl_coef))
+        )
         return to_tokens(batch, batch.rewards - leave_one_out_mean(batch)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

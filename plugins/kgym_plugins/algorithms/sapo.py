@@ -3,8 +3,8 @@
     f(ratio) = 4 / t * sigmoid(t (ratio - 1)),    t = t_positive if A > 0, else t_negative
     L = -mean over answers of the mean over tokens of f(ratio) A,    A = (r - group mean) / (group std + 1e-6)
 
-At ratio 1 the slope of f is 1, as without a gate; it falls off on both sides, faster for negative advantages, which push
-up every other token that was possible there.
+At ratio 1 the slope of f is 1, as without a gate; it falls off on both sides, faster for negative advantages, which
+push up every other token that was possible there.
 
 Source: Gao et al. 2025, arXiv:2511.20347, equations 5 and 6.
 """
@@ -51,7 +51,9 @@ class SAPO(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""
+        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        rewards.
+        """
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (group_std(batch) + 1e-6)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

@@ -18,7 +18,8 @@ def readme(export: EnvExport, what: str, use: str) -> str:
     return (
         f"# {export.env_id}\n\n{export.summary[:1].upper()}{export.summary[1:]}. {what}\n\n"
         f"| split | problems |\n|---|---|\n{counts}\n\n{use.strip()}\n\n"
-        f"Completions are judged by kgym's own verifier, so kgym has to be installed where they are scored: `pip install kgym`.\n"
+        "Completions are judged by kgym's own verifier, so kgym has to be installed where they are scored: `pip "
+        "install kgym`.\n"
         f"Exported by kgym {facts(export)['kgym_version']}.\n"
     )
 
@@ -37,7 +38,9 @@ def card(export: EnvExport, text: str) -> str:
 
 def columns(names: Mapping[str, str]) -> str:
     """Return a Markdown table of columns and their meaning."""
-    return "| column | meaning |\n|---|---|\n" + "\n".join(f"| `{name}` | {meaning} |" for name, meaning in names.items())
+    return "| column | meaning |\n|---|---|\n" + "\n".join(
+        f"| `{name}` | {meaning} |" for name, meaning in names.items()
+    )
 
 
 def first(splits: Mapping[str, Sequence[Any]]) -> str:

@@ -1,7 +1,7 @@
 """An environment as a Hugging Face data set: a file of JSON lines for each split and a card that names them.
 
-One row: {"id": "aime/train/gcd/2/17", "prompt": [{"role": "user", "content": "..."}], "question": "...", "answer": "12", ...}; see
-`kgym.bridges.export_rows`.
+One row: {"id": "aime/train/gcd/2/17", "prompt": [{"role": "user", "content": "..."}], "question": "...", "answer":
+"12", ...}; see `kgym.bridges.export_rows`.
 """
 
 from collections.abc import Mapping
@@ -47,5 +47,9 @@ class HfBridge:
 
     def __call__(self, export: EnvExport) -> Mapping[str, str]:
         """Return the files."""
-        text = readme(export, "A Hugging Face data set.", USE.format(split=first(export.splits), columns=columns(COLUMNS)))
-        return {"README.md": card(export, text)} | {f"{split}.jsonl": json_lines(rows) for split, rows in export.splits.items()}
+        text = readme(
+            export, "A Hugging Face data set.", USE.format(split=first(export.splits), columns=columns(COLUMNS))
+        )
+        return {"README.md": card(export, text)} | {
+            f"{split}.jsonl": json_lines(rows) for split, rows in export.splits.items()
+        }

@@ -1,6 +1,8 @@
-"""An environment as tasks of lm-evaluation-harness (0.4.9 and later): a YAML file for each split, and a module that loads and scores.
+"""An environment as tasks of lm-evaluation-harness (0.4.9 and later): a YAML file for each split, and a module that
+loads and scores.
 
-Truncated completions are the exception to equal scores: the harness does not say which they are, so the verifier judges what is there.
+Truncated completions are the exception to equal scores: the harness does not say which they are, so the verifier judges
+what is there.
 """
 
 import json
@@ -103,7 +105,9 @@ class LmEvalBridge:
         """Return the files. Raises ConfigError for a prompt of more turns."""
         version = re.search(r"-v(\d+)$", export.env_id)
         files = {
-            "README.md": readme(export, "Tasks of lm-evaluation-harness.", USE.format(task=f"kgym_{export.name}_{first(export.splits)}")),
+            "README.md": readme(
+                export, "Tasks of lm-evaluation-harness.", USE.format(task=f"kgym_{export.name}_{first(export.splits)}")
+            ),
             "kgym_task.py": MODULE,
         }
         for split, rows in export.splits.items():

@@ -1,4 +1,6 @@
-"""An environment for TRL: a data set with conversational prompts, for the reward function `kgym.bridges.kgym_reward`."""
+"""An environment for TRL: a data set with conversational prompts, for the reward function
+`kgym.bridges.kgym_reward`.
+"""
 
 from collections.abc import Mapping
 

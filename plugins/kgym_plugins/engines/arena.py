@@ -1,20 +1,22 @@
 """Keys and values at fixed addresses, and a decoding step of fixed shapes over them, which a CUDA graph can replay.
 
 A step of the decoder of `lean.py` launches hundreds of small operations. On a GPU that takes longer than the operations
-themselves. Recorded once as a graph, all of them are launched at once; but then each address and each shape has to be the
-same as when it was recorded. So a row stays in its slot, and a step computes a rounded number of slots and columns:
+themselves. Recorded once as a graph, all of them are launched at once; but then each address and each shape has to be
+the same as when it was recorded. So a row stays in its slot, and a step computes a rounded number of slots and columns:
 
     slots       [a, b, -, c, -, -, -, -]     3 rows, of which the longest has 70 tokens: 8 slots, 96 columns
     asked       newest token, its position, random number, temperature, top-k, top-p: copied from the host before a step
     answered    chosen token and its log-probability: copied to the host after it
 
-What a free slot or a hidden column holds has no effect on the others. A step changes nothing but `answered` and the column
-of each row's newest token, so a step that is done twice has the result of one.
+What a free slot or a hidden column holds has no effect on the others. A step changes nothing but `answered` and the
+column of each row's newest token, so a step that is done twice has the result of one.
 
 Each row has its own copy of its prompt. The rows of an arena have at most `size` tokens; see `Seats`.
 
-Dimension key:  N slots   n slots that a step computes   C columns that there is memory for   c columns that a step reads
-                H key-value heads   G query heads for each of them   D size of a head   L columns of a cache that was read
+Dimension key:  N slots   n slots that a step computes   C columns that there is memory for   c columns that a step
+reads
+                H key-value heads   G query heads for each of them   D size of a head   L columns of a cache that was
+                read
 """
 
 from collections.abc import Sequence
@@ -41,8 +43,9 @@ TOKEN, POSITION, UNIFORM, TEMPERATURE, TOP_K, TOP_P = range(6)
 IDLE = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
 """What is asked of a free slot."""
 KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Those of attention that may be used on a GPU: all but cuDNN's, which makes a plan for each new shape. The choice is one of
-the whole process, so on a CPU, where lanes decode side by side, none is made."""
+"""Those of attention that may be used on a GPU: all but cuDNN's, which makes a plan for each new shape. The choice is
+one of the whole process, so on a CPU, where lanes decode side by side, none is made.
+"""
 
 
 def rounded(n: int, least: int) -> int:
@@ -148,7 +151,9 @@ class Arena:
                 states[slots, :, :longest] = other[source_n1, :, column_nl].transpose(1, 2)
 
     def compact(self) -> bool:
-        """Move the highest rows into free slots below them, if a step then computes fewer; return whether any has moved."""
+        """Move the highest rows into free slots below them, if a step then computes fewer; return whether any has
+        moved.
+        """
         used = [seat for seat in self.seats if seat is not None]
         n = rounded(len(used), LEAST_SLOTS)
         if rounded(used[-1].slot + 1, LEAST_SLOTS) <= n:
@@ -169,7 +174,9 @@ class Arena:
         self._asked.copy_(self._pinned_asked, non_blocking=True)
 
     def fetch(self) -> np.ndarray:
-        """Begin to copy the answers to the host, and return where they will be: after the device has done all its work."""
+        """Begin to copy the answers to the host, and return where they will be: after the device has done all its
+        work.
+        """
         self._host_answered.copy_(self._answered, non_blocking=True)
         return self._host_answered.numpy()
 
@@ -183,7 +190,9 @@ class Arena:
         position_n = asked[POSITION].long()
         write = (self._starts[:n] + position_n[:, None]).flatten()
         hidden_nc = self._columns[:c] > position_n[:, None]
-        mask = torch.zeros((n, c), dtype=self._dtype, device=self._device).masked_fill_(hidden_nc, -torch.inf)[:, None, None]
+        mask = torch.zeros((n, c), dtype=self._dtype, device=self._device).masked_fill_(hidden_nc, -torch.inf)[
+            :, None, None
+        ]
 
         def attend(layer: int, query_nHGD: Tensor, key_nHD: Tensor, value_nHD: Tensor, scale: float) -> Tensor:
             _, H, G, D = query_nHGD.shape
@@ -191,7 +200,9 @@ class Arena:
             keys.view(-1, D).index_copy_(0, write, key_nHD.reshape(n * H, D))
             values.view(-1, D).index_copy_(0, write, value_nHD.reshape(n * H, D))
             shown = mask.expand(n, H, G, c)
-            return scaled_dot_product_attention(query_nHGD, keys[:n, :, :c], values[:n, :, :c], attn_mask=shown, scale=scale)
+            return scaled_dot_product_attention(
+                query_nHGD, keys[:n, :, :c], values[:n, :, :c], attn_mask=shown, scale=scale
+            )
 
         with sdpa_kernel(KERNELS) if self._device.type == "cuda" else nullcontext():
             logits_nV = self._lean.read(asked[TOKEN].long(), position_n, self._rotations, attend)

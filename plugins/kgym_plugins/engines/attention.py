@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 
 
-def attention(query_NHMD: Tensor, key_NHLD: Tensor, value_NHLD: Tensor, mask_N11L: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
-    """Return what the queries find, (N, H, M, D), and the logarithm of the sum of the exponentials of their scores, (N, H, M) float32.
+def attention(
+    query_NHMD: Tensor, key_NHLD: Tensor, value_NHLD: Tensor, mask_N11L: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Return what the queries find, (N, H, M, D), and the logarithm of the sum of the exponentials of their scores, (N,
+    H, M) float32.
 
     The mask is added to the scores. These are the kernels of `scaled_dot_product_attention`, which does not return the
     sum. The one for CUDA has not been run.

@@ -144,7 +144,10 @@ class Batch:
     def take_left(self) -> list[Parked]:
         """Copy the keys and values of the rows that have ended."""
         left, self.left = self.left, {}
-        return [Parked(row.prompt_ids, row.request.seed, row.read, self.cache.taken(place, len(row.read))) for place, row in left.items()]
+        return [
+            Parked(row.prompt_ids, row.request.seed, row.read, self.cache.taken(place, len(row.read)))
+            for place, row in left.items()
+        ]
 
     def reorder(self, order: Sequence[int]) -> None:
         """Number the rows anew: `order` has the old place of each that stays."""
@@ -278,7 +281,9 @@ class SlotDecoder(Decoder):
     @torch.inference_mode()
     def join(self, batch: Batch | None, read: Read) -> Batch:
         """Give the rows slots."""
-        slots, rows, logits_BV = (Slots(), [], read.logits[:0]) if batch is None else (batch.cache, batch.rows, batch.logits)
+        slots, rows, logits_BV = (
+            (Slots(), [], read.logits[:0]) if batch is None else (batch.cache, batch.rows, batch.logits)
+        )
         assert isinstance(slots, Slots)
         order = slots.add(read.cache, read.sources, [len(row.context) for row in read.rows])
         both_BV = torch.cat([logits_BV, read.logits[self._tensor(read.sources, torch.long)]])

@@ -1,9 +1,10 @@
-"""Decoding by CUDA graphs: a step is recorded once for each rounded number of slots and columns, and replayed from then on.
+"""Decoding by CUDA graphs: a step is recorded once for each rounded number of slots and columns, and replayed from then
+on.
 
     forward    moves rows that have outgrown their arena -> for each arena: asked -> replay -> answered
 
-Rows of very different lengths are in different arenas, so that a step does not read as many columns for the short ones as
-for the longest. Each arena has its own step.
+Rows of very different lengths are in different arenas, so that a step does not read as many columns for the short ones
+as for the longest. Each arena has its own step.
 
 The weights are read where they are: new ones that are copied over them need no new graph. After the weights or the keys
 and values have moved to other addresses, the graphs are recorded again.
@@ -18,7 +19,19 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from kgym_plugins.engines.arena import LEAST_COLUMNS, LEAST_SLOTS, POSITION, TEMPERATURE, TOKEN, TOP_K, TOP_P, UNIFORM, Arena, Seat, rounded
+from kgym_plugins.engines.arena import (
+    LEAST_COLUMNS,
+    LEAST_SLOTS,
+    POSITION,
+    TEMPERATURE,
+    TOKEN,
+    TOP_K,
+    TOP_P,
+    UNIFORM,
+    Arena,
+    Seat,
+    rounded,
+)
 from kgym_plugins.engines.decoding import Batch, Decoder, Read, Row
 from kgym_plugins.engines.kvcache import RowCache
 from kgym_plugins.engines.lean import LeanModel
@@ -32,7 +45,9 @@ RATIO = 4
 MOST_GRAPHS = 64
 """Graphs that are kept; the one that was not used for the longest time makes way."""
 KEPT_BYTES = 1 << 28
-"""Keys and values that are kept, with their graphs, while new weights are loaded; what is more gives its memory to the trainer."""
+"""Keys and values that are kept, with their graphs, while new weights are loaded; what is more gives its memory to
+the trainer.
+"""
 
 Key = tuple[Arena, int, int, bool]
 """Arena, slots, columns, and whether a row has a top-k or top-p."""
@@ -51,7 +66,9 @@ def arena_size(tokens: int) -> int:
 
 
 class Recorder:
-    """The graphs. Without a CUDA device each operation is launched by itself, and likewise where no graph can be recorded."""
+    """The graphs. Without a CUDA device each operation is launched by itself, and likewise where no graph can be
+    recorded.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -88,7 +105,9 @@ class Recorder:
             del self._graphs[key]
 
     def _recorded(self, step: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
-        """Do a step on another stream, as in the documentation of CUDA graphs, and then record it; None if that fails."""
+        """Do a step on another stream, as in the documentation of CUDA graphs, and then record it; None if that
+        fails.
+        """
         if not self._graphs:
             self._pool = torch.cuda.graph_pool_handle()  # torch refuses one whose graphs are all gone
         with torch.cuda.device(self._device):
@@ -213,7 +232,11 @@ class Seats:
             seat = arena.seats[slot]
             if seat is not None and seat.row is not row:
                 sampling, seat.row = row.request.sampling, row
-                asked[TEMPERATURE, slot], asked[TOP_K, slot], asked[TOP_P, slot] = sampling.temperature, sampling.top_k, sampling.top_p
+                asked[TEMPERATURE, slot], asked[TOP_K, slot], asked[TOP_P, slot] = (
+                    sampling.temperature,
+                    sampling.top_k,
+                    sampling.top_p,
+                )
         asked[TOKEN, slots] = [row.newest for row in rows]
         asked[POSITION, slots] = [length - 1 for length in lengths]
         asked[UNIFORM, slots] = [row.uniforms[len(row.token_ids)] for row in rows]
@@ -226,7 +249,10 @@ class Seats:
         """Copy the first columns of a row, of each layer."""
         seat = self.seats[place]
         which = slice(seat.slot, seat.slot + 1)
-        return [(keys[which, :, :n_columns].clone(), values[which, :, :n_columns].clone()) for keys, values in seat.arena.layers]
+        return [
+            (keys[which, :, :n_columns].clone(), values[which, :, :n_columns].clone())
+            for keys, values in seat.arena.layers
+        ]
 
     def clear(self) -> None:
         """Forget all rows."""

@@ -1,8 +1,9 @@
 """Keys and values of a batch whose rows come and go.
 
-transformers' own dynamic cache copies everything for each new token; this one has room to grow, and rows can be dropped and added. Rows are
-padded on the left, so the newest tokens of all rows are in the same column and a step writes one column. Keys are rotated by the
-position of their token before they come here, so the column of a token is of no account.
+transformers' own dynamic cache copies everything for each new token; this one has room to grow, and rows can be dropped
+and added. Rows are padded on the left, so the newest tokens of all rows are in the same column and a step writes one
+column. Keys are rotated by the position of their token before they come here, so the column of a token is of no
+account.
 
 Dimension key:  B rows   H key-value heads   L columns   D size of a head
 """
@@ -19,7 +20,9 @@ from transformers.cache_utils import Cache, DynamicLayer
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 """Types of layers, as a configuration names them, whose whole state is keys and values."""
 ROUNDING = 0.05
-"""Difference of two computations of the same logits that may be rounding, as a share of their range; bfloat16 needs about 0.01."""
+"""Difference of two computations of the same logits that may be rounding, as a share of their range; bfloat16 needs
+about 0.01.
+"""
 ROOM = 64
 """Columns that a layer has spare after it grew, at the least."""
 
@@ -55,7 +58,9 @@ class _Layer(DynamicLayer):
 
 
 def _with_room(states: Tensor, columns: int) -> Tensor:
-    """Copy to the front of a larger buffer; half as much again, so that all copies of an answer cost a few times its length."""
+    """Copy to the front of a larger buffer; half as much again, so that all copies of an answer cost a few times its
+    length.
+    """
     B, H, L, D = states.shape
     buffer = states.new_empty((B, H, room(columns), D))
     buffer[:, :, :L] = states
@@ -75,7 +80,10 @@ class RowCache(Cache):
     def select(self, rows: Tensor, first_column: int = 0) -> None:
         """Keep these rows, in this order and perhaps several times, and drop the columns before `first_column`."""
         for layer in self.layers:
-            layer.replace(layer.keys[:, :, first_column:].index_select(0, rows), layer.values[:, :, first_column:].index_select(0, rows))
+            layer.replace(
+                layer.keys[:, :, first_column:].index_select(0, rows),
+                layer.values[:, :, first_column:].index_select(0, rows),
+            )
         self.attention = self.attention[rows, first_column:]
 
     @classmethod
@@ -87,7 +95,8 @@ class RowCache(Cache):
         cache, columns = cls(attention), max(row[0][0].shape[2] for row in rows)
         for pairs in zip(*rows, strict=True):  # of one layer
             keys, values = (
-                torch.cat([pad(states, (0, 0, columns - states.shape[2], 0)) for states in side]) for side in zip(*pairs, strict=True)
+                torch.cat([pad(states, (0, 0, columns - states.shape[2], 0)) for states in side])
+                for side in zip(*pairs, strict=True)
             )
             layer = _Layer()
             layer.lazy_initialization(keys, values)
@@ -103,7 +112,9 @@ class RowCache(Cache):
         ]
 
     def join(self, other: "RowCache") -> None:
-        """Put the rows of `other` below these; the shorter side is padded on the left with zeros, which the attention mask hides."""
+        """Put the rows of `other` below these; the shorter side is padded on the left with zeros, which the
+        attention mask hides.
+        """
         for mine, theirs in zip(self.layers, other.layers, strict=True):
             columns = max(mine.keys.shape[2], theirs.keys.shape[2])
             keys, values = (
@@ -135,8 +146,8 @@ def other_state(config: PreTrainedConfig) -> str | None:
 def why_not_continued(model: PreTrainedModel) -> str | None:
     """Say why a model does not compute from keys and values what it computes from all tokens; None if it does.
 
-    Two tokens are read and then a third, and the logits compared with those of three at once: what a model supports is not declared
-    reliably, and one that reads in both directions or forgets a state would sample wrong texts silently.
+    Two tokens are read and then a third, and the logits compared with those of three at once: what a model supports is
+    not declared reliably, and one that reads in both directions or forgets a state would sample wrong texts silently.
     """
     name, cache = type(model).__name__, empty_cache(model)
     try:
@@ -149,7 +160,9 @@ def why_not_continued(model: PreTrainedModel) -> str | None:
     if not cache.layers or not all(layer.is_initialized for layer in cache.layers):
         return f"a {name} has layers that keep no keys and values"
     finite_V = whole_V[whole_V.isfinite()]  # a token may be ruled out by minus infinity
-    if finite_V.numel() and (continued_V - whole_V).abs().nan_to_num().max() > ROUNDING * (finite_V.max() - finite_V.min()):
+    if finite_V.numel() and (continued_V - whole_V).abs().nan_to_num().max() > ROUNDING * (
+        finite_V.max() - finite_V.min()
+    ):
         return f"a {name} computes other logits from keys and values than from the whole text"
     return None
 

@@ -1,8 +1,9 @@
 """Lanes: batches of one engine that are decoded side by side, each on its own thread.
 
 A step of a small model is many operations of 10 to 200 microseconds. When torch divides each of them among its threads,
-they wait for each other after every one, which takes longer than the work. In a lane a thread does all of a step for its
-part of the rows, and the lanes wait for each other once a step. (torch does not hold Python's lock while it computes.)
+they wait for each other after every one, which takes longer than the work. In a lane a thread does all of a step for
+its part of the rows, and the lanes wait for each other once a step. (torch does not hold Python's lock while it
+computes.)
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 MOST_WEIGHTS = 32 << 20
-"""Bytes of the weights of a model that is decoded in lanes: each lane reads all of them in each step, from the processor's cache."""
+"""Bytes of the weights of a model that is decoded in lanes: each lane reads all of them in each step, from the
+processor's cache.
+"""
 MOST_LANES = 4
 """Above this the threads wait for Python's lock."""
 LEAST_ROWS = 8

@@ -1,10 +1,12 @@
 """One decoding step straight over the weights of a model, for the architectures that most models have.
 
-transformers' modules cost more time in Python and in small operations than in products of matrices when a model is small or a batch is;
-here a layer is about twenty operations. Prompts are still read by the model itself. A model that is not of these architectures, or whose
-logits come out otherwise than its own, is decoded by `PaddedDecoder` of `decoding.py`.
+transformers' modules cost more time in Python and in small operations than in products of matrices when a model is
+small or a batch is; here a layer is about twenty operations. Prompts are still read by the model itself. A model that
+is not of these architectures, or whose logits come out otherwise than its own, is decoded by `PaddedDecoder` of
+`decoding.py`.
 
-Dimension key:  B rows of the batch   E hidden size   H key-value heads   G query heads for each of them   D size of a head
+Dimension key:  B rows of the batch   E hidden size   H key-value heads   G query heads for each of them   D size of a
+head
                 P positions   V vocabulary
 """
 
@@ -118,7 +120,9 @@ class LeanModel:
         return lean if lean._agrees_with(model) else None
 
     def pack(self) -> None:
-        """Lay out the weights for decoding, unless they are: on some processors a copy of the large ones, until `unpack`."""
+        """Lay out the weights for decoding, unless they are: on some processors a copy of the large ones, until
+        `unpack`.
+        """
         if not self._packed:
             for part in self._linears:
                 part.pack()
@@ -132,7 +136,9 @@ class LeanModel:
 
     @torch.inference_mode()
     def _agrees_with(self, model: PreTrainedModel) -> bool:
-        """Compare the logits after a third token with the model's own: what an attribute means is not declared reliably."""
+        """Compare the logits after a third token with the model's own: what an attribute means is not declared
+        reliably.
+        """
         cache, slots = empty_cache(model), Slots()
         ids_L = arbitrary_ids(model, 3)
         last_logits(model, ids_L[:2], cache)
@@ -157,7 +163,9 @@ class LeanModel:
         B, G, D = len(ids_B), self._n_groups, self._head_dim
         for number, layer in enumerate(self._layers):
             normed_BE = layer.before_attention(x_BE)
-            query_BND, key_BHD, value_BHD = (part(normed_BE).view(B, -1, D) for part in (layer.query, layer.key, layer.value))
+            query_BND, key_BHD, value_BHD = (
+                part(normed_BE).view(B, -1, D) for part in (layer.query, layer.key, layer.value)
+            )
             if layer.query_norm is not None and layer.key_norm is not None:
                 query_BND, key_BHD = layer.query_norm(query_BND), layer.key_norm(key_BHD)
             query_BND, key_BHD = _rotated(query_BND, cos_B1D, sin_B1D), _rotated(key_BHD, cos_B1D, sin_B1D)

@@ -1,9 +1,9 @@
 """Linear layers for few rows at a time.
 
-A product of few rows with a large matrix reads the matrix once and computes little, and the library that torch calls for it on x86
-processors, MKL, then lays much of the matrix out anew each time. oneDNN, which comes with torch too, takes a matrix that was laid out
-before: `pack`. Measured on one thread, for 2 to 64 rows: 1.1 to 2.9 times as fast from 512 x 512 weights on, slower below. What is
-packed is a copy, so it has to be made again after the weights have changed.
+A product of few rows with a large matrix reads the matrix once and computes little, and the library that torch calls
+for it on x86 processors, MKL, then lays much of the matrix out anew each time. oneDNN, which comes with torch too,
+takes a matrix that was laid out before: `pack`. Measured on one thread, for 2 to 64 rows: 1.1 to 2.9 times as fast from
+512 x 512 weights on, slower below. What is packed is a copy, so it has to be made again after the weights have changed.
 """
 
 import torch
@@ -13,7 +13,9 @@ from torch.nn.functional import linear
 LEAST = 512 * 512
 """Weights of a matrix that is packed."""
 ROWS = 64
-"""Rows that oneDNN chooses the layout for: it serves fewer as well, and the layout for one row serves no more than that."""
+"""Rows that oneDNN chooses the layout for: it serves fewer as well, and the layout for one row serves no more than
+that.
+"""
 
 
 def packs(n_weights: int, device: str, dtype: torch.dtype) -> bool:
@@ -21,7 +23,9 @@ def packs(n_weights: int, device: str, dtype: torch.dtype) -> bool:
     if n_weights < LEAST or torch.device(device).type != "cpu" or dtype != torch.float32:
         return False
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and torch.backends.mkl.is_available()  # other libraries exist on other processors, which were not measured
+    return (
+        known and torch.backends.mkl.is_available()
+    )  # other libraries exist on other processors, which were not measured
 
 
 class Linear:

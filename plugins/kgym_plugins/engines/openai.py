@@ -1,11 +1,12 @@
 """The engine `openai`: any server that speaks the chat completions of OpenAI, for scoring.
 
-    OPENAI_API_KEY=... kgym eval --engine openai --model gpt-x --bench aime-style --set engine.base_url=https://api.example.com/v1
+    OPENAI_API_KEY=... kgym eval --engine openai --model gpt-x --bench aime-style --set
+    engine.base_url=https://api.example.com/v1
 
     submit -> one task for each request, in the event loop of a thread: `openai_server.Server.complete` -> queue -> poll
 
-A request that fails for good ends the run, but what is under way at the server is waited for and returned first: it has been paid for.
-A server begins each completion anew, and its weights cannot be changed.
+A request that fails for good ends the run, but what is under way at the server is waited for and returned first: it has
+been paid for. A server begins each completion anew, and its weights cannot be changed.
 """
 
 import asyncio
@@ -48,7 +49,9 @@ class OpenAIOptions(Options):
     timeout_s: float = Field(1800.0, gt=0)
     """Longest time for one completion; long chains of thought take many minutes."""
     retries: int = Field(8, ge=0)
-    """Further attempts at a request after a temporary failure. A 429 does not count while the server answers other requests."""
+    """Further attempts at a request after a temporary failure. A 429 does not count while the server answers other
+    requests.
+    """
     backoff_s: float = Field(1.0, gt=0)
     """Upper bound of the wait before the second attempt; it doubles with each attempt, up to a minute."""
     requests_per_minute: float | None = Field(None, gt=0)
@@ -56,9 +59,13 @@ class OpenAIOptions(Options):
     budget_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """How the server names the token budget of a completion."""
     reasoning: Literal["keep", "drop"] = "keep"
-    """What becomes of reasoning that a server returns in a separate field: it is put before the content, in <think> marks, or dropped."""
+    """What becomes of reasoning that a server returns in a separate field: it is put before the content, in <think>
+    marks, or dropped.
+    """
     tokens: bool = False
-    """Ask for token ids and log-probabilities, and store them. vLLM returns them (`return_token_ids`); most services do not."""
+    """Ask for token ids and log-probabilities, and store them. vLLM returns them (`return_token_ids`); most services
+    do not.
+    """
     send_seed: bool = True
     """Send a seed with each request; some servers refuse it."""
     body: dict[str, Any] = Field(default_factory=dict)
@@ -68,7 +75,9 @@ class OpenAIOptions(Options):
     @classmethod
     def _leaves_ours_alone(cls, body: dict[str, Any]) -> dict[str, Any]:
         if taken := sorted(OWN_FIELDS & body.keys()):
-            raise ValueError(f"kgym sets {', '.join(taken)} itself, from --temperature, --max-tokens and the like; leave it out here")
+            raise ValueError(
+                f"kgym sets {', '.join(taken)} itself, from --temperature, --max-tokens and the like; leave it out here"
+            )
         return body
 
 
@@ -78,7 +87,9 @@ class OpenAIEngine:
     Options = OpenAIOptions
 
     def __init__(self, options: OpenAIOptions, model: str) -> None:
-        """Raises ConfigError for a server that cannot be reached, that refuses the key, or that does not have the model."""
+        """Raises ConfigError for a server that cannot be reached, that refuses the key, or that does not have the
+        model.
+        """
         self.check(options, model)
         self.options = options
         self.version = 0
@@ -101,7 +112,9 @@ class OpenAIEngine:
 
     @classmethod
     def check(cls, options: OpenAIOptions, model: str) -> None:
-        """Raise ConfigError for a server that cannot be reached, that refuses the key, or that does not have the model."""
+        """Raise ConfigError for a server that cannot be reached, that refuses the key, or that does not have the
+        model.
+        """
         check_server(options, model)
 
     @property
@@ -110,7 +123,9 @@ class OpenAIEngine:
         return dict(self._server.usage)
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
-        """Raise ConfigError for a bound on prompt and answer together; which prompts are too long, the server says when it is asked."""
+        """Raise ConfigError for a bound on prompt and answer together; which prompts are too long, the server says
+        when it is asked.
+        """
         if context_tokens is not None:
             raise ConfigError(
                 f"env.context_tokens={context_tokens}: a server counts the tokens of a prompt only when it answers; "
@@ -158,7 +173,9 @@ class OpenAIEngine:
         self._ended.put((name, found))
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
-        """See `Engine`. Raises the error of a request that failed for good, once all that was under way has been returned."""
+        """See `Engine`. Raises the error of a request that failed for good, once all that was under way has been
+        returned.
+        """
         if self._asleep:
             self._forget()
             raise EngineError("the engine sleeps; call wake() first")
@@ -237,7 +254,9 @@ def _serve(loop: asyncio.AbstractEventLoop, server: Server) -> None:
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """Have the thread end. The collector of garbage may call this in any thread, in that one too, which cannot wait for itself."""
+    """Have the thread end. The collector of garbage may call this in any thread, in that one too, which cannot wait
+    for itself.
+    """
     loop.call_soon_threadsafe(loop.stop)
     if thread is not threading.current_thread():
         thread.join(2 * ENDING_S)

@@ -1,8 +1,9 @@
 """A server of chat completions: one question to it, asked until there is an answer.
 
-What a server says is temporary (429, 5xx, a cut connection, no answer in time, an answer that is not JSON) is asked again, later each time
-and at random within bounds, so that clients do not come back together (full jitter). A 429 that says when to come back holds back all
-requests until then. What is wrong with the request itself is an EngineError with the server's words.
+What a server says is temporary (429, 5xx, a cut connection, no answer in time, an answer that is not JSON) is asked
+again, later each time and at random within bounds, so that clients do not come back together (full jitter). A 429 that
+says when to come back holds back all requests until then. What is wrong with the request itself is an EngineError with
+the server's words.
 
 The API key is read from the environment and is in no message, log or file: what a server says is searched for it.
 """
@@ -40,9 +41,18 @@ REFUSED = frozenset({401, 403})
 """Status codes of a key that is missing or wrong."""
 ENDS: dict[str | None, FinishReason] = {"length": "length", "max_tokens": "length"}
 """Finish reasons of servers; any other is a completion that ended by itself."""
-FULL = ("context length", "context_length", "maximum model length", "max_model_len", "prompt is too long", "context window")
+FULL = (
+    "context length",
+    "context_length",
+    "maximum model length",
+    "max_model_len",
+    "prompt is too long",
+    "context window",
+)
 """Words by which servers refuse a prompt that leaves no room for an answer; the protocol has no code for it."""
-OWN_FIELDS = frozenset({"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "stop", "seed"}) | {
+OWN_FIELDS = frozenset(
+    {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "stop", "seed"}
+) | {
     "n",
     "stream",
     "logprobs",
@@ -106,7 +116,8 @@ class Server:
             self._note(last, failed)
             if counted > self.options.retries:
                 raise EngineError(
-                    f"{self.options.base_url} failed {failed} times in a row, the last time with: {last}; what was answered is stored: "
+                    f"{self.options.base_url} failed {failed} times in a row, the last time with: {last}; what was "
+                    "answered is stored: "
                     "give the same command again when the server works, or raise engine.retries"
                 )
             # full jitter: Brooker 2015, "Exponential backoff and jitter"
@@ -137,7 +148,8 @@ class Server:
             return
         if error.wait_s > LONGEST_PAUSE_S:
             raise EngineError(
-                f"{self.options.base_url} asks to be left alone for {error.wait_s:.0f} s ({error}); give the command again then"
+                f"{self.options.base_url} asks to be left alone for {error.wait_s:.0f} s ({error}); give the command "
+                "again then"
             )
         self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + error.wait_s)
 
@@ -146,14 +158,18 @@ class Server:
         self.usage["requests"] += 1
         try:
             async with asyncio.timeout(self.options.timeout_s):
-                answer = await self.client.post(_url(self.options, "chat/completions"), json=body_of(self.options, self.model, request))
+                answer = await self.client.post(
+                    _url(self.options, "chat/completions"), json=body_of(self.options, self.model, request)
+                )
         except (httpx.TimeoutException, TimeoutError):
             raise Temporary("timeout", f"no answer within engine.timeout_s={self.options.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise Temporary("connection", self._clean(_reason(error))) from None
         said = self._clean(_words(answer)) if answer.status_code != 200 else ""
         if answer.status_code in TEMPORARY:
-            kind = "429" if answer.status_code == 429 else "5xx" if answer.status_code >= 500 else str(answer.status_code)
+            kind = (
+                "429" if answer.status_code == 429 else "5xx" if answer.status_code >= 500 else str(answer.status_code)
+            )
             raise Temporary(kind, f"status {answer.status_code}: {said}", _retry_after(answer))
         if answer.status_code in (400, 413) and any(words in said.lower() for words in FULL):
             return await self._without_room(request, said)
@@ -162,30 +178,42 @@ class Server:
         try:
             return self._segment(request, answer.json())
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise Temporary("malformed", self._clean(f"its reply is not a chat completion ({type(error).__name__}: {error})")) from None
+            raise Temporary(
+                "malformed", self._clean(f"its reply is not a chat completion ({type(error).__name__}: {error})")
+            ) from None
 
     async def _without_room(self, request: GenerateRequest, said: str) -> Segment:
         """Return a segment without tokens for a prompt that fills the context.
 
-        Many servers say the same of a budget that is too large for what is left; such a prompt is answered with one token.
+        Many servers say the same of a budget that is too large for what is left; such a prompt is answered with one
+        token.
         """
         if request.max_tokens > 1 and (await self._ask(replace(request, max_tokens=1))).n_tokens:
             raise EngineError(
-                f"a prompt and a budget of {request.max_tokens} tokens are more than the context of the model at {self.options.base_url} "
+                f"a prompt and a budget of {request.max_tokens} tokens are more than the context of the model at "
+                f"{self.options.base_url} "
                 f"({said}); set a smaller --max-tokens"
             )
         return Segment("", finish_reason="length", version=0, request_id=request.id)
 
     def _segment(self, request: GenerateRequest, answer: Mapping[str, Any]) -> Segment:
-        """Read a chat completion. Raises EngineError if a server does not return what was asked for, and others for malformed ones."""
+        """Read a chat completion. Raises EngineError if a server does not return what was asked for, and others for
+        malformed ones.
+        """
         choice = answer["choices"][0]
         reason = ENDS.get(choice.get("finish_reason"), "stop")
         text = _text(choice["message"], cut=reason == "length", keep=self.options.reasoning == "keep")
         if isinstance(stop := choice.get("stop_reason"), str) and stop in request.sampling.stop:
             text += stop  # vLLM says which text ended it; elsewhere it is lost
-        n_tokens, n_prompt = (answer.get("usage") or {}).get("completion_tokens"), (answer.get("usage") or {}).get("prompt_tokens")
+        n_tokens, n_prompt = (
+            (answer.get("usage") or {}).get("completion_tokens"),
+            (answer.get("usage") or {}).get("prompt_tokens"),
+        )
         if n_tokens is None:
-            raise EngineError(f"{self.options.base_url} does not count tokens (usage.completion_tokens), which lengths and budgets need")
+            raise EngineError(
+                f"{self.options.base_url} does not count tokens (usage.completion_tokens), which lengths and budgets "
+                "need"
+            )
         tokens = self._tokens(answer, choice) if self.options.tokens else {"n_tokens": int(n_tokens)}
         self.usage["answers"] += 1
         self.usage["prompt_tokens"] += int(n_prompt or 0)
@@ -196,7 +224,9 @@ class Server:
         ids, prompt_ids = choice.get("token_ids"), answer.get("prompt_token_ids") or ()
         content = (choice.get("logprobs") or {}).get("content")
         if ids is None or content is None:
-            raise EngineError(f"{self.options.base_url} does not return token ids and log-probabilities; leave engine.tokens out")
+            raise EngineError(
+                f"{self.options.base_url} does not return token ids and log-probabilities; leave engine.tokens out"
+            )
         return {"token_ids": ids, "engine_logprobs": [token["logprob"] for token in content], "prompt_ids": prompt_ids}
 
     def _clean(self, text: str) -> str:
@@ -229,14 +259,17 @@ def check_server(options: "OpenAIOptions", model: str) -> None:
                 listed = client.post(_url(options, "chat/completions"), json=body_of(options, model, probe))
         except httpx.HTTPError as error:
             said = without_key(_reason(error), key)
-            raise ConfigError(f"engine.base_url={options.base_url}: no server answers ({said}); start it, or correct the address") from None
+            raise ConfigError(
+                f"engine.base_url={options.base_url}: no server answers ({said}); start it, or correct the address"
+            ) from None
     if listed.status_code in REFUSED:
         sent = "refuses the API key in" if key else "asks for an API key; set"
         raise ConfigError(f"{options.base_url} {sent} the environment variable {options.key_variable}")
     if 400 <= listed.status_code < 500 and listed.status_code not in TEMPORARY:
         known = f"; it has {', '.join(models[:SHOWN])}{', ...' if len(models) > SHOWN else ''}" if models else ""
         raise ConfigError(
-            f"{options.base_url} does not answer for the model {model!r} (status {listed.status_code}: {without_key(_words(listed), key)})"
+            f"{options.base_url} does not answer for the model {model!r} (status {listed.status_code}: "
+            f"{without_key(_words(listed), key)})"
             f"{known}; name it with --model"
         )
 
@@ -278,7 +311,9 @@ def body_of(options: "OpenAIOptions", model: str, request: GenerateRequest) -> d
 
 
 def _text(message: Mapping[str, Any], *, cut: bool, keep: bool) -> str:
-    """Return the content, with the reasoning in a separate field before it; reasoning that was cut short has no end mark."""
+    """Return the content, with the reasoning in a separate field before it; reasoning that was cut short has no end
+    mark.
+    """
     content = message.get("content") or ""
     reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
     if not isinstance(content, str) or not isinstance(reasoning, str):
@@ -296,7 +331,8 @@ def _key(options: "OpenAIOptions") -> str:
     key = os.environ.get(options.key_variable, "").strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigError(
-            f"the environment variable {options.key_variable} holds no API key: it has spaces or characters that are not ASCII"
+            f"the environment variable {options.key_variable} holds no API key: it has spaces or characters that are "
+            "not ASCII"
         )
     return key
 

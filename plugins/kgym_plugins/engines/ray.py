@@ -2,12 +2,14 @@
 
     kgym train --engine ray --set engine.of=vllm engine.replicas=8 engine.gpus=1
 
-    submit -> the attempts at a problem go to one replica, which then reads their prompt once -> poll of each -> segments
+    submit -> the attempts at a problem go to one replica, which then reads their prompt once -> poll of each ->
+    segments
 
-Ray starts the actors, sends them requests and carries the weights: one copy into the object store for each update, from where every
-machine takes it once. A replica that is lost (a machine that went down, memory that ran out) is started again with the newest weights and
-asked everything again that it was asked since it was last idle; what had been answered by then is not returned twice. With an inner
-engine whose answers do not depend on time, such as `transformers`, the run goes on in the same numbers.
+Ray starts the actors, sends them requests and carries the weights: one copy into the object store for each update, from
+where every machine takes it once. A replica that is lost (a machine that went down, memory that ran out) is started
+again with the newest weights and asked everything again that it was asked since it was last idle; what had been
+answered by then is not returned twice. With an inner engine whose answers do not depend on time, such as
+`transformers`, the run goes on in the same numbers.
 """
 
 import contextlib
@@ -64,8 +66,10 @@ class RayOptions(Options):
     replicas: int = Field(2, ge=1)
     """Engines to start."""
     address: str | None = Field(None, min_length=1)
-    """Address of a Ray cluster: HOST:PORT, or `auto` for the one that this machine is part of. Without it the ranks' own cluster is used
-    if Ray has started them (`--cluster`), or the one of `RAY_ADDRESS`; otherwise Ray is started on this machine."""
+    """Address of a Ray cluster: HOST:PORT, or `auto` for the one that this machine is part of. Without it the ranks'
+    own cluster is used if Ray has started them (`--cluster`), or the one of `RAY_ADDRESS`; otherwise Ray is started on
+    this machine.
+    """
     cpus: float = Field(1.0, ge=0)
     """CPU cores that a replica takes; it computes with as many threads."""
     gpus: float | None = Field(None, ge=0)
@@ -162,7 +166,9 @@ class RayEngine:
     Options = RayOptions
 
     def __init__(self, options: RayOptions, model_folder: str | Path) -> None:
-        """Start the replicas. Raises ConfigError for what the cluster does not have, EngineError for a replica that cannot start."""
+        """Start the replicas. Raises ConfigError for what the cluster does not have, EngineError for a replica that
+        cannot start.
+        """
         self.options = options
         self.model = str(model_folder)
         self.check(options, self.model)
@@ -201,18 +207,30 @@ class RayEngine:
 
     @classmethod
     def suits(cls, options: RayOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
-        """See `kgym.types.JudgesItself`: the trainer's GPU is not Ray's to give away, so how many replicas fit is for the user to say."""
+        """See `kgym.types.JudgesItself`: the trainer's GPU is not Ray's to give away, so how many replicas fit is
+        for the user to say.
+        """
         return Suitability(0, "a cluster, and how many replicas it has, are for you to choose: --engine ray")
 
     @classmethod
     def memory(cls, options: RayOptions, model_folder: str, work: SamplingWork) -> EngineMemory:
-        """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster that is there already."""
+        """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster
+        that is there already.
+        """
         n = options.replicas
         part = replace(work, rows=-(-work.rows // n), prompts=-(-work.prompts // n))
         one = engine_memory(options.of, options.inner, model_folder, part)
-        if one is None or options.gpus or options.address is not None or os.environ.get("RAY_ADDRESS") or torch.cuda.is_available():
+        if (
+            one is None
+            or options.gpus
+            or options.address is not None
+            or os.environ.get("RAY_ADDRESS")
+            or torch.cuda.is_available()
+        ):
             return EngineMemory("elsewhere", {}, {})
-        held, sampling = ({f"{name} of {n} replicas": n * each for name, each in of.items()} for of in (one.held, one.sampling))
+        held, sampling = (
+            {f"{name} of {n} replicas": n * each for name, each in of.items()} for of in (one.held, one.sampling)
+        )
         return EngineMemory(one.device, held, sampling, keeps=one.keeps)
 
     def _check_room(self) -> None:
@@ -224,13 +242,16 @@ class RayEngine:
             wanted = each * options.replicas
             if wanted > have.get(name, 0.0) + 1e-9:
                 raise ConfigError(
-                    f"engine.replicas={options.replicas} with engine.{key}={each:g} need {wanted:g} {name}s and the cluster has "
+                    f"engine.replicas={options.replicas} with engine.{key}={each:g} need {wanted:g} {name}s and the "
+                    "cluster has "
                     f"{have.get(name, 0.0):g}; set fewer replicas, or a smaller engine.{key}"
                 )
 
     def _start(self) -> Any:
         options = self.options
-        kind = self._ray.remote(Replica).options(num_cpus=options.cpus, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD")
+        kind = self._ray.remote(Replica).options(
+            num_cpus=options.cpus, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD"
+        )
         return kind.remote(Origin.here(), options.of, dict(options.inner), self.model, max(1, math.floor(options.cpus)))
 
     @property
@@ -252,7 +273,9 @@ class RayEngine:
             by_prompt.setdefault(request.prompt, []).append(request)
         batches: dict[int, list[GenerateRequest]] = {}
         for group in by_prompt.values():
-            slot = min(self._slots, key=lambda slot: (self._n_asked(slot) + len(batches.get(slot.number, ())), slot.number))
+            slot = min(
+                self._slots, key=lambda slot: (self._n_asked(slot) + len(batches.get(slot.number, ())), slot.number)
+            )
             batches.setdefault(slot.number, []).extend(group)
         for number, batch in batches.items():
             slot = self._slots[number]
@@ -384,7 +407,8 @@ class RayEngine:
             return self._ray.get(answer, timeout=timeout_s)
         except self._ray.exceptions.GetTimeoutError as error:
             raise EngineError(
-                f"a replica did not start within engine.start_s={timeout_s:g} s: other programs have the processors or GPUs of "
+                f"a replica did not start within engine.start_s={timeout_s:g} s: other programs have the processors or "
+                "GPUs of "
                 "the cluster (see ray status), or its model takes longer to load (see the logs of Ray)"
             ) from error
         except self._ray.exceptions.RayActorError as error:
@@ -393,11 +417,14 @@ class RayEngine:
             raise _of_engine(error) from error
 
     def _replace(self, slot: _Slot, error: Exception) -> None:
-        """Start a lost replica again, with the newest weights, and ask it everything again that it was asked since it was last idle."""
+        """Start a lost replica again, with the newest weights, and ask it everything again that it was asked since
+        it was last idle.
+        """
         self._n_lost += 1
         if self._n_lost > self.options.restarts:
             raise EngineError(
-                f"replicas were lost {self._n_lost} times, more than engine.restarts={self.options.restarts}: {last_line(error)}; "
+                f"replicas were lost {self._n_lost} times, more than engine.restarts={self.options.restarts}: "
+                f"{last_line(error)}; "
                 "resume with --resume, with fewer replicas or engine.options that need less memory if memory ran out"
             ) from error
         log.warning("replica %d was lost (%s) and is started again", slot.number, last_line(error))

@@ -1,7 +1,7 @@
 """The choice of a token: one uniform number a token, and the place where it falls in the cumulative distribution.
 
-The number after position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however it is cut into
-segments, up to the rounding of the logits.
+The number after position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however
+it is cut into segments, up to the rounding of the logits.
 
 Dimension key:  B rows of the batch   V vocabulary   K blocks of it   W tokens of a block
 """
@@ -20,19 +20,24 @@ MANY = 4096
 def uniforms(seed: int, start: int, n: int) -> np.ndarray:
     """Return the numbers of positions start .. start + n - 1, float64 in [0, 1).
 
-    Philox is counter-based: the seed is its key and needs no mixing (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+    Philox is counter-based: the seed is its key and needs no mixing (Salmon et al. 2011, "Parallel random numbers: as
+    easy as 1, 2, 3").
     """
     return np.random.Generator(np.random.Philox(key=seed)).random(start + n)[start:]
 
 
 def choose(
-    logits_BV: Tensor, uniform_B: Tensor, temperature_B: Tensor, top_k_B: Tensor | None = None, top_p_B: Tensor | None = None
+    logits_BV: Tensor,
+    uniform_B: Tensor,
+    temperature_B: Tensor,
+    top_k_B: Tensor | None = None,
+    top_p_B: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the chosen tokens and their log-probabilities, int64 and float32, each (B,).
 
-    Rows of temperature 0 take the likeliest token. The log-probability is that of log-softmax(logits / temperature) over the whole
-    vocabulary, before `top_k_B` and `top_p_B` cut it (None: no row is cut); at temperature 0, of the untempered distribution.
-    It is NaN, and the token means nothing, where a logit of the row is NaN or plus infinity.
+    Rows of temperature 0 take the likeliest token. The log-probability is that of log-softmax(logits / temperature)
+    over the whole vocabulary, before `top_k_B` and `top_p_B` cut it (None: no row is cut); at temperature 0, of the
+    untempered distribution. It is NaN, and the token means nothing, where a logit of the row is NaN or plus infinity.
     """
     greedy_B = temperature_B == 0
     scaled_BV = logits_BV.float() / temperature_B.masked_fill(greedy_B, 1.0)[:, None]
@@ -40,7 +45,9 @@ def choose(
     weights_BV = logprobs_BV.exp()
     if top_k_B is not None or top_p_B is not None:
         weights_BV = truncate(weights_BV, top_k_B, top_p_B)
-    sampled_B = _drawn(weights_BV, uniform_B) if weights_BV.shape[1] < MANY else _drawn_in_two_steps(weights_BV, uniform_B)
+    sampled_B = (
+        _drawn(weights_BV, uniform_B) if weights_BV.shape[1] < MANY else _drawn_in_two_steps(weights_BV, uniform_B)
+    )
     chosen_B = torch.where(greedy_B, scaled_BV.argmax(1), sampled_B)
     chosen_B = chosen_B.clamp(max=logits_BV.shape[1] - 1)  # the search ends after the last token if a logit is NaN
     return chosen_B, logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
@@ -79,7 +86,9 @@ def _place(cdf_BV: Tensor, target_B1: Tensor) -> Tensor:
 
 
 def truncate(probs_BV: Tensor, top_k_B: Tensor | None, top_p_B: Tensor | None) -> Tensor:
-    """Set to 0 all but the k likeliest tokens (0: all), then all but the fewest that hold a share p of what is left. Not normalised."""
+    """Set to 0 all but the k likeliest tokens (0: all), then all but the fewest that hold a share p of what is left.
+    Not normalised.
+    """
     sorted_BV, order_BV = probs_BV.sort(dim=1, descending=True, stable=True)
     if top_k_B is not None:
         rank_V = torch.arange(probs_BV.shape[1], device=probs_BV.device)

@@ -5,11 +5,11 @@
     packed weights        a copy of the large matrices, on a CPU, between `load` or `wake` and `sleep`; see `linear.py`
     decoding              those, and the columns of the rows' own tokens, as `slots.py` makes room for them
 
-With CUDA graphs each row has its own copy of the prompt, in columns whose number is rounded up; rows that have grown leave
-room after in the arenas of shorter ones, and the memory of the graphs is used for nothing else; see `arena.py`.
+With CUDA graphs each row has its own copy of the prompt, in columns whose number is rounded up; rows that have grown
+leave room after in the arenas of shorter ones, and the memory of the graphs is used for nothing else; see `arena.py`.
 
-Models that `lean.py` does not know are decoded from a padded batch, whose rows each have their own copy of the prompt. So are
-completions that are continued under new weights: they are read again, each with its own tokens.
+Models that `lean.py` does not know are decoded from a padded batch, whose rows each have their own copy of the prompt.
+So are completions that are continued under new weights: they are read again, each with its own tokens.
 """
 
 import torch
@@ -41,7 +41,12 @@ def shares_prompts(config: PreTrainedConfig) -> bool:
     text = config.get_text_config()
     windowed = set(getattr(text, "layer_types", None) or ()) - {"full_attention"}
     names = getattr(config, "architectures", None) or ()
-    return bool(names) and ARCHITECTURES.issuperset(names) and not windowed and getattr(text, "sliding_window", None) is None
+    return (
+        bool(names)
+        and ARCHITECTURES.issuperset(names)
+        and not windowed
+        and getattr(text, "sliding_window", None) is None
+    )
 
 
 def columns(tokens: int, layers: int) -> float:
@@ -60,8 +65,8 @@ def columns(tokens: int, layers: int) -> float:
 
 
 def arena_columns(tokens: int, layers: int) -> float:
-    """Return the columns of a row with so many tokens, when memory is highest: in all arenas that it has been in, and one
-    layer twice while columns are added.
+    """Return the columns of a row with so many tokens, when memory is highest: in all arenas that it has been in, and
+    one layer twice while columns are added.
 
     >>> arena_columns(90, 4), arena_columns(600, 4)
     (120.0, 1472.0)
@@ -72,14 +77,25 @@ def arena_columns(tokens: int, layers: int) -> float:
 
 
 def sampling_memory(
-    model: Footprint, work: SamplingWork, itemsize: int, *, max_batch: int, parked: int, shared: bool, graphs: bool = False
+    model: Footprint,
+    work: SamplingWork,
+    itemsize: int,
+    *,
+    max_batch: int,
+    parked: int,
+    shared: bool,
+    graphs: bool = False,
 ) -> dict[str, int]:
-    """Return the bytes; `shared`: whether rows share the keys and values of their prompt, `graphs`: whether CUDA graphs decode."""
+    """Return the bytes; `shared`: whether rows share the keys and values of their prompt, `graphs`: whether CUDA
+    graphs decode.
+    """
     each, widest = model.keys_and_values * itemsize, model.activations.widest / 4 * itemsize
     rows = min(work.rows, max_batch)
     waiting = work.rows - rows
     choosing = (CHOOSING + SUMMING * (model.vocabulary < MANY)) * rows * model.vocabulary
-    prompts, length = (rows, work.tokens) if work.continued else (-(-work.prompts * rows // work.rows), work.prompt_tokens)
+    prompts, length = (
+        (rows, work.tokens) if work.continued else (-(-work.prompts * rows // work.rows), work.prompt_tokens)
+    )
     read = max(1, min(prompts, PREFILL_TOKENS // max(1, length)))
     """Prompts in one pass."""
     if graphs:

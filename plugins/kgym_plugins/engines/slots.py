@@ -2,15 +2,17 @@
 
 A step of decoding reads all keys and values once, which takes most of its time when they are more than the cache of the
 processor. So what the rows of a group share, their prompt, is kept and read once for all of them; and the tokens of a
-row's own are in the bucket whose capacity is the next above their number, so that short rows are not padded to long ones.
+row's own are in the bucket whose capacity is the next above their number, so that short rows are not padded to long
+ones.
 
     prefixes        [prompt 1, prompt 2]           rows a, c, d have the first, row b the second
     bucket of  64   [a, b, c]                      a has 12 own tokens, b 57, c 30
     bucket of 128   [d]                            d has 70
     batch order      a, b, c, d
 
-What a query finds in its prefix and what it finds in its own tokens are added by the weight of each. A row comes, goes or
-moves at the cost of itself alone, and the slots in use are always the first of their bucket, so attention works on views.
+What a query finds in its prefix and what it finds in its own tokens are added by the weight of each. A row comes, goes
+or moves at the cost of itself alone, and the slots in use are always the first of their bucket, so attention works on
+views.
 
 Dimension key:  N slots of a bucket, or prefixes of a pack   n those in use   H key-value heads   G query heads for each
                 C columns that there is memory for   L columns in use   D size of a head   B rows of the batch
@@ -103,7 +105,9 @@ class Bucket:
         """Of each slot in use."""
         self.layers: Layers = [(keys[:0, :, :0], values[:0, :, :0]) for keys, values in like]
         self._write: Tensor | None = None
-        """(n * H,) where the newest token goes, counted over slots, heads and columns; None if rows have come, gone or moved."""
+        """(n * H,) where the newest token goes, counted over slots, heads and columns; None if rows have come, gone
+        or moved.
+        """
         self._mask: Tensor | None = None
         self._longest = 0
         """L: the most tokens of a row, with the newest."""
@@ -166,7 +170,9 @@ class Bucket:
             self._write = (starts + torch.tensor(lengths)[:, None] - 1).flatten().to(keys.device)
         self._mask = mask_of(lengths, keys)
 
-    def attend(self, layer: int, query_nHGD: Tensor, key_nHD: Tensor, value_nHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    def attend(
+        self, layer: int, query_nHGD: Tensor, key_nHD: Tensor, value_nHD: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
         """Store the newest keys and values; return what the queries find in all of them."""
         n, H, _, D = query_nHGD.shape
         assert self._write is not None
@@ -224,7 +230,9 @@ class Pack:
         for row in mine:
             members[slots[row.prefix]].append(row.place)
         most = max(map(len, members))
-        within = {place: (slot * most + number) for slot, places in enumerate(members) for number, place in enumerate(places)}
+        within = {
+            place: (slot * most + number) for slot, places in enumerate(members) for number, place in enumerate(places)
+        }
         gather = torch.tensor([places + [0] * (most - len(places)) for places in members], device=keys.device)
         places = None if len(mine) == len(rows) else torch.tensor([row.place for row in mine], device=keys.device)
         scatter = [within[row.place] for row in mine]
@@ -237,15 +245,17 @@ class Pack:
         places, gather, scatter, in_order = self._rows
         N, M = gather.shape
         query_NMHGD = query_BHGD.view(N, M, H, G, D) if in_order else query_BHGD[gather]
-        found, weight = attention(query_NMHGD.transpose(1, 2).reshape(N, H, M * G, D), *self.layers[layer], self._mask, scale)
+        found, weight = attention(
+            query_NMHGD.transpose(1, 2).reshape(N, H, M * G, D), *self.layers[layer], self._mask, scale
+        )
         found = found.view(N, H, M, G, D).transpose(1, 2).reshape(N * M, H, G, D)
         weight = weight.reshape(N, H, M, G).transpose(1, 2).reshape(N * M, H, G)
         return (places, found, weight) if in_order else (places, found[scatter], weight[scatter])
 
 
 class Slots:
-    """The packs and buckets. The places of rows in the batch change with `add`, `keep` and `settle`, which return the new
-    order of the old places.
+    """The packs and buckets. The places of rows in the batch change with `add`, `keep` and `settle`, which return the
+    new order of the old places.
     """
 
     def __init__(self) -> None:
@@ -333,14 +343,20 @@ class Slots:
         return self._positions
 
     def attend(self, layer: int, query_BHGD: Tensor, key_BHD: Tensor, value_BHD: Tensor, scale: float) -> Tensor:
-        """Store the newest keys and values; return what the queries find in all that their rows have read, (B, H, G, D)."""
+        """Store the newest keys and values; return what the queries find in all that their rows have read, (B, H, G,
+        D).
+        """
         parts, start = [], 0
         for size in sorted(self.buckets):
             bucket = self.buckets[size]
             here = slice(start, start + len(bucket.rows))
             parts.append(bucket.attend(layer, query_BHGD[here], key_BHD[here], value_BHD[here], scale))
             start = here.stop
-        own = parts[0] if len(parts) == 1 else (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+        own = (
+            parts[0]
+            if len(parts) == 1
+            else (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+        )
         for pack in self.packs.values():
             places, *found = pack.attend(layer, query_BHGD, scale)
             if places is None:

@@ -10,7 +10,8 @@ are read once.
                  '-> its old row, if it continues an answer before the next forward pass
 
 The batch is in `decoding.py`. A small model on a CPU has several, which are advanced side by side; see `lanes.py`. For
-serving at scale use an engine made for it; this one is for models and machines where starting such a server does not pay.
+serving at scale use an engine made for it; this one is for models and machines where starting such a server does not
+pay.
 """
 
 import logging
@@ -76,8 +77,9 @@ class TransformersOptions(Options):
     parked: int = Field(64, ge=0)
     """Unfinished answers whose keys and values are kept for their next segment; others are read again."""
     cuda_graphs: bool = True
-    """On a GPU, replay each step of decoding as a CUDA graph. `false`: launch its operations one by one, which is slower
-    and needs less memory."""
+    """On a GPU, replay each step of decoding as a CUDA graph. `false`: launch its operations one by one, which is
+    slower and needs less memory.
+    """
     template: dict[str, Any] = Field(default_factory=dict)
     """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of
     comparability."""
@@ -156,7 +158,10 @@ class TransformersEngine:
         """See `kgym.types.PlansMemory`."""
         device, dtype = placement(options.device, options.dtype)
         model, shared = footprint(model_folder), shares_prompts(load_config(model_folder))
-        rows, graphs = min(work.rows, options.max_batch), shared and options.cuda_graphs and torch.device(device).type in GRAPHS_ON
+        rows, graphs = (
+            min(work.rows, options.max_batch),
+            shared and options.cuda_graphs and torch.device(device).type in GRAPHS_ON,
+        )
         packed = packed_memory(model, device, dtype) if shared else {}
 
         def sampling(max_batch: int = rows, parked: int = options.parked, graphs: bool = graphs) -> dict[str, int]:
@@ -178,7 +183,11 @@ class TransformersEngine:
         """
         configured = self.model.generation_config.eos_token_id
         _warn_of_ordinary_end(self.folder, configured, self.tokenizer)
-        ids = set(configured if isinstance(configured, list) else [configured]) | {self.tokenizer.eos_token_id} | self.encoder.end_ids
+        ids = (
+            set(configured if isinstance(configured, list) else [configured])
+            | {self.tokenizer.eos_token_id}
+            | self.encoder.end_ids
+        )
         return frozenset(ids - {None})
 
     # --- the protocol ---------------------------------------------------------------------------------------------
@@ -256,7 +265,9 @@ class TransformersEngine:
             name: tensor.shape for name, tensor in weights.named()
         }  # twice read, so that none is kept: some are made as they are read
         if mine.keys() != shapes.keys():
-            raise EngineError(f"the weights have other names than the engine's: {sorted(mine.keys() ^ shapes.keys())[:4]}")
+            raise EngineError(
+                f"the weights have other names than the engine's: {sorted(mine.keys() ^ shapes.keys())[:4]}"
+            )
         for name, tensor in mine.items():
             if tensor.shape != shapes[name]:
                 raise EngineError(f"{name} has shape {tuple(shapes[name])}, the engine has {tuple(tensor.shape)}")
@@ -318,7 +329,9 @@ class TransformersEngine:
         frames: dict[tuple[str, ...], int] = {}
         for number, prompt in enumerate(prompts):
             roles = tuple(message.role for message in prompt)
-            n_bytes = sum(len(message.content.encode(errors="replace")) for message in prompt)  # no token is less than a byte
+            n_bytes = sum(
+                len(message.content.encode(errors="replace")) for message in prompt
+            )  # no token is less than a byte
             if roles not in frames or n_bytes + frames[roles] >= min(bounds):
                 n_tokens = len(self.encoder.prompt(prompt))
                 frames.setdefault(roles, n_tokens + SLACK)
@@ -367,7 +380,9 @@ class TransformersEngine:
         return batch
 
     def _is_free_for_more(self) -> bool:
-        """Whether rows that wait are to be read now: a pass that reads few prompts costs nearly as much as one that reads many."""
+        """Whether rows that wait are to be read now: a pass that reads few prompts costs nearly as much as one that
+        reads many.
+        """
         if not self._live():
             return True
         free = self.options.max_batch - self._n_live
@@ -440,7 +455,8 @@ class TransformersEngine:
     def _end(self, batch: Batch, place: int, row: Row, reason: FinishReason) -> None:
         """End a row of a batch.
 
-        One that ended its text itself is expected to be continued only where an environment replies, one that a stop text ended may be.
+        One that ended its text itself is expected to be continued only where an environment replies, one that a stop
+        text ended may be.
         """
         ended = row.newest in self.end_ids and not row.request.expects_reply
         batch.end(place, may_continue=not ended and reason != "repetition")
@@ -458,7 +474,11 @@ class TransformersEngine:
 
     def _check_finite(self, batch: Batch, logprobs_B: Sequence[float]) -> None:
         """Raise EngineError for a row whose logits hold a NaN or plus infinity: no token was chosen from them."""
-        bad = [row for row, logprob in zip(batch.rows, logprobs_B, strict=True) if row is not None and not math.isfinite(logprob)]
+        bad = [
+            row
+            for row, logprob in zip(batch.rows, logprobs_B, strict=True)
+            if row is not None and not math.isfinite(logprob)
+        ]
         if not bad:
             return
         remedy = (
@@ -467,7 +487,8 @@ class TransformersEngine:
             else "check the weights of that folder"
         )
         raise EngineError(
-            f"the logits of {self.folder} are not finite in {len(bad)} of {batch.n_live} answers (weights of version {self.version}, "
+            f"the logits of {self.folder} are not finite in {len(bad)} of {batch.n_live} answers (weights of version "
+            f"{self.version}, "
             f"{str(self.model.dtype).removeprefix('torch.')}, temperature {bad[0].request.sampling.temperature:g}, "
             f"after {len(bad[0].token_ids)} tokens of answer {bad[0].request.id}); {remedy}, or sample in float32"
         )

@@ -2,13 +2,15 @@
 
     kgym train --engine vllm --set engine.python=.venv-vllm/bin/python
 
-vLLM pins its own torch and transformers, so it may live in another virtual environment; `vllm_worker.py` runs there. Token ids go in and
-come out. Prompts are rendered here, by the same code as for every engine, and stop texts and loops are looked for here, token by token, so
-an answer ends at the token at which it would end in the built-in engine. What vLLM sampled after it is thrown away.
+vLLM pins its own torch and transformers, so it may live in another virtual environment; `vllm_worker.py` runs there.
+Token ids go in and come out. Prompts are rendered here, by the same code as for every engine, and stop texts and loops
+are looked for here, token by token, so an answer ends at the token at which it would end in the built-in engine. What
+vLLM sampled after it is thrown away.
 
-Weights are handed over in shared memory and loaded in place, the whole state dict, tied weights included: without the tied output head,
-vLLM would silently keep the old one. A LoRA adapter that comes alone becomes a new adapter of vLLM, and the one before it is removed. The
-prefix cache is emptied after each load, for its entries belong to the old weights.
+Weights are handed over in shared memory and loaded in place, the whole state dict, tied weights included: without the
+tied output head, vLLM would silently keep the old one. A LoRA adapter that comes alone becomes a new adapter of vLLM,
+and the one before it is removed. The prefix cache is emptied after each load, for its entries belong to the old
+weights.
 """
 
 import json
@@ -83,17 +85,24 @@ class VLLMOptions(Options):
     gpu: int | None = Field(None, ge=0)
     """Number of the GPU that vLLM is on, counted from 0; without it that of the trainer."""
     transfer: Literal["memory", "ipc"] = "memory"
-    """How whole weights come to vLLM: `memory`, through main memory, from and to any device; `ipc`, from memory of the GPU that both share
-    (vLLM's weight transfer by CUDA IPC)."""
+    """How whole weights come to vLLM: `memory`, through main memory, from and to any device; `ipc`, from memory of the
+    GPU that both share (vLLM's weight transfer by CUDA IPC).
+    """
     adapter_rank: int = Field(0, ge=0, le=RANKS[-1])
-    """Highest rank of a LoRA adapter that is handed over alone and that vLLM computes beside the weights (its `enable_lora`): a hundredth
-    of the bytes after each update, and slower sampling. 0: adapters come merged into the weights."""
+    """Highest rank of a LoRA adapter that is handed over alone and that vLLM computes beside the weights (its
+    `enable_lora`): a hundredth of the bytes after each update, and slower sampling. 0: adapters come merged into the
+    weights.
+    """
     eager: bool = True
-    """Do without compilation and CUDA graphs: a start takes seconds instead of minutes, and small batches are slower."""
+    """Do without compilation and CUDA graphs: a start takes seconds instead of minutes, and small batches are
+    slower.
+    """
     batch_invariant: bool = False
     """Let vLLM compute a completion in the same way in every batch (beta; GPUs of compute capability 9 or newer)."""
     template: dict[str, Any] = Field(default_factory=dict)
-    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of comparability."""
+    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so
+    of comparability.
+    """
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of `vllm.LLM`, as its documentation names them."""
 
@@ -122,7 +131,9 @@ class VLLMEngine:
     Options = VLLMOptions
 
     def __init__(self, options: VLLMOptions, model_folder: str | Path) -> None:
-        """Start the worker and load the model there. Raises ConfigError if there is no vLLM, EngineError if it cannot load the model."""
+        """Start the worker and load the model there. Raises ConfigError if there is no vLLM, EngineError if it
+        cannot load the model.
+        """
         self.options = options
         self.folder = str(model_folder)
         self.version = 0
@@ -138,7 +149,9 @@ class VLLMEngine:
         self._weights: TensorWeights | None = None
         self._adapter: TensorWeights | None = None
         """The adapter that was loaded after the whole weights."""
-        variables = environment(cpu_cache_gib=options.cpu_cache_gib, batch_invariant=options.batch_invariant, gpu=options.gpu)
+        variables = environment(
+            cpu_cache_gib=options.cpu_cache_gib, batch_invariant=options.batch_invariant, gpu=options.gpu
+        )
         self._worker = WorkerProcess(options.python or sys.executable, variables)
         self.close = self._worker.close
         """End the worker. Also done when this object or the process ends."""
@@ -154,25 +167,39 @@ class VLLMEngine:
         self.context_length: int = made["context"]
 
     def _merge(self, dtype: str) -> None:
-        """Replace the weights of the base model, with which vLLM has started, by those with the adapters of the folder merged."""
+        """Replace the weights of the base model, with which vLLM has started, by those with the adapters of the
+        folder merged.
+        """
         model, _ = load_language_model(self.folder, dtype=getattr(torch, dtype), device="cpu")
         self.load(0, ModelWeights(model))
 
     @classmethod
     def check(cls, options: VLLMOptions, model_folder: str) -> None:
-        """Raise ConfigError for a model or an interpreter that cannot be used; reads no weights and starts no worker."""
+        """Raise ConfigError for a model or an interpreter that cannot be used; reads no weights and starts no
+        worker.
+        """
         config = load_config(model_folder)
         check_vocabulary(model_folder, load_tokenizer(model_folder), config.get_text_config().vocab_size)
         if options.transfer == "ipc" and (options.gpu is not None or not torch.cuda.is_available()):
-            raise ConfigError("engine.transfer=ipc needs one GPU that trainer and vLLM share; set engine.transfer=memory")
+            raise ConfigError(
+                "engine.transfer=ipc needs one GPU that trainer and vLLM share; set engine.transfer=memory"
+            )
         check_vllm(options.python or sys.executable)
 
     @classmethod
     def memory(cls, options: VLLMOptions, model_folder: str, work: SamplingWork) -> EngineMemory:
-        """See `kgym.types.PlansMemory`. On a GPU vLLM takes its whole share as soon as it starts, on a CPU the cache that it is given."""
+        """See `kgym.types.PlansMemory`. On a GPU vLLM takes its whole share as soon as it starts, on a CPU the cache
+        that it is given.
+        """
         device, dtype = placement("auto" if options.gpu is None else f"cuda:{options.gpu}", "auto")
         model = footprint(model_folder)
-        itemsize = dtype.itemsize if options.dtype == "auto" else DTYPES[options.dtype].itemsize if options.dtype in DTYPES else 2
+        itemsize = (
+            dtype.itemsize
+            if options.dtype == "auto"
+            else DTYPES[options.dtype].itemsize
+            if options.dtype in DTYPES
+            else 2
+        )
         weights = model.parameters * itemsize
         if not device.startswith("cuda"):
             held = {"weights": weights, "program": PROGRAM_BYTES, "weights on their way": model.parameters * 4}
@@ -181,7 +208,9 @@ class VLLMEngine:
         share = round(options.memory_frac * total)
         half = round(options.memory_frac / 2, 3)
         savings = {f"engine.memory_frac={half:g}": share - round(half * total)} if half * total > 1.5 * weights else {}
-        return EngineMemory(device, {"weights": weights}, {"keys and values": max(0, share - weights)}, savings, keeps=True)
+        return EngineMemory(
+            device, {"weights": weights}, {"keys and values": max(0, share - weights)}, savings, keeps=True
+        )
 
     @classmethod
     def suits(cls, options: VLLMOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
@@ -336,7 +365,9 @@ class VLLMEngine:
         self.version = version
 
     def held(self) -> list[HeldTensor]:
-        """See `kgym.types.ShowsWeights`: what vLLM took at the last loads, as it packs weights so that they cannot be read back."""
+        """See `kgym.types.ShowsWeights`: what vLLM took at the last loads, as it packs weights so that they cannot
+        be read back.
+        """
         dtype, sums = self._call("held")
         return [HeldTensor((name,), dtype, total) for name, total in sums.items()]
 
@@ -362,16 +393,24 @@ class VLLMEngine:
         """Hand over an adapter in files, which vLLM reads at once and does not need later."""
         assert adapter.adapter is not None
         if (rank := adapter.adapter["r"]) > self.options.adapter_rank:
-            raise EngineError(f"the adapter has rank {rank}, and engine.adapter_rank is {self.options.adapter_rank}; set it to {rank}")
-        with tempfile.TemporaryDirectory(prefix="kgym-adapter-", dir=IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None) as folder:
+            raise EngineError(
+                f"the adapter has rank {rank}, and engine.adapter_rank is {self.options.adapter_rank}; set it to {rank}"
+            )
+        with tempfile.TemporaryDirectory(
+            prefix="kgym-adapter-", dir=IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
+        ) as folder:
             save_file(dict(adapter.tensors), Path(folder) / ADAPTER_WEIGHTS, metadata={"format": "pt"})
             (Path(folder) / ADAPTER).write_text(json.dumps(dict(adapter.adapter)), encoding="utf-8")
             self._call("adapt", folder)
 
     def _check_names(self, theirs: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise EngineError for other names or shapes than the model's: vLLM would keep old weights, or stop half-way."""
+        """Raise EngineError for other names or shapes than the model's: vLLM would keep old weights, or stop
+        half-way.
+        """
         if theirs.keys() != self._shapes.keys():
-            raise EngineError(f"the weights have other names than the engine's: {sorted(theirs.keys() ^ self._shapes.keys())[:4]}")
+            raise EngineError(
+                f"the weights have other names than the engine's: {sorted(theirs.keys() ^ self._shapes.keys())[:4]}"
+            )
         for name, shape in theirs.items():
             if shape != self._shapes[name]:
                 raise EngineError(f"{name} has shape {shape}, the engine has {self._shapes[name]}")
@@ -382,7 +421,10 @@ class VLLMEngine:
         fd = allocate(layout.n_bytes)
         try:
             self._weights = shared(layout, fd)
-            places = [(place.name, str(place.dtype).removeprefix("torch."), place.shape, place.offset) for place in layout.places]
+            places = [
+                (place.name, str(place.dtype).removeprefix("torch."), place.shape, place.offset)
+                for place in layout.places
+            ]
             self._call("share", places, layout.n_bytes, fd=fd)
         finally:
             os.close(fd)

@@ -44,13 +44,16 @@ OF_THE_RANK = (
 def check_vllm(python: str) -> None:
     """Raise ConfigError unless this interpreter has a vLLM of a supported version. vLLM is not imported."""
     if not os.access(python, os.X_OK):
-        raise ConfigError(f"engine.python={python} is not a program; name the Python of the virtual environment that has vLLM")
+        raise ConfigError(
+            f"engine.python={python} is not a program; name the Python of the virtual environment that has vLLM"
+        )
     done = subprocess.run(  # noqa: S603  (the interpreter that the user named)
         [python, "-P", "-c", PROBE], capture_output=True, env=dict(environment()), check=False, text=True
     )
     if done.returncode:
         raise ConfigError(
-            f"engine vllm: {python} has no package vllm; install it there (pip install vllm), or name a Python that has it installed: "
+            f"engine vllm: {python} has no package vllm; install it there (pip install vllm), or name a Python that "
+            "has it installed: "
             "--set engine.python=PATH"
         )
     check_version(done.stdout)
@@ -68,9 +71,15 @@ def check_version(version: str) -> None:
 
 
 def environment(*, cpu_cache_gib: int = 1, batch_invariant: bool = False, gpu: int | None = None) -> Mapping[str, str]:
-    """Return the environment of the worker, which sees one GPU: number `gpu` of those that are seen here, or that of this rank."""
+    """Return the environment of the worker, which sees one GPU: number `gpu` of those that are seen here, or that of
+    this rank.
+    """
     found = {key: value for key, value in os.environ.items() if key not in (*OWN, *OF_THE_RANK)}
-    found |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": str(cpu_cache_gib)}
+    found |= {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": str(cpu_cache_gib),
+    }
     found.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     found.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
     if batch_invariant:
@@ -81,7 +90,9 @@ def environment(*, cpu_cache_gib: int = 1, batch_invariant: bool = False, gpu: i
     if gpu is not None:
         seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         if seen and gpu >= len(seen):
-            raise ConfigError(f"engine.gpu={gpu}: CUDA_VISIBLE_DEVICES names {len(seen)} GPUs, which are counted from 0")
+            raise ConfigError(
+                f"engine.gpu={gpu}: CUDA_VISIBLE_DEVICES names {len(seen)} GPUs, which are counted from 0"
+            )
         found["CUDA_VISIBLE_DEVICES"] = seen[gpu] if seen else str(gpu)
     return found
 
@@ -96,7 +107,9 @@ class WorkerProcess:
         """End the worker. Also done when this object or this process ends."""
 
     def call(self, *message: Any, fd: int | None = None) -> Any:
-        """Send a message and return what came back. Raises EngineError for what vLLM raised, and if the worker is gone."""
+        """Send a message and return what came back. Raises EngineError for what vLLM raised, and if the worker is
+        gone.
+        """
         if not self.close.alive:
             raise EngineError("the process of vLLM has ended; make the engine again")
         try:
@@ -109,7 +122,8 @@ class WorkerProcess:
             raise EngineError(
                 f"the process of vLLM ended (exit code {self.process.returncode}) while it was needed; "
                 "its last messages are on standard error. "
-                "If the system has killed it, memory ran out: set a lower engine.memory_frac or engine.max_batch, and resume with --resume"
+                "If the system has killed it, memory ran out: set a lower engine.memory_frac or engine.max_batch, and "
+                "resume with --resume"
             ) from error
         except BaseException:  # interrupted: what is on the channel is not known
             self.close()
@@ -119,8 +133,12 @@ class WorkerProcess:
         return value
 
 
-def _started(python: str, variables: Mapping[str, str]) -> tuple["subprocess.Popen[bytes]", socket.socket, socket.socket]:
-    """Start a worker; return it with this end of its channel and of the socket whose end tells it that this process is gone."""
+def _started(
+    python: str, variables: Mapping[str, str]
+) -> tuple["subprocess.Popen[bytes]", socket.socket, socket.socket]:
+    """Start a worker; return it with this end of its channel and of the socket whose end tells it that this process
+    is gone.
+    """
     mine, theirs = socket.socketpair()
     life, their_life = socket.socketpair()
     with theirs, their_life:

@@ -1,4 +1,6 @@
-"""Whether the engine `vllm` suits a model, and what it lacks: found out by the Python that has vLLM, since kgym's may not have it."""
+"""Whether the engine `vllm` suits a model, and what it lacks: found out by the Python that has vLLM, since kgym's
+may not have it.
+"""
 
 import importlib.util
 import json
@@ -19,7 +21,9 @@ print(json.dumps([vllm.__version__, any(name in known for name in sys.argv[1:])]
 
 
 def suitability(python: str, architectures: Sequence[str], surroundings: Surroundings) -> Suitability:
-    """Return how well vLLM suits a model: best of all on a GPU, if it knows the architecture. `check` has seen to its version."""
+    """Return how well vLLM suits a model: best of all on a GPU, if it knows the architecture. `check` has seen to
+    its version.
+    """
     if not surroundings.gpus:
         return Suitability(0.5, "the machine has no GPU, and on a CPU the completions of vLLM depend on timing")
     done = subprocess.run(  # noqa: S603  (the interpreter that the user named)
@@ -31,7 +35,9 @@ def suitability(python: str, architectures: Sequence[str], surroundings: Surroun
         return Suitability(0, f"vLLM cannot be imported by {python}: {error[-1][:200]}")
     version, known = json.loads(lines[-1])
     if not known:
-        return Suitability(0, f"vLLM {version} does not know the architecture {' or '.join(architectures) or 'of the model'}")
+        return Suitability(
+            0, f"vLLM {version} does not know the architecture {' or '.join(architectures) or 'of the model'}"
+        )
     n = surroundings.gpus
     return Suitability(2.0, f"vLLM {version} is installed, and this machine has {n} GPU{'s' * (n > 1)}")
 

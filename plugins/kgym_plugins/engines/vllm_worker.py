@@ -1,8 +1,8 @@
 """The process that has vLLM in it: token ids come in, token ids and log-probabilities go out.
 
-Started by path (`PYTHON vllm_worker.py CHANNEL LIFE CHECKSUMS`) with an interpreter that has vLLM, which need not have kgym:
-this file imports vLLM, torch and the standard library, and loads `kgym.models.checksums`, which imports torch alone. It
-knows no text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
+Started by path (`PYTHON vllm_worker.py CHANNEL LIFE CHECKSUMS`) with an interpreter that has vLLM, which need not have
+kgym: this file imports vLLM, torch and the standard library, and loads `kgym.models.checksums`, which imports torch
+alone. It knows no text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
 """
 
 import contextlib
@@ -73,7 +73,11 @@ class Worker:
             self._rpc("init_weight_transfer_engine", kwargs={"init_info": {"packed": False}})
         config = self._engine.vllm_config.model_config
         self._dtype: torch.dtype = config.dtype
-        return {"version": vllm.__version__, "context": config.max_model_len, "dtype": str(config.dtype).removeprefix("torch.")}
+        return {
+            "version": vllm.__version__,
+            "context": config.max_model_len,
+            "dtype": str(config.dtype).removeprefix("torch."),
+        }
 
     # --- messages ---
 
@@ -162,7 +166,9 @@ class Worker:
             self._engine.reset_prefix_cache()
 
     def _counted(self, tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield the tensors and take note of those that vLLM takes; on a CPU it packs weights so that they cannot be read back."""
+        """Yield the tensors and take note of those that vLLM takes; on a CPU it packs weights so that they cannot be
+        read back.
+        """
         for name, tensor in tensors.items():
             self._sums[name] = self._checksum(tensor.to(self._dtype))
             yield name, tensor
@@ -187,7 +193,9 @@ class Worker:
         self._engine.reset_prefix_cache()
 
     def do_adapt(self, folder: str) -> None:
-        """Load the adapter of a folder, which is read here and now, instead of the one before; numbers are never used again."""
+        """Load the adapter of a folder, which is read here and now, instead of the one before; numbers are never
+        used again.
+        """
         self._restore()
         if self._adapter is not None:
             self._engine.remove_lora(self._adapter.lora_int_id)
@@ -202,7 +210,8 @@ class Worker:
     def do_sleep(self) -> None:
         """Release the memory of weights and cache, where the device can.
 
-        Weights that are in the block are discarded (level 2). Those of the model's folder are kept in main memory (level 1).
+        Weights that are in the block are discarded (level 2). Those of the model's folder are kept in main memory
+        (level 1).
         """
         self._lost = bool(self._tensors)
         self._engine.sleep(level=2 if self._lost else 1)
@@ -230,7 +239,9 @@ class Worker:
 def _tensor(block: mmap.mmap, dtype: str, shape: tuple[int, ...], offset: int) -> torch.Tensor:
     n = torch.Size(shape).numel()
     kind = getattr(torch, dtype)
-    return torch.frombuffer(block, dtype=kind, count=n, offset=offset).view(shape) if n else torch.empty(shape, dtype=kind)
+    return (
+        torch.frombuffer(block, dtype=kind, count=n, offset=offset).view(shape) if n else torch.empty(shape, dtype=kind)
+    )
 
 
 def _checksum_of(path: str) -> Callable[[torch.Tensor], int]:

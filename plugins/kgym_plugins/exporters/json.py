@@ -17,6 +17,10 @@ class JsonExporter:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the text of the file."""
         plain = [
-            {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()} for row in rows
+            {
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in row.items()
+            }
+            for row in rows
         ]
         return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -44,7 +44,10 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
         (f"comparability {str(first['comparability'])[:12]}", first["comparability"]),
     ]
     caption = ", ".join(
-        [f"{first['benchmark']} ({first['env_id']}, {first['split']})", *(text for text, value in stated if value is not None)]
+        [
+            f"{first['benchmark']} ({first['env_id']}, {first['split']})",
+            *(text for text, value in stated if value is not None),
+        ]
     )
     cells = [
         [
@@ -77,13 +80,27 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in ordered
     ]
-    return _table("lrlll", ["Model", "Points", "Metric", "Protocol", "Source"], cells, f"{rows[0]['benchmark']}: published figures.")
+    return _table(
+        "lrlll",
+        ["Model", "Points", "Metric", "Protocol", "Source"],
+        cells,
+        f"{rows[0]['benchmark']}: published figures.",
+    )
 
 
 def _table(columns: str, header: Sequence[str], cells: Sequence[Sequence[str]], caption: str) -> str:
-    lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(header) + r" \\", r"\midrule"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(header) + r" \\",
+        r"\midrule",
+    ]
     lines += [" & ".join(row) + r" \\" for row in cells]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", rf"\caption{{{escape(caption)}}}", r"\end{table}"]) + "\n"
+    return (
+        "\n".join([*lines, r"\bottomrule", r"\end{tabular}", rf"\caption{{{escape(caption)}}}", r"\end{table}"]) + "\n"
+    )
 
 
 def _rank(row: Mapping[str, Any]) -> str:
@@ -103,5 +120,7 @@ def escape(text: Any) -> str:
     >>> escape("50% of_A & {B}")
     '50\\% of\\_A \\& \\{B\\}'
     """
-    line = " ".join("".join(c if c.isprintable() and unicodedata.category(c) != "Cf" else " " for c in str(text)).split())
+    line = " ".join(
+        "".join(c if c.isprintable() and unicodedata.category(c) != "Cf" else " " for c in str(text)).split()
+    )
     return "".join(SPECIAL.get(char, char) for char in line)

@@ -1,4 +1,6 @@
-"""Rows as a results file of lm-evaluation-harness (0.4), so that what reads those reads ours: `lm_eval.utils.make_table`, dashboards."""
+"""Rows as a results file of lm-evaluation-harness (0.4), so that what reads those reads ours:
+`lm_eval.utils.make_table`, dashboards.
+"""
 
 import calendar
 import json
@@ -20,7 +22,9 @@ class LmEvalExporter:
         pass
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Return the text of the file. Raises ConfigError unless all rows are results of one model: the format holds no more."""
+        """Return the text of the file. Raises ConfigError unless all rows are results of one model: the format holds
+        no more.
+        """
         models = list(dict.fromkeys(row["model"] for row in rows))
         if len(models) != 1:
             raise ConfigError(
@@ -28,11 +32,15 @@ class LmEvalExporter:
                 + (f" ({', '.join(models[:5])}); choose one with --model" if models else "")
             )
         if "comparability" not in rows[0]:
-            raise ConfigError("a board of published figures has no problems or settings to write; lm-eval's format needs results")
+            raise ConfigError(
+                "a board of published figures has no problems or settings to write; lm-eval's format needs results"
+            )
         names, seen = [], Counter[str]()
         for row in rows:
             seen[row["benchmark"]] += 1
-            names.append(row["benchmark"] if seen[row["benchmark"]] == 1 else f"{row['benchmark']}#{seen[row['benchmark']]}")
+            names.append(
+                row["benchmark"] if seen[row["benchmark"]] == 1 else f"{row['benchmark']}#{seen[row['benchmark']]}"
+            )
         tasks = dict(zip(names, rows, strict=True))
         first = rows[0]
         data = {
@@ -42,8 +50,14 @@ class LmEvalExporter:
             "versions": {name: _version(row["env_id"]) for name, row in tasks.items()},
             "n-shot": dict.fromkeys(tasks, 0),
             "higher_is_better": {name: {"exact_match": True} for name in tasks},
-            "n-samples": {name: {"original": row["n_problems"], "effective": row["n_problems"]} for name, row in tasks.items()},
-            "config": {"model": first["engine"], "model_args": {"pretrained": first["model"]}, "random_seed": first["seed"]},
+            "n-samples": {
+                name: {"original": row["n_problems"], "effective": row["n_problems"]} for name, row in tasks.items()
+            },
+            "config": {
+                "model": first["engine"],
+                "model_args": {"pretrained": first["model"]},
+                "random_seed": first["seed"],
+            },
             "date": _seconds(first["date"]),
             "model_source": first["engine"],
             "model_name": first["model"],
@@ -73,10 +87,16 @@ def _config(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "output_type": "generate_until",
         "repeats": row["samples_per_problem"],
         "num_fewshot": 0,
-        "filter_list": [{"name": row["verifier"], "filter": [{"function": "take_first_k", "k": row["samples_per_problem"]}]}],
+        "filter_list": [
+            {"name": row["verifier"], "filter": [{"function": "take_first_k", "k": row["samples_per_problem"]}]}
+        ],
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "generation_kwargs": {key: value for key, value in drawn.items() if value is not None},
-        "metadata": {"version": _version(row["env_id"]), "env_id": row["env_id"], "comparability": row["comparability"]},
+        "metadata": {
+            "version": _version(row["env_id"]),
+            "env_id": row["env_id"],
+            "comparability": row["comparability"],
+        },
     }
 
 

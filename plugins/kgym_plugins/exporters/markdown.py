@@ -24,15 +24,34 @@ BOOKKEEPING = (
     ),
     *("date", "stderr", "no_answer_frac", "tokens_per_solved", "top_p", "top_k", "verifier"),
     *("pass_at_k_stderr", "g_pass_at_k_stderr", "maj_at_k_stderr"),
-    *("pass_at_k", "g_pass_at_k", "finished_accuracy", "accuracy_if_cut_wrong", "accuracy_if_cut_right", "tokens_median", "tokens_p95"),
+    *(
+        "pass_at_k",
+        "g_pass_at_k",
+        "finished_accuracy",
+        "accuracy_if_cut_wrong",
+        "accuracy_if_cut_right",
+        "tokens_median",
+        "tokens_p95",
+    ),
 )
 """Columns that say how to reproduce a row, or more than a table for people has room for; the CSV has them."""
 HASHES = ("comparability",)
-SHARES = ("accuracy", "stderr", "interval_low", "interval_high", "maj_at_k", "truncated_frac", "unscored_frac", "no_answer_frac")
+SHARES = (
+    "accuracy",
+    "stderr",
+    "interval_low",
+    "interval_high",
+    "maj_at_k",
+    "truncated_frac",
+    "unscored_frac",
+    "no_answer_frac",
+)
 
 
 class MarkdownExporter:
-    """Writes the columns that people compare, table by table, the best first; shares in per cent, hashes in their first 12 digits."""
+    """Writes the columns that people compare, table by table, the best first; shares in per cent, hashes in their
+    first 12 digits.
+    """
 
     ranked = True
 

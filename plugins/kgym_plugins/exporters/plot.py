@@ -1,4 +1,6 @@
-"""Rows as a picture: a point and its 95 % interval for each row, one panel for each set of rows that may be compared."""
+"""Rows as a picture: a point and its 95 % interval for each row, one panel for each set of rows that may be
+compared.
+"""
 
 import io
 import warnings
@@ -32,7 +34,9 @@ class PlotOptions(Options):
 
 
 class PlotExporter:
-    """Draws accuracy and 95 % interval of each row, or the published points with the interval for the choice of problems."""
+    """Draws accuracy and 95 % interval of each row, or the published points with the interval for the choice of
+    problems.
+    """
 
     Options = PlotOptions
     ranked = True
@@ -41,7 +45,9 @@ class PlotExporter:
         self.options = options
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str | bytes:
-        """Return an SVG as text, or the bytes of a PNG. Raises ConfigError for a board without rows, or with too many for a picture."""
+        """Return an SVG as text, or the bytes of a PNG. Raises ConfigError for a board without rows, or with too
+        many for a picture.
+        """
         if not 0 < len(rows) <= TALLEST:
             raise ConfigError(f"{len(rows)} rows: a picture has 1 to {TALLEST}; choose some with --bench or --model")
         import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
@@ -49,7 +55,13 @@ class PlotExporter:
         panels: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for row in rows:
             panels.setdefault((row["benchmark"], row.get("comparability", "")), []).append(row)
-        style = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "svg.hashsalt": "kgym", "axes.titlelocation": "left"}
+        style = {
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "font.size": 9,
+            "svg.hashsalt": "kgym",
+            "axes.titlelocation": "left",
+        }
         with mpl.rc_context(style), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name may be in any script
             from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
@@ -60,7 +72,9 @@ class PlotExporter:
             for axis, block in zip(axes, panels.values(), strict=True):
                 _panel(axis, block)
             out = io.BytesIO()
-            figure.savefig(out, format=self.options.suffix, metadata={"Date": None} if self.options.suffix == "svg" else None)
+            figure.savefig(
+                out, format=self.options.suffix, metadata={"Date": None} if self.options.suffix == "svg" else None
+            )
         return out.getvalue().decode() if self.options.suffix == "svg" else out.getvalue()
 
 
@@ -70,10 +84,26 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     order = sorted(range(len(rows)), key=lambda i: -points[i][0])
     for place, index in enumerate(order):
         value, low, high = points[index]
-        axes.plot([low, high], [place, place], color=BLUE if results else GREY, linewidth=2.2, alpha=0.55, solid_capstyle="round")
+        axes.plot(
+            [low, high],
+            [place, place],
+            color=BLUE if results else GREY,
+            linewidth=2.2,
+            alpha=0.55,
+            solid_capstyle="round",
+        )
         axes.plot([value], [place], "o", color=BLUE, markersize=5)
-        label = f"{value:.1f}" + (f"  (rank {_rank(rows[index])})" if rows[index].get("rank_low") is not None and len(rows) > 1 else "")
-        axes.annotate(label, (min(max(value, high), 100), place), xytext=(8, 0), textcoords="offset points", va="center", color="#444444")
+        label = f"{value:.1f}" + (
+            f"  (rank {_rank(rows[index])})" if rows[index].get("rank_low") is not None and len(rows) > 1 else ""
+        )
+        axes.annotate(
+            label,
+            (min(max(value, high), 100), place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color="#444444",
+        )
     names = [one_line(_name(rows[index], rows), NAME) for index in order]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -89,7 +119,11 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         said += [f"hash {str(first['comparability'])[:12]}"]
         title = f"{first['benchmark']}: {', '.join(said)}"
     axes.set_title(one_line(title, 110), fontsize=9.5)
-    axes.set_xlabel("accuracy in %, with 95 % interval" if results else "points as printed, with 95 % intervals for the choice of problems")
+    axes.set_xlabel(
+        "accuracy in %, with 95 % interval"
+        if results
+        else "points as printed, with 95 % intervals for the choice of problems"
+    )
     for text in (*axes.get_yticklabels(), axes.title):
         text.set_parse_math(False)  # a name with dollar signs is a name and no formula
 
@@ -99,7 +133,14 @@ def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     twins = [other for other in rows if other["model"] == row["model"]]
     if len(twins) == 1:
         return str(row["model"])
-    for key, word in (("seed", "seed "), ("samples_per_problem", "k = "), ("metric", ""), ("source", ""), ("note", ""), ("date", "")):
+    for key, word in (
+        ("seed", "seed "),
+        ("samples_per_problem", "k = "),
+        ("metric", ""),
+        ("source", ""),
+        ("note", ""),
+        ("date", ""),
+    ):
         if len({other.get(key) for other in twins}) == len(twins):
             return f"{row['model']} ({word}{row[key]})"
     return str(row["model"])

@@ -1,8 +1,9 @@
 """Easy problems first: the ceiling on the level of difficulty rises with the steps.
 
-The levels are the labels of the problems. Of a finite source all are known; of an endless one the first `lookahead` in its order stand
-for the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn, uniformly. Later all are, uniformly or,
-with `then = "prioritized"`, by their success rates, which are tracked from the first step on.
+The levels are the labels of the problems. Of a finite source all are known; of an endless one the first `lookahead` in
+its order stand for the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn,
+uniformly. Later all are, uniformly or, with `then = "prioritized"`, by their success rates, which are tracked from the
+first step on.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
 """
@@ -26,7 +27,9 @@ class CurriculumOptions(Options):
     steps: RunSteps = 0.5
     """Training steps until problems of every level are drawn: a number, or, below 1, a share of the run."""
     then: Literal["uniform", "prioritized"] = "uniform"
-    """How problems are drawn afterwards: all alike, or the less solved ones more often, as the sampler `prioritized` does by default."""
+    """How problems are drawn afterwards: all alike, or the less solved ones more often, as the sampler `prioritized`
+    does by default.
+    """
     pool: int = Field(2048, ge=1)
     """`pool` of the sampler `prioritized`, where that follows."""
     retire: int = Field(0, ge=0)
@@ -59,7 +62,8 @@ class Curriculum:
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices.
 
-        Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems after too many others.
+        Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems after
+        too many others.
         """
         if self._then is not None and step > self.options.steps:
             self._ceiling = max(self._levels, default=0)
@@ -79,7 +83,9 @@ class Curriculum:
 
     def _finite(self, n: int, ceiling: int) -> list[int]:
         if n > self._n_known:
-            raise ConfigError(f"a step of {n} problems from a source of {self._n_known}: take at most {self._n_known} problems a step")
+            raise ConfigError(
+                f"a step of {n} problems from a source of {self._n_known}: take at most {self._n_known} problems a step"
+            )
         order = list(range(self._n_known))
         random.Random(derive_seed(self.seed, "step", self._draws)).shuffle(order)  # noqa: S311  (an order, not a secret)
         allowed = [index for index in order if self._levels[index] <= ceiling]
@@ -97,7 +103,9 @@ class Curriculum:
                 chosen.append(index)
                 looked = 0
             elif looked >= self.options.lookahead:
-                raise ConfigError(f"no problem up to level {ceiling} among {looked}: raise the curriculum's lookahead, or use uniform")
+                raise ConfigError(
+                    f"no problem up to level {ceiling} among {looked}: raise the curriculum's lookahead, or use uniform"
+                )
         return chosen
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
@@ -107,7 +115,11 @@ class Curriculum:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of draws, the place in an endless source, and the state of the sampler that follows."""
-        return {"draws": self._draws, "seen": self._seen, "then": None if self._then is None else self._then.state_dict()}
+        return {
+            "draws": self._draws,
+            "seen": self._seen,
+            "then": None if self._then is None else self._then.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""

@@ -1,7 +1,9 @@
-"""What is not yet solved comes more often: the chance of problem i is proportional to 1 - s_i, its tracked success rate.
+"""What is not yet solved comes more often: the chance of problem i is proportional to 1 - s_i, its tracked success
+rate.
 
-A problem that was never tried has s = 0. Success rates are a moving mean, as the policy gets better. Of an endless source, the
-first `pool` problems in its order are the set that is practised. A problem that is solved again and again may be retired (`retire`).
+A problem that was never tried has s = 0. Success rates are a moving mean, as the policy gets better. Of an endless
+source, the first `pool` problems in its order are the set that is practised. A problem that is solved again and again
+may be retired (`retire`).
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
 """
@@ -28,8 +30,9 @@ class PrioritizedOptions(Options):
     floor: float = Field(0.02, gt=0, le=1)
     """Least weight of a problem, so that what is solved is still asked now and then. The paper has none."""
     retire: int = Field(0, ge=0)
-    """Times in a row that all attempts at a problem must be right for it to be asked no more; 0: never. Where fewer problems are left
-    than a step needs, retired ones fill it up."""
+    """Times in a row that all attempts at a problem must be right for it to be asked no more; 0: never. Where fewer
+    problems are left than a step needs, retired ones fill it up.
+    """
 
 
 class Prioritized:
@@ -51,16 +54,19 @@ class Prioritized:
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices. Raises ConfigError if there are fewer than n problems.
 
-        Without replacement by exponential clocks: each problem rings after a time with its weight as rate, and the first n are taken
-        (Efraimidis and Spirakis 2006).
+        Without replacement by exponential clocks: each problem rings after a time with its weight as rate, and the
+        first n are taken (Efraimidis and Spirakis 2006).
         """
         if n > len(self._indices):
             raise ConfigError(
-                f"a step of {n} problems from a pool of {len(self._indices)}: take at most {len(self._indices)} problems a step"
+                f"a step of {n} problems from a pool of {len(self._indices)}: take at most {len(self._indices)} "
+                "problems a step"
             )
         self._draws += 1
         rng = random.Random(derive_seed(self.seed, "step", self._draws))  # noqa: S311  (an order, not a secret)
-        rings = {index: rng.expovariate(max(self.options.floor, 1 - self._rates.get(index, 0.0))) for index in self._indices}
+        rings = {
+            index: rng.expovariate(max(self.options.floor, 1 - self._rates.get(index, 0.0))) for index in self._indices
+        }
         chosen = sorted(self._indices, key=lambda index: (self._retired(index), rings[index]))[:n]
         self.see(chosen)
         return chosen
@@ -79,8 +85,8 @@ class Prioritized:
         return bool(self.options.retire) and self._solved.get(index, 0) >= self.options.retire
 
     def figures(self) -> dict[str, float]:
-        """See `ReportsChoice`: when problems were last chosen, their mean success rate and the share that was new; of all that are
-        practised, the shares that were tried and retired.
+        """See `ReportsChoice`: when problems were last chosen, their mean success rate and the share that was new; of
+        all that are practised, the shares that were tried and retired.
         """
         return dict(self._figures)
 
@@ -95,11 +101,18 @@ class Prioritized:
             self._solved[index] = self._solved.get(index, 0) + 1 if solved else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of draws, and of each problem that was tried [index, success rate, times solved in a row]."""
-        return {"draws": self._draws, "rates": [[index, rate, self._solved.get(index, 0)] for index, rate in self._rates.items()]}
+        """Return the number of draws, and of each problem that was tried [index, success rate, times solved in a
+        row].
+        """
+        return {
+            "draws": self._draws,
+            "rates": [[index, rate, self._solved.get(index, 0)] for index, rate in self._rates.items()],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self._draws = int(state["draws"])
         self._rates = {int(index): float(rate) for index, rate, *_ in state["rates"]}
-        self._solved = {int(index): int(solved[0]) if solved else 0 for index, _, *solved in state["rates"]}  # older states have none
+        self._solved = {
+            int(index): int(solved[0]) if solved else 0 for index, _, *solved in state["rates"]
+        }  # older states have none

@@ -33,7 +33,9 @@ class Uniform:
             self._drawn += n
             return list(range(first, first + n))
         if n > self.size:
-            raise ConfigError(f"a step of {n} problems from a source of {self.size}: take at most {self.size} problems a step")
+            raise ConfigError(
+                f"a step of {n} problems from a source of {self.size}: take at most {self.size} problems a step"
+            )
         chosen, self._left = self._left[:n], self._left[n:]
         if len(chosen) < n:
             order = self._next_epoch()

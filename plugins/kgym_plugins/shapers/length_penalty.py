@@ -20,7 +20,9 @@ class LengthPenaltyOptions(Options):
     weight: float = Field(0.2, ge=0)
     """What the penalty, between -0.5 and 0.5, is multiplied by before it is added."""
     warmup_steps: RunSteps = 0.25
-    """Steps without a penalty, since it slows early training down; constant afterwards. A number, or, below 1, a share of the run."""
+    """Steps without a penalty, since it slows early training down; constant afterwards. A number, or, below 1, a
+    share of the run.
+    """
 
 
 class LengthPenalty:

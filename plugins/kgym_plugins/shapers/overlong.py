@@ -24,12 +24,16 @@ class OverlongOptions(Options):
     cache_tokens: int = Field(128, ge=1)
     """Length of the stretch in which the punishment grows; the paper's L_cache."""
     weight: float = Field(1.0, ge=0)
-    """What the punishment, between -1 and 0, is multiplied by before it is added. 1 suits the paper's rewards of +1 and -1."""
+    """What the punishment, between -1 and 0, is multiplied by before it is added. 1 suits the paper's rewards of +1
+    and -1.
+    """
 
     @model_validator(mode="after")
     def _stretch_fits(self) -> Self:
         if self.cache_tokens > self.max_tokens:
-            raise ValueError(f"cache_tokens={self.cache_tokens} is more than max_tokens={self.max_tokens}: take a fifth of it")
+            raise ValueError(
+                f"cache_tokens={self.cache_tokens} is more than max_tokens={self.max_tokens}: take a fifth of it"
+            )
         return self
 
 

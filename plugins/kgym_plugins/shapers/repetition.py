@@ -2,11 +2,12 @@
 
     reward -= weight        where the finish reason is `repetition`
 
-Such an answer has the reward 0 already, as any wrong one. The penalty says that looping is worse than being wrong, and it is a signal
-where all answers of a group are wrong. The engine finds them, so `rollout.loop_tokens` has to be set; without it nothing is penalised.
+Such an answer has the reward 0 already, as any wrong one. The penalty says that looping is worse than being wrong, and
+it is a signal where all answers of a group are wrong. The engine finds them, so `rollout.loop_tokens` has to be set;
+without it nothing is penalised.
 
-Source: Kimi k1.5, arXiv:2501.12599, section 2.6.2: repeated sequences are detected and ended early, and "can be assigned additional
-penalties"; it states no number.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.6.2: repeated sequences are detected and ended early, and "can be
+assigned additional penalties"; it states no number.
 """
 
 from collections.abc import Sequence

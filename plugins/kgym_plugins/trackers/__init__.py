@@ -10,7 +10,9 @@ kgym_api = 1
 @hookimpl
 def kgym_components() -> Iterator[Component]:
     """Yield the trackers that come with kgym."""
-    yield TrackerInfo(name="jsonl", target="kgym_plugins.trackers.jsonl:JsonlTracker", summary="one file of JSON lines for many runs")
+    yield TrackerInfo(
+        name="jsonl", target="kgym_plugins.trackers.jsonl:JsonlTracker", summary="one file of JSON lines for many runs"
+    )
     yield TrackerInfo(
         name="tensorboard",
         target="kgym_plugins.trackers.tensorboard:TensorBoardTracker",
@@ -19,7 +21,11 @@ def kgym_components() -> Iterator[Component]:
         extra="tensorboard",
     )
     yield TrackerInfo(
-        name="wandb", target="kgym_plugins.trackers.wandb:WandbTracker", summary="Weights & Biases", needs=("wandb",), extra="wandb"
+        name="wandb",
+        target="kgym_plugins.trackers.wandb:WandbTracker",
+        summary="Weights & Biases",
+        needs=("wandb",),
+        extra="wandb",
     )
     yield TrackerInfo(
         name="trackio",

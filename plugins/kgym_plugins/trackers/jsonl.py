@@ -1,4 +1,6 @@
-"""One file of JSON lines for many runs, to be read by pandas. Each run has its own `metrics.jsonl` with or without it."""
+"""One file of JSON lines for many runs, to be read by pandas. Each run has its own `metrics.jsonl` with or without
+it.
+"""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +21,9 @@ class JsonlOptions(Options):
 
 
 class JsonlTracker:
-    """Appends `{"run": ..., "step": ..., metric: value ...}`; of a step that was taken again after a kill, the last line counts."""
+    """Appends `{"run": ..., "step": ..., metric: value ...}`; of a step that was taken again after a kill, the last
+    line counts.
+    """
 
     Options = JsonlOptions
 

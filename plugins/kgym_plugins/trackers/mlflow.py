@@ -26,7 +26,9 @@ class MlflowOptions(Options):
 
 
 class MlflowTracker:
-    """Logs to one run of MLflow, which a resumed run continues with; of a step that was taken again MLflow keeps both values."""
+    """Logs to one run of MLflow, which a resumed run continues with; of a step that was taken again MLflow keeps
+    both values.
+    """
 
     Options = MlflowOptions
 
@@ -41,7 +43,9 @@ class MlflowTracker:
             self.client.update_run(known, status="RUNNING")
             return
         experiment = self.client.get_experiment_by_name(options.experiment)
-        experiment_id = experiment.experiment_id if experiment is not None else self.client.create_experiment(options.experiment)
+        experiment_id = (
+            experiment.experiment_id if experiment is not None else self.client.create_experiment(options.experiment)
+        )
         self.run_id = self.client.create_run(experiment_id, run_name=run_name(run_folder)).info.run_id
         parameters = [Param(key, str(value)[:LONGEST_PARAMETER]) for key, value in flat(config).items()]
         for start in range(0, len(parameters), MOST_PARAMETERS):
@@ -53,7 +57,9 @@ class MlflowTracker:
         from mlflow.entities import Metric  # noqa: PLC0415
 
         now = int(1000 * time.time())
-        self.client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in finite(metrics).items()])
+        self.client.log_batch(
+            self.run_id, metrics=[Metric(key, value, now, step) for key, value in finite(metrics).items()]
+        )
 
     def close(self, *, failed: bool) -> None:
         """Say how the run ended."""

@@ -1,4 +1,6 @@
-"""What trackers share: the name of their run on the other side, kept in the run folder, and figures as other programs want them."""
+"""What trackers share: the name of their run on the other side, kept in the run folder, and figures as other
+programs want them.
+"""
 
 import json
 import math

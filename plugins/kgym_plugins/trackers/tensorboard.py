@@ -17,7 +17,9 @@ class TensorBoardOptions(Options):
 
 
 class TensorBoardTracker:
-    """Writes scalars, and the configuration as text. Steps that are taken again after a kill replace what was there (`purge_step`)."""
+    """Writes scalars, and the configuration as text. Steps that are taken again after a kill replace what was there
+    (`purge_step`).
+    """
 
     Options = TensorBoardOptions
 

@@ -22,7 +22,9 @@ class WandbOptions(Options):
 
 
 class WandbTracker:
-    """Logs to one run at wandb, which a resumed run continues with; steps that are taken again are the first ones there."""
+    """Logs to one run at wandb, which a resumed run continues with; steps that are taken again are the first ones
+    there.
+    """
 
     Options = WandbOptions
 

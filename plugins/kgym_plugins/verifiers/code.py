@@ -2,11 +2,12 @@
 
     gold {"kind": "stdin", "cases": [["2 3", "5"]]}      see kgym.judging.cases
     a block ```python ... ``` that prints the sum        correct, passed
-    one that prints the product                          wrong, wrong_output; also time, memory, output, crash, no_function ...
-    no block                                             no_answer
+    one that prints the product                          wrong, wrong_output; also time, memory, output, crash,
+    no_function ... no block                                             no_answer
 
-What is expected never enters the sandbox of the program. A program that fails, in any way, is wrong; only what is not its doing is
-`unscored`: `gold` (the gold answer has no tests), `tests` (a checker that fails), `sandbox` (it was lost twice).
+What is expected never enters the sandbox of the program. A program that fails, in any way, is wrong; only what is not
+its doing is `unscored`: `gold` (the gold answer has no tests), `tests` (a checker that fails), `sandbox` (it was lost
+twice).
 """
 
 import time

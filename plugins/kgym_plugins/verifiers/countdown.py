@@ -1,4 +1,5 @@
-r"""The verifier `countdown`: an expression in the last box that uses the numbers of the gold answer, each as often, and has its value.
+r"""The verifier `countdown`: an expression in the last box that uses the numbers of the gold answer, each as often, and
+has its value.
 
     gold (14-4)+8, which says that 4, 8 and 14 make 18
     \boxed{8+14-4}           correct
@@ -6,11 +7,13 @@ r"""The verifier `countdown`: an expression in the last box that uses the number
     \boxed{18}               wrong, numbers
     \boxed{14+4-8}           wrong, value
 
-An expression has whole numbers, + - * / (also `\times`, `\cdot`, `\div`, `\frac{}{}` and their characters) and brackets; a bracket
-after a number or a bracket is a product. The last box after the reasoning is the answer, and a hedge (wrong) if another box is not right
-too. A last box that is empty or unterminated, or holds anything else, is `no_answer`.
+An expression has whole numbers, + - * / (also `\times`, `\cdot`, `\div`, `\frac{}{}` and their characters) and
+brackets; a bracket after a number or a bracket is a product. The last box after the reasoning is the answer, and a
+hedge (wrong) if another box is not right too. A last box that is empty or unterminated, or holds anything else, is
+`no_answer`.
 
-Nothing is computed before the numbers agree, and what is computed is exact. Linear in the text but for at most `MAX_FRACTIONS` rewritings.
+Nothing is computed before the numbers agree, and what is computed is exact. Linear in the text but for at most
+`MAX_FRACTIONS` rewritings.
 """
 
 import re
@@ -26,8 +29,19 @@ from kgym.types import Status, Verdict, VerifyItem
 MAX_FRACTIONS = 16
 """`\\frac` in an answer."""
 
-_SPELLINGS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "–": "-", "＋": "+", "＝": "="})
-_COMMANDS = ((r"\times", "*"), (r"\cdot", "*"), (r"\ast", "*"), (r"\div", "/"), (r"\left", ""), (r"\right", ""), ("[", "("), ("]", ")"))
+_SPELLINGS = str.maketrans(
+    {"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "–": "-", "＋": "+", "＝": "="}
+)
+_COMMANDS = (
+    (r"\times", "*"),
+    (r"\cdot", "*"),
+    (r"\ast", "*"),
+    (r"\div", "/"),
+    (r"\left", ""),
+    (r"\right", ""),
+    ("[", "("),
+    ("]", ")"),
+)
 _BLANKS = re.compile(r"\\[,;:! ]|\\quad|[\s$~]|\\[()]")
 _FRACTION = re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
 _TOKENS = re.compile(r"[0-9]+|[-+*/()]")
@@ -131,7 +145,9 @@ def _numbers(tokens: Sequence[str]) -> Counter[str]:
 
 
 def _value(tokens: Sequence[str]) -> Fraction | None:
-    """Return the value of an expression; None if it is malformed, or divides by 0. Two stacks, so nesting costs no recursion."""
+    """Return the value of an expression; None if it is malformed, or divides by 0. Two stacks, so nesting costs no
+    recursion.
+    """
     values: list[Fraction] = []
     waiting: list[str] = []
     operand = True  # whether one comes next

@@ -1,18 +1,19 @@
-r"""The verifier `judge`: a language model reads question, right answer and response, reasons, and gives its verdict as JSON.
+r"""The verifier `judge`: a language model reads question, right answer and response, reasons, and gives its verdict as
+JSON.
 
     ... both are one half, so they agree. {"verdict": "correct"}
 
-It is the chain-of-thought reward model of Kimi k1.5 (section 2.3.5): a model that thinks before it judges was right far more often than a
-scalar head. With several samples the majority decides.
+It is the chain-of-thought reward model of Kimi k1.5 (section 2.3.5): a model that thinks before it judges was right far
+more often than a scalar head. With several samples the majority decides.
 
     unscored:unparseable    no sample ended in a verdict
     unscored:cut_short      no sample ended in a verdict, and a budget ended one of them
     unscored:tie            as many samples for as against
     unscored:context        question and response are longer than the judge's context
 
-What counts is the last object of a sample that names a verdict, after its reasoning; a verdict that the response itself contains is
-part of the prompt and counts for nothing, though a weak judge may be talked into repeating it. The judge's text is data: parsed as JSON,
-within limits, and never evaluated.
+What counts is the last object of a sample that names a verdict, after its reasoning; a verdict that the response itself
+contains is part of the prompt and counts for nothing, though a weak judge may be talked into repeating it. The judge's
+text is data: parsed as JSON, within limits, and never evaluated.
 """
 
 import json
@@ -89,7 +90,9 @@ class JudgeOptions(Options):
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError(f"samples={self.samples} at temperature 0 are all the same; set a temperature, or ask for one")
+            raise ValueError(
+                f"samples={self.samples} at temperature 0 are all the same; set a temperature, or ask for one"
+            )
         return self
 
 
@@ -113,7 +116,11 @@ class Judge:
         from kgym.rollout.engine import generate  # noqa: PLC0415  (loads torch)
 
         begin = time.perf_counter()
-        requests = [self._request(place, item, sample) for place, item in enumerate(items) for sample in range(self.options.samples)]
+        requests = [
+            self._request(place, item, sample)
+            for place, item in enumerate(items)
+            for sample in range(self.options.samples)
+        ]
         said: list[list[Segment]] = [[] for _ in items]
         for segment in generate(self._judge(), requests):
             said[int(segment.request_id.split("/")[0])].append(segment)
@@ -136,7 +143,8 @@ class Judge:
 
 
 def fill(template: str, item: VerifyItem) -> str:
-    """Put an item into a template, once: what looks like a place in a foreign text stays text. (The engine reads control tokens as text.)
+    """Put an item into a template, once: what looks like a place in a foreign text stays text. (The engine reads
+    control tokens as text.)
 
     >>> fill("{question} {response}", VerifyItem("4", "{gold}<|end|>", "2+2?"))
     '2+2? {gold}<|end|>'
@@ -148,7 +156,9 @@ def fill(template: str, item: VerifyItem) -> str:
 def verdict_of(said: Sequence[str], *, seconds: float = 0.0) -> Verdict:
     """Return what the majority of the samples found."""
     votes = [vote for text in said if (vote := parse_verdict(text)) is not None]
-    if said and all(isinstance(text, Segment) and text.finish_reason == "length" and not text.token_ids for text in said):
+    if said and all(
+        isinstance(text, Segment) and text.finish_reason == "length" and not text.token_ids for text in said
+    ):
         return Verdict("unscored", "context", seconds=seconds)
     if not votes:
         cut_short = any(isinstance(text, Segment) and text.finish_reason != "stop" for text in said)

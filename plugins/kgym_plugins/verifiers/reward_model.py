@@ -1,13 +1,16 @@
 """The verifier `reward_model`: a model that was trained on preferences says how good an answer is.
 
-Its score s has the mean 0 over demonstrations (InstructGPT, section 3.5): `kgym rm` keeps the bias that does so with the model.
+Its score s has the mean 0 over demonstrations (InstructGPT, section 3.5): `kgym rm` keeps the bias that does so with
+the model.
 
     grade = threshold      correct if s > threshold, else wrong
-    grade = probability    the same verdict, with the partial credit sigmoid(s - threshold): the chance that the answer is preferred to one
+    grade = probability    the same verdict, with the partial credit sigmoid(s - threshold): the chance that the answer
+    is preferred to one
                            whose score is the threshold, by the model that the loss of reward models has of preferences
 
-An answer that is longer than the model's context is unscored. The model lives in the caller's process, once for all verifiers that name it.
-The text of an answer is only ever turned into token ids; what it can do is to please the model without being right.
+An answer that is longer than the model's context is unscored. The model lives in the caller's process, once for all
+verifiers that name it. The text of an answer is only ever turned into token ids; what it can do is to please the model
+without being right.
 """
 
 import math
@@ -30,7 +33,9 @@ class RewardModelOptions(Options):
     """A reward model as a verifier."""
 
     model: str = ""
-    """Folder of the reward model, as `kgym rm` writes it, or any sequence classifier of one label. It has to be named."""
+    """Folder of the reward model, as `kgym rm` writes it, or any sequence classifier of one label. It has to be
+    named.
+    """
     grade: Literal["threshold", "probability"] = "probability"
     """Right or wrong, or also partial credit, which is a reward with a slope."""
     threshold: float = Field(0.0, allow_inf_nan=False)
@@ -55,7 +60,8 @@ class RewardModelVerifier:
     def __init__(self, options: RewardModelOptions) -> None:
         if not options.model:
             raise ConfigError(
-                "the verifier reward_model judges by a model of yours: train one with kgym rm, and name its folder as the option model"
+                "the verifier reward_model judges by a model of yours: train one with kgym rm, and name its folder as "
+                "the option model"
             )
         self.options = options
         _check(options.model)

@@ -10,7 +10,9 @@ from kgym_plugins.verifiers.math.grammar.parse import parse
 from kgym_plugins.verifiers.math.limits import LimitError, SyntaxProblem
 from kgym_plugins.verifiers.math.plain import FRACTION
 
-_WORK = re.compile(r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!|\\(?:b|p)?mod|\\gcd|\\operatorname|\|")
+_WORK = re.compile(
+    r"[-+*^=<>(]|\\(?:cdot|times|sqrt|binom|int|sum|log|ln|sin|cos|tan)|!|\\(?:b|p)?mod|\\gcd|\\operatorname|\|"
+)
 
 
 def _works(text: str) -> bool:
@@ -41,7 +43,11 @@ def is_echo(shown: str, gold: str, question: str) -> bool:
     if not question or not re.search(r"[-+*/^=<>(\\!]", shown):
         return False
     answer, asked = _unbraced(shown), _unbraced(question)
-    if (match := _REMAINDER.fullmatch(answer)) and match[1] in asked and re.search(rf"(?:divided by|modulo){match[2]}(?!\d)", asked):
+    if (
+        (match := _REMAINDER.fullmatch(answer))
+        and match[1] in asked
+        and re.search(rf"(?:divided by|modulo){match[2]}(?!\d)", asked)
+    ):
         return True
     if answer == _unbraced(gold) or not _works(normal_text(shown)):
         return False
@@ -67,12 +73,16 @@ def same_formula(one: str, other: str) -> bool:
 @lru_cache(maxsize=1024)
 def _asked(question: str) -> frozenset[Node]:
     """The trees of the formulas in a question, with all their parts."""
-    formulas = ("".join(part or "" for part in match.groups()) for match in list(_FORMULA.finditer(question))[:_MOST_FORMULAS])
+    formulas = (
+        "".join(part or "" for part in match.groups()) for match in list(_FORMULA.finditer(question))[:_MOST_FORMULAS]
+    )
     return frozenset(part for formula in formulas if (tree := _tree(formula)) is not None for part in walk(tree))
 
 
 def _tree(text: str) -> Node | None:
     try:
-        return parse(clean(_OPERATOR.sub(lambda match: rf"\operatorname{{{match[1]}}}" if match[1] else match[0], text)))
+        return parse(
+            clean(_OPERATOR.sub(lambda match: rf"\operatorname{{{match[1]}}}" if match[1] else match[0], text))
+        )
     except (SyntaxProblem, LimitError, RecursionError):
         return None

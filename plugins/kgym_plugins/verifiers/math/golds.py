@@ -1,4 +1,6 @@
-"""Gold answers that cannot be judged by: those that say nothing and those that are cut off. Answers to them are unscored."""
+"""Gold answers that cannot be judged by: those that say nothing and those that are cut off. Answers to them are
+unscored.
+"""
 
 import re
 from functools import lru_cache
@@ -13,9 +15,13 @@ _EMPTY = re.compile(
     r"|[\^_]\s*(?:\{\s*\})|(?<!\\)\{\s*\}|\\begin\{(\w+\*?)\}(?:\{[lcr|]*\})?[\s&\\]*\\end\{\1\}|\\(?:left|right)\s*\."
 )
 """A command or a group without anything in it. The empty set has escaped braces."""
-_MISSING = re.compile(r"\\(?:[dtc]?frac|[dt]?binom)\s*(?:\{\s*\}|\{[^{}]*\}\s*\{\s*\})|\\sqrt\s*(?:\[[^\]]*\])?\s*\{\s*\}")
+_MISSING = re.compile(
+    r"\\(?:[dtc]?frac|[dt]?binom)\s*(?:\{\s*\}|\{[^{}]*\}\s*\{\s*\})|\\sqrt\s*(?:\[[^\]]*\])?\s*\{\s*\}"
+)
 _ESCAPED = re.compile(r"\\[\\{}]")
-_UNFINISHED = re.compile(r"(?:[\^_=/<]|\\(?:[dt]?frac(?:\s*\{[^{}]*\})?|sqrt|cdot|times|left|le|leq|ge|geq|text|pm))\s*\Z")
+_UNFINISHED = re.compile(
+    r"(?:[\^_=/<]|\\(?:[dt]?frac(?:\s*\{[^{}]*\})?|sqrt|cdot|times|left|le|leq|ge|geq|text|pm))\s*\Z"
+)
 _LONGEST = 4000
 
 
@@ -44,7 +50,9 @@ def _filled(text: str) -> str:
 
 
 def _cut_off(text: str) -> bool:
-    """Whether brackets or arguments are open at the end. An interval may have one bracket of each kind: (0, 1], [0, 1[."""
+    """Whether brackets or arguments are open at the end. An interval may have one bracket of each kind: (0, 1], [0,
+    1[.
+    """
     bare = _ESCAPED.sub("", text)
     if bare.count("{") != bare.count("}") or text.count(r"\begin") != text.count(r"\end{"):
         return True

@@ -1,6 +1,7 @@
 """Bounds that are checked before any work is done.
 
-A response may be as long as it likes: finding the answer in it is linear. What is then taken as the answer is small or refused.
+A response may be as long as it likes: finding the answer in it is linear. What is then taken as the answer is small or
+refused.
 """
 
 ANSWER_CHARS = 4000
@@ -13,8 +14,9 @@ TREE_DEPTH = 150
 DIGITS = 2000
 """Of one number."""
 EXACT_BITS = 14000
-"""Of a numerator or denominator in exact arithmetic; what would be larger is computed in floating point. Python refuses to write integers
-of more than 4300 digits, which is 14284 bits."""
+"""Of a numerator or denominator in exact arithmetic; what would be larger is computed in floating point. Python refuses
+to write integers of more than 4300 digits, which is 14284 bits.
+"""
 EXPONENT_BITS = 256
 """Of the binary exponent of a floating-point number: 2 ** (2 ** 256) is refused before it is computed."""
 FACTORIAL = 10**9

@@ -19,7 +19,9 @@ class MathOptions(Options):
     preset: Preset = "default"
     """How strict the comparison is where people disagree. The options below depart from it, where they are given."""
     decimals: int | None = Field(None, ge=0, le=50)
-    """Significant digits that a decimal needs to stand for 1/3 or pi, and 0 if none does. strict: 0, default: 4, lenient: 3."""
+    """Significant digits that a decimal needs to stand for 1/3 or pi, and 0 if none does. strict: 0, default: 4,
+    lenient: 3.
+    """
     unit_left_out: bool | None = None
     """Take 5 for 5 cm, and 90 for 90 degrees. strict: false, default and lenient: true."""
     percent_left_out: bool | None = None
@@ -31,7 +33,9 @@ class MathOptions(Options):
     forgive_missing_base: bool | None = None
     """Take the bare digits 52 for 52_8 even if the question names no base. strict and default: false, lenient: true."""
     explain: bool = False
-    """Keep in the verdict what each stage made of the gold answer and the response, as `kgym verify --explain` shows it."""
+    """Keep in the verdict what each stage made of the gold answer and the response, as `kgym verify --explain` shows
+    it.
+    """
 
     @field_validator("extraction")
     @classmethod

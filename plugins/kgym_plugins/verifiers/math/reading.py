@@ -22,10 +22,21 @@ from kgym_plugins.verifiers.math.trace import is_tracing, note
 from kgym_plugins.verifiers.math.values.conditions import conditioned
 from kgym_plugins.verifiers.math.values.interpret import interpret
 from kgym_plugins.verifiers.math.values.realsets import Unordered
-from kgym_plugins.verifiers.math.values.types import Assignments, BaseNumber, Choice, Clock, Equation, Opaque, RealSet, Value, Words
+from kgym_plugins.verifiers.math.values.types import (
+    Assignments,
+    BaseNumber,
+    Choice,
+    Clock,
+    Equation,
+    Opaque,
+    RealSet,
+    Value,
+    Words,
+)
 
 _LABEL = re.compile(
-    r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*", re.IGNORECASE
+    r"\s*(?:\\text(?:bf)?\s*\{\s*)?(?:the\s+)?(?!lambda\b)[A-Za-z][A-Za-z ]{2,40}(?::|\b(?:is|are)\b)\s*:?\s*\}?\s*",
+    re.IGNORECASE,
 )
 
 _UNIT_INSIDE = re.compile(r"\\(?:text|mathrm)|dots")
@@ -36,7 +47,9 @@ _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 
 
 def read(text: str, *, thousands: bool = True) -> Value:
-    """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or too deep."""
+    """Understand an answer. What the grammar does not know becomes Opaque. Raises LimitError for what is too long or
+    too deep.
+    """
     value = _read(text, thousands)
     note("values", type(value).__name__, "=", value.normal())
     return value
@@ -114,7 +127,11 @@ def _second_try(text: str, thousands: bool) -> Value:
     if (value := _measured_chain(text, thousands)) is not None:
         return value
     plain = unwrapped(text)
-    if plain and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain) and any(map(str.isalpha, plain)):
+    if (
+        plain
+        and all(character.isalnum() or character in " .,'-:;!?()\"" for character in plain)
+        and any(map(str.isalpha, plain))
+    ):
         return Words(normal_words(plain))
     return Opaque(_with_usual_index(normal_text(text)))
 
@@ -124,7 +141,11 @@ _INDEX = re.compile(r"\\(?:sum|prod)_\{?([a-z])(?:=|\\ge)")
 
 def _with_usual_index(text: str) -> str:
     """A series with k for the letter that it runs over, if it has no k and one such letter."""
-    text = re.sub(r"([_^])\{\\infty\}", r"\1\\infty ", text).replace("\\ge0}", "=0}^\\infty ").replace("\\infty  ", "\\infty ")
+    text = (
+        re.sub(r"([_^])\{\\infty\}", r"\1\\infty ", text)
+        .replace("\\ge0}", "=0}^\\infty ")
+        .replace("\\infty  ", "\\infty ")
+    )
     letters = set(_INDEX.findall(text))
     if len(letters) != 1 or re.search(r"(?<![A-Za-z\\])k(?![A-Za-z])", text):
         return text.replace("\\infty ", "\\infty")
@@ -174,13 +195,17 @@ def _with_remark(tokens: list[Token]) -> Value | None:
 
 _RATE = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,4})/(?P<per>[A-Za-z]{1,4})")
 """A quotient of units that looks like a function: 5 L/min."""
-_NAMED_CASES = re.compile(r"[^=&]{1,200}=\s*(?P<cases>\\begin\{d?cases\}(?:(?!\\begin|\\end).)*\\end\{d?cases\})", re.DOTALL)
+_NAMED_CASES = re.compile(
+    r"[^=&]{1,200}=\s*(?P<cases>\\begin\{d?cases\}(?:(?!\\begin|\\end).)*\\end\{d?cases\})", re.DOTALL
+)
 """Cases after a name that the grammar does not know, such as a limit."""
 _WORDS = ("word", "name", "open", "close", "lb", "rb", "cmd")
 
 
 def _behind_words(tokens: list[Token]) -> Value | None:
-    r"""The chain after words and a sign of equality: `\text{Perimeter} = 2(10 + 15) = 50`; or its last side, if more words are in it."""
+    r"""The chain after words and a sign of equality: `\text{Perimeter} = 2(10 + 15) = 50`; or its last side, if more
+    words are in it.
+    """
     depth, signs = 0, list[int]()
     for at, token in enumerate(tokens):
         depth += (token.kind in ("open", "lb", "begin")) - (token.kind in ("close", "rb", "end"))

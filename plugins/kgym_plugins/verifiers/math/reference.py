@@ -18,7 +18,10 @@ COMMAND = "python -m kgym_plugins.verifiers.math.reference docs/verifier.md"
 def tables() -> dict[str, str]:
     """Return the Markdown of each table by the name of its markers."""
     rules = ["| reason | what it accepts | gold: accepted | gold: refused |", "|---|---|---|---|"]
-    rules += [f"| `{rule.name}` | {_cell(rule.says)} | {_pair(rule.example)} | {_pair(rule.counter)} |" for rule in RULES.values()]
+    rules += [
+        f"| `{rule.name}` | {_cell(rule.says)} | {_pair(rule.example)} | {_pair(rule.counter)} |"
+        for rule in RULES.values()
+    ]
     phrases = ["| table | file | what a match tells | rows | for example | but not |", "|---|---|---|---|---|---|"]
     for table in sorted(TABLES, key=lambda table: table.name):
         first = table.phrases[0]

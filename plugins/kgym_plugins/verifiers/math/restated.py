@@ -1,4 +1,6 @@
-"""Answers that repeat something of the question beside their value: the formula that it asks for, a choice with its text, a label."""
+"""Answers that repeat something of the question beside their value: the formula that it asks for, a choice with its
+text, a label.
+"""
 
 import re
 
@@ -29,7 +31,10 @@ _SUCH_THAT = re.compile(
     r"\$(?P<condition>[^$]{3,200})\$"
 )
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:,\s?\(?[A-J]\)?){0,9}")
-_CHOICE = re.compile(r"(?:the\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-J])\)?\s?[:.]?\s*(?P<content>\S.{0,200}?)?[.\s]*", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"(?:the\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-J])\)?\s?[:.]?\s*(?P<content>\S.{0,200}?)?[.\s]*",
+    re.IGNORECASE,
+)
 _PICKING = re.compile(
     r"(?:\A|,\s+(?:so|hence|thus|therefore)\s+)(?:(?:so|hence|thus|therefore),?\s+)?"
     r"(?:we\s+(?:pick|choose|select|take)|I\s+(?:pick|choose|select)|(?:that|this)\s+leaves(?:\s+(?:only|us\s+with))?)\s+"
@@ -42,7 +47,10 @@ _UNCERTAIN = re.compile(
     re.IGNORECASE,
 )
 _ROW = re.compile(r"\|\s*\*\*(?P<label>[^|*\n]{2,40})\*\*\s*\|\s*\*\*(?P<value>[^|*\n]{1,60})\*\*\s*\|")
-_POINT = re.compile(r"[*_]{0,3}(?P<label>[A-Za-z][A-Za-z -]{2,40}):[*_]{0,3}\s+(?P<value>\(\s?-?\d[\d./]*(?:,\s?-?\d[\d./]*){1,3}\s?\))\.?")
+_POINT = re.compile(
+    r"[*_]{0,3}(?P<label>[A-Za-z][A-Za-z "
+    r"-]{2,40}):[*_]{0,3}\s+(?P<value>\(\s?-?\d[\d./]*(?:,\s?-?\d[\d./]*){1,3}\s?\))\.?"
+)
 _FACTOR_ASKED = re.compile(r"\bby\s+what\s+factor\b|\bhow\s+many\s+times\b", re.IGNORECASE)
 _FACTOR = re.compile(
     r"(?:\A|,\s+)(?:so\s+)?(?:it|the\s+(?P<thing>\w+))\s+(?:becomes|is)\s+(?P<number>\d+|[a-z]{3,9})\s+times\s+as\s+(?:large|big|great|much|many|high)[.!]*\Z",
@@ -73,7 +81,9 @@ _LONGEST = 500
 
 
 def _of_asked_formula(item: VerifyItem, found: Extraction) -> str | None:
-    r"""The right side of an equation, of which the left side is the formula that the question asks for: x^3 + 1/x^3 = 52."""
+    r"""The right side of an equation, of which the left side is the formula that the question asks for: x^3 + 1/x^3
+    = 52.
+    """
     asked, match = _ASKED_FORMULA.search(item.question), _EQUATION.fullmatch(found.answers[0])
     if (
         len(found.answers) > 1
@@ -128,7 +138,9 @@ def _picked(item: VerifyItem, line: str) -> str | None:
 
 
 def _of_label(item: VerifyItem, line: str) -> str | None:
-    """The value of a last bold row of a table, or the point after a label, if the label is what the question asks for."""
+    """The value of a last bold row of a table, or the point after a label, if the label is what the question asks
+    for.
+    """
     match = _ROW.fullmatch(line) or _POINT.fullmatch(line)
     if match is None or not item.question or of_another(match["label"], item.question):
         return None
@@ -153,7 +165,9 @@ def _factor(item: VerifyItem, line: str) -> str | None:
 
 
 def _comma_concluded(item: VerifyItem, line: str) -> str | None:
-    """The number of a conclusion in a language that writes 2,5 for two and a half, where the gold answer is one number."""
+    """The number of a conclusion in a language that writes 2,5 for two and a half, where the gold answer is one
+    number.
+    """
     sentence = last_sentence(line)
     if not COMMA_THEREFORE.match(sentence) or not isinstance(gold_readings(item.gold)[0], Scalar):
         return None
@@ -184,7 +198,8 @@ def _scientific(item: VerifyItem, found: Extraction) -> str | None:
 
 
 _CONSTANT = re.compile(
-    r"(?:,|\\q?quad|\\[,; ]|\s)*\\text\s?\{\s*(?:where|with)\s*\}\s*[A-Za-z](?:_\{?\d\}?)?(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*"
+    r"(?:,|\\q?quad|\\[,; "
+    r"]|\s)*\\text\s?\{\s*(?:where|with)\s*\}\s*[A-Za-z](?:_\{?\d\}?)?(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*"
     r"\\text\s?\{\s*is\s+an?\s+(?:arbitrary\s+|real\s+){1,2}constant\s*\}[.$\s]*\Z"
 )
 

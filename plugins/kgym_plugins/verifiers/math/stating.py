@@ -43,10 +43,13 @@ from kgym_plugins.verifiers.math.values.types import (
 )
 
 _ORDINAL = re.compile(
-    rf"\d(?:st|nd|rd|th)\b|\b(?:{ORDINAL_WORDS})\b|\b(?:tenths|hundredths|thousandths)\b|\}}?\$(?:st|nd|rd|th)\b", re.IGNORECASE
+    rf"\d(?:st|nd|rd|th)\b|\b(?:{ORDINAL_WORDS})\b|\b(?:tenths|hundredths|thousandths)\b|\}}?\$(?:st|nd|rd|th)\b",
+    re.IGNORECASE,
 )
 _SECONDS = re.compile(r"(?:per|an?|each|every|/) second\b")
-_AMOUNT = re.compile(r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)")
+_AMOUNT = re.compile(
+    r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)"
+)
 _DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.IGNORECASE)
 _CHAIN = re.compile(r"\$(?P<sides>[^$]{1,400}=[^$=<>]{1,80})\$(?P<rest>[^$]*)")
 _CHAIN_SIGN = re.compile(r"=|\\approx|≈")
@@ -57,7 +60,9 @@ _EVERY_REAL = re.compile(rf"(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s
 _COMMA_DECIMAL = re.compile(r"(?P<whole>-?\d{1,9}),(?P<digits>\d{1,9})(?P<rest>(?:\s?[^\d\s,;]\S{0,12}){0,3})")
 _TAIL = 500
 _PLACE = re.compile(r"\d+ [a-z]+|(?:ten|hundred|thousand|million)ths(?: place)?")
-_NUMERAL = re.compile(rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE)
+_NUMERAL = re.compile(
+    rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE
+)
 _CUTS = re.compile(r",?\s+(?=[a-z])")
 _FORMULA_AHEAD = re.compile(rf"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z]+\s+){{0,3}}(?P<formula>{FORMULA})")
 _FORMULAS_AHEAD = re.compile(
@@ -65,13 +70,21 @@ _FORMULAS_AHEAD = re.compile(
 )
 _NAMED_SIDE = re.compile(r"\s*(?P<left>[^=<>]{1,80}?)\s*=(?:[^=<>]{1,200}=)*\s*(?P<right>[^=<>]{1,200})\s*")
 _COMMAND = re.compile(r"\\(?:operatorname\{)?(det|gcd|lcm|deg|dim|rank|tr|min|max)(?![A-Za-z])")
-_CALLED = {"det": "determinant", "gcd": "greatest common", "lcm": "least common", "deg": "degree", "dim": "dimension", "tr": "trace"} | {
+_CALLED = {
+    "det": "determinant",
+    "gcd": "greatest common",
+    "lcm": "least common",
+    "deg": "degree",
+    "dim": "dimension",
+    "tr": "trace",
+} | {
     "rank": "rank",
     "min": "min",
     "max": "max",
 }
 _HOW_MANY = re.compile(
-    r"how\s+many\b[^.?!]{0,40}\b(?:solutions?|roots?|zeros)\b|number\s+of\s+(?:\w+\s+){0,2}(?:solutions?|roots?|zeros)\b", re.IGNORECASE
+    r"how\s+many\b[^.?!]{0,40}\b(?:solutions?|roots?|zeros)\b|number\s+of\s+(?:\w+\s+){0,2}(?:solutions?|roots?|zeros)\b",
+    re.IGNORECASE,
 )
 _AROUND_WORDS = frozenset(name_list("with to on in at by from of that which everywhere here whose there along through"))
 _DANGLING = frozenset(name_list("of the a an and or in on per each every to"))
@@ -82,9 +95,13 @@ _ASKED_UNIT = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_RELATIVE = re.compile(r"(?:,\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?|(?<=[a-z]):\s+\d[^:.!?\n]{0,120})[.!]?\s*\Z")
+_RELATIVE = re.compile(
+    r"(?:,\s+which\s+(?:is|equals)\s+[-\d$(\\][^,!?\n]{0,80}?|(?<=[a-z]):\s+\d[^:.!?\n]{0,120})[.!]?\s*\Z"
+)
 """What a value is made of, after it: 9, which is 3 times 3; 9 edges: 3 on each base and 3 between them."""
-_COMPUTED = re.compile(r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_")
+_COMPUTED = re.compile(
+    r"\\(?:int|sum|prod|lim|binom|iint|oint)(?![a-z])|(?:\]|\||\\right[\])|.]|\\[Bb]igg?[lr]?[\])|])_"
+)
 """A side of an equation that is a number, with any letters: an integral, a sum, a limit, a value between limits."""
 _SUM_OF_AMOUNTS = re.compile(
     r"\W{0,4}(?:\d[\d.,]*\s?[A-Za-z]{1,9}\s*[-+−]\s*){1,5}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})\s*=\s*"
@@ -105,7 +122,9 @@ _SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
 
 
 def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
-    """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of the gold answer."""
+    """Return the answer that the last sentence of a response states, where no rule has found a value of the kind of
+    the gold answer.
+    """
     for shorter in (_with_comma, _without_asked_rate, restated):
         if (answer := shorter(item, found)) is not None:
             return answer
@@ -116,12 +135,19 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
     if found.rule == "bold" and len(found.answers[0].split()) < 4 and f"**{found.answers[0]}" in item.response:
         return None
     text, problem = spoken(item.response)
-    if not problem and (values := labelled(text)) and kind_of(item.gold, gold_readings(item.gold)[0]) == "values" and _assigned(values):
+    if (
+        not problem
+        and (values := labelled(text))
+        and kind_of(item.gold, gold_readings(item.gold)[0]) == "values"
+        and _assigned(values)
+    ):
         return values
     if problem:
         return None
     last = text[-TAIL:].rpartition("\n")[2]
-    conversion = (_CONVERSION.fullmatch(last) or _SUM_OF_AMOUNTS.fullmatch(last)) if len(last) < _MOST_WORDS * 10 else None
+    conversion = (
+        (_CONVERSION.fullmatch(last) or _SUM_OF_AMOUNTS.fullmatch(last)) if len(last) < _MOST_WORDS * 10 else None
+    )
     if conversion and unit_named(conversion["unit"]) and unit_named(conversion["other"]):
         return rf"{conversion['number']} \text{{ {conversion['unit']}}}"
     said = _stated_of_kind(text, item, found)
@@ -131,14 +157,20 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
 
 
 def _stated_of_kind(text: str, item: VerifyItem, found: Extraction) -> str | None:
-    """What the last sentence of a text states that has the kind of the gold answer, if nothing of this kind was found."""
+    """What the last sentence of a text states that has the kind of the gold answer, if nothing of this kind was
+    found.
+    """
     if (statement := stated(text, item.question)) is None:
         return None
     try:
         gold = gold_answer(item.gold)
         value = gold_readings(item.gold)[0]
         answer = found.answers[0] if found.answers else ""
-        if answer and kind_of(answer, read(answer)) == kind_of(gold, value) and not _is_of_question(answer, item.question):
+        if (
+            answer
+            and kind_of(answer, read(answer)) == kind_of(gold, value)
+            and not _is_of_question(answer, item.question)
+        ):
             return None
         if statement.kind == "none" and kind_of(gold, value) == "number" and _HOW_MANY.search(item.question):
             return "0" if "complex" not in item.question.casefold() else None
@@ -158,13 +190,19 @@ def _without_asked_rate(item: VerifyItem, found: Extraction) -> str | None:
     match = _PER.fullmatch(found.answers[0]) if len(found.answers) == 1 and not found.problem else None
     if match is None or re.search(r"/|\bper\b|\ba\b", item.gold):
         return None
-    asked = re.search(rf"\b(?:an?|per|each|every|(?:in|of)\s+(?:an?|one))\s+{match['unit']}\b", item.question, re.IGNORECASE)
+    asked = re.search(
+        rf"\b(?:an?|per|each|every|(?:in|of)\s+(?:an?|one))\s+{match['unit']}\b", item.question, re.IGNORECASE
+    )
     return match["amount"] if asked else None
 
 
 def _named_boxes(item: VerifyItem) -> str | None:
-    """Boxes with a name before or after each, where the gold answer has several values: the center is (1, 2) and the radius is 4."""
-    if item.response.count("box") < 2 or not isinstance(gold_readings(item.gold)[0], Assignments | Ordered | Collection):
+    """Boxes with a name before or after each, where the gold answer has several values: the center is (1, 2) and the
+    radius is 4.
+    """
+    if item.response.count("box") < 2 or not isinstance(
+        gold_readings(item.gold)[0], Assignments | Ordered | Collection
+    ):
         return None
     text, _ = spoken(item.response)
     found = boxes(text[-TAIL:])
@@ -185,10 +223,18 @@ def _named_boxes(item: VerifyItem) -> str | None:
 
 def _with_comma(item: VerifyItem, found: Extraction) -> str | None:
     """An answer of a language that writes 2,5 for two and a half, where the gold answer is one number."""
-    match = _COMMA_DECIMAL.fullmatch(found.answers[0].strip("*$ .")) if len(found.answers) == 1 and not found.problem else None
+    match = (
+        _COMMA_DECIMAL.fullmatch(found.answers[0].strip("*$ ."))
+        if len(found.answers) == 1 and not found.problem
+        else None
+    )
     if match is None or re.fullmatch(r"\d{3}", match["digits"]) or not COMMA_NOUNS.search(item.response[-_TAIL:]):
         return None
-    return f"{match['whole']}.{match['digits']}{match['rest']}" if isinstance(gold_readings(item.gold)[0], Scalar) else None
+    return (
+        f"{match['whole']}.{match['digits']}{match['rest']}"
+        if isinstance(gold_readings(item.gold)[0], Scalar)
+        else None
+    )
 
 
 def _is_of_question(answer: str, question: str) -> bool:
@@ -198,7 +244,9 @@ def _is_of_question(answer: str, question: str) -> bool:
 
 
 def answer_of(statement: Statement, gold: str, value: Value, question: str = "") -> str | None:
-    """Return the phrase of a statement that has the kind of the gold answer; None if there is none, or more than one."""
+    """Return the phrase of a statement that has the kind of the gold answer; None if there is none, or more than
+    one.
+    """
     kind = kind_of(gold, value)
     if statement.kind:
         return statement.said if kind == statement.kind else None
@@ -243,7 +291,11 @@ def _said(statement: Statement, kind: str, question: str) -> str | None:
         if phrase.rpartition(" ")[2] in _DANGLING:
             continue
         text = _with_unit(
-            _side_of_asked(_last_side(statement.unmasked(phrase)) if kind == "number" else statement.unmasked(phrase), kind, question)
+            _side_of_asked(
+                _last_side(statement.unmasked(phrase)) if kind == "number" else statement.unmasked(phrase),
+                kind,
+                question,
+            )
         )
         if any(unit_named(word) for word in _IN_SO_MUCH.findall(text)):
             continue  # 65 km in three hours
@@ -255,8 +307,14 @@ def _said(statement: Statement, kind: str, question: str) -> str | None:
 
 
 def _has_another_unit(answer: str, item: VerifyItem) -> bool:
-    """Whether an answer has a unit, the gold answer has none, and the question asks for another unit of the same or of another kind."""
-    asked = [unit for match in _ASKED_UNIT.finditer(item.question) if (unit := unit_named(match["unit"])) is not None and unit.dimension]
+    """Whether an answer has a unit, the gold answer has none, and the question asks for another unit of the same or
+    of another kind.
+    """
+    asked = [
+        unit
+        for match in _ASKED_UNIT.finditer(item.question)
+        if (unit := unit_named(match["unit"])) is not None and unit.dimension
+    ]
     if len(asked) != 1 or not isinstance(gold := gold_readings(item.gold)[0], Scalar) or gold.unit.dimension:
         return False
     value = read(answer)
@@ -268,7 +326,9 @@ def _has_another_unit(answer: str, item: VerifyItem) -> bool:
 
 
 def is_of_another(item: VerifyItem, found: Extraction) -> bool:
-    """Whether the sentence that an answer was taken from, or the answer itself, says that it is of something else than what was asked."""
+    """Whether the sentence that an answer was taken from, or the answer itself, says that it is of something else
+    than what was asked.
+    """
     if not item.question or len(found.answers) != 1:
         return False
     side = found.answers[0].partition("=")
@@ -311,7 +371,9 @@ def _adds_nothing(rest: str, kind: str) -> bool:
 
 
 def _last_side(text: str) -> str:
-    """A calculation without the sides that have letters; its last side only, if something follows: `$32 + 16 = 48$ clips` is 48 clips."""
+    """A calculation without the sides that have letters; its last side only, if something follows: `$32 + 16 = 48$
+    clips` is 48 clips.
+    """
     match = _CHAIN.fullmatch(text)
     if match is None or re.search(r"[<>]|\\(?:leq?|geq?|lt|gt|equiv|ne)(?![a-z])", match["sides"]):
         return text
@@ -326,12 +388,20 @@ def _last_side(text: str) -> str:
         rest = rf"\text{{ {rest}}}" if unit_named(rest.split()[0]) else rest
         return f"{sides[-1]} {rest}" if all(numeric) or len(sides[0]) < _SHORT_NAME or len(sides) > 2 else text
     begin = len(sides) - next((at for at, known in enumerate(reversed(numeric)) if not known), len(sides))
-    return "$" + " = ".join(sides[begin:]) + "$" if len(sides) - begin > 1 and begin and "approx" not in match["sides"] else text
+    return (
+        "$" + " = ".join(sides[begin:]) + "$"
+        if len(sides) - begin > 1 and begin and "approx" not in match["sides"]
+        else text
+    )
 
 
 def _side_of_asked(text: str, kind: str, question: str) -> str:
     """The last side of an equation for what the question has on the first side: `$\\det A = 5$` says 5."""
-    match = _NAMED_SIDE.fullmatch(text[1:-1]) if kind in ("number", "formula") and text.startswith("$") and text.endswith("$") else None
+    match = (
+        _NAMED_SIDE.fullmatch(text[1:-1])
+        if kind in ("number", "formula") and text.startswith("$") and text.endswith("$")
+        else None
+    )
     if match is None:
         return text
     command = _COMMAND.match(match["left"])
@@ -347,7 +417,8 @@ def _with_unit(text: str) -> str:
 
 
 def kind_of(text: str, value: Value) -> str:
-    """Return the kind of an answer: a number, a formula, a place in an order, a quadrant, a property, none; "" for all others.
+    """Return the kind of an answer: a number, a formula, a place in an order, a quadrant, a property, none; "" for all
+    others.
 
     >>> [kind_of(text, read(text)) for text in ("7 cm", "$x^2$", "the 5th", "Quadrant II", "isosceles", "Ann")]
     ['number', 'formula', 'ordinal', 'quadrant', 'property', '']
@@ -379,7 +450,11 @@ def kind_of(text: str, value: Value) -> str:
             return "ordinal" if not symbols(value.expression) else ""
         return "formula" if symbols(value.expression) else "number"
     if isinstance(value, Equation):
-        return "number" if (isinstance(value.left, Sym) or not symbols(value.left)) and not symbols(value.right) else "formula"
+        return (
+            "number"
+            if (isinstance(value.left, Sym) or not symbols(value.left)) and not symbols(value.right)
+            else "formula"
+        )
     return ""
 
 

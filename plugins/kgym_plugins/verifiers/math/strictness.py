@@ -1,4 +1,6 @@
-"""What people disagree on: options that say how strict the comparison is, with presets, and which of them made a difference."""
+"""What people disagree on: options that say how strict the comparison is, with presets, and which of them made a
+difference.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

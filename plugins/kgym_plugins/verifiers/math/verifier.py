@@ -1,4 +1,5 @@
-r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type. In stages, a folder each:
+r"""The `math` verifier: find the answer, understand it and the gold answer, compare them by type. In stages, a folder
+each:
 
     find/       1 where the answer is in a response
     clean/      2 a candidate as plain LaTeX, without what surrounds it
@@ -7,11 +8,12 @@ r"""The `math` verifier: find the answer, understand it and the gold answer, com
     values/     5 a syntax tree to a typed value
     compare/    6 equal values, with the rule that decided
 
-`reading.py` does 2 to 5 for one text. `numbers/` has what trees are worth (exactly, at high precision, by algebra), for 5 and 6.
+`reading.py` does 2 to 5 for one text. `numbers/` has what trees are worth (exactly, at high precision, by algebra), for
+5 and 6.
 
-Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a formula of the question, not worked out), `limit` (the answer
-asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer that says nothing,
-is cut off, or breaks the limits itself.
+Wrong answers say why: `different`, `hedged` (several candidates), `echo` (a formula of the question, not worked out),
+`limit` (the answer asks for more work than any honest one). What the verifier cannot judge is `unscored`: a gold answer
+that says nothing, is cut off, or breaks the limits itself.
 """
 
 import re
@@ -43,7 +45,16 @@ from kgym_plugins.verifiers.math.stating import is_of_another, said_at_last
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
 from kgym_plugins.verifiers.math.values.interpret import part as value_of
-from kgym_plugins.verifiers.math.values.types import Assignments, BaseNumber, Collection, Equation, Opaque, Scalar, Value, Words
+from kgym_plugins.verifiers.math.values.types import (
+    Assignments,
+    BaseNumber,
+    Collection,
+    Equation,
+    Opaque,
+    Scalar,
+    Value,
+    Words,
+)
 
 _ANY_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
 _SHORT = 240
@@ -53,7 +64,9 @@ _SHOWN = 500
 
 
 class MathVerifier:
-    """Judges mathematical answers. Safe on hostile text, but not bounded in time by construction: it belongs into the pool."""
+    """Judges mathematical answers. Safe on hostile text, but not bounded in time by construction: it belongs into
+    the pool.
+    """
 
     Options = MathOptions
 
@@ -75,7 +88,9 @@ class MathVerifier:
         return [self.verify(item) for item in items]
 
     def fast(self, item: VerifyItem) -> Verdict | None:
-        """Judge what exact arithmetic decides, if the answer is short; None for everything else. Bounded: it may run in the caller."""
+        """Judge what exact arithmetic decides, if the answer is short; None for everything else. Bounded: it may run
+        in the caller.
+        """
         return self._timed(item, self._fast)
 
     def verify(self, item: VerifyItem) -> Verdict:
@@ -102,7 +117,11 @@ class MathVerifier:
         verdict = self._by_choice(item, found, judge)
         if verdict is not None and verdict.status == "correct" and is_of_another(item, found):
             return Verdict("no_answer", "said of something else", verdict.answer, verdict.normal)
-        if verdict is None or verdict.status not in ("wrong", "no_answer") or "conclusion" not in (self.options.extraction or RULES):
+        if (
+            verdict is None
+            or verdict.status not in ("wrong", "no_answer")
+            or "conclusion" not in (self.options.extraction or RULES)
+        ):
             return verdict
         said = said_at_last(item, found)
         if said is None:
@@ -111,8 +130,12 @@ class MathVerifier:
         stated = Extraction((said,), "statement")
         return verdict if is_of_another(item, stated) else judge(item, stated)
 
-    def _by_choice(self, item: VerifyItem, found: Extraction, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
-        """Judge an answer; where the gold answer is a letter, also as the value of one of the choices that the question lists."""
+    def _by_choice(
+        self, item: VerifyItem, found: Extraction, judge: Callable[[VerifyItem, Extraction], Verdict | None]
+    ) -> Verdict | None:
+        """Judge an answer; where the gold answer is a letter, also as the value of one of the choices that the
+        question lists.
+        """
         verdict = judge(item, found)
         letter = gold_answer(item.gold).strip("() .$")
         if verdict is None or verdict.status != "wrong" or letter not in (choices := offered(item.question)):
@@ -166,7 +189,11 @@ class MathVerifier:
         note("compare", "once more, as the preset lenient has it")
         with strictness(PRESETS["lenient"]):
             otherwise = self._judge(item, found)
-        return replace(verdict, reason=f"different: {', '.join(sorted(refused))}") if otherwise.status == "correct" else verdict
+        return (
+            replace(verdict, reason=f"different: {', '.join(sorted(refused))}")
+            if otherwise.status == "correct"
+            else verdict
+        )
 
     def _easy(self, item: VerifyItem, found: Extraction) -> Verdict | None:
         """Judge what needs no grammar: no answer, the same text, plain numbers."""
@@ -219,7 +246,11 @@ class MathVerifier:
                     answers = [Collection(tuple(parts))]
             elif found.problem:
                 return Verdict("wrong", found.problem, shown)
-            if found.rule == "whole" and isinstance(answers[0], Words | Opaque) and not any(same(*pair) for pair in _pairs(golds, answers)):
+            if (
+                found.rule == "whole"
+                and isinstance(answers[0], Words | Opaque)
+                and not any(same(*pair) for pair in _pairs(golds, answers))
+            ):
                 return Verdict("no_answer", "no answer found")  # one line of prose
             return self._compare(item, golds, answers, shown)
         except LimitError:
@@ -248,13 +279,23 @@ class MathVerifier:
             return None
         if answer.expression.value.text != gold.digits:
             return None
-        return "base of the question" if names_base(item.question, gold.base) or allowed("forgive_missing_base") else None
+        return (
+            "base of the question" if names_base(item.question, gold.base) or allowed("forgive_missing_base") else None
+        )
 
 
 def _by_name(parts: list[Value]) -> Assignments | None:
     """Equations for several letters as values of these letters: x = 4 in one box and y = 3 in another."""
-    sides = {part.left.value: part for part in parts if isinstance(part, Equation) and isinstance(part.left, Sym) and not part.middle}
-    return Assignments(tuple((name, value_of(side.right)) for name, side in sides.items())) if len(sides) == len(parts) else None
+    sides = {
+        part.left.value: part
+        for part in parts
+        if isinstance(part, Equation) and isinstance(part.left, Sym) and not part.middle
+    }
+    return (
+        Assignments(tuple((name, value_of(side.right)) for name, side in sides.items()))
+        if len(sides) == len(parts)
+        else None
+    )
 
 
 def _copied(item: VerifyItem, gold: Value, answer: Value, shown: str) -> bool:

@@ -44,7 +44,14 @@ _GREEK = name_list(
     """
 )
 GREEK = frozenset(_GREEK)
-_VARIANT = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "varrho": "rho", "varsigma": "sigma", "varpi": "pi"}
+_VARIANT = {
+    "varepsilon": "epsilon",
+    "vartheta": "theta",
+    "varphi": "phi",
+    "varrho": "rho",
+    "varsigma": "sigma",
+    "varpi": "pi",
+}
 _GREEK_CHARACTERS = {
     **{chr(0x3B1 + i): name for i, name in enumerate(name_list(
     """
@@ -85,7 +92,9 @@ _ENTITY = re.compile(
 
 
 def to_ascii(text: str) -> str:
-    """Replace signs of Unicode and entities of HTML by LaTeX. Letters of other scripts stay: a Cyrillic A is not the choice A."""
+    """Replace signs of Unicode and entities of HTML by LaTeX. Letters of other scripts stay: a Cyrillic A is not the
+    choice A.
+    """
     if "&" in text and ";" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match.group()), text)
     if text.isascii():

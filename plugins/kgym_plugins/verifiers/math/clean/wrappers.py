@@ -4,7 +4,9 @@ import re
 
 from kgym_plugins.verifiers.math.clean.unicode import to_ascii
 
-_WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|texttt|mbox|emph|bf|rm|operatorname)\s*\{([^{}]*)\}"
+)
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _COMBINATIONS = re.compile(
@@ -87,13 +89,23 @@ def tidy(text: str) -> str:
             ("$$", "$$"),
             ("$", "$"),
         ):
-            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing) and not text.endswith("\\$"):
+            if (
+                len(text) > len(opening) + len(closing)
+                and text.startswith(opening)
+                and text.endswith(closing)
+                and not text.endswith("\\$")
+            ):
                 inner = text[len(opening) : -len(closing)]
                 if opening not in inner or opening == "**":
                     text = inner.strip()
         if text.endswith("\\"):
             text = text.rstrip("\\").rstrip()
-        if text.endswith((".", ",", ";", "!.")) and not text.endswith("...") and not text.endswith("\\,") and not text.endswith("\\;"):
+        if (
+            text.endswith((".", ",", ";", "!."))
+            and not text.endswith("...")
+            and not text.endswith("\\,")
+            and not text.endswith("\\;")
+        ):
             text = text[:-1].rstrip()
     if text.count("$") > 1 and (text.count("$") - text.count("\\$")) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text)

@@ -1,4 +1,5 @@
-"""Numbers of every kind, compared: with units, percent signs and currencies, in other bases, as ratios, residues and times of day.
+"""Numbers of every kind, compared: with units, percent signs and currencies, in other bases, as ratios, residues and
+times of day.
 
 What an answer leaves out is forgiven, what it changes is not.
 """
@@ -57,13 +58,15 @@ _NUMBERS = {
         ),
         rule(
             "rounded",
-            "a decimal equals an exact value to the precision that it states, if it states four significant digits, in a gold answer three",
+            "a decimal equals an exact value to the precision that it states, if it states four significant digits, in "
+            "a gold answer three",
             example=(r"\frac{1}{3}", "0.3333"),
             counter=(r"\frac{1}{3}", "0.33"),
         ),
         rule(
             "numeric",
-            "the same value at 40 digits; functions wherever both are defined over the reals, at a dozen points of both signs."
+            "the same value at 40 digits; functions wherever both are defined over the reals, at a dozen points of "
+            "both signs."
             " `log` without a base is natural or decimal, the same on both sides",
             example=(r"2 \ln x", r"\ln x^2"),
             counter=("x", r"\sqrt{x^2}"),
@@ -85,7 +88,8 @@ PERCENT_LEFT_OUT = rule(
 )
 UNIT = rule(
     "unit",
-    "another unit of the same kind is converted, one of another kind is wrong; so with money and with things that are counted. 90 degrees"
+    "another unit of the same kind is converted, one of another kind is wrong; so with money and with things that are "
+    "counted. 90 degrees"
     " are pi/2",
     example=(r"1 \text{ m}", r"100 \text{ cm}"),
     counter=(r"1 \text{ m}", r"1 \text{ s}"),
@@ -160,13 +164,19 @@ _FREE = frozenset("xtyzuvs") | {"theta", "phi", "r"}
 
 
 def _constants_renamed(gold: Node, answer: Node) -> list[Node]:
-    """Call constants of integration as the gold answer does, in every order if there are two; the answer itself if there are none."""
+    """Call constants of integration as the gold answer does, in every order if there are two; the answer itself if
+    there are none.
+    """
     named, found = symbols(gold), symbols(answer)
     wanted, given = sorted(named - found), sorted(found - named)
     if not 0 < len(wanted) == len(given) <= 2 or not all(map(_CONSTANT.fullmatch, given)) or not named & _FREE:
         return [answer]
     indexed = all(name[-1].isdigit() for name in given)
-    if not (all(map(_ARBITRARY.fullmatch, wanted)) or [name.swapcase() for name in wanted] == given or (wanted == ["A", "B"] and indexed)):
+    if not (
+        all(map(_ARBITRARY.fullmatch, wanted))
+        or [name.swapcase() for name in wanted] == given
+        or (wanted == ["A", "B"] and indexed)
+    ):
         return [answer]
     return [_replaced(answer, dict(zip(order, wanted, strict=True))) for order in permutations(given)]
 
@@ -182,7 +192,10 @@ def _percentage(value: Scalar) -> Node:
 
 
 def _same_noun(one: str, other: str) -> bool:
-    stems = [{word.rstrip(".").removesuffix("es").removesuffix("s").removesuffix("e") for word in noun.split()} for noun in (one, other)]
+    stems = [
+        {word.rstrip(".").removesuffix("es").removesuffix("s").removesuffix("e") for word in noun.split()}
+        for noun in (one, other)
+    ]
     return bool(stems[0] & stems[1])
 
 
@@ -197,7 +210,9 @@ def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
         return _quantity(gold, found)
     if not one.dimension and not gold.noun and (found := _letters_as_unit(gold, other)):
         return _quantity(found, answer)
-    placeholder = [bool(unit.dimension) and all(name == _PLACEHOLDER for name, _ in unit.dimension) for unit in (one, other)]
+    placeholder = [
+        bool(unit.dimension) and all(name == _PLACEHOLDER for name, _ in unit.dimension) for unit in (one, other)
+    ]
     if one.dimension and other.dimension and not (any(placeholder) and not all(placeholder)):
         if one.dimension == other.dimension:
             counted_per = all(power < 0 for _, power in one.dimension) and gold.noun and answer.noun
@@ -207,7 +222,9 @@ def _quantity(gold: Scalar, answer: Scalar) -> Rule | None:
                 return UNIT if same_scalar(gold.expression, answer.expression) else None
             if one.offset or other.offset:
                 return None
-            return UNIT if same_scalar(_times(gold.expression, one.size), _times(answer.expression, other.size)) else None
+            return (
+                UNIT if same_scalar(_times(gold.expression, one.size), _times(answer.expression, other.size)) else None
+            )
         radians = {(("angle", 1),): True, (("radian", 1),): True}
         if one.dimension in radians and other.dimension in radians:
             return UNIT if same_scalar(_radians(gold), _radians(answer)) else None
@@ -240,7 +257,9 @@ def _letter_unit(name: str) -> Unit | None:
 
 
 def _letters_as_unit(value: Scalar, wanted: Unit) -> Scalar | None:
-    """`9.8 m/s^2` without `\\text`: if all variables of a product are names of units and the unit is the wanted kind, they are units."""
+    """`9.8 m/s^2` without `\\text`: if all variables of a product are names of units and the unit is the wanted
+    kind, they are units.
+    """
     if not symbols(value.expression) or not all(map(_letter_unit, symbols(value.expression))):
         return None
     unit = Unit(())
@@ -328,7 +347,9 @@ def _members(expression: Node, congruence: Congruence) -> bool:
         return False
     first, *rest = [value for value in values if value is not None]
     step = rest[0] - first
-    return abs(step) == abs(modulus) and (first - residue) % modulus == 0 and all(b - a == step for a, b in pairwise(rest))
+    return (
+        abs(step) == abs(modulus) and (first - residue) % modulus == 0 and all(b - a == step for a, b in pairwise(rest))
+    )
 
 
 @compares((BaseNumber, BaseNumber))

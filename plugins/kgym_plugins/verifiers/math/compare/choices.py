@@ -1,4 +1,6 @@
-"""Several letters of choices: `A, B, D` and `ABD` are the same set, as long as the letters are choices and no segment, product or word."""
+"""Several letters of choices: `A, B, D` and `ABD` are the same set, as long as the letters are choices and no
+segment, product or word.
+"""
 
 import re
 
@@ -8,7 +10,8 @@ from kgym_plugins.verifiers.math.trace import note
 
 CHOICES = rule(
     "choices",
-    "the same letters of several choices, as a list or written together; two letters together, or letters out of order, only where "
+    "the same letters of several choices, as a list or written together; two letters together, or letters out of "
+    "order, only where "
     "the question offers such choices: AB may be a segment",
     example=("ABD", "A, B, D"),
     counter=("ABD", "A, C, D"),
@@ -31,7 +34,9 @@ def same_letters(gold: str, answer: str, question: str) -> Rule | None:
     if sorted(together) != sorted(letters) or len(set(letters)) < len(letters):
         return None
     if question:
-        means_choices = all(re.search(rf"(?<![A-Za-z])[(（]?{letter}\}}?\s?[)）.．、:：]", question) for letter in letters)
+        means_choices = all(
+            re.search(rf"(?<![A-Za-z])[(（]?{letter}\}}?\s?[)）.．、:：]", question) for letter in letters
+        )
     else:
         means_choices = len(letters) >= _PLAIN and together == "".join(sorted(together))
     if not means_choices:

@@ -1,4 +1,6 @@
-"""Stage 6: whether a whole answer is right, with all rules in the table; families of solutions are compared as a whole only."""
+"""Stage 6: whether a whole answer is right, with all rules in the table; families of solutions are compared as a
+whole only.
+"""
 
 from kgym_plugins.verifiers.math.compare import amounts, conditions, equations, families, pieces, sets, several, texts
 from kgym_plugins.verifiers.math.compare.same import same

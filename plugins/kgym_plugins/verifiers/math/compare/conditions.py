@@ -24,7 +24,8 @@ from kgym_plugins.verifiers.math.values.types import (
 
 CONDITION = rule(
     "condition",
-    "a remark after a value may be left out or added: where it holds, what its letters stand for, why. Two that contradict are different",
+    "a remark after a value may be left out or added: where it holds, what its letters stand for, why. Two that "
+    "contradict are different",
     example=("2^{n-1}", r"2^{n-1} \text{ for all integers } n \ge 1"),
     counter=(r"2^{n-1}, n \ge 2", r"2^{n-1}, n \ge 1"),
 )
@@ -45,7 +46,9 @@ def same_conditioned(gold: Value, answer: Value) -> Rule | None:
             return None
     elif (one and not _may_be_left_out(one, left)) or (other and _narrows(other, left)):
         return None
-    if Congruence in (type(left), type(right)) and any(domain != "integers" for _, domain in (one or other or Condition()).domains):
+    if Congruence in (type(left), type(right)) and any(
+        domain != "integers" for _, domain in (one or other or Condition()).domains
+    ):
         return None  # the members of a class are of both signs
     return CONDITION if same(left, right) else None
 
@@ -55,17 +58,25 @@ def _may_be_left_out(condition: Condition, value: Value) -> bool:
     if condition.remark:
         return False
     curve = (
-        isinstance(value, Equation) and not isinstance(value.left, Applied) and (not isinstance(value.left, Sym) or symbols(value.right))
+        isinstance(value, Equation)
+        and not isinstance(value.left, Applied)
+        and (not isinstance(value.left, Sym) or symbols(value.right))
     )
     return not curve or not isinstance(condition.formula, RealSet) or condition.formula.variable in WHOLE_LETTERS
 
 
 def _narrows(condition: Condition, value: Value) -> bool:
-    """Whether an answer's condition fixes a letter of the gold answer, or says of a letter that it has instead that it is whole."""
+    """Whether an answer's condition fixes a letter of the gold answer, or says of a letter that it has instead that
+    it is whole.
+    """
     letters = _letters(value)
     if not letters:
         return False
-    if isinstance(condition.formula, Equation) and isinstance(condition.formula.left, Sym) and condition.formula.left.value in letters:
+    if (
+        isinstance(condition.formula, Equation)
+        and isinstance(condition.formula.left, Sym)
+        and condition.formula.left.value in letters
+    ):
         return True
     return any(domain in ("integers", "naturals") and name not in letters for name, domain in condition.domains)
 
@@ -95,7 +106,9 @@ def _contradict(one: Condition, other: Condition) -> bool:
 
 
 def _renaming(one: Condition, other: Condition) -> tuple[str, str] | None:
-    """The letter of an answer that stands for the same numbers as another letter of the gold answer, and that letter."""
+    """The letter of an answer that stands for the same numbers as another letter of the gold answer, and that
+    letter.
+    """
     if len(one.domains) != 1 or len(other.domains) != 1 or one.formula or other.formula or one.remark:
         return None
     ((new, domain),), ((old, answered),) = one.domains, other.domains
@@ -113,9 +126,16 @@ def _renamed(value: Value, old: str, new: str) -> Value:
     if isinstance(value, Scalar) and new not in symbols(value.expression):
         return replace(value, expression=rename(value.expression))
     if isinstance(value, Equation) and new not in symbols(value.left) | symbols(value.right):
-        return replace(value, left=rename(value.left), right=rename(value.right), middle=tuple(map(rename, value.middle)))
+        return replace(
+            value, left=rename(value.left), right=rename(value.right), middle=tuple(map(rename, value.middle))
+        )
     if isinstance(value, Collection | Ordered):
         return replace(value, items=tuple(_renamed(item, old, new) for item in value.items))
-    if isinstance(value, RealSet) and not any(new in symbols(piece.low) | symbols(piece.high) for piece in value.pieces):
-        return replace(value, pieces=tuple(replace(piece, low=rename(piece.low), high=rename(piece.high)) for piece in value.pieces))
+    if isinstance(value, RealSet) and not any(
+        new in symbols(piece.low) | symbols(piece.high) for piece in value.pieces
+    ):
+        return replace(
+            value,
+            pieces=tuple(replace(piece, low=rename(piece.low), high=rename(piece.high)) for piece in value.pieces),
+        )
     return value

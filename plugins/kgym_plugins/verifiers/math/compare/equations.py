@@ -53,11 +53,28 @@ from kgym_plugins.verifiers.math.values.types import (
 _FUNCTION_NAMES = frozenset("yfghpqFGHPQR") | {"phi", "psi", "Phi", "zeta"}
 """Names of functions that stand for any other; x(t) and y(t) are two coordinates."""
 _OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
-_NAMED = (Scalar, Inequality, RealSet, Ordered, Collection, Matrix, Piecewise, BaseNumber, Ratio, Clock, Congruence, Words, Opaque)
+_NAMED = (
+    Scalar,
+    Inequality,
+    RealSet,
+    Ordered,
+    Collection,
+    Matrix,
+    Piecewise,
+    BaseNumber,
+    Ratio,
+    Clock,
+    Congruence,
+    Words,
+    Opaque,
+)
 """What may be the value of a name."""
 
 IDENTICAL_EQUATIONS = rule(
-    "identical equations", "equations with the same sides", example=("y = 2x + 3", "y = 3 + 2x"), counter=("y = 2x + 3", "y = 3x + 2")
+    "identical equations",
+    "equations with the same sides",
+    example=("y = 2x + 3", "y = 3 + 2x"),
+    counter=("y = 2x + 3", "y = 3x + 2"),
 )
 NAMED_VALUE = rule(
     "named value",
@@ -72,11 +89,15 @@ CHAIN = rule(
     counter=(r"-\cos 2x", r"\sin^2 x + \cos^2 x = -\cos 2x"),
 )
 VALUE_OF_AN_EQUATION = rule(
-    "value of an equation", "the value alone, where the gold answer names it", example=("y = 2x", "2x"), counter=("2x = 6", "3")
+    "value of an equation",
+    "the value alone, where the gold answer names it",
+    example=("y = 2x", "2x"),
+    counter=("2x = 6", "3"),
 )
 EQUAL_SIDES = rule(
     "equal sides",
-    "two named values are equal; the names must be the same, but for those of functions and the letters of their arguments",
+    "two named values are equal; the names must be the same, but for those of functions and the letters of their "
+    "arguments",
     example=("f(x) = 2x", "g(t) = 2t"),
     counter=("x = 2", "z = 2"),
 )
@@ -87,7 +108,10 @@ EQUATION = rule(
     counter=("x = 3", "2x = 6"),
 )
 INEQUALITY = rule(
-    "inequality", "unsolved inequalities, up to a factor", example=("2x + 2y < 4", "x + y < 2"), counter=("2x + 2y < 4", "x + y > 2")
+    "inequality",
+    "unsolved inequalities, up to a factor",
+    example=("2x + 2y < 4", "x + y < 2"),
+    counter=("2x + 2y < 4", "x + y > 2"),
 )
 
 
@@ -105,7 +129,9 @@ def _named_value(equation: Equation) -> bool:
 
 
 def _is_called(node: Node) -> bool:
-    """Whether a product is a function of a number that has a letter no one knows as one: d(360). As a product it would be 360d."""
+    """Whether a product is a function of a number that has a letter no one knows as one: d(360). As a product it
+    would be 360d.
+    """
     return isinstance(node, Mul) and [type(arg) for arg in node.args] == [Sym, Num]
 
 
@@ -126,7 +152,9 @@ def _values(equation: Equation) -> list[Node] | None:
         sides = [equation.left, *sides]
         operators = equation.operators
     letters = symbols(sides[-1])  # A = a b = 2 * 3 = 6
-    known = [at for at, side in enumerate(sides) if at == len(sides) - 1 or not (_unknown(side) or symbols(side) - letters)]
+    known = [
+        at for at, side in enumerate(sides) if at == len(sides) - 1 or not (_unknown(side) or symbols(side) - letters)
+    ]
     operators = tuple(operators[at - 1] for at in known[1:])
     sides = [sides[at] for at in known]
     for (left, right), operator in zip(pairwise(sides), operators, strict=True):
@@ -143,7 +171,9 @@ def _values(equation: Equation) -> list[Node] | None:
             return None
         if operator == "~" and not _near(left, right):
             return None
-    exact_sides = [side for position, side in enumerate(sides) if position == 0 or (*("=",), *operators)[position] == "="]
+    exact_sides = [
+        side for position, side in enumerate(sides) if position == 0 or (*("=",), *operators)[position] == "="
+    ]
     last = exact_sides[-1]
     if isinstance(last, Amount):  # v = 2 * 5 = 10 m/s
         sides = [side for side in sides if isinstance(side, Amount)]
@@ -151,7 +181,9 @@ def _values(equation: Equation) -> list[Node] | None:
 
 
 def _is_true_chain(equation: Equation) -> bool:
-    """Whether a chain begins with an expression that it works out: every member is equal to the next one, for any letters."""
+    """Whether a chain begins with an expression that it works out: every member is equal to the next one, for any
+    letters.
+    """
     sides = [equation.left, *equation.middle, equation.right]
     if set(equation.operators) != {"="} or canonical(equation.left) == canonical(equation.right):
         return False
@@ -171,8 +203,8 @@ def _rounds(left: Node, right: Node) -> bool:
 def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
     """Whether two sides of an approximate equality agree to the precision of the coarser, or to one in a hundred.
 
-    `exactly`: the right side is a decimal after a sign of equality; it must have all its digits right, but for the last,
-    which may be cut off instead of rounded.
+    `exactly`: the right side is a decimal after a sign of equality; it must have all its digits right, but for the
+    last, which may be cut off instead of rounded.
     """
     from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
 
@@ -183,7 +215,9 @@ def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
         return False
     if exactly:
         decimal = stated(right)
-        return decimal is not None and bool(abs(one - other) < evaluator.fraction(2 * decimal[1]) * (1 - evaluator.ctx.mpf(10) ** -9))
+        return decimal is not None and bool(
+            abs(one - other) < evaluator.fraction(2 * decimal[1]) * (1 - evaluator.ctx.mpf(10) ** -9)
+        )
     halves = [found[1] for found in (stated(_bare(left)), stated(_bare(right))) if found]
     tolerance = max([abs(one) / 100, *(evaluator.fraction(2 * half) for half in halves)])
     return bool(abs(one - other) <= tolerance)
@@ -242,8 +276,12 @@ _LEIBNIZ = re.compile(r"d(\w)/d\w\Z")
 
 
 def _same_name(gold: Node, answer: Node) -> bool:
-    """Whether two left sides name the same: y is y(x), a_n is a(n), and any function may be called f; but no derivative or inverse is f."""
-    (one, of_one), (other, of_other) = ((str(node.value), "") if isinstance(node, Sym) else node.value for node in (gold, answer))
+    """Whether two left sides name the same: y is y(x), a_n is a(n), and any function may be called f; but no
+    derivative or inverse is f.
+    """
+    (one, of_one), (other, of_other) = (
+        (str(node.value), "") if isinstance(node, Sym) else node.value for node in (gold, answer)
+    )
     if of_one and of_other and of_one != of_other and re.search(r"\d", of_one + of_other):
         return False  # f(2) and f(3)
     if not one or not other:

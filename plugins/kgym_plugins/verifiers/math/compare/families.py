@@ -31,17 +31,27 @@ from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
 from kgym_plugins.verifiers.math.numbers.scalars import same_scalar
 from kgym_plugins.verifiers.math.trace import note
 from kgym_plugins.verifiers.math.values.expand import signs
-from kgym_plugins.verifiers.math.values.types import Assignments, Collection, Conditioned, Equation, Ordered, Scalar, Value
+from kgym_plugins.verifiers.math.values.types import (
+    Assignments,
+    Collection,
+    Conditioned,
+    Equation,
+    Ordered,
+    Scalar,
+    Value,
+)
 
 FAMILY = rule(
     "family",
-    r"a letter for any whole number has any name and may be shifted: \(2 - 5k\) for \(2 + 5t\); the sets must be the same",
+    r"a letter for any whole number has any name and may be shifted: \(2 - 5k\) for \(2 + 5t\); the sets must be the "
+    r"same",
     example=(r"x = k\pi, k \in \mathbb{Z}", r"x = \pi + n\pi, n \in \mathbb{Z}"),
     counter=(r"x = k\pi, k \in \mathbb{Z}", r"x = 2k\pi, k \in \mathbb{Z}"),
 )
 ARBITRARY_CONSTANTS = rule(
     "arbitrary constants",
-    "arbitrary constants have any names, also in another order; a constant that is fixed, used twice or missing is another family",
+    "arbitrary constants have any names, also in another order; a constant that is fixed, used twice or missing is "
+    "another family",
     example=("y = C_1 e^x + C_2 e^{2x}", "y = C_1 e^{2x} + C_2 e^x"),
     counter=("y = C_1 e^x + C_2 e^{2x}", "y = C_1 e^{2x} + C_1 e^x"),
 )
@@ -110,7 +120,11 @@ def _columns(value: Value) -> tuple[tuple[str, ...], tuple[tuple[Node, ...], ...
 
 
 def _expressions(items: tuple[Value, ...]) -> tuple[Node, ...]:
-    plain = [item for item in items if isinstance(item, Scalar) and not item.unit.dimension and not item.noun and not item.percent]
+    plain = [
+        item
+        for item in items
+        if isinstance(item, Scalar) and not item.unit.dimension and not item.noun and not item.percent
+    ]
     return tuple(item.expression for item in plain) if len(plain) == len(items) else ()
 
 
@@ -148,13 +162,17 @@ def _parameter(family: _Family) -> str:
 
 
 def _is_set(gold: _Family, answer: _Family, one: str, other: str) -> bool:
-    """Whether all values together are asked for, and not the one that belongs to a number: 2n - 1 is the n-th odd number."""
+    """Whether all values together are asked for, and not the one that belongs to a number: 2n - 1 is the n-th odd
+    number.
+    """
     if one in gold.domains:
         return True
     if len(gold.names) > 1:
         return bool(gold.names[0]) or other in answer.domains
     named = gold.names[0] or answer.names[0]
-    period = any(isinstance(item, Degree) or item == Const("pi") for row in gold.rows for node in row for item in _flat(node))
+    period = any(
+        isinstance(item, Degree) or item == Const("pi") for row in gold.rows for node in row for item in _flat(node)
+    )
     return period and (named in _UNKNOWN or other in answer.domains) and one in "kmn"
 
 
@@ -163,7 +181,9 @@ def _flat(node: Node) -> list[Node]:
 
 
 def _same_progression(gold: tuple[Node, ...], name: str, answer: tuple[Node, ...], again: str) -> bool:
-    """Whether a + b k and c + d n are the same points: d is b or -b, and c - a is a whole multiple of b, the same in every place."""
+    """Whether a + b k and c + d n are the same points: d is b or -b, and c - a is a whole multiple of b, the same in
+    every place.
+    """
     first, second = _linear(gold, name), _linear(answer, again)
     if first is None or second is None:
         return False
@@ -221,15 +241,23 @@ def _whole_quotient(difference: Node, step: Node) -> int | None:
 def _same_constants(gold: Value, answer: Value) -> Rule | None:
     """The same formula after a change of the names of constants."""
     (left, declared), (right, given) = _bare(gold), _bare(answer)
-    if not isinstance(left, Scalar | Equation) or not isinstance(right, Scalar | Equation) or "integers" in given.values():
+    if (
+        not isinstance(left, Scalar | Equation)
+        or not isinstance(right, Scalar | Equation)
+        or "integers" in given.values()
+    ):
         return None
     free = {
-        name for name in _letters(left) & _letters(right) if name not in declared and name not in given and not _CONSTANT.fullmatch(name)
+        name
+        for name in _letters(left) & _letters(right)
+        if name not in declared and name not in given and not _CONSTANT.fullmatch(name)
     }
     wanted, found = sorted(_letters(left) - free), sorted(_letters(right) - free)
     if not free or not 0 < len(wanted) == len(found) <= 3:
         return None
-    known = all(declared.get(name) == "reals" or _INDEXED.fullmatch(name) or _CONSTANT.fullmatch(name) for name in wanted)
+    known = all(
+        declared.get(name) == "reals" or _INDEXED.fullmatch(name) or _CONSTANT.fullmatch(name) for name in wanted
+    )
     if not known or not all(given.get(name) == "reals" or _INDEXED.fullmatch(name) for name in found):
         return None
     for order in permutations(wanted):
@@ -239,7 +267,9 @@ def _same_constants(gold: Value, answer: Value) -> Rule | None:
 
 
 def same_unasked(gold: Value, answer: Value, question: str) -> Rule | None:
-    """The same formula after a change of the names of letters that the question does not have: f(x) = cx is f(x) = kx."""
+    """The same formula after a change of the names of letters that the question does not have: f(x) = cx is f(x) =
+    kx.
+    """
     (left, declared), (right, given) = _bare(gold), _bare(answer)
     if not isinstance(left, Scalar | Equation) or not isinstance(right, Scalar | Equation):
         return None
@@ -248,7 +278,12 @@ def same_unasked(gold: Value, answer: Value, question: str) -> Rule | None:
     asked = _asked_letters(question)
     free = (_letters(left) | _letters(right)) & asked
     wanted, found = sorted(_letters(left) - asked), sorted(_letters(right) - asked)
-    if not free or wanted == found or not 0 < len(wanted) == len(found) <= 3 or not all(map(_PARAMETER.fullmatch, wanted + found)):
+    if (
+        not free
+        or wanted == found
+        or not 0 < len(wanted) == len(found) <= 3
+        or not all(map(_PARAMETER.fullmatch, wanted + found))
+    ):
         return None
     for order in permutations(wanted):
         if same(left, _renamed(right, dict(zip(found, order, strict=True)))):
@@ -265,7 +300,9 @@ def _asked_letters(question: str) -> frozenset[str]:
     formulas = [match[1] or match[2] for match in _FORMULAS.finditer(question)]
     if not formulas:
         return frozenset(re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", question)) - {"a", "A", "I"}
-    return frozenset(letter for formula in formulas for letter in re.sub(r"\\[A-Za-z]+", " ", formula) if letter.isalpha())
+    return frozenset(
+        letter for formula in formulas for letter in re.sub(r"\\[A-Za-z]+", " ", formula) if letter.isalpha()
+    )
 
 
 def _bare(value: Value) -> tuple[Value, dict[str, str]]:
@@ -279,7 +316,9 @@ def _letters(value: Scalar | Equation) -> frozenset[str]:
 def _renamed(value: Scalar | Equation, names: dict[str, str]) -> Value:
     if isinstance(value, Scalar):
         return replace(value, expression=_called(value.expression, names))
-    return replace(value, right=_called(value.right, names), middle=tuple(_called(node, names) for node in value.middle))
+    return replace(
+        value, right=_called(value.right, names), middle=tuple(_called(node, names) for node in value.middle)
+    )
 
 
 def _called(node: Node, names: dict[str, str]) -> Node:

@@ -1,7 +1,7 @@
 r"""Functions by cases: the same cases, or the same values wherever they could differ.
 
-A function by cases is also compared with a formula (`|x|`, `\max(x, 0)`, `\lfloor n/2 \rfloor`): at whole and broken numbers, at the
-ends of all conditions, and close to them on both sides.
+A function by cases is also compared with a formula (`|x|`, `\max(x, 0)`, `\lfloor n/2 \rfloor`): at whole and broken
+numbers, at the ends of all conditions, and close to them on both sides.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,9 @@ _MOST_CASES = 12
 _DIGITS = 30
 _CLOSE = Fraction(1, 1009)
 _WHOLE = tuple(map(Fraction, range(1, 25)))
-_REAL = tuple(Fraction(value, 2) for value in range(-13, 14)) + tuple(Fraction(value, 3) for value in (-31, -22, -7, -1, 1, 4, 20, 40))
+_REAL = tuple(Fraction(value, 2) for value in range(-13, 14)) + tuple(
+    Fraction(value, 3) for value in (-31, -22, -7, -1, 1, 4, 20, 40)
+)
 
 CASES = rule(
     "cases",
@@ -39,7 +41,8 @@ CASES = rule(
 )
 PIECES = rule(
     "pieces",
-    "a function by cases has the same values as another, or as a formula, at whole and broken numbers and at and near the"
+    "a function by cases has the same values as another, or as a formula, at whole and broken numbers and at and near "
+    "the"
     " ends of all conditions",
     example=("|x|", r"\begin{cases} x & x \ge 0 \\ -x & x < 0 \end{cases}"),
     counter=("|x|", r"\begin{cases} x & x > 0 \\ -x & x < 0 \end{cases}"),

@@ -1,7 +1,7 @@
 """Whether an answer is the gold answer: both are put into one form, and the table says what compares them.
 
-The gold answer says what is asked for: an interval, a point, an equation of a line, an amount with its unit. The answer may leave out
-what the question has named already (the unit, the `x =`), and may not add or change anything.
+The gold answer says what is asked for: an interval, a point, an equation of a line, an amount with its unit. The answer
+may leave out what the question has named already (the unit, the `x =`), and may not add or change anything.
 """
 
 from kgym_plugins.verifiers.math.compare.table import Rule, function_for
@@ -41,7 +41,11 @@ def _lone_letter(value: Value) -> bool:
 
 def _plain(value: Value) -> Value:
     """A collection of one thing is that thing."""
-    while isinstance(value, Collection) and len(value.items) == 1 and not (value.braces and isinstance(value.items[0], Collection)):
+    while (
+        isinstance(value, Collection)
+        and len(value.items) == 1
+        and not (value.braces and isinstance(value.items[0], Collection))
+    ):
         value = value.items[0]
     return value
 
@@ -50,7 +54,9 @@ _UNIT_VECTORS = ("hat_i", "hat_j", "hat_k")
 
 
 def _components(value: Value, other: Value) -> Value:
-    """A sum of multiples of the unit vectors i, j, k (in bold or with hats) as a vector, where the other side is one."""
+    """A sum of multiples of the unit vectors i, j, k (in bold or with hats) as a vector, where the other side is
+    one.
+    """
     if not isinstance(value, Scalar) or not isinstance(other, Ordered | Matrix):
         return value
     if not (names := symbols(value.expression) & frozenset(_UNIT_VECTORS)):

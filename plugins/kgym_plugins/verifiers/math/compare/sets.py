@@ -9,7 +9,8 @@ from kgym_plugins.verifiers.math.values.types import Collection, Ordered, RealSe
 
 INTERVAL = rule(
     "interval",
-    "the same set of real numbers, as an interval, an inequality, in words or without points; end points count, and the integers of an"
+    "the same set of real numbers, as an interval, an inequality, in words or without points; end points count, and "
+    "the integers of an"
     " interval are not the interval",
     example=(r"(-\infty, 5]", "x is at most 5"),
     counter=(r"(-\infty, 5]", r"x < 5"),
@@ -28,7 +29,11 @@ def same_real_set(gold: Value, answer: Value) -> Rule | None:
     except Unordered:
         return None
     if left.variable and right.variable and _has_symbols(left) and _has_symbols(right):
-        return same_inequality(gold, answer) if as_inequality(gold) is not gold and as_inequality(answer) is not answer else None
+        return (
+            same_inequality(gold, answer)
+            if as_inequality(gold) is not gold and as_inequality(answer) is not answer
+            else None
+        )
     return None
 
 

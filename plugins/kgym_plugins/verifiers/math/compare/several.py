@@ -50,7 +50,9 @@ ANY_ORDER = rule(
     example=(r"\{1, 2\}", "(2, 1)"),
     counter=(r"\{1, 2\}", "(2, 3)"),
 )
-ASSIGNMENTS = rule("assignments", "values of several names", example=("(1, 2)", "x = 1, y = 2"), counter=("(1, 2)", "x = 2, y = 1"))
+ASSIGNMENTS = rule(
+    "assignments", "values of several names", example=("(1, 2)", "x = 1, y = 2"), counter=("(1, 2)", "x = 2, y = 1")
+)
 MATRIX = rule(
     "matrix",
     "cell by cell; a factor in front is multiplied in, and a point is a column or a row",
@@ -116,7 +118,11 @@ def collection_and_tuple(gold: Value, answer: Value) -> Rule | None:
         found = isinstance(gold, Collection) and _matching(collection.items, ordered.items)
         return ANY_ORDER if found and allowed("any_order") else None
     if ordered.opening == "(" and ordered.closing == ")" and isinstance(gold, Collection):
-        return ANY_ORDER if _matching(_distinct(collection.items), _distinct(ordered.items)) and allowed("any_order") else None
+        return (
+            ANY_ORDER
+            if _matching(_distinct(collection.items), _distinct(ordered.items)) and allowed("any_order")
+            else None
+        )
     return None
 
 
@@ -154,7 +160,10 @@ def two_assignments(gold: Assignments, answer: Assignments) -> Rule | None:
 
 def _called(answer: dict[str, Value], gold: dict[str, Value]) -> dict[str, Value]:
     """Call the letters of formulas what the gold answer calls them in words: r is the radius."""
-    names = {name: [letter for letter in answer if letter in LETTERS.get(name, ()) or _EXTREMES.get(letter[-3:]) == name] for name in gold}
+    names = {
+        name: [letter for letter in answer if letter in LETTERS.get(name, ()) or _EXTREMES.get(letter[-3:]) == name]
+        for name in gold
+    }
     if any(len(letters) != 1 for letters in names.values()) or len(answer) != len(gold):
         return answer
     return {name: answer[letter] for name, (letter,) in names.items()}

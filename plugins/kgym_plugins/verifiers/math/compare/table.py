@@ -1,8 +1,10 @@
-"""The table of comparison: which function compares a gold answer of one type with an answer of another, and what its rules are.
+"""The table of comparison: which function compares a gold answer of one type with an answer of another, and what its
+rules are.
 
-A pair of types that is not in the table is different. To change what counts as equal: find the rule by the reason of the verdict, or
-by the types in the trace, change the function beside it, and give the rule an example and a counter-example. They are run as tests,
-and the table in docs/verifier.md is made of them (`python -m kgym_plugins.verifiers.math.reference docs/verifier.md`).
+A pair of types that is not in the table is different. To change what counts as equal: find the rule by the reason of
+the verdict, or by the types in the trace, change the function beside it, and give the rule an example and a
+counter-example. They are run as tests, and the table in docs/verifier.md is made of them (`python -m
+kgym_plugins.verifiers.math.reference docs/verifier.md`).
 """
 
 from collections.abc import Callable

@@ -13,20 +13,23 @@ from kgym_plugins.verifiers.math.values.types import Choice, Collection, Opaque,
 
 CHOICE = rule(
     "choice",
-    "the letter, with or without the text of the choice; the text for the letter is enough only if the question lists the choices, "
+    "the letter, with or without the text of the choice; the text for the letter is enough only if the question lists "
+    "the choices, "
     "but the letter with the right text is",
     example=("C", r"\textbf{(C)}\ 12"),
     counter=("C", "(D) 12"),
 )
 TEXT = rule(
     "text",
-    "without regard to case, articles, hyphens and punctuation; what the grammar does not know equals only the same text",
+    "without regard to case, articles, hyphens and punctuation; what the grammar does not know equals only the same "
+    "text",
     example=("The Pacific Ocean", "pacific ocean"),
     counter=("The Pacific Ocean", "The Atlantic Ocean"),
 )
 PROPERTY = rule(
     "property",
-    "what kind of thing something is, as an adjective, a noun or a verb; the thing may be left out, but another is another answer",
+    "what kind of thing something is, as an adjective, a noun or a verb; the thing may be left out, but another is "
+    "another answer",
     example=("isosceles", "an isosceles triangle"),
     counter=("an isosceles triangle", "an isosceles trapezoid"),
 )
@@ -48,7 +51,11 @@ def same_choice(gold: Value, answer: Value) -> Rule | None:
         return CHOICE if gold.letter == answer.letter else None
     choice, rest = (gold, answer) if isinstance(gold, Choice) else (answer, gold)
     assert isinstance(choice, Choice)
-    if isinstance(rest, Scalar) and isinstance(rest.expression, Sym | Const) and str(rest.expression.value).upper() == choice.letter:
+    if (
+        isinstance(rest, Scalar)
+        and isinstance(rest.expression, Sym | Const)
+        and str(rest.expression.value).upper() == choice.letter
+    ):
         return CHOICE
     if choice is gold and isinstance(rest, Scalar) and _begins_with(rest.expression) == choice.letter:
         return CHOICE

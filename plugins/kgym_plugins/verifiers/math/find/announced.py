@@ -1,4 +1,6 @@
-"""Answers that a phrase announces: "the final answer is ...", "Answer: ...", also in other languages, and `<answer>...</answer>`."""
+"""Answers that a phrase announces: "the final answer is ...", "Answer: ...", also in other languages, and
+`<answer>...</answer>`.
+"""
 
 import re
 
@@ -69,7 +71,11 @@ def _statement(text: str) -> str:
             end = text.find(closing, len(opening))
             if end >= 0:
                 stop = text.find("\n", end + len(closing))
-                return text[: stop if stop >= 0 else len(text)] if opening != "\\begin{" else text[: text.find("}", end) + 1]
+                return (
+                    text[: stop if stop >= 0 else len(text)]
+                    if opening != "\\begin{"
+                    else text[: text.find("}", end) + 1]
+                )
     at = 0
     while match := _SENTENCE_END.search(text, at):
         inside = text.count("$", 0, match.start()) - text.count("\\$", 0, match.start())
@@ -84,7 +90,11 @@ def _statement(text: str) -> str:
 def _without_remark(text: str) -> str:
     """A value without the remark in brackets after it, if the remark does not doubt it."""
     match = _REMARK.search(text)
-    if match is None or set(LETTERS.findall(match[0].lower())) & (HEDGING | {"wait", "actually"}) or DOUBTING.pattern.search(match[0]):
+    if (
+        match is None
+        or set(LETTERS.findall(match[0].lower())) & (HEDGING | {"wait", "actually"})
+        or DOUBTING.pattern.search(match[0])
+    ):
         return text
     return text[: match.start()]
 
@@ -95,7 +105,11 @@ def _without_afterthought(text: str) -> str:
         return short  # bold within: the value is **5**
     if short.count("**") == 1:
         short = _CLOSING.sub("", short)  # the phrase before has taken what opens it
-    return short.strip("*").strip() if short.startswith("**") == short.endswith("**") else short.rstrip("*").strip() or text.strip()
+    return (
+        short.strip("*").strip()
+        if short.startswith("**") == short.endswith("**")
+        else short.rstrip("*").strip() or text.strip()
+    )
 
 
 def announced(text: str) -> Extraction | None:
@@ -118,8 +132,12 @@ def announced(text: str) -> Extraction | None:
         return Extraction(tuple(map(_item, listed)), "answer")
     contents = [last]
     for (_, stop, earlier), (after, _, _) in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
-        if stop + len(earlier) > after:  # "Final Answer: The final answer is 5." or "the answer is 6 or the answer is 5"
-            between = LETTERS.sub(lambda match: "" if match.group().lower() in JOINING else match.group(), tail[stop:after])
+        if (
+            stop + len(earlier) > after
+        ):  # "Final Answer: The final answer is 5." or "the answer is 6 or the answer is 5"
+            between = LETTERS.sub(
+                lambda match: "" if match.group().lower() in JOINING else match.group(), tail[stop:after]
+            )
             if re.search(r"\w", between) and set(LETTERS.findall(tail[stop:after].lower())) & HEDGING:
                 contents.insert(0, tail[stop:after])
             continue
@@ -136,7 +154,9 @@ def announced(text: str) -> Extraction | None:
 
 
 def _taken_back(tail: str, begin: int, stop: int, statement: str) -> bool:
-    """Whether an announced answer is only supposed, is taken back by what follows, or is in reasoning that was cut off."""
+    """Whether an announced answer is only supposed, is taken back by what follows, or is in reasoning that was cut
+    off.
+    """
     if SUPPOSING.pattern.search(tail, max(0, begin - 80), begin):
         return True
     end = tail.find(statement, stop)

@@ -28,7 +28,9 @@ def items(text: str) -> tuple[str, ...]:
     at = 0
     while match := _ITEM.match(text, at):
         place = len(found)
-        if (match["number"] and int(match["number"]) != place + 1) or (match["letter"] and match["letter"] != "abcdefgh"[place % 8]):
+        if (match["number"] and int(match["number"]) != place + 1) or (
+            match["letter"] and match["letter"] != "abcdefgh"[place % 8]
+        ):
             break
         found.append(match["content"].strip())
         at = match.end()
@@ -88,7 +90,11 @@ def keyed(text: str) -> tuple[str, ...]:
             parts = json.loads(value)
         except ValueError:
             return (value,)
-        return tuple(str(part) for part in parts) if all(isinstance(part, str | int | float) for part in parts) else (value,)
+        return (
+            tuple(str(part) for part in parts)
+            if all(isinstance(part, str | int | float) for part in parts)
+            else (value,)
+        )
     if value[0] in "\"'":
         value = value[1:-1].replace("\\\\", "\\")
     return (value,) if value.strip() else ()

@@ -37,7 +37,9 @@ class Box:
 def boxes(text: str) -> list[Box]:
     """The outermost boxes in order, the last two hundred at most. One pass for any nesting."""
     found: list[Box] = []
-    stack: list[tuple[int, int] | None] = []  # for each open brace: where its box begins and where its content does, or None
+    stack: list[
+        tuple[int, int] | None
+    ] = []  # for each open brace: where its box begins and where its content does, or None
     begin, end = _window(text)
     at = begin
     while match := _BRACES.search(text, at, end):
@@ -114,7 +116,10 @@ def boxed(text: str) -> Extraction | None:
     answers = tuple(dict.fromkeys(box.content for box in reversed(cluster) if box.content is not None))
     if hedging and len(contents) > 1:
         return Extraction(answers, "boxed", "hedged")
-    if len(contents) == 1 and len({key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY:
+    if (
+        len(contents) == 1
+        and len({key(box.content) for box in found if box.content is not None and not empty(box.content)}) > _MANY
+    ):
         return Extraction((last.content,), "boxed", "hedged")
     return Extraction(answers, "boxed")
 
@@ -132,5 +137,6 @@ def empty(content: str) -> bool:
     """Whether a box holds nothing, or the placeholder that the question asked to replace."""
     content = content.strip()
     return len(content) < 200 and (
-        _NOTHING.fullmatch(content) is not None or PLACEHOLDER.pattern.fullmatch(key(re.sub(r"\\text|[{}]", "", content))) is not None
+        _NOTHING.fullmatch(content) is not None
+        or PLACEHOLDER.pattern.fullmatch(key(re.sub(r"\\text|[{}]", "", content))) is not None
     )

@@ -1,17 +1,17 @@
 r"""Finding the answer in a response. Linear in its length: one pass for boxes, and a bounded tail for everything else.
 
-What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer. Then the
-rules in the order that the verifier's options give, the first that finds something deciding:
+What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer. Then
+the rules in the order that the verifier's options give, the first that finds something deciding:
 
-    boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no answer
-    answer      "the final answer is ...", "Answer: ...", on the last line that says so
-    hash        "#### ..."
+    boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no
+    answer answer      "the final answer is ...", "Answer: ...", on the last line that says so hash        "#### ..."
     bold        **...** at the end
     display     a display formula at the end
     conclusion  the last sentence, if it begins with "therefore", "so", ... and ends like a sentence
     whole       the whole response, if it is one line, or a last line that is nothing but an answer
 
-Everything found must be the end of what the response says: a number met on the way is not an answer, and what was cut off has none.
+Everything found must be the end of what the response says: a number met on the way is not an answer, and what was cut
+off has none.
 """
 
 import re
@@ -71,16 +71,22 @@ def _first_turn(text: str) -> str:
 
 
 _MARKED = 20_000
-_MARKUP = re.compile(r"</?(?:b|i|p|u|strong|em|span|div|code|br|h[1-6]|font|center|mark)(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"</?(?:b|i|p|u|strong|em|span|div|code|br|h[1-6]|font|center|mark)(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE
+)
 _SCRIPT = re.compile(r"<(sup|sub)>([^<>]{1,40})</\1>", re.IGNORECASE)
 
 
 def _without_markup(text: str) -> str:
     """Tags of HTML that change nothing are removed near the end, if one of them is closed; powers become powers."""
     head, text = text[:-_MARKED], text[-_MARKED:]
-    if "</" not in text or not re.search(r"</(?:b|i|p|u|strong|em|span|div|code|h[1-6]|font|center|mark|sup|sub)>", text, re.IGNORECASE):
+    if "</" not in text or not re.search(
+        r"</(?:b|i|p|u|strong|em|span|div|code|h[1-6]|font|center|mark|sup|sub)>", text, re.IGNORECASE
+    ):
         return head + text
-    return head + _SCRIPT.sub(lambda match: f"{'^' if match[1].lower() == 'sup' else '_'}{{{match[2]}}}", _MARKUP.sub("", text))
+    return head + _SCRIPT.sub(
+        lambda match: f"{'^' if match[1].lower() == 'sup' else '_'}{{{match[2]}}}", _MARKUP.sub("", text)
+    )
 
 
 _RULES = {

@@ -32,14 +32,23 @@ def bold(text: str) -> Extraction | None:
     return Extraction((after_verb(content),), "bold")
 
 
-_DISPLAY = re.compile(r"(?:\$\$(?P<dollars>(?:[^$]|\\\$){1,2000})\$\$|\\\[(?P<brackets>(?:(?!\\\]).){1,2000})\\\])[\s.]{0,9}\Z", re.DOTALL)
-_ENVIRONMENT = re.compile(r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline)\*?\}(.*)\\end\{\1\*?\}", re.DOTALL)
+_DISPLAY = re.compile(
+    r"(?:\$\$(?P<dollars>(?:[^$]|\\\$){1,2000})\$\$|\\\[(?P<brackets>(?:(?!\\\]).){1,2000})\\\])[\s.]{0,9}\Z", re.DOTALL
+)
+_ENVIRONMENT = re.compile(
+    r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline)\*?\}(.*)\\end\{\1\*?\}", re.DOTALL
+)
 
 
 def display(text: str) -> Extraction | None:
     """Return the display formula at the end; of an aligned calculation its last line."""
     tail = text[-TAIL:].rstrip()
-    begin = max(tail.rfind("$$", 0, max(0, len(tail) - 4)), tail.rfind("\\["), tail.rfind("\\begin{align"), tail.rfind("\\begin{equation"))
+    begin = max(
+        tail.rfind("$$", 0, max(0, len(tail) - 4)),
+        tail.rfind("\\["),
+        tail.rfind("\\begin{align"),
+        tail.rfind("\\begin{equation"),
+    )
     if begin < 0:
         return None
     part = tail[begin:]

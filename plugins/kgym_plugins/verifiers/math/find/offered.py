@@ -16,4 +16,7 @@ def offered(question: str) -> dict[str, str]:
     if letters not in ("AB", "ABC", "ABCD", "ABCDE", "ABCDEF", "ABCDEFG"):
         return {}
     ends = [*(mark.start() for mark in marks[1:]), len(question)]
-    return {letter: question[mark.end() : end].strip(" \n\t,;.") for letter, mark, end in zip(letters, marks, ends, strict=True)}
+    return {
+        letter: question[mark.end() : end].strip(" \n\t,;.")
+        for letter, mark, end in zip(letters, marks, ends, strict=True)
+    }

@@ -1,6 +1,7 @@
 r"""The one value that a clause adds to what the question says: of "25 comes next" and "which is 25 % of 40" the 25.
 
-All other words of the clause are of the question, or such small words as any sentence has; all other values are of the question.
+All other words of the clause are of the question, or such small words as any sentence has; all other values are of the
+question.
 """
 
 import re
@@ -34,7 +35,8 @@ _ASKED_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 def only_new(clause: str, formulas: tuple[str, ...], question: str) -> str | None:
-    """Return a clause from its only new value on, with "it" for values of the question; None if it has none, or says something else.
+    """Return a clause from its only new value on, with "it" for values of the question; None if it has none, or says
+    something else.
 
     >>> [only_new(text, (), "What percentage of 40 is 10?") for text in ("this is 25% of 40", "this is 25% of the bill", "it is 2 or 3")]
     ['25% of it', None, None]
@@ -63,7 +65,10 @@ def only_new(clause: str, formulas: tuple[str, ...], question: str) -> str | Non
 
 
 def _is_step(value: str, formulas: tuple[str, ...]) -> bool:
-    return re.fullmatch(FORMULA, value) is not None and _STEP.fullmatch(formulas[ord(value) - ord(FIRST_FORMULA)]) is not None
+    return (
+        re.fullmatch(FORMULA, value) is not None
+        and _STEP.fullmatch(formulas[ord(value) - ord(FIRST_FORMULA)]) is not None
+    )
 
 
 def _is_asked(value: str, formulas: tuple[str, ...], question: str) -> bool:
@@ -99,16 +104,23 @@ def named_in(word: str, asked: str) -> bool:
         return word in asked or _SHORT_FOR[word] in asked
     if not word.isascii() and len(word) > 3:
         return word[: -2 if len(word) > 4 else -1] in asked  # сумма, сумму
-    return word.rstrip("s") in asked or (len(word) > _STEM and re.search(rf"\b{re.escape(word[:_STEM])}", asked) is not None)
+    return word.rstrip("s") in asked or (
+        len(word) > _STEM and re.search(rf"\b{re.escape(word[:_STEM])}", asked) is not None
+    )
 
 
 def _only_new_in_asian(clause: str, formulas: tuple[str, ...], question: str) -> str | None:
-    """The same in Chinese, Japanese and Korean, where words are not parted: what comes before the value is of the question."""
+    """The same in Chinese, Japanese and Korean, where words are not parted: what comes before the value is of the
+    question.
+    """
     unmasked = re.sub(FORMULA, lambda match: formulas[ord(match[0]) - ord(FIRST_FORMULA)], clause)
     unmasked = re.sub(r"[（(]([^（()）]*)[）)](?=[。.]?\Z)", r"\1", unmasked)
     if not re.search(r"[$<>≤≥≠]", unmasked):
         unmasked = re.sub(r"\s*=\s*", "是", re.sub(r"\s*[×x*+÷-]\s*(?=[^\d\s])", "", unmasked))
-    asked, last = set(_ASKED_NUMBER.findall(question)), max((match.start() for match in _ASKED_NUMBER.finditer(unmasked)), default=-1)
+    asked, last = (
+        set(_ASKED_NUMBER.findall(question)),
+        max((match.start() for match in _ASKED_NUMBER.finditer(unmasked)), default=-1),
+    )
     unmasked = _ASKED_NUMBER.sub(lambda match: "" if match[0] in asked and match.start() < last else match[0], unmasked)
     value = said_last(unmasked)
     return None if not question or value is None or strange(unmasked[: unmasked.rfind(value)], question) else value

@@ -1,4 +1,6 @@
-"""A last sentence that answers a question of yes or no in the words of the question: "Is 91 prime?" "It is not prime."."""
+"""A last sentence that answers a question of yes or no in the words of the question: "Is 91 prime?" "It is not
+prime.".
+"""
 
 import re
 
@@ -7,11 +9,14 @@ from kgym_plugins.verifiers.math.phrases.small_words import SMALL
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA, GENERIC, NO, PRONOUNS
 
 _QUESTION = re.compile(
-    r"(?:\A|(?<=[.?!:,;\n])\s*)(?:is|are|was|were|does|do|did|can|could|will|would|has|have|must)\s(?P<said>[^?]{3,300})\?", re.IGNORECASE
+    r"(?:\A|(?<=[.?!:,;\n])\s*)(?:is|are|was|were|does|do|did|can|could|will|would|has|have|must)\s(?P<said>[^?]{3,300})\?",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+")
 _NOT = re.compile(r"\b(?:not|no|never|cannot|fails?\s+to)\b|n't\b", re.IGNORECASE)
-_UNSURE = re.compile(r"\b(?:if|unless|might|may|only|always|sometimes|some|every|all|neither|nor|or|but)\b", re.IGNORECASE)
+_UNSURE = re.compile(
+    r"\b(?:if|unless|might|may|only|always|sometimes|some|every|all|neither|nor|or|but)\b", re.IGNORECASE
+)
 
 
 def replied(clause: str, question: str) -> str:
@@ -28,10 +33,20 @@ def replied(clause: str, question: str) -> str:
         return ""
     denied = len(_NOT.findall(clause))
     words = _WORD.findall(_NOT.sub(" ", re.sub(FORMULA, " ", clause)).casefold())
-    telling = [word for word in words if word not in SMALL and word not in GENERIC and word not in PRONOUNS and not word.isdigit()]
-    if denied > 1 or not telling or not all(named_in(word, said) or is_known(word, said) for word in words if not word.isdigit()):
+    telling = [
+        word
+        for word in words
+        if word not in SMALL and word not in GENERIC and word not in PRONOUNS and not word.isdigit()
+    ]
+    if (
+        denied > 1
+        or not telling
+        or not all(named_in(word, said) or is_known(word, said) for word in words if not word.isdigit())
+    ):
         return ""
-    predicate = [word for word in _WORD.findall(said) if word not in SMALL and word not in GENERIC and not word.isdigit()]
+    predicate = [
+        word for word in _WORD.findall(said) if word not in SMALL and word not in GENERIC and not word.isdigit()
+    ]
     if not predicate or not named_in(predicate[-1], " ".join(words)):
         return ""
     return "no" if denied else "yes"

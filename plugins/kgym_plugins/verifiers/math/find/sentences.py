@@ -70,9 +70,13 @@ _VALUE = re.compile(r"\W{0,3}(?:\d|\\[a-z]|[$€£]|\.\d|[a-zA-Z]\s*=).*|\(?[A-J
 _COUNTED = re.compile("|".join(sorted(NUMBER_WORDS - {"second", "third"})), re.IGNORECASE)
 _REPLY = re.compile(r"yes|no|true|false", re.IGNORECASE)
 _REPLIED = re.compile(r"\W{0,4}(?:\Z|[,;:.!–—]|-\s)")
-_NUMBER = re.compile(r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?%)?(?![\d^_{=<>*])")
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?%)?(?![\d^_{=<>*])"
+)
 _NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
-_DENIED_BEFORE = re.compile(r"(?:\bnot|\bnever|\bcannot|n't)(?:\s+(?:be|equal|exactly|simply|just))?\s+\Z", re.IGNORECASE)
+_DENIED_BEFORE = re.compile(
+    r"(?:\bnot|\bnever|\bcannot|n't)(?:\s+(?:be|equal|exactly|simply|just))?\s+\Z", re.IGNORECASE
+)
 _OTHER = re.compile(
     r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:outside|except|excluding|besides|other\s+than)(?:\s+(?:of|for|the|interval)){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
     re.IGNORECASE,
@@ -102,7 +106,12 @@ def emphasised(sentence: str) -> str | None:
     if not (_VALUE.fullmatch(content) or _COUNTED.fullmatch(content)) or match[0].rstrip("*_").endswith(":"):
         return None
     before, after = sentence[: match.start()], sentence[match.end() :]
-    if VAGUE.pattern.search(before) or _DENIED_BEFORE.search(before) or _ON_THE_WAY.fullmatch(before) or _GOES_ON.search(after):
+    if (
+        VAGUE.pattern.search(before)
+        or _DENIED_BEFORE.search(before)
+        or _ON_THE_WAY.fullmatch(before)
+        or _GOES_ON.search(after)
+    ):
         return None
     if _COUNTED.fullmatch(content) and _UNSTATED.search(sentence):
         return None
@@ -118,7 +127,8 @@ _SENTENCE = re.compile(r"\W{0,4}[^\W\d_]+(?:['’][^\W\d_]+)?\s+\S+\s")
 
 
 def sentence_value(said: str, *, elsewhere: bool = False) -> str | None:
-    """Return the value of a sentence that an announcement is followed by; None if it is not a sentence, or says more than one value.
+    """Return the value of a sentence that an announcement is followed by; None if it is not a sentence, or says more
+    than one value.
 
     >>> sentence_value("There are **24** zeros."), sentence_value("Der Umfang ist 12 cm."), sentence_value("12 is the sum of 5 and 7")
     ('24 zeros', '12 cm', None)
@@ -128,7 +138,12 @@ def sentence_value(said: str, *, elsewhere: bool = False) -> str | None:
     if (bold := emphasised(said)) is not None:
         return bold
     numbers, formulas = list(_PLAIN_NUMBER.finditer(_INLINE.sub("", said))), list(_INLINE.finditer(said))
-    if len(numbers) + len(formulas) != 1 or NO_ELSEWHERE.search(said) or _NO.search(said) or VAGUE.pattern.search(said, 0, _first(said)):
+    if (
+        len(numbers) + len(formulas) != 1
+        or NO_ELSEWHERE.search(said)
+        or _NO.search(said)
+        or VAGUE.pattern.search(said, 0, _first(said))
+    ):
         return None
     if UNSURE_ELSEWHERE.search(said) or _CHOICE.match(said):
         return None
@@ -173,7 +188,9 @@ def _lone_number(sentence: str) -> str | None:
     (match,) = found
     if is_bound(sentence[match.end() :]) or NO_ELSEWHERE.search(sentence) or is_unsure(sentence[: match.start()]):
         return None
-    if len(re.findall(r"\d+", sentence)) > len(re.findall(r"\d+", match.group())) or VAGUE.pattern.search(sentence, 0, match.start()):
+    if len(re.findall(r"\d+", sentence)) > len(re.findall(r"\d+", match.group())) or VAGUE.pattern.search(
+        sentence, 0, match.start()
+    ):
         return None
     return match.group().strip() + _things(sentence, match.end())
 
@@ -202,7 +219,9 @@ def after_verb(sentence: str) -> str:
         start = verbs[-1].end() if verbs else last.start()
         if not verbs and (together := _joined(sentence, formulas)) < last.start():
             return sentence[together:]  # x = 1 or x = 2
-        if verbs and all(word.lower() in BEFORE_FORMULA for word in re.findall(r"[^\s,:]+", sentence[start : last.start()])):
+        if verbs and all(
+            word.lower() in BEFORE_FORMULA for word in re.findall(r"[^\s,:]+", sentence[start : last.start()])
+        ):
             start = last.start()
         if verbs and _APPOSED.fullmatch(sentence, start, last.start()):
             start = last.start()
@@ -259,7 +278,9 @@ def whole(text: str) -> Extraction | None:
     if formulas and _OTHER.search(tail[: formulas[-1].start()]):
         return None  # it isn't the line y = 2x
     rest = tail[formulas[-1].end() :] if formulas else ""
-    if re.search(r"[A-Za-z]{2}\Z", rest) and (len(rest.split()) > 3 or re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()])):
+    if re.search(r"[A-Za-z]{2}\Z", rest) and (
+        len(rest.split()) > 3 or re.search(r"[A-Za-z]{2}", tail[: formulas[0].start()])
+    ):
         return None  # a sentence without its end
     is_sentence_here = re.search(r"[A-Za-z]{2,}\s", tail) or _CONSEQUENCE.search(tail)
     return Extraction((after_verb(tail) if is_sentence_here and not REPLYING.pattern.match(tail) else tail,), "whole")

@@ -1,4 +1,6 @@
-"""The last sentence of a response, as a statement: what it says, and of what. It does not say what kind of answer is looked for."""
+"""The last sentence of a response, as a statement: what it says, and of what. It does not say what kind of answer is
+looked for.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -28,12 +30,16 @@ from kgym_plugins.verifiers.math.phrases.statements import (
 )
 from kgym_plugins.verifiers.math.phrases.table import Table
 
-_INLINE = re.compile(r"`[^`\n]{1,200}`|\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)")
+_INLINE = re.compile(
+    r"`[^`\n]{1,200}`|\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)"
+)
 _BETWEEN_SIGNS = re.compile(r"((?<!\\)\$[^$]{1,300}(?<!\\)\$|\\\((?:(?!\\\)).){1,300}\\\)|`[^`\n]{1,200}`)")
 _MOST_FORMULAS = 40
 _LONGEST = 400
 _LONGEST_LINE = 2000
-_SENTENCES = re.compile(rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-ZÀ-ÖØ-ÞĀ-ŽЀ-Я¿¡\\∴]|{FORMULA})|(?<=[。！？])\s*(?=\S)")
+_SENTENCES = re.compile(
+    rf"(?<=[.!?])(?<!i\.e\.)(?<!e\.g\.)(?<!vs\.)\s+(?=[A-ZÀ-ÖØ-ÞĀ-ŽЀ-Я¿¡\\∴]|{FORMULA})|(?<=[。！？])\s*(?=\S)"
+)
 _STOP_INSIDE = re.compile(r"\.(\$|\\\)|\*\*)\Z")
 _ENDED = (".", "!", "。", "！", "$", "\\)", "*", "`")
 _STOPS = re.compile(r"(?:(?<![ap]\.m)(?<!sq)[.!。！]|\s)+\Z")
@@ -95,7 +101,9 @@ def stated(text: str, question: str) -> Statement | None:
         return None
     line = with_money(_STOP_INSIDE.sub(r"\1.", tail.rpartition("\n")[2].strip()))
     ended = line.endswith(_ENDED) or line.rstrip("*").endswith((".", "!"))
-    ended = ended or any(pattern.fullmatch(line) for pattern in (_LABEL_LINE, _FORMULA_LINE, _MEASURED_LINE, _CHOICE_LINE))
+    ended = ended or any(
+        pattern.fullmatch(line) for pattern in (_LABEL_LINE, _FORMULA_LINE, _MEASURED_LINE, _CHOICE_LINE)
+    )
     if not ended or line.endswith("...") or (line.count("$") - line.count("\\$")) % 2:
         return None
     formulas: list[str] = []
@@ -108,7 +116,12 @@ def stated(text: str, question: str) -> Statement | None:
     line = "".join(part if at % 2 else worked_out(part) for at, part in enumerate(_BETWEEN_SIGNS.split(line)))
     sentences = _SENTENCES.split(_INLINE.sub(mask, line).replace("**", ""))
     sentence = _STOPS.sub("", sentences[-1])
-    if len(sentence) > _LONGEST or len(formulas) > _MOST_FORMULAS or "\\" in sentence or "$" in sentence.replace("\\$", ""):
+    if (
+        len(sentence) > _LONGEST
+        or len(formulas) > _MOST_FORMULAS
+        or "\\" in sentence
+        or "$" in sentence.replace("\\$", "")
+    ):
         return None
     if cases := cases_of(sentence, Statement("", formulas=tuple(formulas)).unmasked):
         return Statement(cases, kind="pieces")
@@ -160,15 +173,23 @@ def matched(table: Table, text: str, question: str) -> bool:
 
 
 def _is_of_question(match: re.Match[str], text: str, asked: str) -> bool:
-    """Whether a phrase is of the question, or bounds a number of the question after the value: 7 of them are below 50."""
+    """Whether a phrase is of the question, or bounds a number of the question after the value: 7 of them are below
+    50.
+    """
     number = _VALUE_NEXT.match(text, match.end())
     if number is None:
         return match[0].casefold() in asked
     known = number[1] is not None and re.search(rf"(?<!\d){re.escape(number[1])}(?!\d)", asked) is not None
-    return known and _BOUND.fullmatch(match[0].strip()) is not None and re.search(rf"\d|{FORMULA}", text[: match.start()]) is not None
+    return (
+        known
+        and _BOUND.fullmatch(match[0].strip()) is not None
+        and re.search(rf"\d|{FORMULA}", text[: match.start()]) is not None
+    )
 
 
-_BOUND = re.compile(r"up\s+to|below|above|under|over|between|than|(?:less|greater|more|fewer)\s+than|at\s+most", re.IGNORECASE)
+_BOUND = re.compile(
+    r"up\s+to|below|above|under|over|between|than|(?:less|greater|more|fewer)\s+than|at\s+most", re.IGNORECASE
+)
 
 
 _VALUE_NEXT = re.compile(rf"\s*(?:{FORMULA}|[-\\$€£]?(\d+))")
@@ -195,7 +216,11 @@ def _last_step(clause: str, formulas: list[str]) -> str:
     letter = sides[-1][0].strip()
     if not re.fullmatch(r"[a-zA-Z]", letter) or any(len(side) < 2 or side[0].strip() == letter for side in sides[:-1]):
         return clause
-    return signs[-1] if all(re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", "=".join(side)) for side in sides) else clause
+    return (
+        signs[-1]
+        if all(re.search(rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])", "=".join(side)) for side in sides)
+        else clause
+    )
 
 
 _CALLED = re.compile(r"[A-Za-z](?:'+|\^\{?(?:\\prime)+\}?)?\([^()]*\)")
@@ -222,7 +247,9 @@ def _apposed_to_asked(sentence: str, clause: str, formulas: list[str], question:
     main, _ = _last_clause(head[: apposed.start()].strip(" ,;:"))
     match = FRAMES.whole(main)
     groups = match.groupdict() if match else {}
-    return "said" in groups and _asked_of(Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas)), question, False)
+    return "said" in groups and _asked_of(
+        Statement(groups["said"], groups.get("subject") or "", formulas=tuple(formulas)), question, False
+    )
 
 
 def _words(text: str) -> str:

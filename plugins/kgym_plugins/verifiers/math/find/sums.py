@@ -35,6 +35,9 @@ def worked_out(line: str) -> str:
     """
     if "=" not in line:
         return line
-    line = _LABEL.sub(lambda match: "This is " if (at := _SUM.match(line, match.end())) and _OPERATOR.search(at[0]) else match[0], line)
+    line = _LABEL.sub(
+        lambda match: "This is " if (at := _SUM.match(line, match.end())) and _OPERATOR.search(at[0]) else match[0],
+        line,
+    )
     line = _SUM.sub(lambda match: "" if _OPERATOR.search(match[0]) else match[0], line)
     return _LETTERS_SUM.sub(r"\g<name> = ", line)

@@ -31,7 +31,8 @@ _MOST_NOUNS = 4
 def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
     """Make sense of an item that begins with a word; None if formulas and words are mixed."""
     if any(
-        token.kind not in ("word", "name", "num") and token.value not in ("'", "-", "(", ")", ".", ":", "!", "pi", "mod")
+        token.kind not in ("word", "name", "num")
+        and token.value not in ("'", "-", "(", ")", ".", ":", "!", "pi", "mod")
         for token in tokens
     ):
         return None
@@ -47,7 +48,9 @@ def text_node(tokens: list[Token], parse: Callable[[str], Node]) -> Node | None:
 
 
 def unit_phrase(amount: Node, tokens: list[Token]) -> Node:
-    """Read what is after a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for anything else."""
+    """Read what is after a number: `cm^2`, `square inches`, `miles per hour`, `apples`. Raises SyntaxProblem for
+    anything else.
+    """
     if CONDITIONS.pattern.match(tokens[0].value):
         raise SyntaxProblem("a condition after a number")
     tokens = _without_fractions(tokens)
@@ -122,7 +125,13 @@ _RUN_TOGETHER = {"ms": UNITS["m"], "kmh": UNITS["km"]}
 def _unit(tokens: list[Token], at: int, nouns: bool) -> Unit | None:
     """Return the unit that the token before `at` names; "in" after a noun is a preposition."""
     word = tokens[at - 1].value
-    if word.casefold() == "in" and nouns and at < len(tokens) and tokens[at].kind == "word" and UNITS.get(tokens[at].value) is None:
+    if (
+        word.casefold() == "in"
+        and nouns
+        and at < len(tokens)
+        and tokens[at].kind == "word"
+        and UNITS.get(tokens[at].value) is None
+    ):
         return None
     return unit_named(word)
 

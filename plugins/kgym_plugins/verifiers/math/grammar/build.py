@@ -3,7 +3,20 @@
 import re
 from fractions import Fraction
 
-from kgym_plugins.verifiers.math.grammar.nodes import Amount, Based, Brackets, Call, Grid, Literal, Mul, Node, Num, Structure, Sym, number
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Amount,
+    Based,
+    Brackets,
+    Call,
+    Grid,
+    Literal,
+    Mul,
+    Node,
+    Num,
+    Structure,
+    Sym,
+    number,
+)
 from kgym_plugins.verifiers.math.limits import DIGITS, LimitError, SyntaxProblem
 
 ONE_LITERAL = Num(Literal(Fraction(1), None, "1"))

@@ -18,7 +18,9 @@ class Cursor:
         self.bars = 0
         """Bars of absolute values that are open."""
         self.groups = 0
-        """Groups in LaTeX's braces that are open: in them letters are not units, so that `\\frac{mg}{k}` is a force by a stiffness."""
+        """Groups in LaTeX's braces that are open: in them letters are not units, so that `\\frac{mg}{k}` is a force
+        by a stiffness.
+        """
         self.in_set = False
         """Whether a colon is "such that"."""
         self._depth = 0
@@ -89,7 +91,11 @@ class Cursor:
                 behind = [after.value for after in self.tokens[at + 1 : at + 4] if after.value not in ("^", "{")]
                 if token.kind == "name" and behind and behind[0] in ("'", "''"):
                     primed.add(token.value)
-            dotted = {token.value.rpartition("dot_")[2] for token in self.tokens if token.kind == "name" and "dot_" in token.value}
+            dotted = {
+                token.value.rpartition("dot_")[2]
+                for token in self.tokens
+                if token.kind == "name" and "dot_" in token.value
+            }
             self._derived = frozenset(primed | dotted)
         return name in self._derived
 
@@ -102,7 +108,12 @@ class Cursor:
         lower = word.lower()
         if lower in ORDINALS and self.at and self.peek(-1).kind == "num":
             return False
-        if (lower in UNITS and not self.groups) or lower in CONNECTIVES or lower in NUMBER_WORDS or lower in SHORT_WORDS:
+        if (
+            (lower in UNITS and not self.groups)
+            or lower in CONNECTIVES
+            or lower in NUMBER_WORDS
+            or lower in SHORT_WORDS
+        ):
             return False
         before, after = self.peek(-1) if self.at else END, self.peek(1)
         alone = (before.kind in ("end of text",) or (before.kind == "op" and before.value == ",")) and (

@@ -2,7 +2,20 @@
 
 from kgym_plugins.verifiers.math.grammar.build import ONE_LITERAL, product, root
 from kgym_plugins.verifiers.math.grammar.cursor import Cursor
-from kgym_plugins.verifiers.math.grammar.nodes import Abs, Brackets, Call, Const, Div, Listing, Mul, Neg, Node, Num, Pow, number
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Abs,
+    Brackets,
+    Call,
+    Const,
+    Div,
+    Listing,
+    Mul,
+    Neg,
+    Node,
+    Num,
+    Pow,
+    number,
+)
 from kgym_plugins.verifiers.math.grammar.pratt import PREFIX, expression, group, operand, prefix
 from kgym_plugins.verifiers.math.grammar.prefix import argument, root_operand
 from kgym_plugins.verifiers.math.grammar.tokens import Token
@@ -36,7 +49,9 @@ def _function(cursor: Cursor, token: Token) -> Node:
         return root(_bracketed_or_operand(cursor), number(3))
     if name in ("mod", "choose"):
         raise SyntaxProblem(f"{name} without a left operand")
-    if (cursor.peek().kind == "open" and cursor.peek().value in _ARGUMENT_BRACKETS.get(name, "([")) or cursor.peek().kind == "lb":
+    if (
+        cursor.peek().kind == "open" and cursor.peek().value in _ARGUMENT_BRACKETS.get(name, "([")
+    ) or cursor.peek().kind == "lb":
         inner = group(cursor) if cursor.peek().kind == "lb" else prefix(cursor)
         arguments: tuple[Node, ...] = inner.args if isinstance(inner, Brackets | Listing) else (inner,)
     else:

@@ -25,7 +25,18 @@ from kgym_plugins.verifiers.math.grammar.nodes import (
     Without,
     number,
 )
-from kgym_plugins.verifiers.math.grammar.pratt import FALLBACK, POSTFIX, POWER, PRODUCT, RATIO, SETS, SUM, expression, operator, prefix
+from kgym_plugins.verifiers.math.grammar.pratt import (
+    FALLBACK,
+    POSTFIX,
+    POWER,
+    PRODUCT,
+    RATIO,
+    SETS,
+    SUM,
+    expression,
+    operator,
+    prefix,
+)
 from kgym_plugins.verifiers.math.grammar.prefix import degrees, raised
 from kgym_plugins.verifiers.math.grammar.tokens import Token
 from kgym_plugins.verifiers.math.limits import SyntaxProblem
@@ -87,7 +98,9 @@ def _degree(cursor: Cursor, left: Node, sign: str) -> Node:
 
 @operator(POSTFIX, "op '", "op ''")
 def _prime(cursor: Cursor, left: Node, sign: str) -> Node | None:
-    """A derivative, where y'(t) is y', since nothing else can be the argument; or minutes of an angle, after a number."""
+    """A derivative, where y'(t) is y', since nothing else can be the argument; or minutes of an angle, after a
+    number.
+    """
     if isinstance(left, Num):
         return Amount((left,), (MINUTE_OF_ARC if sign == "'" else SECOND_OF_ARC, ""))
     if not isinstance(left, Sym):
@@ -234,7 +247,10 @@ def _mixed(cursor: Cursor, left: Node) -> Node | None:
         below = prefix(cursor)
     else:
         return None
-    whole = all(isinstance(part, Num) and part.value.places is None and part.value.value.denominator == 1 for part in (above, below))
+    whole = all(
+        isinstance(part, Num) and part.value.places is None and part.value.value.denominator == 1
+        for part in (above, below)
+    )
     if not whole or not 0 < above.value.value < below.value.value:
         cursor.at = begin
         return None

@@ -35,7 +35,9 @@ IGNORED = frozenset(
     )
 )
 """Commands without an argument that change nothing."""
-DROPPED_WITH_ARGUMENT = frozenset(name_list("hspace vspace phantom hphantom vphantom label tag color textcolor mspace kern"))
+DROPPED_WITH_ARGUMENT = frozenset(
+    name_list("hspace vspace phantom hphantom vphantom label tag color textcolor mspace kern")
+)
 WRAPPERS = frozenset(
     name_list(
         """

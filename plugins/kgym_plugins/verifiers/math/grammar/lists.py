@@ -126,7 +126,9 @@ def _applied(cursor: Cursor) -> Node | None:
         return None
     at = cursor.at + 1
     tokens = cursor.tokens
-    while at < len(tokens) and (tokens[at].value in _MARKS or (tokens[at].kind == "num" and tokens[at - 1].value in ("_", "{"))):
+    while at < len(tokens) and (
+        tokens[at].value in _MARKS or (tokens[at].kind == "num" and tokens[at - 1].value in ("_", "{"))
+    ):
         at += 1
     if at >= len(tokens) or tokens[at].kind != "open":
         return None

@@ -1,7 +1,7 @@
 """The syntax tree of an answer: one small class for each kind of node, canonical text, and free variables.
 
-Nodes are immutable by custom. `args` are the operands, `value` what else belongs to the node; each class says what that is. What is done
-with a node (`numbers/exact.py`, `numbers/numeric.py`, `values/interpret.py`) is in tables by class.
+Nodes are immutable by custom. `args` are the operands, `value` what else belongs to the node; each class says what that
+is. What is done with a node (`numbers/exact.py`, `numbers/numeric.py`, `values/interpret.py`) is in tables by class.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ from kgym_plugins.verifiers.math.phrases.units import Unit
 
 
 class Literal(NamedTuple):
-    """A number as it was written: its exact value, the decimal places that it states (None if it is not a decimal), and its digits."""
+    """A number as it was written: its exact value, the decimal places that it states (None if it is not a decimal),
+    and its digits.
+    """
 
     value: Fraction
     places: int | None = None
@@ -242,7 +244,9 @@ class Dots(Node):
 
 
 class Applied(Node):
-    """A function's name with its arguments before a sign of equality: `f(x) =`; `value` is both, `args` the one plain argument."""
+    """A function's name with its arguments before a sign of equality: `f(x) =`; `value` is both, `args` the one
+    plain argument.
+    """
 
     __slots__ = ()
     value: tuple[str, str]
@@ -413,11 +417,17 @@ def depth(node: Node) -> int:
 
 def symbols(node: Node) -> frozenset[str]:
     """Names of the variables in a tree, and of the functions that no one knows (`$f`)."""
-    return frozenset(item.value for item in walk(node) if isinstance(item, Sym) or (isinstance(item, Call) and item.value.startswith("$")))
+    return frozenset(
+        item.value
+        for item in walk(node)
+        if isinstance(item, Sym) or (isinstance(item, Call) and item.value.startswith("$"))
+    )
 
 
 def canonical(node: Node) -> str:
-    """Text that is equal for trees that differ only in writing: order of sums and products, decimals against fractions."""
+    """Text that is equal for trees that differ only in writing: order of sums and products, decimals against
+    fractions.
+    """
     if not node.args:
         return node.written([])
     parts = [canonical(arg) for arg in _flat(node)]

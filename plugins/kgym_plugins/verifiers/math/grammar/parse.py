@@ -13,7 +13,9 @@ MODULES = (brackets, functions, infix)
 
 
 def parse(text: str, *, thousands: bool = True) -> Node:
-    """Return the tree of an answer. Raises SyntaxProblem for what the grammar does not know, LimitError beyond the limits."""
+    """Return the tree of an answer. Raises SyntaxProblem for what the grammar does not know, LimitError beyond the
+    limits.
+    """
     return parse_tokens(tokenize(text, thousands=thousands))
 
 

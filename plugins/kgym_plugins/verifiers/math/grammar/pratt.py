@@ -1,7 +1,9 @@
-"""A Pratt parser: operands by the tokens that begin them, operators by their signs, each in a table that other modules fill.
+"""A Pratt parser: operands by the tokens that begin them, operators by their signs, each in a table that other modules
+fill.
 
-Linear in the tokens, bounded in depth, and it computes nothing. Binding powers, loosest first: lists; relations; union, intersection and
-difference; ratios; sums; products, also by juxtaposition; powers and what is after an operand (`!`, `%`, degrees).
+Linear in the tokens, bounded in depth, and it computes nothing. Binding powers, loosest first: lists; relations; union,
+intersection and difference; ratios; sums; products, also by juxtaposition; powers and what is after an operand (`!`,
+`%`, degrees).
 """
 
 from collections.abc import Callable
@@ -16,7 +18,9 @@ SETS, RATIO, SUM, PRODUCT, PREFIX, POWER, POSTFIX = 15, 18, 20, 30, 35, 50, 60
 Operand = Callable[[Cursor, Token], Node]
 Operator = Callable[[Cursor, Node, str], Node | None]
 OPERANDS: dict[str, Operand] = {}
-"""What reads an operand, by the kind of the token that begins it, which has been taken; of a sign by "op" and the sign."""
+"""What reads an operand, by the kind of the token that begins it, which has been taken; of a sign by "op" and the
+sign.
+"""
 OPERATORS: dict[str, tuple[int, Operator]] = {}
 """Of a token after an operand, which has been taken: how strongly it binds, and what reads the rest."""
 FALLBACK: list[Callable[[Cursor, Node, int], Node | None]] = []

@@ -40,7 +40,11 @@ def _num(cursor: Cursor, token: Token) -> Node:
 
 @operand("name")
 def _name(cursor: Cursor, token: Token) -> Node:
-    if cursor.peek().kind == "open" and cursor.peek(2).kind == "close" and ("dot_" in token.value or cursor.is_derived(token.value)):
+    if (
+        cursor.peek().kind == "open"
+        and cursor.peek(2).kind == "close"
+        and ("dot_" in token.value or cursor.is_derived(token.value))
+    ):
         cursor.pass_argument()
     if token.value in _CHOOSING and (chosen := _chosen(cursor, token.value)) is not None:
         return chosen
@@ -52,7 +56,9 @@ _NUMBERS_OF_THINGS = frozenset("kmnprN")
 
 
 def _chosen(cursor: Cursor, letter: str) -> Node | None:
-    """`C_n^k`, `C_{10}^{3}`: combinations, and with A or P arrangements; None where the letter is a name with an index and a power."""
+    """`C_n^k`, `C_{10}^{3}`: combinations, and with A or P arrangements; None where the letter is a name with an
+    index and a power.
+    """
     if not cursor.is_op("_", "^"):
         return None
     begin = cursor.at
@@ -172,7 +178,9 @@ def argument(cursor: Cursor) -> Node:
         cursor.tokens[cursor.at] = token._replace(value=token.value[1:], space=False)
         return Num(literal(token.value[0]))
     if token.kind == "word" and len(token.value) > 1:
-        cursor.tokens[cursor.at] = token._replace(kind="word" if len(token.value) > 2 else "name", value=token.value[1:], space=False)
+        cursor.tokens[cursor.at] = token._replace(
+            kind="word" if len(token.value) > 2 else "name", value=token.value[1:], space=False
+        )
         return Sym(token.value[0])
     return prefix(cursor)
 
@@ -219,7 +227,9 @@ def _not_evaluated(cursor: Cursor, token: Token) -> Node:
 
 
 def root_operand(cursor: Cursor) -> Node:
-    """Read what is after a root sign of Unicode: the next operand, with its power but not with what it is multiplied by."""
+    """Read what is after a root sign of Unicode: the next operand, with its power but not with what it is multiplied
+    by.
+    """
     return group(cursor) if cursor.peek().kind == "lb" else expression(cursor, POWER)
 
 
@@ -241,7 +251,9 @@ def degrees(cursor: Cursor, base: Node) -> Node:
 
 
 def _primes(cursor: Cursor) -> str:
-    r"""Take primes after `^`, in a group or not: `^{\prime\prime}`; if there are others in the group, nothing is taken."""
+    r"""Take primes after `^`, in a group or not: `^{\prime\prime}`; if there are others in the group, nothing is
+    taken.
+    """
     begin = cursor.at
     grouped = cursor.peek().kind == "lb"
     cursor.at += grouped

@@ -1,7 +1,7 @@
 """From the text of an answer to tokens: LaTeX, plain mathematics and Unicode in one pass, linear in the text.
 
-A token remembers whether a space came before it and whether it was in text (`\\text{...}`). Runs of letters are told apart here:
-a function (`sin`), a constant (`pi`), a word (`Evelyn`, `inches`), or a product of variables (`xy`).
+A token remembers whether a space came before it and whether it was in text (`\\text{...}`). Runs of letters are told
+apart here: a function (`sin`), a constant (`pi`), a word (`Evelyn`, `inches`), or a product of variables (`xy`).
 """
 
 import re
@@ -32,8 +32,8 @@ from kgym_plugins.verifiers.math.phrases.units import OFTEN_LETTERS, SYMBOLS, UN
 class Token(NamedTuple):
     """One token: `kind` says how to read `value`.
 
-    num (digits as text)   name (a variable)   const   fn   word   op   open, close (a delimiter)   lb, rb (LaTeX's own braces)
-    cmd (frac, sqrt, binom ...)   begin, end (an environment)   amp, row (its separators)   currency
+    num (digits as text)   name (a variable)   const   fn   word   op   open, close (a delimiter)   lb, rb (LaTeX's own
+    braces) cmd (frac, sqrt, binom ...)   begin, end (an environment)   amp, row (its separators)   currency
     """
 
     kind: str
@@ -125,7 +125,10 @@ class Tokenizer:
                 self._brackets += 1 if _BRACKETS[character] == "open" else -1
                 self._add(_BRACKETS[character], character, 1)
             elif character == "$":
-                if text[self._position + 1 : self._position + 2].isdigit() or text[self._position + 1 : self._position + 2] == ".":
+                if (
+                    text[self._position + 1 : self._position + 2].isdigit()
+                    or text[self._position + 1 : self._position + 2] == "."
+                ):
                     self._add("currency", "dollar", 1)
                 else:
                     self._position += 1
@@ -150,7 +153,11 @@ class Tokenizer:
 
     def _after_degrees(self) -> bool:
         """Whether an angle in degrees has begun: then a quotation mark after a number is the sign of seconds."""
-        return bool(self.tokens) and self.tokens[-1].kind == "num" and any(token.value in ("circ", "degree") for token in self.tokens[-8:])
+        return (
+            bool(self.tokens)
+            and self.tokens[-1].kind == "num"
+            and any(token.value in ("circ", "degree") for token in self.tokens[-8:])
+        )
 
     # --- numbers ---
 
@@ -160,15 +167,25 @@ class Tokenizer:
         if match is None:
             self._position += 1
             return
-        if match.lastgroup != "plain" and (not self._thousands or self._brackets > 0) and "," in match.group().replace("{,}", ""):
-            match = re.compile(r"\d+(?:\.\d+)?").match(text, begin)  # inside brackets a comma separates: (1,234) is a point
+        if (
+            match.lastgroup != "plain"
+            and (not self._thousands or self._brackets > 0)
+            and "," in match.group().replace("{,}", "")
+        ):
+            match = re.compile(r"\d+(?:\.\d+)?").match(
+                text, begin
+            )  # inside brackets a comma separates: (1,234) is a point
             assert match is not None
-        digits = re.sub(r"[^\d.]", "", match.group().replace("{,}", ".") if match.lastgroup == "plain" else match.group())
+        digits = re.sub(
+            r"[^\d.]", "", match.group().replace("{,}", ".") if match.lastgroup == "plain" else match.group()
+        )
         end = match.end()
         if "." in digits or text.startswith(".", end):
             stem = digits if "." in digits else digits + "."
             after = end if "." in digits else end + 1
-            if (repeat := _REPEATING.match(text, after)) and (block := repeat.group(1) or repeat.group(2) or repeat.group(3)):
+            if (repeat := _REPEATING.match(text, after)) and (
+                block := repeat.group(1) or repeat.group(2) or repeat.group(3)
+            ):
                 self._add("num", f"{stem}({block})", repeat.end() - begin)
                 return
             if repeat and stem[-1].isdigit():
@@ -212,7 +229,9 @@ class Tokenizer:
         elif name in CONSTANTS:
             self._add("const", CONSTANTS[name], length)
         elif name in FUNCTIONS:
-            unit = name in ("min", "sec") and self.tokens[-1:] and self.tokens[-1].value == "/" and self._beside_unit()  # L / \\min
+            unit = (
+                name in ("min", "sec") and self.tokens[-1:] and self.tokens[-1].value == "/" and self._beside_unit()
+            )  # L / \\min
             self._add("word" if unit else "fn", FUNCTIONS[name], length)
         elif name in GREEK:
             self._add("name", name.removeprefix("var"), length)
@@ -299,7 +318,12 @@ class Tokenizer:
             inner._text_mode = False
         spaced = self._space or content[:1] in (" ", "~", "\\")
         for token in inner.run():
-            if token.kind == "name" and token.text and token.value in SYMBOLS and self._is_unit(token.value, spaced or token.space):
+            if (
+                token.kind == "name"
+                and token.text
+                and token.value in SYMBOLS
+                and self._is_unit(token.value, spaced or token.space)
+            ):
                 self.tokens.append(token._replace(kind="word"))
             else:
                 self.tokens.append(token)
@@ -323,24 +347,41 @@ class Tokenizer:
             return spaced or last.kind != "num" or letter not in OFTEN_LETTERS
         if last.kind == "lb" and self.tokens[-2:-1] and self.tokens[-2] == Token("cmd", "frac", self.tokens[-2].space):
             return len(self.tokens) > 2 and self.tokens[-3].kind in ("num", "rb", "close", "const")
-        value = last.kind in ("rb", "close", "const") and self.tokens[-2:-1] and self.tokens[-2].value not in ("circ", "degree")
+        value = (
+            last.kind in ("rb", "close", "const")
+            and self.tokens[-2:-1]
+            and self.tokens[-2].value not in ("circ", "degree")
+        )
         return bool(value) and spaced
 
     def _letter_argument(self, command: str) -> None:
         content = self._argument().strip()
-        if command in ("mathbb", "mathds", "Bbb", "mathbf", "mathcal") and content in NUMBER_SETS and command not in {"mathcal", "mathbf"}:
+        if (
+            command in ("mathbb", "mathds", "Bbb", "mathbf", "mathcal")
+            and content in NUMBER_SETS
+            and command not in {"mathcal", "mathbf"}
+        ):
             self._add("const", NUMBER_SETS[content], 0)
         elif command in ("mathbf", "boldsymbol", "bm", "pmb") and (len(content) != 1 or not content.isalpha()):
             inner = Tokenizer(content, thousands=self._thousands, text_mode=len(content) > 1 and content.isalpha())
             self.tokens += inner.run()
-        elif command in ("overline", "bar", "overrightarrow", "vec", "widehat") and content.isalpha() and len(content) > 1:
+        elif (
+            command in ("overline", "bar", "overrightarrow", "vec", "widehat")
+            and content.isalpha()
+            and len(content) > 1
+        ):
             self._add("name", f"{'overline' if command == 'bar' else command}_{content}", 0)
         else:
             letter = _WITHIN.sub(r"\1", content).lstrip("\\")
             letter = {"imath": "i", "jmath": "j"}.get(letter, letter)
             if not letter.isalpha() or (len(letter) > 1 and letter not in GREEK):
                 raise SyntaxProblem(f"\\{command} around {content!r}")
-            plain = command in ("mathbf", "boldsymbol", "bm", "pmb", "mathcal", "mathscr", "vec") and letter not in ("i", "j", "k", "e")
+            plain = command in ("mathbf", "boldsymbol", "bm", "pmb", "mathcal", "mathscr", "vec") and letter not in (
+                "i",
+                "j",
+                "k",
+                "e",
+            )
             command = "overline" if command == "bar" else command
             self._add("name", letter if plain else f"{command}_{letter}" if command != "mathbf" else f"hat_{letter}", 0)
 
@@ -376,7 +417,9 @@ class Tokenizer:
             self._add("op", "cup", len(word))
         elif len(word) == 1 and word < "\u2e80":  # a letter of Chinese or Japanese is a word
             self._add("name", word, 1)
-        elif lower in CONNECTIVES or lower in _UNIT_LETTERS or len(word) >= 4 or not word.isascii() or not word.isalpha():
+        elif (
+            lower in CONNECTIVES or lower in _UNIT_LETTERS or len(word) >= 4 or not word.isascii() or not word.isalpha()
+        ):
             self._glued(word)
         else:
             split = _prefix_function(word)
@@ -397,7 +440,13 @@ class Tokenizer:
 def _prefix_function(word: str) -> tuple[str, str] | None:
     for name in ("arcsin", "arccos", "arctan", "sqrt", "sin", "cos", "tan", "cot", "log", "ln", "pi"):
         if word.startswith(name) and len(word) == len(name) + 1 and word.isascii() and word.lower() not in UNITS:
-            return ("const", "pi") if name == "pi" else ("fn", PLAIN_FUNCTIONS[name]) if len(PLAIN_FUNCTIONS[name]) == len(name) else None
+            return (
+                ("const", "pi")
+                if name == "pi"
+                else ("fn", PLAIN_FUNCTIONS[name])
+                if len(PLAIN_FUNCTIONS[name]) == len(name)
+                else None
+            )
     return None
 
 
@@ -409,7 +458,9 @@ def _dotted(text: str) -> str:
 
 
 def _repeated(places: str) -> str | None:
-    """Before dots, `333` means (3), `1212` (12) and `1666` 1(6): a block that ends the digits twice, with three digits at least."""
+    """Before dots, `333` means (3), `1212` (12) and `1666` 1(6): a block that ends the digits twice, with three
+    digits at least.
+    """
     places = places[-60:] if len(places) > 60 else places
     for start in range(len(places) - 2):
         rest = places[start:]
@@ -419,7 +470,9 @@ def _repeated(places: str) -> str | None:
     return None
 
 
-_FACTORIAL = re.compile(r"((?:\A|=)(?:[\d\s+\-*/().{}^!]|\\(?:cdot|times|[dt]?frac|div|left|right)(?![A-Za-z]))*\d\}?)!(?==)")
+_FACTORIAL = re.compile(
+    r"((?:\A|=)(?:[\d\s+\-*/().{}^!]|\\(?:cdot|times|[dt]?frac|div|left|right)(?![A-Za-z]))*\d\}?)!(?==)"
+)
 """A factorial before a sign of equality, where nothing but numbers is before it: 3!=6, but x!=6."""
 
 

@@ -4,7 +4,21 @@ import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from kgym_plugins.verifiers.math.grammar.nodes import Abs, Add, Call, Div, Factorial, Mod, Mul, Neg, Node, Num, Percent, Pow, Sym
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Abs,
+    Add,
+    Call,
+    Div,
+    Factorial,
+    Mod,
+    Mul,
+    Neg,
+    Node,
+    Num,
+    Percent,
+    Pow,
+    Sym,
+)
 from kgym_plugins.verifiers.math.limits import EXACT_BITS, EXACT_FACTORIAL
 
 Point = Mapping[str, Fraction]
@@ -153,9 +167,11 @@ def _logarithm(value: Fraction, base: Fraction) -> Fraction | None:
 
 
 def stated(node: Node) -> tuple[Fraction, Fraction, int] | None:
-    """Of a decimal as written: its value, half a unit of its last place, and its significant digits; None if it is not a decimal.
+    """Of a decimal as written: its value, half a unit of its last place, and its significant digits; None if it is not
+    a decimal.
 
-    `3.14` is (3.14, 0.005, 3); signs, percent signs and powers of ten around it are seen through (`6.02 \\times 10^{23}`).
+    `3.14` is (3.14, 0.005, 3); signs, percent signs and powers of ten around it are seen through (`6.02 \\times
+    10^{23}`).
     """
     args = node.args
     if isinstance(node, Num):

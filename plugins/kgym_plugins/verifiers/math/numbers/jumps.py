@@ -1,7 +1,8 @@
 """Where to compare functions with jumps: floor and ceiling, remainders, factorials, powers of negative numbers.
 
-Points taken at random miss the jumps. So letters that stand for whole numbers get whole numbers, all small ones and those that the
-constants of the formulas make critical; other letters get points at which an inner argument is whole, in addition to ordinary ones.
+Points taken at random miss the jumps. So letters that stand for whole numbers get whole numbers, all small ones and
+those that the constants of the formulas make critical; other letters get points at which an inner argument is whole, in
+addition to ordinary ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,12 @@ _MOST_NEAR, _MOST_FAR = 125, 80
 
 def _alternates(node: Node) -> bool:
     """Whether a node is (-1)^n or the like, which has real values at whole exponents only."""
-    return isinstance(node, Pow) and isinstance(node.args[0], Neg) and not symbols(node.args[0]) and bool(symbols(node.args[1]))
+    return (
+        isinstance(node, Pow)
+        and isinstance(node.args[0], Neg)
+        and not symbols(node.args[0])
+        and bool(symbols(node.args[1]))
+    )
 
 
 def whole_letters(*trees: Node) -> frozenset[str] | None:
@@ -68,7 +74,9 @@ def _values(whole: bool, constants: list[Fraction], count: int) -> list[Fraction
 
 
 def critical_points(names: Sequence[str], whole: frozenset[str], *trees: Node) -> Iterator[dict[str, Fraction]]:
-    """Yield points at which functions with jumps are compared: of one letter all its values, of several letters all small ones and more."""
+    """Yield points at which functions with jumps are compared: of one letter all its values, of several letters all
+    small ones and more.
+    """
     constants = _constants(*trees)
     count = _PER_LETTER.get(len(names), 3)
     choices = [_values(name in whole, constants, count) for name in names]
@@ -76,4 +84,7 @@ def critical_points(names: Sequence[str], whole: frozenset[str], *trees: Node) -
         near = product(*(values[:count] for values in choices))
         yield from (dict(zip(names, point, strict=True)) for point in islice(near, _MOST_NEAR))
     for at in range(min(max(map(len, choices)), _MOST_FAR)):  # each letter goes through its values at a pace of its own
-        yield {name: values[at * (place + 1) % len(values)] for place, (name, values) in enumerate(zip(names, choices, strict=True))}
+        yield {
+            name: values[at * (place + 1) % len(values)]
+            for place, (name, values) in enumerate(zip(names, choices, strict=True))
+        }

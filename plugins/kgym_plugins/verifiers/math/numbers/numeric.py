@@ -121,7 +121,11 @@ class Evaluator:
 
     def fraction(self, value: Fraction) -> Any:
         """Return a rational number at the precision of the evaluator."""
-        return self.ctx.mpf(value.numerator) / value.denominator if value.denominator != 1 else self.ctx.mpf(value.numerator)
+        return (
+            self.ctx.mpf(value.numerator) / value.denominator
+            if value.denominator != 1
+            else self.ctx.mpf(value.numerator)
+        )
 
     def _constant(self, name: str) -> Any:
         match name:
@@ -203,7 +207,9 @@ class Evaluator:
         if name == "root":
             return self._root(*values)
         if name == "log":
-            return self._logarithm(first, values[1] if len(values) > 1 else ctx.mpf(self.log_base) if self.log_base else None)
+            return self._logarithm(
+                first, values[1] if len(values) > 1 else ctx.mpf(self.log_base) if self.log_base else None
+            )
         if name in ("ln", "lg"):
             return self._logarithm(first, ctx.mpf(10) if name == "lg" else None)
         if name == "binom":
@@ -254,7 +260,8 @@ _FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     **{
         name: partial(_by_name, name)
         for name in name_list(
-            "sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan acot asec acsc asinh acosh atanh erf arg"
+            "sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan acot asec acsc asinh acosh atanh erf "
+            "arg"
         )
     },
     "floor": lambda ctx, x: ctx.floor(_snapped(ctx, x)),

@@ -1,9 +1,9 @@
 """Whether two expressions are the same number or the same function.
 
-Exact arithmetic first. Then values at high precision: of constants once, of expressions with variables at a dozen points, positive and
-negative, small and large, whole and broken; of functions with jumps at the points that `jumps.py` gives. A difference is judged relative
-to the numbers themselves (1/3^70 is not 1/3^71), and the precision grows with the digits that the expressions have, so that x + 10^-60 is
-not x. What stays undecided goes to `algebra.py`.
+Exact arithmetic first. Then values at high precision: of constants once, of expressions with variables at a dozen
+points, positive and negative, small and large, whole and broken; of functions with jumps at the points that `jumps.py`
+gives. A difference is judged relative to the numbers themselves (1/3^70 is not 1/3^71), and the precision grows with
+the digits that the expressions have, so that x + 10^-60 is not x. What stays undecided goes to `algebra.py`.
 """
 
 import hashlib
@@ -31,7 +31,9 @@ MIN_GOLD_SIGNIFICANT = 3
 
 
 def same_scalar(gold: Node, answer: Node) -> str | None:
-    """Return the name of the rule by which two expressions are equal, or None. Raises LimitError for what is too large."""
+    """Return the name of the rule by which two expressions are equal, or None. Raises LimitError for what is too
+    large.
+    """
     if gold == answer:
         return "identical"
     left, right = _exact_or_none(gold), _exact_or_none(answer)
@@ -105,7 +107,9 @@ def _digits_for(*nodes: Node) -> int:
         for item in walk(node):
             if isinstance(item, Num):
                 value = item.value.value
-                extra = max(extra, len(item.value.text), (value.numerator.bit_length() + value.denominator.bit_length()) // 3)
+                extra = max(
+                    extra, len(item.value.text), (value.numerator.bit_length() + value.denominator.bit_length()) // 3
+                )
             elif isinstance(item, Pow):
                 base, exponent = _exact_or_none(item.args[0]), _exact_or_none(item.args[1])
                 if base is not None and exponent is not None and base != 0:
@@ -116,7 +120,8 @@ def _digits_for(*nodes: Node) -> int:
 
 def _is_complex(*nodes: Node) -> bool:
     return any(
-        (isinstance(item, Const) and item.value == "i") or (isinstance(item, Call) and item.value in ("cis", "Im", "Re", "arg"))
+        (isinstance(item, Const) and item.value == "i")
+        or (isinstance(item, Call) and item.value in ("cis", "Im", "Re", "arg"))
         for node in nodes
         for item in walk(node)
     )
@@ -124,7 +129,9 @@ def _is_complex(*nodes: Node) -> bool:
 
 def _log_bases(*nodes: Node) -> Sequence[int]:
     """What `log` without a base may mean: natural first, then decimal; it means the same on both sides."""
-    unclear = any(isinstance(item, Call) and item.value == "log" and len(item.args) == 1 for node in nodes for item in walk(node))
+    unclear = any(
+        isinstance(item, Call) and item.value == "log" and len(item.args) == 1 for node in nodes for item in walk(node)
+    )
     return (0, 10) if unclear else (0,)
 
 
@@ -161,12 +168,15 @@ def _agree(gold: Node, answer: Node, digits: int, real: bool, base: int) -> bool
 def _agree_finely(coarse: tuple[Any, Any], fine: tuple[Any, Any], digits: int, evaluator: Evaluator) -> bool:
     """Compare two small or nearly equal values, known at two precisions.
 
-    What is truly zero shrinks with the precision; what is merely small (1/2004!) stays as it is, and is compared relatively.
+    What is truly zero shrinks with the precision; what is merely small (1/2004!) stays as it is, and is compared
+    relatively.
     """
     ctx = evaluator.ctx
     steady = ctx.mpf(10) ** -(digits // 4)
     left, right = (
-        second if abs(second - first) <= abs(second) * steady or abs(second) > ctx.mpf(10) ** -(2 * digits) else ctx.mpf(0)
+        second
+        if abs(second - first) <= abs(second) * steady or abs(second) > ctx.mpf(10) ** -(2 * digits)
+        else ctx.mpf(0)
         for first, second in zip(coarse, fine, strict=True)
     )
     return bool(abs(left - right) <= max(abs(left), abs(right)) * ctx.mpf(10) ** (_GUARD - 2 * digits))
@@ -209,12 +219,16 @@ def _points_for(gold: Node, answer: Node, names: Sequence[str]) -> tuple[list[di
     found = list(critical_points(names, whole, gold, answer))
     if not whole.issuperset(names):
         ordinary = enumerate(points(names), start=1)
-        found += [{name: Fraction(at) if name in whole else value for name, value in point.items()} for at, point in ordinary]
+        found += [
+            {name: Fraction(at) if name in whole else value for name, value in point.items()} for at, point in ordinary
+        ]
     return found, len(found)
 
 
 def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
-    """Return the rule by which two expressions agree wherever both are defined, None if they differ; if that is nowhere, ask algebra."""
+    """Return the rule by which two expressions agree wherever both are defined, None if they differ; if that is
+    nowhere, ask algebra.
+    """
     digits = _digits_for(gold, answer)
     where, plenty = _points_for(gold, answer, names)
     fields = (False,) if _is_complex(gold, answer) else (True, False)
@@ -249,7 +263,9 @@ def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
     return None
 
 
-def _agree_at(gold: Node, answer: Node, point: dict[str, Fraction], digits: int, *, real: bool, base: int) -> bool | None:
+def _agree_at(
+    gold: Node, answer: Node, point: dict[str, Fraction], digits: int, *, real: bool, base: int
+) -> bool | None:
     """Whether two expressions agree at a point; None if one of them is undefined there."""
     try:
         left, right = exact(gold, point), exact(answer, point)

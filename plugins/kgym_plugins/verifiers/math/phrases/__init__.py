@@ -1,1 +1,3 @@
-"""Stage 3: words to formulas. All that the verifier knows of English and other languages is in the tables of this package."""
+"""Stage 3: words to formulas. All that the verifier knows of English and other languages is in the tables of this
+package.
+"""

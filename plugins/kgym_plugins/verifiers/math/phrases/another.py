@@ -1,4 +1,5 @@
-r"""What tells that a value is of something else than what was asked: the fifth term for the sixth, the number of bad pairs, a determinant.
+r"""What tells that a value is of something else than what was asked: the fifth term for the sixth, the number of bad
+pairs, a determinant.
 
 Words here count only if the question does not have them. Quantities are in groups of which one is never another.
 """
@@ -43,18 +44,34 @@ _GROUPS: tuple[dict[str, str], ...] = (
     {"area": r"\bareas?\b", "perimeter": r"\b(?:perimeters?|circumferences?)\b", "volume": r"\bvolumes?\b"},
     {"radius": r"\bradi(?:us|i)\b", "diameter": r"\bdiameters?\b"},
     {"mean": r"\b(?:mean|average)\b", "median": r"\bmedian\b", "mode": r"\bmode\b", "variance": r"\bvariance\b"},
-    {"gcd": r"\\?\b(?:gcd|gcf|hcf|greatest\s+common|highest\s+common)\b", "lcm": r"\\?\b(?:lcm|least\s+common|lowest\s+common)\b"},
+    {
+        "gcd": r"\\?\b(?:gcd|gcf|hcf|greatest\s+common|highest\s+common)\b",
+        "lcm": r"\\?\b(?:lcm|least\s+common|lowest\s+common)\b",
+    },
     {
         "maximum": r"\\?\b(?:max(?:imum|imal)?|largest|greatest|biggest|highest)\b",
         "minimum": r"\\?\b(?:min(?:imum|imal)?|smallest|least|lowest)\b",
     },
     {"numerator": r"\bnumerator\b", "denominator": r"\bdenominator\b"},
     {"quotient": r"\bquotient\b", "remainder": r"\bremainder\b"},
-    {"discount": r"\b(?:discount|tip|tax|interest)\b", "price": r"\b(?:total|final\s+price|sale\s+price|price\s+after|pay)\b"},
+    {
+        "discount": r"\b(?:discount|tip|tax|interest)\b",
+        "price": r"\b(?:total|final\s+price|sale\s+price|price\s+after|pay)\b",
+    },
 )
-_CONTRASTED = ("boys girls", "men women", "adults children", "heads tails", "red blue green yellow white black", "wins losses", "odd even")
+_CONTRASTED = (
+    "boys girls",
+    "men women",
+    "adults children",
+    "heads tails",
+    "red blue green yellow white black",
+    "wins losses",
+    "odd even",
+)
 _GROUPS += tuple({word: rf"\b{word}\b" for word in words.split()} for words in _CONTRASTED)
-_ASKING = re.compile(r"\b(?:how\s+(?:many|much)|what|which|find|determine|compute|calculate)\b[^.?!]{1,200}", re.IGNORECASE)
+_ASKING = re.compile(
+    r"\b(?:how\s+(?:many|much)|what|which|find|determine|compute|calculate)\b[^.?!]{1,200}", re.IGNORECASE
+)
 """What is asked for, in a question that may name other things before it."""
 _COUNTING = re.compile(r"\bhow\s+many\b|\bnumber\s+of\b", re.IGNORECASE)
 _EXTREME = re.compile(r"\b(?:smallest|largest|greatest|biggest|least|most|maximum|minimum)\b", re.IGNORECASE)

@@ -1,4 +1,6 @@
-"""What follows the answer of a response and is not part of it: signs of an end, courtesies, a check that comes out right."""
+"""What follows the answer of a response and is not part of it: signs of an end, courtesies, a check that comes out
+right.
+"""
 
 import re
 

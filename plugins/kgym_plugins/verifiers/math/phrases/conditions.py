@@ -1,6 +1,7 @@
 """Remarks after a value: conditions, reasons, what its letters stand for.
 
-The grammar finds them by tokens (`grammar/remarks.py`); these tables say which words begin one and what a domain is called.
+The grammar finds them by tokens (`grammar/remarks.py`); these tables say which words begin one and what a domain is
+called.
 """
 
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
@@ -17,7 +18,8 @@ CONDITIONS = Table(
         "whence x = 2",
     ),
     Phrase(
-        r"(?:provided|given|assuming|supposing)(?: that)?\b|as long as\b|subject to\b|under the (?:condition|assumption)\b"
+        r"(?:provided|given|assuming|supposing)(?: that)?\b|as long as\b|subject to\b|under the "
+        r"(?:condition|assumption)\b"
         r"|on the (?:interval|domain)\b",
         "a condition",
         "provided that |r| < 1",
@@ -41,7 +43,8 @@ REASONS = Table(
     "what follows is the reason for the value before it",
     "begin",
     Phrase(
-        r"(?:since|because|due to|recall|note(?: that)?|as (?:required|desired|needed|claimed|expected)|(?:by|using|from) the)\b",
+        r"(?:since|because|due to|recall|note(?: that)?|as "
+        r"(?:required|desired|needed|claimed|expected)|(?:by|using|from) the)\b",
         "a reason",
         "since x > 0",
         "sincerely",
@@ -60,7 +63,8 @@ DOMAINS = Table(
     Phrase(r"\bintegers?\b", "integers", "k is any integer", "k is integral"),
     Phrase(r"\brationals?\b", "rationals", "r is rational", "r is irrational"),
     Phrase(
-        r"\b(?:reals?(?: numbers?| constants?)?|(?:arbitrary |any |some |integration )?constants?(?: of integration)?|arbitrary)\b",
+        r"\b(?:reals?(?: numbers?| constants?)?|(?:arbitrary |any |some |integration )?constants?(?: of "
+        r"integration)?|arbitrary)\b",
         "reals",
         "c is an arbitrary constant",
         "c is constantly 3",

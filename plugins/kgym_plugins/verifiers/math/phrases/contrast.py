@@ -1,11 +1,15 @@
-"""A value that is said beside one that is rejected: `13 rather than 12`, `not 12 but 13`, `x = 7 (x = -1 is extraneous)`."""
+"""A value that is said beside one that is rejected: `13 rather than 12`, `not 12 but 13`, `x = 7 (x = -1 is
+extraneous)`.
+"""
 
 import re
 
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
 from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Table
 
-_VALUE = re.compile(r"\b(?:" + "|".join(sorted(NUMBER_WORDS - {"one", "second", "third"})) + r")\b|\d|\\[a-zA-Z]|\$|\([A-J]\)|\A[A-J]\Z")
+_VALUE = re.compile(
+    r"\b(?:" + "|".join(sorted(NUMBER_WORDS - {"one", "second", "third"})) + r")\b|\d|\\[a-zA-Z]|\$|\([A-J]\)|\A[A-J]\Z"
+)
 _VERB = re.compile(r"\b(?:is|are|was|were|does|do|can|could|will|would|should|must|has|have)\Z", re.IGNORECASE)
 _NOT_WORTH = (
     r"(?:extraneous|rejected|invalid|not\s+(?:valid|allowed|possible|a\s+solution|in\s+the\s+domain)"

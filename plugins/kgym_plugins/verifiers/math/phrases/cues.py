@@ -1,4 +1,6 @@
-r"""Words around an answer, which stage 1 uses to find it: what announces it, takes it back, supposes it, or goes on after it."""
+r"""Words around an answer, which stage 1 uses to find it: what announces it, takes it back, supposes it, or goes on
+after it.
+"""
 
 import re
 
@@ -93,7 +95,8 @@ VERBS = Table(
     "within",
     Phrase(
         r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
-        r"|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go with|answer)|picks|chooses|selects)\s*:?\s+",
+        r"|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go "
+        r"with|answer)|picks|chooses|selects)\s*:?\s+",
         "English",
         "the area is 5",
         "the area of 5",
@@ -104,7 +107,8 @@ VERBS = Table(
 BEFORE_FORMULA = frozenset(
     name_list(
         "functions function linear form all only unique solution solutions polynomial "
-        "at the a an point points equal to exactly given by simply just then also of value number interval vector set matrix pair triple"
+        "at the a an point points equal to exactly given by simply just then also of value number interval vector set "
+        "matrix pair triple"
     )
 )
 """Words between a verb and a formula that are not part of what is said."""
@@ -120,7 +124,10 @@ AFTERTHOUGHTS = Table(
         "5 and 7",
     ),
     Phrase(
-        r"\s*(?:です|でした|である|となる|になる|となります|になります|입니다|이다|이에요)(?s:.*)", "Japanese, Korean", "300円です", "300円"
+        r"\s*(?:です|でした|である|となる|になる|となります|になります|입니다|이다|이에요)(?s:.*)",
+        "Japanese, Korean",
+        "300円です",
+        "300円",
     ),
 )
 SUBORDINATE = Table(
@@ -135,7 +142,9 @@ SUBORDINATE = Table(
         "5, attained at x = 2",
         "5, 7",
     ),
-    Phrase(r"\s+(?:in\s+all|in\s+total|all\s+together|altogether)", "that it is all", "200 minutes in all", "all of them"),
+    Phrase(
+        r"\s+(?:in\s+all|in\s+total|all\s+together|altogether)", "that it is all", "200 minutes in all", "all of them"
+    ),
     Phrase(
         r"\s+\((?:and\s+(?:the|it|its|that)|which|since|where|note|so|because|here)\b[^()]{1,100}\)",
         "a remark in brackets",
@@ -174,7 +183,12 @@ PLACEHOLDER = Table(
     "placeholders",
     "the box still has what the question asked to replace",
     "whole",
-    Phrase(r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*", "English", "[your answer here]", "answers"),
+    Phrase(
+        r"(?:your|the|final|my|insert|put|\s|<|\[|_)*answer(?:\s|here|>|\]|_)*",
+        "English",
+        "[your answer here]",
+        "answers",
+    ),
 )
 
 AROUND_NUMBER = frozenset(
@@ -264,7 +278,8 @@ DOUBTING = Table(
         "it has to be 12",
     ),
     Phrase(
-        r"\b(?:not sure|unsure|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so far\Z|half of which"
+        r"\b(?:not sure|unsure|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so "
+        r"far\Z|half of which"
         r"|to (?:consider|check|rule out|add up|examine)|still (?:has|have|needs?) to|counted twice|which is wrong"
         r"|(?:in|for) the (?:simpler|smaller|easier|example)|according to)\b",
         "something else than the result",
@@ -296,7 +311,12 @@ NEGATING = Table(
     "negations",
     "the sentence says what something is not",
     "within",
-    Phrase(r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply)\b", "English", "it cannot be 7", "it is not 7"),
+    Phrase(
+        r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply)\b",
+        "English",
+        "it cannot be 7",
+        "it is not 7",
+    ),
 )
 
 # --- several answers --------------------------------------------------------------------------------------------------
@@ -332,7 +352,18 @@ REVISING = frozenset(
 
 # --- the question -----------------------------------------------------------------------------------------------------
 
-_BASES = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 12: "twelve", 16: "sixteen"}
+_BASES = {
+    2: "two",
+    3: "three",
+    4: "four",
+    5: "five",
+    6: "six",
+    7: "seven",
+    8: "eight",
+    9: "nine",
+    12: "twelve",
+    16: "sixteen",
+}
 _ADJECTIVES = {2: "binary", 8: "octal", 16: "hexadecimal"}
 
 

@@ -1,4 +1,6 @@
-"""Sentences of Chinese, Japanese and Korean around a value: what comes before it, measure words and copulas after it, and bounds."""
+"""Sentences of Chinese, Japanese and Korean around a value: what comes before it, measure words and copulas after
+it, and bounds.
+"""
 
 import re
 
@@ -104,7 +106,8 @@ def is_sentence(text: str) -> bool:
 
 
 def said_last(sentence: str) -> str | None:
-    """Return the one value that ends a sentence, without its measure word and copula; None if there is another, a bound or a negation.
+    """Return the one value that ends a sentence, without its measure word and copula; None if there is another, a bound
+    or a negation.
 
     >>> said_last("这堆苹果共有 60 个。"), said_last("最大値は $2x$ です。"), said_last("一共至少有 5 个。"), said_last("3 个人有 60 个")
     ('60', '$2x$', None, None)
@@ -148,6 +151,9 @@ def ends_with_copula(rest: str) -> bool:
 def is_bound(rest: str) -> bool:
     """Whether a word after a value makes a bound of it."""
     return (
-        re.match(rf"\$?\s*{_MEASURES}?\s*(?:以上|以下|以内|未満|未满|を超え|より[大小多少]|이상|이하|미만|초과|보다|左右|程度|정도)", rest)
+        re.match(
+            rf"\$?\s*{_MEASURES}?\s*(?:以上|以下|以内|未満|未满|を超え|より[大小多少]|이상|이하|미만|초과|보다|左右|程度|정도)",
+            rest,
+        )
         is not None
     )

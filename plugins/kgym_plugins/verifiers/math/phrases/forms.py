@@ -19,7 +19,9 @@ _LABEL = re.compile(r"[A-Ja-j]\s*[).:]\s*\}?\s*")
 
 
 _AMOUNT = r"\d[\d.,/]*\s+(?!(?:if|for|when|where|or|and|mod|times|over|is|unless|with)\b)[a-z]{2,}(?!\s*-)"
-"""A number and a word, of which a choice has several: 2 hours 40 minutes. Of one alone no one knows that it is not a difference."""
+"""A number and a word, of which a choice has several: 2 hours 40 minutes. Of one alone no one knows that it is not a
+difference.
+"""
 
 
 def _letter(match: re.Match[str], text: str) -> Meaning | None:
@@ -103,7 +105,12 @@ TIMES = Table(
     ),
     Phrase(rf"(?P<hours>\d{{1,2}})\s*(?:{_HALF}|o'clock)", _time, "3 pm", "3 cm"),
     Phrase(rf"{_MONTH}\s+(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?{_YEAR}\.?", _date, "March 14th, 2015", "March"),
-    Phrase(rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}{_YEAR}\.?", _date, "14 March", "14 marbles"),
+    Phrase(
+        rf"(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}{_YEAR}\.?",
+        _date,
+        "14 March",
+        "14 marbles",
+    ),
 )
 
 # --- digits in a base -------------------------------------------------------------------------------------------------
@@ -139,7 +146,9 @@ BASES = Table(
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
-_JOINED = re.compile(r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE)
+_JOINED = re.compile(
+    r"\b(?:and|or|union|infinity|per|over|root|squared|times|plus|minus|pi|mod|percent)\b", re.IGNORECASE
+)
 """Words that join or compute: what has one is not a name."""
 
 

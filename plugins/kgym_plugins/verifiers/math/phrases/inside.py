@@ -1,4 +1,6 @@
-"""Words that the grammar meets inside a formula: before conditions, beside numbers, and short words that are not products of letters."""
+"""Words that the grammar meets inside a formula: before conditions, beside numbers, and short words that are not
+products of letters.
+"""
 
 from kgym_plugins.verifiers.math.tables import name_list
 

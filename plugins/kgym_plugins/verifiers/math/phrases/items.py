@@ -1,4 +1,6 @@
-r"""Several values with what each of them is: `center (2, -3), radius 5`, `the minimum is -1 (at x = 1) and the maximum is 3`."""
+r"""Several values with what each of them is: `center (2, -3), radius 5`, `the minimum is -1 (at x = 1) and the
+maximum is 3`.
+"""
 
 import re
 
@@ -23,7 +25,8 @@ NAMES = {
     for name in (
         "radius", "diameter", "circumference", "quotient", "vertex", "focus", "directrix", "eccentricity", "amplitude", "period",
         "phase shift", "vertical shift", "domain", "range", "median", "mode", "variance", "standard deviation", "length", "width",
-        "height", "base", "hypotenuse", "surface area", "area", "perimeter", "volume", "real part", "imaginary part", "first term",
+        "height", "base", "hypotenuse", "surface area", "area", "perimeter", "volume", "real part", "imaginary "
+        "part", "first term",
         "common difference", "common ratio", "degree", "leading coefficient", "constant term", "direction", "argument", "numerator",
         "denominator", "sum", "product", "difference", "midpoint", "distance", "trace", "determinant", "rank", "nullity",
     )
@@ -39,14 +42,16 @@ LETTERS = {
 _PLACES = frozenset({"center", "vertex", "focus", "midpoint"})
 """What is at a point, which is its value."""
 _GROUPS = "|".join(
-    f"(?P<{re.sub(r'[- ]', '_', name)}>{pattern})" for name, pattern in sorted(NAMES.items(), key=lambda pair: -len(pair[0]))
+    f"(?P<{re.sub(r'[- ]', '_', name)}>{pattern})"
+    for name, pattern in sorted(NAMES.items(), key=lambda pair: -len(pair[0]))
 )
 _ANY = re.sub(r"\?P<\w+>", "?:", _GROUPS)
 _BETWEEN = r"\s*(?:[,;.]\s*(?:and\s+|with\s+)?|\\\\\s*|\s(?:and|with|to)\s+)"
 _ARTICLE = r"(?:(?:the|its|an?)\s+)?"
 _EACH = re.compile(rf"(?:\A|{_BETWEEN}){_ARTICLE}(?:{_GROUPS})(?![A-Za-z])", re.IGNORECASE)
 _CONNECTIVE = re.compile(
-    r"\s*(?:of [a-z](?:\([a-z]\))? )?(?:(?:is|are|equals|being|=)(?![a-z]))?\s*(?:(?:of|at)(?![a-z]))?\s*:?\s*", re.IGNORECASE
+    r"\s*(?:of [a-z](?:\([a-z]\))? )?(?:(?:is|are|equals|being|=)(?![a-z]))?\s*(?:(?:of|at)(?![a-z]))?\s*:?\s*",
+    re.IGNORECASE,
 )
 _WHERE = re.compile(
     r"\s*(?:,?\s(?:attained |reached |achieved |occurring |taken )?(?:at|when|for)\s+[a-z]\s*=[^=<>]*"
@@ -88,7 +93,8 @@ ITEMS = Table(
         "minimum at x = 1, maximum at x = 3",
     ),
     Phrase(
-        r"(?:the )?(?P<quotient>-?\d{1,12}),? (?:with )?(?:an? |the )?(?:R|rem\.?|remainder)(?: of| is|:)? ?(?P<remainder>\d{1,12})",
+        r"(?:the )?(?P<quotient>-?\d{1,12}),? (?:with )?(?:an? |the )?(?:R|rem\.?|remainder)(?: of| is|:)? "
+        r"?(?P<remainder>\d{1,12})",
         _division,
         "14 remainder 2",
         "14 remainders",
@@ -103,7 +109,11 @@ def items_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:
     """Return several named values that a text is, None for all other texts."""
     if plain[:1].isdigit():
         return ITEMS.meaning(plain, text) if " r" in plain.lower() else None
-    return ITEMS.meaning(plain, text) if len(plain) > _SHORTEST and plain[:1] not in "$([{-" and _FIRST.match(plain) else None
+    return (
+        ITEMS.meaning(plain, text)
+        if len(plain) > _SHORTEST and plain[:1] not in "$([{-" and _FIRST.match(plain)
+        else None
+    )
 
 
 def named_values(text: str) -> str:
@@ -117,7 +127,9 @@ def named_values(text: str) -> str:
     return plain[found.start() :] if found else ""
 
 
-_BEHIND = re.compile(rf"(?P<value>\([^()]*\)|[^\s,]+)\s+is\s+(?P<name>(?:the\s+)?(?:{_ANY}))(?![A-Za-z])", re.IGNORECASE)
+_BEHIND = re.compile(
+    rf"(?P<value>\([^()]*\)|[^\s,]+)\s+is\s+(?P<name>(?:the\s+)?(?:{_ANY}))(?![A-Za-z])", re.IGNORECASE
+)
 
 
 def names_first(text: str) -> str:
@@ -130,9 +142,13 @@ def names_first(text: str) -> str:
 
 
 def place_of(name: str, question: str) -> int:
-    """Where a question first asks for what has this name, or for the one thing that this letter is used for; -1 if it does not."""
+    """Where a question first asks for what has this name, or for the one thing that this letter is used for; -1 if
+    it does not.
+    """
     if len(name) == 1:
-        places = [place for word, letters in LETTERS.items() if name in letters and (place := place_of(word, question)) >= 0]
+        places = [
+            place for word, letters in LETTERS.items() if name in letters and (place := place_of(word, question)) >= 0
+        ]
         return places[0] if len(places) == 1 else -1
     found = re.search(rf"\b(?:{NAMES[name]})\b", question.replace("$", ""), re.IGNORECASE) if name in NAMES else None
     return found.start() if found else -1

@@ -1,4 +1,5 @@
-"""Languages other than English: what announces an answer, concludes, takes back and denies. One record for each language.
+"""Languages other than English: what announces an answer, concludes, takes back and denies. One record for each
+language.
 
 To add a language, add a record: its words, and an example and a counter-example for each of the kinds of phrases.
 """
@@ -120,7 +121,8 @@ LANGUAGES = (
     ),
     Language(
         "Ukrainian", "відповідь", "це", "отже", "отже|таким\\s+чином", "дорівнює", "це\\s+(?:неправильно|невірно|помилка)",
-        ("Відповідь: 5", "Відповідь невідома"), ("Отже, залишилось 5.", "Залишилось отже 5."), ("це неправильно", "це правильно"),
+        ("Відповідь: 5", "Відповідь "
+        "невідома"), ("Отже, залишилось 5.", "Залишилось отже 5."), ("це неправильно", "це правильно"),
     ),
     Language(
         "Polish",
@@ -201,16 +203,19 @@ LANGUAGES = (
     Language(
         "Dutch", "(?:juiste\\s+)?antwoord", "is", "dus|daarom", "dus|daarom|in\\s+totaal", "is|zijn",
         "(?:dat|dit)\\s+is\\s+(?:fout|onjuist|niet\\s+juist)",
-        ("Het antwoord is dus 5", "Het antwoord volgt"), ("Dus er zijn 5 appels.", "Er zijn dus 5."), ("dit is fout", "dit is goed"),
+        ("Het antwoord is dus 5", "Het antwoord "
+        "volgt"), ("Dus er zijn 5 appels.", "Er zijn dus 5."), ("dit is fout", "dit is goed"),
     ),
     Language(
         "Romanian", "răspuns(?:ul)?(?:\\s+final)?", "este", "deci", "deci|prin\\s+urmare|așadar|în\\s+total", "este|sunt",
         "este\\s+(?:greșit|incorect)",
-        ("Răspunsul este 5", "Răspunsul contează"), ("Deci au rămas 5 mere.", "Au rămas deci 5."), ("este greșit", "este corect"),
+        ("Răspunsul este 5", "Răspunsul "
+        "contează"), ("Deci au rămas 5 mere.", "Au rămas deci 5."), ("este greșit", "este corect"),
     ),
     Language(
         "Greek", "απάντηση", "είναι", "λοιπόν|άρα", "άρα|επομένως|συνεπώς|συνολικά", "είναι", "είναι\\s+(?:λάθος|λανθασμέν)",
-        ("Η απάντηση είναι 5", "Η απάντηση λείπει"), ("Άρα μένουν 5 μήλα.", "Μένουν άρα 5."), ("είναι λάθος", "είναι σωστό"),
+        ("Η απάντηση είναι 5", "Η απάντηση "
+        "λείπει"), ("Άρα μένουν 5 μήλα.", "Μένουν άρα 5."), ("είναι λάθος", "είναι σωστό"),
     ),
     Language(
         "Turkish", "cevap|yanıt|sonuç", "ise|şudur", "o\\s+halde", "o\\s+halde|dolayısıyla|sonuç\\s+olarak|toplamda|böylece", "dir",
@@ -227,10 +232,14 @@ LANGUAGES = (
     ),
 )  # fmt: skip
 
-COMMA_NOUNS = re.compile("|".join(f"(?<!\\w)(?:{one.answer})" for one in LANGUAGES if one.spaced and one.name != "Hebrew"), re.IGNORECASE)
+COMMA_NOUNS = re.compile(
+    "|".join(f"(?<!\\w)(?:{one.answer})" for one in LANGUAGES if one.spaced and one.name != "Hebrew"), re.IGNORECASE
+)
 """Nouns for an answer in the languages that write 2,5 for two and a half."""
 COMMA_THEREFORE = re.compile(
-    r"\W{0,9}(?:" + "|".join(one.therefore for one in LANGUAGES if one.spaced and one.name not in ("Hebrew", "Thai")) + r")\b",
+    r"\W{0,9}(?:"
+    + "|".join(one.therefore for one in LANGUAGES if one.spaced and one.name not in ("Hebrew", "Thai"))
+    + r")\b",
     re.IGNORECASE,
 )
 """What begins a conclusion in these languages."""
@@ -256,11 +265,16 @@ def _announcing_elsewhere() -> Iterator[Phrase]:
         "选手",
     )
     yield Phrase(
-        r"(?<!\w)chọn\s+(?:đáp\s+án|phương\s+án|câu)?\s{0,3}:?\s{0,3}(?=\(?[A-J]\b)", "Vietnamese choices", "Chọn đáp án C", "Chọn số 5"
+        r"(?<!\w)chọn\s+(?:đáp\s+án|phương\s+án|câu)?\s{0,3}:?\s{0,3}(?=\(?[A-J]\b)",
+        "Vietnamese choices",
+        "Chọn đáp án C",
+        "Chọn số 5",
     )
 
 
-ANNOUNCING_ELSEWHERE = Table("announcements in other languages", "what follows is the answer", "within", *_announcing_elsewhere())
+ANNOUNCING_ELSEWHERE = Table(
+    "announcements in other languages", "what follows is the answer", "within", *_announcing_elsewhere()
+)
 NOUNS = re.compile("|".join([*(one.answer for one in LANGUAGES), "选|選", "chọn"]), re.IGNORECASE)
 """Cheaper than the announcements: a text without one of these nouns announces nothing in these languages."""
 
@@ -290,7 +304,12 @@ DENYING = Table(
     "denied values",
     "the value after it is not the answer",
     "end",
-    Phrase(r"\b(?:is\s+not|isn't|cannot\s+be|can't\s+be|is\s+never)\s+[$:(*\\]{0,3}\s*", "English", "so it is not $", "so it is $"),
+    Phrase(
+        r"\b(?:is\s+not|isn't|cannot\s+be|can't\s+be|is\s+never)\s+[$:(*\\]{0,3}\s*",
+        "English",
+        "so it is not $",
+        "so it is $",
+    ),
     Phrase(
         r"(?:n'est\s+pas|ist\s+nicht|no\s+es|não\s+é|non\s+è|не\s+равен|не|nie\s+jest|není|không\s+phải\s+là|不是"
         r"|不等于)\s*[$:(*\\]{0,3}\s*",

@@ -40,19 +40,31 @@ NAMED = Table(
     "words that stand for a value",
     "whole",
     Phrase(
-        r"(?:the )?(?:empty|null) set|empty|none|nothing|inconsistent|impossible|unsolvable|not (?:solvable|possible)|no answer exists",
+        r"(?:the )?(?:empty|null) set|empty|none|nothing|inconsistent|impossible|unsolvable|not "
+        r"(?:solvable|possible)|no answer exists",
         r"\\emptyset",
         "the empty set",
         "the set",
     ),
     Phrase(
-        r"(?:there (?:is|are) |(?:equation )?has )?no (?:(?:real|integer|possible|valid) )?(?:solutions?|roots?|values?)(?: exists?)?",
+        r"(?:there (?:is|are) |(?:equation )?has )?no (?:(?:real|integer|possible|valid) "
+        r")?(?:solutions?|roots?|values?)(?: exists?)?",
         r"\\emptyset",
         "there are no real solutions",
         "there are two real solutions",
     ),
-    Phrase(r"(?:there (?:is|are|exists?) )?no such \w{1,20}(?: exists?)?", r"\\emptyset", "no such number exists", "such a number exists"),
-    Phrase(r"(?:the )?solution (?:set is empty|does not exist)|no (?:x|triangle)", r"\\emptyset", "the solution set is empty", "no"),
+    Phrase(
+        r"(?:there (?:is|are|exists?) )?no such \w{1,20}(?: exists?)?",
+        r"\\emptyset",
+        "no such number exists",
+        "such a number exists",
+    ),
+    Phrase(
+        r"(?:the )?solution (?:set is empty|does not exist)|no (?:x|triangle)",
+        r"\\emptyset",
+        "the solution set is empty",
+        "no",
+    ),
     Phrase(
         r"(?:set of )?(?:all|any|every) real(?:s| numbers?| values?(?: of [a-z])?| x)?|(?:set of )?real numbers"
         r"|reals|all (?:numbers|x|values of x)",
@@ -80,9 +92,12 @@ NAMED = Table(
         "all nonzero real numbers",
         "nonzero",
     ),
-    Phrase(r"(?:set of )?all integers|set of integers|(?:any|every) integer", r"\\mathbb{Z}", "all integers", "an integer"),
     Phrase(
-        r"(?:(?:limit|it) )?(?:does(?: not|n'?t) exist|dne)|do not exist|(?:is )?(?:undefined|not defined)|diverges|divergent|nonexistent"
+        r"(?:set of )?all integers|set of integers|(?:any|every) integer", r"\\mathbb{Z}", "all integers", "an integer"
+    ),
+    Phrase(
+        r"(?:(?:limit|it) )?(?:does(?: not|n'?t) exist|dne)|do not exist|(?:is )?(?:undefined|not "
+        r"defined)|diverges|divergent|nonexistent"
         r"|no limit|indeterminate",
         _word("undefined"),
         "does not exist",

@@ -12,8 +12,10 @@ NOTHING = Table(
     Phrase(r"[?!.,;:_\s-]+|\\[cl]?dots", "signs alone", "???", "?5"),
     Phrase(r"\[\s*\]|\(\s*\)|\{\s*\}", "empty brackets", "[]", r"\{\}"),
     Phrase(
-        r"(?:[Tt]he )?(?:[Aa]nswer )?(?:[Uu]nknown|[Mm]issing|[Nn]ot (?:given|available|provided|applicable))|TBD|TODO|[Nn]o answer"
-        r"|[Ss]ee (?:the )?(?:solution|proof|figure|explanation|above|below)|[Pp]roof|[Aa]nswers? (?:may |will )?var(?:y|ies)",
+        r"(?:[Tt]he )?(?:[Aa]nswer )?(?:[Uu]nknown|[Mm]issing|[Nn]ot "
+        r"(?:given|available|provided|applicable))|TBD|TODO|[Nn]o answer"
+        r"|[Ss]ee (?:the )?(?:solution|proof|figure|explanation|above|below)|[Pp]roof|[Aa]nswers? (?:may |will "
+        r")?var(?:y|ies)",
         "words for a missing answer",
         "not available",
         "not possible",

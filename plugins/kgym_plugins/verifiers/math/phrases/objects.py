@@ -1,7 +1,7 @@
 r"""What a formula is, said before it: `the circle x^2 + y^2 = 4`, `the point (1, 2)`, `the polynomial x^2 - 1`.
 
-The words are left out where the formula is such a thing. What is made of it is another answer: a factor of x^2 - 1, a line
-parallel to y = 2x, the interior of the circle.
+The words are left out where the formula is such a thing. What is made of it is another answer: a factor of x^2 - 1, a
+line parallel to y = 2x, the interior of the circle.
 """
 
 import re
@@ -35,7 +35,11 @@ def _expression(match: re.Match[str], text: str) -> Meaning | None:
 
 def _bracketed(match: re.Match[str], text: str) -> Meaning | None:
     formula = match["formula"].removeprefix("\\left").lstrip()
-    opens = ("\\{", "{") if match["noun"].casefold() in ("set", "solution set") else ("(", "[", "\\langle", "\\begin", "<", "]")
+    opens = (
+        ("\\{", "{")
+        if match["noun"].casefold() in ("set", "solution set")
+        else ("(", "[", "\\langle", "\\begin", "<", "]")
+    )
     if not (formula.startswith(opens) or re.match(r"[A-Z]\s?\(", formula)) or _more(formula):
         return None
     return Formula(match["formula"])
@@ -61,7 +65,8 @@ OBJECTS = Table(
         "the circle x^2 + y^2",
     ),
     Phrase(
-        rf"{_AT}{_WHICH}(?P<noun>point|vertex|pair|triple|vector|interval|solution set|set|center|centre|focus|coordinates"
+        rf"{_AT}{_WHICH}(?P<noun>point|vertex|pair|triple|vector|interval|solution "
+        r"set|set|center|centre|focus|coordinates"
         rf"|matrix|origin|range|domain|tuple|midpoint|centroid){_WITH}:? ?{_FORMULA}",
         _bracketed,
         "the ordered pair (1, 2)",

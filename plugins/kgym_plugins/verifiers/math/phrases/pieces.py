@@ -1,4 +1,6 @@
-r"""A function by cases in a sentence: "It is $x$ if $x \ge 0$ and $-x$ if $x < 0$.", with formulas as signs (`statements.FORMULA`)."""
+r"""A function by cases in a sentence: "It is $x$ if $x \ge 0$ and $-x$ if $x < 0$.", with formulas as signs
+(`statements.FORMULA`).
+"""
 
 import re
 from collections.abc import Callable

@@ -3,8 +3,8 @@ r"""What kind of thing something is: adjectives, nouns and verbs that say the sa
     property    an isosceles triangle | the triangle is isosceles | it converges absolutely | one-to-one and onto
     negation    not convergent, does not converge: divergent, where two words leave nothing between them
 
-Words here are looked at only where two texts differ: `compare/texts.py`. A noun may be left out ("isosceles"), and another is
-another thing: an isosceles trapezoid is not an isosceles triangle.
+Words here are looked at only where two texts differ: `compare/texts.py`. A noun may be left out ("isosceles"), and
+another is another thing: an isosceles trapezoid is not an isosceles triangle.
 """
 
 import re
@@ -25,7 +25,9 @@ class Property:
     def same(self, other: "Property") -> bool:
         """Whether two properties are the same, of the same thing or of one that only one of them names."""
         if _NEITHER in (self.said, other.said):
-            return all(all(word.startswith("not ") for word in one.said) or one.said == _NEITHER for one in (self, other))
+            return all(
+                all(word.startswith("not ") for word in one.said) or one.said == _NEITHER for one in (self, other)
+            )
         if self.said != other.said:
             return False
         return self.thing == other.thing or (bool(self.said) and "" in (self.thing, other.thing))
@@ -107,7 +109,9 @@ _THINGS = _SHAPES | frozenset(
         """
     )
 )
-_PLAIN = frozenset({("straight", "line"), ("circular", "cylinder"), ("circular", "cone"), ("right", "cylinder"), ("right", "cone")})
+_PLAIN = frozenset(
+    {("straight", "line"), ("circular", "cylinder"), ("circular", "cone"), ("right", "cylinder"), ("right", "cone")}
+)
 """Words that a thing has unless something else is said."""
 _PLURALS = {
     "matrices": "matrix", "vertices": "vertex", "rhombi": "rhombus", "series": "series", "functions": "function",
@@ -221,7 +225,9 @@ def names_property(text: str) -> bool:
     (True, False)
     """
     words = re.findall(r"[a-z-]+", text.casefold())
-    return any(_SYNONYMS.get(word, word) in _ADJECTIVES or _singular(word) in _SHAPES or word == "neither" for word in words)
+    return any(
+        _SYNONYMS.get(word, word) in _ADJECTIVES or _singular(word) in _SHAPES or word == "neither" for word in words
+    )
 
 
 def _singular(word: str) -> str:

@@ -48,7 +48,12 @@ QUADRANTS = Table(
     "quadrants",
     "a part of the plane or of space, by its number",
     "whole",
-    Phrase(rf"{_WHERE}(?P<places>{_SEVERAL}) (?P<kind>quadrant|octant)s?", _numbered, "the first quadrant", "the first quadratic"),
+    Phrase(
+        rf"{_WHERE}(?P<places>{_SEVERAL}) (?P<kind>quadrant|octant)s?",
+        _numbered,
+        "the first quadrant",
+        "the first quadratic",
+    ),
     Phrase(rf"{_WHERE}(?P<kind>quadrant|octant)s? (?P<places>{_SEVERAL})", _numbered, "Quadrant III", "Quadrant IX"),
     Phrase(r"Q ?-?(?P<places>[1-4]|[IV]{1,3})", _numbered, "QIII", "Q9"),
 )

@@ -1,4 +1,6 @@
-r"""Amounts in words and digits, as whole answers: a part of a whole, a ratio, a sign in words, a mixed number, a place in an order."""
+r"""Amounts in words and digits, as whole answers: a part of a whole, a ratio, a sign in words, a mixed number, a
+place in an order.
+"""
 
 import re
 
@@ -27,7 +29,9 @@ def _chance(match: re.Match[str], text: str) -> Meaning | None:
     one, other = _count(match["part"]), _count(match["whole"])
     if one is None or other is None or not other[0] or one[0] > other[0] or " to " in f" {other[1]} ":
         return None  # 9 out of 12 simplifies to a half
-    if match["of"].casefold() != "out of" and any(unit_named(things.split()[0]) for _, things in (one, other) if things):
+    if match["of"].casefold() != "out of" and any(
+        unit_named(things.split()[0]) for _, things in (one, other) if things
+    ):
         return None
     return Formula(rf"\frac{{{one[0]}}}{{{other[0]}}}")
 
@@ -51,7 +55,10 @@ CHANCES = Table(
         "6 in 1",
     ),
     Phrase(
-        r"(?P<one>[a-z]{3,9}(?:[ -][a-z]{3,9}){0,2}?) to (?P<other>[a-z]{3,9}(?:[ -][a-z]{3,9}){0,2})", _odds, "three to four", "one to one"
+        r"(?P<one>[a-z]{3,9}(?:[ -][a-z]{3,9}){0,2}?) to (?P<other>[a-z]{3,9}(?:[ -][a-z]{3,9}){0,2})",
+        _odds,
+        "three to four",
+        "one to one",
     ),
 )
 
@@ -67,7 +74,8 @@ def _mixed(match: re.Match[str], text: str) -> Meaning | None:
     if value is None or not 0 < value[0] < value[1] or words[0] == "half":
         return None
     return Formula(
-        rf"\frac{{{int(match['whole']) * value[1] + value[0]}}}{{{value[1]}}}" + (rf" \text{{ {' '.join(rest)}}}" if rest else "")
+        rf"\frac{{{int(match['whole']) * value[1] + value[0]}}}{{{value[1]}}}"
+        + (rf" \text{{ {' '.join(rest)}}}" if rest else "")
     )
 
 
@@ -138,7 +146,10 @@ MIXED = Table(
     "a mixed number, a part, a place in an order",
     "whole",
     Phrase(
-        r"(?P<whole>\d{1,9}) and (?P<above>\d{1,4})/(?P<below>\d{1,4})", r"\g<whole> \\frac{\g<above>}{\g<below>}", "2 and 3/4", "2 and 3"
+        r"(?P<whole>\d{1,9}) and (?P<above>\d{1,4})/(?P<below>\d{1,4})",
+        r"\g<whole> \\frac{\g<above>}{\g<below>}",
+        "2 and 3/4",
+        "2 and 3",
     ),
     Phrase(r"(?P<whole>\d{1,9}) and (?P<words>[a-z]+(?:[ -][a-z]+){0,4})", _mixed, "3 and a half", "3 and one"),
     Phrase(r"(?P<many>\d{1,6}) (?P<part>[a-z]{5,12}ths|thirds)", _many_parts, "2 thirds", "2 months"),
@@ -148,7 +159,12 @@ QUANTITIES = Table(
     "amounts",
     "a number with its sign in words, a part of a unit, a place in an order",
     "whole",
-    Phrase(r"(?:minus|negative) (?P<rest>(?:\d|\.\d|\\[a-z]|\$|\(|√|[a-z]\b(?! [a-z]))(?s:.*))", _negative, "minus 3", "minus signs"),
+    Phrase(
+        r"(?:minus|negative) (?P<rest>(?:\d|\.\d|\\[a-z]|\$|\(|√|[a-z]\b(?! [a-z]))(?s:.*))",
+        _negative,
+        "minus 3",
+        "minus signs",
+    ),
     Phrase(
         r"(?P<part>(?:an? |one )?half|(?:an?|one|two|three)[ -][a-z]{5,8})(?: of)?(?: an?)? (?P<unit>[a-z]{3,12})",
         _part_of_unit,
@@ -161,26 +177,38 @@ QUANTITIES = Table(
         "an hour and a half",
         "an hour and a bit",
     ),
-    Phrase(r"(?:exactly|just|only|precisely|a total of) (?P<rest>\S(?s:.*))", _exactly, "exactly seven", "exactly as many"),
     Phrase(
-        r"an? (?P<rest>(?:dozen|hundred|thousand|million) [a-z]{3,12}(?: [a-z]{2,12}){0,3})", r"one \g<rest>", "a dozen eggs", "a dozen"
+        r"(?:exactly|just|only|precisely|a total of) (?P<rest>\S(?s:.*))", _exactly, "exactly seven", "exactly as many"
+    ),
+    Phrase(
+        r"an? (?P<rest>(?:dozen|hundred|thousand|million) [a-z]{3,12}(?: [a-z]{2,12}){0,3})",
+        r"one \g<rest>",
+        "a dozen eggs",
+        "a dozen",
     ),
     Phrase(r"(?:a |one )?baker'?s dozen", "13", "a baker's dozen", "a baker"),
     Phrase(r"(?P<many>[a-z]{3,9}) of (?:them|these|those)", _all_of, "seven of them", "most of them"),
     Phrase(r"the (?P<place>\d{1,9})(?:st|nd|rd|th)(?: one)?", _place, "the 5th", "the 5"),
     Phrase(
         r"(?:in )?(?:the )?"
-        rf"(?P<place>\d{{1,9}}(?=st |nd |rd |th )|(?:[a-z]{{3,9}}[ -]){{0,3}}(?:{ORDINAL_WORDS}))(?:(?<=\d)\w\w)? {_THINGS}",
+        rf"(?P<place>\d{{1,9}}(?=st |nd |rd |th )|(?:[a-z]{{3,9}}[ -]){{0,3}}(?:{ORDINAL_WORDS}))(?:(?<=\d)\w\w)? "
+        rf"{_THINGS}",
         _place,
         "the 3rd row",
         "the row",
     ),
     Phrase(
-        r"(?:in )?(?:the )?(?P<place>ones|tens|(?:ten-?)?(?:thousand|hundred)s|millions|tenths|(?:ten-?|hundred-?)?(?:thousand|hundred)ths"
+        r"(?:in )?(?:the "
+        r")?(?P<place>ones|tens|(?:ten-?)?(?:thousand|hundred)s|millions|tenths|(?:ten-?|hundred-?)?(?:thousand|hundred)ths"
         r"|millionths)(?:'| place|'? digit| position)",
         _digit,
         "the thousandths place",
         "the thousandth place",
     ),
-    Phrase(rf"(?:in )?(?:the )?{_THINGS} (?:number )?(?P<place>\d{{1,9}}|[a-z]{{3,9}}(?:-[a-z]{{3,5}})?)", _place, "row 7", "row seats"),
+    Phrase(
+        rf"(?:in )?(?:the )?{_THINGS} (?:number )?(?P<place>\d{{1,9}}|[a-z]{{3,9}}(?:-[a-z]{{3,5}})?)",
+        _place,
+        "row 7",
+        "row seats",
+    ),
 )

@@ -1,11 +1,14 @@
-r"""Sets of real numbers in words: `all real numbers greater than 3`, `x is at most 5`, `x lies in the interval [2, 4]`."""
+r"""Sets of real numbers in words: `all real numbers greater than 3`, `x is at most 5`, `x lies in the interval [2,
+4]`.
+"""
 
 import re
 
 from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, Reader, Table
 
 _SUBJECT = (
-    r"(?:(?:the set of )?(?:all|any|every) (?:real )?(?:numbers?|values?|reals?)(?: of)?(?: (?P<name>[a-z]))?(?: such that (?P=name))?"
+    r"(?:(?:the set of )?(?:all|any|every) (?:real )?(?:numbers?|values?|reals?)(?: of)?(?: (?P<name>[a-z]))?(?: such "
+    r"that (?P=name))?"
     r"|(?P<letter>[a-z]))(?:,? (?:that|which))?(?: (?:can|must|has to|have to))?(?: (?:is|are|be|lies?|belongs?))?"
 )
 _MORE, _LESS = "(?:greater|more|larger|bigger)", "(?:less|smaller)"
@@ -28,7 +31,9 @@ def _compared(sign: str) -> Reader:
 def _between(match: re.Match[str], text: str) -> Meaning | None:
     """Without a word on its ends "between" stays text."""
     low, high, closed = match["low"], match["high"], match["how"] == "inclusive"
-    if closed == (bool(match["strictly"]) or match["how"] == "exclusive") or not (_FORMULA.fullmatch(low) and _FORMULA.fullmatch(high)):
+    if closed == (bool(match["strictly"]) or match["how"] == "exclusive") or not (
+        _FORMULA.fullmatch(low) and _FORMULA.fullmatch(high)
+    ):
         return None
     sign = r"\le" if closed else "<"
     return Formula(f"{low} {sign} {_name(match)} {sign} {high}")
@@ -55,9 +60,15 @@ RANGES = Table(
     "sets of real numbers in words",
     "whole",
     Phrase(rf"(?:(?:in|within|to) )?{_INTERVAL}", _alone, "in the interval [2, 4]", "the open interval [2, 4]"),
-    Phrase(rf"{_SUBJECT} (?:in |within |to ){_INTERVAL}", _member, "x lies in the interval [2, 4]", "x lies in two intervals"),
     Phrase(
-        rf"{_SUBJECT} (?P<strictly>strictly )?between (?P<low>.+?) and (?P<high>.+?)(?:,? \(?(?P<how>inclusive|exclusive)\)?)?",
+        rf"{_SUBJECT} (?:in |within |to ){_INTERVAL}",
+        _member,
+        "x lies in the interval [2, 4]",
+        "x lies in two intervals",
+    ),
+    Phrase(
+        rf"{_SUBJECT} (?P<strictly>strictly )?between (?P<low>.+?) and (?P<high>.+?)(?:,? "
+        r"\(?(?P<how>inclusive|exclusive)\)?)?",
         _between,
         "x is between 2 and 4, inclusive",
         "x is between 2 and 4",
@@ -74,8 +85,18 @@ RANGES = Table(
         "all numbers at most 5",
         "all numbers at most once",
     ),
-    Phrase(rf"{_SUBJECT} (?:strictly )?{_MORE} than (?P<bound>.+)", _compared(">"), "all real numbers greater than 3", "greater than 3"),
-    Phrase(rf"{_SUBJECT} (?:strictly )?{_LESS} than (?P<bound>.+)", _compared("<"), "x is less than 3", "x is 3 less than y"),
+    Phrase(
+        rf"{_SUBJECT} (?:strictly )?{_MORE} than (?P<bound>.+)",
+        _compared(">"),
+        "all real numbers greater than 3",
+        "greater than 3",
+    ),
+    Phrase(
+        rf"{_SUBJECT} (?:strictly )?{_LESS} than (?P<bound>.+)",
+        _compared("<"),
+        "x is less than 3",
+        "x is 3 less than y",
+    ),
     Phrase(rf"{_SUBJECT} not equal to (?P<bound>.+)", _compared(r"\ne"), "x is not equal to 3", "x is equal to 3"),
     flags=0,
 )
@@ -93,7 +114,9 @@ def _condition(match: re.Match[str], text: str) -> Meaning:
 
 def _except(match: re.Match[str], text: str) -> Meaning:
     holes = re.sub(r"^[a-z]\s*=", "", match["holes"])
-    return Formula(r"\mathbb{R} \setminus " + (holes if holes.startswith(("(", "[", "\\{")) else rf"\{{{holes}\}}"), only_set=True)
+    return Formula(
+        r"\mathbb{R} \setminus " + (holes if holes.startswith(("(", "[", "\\{")) else rf"\{{{holes}\}}"), only_set=True
+    )
 
 
 SETS = Table(
@@ -117,8 +140,10 @@ SETS = Table(
 )
 
 _HOLDS = (
-    r"(?:(?:(?:this|the) (?:(?:given|original) )?(?:in)?(?:equality|equation|identity|statement|relation|formula|condition)|it|this) )?"
-    r"(?:is )?(?:always )?(?:holds?|true|satisfied|valid|works)(?: true)?(?: (?:exactly|precisely|only|if and only))? (?:for|when|if) "
+    r"(?:(?:(?:this|the) (?:(?:given|original) "
+    r")?(?:in)?(?:equality|equation|identity|statement|relation|formula|condition)|it|this) )?"
+    r"(?:is )?(?:always )?(?:holds?|true|satisfied|valid|works)(?: true)?(?: (?:exactly|precisely|only|if and only))? "
+    r"(?:for|when|if) "
 )
 _EVERY = r"(?:(?:all|any|every|each) (?:(?:real )?(?:numbers?|values?) (?:of )?)?)?"
 
@@ -140,7 +165,9 @@ WHERE = Table(
         "the inequality holds for some real number x",
     ),
 )
-_FIRST = re.compile(r"(?:the|this|it|is|always|holds?|true|satisfied|valid|works|for|all|any|every|each) ", re.IGNORECASE)
+_FIRST = re.compile(
+    r"(?:the|this|it|is|always|holds?|true|satisfied|valid|works|for|all|any|every|each) ", re.IGNORECASE
+)
 
 
 def where_of(plain: str, text: str) -> tuple[Phrase, Meaning] | None:

@@ -20,7 +20,9 @@ SMALL = frozenset(
     """
     )
 )
-"""In English: forms of to be, verbs of results and of prices, words that connect. They name no thing that a value might be of."""
+"""In English: forms of to be, verbs of results and of prices, words that connect. They name no thing that a value
+might be of.
+"""
 SMALL_ELSEWHERE = frozenset(
     name_list(
         """

@@ -65,7 +65,10 @@ CLAUSES = Table(
     ),
     Phrase(rf"\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥]|{FORMULA})", "an arrow", "x/3 = 5 → x = 15", "x → 2"),
     Phrase(
-        r"\s+and\s+(?=there\s+(?:is|are)\s+no\b)", "that there is none", "it is positive and there are no roots", "there are no roots and 2"
+        r"\s+and\s+(?=there\s+(?:is|are)\s+no\b)",
+        "that there is none",
+        "it is positive and there are no roots",
+        "there are no roots and 2",
     ),
     Phrase(r"[:;]\s+", "an apposition", "7 - 4 = 3: he is on the third floor", "at 7:30 he is there"),
     Phrase(
@@ -101,14 +104,22 @@ OBJECTIONS = Table(
         "instead, it costs 5 cents",
     ),
     Phrase(
-        r"[,;]\s+(?:in\s+(?:fact|reality)|actually),?\s+(?=(?:the|it|there)\b)", "a fact", "6 is tempting; in fact it is 5", "6, in fact"
+        r"[,;]\s+(?:in\s+(?:fact|reality)|actually),?\s+(?=(?:the|it|there)\b)",
+        "a fact",
+        "6 is tempting; in fact it is 5",
+        "6, in fact",
     ),
 )
 REASONS = Table(
     "reasons after a clause",
     "what follows is why it holds, and no part of what is said",
     "within",
-    Phrase(r",?\s+(?:since|because|due\s+to|thanks\s+to)\s|,\s+(?:as|for)\s", "English", "it diverges since the other does", "it diverges"),
+    Phrase(
+        r",?\s+(?:since|because|due\s+to|thanks\s+to)\s|,\s+(?:as|for)\s",
+        "English",
+        "it diverges since the other does",
+        "it diverges",
+    ),
 )
 SUPPOSED = Table(
     "sentences that state nothing",
@@ -154,15 +165,23 @@ UNSAID = Table(
         "they are about the same 12",
     ),
 )
-NO = Table("negations of a verb", "the verb is denied", "within", Phrase(r"\b(?:not?|none)\b|n't\b", "English", "it isn't 5", "it is 5"))
+NO = Table(
+    "negations of a verb",
+    "the verb is denied",
+    "within",
+    Phrase(r"\b(?:not?|none)\b|n't\b", "English", "it isn't 5", "it is 5"),
+)
 
 _GAP = r"(?:(?:exactly|just|only|precisely|simply|always|also|then|therefore|thus|hence|now|still|all|both|clearly|indeed|equal\s+to)\s+)*"
 _SUBJECT = r"(?P<subject>\S(?:.{0,120}?\S)?)"
 _SAID = r"(?P<said>\S.{0,160})"
 _BE = r"(?:(?:\s+(?:is|are|was|were|must\s+be|has\s+to\s+be|equals?)|'s|'re)\b)"
-_RATE = name_list("run walk drive ride travel move fly swim sail go roll fall rise grow climb shrink flow cost sell burn fill beat")
+_RATE = name_list(
+    "run walk drive ride travel move fly swim sail go roll fall rise grow climb shrink flow cost sell burn fill beat"
+)
 _FORMS = (
-    "|".join(f"{verb}e?s?" for verb in _RATE) + "|ran|drove|rode|flew|swam|went|fell|rose|grew|sold|moved|travelled|traveled|walked|sailed"
+    "|".join(f"{verb}e?s?" for verb in _RATE)
+    + "|ran|drove|rode|flew|swam|went|fell|rose|grew|sold|moved|travelled|traveled|walked|sailed"
 )
 _HAVE = (
     r"(?:has|have|had|contains?|contained|holds?|held|includes?|leaves?|gets?|got|makes?|made|gives?|yields?|takes?|took|needs?|needed|earns?"
@@ -260,8 +279,12 @@ FRAMES = Table(
         f"the identity holds for all {FIRST_FORMULA}",
         f"the identity holds at {FIRST_FORMULA}",
     ),
-    Phrase(rf"there(?:\s+(?:is|are|was|were|remains?)|'s)\s+{_GAP}{_SAID}", "there are", "there are 12 eggs", "they are 12"),
-    Phrase(rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+)?{_GAP}{_SAID}", "a thing is", "it's isosceles", "isosceles"),
+    Phrase(
+        rf"there(?:\s+(?:is|are|was|were|remains?)|'s)\s+{_GAP}{_SAID}", "there are", "there are 12 eggs", "they are 12"
+    ),
+    Phrase(
+        rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+)?{_GAP}{_SAID}", "a thing is", "it's isosceles", "isosceles"
+    ),
     Phrase(
         rf"{_SUBJECT}\s+{_HAVE}\s+(?:(?:it|this|that|us|me|you|him|her|them|a\s+total\s+of)\s+)?{_GAP}{_SAID}",
         "a thing has",
@@ -296,7 +319,10 @@ ALONE = Table(
         "the open interval",
     ),
     Phrase(
-        rf"(?P<said>{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})+)", "several formulas", f"{FIRST_FORMULA} and {FIRST_FORMULA}", "x and y"
+        rf"(?P<said>{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})+)",
+        "several formulas",
+        f"{FIRST_FORMULA} and {FIRST_FORMULA}",
+        "x and y",
     ),
 )
 LABELLED = Table(

@@ -1,6 +1,8 @@
-"""How phrases are declared: a pattern, what it means, an example and a counter-example, which `tests/test_math_phrases.py` runs.
+"""How phrases are declared: a pattern, what it means, an example and a counter-example, which
+`tests/test_math_phrases.py` runs.
 
-A table is a list of phrases that are looked up in one way. To teach the verifier a phrase, add a row to the table of its kind.
+A table is a list of phrases that are looked up in one way. To teach the verifier a phrase, add a row to the table of
+its kind.
 """
 
 import re

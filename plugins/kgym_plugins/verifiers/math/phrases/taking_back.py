@@ -2,8 +2,8 @@ r"""Whether an answer is taken back by what follows it: a small grammar of negat
 
     reference   that, this, it, the above, my answer, this result, the boxed value
     wrongness   wrong, incorrect, a mistake, off by one; not right, not the answer, not valid
-    clause      reference is wrongness | reference fails, contradicts ... | ignore reference | I made a mistake | I need to redo reference
-    confirmed   reference is right, the answer holds
+    clause      reference is wrongness | reference fails, contradicts ... | ignore reference | I made a mistake | I need
+    to redo reference confirmed   reference is right, the answer holds
 
 What is said last decides. A condition ("if this is wrong") says nothing, and a clause about another value takes
 nothing back. What would follow from the answer may take it back ("a side would be negative, so my answer is wrong"),
@@ -62,7 +62,8 @@ _IS = (
 )
 _IS_NOT = (
     r"(?:\s*,?\s+(?:is not|isn't|is never|was not|wasn't|are not|aren't|were not|weren't|cannot be|can't be"
-    r"|can not be|couldn't be|could not be|(?:cannot|can't|can not|couldn't|could not)\s+(?:possibly|really|actually|ever)\s+be"
+    r"|can not be|couldn't be|could not be|(?:cannot|can't|can not|couldn't|could "
+    r"not)\s+(?:possibly|really|actually|ever)\s+be"
     r"|can\s+(?:hardly|never)\s+be|is\s+no\s+longer"
     r"|doesn't seem|does not seem|doesn't look|does not look|doesn't appear|does not appear|doesn't sound"
     r"|does not sound|don't look|won't be"
@@ -256,7 +257,11 @@ def taken_back(rest: str, value: str = "") -> bool:
         if place < _NEAR and BACK_ELSEWHERE.pattern.search(plain):
             verdict = True
             continue
-        found = BY_NAME.pattern.search(plain) or (place < _NEAR and BY_PRONOUN.pattern.search(plain)) or (named and _of_value(value, plain))
+        found = (
+            BY_NAME.pattern.search(plain)
+            or (place < _NEAR and BY_PRONOUN.pattern.search(plain))
+            or (named and _of_value(value, plain))
+        )
         clause = max(plain.rfind(":", 0, found.start()), plain.rfind(" and ", 0, found.start()), 0) if found else 0
         if found and not _of_another(plain, found) and _asserted(plain, clause, found, supposed):
             verdict = True

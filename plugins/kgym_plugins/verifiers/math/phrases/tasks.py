@@ -1,4 +1,5 @@
-"""Formulas that only say what to work out, before a sign of equality: an integral, a limit, a sum, a gradient, a derivative.
+"""Formulas that only say what to work out, before a sign of equality: an integral, a limit, a sum, a gradient, a
+derivative.
 
 The grammar does not work them out, so such a link of a chain is not checked; all that come after it are.
 """
@@ -12,7 +13,9 @@ TASKS = Table(
     "a formula that says what to work out, before a sign of equality",
     "begin",
     Phrase(r"\\(?:i{0,2}int|oint)(?![A-Za-z])(?=.*=)", "an integral", r"\int x^2 dx = x^3/3", r"\int x^2 dx"),
-    Phrase(r"\\(?:lim|sum|prod)(?![A-Za-z])(?=.*=)", "a limit, a sum or a product", r"\lim_{x \to 0} x = 0", r"\limits x"),
+    Phrase(
+        r"\\(?:lim|sum|prod)(?![A-Za-z])(?=.*=)", "a limit, a sum or a product", r"\lim_{x \to 0} x = 0", r"\limits x"
+    ),
     Phrase(r"(?:\\vec\s*)?\\nabla(?![A-Za-z])(?=.*=)", "a gradient", r"\nabla f(1, 2) = (4, 1)", r"\nabla f"),
     Phrase(
         r"\\[dt]?frac\s*\{\s*\\partial(?![A-Za-z])(?=.*=)",
@@ -44,7 +47,8 @@ def is_derivative(text: str) -> bool:
 
 
 def sides_of_task(text: str) -> tuple[str, ...]:
-    r"""Return what comes after a task and a sign of equality: all of it, and its last side alone; nothing if there is no task.
+    r"""Return what comes after a task and a sign of equality: all of it, and its last side alone; nothing if there is
+    no task.
 
     >>> sides_of_task(r"\sum_{k=1}^3 k = [1 + 2 + 3] = 6")
     (' [1 + 2 + 3] = 6', ' 6')

@@ -1,7 +1,8 @@
 """Units of measurement: dimension and size.
 
-The rules (documented in docs/verifier.md): a unit that one side leaves out is forgiven; two units must have the same dimension, and are
-converted; a counted thing ("12 apples") is not a unit, and is forgiven too, unless both sides name a thing and the things differ.
+The rules (documented in docs/verifier.md): a unit that one side leaves out is forgiven; two units must have the same
+dimension, and are converted; a counted thing ("12 apples") is not a unit, and is forgiven too, unless both sides name a
+thing and the things differ.
 """
 
 from dataclasses import dataclass
@@ -35,8 +36,14 @@ class Unit:
         exponents = dict(self.dimension)
         for name, exponent in other.dimension:
             exponents[name] = exponents.get(name, 0) + exponent * power
-        dimension = tuple(sorted((name, e) for name, e in exponents.items() if e))  # a kelvin in J/K is a difference: it has no zero
-        return Unit(dimension, self.size * other.size**power, (self.offset or other.offset) and sum(abs(e) for _, e in dimension) == 1)
+        dimension = tuple(
+            sorted((name, e) for name, e in exponents.items() if e)
+        )  # a kelvin in J/K is a difference: it has no zero
+        return Unit(
+            dimension,
+            self.size * other.size**power,
+            (self.offset or other.offset) and sum(abs(e) for _, e in dimension) == 1,
+        )
 
 
 NO_UNIT = Unit(())
@@ -46,9 +53,12 @@ MINUTE_OF_ARC, SECOND_OF_ARC = Unit(ANGLE, Fraction(1, 60)), Unit(ANGLE, Fractio
 _TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
     ("length", 1): {
         "m meter meters metre metres": 1, "cm centimeter centimeters centimetre centimetres": Fraction(1, 100),
-        "mm millimeter millimeters millimetre millimetres": Fraction(1, 1000), "km kilometer kilometers kilometre kilometres kms": 1000,
-        "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000), "yd yard yards yds": Fraction(9144, 10000),
-        "mi mile miles": Fraction(1609344, 1000), "nm nanometer nanometers": Fraction(1, 10**9), "dm decimeter decimeters": Fraction(1, 10),
+        "mm millimeter millimeters millimetre "
+        "millimetres": Fraction(1, 1000), "km kilometer kilometers kilometre kilometres kms": 1000,
+        "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000), "yd yard yards "
+        "yds": Fraction(9144, 10000),
+        "mi mile miles": Fraction(1609344, 1000), "nm nanometer "
+        "nanometers": Fraction(1, 10**9), "dm decimeter decimeters": Fraction(1, 10),
     },
     ("placeholder", 1): {"unit units": 1},
     ("time", 1): {
@@ -56,14 +66,16 @@ _TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
         "week weeks wk wks": 604800,
         "ms millisecond milliseconds": Fraction(1, 1000),
     },
-    ("months", 1): {"month months mo mos": 1, "year years yr yrs": 12, "decade decades": 120, "century centuries": 1200},
+    ("months", 1): {"month months mo "
+    "mos": 1, "year years yr yrs": 12, "decade decades": 120, "century centuries": 1200},
     ("mass", 1): {
         "g gram grams": 1, "kg kilogram kilograms kgs": 1000, "mg milligram milligrams": Fraction(1, 1000),
         "lb lbs pound pounds": Fraction(45359237, 100000),
         "oz ounce ounces": Fraction(45359237, 1600000), "ton tons": Fraction(90718474, 100), "tonne tonnes": 10**6,
     },
     ("volume", 1): {
-        "l liter liters litre litres": Fraction(1, 1000), "ml milliliter milliliters millilitre millilitres": Fraction(1, 10**6),
+        "l liter liters litre "
+        "litres": Fraction(1, 1000), "ml milliliter milliliters millilitre millilitres": Fraction(1, 10**6),
         "cc": Fraction(1, 10**6),
         "gal gallon gallons": Fraction(3785411784, 10**12), "quart quarts qt qts": Fraction(946352946, 10**12),
         "pint pints pt pts": Fraction(473176473, 10**12),
@@ -107,7 +119,12 @@ UNITS["kelvin"] = UNITS["kelvins"] = Unit((("kelvin", 1),), offset=True)
 
 def of_arc(large: Unit, small: Unit) -> Unit:
     """Minutes and seconds after degrees are those of an angle."""
-    if large.dimension == ANGLE and large.size >= small.size / 3600 and small.dimension == (("time", 1),) and small.size in (1, 60):
+    if (
+        large.dimension == ANGLE
+        and large.size >= small.size / 3600
+        and small.dimension == (("time", 1),)
+        and small.size in (1, 60)
+    ):
         return Unit(ANGLE, small.size / 3600)
     return small
 
@@ -149,12 +166,22 @@ _SYMBOLS: dict[str, tuple[Unit, str]] = {
     "H": (_VOLT.times(UNITS["s"]).times(UNITS["amp"], -1), "m"),
     "Nm": (UNITS["joule"], "k"), "Wh": (_WATT.times(UNITS["h"]), "kMG"), "mol": (UNITS["mol"], "km"),
 }  # fmt: skip
-_PREFIXES = {"G": Fraction(10**9), "M": Fraction(10**6), "k": Fraction(1000), "m": Fraction(1, 1000), "n": Fraction(1, 10**9)}
+_PREFIXES = {
+    "G": Fraction(10**9),
+    "M": Fraction(10**6),
+    "k": Fraction(1000),
+    "m": Fraction(1, 1000),
+    "n": Fraction(1, 10**9),
+}
 _PREFIXES["p"] = Fraction(1, 10**12)
 SYMBOLS: dict[str, Unit] = {name: unit for name, (unit, _) in _SYMBOLS.items()} | {
-    prefix + name: Unit(unit.dimension, unit.size * _PREFIXES[prefix]) for name, (unit, prefixes) in _SYMBOLS.items() for prefix in prefixes
+    prefix + name: Unit(unit.dimension, unit.size * _PREFIXES[prefix])
+    for name, (unit, prefixes) in _SYMBOLS.items()
+    for prefix in prefixes
 }
-"""Signs of units in which capitals matter: mW is not MW. One letter alone is a unit only after a number or beside another unit."""
+"""Signs of units in which capitals matter: mW is not MW. One letter alone is a unit only after a number or beside
+another unit.
+"""
 OFTEN_LETTERS = frozenset("ACFHT")
 """Signs of units that are often letters of something else."""
 

@@ -25,7 +25,9 @@ def conditioned(found: Remark) -> Value:
     if found.reason:
         return Conditioned(value, Condition())
     condition = _together([condition_of(part) for part in _parts(found.condition)])
-    if condition.remark and (condition.remark.split()[0] in _WITH_FORMULA or any(token.kind == "num" for token in found.condition)):
+    if condition.remark and (
+        condition.remark.split()[0] in _WITH_FORMULA or any(token.kind == "num" for token in found.condition)
+    ):
         raise SyntaxProblem("more than a remark: 3 for 5 dollars, 2 with multiplicity 3, 7 if all are different")
     return Conditioned(value, condition)
 
@@ -35,7 +37,9 @@ def _parts(tokens: list[Token]) -> list[list[Token]]:
     parts: list[list[Token]] = [[]]
     for at, token in enumerate(tokens):
         following = tokens[at + 1].value.lower() if at + 1 < len(tokens) and tokens[at + 1].kind == "word" else ""
-        joins = (token.kind == "op" and token.value == ",") or (token.kind in ("word", "op") and token.value.lower() == "and")
+        joins = (token.kind == "op" and token.value == ",") or (
+            token.kind in ("word", "op") and token.value.lower() == "and"
+        )
         if joins and following in _NEXT and parts[-1]:
             parts.append([])
         elif not (joins and not parts[-1]):
@@ -66,7 +70,11 @@ def condition_of(tokens: list[Token]) -> Condition:
     if {token.value.lower() for token in tokens if token.kind == "word"} <= EVERYWHERE and tokens[-1].kind == "name":
         return Condition()
     names = [token.value for token in tokens if token.kind == "name" and not (token.text and token.value in ("a", "A"))]
-    if names and (domain := domain_of(words)) and not any(token.kind in ("num", "op") and token.value != "," for token in tokens):
+    if (
+        names
+        and (domain := domain_of(words))
+        and not any(token.kind in ("num", "op") and token.value != "," for token in tokens)
+    ):
         return Condition(tuple((name, domain) for name in names))
     return Condition(remark=normal_words(words))
 

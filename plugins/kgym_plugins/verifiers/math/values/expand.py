@@ -3,7 +3,18 @@
 from collections.abc import Iterator
 from itertools import product
 
-from kgym_plugins.verifiers.math.grammar.nodes import Add, Call, Grid, MinusPlus, Mul, Neg, Node, PlusMinus, number, walk
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Add,
+    Call,
+    Grid,
+    MinusPlus,
+    Mul,
+    Neg,
+    Node,
+    PlusMinus,
+    number,
+    walk,
+)
 from kgym_plugins.verifiers.math.limits import PRODUCT_TERMS, LimitError
 
 _LARGEST_DETERMINANT = 4
@@ -11,7 +22,9 @@ _MINUS_ONE = Neg((number(1),))
 
 
 def signs(node: Node) -> list[Node]:
-    """All expressions that the signs ± and ∓ stand for: each ± alone, all together where there is a ∓. Raises LimitError for too many."""
+    """All expressions that the signs ± and ∓ stand for: each ± alone, all together where there is a ∓. Raises
+    LimitError for too many.
+    """
     places = [item for item in walk(node) if isinstance(item, PlusMinus | MinusPlus)]
     together = any(isinstance(item, MinusPlus) for item in places)
     free = 1 if together else len(places)

@@ -1,6 +1,20 @@
 """Values of expressions: a number with its unit, percent or degrees, and a number times a matrix."""
 
-from kgym_plugins.verifiers.math.grammar.nodes import Add, Amount, Degree, Div, Grid, Mul, Neg, Node, Percent, Pow, has, number, walk
+from kgym_plugins.verifiers.math.grammar.nodes import (
+    Add,
+    Amount,
+    Degree,
+    Div,
+    Grid,
+    Mul,
+    Neg,
+    Node,
+    Percent,
+    Pow,
+    has,
+    number,
+    walk,
+)
 from kgym_plugins.verifiers.math.phrases.units import UNITS
 from kgym_plugins.verifiers.math.values.types import Matrix, Scalar, Value
 

@@ -43,7 +43,15 @@ from kgym_plugins.verifiers.math.numbers.scalars import sign_of
 from kgym_plugins.verifiers.math.phrases.units import of_arc
 from kgym_plugins.verifiers.math.values.expand import determinants, signs
 from kgym_plugins.verifiers.math.values.expressions import matrix, matrix_product, scalar
-from kgym_plugins.verifiers.math.values.realsets import EVERYTHING, INFINITY, MINUS_INFINITY, Unordered, complement, intersection, union
+from kgym_plugins.verifiers.math.values.realsets import (
+    EVERYTHING,
+    INFINITY,
+    MINUS_INFINITY,
+    Unordered,
+    complement,
+    intersection,
+    union,
+)
 from kgym_plugins.verifiers.math.values.types import (
     Assignments,
     BaseNumber,
@@ -123,7 +131,12 @@ def _sequence(node: Node) -> Value:
 
 def interval(value: Value) -> Piece | None:
     """Read a pair as an interval, if it can be one."""
-    if not isinstance(value, Ordered) or len(value.items) != 2 or value.opening not in "([" or value.closing not in ")]":
+    if (
+        not isinstance(value, Ordered)
+        or len(value.items) != 2
+        or value.opening not in "(["
+        or value.closing not in ")]"
+    ):
         return None
     low, high = value.items
     if not isinstance(low, Scalar) or not isinstance(high, Scalar):
@@ -142,14 +155,20 @@ def as_set(value: Value) -> RealSet | None:
     if isinstance(value, Collection):
         if not all(isinstance(item, Scalar) for item in value.items):
             return None
-        return RealSet(tuple(Piece(item.expression, item.expression, True, True) for item in value.items if isinstance(item, Scalar)))
+        return RealSet(
+            tuple(
+                Piece(item.expression, item.expression, True, True) for item in value.items if isinstance(item, Scalar)
+            )
+        )
     if isinstance(value, Scalar):
         return RealSet((Piece(value.expression, value.expression, True, True),))
     return None
 
 
 def part(node: Node) -> Value:
-    """Give a part of an answer its type. One that makes no sense (the difference of two formulas as sets) is compared as it is written."""
+    """Give a part of an answer its type. One that makes no sense (the difference of two formulas as sets) is
+    compared as it is written.
+    """
     try:
         return interpret(node)
     except (SyntaxProblem, Unordered):
@@ -161,7 +180,13 @@ def _set_operation(node: Node) -> Value:
     if isinstance(left, Collection) and isinstance(right, Collection) and isinstance(node, Union):
         return Collection((*left.items, *right.items), braces=True)
     one, other = as_set(left), as_set(right)
-    if one is None or other is None or one.domain or other.domain or "Words" in (type(left).__name__, type(right).__name__):
+    if (
+        one is None
+        or other is None
+        or one.domain
+        or other.domain
+        or "Words" in (type(left).__name__, type(right).__name__)
+    ):
         raise SyntaxProblem("a set operation on something else")
     if isinstance(node, Union):
         return RealSet(union([*one.pieces, *other.pieces]), one.variable or other.variable)
@@ -189,9 +214,18 @@ def _relation(node: Node) -> Value:
         left, right = operands[0], operands[-1]
         if isinstance(left, Text):
             return interpret(right) if len(operands) == 2 else _relation(Relation(operands[1:], operators[1:]))
-        if isinstance(left, Brackets) and isinstance(right, Brackets | Listing) and all(isinstance(arg, Sym) for arg in left.args):
+        if (
+            isinstance(left, Brackets)
+            and isinstance(right, Brackets | Listing)
+            and all(isinstance(arg, Sym) for arg in left.args)
+        ):
             return interpret(right)
-        if len(operands) == 2 and isinstance(right, Sym) and not isinstance(left, Sym | Applied) and right.value not in symbols(left):
+        if (
+            len(operands) == 2
+            and isinstance(right, Sym)
+            and not isinstance(left, Sym | Applied)
+            and right.value not in symbols(left)
+        ):
             left, right = right, left
         if derivative := _DERIVATIVE.fullmatch(canonical(left)):
             left = Sym(f"d{derivative.group(1)}/d{derivative.group(2)}")
@@ -200,7 +234,11 @@ def _relation(node: Node) -> Value:
         value = interpret(operands[1])
         if isinstance(value, Ordered) and isinstance(operands[0], Sym) and (piece := interval(value)):
             value = RealSet((piece,))
-        return RealSet(value.pieces, operands[0].value) if isinstance(value, RealSet) and isinstance(operands[0], Sym) else value
+        return (
+            RealSet(value.pieces, operands[0].value)
+            if isinstance(value, RealSet) and isinstance(operands[0], Sym)
+            else value
+        )
     if operators == ("notin",):
         without = as_set(interpret(operands[1]))
         if without is not None and isinstance(operands[0], Sym):
@@ -215,13 +253,21 @@ def _relation(node: Node) -> Value:
             solved = _solved(left.value, operator, right)
             if solved is not None:
                 return solved
-        if isinstance(left, Abs) and isinstance(left.args[0], Sym) and (solved := _solved_absolute(left.args[0].value, operator, right)):
+        if (
+            isinstance(left, Abs)
+            and isinstance(left.args[0], Sym)
+            and (solved := _solved_absolute(left.args[0].value, operator, right))
+        ):
             return solved
         return Inequality(operator, left, right)
     if len(operands) == 3 and isinstance(operands[1], Sym) and all(operator in ("<", "<=") for operator in operators):
-        return RealSet((Piece(operands[0], operands[2], operators[0] == "<=", operators[1] == "<="),), operands[1].value)
+        return RealSet(
+            (Piece(operands[0], operands[2], operators[0] == "<=", operators[1] == "<="),), operands[1].value
+        )
     if len(operands) == 3 and isinstance(operands[1], Sym) and all(operator in (">", ">=") for operator in operators):
-        return RealSet((Piece(operands[2], operands[0], operators[1] == ">=", operators[0] == ">="),), operands[1].value)
+        return RealSet(
+            (Piece(operands[2], operands[0], operators[1] == ">=", operators[0] == ">="),), operands[1].value
+        )
     if all(operator in _ORDER for operator in operators):
         chain = zip(operators, operands, operands[1:], strict=False)
         return Collection(tuple(Inequality(operator, left, right) for operator, left, right in chain))
@@ -269,7 +315,11 @@ def _classes(node: Node) -> Node:
     if not isinstance(last, Residue):
         return node
     items: list[Node] = []
-    name = node.args[0].args[0].value if isinstance(node.args[0], Relation) and isinstance(node.args[0].args[0], Sym) else last.value
+    name = (
+        node.args[0].args[0].value
+        if isinstance(node.args[0], Relation) and isinstance(node.args[0].args[0], Sym)
+        else last.value
+    )
     for item in node.args:
         if isinstance(item, Relation) and item.value in (("===",), ("=",)) and isinstance(item.args[0], Sym):
             items.append(Residue((item.args[1], last.args[1]), item.args[0].value))
@@ -340,7 +390,11 @@ def _surely_interval(value: Value) -> bool:
     piece = interval(value)
     if piece is None or not isinstance(value, Ordered):
         return False
-    return (value.opening, value.closing) in (("(", "]"), ("[", ")")) or piece.low == MINUS_INFINITY or piece.high == INFINITY
+    return (
+        (value.opening, value.closing) in (("(", "]"), ("[", ")"))
+        or piece.low == MINUS_INFINITY
+        or piece.high == INFINITY
+    )
 
 
 def added(large: Scalar, small: Scalar) -> Scalar | None:
@@ -353,7 +407,9 @@ def added(large: Scalar, small: Scalar) -> Scalar | None:
 
 
 def declared_domain(node: Node) -> str:
-    """Return what a letter is said to stand for beside an answer, as in `k \\in \\mathbb{Z}`; empty if that is said of no letter."""
+    """Return what a letter is said to stand for beside an answer, as in `k \\in \\mathbb{Z}`; empty if that is said
+    of no letter.
+    """
     if (
         isinstance(node, Relation)
         and node.value == ("in",)
@@ -370,7 +426,9 @@ def _with_conditions(node: Node) -> Value | None:
     first, *rest = node.args
     if "or" in node.value or (isinstance(first, Structure) and not isinstance(first, Relation)):
         return None
-    if isinstance(first, Relation) and (first.value != ("=",) or first.args[0].value in {it for item in rest for it in symbols(item)}):
+    if isinstance(first, Relation) and (
+        first.value != ("=",) or first.args[0].value in {it for item in rest for it in symbols(item)}
+    ):
         return None  # x = 1, x > 3 are values of x
     for item in rest:
         if (
@@ -380,12 +438,20 @@ def _with_conditions(node: Node) -> Value | None:
             or not symbols(item) <= symbols(first)
         ):
             return None
-    return Conditioned(interpret(first), Condition(formula=interpret(rest[0] if len(rest) == 1 else node.with_args(tuple(rest)))))
+    return Conditioned(
+        interpret(first), Condition(formula=interpret(rest[0] if len(rest) == 1 else node.with_args(tuple(rest))))
+    )
 
 
 def _restricted(value: Value, declared: dict[str, str]) -> Value:
-    """An inequality or interval for a variable that is declared to be an integer; of a letter within an answer it is a remark."""
-    if (piece := interval(value)) and len(declared) == 1 and not (symbols(piece.low) | symbols(piece.high)) & declared.keys():
+    """An inequality or interval for a variable that is declared to be an integer; of a letter within an answer it is
+    a remark.
+    """
+    if (
+        (piece := interval(value))
+        and len(declared) == 1
+        and not (symbols(piece.low) | symbols(piece.high)) & declared.keys()
+    ):
         value = RealSet((piece,), next(iter(declared)))
     if not isinstance(value, RealSet) or any(symbols(end) for piece in value.pieces for end in (piece.low, piece.high)):
         return Conditioned(value, Condition(tuple(declared.items())))

@@ -1,6 +1,7 @@
 """Sets of real numbers as unions of intervals: order, merging, intersection and complement.
 
-End points are expressions. Where they are numbers, sets are put into order; where they have variables, they stay as written.
+End points are expressions. Where they are numbers, sets are put into order; where they have variables, they stay as
+written.
 """
 
 from dataclasses import replace
@@ -113,11 +114,15 @@ def complement(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
         rest.append(Piece(low, piece.low, closed, not piece.low_closed and not _infinite(piece.low)))
         low, closed = piece.high, not piece.high_closed and not _infinite(piece.high)
     rest.append(Piece(low, INFINITY, closed, False))
-    return tuple(piece for piece in rest if not _infinite(piece.low) > 0 and not _infinite(piece.high) < 0 and not _empty(piece))
+    return tuple(
+        piece for piece in rest if not _infinite(piece.low) > 0 and not _infinite(piece.high) < 0 and not _empty(piece)
+    )
 
 
 def same_set(gold: RealSet, answer: RealSet) -> bool:
-    """Whether two sets have the same pieces, and are sets of the same numbers: the integers from 1 to 3 are 1, 2 and 3, and no interval."""
+    """Whether two sets have the same pieces, and are sets of the same numbers: the integers from 1 to 3 are 1, 2 and
+    3, and no interval.
+    """
     if gold.variable and answer.variable and gold.variable != answer.variable:
         return False
     if gold.variable in _INTEGERS and answer.variable in _INTEGERS and not (gold.domain and answer.domain):
@@ -152,7 +157,12 @@ def _whole_numbers(value: RealSet) -> RealSet:
     if size > _MOST_POINTS:
         return RealSet(tuple(pieces), value.variable, "integers")
     spans = [(exact(piece.low), exact(piece.high)) for piece in pieces]
-    points = [number(at) for low, high in spans if low is not None and high is not None for at in range(int(low), int(high) + 1)]
+    points = [
+        number(at)
+        for low, high in spans
+        if low is not None and high is not None
+        for at in range(int(low), int(high) + 1)
+    ]
     return RealSet(tuple(Piece(point, point, True, True) for point in points))
 
 

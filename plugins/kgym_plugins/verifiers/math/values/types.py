@@ -1,6 +1,7 @@
 """Typed values: what the syntax tree of an answer stands for.
 
-The type decides how it is compared: order counts in a tuple and not in a set, end points in an interval, a name in an equation.
+The type decides how it is compared: order counts in a tuple and not in a set, end points in an interval, a name in an
+equation.
 """
 
 from dataclasses import dataclass
