@@ -191,7 +191,7 @@ def test_a_port_that_is_in_use_gets_one_line(tmp_path, capsys):
         (["--serve", "mine", "--port", "70000"], "--port 70000 cannot be had"),
         (["--serve", "mine", "-o", "x.html"], "-o is of a page that is written"),
         (["--serve", "mine", "--answers", "3"], "--answers is of a page that is written"),
-        (["mine", "--port", "1"], "--port 1 is of --serve"),
+        (["mine", "--port", "1"], "--port 1 needs --serve"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_line(tmp_path, monkeypatch, capsys, words, said):
