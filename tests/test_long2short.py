@@ -82,6 +82,7 @@ def test_settings_of_the_environment_go_to_every_command_and_others_to_the_train
     [
         (["rl", "--model", "no-such-model"], "no-such-model"),
         (["merge", "--model", "nano"], "--short"),
+        (["merge", "--model", "nano", "--short", "nano", "--weight", "7"], "between 0 and 1"),
         (["prune", "--model", "nano"], "prune"),
     ],
 )

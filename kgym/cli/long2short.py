@@ -22,6 +22,7 @@ from typing import Any
 from kgym.cli.output import folder_name, print_json, print_table
 from kgym.cli.settings import add_set
 from kgym.cli.steps import Step, hold_request, of_env, run_steps, scoring, settings_words, training
+from kgym.errors import ConfigError
 
 SHORTER = 0.5
 """The budget of `rl` and `distill`, as a share of the environment's own."""
@@ -97,6 +98,10 @@ def run(args: argparse.Namespace) -> int:
     from kgym.models.names import resolve_model
 
     resolve_model(args.model)
+    if args.method == "merge" and not 0 < args.weight < 1:
+        raise ConfigError(
+            f"--weight {args.weight:g} is no share of the long model; set a number between 0 and 1, such as 0.5"
+        )
     made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl, "distill": _distill}[args.method](
         args
     )
