@@ -357,8 +357,7 @@ def accuracy_text(found: Mapping[str, Any]) -> str:
     )
     return "\n".join(lines) + (
         f"\n\n`partial` less `sync`, {found['answers']:,} answers each: {statistics.fmean(gaps):+.1f} ± {spread:.1f} "
-        "points "
-        f"(Student's t, 95 %, over {len(gaps)} seeds)."
+        f"points (Student's t, 95 %, over {len(gaps)} seeds)."
     )
 
 

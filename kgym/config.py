@@ -293,8 +293,7 @@ class RolloutConfig(Options):
         elif self.schedule == "ahead" and self.max_lag and self.old_tokens == "mask":
             raise ValueError(
                 f"rollout.old_tokens=mask leaves nothing to train on: with rollout.max_lag={self.max_lag} older "
-                "weights sample every "
-                "token; use rollout.old_tokens=correct"
+                "weights sample every token; use rollout.old_tokens=correct"
             )
         return self
 
@@ -442,8 +441,7 @@ class RunConfig(Options):
             if not re.fullmatch(r"[A-Za-z0-9_-]+", str(label)):
                 raise ValueError(
                     f"{label!r} is not a label of letters, digits, - and _; choose one, as in envs.LABEL.name=NAME, "
-                    "where NAME is the "
-                    "environment"
+                    "where NAME is the environment"
                 )
         full = {label: {"name": value} if isinstance(value, str) else value or {} for label, value in envs.items()}
         return {

@@ -80,8 +80,7 @@ def refuse_cut_sampling(values: Any) -> None:
         if isinstance(rollout, Mapping) and key in rollout:
             raise ValueError(
                 f"rollout.{key}={rollout[key]}: the engine would sample from a part of the distribution while the "
-                "whole "
-                f"one is trained, so every gradient would be biased; leave it out (for validation: eval.{key})"
+                f"whole one is trained, so every gradient would be biased; leave it out (for validation: eval.{key})"
             )
 
 

@@ -39,8 +39,7 @@ class Stages:
             if begin <= before:
                 raise ValueError(
                     f"{given}: in a run of {steps} steps the stage of {tokens} tokens begins after step {begin} and "
-                    "the one before it "
-                    f"after step {before}; the steps of the stages have to rise"
+                    f"the one before it after step {before}; the steps of the stages have to rise"
                 )
         return cls(tuple(found))
 

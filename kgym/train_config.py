@@ -9,8 +9,7 @@ from kgym.options import Options, RunSteps
 
 FLOAT16 = (
     "float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, so that the first step divides by 0, and small "
-    "gradients are 0 too; "
-    "use bfloat16, or float32 on a CPU"
+    "gradients are 0 too; use bfloat16, or float32 on a CPU"
 )
 """Why no command trains in it."""
 
@@ -147,8 +146,7 @@ class TrainConfig(Options):
             if self.optimizer != "adamw":
                 raise ValueError(
                     f"train.optimizer={self.optimizer} is for bfloat16 weights; set train.master_dtype=bfloat16 with "
-                    "it, "
-                    "or use train.optimizer=adamw"
+                    "it, or use train.optimizer=adamw"
                 )
             return self
         if self.dtype == "float32":

@@ -44,12 +44,9 @@ CONTEXT = 2048
 CHARACTERS = sorted(set(string.printable) - set("\t\r\x0b\x0c"))
 
 CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
-    "{{ raise_exception('no role ' + message['role'] + '; use system, user or assistant') }}"
-    "{% endif %}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
-    "{% endfor %}"
+    "{% for message in messages %}{% if message['role'] not in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('no role ' + message['role'] + '; use system, user or assistant') }}{% endif %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 """One token before a turn and one after it: at one character a token, every word of a template would be paid for in

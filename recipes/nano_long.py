@@ -71,8 +71,7 @@ def measure(folder: Path) -> str:
             result = evaluate(engine, spec, problems=200, sampling=sampling, samples=1)
             rows.append(
                 f"| {title} | {sampling.temperature:g} | {result.accuracy:.1%} ± {result.stderr:.1%} | "
-                f"{result.no_answer_frac:.1%} | "
-                f"{result.truncated_frac:.1%} | {result.tokens_mean:.0f} |"
+                f"{result.no_answer_frac:.1%} | {result.truncated_frac:.1%} | {result.tokens_mean:.0f} |"
             )
             print(rows[-1], flush=True)
     return "\n".join(rows)

@@ -179,8 +179,7 @@ def test_inspect(asked, tmp_path):
 
 SMALL = {
     "trl": "--max_steps 1 --num_generations 2 --per_device_train_batch_size 2 --max_completion_length 8 --use_cpu "
-    "--bf16 False "
-    "--report_to none --logging_steps 1",
+    "--bf16 False --report_to none --logging_steps 1",
     "lm_eval": "--limit 2 --device cpu",
     "inspect": "--limit 2 --display plain -M device=cpu",
 }

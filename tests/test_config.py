@@ -94,8 +94,7 @@ def test_a_component_may_be_just_its_name(tmp_path):
             "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]",
             ConfigError,
             "rollout.max_tokens=[[0, 8], [4, 16], [0.25, 32]]: in a run of 12 steps the stage of 32 tokens begins "
-            "after step 3 "
-            "and the one before it after step 4; the steps of the stages have to rise",
+            "after step 3 and the one before it after step 4; the steps of the stages have to rise",
         ),
         ("rollout.truncated=mask", UnknownName, "no key named 'rollout.truncated'; that is 'env.truncated' here"),
         (

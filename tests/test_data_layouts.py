@@ -615,8 +615,7 @@ def test_a_file_alone_is_named_after_itself(add, tmp_path, monkeypatch, argument
         (
             ["mine"],
             "'mine' is not the name of a known data set (aime24, aime25, aime26, hmmt_feb25, hmmt_nov25, math500, "
-            "gsm8k); "
-            "give its FILE or hub:OWNER/NAME as well",
+            "gsm8k); give its FILE or hub:OWNER/NAME as well",
         ),
         (["aime24", "x.jsonl", "--split", "test"], "--config and --split choose within a repository"),
         (["aime24", "x.jsonl", "--revision", "main"], "--revision main needs one repository on the hub"),

@@ -82,10 +82,8 @@ def test_environments_are_registered_in_whatever_order(code):
 def test_environments_are_registered_in_worker_processes(method, tmp_path):
     (tmp_path / "work.py").write_text(
         "import multiprocessing, sys\nimport kgym, gymnasium\n"
-        "def work(_):\n    return gymnasium.make('kgym/aime-v1').spec.id\n"
-        "if __name__ == '__main__':\n"
-        "    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:\n"
-        "        print(pool.map(work, [0]))\n"
+        "def work(_):\n    return gymnasium.make('kgym/aime-v1').spec.id\nif __name__ == '__main__':\n"
+        "    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:\n        print(pool.map(work, [0]))\n"
     )
     done = subprocess.run(
         [sys.executable, "work.py", method], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path

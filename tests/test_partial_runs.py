@@ -189,10 +189,8 @@ def test_an_engine_that_cannot_leave_the_process_is_refused_for_ahead(tmp_path, 
     plugin = tmp_path / "bound.py"
     plugin.write_text(
         "from kgym.hookspecs import EngineInfo, hookimpl\n"
-        "from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions\n"
-        "kgym_api = 1\n\n\n"
-        "@hookimpl\n"
-        "def kgym_components():\n"
+        "from kgym_plugins.engines.transformers import TransformersEngine, TransformersOptions\nkgym_api = 1\n\n\n"
+        "@hookimpl\ndef kgym_components():\n"
         '    yield EngineInfo(name="bound", target="bound:Bound", summary="stays here", own_process=False)\n\n\n'
         "class Bound(TransformersEngine):\n    Options = TransformersOptions\n"
     )

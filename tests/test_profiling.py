@@ -210,8 +210,7 @@ def test_what_the_device_has(monkeypatch):
 
 def test_a_limit_of_the_process_counts():
     code = (
-        "import resource, torch\n"
-        "from kgym.train.memory import available_bytes, _table, PROC\n"
+        "import resource, torch\nfrom kgym.train.memory import available_bytes, _table, PROC\n"
         "size = _table(PROC / 'self' / 'status')['VmSize']\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), resource.RLIM_INFINITY))\n"
         "print(available_bytes(torch.device('cpu')) >> 20)\n"

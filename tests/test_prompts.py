@@ -106,8 +106,7 @@ def test_a_note_names_three_problems_and_counts_the_rest():
     found = {f"mine/{i}": 1000 + i for i in range(5)}
     assert describe_long(found, "data:train") == (
         "data:train: 5 prompts leave no room for an answer (mine/0, 1000 tokens, mine/1, 1001 tokens, mine/2, 1002 "
-        "tokens and 2 more); "
-        "they count as wrong (prompt_too_long), no part of a loss"
+        "tokens and 2 more); they count as wrong (prompt_too_long), no part of a loss"
     )
 
 

@@ -429,10 +429,8 @@ def test_a_module_that_does_not_exist_is_an_error_for_who_names_it(tmp_path):
 def test_a_kgymfile_is_a_plugin(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kgymfile", ModuleType("kgymfile"))  # that of another folder
     (tmp_path / "kgymfile.py").write_text(
-        "from kgym.hookspecs import ShaperInfo, hookimpl\n"
-        "kgym_api = 1\n"
-        "@hookimpl\ndef kgym_components():\n    yield ShaperInfo('half', 'kgymfile:Half')\n"
-        "class Half:\n"
+        "from kgym.hookspecs import ShaperInfo, hookimpl\nkgym_api = 1\n"
+        "@hookimpl\ndef kgym_components():\n    yield ShaperInfo('half', 'kgymfile:Half')\nclass Half:\n"
         "    def __init__(self, options): pass\n"
         "    def __call__(self, group, rewards, step): return [reward / 2 for reward in rewards]\n"
     )

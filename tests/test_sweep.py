@@ -322,8 +322,7 @@ def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
         "from kgym_envs.arithmetic import Arithmetic\n"
         "class Broken(Arithmetic):\n    def prompt(self, problem):\n"
         "        if problem.id == 'kgym/placeholder':  # of the check before a start\n            return "
-        "super().prompt(problem)\n"
-        "        raise RuntimeError('out of order')\n"
+        "super().prompt(problem)\n        raise RuntimeError('out of order')\n"
     )
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert main(["-p", "./broken.py", *words, "eval", "--problems", "4", "--max-tokens", "8"]) == 1

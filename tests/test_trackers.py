@@ -142,8 +142,7 @@ def test_trackio_keeps_a_run_that_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "store"))
     script = (
         "import sys\nfrom pathlib import Path\nfrom kgym.registry import registry\n"
-        "run, step, value = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])\n"
-        "run.mkdir(exist_ok=True)\n"
+        "run, step, value = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])\nrun.mkdir(exist_ok=True)\n"
         "tracker = registry().create('tracker', 'trackio', {'project': 'tests'}, run, {'model': 'nano'})\n"
         "tracker.log(step, {'reward/mean': value, 'bad': float('nan')})\ntracker.close(failed=False)\n"
     )

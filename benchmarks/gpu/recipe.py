@@ -136,8 +136,7 @@ def report(found: Mapping[str, Any]) -> str:
     planned = f", planned {plan['peak_gib']:.1f} GiB ({plan['phase']})" if plan else ""
     return (
         f"The recipe for one GPU, a random Qwen2 of {found['model']} parameters and the built-in engine, {len(steps)} "
-        "steps of "
-        f"8 x 8 completions of at most 512 tokens, "
+        f"steps of 8 x 8 completions of at most 512 tokens, "
         f"medians from step {TRACED + 1} on: {sentence(medians)}; {sampled:,.0f} tokens/s sampled, "
         f"{medians.get('speed/train_tokens_per_s', 0.0):,.0f} trained"
         + (f" at {mfu:.1%} MFU" if mfu else "")

@@ -286,8 +286,7 @@ def report(found: Mapping[str, Any]) -> str:
     sheet = f" ({on['peak_tflops']:.0f} by the data sheet, which MFU is measured against)" if on["peak_tflops"] else ""
     text = [
         f"{on['device']}, {memory}torch {on['torch']}, transformers {on['transformers']}, Python {on['python']}, kgym "
-        f"at {on['commit']}; "
-        f"products of matrices: "
+        f"at {on['commit']}; products of matrices: "
         f"{rates['bfloat16']:.1f} TFLOP/s in bfloat16{sheet}, {rates['float32']:.1f} in float32; "
         f"{found['seconds']:.0f} s in all."
     ]

@@ -168,8 +168,7 @@ class _Ranks:
         if not group.wait(ROOM_S):
             raise ConfigError(
                 f"--ranks {self.n}: other programs have the {' and '.join(f'{name}s' for name in need)} of the "
-                "cluster; wait for them, "
-                "or start fewer ranks"
+                "cluster; wait for them, or start fewer ranks"
             )
         strategy = self.ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
         kind = self.ray.remote(Host)

@@ -34,8 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "what",
         metavar="NAME|FILE|hub:ID",
         help="a known name (aime24 to aime26, hmmt_feb25, hmmt_nov25, math500, gsm8k) or your own; a FILE or "
-        "hub:OWNER/NAME alone is "
-        "named after itself",
+        "hub:OWNER/NAME alone is named after itself",
     )
     add.add_argument(
         "places",
@@ -156,8 +155,7 @@ def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
     if len(bad) == len(golds):
         raise DataError(
             f"the verifier {VERIFIER} accepts no gold answer, such as that of {_said(rows[0])}; is the answer in "
-            "another column? "
-            "--answer-column names one"
+            "another column? --answer-column names one"
         )
     return rows
 
@@ -231,8 +229,7 @@ def refuse_other(path: Path, source: "ListedSource", *, replace: bool) -> None:
     if not replace:
         raise ConfigError(
             f"the data set {path.stem} exists already, with {there.size} other problems (sha256 "
-            f"{there.fingerprint[:12]}): {differences}; "
-            "--replace replaces it"
+            f"{there.fingerprint[:12]}): {differences}; --replace replaces it"
         )
     say(f"kgym: instead of {there.size} other problems: {differences}", file=sys.stderr)
 

@@ -244,8 +244,7 @@ def _precision(args: argparse.Namespace) -> int:
         "problems": f"± {100 * variance.stderr_problems:.1f} points would stay with endless answers to these problems "
         "(standard error)",
         "sampling": f"± {100 * variance.stderr_sampling:.1f} points is the standard error of a run over these very "
-        "problems; "
-        f"two runs differ by ± {100 * math.sqrt(2) * variance.stderr_sampling:.1f}",
+        f"problems; two runs differ by ± {100 * math.sqrt(2) * variance.stderr_sampling:.1f}",
     }
     if near_end(result.accuracy, n_problems=result.n_scored_problems, samples=result.samples):
         lines["caution"] = near_end_caution(result.n_scored_problems)

@@ -40,8 +40,7 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
         "--show-config",
         action="store_true",
         help="check all that a start checks, write nothing, and print every key with its meaning, its value and where "
-        "that came from: "
-        "a file for --config, or a list with --json",
+        "that came from: a file for --config, or a list with --json",
     )
     parser.add_argument(
         "--profile",

@@ -71,8 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_set(
         parser,
         "further keys: those of env for all commands, those of sft for the cold start, and the others, such as "
-        "train.lr=1e-5 or "
-        "rollout.loop_tokens=64, for reinforcement learning",
+        "train.lr=1e-5 or rollout.loop_tokens=64, for reinforcement learning",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="check all settings, print the commands and exit; nothing is written"

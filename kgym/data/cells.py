@@ -46,8 +46,7 @@ def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
         if listed is not None and len(listed) > 1:
             raise DataError(
                 f"{row.where}: {column} has {len(listed)} gold answers, {', '.join(listed)[:80]}, and a problem has "
-                "one; "
-                "write them as one text if the problem asks for all of them"
+                "one; write them as one text if the problem asks for all of them"
             )
         if listed:
             return listed[0].strip(), isinstance(value, str)

@@ -94,8 +94,7 @@ class Fenced:
         return "\n".join(
             [
                 f"You may use tools. To use one, end your turn with a block that begins with ```{first.name} and ends "
-                "with ```; "
-                "you are then told what it returns.",
+                "with ```; you are then told what it returns.",
                 *lines,
             ]
         )

@@ -195,8 +195,7 @@ def check_vocabulary(folder: str, tokenizer: PreTrainedTokenizerBase, n_rows: in
         raise ConfigError(
             f"{folder}: the tokenizer has {max(beyond) + 1} tokens and the model's embedding {n_rows} rows, "
             f"none for {beyond[min(harmful)]!r}; call model.resize_token_embeddings(len(tokenizer)) and save the "
-            "model, "
-            "or use the tokenizer that it was trained with"
+            "model, or use the tokenizer that it was trained with"
         )
 
 

@@ -56,8 +56,7 @@ def resolve_model(name: str) -> str:
     if "/" in name or name.startswith((".", "~")):
         raise ConfigError(
             f"the model folder {name} does not exist; name an existing one, a model of kgym plugins list, or a model "
-            "on the hub "
-            "as OWNER/NAME (Qwen/Qwen3-0.6B), where no folder OWNER exists here"
+            "on the hub as OWNER/NAME (Qwen/Qwen3-0.6B), where no folder OWNER exists here"
         )
     raise UnknownName.near("model", name, known)
 

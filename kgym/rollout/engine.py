@@ -147,8 +147,7 @@ def poll(engine: Engine, open_ids: Collection[str], timeout_s: float | None = No
             if not math.isfinite(sum(segment.engine_logprobs)):
                 raise EngineError(
                     f"it returned a log-probability that is not finite (weights of version {segment.version}); the "
-                    "weights are "
-                    "damaged, or too large for their type: sample in float32, or from another checkpoint"
+                    "weights are damaged, or too large for their type: sample in float32, or from another checkpoint"
                 )
             seen.add(segment.request_id)
         if not segments and open_ids and timeout_s is None:

@@ -390,8 +390,7 @@ class Rollouts:
                     raise ComponentError(
                         f"it chose other problems on rank {other} than on rank 0 ({_brief(found[other])} and "
                         f"{_brief(found[0])}); a sampler may depend on nothing but its options, its seed and the "
-                        "verdicts "
-                        "it was told of, or it runs on one rank only"
+                        "verdicts it was told of, or it runs on one rank only"
                     )
 
     def _deal(self) -> int:

@@ -40,8 +40,7 @@ SHOWN = 3
 """Tensors that a message names."""
 CAUSES = (
     "The engine keeps older weights, leaves a tensor out, or uses keys and values that older weights have made (a "
-    "stale "
-    "prefix cache): fix the engine, then continue the run with --resume"
+    "stale prefix cache): fix the engine, then continue the run with --resume"
 )
 
 
@@ -117,8 +116,7 @@ class Handover:
             raise RunError(
                 f"{label_of('engine', engine)}: after {self._load}, {len(other)} of {len(known)} tensors are not "
                 f"those of the trainer: {', '.join(names[:SHOWN])}{more} (the first has the checksum "
-                f"{other[0].checksum:016x} in the "
-                f"engine, {_sum(other[0], weights):016x} in the trainer). {CAUSES}"
+                f"{other[0].checksum:016x} in the engine, {_sum(other[0], weights):016x} in the trainer). {CAUSES}"
             )
 
     def _ask(self, engine: Engine, expected: Expected) -> float | None:

@@ -105,8 +105,7 @@ class Judge:
         _, setup = next(iter(self._open.values()))
         log.warning(
             "verifier %r: %d completions have been waiting for their verdict for %.0f s; each may take %g s before it "
-            "is "
-            "unscored:timeout (the limit is verifier.limits.deadline_s)",
+            "is unscored:timeout (the limit is verifier.limits.deadline_s)",
             setup.verifier_name,
             n_waiting,
             seconds,

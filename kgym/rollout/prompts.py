@@ -79,8 +79,7 @@ def check_step_tokens(engine: Engine, setup: EnvSetup, step_tokens: int) -> None
     if found:
         raise ConfigError(
             f"rollout.step_tokens={step_tokens} is less than the longest prompt has, {max(found.values())} tokens, "
-            "which every step "
-            "may have to read again; raise it, or leave it out"
+            "which every step may have to read again; raise it, or leave it out"
         )
 
 

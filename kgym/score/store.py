@@ -63,8 +63,7 @@ class EvalFolder:
         if differing:
             raise ConfigError(
                 f"{self.path} holds the answers of another evaluation: {'; '.join(differing.values())}; choose another "
-                "folder with --run, "
-                "or ask what it asked then"
+                "folder with --run, or ask what it asked then"
             )
 
     @contextlib.contextmanager

@@ -45,8 +45,7 @@ PROPOSE = (
     "It prints the input{form} to standard output, and nothing else, and keeps to the limits of the problem. It is run "
     "many times, "
     "as python3 generator.py NUMBER, where NUMBER counts from 0: print edge cases and small inputs for small numbers, "
-    "and larger "
-    "inputs for larger numbers. The module random is seeded beforehand.\n{answer}\n\n{question}"
+    "and larger inputs for larger numbers. The module random is seeded beforehand.\n{answer}\n\n{question}"
 )
 AT_ONCE = 256
 """Texts that an engine is asked for at once."""

@@ -325,8 +325,7 @@ class EngineChecks:
             which = [what for what, of, at in guesses if _gap(of, request, segment, at) <= GAP_NATS]
             raise AssertionError(
                 f"request {request.id}, at temperature {request.sampling.temperature:g}: the log-probabilities differ "
-                "from the model's by "
-                f"{gap:.2g} nats on average" + (f"; they are {which[0]}" if which else "")
+                f"from the model's by {gap:.2g} nats on average" + (f"; they are {which[0]}" if which else "")
             )
 
 

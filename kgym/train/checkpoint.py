@@ -145,8 +145,7 @@ def refuse_older(root: Path) -> None:
     if folder is not None and not (folder / OPEN_EPISODES).is_file():
         raise ConfigError(
             f"{folder} has no {OPEN_EPISODES}: an earlier version of kgym wrote this checkpoint, and its run cannot be "
-            "resumed; "
-            f"start a new run from it with --model {folder}, or resume it with that version"
+            f"resumed; start a new run from it with --model {folder}, or resume it with that version"
         )
 
 

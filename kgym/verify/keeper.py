@@ -102,8 +102,7 @@ class Keeper:
             )
             self._crew.troubles.say(
                 f"the last {HOPELESS} completions {why}; the other {job.call.n_given_up} of {len(job.call.items)} are "
-                "given up "
-                f"as {verdict.label}"
+                f"given up as {verdict.label}"
             )
         return not job.call.over
 

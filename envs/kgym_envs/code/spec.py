@@ -84,8 +84,7 @@ class Spec:
         asks = self.asks.format(**params)
         question = (
             f"Write a function solve({name}) in Python, where {name} is {TYPES[given]}. It returns {asks} "
-            f"({TYPES[result]}).\n"
-            f"Example: solve({example[0][0]!r}) returns {example[1]!r}."
+            f"({TYPES[result]}).\nExample: solve({example[0][0]!r}) returns {example[1]!r}."
         )
         return (
             question,

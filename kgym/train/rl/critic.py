@@ -168,7 +168,6 @@ def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTraine
     if model.config.vocab_size != policy.model.config.vocab_size:
         raise ConfigError(
             f"critic.model={folder}: it has {model.config.vocab_size} tokens and the policy "
-            f"{policy.model.config.vocab_size}; "
-            "a critic reads the policy's tokens and needs its vocabulary"
+            f"{policy.model.config.vocab_size}; a critic reads the policy's tokens and needs its vocabulary"
         )
     return model

@@ -34,8 +34,7 @@ def check_engine_gap(config: RunConfig, figures: Mapping[str, float], *, step: i
         return
     raise RunError(
         f"step {step}: the log-probabilities of engine={config.engine.name} and of the trainer differ by {gap:.3g} "
-        "nats "
-        f"a token on average (at most {figures['mismatch/gap_max_nats']:.3g}), more than "
+        f"nats a token on average (at most {figures['mismatch/gap_max_nats']:.3g}), more than "
         f"rollout.max_engine_gap_nats={bound:g}, so this step made no update. The engine samples from another policy "
         "than the one that is trained: it has stale weights or another precision, or it reports log-probabilities at "
         f"another temperature or after top-p; fix the engine and resume. The answers are in {episodes}"

@@ -39,8 +39,7 @@ def check_held_out(
             if same_problems or (env_info(bench.env).id, bench.split) == (env, spec.split):
                 raise ConfigError(
                     f"--bench {name} has the problems that the policy is trained on ({member.key}.split={spec.split}), "
-                    "so its score would "
-                    f"not be one of unseen problems; leave it out, or train on another split"
+                    f"so its score would not be one of unseen problems; leave it out, or train on another split"
                 )
 
 

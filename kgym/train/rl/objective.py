@@ -376,8 +376,7 @@ class Reinforcement:
         remedy = f"; {hints[0].remedy}" if hints else ""
         raise NothingToLearn(
             f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one "
-            f"{nothing_to_learn(played)}"
-            f"{remedy}. What was learnt before is kept in {self.folder.path}"
+            f"{nothing_to_learn(played)}{remedy}. What was learnt before is kept in {self.folder.path}"
         )
 
     # --- what is said ---

@@ -49,8 +49,7 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
     if n_ranks > 1 and config.rollout.schedule == "ahead" and config.rollout.max_lag > 1:
         raise ConfigError(
             f"rollout.max_lag={config.rollout.max_lag} lets the weights that sample a batch depend on timing, and "
-            f"{n_ranks} ranks would "
-            "not take the same; use 0 or 1"
+            f"{n_ranks} ranks would not take the same; use 0 or 1"
         )
     info = registry().info(EngineInfo, config.engine.name)
     if info.remote:
@@ -62,8 +61,7 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
     if config.rollout.schedule == "ahead" and not info.own_process:
         raise ConfigError(
             f"engine={config.engine.name} cannot run in its own process, as rollout.schedule=ahead needs; use another "
-            "engine, "
-            "or rollout.schedule=partial"
+            "engine, or rollout.schedule=partial"
         )
     rank, most = config.train.lora.rank, adapter_rank(config.engine.name, config.engine.options)
     if most is not None and 0 < most < rank:

@@ -83,8 +83,7 @@ def kgym_components() -> Iterator[Component]:
         name="qwen3",
         summary="Qwen3, thinking: 64 samples (1 of a large set), temperature 0.6, top-p 0.95, top-k 20, 38912 tokens",
         source="arXiv:2505.09388: 64 samples and 38912 tokens are stated for AIME; elsewhere the report has 32768 "
-        "tokens "
-        "(--max-tokens 32768) and no number of samples: 1 of larger sets is our reading",
+        "tokens (--max-tokens 32768) and no number of samples: 1 of larger sets is our reading",
         samples=64,
         samples_large=1,
         temperature=0.6,

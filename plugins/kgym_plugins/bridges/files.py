@@ -19,8 +19,7 @@ def readme(export: EnvExport, what: str, use: str) -> str:
         f"# {export.env_id}\n\n{export.summary[:1].upper()}{export.summary[1:]}. {what}\n\n"
         f"| split | problems |\n|---|---|\n{counts}\n\n{use.strip()}\n\n"
         "Completions are judged by kgym's own verifier, so kgym has to be installed where they are scored: `pip "
-        "install kgym`.\n"
-        f"Exported by kgym {facts(export)['kgym_version']}.\n"
+        f"install kgym`.\nExported by kgym {facts(export)['kgym_version']}.\n"
     )
 
 

@@ -117,8 +117,7 @@ class Server:
             if counted > self.options.retries:
                 raise EngineError(
                     f"{self.options.base_url} failed {failed} times in a row, the last time with: {last}; what was "
-                    "answered is stored: "
-                    "give the same command again when the server works, or raise engine.retries"
+                    "answered is stored: give the same command again when the server works, or raise engine.retries"
                 )
             # full jitter: Brooker 2015, "Exponential backoff and jitter"
             longest_s = min(LONGEST_WAIT_S, self.options.backoff_s * 2.0 ** min(max(counted - 1, 0), 16))
@@ -191,8 +190,7 @@ class Server:
         if request.max_tokens > 1 and (await self._ask(replace(request, max_tokens=1))).n_tokens:
             raise EngineError(
                 f"a prompt and a budget of {request.max_tokens} tokens are more than the context of the model at "
-                f"{self.options.base_url} "
-                f"({said}); set a smaller --max-tokens"
+                f"{self.options.base_url} ({said}); set a smaller --max-tokens"
             )
         return Segment("", finish_reason="length", version=0, request_id=request.id)
 
@@ -269,8 +267,7 @@ def check_server(options: "OpenAIOptions", model: str) -> None:
         known = f"; it has {', '.join(models[:SHOWN])}{', ...' if len(models) > SHOWN else ''}" if models else ""
         raise ConfigError(
             f"{options.base_url} does not answer for the model {model!r} (status {listed.status_code}: "
-            f"{without_key(_words(listed), key)})"
-            f"{known}; name it with --model"
+            f"{without_key(_words(listed), key)}){known}; name it with --model"
         )
 
 

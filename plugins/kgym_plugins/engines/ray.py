@@ -243,8 +243,7 @@ class RayEngine:
             if wanted > have.get(name, 0.0) + 1e-9:
                 raise ConfigError(
                     f"engine.replicas={options.replicas} with engine.{key}={each:g} need {wanted:g} {name}s and the "
-                    "cluster has "
-                    f"{have.get(name, 0.0):g}; set fewer replicas, or a smaller engine.{key}"
+                    f"cluster has {have.get(name, 0.0):g}; set fewer replicas, or a smaller engine.{key}"
                 )
 
     def _start(self) -> Any:
@@ -408,8 +407,7 @@ class RayEngine:
         except self._ray.exceptions.GetTimeoutError as error:
             raise EngineError(
                 f"a replica did not start within engine.start_s={timeout_s:g} s: other programs have the processors or "
-                "GPUs of "
-                "the cluster (see ray status), or its model takes longer to load (see the logs of Ray)"
+                "GPUs of the cluster (see ray status), or its model takes longer to load (see the logs of Ray)"
             ) from error
         except self._ray.exceptions.RayActorError as error:
             raise EngineError(f"a replica ended while it started: {last_line(error)}") from error

@@ -53,8 +53,7 @@ def check_vllm(python: str) -> None:
     if done.returncode:
         raise ConfigError(
             f"engine vllm: {python} has no package vllm; install it there (pip install vllm), or name a Python that "
-            "has it installed: "
-            "--set engine.python=PATH"
+            "has it installed: --set engine.python=PATH"
         )
     check_version(done.stdout)
 

@@ -66,8 +66,7 @@ _NUMBERS = {
         rule(
             "numeric",
             "the same value at 40 digits; functions wherever both are defined over the reals, at a dozen points of "
-            "both signs."
-            " `log` without a base is natural or decimal, the same on both sides",
+            "both signs. `log` without a base is natural or decimal, the same on both sides",
             example=(r"2 \ln x", r"\ln x^2"),
             counter=("x", r"\sqrt{x^2}"),
         ),
@@ -89,8 +88,7 @@ PERCENT_LEFT_OUT = rule(
 UNIT = rule(
     "unit",
     "another unit of the same kind is converted, one of another kind is wrong; so with money and with things that are "
-    "counted. 90 degrees"
-    " are pi/2",
+    "counted. 90 degrees are pi/2",
     example=(r"1 \text{ m}", r"100 \text{ cm}"),
     counter=(r"1 \text{ m}", r"1 \text{ s}"),
 )

@@ -11,8 +11,7 @@ from kgym_plugins.verifiers.math.trace import note
 CHOICES = rule(
     "choices",
     "the same letters of several choices, as a list or written together; two letters together, or letters out of "
-    "order, only where "
-    "the question offers such choices: AB may be a segment",
+    "order, only where the question offers such choices: AB may be a segment",
     example=("ABD", "A, B, D"),
     counter=("ABD", "A, C, D"),
 )

@@ -42,8 +42,7 @@ CASES = rule(
 PIECES = rule(
     "pieces",
     "a function by cases has the same values as another, or as a formula, at whole and broken numbers and at and near "
-    "the"
-    " ends of all conditions",
+    "the ends of all conditions",
     example=("|x|", r"\begin{cases} x & x \ge 0 \\ -x & x < 0 \end{cases}"),
     counter=("|x|", r"\begin{cases} x & x > 0 \\ -x & x < 0 \end{cases}"),
 )

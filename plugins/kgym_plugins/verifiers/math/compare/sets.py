@@ -10,8 +10,7 @@ from kgym_plugins.verifiers.math.values.types import Collection, Ordered, RealSe
 INTERVAL = rule(
     "interval",
     "the same set of real numbers, as an interval, an inequality, in words or without points; end points count, and "
-    "the integers of an"
-    " interval are not the interval",
+    "the integers of an interval are not the interval",
     example=(r"(-\infty, 5]", "x is at most 5"),
     counter=(r"(-\infty, 5]", r"x < 5"),
 )

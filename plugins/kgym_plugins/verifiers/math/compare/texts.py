@@ -14,8 +14,7 @@ from kgym_plugins.verifiers.math.values.types import Choice, Collection, Opaque,
 CHOICE = rule(
     "choice",
     "the letter, with or without the text of the choice; the text for the letter is enough only if the question lists "
-    "the choices, "
-    "but the letter with the right text is",
+    "the choices, but the letter with the right text is",
     example=("C", r"\textbf{(C)}\ 12"),
     counter=("C", "(D) 12"),
 )
