@@ -17,7 +17,9 @@ class Stranger:
         self.folder = folder
         venv.create(folder / "venv", with_pip=False)
         self.executable = folder / "venv" / "bin" / "python"
-        self.environ = {key: value for key, value in os.environ.items() if not key.startswith(("KGYM_", "PYTHON"))}
+        self.environ = {
+            key: value for key, value in os.environ.items() if not key.startswith(("KGYM_", "PYTEST_", "PYTHON"))
+        }
         self.environ |= {"OMP_NUM_THREADS": "1"}
         site = self.python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
         here = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
