@@ -122,7 +122,7 @@ def test_stopped_in_the_middle_and_again(capsys, tmp_path, number):
         assert 0 < len(kept) < 120
         n_before = server.settle()
         if number == signal.SIGINT:
-            assert "the same command goes on" in out
+            assert "resume with the same command" in out
             assert len(kept) >= n_before - 4  # what was under way is lost, nothing else
         server.fault_of = None
         again, _ = played(capsys, *asked)
