@@ -99,9 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
     resolve_model(args.model)
     if args.method == "merge" and not 0 < args.weight < 1:
-        raise ConfigError(
-            f"--weight {args.weight:g} is no share of the long model; set a number between 0 and 1, such as 0.5"
-        )
+        raise ConfigError(f"--weight {args.weight:g} is outside the range; set a number between 0 and 1, such as 0.5")
     made, steps = {"merge": _merge, "shortest": _shortest, "dpo": _dpo, "rl": _rl, "distill": _distill}[args.method](
         args
     )

@@ -25,7 +25,10 @@ from kgym.neutral import error_line
 JSON = "json"
 """Instead of a field of the action: the last JSON object of a turn is the action."""
 NO_ACTION = f"{ERROR}this turn holds no action that the environment takes"
-UNLIKE = "the server does not give the same observations for the same seed and actions; have its reset use the seed for all that it draws"
+UNLIKE = (
+    "the server does not give the same observations for the same seed and actions; "
+    "have its reset use the seed for all that it draws"
+)
 _FULL_WAIT_S = 0.05
 _META = ("done", "reward", "metadata")
 """Fields of every observation, which are not part of what it says."""
