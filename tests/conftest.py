@@ -8,11 +8,11 @@ import os
 import pytest
 from hypothesis import settings
 
+from kgym import registry as registry_module
 from skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 
 # One thread for each process, those that tests start too: tests run in parallel, and threads of torch that share a core
-# wait
-# for each other by spinning, which made a suite of minutes take 45 beside four busy processes.
+# wait for each other by spinning, which made a suite of minutes take 45 beside four busy processes.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests comes from a hub
@@ -30,6 +30,20 @@ def _log_levels():
     """
     for name, level in ((None, logging.WARNING), ("kgym", logging.NOTSET), ("kgym.tracebacks", logging.NOTSET)):
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _plugins_of_the_test():
+    """The plugins that a test loads with `-p` or `configure` are not loaded in the next one, nor in its processes."""
+    before = os.environ.get(registry_module.INHERITED)
+    yield
+    if os.environ.get(registry_module.INHERITED) == before:
+        return
+    if before is None:
+        del os.environ[registry_module.INHERITED]
+    else:
+        os.environ[registry_module.INHERITED] = before
+    registry_module._current = None
 
 
 @pytest.fixture(scope="session")

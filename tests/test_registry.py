@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import os
 import pickle
 import re
 import sys
@@ -600,3 +601,11 @@ def test_what_waits_for_the_plugins_is_called_once_they_are_there(tmp_path, monk
     calls = []
     when_loaded(lambda: calls.append(1))
     assert calls == [1]
+
+
+@pytest.mark.parametrize("turn", ["one test", "the next"])
+def test_plugins_that_a_test_loads_are_gone_in_the_next(turn):
+    # once, a server that a later test started was told of a plugin that it could not find
+    assert INHERITED not in os.environ
+    assert not any("fixed_verdicts" in record.title for record in registry().plugins())
+    configure(["fixed_verdicts"])
