@@ -13,6 +13,7 @@ import pytest
 
 from kgym.envs.spec import EnvSpec
 from kgym.errors import ConfigError
+from kgym.runs.episodes import read_episodes
 
 HERE = Path(__file__).parent / "verifiers"
 PYTHON = os.environ.get("KGYM_VERIFIERS_PYTHON", "")
@@ -21,9 +22,10 @@ needs_verifiers = pytest.mark.skipif(not PYTHON, reason="KGYM_VERIFIERS_PYTHON n
 
 def run(folder, *command):
     """Run Python there with the environment package on its path, as an installed one is."""
-    shutil.copy(HERE / "toy_sums.py", folder)
+    for package in ("toy_sums.py", "toy_turns.py"):
+        shutil.copy(HERE / package, folder)
     environment = os.environ | {
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": "1",
         "HF_HOME": str(folder / "hf"),
         "HF_HUB_OFFLINE": "1",
@@ -50,9 +52,57 @@ def test_rows_rubrics_and_refusals(tmp_path):
     assert [label for label, _ in found["verdicts"][2:]] == ["wrong", "no_answer", "no_answer"]
     assert found["broken"] == [["unscored:error:ConfigError", None]]  # verifiers itself would count 0
     assert found["hung"][0][0] in ("unscored:timeout", "unscored:cpu")
-    assert "toy-sums' is a ToolEnv, which replies to the policy" in found["tools"]
     assert "Could not import 'none-such'" in found["unknown"]
     assert "unexpected keyword argument 'nope'" in found["argument"]
+
+
+@pytest.mark.slow
+@needs_verifiers
+def test_replies_tools_and_verdicts_of_episodes_with_turns(tmp_path):
+    found = json.loads(run(tmp_path, str(HERE / "turns.py")))
+    again = "Guess again."
+    lower, higher = ["user", f"It is lower.\n{again}"], ["user", f"It is higher.\n{again}"]
+    assert found["budgets"] == [4, 10]
+    # found, of weight 1, and 1 over the number of turns, of weight 1
+    assert found["guess"] == [[lower, higher], "terminated", ["wrong", "toy-turns", pytest.approx((1 + 1 / 3) / 2)]]
+    assert found["at_once"]
+    assert found["odd"][0] == [["user", "That is not a number."]]
+    assert found["spent"] == [[higher] * 3, "terminated", ["wrong", "toy-turns", (0 + 1 / 4) / 2]]
+    assert found["few"] == [[higher], "truncated", ["wrong", "turns", None]]
+    (system, fenced), (described, question) = found["prompts"]
+    assert (system, question) == (["system", "Be exact."], ["user", "What is 110 times 110?"])
+    assert fenced[1].startswith("What is 110 times 110?\nYou may use tools.")
+    assert "- square: Square a number." in fenced[1]
+    assert described[1].startswith("Be exact.\n\n# Tools\n")
+    assert '"name": "square", "description": "Square a number."' in described[1]
+    assert found["tools"] == found["hermes"] == [[["tool", "12100"]], "terminated", ["correct", "toy-turns", None]]
+    (first, second), end, verdict = found["bad_calls"]
+    assert first[1].splitlines()[0] == "Error: there is no tool 'root'; the tools are square"
+    assert first[1].splitlines()[1].startswith("Error: the call is not JSON: ")
+    assert second == ["tool", "Error: square needs the argument 'x'"]
+    assert (end, verdict) == ("terminated", ["wrong", "toy-turns", 0.0])
+    assert found["fingerprints"] == 2  # how tools are called is part of what a score depends on
+    assert found["broken"] == [[], "truncated", ["unscored:reply:KeyError", "reply:KeyError", None]]
+    assert "does not give the same replies for the same turns" in found["random"]
+    assert "the environment rewrites the conversation" in found["rewritten"]
+
+
+@pytest.mark.slow
+@needs_verifiers
+@pytest.mark.parametrize("kind", ["guess", "tools"])
+def test_the_commands_take_one_that_replies(tmp_path, kind):
+    own = [f"env.args.kind={kind}", "verifier.limits.deadline_s=60", "verifier.limits.workers=1"]
+    checked = run(tmp_path, "-m", "kgym", "envs", "check", "verifiers:toy-turns", "--problems", "5", "--set", *own)
+    assert "checks passed" in checked
+    small = ["rollout.problems_per_step=2", "rollout.group_size=2", "eval.problems=2", "env.max_tokens=64", *own]
+    asked = ("--env", "verifiers:toy-turns", "--run", "run", "--steps", "1")
+    run(tmp_path, "-m", "kgym", "train", *asked, "--set", *small)
+    run(tmp_path, "-m", "kgym", "train", "--resume", "--run", "run", "--steps", "2")
+    episodes = [
+        episode for path in (tmp_path / "run" / "episodes").glob("*.parquet") for episode in read_episodes(path)
+    ]
+    assert len(episodes) == 8
+    assert all(episode.verdict.scored for episode in episodes)
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def kgym_components() -> Iterator[Component]:
     yield EnvFamilyInfo(
         name="verifiers",
         target="kgym_envs.verifiers.task:VerifiersFamily",
-        summary="installed single-turn environments of the package verifiers, with their rubrics",
+        summary="installed environments of the package verifiers, with their replies, tools and rubrics",
         needs=("verifiers",),
         extra="verifiers",
         member="ID",

@@ -1,10 +1,10 @@
 """Part of a data set to train on, and part to validate on.
 
-A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to
-the other.
+A hash of the question, or of another key, says which part a problem belongs to, so a file that grows never moves a
+problem from one part to the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kgym.data.sources import fingerprint
@@ -35,14 +35,22 @@ class Part:
         return self.problems[index]
 
 
-def part_of(whole: ProblemSource, name: str, *, held_out: bool, share: float) -> Part:
+def part_of(
+    whole: ProblemSource,
+    name: str,
+    *,
+    held_out: bool,
+    share: float,
+    key: Callable[[Problem], str] = lambda problem: problem.question,
+) -> Part:
     """Return the problems of the data set `name` that are for validation (`held_out`), a `share` of them, or the
     others.
 
-    Raises DataError if there are none.
+    The hash is of `key(problem)`, so that problems with the same key are in the same part. Raises DataError if there
+    are none.
     """
     assert whole.size is not None
-    problems = [p for p in map(whole.__getitem__, range(whole.size)) if (_place(p) < share) == held_out]
+    problems = [p for p in map(whole.__getitem__, range(whole.size)) if (_place(key(p)) < share) == held_out]
     if not problems:
         split = "validation" if held_out else "train"
         raise DataError(
@@ -52,6 +60,6 @@ def part_of(whole: ProblemSource, name: str, *, held_out: bool, share: float) ->
     return Part(problems, fingerprint(problems))
 
 
-def _place(problem: Problem) -> float:
-    """Return a number from 0 to below 1 that the question alone decides."""
-    return derive_seed("split", problem.question) % STEPS / STEPS
+def _place(key: str) -> float:
+    """Return a number from 0 to below 1 that the key alone decides."""
+    return derive_seed("split", key) % STEPS / STEPS

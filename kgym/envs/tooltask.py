@@ -18,7 +18,7 @@ from pydantic import Field
 from kgym.answers import conclusion
 from kgym.envs.setup import make_task
 from kgym.envs.task import ERROR, Task, TaskOptions
-from kgym.envs.toolcalls import FORMATS, MOST_CALLS, BadCall, Call, Tool, ToolError, checked
+from kgym.envs.toolcalls import FORMATS, MOST_CALLS, BadCall, Call, Format, Tool, ToolError, checked
 from kgym.types import Chat, Episode, Message, Problem, ProblemSource
 
 
@@ -72,13 +72,7 @@ class ToolTask(ABC):
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask as the other environment does, and describe the tools."""
-        chat = self._problems.prompt(problem)
-        about = self._format.instructions(self._tools)
-        if not self._format.as_system:
-            return (*chat[:-1], chat[-1]._replace(content=f"{chat[-1].content}\n{about}"))
-        if chat[0].role == "system":
-            return (chat[0]._replace(content=f"{chat[0].content}\n\n{about}"), *chat[1:])
-        return (Message("system", about), *chat)
+        return with_tools(self._problems.prompt(problem), self._format, self._tools)
 
     def respond(self, episode: Episode) -> Message | None:
         """Make the calls of the newest turn, in order, and return what came of them; None if there is none.
@@ -109,6 +103,18 @@ class ToolTask(ABC):
             return text
         half = (most - 40) // 2
         return f"{text[:half]}\n[... {len(text) - 2 * half} characters are left out ...]\n{text[-half:]}"
+
+
+def with_tools(chat: Chat, call_format: Format, tools: Sequence[Tool]) -> Chat:
+    """Return a conversation whose system message, or last message, tells the policy about the tools."""
+    if not tools:
+        return chat
+    about = call_format.instructions(tools)
+    if not call_format.as_system:
+        return (*chat[:-1], chat[-1]._replace(content=f"{chat[-1].content}\n{about}"))
+    if chat[0].role == "system":
+        return (chat[0]._replace(content=f"{chat[0].content}\n\n{about}"), *chat[1:])
+    return (Message("system", about), *chat)
 
 
 def text_argument(arguments: Mapping[str, Any], name: str) -> str:

@@ -132,7 +132,7 @@ def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str,
     yield (
         "all",
         "disjoint splits",
-        _trouble(partial(check_disjoint, {split: setup.source for split, setup in setups.items()}, sample)),
+        _trouble(partial(check_disjoint, setups, sample)),
     )
 
 
@@ -312,12 +312,14 @@ CHECKS: dict[str, Callable[[EnvSetup, Settings, int], None]] = {
 }
 
 
-def check_disjoint(sources: Mapping[str, ProblemSource], sample: int) -> None:
-    """No problem of one split, by its id or its question, is in another."""
+def check_disjoint(setups: Mapping[str, EnvSetup], sample: int) -> None:
+    """No problem of one split is in another, by its id, or by its question where the environment does not reply: a game
+    may ask the same in each problem.
+    """
     seen: dict[str, str] = {}
-    for split, source in sources.items():
-        for problem in _problems(source, sample):
-            for what in (f"id {problem.id}", f"question {problem.question}"):
+    for split, setup in setups.items():
+        for problem in _problems(setup.source, sample):
+            for what in (f"id {problem.id}", *(() if setup.responder else (f"question {problem.question}",))):
                 assert seen.setdefault(what, split) == split, f"{seen[what]} and {split} share the {what}"
 
 

@@ -39,7 +39,6 @@ def main():
         ),
         "broken": verdicts(setup(broken=True), "<answer>1</answer>"),
         "hung": verdicts(setup(endless=True), "<answer>1</answer>"),
-        "tools": refusal("verifiers:toy-sums", tools=True),
         "unknown": refusal("verifiers:none-such"),
         "argument": refusal("verifiers:toy-sums", nope=1),
     }

@@ -5,7 +5,7 @@ from datasets import Dataset
 import verifiers as vf
 
 
-def load_environment(n=40, held_out=0, tools=False, broken=False, endless=False):
+def load_environment(n=40, held_out=0, broken=False, endless=False):
     def rows(start, count):
         return Dataset.from_list(
             [
@@ -30,6 +30,4 @@ def load_environment(n=40, held_out=0, tools=False, broken=False, endless=False)
         "parser": parser,
         "eval_dataset": rows(1000, held_out) if held_out else None,
     }
-    if tools:
-        return vf.ToolEnv(tools=[], **shared)
     return vf.SingleTurnEnv(system_prompt="Answer in <answer> tags.", **shared)

@@ -1,1 +1,1 @@
-"""The family `verifiers`: installed single-turn environments of the package verifiers."""
+"""The family `verifiers`: installed environments of the package verifiers."""

@@ -51,23 +51,20 @@ def _environment(member: str, args: str) -> Any:
 
 
 def environment(member: str, args: dict[str, Any]) -> Any:
-    """Return an environment. Raises ConfigError, with the reason, if it is not installed, or cannot be made, or
-    replies.
-    """
-    import verifiers  # noqa: PLC0415
-
+    """Return an environment. Raises ConfigError, with the reason, if it is not installed or cannot be made."""
     found = _environment(member, json.dumps(args, sort_keys=True))
-    if not isinstance(found, verifiers.SingleTurnEnv):
-        raise ConfigError(
-            f"environment 'verifiers:{member}' is a {type(found).__name__}, which replies to the policy or calls "
-            "tools; only single-turn "
-            "environments (SingleTurnEnv) can be used, since a rubric of several turns judges the whole conversation"
-        )
     if found.rubric.has_group_rewards:
         raise ConfigError(
             f"environment 'verifiers:{member}' has rewards of whole groups; only those of one completion can be used"
         )
     return found
+
+
+def has_replies(member: str, args: dict[str, Any]) -> bool:
+    """Whether an environment may reply to a turn, for example with what a tool returns."""
+    import verifiers  # noqa: PLC0415
+
+    return not isinstance(environment(member, args), verifiers.SingleTurnEnv)
 
 
 def rows(member: str, args: dict[str, Any], part: str) -> Any:
@@ -85,6 +82,8 @@ class Record:
     args: dict[str, Any]
     part: str
     index: int
+    format: str = "fenced"
+    """How the policy writes calls of tools."""
 
     def __str__(self) -> str:
         """Return the gold answer."""

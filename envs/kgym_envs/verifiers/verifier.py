@@ -8,16 +8,16 @@ The reward is divided by the sum of the rubric's positive weights and kept withi
 Where verifiers itself would count a reward function that raises an error as 0, the completion is unscored.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from kgym.answers import conclusion
-from kgym.errors import ConfigError
+from kgym.errors import ConfigError, DataError
 from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 from kgym_envs.verifiers import loaded
+from kgym_envs.verifiers.episode import UNLIKE, play, wait
 
 FULL = 1 - 1e-9
 
@@ -42,19 +42,23 @@ class VerifiersRubric:
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """Return one verdict for each item."""
-        return [judge(item.gold, item.response) for item in items]
+        return [judge(item) for item in items]
 
 
-def judge(gold: str, response: str) -> Verdict:
-    """Return the verdict on one response. Raises DataError for a gold answer that belongs to no row."""
-    if conclusion(response).open or not response.strip():
-        return Verdict("no_answer", "open" if response.strip() else "empty")
-    record = loaded.Record.read(gold)
+def judge(item: VerifyItem) -> Verdict:
+    """Return the verdict on one episode, which is played again. Raises DataError for a gold answer that belongs to no
+    row and if the episode does not go again as it went, and what `play` raises.
+    """
+    said = [turn.content for turn in item.turns if turn.role == "assistant"] + [item.response]
+    if all(conclusion(turn).open or not turn.strip() for turn in said):
+        return Verdict("no_answer", "open" if item.response.strip() else "empty")
+    record = loaded.Record.read(item.gold)
     env = loaded.environment(record.environment, record.args)
-    row = record.row()
     # the whole gold answer is what the checks of environments write
-    texts = _written(env.parser, record.answer) if response.strip() == gold.strip() else [response]
-    score = max(_score(env, row, text) for text in texts)
+    gold = item.response.strip() == item.gold.strip()
+    episodes = [[text] for text in _written(env.parser, record.answer)] if gold else [said]
+    replies = [turn.content for turn in item.turns if turn.role != "assistant"]
+    score = max(_score(env, record, turns, replies) for turns in episodes)
     if score >= FULL:
         return Verdict("correct", record.environment)
     return Verdict("wrong", record.environment, partial=score)
@@ -71,30 +75,16 @@ def _written(parser: Any, answer: str) -> list[str]:
     return forms
 
 
-def _score(env: Any, row: dict[str, Any], text: str) -> float:
-    """Return the reward of a completion within 0 and 1."""
-    from verifiers.types import State, flatten_task_input  # noqa: PLC0415  (heavy, and optional)
-    from verifiers.utils.message_utils import normalize_messages  # noqa: PLC0415
-
-    task = flatten_task_input(row)
-    state = State(input=task)
-    state["task"] = task
-    state["prompt"] = normalize_messages(row["prompt"], field_name="prompt")
-    state["completion"] = normalize_messages([{"role": "assistant", "content": text}], field_name="completion")
-    state |= {
-        "trajectory": [],
-        "is_completed": True,
-        "is_truncated": False,
-        "tool_defs": [],
-        "error": None,
-        "reward": None,
-        "metrics": None,
-    }
+def _score(env: Any, record: loaded.Record, turns: Sequence[str], replies: Sequence[str]) -> float:
+    """Return the reward of an episode within 0 and 1."""
+    played = play(record, turns)
+    if not played.follows(replies):
+        raise DataError(UNLIKE)
     handler, log = _Raises(logging.ERROR), logging.getLogger("verifiers.rubrics")
     log.addHandler(handler)
     try:
-        asyncio.run(env.rubric.score_rollout(state))
+        wait(env.rubric.score_rollout(played.state))
     finally:
         log.removeHandler(handler)
     full = sum(weight for weight in env.rubric._get_reward_weights() if weight > 0) or 1.0
-    return min(1.0, max(0.0, float(state["reward"]) / full))
+    return min(1.0, max(0.0, float(played.state["reward"]) / full))
