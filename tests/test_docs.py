@@ -35,7 +35,12 @@ def test_local_links_point_at_files(page):
 def test_every_command_that_is_named_exists():
     from kgym.cli.main import COMMANDS
 
-    named = {
-        word for page in PAGES for word in re.findall(r"(?:^|`)kgym ([a-z]+)\b", page.read_text(), flags=re.MULTILINE)
-    }
+    named = set()
+    for page in PAGES:
+        text = page.read_text()
+        blocks = "".join(re.findall(r"^ *```.*?^ *```", text, flags=re.DOTALL | re.MULTILINE))
+        named |= {
+            *re.findall(r"`kgym ([a-z]+)\b", text),
+            *re.findall(r"^ *kgym ([a-z]+)\b", blocks, flags=re.MULTILINE),
+        }
     assert named <= set(COMMANDS), named - set(COMMANDS)
