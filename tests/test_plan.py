@@ -305,3 +305,21 @@ def test_the_engine_is_planned_for_validations_too(capsys):
     assert sampled("eval.problems=1") == step
     assert sampled("eval.problems=100") > 10 * step
     assert sampled("eval.problems=1000") == sampled("eval.problems=256")
+
+
+def test_replies_are_planned_if_a_setting_bounds_them(capsys):
+    """A plan cannot know how long replies are; with `env.context_tokens` they fill what completions leave."""
+    dry = ["train", "--env", "calculator", "--dry-run", "--set", "env.max_tokens=64"]
+    assert main(dry) == 0
+    unbounded = capsys.readouterr().out
+    said = "without the replies of the environment, which env.context_tokens would bound"
+    assert unbounded.splitlines()[-1] == said
+    assert main([*dry, "env.context_tokens=512", "--json"]) == 0
+    bounded = json.loads(capsys.readouterr().out)["memory"]
+    assert main([*dry, "--json"]) == 0
+    short = json.loads(capsys.readouterr().out)["memory"]
+    assert (short["left_out"], bounded["left_out"]) == (said.removeprefix("without "), "")
+    keys_and_values = [plan["parts_gib"]["engine: keys and values"]["generate"] for plan in (short, bounded)]
+    assert keys_and_values[1] > 2 * keys_and_values[0]
+    assert main(["train", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["memory"]["left_out"] == ""

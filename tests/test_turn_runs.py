@@ -25,6 +25,8 @@ SETTINGS = [
     *("rollout.problems_per_step=3", "rollout.group_size=3", "train.save_every=1", "train.threads=1", "eval.every=0"),
 ]
 PARTIAL = ["rollout.schedule=partial", "rollout.oversample=2", "rollout.step_tokens=400"]
+PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
+needs_vllm = pytest.mark.skipif(not PYTHON, reason="KGYM_VLLM_PYTHON names no interpreter that has vLLM")
 PLUGINS = ["-p", str(HERE / "echo_env.py"), "-p", str(HERE / "fixed_verdicts.py")]
 
 
@@ -79,6 +81,23 @@ def test_partial_without_a_budget_is_sync_to_the_last_bit(sync, tmp_path):
 def test_ahead_without_a_lag_is_sync_to_the_last_bit(sync, tmp_path):
     """The engine runs in its own process, and renders replies there."""
     same(trained(tmp_path / "run", "rollout.schedule=ahead", "rollout.max_lag=0", steps=2), sync)
+
+
+@pytest.mark.slow
+def test_ray_is_sync_to_the_last_bit(sync, tmp_path):
+    pytest.importorskip("ray")
+    same(trained(tmp_path / "run", "engine=ray", "engine.replicas=1", steps=2), sync)
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_vllm_samples_turns_that_the_trainer_computes_alike(sync, tmp_path):
+    run = trained(tmp_path / "run", "engine=vllm", f"engine.python={PYTHON}", steps=2)
+    for line in read_metrics(run / "metrics.jsonl"):
+        assert line["episode/turns_mean"] > 1.5
+        assert line["episode/reply_tokens_mean"] > 10
+        assert line["policy/engine_gap_nats"] < 1e-4, "with replies in between"
+    assert sorted(episodes(run)["problem_id"]) == sorted(episodes(sync)["problem_id"])
 
 
 @pytest.mark.slow

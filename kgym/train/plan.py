@@ -118,6 +118,8 @@ class Plan:
     """Bytes of the peak that each setting would save."""
     all_together: int = 0
     """The peak with all of these settings."""
+    left_out: str = ""
+    """What nothing bounds, so that it could not be planned, with the setting that would bound it."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -184,7 +186,8 @@ class Plan:
     def line(self) -> str:
         """Return the plan in one line."""
         there = "" if self.available is None else f" of {gib(self.available)}"
-        return f"about {gib(self.peak)}{there} GiB on {self.device} at the most ({self.phase})"
+        without = f", without {self.left_out}" if self.left_out else ""
+        return f"about {gib(self.peak)}{there} GiB on {self.device} at the most ({self.phase}){without}"
 
     def lines(self) -> list[str]:
         """Return the plan as a table, in GiB."""
@@ -196,12 +199,13 @@ class Plan:
         if self.available is not None:
             rows.append((f"{self.device} has", *[gib(self.available)] * len(PHASES)))
         widths = [max(len(row[column]) for row in rows) for column in range(len(PHASES) + 1)]
+        without = [f"without {self.left_out}"] if self.left_out else []
         return [
             "  ".join(
                 [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
             )
             for row in rows
-        ]
+        ] + without
 
     def facts(self) -> dict[str, Any]:
         """Return it as plain JSON values, in GiB."""
@@ -215,6 +219,7 @@ class Plan:
                 for part in self.parts
             },
             "process_gib": None if self.used is None else round(self.used / GIB, 3),
+            "left_out": self.left_out,
             "savings_gib": {setting: round(saved / GIB, 3) for setting, saved in self.savings.items()},
         }
 
@@ -228,9 +233,9 @@ def gib(n: float) -> str:
     return f"{n / GIB:.2f}" if n >= GIB / 20 else f"{n / GIB:.3f}"
 
 
-def make_plan(work: Workload, smaller: Mapping[str, Change] | None = None) -> Plan:
+def make_plan(work: Workload, smaller: Mapping[str, Change] | None = None, left_out: str = "") -> Plan:
     """Plan a run on the device as it is now. `smaller` are changes that would need less, by the setting that makes
-    them.
+    them; `left_out` is what could not be planned.
     """
     device = torch.device(work.device)
     changes = dict(smaller or {}) | _engine_changes(work)
@@ -243,7 +248,7 @@ def make_plan(work: Workload, smaller: Mapping[str, Change] | None = None) -> Pl
     least = work
     for setting in savings:
         least = changes[setting](least)
-    return Plan(work, available_bytes(device), used_bytes(device), savings, Plan(least).peak)
+    return Plan(work, available_bytes(device), used_bytes(device), savings, Plan(least).peak, left_out)
 
 
 def _engine_changes(work: Workload) -> dict[str, Change]:

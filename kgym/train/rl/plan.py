@@ -20,6 +20,7 @@ from kgym.world import join
 
 FEW = 50
 """Problems of each environment whose prompts are measured."""
+REPLIES = "the replies of the environment, which env.context_tokens would bound"
 
 
 def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, template: Mapping[str, Any] | None) -> Plan:
@@ -44,7 +45,9 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
     changes = smaller(config.train, folder, work)
     if work.engine is not None and not (work.together or work.sleeps):
         changes["rollout.sleep=true"] = lambda other: replace(other, sleeps=True)
-    return make_plan(work, changes)
+    setups = [stream.setup for stream in streams]
+    unbounded = any(setup.responder is not None and setup.budgets.context_tokens is None for setup in setups)
+    return make_plan(work, changes, REPLIES if unbounded else "")
 
 
 def _sampling(
@@ -91,7 +94,10 @@ def longest_text(
     for stream in streams:
         budget = min(tokens for tokens in (stream.setup.budgets.max_tokens, max_tokens) if tokens is not None)
         text = max(prompt_lengths(folder, stream, template), default=0) + budget
-        most = max(most, min(bound for bound in (text, context_of(folder, stream)) if bound is not None))
+        context = context_of(folder, stream)
+        if stream.setup.responder is not None and stream.setup.budgets.context_tokens is not None:
+            text = max(text, stream.setup.budgets.context_tokens)  # replies fill what completions leave
+        most = max(most, text if context is None else min(text, context))
     return most
 
 
