@@ -76,15 +76,19 @@ def test_a_teacher_with_other_tokens_is_refused_before_anything_is_written(tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A model that has unlearnt to guess, which nano does in most of its completions."""
+    run = tmp_path_factory.mktemp("teacher") / "run"
+    learns = ["--steps", "25", "--lr", "3e-4", "--set", "train.warmup_steps=5", "train.threads=1"]
+    assert main(["sft", "--env", "aime", "--run", str(run), *learns, "--batch", "32", "--json"]) == 0
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 8])
-def test_a_student_comes_closer_to_its_teacher_and_the_manifest_knows_which(rank, tmp_path, capsys):
-    teacher, run = (
-        tmp_path / "teacher",
-        tmp_path / "run",
-    )  # the teacher has unlearnt to guess, which nano does in most of its answers
-    learns = ["--steps", "25", "--lr", "3e-4", "--set", "train.warmup_steps=5", "train.threads=1"]
-    assert main(["sft", "--env", "aime", "--run", str(teacher), *learns, "--batch", "32", "--json"]) == 0
+def test_a_student_comes_closer_to_its_teacher_and_the_manifest_knows_which(rank, teacher, tmp_path, capsys):
+    run = tmp_path / "run"
     settings = [
         f"algo.teacher={teacher}",
         "rollout.group_size=1",
