@@ -60,6 +60,8 @@ FOR_PLUGINS = {
 name, `judging` and `limits` run programs in a sandbox,
 `page` is for those that write one, and `cluster` for those that join a Ray cluster.
 """
+RECORDS = "kgym.types"
+"""The only package that names are imported from. Its modules import nothing but each other."""
 BUNDLED = {
     "kgym_envs": "envs/kgym_envs",
     "kgym_plugins": "plugins/kgym_plugins",
@@ -126,9 +128,18 @@ def test_imports_of_the_core_point_down(path):
 
 @pytest.mark.parametrize("path", [*CORE, *COMPONENTS], ids=module_name)
 def test_imports_name_the_module_and_not_the_package(path):
-    packages = {module_name(file) for file in [*CORE, *COMPONENTS] if file.name == "__init__.py"}
+    packages = {module_name(file) for file in [*CORE, *COMPONENTS] if file.name == "__init__.py"} - {RECORDS}
     for name, line in imports(parsed(path), module_name(path)):
         assert name not in packages, f"{path.name}:{line} imports from the package {name}; name the module"
+
+
+def test_the_records_are_imported_from_one_place():
+    """Others import `kgym.types`; its own modules name each other, so that the package cannot be half imported."""
+    for path in [*CORE, *COMPONENTS]:
+        own = module_name(path).startswith(RECORDS)
+        for name, line in imports(parsed(path), module_name(path)):
+            if name.startswith(RECORDS):
+                assert (name == RECORDS) != own, f"{module_name(path)}:{line} imports {name}"
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=module_name)

@@ -41,10 +41,8 @@ def records() -> list[str]:
 
 def protocols() -> dict[str, str]:
     """Return the name of each protocol with its module."""
-    mine = {name: value for name, value in vars(types).items() if getattr(value, "__module__", "") == types.__name__}
-    return {"Task": task.__name__, "EnvFamily": task.__name__} | {
-        name: types.__name__ for name, value in mine.items() if getattr(value, "_is_protocol", False)
-    }
+    mine = [name for name in types.__all__ if getattr(getattr(types, name), "_is_protocol", False)]
+    return {"Task": task.__name__, "EnvFamily": task.__name__} | dict.fromkeys(mine, types.__name__)
 
 
 def example(name: str) -> Path:
