@@ -22,7 +22,7 @@ Episode`.
 
 Dimension key of the tensors:  T tokens of the pack (prompts and completions)   E episodes   V vocabulary
 
-Four log-probabilities, each with its own name. They are natural logs, of the sampled token, at the sampling temperature:
+Four log-probabilities, each with its own name; natural logs, of the sampled token, at the sampling temperature:
 
     logprobs          of the trainer, now
     old_logprobs      of the trainer, at the start of the batch

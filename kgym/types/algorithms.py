@@ -11,12 +11,14 @@ if TYPE_CHECKING:  # torch is imported only where something is computed with it
 
 @dataclass(frozen=True)
 class LossOutput:
-    """A loss to differentiate and the figures that explain it."""
+    """A loss to differentiate, and metrics of it."""
 
     loss: "Tensor"
     """() scalar; the losses of the micro-batches of a batch sum to the loss of the batch."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """Already divided by the totals of the batch, so that they too sum over micro-batches (`policy/clip_frac`)."""
+    """Metrics by name (`policy/clip_frac`), divided by the totals of the batch, so that they too sum over
+    micro-batches.
+    """
 
 
 @dataclass(frozen=True)
@@ -32,37 +34,37 @@ class UpdatePlan:
     needs_reference: bool = False
     """Fill in `ref_logprobs`."""
     reference: str | None = None
-    """Model that they are of, with the tokenizer of the policy: what `--model` takes. None is the model that the run
+    """The reference model, as `--model` takes it; it needs the policy's tokenizer. None is the model that the run
     starts from.
     """
     needs_values: bool = False
     """Keep a critic: fill in `old_values`, and train it with `CriticAlgorithm.value_loss`."""
     needs_greedy: bool = False
-    """Play a greedy answer to each problem also, and fill in `greedy_rewards`."""
+    """Also sample a greedy completion of each problem, and fill in `greedy_rewards`."""
     min_group_size: int = 2
-    """Attempts at a problem without which there is no gradient: 1 for algorithms that do not compare attempts with
-    each other.
+    """Attempts at a problem that a gradient needs at least: 1 for algorithms that do not compare attempts with each
+    other.
     """
     max_rounds: int = 1
-    """Rounds of rollouts for a batch. With more than one, groups that teach nothing, whose scores are all equal, are
-    replaced by attempts at other problems until the batch is full or the rounds are spent.
+    """Rounds of rollouts for a batch, at most. With more than one, groups whose scores are all equal, which teach
+    nothing, are replaced by attempts at other problems until the batch is full or the rounds are used up.
     """
 
 
 class Algorithm(Protocol):
     """Turns rewards into a gradient. Constructed as `target(options)`.
 
-    It works on the packed batch and not on groups, since advantages may need what only the pack has (values, reference
-    log-probabilities).
+    It works on the packed batch and not on groups, since advantages may need arrays that only the batch has (values,
+    reference log-probabilities).
     """
 
     @property
     def plan(self) -> UpdatePlan:
-        """What the trainer has to do for it."""
+        """What the trainer has to do for the algorithm."""
 
     def advantages(self, batch: PackedBatch) -> "Tensor":
-        """Return the advantage of each token, (T,), 0 where the mask is 0; called once a batch, on the whole batch,
-        without gradient.
+        """Return the advantage of each token, (T,), 0 where the mask is 0. Called once for the whole batch, without
+        gradient.
         """
 
     def loss(self, batch: PackedBatch, logprobs: "Tensor") -> LossOutput:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:  # torch is imported only where something is computed with it
 
 @dataclass(frozen=True)
 class Totals:
-    """What a whole batch holds. Micro-batches carry the totals of the batch they were cut from, so that their losses
-    add up to its loss.
-    """
+    """Counts of a whole batch. Its micro-batches have the same totals, so that their losses add up to its loss."""
 
     tokens: int
     """Masked-in tokens."""
@@ -26,7 +24,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """E episodes laid end to end as T tokens: prompt, then answer, then the next episode.
+    """E episodes laid end to end as T tokens: prompt, then completion, then the next episode.
 
     Raises ValueError, naming the field, if the shapes do not agree.
     """
@@ -38,7 +36,7 @@ class PackedBatch:
     mask: "Tensor"
     """(T,) bool: tokens that the policy sampled and that are trained on. Never the first token of an episode."""
     old_logprobs: "Tensor"
-    """(T,) float32; [t] is the log-probability of token t given those before it; 0 where the mask is 0."""
+    """(T,) float32; [t] is the log-probability of token t given the tokens before it; 0 where the mask is 0."""
     rewards: "Tensor"
     """(E,) float32, after shaping"""
     group_ids: "Tensor"
@@ -47,10 +45,10 @@ class PackedBatch:
     truncated: "Tensor | None" = None
     """(E,) bool"""
     greedy_rewards: "Tensor | None" = None
-    """(E,) float32, reward of the greedy answer to the same problem"""
+    """(E,) float32, reward of the greedy completion of the same problem"""
     counted: "Tensor | None" = None
-    """(E,) bool: episodes whose reward the others are compared with; without it those with a masked-in token. Truncated
-    answers that are masked count here, and have no masked-in token.
+    """(E,) bool: episodes whose reward the others are compared with; without it, those with a masked-in token.
+    Truncated completions that are masked count here, although they have no masked-in token.
     """
     engine_logprobs: "Tensor | None" = None
     """(T,) float32"""
@@ -59,14 +57,14 @@ class PackedBatch:
     ref_logprobs: "Tensor | None" = None
     """(T,) float32"""
     old_values: "Tensor | None" = None
-    """(T,) float32, the critic's at the start of the batch; [t] is the value of the state in which token t was
+    """(T,) float32, values of the critic at the start of the batch; [t] is the value of the state in which token t was
     chosen
     """
     advantages: "Tensor | None" = None
     """(T,) float32; filled in by the trainer from `Algorithm.advantages`"""
     correction: "Tensor | None" = None
-    """(T,) float32, by which the trainer scales the gradient of each token's log-probability: 1 for a token of the
-    policy that is updated. Only in a batch with tokens of older weights; an algorithm leaves it alone.
+    """(T,) float32: factor by which the trainer scales the gradient of each token's log-probability; 1 for a token of
+    the policy that is updated. Only in a batch with tokens of older weights; algorithms do not use it.
     """
 
     def __post_init__(self) -> None:

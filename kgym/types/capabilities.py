@@ -13,24 +13,24 @@ from kgym.types.segments import Reply
 
 @runtime_checkable
 class ChecksModel(Protocol):
-    """What the class of an engine may offer in addition: it tells which models it cannot sample from, without
-    loading their weights.
+    """The class of an engine may offer this: it tells which models the engine cannot sample from, without loading their
+    weights.
     """
 
     def check(self, options: Any, model_folder: str) -> None:
-        """Raise ConfigError for a folder that cannot be loaded, UnsuitedModel for a model that it cannot sample
+        """Raise ConfigError for a folder that cannot be loaded, UnsuitedModel for a model that the engine cannot sample
         from.
         """
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What an engine is asked to suit, when kgym chooses one."""
+    """The machine and the purpose for which kgym chooses an engine."""
 
     gpus: int
     """GPUs that this process sees."""
     trains: bool
-    """Whether it samples for a training, which loads new weights after each update; otherwise for an evaluation."""
+    """True for a training, which loads new weights after each update; False for an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Suitability:
     """How well an engine suits a model and its surroundings."""
 
     score: float
-    """The engine with the highest score is chosen: 1 for one that works, more for one that is faster there, 0 for one
-    that is not to be chosen.
+    """The engine with the highest score is chosen: 1 for an engine that works, more for one that is faster there, 0 for
+    one that must not be chosen.
     """
     reason: str
     """Why, as the end of a sentence: `this machine has 2 GPUs`."""
@@ -47,8 +47,8 @@ class Suitability:
 
 @runtime_checkable
 class JudgesItself(Protocol):
-    """What the class of an engine may offer in addition, and has to for `engine=auto` to choose it: it tells how well
-    it suits.
+    """The class of an engine may offer this: it tells how well the engine suits a model. `engine=auto` chooses among
+    the engines that offer it.
 
     It is asked after `ChecksModel.check` has passed.
     """
@@ -59,7 +59,7 @@ class JudgesItself(Protocol):
 
 @runtime_checkable
 class TellsMissing(Protocol):
-    """What the class of a component may offer in addition to `Info.needs`: it tells what this machine lacks for it."""
+    """The class of a component may offer this in addition to `Info.needs`: it tells what is missing on this machine."""
 
     def missing(self) -> str:
         """Return what is missing and the command that installs it, "" if nothing is; for `kgym plugins doctor`."""
@@ -67,33 +67,33 @@ class TellsMissing(Protocol):
 
 @dataclass(frozen=True)
 class SamplingWork:
-    """What an engine is to be asked for."""
+    """How much an engine will have to sample."""
 
     rows: int
     """Completions at the same time, at most."""
     prompts: int
-    """Different prompts that they answer."""
+    """Different prompts among them."""
     prompt_tokens: int
-    """Of the longest prompt."""
+    """Tokens of the longest prompt."""
     tokens: int
-    """Of the longest prompt and completion together."""
+    """Tokens of the longest prompt and completion together."""
     continued: bool = False
-    """Whether completions are continued in later requests, where each is read again."""
+    """Whether later requests continue completions; the engine then reads each completion again."""
 
 
 @dataclass(frozen=True)
 class EngineMemory:
-    """Bytes that an engine will take."""
+    """Bytes of memory that an engine will need."""
 
     device: str
     """Where, as torch names it: `cpu`, `cuda:1`."""
     held: Mapping[str, int]
-    """All the time, by what it is: `weights`."""
+    """Bytes needed all the time, by purpose, such as `weights`."""
     sampling: Mapping[str, int]
-    """While it samples: `keys and values`."""
+    """Bytes needed while it samples, by purpose, such as `keys and values`."""
     savings: Mapping[str, int] = field(default_factory=dict)
-    """Options with a value that needs less, such as `engine.max_batch=128`, and what each saves while the engine
-    samples.
+    """Options with a value that needs less, such as `engine.max_batch=128`, each with the bytes that it saves while the
+    engine samples.
     """
     keeps: bool = False
     """Whether it keeps the memory of sampling while it does not sample, unless it sleeps."""
@@ -101,10 +101,10 @@ class EngineMemory:
 
 @runtime_checkable
 class PlansMemory(Protocol):
-    """What the class of an engine may offer in addition: it tells what it will need, without loading weights."""
+    """The class of an engine may offer this: it tells how much memory the engine will need, without loading weights."""
 
     def memory(self, options: Any, model_folder: str, work: SamplingWork) -> EngineMemory:
-        """Return what it takes to sample them."""
+        """Return the memory that an engine with these options needs for this work."""
 
 
 @runtime_checkable
@@ -112,7 +112,7 @@ class AdapterOptions(Protocol):
     """Options of an engine that takes a LoRA adapter alone only if it was made for it."""
 
     adapter_rank: int
-    """Highest rank of an adapter that `load` takes; 0: weights come merged."""
+    """Highest rank of an adapter that `load` takes; 0: it takes merged weights only."""
 
 
 @runtime_checkable
@@ -120,15 +120,15 @@ class TemplateOptions(Protocol):
     """Options of an engine that renders prompts by the model's chat template."""
 
     template: Mapping[str, Any]
-    """Values of the template's variables; the trainer renders with the same."""
+    """Values of the template's variables; the trainer renders with the same values."""
 
 
 @runtime_checkable
 class MeasuresPrompts(Protocol):
-    """What an engine may offer in addition: it tells beforehand which prompts it cannot answer."""
+    """An engine may offer this: it tells in advance which prompts are too long."""
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
-        """Return the places of the prompts that leave no room for an answer, with their numbers of tokens.
+        """Return the places of the prompts that leave no room for a completion, with their numbers of tokens.
 
         Raises ConfigError for a prompt that the model's chat template refuses.
         """
@@ -136,10 +136,10 @@ class MeasuresPrompts(Protocol):
 
 @runtime_checkable
 class RendersReplies(Protocol):
-    """What an engine may offer in addition, and has to where an environment replies: it renders what is appended to an
-    answer.
+    """An engine may offer this, and has to for an environment that replies: it renders what is appended to a
+    completion.
 
-    Tokens that are there already are never rendered again.
+    Tokens that the completion already has are never rendered again.
     """
 
     def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
@@ -149,29 +149,27 @@ class RendersReplies(Protocol):
         """
 
     def turns_note(self) -> str:
-        """Return in which way an answer of several turns differs from the whole conversation rendered at once; "" if it
-        does not.
+        """Return how a completion of several turns differs from the whole conversation rendered at once; "" if it does
+        not.
 
-        Raises ConfigError for a chat template that cannot continue after an answer.
+        Raises ConfigError for a chat template that cannot continue after a turn of the policy.
         """
 
 
 @runtime_checkable
 class CountsUse(Protocol):
-    """What an engine may offer in addition: it counts what it has asked of a server or a cluster, and what failed
-    there.
-    """
+    """An engine may offer this: it counts its requests to a server or a cluster, and those that failed."""
 
     @property
     def usage(self) -> Mapping[str, int]:
-        """Since it was made: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, and `failed_KIND`, such as
-        `failed_429`, for each kind of failure after which a request was sent again.
+        """Counts since it was made: `requests`, `answers` (completions), `prompt_tokens`, `completion_tokens`, and
+        `failed_KIND`, such as `failed_429`, for each kind of failure after which a request was sent again.
         """
 
 
 @dataclass(frozen=True)
 class HeldTensor:
-    """What an engine tells of one of its tensors."""
+    """One tensor of an engine's weights, as the engine reads it back."""
 
     names: tuple[str, ...]
     """The entries of the state dict that it holds: several if the engine has fused them."""
@@ -183,22 +181,17 @@ class HeldTensor:
 
 @runtime_checkable
 class ShowsWeights(Protocol):
-    """What an engine may offer in addition: it reads its weights back, so that the trainer can compare them bit by
-    bit.
-    """
+    """An engine may offer this: it reads its weights back, so that the trainer can compare them bit by bit."""
 
     def held(self) -> Sequence[HeldTensor]:
-        """Return what it samples from at present, of an adapter its matrices; what it cannot read back is left out.
-
-        The replicas of an engine each add their own.
+        """Return the tensors that it samples from now; of an adapter, its matrices. What it cannot read back is left
+        out. The replicas of an engine each add theirs.
         """
 
 
 @runtime_checkable
 class Replicated(Protocol):
-    """What an engine may offer in addition: it hands its requests out to several engines, evenly where the prompts
-    differ.
-    """
+    """An engine may offer this: it hands its requests out to several engines, evenly where the prompts differ."""
 
     replicas: int
-    """How many there are."""
+    """Number of these engines."""

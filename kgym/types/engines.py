@@ -13,24 +13,24 @@ if TYPE_CHECKING:  # torch is imported only where something is computed with it
 
 
 class Weights(Protocol):
-    """The weights of a policy on their way to an engine."""
+    """The weights of a policy, as they are handed to an engine."""
 
     @property
     def adapter(self) -> Mapping[str, Any] | None:
-        """None of a whole model; of a LoRA adapter alone its `adapter_config.json`, as peft writes it.
+        """None for a whole model; for a LoRA adapter alone its `adapter_config.json`, as peft writes it.
 
-        B @ A times alpha / rank is to be added to the matrices of the model that the engine was made with. Only engines
-        whose `EngineInfo` says `adapters` are given one; if they have `AdapterOptions`, only if these say so too.
+        The engine adds B @ A times alpha / rank to the matrices of the model that it was made with. Only engines whose
+        `EngineInfo` says `adapters` are given an adapter; if they have `AdapterOptions`, only if these say so too.
         """
 
     def named(self) -> Iterator[tuple[str, "Tensor"]]:
-        """Yield the name and the tensor of every entry of the state dict; tied weights come under each of their names.
+        """Yield the name and the tensor of every entry of the state dict; tied weights under each of their names.
 
-        Of an adapter: of every matrix in its `adapter_model.safetensors`.
+        For an adapter: of every matrix in its `adapter_model.safetensors`.
         """
 
     def copied(self) -> "Weights":
-        """Return a snapshot, which later optimizer steps do not change."""
+        """Return a snapshot that later optimizer steps do not change."""
 
 
 @runtime_checkable
@@ -43,32 +43,32 @@ class Engine(Protocol):
 
     @property
     def version(self) -> int:
-        """Of the weights; segments carry it."""
+        """Version of the weights; each segment has it too."""
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
         """Take requests, also while others are open. Raises EngineError if the id of one is open already."""
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
-        """Return the segments of requests that have ended: at least one, or [] after `timeout_s` or if no request is
+        """Return the segments of requests that have ended: at least one; [] after `timeout_s`, or if no request is
         open.
         """
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
         """Stop these requests, or all (None); ids that are not open are ignored.
 
-        Each still yields its segment at a later `poll`, with the tokens that it has so far and `finish_reason` `abort`,
-        unless it had ended already.
+        A later `poll` still returns the segment of each, with the tokens so far and the `finish_reason` `abort`, unless
+        it had ended already.
         """
 
     def load(self, version: int, weights: Weights) -> None:
-        """Copy weights, in place, also while asleep; segments sampled from now on carry `version`.
+        """Copy weights, in place, also while asleep; segments sampled from now on have this `version`.
 
         Raises EngineError if the names or shapes are not those of the engine, or if requests are open.
         """
 
     def sleep(self) -> None:
-        """Release memory until `wake`; what was kept to continue answers may be lost. Raises EngineError if requests
-        are open.
+        """Release memory until `wake`; what was kept to continue completions may be lost. Raises EngineError if
+        requests are open.
         """
 
     def wake(self) -> None:
@@ -77,8 +77,8 @@ class Engine(Protocol):
 
 @runtime_checkable
 class BlockingEngine(Protocol):
-    """What an engine may be instead: it answers a whole batch in one call. `kgym.rollout.engine.adapted` makes an
-    `Engine` of it.
+    """A simpler kind of engine: it samples a whole batch in one call. `kgym.rollout.engine.adapted` makes an `Engine`
+    of it.
     """
 
     @property

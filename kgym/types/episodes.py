@@ -12,10 +12,10 @@ from kgym.types.verdicts import Verdict
 
 @dataclass
 class Episode:
-    """One attempt at a problem: the prompt, the pieces of the completion in order, and what came of them.
+    """One attempt at a problem: the prompt, the pieces of the completion in order, the verdict and the reward.
 
-    It may live through several training steps. `token_ids`, `token_mask`, `engine_logprobs` and `versions` have one
-    entry for each token after the prompt, observations included.
+    It may last for several training steps. `token_ids`, `token_mask`, `engine_logprobs` and `versions` have one entry
+    for each token after the prompt, observations included.
     """
 
     problem: Problem
@@ -24,15 +24,19 @@ class Episode:
     prompt: Chat
     pieces: list[Piece] = field(default_factory=list)
     verdict: Verdict | None = None
-    """None while the episode is open, and until it is judged."""
+    """None until the episode has ended and is judged."""
     reward: float = 0.0
-    """As the environment gave it; shapers add to it in the group."""
+    """The environment's reward, before shaping; the rewards after shaping are in the group."""
     terminated: bool = False
     truncated: bool = False
     trainable: bool = True
-    """False if its verdict is unscored, or truncated completions are masked: kept, counted, left out of the loss."""
+    """False if its verdict is unscored, or if it is truncated and truncated completions are masked. The episode is then
+    kept and counted, and left out of the loss.
+    """
     seed: int = 0
-    """Of the uniform numbers that choose its tokens; fixed when the episode begins, for any step or slot."""
+    """Seed of the uniform numbers that choose its tokens. It is fixed when the episode begins and depends on neither
+    step nor slot.
+    """
 
     @property
     def id(self) -> str:
@@ -46,7 +50,7 @@ class Episode:
 
     @property
     def judged(self) -> bool:
-        """Whether there is a score to compare others with. A truncated answer that is masked is judged, and only
+        """Whether it has a score to compare others with. A truncated completion that is masked is judged too, and only
         left out of the loss.
         """
         return self.verdict is not None and self.verdict.scored
@@ -63,7 +67,7 @@ class Episode:
 
     @property
     def n_turns(self) -> int:
-        """Turns of the policy that have begun: one more than replies of the environment."""
+        """Number of turns of the policy that have begun: one more than the replies of the environment."""
         return 1 + len(self.observations)
 
     @property
@@ -73,12 +77,12 @@ class Episode:
 
     @property
     def last_turn(self) -> str:
-        """What the policy has said since the newest observation: the whole completion where there is none."""
+        """What the policy has said since the newest observation; the whole completion if there are no observations."""
         return self.turns[-1].content if self.pieces and isinstance(self.pieces[-1], Segment) else ""
 
     @property
     def turns(self) -> Chat:
-        """The completion as messages: turns of the policy, and between them what the environment replied."""
+        """The completion as messages: turns of the policy, and between them the replies of the environment."""
         found: list[Message] = []
         for own, pieces in itertools.groupby(self.pieces, lambda piece: isinstance(piece, Segment)):
             if own:
@@ -89,7 +93,7 @@ class Episode:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Of the newest segment; None before the first."""
+        """The finish reason of the newest segment; None before the first."""
         segments = self.segments
         return segments[-1].finish_reason if segments else None
 
@@ -105,12 +109,12 @@ class Episode:
 
     @property
     def token_mask(self) -> tuple[bool, ...]:
-        """Whether the policy sampled the token."""
+        """For each token, whether the policy sampled it."""
         return tuple(isinstance(piece, Segment) for piece in self.pieces for _ in piece.token_ids)
 
     @property
     def engine_logprobs(self) -> tuple[float, ...]:
-        """As the engine reported them; 0 for an observation."""
+        """The log-probabilities that the engine reported; 0 for a token of an observation."""
         return tuple(
             logprob
             for piece in self.pieces
@@ -119,7 +123,7 @@ class Episode:
 
     @property
     def versions(self) -> tuple[int, ...]:
-        """Version of the weights that sampled the token; -1 for an observation."""
+        """For each token, the version of the weights that sampled it; -1 for a token of an observation."""
         return tuple(
             version
             for piece in self.pieces
@@ -128,7 +132,7 @@ class Episode:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens that the policy sampled, end token included."""
+        """Number of tokens that the policy sampled, end token included."""
         return sum(segment.n_tokens for segment in self.segments)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 
 class Message(NamedTuple):
-    """One turn of a conversation; `role` is `system`, `user`, `assistant` or, for what a tool has returned, `tool`."""
+    """One turn of a conversation. `role` is `system`, `user`, `assistant` or `tool` (what a tool returned)."""
 
     role: str
     content: str
@@ -23,7 +23,7 @@ class Problem:
     """
 
     id: str
-    """Unique within all of kgym and stable for ever: seeds derive from it."""
+    """Unique within all of kgym, and never changed: seeds derive from it."""
     question: str
     gold: str
     """The answer as in the data set: a raw string, leading zeros and LaTeX kept."""
@@ -33,7 +33,7 @@ class Problem:
     solution: str = ""
     """A worked solution that ends in the boxed answer, or "" if there is none."""
     year: int = 0
-    """Year of the examination it is from; 0 if unknown, or from none."""
+    """Year of the examination that it is from; 0 if unknown or not from an examination."""
 
 
 class ProblemSource(Protocol):
@@ -48,4 +48,4 @@ class ProblemSource(Protocol):
         """sha256 of the data, or of what generates it (name, version, split, options)."""
 
     def __getitem__(self, index: int) -> Problem:
-        """Return the problem at `index`; the same one for ever. Raises IndexError beyond `size`."""
+        """Return the problem at `index`, always the same one. Raises IndexError beyond `size`."""

@@ -19,15 +19,15 @@ class Sampler(Protocol):
         """Learn how the attempts at one problem went."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs to go on, as plain JSON values."""
+        """Return what `load_state_dict` needs to continue, as plain JSON values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a state that `state_dict` returned."""
 
 
 @runtime_checkable
 class ReportsChoice(Protocol):
-    """What a sampler may offer in addition: figures of how it chooses, for the metrics of a step."""
+    """A sampler may offer this: figures about its choice, for the metrics of a step."""
 
     def figures(self) -> Mapping[str, float]:
-        """Return the figures by name, such as {"retired_frac": 0.2}; metrics have them as `sampler/NAME`."""
+        """Return the figures by name, such as {"retired_frac": 0.2}; in the metrics they are `sampler/NAME`."""

@@ -20,20 +20,20 @@ class Sampling:
     top_k: int = 0
     """0 is off."""
     stop: tuple[str, ...] = ()
-    """Texts that end the answer, in addition to the model's own end token; the matched text stays in the answer."""
+    """Texts that end the completion, in addition to the model's end token; the matched text stays in the completion."""
     loop_tokens: int | None = None
-    """End an answer, with the finish reason `repetition`, at the first token where its last so many tokens are one
-    block, repeated at least four times (`kgym.repetition`). Earlier segments count. None is off.
+    """End a completion, with the finish reason `repetition`, at the first token where its last `loop_tokens` tokens are
+    one block, repeated at least four times (`kgym.repetition`). Earlier segments count. None is off.
     """
 
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """Ask an engine to continue with one answer.
+    """Ask an engine to begin or continue one completion.
 
-    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of this answer's
-    earlier segments, after it as they are. The uniform number after the token at position p of the answer depends on
-    (seed, p) alone, so an answer cut into segments is the same answer, and so is one that shares its batch with others.
+    The engine renders `prompt` with its tokenizer's chat template and puts `prefix_ids`, the tokens of the completion's
+    earlier segments, after it unchanged. The uniform number drawn after the token at position p of the completion
+    depends only on (seed, p), so neither cutting a completion into segments nor the rest of the batch changes it.
     """
 
     id: str
@@ -44,16 +44,16 @@ class GenerateRequest:
     seed: int
     prefix_ids: tuple[int, ...] = ()
     context_tokens: int | None = None
-    """Tokens of the prompt and the answer together, at most; without it only `max_tokens` and the model's context
-    bound the answer.
+    """Tokens of the prompt and the completion together, at most; without it only `max_tokens` and the model's context
+    bound the completion.
     """
     turns: Chat = ()
-    """Earlier turns of the policy and what the environment replied, as messages, for engines that take messages instead
+    """Earlier turns of the policy and replies of the environment, as messages, for engines that take messages instead
     of tokens. Other engines have them in `prefix_ids`. () before the first reply.
     """
     expects_reply: bool = False
     """Whether the environment may reply once the policy has ended its turn, so that another request continues this
-    answer.
+    completion.
     """
 
 
@@ -61,13 +61,13 @@ FinishReason = Literal["stop", "length", "abort", "repetition"]
 
 
 class Segment(str):
-    """What an engine returned for one request: the text of the new tokens, as a `str`, with where it came from.
-    Immutable.
+    """What an engine returned for one request: the text of the new tokens as a `str`, with their ids. Immutable.
+    The text is for people and verifiers; training uses the ids.
 
-    `stop`: the policy ended its answer. `length`: the token budget of the request or the model's context ended it; a
-    prompt that leaves no room for an answer gets such a segment without tokens. `abort`: someone interrupted it; it may
-    go on. `repetition`: it had begun to repeat itself, and the request asked to end such answers. The text is for
-    people and verifiers; training uses the ids.
+    Finish reasons: `stop`: the policy ended its completion. `length`: the token budget of the request or the model's
+    context ended it; a prompt that leaves no room for a completion gets such a segment without tokens. `abort`: the
+    caller interrupted it, and may continue it. `repetition`: it had begun to repeat itself, and the request asked to
+    end such completions.
     """
 
     __slots__ = ("engine_logprobs", "finish_reason", "n_tokens", "prompt_ids", "request_id", "token_ids", "version")
@@ -77,7 +77,7 @@ class Segment(str):
     not trained on.
     """
     n_tokens: int
-    """Their number, also where only the server knows them."""
+    """Number of new tokens, known also where the server does not return them."""
     engine_logprobs: tuple[float, ...]
     """One for each of `token_ids`."""
     prompt_ids: tuple[int, ...]
@@ -126,7 +126,7 @@ class Segment(str):
         raise AttributeError(f"a Segment is immutable; {name} cannot be deleted")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle whole: segments travel between processes."""
+        """Pickle the text with every field: segments are sent between processes."""
         return _segment, (str(self), {name: getattr(self, name) for name in self.__slots__})
 
 
@@ -136,21 +136,21 @@ def _segment(text: str, fields: Mapping[str, Any]) -> Segment:
 
 @dataclass(frozen=True)
 class Observation:
-    """Text of the environment inside a completion, such as a tool's reply: the policy reads it, and is not trained
+    """Text of the environment inside a completion, such as a tool's reply. The policy reads it and is not trained
     on it.
     """
 
     message: Message
     token_ids: tuple[int, ...] = ()
-    """As the engine rendered what was appended."""
+    """The tokens that the engine appended for it."""
 
 
 Piece = Segment | Observation
 
 
 class Reply(NamedTuple):
-    """What an environment says after a turn of the policy, with what its rendering depends on."""
+    """What an environment says after a turn of the policy, with the token that it follows."""
 
     message: Message
     last_id: int | None
-    """The policy's newest token: the end of its turn, unless a stop text ended it."""
+    """The policy's newest token: the end of its turn, unless a stop text ended it. The rendering depends on it."""

@@ -12,17 +12,17 @@ if TYPE_CHECKING:  # it takes a while to import
 
 @dataclass(frozen=True)
 class VerifyItem:
-    """One answer to judge. `response` is the untrusted text of a model."""
+    """One completion to judge. `response` is the untrusted text of a model."""
 
     gold: str
     response: str
     question: str = ""
-    """For verifiers that want to recognise an echo of it."""
+    """For verifiers that recognise an echo of the question."""
     problem_id: str = ""
     """Names the problem in messages; a verdict does not depend on it."""
     turns: Chat = ()
-    """Turns before `response`, as messages: those of the policy and what the environment replied. () where the
-    environment has not.
+    """Turns before `response`, as messages: those of the policy and the replies of the environment. () where the
+    environment has not replied.
     """
 
 
@@ -37,14 +37,14 @@ class Verdict:
     reason: str = ""
     """The rule that decided (`integer`, `hedged`), or why there is no score (`timeout`)."""
     answer: str | None = None
-    """What was taken from the response, as it was there."""
+    """The answer as it was extracted from the completion, unchanged."""
     normal: str | None = None
     """The answer in the verifier's normal form; equal forms are the same answer."""
     seconds: float = field(default=0.0, compare=False)
     partial: float | None = None
-    """A score in [0, 1] from verifiers that give partial credit, which counts for every status; None otherwise."""
+    """A score in [0, 1] from verifiers that give partial credit; it counts for every status. None from others."""
     trace: str = field(default="", compare=False)
-    """How the verifier came to its finding, one step a line, if it was asked to explain; of a program, the case that
+    """How the verifier came to its finding, one step a line, if it was asked to explain; for a program, the case that
     it failed.
     """
 
@@ -63,7 +63,7 @@ class Verdict:
 
     @property
     def scored(self) -> bool:
-        """Whether the answer was judged at all."""
+        """Whether the completion was judged at all."""
         return self.status != "unscored"
 
     @property
@@ -75,7 +75,7 @@ class Verdict:
     def score(self) -> float:
         """What the board counts, in [0, 1]. Raises ValueError if unscored: mask it, do not count it as 0."""
         if not self.scored:
-            raise ValueError(f"no score: the answer is unscored ({self.reason})")
+            raise ValueError(f"no score: the completion is unscored ({self.reason})")
         if self.partial is not None:
             return self.partial
         return 1.0 if self.status == "correct" else 0.0
@@ -87,12 +87,12 @@ class Verdict:
 
 
 class Verifier(Protocol):
-    """Judges answers. Constructed as `target(options)`."""
+    """Judges completions. Constructed as `target(options)`."""
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item, in order. A hostile answer gets a verdict; it never raises.
+        """Return one verdict for each item, in order. It never raises: a hostile completion gets a verdict too.
 
-        An item for which it raises is `unscored:error:NAME`, one for which it returns something else is
+        Should it raise all the same, the item is `unscored:error:NAME`; if it returns something other than a verdict,
         `unscored:bad_verdict`.
         """
 
@@ -101,9 +101,9 @@ class LoadedVerifier(Verifier, Protocol):
     """A verifier as `kgym.verify.service.load_verifier` returns it."""
 
     batched: bool
-    """Whether it is better asked once about many answers than about each as it comes; see `VerifierInfo.batched`."""
+    """Whether to ask it about many completions at once instead of each as it ends; see `VerifierInfo.batched`."""
 
     def submit(self, item: VerifyItem) -> "Future[Verdict]":
-        """Judge one answer in the background. The future may be cancelled; it raises VerifierError if the verifier
+        """Judge one completion in the background. The future may be cancelled; it raises VerifierError if the verifier
         cannot be built.
         """
