@@ -1,8 +1,8 @@
 """`import kgym` makes `gymnasium.make("kgym/aime-v1")` work, without importing Gymnasium.
 
-Gymnasium reads no entry points, so kgym has to register; and it loads numpy, which the command line and the discovery
-of plugins must not. So the environments are registered as soon as both are there: at once if Gymnasium came first,
-otherwise when it has been imported. Worker processes that import both get the same.
+Gymnasium reads no entry points, so kgym has to register its environments. Importing Gymnasium loads numpy, which the
+command line and the discovery of plugins must not load. So the environments are registered as soon as both packages are
+imported: at once if Gymnasium was imported first, otherwise when it is imported. This holds in worker processes too.
 """
 
 import importlib
@@ -44,7 +44,7 @@ class AfterGymnasium(MetaPathFinder):
 
 
 def register_with_gymnasium() -> None:
-    """Register the environments now if Gymnasium is there, otherwise when it comes."""
+    """Register the environments now if Gymnasium is imported, otherwise when it will be."""
     if GYMNASIUM in sys.modules:
         _register()
     elif not any(isinstance(finder, AfterGymnasium) for finder in sys.meta_path):
@@ -58,7 +58,7 @@ def _register() -> None:
 
 
 def _register_envs() -> None:
-    """Register; what goes wrong is logged, as it must not break the import of Gymnasium."""
+    """Register the environments. Errors are logged, since they must not break the import of Gymnasium."""
     try:
         importlib.import_module("kgym.envs.registration").register_envs()
     except Exception:

@@ -1,10 +1,12 @@
-r"""Helpers for anyone who reads answers, verifiers above all: what is said after the reasoning, boxes, integers.
+r"""Helpers that find answers in completions, for verifiers: the text after the reasoning, boxes, integers.
+
+Marks of reasoning:
 
     <think>...</think>  <thinking>...  <seed:think>...  [THINK]...[/THINK]  ◁think▷...◁/think▷
     <|begin_of_thought|>...<|end_of_thought|>
     <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...
 
-All of it is linear in the text, and safe on hostile text.
+Every function takes time linear in the length of the text, and is safe on hostile text.
 """
 
 import re
@@ -12,9 +14,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 MAX_CHARACTERS = 256
-"""Of an integer, blanks around it not counted."""
+"""Most characters of an integer, blanks around it not counted."""
 MAX_WRAPPERS = 8
-"""Commands and braces around an integer, one in another."""
+"""Most commands and braces around an integer, nested."""
 
 REASONING_MARKS = (
     ("<think>", "</think>"),
@@ -26,7 +28,7 @@ REASONING_MARKS = (
 )
 """Marks before and after reasoning, by model family."""
 CHANNELS = ("<|channel|>analysis", "<|channel|>commentary")
-"""What reasoning begins with in gpt-oss; its answer begins with the channel `final`."""
+"""Beginnings of reasoning in gpt-oss; its answer begins with the channel `final`."""
 
 _FINAL = re.compile(r"<\|channel\|>final[^<]{0,40}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>")
 _FINAL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
@@ -47,20 +49,20 @@ _PLAIN = str.maketrans("０１２３４５６７８９＋－，．−", "0123456
 
 
 _STRAY = 500
-"""Characters at the end in which closing marks may be left over."""
+"""Characters at the end of a text in which closing marks may be left over."""
 
 
 class Conclusion(NamedTuple):
-    """What is said after the reasoning."""
+    """The text after the reasoning."""
 
     text: str
-    """Up to where reasoning begins again, if it does."""
+    """It ends where reasoning begins again, if it does."""
     open: bool
-    """Whether reasoning begins and is never closed: the answer was cut short, or is not meant yet."""
+    """Whether reasoning begins and is never closed: the completion was cut short, or its answer is not final yet."""
 
 
 def conclusion(response: str) -> Conclusion:
-    r"""Return what a response says after its reasoning, in the marks of any of the known model families.
+    r"""Return the text of a completion after its reasoning, which has the marks of any of the known model families.
 
     >>> conclusion(r"<think>\boxed{4}?</think>\boxed{5}").text, conclusion("[THINK]4?[/THINK]5").text, conclusion("5").text
     ('\\boxed{5}', '5', '5')
@@ -89,7 +91,7 @@ def conclusion(response: str) -> Conclusion:
 
 
 def _without_stray_tags(response: str) -> str:
-    """Leave out closing marks at the very end, if reasoning was closed before and something was said since."""
+    """Leave out closing marks at the very end, if reasoning was closed earlier and text follows it."""
     tail = response[-_STRAY:]  # bounded, since copies of a long text would make it quadratic
     rest = tail.rstrip()
     while mark := next((mark for _, mark in REASONING_MARKS if rest.endswith(mark)), None):
@@ -100,15 +102,15 @@ def _without_stray_tags(response: str) -> str:
 
 
 class Box(NamedTuple):
-    """Where a box begins, and what is in it: None if it is never closed."""
+    """The place where a box begins, and its content; None if it is never closed."""
 
     start: int
     content: str | None
 
 
 def find_boxes(text: str) -> list[Box]:
-    r"""Return the outermost boxes in the order in which they begin. One that is never closed does not hide those inside
-    it.
+    r"""Return the outermost boxes in the order in which they begin. A box that is never closed does not hide the boxes
+    inside it.
 
     >>> [box.content for box in find_boxes(r"\boxed{\{1\}}, \fbox{{2}}, \framebox{\boxed{3}} and \boxed{4")]
     ['\\{1\\}', '{2}', '\\boxed{3}', None]
@@ -136,7 +138,7 @@ def find_boxes(text: str) -> list[Box]:
 
 
 def integer_form(content: str) -> str | None:
-    r"""Return an integer without leading zeros, plus sign and separators; None if it is none, or too long.
+    r"""Return an integer without leading zeros, plus sign and separators; None if it is not an integer or too long.
 
     >>> integer_form(r" $\text{0204}$ "), integer_form("-007."), integer_form("1{,}234"), integer_form("12,34")
     ('204', '-7', '1234', None)

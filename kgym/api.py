@@ -1,6 +1,4 @@
-"""The public one-liners; `import kgym` offers them as its own, and `kgym.verify.one` and `kgym.train.start` beside
-them.
-"""
+"""The public functions of `import kgym`, apart from `verify` (`kgym.verify.one`) and `train` (`kgym.train.start`)."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -30,13 +28,13 @@ def make(env_id: str, **options: Any) -> "Env[Any, Any]":
 
     register_envs()  # again: plugins may have been loaded anew
     info = registry().info(EnvInfo, env_id)
-    return gymnasium.make(register_env(info, env_id), **options)  # of the record: Gymnasium takes no id with a colon
+    return gymnasium.make(register_env(info, env_id), **options)  # not `env_id`: Gymnasium takes no id with a colon
 
 
 def make_algorithm(name: str, **options: Any) -> Algorithm:
-    """Return an algorithm. Its `loss_on` takes plain tensors, so that a loss can be looked at without a trainer.
+    """Return an algorithm. Its `loss_on` takes plain tensors, so that a loss can be computed without a trainer.
 
-    Raises UnknownName for the name or an option, ConfigError for a value that the option does not take.
+    Raises UnknownName for an unknown name or option, ConfigError for a value that the option does not take.
     """
     algorithm: Algorithm = registry().create("algorithm", name, options)
     return algorithm
@@ -50,14 +48,14 @@ def evaluate(
     note: str = "",
     listener: "Listener | None" = None,
 ) -> "dict[str, EvalResult]":
-    """Score a model as a configuration says, and return the results by benchmark: what `kgym eval` does.
+    """Score a model as a configuration says, as `kgym eval` does, and return the results by benchmark.
 
     `config` is an `EvalConfig` or a mapping with its keys; without it `nano` is scored on `aime-style`. `run` is the
-    run folder, or the start of the name of each folder if there are several benchmarks, by default one below `runs/`;
-    what is there already of the same evaluation is not played again. `label` and `note` are for boards. `listener`
-    hears what happens on the way.
+    run folder, or the start of the name of each folder for several benchmarks; the default is a folder below `runs/`.
+    Completions of the same evaluation that the folder already has are not sampled again. `label` and `note` are for
+    boards. `listener` is told about progress.
 
-    Raises ConfigError, DataError or UnknownName before anything is written if a benchmark cannot be played.
+    Raises ConfigError, DataError or UnknownName before anything is written if a benchmark cannot be scored.
 
     >>> import kgym, tempfile
     >>> asked = {"model": "nano", "benches": ["aime:validation"], "problems": 4, "max_tokens": 8}

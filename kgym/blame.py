@@ -16,11 +16,11 @@ from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
 
 _labels: dict[int, tuple[Callable[[], Any], str]] = {}
-"""Of the components that the registry made: what they are called, by their id."""
+"""The label of each component that the registry made, by the component's id."""
 
 
 def remember(component: Any, label: str) -> None:
-    """Keep what a component is called in messages, for as long as it lives."""
+    """Keep the label of a component for messages, for as long as the component lives."""
     key = id(component)
     try:
         alive: Callable[[], Any] = weakref.ref(component, lambda _: _labels.pop(key, None))
@@ -30,7 +30,7 @@ def remember(component: Any, label: str) -> None:
 
 
 def label_of(kind: str, component: Any) -> str:
-    """Return what a component is called: as the registry knows it, or by its class."""
+    """Return the label of a component: the registry's, or else its class."""
     alive, label = _labels.get(id(component), (lambda: None, ""))
     return label if label and alive() is component else f"{kind} {type(component).__name__}"
 

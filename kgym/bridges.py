@@ -1,19 +1,19 @@
-"""kgym's environments and verifiers in other frameworks. What is named here is what their users import, and what the
-files call that `kgym envs export` writes.
+"""kgym's environments and verifiers in other frameworks. Users of the frameworks import these functions, and so do the
+files that `kgym envs export` writes.
 
     TRL         GRPOTrainer(reward_funcs=kgym_reward, train_dataset=as_dataset("aime", limit=1000), ...)
-    verl        custom_reward_function.path=DIR/kgym_reward.py     and custom_reward_function.name=compute_score
-    verifiers   vf.Rubric(funcs=[verifiers_reward()])              the data set's `answer`; versions before 0.4
-                class MyTask(vf.Task[MyData]): correct = vf.reward(verifiers_task_reward())     the row's `answer`; 0.4
-                and later
-    others      judge_rows(rows, completions)                      lm-evaluation-harness and inspect-ai score by it
+    verl        custom_reward_function.path=DIR/kgym_reward.py and custom_reward_function.name=compute_score
+    verifiers   vf.Rubric(funcs=[verifiers_reward()])                      before 0.4; gold: `answer` of the data set
+                in class MyTask(vf.Task[MyData]):                          0.4 and later; gold: `answer` of the row
+                    correct = vf.reward(verifiers_task_reward())
+    others      judge_rows(rows, completions)                              for lm-evaluation-harness and inspect-ai
 
-A row of `export_rows` carries its gold answer and, in the column `kgym`, how kgym judges it: verifier, options, rule
-for truncated completions. Functions that find this column judge by it, so that the verdict is kgym's own.
+A row of `export_rows` has its gold answer and, in the column `kgym`, how kgym judges it: verifier, options, rule for
+truncated completions. Functions that find this column judge by it, so that the verdict is kgym's own.
 
-A completion that cannot be judged (a timeout, a crash of the verifier) is unscored, which is not 0: it is None for TRL,
-which leaves it out. verl and verifiers know only numbers; there it is 0 with `unscored` beside it, so that it can be
-counted and filtered.
+A completion that cannot be judged (a timeout, a crash of the verifier) is unscored, which is not 0. For TRL it is None,
+and TRL leaves it out. verl and verifiers take only numbers; for them it is 0 with a separate figure `unscored`, so that
+it can be counted and filtered.
 """
 
 import functools
@@ -83,7 +83,7 @@ def as_dataset(env: str | EnvSpec, split: str = "train", *, limit: int | None = 
 
 
 def _count(setup: EnvSetup, limit: int | None) -> int:
-    """Return how many problems are meant."""
+    """Return the number of problems to export."""
     if limit is not None and limit < 1:
         raise ConfigError(f"limit={limit}: export 1 problem or more")
     size = setup.source.size
@@ -122,7 +122,7 @@ def _row(setup: EnvSetup, index: int, record: str) -> dict[str, Any]:
 
 
 def checked_files(files: object) -> Mapping[str, str | bytes]:
-    """Return the files of a bridge. Raises ComponentError for anything else than texts or bytes by plain names."""
+    """Return the files of a bridge. Raises ComponentError for anything other than texts or bytes by plain names."""
     if not isinstance(files, Mapping) or not files:
         raise ComponentError(f"it returned {files!r:.60}; it has to return the content of each file by its name")
     for name, content in files.items():
@@ -139,11 +139,11 @@ def checked_files(files: object) -> Mapping[str, str | bytes]:
 def judge_rows(
     rows: Sequence[Mapping[str, Any]], completions: Sequence[str], *, truncated: Sequence[bool] | None = None
 ) -> list[Verdict]:
-    """Return kgym's verdict on a completion for each row of `export_rows`; a row may be there more than once.
+    """Return kgym's verdict on a completion for each row of `export_rows`; the same row may be given more than once.
 
-    `truncated` says which completions a token budget ended. As in the environment they are wrong without being judged,
-    unless its setting `truncated` is `score`. Raises ConfigError for a row without the column `kgym`, UnknownName for a
-    verifier that is not installed here.
+    `truncated` says which completions a token budget ended. As in the environment, these are wrong without being
+    judged, unless its setting `truncated` is `score`. Raises ConfigError for a row without the column `kgym`,
+    UnknownName for a verifier that is not installed here.
 
     >>> rows = export_rows("arithmetic", "validation", limit=1)
     >>> [verdict.status for verdict in judge_rows(rows * 2, [r"So it is \\boxed{50}.", "no idea"])]
@@ -167,8 +167,8 @@ def judge_rows(
 
 
 def _judged(verifier: LoadedVerifier, items: Sequence[VerifyItem]) -> list[Verdict]:
-    """Judge; frameworks that ask about one completion at a time do so from several threads, which not every verifier
-    can.
+    """Judge items. Frameworks that ask about one completion at a time do so from several threads, which `submit` allows
+    for every verifier.
     """
     return [verifier.submit(items[0]).result()] if len(items) == 1 else verifier.verify_many(items)
 
@@ -204,19 +204,21 @@ def trl_reward(
 ) -> Callable[..., list[float | None]]:
     """Return a reward function for TRL's `reward_funcs`.
 
-    Rows of `export_rows` are judged as in their environment. For other data, or if a verifier is named, `gold` names
-    the column of gold answers; without it the first of answer, solution, gold, ground_truth and target that the data
-    set has. The verifier is then `math` by default.
+    Rows of `export_rows` are judged as in their environment. For other data, or if a verifier is named, `gold` is the
+    name of the column of gold answers; by default the first of answer, solution, gold, ground_truth and target that the
+    data set has. The verifier is then `math` by default.
     """
     if verifier is None and (gold is not None or options):
         verifier = DEFAULT
     if verifier is not None:
-        load_verifier(verifier, options)  # a mistake is told at once
+        load_verifier(verifier, options)  # a mistake is reported at once
 
     def kgym_reward(
         completions: Sequence[Any], prompts: Sequence[Any] | None = None, **columns: Any
     ) -> list[float | None]:
-        """Return the score, such as 1.0 or 0.0, or None (unscored) for each completion: texts or lists of messages."""
+        """Return the score of each completion, such as 1.0 or 0.0; None if it is unscored. A completion is a text or a
+        list of messages.
+        """
         texts = [text_of(completion) for completion in completions]
         if verifier is None and RECORD in columns:
             known = [name for name in ("id", "question", "answer", RECORD) if name in columns]
@@ -227,7 +229,7 @@ def trl_reward(
         name = gold or next((column for column in _GOLD_COLUMNS if column in columns), None)
         if name is None or name not in columns:
             raise ValueError(
-                f"no column of gold answers: the data set gives {', '.join(columns) or 'none'}; name it by "
+                f"no column of gold answers: the data set has {', '.join(columns) or 'none'}; name it with "
                 "trl_reward(gold=...)"
             )
         questions = [text_of(prompt) for prompt in prompts] if prompts is not None else [""] * len(completions)
@@ -258,11 +260,11 @@ def compute_score(
     reward_model_tokenizer: Any = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """verl's custom reward function: `score` is the reward, the rest is logged beside it.
+    """verl's custom reward function: `score` is the reward, the other values are logged.
 
     Rows that `kgym envs export --to verl` wrote are judged as in their environment. `options` are the verifier's, from
-    `custom_reward_function.reward_kwargs`; `verifier` among them names another one. The address and the tokenizer of a
-    reward model, which verl's reward loop passes along, are not needed.
+    `custom_reward_function.reward_kwargs`; `verifier` among them names another verifier. verl's reward loop also passes
+    the address and the tokenizer of a reward model, which are not used.
     """
     return compute_score_batch([data_source], [solution_str], [ground_truth], [extra_info], **options)[0]
 
@@ -274,7 +276,7 @@ def compute_score_batch(
     extra_infos: Sequence[Mapping[str, Any] | None] | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """The same for verl's batch reward manager: all answers at once, judged by all workers of the pool."""
+    """The same for verl's batch reward manager: all completions at once, judged by all workers of the pool."""
     infos = [info or {} for info in (extra_infos if extra_infos is not None else [None] * len(solution_strs))]
     golds = [_gold_of(gold) for gold in ground_truths]
     if not options and infos and all(RECORD in info for info in infos):
@@ -303,7 +305,7 @@ def verifiers_reward(verifier: str = DEFAULT, **options: Any) -> Callable[..., A
     judge = load_verifier(verifier, options)
 
     async def correct_answer(completion: Any, answer: Any, state: Any = None, **_: Any) -> float:
-        """Return 1.0 or 0.0; `state["kgym_verdict"]` says more, also if the answer is unscored."""
+        """Return the score, such as 1.0 or 0.0; `state["kgym_verdict"]` is the verdict, also if it is unscored."""
         (verdict,) = await _verify_async(judge, [VerifyItem(_gold_of(answer), text_of(completion))])
         if isinstance(state, dict):
             state["kgym_verdict"] = verdict.label
@@ -316,18 +318,16 @@ def verifiers_task_reward(
     verifier: str = DEFAULT, *, gold: str = "answer", **options: Any
 ) -> Callable[..., Awaitable[float]]:
     """Return a reward for a `Task` of verifiers 0.4 and later: a method (`correct =
-    vf.reward(verifiers_task_reward())`) or a function that its configuration names. `gold` is the field of the row that
-    holds the gold answer.
+    vf.reward(verifiers_task_reward())`) or a function that its configuration names. `gold` is the field of the row with
+    the gold answer.
     """
     judge = load_verifier(verifier, options)
 
     async def kgym_reward(task: Any, trace: Any) -> float:
-        """Return 1.0 or 0.0 for the last reply; `trace.info["kgym_verdict"]` says more, also if the answer is
-        unscored.
+        """Return the score of the last reply, such as 1.0 or 0.0; `trace.info["kgym_verdict"]` is the verdict, also if
+        it is unscored.
         """
-        row = getattr(
-            task, "data", task
-        )  # as a method it is bound to the task, as a function it is given the task's row
+        row = getattr(task, "data", task)  # a method is bound to the task, a function is given the task's row
         item = VerifyItem(_gold_of(getattr(row, gold)), trace.last_reply, text_of(getattr(row, "prompt", None) or ""))
         (verdict,) = await _verify_async(judge, [item])
         trace.info["kgym_verdict"] = verdict.label
@@ -338,7 +338,7 @@ def verifiers_task_reward(
 
 def _number(verdict: Verdict) -> float:
     if not verdict.scored:
-        log.warning("unscored:%s counts as 0: verifiers knows only numbers", verdict.reason)
+        log.warning("unscored:%s counts as 0: verifiers takes only numbers", verdict.reason)
         return 0.0
     return verdict.score
 
@@ -348,12 +348,12 @@ async def _verify_async(judge: Verifier, items: list[VerifyItem]) -> list[Verdic
 
 
 def _gold_of(value: Any) -> str:
-    """Some data sets keep the gold answer in a list of one."""
+    """Return the gold answer; some data sets keep it in a list of one."""
     return str(value[0]) if isinstance(value, list | tuple) and len(value) == 1 else str(value)
 
 
 def text_of(completion: Any) -> str:
-    """The text of a completion: itself, or the content of its last message, whose parts may be listed."""
+    """Return the text of a completion: itself, or the content of its last message, which may be a list of parts."""
     if isinstance(completion, str):
         return completion
     if isinstance(completion, Mapping):

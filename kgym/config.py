@@ -30,8 +30,8 @@ from kgym.types import Sampling
 
 
 def plain(value: Any) -> Any:
-    """Return a value as it is; raise ValueError if JSON, in which a run keeps its configuration, does not have it
-    (infinity, a date).
+    """Return a value unchanged. Raises ValueError for a value that JSON cannot hold (infinity, a date): a run stores
+    its configuration in it.
     """
     if isinstance(value, Mapping):
         for item in value.values():
@@ -51,14 +51,14 @@ Plain = Annotated[dict[str, Any], AfterValidator(plain)]
 
 
 class Component(Options):
-    """A component by name, with its options; they may stand beside the name."""
+    """A component by name, with its options; they may be written beside the name."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     name: str | None = Field(None, min_length=1)
     """Name of the component, as `kgym plugins list` prints it."""
     options: Plain = Field(default_factory=dict)
-    """What the component is told; checked by its own `Options` when it is made."""
+    """Options of the component, checked by its own `Options` when it is made."""
 
     @model_validator(mode="before")
     @classmethod
@@ -83,66 +83,66 @@ class EnvConfig(Component):
     name: str = Field("aime", min_length=1)
     """Short name (the newest version) or id."""
     split: str = Field("train", min_length=1)
-    """Which of its problems to train on."""
+    """Split to train on."""
 
 
 AUTO = "auto"
-"""The name that stands for the engine which suits best."""
+"""The name that stands for the engine that suits best."""
 
 
 class EngineConfig(Component):
-    """What samples text."""
+    """The engine that samples text."""
 
     name: str = Field("transformers", min_length=1)
     """Name, as `kgym plugins list --kind engine` prints it, or `auto`: the engine that suits model and machine best."""
 
 
 class VerifierConfig(Component):
-    """What judges the answers."""
+    """The verifier that judges completions."""
 
     name: str | None = Field(None, min_length=1)
     """Name, as `kgym plugins list --kind verifier` prints it. Default: the environment's own verifier."""
     limits: PoolLimits = PoolLimits()
-    """Of the worker processes in which it judges; they change no verdict but those that are unscored."""
+    """Limits of the worker processes in which it judges. They decide only which verdicts are unscored."""
 
 
 class AuditConfig(VerifierConfig):
-    """A second verifier, which judges the same completions and decides no reward: how far the verifier of the run
-    agrees with it.
+    """A second verifier, which judges the same completions and does not change the reward. It measures how far the
+    verifier of the run agrees with it.
     """
 
 
 class AlgoConfig(Component):
-    """What turns rewards into a gradient."""
+    """The algorithm, which turns rewards into a gradient."""
 
     name: str = Field("mirror", min_length=1)
     """Name, as `kgym plugins list --kind algorithm` prints it."""
 
 
 class SamplerConfig(Component):
-    """What chooses the problems."""
+    """The sampler, which chooses the problems."""
 
     name: str = Field("uniform", min_length=1)
     """Name, as `kgym plugins list --kind sampler` prints it."""
 
 
 class MemberConfig(Component):
-    """One of several environments of a run. Its options, `max_tokens` and `truncated` too, are written beside its
+    """One of several environments of a run. Its options, including `max_tokens` and `truncated`, are written beside its
     name.
     """
 
     name: str = Field("", min_length=1)
     """Short name (the newest version) or id; without it the label."""
     split: str = Field("train", min_length=1)
-    """Which of its problems to train on."""
+    """Split to train on."""
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
-    """Its share of the groups, relative to the weights of the others; kept over the whole run, not by chance."""
+    """Its share of the groups, relative to the weights of the others; exact over the whole run, not by chance."""
     verifier: VerifierConfig | None = None
-    """What judges its completions; without it the verifier of the run."""
+    """The verifier that judges its completions; without it the verifier of the run."""
     audit: AuditConfig | None = None
     """A second verifier, which only measures the first; without it that of the run, if it has one."""
     sampler: SamplerConfig | None = None
-    """What chooses its problems; without it the sampler of the run. Each environment has its own in any case."""
+    """The sampler that chooses its problems; without it a sampler as the run's. Environments never share a sampler."""
 
 
 def _one_is_a_list_of_one(stop: Any) -> Any:
@@ -150,20 +150,20 @@ def _one_is_a_list_of_one(stop: Any) -> Any:
 
 
 Stop = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_is_a_list_of_one)]
-"""Texts that end an answer: a list of them, or one."""
+"""Texts that end a completion: a list of them, or one."""
 
 
 class SamplingConfig(Options):
     """How an evaluation draws tokens; training has neither `top_p` nor `top_k`."""
 
     temperature: Temperature = 1.0
-    """0 is greedy."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample from the smallest set of tokens with this much probability; 1 is off."""
     top_k: int = Field(0, ge=0)
-    """Sample from so many most likely tokens; 0 is off."""
+    """Sample from this many most likely tokens; 0 is off."""
     stop: Stop = ()
-    """Texts that end an answer, in addition to the model's end tokens."""
+    """Texts that end a completion, in addition to the model's end tokens."""
     loop_tokens: int | None = Field(None, ge=SHORTEST)
     """As `rollout.loop_tokens`."""
 
@@ -174,7 +174,7 @@ class SamplingConfig(Options):
 
 
 Stage = tuple[RunSteps, Annotated[int, Field(ge=1)]]
-"""From which step on, and a token budget."""
+"""The step after which a stage begins, and its token budget."""
 
 
 class RolloutConfig(Options):
@@ -187,15 +187,15 @@ class RolloutConfig(Options):
     group_size: int = Field(8, ge=1)
     """Attempts at each problem; they are compared with each other."""
     temperature: Temperature = 1.0
-    """Of sampling; 1 samples from the policy itself, 0 is greedy."""
+    """Sampling temperature; 1 samples from the policy itself, 0 is greedy."""
     stop: Stop = ()
-    """Texts that end an answer, in addition to the model's end tokens: a list of them, or one."""
+    """Texts that end a completion, in addition to the model's end tokens: a list of them, or one."""
     loop_tokens: int | None = Field(None, ge=SHORTEST)
-    """End an answer once its last so many tokens are one block of tokens, repeated at least four times: it is truncated
-    with the finish reason `repetition`, its verdict is `wrong` and it stays in the loss, as Kimi k1.5 penalises
-    repetition (section 2.6.2). Off by default, since it ends an answer that would have found its way out. It pays where
-    answers may be long and loops run into the budget: an eighth of `env.max_tokens`, 64 at least, since a table or a
-    sum of equal terms repeats short blocks for good reason.
+    """End a completion once its last `loop_tokens` tokens are one block of tokens, repeated at least four times: it is
+    truncated with the finish reason `repetition`, its verdict is `wrong` and it stays in the loss, as Kimi k1.5
+    penalises repetition (section 2.6.2). Off by default, since it also ends completions that would have left the loop.
+    It pays where completions may be long and loops run into the budget. A good value is an eighth of `env.max_tokens`,
+    at least 64, since a table or a sum of equal terms repeats short blocks for good reason.
     """
     max_tokens: tuple[Stage, ...] = ()
     """Token budget of a completion by stages, a list of [steps, tokens]: `[[0, 128], [0.5, 256]]` is 128 tokens at
@@ -204,8 +204,8 @@ class RolloutConfig(Options):
     without stages and of validations.
     """
     segment_tokens: int | None = Field(None, ge=1)
-    """Tokens of a segment: a longer answer is continued in further segments, within the same step and by the same
-    weights, which bounds one request to the engine and changes no answer. Without it an answer is one segment.
+    """Tokens of a segment. A longer completion is continued in further segments, within the same step and by the same
+    weights; this bounds one request to the engine and changes no completion. Without it a completion is one segment.
     """
     schedule: Literal["sync", "partial", "ahead"] = "sync"
     """When a step ends. `sync`: when every episode has ended. `partial`: when `problems_per_step` groups are complete
@@ -218,38 +218,38 @@ class RolloutConfig(Options):
     first `problems_per_step` of them are complete. 1 waits for all.
     """
     step_tokens: int | None = Field(None, ge=1)
-    """Tokens sampled in a step at most, in `partial` and `ahead`; episodes that are open then continue in the next
+    """Tokens sampled in a step, at most, in `partial` and `ahead`; episodes that are open then continue in the next
     step. Without it only complete groups end a step.
     """
     max_age: int = Field(8, ge=0)
-    """Updates of the weights that an open episode may live through, in `partial` and `ahead`. One that is older is
-    ended as `unscored:too_old`: counted, and left out of the loss.
+    """Updates of the weights during which an episode may stay open, in `partial` and `ahead`. An older episode is ended
+    as `unscored:too_old`: counted, and left out of the loss.
     """
     max_lag: int = Field(1, ge=0)
-    """Batches that `ahead` may generate before the weights that they are trained into are there. 0 is `sync` with the
-    engine in its own process; with 2 or more, which weights sample a batch depends on timing.
+    """Updates of the weights that may still be missing when the engine begins a batch, in `ahead`. 0 is `sync` with the
+    engine in its own process; with 2 or more, it depends on timing which weights sample a batch.
     """
     sleep: bool = False
-    """Let the engine give back its memory while the policy is updated (`Engine.sleep`): for a GPU that both share and
+    """Let the engine release its memory while the policy is updated (`Engine.sleep`): for a GPU that both share and
     that is too small for both at a time. Weights and cache are made again before the next step, which costs time. Not
     with `ahead`.
     """
     old_tokens: Literal["mask", "correct"] | None = None
-    """What becomes of tokens that older weights sampled. `mask`, without a choice that of `partial`: no part in the
-    loss, as in Kimi k1.5 (section 2.6.2). `correct`, that of `ahead`: trained on with importance weights, from the
-    engine's log-probabilities to those of the policy before the update.
+    """How tokens that older weights sampled are trained on. `mask` (the default of `partial`): not at all, as in Kimi
+    k1.5 (section 2.6.2). `correct` (the default of `ahead`): with importance weights, from the engine's
+    log-probabilities to those of the policy before the update.
     """
     max_unscored_frac: float = Field(0.1, ge=0, le=1)
-    """Stop if more of a step's answers than this could not be judged: the reward would no longer mean what it says."""
+    """Stop if a larger share of a step's completions than this could not be judged: the mean reward would mislead."""
     max_engine_gap_nats: float = Field(0.5, gt=0)
     """Stop if the log-probabilities of engine and trainer differ by more than this on average, over the tokens that
     the newest weights sampled: the engine then samples from another policy than the one that is trained. `nano` has
     4e-7 in float32 and 0.002 in bfloat16."""
     max_canary_gap_nats: float | None = Field(None, gt=0)
-    """Stop if the engine, after it has loaded weights, and the trainer differ by more than this, on average over the
-    tokens of the canary, a text that both read: the engine then does not have the weights. Without it 1e-4 if both
-    compute in float32 on a CPU, 0.01 on a GPU, and 0.3 (0.1 when the run begins) if one of them computes in another
-    type, or the engine does not tell its type.
+    """Stop if, after the engine has loaded weights, its log-probabilities and the trainer's differ by more than this on
+    average, over the tokens of the canary, a text that both read: the engine then does not have the weights. Without it
+    1e-4 if both compute in float32 on a CPU, 0.01 on a GPU, and 0.3 (0.1 when the run begins) if one of them computes
+    in another type, or the engine does not tell its type.
     """
 
     @field_validator("max_tokens", mode="before")
@@ -320,15 +320,15 @@ class EvalConfig(Options):
     problems: int = Field(500, ge=1)
     """Number of problems, the first ones of the split; all of them if the split has fewer."""
     samples: int = Field(1, ge=1)
-    """Answers a problem."""
+    """Completions for each problem."""
     benches: tuple[str, ...] = ()
-    """Benchmarks, or ENV:SPLIT, that each validation also scores, as many problems and answers as they say."""
+    """Benchmarks, or ENV:SPLIT, that each validation also scores, with their numbers of problems and completions."""
     temperature: Temperature | None = None
-    """Of sampling; 0 is greedy. Without it that of training, `rollout.temperature`."""
+    """Sampling temperature; 0 is greedy. Without it that of training, `rollout.temperature`."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample from the smallest set of tokens with this much probability; 1 is off."""
     top_k: int = Field(0, ge=0)
-    """Sample from so many most likely tokens; 0 is off."""
+    """Sample from this many most likely tokens; 0 is off."""
     max_tokens: int | None = Field(None, ge=1)
     """Token budget of a completion, in benchmarks too. Without it that of training, `env.max_tokens`."""
 
@@ -339,14 +339,14 @@ class EvalConfig(Options):
 
 
 class CriticConfig(Options):
-    """The critic of an algorithm that asks for one (`ppo`); the others make none."""
+    """The critic of an algorithm that needs one (`ppo`); other algorithms have none."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     backbone: Literal["separate", "shared"] = "separate"
     """`separate`: a separate model. `shared`: a layer on the policy's backbone, which then learns from both losses."""
     model: str | None = Field(None, min_length=1)
-    """What a separate one starts from: a model, as `model` is named, such as a trained reward model; without it the
+    """Model that a separate critic starts from, named as `model` is, such as a trained reward model; without it the
     policy.
     """
     lr: float = Field(1e-3, gt=0)
@@ -367,7 +367,7 @@ class PtxConfig(Options):
     model_config = ConfigDict(allow_inf_nan=False)
 
     coef: float = Field(0.0, ge=0)
-    """Weight of their mean log-likelihood of a token; InstructGPT's gamma, which is 27.8 there. 0 is off."""
+    """Weight of their mean log-likelihood per token; the gamma of InstructGPT, which uses 27.8. 0 is off."""
     batch_size: int = Field(8, ge=1)
     """Examples in each optimizer step."""
     data: str | None = Field(None, min_length=1)
@@ -390,16 +390,16 @@ class RunConfig(Options):
     """
     verifier: VerifierConfig = VerifierConfig()
     audit: AuditConfig | None = None
-    """A second verifier, such as a rule beside a judge: it judges the same completions, decides no reward, and its
-    agreement with `verifier` is measured (`audit/agreement_frac`). `audit={}` is the environment's own verifier.
+    """A second verifier, such as a rule beside a judge. It judges the same completions and does not change the reward;
+    its agreement with `verifier` is measured (`audit/agreement_frac`). `audit={}` is the environment's own verifier.
     """
     engine: EngineConfig = EngineConfig()
     algo: AlgoConfig = AlgoConfig()
     sampler: SamplerConfig = SamplerConfig()
     shapers: dict[str, Plain] = Field(default_factory=dict)
-    """Reward shapers with their options, in the order in which they work."""
+    """Reward shapers with their options, in the order in which they are applied."""
     trackers: dict[str, Plain] = Field(default_factory=dict)
-    """Where metrics are also sent, in addition to metrics.jsonl, with options."""
+    """Trackers with their options; metrics are sent there in addition to metrics.jsonl."""
     rollout: RolloutConfig = RolloutConfig()
     eval: EvalConfig = EvalConfig()
     critic: CriticConfig = CriticConfig()

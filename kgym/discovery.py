@@ -155,7 +155,8 @@ def warn_of_old_hooks(record: PluginRecord) -> None:
     assert record.hooks is not None  # it is active
     (implementation,) = getattr(record.hooks.hook, record.deprecated[0]).get_hookimpls()
     code = inspect.unwrap(implementation.function).__code__
-    message = f"plugin {record.title} has {' and '.join(record.deprecated)}; yield the same records in one hook, kgym_components"
+    hooks = " and ".join(record.deprecated)
+    message = f"plugin {record.title} has {hooks}; yield the same records in one hook, kgym_components"
     try:
         warnings.warn_explicit(message, DeprecationWarning, code.co_filename, code.co_firstlineno)
     except DeprecationWarning:

@@ -1,23 +1,24 @@
 """Every exception that kgym raises on purpose.
 
     KgymError
-    ├── ConfigError (ValueError)        a setting is wrong: unknown key, value out of range, combination that cannot
-    work │   ├── NotComparable               two results did not ask the same; says what differs │   ├── UnknownName
-    no component of that name; says the nearest one │   └── UnsuitedModel               an engine cannot sample from
-    this model; another engine may ├── DataError (ValueError)          a data set is absent, malformed or not what its
-    checksum says │   └── MissingData                 the user has to add it; says the command
+    ├── ConfigError (ValueError)        a setting is wrong: an unknown key, a value out of range, a bad combination
+    │   ├── NotComparable               two results were not measured in the same way; says what differs
+    │   ├── UnknownName                 no component has that name; says the nearest one
+    │   └── UnsuitedModel               an engine cannot sample from this model; another engine may
+    ├── DataError (ValueError)          a data set is absent, malformed, or does not match its checksum
+    │   └── MissingData                 the user has to add it; says the command
     ├── PluginError (RuntimeError)      a plugin is broken, too new, or offers a name twice
     ├── ComponentError (RuntimeError)   a component raised, or returned what it must not; says which one
     ├── EnvError (RuntimeError)         an environment was stepped out of order
     ├── EngineError (RuntimeError)      an engine could not load or generate
-    ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad answer is a Verdict, never an
-    exception) ├── SandboxError (RuntimeError)     programs cannot be isolated on this machine; says why, and what to do
-    │   └── SandboxLost                 a sandbox ended while it worked, for a reason outside of it └── RunError
-    (RuntimeError)         a run cannot go on: too many unscored answers, a folder that is in use, a full disk
+    ├── VerifierError (RuntimeError)    the verifier pool itself is broken (a bad completion gets a Verdict)
+    ├── SandboxError (RuntimeError)     programs cannot be isolated on this machine; says why, and what to do
+    │   └── SandboxLost                 a sandbox ended while it worked, for a reason outside of it
+    └── RunError (RuntimeError)         a run cannot continue: too many unscored completions, a folder in use, ...
 
 Exit status on the command line: 2 for ConfigError, DataError, PluginError and SandboxError (the request was wrong), 1
 for the others (the run failed).
-Each carries its whole message as its only argument, so that it survives pickling on the way home from a worker.
+The only argument of each is its whole message, so that it survives pickling when a worker sends it to its parent.
 """
 
 from collections.abc import Iterable
@@ -36,11 +37,11 @@ class ConfigError(KgymError, ValueError):
 
 
 class NotComparable(ConfigError):
-    """Two results did not ask the same, so that a difference between them means nothing."""
+    """Two results were not measured in the same way, so a difference between them means nothing."""
 
 
 class UnknownName(ConfigError):
-    """No component, key or option of that name."""
+    """No component, key or option has that name."""
 
     @classmethod
     def near(cls, kind: str, name: str, known: Iterable[str]) -> "UnknownName":
@@ -58,17 +59,17 @@ class UnknownName(ConfigError):
 
 
 class UnsuitedModel(ConfigError):
-    """A model is whole, and the engine cannot sample from it."""
+    """A model is complete, but the engine cannot sample from it."""
 
 
 class DataError(KgymError, ValueError):
-    """A data set is absent, malformed or not what its checksum says."""
+    """A data set is absent, malformed, or does not match its checksum."""
 
     exit_status = 2
 
 
 class MissingData(DataError):
-    """A data set that the user adds is not there yet."""
+    """A data set that the user has to add is missing."""
 
 
 class PluginError(KgymError, RuntimeError):
@@ -90,11 +91,11 @@ class EngineError(KgymError, RuntimeError):
 
 
 class VerifierError(KgymError, RuntimeError):
-    """The verifier pool is broken; a bad answer is a Verdict and never an exception."""
+    """The verifier pool is broken. A bad completion gets a Verdict and never an exception."""
 
 
 class SandboxError(KgymError, RuntimeError):
-    """Programs cannot be isolated on this machine, so none is run."""
+    """Programs cannot be isolated on this machine, so none are run."""
 
     exit_status = 2
 
@@ -108,8 +109,8 @@ class SandboxLost(SandboxError):
 
 
 class RunError(KgymError, RuntimeError):
-    """A run cannot go on."""
+    """A run cannot continue."""
 
 
 class NothingToLearn(RunError):
-    """Step after step had no group of answers to learn from: the problems are too easy or too hard for the policy."""
+    """Several steps in a row had no group to learn from: the problems are too easy or too hard for the policy."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from kgym.hookspecs import EnvFamilyInfo, EnvInfo, Info
 
 LONGEST = 60
-"""Characters of a member that its id keeps."""
+"""Most characters of a member in the id."""
 
 
 def family_of(name: str, families: Iterable[Info]) -> EnvFamilyInfo | None:
@@ -21,8 +21,8 @@ def family_of(name: str, families: Iterable[Info]) -> EnvFamilyInfo | None:
 
 
 def member_info(name: str, family: EnvFamilyInfo) -> EnvInfo:
-    """Return the record of an environment of a family. A member that cannot be part of an id is shortened, with a
-    hash of the whole.
+    """Return the record of an environment of a family. A member that cannot be part of an id is shortened, with a hash
+    of the whole member.
     """
     member = name.removeprefix(f"{family.name}:")
     return EnvInfo(
@@ -39,7 +39,7 @@ def member_info(name: str, family: EnvFamilyInfo) -> EnvInfo:
 
 
 def _slug(member: str) -> str:
-    """Return a member as it is written in ids.
+    """Return the form of a member in ids.
 
     >>> _slug("countdown"), _slug("a/b.jsonl")
     ('countdown', 'a-b.jsonl-f74d49bc')

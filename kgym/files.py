@@ -1,5 +1,5 @@
-"""Files that are whole or not there: written under a temporary name, flushed to the disk and renamed. Links are
-never written through.
+"""Files that are either complete or missing: written under a temporary name, flushed to the disk and renamed. kgym never
+writes through links.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from kgym.errors import DataError, KgymError, RunError
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old one or the new one whole. A link of that name is
-    replaced.
+    """Write a file so that a reader, also after a crash, finds either the complete old file or the complete new one. A
+    link of that name is replaced.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -40,7 +40,7 @@ def write_page(path: Path, text: str) -> None:
 
 
 def open_to_append(path: Path) -> IO[str]:
-    """Open a text file at its end, making it if need be. Raises RunError if it is a link."""
+    """Open a text file to append to it; make it if it does not exist. Raises RunError if it is a link."""
     new = not path.exists()
     file = os.fdopen(_open_own(path, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8")
     if new:
@@ -49,22 +49,22 @@ def open_to_append(path: Path) -> IO[str]:
 
 
 def sync_names(folder: Path) -> None:
-    """Flush the names in a folder to the disk, so that a file which was made or renamed in it is still there after a
-    power cut.
+    """Flush the names in a folder to the disk, so that files made or renamed in it are still there after a power
+    cut.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot flush folders
             raise
     finally:
         os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush every file and name below a folder to the disk, so that a rename of the folder cannot outrun its
-    contents.
+    """Flush every file and name below a folder to the disk, so that its contents are there before the folder is
+    renamed.
     """
     for file in folder.rglob("*"):
         if file.is_dir():
@@ -80,10 +80,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reading(path: Path, *, remedy: str) -> Iterator[None]:
-    """Read a file of a run; raise DataError, with its name and what to do, instead of what a parser raises about its
-    content.
+    """Read a file of a run. Errors of a parser about its content become a DataError that names the file and says what to
+    do.
 
-    An OSError with an errno comes from the file system and goes on as it is: the file does not exist, or it may not be
+    An OSError with an errno comes from the file system and passes unchanged: the file does not exist, or it cannot be
     read.
     """
     try:
@@ -97,7 +97,7 @@ def reading(path: Path, *, remedy: str) -> Iterator[None]:
         AttributeError,
         OSError,
         RecursionError,
-    ) as error:  # of json, pyarrow; another shape
+    ) as error:  # json and pyarrow raise these, and code that expects another shape
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).strip().split("\n")[0] if isinstance(error, (ValueError, OSError)) else type(error).__name__
@@ -126,7 +126,7 @@ class Lock:
         self._path, self._descriptor, self._what = path, descriptor, what
 
     def check(self) -> None:
-        """Raise RunError if the file at the path is another one by now, or none."""
+        """Raise RunError if the file at the path is no longer the locked one, or does not exist."""
         if self.lost:
             raise RunError(
                 f"{self._what} is gone: it was deleted, moved or replaced while it was in use; "
@@ -135,7 +135,7 @@ class Lock:
 
     @property
     def lost(self) -> bool:
-        """Whether another process could take the same lock, since it would find another file."""
+        """Whether another process could take the same lock, since it would find another file at the path."""
         try:
             there = self._path.lstat()
         except OSError as error:
@@ -146,10 +146,10 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(path: Path, *, what: str, wait: bool = False) -> Iterator[Lock]:
-    """Hold an exclusive lock on `path`, which is made if need be and stays, empty.
+    """Hold an exclusive lock on `path`. The file is made if it does not exist, and stays, empty.
 
-    The lock belongs to the process and goes with it, also after a kill -9. Raises RunError if another process holds it,
-    unless `wait`, and in place of an error about files if the reason is that the locked file is gone.
+    The lock belongs to the process and ends with it, also after a kill -9. Raises RunError if another process holds it
+    (unless `wait`), and instead of an error about files if the locked file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open_own(path, os.O_RDWR)

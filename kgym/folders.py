@@ -1,10 +1,10 @@
-"""The folders of a run and the files in them that are kgym's: everything else in there is left alone, and no link is
-followed.
+"""The folders of a run and kgym's files in them. All other files there are left alone, and no link is followed.
 
-episodes/step-00001.parquet          ours
-episodes/step-00001 (1).parquet      not ours: neither read nor removed
-episodes/.step-00001.parquet.4711.tmp   of a process that was killed while it wrote: removed by anyone who holds the
-lock of the run checkpoints/.step-4.tmp/             of a checkpoint that was being written or removed: likewise
+episodes/step-00001.parquet             kgym's
+episodes/step-00001 (1).parquet         not kgym's: neither read nor removed
+episodes/.step-00001.parquet.4711.tmp   of a process that was killed while it wrote; the next holder of the run's
+                                        lock removes it
+checkpoints/.step-4.tmp/                of a checkpoint that was being written or removed: likewise
 """
 
 import re
@@ -19,8 +19,8 @@ LEFTOVER = re.compile(
     r"|\.step-\d+(?:\.old)?\.tmp",
     re.ASCII,
 )
-"""What only the holder of a run's lock writes under a temporary name. Pages and pictures, which others write, are
-not among it.
+"""Temporary names of the files that only the holder of a run's lock writes. Pages and pictures are not among them,
+since other processes write them.
 """
 
 
@@ -32,7 +32,7 @@ def own_folders(*folders: Path) -> None:
 
 
 def refuse_links(*folders: Path) -> None:
-    """Raise ConfigError if one of the folders is a link: anyone who made it would decide which files are written and
+    """Raise ConfigError if one of the folders is a link: its author would decide which files are written and
     deleted.
     """
     for folder in folders:
@@ -44,9 +44,9 @@ def refuse_links(*folders: Path) -> None:
 
 
 def numbered(folder: Path, prefix: str, suffix: str, *, width: int = 5) -> dict[int, Path]:
-    """Return the files or folders named PREFIX-NUMBER and SUFFIX, by number and in order.
+    """Return the files or folders named PREFIX-NUMBERSUFFIX, by number and in order.
 
-    Only names that kgym writes count: the number has at least `width` digits, and zeros before it up to that many.
+    Only names that kgym writes count: the number is padded with zeros to `width` digits.
     """
     name = re.compile(rf"{prefix}-(\d+){re.escape(suffix)}", re.ASCII)
     found = {}
@@ -57,7 +57,7 @@ def numbered(folder: Path, prefix: str, suffix: str, *, width: int = 5) -> dict[
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove what a killed process left half-written. Only the holder of the run's lock may."""
+    """Remove the half-written files of a killed process. Only the holder of the run's lock may call it."""
     for folder in folders:
         for path in folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ():
             if LEFTOVER.fullmatch(path.name):
@@ -65,9 +65,7 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder with all that is in it, or a link, but not what it points to; nothing if there is
-    none.
-    """
+    """Remove a file, a folder with its contents, or a link (but not its target). A missing path is not an error."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -75,8 +73,8 @@ def remove(path: Path) -> None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename a folder to one that `remove_leftovers` knows, so that no half of it is left under its own name; return
-    the new path.
+    """Rename a folder to a name that `remove_leftovers` knows, so that a kill leaves no half of it under its own name;
+    return the new path.
     """
     aside = folder.with_name(f".{folder.name}.old.tmp")
     remove(aside)

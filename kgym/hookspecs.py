@@ -40,7 +40,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class Info:
-    """What every component says of itself."""
+    """The fields of every component's record."""
 
     kind: ClassVar[str] = "component"
 
@@ -50,12 +50,12 @@ class Info:
     summary: str = ""
     """One line for `kgym plugins list`."""
     needs: tuple[str, ...] = ()
-    """Packages that its plugin does not install, by the name to install and import them by; without them it is
-    refused, with a hint.
+    """Packages that its plugin does not install, by the name that installs and imports them. Without them the component
+    is refused, with a hint.
     """
     extra: str = ""
-    """Extra of the plugin's distribution that installs them (`wandb` of `kgym[wandb]`), for the hint; without one it
-    names the packages.
+    """Extra of the plugin's distribution that installs these packages (`wandb` of `kgym[wandb]`), for the hint; without
+    one the hint names the packages.
     """
 
 
@@ -69,11 +69,11 @@ class EnvInfo(Info):
 
     namespace: str = "kgym"
     version: int = 0
-    """Goes up with any change of data, prompt or verifier."""
+    """Increases with every change of data, prompt or verifier."""
     family: str = ""
     """Prefix of the family that it is a member of; "" for an environment with its own record. kgym fills it in."""
     member: str = ""
-    """What comes after the prefix."""
+    """The part of the name after the prefix."""
 
     @property
     def id(self) -> str:
@@ -90,11 +90,11 @@ class EnvFamilyInfo(Info):
     kind: ClassVar[str] = "family"
 
     version: int = 0
-    """Of its environments: goes up with any change of data, prompt or verifier."""
+    """Version of its environments; increases with every change of data, prompt or verifier."""
     suffixes: tuple[str, ...] = ()
     """Endings of names that belong to the family without its prefix, such as `.jsonl`."""
     member: str = "NAME"
-    """What stands for the part after the prefix where the family is listed: `URL`."""
+    """Placeholder for the part after the prefix where the family is listed: `URL`."""
 
 
 @dataclass(frozen=True)
@@ -104,25 +104,25 @@ class VerifierInfo(Info):
     kind: ClassVar[str] = "verifier"
 
     isolation: str = "process"
-    """`process`: judged in killable workers. `none`: in the caller, for verifiers that are linear in the text and safe
-    by construction, and for those that hold a model, which a worker would load again and its limits of memory and time
-    end.
+    """Where it judges. `process`: in worker processes that can be killed. `none`: in the caller, for verifiers that are
+    linear in the text and safe by construction, and for those that hold a model: every worker would load it again, and
+    the limits of memory and time would end it.
     """
     threads: bool = False
-    """Whether it may be called from several threads at a time, for verifiers that judge in the caller and wait for
+    """Whether several threads may call it at the same time, for verifiers that judge in the caller and wait for
     something else.
     """
     batched: bool = False
-    """Whether many answers cost it little more than one, as a model that reads them side by side: the answers of a step
-    are then judged in one call after the last of them, instead of each as soon as it has ended. For verifiers that
-    judge in the caller.
+    """Whether many completions cost it little more than one, as for a model that reads them side by side. The
+    completions of a step are then judged in one call after the last of them, instead of each as soon as it has ended.
+    For verifiers that judge in the caller.
     """
     golds: tuple[str, ...] = ()
     """Gold answers of the kind that it judges, for `kgym plugins check`; without them mathematical ones are tried."""
     answer: str = r"\boxed{{gold}}"
-    """How an answer is written that it reads, with `{gold}` in it, for the same check."""
+    """Template of a completion that it reads, with `{gold}` in it, for the same check."""
     numeric: bool = True
-    """Whether golds of digits are numbers, so that 17.0 and 017 are 17; False for a verifier of texts."""
+    """Whether golds that consist of digits are numbers, so that 17.0 and 017 are 17; False for a verifier of texts."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +138,22 @@ class EngineInfo(Info):
 
     kind: ClassVar[str] = "engine"
     own_process: bool = True
-    """Whether kgym may run it in a process that it starts for it, as `rollout.schedule=ahead` needs."""
+    """Whether kgym may run it in a process of its own, as `rollout.schedule=ahead` needs."""
 
     adapters: bool = False
-    """Whether `load` takes the matrices of a LoRA adapter alone (`Weights.adapter`); otherwise they come merged."""
+    """Whether `load` takes the matrices of a LoRA adapter alone (`Weights.adapter`); otherwise it is given merged
+    weights.
+    """
 
     exact: bool = False
-    """Whether an answer that is cut and continued under the same weights equals the uncut one, and the same requests
-    give the same segments again: then a resumed run reproduces the one that was not interrupted. `kgym plugins check`
-    holds an engine to it.
+    """Whether a completion that is cut and continued under the same weights equals the uncut one, and the same requests
+    give the same segments again. A resumed run then reproduces the run that was not interrupted. `kgym plugins check`
+    tests this.
     """
 
     remote: bool = False
     """Whether it asks a server: the model is a name that the server knows instead of a folder, and no weights can be
-    loaded. It scores and judges, and training refuses it.
+    loaded. Such an engine can be used for scoring and judging, and training refuses it.
     """
 
 
@@ -195,14 +197,14 @@ class BenchmarkInfo(Info):
     env: str = ""
     split: str = ""
     problems: int = 0
-    """The first so many problems of the split; 0 is all of them."""
+    """Number of problems, the first ones of the split; 0 is all of them."""
     samples: int = 1
-    """Answers a problem, unless the user says otherwise."""
+    """Completions for each problem, unless the user sets another number."""
 
 
 @dataclass(frozen=True)
 class DatasetInfo(Info):
-    """What is known of a data set that users add, and what `kgym data add` holds it to. `target` is unused and
+    """Facts about a data set that users add; `kgym data add` checks the data against them. `target` is unused and
     empty.
     """
 
@@ -212,18 +214,18 @@ class DatasetInfo(Info):
     hub: tuple[str, ...] = ()
     """Its repositories on the hub, joined in this order."""
     problems: int = 0
-    """How many there are; 0 if no one knows. Another number is warned of."""
+    """Number of problems; 0 if unknown. Data with another number give a warning."""
     year: int | None = None
-    """Rows that say that they are of another year are left out; rows that say none are not."""
+    """Rows with another year are left out; rows without a year are kept."""
     max_answer: int | None = None
-    """Answers are integers from 0 to this; rows with others are refused."""
+    """Answers are integers from 0 to this; rows with other answers are refused."""
     configs: tuple[str, ...] = ()
-    """Which of several configurations of a repository is meant: the first of these that it has; without one, all of
+    """Which of several configurations of a repository to use: the first of these that it has; without one, all of
     them.
     """
     splits: tuple[str, ...] = ()
-    """Which of several splits is meant: the first of these that it has; without one, the split called like the data
-    set, or `test`.
+    """Which of several splits to use: the first of these that it has; without one, the split called like the data set,
+    or `test`.
     """
 
 
@@ -237,28 +239,28 @@ class PresetInfo(Info):
 
     target: str = ""
     source: str = ""
-    """Where it is published, and what in it is a reading of ours."""
+    """Where it is published, and which parts of it are our interpretation."""
     samples: int = 1
-    """Answers a problem, of benchmarks with up to a hundred problems such as AIME."""
+    """Completions for each problem of benchmarks with up to a hundred problems, such as AIME."""
     samples_large: int | None = None
-    """The same of larger ones; None: as of small ones."""
+    """Completions for each problem of larger benchmarks; None: as `samples`."""
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] | None = None
-    """Texts that end an answer, in addition to the model's end tokens."""
+    """Texts that end a completion, in addition to the model's end tokens."""
     prompt: str | None = None
     """Template of the user's message, with `{question}` in it."""
     system: str | None = None
     verifier: str | None = None
-    """For a prompt that asks for the answer in a form which the environment's own verifier does not read."""
+    """Verifier for a prompt that asks for the answer in a form that the environment's own verifier does not read."""
 
 
 @dataclass(frozen=True)
 class ExperimentInfo(Info):
     """An experiment for `kgym reproduce`. `target` is a function without arguments that returns a TOML file (a Path);
-    its form is in `kgym.experiments.table`.
+    `kgym.experiments.table` describes the file.
     """
 
     kind: ClassVar[str] = "experiment"
@@ -352,7 +354,7 @@ code uses `kgym_components`.
 
 @hookspec
 def kgym_run_started(run: Path, config: Mapping[str, Any]) -> None:
-    """See a run begin or go on; `config` is the resolved configuration."""
+    """See a run begin or resume; `config` is the resolved configuration."""
 
 
 @hookspec
@@ -377,9 +379,9 @@ def kgym_eval_finished(run: Path, step: int, results: Mapping[str, Any]) -> None
 
 @hookspec
 def kgym_run_finished(run: Path, summary: Mapping[str, Any]) -> None:
-    """See a run end well."""
+    """See a run end without an error."""
 
 
 @hookspec
 def kgym_exception(run: Path, error: BaseException) -> None:
-    """See what ended a run; the error goes on."""
+    """See the error that ended a run; it is raised again afterwards."""

@@ -2,15 +2,15 @@
 
     seed = 1
 
-    [algo]                       # everything here but `name` belongs to the component and is checked when it is made
+    [algo]                       # all keys except `name` are options of the component, checked when it is made
     name = "mirror"
     tau = 0.1
 
-    [shapers.length_penalty]     # shapers and trackers by name, in the order in which they work
+    [shapers.length_penalty]     # shapers and trackers by name, in the order in which they are applied
     weight = 0.1
 
-`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` say the same. Unknown keys are refused with the
-nearest one.
+`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` set the same keys. An unknown key is refused, with the
+nearest known one.
 """
 
 import hashlib
@@ -40,12 +40,11 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> RunC
 def load(
     model: type[C], path: Path | None = None, overrides: Sequence[str] = (), *, moved: Mapping[str, str] | None = None
 ) -> C:
-    """Return the configuration of a TOML file (none: the defaults) with `key=value` overrides over it, later ones over
-    earlier ones.
+    """Return the configuration of a TOML file (without one, the defaults), changed by `key=value` overrides in order.
 
-    `model` is the configuration of a command, `moved` has the keys that older versions of it had, by their names now.
+    `model` is the configuration of a command. `moved` maps the keys of its older versions to their present names.
 
-    Raises ConfigError, naming file or key, for what cannot be read, and UnknownName for a key that does not exist.
+    Raises ConfigError, naming file or key, for text that cannot be read, and UnknownName for a key that does not exist.
     """
     values = {} if path is None else read_toml(path)
     for override in overrides:
@@ -72,7 +71,7 @@ MOVED = {
     "algo.mask_truncated": "env.truncated=mask",
     **RENAMED,
 }
-"""Keys that older versions had, by their names now."""
+"""Keys of older versions, with their present names."""
 
 NAMED_ELSEWHERE = {
     "batch": "rollout.problems_per_step", "batch_size": "rollout.problems_per_step", "train_batch_size": "rollout.problems_per_step",
@@ -84,16 +83,16 @@ NAMED_ELSEWHERE = {
     "fp16": "train.dtype", "precision": "train.dtype", "mixed_precision": "train.dtype", "torch_dtype": "train.master_dtype",
     "optim": "train.optimizer", "lr_scheduler_type": "train.schedule", "lr_scheduler": "train.schedule", "lr_decay": "train.schedule",
 }  # fmt: skip
-"""Names that other trainers have for keys of ours."""
+"""Names of other trainers, with our keys."""
 
 
 OWN_BATCHES = ("sft.batch_size", "dpo.batch_size", "rm.batch_size")
-"""What `rollout.problems_per_step` is in a run on examples."""
+"""The keys that correspond to `rollout.problems_per_step` in runs on examples."""
 
 
 def named_elsewhere(name: str, model: type[BaseModel] = RunConfig) -> str:
-    """Return what to say to a name that other trainers know; "" if it is not one of them, or if the configuration has
-    no such key.
+    """Return a hint for a name that other trainers use; "" if it is not one of them, or if the configuration lacks the
+    key.
 
     >>> named_elsewhere("learning_rate"), named_elsewhere("tau")
     ("that is 'train.lr' here", '')
@@ -108,7 +107,7 @@ def named_elsewhere(name: str, model: type[BaseModel] = RunConfig) -> str:
 
 
 def keys_of(values: Mapping[str, Any], model: type[BaseModel] = RunConfig) -> list[str]:
-    """Return the dotted keys that nested tables set, options beside the names of their components.
+    """Return the dotted keys that nested tables set, with options beside the names of their components.
 
     >>> keys_of({"algo": "grpo", "env": {"options": {"difficulty": 2}}, "trackers": {"wandb": {}}})
     ['algo.name', 'env.difficulty', 'trackers.wandb']
@@ -141,8 +140,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str, model: type[BaseModel] = RunConfig) -> tuple[str, Any]:
-    """Split `key=value`. The value is TOML if it is that, and otherwise the text unchanged; where text is wanted, it
-    stays text.
+    """Split `key=value`. The value is read as TOML if possible, and is otherwise the unchanged text. The value of a key
+    that takes text stays text.
 
     Raises ConfigError if there is no key.
 
@@ -161,16 +160,14 @@ def parse_override(text: str, model: type[BaseModel] = RunConfig) -> tuple[str, 
 def set_key(values: dict[str, Any], key: str, value: Any, model: type[BaseModel] = RunConfig) -> None:
     """Set a dotted key in nested tables, which are made as needed.
 
-    An empty table over one that is there changes nothing. The name of a component (`algo=grpo`) leaves the options that
-    are there.
+    Setting an existing table to an empty one changes nothing. Setting the name of a component (`algo=grpo`) keeps the
+    options that are set.
     """
     *tables, last = key.split(".")
     for depth, name in enumerate(tables, 1):
         inner = values.setdefault(name, {})
-        if isinstance(inner, str) and _is_component(
-            ".".join(tables[:depth]), model
-        ):  # algo = "mirror" is short for its name
-            inner = values[name] = {"name": inner}
+        if isinstance(inner, str) and _is_component(".".join(tables[:depth]), model):
+            inner = values[name] = {"name": inner}  # algo = "mirror" is short for its name
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {'.'.join(tables[:depth])} is {inner!r} and has no keys")
         values = inner
@@ -181,7 +178,7 @@ def set_key(values: dict[str, Any], key: str, value: Any, model: type[BaseModel]
 
 
 def _toml_value(text: str) -> Any:
-    """Return `text` read as a TOML value; the text itself if it is none, or a date, which no setting of ours is."""
+    """Return `text` read as a TOML value; the text itself if it is not TOML, or is a date, which no key takes."""
     try:
         document = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -219,7 +216,7 @@ def _annotation(key: str, model: type[BaseModel]) -> Any:
 
 
 def _models(annotation: Any, base: type[BaseModel]) -> list[type[BaseModel]]:
-    """Return what of a type, or of a choice such as `SamplerConfig | None`, is a model of that kind."""
+    """Return the parts of a type, or of a choice such as `SamplerConfig | None`, that are subclasses of `base`."""
     choice = (annotation,) if get_origin(annotation) is dict else (annotation, *get_args(annotation))
     return [item for item in choice if isinstance(item, type) and issubclass(item, base)]
 
@@ -233,7 +230,7 @@ def to_json(config: BaseModel) -> str:
 
 
 def to_toml(config: BaseModel) -> str:
-    """Return the whole configuration as TOML, options beside the names of their components; `load` reads it."""
+    """Return the whole configuration as TOML, with options beside the names of their components; `load` reads it."""
     return "\n".join(_table_lines(_beside(config.model_dump(mode="json"), "", type(config)), ())).strip() + "\n"
 
 
@@ -249,15 +246,15 @@ def _beside(values: Mapping[str, Any], path: str, model: type[BaseModel]) -> dic
 
 
 def config_hash(config: BaseModel) -> str:
-    """Return 12 hexadecimal digits of the sha256 of the configuration; equal configurations have equal ones, however
-    they were written.
+    """Return 12 hexadecimal digits of the sha256 of the configuration; equal configurations have the same hash, in any
+    spelling.
     """
     canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def _table_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    """Write a table and those below it; None, which TOML does not have, is left out."""
+    """Return the lines of a table and the tables below it; None, which TOML does not have, is left out."""
     tables = {key: value for key, value in table.items() if isinstance(value, Mapping)}
     plain = {key: value for key, value in table.items() if key not in tables and value is not None}
     lines = [f"{key_literal(key)} = {_literal(value)}" for key, value in plain.items()]
@@ -284,5 +281,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(_literal(item) for item in value if item is not None)}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key_literal(key)} = {_literal(item)}' for key, item in value.items() if item is not None)}}}"
+        items = [f"{key_literal(key)} = {_literal(item)}" for key, item in value.items() if item is not None]
+        return f"{{{', '.join(items)}}}"
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,4 +1,4 @@
-"""What a verifier's worker may use."""
+"""Limits of a verifier's workers and of programs in the sandbox."""
 
 import os
 
@@ -9,18 +9,18 @@ from kgym.world import n_local_ranks
 
 
 class PoolLimits(Options):
-    """Limits of the workers in which a verifier judges. A verifier that judges in the caller's process has none."""
+    """Limits of the workers in which a verifier judges. A verifier that judges in the caller's process has no limits."""
 
     workers: int | None = Field(None, ge=1, le=256)
     """Worker processes of a rank; without it one for each processor that it has to itself, at most 8."""
     deadline_s: float = Field(5.0, gt=0, le=1e6, allow_inf_nan=False)
-    """Seconds for one completion, counted from when a worker starts to judge it; then it is `unscored:timeout`."""
+    """Seconds for one completion, counted from when a worker starts to judge it; after that it is `unscored:timeout`."""
     memory_gib: float = Field(1.0, gt=0, allow_inf_nan=False)
-    """Memory that a worker may use in addition to what the verifier's libraries take; beyond it a completion is
+    """Memory that a worker may use in addition to the verifier's libraries; a completion that needs more is
     `unscored:memory`.
     """
     recycle_after: int = Field(5000, ge=1)
-    """A worker is replaced after this many completions, so that what a library leaks does not accumulate."""
+    """A worker is replaced after this many completions, so that memory leaks of libraries do not accumulate."""
 
     @property
     def n_workers(self) -> int:
@@ -29,19 +29,19 @@ class PoolLimits(Options):
 
 
 class ProgramLimits(Options):
-    """What a program in the sandbox may use: all of its processes together, unless it says otherwise."""
+    """Limits of a program in the sandbox, for all of its processes together unless an option says otherwise."""
 
     wall_s: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)
-    """Seconds by the clock."""
+    """Seconds of wall-clock time."""
     cpu_s: float = Field(10.0, gt=0, le=3600, allow_inf_nan=False)
     """Seconds of processor time."""
     memory_mib: int = Field(512, ge=16)
     """Memory, files in /tmp included."""
     processes: int = Field(32, ge=1, le=4096)
-    """Processes and threads at a time."""
+    """Processes and threads at the same time."""
     files: int = Field(1000, ge=10)
     """Files and folders in /tmp."""
     storage_mib: int = Field(64, ge=1)
-    """Size of all files in /tmp together, and of each."""
+    """Size of all files in /tmp together, and of each one."""
     output_mib: float = Field(4.0, gt=0, le=1024)
-    """What it may write to standard output and standard error together."""
+    """Size of standard output and standard error together."""

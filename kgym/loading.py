@@ -28,8 +28,7 @@ def import_module(name: str) -> ModuleType:
     """Import a module by its name."""
     module = importlib.import_module(name)
     if getattr(module.__spec__, "_initializing", False):
-        # Its own `import kgym` led here before it was complete, and it would seem to have no hooks: run a copy to the
-        # end.
+        # Its own `import kgym` led here before the module was complete, so its hooks are not there yet: run a copy.
         module = _execute(importlib.util.find_spec(name))
     return module
 
@@ -49,8 +48,8 @@ def import_file(name: str, path: Path) -> ModuleType:
 
 
 def module_name(path: Path) -> str:
-    """Return the module name of a file that `-p` names: no installed module has it, and another folder's file has
-    another.
+    """Return the module name of a file that `-p` names. It differs from the names of installed modules and of files in
+    other folders.
 
     >>> module_name(Path("/home/ada/obs.py"))
     'obs_36d18a1b'
@@ -76,7 +75,7 @@ _stdout: Any = None
 
 
 class _Detour:
-    """Stands in for `sys.stdout`: what threads inside `prints_to_stderr` write goes to standard error, all else
+    """Replaces `sys.stdout`: the output of threads inside `prints_to_stderr` goes to standard error, all other output
     where it went before.
     """
 
@@ -100,7 +99,7 @@ class _Detour:
 
 @contextmanager
 def prints_to_stderr() -> Iterator[list[str]]:
-    """Send what this thread prints to standard error; the value collects the texts."""
+    """Send what this thread prints to standard error; the yielded list collects the texts."""
     global _stdout
     heard: list[str] = []
     entry = (threading.get_ident(), heard)
@@ -119,8 +118,8 @@ def prints_to_stderr() -> Iterator[list[str]]:
 
 @contextmanager
 def descriptor_to_stderr() -> Iterator[None]:
-    """Send what is written to file descriptor 1, by C libraries and child processes too, to descriptor 2. Of the
-    whole process.
+    """Send what is written to file descriptor 1, also by C libraries and child processes, to descriptor 2, for the whole
+    process.
     """
     try:
         kept = os.dup(1)
@@ -130,7 +129,7 @@ def descriptor_to_stderr() -> Iterator[None]:
     try:
         sys.stdout.flush()
         os.dup2(2, 1)
-    except (OSError, ValueError):  # standard error is closed; then there is no better place
+    except (OSError, ValueError):  # standard error is closed, and no better place exists
         pass
     try:
         yield

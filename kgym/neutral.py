@@ -1,8 +1,8 @@
-r"""Foreign text on its way out, one function for each kind of place where it could act: terminal, spreadsheet,
-Markdown, picture.
+r"""Make untrusted text harmless before it is shown: one function for each place where it could act (terminal,
+spreadsheet, Markdown).
 
-Text of models, data sets, file names and exceptions is untrusted. HTML is escaped by the template (`kgym.page`), LaTeX
-by its exporter.
+Text of models, data sets, file names and exceptions is untrusted. The template escapes HTML (`kgym.page`), and the
+exporter LaTeX.
 """
 
 import html
@@ -10,28 +10,27 @@ import json
 import re
 
 SIGNS = "=+\\-@'＝＋－＠"
-"""Signs that begin a formula, as a character class, and the quote that keeps one from running."""
+"""Signs that begin a formula, and the quote that keeps a formula from running, as a character class."""
 _FORMULA = re.compile(f'(^|;)(?=[\\s"]*[{SIGNS}])')
 _QUOTED = re.compile(f"(^|;)'(?=[\\s\"]*[{SIGNS}])")
 _MARKUP = re.compile(r"([\\`*_\[\]|~!#$@])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def printable(value: object) -> str:
-    r"""Return a value as text for a terminal: control characters and direction marks become U+FFFD, line feeds and tabs
+    r"""Return a value as text for a terminal: control characters and direction marks become U+FFFD; line feeds and tabs
     stay.
 
     >>> printable("a\x1b[31mb\n")
     'a�[31mb\n'
     """
     text = "" if value is None else str(value)
-    if text.isprintable():  # most texts, and a loop over millions of characters takes seconds
+    if text.isprintable():  # most texts; a loop over millions of characters would take seconds
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def for_json(text: str) -> str:
-    r"""Return a JSON text with the characters that act on a terminal as escapes: what is read back from it stays the
-    same.
+    r"""Return a JSON text in which characters that act on a terminal are escaped; a parser reads the same values from it.
 
     >>> for_json('{"name": "\u202e\x85"}')
     '{"name": "\\u202e\\u0085"}'
@@ -52,7 +51,7 @@ def one_line(text: object, longest: int | None = None) -> str:
 
 
 def error_line(error: BaseException, longest: int | None = None) -> str:
-    r"""Return what was raised as `Type: message` on one line, or the type alone if there is no message.
+    r"""Return an exception as `Type: message` on one line, or the type alone if it has no message.
 
     >>> error_line(ValueError("two\nlines")), error_line(KeyboardInterrupt())
     ('ValueError: two lines', 'KeyboardInterrupt')
@@ -61,12 +60,11 @@ def error_line(error: BaseException, longest: int | None = None) -> str:
 
 
 def for_spreadsheet(text: str) -> str:
-    """Return a text on one line that no spreadsheet runs as a formula, wherever it may begin a cell.
+    """Return a text on one line that no spreadsheet runs as a formula, wherever a cell begins in it.
 
     A quote is put before a sign that begins a formula, at the start and after each semicolon: where the list separator
-    is a semicolon (most of Europe) a spreadsheet that opens the file begins a cell there. `from_spreadsheet` takes the
-    quotes off again. Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run,
-    after any separator.
+    is a semicolon (most of Europe), a spreadsheet begins a cell there. `from_spreadsheet` removes the quotes again.
+    Source: OWASP, CSV injection: cells that begin with =, +, -, @, tab or carriage return are run, after any separator.
 
     >>> for_spreadsheet("=HYPERLINK(0)"), for_spreadsheet("x;=1+1"), for_spreadsheet("5 - 2; ok")
     ("'=HYPERLINK(0)", "x;'=1+1", '5 - 2; ok')
@@ -75,7 +73,7 @@ def for_spreadsheet(text: str) -> str:
 
 
 def from_spreadsheet(cell: str) -> str:
-    """Return the text that `for_spreadsheet` made a cell of.
+    """Undo `for_spreadsheet`: return the text of a cell.
 
     >>> from_spreadsheet("x;'=1+1")
     'x;=1+1'
@@ -84,7 +82,7 @@ def from_spreadsheet(cell: str) -> str:
 
 
 def for_markdown(text: str) -> str:
-    r"""Return a text that Markdown shows as it is: no markup, link, image, mention, formula or HTML.
+    r"""Return a text that Markdown shows literally, without markup, links, images, mentions, formulas or HTML.
 
     >>> for_markdown("![x](http://example.org/x.png) a_b <b>")
     '\\!\\[x\\](http\\://example.org/x.png) a\\_b &lt;b&gt;'

@@ -1,5 +1,5 @@
-"""What keeps observers from changing a run: each one is given its own copies, and the global random state is put back
-after it.
+"""Keep observers from changing a run: each observer gets its own copies, and the global random state is restored after
+it.
 
 Token ids and log-probabilities are tuples in immutable segments, so they are shared and not copied.
 """
@@ -15,9 +15,9 @@ from kgym.types import Episode, Group
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of an observer's argument: changes to it leave the original as it is.
+    """Return a copy of an observer's argument; changes to the copy do not change the original.
 
-    Containers, groups and episodes are copied all the way down; everything else is immutable and shared, but for the
+    Containers, groups and episodes are copied at every depth. Everything else is immutable and shared, except the
     exception of `kgym_exception`, which cannot be copied.
     """
     if isinstance(value, Group):
@@ -33,7 +33,7 @@ def copied(value: Any) -> Any:
 
 @contextmanager
 def same_random_state() -> Iterator[None]:
-    """Put the global random state of `random`, numpy and torch back at the end: components of other packages may
+    """Restore the global random state of `random`, numpy and torch at the end, since components of other packages may
     draw from it.
     """
     restore: list[Callable[[], object]] = []

@@ -12,25 +12,27 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 TABLES = ("model_type", "dict_type", "mapping_type", "dataclass_type")
-"""What pydantic calls the errors of a value that is not a table."""
+"""The types of pydantic's errors for a value that is not a table."""
 
 
 class Options(BaseModel):
-    """Options of a component: frozen, unknown keys refused, each field explained by the string under it."""
+    """Options of a component. They are frozen, refuse unknown keys, and each field is explained by the string under
+    it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
     operational: ClassVar[frozenset[str]] = frozenset()
-    """Options that decide how work is done and not what comes of it (timeouts, retries): an evaluation may be
-    resumed with others.
+    """Names of options that change how the work is done and not its results (timeouts, retries). An evaluation may be
+    resumed with other values of them.
     """
 
     def fingerprints(self) -> dict[str, str]:
-        """Return a fingerprint of each thing outside that the options name and the numbers depend on, by option; {} by
+        """Return a fingerprint of each external thing that an option names and the numbers depend on, by option; {} by
         default.
 
-        A run that is resumed, and an evaluation that is continued, refuse to go on if one of them has changed. For a
-        model's folder use `kgym.models.names.model_fingerprint`.
+        Resuming a run or an evaluation is refused if a fingerprint has changed. For a model's folder use
+        `kgym.models.names.model_fingerprint`.
         """
         return {}
 
@@ -48,7 +50,7 @@ _OF_RUN = "steps of a run"
 RunSteps = Annotated[int | float, Field(ge=0, allow_inf_nan=False), AfterValidator(_whole_from_one_on), _OF_RUN]
 """Type of an option that counts the steps of a run: a whole number, or, below 1, a share of the run's steps.
 
-`for_run` turns shares into numbers; a share that stays one, because there is no run, is less than any step.
+`for_run` turns shares into numbers. Without a run a share stays as it is, which is less than one step.
 """
 
 
@@ -60,15 +62,15 @@ def run_steps(options: BaseModel) -> dict[str, int | float]:
 
 
 def for_run(options: M, steps: int) -> M:
-    """Return the options of a component in a run of so many steps: shares of the run become numbers of steps,
-    rounded down.
+    """Return the options of a component in a run of `steps` steps: shares of the run become numbers of steps, rounded
+    down.
     """
     counts = {name: int(value * steps) for name, value in run_steps(options).items() if value < 1}
     return options.model_copy(update=counts) if counts else options
 
 
 LEAST_TEMPERATURE = 1e-6
-"""Logits divided by less leave the range of float32."""
+"""Logits divided by a smaller number leave the range of float32."""
 
 
 def _temperature(value: float) -> float:
@@ -78,7 +80,7 @@ def _temperature(value: float) -> float:
 
 
 Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_temperature)]
-"""Of sampling; 0 is greedy."""
+"""Sampling temperature; 0 is greedy."""
 
 
 def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
@@ -91,7 +93,7 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
     except ValidationError as error:
         errors = error.errors(include_url=False)
     unknown = [item for item in errors if item["type"] == "extra_forbidden"]
-    item = (unknown or errors)[0]  # one line: the first is enough to go on, and an unknown key explains the others
+    item = (unknown or errors)[0]  # one line; an unknown key often explains the other errors
     path = [str(part) for part in item["loc"]]
     where = ".".join([key, *path] if key else path)
     if unknown:
@@ -107,12 +109,12 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
         and isinstance(item["input"], Mapping)
         and text.startswith(f"{where}." if where else "")
     ):
-        raise ConfigError(text)  # of several keys together: it names them itself
+        raise ConfigError(text)  # an error about several keys, which its text names
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 
 
 def conform(values: Mapping[str, Any], shape: type[T]) -> T:
-    """Return what a file holds as `shape`, a dataclass or model; keys that it does not have are left out.
+    """Return the content of a file as `shape`, a dataclass or model; keys that `shape` does not have are left out.
 
     Raises ValueError in one line, with the first key that is missing or of another type: `config.env: field required`.
     """

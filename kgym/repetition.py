@@ -2,9 +2,8 @@
 
     ... 7 1 2 3 1 2 3 1 2 3 1 2 3      N = 12: the block 1 2 3, four times
 
-The first such position depends on the tokens alone, so a completion that is cut into segments is found to repeat itself
-where the uncut one is. The work per token is constant on average and the memory is proportional to N, however long the
-completion becomes.
+The first such position depends only on the tokens, so it is the same whether a completion is cut into segments or not.
+The work per token is constant on average and the memory is proportional to N, however long the completion becomes.
 
 Why one candidate is enough: the last N tokens always contain the newest complete chunk of N // 2 tokens (chunks begin
 at multiples of that). If the N tokens have a period p of at most N / 4, so does the chunk. The chunk's own smallest
@@ -12,8 +11,8 @@ period q is then at most N / 4 too, and p + q is at most its length, so the grea
 period of the chunk (Fine and Wilf 1965): q divides p, and the N tokens have the period q. So only q needs to be
 followed, and it is found once per chunk.
 
-Source of the rule: Kimi k1.5, arXiv:2501.12599, section 2.6.2, which ends and penalises repeated output and states no
-rule for it; "at least four times" is ours: text of any use rarely repeats a long block so often.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.6.2, which ends and penalises repeated output and does not say how it is
+detected. "At least four times" is our rule: useful text rarely repeats a long block that often.
 """
 
 from collections.abc import Iterable
@@ -21,27 +20,26 @@ from collections.abc import Iterable
 SHORTEST = 8
 """The smallest N: two tokens, four times. Below it, `1111` in a number is a repetition."""
 TIMES = 4
-"""How often the block occurs at least."""
+"""How often the block has to occur, at least."""
 
 
 class RepetitionDetector:
-    """Takes a completion token by token and says at each whether the last `length` tokens are a block that is
-    repeated.
+    """Takes a completion token by token and tells after each token whether the last `length` tokens are a repeated
+    block.
     """
 
     def __init__(self, length: int, tokens: Iterable[int] = ()) -> None:
-        """`tokens` are those of earlier segments. Raises ValueError if `length` is too small."""
+        """`tokens` are the tokens of earlier segments. Raises ValueError if `length` is too small."""
         if length < SHORTEST:
             raise ValueError(f"loop_tokens={length} is too small; use {SHORTEST} or more")
         self.length = length
         self._chunk_length = length // 2
         self._chunk: list[int] = []  # the tokens of the newest chunk so far
-        self._borders: list[
-            int
-        ] = []  # of each prefix of it: the longest proper prefix that is also its suffix (Knuth, Morris, Pratt)
+        self._borders: list[int] = []
+        """For each prefix of the chunk, the longest proper prefix that is also its suffix (Knuth, Morris, Pratt)."""
         self._recent = [0] * length  # a ring: the token at position p is at p % length
         self._n_tokens = 0
-        self._period = 0  # of the newest complete chunk, 0 if it is too long
+        self._period = 0  # the smallest period of the newest complete chunk, 0 if it is too long
         self._run = 0  # tokens at the end that have this period
         for token in tokens:
             self.feed(token)
@@ -60,7 +58,7 @@ class RepetitionDetector:
         return self._run >= self.length
 
     def _extend_chunk(self, token: int) -> None:
-        """Add the token to the chunk and its border: the failure function of Knuth, Morris and Pratt."""
+        """Add the token to the chunk, and its border by the failure function of Knuth, Morris and Pratt."""
         border = self._borders[-1] if self._borders else 0
         while border and self._chunk[border] != token:
             border = self._borders[border - 1]

@@ -7,7 +7,7 @@ def derive_seed(*parts: str | int) -> int:
     """Hash the parts to a seed in [0, 2**63).
 
     Parts are told apart by type and length, so ("a", "bc") and ("ab", "c"), or 1 and "1", give different seeds.
-    `hash()` would not do: it is salted per process for strings.
+    `hash()` cannot be used: Python salts it per process for strings.
 
     >>> derive_seed(0, "eval", "aime/validation/7", 3) == derive_seed(0, "eval", "aime/validation/7", 3)
     True

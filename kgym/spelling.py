@@ -7,7 +7,7 @@ from kgym.errors import ConfigError
 
 
 def older_spelling(values: Any) -> Any:
-    """Return a configuration in the present form of manifests: what older ones kept under other keys is moved."""
+    """Return a configuration in the present form of manifests: values under older keys are moved."""
     return _moved(_without_cuts(_older_budgets(older_verifier(values))))
 
 
@@ -47,15 +47,13 @@ def _older_budgets(values: Any) -> Any:
         moved |= {"truncated": "mask"} if options.pop("mask_truncated") else {}
         algo = {**algo, "options": options}
     env = {"name": env} if isinstance(env, str) else dict(env)
-    given = {
-        key: value for key, value in moved.items() if value is not None
-    }  # `zero` too, or a recipe would fill it in
+    given = {key: value for key, value in moved.items() if value is not None}  # also `zero`: a recipe would fill it in
     env["options"] = {**(env.get("options") or {}), **given}
     return {**values, "env": env, "rollout": rollout} | ({} if algo is None else {"algo": algo})
 
 
 def refuse_plain_budget(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a number as `rollout.max_tokens`: only the manifests of older versions have that."""
+    """Raise ConfigError for a number as `rollout.max_tokens`, which only manifests of older versions may have."""
     rollout = values.get("rollout")
     if isinstance(rollout, Mapping) and isinstance(budget := rollout.get("max_tokens"), int):
         raise ConfigError(
@@ -74,7 +72,7 @@ def _without_cuts(values: Any) -> Any:
 
 
 def refuse_cut_sampling(values: Any) -> None:
-    """Raise ValueError for a run that samples from a part of the distribution: its gradient would be biased."""
+    """Raise ValueError for a run that samples from a part of the distribution, since its gradient would be biased."""
     rollout = values.get("rollout") if isinstance(values, Mapping) else None
     for key in ("top_p", "top_k"):
         if isinstance(rollout, Mapping) and key in rollout:
@@ -92,7 +90,7 @@ MOVED = {
     "train.eval_samples": "eval.samples",
     "train.benches": "eval.benches",
 }
-"""Keys that older versions had, by their names now, where the value is the same."""
+"""Keys of older versions with their present names, where the value is the same."""
 
 
 def _moved(values: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 KEY = "rollout.max_tokens"
-"""Where the stages of a run are set."""
+"""The key that sets the stages of a run."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Stages:
     """The stages of a run, in order."""
 
     points: tuple[tuple[int, int], ...] = ()
-    """(steps, tokens): the budget of episodes that begin after so many steps. Without a point the environment's own
-    budget holds.
+    """(steps, tokens): the budget of episodes that begin after this number of steps. Without points the environment's
+    own budget holds.
     """
 
     @classmethod
     def of(cls, points: Sequence[tuple[float, int]], steps: int) -> "Stages":
-        """Return the stages of a run of so many steps; a number of steps below 1 is a share of the run.
+        """Return the stages of a run of `steps` steps; a number of steps below 1 is a share of the run.
 
         Raises ValueError, naming the key, if they do not begin with the run or their steps do not rise.
         """
@@ -53,10 +53,10 @@ class Stages:
         return max((tokens for _, tokens in self.points), default=None)
 
     def late(self, steps: int) -> list[int]:
-        """Return the budgets of stages that a run of so many steps does not reach."""
+        """Return the budgets of stages that a run of `steps` steps does not reach."""
         return [tokens for begin, tokens in self.points if begin >= steps]
 
     def __str__(self) -> str:
-        """Say them in words: `64 tokens, 128 from step 7 on`."""
+        """Describe the stages: `64 tokens, 128 from step 7 on`."""
         first, *later = self.points
         return ", ".join([f"{first[1]:,} tokens", *(f"{tokens:,} from step {begin + 1} on" for begin, tokens in later)])

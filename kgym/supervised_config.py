@@ -1,5 +1,5 @@
-"""The configurations of `kgym sft`, `kgym dpo` and `kgym rm`: every key with its type, default and meaning, beside
-those of `kgym.config`.
+"""The configurations of `kgym sft`, `kgym dpo` and `kgym rm`: every key with its type, default and meaning, in addition
+to those of `kgym.config`.
 
 `kgym.keys` reads them as it reads a `RunConfig`: from a TOML file and `--set key=value`.
 """
@@ -39,7 +39,7 @@ class SourceConfig(Component):
 
 
 class ExamplesConfig(Options):
-    """What every run on examples has: the model, and where its examples come from."""
+    """The keys of every run on examples: the model, and where its examples come from."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
@@ -59,7 +59,7 @@ class ExamplesConfig(Options):
     env: SourceConfig | None = None
     """Environment whose train split has the examples. One of `env`, `data` and `episodes` is needed."""
     trackers: dict[str, Plain] = Field(default_factory=dict)
-    """Where metrics are also sent, in addition to metrics.jsonl, with options."""
+    """Trackers with their options; metrics are sent there in addition to metrics.jsonl."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -83,22 +83,23 @@ class ExamplesConfig(Options):
 
 
 class PairsConfig(Options):
-    """How comparisons are made of problems and stored completions; a file has them as they are."""
+    """How comparisons are made from problems and stored completions; a file of comparisons is used unchanged."""
 
     answers: int = Field(4, ge=2)
-    """Answers to a prompt, at most; InstructGPT's K."""
+    """Completions for a prompt, at most; InstructGPT's K."""
     prefer: Literal["right", "short"] = "right"
-    """Of stored answers, what is better: a higher score, or, as in Kimi k1.5's long2short DPO, the shortest right
-    answer, over wrong ones that are longer and right ones that are half as long again.
+    """Which of two stored completions is better. `right`: the one with the higher score. `short`, as in Kimi k1.5's
+    long2short DPO: the shortest right completion, over wrong ones that are longer and right ones that are half as long
+    again.
     """
     held_out: int = Field(64, ge=0)
-    """Comparisons to measure on after training: of the validation split, or a fifth of a file or of a run's problems
-    if that is less.
+    """Comparisons to measure on after training: from the validation split; of a file or of a run's problems, at most a
+    fifth.
     """
 
 
 class PreferencesConfig(ExamplesConfig):
-    """What every run on preferences has."""
+    """The keys of every run on preferences."""
 
     verifier: VerifierConfig = VerifierConfig()
     pairs: PairsConfig = PairsConfig()
@@ -107,7 +108,7 @@ class PreferencesConfig(ExamplesConfig):
     def _judges_something(self) -> Self:
         if self.env is None and self.verifier != VerifierConfig():
             raise ValueError(
-                "verifier.* is set without an environment whose answers it could judge; name one with --env"
+                "verifier.* is set without an environment whose completions it could judge; name one with --env"
             )
         return self
 
@@ -137,7 +138,7 @@ class SFTTrainConfig(TrainConfig):
     betas: tuple[float, float] = (0.9, 0.98)
     """AdamW's decay of the gradient's mean and of its square."""
     microbatch_tokens: int = Field(4096, ge=1)
-    """Tokens in a forward pass, prompts included: bounds the memory and changes no number but by rounding."""
+    """Tokens in a forward pass, prompts included. It bounds the memory and changes numbers only by rounding."""
     save_every: int = Field(200, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
 
@@ -148,8 +149,8 @@ class SFTSection(Options):
     batch_size: int = Field(64, ge=1)
     """Examples in each step."""
     select: Literal["all", "shortest"] = "all"
-    """Of the right completions that a run has stored: all of them, or of each problem the shortest (shortest rejection
-    sampling, Kimi k1.5, section 2.4).
+    """Which of the right completions that a run has stored to learn from: all of them, or the shortest of each problem
+    (shortest rejection sampling, Kimi k1.5, section 2.4).
     """
 
 
@@ -196,11 +197,13 @@ class DPOSection(Options):
     batch_size: int = Field(16, ge=1)
     """Prompts in each step, each with all of its pairs."""
     beta: float = Field(0.1, gt=0)
-    """How much a nat of distance from the reference is worth; the paper's beta. Smaller moves further."""
+    """Weight of the distance from the reference; the paper's beta. Smaller moves further."""
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     """Chance that a preference is the wrong way round (conservative DPO)."""
     length_normalize: bool = False
-    """Means over the tokens of an answer instead of sums, so that long answers count no more than short ones."""
+    """Use means over the tokens of a completion instead of sums, so that long completions count no more than short
+    ones.
+    """
 
 
 class DPOConfig(PreferencesConfig):
@@ -235,9 +238,9 @@ class RMSection(Options):
     batch_size: int = Field(16, ge=1)
     """Prompts in each step, each with all of its pairs."""
     prompt: str = Field("{question}", min_length=1)
-    """The user's message that the reward model reads: `{question}`, and `{gold}` if it is to see the right answer."""
+    """The user's message that the reward model reads, with `{question}`, and with `{gold}` to show the right answer."""
     demonstrations: int = Field(64, ge=1)
-    """Best answers whose mean score becomes 0."""
+    """Number of best completions whose mean score is shifted to 0."""
 
 
 class RMConfig(PreferencesConfig):

@@ -11,7 +11,7 @@ FLOAT16 = (
     "float16 cannot be trained: the eps of AdamW (1e-8) is 0 in it, so that the first step divides by 0, and small "
     "gradients are 0 too; use bfloat16, or float32 on a CPU"
 )
-"""Why no command trains in it."""
+"""Why no command trains in float16."""
 
 LEAST_ROUNDED_LR = 1e-5
 """Learning rate below which AdamW changes hardly any bfloat16 weight."""
@@ -32,9 +32,9 @@ class LoraConfig(Options):
     """Rank of the two matrices of each layer; 0: all weights are trained. An adapter needs about ten times the learning
     rate (`train.lr`) of all weights."""
     alpha: float = Field(32.0, gt=0)
-    """Their product is scaled by alpha / rank, so that the learning rate need not follow the rank."""
+    """The product of the two matrices is scaled by alpha / rank, so that the learning rate need not follow the rank."""
     targets: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Linear layers by the ends of their names, such as `q_proj`; without them all but the output head."""
+    """Linear layers by the ends of their names, such as `q_proj`; by default all except the output head."""
 
     @model_validator(mode="after")
     def _has_a_rank(self) -> Self:
@@ -70,10 +70,9 @@ class TrainConfig(Options):
     decay_frac: float = Field(1.0, ge=0, le=1)
     """Share of the steps, at the end, over which the learning rate falls, but never before the warm-up ends."""
     optimizer: Literal["adamw", "adamw-split", "adamw-rounded"] = "adamw"
-    """What updates the weights. `adamw`: AdamW. `adamw-split`, for `master_dtype=bfloat16`: the same in float32; the
-    lower halves of the float32 weights are part of its state. `adamw-rounded`: `adamw` on bfloat16 weights also at
-    learning rates below 1e-5, where most changes are lost: a bfloat16 weight does not change by less than 1/512 of
-    itself.
+    """The optimizer. `adamw`: AdamW. `adamw-split`, for `master_dtype=bfloat16`: the same in float32; the lower halves
+    of the float32 weights are part of its state. `adamw-rounded`: `adamw` on bfloat16 weights also at learning rates
+    below 1e-5, where most changes are lost, since a bfloat16 weight does not change by less than 1/512 of itself.
     """
     weight_decay: float = Field(0.0, ge=0)
     """Weight decay of matrices; vectors are not decayed."""
@@ -82,25 +81,25 @@ class TrainConfig(Options):
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients longer than this are scaled down to it."""
     microbatch_tokens: int = Field(16384, ge=1)
-    """Tokens that a forward pass computes, prompts included: bounds the memory and changes no number but by
+    """Tokens that a forward pass computes, prompts included. It bounds the memory and changes numbers only by
     rounding.
     """
     layout: Literal["auto", "packed", "padded"] = "auto"
-    """How the tokens of a forward pass are laid out. `packed`: what the answers of a group share is computed once, and
-    nothing is padded. `padded`: rows padded to the longest. `auto`: packed if the model can be, as a probe at the start
-    finds. The numbers are the same.
+    """How the tokens of a forward pass are laid out. `packed`: tokens that the completions of a group share are
+    computed once, and nothing is padded. `padded`: rows padded to the longest. `auto`: packed if a probe at the start
+    finds that the model can be packed. The numbers are the same.
     """
     gradient_checkpointing: bool | None = None
     """Compute each layer again in the backward pass instead of keeping its activations: much less memory, about a third
-    more time. Without it: on a GPU, not on the CPU.
+    more time. By default on a GPU, and not on the CPU.
     """
     save_every: int = Field(4, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
-    """Older ones are deleted."""
+    """Number of checkpoints to keep; older ones are deleted."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type of the computation, forward and backward (`torch.autocast`); `auto` is float32 on the CPU and bfloat16 on a
-    GPU. Log-probabilities and losses are float32 in any case. float16 is not offered: it needs scaled losses.
+    GPU. Log-probabilities and losses are always float32. float16 is not offered, since it needs scaled losses.
     """
     master_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the weights that the optimizer updates. bfloat16 saves memory, needs the optimizer `adamw-split` to keep
@@ -111,7 +110,7 @@ class TrainConfig(Options):
     device: str = "auto"
     """Where the policy is trained: `auto`, `cpu`, `cuda`, `cuda:1` ..."""
     threads: int | None = Field(None, ge=1)
-    """Threads that torch computes with; without it its own choice."""
+    """Threads that torch computes with; by default torch decides."""
     lora: LoraConfig = LoraConfig()
 
     @field_validator("dtype", "master_dtype", mode="before")
