@@ -5,11 +5,11 @@
 
     kgym.verify("204", r"So the answer is \\boxed{204}.")     # a Verdict
     kgym.make("aime", split="validation")                    # the same environment by its short name
-    kgym.make_algorithm("mirror", tau=0.1)                   # its loss can be called on plain tensors
+    kgym.make_algorithm("mirror", tau=0.1)                   # its loss takes plain tensors
     kgym.train({"env": "aime", "train": {"steps": 12}})      # kgym train; kgym.SFTConfig(...) for kgym sft, and so on
     kgym.evaluate({"model": "nano", "benches": ["aime-style"]})
 
-Importing kgym loads nothing heavy: what is named here is imported when it is first used.
+Importing kgym loads no heavy library: each name is imported when it is first used.
 """
 
 import importlib

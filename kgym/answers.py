@@ -64,8 +64,8 @@ class Conclusion(NamedTuple):
 def conclusion(response: str) -> Conclusion:
     r"""Return the text of a completion after its reasoning, which has the marks of any of the known model families.
 
-    >>> conclusion(r"<think>\boxed{4}?</think>\boxed{5}").text, conclusion("[THINK]4?[/THINK]5").text, conclusion("5").text
-    ('\\boxed{5}', '5', '5')
+    >>> conclusion(r"<think>\boxed{4}?</think>\boxed{5}").text, conclusion("[THINK]4?[/THINK]5").text
+    ('\\boxed{5}', '5')
     >>> conclusion("<think>4?</think>5</think>").text
     '5'
     >>> conclusion("<think>perhaps 4").open

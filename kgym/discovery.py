@@ -1,9 +1,9 @@
-"""Find plugins and load them one at a time, so that a broken one costs one line and nothing else.
+"""Find plugins and load them one at a time, so that a broken plugin costs one line of output and nothing else.
 
 A plugin is a module (or `module:attribute`) named in the entry-point group `kgym` of an installed distribution, a
 module or a file named with `-p`, or the file `kgymfile.py` of the working directory. pluggy's own loading loop is not
-used: it ends at the first broken plugin and skips a second plugin of the same name without a word. Each plugin has its
-own pluggy manager, since each is called by itself.
+used, since it ends at the first broken plugin and silently skips a second plugin of the same name. Each plugin has a
+separate pluggy manager, since each is called separately.
 
 Loading imports the plugin's light module and collects its records; no component is imported.
 """
@@ -52,7 +52,7 @@ def _replaced() -> None:
 
 
 _SPECS = ModuleType("specifications")
-"""What a manager of pluggy is told of; it looks at every name of what it is given."""
+"""The hooks that a pluggy manager is given, and no other names: it looks at every name of a module."""
 vars(_SPECS).update({name: getattr(hookspecs, name) for name in HOOKS})
 vars(_SPECS).update(dict.fromkeys(REPLACED, hookspecs.hookspec(_replaced)))
 
@@ -62,11 +62,11 @@ class Candidate:
     """A plugin that could be loaded."""
 
     name: str
-    """Of the entry point, or the module that `-p` named."""
+    """Name of the entry point, or of the module that `-p` named."""
     value: str
     """`module` or `module:attribute`."""
     distribution: str = ""
-    """Empty for a plugin that belongs to none."""
+    """Empty for a plugin without a distribution."""
     version: str = ""
     path: Path | None = None
     """The file of a plugin that is not an installed module."""
@@ -81,7 +81,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """What became of a plugin."""
+    """A plugin after the attempt to load it."""
 
     name: str
     distribution: str
@@ -89,19 +89,19 @@ class PluginRecord:
     module: str
     status: Literal["ok", "blocked", "broken"]
     error: str = ""
-    """Why it is broken, or by what it is blocked: one line."""
+    """Why it is broken or blocked, in one line."""
     traceback: str = field(default="", repr=False)
     offers: tuple[Info, ...] = ()
     deprecated: tuple[str, ...] = ()
-    """The older hooks that it has."""
+    """Its older hooks."""
     printed: str = field(default="", repr=False, compare=False)
-    """What it wrote to standard output while it was loaded, which went to standard error; shortened."""
+    """What it wrote to standard output while it was loaded, shortened. It was sent to standard error."""
     hooks: pluggy.PluginManager | None = field(default=None, repr=False, compare=False)
-    """What calls its hooks; None unless `ok`."""
+    """The manager that calls its hooks; None unless `ok`."""
 
     @property
     def origin(self) -> str:
-        """The name that `-p no:` takes: of the distribution, or of the plugin if it belongs to none."""
+        """The name that `-p no:` takes: of the distribution, or of a plugin without one."""
         return self.distribution or self.name
 
     @property
@@ -120,7 +120,7 @@ def normal(name: str) -> str:
 
 
 def installed() -> list[Candidate]:
-    """Return the plugins of all installed distributions: ours first, then by name in any order on the disk."""
+    """Return the plugins of all installed distributions: kgym's first, the others sorted by name."""
     facts: dict[int, tuple[str, str]] = {}  # reading them parses a file
     found = []
     for point in importlib.metadata.entry_points(group=PROJECT):
@@ -149,8 +149,8 @@ def load(candidate: Candidate) -> PluginRecord:
 
 
 def warn_of_old_hooks(record: PluginRecord) -> None:
-    """Give the DeprecationWarning of a plugin with older hooks, at the line of the first. Where warnings are errors
-    it is logged.
+    """Give the DeprecationWarning of a plugin with older hooks, at the line of the first one. If warnings are errors,
+    log it instead.
     """
     assert record.hooks is not None  # it is active
     (implementation,) = getattr(record.hooks.hook, record.deprecated[0]).get_hookimpls()
@@ -164,7 +164,7 @@ def warn_of_old_hooks(record: PluginRecord) -> None:
 
 
 def twice(candidate: Candidate, first: str) -> PluginRecord:
-    """Return the record of a plugin whose module another one has added already."""
+    """Return the record of a plugin whose module another entry point has loaded already."""
     error = f"PluginError: {candidate.value} is loaded already, as plugin {first!r}; remove one of the two entry points"
     return _record(candidate, status="broken", error=error)
 
@@ -177,14 +177,14 @@ def blocked(candidate: Candidate, by: str) -> PluginRecord:
 def local(folder: Path) -> Candidate | None:
     """Return the plugin `kgymfile.py` of `folder`, if there is one.
 
-    It is code and it is executed, like the conftest.py of a test suite: run kgym in folders whose files you trust.
+    It is executed, like the conftest.py of a test suite: run kgym only in folders whose files you trust.
     """
     path = folder / LOCAL_FILE
     return Candidate(path.stem, path.stem, path=path.resolve()) if path.is_file() else None
 
 
 def absolute(name: str) -> str:
-    """Return what `-p` names in a form that holds in every working directory."""
+    """Return an argument of `-p` in a form that is valid in every working directory."""
     return str(Path(name).expanduser().resolve()) if _is_path(name) else name
 
 
@@ -193,7 +193,7 @@ def _is_path(name: str) -> bool:
 
 
 def named(name: str) -> Candidate:
-    """Return the plugin that `-p` names and that is not installed: a Python file if it is written as a path, or else a
+    """Return a plugin that `-p` names and that is not installed: a Python file if it is written as a path, otherwise a
     module.
 
     Raises ConfigError for a path without a Python file.
@@ -207,7 +207,7 @@ def named(name: str) -> Candidate:
         return Candidate(path.stem, module_name(path), path=path)
     if Path(f"{name}.py").is_file() and importlib.util.find_spec(name.partition(".")[0]) is None:
         raise ConfigError(
-            f"-p {name}: no such plugin or module is installed; write -p ./{name}.py to load the file {name}.py"
+            f"-p {name}: no plugin or module of this name is installed; write -p ./{name}.py to load the file {name}.py"
         )
     return Candidate(name, name)
 
@@ -234,7 +234,7 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
         )
     if api != API_VERSION:
         raise PluginError(
-            f"{candidate.value} has kgym_api = {api!r}, this kgym speaks {API_VERSION}; install versions that match"
+            f"{candidate.value} has kgym_api = {api!r}, this kgym has {API_VERSION}; install versions that match"
         )
     for attribute in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, attribute)
@@ -246,10 +246,10 @@ def _check(manager: pluggy.PluginManager, plugin: Any, candidate: Candidate) -> 
 
 
 def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ...]:
-    """Call the component hooks of one plugin; raise PluginError if a record is not what its hook yields, or comes
-    twice.
+    """Call the component hooks of one plugin. Raises PluginError if a hook yields something other than its records, or
+    a record twice.
 
-    A file may call itself by its own name in targets (`obs:Thing` in obs.py), under any module name.
+    A file may use its own name in targets (`obs:Thing` in obs.py), although it is imported under another module name.
     """
     offers: list[Info] = []
     seen: set[tuple[str, str]] = set()
@@ -266,7 +266,7 @@ def _offers(hooks: pluggy.PluginManager, candidate: Candidate) -> tuple[Info, ..
 
 
 def _check_record(hook: str, info: Any) -> None:
-    """Raise PluginError if a hook must not yield it."""
+    """Raise PluginError if a hook must not yield `info`."""
     wanted = [REPLACED[hook]] if hook in REPLACED else RECORDS.values()
     if type(info) not in wanted:
         names = (
@@ -282,7 +282,7 @@ def _check_record(hook: str, info: Any) -> None:
 
 
 def call_one(hooks: pluggy.PluginManager, hook: str, **kwargs: Any) -> Any:
-    """Call a hook of one plugin; None if it does not have it."""
+    """Call a hook of one plugin; None if the plugin does not have it."""
     result = getattr(hooks.hook, hook)(**kwargs)
     return result[0] if result else None
 
@@ -293,5 +293,5 @@ def implements(hooks: pluggy.PluginManager, hook: str) -> bool:
 
 
 def identity(info: Info) -> str:
-    """Return what tells components of a kind apart: the name, or the id of an environment."""
+    """Return the unique name of a component within its kind: its name, or the id of an environment."""
     return info.id if isinstance(info, EnvInfo) else info.name

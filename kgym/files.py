@@ -1,5 +1,5 @@
-"""Files that are either complete or missing: written under a temporary name, flushed to the disk and renamed. kgym never
-writes through links.
+"""Files that are either complete or missing: written under a temporary name, flushed to the disk and renamed. kgym
+never writes through links.
 """
 
 import contextlib
@@ -80,8 +80,8 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reading(path: Path, *, remedy: str) -> Iterator[None]:
-    """Read a file of a run. Errors of a parser about its content become a DataError that names the file and says what to
-    do.
+    """Read a file of a run. Errors of a parser about its content become a DataError that names the file and says what
+    to do.
 
     An OSError with an errno comes from the file system and passes unchanged: the file does not exist, or it cannot be
     read.

@@ -9,12 +9,12 @@ from kgym.world import n_local_ranks
 
 
 class PoolLimits(Options):
-    """Limits of the workers in which a verifier judges. A verifier that judges in the caller's process has no limits."""
+    """Limits of the workers in which a verifier judges. They do not hold if it judges in the caller's process."""
 
     workers: int | None = Field(None, ge=1, le=256)
     """Worker processes of a rank; without it one for each processor that it has to itself, at most 8."""
     deadline_s: float = Field(5.0, gt=0, le=1e6, allow_inf_nan=False)
-    """Seconds for one completion, counted from when a worker starts to judge it; after that it is `unscored:timeout`."""
+    """Seconds for one completion, from when a worker starts to judge it; after that it is `unscored:timeout`."""
     memory_gib: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Memory that a worker may use in addition to the verifier's libraries; a completion that needs more is
     `unscored:memory`.

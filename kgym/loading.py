@@ -118,8 +118,8 @@ def prints_to_stderr() -> Iterator[list[str]]:
 
 @contextmanager
 def descriptor_to_stderr() -> Iterator[None]:
-    """Send what is written to file descriptor 1, also by C libraries and child processes, to descriptor 2, for the whole
-    process.
+    """Send what the whole process, C libraries and child processes included, writes to file descriptor 1 to descriptor
+    2.
     """
     try:
         kept = os.dup(1)

@@ -30,7 +30,7 @@ def printable(value: object) -> str:
 
 
 def for_json(text: str) -> str:
-    r"""Return a JSON text in which characters that act on a terminal are escaped; a parser reads the same values from it.
+    r"""Return a JSON text in which characters that act on a terminal are escaped; parsers read the same values from it.
 
     >>> for_json('{"name": "\u202e\x85"}')
     '{"name": "\\u202e\\u0085"}'

@@ -1,15 +1,15 @@
-"""What there is, by kind and name: the components of all plugins, imported when they are first used.
+"""The components of all plugins, by kind and name. A component is imported when it is first used.
 
-    registry().info("environment", "aime")                   the record; unknown names are refused with the nearest one
+    registry().info("environment", "aime")                   the record; an unknown name is refused with the nearest one
     registry().create("algorithm", "mirror", {"tau": 0.1})   options checked, target imported, constructed
-    registry().observe("kgym_run_finished", run=..., ...)    tell the observers; what they raise changes nothing
+    registry().observe("kgym_run_finished", run=..., ...)    call the observers; their errors change nothing
 
-How plugins are found and loaded is in `discovery.py`; which ones, is decided here:
+`discovery.py` finds and loads plugins. Which plugins are loaded is decided here:
 
-    -p NAME                           load this entry point, distribution, module or Python file too
-    -p no:NAME                        leave it out
-    KGYM_DISABLE_PLUGINS=a,b          leave these out, unless -p names them
-    KGYM_DISABLE_PLUGIN_AUTOLOAD=1    only kgym's own and those that -p names; no kgymfile.py either
+    -p NAME                           also load this entry point, distribution, module or Python file
+    -p no:NAME                        do not load it
+    KGYM_DISABLE_PLUGINS=a,b          do not load these, unless -p names them
+    KGYM_DISABLE_PLUGIN_AUTOLOAD=1    load only kgym's own and those that -p names, and no kgymfile.py
 """
 
 import importlib
@@ -48,7 +48,7 @@ from kgym.loading import prints_to_stderr
 from kgym.neutral import error_line
 from kgym.observers import copied, same_random_state
 
-if TYPE_CHECKING:  # pydantic is imported by those who validate with it
+if TYPE_CHECKING:  # pydantic is imported only where something is validated
     from kgym.options import Options
 
 log = logging.getLogger(__name__)
@@ -56,14 +56,14 @@ log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Info)
 
 INHERITED = "KGYM_PLUGINS_OF_PARENT"
+"""Environment variable that passes the `-p` of a command to its worker processes, as a JSON list."""
 DISABLED, NO_AUTOLOAD = "KGYM_DISABLE_PLUGINS", "KGYM_DISABLE_PLUGIN_AUTOLOAD"
-"""Environment variable by which the `-p` of a command reach its worker processes, as a JSON list."""
 
 _warned: set[str] = set()
-"""The modules of plugins whose older hooks were named: a registry may be made several times in a process."""
+"""The modules of plugins with older hooks that were warned about, since a process may make several registries."""
 
 _KEYS = {"environment": "env", "algorithm": "algo", "shaper": "shapers.{}", "tracker": "trackers.{}"}
-"""Where the options of a kind are in a configuration, for messages; elsewhere the kind itself."""
+"""The key of a configuration with the options of a kind, for messages; of other kinds it is the kind itself."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Clash:
         """Who offers it, by the names that `-p no:` takes."""
         records = [record for _, record in self.offers]
         origins = list(dict.fromkeys(record.origin for record in records))
-        return (
-            origins if len(origins) > 1 else [record.name for record in records]
-        )  # one distribution, several entry points
+        if len(origins) == 1:  # one distribution with several entry points
+            return [record.name for record in records]
+        return origins
 
     @property
     def remedy(self) -> str:
@@ -97,10 +97,10 @@ class Clash:
 
 
 class Registry:
-    """The plugins of one process and what they offer.
+    """The plugins of one process and the components that they offer.
 
-    `plugins` are the arguments of `-p`. What is installed, the environment variables and the working directory can be
-    given, for tests.
+    `plugins` are the arguments of `-p`. Tests can give the installed plugins, the environment variables and the working
+    directory.
 
     Raises UnknownName if `-p` names a plugin that does not exist, PluginError if it names one that is broken.
     """
@@ -185,10 +185,8 @@ class Registry:
         return list(found.values())
 
     def observe(self, hook: str, **kwargs: Any) -> None:
-        """Call an observer hook of each plugin by itself, with copies of the arguments; what one does or raises changes
-        nothing.
-
-        What it raises is logged and counted.
+        """Call an observer hook of each plugin separately, with copies of the arguments, so that it cannot change
+        anything. Its errors are logged and counted.
         """
         for record in self._active():
             assert record.hooks is not None  # it is active
@@ -208,14 +206,14 @@ class Registry:
     # --- components
 
     def offers(self, kind: str | None = None) -> list[tuple[Info, PluginRecord]]:
-        """Return every component of a kind, or of all kinds, with the plugin that offers it; every version of every
-        environment.
+        """Return every component of a kind, or of all kinds, with the plugin that offers it, including every version of
+        every environment.
         """
         return [(info, record) for record in self._active() for info in record.offers if kind in (None, info.kind)]
 
     def infos(self, kind: str) -> dict[str, Info]:
-        """Return the components of a kind by name, of environments the newest version; names that clash are left
-        out.
+        """Return the components of a kind by name, with the newest version of each environment. Names that clash are
+        left out.
         """
         names = [info.name for info, _ in self.offers(kind)]
         return {name: offers[0][0] for name in names if len(offers := self._named(kind, name)) == 1}
@@ -242,8 +240,8 @@ class Registry:
     def target(self, kind: str, name: str) -> Any:
         """Import what a component's `target` names.
 
-        Raises PluginError that says whose it is if that fails; a KgymError that the module raises on purpose comes
-        through as it is.
+        Raises PluginError, which names the plugin, if the import fails; a KgymError that the module raises on purpose
+        is not changed.
         """
         info, record = self._find(kind, name)
         if isinstance(info, EnvInfo) and info.family:
@@ -263,8 +261,8 @@ class Registry:
         return target
 
     def _member(self, info: EnvInfo, kind: str, name: str) -> Any:
-        """Return the class of an environment of a family. Raises what `target` raises, and ConfigError if the family
-        lacks packages.
+        """Return the class of an environment of a family. Raises as `target` does, and ConfigError if packages of the
+        family are missing.
         """
         if (key := (info.family, info.member)) not in self._members:
             family = self.create(EnvFamilyInfo.kind, info.family)
@@ -281,8 +279,8 @@ class Registry:
         return self._members[key]
 
     def label(self, kind: str, name: str) -> str:
-        """Return what a component is called in messages: `shaper 'brevity' of acme-shapers 1.2`, and without an
-        origin if it is kgym's.
+        """Return the label of a component in messages: `shaper 'brevity' of acme-shapers 1.2`, without an origin if it
+        is kgym's.
         """
         record = self._find(kind, name)[1]
         if record.distribution == PROJECT:
@@ -295,9 +293,9 @@ class Registry:
         """Check options of a component and fill in its defaults; a component without `Options` takes none.
 
         Raises UnknownName with the nearest key, or ConfigError in one line with the key's full path, or with the
-        packages that it lacks.
+        missing packages of the component.
         """
-        from kgym.options import validated  # noqa: PLC0415  (pydantic: discovery does without)
+        from kgym.options import validated  # noqa: PLC0415  (imports pydantic, which discovery does not need)
 
         if lacking := lacks(*self._find(kind, name)):
             raise ConfigError(f"{kind} {name!r} needs {lacking}")
@@ -305,12 +303,12 @@ class Registry:
 
     @staticmethod
     def key(kind: str, name: str) -> str:
-        """Return where the options of a component are in a configuration: `algo`, `shapers.length_penalty`."""
+        """Return the key of a configuration with the options of a component: `algo`, `shapers.length_penalty`."""
         return _KEYS.get(kind, kind).format(name)
 
     def options_model(self, kind: str, name: str) -> "type[Options]":
-        """Return the class of a component's options. Raises PluginError if it is none."""
-        from kgym.options import Options  # noqa: PLC0415  (pydantic: discovery does without)
+        """Return the class of a component's options. Raises PluginError if it is not a subclass of `Options`."""
+        from kgym.options import Options  # noqa: PLC0415  (imports pydantic, which discovery does not need)
 
         model = getattr(self.target(kind, name), "Options", Options)
         if not (isinstance(model, type) and issubclass(model, Options)):
@@ -341,15 +339,15 @@ class Registry:
             return member_info(name, family), self.provider(EnvFamilyInfo.kind, family.name)
         known = {identity(info) if "/" in name else info.name for info, _ in self.offers(kind)}
         error = UnknownName.near(kind, name, known)
-        if kind == EnvInfo.kind and (env := name.rpartition(":")[0]) in known:  # as a benchmark would be named
-            error = UnknownName(f"no environment named {name!r}; did you mean {env!r}? Splits are chosen apart from it")
+        if kind == EnvInfo.kind and (env := name.rpartition(":")[0]) in known:  # ENV:SPLIT names a benchmark
+            error = UnknownName(f"no environment named {name!r}; did you mean {env!r}? Name its split separately")
         if broken := [record.name for record in self._records if record.status == "broken"]:
-            raise UnknownName(f"{error} (broken, so not asked: {', '.join(broken)}; see kgym plugins doctor)")
+            raise UnknownName(f"{error} (broken plugins, not searched: {', '.join(broken)}; see kgym plugins doctor)")
         raise error
 
     def _named(self, kind: str, name: str) -> list[tuple[Info, PluginRecord]]:
-        """Return what answers to a name: more than one is a clash. A short name stands for the newest version in a
-        namespace.
+        """Return the components that a name stands for; several are a clash. A short name stands for the newest version
+        in a namespace.
         """
         offers = self._index.get((kind, name), [])
         if exact := [(info, record) for info, record in offers if identity(info) == name]:
@@ -366,8 +364,8 @@ class Registry:
 
 
 def lacks(info: Info, record: PluginRecord) -> str:
-    """Return which packages a component needs that are not installed, with the command that installs them; "" for
-    none.
+    """Return which packages of a component are not installed, with the command that installs them; "" if none are
+    missing.
     """
     missing = [package for package in info.needs if importlib.util.find_spec(package) is None]
     remedy = f"'{record.distribution}[{info.extra}]'" if info.extra and record.distribution else " ".join(missing)
@@ -388,19 +386,17 @@ def registry() -> Registry:
 
 
 def configure(plugins: Sequence[str] = ()) -> Registry:
-    """Load the plugins anew, with the arguments of `-p`, here and in the processes that this one starts from now on."""
+    """Load the plugins again, with the arguments of `-p`, here and in processes that this one starts from now on."""
     return _load(plugins)
 
 
 def inherited() -> dict[str, str]:
-    """Return the environment variables with which a process that this one does not start itself loads the same
-    plugins.
-    """
+    """Return the environment variables that make another process, not started by this one, load the same plugins."""
     return {name: os.environ[name] for name in (INHERITED, DISABLED, NO_AUTOLOAD) if name in os.environ}
 
 
 def when_loaded(action: Callable[[], None]) -> None:
-    """Call `action` now, or, if it is the loading of a plugin that leads here, as soon as all are loaded."""
+    """Call `action` now, or, if a plugin that is being loaded asks for it, as soon as all plugins are loaded."""
     with _lock:
         if _loading:
             _waiting.append(action)

@@ -6,9 +6,9 @@ gradient.
     for group in world.share(groups): ...               # this rank's part
     everything = world.gather(mine)                     # one entry for each rank, the same on all of them
 
-A process that no launcher has started is a world of one, for which all of this is free. Objects travel over gloo,
-tensors of a GPU over NCCL. What ranks send each other is pickled by one process of a run and read by another; nothing
-is read from files this way.
+A process that no launcher has started is a world with one rank, where all of this costs nothing. Objects are sent over
+gloo, tensors of a GPU over NCCL. Ranks send each other pickles, written and read by processes of the same run; none are
+read from files.
 """
 
 import atexit
@@ -34,32 +34,32 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(hours=12)
-"""How long a rank waits for the others, which may still generate. A rank that died is noticed at once, by its closed
-connections.
+"""How long a rank waits for the others, which may still be generating. The end of a rank is noticed at once, since its
+connections close.
 """
 
 LAUNCHER = "KGYM_RANKS_LAUNCHER"
-"""Set in the environment of ranks that `kgym train --ranks` has started, to their parent: it says itself which rank
-was killed.
+"""Environment variable of ranks that `kgym train --ranks` has started: the id of the parent process, which reports
+itself which rank was killed.
 """
 
 GRACE_S = 5.0
-"""How long a rank that ends waits for the one that says why."""
+"""How long a rank that ends waits for the rank that reports the reason."""
 
 
 class RankLost(RunError):
-    """Another rank ended while this one waited for it; that one has said why, unless it was killed."""
+    """Another rank ended while this one waited for it. That rank has reported the reason, unless it was killed."""
 
 
 class World:
-    """The ranks, seen from one of them. This one is alone."""
+    """The ranks, seen from one of them. This class has a single rank."""
 
     rank = 0
     size = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is rank 0, which alone writes files and speaks to people and trackers."""
+        """Whether this is rank 0, the only one that writes files, prints and sends metrics to trackers."""
         return self.rank == 0
 
     def gather(self, value: T) -> list[T]:
@@ -71,25 +71,23 @@ class World:
         return value
 
     def add_up(self, tensor: "Tensor") -> None:
-        """Replace a tensor by the sum of those of all ranks."""
+        """Replace a tensor by the sum of the tensors of all ranks."""
 
     def channel(self) -> "World":
-        """Return the same ranks with their own connections, for another thread. Every rank asks for it at the same
-        time.
-        """
+        """Return the same ranks with separate connections, for another thread. Every rank calls it at the same time."""
         return self
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
 
     # --- built on these ---
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """Return this rank's part of items that every rank has: every size-th of them."""
+        """Return this rank's part of items that every rank has: every size-th item."""
         return items[self.rank :: self.size]
 
     def quota(self, n: int) -> int:
-        """Return how many of n this rank takes, so that all take n together.
+        """Return how many of n this rank takes, so that the ranks take n together.
 
         >>> World().quota(7)
         7
@@ -97,12 +95,12 @@ class World:
         return n // self.size + (self.rank < n % self.size)
 
     def merge(self, parts: Sequence[T]) -> list[T]:
-        """Undo `share`: return the items of all ranks in the order in which they were before."""
+        """Undo `share`: return the items of all ranks in their original order."""
         gathered = self.gather(list(parts))
         return [part[number] for number in range(max(map(len, gathered))) for part in gathered if number < len(part)]
 
     def sums(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Return the sum of each figure over the ranks; one that a rank does not have counts as 0 there."""
+        """Return the sum of each figure over the ranks; a figure that a rank does not have counts as 0 there."""
         total: dict[str, float] = {}
         for part in self.gather(dict(figures)):
             for name, value in part.items():
@@ -115,10 +113,10 @@ class World:
 
 
 class Ranks(World):
-    """Several of them, over `torch.distributed`."""
+    """Several ranks, connected by `torch.distributed`."""
 
     def __init__(self, group: "ProcessGroup | None" = None) -> None:
-        """`group` has the connections; without it those of the whole process."""
+        """`group` has the connections; by default those of the whole process."""
         import torch.distributed  # noqa: PLC0415
 
         self._dist = torch.distributed
@@ -182,7 +180,7 @@ def join() -> World:
 
 
 def leave() -> None:
-    """Disconnect, so that a process can end without a complaint of torch; afterwards `join` may be called again."""
+    """Disconnect, so that torch does not warn when the process ends; afterwards `join` may be called again."""
     global _joined
     joined, _joined = _joined, None
     if joined is not None:
@@ -190,8 +188,8 @@ def leave() -> None:
 
 
 def end(status: int) -> NoReturn:
-    """End the process with a status: a rank without taking the interpreter apart, amid which torch's threads may
-    abort it.
+    """End the process with a status. A rank skips the shutdown of the interpreter, during which torch's threads may
+    abort.
     """
     if n_ranks() > 1:
         atexit._run_exitfuncs()
@@ -215,7 +213,7 @@ def _connected() -> World:
 
 
 def _end_with_launcher() -> None:
-    """End this rank when its launcher has gone without ending it: no one would see whether the ranks still run."""
+    """End this rank when its launcher has ended without ending it: no one would see whether the ranks still run."""
     while os.getppid() == int(os.environ[LAUNCHER]):
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -236,7 +234,7 @@ def n_local_ranks() -> int:
 
 @contextlib.contextmanager
 def noticing() -> Iterator[None]:
-    """Raise RankLost in place of what torch raises when another rank has gone."""
+    """Raise RankLost instead of the error that torch raises when another rank has ended."""
     try:
         yield
     except RuntimeError as error:
@@ -254,12 +252,12 @@ GONE = (
     "broken pipe",
     "gloo/transport",
 )
-"""What torch says when it can no longer reach another rank."""
+"""Messages of torch when it can no longer reach another rank."""
 
 
 def is_loss(error: BaseException) -> bool:
-    """Whether an error came of another rank's end, wherever it was noticed: torch computes gradients with the others
-    too.
+    """Whether an error was caused by another rank's end, wherever it was noticed; torch waits for other ranks also
+    while it computes gradients.
     """
     if isinstance(error, RankLost):
         return True
@@ -270,8 +268,8 @@ def is_loss(error: BaseException) -> bool:
 
 
 def last_words(say: Callable[[], None], error: BaseException) -> None:
-    """Have one rank alone say why all of them end: the first that knows. The others wait for it, so that no one ends
-    it meanwhile.
+    """Let only one rank report why all of them end: the first that knows. The others wait for it, so that it is not
+    ended meanwhile.
     """
     if n_ranks() == 1 and LAUNCHER not in os.environ:
         say()
@@ -279,10 +277,10 @@ def last_words(say: Callable[[], None], error: BaseException) -> None:
     lost = is_loss(error)
     if LAUNCHER in os.environ and (lost or isinstance(error, KeyboardInterrupt)):
         if lost:
-            time.sleep(GRACE_S)  # the launcher ends this rank when it has seen which one was killed, and says so
+            time.sleep(GRACE_S)  # the launcher ends this rank when it has found and reported which one was killed
         return
     with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of the launcher, which ends the others when one has ended
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from the launcher, which ends the others when one has ended
     if lost and _said(GRACE_S):
         return
     store = _store()
@@ -297,7 +295,7 @@ def last_words(say: Callable[[], None], error: BaseException) -> None:
 
 
 def _said(timeout_s: float) -> bool:
-    """Wait until a rank has said why it ends; return whether one did."""
+    """Wait until a rank has reported why it ends; return whether one did."""
     store, end = _store(), time.monotonic() + timeout_s
     while store is not None and time.monotonic() < end:
         if store.check([_key("said")]):
@@ -311,7 +309,7 @@ def _key(name: str) -> str:
 
 
 def _store() -> "TCPStore | None":
-    """Return the key-value store at which the ranks met; None if it is gone."""
+    """Return the key-value store through which the ranks connected; None if it is gone."""
     from torch.distributed import TCPStore  # noqa: PLC0415
 
     try:

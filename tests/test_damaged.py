@@ -181,7 +181,7 @@ def test_an_environment_where_a_benchmark_is_wanted_and_the_reverse(refused):
     assert message == "no benchmark named 'aime', which is an environment; say which split of it, as in aime:validation"
     assert (
         refused("train", "--env", "aime:train")
-        == "no environment named 'aime:train'; did you mean 'aime'? Splits are chosen apart from it"
+        == "no environment named 'aime:train'; did you mean 'aime'? Name its split separately"
     )
 
 

@@ -138,7 +138,7 @@ def test_a_broken_plugin_costs_one_line_and_nothing_else(source, why, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("api", "why"), [("", "add the line: kgym_api = 1"), ("kgym_api = 2", "kgym_api = 2, this kgym speaks 1")]
+    ("api", "why"), [("", "add the line: kgym_api = 1"), ("kgym_api = 2", "kgym_api = 2, this kgym has 1")]
 )
 def test_the_api_version_is_checked(plug, tmp_path, api, why):
     found = make_registry(plug("p", offering("verifier", "x"), api=api), tmp=tmp_path)
