@@ -98,7 +98,7 @@ def test_the_commands_take_it(tmp_path):
     lost = [episode for episode in asked if not episode.verdict.scored]
     assert 0 < len(lost) < 20
     assert {episode.verdict.reason for episode in lost} <= {"reply:ConnectionError", "error:ConnectionError"}
-    assert "no reply, so the answer is unscored: ConnectionError: " in said
+    assert "no reply, so the completion is unscored: ConnectionError: " in said
     assert "Traceback" not in said
 
 

@@ -66,7 +66,7 @@ def test_mistakes_are_told_and_do_not_end_the_episode():
         "Error: the argument"
     )
     assert replied(env, CALL % "1" + CALL % "1/0" + CALL % "3") == "1\nError: division by zero\n3"
-    assert replied(env, CALL % "1" * 9) == "Error: 9 calls in one turn; at most 8 are made, so none was"
+    assert replied(env, CALL % "1" * 9) == "Error: 9 calls in one turn; at most 8 are allowed, so none was made"
     assert replied(env, f"<think>{CALL % '1'}</think>so \\boxed{{1}}") is None, "a call in reasoning is none"
 
 

@@ -151,7 +151,7 @@ def test_infos_have_one_type_for_each_key():
     [
         (["x"] * 3, "3 actions for 4 slots"),
         (["x", "x", 3, "x"], "str or Segment"),
-        (["x", None, None, "again"], "slot 3 has an action, and its episode has ended"),
+        (["x", None, None, "again"], "slot 3 has an action, but its episode has ended"),
     ],
 )
 def test_a_refused_step_changes_nothing(actions, message):

@@ -1,11 +1,12 @@
-"""A reasoning task as a Gymnasium environment: an episode is one answer to one problem, a step is one segment of it.
+"""A reasoning task as a Gymnasium environment: an episode is one attempt at a problem, a step is one segment of its
+completion.
 
-Where the environment replies, such as one with tools, a text that ends a turn leaves the episode open, and the
+In an environment that replies, such as one with tools, a text that ends a turn leaves the episode open, and the
 observation ends with the reply.
 
-env = gymnasium.make("kgym/aime-v1", split="validation", difficulty=3)
-chat, info = env.reset(options={"index": 17})
-chat, reward, terminated, truncated, info = env.step(r"So the answer is \\boxed{204}.")
+    env = gymnasium.make("kgym/aime-v1", split="validation", difficulty=3)
+    chat, info = env.reset(options={"index": 17})
+    chat, reward, terminated, truncated, info = env.step(r"So the answer is \\boxed{204}.")
 """
 
 from collections.abc import Mapping
@@ -27,17 +28,20 @@ RENDER_MODES = ("ansi",)
 class ReasoningEnv(gymnasium.Env[Conversation, str]):
     """One episode at a time. For many at once, with one batch of verdicts a step: `ReasoningVectorEnv`.
 
-    `task` names the environment, `settings` are those of `EnvOptions` and the task's own; raises what `EnvSetup`
-    raises.
+    `task` is the name of the environment, `settings` are those of `EnvOptions` and the task's own. Raises as `EnvSetup`
+    does.
 
-    Action: a text, which is a finished answer, or a finished turn where the environment replies, or a `Segment`, after
-    which the episode stays open if the engine was interrupted.
-    Observation: the conversation so far, whose last message is the answer as far as it goes. The reward comes at the
-    end. `info` has the same keys at every step; `info["status"]` is `open`, `correct`, `wrong`, `no_answer` or
+    Action: a text, which is a finished completion, or a finished turn where the environment replies; or a `Segment`,
+    after which the episode stays open if the engine was interrupted.
+    Observation: the conversation so far, whose last message is the completion so far. The reward is given at the end.
+    `info` has the same keys at every step; `info["status"]` is `open`, `correct`, `wrong`, `no_answer` or
     `unscored:<why>`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012  (as Gymnasium declares it)
+    metadata: dict[str, Any] = {  # noqa: RUF012  (as Gymnasium declares it)
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 1,
+    }
 
     def __init__(self, task: str, *, render_mode: str | None = None, **settings: Any) -> None:
         self.setup = EnvSetup(task, settings)
@@ -50,10 +54,10 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Conversation, dict[str, Any]]:
-        """Begin an attempt at a problem, a random one unless `options` say `{"index": i}`.
+        """Begin an attempt at a problem: a random one, or the one that `options={"index": i}` names.
 
-        `attempt_offset` in `options` is the number of the attempt (0 without it), which is part of the seed of its
-        answer.
+        `attempt_offset` in `options` is the number of the attempt, by default 0. It is part of the seed of the
+        completion.
         """
         super().reset(seed=seed)
         given = checked_options(options, ("index", "attempt_offset"))
@@ -63,7 +67,7 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
         return rules.observe(self._episode), rules.describe(self._episode, index)
 
     def step(self, action: str) -> tuple[Conversation, float, bool, bool, dict[str, Any]]:
-        """Add a segment to the answer, and the environment's reply if it ends a turn.
+        """Add a segment to the completion, and the environment's reply if it ends a turn.
 
         Raises EnvError if there is no open episode, or for an action that is not a text.
         """
@@ -101,7 +105,7 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
 
     @property
     def max_tokens(self) -> int:
-        """Token budget of an answer."""
+        """Token budget of a completion."""
         return self.setup.budgets.max_tokens
 
     def spec_facts(self) -> dict[str, Any]:
@@ -113,7 +117,7 @@ class ReasoningEnv(gymnasium.Env[Conversation, str]):
 
 
 def checked_render_mode(mode: str | None) -> str | None:
-    """Return the mode. Raises UnknownName if it is none."""
+    """Return the mode. Raises UnknownName for an unknown mode."""
     if mode is not None and mode not in RENDER_MODES:
         raise UnknownName.near("render mode", str(mode), RENDER_MODES)
     return mode
@@ -128,14 +132,14 @@ def checked_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -
 
 
 def whole(value: Any, name: str) -> int:
-    """Return a whole number from 0 on, NumPy's too, as an int. Raises ConfigError for anything else."""
+    """Return a whole number of 0 or more, also NumPy's, as an int. Raises ConfigError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ConfigError(f"{name}={value!r} has to be a whole number from 0 on")
+        raise ConfigError(f"{name}={value!r} has to be a whole number, 0 or more")
     return int(value)
 
 
 def checked_action(action: Any, space: gymnasium.Space[str]) -> str:
-    """Return the action. Raises EnvError if it is not a text, or one that is too long."""
+    """Return the action. Raises EnvError if it is not a text, or too long."""
     if action not in space:
         what = f"a text of {len(action)} characters" if isinstance(action, str) else repr(type(action))
         raise EnvError(f"the action is {what}; it has to be a str or Segment in {space}")
@@ -143,7 +147,7 @@ def checked_action(action: Any, space: gymnasium.Space[str]) -> str:
 
 
 def rendered(episode: Episode) -> str:
-    """Return the conversation with its roles and, at the end, how it went."""
+    """Return the conversation with its roles, followed by verdict and reward."""
     lines = [f"[{message.role}] {message.content}" for message in rules.observe(episode)]
     if episode.verdict is not None:
         lines.append(f"({episode.verdict.label}, reward {episode.reward:g})")

@@ -1,8 +1,8 @@
 """Endless problem sources from generators, with a training and a validation split that share nothing.
 
-A family is a function `(rng, level) -> Draft`. The split of a draft follows from a hash of its parameters, so that no
-problem of one split can turn up in the other, in any wording: a draw that belongs elsewhere is thrown away and drawn
-again. Families and levels take turns, so the first n problems of a split are balanced over both.
+A family is a function `(rng, level) -> Draft`. A hash of its parameters decides the split of a draft, so that a problem
+of one split cannot appear in the other, in any wording: a draft of another split is discarded and drawn again. Families
+and levels take turns, so the first n problems of a split are balanced over both.
 """
 
 import hashlib
@@ -26,18 +26,18 @@ class Draft(NamedTuple):
     """
 
     params: tuple[str | int, ...]
-    """What makes it this problem, in one canonical order and free of wording: decides the split."""
+    """The parameters that identify the problem, in one canonical order and without wording. They decide the split."""
     question: str
     answer: int | str
-    """A number, or the text of another answer, in LaTeX."""
+    """The gold answer: a number, or a text in LaTeX."""
     solution: str
     """Worked steps that end in the boxed answer."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of problem. `make` must draw from its generator alone, and returns None to be asked again (an answer
-    out of range, say).
+    """A kind of problem. `make` must draw only from its generator. It returns None to be called again, for example if
+    the answer is out of range.
     """
 
     name: str
@@ -52,15 +52,15 @@ def split_of(*key: str | int) -> str:
 
 @dataclass(frozen=True)
 class GeneratedSource:
-    """Problems of some families at some levels: a `kgym.types.ProblemSource` without an end.
+    """Problems of some families at some levels: an endless `kgym.types.ProblemSource`.
 
-    A problem depends on its id alone, `NAME/SPLIT/FAMILY/dLEVEL/INDEX`, so the same id means the same problem in every
-    run. Raises UnknownName for a split other than `train` and `validation`.
+    A problem depends only on its id, `NAME/SPLIT/FAMILY/dLEVEL/INDEX`, so the same id is the same problem in every run.
+    Raises UnknownName for a split other than `train` and `validation`.
     """
 
     name: str
     version: int
-    """Goes up when a family changes, and the fingerprint with it."""
+    """Increases when a family changes, and changes the fingerprint."""
     split: str
     families: Sequence[Family]
     levels: Sequence[int]

@@ -1,4 +1,4 @@
-"""The environments of a run: the one of `env`, or the several of `envs`, each with its share, sampler and verifier."""
+"""The environments of a run: the one of `env`, or those of `envs`, each with its share, sampler and verifier."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Member:
     """An environment of a run."""
 
     label: str
-    """Its name in metrics and folders; "" of the only one."""
+    """Its name in metrics and folders; "" for the only environment of a run."""
     spec: EnvSpec
     verifier: VerifierConfig
     sampler: SamplerConfig
@@ -24,22 +24,22 @@ class Member:
 
     @property
     def title(self) -> str:
-        """What people read: the label, or the name of the only one."""
+        """Its name in messages: the label, or the name of the only environment."""
         return self.label or self.spec.name
 
     @property
     def key(self) -> str:
-        """Where its options stand in the configuration."""
+        """The key of its options in the configuration."""
         return f"envs.{self.label}" if self.label else "env"
 
     def named(self) -> AbstractContextManager[None]:
-        """Have what is wrong with an option name the key of this environment."""
+        """Make a ConfigError about an option name the key of this environment."""
         return naming(self.key)
 
 
 @contextmanager
 def naming(key: str, section: str = "env") -> Iterator[None]:
-    """Have a ConfigError name the key of an environment: `envs.words.max_tokens` instead of `env.max_tokens`; or of
+    """Make a ConfigError name the key of an environment, `envs.words.max_tokens` instead of `env.max_tokens`, or of
     another section.
     """
     try:

@@ -1,9 +1,9 @@
-"""Tell Gymnasium about the environments of all plugins, so that `gymnasium.make("kgym/aime-v1")` finds them.
+"""Register the environments of all plugins with Gymnasium, so that `gymnasium.make("kgym/aime-v1")` finds them.
 
-Only names are registered, never problems: `gymnasium.make` copies what it is given.
+Only names are registered, never problems, since `gymnasium.make` copies its arguments.
 
-Gymnasium is imported by the functions: its import calls `register_envs` (see `kgym._gymnasium`), which has to be there
-by then.
+The functions import Gymnasium, and the module does not: the import of Gymnasium calls `register_envs` (see
+`kgym._gymnasium`), which has to be defined by then.
 """
 
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ VECTOR_ENTRY_POINT = "kgym.envs.vector:ReasoningVectorEnv"
 
 
 def register_envs() -> None:
-    """Register every environment that a plugin offers, in every version, and forget those that are offered no more.
+    """Register every environment that a plugin offers, in every version, and remove those that are no longer offered.
 
-    May be called again at any time. A name that something other than kgym has registered is left alone.
+    May be called again at any time. Names that another package has registered are left alone.
     """
     import gymnasium  # noqa: PLC0415
 
@@ -34,10 +34,10 @@ def register_envs() -> None:
 
 
 def register_env(info: EnvInfo, name: str) -> "EnvSpec":
-    """Register one environment under its id, unless it is there, and return what `gymnasium.make` takes.
+    """Register one environment under its id, if it is not registered yet, and return its spec for `gymnasium.make`.
 
-    `name` is what the registry of plugins finds it by. Make it of the spec and not of the id if that may hold a colon,
-    as a name with a plugin's prefix does: Gymnasium would take what is before it for a module.
+    `name` is its name in the registry of plugins. Pass the spec and not the id to `gymnasium.make` if the id may have a
+    colon, as names with the prefix of a family have: Gymnasium would take the part before it for a module.
     """
     import gymnasium  # noqa: PLC0415
 
@@ -47,6 +47,6 @@ def register_env(info: EnvInfo, name: str) -> "EnvSpec":
             entry_point=ENTRY_POINT,
             vector_entry_point=VECTOR_ENTRY_POINT,
             kwargs={"task": name},
-            order_enforce=False,  # the environment says itself, and as an EnvError, what was called too early
+            order_enforce=False,  # the environment itself raises an EnvError for a call that is too early
         )
     return gymnasium.registry[info.id]

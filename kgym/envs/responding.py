@@ -1,7 +1,7 @@
-"""Replies of an environment: one, or those to many episodes at once.
+"""Replies of an environment, to one episode or to many at once.
 
-What goes wrong in a tool is not the policy's fault: its answer is unscored, and the log says why. An error of kgym,
-such as programs that cannot be isolated on this machine, ends the run.
+An error in a tool is not the policy's fault: the completion is unscored, and the log says why. An error of kgym, such
+as programs that cannot be isolated on this machine, ends the run.
 """
 
 import logging
@@ -20,13 +20,14 @@ from kgym.types import Episode, Message, Verdict
 log = logging.getLogger(__name__)
 
 WORKERS = 8
-"""Replies that slow environments work on at once."""
+"""Replies that a slow environment works on at the same time."""
 
 
 def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
-    """Return what the task replies, None if the episode ends, and an unscored verdict if the task fails.
+    """Return the task's reply, None if the episode ends, or an unscored verdict if the task fails.
 
-    May be called from several threads at once. Raises ComponentError, naming the environment, for a reply that is none.
+    May be called from several threads at once. Raises ComponentError, naming the environment, if the reply is not a
+    Message.
     """
     where = label_of(EnvInfo.kind, task)
     try:
@@ -36,7 +37,7 @@ def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
         if isinstance(error, KgymError) and not isinstance(error, SandboxLost):
             raise
         log.warning(
-            "%s, problem %s: no reply, so the answer is unscored: %s", where, episode.problem.id, error_line(error)
+            "%s, problem %s: no reply, so the completion is unscored: %s", where, episode.problem.id, error_line(error)
         )
         return Verdict("unscored", reason=f"reply:{type(error).__name__}")
     if said is not None and not isinstance(said, Message):
@@ -47,7 +48,7 @@ def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
 
 
 def replies(task: Responds, episodes: Sequence[Episode]) -> list[Message | Verdict | None]:
-    """Return the reply to each episode, in order; those of a slow task are worked on at once."""
+    """Return the reply to each episode, in order; a slow task works on several at the same time."""
     if not task.slow or len(episodes) == 1:
         return [reply_of(task, episode) for episode in episodes]
     with ThreadPoolExecutor(min(WORKERS, len(episodes)), thread_name_prefix="kgym-replies") as pool:

@@ -1,16 +1,16 @@
-"""The rules of an episode: what a segment does to it, when it ends and what it is worth. The same for one environment
-and for many.
+"""The rules of an episode: how a segment changes it, when it ends, and its verdict and reward. They are the same for
+one environment and for many.
 
-    extend(episode, action, budgets)      one step: the answer grows, and may end
-    settle(episodes, truncated, verifier) those that have ended: one batch of verdicts, and the rewards
+    extend(episode, action, budgets)        one step: the completion grows, and may end
+    settle(episodes, truncated, verifier)   ended episodes: one batch of verdicts, and the rewards
 
-An episode is one answer to one problem. It is terminated when the policy stops and truncated when a budget stops it; an
-answer that stops only after its budget is truncated, and so is one that the engine ended because it repeated itself. A
-plain `str` is a finished answer without tokens, which no budget of tokens can end.
+An episode is one attempt at a problem. It is terminated when the policy stops and truncated when a budget stops it. A
+completion that stops only after its budget is truncated, and so is one that the engine ended because it repeated
+itself. A plain `str` is a finished completion without tokens, which a budget of tokens cannot end.
 
-Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true;
-`reply` continues the episode or ends it. `max_tokens` counts what the policy samples in all turns, `context_tokens` the
-replies too. The verifier judges the last turn, and is told those before it.
+Where the environment replies (`Budgets.max_turns`), a segment that stops ends a turn: `awaits_reply` is then true, and
+`reply` continues the episode or ends it. `max_tokens` counts the tokens that the policy samples in all turns,
+`context_tokens` also the replies. The verifier judges the last turn, and is given the turns before it.
 """
 
 from collections.abc import Sequence
@@ -23,23 +23,23 @@ from kgym.types import Chat, Episode, Message, Observation, Segment, Verdict, Ve
 Truncated = Literal["zero", "score", "mask"]
 
 CUT = Verdict("wrong", reason="truncated")
-"""Of an answer that a budget ended and that is not judged."""
+"""Verdict of a completion that a budget ended and that is not judged."""
 REPEATED = Verdict("wrong", reason="repetition")
-"""Of an answer that was ended because it repeated itself and that is not judged."""
+"""Verdict of a completion that was ended because it repeated itself and that is not judged."""
 OUT_OF_TURNS = Verdict("wrong", reason="turns")
-"""Of an answer whose policy would have needed another turn, and that is not judged."""
+"""Verdict of a completion that would have needed another turn and that is not judged."""
 UNASKED = Verdict("wrong", reason="prompt_too_long")
-"""Of a prompt that left no room for an answer."""
+"""Verdict of an episode whose prompt left no room for a completion."""
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """What ends an answer that does not end itself."""
+    """Limits that end a completion which does not end itself."""
 
     max_tokens: int
     """Tokens that the policy samples in all turns, end tokens included."""
     context_tokens: int | None = None
-    """Tokens of the prompt and the answer together, what the environment replies included."""
+    """Tokens of the prompt and the completion together, including the replies of the environment."""
     max_segments: int | None = None
     max_turns: int | None = None
     """Turns of the policy; None where the environment does not reply, so that the first `stop` ends the episode."""
@@ -51,7 +51,7 @@ def ended(episode: Episode) -> bool:
 
 
 def extend(episode: Episode, action: str, budgets: Budgets) -> None:
-    """Add a segment, or a plain text as a finished answer. Raises EnvError if the episode has ended."""
+    """Add a segment, or a plain text as a finished completion. Raises EnvError if the episode has ended."""
     if ended(episode):
         raise EnvError(f"the episode of problem {episode.problem.id} has ended; reset before the next step")
     segment = action if isinstance(action, Segment) else Segment(action)
@@ -62,7 +62,7 @@ def extend(episode: Episode, action: str, budgets: Budgets) -> None:
     elif left <= 0 or _segments_spent(episode, budgets) or repeated(episode):
         episode.truncated = True
     elif segment.finish_reason == "length" and not segment and not segment.n_tokens:
-        episode.truncated = True  # the model's context is full, for any budgets; asking again would go on for ever
+        episode.truncated = True  # the model's context is full, for any budget; asking again would never end
 
 
 def awaits_reply(episode: Episode) -> bool:
@@ -72,8 +72,8 @@ def awaits_reply(episode: Episode) -> bool:
 
 
 def reply(episode: Episode, said: Message | Verdict | None, budgets: Budgets) -> None:
-    """Add what the environment replies. None ends the episode well; a verdict, of an environment that failed, ends
-    it as that says.
+    """Add the environment's reply. None terminates the episode; a verdict, from an environment that failed, ends it
+    with that verdict.
     """
     if said is None:
         episode.terminated = True
@@ -94,16 +94,16 @@ def check_room(episode: Episode, budgets: Budgets) -> None:
 
 
 def _segments_spent(episode: Episode, budgets: Budgets) -> bool:
-    """Whether there are as many segments as there may be; one that was interrupted goes on in the next, and does not
-    count.
+    """Whether the episode has `max_segments` segments. An interrupted segment does not count, since the next one
+    continues it.
     """
     most = budgets.max_segments
     return most is not None and sum(segment.finish_reason != "abort" for segment in episode.segments) >= most
 
 
 def tokens_left(episode: Episode, budgets: Budgets) -> int:
-    """How many more tokens the answer may have; negative if it has too many. The prompt's tokens are known from the
-    first segment on.
+    """Return how many more tokens the completion may have; negative if it has too many. The prompt's tokens are known
+    from the first segment on.
     """
     left = budgets.max_tokens - episode.n_tokens
     if budgets.context_tokens is None:
@@ -113,9 +113,9 @@ def tokens_left(episode: Episode, budgets: Budgets) -> int:
 
 
 def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier) -> None:
-    """Give ended episodes their verdict and reward, by one call of the verifier.
+    """Give ended episodes their verdict and reward, with one call of the verifier.
 
-    The verifier is one of `load_verifier`, which returns a verdict for each answer in any case.
+    The verifier is one of `load_verifier`, which always returns a verdict for each completion.
     """
     judged = [episode for episode in episodes if needs_verifier(episode, truncated)]
     verdicts = verifier.verify_many([item_of(episode) for episode in judged]) if judged else []
@@ -127,21 +127,21 @@ def settle(episodes: Sequence[Episode], truncated: Truncated, verifier: Verifier
 
 
 def needs_verifier(episode: Episode, truncated: Truncated) -> bool:
-    """Whether the verifier judges an ended episode: a truncated one only under the rule `score`, one without room
-    for an answer never.
+    """Whether the verifier judges an ended episode: a truncated one only under the rule `score`, and one without room
+    for a completion never.
     """
     return not unasked(episode) and (truncated == "score" or not episode.truncated)
 
 
 def item_of(episode: Episode) -> VerifyItem:
-    """Return what the verifier sees of an episode: the last turn, and those before it."""
+    """Return the verifier's item of an episode: the last turn, and the turns before it."""
     problem, turns = episode.problem, episode.turns
     earlier = turns[:-1] if episode.pieces and isinstance(episode.pieces[-1], Segment) else turns
     return VerifyItem(problem.gold, episode.last_turn, problem.question, problem.id, earlier)
 
 
 def award(episode: Episode, verdict: Verdict) -> None:
-    """Give an episode its verdict; the reward is its score. An unscored verdict gives 0 and makes the episode
+    """Give an episode a verdict; the reward is its score. With an unscored verdict the reward is 0 and the episode is
     untrainable.
     """
     episode.verdict = verdict
@@ -150,10 +150,10 @@ def award(episode: Episode, verdict: Verdict) -> None:
 
 
 def award_unjudged(episode: Episode, truncated: Truncated) -> None:
-    """Give an ended episode that the verifier does not judge its verdict, which is wrong.
+    """Give the verdict `wrong` to an ended episode that the verifier does not judge.
 
-    It is untrainable if it was never asked, or if `mask` leaves truncated ones out. One that repeated itself is
-    trainable under `mask` too: a larger budget would not have helped it.
+    The episode is untrainable if its prompt was too long, or under the rule `mask`. An episode that repeated itself is
+    trainable under `mask` too, since a larger budget would not have helped it.
     """
     if unasked(episode):
         episode.verdict, episode.reward, episode.trainable = UNASKED, 0.0, False
@@ -165,12 +165,12 @@ def award_unjudged(episode: Episode, truncated: Truncated) -> None:
 
 
 def repeated(episode: Episode) -> bool:
-    """Whether the answer was ended because it repeated itself."""
+    """Whether the completion was ended because it repeated itself."""
     return episode.finish_reason == "repetition"
 
 
 def out_of_turns(episode: Episode) -> bool:
-    """Whether the answer was ended because the policy had no turn left."""
+    """Whether the completion was ended because the policy had no turn left."""
     return (
         episode.truncated
         and episode.n_turns > 1
@@ -180,24 +180,22 @@ def out_of_turns(episode: Episode) -> bool:
 
 
 def unasked(episode: Episode) -> bool:
-    """Whether the prompt left no room for an answer, so that the policy was never asked."""
+    """Whether the prompt left no room for a completion, so that the policy was never asked."""
     return (
         episode.truncated
         and episode.n_tokens == 0
-        and episode.finish_reason is not None  # otherwise it became too old before the engine had room for it
+        and episode.finish_reason is not None  # None: it became too old before the engine had room for it
         and all(isinstance(s, Segment) and s.finish_reason == "length" for s in episode.segments)
     )
 
 
 def observe(episode: Episode) -> Chat:
-    """Return the conversation so far: the prompt and, from the first segment on, the answer as far as it goes, turn
-    by turn.
-    """
+    """Return the conversation so far: the prompt and, from the first segment on, the turns of the completion so far."""
     return (*episode.prompt, *episode.turns)
 
 
 def describe(episode: Episode, index: int) -> dict[str, Any]:
-    """Return `info`: the same keys of the same types at every step, and not the gold answer."""
+    """Return `info`: the same keys with the same types at every step, without the gold answer."""
     problem, verdict = episode.problem, episode.verdict
     return {
         "status": verdict.label if verdict is not None else "open",

@@ -1,4 +1,4 @@
-"""What all episodes of an environment share: its task and problems, its budgets, and the verifier that judges.
+"""The parts of an environment that all its episodes share: the task, its problems, the budgets and the verifier.
 
     setup = EnvSetup("aime", split="validation", max_tokens=512, difficulty=3)
     episode = setup.start(index=17, attempt=0)
@@ -30,13 +30,13 @@ from kgym.types import Chat, Episode, Message, Problem, ProblemSource
 from kgym.verify.service import load_verifier
 
 ENDLESS = 1 << 40
-"""Random indices of an endless source are drawn below this: two draws of a run practically never meet."""
+"""Random indices of an endless source are below this, so that two draws of a run practically never coincide."""
 
 QUESTION = "{question}"
-"""What a template has for the question; other braces are the template's own, as in `\\boxed{}`."""
+"""The place of the question in a template; other braces belong to the template, as in `\\boxed{}`."""
 
 PLACEHOLDER = Problem(id="kgym/placeholder", question="QUESTION", gold="GOLD", level=1, subject="SUBJECT")
-"""Its prompt stands for the prompt template."""
+"""A problem whose prompt represents the prompt template."""
 
 
 class EnvOptions(Options):
@@ -45,38 +45,37 @@ class EnvOptions(Options):
     model_config = ConfigDict(coerce_numbers_to_str=True)  # split=2024
 
     split: str = Field("train", min_length=1)
-    """Which of the problems: `train`, `validation` or another split of the environment."""
+    """Split of the problems: `train`, `validation` or another split of the environment."""
     max_tokens: int | None = Field(None, ge=1)
-    """Token budget of an answer, its end token included; without it the environment's own. It counts what the policy
-    samples, in all of its turns.
+    """Token budget of a completion, its end token included; by default the environment's own. It counts the tokens that
+    the policy samples, in all of its turns.
     """
     context_tokens: int | None = Field(None, ge=1)
-    """Token budget of the prompt and the answer together, including the replies of an environment. Default: no such
-    budget.
+    """Token budget of the prompt and the completion together, including the replies of the environment. Default: none.
     """
     max_segments: int | None = Field(None, ge=1)
-    """Segments that an answer may have; without it as many as the tokens allow."""
+    """Segments that a completion may have; by default as many as the tokens allow."""
     max_turns: int | None = Field(None, ge=1)
-    """Turns of the policy in an environment that replies, such as one with tools; without it the environment's own
-    number. An answer that would need another turn is truncated.
+    """Turns of the policy in an environment that replies, such as one with tools; by default the environment's own
+    number. A completion that would need another turn is truncated.
     """
     truncated: Truncated = "zero"
-    """What an answer gets that a budget ended. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`,
-    without the verifier. `score`: the verifier judges the text so far. `mask`: as `zero`, and no part in the loss; the
-    other answers to the problem are still compared with it.
+    """How completions that a budget ended count. `zero`: reward 0 and the verdict `wrong` with the reason `truncated`,
+    without the verifier. `score`: the verifier judges the text so far. `mask`: as `zero`, and left out of the loss; the
+    other completions of the problem are still compared with it.
     """
     prompt: str | None = None
-    """Template of the user's message instead of the environment's own prompt, with `{question}` where the question
-    goes.
+    """Template of the user's message instead of the environment's own prompt, with `{question}` at the place of the
+    question.
     """
     system: str | None = None
-    """System message in front of the prompt; without it the environment's own, if it has one."""
+    """System message before the prompt; by default the environment's own, if it has one."""
     verifier: str | None = Field(None, min_length=1)
     """Verifier instead of the environment's own."""
     verifier_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the verifier."""
     verifier_limits: PoolLimits = PoolLimits()
-    """Of the worker processes in which the verifier judges: `deadline_s`, `memory_gib`, `workers`, `recycle_after`."""
+    """Limits of the verifier's worker processes: `deadline_s`, `memory_gib`, `workers`, `recycle_after`."""
 
     @field_validator("prompt")
     @classmethod
@@ -90,10 +89,10 @@ class EnvOptions(Options):
 
 
 class EnvSetup:
-    """An environment with everything settled but the episodes.
+    """An environment without its episodes.
 
     Raises UnknownName for an environment, split, verifier or setting that does not exist, ConfigError for a value that
-    a setting does not take, and MissingData, with the command that gets it, for a split whose data the user has yet to
+    a setting does not take, and MissingData, with the command that gets them, for a split whose data the user has to
     add.
     """
 
@@ -120,17 +119,17 @@ class EnvSetup:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by name and settings: a verifier may have worker processes, which stay where they are."""
+        """Copy and pickle by name and settings, since the worker processes of a verifier cannot be copied."""
         return EnvSetup, (self._name, self._settings)
 
     def _max_turns(self) -> int | None:
-        """Return how many turns there are; None where the environment does not reply."""
+        """Return the number of turns; None if the environment does not reply."""
         if isinstance(self.task, Responds):
             with blaming(EnvInfo.kind, self.task):
                 return self.options.max_turns or self.task.max_turns
         if self.options.max_turns is not None:
             raise ConfigError(
-                f"env.max_turns={self.options.max_turns}: {self.info.id} does not reply, so its answers have one turn; "
+                f"env.max_turns={self.options.max_turns}: {self.info.id} does not reply, so a completion has one turn; "
                 "leave it out"
             )
         return None
@@ -147,8 +146,8 @@ class EnvSetup:
         return int(rng.integers(self.source.size or ENDLESS))
 
     def start(self, index: int, attempt: int) -> Episode:
-        """Return an attempt at the problem at `index`, without a segment. Raises ConfigError if the split has no
-        such problem.
+        """Return an attempt at the problem at `index`, without a segment. Raises ConfigError for an index beyond the
+        split.
         """
         return self.attempt(self.problem(index), attempt)
 
@@ -157,7 +156,7 @@ class EnvSetup:
         return Episode(problem=problem, attempt=attempt, prompt=self.prompt(problem))
 
     def prompt(self, problem: Problem) -> Chat:
-        """Return the conversation that the policy is to continue: the task's, or the one of the options."""
+        """Return the conversation that the policy continues: the task's, or that of the options."""
         chat = prompt_of(self.task, problem)
         if self.options.prompt is not None:
             chat = (*_system_of(chat), Message("user", self.options.prompt.replace(QUESTION, problem.question)))
@@ -174,7 +173,7 @@ class EnvSetup:
         return self.source[index]
 
     def extend(self, episodes: Sequence[Episode], actions: Sequence[str]) -> None:
-        """Add a segment to each, and what the environment replies to those that have ended a turn; see `rules`."""
+        """Add a segment to each episode, and the environment's reply where a turn has ended; see `rules`."""
         for episode, action in zip(episodes, actions, strict=True):
             rules.extend(episode, action, self.budgets)
         waiting = [episode for episode in episodes if rules.awaits_reply(episode)]
@@ -183,13 +182,13 @@ class EnvSetup:
                 rules.reply(episode, said, self.budgets)
 
     def settle(self, episodes: Sequence[Episode]) -> None:
-        """Give those of the episodes that have just ended their verdict and reward."""
+        """Give the episodes that have just ended their verdict and reward."""
         ended = [episode for episode in episodes if rules.ended(episode) and episode.verdict is None]
         rules.settle(ended, self.options.truncated, self.verifier)
 
     @cached_property
     def prompt_sha256(self) -> str:
-        """Of the prompt of a placeholder: changes with the template, and not with the problems."""
+        """sha256 of the prompt of a placeholder, which changes with the template and not with the problems."""
         chat = self.prompt(PLACEHOLDER)
         return hashlib.sha256(json.dumps([list(message) for message in chat]).encode()).hexdigest()
 
@@ -198,7 +197,7 @@ class EnvSetup:
 
         One: {"env_id": "kgym/aime-v1", "split": "validation", "data_sha256": "8d1f...", "prompt_sha256": "03b7...",
         "verifier": "integer", "verifier_options": {}, "max_tokens": 256, "context_tokens": None, "max_segments": None,
-        "truncated": "zero"}. With a verifier that judges by a model also its fingerprint: "verifier_fingerprints":
+        "truncated": "zero"}. A verifier that judges by a model adds the model's fingerprint: "verifier_fingerprints":
         {"model": "51c9..."}.
         """
         options = registry().options("verifier", self.verifier_name, self.options.verifier_options)
@@ -226,13 +225,13 @@ def _system_of(chat: Chat) -> Chat:
 
 
 def env_info(name: str) -> EnvInfo:
-    """Return the record of an environment: by its short name (the newest version), its id, or a prefix of a plugin."""
+    """Return the record of an environment by its short name (the newest version), its id, or its name in a family."""
     return registry().info(EnvInfo, name)
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
-    """Return the task of an environment. Raises UnknownName for the name or an option, ConfigError for a value that
-    it does not take.
+    """Return the task of an environment. Raises UnknownName for an unknown name or option, ConfigError for a value that
+    an option does not take.
     """
     return cast(Task, registry().create("environment", name, options))
 
@@ -250,13 +249,13 @@ def verifier_of(task: Task, split: str) -> str:
 
 
 def source_of(task: Task, split: str) -> ProblemSource:
-    """Return the problems of a split; what they raise names the environment."""
+    """Return the problems of a split; their errors name the environment."""
     with blaming(EnvInfo.kind, task):
         return _Source(task, task.source(split))
 
 
 def prompt_of(task: Task, problem: Problem) -> Chat:
-    """Return the conversation that the policy is to continue, as in the task. Raises ComponentError if it is none."""
+    """Return the task's prompt: the conversation that the policy continues. Raises ComponentError if it is not one."""
     with blaming(EnvInfo.kind, task, problem=problem.id):
         chat = task.prompt(problem)
         if not chat or not all(isinstance(message, Message) for message in chat):
@@ -265,7 +264,7 @@ def prompt_of(task: Task, problem: Problem) -> Chat:
 
 
 class _Source:
-    """The problems of a task, with the name of its environment before what they raise."""
+    """The problems of a task; their errors begin with the name of the environment."""
 
     def __init__(self, task: Task, source: ProblemSource) -> None:
         self._task, self._source = task, source
@@ -283,7 +282,7 @@ class _Source:
     def __getitem__(self, index: int) -> Problem:
         try:
             problem: object = self._source[index]
-        except IndexError:  # how a source ends
+        except IndexError:  # the end of the source
             raise
         except Exception as error:  # third-party code
             blame(EnvInfo.kind, self._task, error, problem=f"number {index}")
@@ -299,8 +298,8 @@ class _Source:
 def split_settings(name: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings that every environment takes and those of its task.
 
-    Raises UnknownName for a setting that is neither, PluginError if the task has an option with the name of one that
-    all have.
+    Raises UnknownName for a setting that is neither, PluginError if an option of the task has the name of a setting of
+    every environment.
     """
     common, own = EnvOptions.model_fields, registry().options_model("environment", name).model_fields
     if both := sorted(common.keys() & own.keys()):

@@ -1,7 +1,7 @@
-"""The two spaces of a conversation: what a policy says, and what it has heard.
+"""The two spaces of a conversation: the texts of a policy (actions) and the conversations that it reads (observations).
 
-`gymnasium.spaces.Text` would do for neither: its default characters lack the blank and `$`, and one with all of Unicode
-costs seconds and hundreds of megabytes. Neither space here holds a table of characters. Batches of them are tuples.
+`gymnasium.spaces.Text` fits neither: its default characters lack the blank and `$`, and with all of Unicode it takes
+seconds and hundreds of megabytes. The spaces here have no table of characters. Batches of them are tuples.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,16 +18,16 @@ from kgym.types import Message
 
 ROLES = ("system", "user", "assistant", "tool")
 MAX_LENGTH = 1 << 24
-"""Characters of a text at most, unless said otherwise: far beyond any token budget, and small enough for memory."""
+"""Most characters of a text by default: far beyond any token budget, and small enough for memory."""
 _SAMPLE_LENGTH = 64
 _SURROGATES = range(0xD800, 0xE000)  # no characters; UTF-8 cannot write them
 _N_CHARACTERS = 0x110000 - len(_SURROGATES)
 
 
 class UnicodeText(gymnasium.Space[str]):
-    """Any text of at most `max_length` characters, a `Segment` too.
+    """Any text of at most `max_length` characters, including a `Segment`.
 
-    Samples are short, of characters from all over Unicode. Raises ConfigError if `max_length` is negative.
+    Samples are short and have characters from all of Unicode. Raises ConfigError if `max_length` is negative.
     """
 
     def __init__(self, max_length: int = MAX_LENGTH, *, seed: int | np.random.Generator | None = None) -> None:
@@ -38,7 +38,7 @@ class UnicodeText(gymnasium.Space[str]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """No: a text is not an array."""
+        """False: a text is not an array."""
         return False
 
     def sample(self, mask: None = None, probability: None = None) -> str:
@@ -73,11 +73,11 @@ class Chat(gymnasium.Space[Conversation]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """No: a conversation is not an array."""
+        """False: a conversation is not an array."""
         return False
 
     def seed(self, seed: int | None = None) -> tuple[int, int]:
-        """Seed the choice of the roles and, with what follows from it, the texts."""
+        """Seed the choice of the roles and, with a seed derived from it, the texts."""
         own = super().seed(seed)
         return own, self.text.seed(int(self.np_random.integers(np.iinfo(np.int32).max)))
 
@@ -116,8 +116,8 @@ class Chat(gymnasium.Space[Conversation]):
 
 
 class Texts(gymnasium.spaces.Tuple):
-    """The actions of a vector environment: a text for each slot. A single text is not taken apart into its
-    characters.
+    """The actions of a vector environment: a text for each slot. A single text is refused instead of being split into
+    its characters.
     """
 
 
@@ -128,7 +128,7 @@ def _batch_texts(space: UnicodeText, n: int = 1) -> Texts:
 
 
 @iterate.register(Texts)
-def _iterate_texts(space: Texts, items: Any) -> Iterator[Any]:  # type: ignore[misc]  # Gymnasium annotates the single space
+def _iterate_texts(space: Texts, items: Any) -> Iterator[Any]:  # type: ignore[misc]  # Gymnasium annotates otherwise
     """Yield the action of each slot, for Gymnasium's own vector environments. Raises EnvError if `items` is not a
     list.
     """
@@ -136,9 +136,7 @@ def _iterate_texts(space: Texts, items: Any) -> Iterator[Any]:  # type: ignore[m
 
 
 def checked_actions(actions: Any, n: int) -> Any:
-    """Return the actions of `n` slots. Raises EnvError if they are not a list, such as a single text, or not as
-    many.
-    """
+    """Return the actions of `n` slots. Raises EnvError if they are not a list, such as a single text, or not `n`."""
     if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):  # a text is a sequence of texts
         what = f"a single {type(actions).__name__}" if isinstance(actions, str) else f"a {type(actions).__name__}"
         raise EnvError(f"the actions are {what}; give a list with an action for each of {n} slots")

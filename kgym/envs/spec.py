@@ -1,10 +1,10 @@
-"""One way to ask for an environment: name, split and settings as plain values, which compare, pickle and are stored in
-manifests.
+"""The specification of an environment: name, split and settings as plain values, which can be compared, pickled and
+stored in manifests.
 
     EnvSpec("aime", "validation", {"difficulty": 3, "max_tokens": 512}).setup()
 
-It is made once, from the configuration of a run, from the options of a command or from a manifest, and only it builds
-environments.
+It is made from the configuration of a run, from the options of a command or from a manifest. All environments are built
+from one.
 """
 
 import json
@@ -32,7 +32,7 @@ OF_VERIFIER = {
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """What an environment is made with. Equal specs make equal environments.
+    """The name, split and settings of an environment. Equal specs make equal environments.
 
     Raises ConfigError for a setting that is not plain JSON.
     """
@@ -41,16 +41,16 @@ class EnvSpec:
     """Short name (the newest version) or id."""
     split: str = "train"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of `kgym.envs.setup.EnvOptions`, but for the split, and of the environment itself; None is left out where it
-    is the default.
+    """Settings of `kgym.envs.setup.EnvOptions`, without the split, and of the environment itself. A None that is the
+    default is left out.
     """
 
     def __post_init__(self) -> None:
-        """Put the settings into the form that JSON gives back."""
+        """Convert the settings to what JSON would read back."""
         if "split" in self.settings:
             raise ConfigError(
-                f"env.split={self.settings['split']} is not among the settings of an environment; name the split apart "
-                "from them"
+                f"env.split={self.settings['split']} is not among the settings of an environment; give the split "
+                "separately"
             )
         for key, value in self.settings.items():
             try:
@@ -72,7 +72,7 @@ class EnvSpec:
 
     @classmethod
     def of(cls, name: str, split: str, options: Mapping[str, Any], verifier: VerifierConfig | None = None) -> Self:
-        """Return the spec of what a user has set under `env` and `verifier`.
+        """Return the spec of the values that a user has set under `env` and `verifier`.
 
         Raises ConfigError for an option under `env` that is a key of `verifier`.
         """
@@ -101,7 +101,7 @@ class EnvSpec:
     def with_split(self, split: str) -> Self:
         """Return the spec of another split of the same environment.
 
-        Options of the environment's own verifier are dropped if the other split has another one.
+        Options of the environment's own verifier are dropped if the other split has another verifier.
         """
         other = replace(self, split=split)
         if (
@@ -115,34 +115,34 @@ class EnvSpec:
         )
 
     def with_settings(self, **settings: Any) -> Self:
-        """Return a spec with other settings in addition, instead of those of the same name; None takes a setting
-        that all have away.
+        """Return a spec with further settings, which replace those of the same name. None removes a setting of
+        `EnvOptions`.
         """
         return replace(self, settings={**self.settings, **settings})
 
     def for_score(self, split: str) -> Self:
-        """Return the spec of a validation: truncated completions that training masks count 0 there, as in a
+        """Return the spec of a validation, in which truncated completions that training masks count 0, as in a
         leaderboard score.
         """
         masked = self.settings.get("truncated") == "mask"
         return self.with_split(split).with_settings(truncated=None if masked else self.settings.get("truncated"))
 
-    # --- what it builds
+    # --- made of it
 
     def setup(self) -> EnvSetup:
         """Return the environment without episodes. Raises what `EnvSetup` raises."""
         return EnvSetup(self.name, {**self.settings, "split": self.split})
 
     def vector(self, groups: int, group_size: int = 1) -> "ReasoningVectorEnv":
-        """Return a vector environment with slots for so many groups. Raises what `ReasoningVectorEnv` raises."""
-        from kgym.envs.vector import ReasoningVectorEnv  # noqa: PLC0415  (Gymnasium is heavy; a setup does without)
+        """Return a vector environment with slots for `groups` groups. Raises what `ReasoningVectorEnv` raises."""
+        from kgym.envs.vector import ReasoningVectorEnv  # noqa: PLC0415  (Gymnasium, which a setup does not need)
 
         return ReasoningVectorEnv(
             self.name, num_envs=groups * group_size, group_size=group_size, split=self.split, **self.settings
         )
 
     def task(self) -> Task:
-        """Return the task alone, whose problems may not be there yet. Raises what `make_task` raises."""
+        """Return only the task; the data of its problems may be missing. Raises what `make_task` raises."""
         return make_task(self.name, self.own_settings())
 
     def own_verifier(self) -> str:
@@ -150,11 +150,13 @@ class EnvSpec:
         return verifier_of(self.task(), self.split)
 
     def own_settings(self) -> dict[str, Any]:
-        """Return the settings that are the environment's own. Raises UnknownName for one that no environment has."""
+        """Return the environment's own settings. Raises UnknownName for an unknown setting."""
         return split_settings(self.name, self.settings)[1]
 
     def common_settings(self) -> EnvOptions:
-        """Return the settings that every environment takes. Raises ConfigError for a value that one does not take."""
+        """Return the settings that every environment takes. Raises ConfigError for a value that a setting does not
+        take.
+        """
         common, _ = split_settings(self.name, self.settings)
         return validated(EnvOptions, {**common, "split": self.split}, registry().key("environment", self.name))
 
@@ -164,6 +166,6 @@ class EnvSpec:
 
     @property
     def max_tokens(self) -> int:
-        """Token budget of a completion: the one that is set, or the environment's own."""
+        """Token budget of a completion: the setting, or the environment's own."""
         given: int | None = self.settings.get("max_tokens")
         return self.task().max_tokens if given is None else given

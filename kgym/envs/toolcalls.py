@@ -1,16 +1,16 @@
 """Calls of tools in the text of a model: one small parser for each format that models are trained on.
 
-    fenced   ```calculator            for any model: a block with the name of a tool; its text is what the tool gets
+    fenced   ```calculator            for any model: a block with the name of a tool; the tool is given its text
              12*34
              ```
     hermes   <tool_call>              Qwen, Hermes and their descendants
              {"name": "calculator", "arguments": {"expression": "12*34"}}
              </tool_call>
-    llama    <|python_tag|>{"name": "calculator", "parameters": {"expression": "12*34"}}      Llama 3, also without the
-    mark
+    llama    <|python_tag|>{"name": "calculator", "parameters": {"expression": "12*34"}}
+                                      Llama 3, also without the mark
 
-A call that cannot be read is a `BadCall`, whose reason is told to the policy. The text is untrusted: it is read as JSON
-or as it is.
+A call that cannot be read is a `BadCall`, whose reason is told to the policy. The text is untrusted: it is parsed as
+JSON or passed on as text.
 """
 
 import json
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 MOST_CALLS = 8
-"""Calls in one turn; of more none is made."""
+"""Most calls in one turn; of more calls none are made."""
 
 
 class ToolError(Exception):
-    """What a tool raises for a call that the policy has got wrong; the message is for the policy."""
+    """A tool raises this for a wrong call; the message is for the policy."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Tool:
     parameters: Mapping[str, Any]
     """JSON schema of the arguments, an object."""
     main: str | None = None
-    """The argument that is the text of a block in the format `fenced`; without it the block holds all of them as a
-    JSON object.
+    """The argument that is the text of a block in the format `fenced`; without it the block has all arguments as a JSON
+    object.
     """
 
 
@@ -53,26 +53,26 @@ class Call:
 
 @dataclass(frozen=True)
 class BadCall:
-    """A call that cannot be read, or not be made."""
+    """A call that cannot be read or made."""
 
     reason: str
 
 
 class Format(Protocol):
-    """How a model writes calls."""
+    """The format in which a model writes calls."""
 
     as_system: bool
-    """Whether the instructions are the system message; otherwise they come after the question."""
+    """Whether the instructions are the system message; otherwise they follow the question."""
 
     def instructions(self, tools: Sequence[Tool]) -> str:
-        """Return what tells the policy about the tools."""
+        """Return the text that describes the tools to the policy."""
 
     def calls(self, text: str, tools: Sequence[Tool]) -> list[Call | BadCall]:
-        """Return the calls in a text, in order; [] if there is none."""
+        """Return the calls in a text, in order; [] if it has none."""
 
 
 def checked(call: Call, tools: Sequence[Tool]) -> Call | BadCall:
-    """Return a call of a tool that there is, with all arguments that it needs, or what is wrong with it."""
+    """Return the call, or a `BadCall` if its tool does not exist or a required argument is missing."""
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
         return BadCall(f"there is no tool {call.name!r}; the tools are {', '.join(tool.name for tool in tools)}")
@@ -88,7 +88,7 @@ class Fenced:
     as_system = False
 
     def instructions(self, tools: Sequence[Tool]) -> str:
-        """Name the tools in few words: a small model pays for each of them."""
+        """Describe the tools in few words, since a small model has little room for them."""
         (first, *_) = tools
         lines = [f"- {tool.name}: {tool.description}{self._content(tool)}" for tool in tools]
         return "\n".join(
@@ -165,8 +165,8 @@ class Hermes:
 
 
 class Llama:
-    """JSON objects after `<|python_tag|>`, or an answer that is nothing but such objects; code after the mark is for
-    the tool `python`.
+    """JSON objects after `<|python_tag|>`, or a turn that consists only of such objects. Code after the mark is for the
+    tool `python`.
     """
 
     as_system = True
@@ -197,7 +197,7 @@ class Llama:
 
     @staticmethod
     def _objects(text: str) -> Iterator[Call | BadCall]:
-        """Yield objects one after the other, with semicolons between them or without."""
+        """Yield the objects in order; semicolons may separate them."""
         decoder, place = json.JSONDecoder(), 0
         text = text.strip()
         while place < len(text):

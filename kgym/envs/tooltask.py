@@ -1,10 +1,10 @@
-"""A task with tools: the problems of another environment, and tools that the policy may call before it answers.
+"""A task with tools: the problems of another environment, and tools that the policy may call before its answer.
 
     class Calculator(ToolTask):
         def tools(self): return (Tool("calculator", "exact arithmetic", call=..., parameters=..., main="expression"),)
 
-A turn without a call is the answer, which the verifier of the other environment judges. What a tool returns is
-untrusted, as what the policy says is, and bounded in length.
+A turn without a call is the last one, which the verifier of the other environment judges. The output of a tool is
+untrusted, like the text of the policy, and bounded in length.
 """
 
 import json
@@ -23,30 +23,30 @@ from kgym.types import Chat, Episode, Message, Problem, ProblemSource
 
 
 class ToolOptions(TaskOptions):
-    """What is asked, and how tools are called."""
+    """Options for the problems, and for how tools are called."""
 
     problems: str = Field(min_length=1)
-    """Environment whose problems are asked, by name; its verifier judges the last turn."""
+    """Name of the environment with the problems; its verifier judges the last turn."""
     problem_options: dict[str, Any] = Field(default_factory=dict)
     """Options of that environment: `env.problem_options.difficulty=3`."""
     format: Literal["fenced", "hermes", "llama"] = "fenced"
     """How tools are described and called. `fenced`: blocks with the name of a tool, for any model. `hermes`:
-    `<tool_call>`, as Qwen and Hermes are trained. `llama`: JSON, with `<|python_tag|>` or without, as Llama 3 is
+    `<tool_call>`, as Qwen and Hermes are trained. `llama`: JSON, with or without `<|python_tag|>`, as Llama 3 is
     trained.
     """
     max_output: int = Field(2000, ge=80)
-    """Characters of a reply at most; of a longer one the beginning and the end are kept."""
+    """Most characters of a tool's output; of a longer output the beginning and the end are kept."""
 
 
 class ToolTask(ABC):
-    """Follows `kgym.envs.task.Task` and `Responds`. Subclasses have `tools`, and their own `slow` and `max_turns`."""
+    """Follows `kgym.envs.task.Task` and `Responds`. Subclasses define `tools`, and may set `slow` and `max_turns`."""
 
     Options: ClassVar[type[ToolOptions]] = ToolOptions
     max_turns = 8
     slow = False
 
     def __init__(self, options: ToolOptions) -> None:
-        """Raises what making the other environment raises."""
+        """Raises as `make_task` does for the other environment."""
         self.options = options
         self._problems: Task = make_task(options.problems, options.problem_options)
         self._format = FORMATS[options.format]
@@ -63,7 +63,7 @@ class ToolTask(ABC):
 
     @property
     def verifier(self) -> str | Mapping[str, str]:
-        """That of the other environment."""
+        """The verifier of the other environment."""
         return self._problems.verifier
 
     def source(self, split: str) -> ProblemSource:
@@ -71,23 +71,23 @@ class ToolTask(ABC):
         return self._problems.source(split)
 
     def prompt(self, problem: Problem) -> Chat:
-        """Ask as the other environment does, and describe the tools."""
+        """Return the prompt of the other environment with a description of the tools."""
         return with_tools(self._problems.prompt(problem), self._format, self._tools)
 
     def respond(self, episode: Episode) -> Message | None:
-        """Make the calls of the newest turn, in order, and return what came of them; None if there is none.
+        """Make the calls of the newest turn, in order, and return their outputs; None if it has no calls.
 
-        A call in reasoning is none.
+        Calls inside reasoning are not made.
         """
         calls = self._format.calls(conclusion(episode.last_turn).text, self._tools)
         if not calls:
             return None
         if len(calls) > MOST_CALLS:
-            calls = [BadCall(f"{len(calls)} calls in one turn; at most {MOST_CALLS} are made, so none was")]
+            calls = [BadCall(f"{len(calls)} calls in one turn; at most {MOST_CALLS} are allowed, so none was made")]
         return Message("tool", "\n".join(self._bounded(self._made(call)) for call in calls))
 
     def _made(self, call: Call | BadCall) -> str:
-        """Return what a call comes to."""
+        """Return the output of a call, or its error."""
         call = checked(call, self._tools) if isinstance(call, Call) else call
         if isinstance(call, BadCall):
             return f"{ERROR}{call.reason}"
@@ -118,7 +118,7 @@ def with_tools(chat: Chat, call_format: Format, tools: Sequence[Tool]) -> Chat:
 
 
 def text_argument(arguments: Mapping[str, Any], name: str) -> str:
-    """Return an argument that has to be a text; numbers are taken for theirs. Raises ToolError."""
+    """Return an argument that has to be a text; a number is converted to its text. Raises ToolError."""
     value = arguments[name]
     if isinstance(value, str):
         return value

@@ -2,12 +2,12 @@
 
     env = gymnasium.make_vec("kgym/aime-v1", num_envs=256, group_size=16)
     chats, infos = env.reset(options={"indices": range(16)})            # one problem for each group
-    chats, rewards, terminations, truncations, infos = env.step(actions)   # None for a slot that says nothing now
+    chats, rewards, terminations, truncations, infos = env.step(actions)   # None for a slot without an action
 
-Slots 0 .. group_size-1 are the attempts at the first problem, and so on. Nothing is reset by itself: an ended episode
-stays to be looked at until a reset, of all groups or of those in `reset_mask`.
+Slots 0 .. group_size-1 are the attempts at the first problem, and so on. There are no automatic resets: an ended
+episode stays until a reset of all groups or of those in `reset_mask`.
 
-Gymnasium's own vector environments work too, with one attempt in each slot and their own resets:
+Gymnasium's own vector environments work too, with one attempt in each slot and automatic resets:
 `vectorization_mode="sync"`, or `"async"` with `vector_kwargs={"shared_memory": False}`.
 """
 
@@ -33,15 +33,14 @@ Array = NDArray[Any]
 
 
 class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
-    """`num_envs` slots with an episode each; the rules of an episode are those of `ReasoningEnv`, and so are
-    `settings`.
+    """`num_envs` slots with an episode each. The rules of an episode and the `settings` are those of `ReasoningEnv`.
 
-    An action is a text, a `Segment`, or None for a slot that does not move in this step; a slot whose episode has ended
-    takes None only. Rewards are those of this step; terminations and truncations tell the state of each episode. An
-    array `infos[key]` has a value for every slot, and the mask `infos["_" + key]` marks the slots that this call has
+    An action is a text, a `Segment`, or None for a slot that does not change in this step; a slot whose episode has
+    ended takes only None. Rewards are those of this step; terminations and truncations are the state of each episode.
+    An array `infos[key]` has a value for every slot, and the mask `infos["_" + key]` marks the slots that this call has
     changed.
 
-    Raises ConfigError if the groups do not fill the slots, and what `EnvSetup` raises.
+    Raises ConfigError if the groups do not fill the slots, and as `EnvSetup` does.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (as Gymnasium declares it)
@@ -76,9 +75,9 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
     ) -> tuple[Observations, dict[str, Any]]:
         """Begin new episodes. `options`, all of them optional:
 
-        `reset_mask`: bool array of shape (num_envs,), the slots to reset, in whole groups; without it all.
-        `indices`: one problem for each group that is reset; without it random ones.
-        `attempt_offset`: number of the first attempt in each group, 0 without it; the others follow.
+        `reset_mask`: bool array of shape (num_envs,), the slots to reset, in whole groups; by default all.
+        `indices`: one problem for each group that is reset; by default random ones.
+        `attempt_offset`: number of the first attempt in each group, by default 0; the others are numbered after it.
         """
         super().reset(seed=seed)
         given = checked_options(options, ("indices", "reset_mask", "attempt_offset"))
@@ -104,7 +103,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         return self._observe(slots), self._infos(slots)
 
     def step(self, actions: Actions) -> tuple[Observations, Array, Array, Array, dict[str, Any]]:
-        """Add a segment to the answer in each slot that has an action.
+        """Add a segment to the completion in each slot that has an action.
 
         Raises EnvError, and changes nothing, for an action that is not a text or is in a slot whose episode has ended,
         and for actions that are not a list, such as a single text.
@@ -118,7 +117,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         for slot in acting:
             if rules.ended(episodes[slot]):
                 raise EnvError(
-                    f"slot {slot} has an action, and its episode has ended; give None there until it is reset"
+                    f"slot {slot} has an action, but its episode has ended; give None there until it is reset"
                 )
         self.setup.extend([episodes[slot] for slot in acting], list(acting.values()))
         self.setup.settle([episodes[slot] for slot in acting])
@@ -148,7 +147,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         return list(self._indices)
 
     def groups(self) -> list[Group]:
-        """Return the groups with their rewards as they are before shaping. Raises EnvError while an episode is open."""
+        """Return the groups with their rewards before shaping. Raises EnvError while an episode is open."""
         episodes = self.episodes
         if n_open := sum(not rules.ended(episode) for episode in episodes):
             raise EnvError(f"{n_open} of {self.num_envs} episodes are still open; step until all have ended")
@@ -162,7 +161,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
 
     @property
     def max_tokens(self) -> int:
-        """Token budget of an answer."""
+        """Token budget of a completion."""
         return self.setup.budgets.max_tokens
 
     def spec_facts(self) -> dict[str, Any]:
@@ -195,7 +194,7 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
                 "together"
             )
         if not self._episodes and not mask.all():
-            raise EnvError("the first reset has to be of all slots; leave reset_mask out")
+            raise EnvError("the first reset has to include all slots; leave reset_mask out")
         return [group for group in everything if by_group[group, 0]]
 
     def _observe(self, changed: Sequence[int]) -> Observations:
