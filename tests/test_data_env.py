@@ -73,7 +73,7 @@ def test_fingerprints_tell_parts_and_sets_apart(add):
             {"dataset": "mine", "validation_frac": 1},
             "train",
             DataError,
-            "no problem of 'mine' is for train with validation_frac=1; it has 10",
+            "no problem of 'mine' is for train with validation_frac=1, of 10 in all",
         ),
         ({"dataset": "mine"}, "tran", UnknownName, "did you mean 'train'"),
     ],

@@ -685,7 +685,7 @@ def test_a_list_in_json_is_unwrapped_with_a_note_and_several_answers_are_refused
     half = {"prompt": chat(1), "reward_model": {"ground_truth": '["\\\\frac{1}{2}"]', "style": "rule"}}
     _, facts, err = add("sky", write(tmp_path / "sky.jsonl", [half]))
     assert data_source("sky").problems[0].gold == r"\frac{1}{2}"
-    assert "a JSON list of one text, of which the text was taken: 1" in err
+    assert "a JSON list of one text, replaced by the text: 1" in err
     assert facts["refused_golds"] == []
     for several in ('["1", "2"]', ["1", "2"]):
         status, _, err = add("two", write(tmp_path / "two.jsonl", [{"question": "Q", "answer": several}]))
@@ -706,7 +706,7 @@ def test_columns_may_be_named(add, tmp_path, capsys):
     assert main(["data", "show", "mine"]) == 0
     assert "task.text" in capsys.readouterr().out
     status, _, err = add("mine", file, "--question-column", "task.text", "--answer-column", "nowhere")
-    assert (status, "no answer; it is looked for in nowhere;" in err) == (2, True)
+    assert (status, "no answer; the columns searched are nowhere;" in err) == (2, True)
 
 
 def test_rows_of_gold_answers_that_are_not_accepted_are_named(add, tmp_path):
@@ -762,7 +762,7 @@ def test_other_problems_under_a_known_name_are_compared(add, tmp_path):
     file = write(tmp_path / "mirror.jsonl", mirror)
     status, _, err = add("mine", file)
     said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' and not {rows[1]['answer']!r}"
-    assert (status, f"{said}; 1 not there before, such as mirror.jsonl line 3; --replace replaces it" in err) == (
+    assert (status, f"{said}; 1 are new, such as mirror.jsonl line 3; --replace replaces it" in err) == (
         2,
         True,
     )
@@ -829,13 +829,13 @@ def test_files_with_more_text_than_allowed_are_refused_unread(add, tmp_path, suf
 
 def test_a_long_name_is_refused(add, tmp_path):
     status, _, err = add("x" * 300, write(tmp_path / "x.jsonl", [{"question": "Q", "answer": "1"}]))
-    assert (status, "100 of them at most" in err, len(err) < 200) == (2, True, True)
+    assert (status, "at most 100 characters" in err, len(err) < 200) == (2, True, True)
 
 
 def test_very_many_repeated_rows_are_counted_and_few_are_told(add, tmp_path):
     _, facts, err = add("mine", write(tmp_path / "x.jsonl", [{"question": "Q", "answer": "7"}] * 2500))
     assert len(facts["left_out"]) == 1001
-    assert "2499 rows with a question that was there before, left out; the first 1000:" in err
+    assert "2499 rows that repeat a question, left out; the first 1000:" in err
 
 
 def test_a_dictionary_in_a_parquet_file_counts_as_what_it_stands_for(add, tmp_path):

@@ -283,7 +283,7 @@ def test_an_engine_that_cannot_append_is_refused():
 def test_an_environment_without_replies_has_no_turns_to_set():
     with pytest.raises(
         ConfigError,
-        match=r"env.max_turns=3: kgym/arithmetic-v0 does not reply, so its answers have one turn; leave it out",
+        match=r"env.max_turns=3: kgym/arithmetic-v0 does not reply, so a completion has one turn; leave it out",
     ):
         EnvSetup("arithmetic", {"max_turns": 3})
     assert "max_turns" not in EnvSetup("arithmetic", {}).facts()

@@ -1,4 +1,4 @@
-"""The value of a column in a row, as text: numbers, conversations, lists, JSON in a text.
+"""The value of a column in a row, as text, from numbers, conversations, lists and JSON in a text.
 
 "answer"                       the value of that column
 "reward_model.ground_truth"    within a mapping, or within a text that is a JSON object
@@ -25,9 +25,7 @@ class Row:
 
 
 def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USER) -> str:
-    """Return the first of the columns that has something in it, as text; of a conversation what was said last by one
-    of `said_by`.
-    """
+    """Return the text of the first column that is not empty; of a conversation the last message by one of `said_by`."""
     for column in _there(row, columns):
         if (value := at(row.values, column)) is not None and (text := _as_text(value, row, column, said_by)):
             return text
@@ -35,10 +33,9 @@ def first_text(row: Row, columns: Sequence[str], *, said_by: Sequence[str] = USE
 
 
 def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
-    """Return the first of the columns that has something in it, as one gold answer, and whether it was a text that is a
-    JSON list.
+    """Return the gold answer of the first column that is not empty, and whether it was a text that is a JSON list.
 
-    Raises DataError for several gold answers: it is not known whether one of them or all of them are asked for.
+    Raises DataError for several gold answers, since the problem may ask for one of them or for all.
     """
     for column in _there(row, columns):
         value = at(row.values, column)
@@ -56,7 +53,7 @@ def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
 
 
 def _there(row: Row, columns: Sequence[str]) -> list[str]:
-    """Return the columns of which a row may have something: most rows have few of the known ones."""
+    """Return the columns that a row may have: most rows have few of the known ones."""
     values = row.values
     return [column for column, head in _heads(tuple(columns)) if column in values or head in values]
 
@@ -67,7 +64,7 @@ def _heads(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def at(values: Mapping[str, Any], column: str) -> Any:
-    """Return the value of a column, whose name may have dots; None if there is none."""
+    """Return the value of a column, whose name may have dots; None if the row does not have it."""
     if column in values:
         return values[column]
     head, dot, rest = column.partition(".")
@@ -80,8 +77,8 @@ def at(values: Mapping[str, Any], column: str) -> Any:
 
 
 def _listed(value: Any) -> list[str] | None:
-    r"""Return the entries of a list, or of a text that is a JSON list of texts, None for anything else: `[1, 2]` may be
-    an interval.
+    r"""Return the entries of a list, or of a text that is a JSON list of texts. None for anything else, since `[1, 2]`
+    may be an interval.
 
     >>> _listed('["\\\\frac{1}{2}"]'), _listed("[1, 2]"), _listed("5")
     (['\\frac{1}{2}'], None, None)
@@ -124,7 +121,7 @@ def _as_text(value: Any, row: Row, column: str, said_by: Sequence[str]) -> str:
 
 
 def _said(turns: list[Any], by: Sequence[str]) -> str | None:
-    """Return what was said last by one of the roles `by`, "" if nothing was; None if it is not a conversation."""
+    """Return the last message by one of the roles `by`, "" if there is none; None if it is not a conversation."""
     if not any(isinstance(turn, Mapping) for turn in turns):
         return None
     for turn in reversed(turns):

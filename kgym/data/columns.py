@@ -5,8 +5,8 @@
     {"prompt": [{"role": "user", "content": "..."}], "reward_model": {"ground_truth": "73"}}  training rows
     {"question": "...", "answer": "... #### 72"}                                             after four hashes
 
-The first of the known columns that has something in it counts. The gold answer stays the raw text, leading zeros and
-LaTeX kept; a box around the whole of it is taken off.
+The first of the known columns that is not empty counts. The gold answer stays the raw text, with leading zeros and
+LaTeX; only a box around the whole of it is removed.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ QUESTION = (
     "messages",
     "conversations",
 )
-"""The raw problem before the prompt, which has a user's instruction around it."""
+"""Columns with the raw problem, then those with the prompt, which adds a user's instruction."""
 GOLD = (
     "answer",
     "Answer",
@@ -62,19 +62,19 @@ _BOX = re.compile(r"\\(?:boxed|framebox|fbox)\s*\{")
 
 
 MOST_NOTES = 1000
-"""Rows left out that are told one by one."""
+"""Most rows left out that are reported one by one."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of question and answer. A column that was named by hand is the only one that is looked at."""
+    """The columns of question and answer. If the user has named a column, only that one is read."""
 
     question: str | None = None
     answer: str | None = None
 
     @property
     def questions(self) -> Sequence[str]:
-        """The columns of the question, the first that has something in it counts."""
+        """The columns of the question; the first that is not empty counts."""
         return QUESTION if self.question is None else (self.question,)
 
     @property
@@ -89,7 +89,7 @@ class Columns:
 
 
 class _Notes:
-    """What is to be said of the rows; of very many only how many."""
+    """Notes about rows; beyond `MOST_NOTES` only their number."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -109,24 +109,23 @@ class _Notes:
         """Return the lines, sums first."""
         sums = []
         if self.listed:
-            sums.append(f"answers that were a JSON list of one text, of which the text was taken: {self.listed}")
+            sums.append(f"answers that were a JSON list of one text, replaced by the text: {self.listed}")
         if self.others:
             years = ", ".join(f"{count} of {year}" for year, count in sorted(self.others.items()))
             sums.append(f"rows of other years, left out: {years}")
         if self._more:
             sums.append(
-                f"{len(self.lines) + self._more} rows with a question that was there before, left out; the first "
-                f"{len(self.lines)}:"
+                f"{len(self.lines) + self._more} rows that repeat a question, left out; the first {len(self.lines)}:"
             )
         return sums + self.lines
 
 
 class Found(NamedTuple):
-    """What the rows of a data set hold."""
+    """The problems of the rows of a data set."""
 
     problems: list[Problem]
     notes: list[str]
-    """What was left out, in words."""
+    """Which rows were left out, in words."""
     places: list[str]
     """The row of each problem: `mine.jsonl line 4`."""
 
@@ -134,11 +133,11 @@ class Found(NamedTuple):
 def problems_of(
     rows: Iterable[Row], name: str, known: DatasetInfo | None = None, columns: Columns | None = None
 ) -> Found:
-    """Return the problems of a data set called `name`, their ids beginning with it, and what was left out.
+    """Return the problems of a data set called `name`, whose ids begin with it, and notes about rows left out.
 
-    A question that is there twice is kept once, and rows of other years than the data set's are left out. Ids that are
-    missing or not unique give way to hashes of the questions. Raises DataError, naming the first one, for rows without
-    a question or a gold answer, for one question with two answers, and for answers that the data set cannot have.
+    A repeated question is kept once, and rows of other years than the data set's are left out. If ids are missing or
+    not unique, they are replaced by hashes of the questions. Raises DataError, naming the first row, for rows without a
+    question or a gold answer, for one question with two answers, and for answers that the data set cannot have.
     """
     columns = columns or Columns()
     found: list[dict[str, Any]] = []
@@ -156,7 +155,7 @@ def problems_of(
                 old := found[seen]["gold"], fields["gold"]
             ):
                 raise DataError(
-                    f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} and not "
+                    f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} instead of "
                     f"{old!r}"
                 )
         except DataError as error:
@@ -180,7 +179,7 @@ def problems_of(
 
 
 def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[str, Any], bool]:
-    """Return the fields of a problem, whose id may yet be empty, and whether its gold answer was a JSON list of one
+    """Return the fields of a problem, whose id may still be empty, and whether its gold answer was a JSON list of one
     text.
     """
     if columns == Columns() and (found := question_and_tests(row)) is not None:
@@ -195,7 +194,7 @@ def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[st
     question = first_text(row, columns.questions)
     if not question:
         raise DataError(
-            f"{row.where}: no question; it is looked for in "
+            f"{row.where}: no question; the columns searched are "
             f"{', '.join(columns.questions)}{_remedy(row, '--question-column')}"
         )
     if (
@@ -216,15 +215,15 @@ def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[st
     if not gold.strip():
         boxes = "" if columns.answer else f", and in a box at the end of {', '.join(SOLUTION)}"
         raise DataError(
-            f"{row.where}: no answer; it is looked for in "
+            f"{row.where}: no answer; the columns searched are "
             f"{', '.join(columns.golds)}{boxes}{_remedy(row, '--answer-column')}"
         )
     if max_answer is not None:
         digits = integer_answer(gold, max_answer)
         if digits is None:
             raise DataError(
-                f"{row.where}: the answer {gold!r} is not an integer from 0 to {max_answer}, as those of this data set "
-                "are"
+                f"{row.where}: the answer {gold!r} is not an integer from 0 to {max_answer}, which this data set "
+                "requires"
             )
         gold = digits
     try:
@@ -251,15 +250,15 @@ def _remedy(row: Row, option: str) -> str:
 
 
 def _at_hashes(text: str) -> tuple[str, str]:
-    """Return the working before the last `####` and the number after it, which loses its thousands separators: 2,004
-    might be a list.
+    """Return the working before the last `####` and the number after it, without thousands separators, since 2,004
+    might be read as a list.
     """
     working, _, gold = (part.strip() for part in text.rpartition(HASHES))
     return working, gold.replace(",", "") if _THOUSANDS.fullmatch(gold) else gold
 
 
 def last_box(text: str) -> str:
-    r"""Return what the last box holds, "" if there is none or it is never closed.
+    r"""Return the content of the last box, "" if there is none or it is never closed.
 
     >>> last_box(r"so \boxed{1} and then \framebox{\frac{1}{2}}")
     '\\frac{1}{2}'
@@ -281,7 +280,7 @@ def same_gold(one: str, other: str) -> bool:
 
 
 def _level(text: str) -> int:
-    """Return 5 for `5` and `Level 5`; 0 for what is not a level from 1 to 10."""
+    """Return 5 for `5` and `Level 5`; 0 if it is not a level from 1 to 10."""
     number = re.fullmatch(r"(?:Level\s*)?([0-9]{1,2})", text)
     return int(number[1]) if number and 1 <= int(number[1]) <= 10 else 0
 

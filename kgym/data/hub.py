@@ -1,8 +1,8 @@
-"""Data sets from the hub: only the card and the files that are meant are fetched, at one revision.
+"""Data sets from the hub: only the card and the chosen files are fetched, at one revision.
 
     fetched("HuggingFaceH4/MATH-500", revision=None, choose=...).paths
 
-Files are kept in the cache of huggingface_hub; tokens and mirrors are its settings too (`HF_TOKEN`, `HF_ENDPOINT`).
+Files are kept in the cache of huggingface_hub, whose settings also name tokens and mirrors (`HF_TOKEN`, `HF_ENDPOINT`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,12 +14,12 @@ from kgym.data.repository import CARD
 from kgym.errors import ConfigError, DataError
 
 Choose = Callable[[Collection[str], Mapping[str, Any]], Sequence[str]]
-"""From the names of the files and the metadata of the card to the names that are wanted."""
+"""Takes the names of all files and the metadata of the card, and returns the names to fetch."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Files of a repository, and which commit they are of."""
+    """Files of a repository at one commit."""
 
     paths: list[Path]
     names: list[str]
@@ -27,9 +27,9 @@ class Fetched:
 
 
 def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
-    """Fetch the files that `choose` names; offline (`HF_HUB_OFFLINE`) they are those that are in the cache.
+    """Fetch the files that `choose` names; offline (`HF_HUB_OFFLINE`), take them from the cache.
 
-    Raises DataError, with what to do instead, for anything that goes wrong on the way.
+    Raises DataError, with what to do instead, for any failure.
     """
     from huggingface_hub import HfApi, constants  # noqa: PLC0415  (heavy)
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError  # noqa: PLC0415
@@ -51,7 +51,7 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
         paths = [Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=commit)) for name in names]
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-    except ConfigError:  # a configuration or split that is not there
+    except ConfigError:  # a configuration or split that does not exist
         raise
     except GatedRepoError:
         raise DataError(
@@ -63,7 +63,7 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
         raise DataError(
             f"{where}: the data set does not exist, or it is private and needs a token (HF_TOKEN)"
         ) from None
-    except Exception as error:  # every version of the client has other exceptions for a network that is not there
+    except Exception as error:  # each version of the client raises other exceptions without a network
         raise DataError(
             f"cannot get {where}: {_first_line(error)}; get it elsewhere and name its file or folder instead"
         ) from None
@@ -71,7 +71,7 @@ def fetched(repo: str, revision: str | None, choose: Choose) -> Fetched:
 
 
 def _cached(repo: str, revision: str | None, choose: Choose) -> Fetched:
-    """Return the files that are in the cache. Raises DataError if there are none, or not those that are wanted."""
+    """Return the files from the cache. Raises DataError if the repository or some of the files are not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (heavy)
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
@@ -85,12 +85,12 @@ def _cached(repo: str, revision: str | None, choose: Choose) -> Fetched:
     try:
         names = choose(listed, card_of(folder / CARD) if CARD in listed else {})
     except DataError as error:
-        raise DataError(f"{repo} in the cache of the hub: {error}; it may not be there as a whole: {remedy}") from None
+        raise DataError(f"{repo} in the cache of the hub: {error}; the cache may be incomplete: {remedy}") from None
     return Fetched([folder / name for name in names], list(names), folder.name)
 
 
 def card_of(readme: Path) -> dict[str, Any]:
-    """Return the metadata at the head of a card, {} if it has none. Raises DataError if it is not YAML."""
+    """Return the metadata at the top of a card, {} if it has none. Raises DataError if it is not YAML."""
     from huggingface_hub import metadata_load  # noqa: PLC0415  (heavy)
     from yaml import YAMLError  # noqa: PLC0415
 

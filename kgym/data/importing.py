@@ -1,9 +1,9 @@
-"""What `kgym data add` does: find the files of a data set, read its problems, put them away with where they are from.
+"""Import a data set, as `kgym data add` does: find its files, read the problems, and record where they are from.
 
-bring("aime24", ["hub:MathArena/aime_2024_I", "hub:MathArena/aime_2024_II"])     two halves of an examination
-bring("math500", [])                                                             from where it is known to be on the hub
-bring("mine", ["problems.jsonl"])                                                a file; a folder is read like a
-repository of the hub
+bring("aime24", ["hub:MathArena/aime_2024_I", "hub:MathArena/aime_2024_II"])   two halves of an examination
+bring("math500", [])                                                           from its known place on the hub
+bring("mine", ["problems.jsonl"])                                              from a file, or from a folder, which
+                                                                               is read like a repository of the hub
 """
 
 import hashlib
@@ -26,7 +26,7 @@ HUB = "hub:"
 
 @dataclass
 class _Found:
-    """The files of a data set and, for each place, where they are from."""
+    """The files of a data set, and the places that they are from."""
 
     paths: list[Path] = field(default_factory=list)
     places: list[dict[str, Any]] = field(default_factory=list)
@@ -46,11 +46,11 @@ def bring(
     columns: Columns | None = None,
     max_gib: float = MAX_GIB,
 ) -> FileSource:
-    """Return the problems of a data set, its `provenance` filled in.
+    """Return the problems of a data set, with their `provenance`.
 
-    A place is a file, a folder or `hub:OWNER/NAME`; several are joined in order. Without one, the data set has to be a
-    known one. Raises ConfigError for a request that cannot be met, DataError for files that are not there or cannot be
-    read.
+    A place is a file, a folder or `hub:OWNER/NAME`; several are joined in order. Without a place, the data set has to
+    be a known one. Raises ConfigError for a request that cannot be met, DataError for files that do not exist or cannot
+    be read.
     """
     known, wanted = known_sets().get(name), wanted or Wanted()
     if not places:
@@ -92,7 +92,7 @@ def bring(
 
 
 def _check_settings(places: Sequence[str], revision: str | None, wanted: Wanted) -> None:
-    """Raise ConfigError for a setting that would say nothing."""
+    """Raise ConfigError for a setting that would have no effect."""
     on_hub = [place.startswith(HUB) for place in places]
     if revision is not None and on_hub != [True]:
         raise ConfigError(

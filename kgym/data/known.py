@@ -1,7 +1,6 @@
-"""What is known of data sets by name, such as that `aime24` has 30 problems of 2024 with answers from 0 to 999; of any
-other name nothing.
+"""Known data sets: `aime24`, for example, has 30 problems of 2024 with answers from 0 to 999.
 
-The records come from plugins (`kgym_components`); here is how rows are held to them.
+Plugins provide the records (`kgym_components`); this module checks rows against them.
 """
 
 import re
@@ -17,15 +16,17 @@ _ORNAMENT = re.compile(r"\$|\\[()]|\^\s*(?:\\circ|\{\s*\\circ\s*\})|°|\.0*$|\s|
 
 
 def known_sets() -> dict[str, DatasetInfo]:
-    """Return what plugins say of data sets, by name."""
+    """Return the records of data sets that plugins provide, by name."""
     return {name: info for name, info in registry().infos(DatasetInfo.kind).items() if isinstance(info, DatasetInfo)}
 
 
 def year_of(values: Mapping[str, Any]) -> int | None:
-    """Return the year of the examination that a row says it is from, None if it says none.
+    """Return the year of a row's examination, None if the row does not say it.
 
-    >>> year_of({"url": "https://example.org/2023_AIME_II_Problems/Problem_4"}), year_of({"Year": 2024}), year_of({"id": 60})
-    (2023, 2024, None)
+    >>> year_of({"url": "https://example.org/2023_AIME_II_Problems/Problem_4"}), year_of({"id": 60})
+    (2023, None)
+    >>> year_of({"Year": 2024})
+    2024
     """
     for column in ("Year", "year"):
         if column in values and re.fullmatch(r"(?:19|20)[0-9]{2}(?:\.0)?", text := str(values[column])):
@@ -37,10 +38,12 @@ def year_of(values: Mapping[str, Any]) -> int | None:
 
 
 def integer_answer(gold: str, max_answer: int) -> str | None:
-    r"""Return the digits of an answer from 0 to `max_answer`, leading zeros kept; None if it is not such an answer.
+    r"""Return the digits of an answer from 0 to `max_answer`, with leading zeros; None for any other answer.
 
-    >>> integer_answer(r"$336^\circ$", 999), integer_answer("073", 999), integer_answer("1/2", 999), integer_answer("1000", 999)
-    ('336', '073', None, None)
+    >>> integer_answer(r"$336^\circ$", 999), integer_answer("073", 999)
+    ('336', '073')
+    >>> integer_answer("1/2", 999), integer_answer("1000", 999)
+    (None, None)
     """
     bare = _ORNAMENT.sub("", gold)
     return bare if re.fullmatch("[0-9]{1,18}", bare) and int(bare) <= max_answer else None

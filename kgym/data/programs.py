@@ -1,4 +1,4 @@
-"""From a row of a data set of programming problems to its question and its hidden tests, in the layouts that there are.
+"""From a row of a data set of programming problems to its question and its hidden tests, in the layouts of known sets.
 
 {"question": "...", "input_output": "{\\"inputs\\": [...], \\"outputs\\": [...]}"}       APPS, TACO
 {"question_content": "...", "public_test_cases": "[...]", "private_test_cases": ...}   LiveCodeBench
@@ -42,7 +42,7 @@ COLUMNS = (
 )
 """Columns that are read, in addition to those of every data set."""
 LONGEST = 1 << 30
-"""Bytes of tests that are unpacked."""
+"""Most bytes of tests that are unpacked."""
 
 
 def question_and_tests(row: Row) -> tuple[str, str] | None:
@@ -101,7 +101,9 @@ def _live_code_bench(values: Mapping[str, Any]) -> tuple[str, Cases]:
 
 
 def _packed(value: Any) -> Any:
-    """Read tests that are JSON, or JSON as the one text of a pickle, which is not loaded, compressed and in base 64."""
+    """Read tests that are JSON, or JSON as the only text of a pickle, compressed and in base 64. The pickle is not
+    loaded.
+    """
     if not isinstance(value, str) or value.lstrip().startswith("["):
         return _loaded(value)
     unpacker = zlib.decompressobj()
@@ -141,6 +143,6 @@ def _mbpp(values: Mapping[str, Any]) -> tuple[str, Cases]:
 
 
 def _called(call: ast.Call) -> str:
-    """Return the name of the function that a statement tests; "" for one that is around its call."""
+    """Return the name of the function that a call calls; "" for built-ins that tests put around the tested call."""
     around = {"set", "sorted", "abs", "len", "list", "tuple", "round", "all", "any", "str", "sum", "isinstance"}
     return call.func.id if isinstance(call.func, ast.Name) and call.func.id not in around else ""

@@ -1,11 +1,11 @@
-"""Which files of a data set repository are meant: its configurations and splits, from its card or else from the names
-of its files.
+"""Choose the files of a data set repository: its configurations and splits, from its card or else from the names of its
+files.
 
     README.md: configs: [{config_name: AIME2025-I, data_files: [{split: test, path: aime2025-I.jsonl}]}, ...]
     main/test-00000-of-00001.parquet      data/train.jsonl      default/train/0000.parquet (the hub's own conversion)
 
-A repository is a folder: the user's own, or what `hub.py` gets. Works on names alone, so that only the files that are
-meant are fetched.
+A repository is a folder of the user, or one that `hub.py` fetches. Only names are needed here, so that only the chosen
+files are fetched.
 """
 
 import re
@@ -40,12 +40,12 @@ class Part:
     split: str
     files: tuple[str, ...]
     default: bool = False
-    """Whether the card says that this configuration is meant where none is named."""
+    """Whether the card makes this configuration the default."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a repository is asked for; nothing said is left to the repository and to what is known of the data
+    """The requested parts of a repository. What is not set is decided by the repository and the record of the data
     set.
     """
 
@@ -54,8 +54,8 @@ class Wanted:
 
 
 def parts_of(files: Collection[str], card: Mapping[str, Any]) -> list[Part]:
-    """Return what a repository holds, given the names of its files and the metadata of its card. Raises DataError
-    for no data at all.
+    """Return the parts of a repository, given the names of its files and the metadata of its card. Raises DataError if
+    it has no data.
     """
     names = sorted(name for name in files if _is_data(name))
     parts = _by_card(names, card) or _by_name(names)
@@ -65,11 +65,11 @@ def parts_of(files: Collection[str], card: Mapping[str, Any]) -> list[Part]:
 
 
 def chosen(parts: Sequence[Part], wanted: Wanted, name: str, known: DatasetInfo | None) -> list[Part]:
-    """Return the parts that are meant, to be joined in order.
+    """Return the chosen parts, to be joined in order.
 
-    Without a word, the configuration that the card or the set's record prefers, else all of them (an examination in two
-    halves); the split called like the data set, else `test`, else the only one. Raises UnknownName for one that is not
-    there, DataError for a split that has to be named.
+    By default these are the configuration that the card or the set's record prefers, else all of them (an examination
+    in two halves), and the split called like the data set, else `test`, else the only one. Raises UnknownName for one
+    that does not exist, DataError for a split that has to be named.
     """
     configs = dict.fromkeys(part.config for part in parts)
     if wanted.configs:
@@ -101,7 +101,7 @@ def _one_split(parts: Sequence[Part], wanted: Wanted, name: str, known: DatasetI
 
 
 def _by_card(names: Sequence[str], card: Mapping[str, Any]) -> list[Part]:
-    """Read `configs`; [] if the card has none. What is not as the hub writes it counts as not there."""
+    """Read `configs`; [] if the card has none. Entries that are not in the hub's form are ignored."""
     parts = []
     configs = card.get("configs")
     for config in configs if isinstance(configs, list) else ():
@@ -126,7 +126,7 @@ def _by_card(names: Sequence[str], card: Mapping[str, Any]) -> list[Part]:
 
 
 def _patterns(data_files: Any) -> dict[str, list[str]]:
-    """Return the patterns of each split; a bare pattern is of `train`, as on the hub."""
+    """Return the patterns of each split; a bare pattern belongs to `train`, as on the hub."""
     if isinstance(data_files, str):
         data_files = [data_files]
     if isinstance(data_files, Mapping):
@@ -140,7 +140,7 @@ def _patterns(data_files: Any) -> dict[str, list[str]]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Whether a name fits; `*` crosses folders here, which no repository that means data minds."""
+    """Whether a name matches a pattern. `*` also matches `/` here, which does no harm in repositories of data."""
     return fnmatchcase(name, pattern.removeprefix("./").replace("**/", "*"))
 
 
@@ -159,7 +159,7 @@ def _is_data(name: str) -> bool:
 def _by_name(names: Sequence[str], *, one_config: bool = False) -> list[Part]:
     grouped: dict[tuple[str, str], list[str]] = {}
     labels = {name: _label(name) for name in names}
-    several = not one_config and all(config for config, _ in labels.values())  # or else the folders mean something else
+    several = not one_config and all(config for config, _ in labels.values())  # otherwise folders mean something else
     for name, (config, split) in labels.items():
         grouped.setdefault((config if several else "default", split), []).append(name)
     return [Part(config, split, tuple(files)) for (config, split), files in grouped.items()]

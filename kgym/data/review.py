@@ -1,8 +1,8 @@
-"""What is worth knowing of a data set before it is scored on: whether its questions give answers away, and how it
-differs from another.
+"""Check a data set before it is scored on: whether its questions contain their answers, and how it differs from another
+data set.
 
-Mirrors of the real examinations have had both: a problem whose statement ends in its answer, and answers or statements
-that were changed.
+Mirrors of the real examinations have had both faults: a problem whose statement ends with its answer, and changed
+answers or statements.
 """
 
 import re
@@ -18,8 +18,10 @@ _GOES_ON = re.compile(r"[\w/^]|\.\w")
 def gives_away(problem: Problem) -> bool:
     r"""Whether a question has its own gold answer in a box, or after "answer is" or "answer:".
 
-    >>> gives_away(Problem("a", r"Find $1+1$. \boxed{2}", "2")), gives_away(Problem("b", "Find $1+1$. The answer is 3.", "2"))
-    (True, False)
+    >>> gives_away(Problem("a", r"Find $1+1$. \boxed{2}", "2"))
+    True
+    >>> gives_away(Problem("b", "Find $1+1$. The answer is 3.", "2"))
+    False
     """
     question, gold = problem.question, problem.gold
     box = last_box(question).strip()
@@ -30,13 +32,13 @@ def gives_away(problem: Problem) -> bool:
 
 
 def rows_that_give_away(source: ListedSource) -> list[str]:
-    """Return the rows of problems whose question has the answer."""
+    """Return the rows of problems whose question contains the answer."""
     return [place for problem, place in zip(source.problems, source.places, strict=True) if gives_away(problem)]
 
 
 def compared(there: ListedSource, here: ListedSource) -> str:
-    """Say in words how the problems `here` differ from those `there`, which a data set of the same name has. Blanks
-    do not count.
+    """Describe how the problems `here` differ from those `there`, a data set of the same name. Differences in blanks do
+    not count.
     """
     known = {_plain(problem.question): problem for problem in there.problems}
     rows = list(zip(here.problems, here.places, strict=True))
@@ -49,9 +51,10 @@ def compared(there: ListedSource, here: ListedSource) -> str:
     said = [f"{len(both)} of {len(rows)} questions are in both"]
     if changed:
         (old, new, place), n = changed[0], len(changed)
-        said.append(f"{n} of them with another answer, such as {place}: {new.gold[:60]!r} and not {old.gold[:60]!r}")
+        what = f"{new.gold[:60]!r} instead of {old.gold[:60]!r}"
+        said.append(f"{n} of them with another answer, such as {place}: {what}")
     if others := [place for problem, place in rows if _plain(problem.question) not in known]:
-        said.append(f"{len(others)} not there before, such as {others[0]}")
+        said.append(f"{len(others)} are new, such as {others[0]}")
     return "; ".join(said)
 
 

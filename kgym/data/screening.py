@@ -1,11 +1,11 @@
-r"""Which problems are unfit to learn from, as far as their texts say: guessable forms, duplicates, problems of a
-benchmark.
+r"""Find problems that are unfit to learn from by their texts: guessable forms, duplicates, problems of a benchmark.
 
     unfit_form("Which is prime? (A) 4 (B) 6 (C) 7 (D) 9", "C")       'multiple choice'
     duplicates(problems)                                             {"mine/7": "mine/2"}
     overlaps(problems, {"aime24": [...]})                            {"mine/9": "aime24"}
 
-Source: Kimi k1.5, arXiv:2501.12599, section 2.1, for what is left out: multiple choice, true or false, and proofs.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.1, for the forms that are left out: multiple choice, true or false, and
+proofs.
 """
 
 import re
@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from kgym.types import Problem
 
 N_WORDS = 8
-"""Words in a row that two questions have in common if one is taken from the other; of a shorter question all of its
-words.
+"""Number of consecutive common words by which one question counts as taken from another; of a shorter question, all of
+its words.
 """
 
 _CHOICES = re.compile(r"(?:^|[\s$({])\(?\\?(?:text(?:bf)?\{)?\(?([A-E])(?:\)|\.|:|\})", re.MULTILINE)
@@ -26,7 +26,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def unfit_form(question: str, gold: str) -> str:
-    r"""Return why an answer would be guessed rather than worked out, or could not be checked; "" if neither.
+    r"""Return why an answer could be guessed instead of worked out, or could not be checked; "" if neither is the case.
 
     >>> unfit_form("Is 91 prime?", "no"), unfit_form("Prove that 2+2=4.", "4"), unfit_form("What is 2+2?", "4")
     ('true or false', 'proof', '')
@@ -40,12 +40,12 @@ def unfit_form(question: str, gold: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words and numbers of a text in small letters, without signs and layout."""
+    """Return the words and numbers of a text in lower case, without signs and layout."""
     return _WORD.findall(text.lower())
 
 
 def duplicates(problems: Sequence[Problem]) -> dict[str, str]:
-    """Return the ids of problems whose question has the words of an earlier one, with the id of that one."""
+    """Return the ids of problems whose question has the same words as an earlier one, with the id of that one."""
     first: dict[tuple[str, ...], str] = {}
     found = {}
     for problem in problems:
@@ -58,10 +58,10 @@ def duplicates(problems: Sequence[Problem]) -> dict[str, str]:
 def overlaps(
     problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]], n: int = N_WORDS
 ) -> dict[str, str]:
-    """Return the ids of problems that share `n` words in a row, or the whole of a shorter question, with one of a
-    benchmark, and its name.
+    """Return the ids of problems that share `n` consecutive words, or all words of a shorter question, with a problem
+    of a benchmark, and the name of the benchmark.
 
-    Words in a row that more than one problem of the benchmark has are its wording, and count for nothing.
+    Words that more than one problem of the benchmark has are its usual wording and do not count.
     """
     owners: dict[tuple[str, ...], str] = {}
     for name, held_out in benchmarks.items():

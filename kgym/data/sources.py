@@ -1,6 +1,6 @@
 """Problems in files: any JSONL, CSV or Parquet file, and the data sets that `kgym data add` has stored.
 
-A data set that was added is in `KGYM_DATA_DIR`, or else in the user's data folder, as NAME.parquet. One row of it:
+An added data set is NAME.parquet in `KGYM_DATA_DIR`, or by default in the user's data folder. One row of it:
 {"id": "aime24/2024-I-1", "question": "Every morning ...", "gold": "204", "level": 0, "subject": "", "solution": "..."}
 """
 
@@ -24,19 +24,19 @@ from kgym.hookspecs import DatasetInfo
 from kgym.types import Problem, ProblemSource
 
 MAX_GIB = 1.0
-"""Text that the files of a data set hold, unpacked: a Parquet file of 200 KB can have gigabytes in it."""
+"""Most text in the files of a data set, unpacked: a Parquet file of 200 KB can unpack to gigabytes."""
 PARQUET_ROWS = 1024
-"""Rows of a Parquet file that are unpacked at once."""
+"""Rows of a Parquet file that are unpacked at the same time."""
 FIELDS = ("id", "question", "gold", "level", "subject", "solution", "year")
 CHECKSUM = b"kgym_sha256"
-"""Key in the Parquet file of the fingerprint that the file was written with."""
+"""Key, in the Parquet file, of the fingerprint that the file was written with."""
 PROVENANCE = b"kgym_provenance"
 """Key of the origin of the problems, as JSON: files with their sha256, revision, date, version of kgym."""
 
 
 class ListedSource:
-    """Problems that are all there, in order: a `kgym.types.ProblemSource`. `provenance` says where they are from, as
-    plain JSON values, and `places` where each of them is, to be named in messages.
+    """A list of problems: a `kgym.types.ProblemSource`. `provenance` says where they are from, as plain JSON values,
+    and `places` has the place of each problem, for messages.
     """
 
     def __init__(self, problems: Sequence[Problem], provenance: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ class ListedSource:
 
     @property
     def size(self) -> int:
-        """How many problems there are."""
+        """Number of problems."""
         return len(self.problems)
 
     @property
@@ -64,11 +64,11 @@ class ListedSource:
 class FileSource(ListedSource):
     """The problems of a file, or of several joined, in order: a `kgym.types.ProblemSource`.
 
-    Columns are found as `columns.py` says, or are those that `columns` names; ids begin with `name`, without it with
-    the name of the first file. `known` is what the problems have to agree with, `max_gib` how much text the files may
-    hold. `notes` says what was left out, `places` in which row of which file each problem is, `provenance` where the
-    files are from if anybody has said so. Raises DataError for a file that cannot be read or holds too much, or that
-    has a row without question or answer.
+    `columns.py` describes how columns are found; `columns` may name them instead. Ids begin with `name`, by default the
+    name of the first file. `known` is the record that the problems have to agree with, `max_gib` the most text that the
+    files may have. `notes` says which rows were left out, `places` has the file and row of each problem, and
+    `provenance` where the files are from, if it is known. Raises DataError for a file that cannot be read or is too
+    large, or that has a row without question or answer.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class FileSource(ListedSource):
 
 
 class DataSource(FileSource):
-    """A data set as `save_data` wrote it. Raises DataError if it is not what its checksum says."""
+    """A data set as `save_data` wrote it. Raises DataError if it does not match its checksum."""
 
     def __init__(self, path: Path) -> None:
         table = _read_parquet(path)
@@ -107,8 +107,8 @@ class DataSource(FileSource):
         written = table.schema.metadata[CHECKSUM].decode(errors="replace")
         if self.fingerprint != written:
             raise DataError(
-                f"{path} has sha256 {self.fingerprint[:12]} and was written with {written[:12]}; add it again from its "
-                "file"
+                f"{path} has sha256 {self.fingerprint[:12]}, but was written with {written[:12]}; add it again from "
+                "its file"
             )
 
 
@@ -124,7 +124,7 @@ def fingerprint(problems: Sequence[Problem]) -> str:
 
 
 def data_folder() -> Path:
-    """Return where added data sets lie: `KGYM_DATA_DIR`, else `kgym/data` in the user's data folder."""
+    """Return the folder of added data sets: `KGYM_DATA_DIR`, else `kgym/data` in the user's data folder."""
     if folder := os.environ.get("KGYM_DATA_DIR"):
         return Path(folder)
     if os.name == "nt":
@@ -136,13 +136,13 @@ def data_path(name: str) -> Path:
     """Return the file of a data set. Raises ConfigError for a name that is not a plain word."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         shown = name if len(name) <= 40 else f"{name[:40]}..."
-        raise ConfigError(f"data set name {shown!r}: use letters, digits, - and _, 100 of them at most")
+        raise ConfigError(f"data set name {shown!r}: use letters, digits, - and _, at most 100 characters")
     return data_folder() / f"{name}.parquet"
 
 
 def data_source(name: str) -> ProblemSource:
-    """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is not
-    there.
+    """Return a data set that the user has added. Raises MissingData, with the command that adds it, if it is
+    missing.
     """
     path = data_path(name)
     if not path.is_file():
@@ -155,7 +155,7 @@ def data_source(name: str) -> ProblemSource:
 
 
 def save_data(name: str, source: ListedSource) -> Path:
-    """Write a data set under `name`, whole or not at all, and return the file."""
+    """Write a data set under `name`, completely or not at all, and return the file."""
     import pyarrow as pa  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -176,7 +176,7 @@ def save_data(name: str, source: ListedSource) -> Path:
 
 
 def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """Yield the rows of a file, read by its suffix. Raises DataError, with the line, for what cannot be read."""
+    """Yield the rows of a file, whose suffix tells its format. Raises DataError, with the line, for a bad file."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         values = (values for batch in _parquet_batches(path, columns) for values in batch.to_pylist())
@@ -197,8 +197,8 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def _unpacked_bytes(path: Path, columns: Columns, max_gib: float) -> int:
-    """Return how much text a file holds. Raises DataError for one that is not there, of an unknown kind or larger
-    than the bound.
+    """Return how much text a file has. Raises DataError if it does not exist, is of an unknown kind or larger than
+    `max_gib`.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path}: known kinds of data files are {', '.join(SUFFIXES)}")
@@ -225,8 +225,8 @@ def _column_bytes(column: Any) -> int:
 
 def _too_large(paths: Sequence[Path], max_gib: float) -> DataError:
     return DataError(
-        f"{', '.join(map(str, paths))}: more than {max_gib:g} GiB of text, unpacked; allow more with --max-gib, and "
-        "mind the memory"
+        f"{', '.join(map(str, paths))}: more than {max_gib:g} GiB of text, unpacked; allow more with --max-gib if the "
+        "memory suffices"
     )
 
 
@@ -246,7 +246,9 @@ def _csv_rows(file: Any, path: Path) -> Iterator[Row]:
 
 def _json_rows(text: str, path: Path) -> Iterator[Row]:
     first, _, more = text.strip().partition("\n")
-    if first.startswith("{") and first.endswith("}") and more:  # JSON lines under the name .json, as in some data sets
+    if (
+        first.startswith("{") and first.endswith("}") and more
+    ):  # JSON lines with the suffix .json, as some data sets have
         yield from (
             _json_row(line, f"{path.name} line {number}")
             for number, line in enumerate(text.split("\n"), 1)
@@ -278,7 +280,7 @@ def _row(value: Any, where: str) -> Row:
 
 
 def _parquet_batches(path: Path, columns: Columns) -> Iterator[Any]:
-    """Yield the rows of a Parquet file, those columns that are read, some at a time."""
+    """Yield the rows of a Parquet file in batches, with only the columns that are read."""
     import pyarrow as pa  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
 

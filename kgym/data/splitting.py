@@ -1,7 +1,7 @@
-"""Part of a data set to train on, and part to validate on.
+"""Split a data set into a part to train on and a part to validate on.
 
-A hash of the question, or of another key, says which part a problem belongs to, so a file that grows never moves a
-problem from one part to the other.
+A hash of the question, or of another key, decides which part a problem belongs to, so adding problems to a file never
+moves a problem to the other part.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from kgym.seeding import derive_seed
 from kgym.types import Problem, ProblemSource
 
 STEPS = 10_000
-"""How finely the share for validation is taken."""
+"""Number of steps in which the share for validation is measured."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Part:
 
     @property
     def size(self) -> int:
-        """How many problems there are."""
+        """Number of problems."""
         return len(self.problems)
 
     def __getitem__(self, index: int) -> Problem:
@@ -43,8 +43,7 @@ def part_of(
     share: float,
     key: Callable[[Problem], str] = lambda problem: problem.question,
 ) -> Part:
-    """Return the problems of the data set `name` that are for validation (`held_out`), a `share` of them, or the
-    others.
+    """Return the problems of the data set `name` that are for validation (`held_out`), a `share` of all, or the others.
 
     The hash is of `key(problem)`, so that problems with the same key are in the same part. Raises DataError if there
     are none.
@@ -54,12 +53,12 @@ def part_of(
     if not problems:
         split = "validation" if held_out else "train"
         raise DataError(
-            f"no problem of {name!r} is for {split} with validation_frac={share:g}; it has {whole.size} in all: set "
-            "env.validation_frac"
+            f"no problem of {name!r} is for {split} with validation_frac={share:g}, of {whole.size} in all; set "
+            "another env.validation_frac"
         )
     return Part(problems, fingerprint(problems))
 
 
 def _place(key: str) -> float:
-    """Return a number from 0 to below 1 that the key alone decides."""
+    """Return a number in [0, 1) that depends only on the key."""
     return derive_seed("split", key) % STEPS / STEPS

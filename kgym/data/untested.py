@@ -1,10 +1,10 @@
-"""From a row of a data file to a programming problem without tests: its question, reference solutions, and what its
-inputs are made with.
+"""From a row of a data file to a programming problem without tests: its question, its reference solutions, and the
+program that generates inputs.
 
-{"question": "Print the sum of two numbers.", "solutions": ["a, b = ..."], "generator": "import random\\nprint(...)"}
-{"question": "Return the sum.", "function": "add", "solutions": "[\\"def add(a, b): ...\\"]", "time_limit": "2 seconds"}
-{"description": "...", "input_format": "...", "solutions": {"language": [3, 2], "solution": ["...", "..."]}}
-CodeContests
+    {"question": "Print the sum of two numbers.", "solutions": ["a, b = ..."], "generator": "import random\\nprint(.."}
+    {"question": "Return the sum.", "function": "add", "solutions": "[\\"def add(a, b): ...\\"]", "time_limit": "2 s"}
+    {"description": "...", "input_format": "...",                                       # CodeContests
+     "solutions": {"language": [3, 2], "solution": ["...", "..."]}}
 """
 
 import contextlib
@@ -27,7 +27,7 @@ CHECKER = ("checker", "generated_checker")
 FUNCTION = ("function", "entry_point", "metadata.func_name", "input_output.fn_name")
 PARTS = (("Input", "input_format"), ("Output", "output_format"))
 PYTHON = {"3", "python3", "python", "py3"}
-"""Languages of a solution that are taken, as data sets write them; CodeContests has 3."""
+"""Names of the accepted language in data sets; CodeContests writes 3."""
 COLUMNS = (
     *QUESTION,
     *REFERENCES,
@@ -56,7 +56,7 @@ class Untested:
     generator: str
     """A program that prints an input; "" if there is none."""
     function: str
-    """For problems that ask for a function; "" for those that ask for a program."""
+    """Name of the function that the problem asks for; "" if it asks for a program."""
     compare: Compare
     checker: str
     time_s: float
@@ -64,11 +64,11 @@ class Untested:
 
     @property
     def kind(self) -> Kind:
-        """What its tests are."""
+        """The kind of its tests."""
         return "call" if self.function else "stdin"
 
     def cases(self, cases: Iterable[tuple[Any, Any]]) -> Cases:
-        """Return tests of it. Raises ValueError for what they cannot be."""
+        """Return its tests. Raises ValueError for values that tests cannot have."""
         return Cases(
             self.kind,
             tuple(cases),
@@ -81,7 +81,7 @@ class Untested:
 
 
 def untested(rows: Iterable[Row], name: str) -> list[Untested]:
-    """Return the problems of rows; ids begin with `name`. Raises DataError, with the place of the row, for one that
+    """Return the problems of rows; ids begin with `name`. Raises DataError, with the place of the row, for a row that
     cannot be read.
     """
     found: list[Untested] = []
@@ -89,7 +89,7 @@ def untested(rows: Iterable[Row], name: str) -> list[Untested]:
     for row in rows:
         problem = _problem(row, name)
         if (before := places.setdefault(problem.id, row.where)) != row.where:
-            raise DataError(f"{row.where}: the id of {before} again, {problem.id}; give each problem its own")
+            raise DataError(f"{row.where}: the id of {before} again, {problem.id}; give each problem its own id")
         found.append(problem)
     if not found:
         raise DataError("the files have no rows")
@@ -99,7 +99,7 @@ def untested(rows: Iterable[Row], name: str) -> list[Untested]:
 def _problem(row: Row, name: str) -> Untested:
     question = first_text(row, QUESTION)
     if not question:
-        raise DataError(f"{row.where}: no question; it is looked for in {', '.join(QUESTION)}")
+        raise DataError(f"{row.where}: no question; the columns searched are {', '.join(QUESTION)}")
     parts = [question, *(f"{title}\n{text}" for title, column in PARTS if (text := first_text(row, (column,))))]
     if starter := first_text(row, ("starter_code",)):
         parts.append(f"Begin with:\n{starter}")
@@ -112,7 +112,7 @@ def _problem(row: Row, name: str) -> Untested:
             references=_references(row.values),
             generator=_source(first_text(row, GENERATOR)),
             function=first_text(row, FUNCTION),
-            compare=cast("Compare", first_text(row, ("compare",)) or "tokens"),  # Cases looks at it
+            compare=cast("Compare", first_text(row, ("compare",)) or "tokens"),  # Cases checks it
             checker=_source(first_text(row, CHECKER)),
             time_s=_seconds(first_text(row, ("time_limit",))),
             memory_mib=_mib(first_text(row, ("memory_limit",))),
@@ -124,7 +124,7 @@ def _problem(row: Row, name: str) -> Untested:
 
 
 def _references(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the programs in Python of the first column that has any."""
+    """Return the Python programs of the first column that has any."""
     for column in REFERENCES:
         found = values.get(column)
         if isinstance(found, str) and found.lstrip()[:1] in "[{":
@@ -147,7 +147,7 @@ def _source(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds of `2`, `2.0 seconds` and `2000 ms`; without a text those of `Cases`."""
+    """Return the seconds of `2`, `2.0 seconds` and `2000 ms`; for an empty text the default of `Cases`."""
     number = _number(text, "time limit")
     if number is None:
         return Cases.time_s
