@@ -138,7 +138,7 @@ class EngineInfo(Info):
 
     kind: ClassVar[str] = "engine"
     own_process: bool = True
-    """Whether kgym may run it in a process of its own, as `rollout.schedule=ahead` needs."""
+    """Whether kgym may run it in a separate process, as `rollout.schedule=ahead` needs."""
 
     adapters: bool = False
     """Whether `load` takes the matrices of a LoRA adapter alone (`Weights.adapter`); otherwise it is given merged

@@ -563,7 +563,7 @@ def test_a_conflict_is_refused_and_a_leading_zero_is_none(add, tmp_path):
     assert add("aime25", write(tmp_path / "x.jsonl", [*rows, again]))[1]["problems"] == 30
     status, _, err = add("aime25", write(tmp_path / "x.jsonl", [*rows, again | {"answer": 9}]))
     assert status == 2
-    assert "with another answer, '9' and not '8'" in err
+    assert "with another answer, '9' instead of '8'" in err
 
 
 # --- where it is from
@@ -761,7 +761,7 @@ def test_other_problems_under_a_known_name_are_compared(add, tmp_path):
     ]
     file = write(tmp_path / "mirror.jsonl", mirror)
     status, _, err = add("mine", file)
-    said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' and not {rows[1]['answer']!r}"
+    said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' instead of {rows[1]['answer']!r}"
     assert (status, f"{said}; 1 are new, such as mirror.jsonl line 3; --replace replaces it" in err) == (
         2,
         True,

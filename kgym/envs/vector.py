@@ -4,8 +4,8 @@
     chats, infos = env.reset(options={"indices": range(16)})            # one problem for each group
     chats, rewards, terminations, truncations, infos = env.step(actions)   # None for a slot without an action
 
-Slots 0 .. group_size-1 are the attempts at the first problem, and so on. There are no automatic resets: an ended
-episode stays until a reset of all groups or of those in `reset_mask`.
+Slots 0 .. group_size-1 are the attempts at the first problem, and so on. Resets are not automatic: an ended episode
+stays until a reset of all groups or of those in `reset_mask`.
 
 Gymnasium's own vector environments work too, with one attempt in each slot and automatic resets:
 `vectorization_mode="sync"`, or `"async"` with `vector_kwargs={"shared_memory": False}`.
