@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--problems", type=int, default=6, help="problems of each split that are looked at")
     args = parser.parse_args()
-    names = args.names or registry().target("family", "rg")().members()
+    names = args.names or registry().create("family", "rg").members()
     unexpected = 0
     for name in names:
         begin = time.perf_counter()
