@@ -1,21 +1,20 @@
-"""Every algorithm on the same model, seeds, answers and optimizer steps: the gain in validation accuracy, and the
-tokens it took.
+"""Every algorithm on the same model, seeds, completions and optimizer steps: gain in validation accuracy, and tokens.
 
-    python benchmarks/algorithms.py                          all that is registered, three seeds; a killed comparison
-    resumes python benchmarks/algorithms.py --minutes 20             start no run after 20 minutes; the same command
-    later continues python benchmarks/algorithms.py --write-docs             the same, then table and picture go into
-    docs/
+    python benchmarks/algorithms.py                   all algorithms, three seeds; a killed comparison resumes
+    python benchmarks/algorithms.py --minutes 20      starts no run after 20 minutes; the same command continues later
+    python benchmarks/algorithms.py --write-docs      the same, and writes table and picture into docs/
 
-    OUT/settings.json                what the runs have in common; other settings need another OUT
+    OUT/settings.json                the settings that all runs share; other settings need another OUT
     OUT/before-seed0.json            validation before training, the same for every algorithm
     OUT/mirror-seed0/                the run, and result.json when it has ended
 
-Every algorithm is given as many steps, problems and answers, and takes as many optimizer steps: `--inner-steps` passes
-over each batch with one optimizer step each, instead of its own defaults. Under AdamW, where the scale of a loss
-cancels, the number of optimizer steps decides more than the loss does, so runs with different numbers of them say
-nothing about the losses. What else an algorithm does is its own: a critic, dynamic sampling, greedy answers; the tokens
-of the latter two are counted. Learning rate and all else are the defaults of `kgym train`, tuned for none. Intervals
-are Student's t, 95 %, over seeds. Rows are sorted by name.
+Every algorithm gets the same number of steps, problems and completions, and takes the same number of optimizer steps:
+`--inner-steps` passes over each batch with one optimizer step each, instead of its own defaults. Under AdamW, where the
+scale of a loss cancels, the number of optimizer steps decides more than the loss does, so runs with different numbers
+of them would not compare the losses. Other parts are those of the algorithm: a critic, dynamic sampling, greedy
+completions; the tokens of the latter two are counted. Learning rate and everything else are the defaults of
+`kgym train`, tuned for no algorithm. Intervals are Student's t, 95 %, over seeds. Rows are sorted by name. `opd` needs
+a teacher and is left out.
 """
 
 import argparse
@@ -59,6 +58,8 @@ BUDGET = (
     "train.save_every=0",
     "train.threads=1",
 )
+LEFT_OUT = ("opd",)
+"""Algorithms that do not run with their defaults: `opd` needs a teacher."""
 BLUE, GREY = "#1f5fa8", "#8a8a8a"
 
 
@@ -133,7 +134,7 @@ def compare(args: argparse.Namespace) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algos", default="", help="names with commas between them (default: all)")
+    parser.add_argument("--algos", default="", help="names with commas between them (default: all but opd)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... (default: 3)")
     parser.add_argument("--steps", type=int, default=6, help="collect-and-update steps a run (default: 6)")
     parser.add_argument(
@@ -163,7 +164,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def algorithms(asked: str) -> list[str]:
     """Return the names to compare, sorted. Raises UnknownName for one that is not registered."""
-    known = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
+    known = [
+        name
+        for name in registry().infos("algorithm")
+        if registry().provider("algorithm", name).origin == "kgym" and name not in LEFT_OUT
+    ]
     names = asked.split(",") if asked else known
     for name in names:
         registry().info("algorithm", name)
@@ -171,7 +176,7 @@ def algorithms(asked: str) -> list[str]:
 
 
 def hold_to(file: Path, settings: Mapping[str, Any]) -> None:
-    """Write down the settings, or raise ConfigError if others are there."""
+    """Write the settings, or raise ConfigError if the folder has others."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(settings, indent=2) + "\n")
@@ -191,7 +196,7 @@ def folder(out: Path, name: str, seed: int) -> Path:
 
 
 def overrides(settings: Mapping[str, Any]) -> list[str]:
-    """Return what all runs are told."""
+    """Return the settings of all runs."""
     equal = [f"algo.inner_steps={settings['inner_steps']}", "algo.minibatches=1"]
     about = [f"model={settings['model']}", f"env.name={settings['env']}", f"train.steps={settings['steps']}"]
     return [*about, *BUDGET, *equal, *settings["set"]]
@@ -230,7 +235,7 @@ def run(out: Path, name: str, seed: int, settings: Mapping[str, Any]) -> dict[st
         "seconds": sum(line["time/rollout_s"] + line["time/train_s"] for line in lines),
     }
     write_atomic(path / "result.json", json.dumps(result, indent=2) + "\n")
-    shutil.rmtree(path / "checkpoints", ignore_errors=True)  # of 54 runs; metrics and answers stay
+    shutil.rmtree(path / "checkpoints", ignore_errors=True)  # of 54 runs; metrics and completions stay
     return result
 
 
@@ -306,7 +311,7 @@ def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
     lines = [
         f"`{settings['model']}` on `{settings['env']}`, {settings['steps']} steps of "
         f"{config.rollout.problems_per_step} problems x "
-        f"{config.rollout.group_size} answers, {settings['inner_steps']} optimizer steps on each batch for every "
+        f"{config.rollout.group_size} completions, {settings['inner_steps']} optimizer steps on each batch for every "
         "algorithm, learning rate "
         f"{config.train.lr:g}, {seeds} seed{'s' * (seeds > 1)}, validation on {settings['problems']} problems: "
         f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted by "

@@ -1,15 +1,17 @@
-"""How often equal models are told apart, and how often intervals hold what they should: simulated boards.
+"""How often equal models are told apart, and how often intervals contain the true value: simulated boards.
 
     python benchmarks/comparisons.py                  (minutes on one core)
     python benchmarks/comparisons.py --boards 500     (coarser)
 
-A board draws its problems anew: each has a chance to be solved, from a Beta distribution, and k answers. Printed are
-shares of boards in per cent, as Markdown tables:
+A board draws its problems again: each has a chance to be solved, from a Beta distribution, and k completions. The
+script prints shares of boards in per cent, as Markdown tables:
 
     equal models        told apart by the rule of kgym, by the exact test, and by the interval alone where the exact
-    test would not differences         intervals that hold the true difference, and boards with a caution accuracies
-    intervals that hold the true accuracy, and boards with a caution unlike answers      one model against itself with
-    fewer and with more answers: as they are, over those that both have, and unpaired
+                        test would not
+    differences         intervals that contain the true difference, and boards with a caution
+    accuracies          intervals that contain the true accuracy, and boards with a caution
+    different numbers   one model against itself with fewer and with more completions: over all of them, over those
+                        that both have, and unpaired
 """
 
 import argparse
@@ -47,7 +49,7 @@ class Equal:
     told_apart: list[bool]
     exact: list[bool]
     contradicted: list[bool]
-    """The interval leaves out 0 and the exact test says no: what two rules would have said of one board."""
+    """The interval excludes 0 and the exact test says no: the two rules contradict each other on one board."""
 
 
 def equal_models(
@@ -99,7 +101,7 @@ CHANGES: dict[str, Change] = {
 def difference_coverage(
     rng: np.random.Generator, change: Change, *, k: int, n: int, boards: int
 ) -> tuple[list[bool], list[bool]]:
-    """Whether each board's interval holds the true difference, and whether there is a caution."""
+    """Whether each board's interval contains the true difference, and whether there is a caution."""
     before, after = change(rng, 200_000)
     true = float((after - before).mean())
     held, cautious = [], []
@@ -113,7 +115,7 @@ def difference_coverage(
 def accuracy_coverage(
     rng: np.random.Generator, difficulty: tuple[float, float], *, k: int, n: int, boards: int
 ) -> tuple[list[bool], list[bool]]:
-    """Whether each board's interval holds the true accuracy, and whether there is a caution."""
+    """Whether each board's interval contains the true accuracy, and whether there is a caution."""
     true = difficulty[0] / sum(difficulty)
     held, cautious = [], []
     for _ in range(boards):
@@ -126,7 +128,7 @@ def accuracy_coverage(
 
 @dataclass(frozen=True)
 class Unlike:
-    """Boards of one model against itself with unlike numbers of answers."""
+    """Boards of one model against itself with different numbers of completions."""
 
     uncut: list[bool]
     cut: list[bool]
@@ -138,7 +140,7 @@ class Unlike:
 def unlike_answers(
     rng: np.random.Generator, difficulty: tuple[float, float], *, few: int, many: int, n: int, boards: int
 ) -> Unlike:
-    """Compare a model with itself, `few` answers to each problem against `many`."""
+    """Compare a model with itself, `few` completions of each problem against `many`."""
     found = Unlike([], [], [], [])
     for _ in range(boards):
         chances = rng.beta(*difficulty, size=n)
@@ -174,7 +176,8 @@ def report(boards: int, seed: int) -> Iterator[str]:
             cells = [accuracy_coverage(rng, difficulty, k=k, n=n, boards=boards) for k in (1, 4, 16, 64)]
             name = f"Beta({difficulty[0]:g}, {difficulty[1]:g}), mean {difficulty[0] / sum(difficulty):.2f}"
             yield f"| {name} | {n} | {' | '.join(f'{per_cent(held)} ({per_cent(cautious)})' for held, cautious in cells)} |"
-    yield "\n| unlike answers, 30 problems | k | as they are | shared answers | unpaired | unpaired, by errors |\n|---|---|---|---|---|---|"
+    yield "\n| different numbers, 30 problems | k | all completions | shared completions | unpaired | unpaired, by errors |"
+    yield "|---|---|---|---|---|---|"
     for difficulty, few, many in (((1, 19), 1, 64), ((20, 1), 1, 16), ((1, 19), 4, 64), ((1, 1), 1, 16)):
         found = unlike_answers(rng, difficulty, few=few, many=many, n=30, boards=boards)
         shares = " | ".join(map(per_cent, (found.uncut, found.cut, found.unpaired, found.by_errors)))

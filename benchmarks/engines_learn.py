@@ -1,18 +1,17 @@
 """Learning curves of the quickstart with other engines, against those of the built-in one.
 
-    python benchmarks/engines_learn.py --vllm-python .venv-vllm/bin/python     runs that are in OUT already are not run
-    again python benchmarks/engines_learn.py --vllm-python PY --quick                one seed, three small steps:
-    whether everything works
+    python benchmarks/engines_learn.py --vllm-python .venv-vllm/bin/python     finished runs in OUT are not repeated
+    python benchmarks/engines_learn.py --vllm-python PY --quick                one seed, three small steps: a test
 
-    OUT/ENGINE-seedN/                               a run of `kgym train`, with its defaults but for the engine
+    OUT/ENGINE-seedN/                               a run of `kgym train`, with its defaults except for the engine
     benchmarks/results/engines_learn.{md,json,png}  the table, the figures and the picture
 
 Runs of one seed have the same problems in the same order. The engines draw their random numbers in different ways, so
-their completions differ from the first step on, and curves of one seed differ as those of two seeds do. The question is
+their completions differ from the first step on, and curves of one seed differ like those of two seeds. The question is
 whether they differ on average. The standard error is that of the mean of the paired differences over the seeds.
 
-`policy/engine_gap_nats` compares the engine's log-probabilities with the trainer's in every step. Weights that did not
-arrive, or arrived in part, show there at once.
+`policy/engine_gap_nats` compares the engine's log-probabilities with the trainer's in every step. It shows at once if
+weights did not arrive, or only in part.
 """
 
 import argparse

@@ -1,14 +1,14 @@
 r"""kgym eval against lm-evaluation-harness: the same model, the same prompts, greedy, in one run on one machine.
 
-    python benchmarks/harness.py                            makes a virtual environment for lm-eval first (needs a
-    package index) python benchmarks/harness.py --peer-python PY           uses an interpreter that has lm-eval 0.4.13
-    with transformers python benchmarks/harness.py --problems 500 --batch-sizes 1 64
+    python benchmarks/harness.py                     makes a virtual environment for lm-eval first (needs a package index)
+    python benchmarks/harness.py --peer-python PY    uses an interpreter that has lm-eval 0.4.13 with transformers
+    python benchmarks/harness.py --problems 500 --batch-sizes 1 64
 
-The problems are the first of the validation split of `aime`. lm-eval gets them as a task of its own over a local JSON
+The problems are the first of the validation split of `aime`. lm-eval gets them as its own task over a local JSON
 file, with the chat template of the model, the same token budget, and a scorer that compares the integer in the last
 box; kgym judges by its own verifier. Both load the model before the clock starts and take the better of two passes.
 lm-eval is measured with its default batch size, 1, and with others; kgym has its defaults. Seconds of the processor
-stand beside those of the clock, which on a shared machine are worth less.
+are printed with those of the clock, which are less reliable on a shared machine.
 """
 
 import argparse
@@ -131,7 +131,7 @@ def main() -> int:
 
 
 def run_kgym(model: str, problems: int, threads: int) -> tuple[dict, list[dict]]:
-    """Score by the harness of kgym; return what came of it, and the rows that were asked."""
+    """Score by the harness of kgym; return the result, and the rows that were asked."""
     import torch
 
     from kgym.envs.spec import EnvSpec
@@ -242,7 +242,7 @@ def show(report: dict) -> None:
             if "batch_size" in run:
                 line += f"   {run['kgym_times_faster']:.1f} times faster, {run['kgym_times_less_cpu']:.1f} times by CPU time"
             print(line)
-    print(f"\nthe same answer to {report['same_answers']} of {report['problems']}")
+    print(f"\nthe same completion of {report['same_answers']} of {report['problems']}")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ measures with.
     What is 7+8?      \\boxed{15} ccccccccccccccccccc
 
 The completion is the sum in a box, then a letter again and again until the end token. The letter decides how long that
-lasts: after each letter the answer ends with a fixed chance, 1/8 for `a`, half of that for `b`, and so on; `a` has half
-of the answers, `b` a quarter, and so on. So the chance of a length above x falls like 1/x up to the longest letter:
-most answers are short, and few have most of the tokens. The lengths say nothing about who is right, and no reward
-touches them.
+lasts: after each letter the completion ends with a fixed chance, 1/8 for `a`, half of that for `b`, and so on; `a` has
+half of the completions, `b` a quarter, and so on. So the chance of a length above x falls like 1/x up to the longest
+letter: most completions are short, and few have most of the tokens. The lengths do not depend on whether the sum is
+right, and no reward affects them.
 
 The model is a small Llama with the alphabet of `nano`; it keeps no state but the letter, so completions may be far
 longer than the examples that it was taught with. It has one head and four layers: a step of few rows costs nearly as
@@ -40,7 +40,7 @@ LETTERS = "abcdefgh"
 FIRST_MEAN = 8
 """Mean number of `a`; each letter has twice that of the one before it."""
 CROP = 96
-"""Tokens of an example: the beginning of a long answer."""
+"""Tokens of an example: the beginning of a long completion."""
 SUM_TOKENS = 10
 """Tokens of the box at most: its loss and that of the letters after it count alike."""
 LEARNING_RATE = 3e-3
@@ -124,7 +124,7 @@ def first_chances() -> list[float]:
 
 
 def end_chance(letter: int) -> float:
-    """Return how often the answer ends after this letter.
+    """Return how often the completion ends after this letter.
 
     >>> end_chance(0), end_chance(2)
     (0.125, 0.03125)

@@ -1,20 +1,19 @@
-"""The losses of kgym beside those of TRL 1.16 on random batches: value and gradient, in float64.
+"""The losses of kgym and those of TRL 1.16 on the same random batches: value and gradient, in float64.
 
     pip install trl==1.16.0           (in a separate environment that has kgym)
     python benchmarks/losses.py
 
-TRL's loss is a method of its trainer. It is called on an object that has nothing but the settings the method reads,
-with log-probabilities instead of a model, so that the code that runs is TRL's own. Where they differ, and why:
+TRL's loss is a method of its trainer. It is called on an object that has only the settings that the method reads, with
+log-probabilities instead of a model, so that the code that runs is TRL's own. These differ:
 
     advantages    TRL adds 1e-4 to the standard deviation of a group, kgym 1e-6, the figure of the worked examples. Both
-    get kgym's here;
-                  the last line shows what the other would do.
-    cispo         TRL's epsilon_high is the bound itself, kgym's clip_high what it is above 1.
-    sapo          TRL's temperatures are rounded to float32 on the way: 1.05 moves by 5e-8, and the loss with it.
-    rloo          TRL clips the ratio of the whole answer, kgym's has no ratio; on fresh data the gradients are the
-    same. dpo           without label smoothing: kgym's adds the loss of the exchanged pair (conservative DPO), TRL's
-    "robust" subtracts it and
-                  divides by 1 - 2e, which is another loss.
+                  get kgym's here; the last line shows the result of the other.
+    cispo         TRL's epsilon_high is the bound itself, kgym's clip_high is the bound minus 1.
+    sapo          TRL's temperatures are rounded to float32: 1.05 changes by 5e-8, and the loss with it.
+    rloo          TRL clips the ratio of the whole completion, kgym's has no ratio; on fresh data the gradients are the
+                  same.
+    dpo           is compared without label smoothing: kgym's adds the loss of the exchanged pair (conservative DPO),
+                  TRL's "robust" subtracts it and divides by 1 - 2e, which is a different loss.
 
 Exit status 1 if a pair differs by more than 1e-9 (sapo: 1e-7).
 """
@@ -52,7 +51,7 @@ PAIRS = {
 
 
 def batch(seed: int, *, fresh: bool) -> dict[str, Tensor]:
-    """Return a random batch of E answers in groups, padded to T tokens, with binary rewards."""
+    """Return a random batch of E completions in groups, padded to T tokens, with binary rewards."""
     generator = torch.Generator().manual_seed(seed)
 
     def noise(scale: float) -> Tensor:
@@ -82,7 +81,7 @@ def ours(name: str, options: dict, tables: dict[str, Tensor]) -> tuple[Tensor, T
 
 
 def advantages(name: str, rewards: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """Return one advantage an answer, (E,), as in the algorithm."""
+    """Return one advantage for each completion, (E,), as in the algorithm."""
     groups = rewards.view(-1, GROUP)
     if name == "rloo":
         return (groups - (groups.sum(1, keepdim=True) - groups) / (GROUP - 1)).reshape(-1)
@@ -138,7 +137,7 @@ def theirs(name: str, settings: dict, tables: dict[str, Tensor]) -> tuple[Tensor
 
 
 def preferences(seed: int) -> dict[str, Tensor]:
-    """Return random log-probabilities of the tokens of E pairs, chosen answers first, (2 E, T) each, and the mask."""
+    """Return random log-probabilities of the tokens of E pairs, chosen completions first, (2 E, T) each, and the mask."""
     generator = torch.Generator().manual_seed(seed)
     logprobs, ref_logprobs = -torch.randn(2, 2 * E, T, generator=generator, dtype=torch.float64).abs()
     mask = (torch.arange(T) < torch.randint(1, T + 1, (2 * E, 1), generator=generator)).double()

@@ -7,7 +7,7 @@ The model is a random one in the shape of Qwen2, with the vocabulary and the hid
 layers, in float32 on the CPU. Each pass runs in its own process, whose peak is the high-water mark of its resident
 memory above what it was when the model had been made. `plain` is the loss of `model(...)`: the logits of the whole
 sequence, and no gradient checkpointing. It needs more memory than most machines have, so it is measured at the shorter
-lengths and extended along a straight line. Gradients are compared at the shortest length.
+lengths and extrapolated along a straight line. Gradients are compared at the shortest length.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python benchmarks/page.py runs/quickstart                a training with evaluations in its folder eval
     python benchmarks/page.py runs/before runs/after
 
-Opening is measured by the clock around a headless browser that starts, opens the page, waits until the answers are
-painted, and ends; and the same with an empty page, in turn. Needs Chromium. Exit status 1 if the answers are not
+Opening is measured by the clock: a headless browser starts, opens the page, waits until the completions are painted,
+and ends. The same is done with an empty page, alternately. Needs Chromium. Exit status 1 if the completions are not
 painted, or the whole takes more than 2 seconds.
 """
 
@@ -49,7 +49,7 @@ def main() -> int:
     page = run_page(args.runs)
     text = render(page)
     built = time.perf_counter() - start
-    print(f"{page.answers.n if page.answers else 0:,} answers, {len(text) / 1e6:.2f} MB, written in {built:.1f} s")
+    print(f"{page.answers.n if page.answers else 0:,} completions, {len(text) / 1e6:.2f} MB, written in {built:.1f} s")
     with tempfile.TemporaryDirectory() as folder:
         seconds: dict[str, list[float]] = {"page": [], "empty": []}
         for name, content in (("page", text), ("empty", render(Page(title="empty")))):
@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def open_once(browser: str, path: Path, profile: Path) -> tuple[bool, float]:
-    """Return whether the answers were painted, and the seconds from the browser's start to its end."""
+    """Return whether the completions were painted, and the seconds from the browser's start to its end."""
     command = [
         browser,
         *SWITCHES,

@@ -1,24 +1,24 @@
-"""Partial rollouts against waiting for the longest answer: tokens per second by the length of the tail, and what
-training makes of it.
+"""Partial rollouts against waiting for the longest completion: tokens per second by the length of the tail, and the
+effect on training.
 
     python benchmarks/partial_rollouts.py                   teach a model, measure speed and accuracy, write OUT
     python benchmarks/partial_rollouts.py --part speed      only the speed, with the model of OUT
     python benchmarks/partial_rollouts.py --part accuracy   only the trainings
 
     OUT/model/                the model, see `long_tail.py`
-    OUT/lengths.json          how long its answers are
+    OUT/lengths.json          the lengths of its completions
     OUT/speed.json            one entry for each token budget and each number of open groups
     OUT/SCHEDULE-seedN/       a training run; its validation is in OUT/accuracy.json
     OUT/partial_rollouts.md   the tables
     OUT/partial_rollouts.png  lengths, speed by the tail, speed by the number of open groups, learning curves
 
 Speed: both schedules play the same number of groups a step, step by step in turn, each on its own engine of the kind
-`transformers`. After each step the engine is given weights of a new version, as in training, so what was kept of open
-answers is read again, and that time counts. Their values stay, so that the lengths do. The first steps, in which the
-pool of `partial` fills, are not counted. On a shared machine the seconds of the process are the better figure; those of
-the clock stand beside them.
+`transformers`. After each step the engine gets weights of a new version, as in training, so open completions are read
+again, and that time counts. The values of the weights do not change, so that the lengths stay the same. The first
+steps, in which the pool of `partial` fills, are not counted. On a shared machine the seconds of the process are the
+better figure; those of the clock are printed next to them.
 
-The token budget cuts the tail: with a small one, all answers are about as long as each other.
+The token budget cuts the tail: with a small one, all completions have nearly the same length.
 """
 
 import argparse
@@ -57,7 +57,7 @@ SCHEDULES = ("sync", "partial")
 BUDGETS = (32, 128, 512, 2048)
 OVERSAMPLES = (2.0, 3.0, 6.0)
 MAX_AGE = 400
-"""Updates that an open answer may live through: no answer is dropped, so both schedules sample from the same
+"""Updates that an open completion may live through: none is dropped, so both schedules sample from the same
 lengths.
 """
 BLUE, GREY = "#1f5fa8", "#8a8a8a"
@@ -91,7 +91,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("all", "speed", "accuracy"), default="all")
     parser.add_argument("--problems", type=int, default=8, help="groups in a step (default: 8)")
-    parser.add_argument("--group-size", type=int, default=8, help="answers to each problem (default: 8)")
+    parser.add_argument("--group-size", type=int, default=8, help="completions of each problem (default: 8)")
     parser.add_argument(
         "--oversample",
         type=float,
@@ -119,7 +119,7 @@ def write(file: Path, data: Any) -> None:
 
 
 def lengths(model: Path, n: int = 1024) -> list[int]:
-    """Return the lengths of answers that no budget of interest cuts."""
+    """Return the lengths of completions that no budget of interest cuts."""
     rollouts, engine = player(config_of(model, "sync", 1.0, max(BUDGETS), *sizes(n // 16, 16)))
     played = rollouts.play(engine, 1, lambda done, total: None)
     return [episode.n_tokens for group in played.sampled for episode in group.episodes]
@@ -196,7 +196,7 @@ def measure(args: argparse.Namespace, budget: int, oversample: float) -> dict[st
 
 
 def of_batch(batch: Sequence[Group], version: int) -> dict[str, Any]:
-    """Describe the answers that a step trains on."""
+    """Describe the completions that a step trains on."""
     episodes = [episode for group in batch for episode in group.episodes]
     old = [sum(0 <= one < version for one in episode.versions) for episode in episodes]
     return {
@@ -239,7 +239,7 @@ def factors(counted: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def accuracy(args: argparse.Namespace) -> dict[str, Any]:
-    """Train with both schedules and each seed, on as many answers."""
+    """Train with both schedules and each seed, on equal numbers of completions."""
     found: dict[str, Any] = {
         "train_steps": args.train_steps,
         "answers": args.train_steps * args.train_problems * args.group_size,
@@ -291,7 +291,7 @@ def report(out: Path) -> str:
     known = sorted(json.loads((out / "lengths.json").read_text()))
     median = statistics.median(known)
     text = [
-        f"{len(known):,} answers: median {median:.0f} tokens, mean {statistics.fmean(known):.0f}, 95 % up to "
+        f"{len(known):,} completions: median {median:.0f} tokens, mean {statistics.fmean(known):.0f}, 95 % up to "
         f"{known[math.ceil(0.95 * len(known)) - 1]}, longest {known[-1]:,}, which is {known[-1] / median:.0f} times "
         "the median."
     ]
@@ -315,7 +315,7 @@ HEAD = (
     "factor",
     "by the clock",
     "trained tokens",
-    "answers across an update",
+    "completions across an update",
     "masked tokens",
 )
 
@@ -356,7 +356,7 @@ def accuracy_text(found: Mapping[str, Any]) -> str:
         t_quantile(0.975, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.nan
     )
     return "\n".join(lines) + (
-        f"\n\n`partial` less `sync`, {found['answers']:,} answers each: {statistics.fmean(gaps):+.1f} ± {spread:.1f} "
+        f"\n\n`partial` minus `sync`, {found['answers']:,} completions each: {statistics.fmean(gaps):+.1f} ± {spread:.1f} "
         f"points (Student's t, 95 %, over {len(gaps)} seeds)."
     )
 
@@ -378,7 +378,7 @@ def draw(out: Path) -> None:
 
 
 def draw_lengths(ax: "Axes", known: list[int]) -> None:
-    """Draw the share of answers that are longer than a length."""
+    """Draw the share of completions that are longer than a length."""
     known = sorted(known)
     ax.step(known, [1 - place / len(known) for place in range(len(known))], where="post", color=BLUE)
     median = statistics.median(known)
@@ -389,8 +389,8 @@ def draw_lengths(ax: "Axes", known: list[int]) -> None:
         xscale="log",
         yscale="log",
         xlabel="tokens",
-        ylabel="share of answers at least as long",
-        title="Lengths of the answers",
+        ylabel="share of completions at least as long",
+        title="Lengths of the completions",
     )
 
 
@@ -409,7 +409,7 @@ def draw_speed(by_tail: "Axes", by_open: "Axes", found: Mapping[str, Any]) -> No
     by_tail.set(
         xscale="log",
         ylim=(0, None),
-        xlabel="longest answer / median",
+        xlabel="longest completion / median",
         ylabel="tokens a second of the processor",
         title=title,
     )
@@ -434,7 +434,9 @@ def draw_curves(ax: "Axes", found: Mapping[str, Any]) -> None:
                 steps, [100 * run["curve"][str(step)] for step in steps], color=color, label=None if number else name
             )
     ax.set(
-        xlabel="step (as many answers for both)", ylabel="validation accuracy, %", title="Learning, three seeds each"
+        xlabel="step (as many completions for both)",
+        ylabel="validation accuracy, %",
+        title="Learning, three seeds each",
     )
     ax.legend()
 

@@ -1,6 +1,6 @@
 """Faulty components, for runs that are made sick on purpose: `kgym -p benchmarks/sick_parts.py train ...`.
 
-substring   a verifier that accepts any box whose content occurs in the gold answer: 4 for 204, and an empty box
+form        a verifier that accepts any number with as many digits as the gold answer
 thorough    a shaper that pays for every token, as a user who needs long reasoning may write
 """
 

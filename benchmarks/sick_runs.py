@@ -1,7 +1,7 @@
 """Runs that are made sick on purpose, and the plots of `docs/sick-runs.md`.
 
-    python benchmarks/sick_runs.py --runs runs/sick                      # the runs, then the plots; those that are
-    there are kept python benchmarks/sick_runs.py --runs runs/sick --only length        # one illness and its cure
+    python benchmarks/sick_runs.py --runs runs/sick                  # the runs, then the plots; finished runs are kept
+    python benchmarks/sick_runs.py --runs runs/sick --only length    # one illness and its cure
     python benchmarks/sick_runs.py --runs runs/sick --plots-only
 
 Each run trains `nano` on `aime` for 12 steps of 8 groups of 8 on one thread: about 20 seconds of processor time.

@@ -1,4 +1,5 @@
-"""A step of GRPO by kgym and by TRL: CPU seconds, tokens per second, and what each phase makes of the machine.
+"""A step of GRPO by kgym and by TRL: CPU seconds, tokens per second, and how well each phase uses the
+machine.
 
     python -m venv TRL && TRL/bin/pip install torch==2.13.0 trl==1.16.0 transformers
     python benchmarks/train_step.py --trl-python TRL/bin/python            all cases, eleven minutes on two quiet cores
@@ -9,20 +10,20 @@ Both sides train the same model on the same prompts with the same group size, te
 mean over the tokens of the batch, no KL, one optimizer step), optimizer (AdamW) and learning rate, in float32, each in
 its own process with its own environment. They take their steps in turn: one waits while the other computes. The first
 step of a case does not count. CPU seconds are the user and system time of a side with its worker processes, median of
-the steps that count; those of the clock stand in the JSON.
+the steps that count; those of the clock are in the JSON.
 
-    a   the main job: nano, 24 problems x 8, prompts and answers of `aime`
+    a   the main job: nano, 24 problems x 8, prompts and completions of `aime`
     b   8 x 8, all completions 128 tokens: random models whose end token is never sampled
     c   8 x 8, geometric lengths with a mean of 200 tokens, at most 1,024: random models whose end token always has the
-    chance 1/200
+        chance 1/200
 
 The random models are shaped like Qwen2, see `synthetic.py`; half of their completions get the reward 1. A step has
-fewer problems where it would take minutes: 2 of them with 25M parameters, and 4 with 5M in c. `--trl-rows` lets TRL
+fewer problems if it would take minutes: 2 of them with 25M parameters, and 4 with 5M in c. `--trl-rows` lets TRL
 compute a step in several forward passes; by default it takes all rows at once.
 
 Shares are useful operations in a CPU second, against those of a matrix product of the same shapes on the same machine:
 useful is a forward pass over each distinct token once, the prompt of a group counted once, and twice that for the
-backward pass. A phase that reads a prompt eight times, or pads, has a lower share for it.
+backward pass. A phase that reads a prompt eight times, or pads, has a lower share.
 """
 
 import argparse
@@ -70,7 +71,7 @@ class Case:
     share: int = 1
     """Of the time, relative to the other cases."""
     end: float | None = None
-    """Chance of the end token; None is the model `nano`, with its real answers."""
+    """Chance of the end token; None is the model `nano`, with its real completions."""
     lr: float = 1e-5
     temperature: float = 1.0
     trl_rows: int = 0

@@ -34,7 +34,7 @@ class Nothing(Options):
 
 
 class Odd:
-    """A verifier: an answer is right if the sum of its bytes is odd, so that half of random answers are."""
+    """A verifier: a completion is right if the sum of its bytes is odd, so that half of random ones are."""
 
     Options = Nothing
 
@@ -42,7 +42,7 @@ class Odd:
         pass
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Judge each answer."""
+        """Judge each completion."""
         return [Verdict("correct" if odd(item.response) else "wrong", reason="parity") for item in items]
 
 

@@ -1,17 +1,17 @@
 r"""The math verifier against Math-Verify: the same labelled cases, in the same run, on the same machine.
 
     python benchmarks/verifier.py                            makes a virtual environment for Math-Verify first (needs a
-    package index) python benchmarks/verifier.py --peer-python PY           uses an interpreter that has math-verify 0.9
-    already python benchmarks/verifier.py --cases FILE.jsonl ...     other cases: JSON lines with gold, response and
-    label
+                                                             package index)
+    python benchmarks/verifier.py --peer-python PY           uses an interpreter that has math-verify 0.9 already
+    python benchmarks/verifier.py --cases FILE.jsonl ...     other cases: JSON lines with gold, response and label
 
-Cases that the verifier was developed against, those that were judged before any kind in them was worked on, and a file
-of `--cases` are counted apart. The right verdicts of the first two say that it does what it means to do; only new cases
-say how it fares elsewhere.
+Three kinds of cases are counted separately: those that the verifier was developed against, those that were judged
+before work on their kinds began, and a file of `--cases`. The right verdicts of the first two show that the verifier
+works as intended; only new cases show how it judges new completions.
 
-Each answer is timed alone. kgym is called as a trainer calls it, through `load_verifier("math")` and its pool of worker
-processes; Math-Verify is called in its own process, which spares it the way there, with its own time limits of 5 s, and
-on golds in dollar signs, as its documentation asks.
+Each completion is timed alone. kgym is called as a trainer calls it, through `load_verifier("math")` and its pool of
+worker processes. Math-Verify is called in its own process, which saves it the communication, with its own time limits
+of 5 s, and on golds in dollar signs, as its documentation asks.
 """
 
 import argparse

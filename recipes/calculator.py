@@ -5,8 +5,9 @@
 takes about a quarter of an hour of one busy core. The problems are those of `arithmetic`, with numbers of three digits,
 which `nano` does not add in one piece.
 
-    warm          nano learns a few examples: half of them calls of the calculator and answers after its replies, half
-    of them answers alone tool-SEED     reinforcement learning from there on, with the calculator
+    warm          nano learns a few examples: half of them are calls of the calculator and answers after its replies,
+                  half of them only answers
+    tool-SEED     reinforcement learning from there on, with the calculator
     plain-SEED    the same without it: the same problems, batches, budget and steps
 
 Each is validated on the same problems before and after. The warm-up is ended early, so that both have something to
@@ -143,7 +144,7 @@ def series(out: Path, size: dict[str, int]) -> list[Step]:
 
 
 def report(out: Path) -> str:
-    """Return what came of it: accuracies before and after, by seed and in the mean."""
+    """Return the result: accuracies before and after, by seed and in the mean."""
     lines = ["| | before | after, by seed | mean | turns after |", "|---|---|---|---|---|"]
     for arm in ("tool", "plain"):
         runs = [read_metrics(out / f"{arm}-{seed}" / "metrics.jsonl") for seed in SEEDS]

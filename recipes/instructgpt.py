@@ -3,17 +3,17 @@ KL and PPO-ptx.
 
     python recipes/instructgpt.py --out runs/instructgpt
 
-takes about five minutes of one core and prints each command of kgym that it gives, so that any of them can be given by
-hand. A step whose result is there is not taken again, and one that was interrupted goes on where it stopped.
+takes about five minutes of one core and prints each command of kgym that it runs, so that you can run any of them by
+hand. A finished step is not repeated, and an interrupted one is resumed.
 
-    sft         the policy learns a few demonstrations (worked solutions)
-    samples     it answers problems of the train split, several times each
-    rm          right answers are preferred to wrong ones: the environment's verifier stands in for the people who rank
-    ppo         the policy is rewarded by the reward model alone, held to its start by the KL, and reminded of
-    demonstrations by ptx before, after   both policies, judged by the environment's verifier, which training has not
-    seen
+    sft            the policy learns a few demonstrations (worked solutions)
+    samples        it attempts problems of the train split, several times each
+    rm             right completions are preferred to wrong ones: the environment's verifier replaces human rankers
+    ppo            the reward model alone rewards the policy, the KL holds it near its start, and ptx mixes in
+                   demonstrations
+    before, after  both policies, judged by the environment's verifier, which is not used in training
 
-Source: Ouyang et al. 2022, arXiv:2203.02155, sections 3.1 and 3.5. Not as there: the reward is the probability
+Source: Ouyang et al. 2022, arXiv:2203.02155, sections 3.1 and 3.5. Two things differ: the reward is the probability
 sigmoid(score) in [0, 1], and the critic starts from the policy and not from the reward model, whose scores are on
 another scale.
 """
@@ -104,7 +104,7 @@ def series(out: Path, env: str, model: str, seed: int, size: dict[str, int]) -> 
 
 
 def report(out: Path) -> str:
-    """Return what came of it."""
+    """Return the result."""
     before, after = (json.loads((out / name / "results.json").read_text()) for name in ("before", "after"))
     rewards = [json.loads(line)["reward/mean"] for line in (out / "ppo/metrics.jsonl").read_text().splitlines()]
     return (
@@ -114,7 +114,7 @@ def report(out: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Give the commands one after the other; the first that fails ends the recipe."""
+    """Run the commands one after the other; the first that fails ends the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/instructgpt"))
     parser.add_argument("--env", default="aime", help="environment with worked solutions (default: aime)")

@@ -1,18 +1,20 @@
-"""Two reward models from the same stored answers, in the loop of reinforcement learning and audited by the rule (Kimi
+"""Two reward models from the same stored completions, in the loop of reinforcement learning and audited by the rule (Kimi
 k1.5, section 2.3.5).
 
     python recipes/judges.py --out runs/judges
 
-prints each command of kgym that it gives. A step whose result is there is not taken again, and one that was interrupted
-goes on.
+prints each command of kgym that it runs. A finished step is not repeated, and an interrupted one is resumed.
 
-    samples       the policy answers problems of the train split, several times each; the environment's verifier judges
-    them rm            the classic reward model: a scalar of question, right answer and response, from preferences among
-    them judge         the chain-of-thought judge: the model writes down the answer that it has read, the right one, and
-    the verdict rule, by-rm, by-judge     training with each of them as the reward; the last two with the rule as audit
+    samples                   the policy attempts problems of the train split, several times each; the environment's
+                              verifier judges the completions
+    rm                        the classic reward model: a scalar of question, right answer and completion, from
+                              preferences among the samples
+    judge                     the chain-of-thought judge: the model writes down the answer that it has read, the right
+                              one, and the verdict
+    rule, by-rm, by-judge     training with each of them as the reward; the last two with the rule as audit
     before, after-...         all policies, judged by the rule
 
-Not as there: a model of a million parameters and a thousand answers instead of 800,000 data points.
+Unlike in the paper, the model has a million parameters, and a thousand completions replace 800,000 data points.
 """
 
 import argparse
@@ -41,7 +43,7 @@ REWARDS = ("rule", "by-rm", "by-judge")
 
 
 def lessons(samples: Path, out: Path, seed: int) -> None:
-    """Write what the judge learns: stored answers, as many right as wrong, each with a short thought and its
+    """Write what the judge learns: stored completions, as many right as wrong, each with a short thought and its
     verdict.
     """
     table = pd.concat([pd.read_parquet(path) for path in sorted((samples / "samples").glob("*.parquet"))])
@@ -147,7 +149,7 @@ def trained(out: Path, env: str, model: str, seed: int, size: dict[str, int]) ->
 
 
 def report(out: Path) -> str:
-    """Return what came of it."""
+    """Return the result."""
 
     def accuracy(name: str) -> str:
         results: dict[str, Any] = json.loads((out / name / "results.json").read_text())
@@ -171,7 +173,7 @@ def report(out: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Give the commands one after the other; the first that fails ends the recipe."""
+    """Run the commands one after the other; the first that fails ends the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/judges"))
     parser.add_argument("--env", default="aime", help="environment (default: aime)")

@@ -7,8 +7,8 @@ takes about half an hour and writes a Hugging Face folder; `plugins/kgym_plugins
 
 Two phases. The first teaches worked solutions. The second continues them, and mixes in examples that only state the
 boxed answer, as the pre-training text of large models has both. So nano has two habits, working step by step and
-guessing, and errs in both: what pays is for reinforcement learning to find out, as it was for DeepSeek-R1-Zero, and so
-is care within the working.
+guessing, and makes mistakes in both. Reinforcement learning has to find out which of them pays, as with
+DeepSeek-R1-Zero, and that careful working pays.
 """
 
 import argparse
@@ -50,7 +50,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 """One token before a turn and one after it: at one character a token, every word of a template would be paid for in
-every answer.
+every completion.
 """
 
 Mixture = Sequence[tuple[float, str, Mapping[str, int]]]
@@ -62,7 +62,7 @@ MIXTURE: Mixture = (
     (0.03, "aime", {"min_difficulty": 3, "difficulty": 5}),
     (0.03, "arithmetic", {}),
 )
-"""Mostly what nano starts from, and a taste of what comes after."""
+"""Mostly level 1, from which nano starts, and a few of the later levels."""
 
 
 GUESSES = 0.40
@@ -137,7 +137,7 @@ def with_guesses(worked: Examples, *, seed: int) -> Examples:
 
 
 def measure(folder: Path) -> dict[str, EvalResult]:
-    """Score the first 500 validation problems, sampled at temperature 1 as training does, four answers each, and
+    """Score the first 500 validation problems, sampled at temperature 1 as training does, four completions each, and
     greedily.
     """
     engine = make_engine("transformers", {}, str(folder))

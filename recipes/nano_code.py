@@ -2,10 +2,10 @@
 
     python recipes/nano_code.py --out runs/nano-code
 
-goes on from the weights of `nano` and takes about a quarter of an hour of one busy core. It learns from worked programs
+continues from the weights of `nano` and takes about a quarter of an hour of one busy core. It learns from worked programs
 of the environment `code` (subject `formulas`), and, in part of the examples, from programs that only print the result
-of the example in the question. Such a program passes no hidden tests, so reinforcement learning has a habit to cure;
-and the warm-up is short, so that there is care to learn.
+of the example in the question. Such a program passes no hidden tests, so reinforcement learning has a habit to
+remove. The warm-up is short, so the model also has to learn to be careful.
 """
 
 import argparse

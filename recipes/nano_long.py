@@ -8,8 +8,8 @@ folder.
 
 Two phases. The first teaches worked solutions of `countdown`, which are searches with dead ends, and of `sudoku`. The
 second mixes in searches that are given up after some lines, with a guess in the box. So nano-long has a habit that
-costs it answers, giving up, and what pays is to search on: the growth of completions and accuracy together that Kimi
-k1.5 and DeepSeek-R1 describe.
+lowers its accuracy, giving up, and continuing the search pays: completions and accuracy can grow together, as Kimi k1.5
+and DeepSeek-R1 describe.
 """
 
 import argparse
@@ -43,8 +43,8 @@ SCORED = {
 
 
 def with_surrender(worked: Examples, *, seed: int) -> Examples:
-    """End some of the searches after one of their lines, with a sum of all numbers in the box: what is there, but
-    not what is asked for.
+    """End some of the searches after one of their lines, with a sum of all numbers in the box: an expression, but
+    not the one that is asked for.
     """
 
     def example(n: int) -> Example:
@@ -93,7 +93,7 @@ makes a target of given numbers (`countdown`), and for the digits of a sudoku of
 |---|---|---|
 {parts}
 
-Accuracy on the first 200 problems of the validation split, one answer each:
+Accuracy on the first 200 problems of the validation split, one completion each:
 
 | problems | temperature | accuracy | no answer | truncated | tokens |
 |---|---|---|---|---|---|

@@ -4,6 +4,7 @@ its page.
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_the_page_has_a_place_for_the_table():
     filled = benchmark.fill(page, "| new |")
     assert filled.count("| new |") == 1
     assert benchmark.fill(filled, "| newer |") == benchmark.fill(page, "| newer |")
+
+
+def test_the_page_compares_every_algorithm_of_kgym():
+    """A new algorithm is measured, or LEFT_OUT says why it cannot be."""
+    table = benchmark.PAGE.read_text().split(benchmark.BEGIN)[1].split(benchmark.END)[0]
+    assert re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE) == benchmark.algorithms("")
 
 
 @pytest.fixture(scope="module")

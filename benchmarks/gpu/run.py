@@ -1,4 +1,4 @@
-"""Everything that kgym has to show on a GPU, in less than eight minutes by its own clock.
+"""All measurements of kgym on a GPU, in less than eight minutes by its own clock.
 
     python benchmarks/gpu/run.py --out OUT              all parts
     python benchmarks/gpu/run.py --out OUT --only generate recipe
@@ -10,7 +10,7 @@
 
 What the machine needs is in `README.md` beside this file. The parts are: `generate` (tokens per second of sampling),
 `recipe` (steps of the recipe for one GPU), `train` (ten steps of `kgym train`), `passes` (of large models), and the
-tests marked `gpu`. Each has a share of the time (`SHARES`); what there was no time for is listed as left out. Nothing
+tests marked `gpu`. Each has a share of the time (`SHARES`); parts that did not fit into the time are listed as left out. Nothing
 is downloaded.
 """
 

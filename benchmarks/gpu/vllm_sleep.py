@@ -2,8 +2,7 @@
 
     python benchmarks/gpu/vllm_sleep.py --vllm-python PY                  on a GPU that trainer and vLLM share
     python benchmarks/gpu/vllm_sleep.py --vllm-python PY --transfer ipc   weights go from GPU memory to GPU memory
-    python benchmarks/gpu/vllm_sleep.py --vllm-python PY --cpu-smoke      the same calls on a CPU, where no memory is
-    given back
+    python benchmarks/gpu/vllm_sleep.py --vllm-python PY --cpu-smoke      the same calls on a CPU, which keeps memory
 
 A random model shaped like Qwen2 0.5B is sampled from, put to sleep, given new weights and woken. Printed as JSON are
 the seconds of each step and the GiB that the device has in use after it; the share of vLLM's memory that sleep has

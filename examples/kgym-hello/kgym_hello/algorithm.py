@@ -1,7 +1,7 @@
 """REINFORCE with the group mean as its baseline.
 
-    A = r - group mean,   the same for all tokens of an answer
-    L = -mean over answers of the sum over tokens of [ ratio A ]
+    A = r - group mean,   the same for all tokens of a completion
+    L = -mean over completions of the sum over tokens of [ ratio A ]
 
 The ratio is 1 in the first optimizer step, where the gradient is that of REINFORCE; in further inner steps it corrects
 for the policy having moved, without any clipping. Source: Williams 1992, equation 11, doi:10.1007/BF00992696.
@@ -30,7 +30,7 @@ class Hello(AlgorithmBase):
     Options = HelloOptions
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return how much better than its group an answer is, for each of its tokens, (T,)."""
+        """Return how much better than its group a completion is, for each of its tokens, (T,)."""
         return to_tokens(batch, batch.rewards - group_mean(batch))
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:
