@@ -1,12 +1,13 @@
-"""From one loss a token to one loss a batch: who weighs how much.
+"""From one loss a token to one loss a batch: how much each token weighs.
 
-    token_mean              sum over the tokens of the batch / their number: long answers weigh more (DAPO,
-    arXiv:2503.14476, section 3.3) seq_mean_token_mean     mean over answers of the mean over their tokens: every answer
-    weighs the same (GRPO) seq_mean_token_sum      mean over answers of the sum over their tokens (REINFORCE, RLOO)
+    token_mean              sum over the tokens of the batch / their number: long completions weigh more
+                            (DAPO, arXiv:2503.14476, section 3.3)
+    seq_mean_token_mean     mean over completions of the mean over their tokens: every completion weighs the same (GRPO)
+    seq_mean_token_sum      mean over completions of the sum over their tokens (REINFORCE, RLOO)
     seq_mean_token_sum_norm the same / a constant length (Dr. GRPO, arXiv:2503.20783)
 
 All divide by `batch.totals`, which are those of the whole batch, so the losses of micro-batches SUM to the loss of the
-batch. An answer without a masked-in token counts for nothing, neither above nor below the line.
+batch. A completion without a masked-in token counts neither in the numerator nor in the denominator.
 """
 
 from typing import Literal
@@ -20,7 +21,7 @@ Aggregation = Literal["token_mean", "seq_mean_token_mean", "seq_mean_token_sum",
 
 
 def mean_over_answers(batch: PackedBatch, values_E: Tensor) -> Tensor:
-    """Return the sum of `values_E`, which is 0 for answers that do not count, over the number of answers in the
+    """Return the sum of `values_E`, which is 0 for completions that do not count, over the number of completions in the
     whole batch, ().
     """
     return values_E.sum() / max(batch.totals.episodes, 1)

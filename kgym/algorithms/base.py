@@ -1,5 +1,5 @@
-"""What every algorithm shares: the options of the update, the public call on plain tensors, and a record for the table
-in the docs.
+"""What all algorithms share: the options of the update, the public call on plain tensors, and a record for the table in
+the docs.
 
 An algorithm is one file with an `Options` class and a class with `advantages` and `loss` (see `kgym.types.Algorithm`),
 written with the functions of this package; copy the nearest one. Nothing here knows how a loss is made.
@@ -27,7 +27,7 @@ Rows = Tensor | Sequence[Any]
 
 
 class AlgorithmOptions(Options):
-    """What the update of every algorithm can be told."""
+    """Options of the update, for every algorithm."""
 
     inner_steps: int = Field(1, ge=1)
     """Passes over each batch. In the first optimizer step on fresh data every ratio is 1: clips and proximal terms
@@ -38,15 +38,16 @@ class AlgorithmOptions(Options):
     reset_optimizer: bool = False
     """Start each batch with a fresh optimizer state, as Kimi k1.5 does."""
     max_rounds: int = Field(1, ge=1)
-    """Rounds of rollouts for a batch. With more than one, groups whose answers are all right or all wrong are replaced
-    until the batch is full or the rounds are spent: DAPO's dynamic sampling.
+    """Rounds of rollouts for a batch. With more than one, groups whose completions are all correct or all wrong are
+    replaced until the batch is full or the rounds are used up: DAPO's dynamic sampling.
     """
     mismatch: Correction = "truncate"
     """What becomes of a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves
     the token out. `off`: no weights."""
     mismatch_level: Level = "token"
-    """What a weight is taken over. `token`: each token by itself. `geometric`: the geometric mean over the tokens of
-    an answer, for all of them; it does not grow with the length. `sequence`: their product, for all of them."""
+    """What each weight covers. `token`: each token by itself. `geometric`: the geometric mean over the tokens of a
+    completion, for all of them; it does not grow with the length. `sequence`: their product, for all of them.
+    """
     mismatch_cap: float = Field(2.0, gt=0, allow_inf_nan=False)
     """Largest weight; the C of truncated importance sampling."""
     mismatch_floor: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -71,7 +72,7 @@ class TokenLossOptions(AlgorithmOptions):
     """Further options of an algorithm with one loss a token."""
 
     aggregation: Aggregation = "token_mean"
-    """How token losses become one: who weighs how much."""
+    """How token losses become one loss: how much each token weighs."""
     max_tokens: int = Field(1024, ge=1)
     """The constant length of `seq_mean_token_sum_norm`; it scales the loss and does nothing else."""
 
@@ -86,7 +87,7 @@ class Facts:
     aggregation: str
     kl: str
     reference: str
-    """The policy that the update is held close to."""
+    """The policy that the update stays close to."""
     source: str
 
 
@@ -105,7 +106,7 @@ class AlgorithmBase:
 
     @property
     def plan(self) -> UpdatePlan:
-        """What the trainer has to do for it."""
+        """Return what the trainer has to do for the algorithm."""
         return UpdatePlan(
             inner_steps=self.options.inner_steps,
             minibatches=self.options.minibatches,
@@ -119,9 +120,9 @@ class AlgorithmBase:
         """Return settings of a run that belong to the algorithm, by key (`train.lr`), for completions of at most
         `max_tokens`.
 
-        Of a run with several environments that is the largest of their budgets.
-        They replace the defaults; what the user sets goes over them. Options of components are named in full
-        (`algo.options.tau`); those of `env` are for each environment of the run.
+        In a run with several environments, `max_tokens` is the largest of their budgets. The settings replace the
+        defaults; the user's settings replace them. Options of components are named in full (`algo.options.tau`); those
+        of `env` are for each environment of the run.
         """
         return {}
 
@@ -188,10 +189,10 @@ class AlgorithmBase:
     ) -> LossOutput:
         """Return the loss of one whole batch, from plain tensors or lists; no trainer, model or tokenizer is needed.
 
-        The seven tables have one row an episode and one entry an answer token: (E, T) tensors, padded where `mask` is
-        0, or ragged lists `[E][T_j]`. `rewards`, `group_ids` and `greedy_rewards` have E entries. Differentiable in
-        `logprobs` (and `values`, if the algorithm has a critic), whose dtype is that of the result; lists of numbers
-        are taken as float64.
+        The seven tables have one row an episode and one entry for each completion token: (E, T) tensors, padded where
+        `mask` is 0, or ragged lists `[E][T_j]`. `rewards`, `group_ids` and `greedy_rewards` have E entries.
+        Differentiable in `logprobs` (and `values`, if the algorithm has a critic), whose dtype is that of the result;
+        lists of numbers are taken as float64.
 
         Without `ref_logprobs` a KL term is left out. Without `old_values` they are `values`, or 0.
 
@@ -219,9 +220,7 @@ class AlgorithmBase:
         return algorithm.full_loss(batch, logprobs_T, values_T)
 
     def full_loss(self, batch: PackedBatch, logprobs: Tensor, values: Tensor | None) -> LossOutput:
-        """Return the loss of policy and critic together; an algorithm without a critic has no use for `values`,
-        (T,).
-        """
+        """Return the loss of policy and critic together; an algorithm without a critic ignores `values`, (T,)."""
         return self.loss(batch, logprobs)
 
     def _without_reference(self) -> Self:

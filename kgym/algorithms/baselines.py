@@ -1,10 +1,9 @@
 """What a reward is compared with: its group, the others of its group, or the batch.
 
 Only the episodes that count take part: those with a masked-in token and, as in DAPO, truncated ones that are masked
-(`PackedBatch.counted`). The figures given to the others mean nothing and are masked out later. Whitening is over the
-masked-in tokens alone.
-Computed in double precision: in float32 the mean of equal rewards need not be equal to them, and a division by std +
-1e-6 would make an advantage out of the rounding.
+(`PackedBatch.counted`). The figures of the others have no meaning and are masked out later. Whitening is over the
+masked-in tokens alone. Computed in double precision: in float32 the mean of equal rewards need not be equal to them,
+and a division by std + 1e-6 would make an advantage out of the rounding.
 
 Dimension key:  T tokens of the pack   E episodes   G groups
 """
@@ -85,7 +84,7 @@ def group_logmeanexp(batch: PackedBatch, tau: float) -> Tensor:
     section 2.3.2.
     """
     scaled_E = batch.rewards.double() / tau
-    top_E = _group_max(batch, scaled_E)  # taken out first, or exp() overflows
+    top_E = _group_max(batch, scaled_E)  # subtracted first, or exp() overflows
     return tau * (top_E + (_group_sums(batch, (scaled_E - top_E).exp()) / group_sizes(batch)).log())
 
 

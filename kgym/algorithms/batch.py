@@ -1,8 +1,7 @@
-"""Lay answers end to end as one pack, and cut a pack into optimizer steps and micro-batches.
+"""Lay completions end to end as one pack, and cut a pack into optimizer steps and micro-batches.
 
     batch = pack(prompt_ids=[[5, 6]], token_ids=[[7, 2]], token_mask=None, engine_logprobs=[[-0.1, -0.2]],
-    rewards=[1.0],
-                 group_ids=[0], truncated=[False])          # T = 4, mask 0 0 1 1
+                 rewards=[1.0], group_ids=[0], truncated=[False])          # T = 4, mask 0 0 1 1
     for step in minibatches(batch, 4, rng):                 # groups kept whole; each has its own totals
         for part in split(step, max_tokens=8192):           # each carries the totals of its step
             algorithm.loss(part, ...).loss.backward()       # so the gradients add up
@@ -51,8 +50,8 @@ def pack(
 
     `old_logprobs` are zeros: fill them in with `dataclasses.replace` after a forward pass.
 
-    Raises ValueError if the rows do not agree, or an answer is after an empty prompt: nothing would predict its first
-    token.
+    Raises ValueError if the rows do not agree, or if a completion follows an empty prompt: nothing would predict its
+    first token.
     """
     for name, rows in (
         ("prompt_ids", prompt_ids),
@@ -68,7 +67,7 @@ def pack(
     for index, (prompt, answer) in enumerate(zip(prompt_ids, token_ids, strict=True)):
         if len(answer) and not len(prompt):
             raise ValueError(
-                f"pack: episode {index} has an empty prompt, so nothing predicts the first token of its answer"
+                f"pack: episode {index} has an empty prompt, so nothing predicts the first token of its completion"
             )
 
     def lay(prompt_value: float, rows: Sequence[Sequence[float]]) -> list[float]:

@@ -1,6 +1,6 @@
 """The pessimistic bound of PPO, and how often it binds.
 
-All arguments broadcast: tokens (T,) or answers (E,).
+All arguments broadcast: tokens (T,) or completions (E,).
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""From tokens to answers and back: masked sums and means over each episode of a pack.
+"""From tokens to completions and back: masked sums and means over each episode of a pack.
 
 Everything here is masked before it is reduced, so that what is at a prompt or an unscored token, even NaN, reaches
 neither a loss nor a gradient.

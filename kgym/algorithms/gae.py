@@ -1,10 +1,10 @@
-"""Generalised advantage estimation over the trained tokens of each answer.
+"""Generalised advantage estimation over the trained tokens of each completion.
 
     delta_t = r_t + gamma V_{t+1} - V_t,    A_t = delta_t + gamma lambda A_{t+1},    V = A = 0 after the last token
 
 Source: Schulman et al. 2016, arXiv:1506.02438, equation 16.
 
-Dimension key:  T tokens of the pack   E episodes   L trained tokens of the longest answer
+Dimension key:  T tokens of the pack   E episodes   L trained tokens of the longest completion
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 Source: Schulman 2020, "Approximating KL divergence". With d = other - logprobs:
 
-    k1 = -d               unbiased, noisy; as a loss its gradient has mean zero, so it belongs in the reward
+    k1 = -d               unbiased, noisy; as a loss its gradient has mean zero, so it is used in the reward
     k2 = d^2 / 2          biased but low in variance; as a loss it has the right gradient
     k3 = exp(d) - d - 1   unbiased and never negative; DeepSeekMath (arXiv:2402.03300, equation 4) puts it in the loss
 """

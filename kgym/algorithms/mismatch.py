@@ -1,16 +1,16 @@
 """The mismatch between engine and trainer: importance weights against it, and figures of it.
 
-The engine that sampled an answer and the trainer that differentiates it give the same token slightly different
+The engine that sampled a completion and the trainer that differentiates it give the same token slightly different
 probabilities (other kernels, other precision, older weights in a partial rollout). The importance weight
-exp(old - engine) corrects the gradient; it carries no gradient itself. Bounds keep its variance finite: beyond a bound
-a weight is cut to it (`truncate`) or set to 0 (`mask`).
+exp(old - engine) corrects the gradient; it has no gradient itself. Bounds keep its variance finite: a weight beyond a
+bound is cut to it (`truncate`) or set to 0 (`mask`).
 
-Three levels decide over what a weight is taken, with g_t = old_t - engine_t:
+A weight is taken at one of three levels, with g_t = old_t - engine_t:
 
     token       exp(g_t), for each token by itself
-    geometric   exp(mean of g_t over the answer), for every token of the answer: it does not grow with the length
-    sequence    exp(sum of g_t over the answer), for every token of the answer: unbiased for whole answers, and 0.012
-                nats a token are a factor of 3.3 after 100 tokens
+    geometric   exp(mean of g_t over the completion), for all of its tokens: it does not grow with the length
+    sequence    exp(sum of g_t over the completion), for all of its tokens: unbiased for whole completions, but
+                0.012 nats a token are a factor of 3.3 after 100 tokens
 
 Settings of the papers:
 
@@ -18,7 +18,7 @@ Settings of the papers:
                 brings you off-policy RL training"; truncation: Ionides 2008
     IcePop      token, mask, cap 5, floor 0.5. Ling team 2025, "Every Step Evolves", arXiv:2510.18855
     GSPO's      geometric, as the ratio of Zheng et al. 2025, arXiv:2507.18071, equation 7; with `mask`, cap 1.01 and
-                floor 0.99 it leaves out the answers on which engine and trainer disagree most
+                floor 0.99 it leaves out the completions on which engine and trainer disagree most
 
 Dimension key:  T tokens of the pack   E episodes
 """

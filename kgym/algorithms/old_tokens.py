@@ -1,15 +1,15 @@
 """Tokens that older weights sampled: which they are, and the weights with which they are trained on.
 
 An episode that lives through updates has tokens of several versions of the weights. `old_logprobs` are those of the
-policy before the update for all of them, so the ratios of an algorithm, now to old, do not see that another policy
+policy before the update for all of them, so the ratios of an algorithm, now to old, do not show that another policy
 sampled. The importance weight
 
     w = min(exp(old - engine), C) for an old token,   1 for a token of the policy that is updated
 
-does. The trainer scales the gradient of a token's log-probability by it, so no algorithm has to know of it, and the
-value of a loss and its metrics are unweighted. The batch that an algorithm is given has no gap between engine and
-trainer at old tokens: its own mismatch weights, which are about engine and trainer under the same weights, would
-otherwise weigh these tokens twice.
+corrects for that. The trainer scales the gradient of a token's log-probability by it, so the algorithms need no change,
+and the value of a loss and its metrics are unweighted. The batch that an algorithm is given has no gap between engine
+and trainer at old tokens: its own mismatch weights, which compare engine and trainer under the same weights, would
+otherwise count these tokens twice.
 
 Source: decoupling of the sampling from the proximal policy, Hilton et al. 2022, arXiv:2110.00641; for language models
 AReaL, arXiv:2505.24298. Truncation: Ionides 2008.

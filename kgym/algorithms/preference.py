@@ -1,10 +1,11 @@
-"""Losses on preferences: which of two answers is better, for policies (DPO) and for reward models (pairwise ranking).
+"""Losses on preferences: which of two completions is better, for policies (DPO) and for reward models (pairwise
+ranking).
 
 Both are the mean of -log sigmoid(margin) over pairs; they differ in what the margin is. Pairs may carry weights, so
 that all pairs of a prompt count as one example, however many there are, and the losses of micro-batches add up to that
 of the batch.
 
-Dimension key:  P pairs   R rankings   K answers of a ranking
+Dimension key:  P pairs   R rankings   K completions of a ranking
 """
 
 import torch
@@ -26,9 +27,9 @@ def dpo_loss(
 ) -> LossOutput:
     """Return the mean over pairs of -log sigmoid(beta [(chosen - ref_chosen) - (rejected - ref_rejected)]).
 
-    The arguments are log-probabilities of whole answers, sums over their tokens, (P,) each. With `label_smoothing` e, a
-    label is taken to be wrong with probability e: the loss is 1 - e of that plus e of the same with chosen and rejected
-    exchanged. With `weights`, (P,), the loss is the weighted sum instead of the mean.
+    The arguments are log-probabilities of whole completions, sums over their tokens, (P,) each. With `label_smoothing`
+    e, a label is taken to be wrong with probability e: the loss is 1 - e of that plus e of the same with chosen and
+    rejected exchanged. With `weights`, (P,), the loss is the weighted sum instead of the mean.
 
     Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; label smoothing is that of Mitchell's note on
     conservative DPO, 2023.
@@ -49,8 +50,8 @@ def pairwise_loss(better: Tensor, worse: Tensor, *, weights: Tensor | None = Non
 def ranking_loss(scores: Tensor) -> LossOutput:
     """Return the mean over all K-choose-2 pairs of -log sigmoid(score of the better - score of the worse).
 
-    `scores` is (R, K), the reward model's scores of the answers to R prompts, best answer first. All pairs of a prompt
-    belong in one batch element, or the model overfits to the answers that are in many pairs.
+    `scores` is (R, K), the reward model's scores of the completions to R prompts, best completion first. All pairs of a
+    prompt belong in one batch element, or the model overfits to the completions that are in many pairs.
 
     Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 1.
     """

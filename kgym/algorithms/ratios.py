@@ -1,4 +1,4 @@
-"""How much likelier the tokens of an answer are now than at the start of the batch.
+"""How much likelier the tokens of a completion are now than at the start of the batch.
 
 Dimension key:  T tokens of the pack   E episodes
 """
@@ -9,7 +9,9 @@ from kgym.algorithms.episodes import masked, mean_per_episode
 from kgym.types import PackedBatch
 
 MAX_LOG_RATIO = 20.0
-"""exp() of more would overflow in half precision and swamp a batch in any other; such a token has no gradient."""
+"""exp() of a larger number would overflow in half precision and dominate a batch in any other; such a token has no
+gradient.
+"""
 
 
 def log_ratios(batch: PackedBatch, logprobs: Tensor) -> Tensor:
@@ -25,7 +27,7 @@ def token_ratios(batch: PackedBatch, logprobs: Tensor) -> Tensor:
 
 
 def sequence_ratios(batch: PackedBatch, logprobs: Tensor) -> Tensor:
-    """Return the geometric mean of each answer's token ratios, (E,). Zheng et al. 2025 (GSPO), arXiv:2507.18071,
+    """Return the geometric mean of each completion's token ratios, (E,). Zheng et al. 2025 (GSPO), arXiv:2507.18071,
     equation 7.
     """
     return mean_per_episode(batch, log_ratios(batch, logprobs)).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()

@@ -1,6 +1,6 @@
-"""The tables of `docs/algorithms.md`, made from what the algorithms say of themselves.
+"""The tables of `docs/algorithms.md`, made from the records of the algorithms.
 
-python -m kgym.algorithms.table      write them anew between the markers; another file may be named
+python -m kgym.algorithms.table      write them again between the markers; another file may be named
 """
 
 import sys

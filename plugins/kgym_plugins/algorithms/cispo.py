@@ -3,7 +3,8 @@
     w = min(ratio, 1 + clip_high), without gradient,    A = (r - group mean) / (group std + 1e-6)
     L = -mean over the tokens of the batch of w A log p(token)
 
-PPO's clip silences a rare token after the first inner step; here it goes on teaching, with a bounded weight.
+PPO's clip removes the gradient of a rare token after the first inner step; here the gradient stays, with a bounded
+weight.
 
 Source: MiniMax-M1, arXiv:2506.13585, section 3.1, equations 4 and 5.
 """
@@ -22,7 +23,7 @@ class CISPOOptions(TokenLossOptions):
     """Clipped importance-sampling weights."""
 
     clip_high: float = Field(4.0, ge=0)
-    """A token's weight is at most 1 + clip_high. The paper gives no figure; bounds of 4 to 8 work alike
+    """A token's weight is at most 1 + clip_high. The paper states no value; bounds of 4 to 8 work equally well
     (arXiv:2510.13786).
     """
     kl_coef: float = Field(0.0, ge=0)
@@ -46,7 +47,7 @@ class CISPO(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        """Return the standardised reward of its completion for each token, (T,); 0 in a group of one or of equal
         rewards.
         """
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (group_std(batch) + 1e-6)).to(batch.rewards.dtype)

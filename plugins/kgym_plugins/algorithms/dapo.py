@@ -3,10 +3,10 @@
     A = (r - group mean) / (group std + 1e-6)
     L = -mean over the tokens of the batch of min(ratio A, clip(ratio, 1 - 0.2, 1 + 0.28) A)
 
-Dynamic sampling (`max_rounds`) refills the batch until every group has right and wrong answers. The recipe adds
-overlong filtering (`env.truncated=mask`), which leaves truncated answers out of the loss but not out of their group's
-mean and deviation, and soft overlong punishment, the shaper `overlong`. The paper's rewards are +1 and -1, which a
-group's standardisation makes the same as 1 and 0; the punishment is halved with them.
+Dynamic sampling (`max_rounds`) refills the batch until every group has both correct and wrong completions. The recipe
+adds overlong filtering (`env.truncated=mask`), which leaves truncated completions out of the loss but not out of their
+group's mean and deviation, and soft overlong punishment, the shaper `overlong`. The paper's rewards are +1 and -1,
+which a group's standardisation makes the same as 1 and 0; the punishment is halved with them.
 
 Source: Yu et al. 2025, arXiv:2503.14476, equation 8 and section 3.
 """
@@ -31,15 +31,15 @@ class DAPOOptions(TokenLossOptions):
     """A token's ratio gains nothing below 1 - clip_low; the paper's epsilon_low."""
     clip_high: float = Field(0.28, ge=0)
     """A token's ratio gains nothing above 1 + clip_high; the paper's epsilon_high. A higher one lets unlikely tokens
-    explore.
+    grow.
     """
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the KL to the frozen reference; the paper drops it. 0 keeps no reference in memory."""
     minibatches: int = Field(4, ge=1)
     """Optimizer steps in a pass; groups are kept whole. The paper takes 16 of 32 problems each."""
     max_rounds: int = Field(10, ge=1)
-    """Rounds of rollouts for a batch: groups whose answers are all right or all wrong are replaced until the batch is
-    full or the rounds are spent. 1 turns dynamic sampling off.
+    """Rounds of rollouts for a batch: groups whose completions are all correct or all wrong are replaced until the
+    batch is full or the rounds are used up. 1 turns dynamic sampling off.
     """
 
 
@@ -58,7 +58,7 @@ class DAPO(AlgorithmBase):
     )
 
     def recipe(self, max_tokens: int) -> dict[str, Any]:
-        """Mask truncated answers, and punish the last fifth of the token budget, as the paper does: 4,096 of 20,480
+        """Mask truncated completions, and punish the last fifth of the token budget, as the paper does: 4,096 of 20,480
         tokens.
         """
         return {
@@ -67,7 +67,7 @@ class DAPO(AlgorithmBase):
         }
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        """Return the standardised reward of its completion for each token, (T,); 0 in a group of one or of equal
         rewards.
         """
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (group_std(batch) + 1e-6)).to(batch.rewards.dtype)

@@ -1,8 +1,10 @@
 """Dr. GRPO: GRPO without the two terms that bias it.
 
-    A = r - group mean                      no division by the std, which would favour problems that are nearly solved
-    or nearly hopeless L = -mean over answers of 1 / max_tokens * sum over tokens of min(ratio A, clip(ratio) A)
-                                            no division by the length, which would make long wrong answers cheap
+    A = r - group mean
+    L = -mean over completions of 1 / max_tokens * sum over tokens of min(ratio A, clip(ratio) A)
+
+A is not divided by the std, which would favour problems that are nearly solved or nearly hopeless. The sum is not
+divided by the length, which would make long wrong completions cheap.
 
 Source: Liu et al. 2025, "Understanding R1-Zero-like training", arXiv:2503.20783, section 3.
 """
@@ -29,7 +31,9 @@ class DrGRPOOptions(TokenLossOptions):
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the KL to the frozen reference; the paper's beta. 0 keeps no reference in memory."""
     aggregation: Aggregation = "seq_mean_token_sum_norm"
-    """How token losses become one: sums over a constant, so that no token weighs less for standing in a long answer."""
+    """How token losses become one loss: sums divided by a constant, so that a token weighs the same in a long
+    completion.
+    """
 
 
 class DrGRPO(AlgorithmBase):
@@ -40,14 +44,14 @@ class DrGRPO(AlgorithmBase):
         advantage="r - group mean",
         ratio="token",
         clip="0.2 / 0.2",
-        aggregation="mean over answers of the sum / a constant",
+        aggregation="mean over completions of the sum / a constant",
         kl="k3 in the loss, off",
         reference="frozen, if kl_coef > 0",
         source="Liu et al. 2025, arXiv:2503.20783, section 3",
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the centred reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""
+        """Return the centred reward of its completion for each token, (T,); 0 in a group of one or of equal rewards."""
         return to_tokens(batch, batch.rewards - group_mean(batch)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

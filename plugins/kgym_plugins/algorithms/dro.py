@@ -1,10 +1,10 @@
-"""DRO: the token-level cousin of mirror descent.
+"""DRO: mirror descent, token by token.
 
     A = r - group mean
     L = -mean over the tokens of the batch of [ A log p - beta / 2 (log p - log old)^2 ]
 
-Mirror descent squares the log-ratio of the whole answer, which grows with its length; here each token is held back by
-itself.
+Mirror descent squares the log-ratio of the whole completion, which grows with its length; here each token has its own
+penalty.
 
 Source: Richemond et al. 2024, "Offline regularised reinforcement learning for LLM alignment", arXiv:2405.19107; per
 token as in verl 0.9.
@@ -44,7 +44,7 @@ class DRO(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the centred reward of its answer for each token, (T,); 0 in a group of one or of equal rewards."""
+        """Return the centred reward of its completion for each token, (T,); 0 in a group of one or of equal rewards."""
         return to_tokens(batch, batch.rewards - group_mean(batch)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

@@ -1,9 +1,9 @@
-"""GPG: plain policy gradient against the group mean, made good for the groups that teach nothing.
+"""GPG: plain policy gradient against the group mean, scaled up for groups without a gradient.
 
     A = alpha (r - group mean),    alpha = groups / groups whose rewards differ
     L = -mean over the tokens of the batch of A log p(token)
 
-Groups of equal rewards have no gradient but stand in the mean; alpha takes their share out again. No ratio, no clip, no
+Groups of equal rewards have no gradient but count in the mean; alpha removes their share. It has no ratio, clip or
 reference.
 
 Source: Chu et al. 2025, arXiv:2504.02546.
@@ -36,7 +36,9 @@ class GPG(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the centred and scaled reward of its answer for each token, (T,); 0 if no group's rewards differ."""
+        """Return the centred and scaled reward of its completion for each token, (T,); 0 if the rewards of no group
+        differ.
+        """
         shares_E = group_shares(batch)
         n_differ = shares_E[group_std(batch) > 1e-9].sum().round()
         alpha = shares_E.sum().round() / n_differ.clamp(min=1)

@@ -1,10 +1,11 @@
 """Group relative policy optimization: PPO's clipped objective, with the group instead of the critic.
 
-    A = (r - group mean) / (group std + 1e-6),   the same for all tokens of an answer
-    L = -mean over answers of mean over tokens of [ min(ratio A, clip(ratio) A) - kl_coef * k3(policy || reference) ]
+    A = (r - group mean) / (group std + 1e-6),   the same for all tokens of a completion
+    L = -mean over completions of mean over tokens of
+            [ min(ratio A, clip(ratio) A) - kl_coef * k3(policy || reference) ]
 
 Source: DeepSeekMath, arXiv:2402.03300, equation 3; DeepSeek-R1, arXiv:2501.12948. Variants that change one thing each:
-`dr_grpo` (no std, constant length), `dapo` (higher upper clip, token mean), `gspo` (ratio of the whole answer).
+`dr_grpo` (no std, constant length), `dapo` (higher upper clip, token mean), `gspo` (ratio of the whole completion).
 """
 
 from typing import Literal
@@ -33,7 +34,7 @@ class GRPOOptions(TokenLossOptions):
     std: Literal["sample", "population"] = "sample"
     """Divide by n - 1 or by n in the group's standard deviation; published implementations differ."""
     aggregation: Aggregation = "seq_mean_token_mean"
-    """How token losses become one: every answer weighs the same."""
+    """How token losses become one loss: every completion weighs the same."""
 
 
 class GRPO(AlgorithmBase):
@@ -44,14 +45,14 @@ class GRPO(AlgorithmBase):
         advantage="(r - group mean) / group std",
         ratio="token",
         clip="0.2 / 0.2",
-        aggregation="mean over answers of the token mean",
+        aggregation="mean over completions of the token mean",
         kl="k3 in the loss, 0.04",
         reference="frozen",
         source="DeepSeekMath, arXiv:2402.03300, equation 3",
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        """Return the standardised reward of its completion for each token, (T,); 0 in a group of one or of equal
         rewards.
         """
         std_E = group_std(batch, sample=self.options.std == "sample")

@@ -1,15 +1,15 @@
 """Online policy mirror descent: a proximal step around the policy that sampled, by regression instead of a ratio.
 
 Each batch asks for max E[r] - tau KL(policy || old policy). Its solution satisfies r - tau log Z = tau log(policy /
-old) for every answer, and the squared difference of the two sides is the loss; it is valid off-policy. With D the
-log-ratio of a whole answer,
+old) for every completion, and the squared difference of the two sides is the loss; it is valid off-policy. With D the
+log-ratio of a whole completion,
 
-    L = 1 / (2 tau) * mean over answers of (r - tau log Z - tau D)^2,     grad L = -mean (r - tau log Z - tau D) grad
-    log p(answer)
+    L = 1 / (2 tau) * mean over completions of (r - tau log Z - tau D)^2
+    grad L = -mean (r - tau log Z - tau D) grad log p(completion)
 
-The group mean of the rewards stands for tau log Z. No critic, no clipping, no standard deviation: a right answer among
-wrong ones pulls as hard as the same answer among right ones pulls back. The old policy is the reference, so none is
-kept.
+The group mean of the rewards stands for tau log Z. It needs no critic, clipping or standard deviation: a correct
+completion among wrong ones pulls as hard as a wrong one among correct ones pulls back. The old policy is the reference,
+so no other one is kept.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.2, equations 2 and 3.
 """
@@ -31,7 +31,7 @@ class MirrorOptions(AlgorithmOptions):
     """Kimi k1.5's online policy mirror descent."""
 
     tau: float = Field(0.1, gt=0)
-    """Pull towards the policy that sampled; the paper's tau. Smaller trusts the rewards more."""
+    """Pull towards the policy that sampled; the paper's tau. A smaller value trusts the rewards more."""
     inner_steps: int = Field(2, ge=1)
     """Passes over each batch. With one optimizer step, on fresh data, D is 0 and this is plain policy gradient with
     a mean baseline.
@@ -41,7 +41,7 @@ class MirrorOptions(AlgorithmOptions):
     large tau.
     """
     length_normalize: bool = False
-    """Take the mean over an answer's tokens for D instead of the sum, which grows with length. Not in the paper."""
+    """Take the mean over a completion's tokens for D instead of the sum, which grows with length. Not in the paper."""
     method: Literal["loss", "k1.5"] = "loss"
     """`loss`: the paper's loss alone. `k1.5`: also a fresh optimizer for each batch, the length penalty, and a
     curriculum that is followed by prioritized sampling. Each of these can still be set by its own key.
@@ -54,9 +54,9 @@ class Mirror(AlgorithmBase):
     Options = MirrorOptions
     facts = Facts(
         advantage="r - group mean (or - tau log mean exp(r / tau))",
-        ratio="answer, in logs",
+        ratio="completion, in logs",
         clip="none: squared loss",
-        aggregation="mean over answers",
+        aggregation="mean over completions",
         kl="squared log-ratio, tau / 2",
         reference="policy at the start of the batch",
         source="Kimi k1.5, arXiv:2501.12599, section 2.3.2",
@@ -73,7 +73,7 @@ class Mirror(AlgorithmBase):
         }
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return r - tau log Z of its answer for each token, (T,)."""
+        """Return r - tau log Z of its completion for each token, (T,)."""
         o = self.options
         baseline_E = group_mean(batch) if o.log_partition == "mean" else group_logmeanexp(batch, o.tau)
         return to_tokens(batch, batch.rewards - baseline_E).to(batch.rewards.dtype)
@@ -85,6 +85,6 @@ class Mirror(AlgorithmBase):
         log_ratios_T = log_ratios(batch, logprobs)
         D_E = mean_per_episode(batch, log_ratios_T) if o.length_normalize else sum_per_episode(batch, log_ratios_T)
         residual_E = mean_per_episode(batch, batch.advantages) - o.tau * D_E
-        weight_E = mean_per_episode(batch, self.mismatch_weights(batch))  # 0 for an answer that does not count
+        weight_E = mean_per_episode(batch, self.mismatch_weights(batch))  # 0 for a completion that does not count
         loss = mean_over_answers(batch, weight_E * residual_E.square() / (2 * o.tau))
         return self.output(batch, logprobs, loss)

@@ -5,10 +5,11 @@ finds it.
     L   = -mean over tokens of ratio_t A_t
 
 A_t estimates minus the reverse KL of a token from one sample, so the loss lowers KL(student || teacher) on the texts
-that the student writes itself. Rewards of the environment play no part, and one answer to a problem is enough.
+that the student writes itself. The rewards of the environment are not used, and one completion of each problem is
+enough.
 
-With a short budget (`env.max_tokens`) it also takes a long model to a short one: a way of long2short that Kimi k1.5
-does not have.
+With a short budget (`env.max_tokens`) it also turns a long model into a short one: a method of long2short that Kimi
+k1.5 does not use.
 
 Source: Agarwal et al. 2023 (GKD), arXiv:2306.13649, section 3; Gu et al. 2023 (MiniLLM), arXiv:2306.08543, equation 2.
 """
@@ -30,7 +31,8 @@ class OPDOptions(TokenLossOptions):
     that the run starts from.
     """
     max_advantage: float = Field(5.0, gt=0)
-    """Nats to which the advantage of a token is cut, since one that the teacher never writes would drown the others."""
+    """Nats to which the advantage of a token is cut: a token that the teacher never writes would outweigh the others.
+    """
 
 
 class OPD(AlgorithmBase):

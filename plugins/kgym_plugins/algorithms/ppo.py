@@ -1,10 +1,10 @@
 """Proximal policy optimization with a critic, as InstructGPT trains language models.
 
-    r_t = -kl_coef * (old_t - ref_t), and r on top at the last token      (kl_in = "loss": r alone, and k3 in the
-    policy's loss) A = GAE(r_t, values), whitened over the tokens of the batch
+    r_t = -kl_coef * (old_t - ref_t), plus r at the last token  (kl_in = "loss": r alone, and k3 in the policy's loss)
+    A = GAE(r_t, values), whitened over the tokens of the batch
     policy: L = -mean over tokens of min(ratio A, clip(ratio) A)
-    critic: L = 0.5 mean over tokens of max((V - R)^2, (clip(V, old V +- clip_value) - R)^2),    R = A before whitening
-    + old V
+    critic: L = 0.5 mean over tokens of max((V - R)^2, (clip(V, old V +- clip_value) - R)^2)
+            R = A before whitening + old V
 
 Source: Schulman et al. 2017, arXiv:1707.06347, equations 7 and 9; Schulman et al. 2016 (GAE), arXiv:1506.02438; Ouyang
 et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2.
@@ -42,11 +42,11 @@ class PPOOptions(TokenLossOptions):
     policy.
     """
     gamma: float = Field(1.0, gt=0, le=1)
-    """Discount a token; answers end, so none is needed."""
+    """Discount of each token. Completions end, so 1 (no discount) works."""
     lam: float = Field(0.95, ge=0, le=1)
     """GAE's lambda: 1 trusts the rewards, 0 the critic."""
     clip_value: float = Field(0.2, gt=0)
-    """How far the critic may move from its old value before the loss stops to reward it."""
+    """How far the critic may move from its old value before the loss stops rewarding it."""
     value_coef: float = Field(1.0, ge=0)
     """Weight of the critic's loss; the paper's c1. It matters where critic and policy share a backbone."""
     inner_steps: int = Field(4, ge=1)

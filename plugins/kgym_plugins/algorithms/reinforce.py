@@ -1,9 +1,10 @@
-"""REINFORCE: raise the log-probability of what did better than the average of the batch.
+"""REINFORCE: raise the log-probability of completions that did better than the average of the batch.
 
-    A = r - mean over the answers of the batch
+    A = r - mean over the completions of the batch
     L = -mean over tokens of A log p(token) + kl_coef * k3(policy || reference)
 
-No ratio and no clip: with several optimizer steps a batch it takes the tokens for its own.
+It has no ratio and no clip: with several optimizer steps a batch, the loss treats the tokens as if the current policy
+had sampled them.
 
 Source: Williams 1992, "Simple statistical gradient-following algorithms for connectionist reinforcement learning",
 section 4.
@@ -41,7 +42,7 @@ class Reinforce(AlgorithmBase):
     min_group_size = 1
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the centred reward of its answer for each token, (T,)."""
+        """Return the centred reward of its completion for each token, (T,)."""
         return to_tokens(batch, batch.rewards - batch_mean(batch)).to(batch.rewards.dtype)
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:

@@ -3,8 +3,8 @@
     A_t = r - kl_coef * sum over the tokens from t on of (old - ref),    whitened over the tokens of the batch
     L = -mean over tokens of min(ratio A, clip(ratio) A)
 
-The batch normalises, not the group: one answer a problem is enough, and easy groups do not weigh more for their small
-spread.
+Advantages are normalised over the batch, not the group: one completion of each problem is enough, and easy groups do
+not weigh more because of their small spread.
 
 Source: Hu et al. 2025, arXiv:2501.03262.
 """

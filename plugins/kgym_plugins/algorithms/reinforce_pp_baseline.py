@@ -1,9 +1,9 @@
-"""REINFORCE++ with a baseline: the group says what is normal, the batch how much a deviation is worth.
+"""REINFORCE++ with a baseline: the group mean is subtracted, and the batch gives the scale.
 
     A = r - group mean, whitened over the tokens of the batch
     L = mean over tokens of [ -min(ratio A, clip(ratio) A) + kl_coef * k2(policy || reference) ]
 
-Source: Hu et al. 2025, arXiv:2501.03262, the variant for several answers a problem.
+Source: Hu et al. 2025, arXiv:2501.03262, the variant for several completions of each problem.
 """
 
 from pydantic import Field
@@ -43,7 +43,7 @@ class ReinforcePPBaseline(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the centred, then whitened reward of its answer for each token, (T,); 0 if all groups have equal
+        """Return the centred, then whitened reward of its completion for each token, (T,); 0 if all groups have equal
         rewards.
         """
         return whiten(batch, to_tokens(batch, batch.rewards - group_mean(batch))).to(batch.rewards.dtype)

@@ -1,9 +1,9 @@
-"""ReMax: the greedy answer to the same problem is the baseline.
+"""ReMax: the greedy completion of the same problem is the baseline.
 
-    A = R - r of the greedy answer,    R = r - kl_coef * sum over tokens of (old - ref)
-    L = -mean over answers of A log p(answer)
+    A = R - r of the greedy completion,    R = r - kl_coef * sum over tokens of (old - ref)
+    L = -mean over completions of A log p(completion)
 
-One answer a problem is enough, plus the greedy one, which is not trained on.
+One completion of each problem is enough, plus the greedy one, which is not trained on.
 
 Source: Li et al. 2023, arXiv:2310.10505.
 """
@@ -27,7 +27,7 @@ class ReMaxOptions(TokenLossOptions):
     kl_coef: float = Field(0.1, ge=0)
     """Weight of the KL to the frozen reference in the reward; 0 keeps no reference in memory."""
     aggregation: Aggregation = "seq_mean_token_sum"
-    """How token losses become one: the log-probability of a whole answer is the sum of its tokens'."""
+    """How token losses become one loss: the log-probability of a whole completion is the sum of its tokens'."""
 
 
 class ReMax(AlgorithmBase):
@@ -35,10 +35,10 @@ class ReMax(AlgorithmBase):
 
     Options = ReMaxOptions
     facts = Facts(
-        advantage="r - r of the greedy answer",
+        advantage="r - r of the greedy completion",
         ratio="none",
         clip="none",
-        aggregation="mean over answers of the sum",
+        aggregation="mean over completions of the sum",
         kl="k1 in the reward, 0.1",
         reference="frozen",
         source="Li et al. 2023, arXiv:2310.10505",
@@ -47,14 +47,14 @@ class ReMax(AlgorithmBase):
 
     @property
     def plan(self) -> UpdatePlan:
-        """Ask for the greedy answers also."""
+        """Ask for the greedy completions also."""
         return replace(super().plan, needs_greedy=True)
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the reward of its answer over that of the greedy one for each token, (T,)."""
+        """Return the reward of its completion over that of the greedy one for each token, (T,)."""
         if batch.greedy_rewards is None:
             raise ConfigError(
-                "remax compares with the greedy answer to the same problem: fill in PackedBatch.greedy_rewards"
+                "remax compares with the greedy completion of the same problem: fill in PackedBatch.greedy_rewards"
             )
         rewards_E = batch.rewards + sum_per_episode(batch, kl_in_reward(batch, self.options.kl_coef))
         return to_tokens(batch, rewards_E - batch.greedy_rewards)

@@ -1,9 +1,9 @@
-"""ReST and RAFT: imitate one's own good answers and forget the rest.
+"""ReST and RAFT: imitate the policy's own good completions and ignore the rest.
 
-    L = -mean over the tokens of the batch of w log p(token),    w = 1 for the chosen answers and 0 for the others
+    L = -mean over the tokens of the batch of w log p(token),    w = 1 for the chosen completions and 0 for the others
 
-`rest` chooses the right ones, `raft` the best of each group. No negative gradient: Kimi k1.5 (arXiv:2501.12599, section
-3) takes ReST as the baseline that learns more slowly without it.
+`rest` chooses the correct ones, `raft` the best of each group. Neither has a negative gradient: in Kimi k1.5
+(arXiv:2501.12599, section 3) ReST is the baseline that learns more slowly without it.
 
 Source: Gulcehre et al. 2023 (ReST), arXiv:2308.08998; Dong et al. 2023 (RAFT), arXiv:2304.06767.
 """
@@ -17,14 +17,14 @@ from kgym.types import LossOutput, PackedBatch
 
 
 class ReSTOptions(TokenLossOptions):
-    """Imitation of right answers."""
+    """Imitation of correct completions."""
 
     threshold: float = 0.5
-    """An answer is right if its reward, after shaping, is above this."""
+    """A completion is correct if its reward, after shaping, is above this."""
 
 
 class ReST(AlgorithmBase):
-    """The right answers."""
+    """The correct completions."""
 
     Options = ReSTOptions
     facts = Facts(
@@ -39,20 +39,20 @@ class ReST(AlgorithmBase):
     min_group_size = 1
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return 1 for each token of a right answer, else 0, (T,)."""
+        """Return 1 for each token of a correct completion, else 0, (T,)."""
         return to_tokens(batch, (batch.rewards > self.options.threshold).to(batch.rewards.dtype))
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:
-        """Return the negative log-likelihood of the chosen answers; `logprobs` is (T,)."""
+        """Return the negative log-likelihood of the chosen completions; `logprobs` is (T,)."""
         return _imitate(self, batch, logprobs)
 
 
 class RAFTOptions(TokenLossOptions):
-    """Imitation of the best answers."""
+    """Imitation of the best completions."""
 
 
 class RAFT(AlgorithmBase):
-    """The best answers of each group; all of them if they are equal."""
+    """The best completions of each group; all of them if they are equal."""
 
     Options = RAFTOptions
     facts = Facts(
@@ -66,11 +66,11 @@ class RAFT(AlgorithmBase):
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return 1 for each token of an answer with the highest reward of its group, else 0, (T,)."""
+        """Return 1 for each token of a completion with the highest reward of its group, else 0, (T,)."""
         return to_tokens(batch, (batch.rewards >= group_max(batch)).to(batch.rewards.dtype))
 
     def loss(self, batch: PackedBatch, logprobs: Tensor) -> LossOutput:
-        """Return the negative log-likelihood of the chosen answers; `logprobs` is (T,)."""
+        """Return the negative log-likelihood of the chosen completions; `logprobs` is (T,)."""
         return _imitate(self, batch, logprobs)
 
 

@@ -1,9 +1,10 @@
-"""REINFORCE leave-one-out: each answer is compared with the others of its group.
+"""REINFORCE leave-one-out: each completion is compared with the others of its group.
 
-    A_j = R_j - mean of R over the other answers,    R = r - kl_coef * sum over tokens of (old - ref)
-    L = -mean over answers of A_j log p(answer j)
+    A_j = R_j - mean of R over the other completions,    R = r - kl_coef * sum over tokens of (old - ref)
+    L = -mean over completions of A_j log p(completion j)
 
-The baseline does not depend on the answer itself, so the gradient is unbiased, unlike with the mean of the whole group.
+The baseline does not depend on the completion itself, so the gradient is unbiased, unlike with the mean of the whole
+group.
 
 Source: Ahmadian et al. 2024, "Back to basics", arXiv:2402.14740; Kool et al. 2019.
 """
@@ -27,7 +28,7 @@ class RLOOOptions(TokenLossOptions):
     kl_coef: float = Field(0.03, ge=0)
     """Weight of the KL to the frozen reference in the reward; the paper's beta. 0 keeps no reference in memory."""
     aggregation: Aggregation = "seq_mean_token_sum"
-    """How token losses become one: the log-probability of a whole answer is the sum of its tokens'."""
+    """How token losses become one loss: the log-probability of a whole completion is the sum of its tokens'."""
 
 
 class RLOO(AlgorithmBase):
@@ -35,17 +36,17 @@ class RLOO(AlgorithmBase):
 
     Options = RLOOOptions
     facts = Facts(
-        advantage="r - mean of the other answers",
+        advantage="r - mean of the other completions",
         ratio="none",
         clip="none",
-        aggregation="mean over answers of the sum",
+        aggregation="mean over completions of the sum",
         kl="k1 in the reward, 0.03",
         reference="frozen",
         source="Ahmadian et al. 2024, arXiv:2402.14740",
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the leave-one-out advantage of its answer for each token, (T,); 0 in a group of one."""
+        """Return the leave-one-out advantage of its completion for each token, (T,); 0 in a group of one."""
         batch = replace(
             batch, rewards=batch.rewards + sum_per_episode(batch, kl_in_reward(batch, self.options.kl_coef))
         )

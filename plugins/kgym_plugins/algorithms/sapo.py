@@ -1,10 +1,10 @@
 """SAPO: a soft gate instead of the hard clip.
 
     f(ratio) = 4 / t * sigmoid(t (ratio - 1)),    t = t_positive if A > 0, else t_negative
-    L = -mean over answers of the mean over tokens of f(ratio) A,    A = (r - group mean) / (group std + 1e-6)
+    L = -mean over completions of the mean over tokens of f(ratio) A,    A = (r - group mean) / (group std + 1e-6)
 
-At ratio 1 the slope of f is 1, as without a gate; it falls off on both sides, faster for negative advantages, which
-push up every other token that was possible there.
+At ratio 1 the slope of f is 1, as without a gate; it falls off on both sides, faster for negative advantages, whose
+gradient raises every other token that was possible there.
 
 Source: Gao et al. 2025, arXiv:2511.20347, equations 5 and 6.
 """
@@ -31,7 +31,7 @@ class SAPOOptions(TokenLossOptions):
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the KL to the frozen reference; 0 keeps no reference in memory."""
     aggregation: Aggregation = "seq_mean_token_mean"
-    """How token losses become one: every answer weighs the same."""
+    """How token losses become one loss: every completion weighs the same."""
     minibatches: int = Field(4, ge=1)
     """Optimizer steps in a pass; groups are kept whole."""
 
@@ -44,14 +44,14 @@ class SAPO(AlgorithmBase):
         advantage="(r - group mean) / group std",
         ratio="token",
         clip="sigmoid gate, 1.0 / 1.05",
-        aggregation="mean over answers of the token mean",
+        aggregation="mean over completions of the token mean",
         kl="k3 in the loss, off",
         reference="frozen, if kl_coef > 0",
         source="Gao et al. 2025, arXiv:2511.20347, equations 5 and 6",
     )
 
     def advantages(self, batch: PackedBatch) -> Tensor:
-        """Return the standardised reward of its answer for each token, (T,); 0 in a group of one or of equal
+        """Return the standardised reward of its completion for each token, (T,); 0 in a group of one or of equal
         rewards.
         """
         return to_tokens(batch, (batch.rewards - group_mean(batch)) / (group_std(batch) + 1e-6)).to(batch.rewards.dtype)
