@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ PLUGIN = r'''
 """An engine that can add up, most of the time, and keeps a record of what it was asked."""
 
 import os
+import re
 import re
 import time
 
@@ -434,3 +436,27 @@ def test_precision_tells_the_error_of_a_run_from_the_difference_of_two(place, ca
     out = capsys.readouterr().out
     assert f"± {100 * error:.1f} points is the standard error of a run" in out
     assert f"two runs differ by ± {100 * 2**0.5 * error:.1f}" in out
+
+
+def test_an_accuracy_over_few_of_the_completions_comes_with_a_warning(tmp_path, capsys):
+    asked = (
+        "--bench",
+        "arithmetic:validation",
+        "--problems",
+        "12",
+        "--max-tokens",
+        "24",
+        "--run",
+        str(tmp_path / "run"),
+    )
+    assert main(["-p", "shy_verifier", "eval", *asked, "--verifier", "shy"]) == 0
+    said = capsys.readouterr()
+    (row,) = [line for line in said.out.splitlines() if line.startswith("unscored")]
+    assert re.fullmatch(r"unscored +(\d\d\.\d%) \(shy \1\)", row)
+    assert re.search(
+        r"kgym: warning: \d\d\.\d% \(shy \d\d\.\d%\) of the completions could not be judged, so the accuracy is over the "
+        r"others; the texts are in \S+run\. After a timeout, raise verifier\.limits\.deadline_s\n",
+        said.err,
+    )
+    assert main(["eval", *asked[:-1], str(tmp_path / "other")]) == 0
+    assert "could not be judged" not in capsys.readouterr().err

@@ -72,6 +72,7 @@ def test_unscored_answers_are_masked_and_counted():
     assert result.stderr == pytest.approx(math.sqrt(1 / 12) / math.sqrt(3))  # variance of (1/2, 0, 1/2) is 1/12
     assert (result.n_problems, result.n_scored_problems, result.n_samples) == (4, 3, 8)
     assert result.unscored_frac == 3 / 8
+    assert list(result.unscored_by.items()) == [("crash", 2 / 8), ("timeout", 1 / 8)]
     assert result.truncated_frac == 2 / 8
     assert result.no_answer_frac == 1 / 8
     assert result.tokens_mean == 14.0

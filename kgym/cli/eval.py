@@ -30,6 +30,11 @@ FLAGS = {
     "engine": "engine.name",
 }
 """Options of the command line that stand for a key of the configuration."""
+MOST_UNSCORED = 0.1
+"""Share of completions that could not be judged beyond which the accuracy comes with a warning."""
+MOST_REASONS = 3
+
+log = logging.getLogger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +178,13 @@ def terminal_listener(args: argparse.Namespace, *, n_models: int = 1, several: b
         def finished(self, result: "EvalResult", about: Mapping[str, Any]) -> None:
             self.progress.ended()
             self.played.append((result, about))
+            if result.unscored_frac > MOST_UNSCORED:
+                log.warning(
+                    "%s of the completions could not be judged, so the accuracy is over the others; the "
+                    "texts are in %s. After a timeout, raise verifier.limits.deadline_s",
+                    _unscored(result),
+                    about["run"],
+                )
             added = _to_board(args.board, result, about)
             if not args.json:
                 say(_table(result, about) + added + ("\n" if self.n_plans > 1 else ""), flush=True)
@@ -282,7 +294,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
             if result.repetition_frac
             else {}
         ),
-        "unscored": percent(result.unscored_frac),
+        "unscored": _unscored(result),
         "no answer": percent(result.no_answer_frac),
         "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to "
         f"{result.tokens_p95:.0f}"
@@ -301,6 +313,17 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
         "run": about["run"],
     }
     return "\n".join(f"{key:<14}{value}" for key, value in cells.items())
+
+
+def _unscored(result: "EvalResult") -> str:
+    """Return the share and the most frequent reasons.
+
+    >>> from types import SimpleNamespace
+    >>> _unscored(SimpleNamespace(unscored_frac=0.25, unscored_by={"timeout": 0.2, "crash": 0.05}))
+    '25.0% (timeout 20.0%, crash 5.0%)'
+    """
+    reasons = [f"{printable(reason)} {percent(share)}" for reason, share in result.unscored_by.items()][:MOST_REASONS]
+    return percent(result.unscored_frac) + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def _also_asked(facts: Mapping[str, Any]) -> str:

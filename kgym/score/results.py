@@ -108,6 +108,8 @@ class EvalResult:
     """
     repetition_frac: float = 0.0
     """Share of answers that were ended because they repeated themselves; they are among the truncated ones."""
+    unscored_by: dict[str, float] = field(default_factory=dict)
+    """By the reason: share of the completions that could not be judged, the largest first."""
     variance: dict[str, float] = field(default_factory=dict)
     """`kgym.score.variance.Variance.to_json`: problem part and sampling part."""
 
@@ -216,11 +218,17 @@ def summarise(
         by_year=_by(known, labels["year"]),
         repetition_frac=float((frame["finish_reason"] == "repetition").mean()),
         prompt_too_long_frac=float((cut & (tokens == 0)).mean()),
+        unscored_by=_unscored_by(status),
         variance=split.to_json(),
         scores={str(name): float(value) for name, value in zip(ids[there], known, strict=True)},
         facts=dict(facts),
         comparability=comparability,
     )
+
+
+def _unscored_by(status: "Series[str]") -> dict[str, float]:
+    reasons = status[status.str.startswith("unscored")].str.removeprefix("unscored").str.removeprefix(":")
+    return {str(reason): n / len(status) for reason, n in reasons.value_counts().items()}
 
 
 def _lengths(tokens: Floats, score: Floats) -> dict[str, Any]:
