@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kgym.cli.main import main
 from kgym.runs.metrics import CLOCK, read_metrics
 
 HERE = Path(__file__).parent
@@ -70,11 +71,20 @@ def finish(process):
     return process.returncode, out, err
 
 
-def train(run, steps, ranks=1, more=(), **settings):
-    """Train and return what was printed."""
-    status, out, err = finish(start([*words(run, steps, **settings), *more], ranks))
+def run_on(ranks, arguments):
+    """Run a command, and return what it printed. One rank is this process: to start another one takes longer than to
+    train.
+    """
+    if ranks == 1:
+        assert main(arguments) == 0
+        return ""
+    status, out, err = finish(start(arguments, ranks))
     assert status == 0, err
     return out
+
+
+def train(run, steps, ranks=1, more=(), **settings):
+    return run_on(ranks, [*words(run, steps, **settings), *more])
 
 
 def metrics(run):
@@ -102,11 +112,18 @@ def assert_same(one, other):
 
 
 def resume(run, steps, ranks=1):
-    status, out, err = finish(
-        start(["train", "-p", "fixed_verdicts", "--resume", "--run", str(run), "--steps", str(steps)], ranks)
-    )
-    assert status == 0, err
-    return out
+    run_on(ranks, ["train", "-p", "fixed_verdicts", "--resume", "--run", str(run), "--steps", str(steps)])
+
+
+def as_if_killed_after(step, run, copy):
+    """Copy a run, without the checkpoints and the metrics after a step."""
+    shutil.copytree(run, copy)
+    lines = (copy / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (copy / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+    later = [path for path in (copy / "checkpoints").glob("step-*") if int(path.name.removeprefix("step-")) > step]
+    assert later
+    for path in later:
+        shutil.rmtree(path)
 
 
 # --- the same numbers -------------------------------------------------------------------------------------------------
@@ -125,28 +142,41 @@ def test_two_ranks_train_as_one_and_speak_as_one(tmp_path):
         assert (tmp_path / "one" / file).read_text() == (tmp_path / "two" / file).read_text()
 
 
+@pytest.fixture(scope="module")
+def ten_steps(tmp_path_factory):
+    """Return a function that gives a run of ten steps with a checkpoint after the sixth; each is made once."""
+    made = {}
+
+    def run_of(ranks, settings):
+        key = (ranks, *settings.items())
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("ten-steps") / "run"
+            train(made[key], 10, ranks=ranks, **settings, **{"train.save_every": 6})
+        return made[key]
+
+    return run_of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["mirror", "grpo", "ppo"])
-def test_ten_steps_on_two_and_four_ranks_are_those_of_one(algorithm, tmp_path):
-    for ranks in (1, 2, 4):
-        train(tmp_path / str(ranks), 10, ranks=ranks, algo=algorithm)
-    assert len(metrics(tmp_path / "1")) == 10
-    assert any(line.get("optim/grad_norm", 0.0) > 0 for line in metrics(tmp_path / "1"))
-    assert_same(tmp_path / "1", tmp_path / "2")
-    assert_same(tmp_path / "1", tmp_path / "4")
+def test_ten_steps_on_two_and_four_ranks_are_those_of_one(algorithm, ten_steps):
+    one, two, four = (ten_steps(ranks, {"algo": algorithm}) for ranks in (1, 2, 4))
+    assert len(metrics(one)) == 10
+    assert any(line.get("optim/grad_norm", 0.0) > 0 for line in metrics(one))
+    assert_same(one, two)
+    assert_same(one, four)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"algo": "ppo"}, {"train.lora.rank": 4}], ids=["ppo", "lora"])
-def test_a_run_of_two_ranks_resumes_on_one_and_on_four(settings, tmp_path):
+def test_a_run_of_two_ranks_resumes_on_one_and_on_four(settings, ten_steps, tmp_path):
     if "train.lora.rank" in settings:
         pytest.importorskip("peft")
-    train(tmp_path / "straight", 6, ranks=2, **settings)
-    train(tmp_path / "saved", 3, ranks=2, **settings)
+    straight = ten_steps(2, settings)
     for ranks in (1, 2, 4):
-        shutil.copytree(tmp_path / "saved", tmp_path / str(ranks))
-        resume(tmp_path / str(ranks), 6, ranks)
-        assert_same(tmp_path / "straight", tmp_path / str(ranks))
+        as_if_killed_after(6, straight, tmp_path / str(ranks))
+        resume(tmp_path / str(ranks), 10, ranks)
+        assert_same(straight, tmp_path / str(ranks))
 
 
 @pytest.mark.slow
@@ -156,11 +186,12 @@ def test_open_episodes_of_two_ranks_are_resumed(tmp_path):
         "rollout.oversample": 2,
         "rollout.segment_tokens": 2,
         "rollout.step_tokens": 100,
+        "train.save_every": 2,
     }
     train(tmp_path / "straight", 4, ranks=2, **settings)
-    train(tmp_path / "two", 2, ranks=2, **settings)
-    assert metrics(tmp_path / "two")[-1]["rollout/left_open"] > 0
-    shutil.copytree(tmp_path / "two", tmp_path / "one")
+    assert metrics(tmp_path / "straight")[1]["rollout/left_open"] > 0
+    for name in ("one", "two"):
+        as_if_killed_after(2, tmp_path / "straight", tmp_path / name)
     resume(tmp_path / "two", 4, 2)
     assert_same(tmp_path / "straight", tmp_path / "two")
     resume(tmp_path / "one", 4)
@@ -196,8 +227,7 @@ def test_two_ranks_learn_from_examples_as_one_does(command, tmp_path):
             str(tmp_path / str(ranks)),
         ]
         arguments += ["--set", "train.threads=1", "train.lr=3e-5", "train.microbatch_tokens=200"]
-        status, _, err = finish(start(arguments, ranks))
-        assert status == 0, err
+        run_on(ranks, arguments)
     assert len(metrics(tmp_path / "1")) == 3
     assert_same(tmp_path / "1", tmp_path / "2")
 
