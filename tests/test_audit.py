@@ -190,7 +190,7 @@ def test_each_environment_has_its_own_audit(tmp_path):
 def test_a_verifier_that_accepts_too_much_is_pointed_out(tmp_path, capsys):
     assert main(words(tmp_path / "run", "verifier=even-length", "audit=always-wrong", steps=1)) == 0
     out = capsys.readouterr().out
-    assert "audit       always-wrong judges the same answers and decides no reward" in out
+    assert "audit       always-wrong judges the same completions and decides no reward" in out
     assert "of the completions that the audit does not find correct, which the policy learns from" in out
 
 

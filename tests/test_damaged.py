@@ -150,7 +150,7 @@ def test_damaged_results_manifest_and_summary(copy, refused, content):
 
 def test_an_evaluation_is_no_training_and_a_file_no_folder(copy, refused, tmp_path, monkeypatch):
     root, evaluate = copy
-    other = f"{root / 'eval'} holds an evaluation and no training; choose another folder with --run"
+    other = f"{root / 'eval'} contains an evaluation, not a training; choose another folder with --run"
     assert refused("train", "--run", root / "eval", "--resume") == other
     assert refused("train", "--run", root / "eval") == other
     assert "holds a training run" in refused(*evaluate, "--run", root / "train")

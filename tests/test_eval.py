@@ -393,11 +393,11 @@ def test_compare_takes_the_answers_that_both_have(place, capsys):
     expected = run_json(capsys, "leaderboard", "compare", "two", "other")
     assert {name: shared[name] for name in figures} == {name: expected[name] for name in figures}
     assert main(["leaderboard", "compare", "five", "other"]) == 0
-    assert "over the first 2 answers to each problem" in capsys.readouterr().out
+    assert "over the first 2 completions of each problem" in capsys.readouterr().out
     shutil.rmtree(place / "five" / "samples")
     assert main(["leaderboard", "compare", "five", "other"]) == 2
     err = capsys.readouterr().err
-    assert "five has 5 answers to each problem and other has 2" in err
+    assert "five has 5 completions of each problem and other has 2" in err
     assert "kgym eval --samples 2" in err
     assert main(["leaderboard", "compare", "two", "other"]) == 0  # needs no answers
 

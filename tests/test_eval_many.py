@@ -43,8 +43,8 @@ def test_each_benchmark_is_scored_as_by_a_command_of_its_own(place, capsys):
         assert (facts["max_tokens"], facts["verifier"]) == (budget, verifier)
         assert len(pd.read_parquet(place / found[name] / "samples")) == {"sums": 12 * 3, "texts": 10 * 2}[name]
         assert f"run           {found[name]}" in out
-    assert "sums (1 of 2): 36/36 answers" in err
-    assert "texts (2 of 2): 20/20 answers" in err
+    assert "sums (1 of 2): 36/36 completions" in err
+    assert "texts (2 of 2): 20/20 completions" in err
     last = [line.split()[0] for line in out.splitlines()[-2:]]
     assert last == ["sums", "texts"]  # the table of both
 
@@ -79,7 +79,7 @@ def test_only_what_is_missing_is_played(place, capsys):
     both = run_json(capsys, *TWO)["results"]
     assert both[0] == alone
     assert len(asked(place)) - before == 20
-    grown = run_json(capsys, *TWO, "--samples", "3")["results"]  # three answers to each problem, which `sums` has
+    grown = run_json(capsys, *TWO, "--samples", "3")["results"]  # three completions of each problem, which `sums` has
     assert [result["n_samples"] for result in grown] == [36, 30]
     assert len(asked(place)) - before == 30
 
@@ -153,7 +153,7 @@ def test_a_folder_with_other_answers_is_named_before_any_is_played(place, capsys
     (place / "loaded.txt").unlink()
     assert main([*TWO, "--run", "run"]) == 2
     err = capsys.readouterr().err
-    assert "run-texts holds the answers of another evaluation: seed was 1 and is 0" in err
+    assert "run-texts contains the completions of another evaluation: seed was 1 and is 0" in err
     assert err.count("\n") == 1
     assert not (place / "run-sums").exists()
     assert not (place / "loaded.txt").exists()
@@ -203,7 +203,7 @@ def test_each_model_is_scored_on_each_benchmark(place, other, capsys):
     assert main([*command, "--board", "board.csv"]) == 0
     out, err = capsys.readouterr()
     assert (place / "loaded.txt").read_text().split() == ["model", "other"]
-    assert "other on sums (3 of 4): 36/36 answers" in err
+    assert "other on sums (3 of 4): 36/36 completions" in err
     rows = [line.split()[:2] for line in out.splitlines()[-4:]]
     assert rows == [["model", "sums"], ["model", "texts"], ["other", "sums"], ["other", "texts"]]
     assert list(pd.read_csv("board.csv")["model"]) == ["model", "model", "other", "other"]

@@ -110,7 +110,7 @@ def test_an_evaluation_outlives_a_full_disk(disk, tiny_model, tmp_path, capsys):
     leave(7)  # room for the manifest and two parts or three
     assert main(eval_arguments(folder / "run", tiny_model, 3)) == 1
     error = capsys.readouterr().err
-    assert "No space left on device; the answers up to here are kept, and the same command goes on from there" in error
+    assert "No space left on device; the completions so far are kept, and the same command resumes from there" in error
     assert error.count("\n") == 1
     parts = {path: path.stat().st_mtime_ns for path in (folder / "run" / "samples").iterdir()}
     assert parts
@@ -141,8 +141,8 @@ def test_an_evaluation_that_may_write_no_more_keeps_what_it_has(tiny_model, tmp_
     )
     assert done.returncode == 1
     assert done.stderr == (
-        f"kgym: error: cannot write to {run}: File too large; the answers up to here are kept, and the same command "
-        "goes on from there\n"
+        f"kgym: error: cannot write to {run}: File too large; the completions so far are kept, and the same command "
+        "resumes from there\n"
     )
     assert sorted((run / "samples").iterdir()) == parts
     capsys.readouterr()

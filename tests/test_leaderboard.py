@@ -368,7 +368,7 @@ def test_a_vote_is_no_accuracy():
     (row,), left_out = imported(lm_eval_file(figures, repeats=64, filter_list=VOTES))
     assert row["accuracy"] == 0.4
     assert [reason.partition(" of aime24: ")[::2] for reason in left_out] == [
-        (f"exact_match,maj@{n}", f"its filter takes the majority of {n} answers, which is maj@{n}, not an accuracy")
+        (f"exact_match,maj@{n}", f"its filter takes the majority of {n} completions, which is maj@{n}, not an accuracy")
         for n in (64, 8)
     ]
 
@@ -415,15 +415,15 @@ def test_pass_at_k_without_pass_at_1_is_left_out():
             {"metric_list": [{"metric": "f1", "aggregation": "f1", "higher_is_better": True}]},
             "it is aggregated by f1, not a mean over problems",
         ),
-        ({"pass@16,none": 0.4}, {"repeats": 16}, "its name says 16 answers to a problem, and by its filter it is of 1"),
+        ({"pass@16,none": 0.4}, {"repeats": 16}, "its name says 16 completions of a problem, and its filter takes 1"),
         ({"pass@k,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "the name does not say what k is"),
-        ({"maj@8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "maj@8 is not a mean of the scores of answers"),
+        ({"maj@8,all": 0.4}, {"repeats": 64, "filter_list": VOTES}, "maj@8 is not a mean of the scores of completions"),
         (
             {"best_at_8,all": 0.4},
             {"repeats": 64, "filter_list": VOTES},
-            "best_at_8 is not a mean of the scores of answers",
+            "best_at_8 is not a mean of the scores of completions",
         ),
-        ({"avg@64,none": 0.4}, {"repeats": 64}, "its name says 64 answers to a problem, and by its filter it is of 1"),
+        ({"avg@64,none": 0.4}, {"repeats": 64}, "its name says 64 completions of a problem, and its filter takes 1"),
     ],
 )
 def test_what_is_no_accuracy_is_left_out_and_named(figures, config, reason):
@@ -465,7 +465,7 @@ def test_a_group_of_tasks_is_left_out_and_named():
     data["results"]["mathematics"] = {"alias": "mathematics", "exact_match,none": 0.4}
     _, left_out = imported(data)
     assert (
-        "exact_match,none of mathematics: it is of a group of tasks, whose problems are those of its tasks" in left_out
+        "exact_match,none of mathematics: it belongs to a group of tasks, which has no problems of its own" in left_out
     )
 
 

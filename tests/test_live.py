@@ -144,9 +144,9 @@ def test_the_time_that_is_left_is_at_the_pace_of_the_last_steps(tmp_path):
 def test_an_evaluation_says_how_far_it_is_and_shows_completions(place, capsys):
     assert main([*ONE, "--bench", "sums", "--run", "run", "--set", "engine.fails_after=20"]) == 1
     (shown,) = state_of([place / "run"])["runs"]
-    assert (shown["unit"], shown["total"]) == ("answers", 36)
+    assert (shown["unit"], shown["total"]) == ("completions", 36)
     assert 0 < shown["done"] < 36
-    assert dict(shown["facts"])["accuracy so far"].endswith("answers")
+    assert dict(shown["facts"])["accuracy so far"].endswith("completions")
     assert all("What is" in row["question"] for row in shown["completions"])
     assert 0 < len(shown["completions"]) <= 4
 
@@ -190,7 +190,7 @@ def test_a_port_that_is_in_use_gets_one_line(tmp_path, capsys):
         (["--serve", "gone"], "gone is not a run folder"),
         (["--serve", "mine", "--port", "70000"], "--port 70000 cannot be had"),
         (["--serve", "mine", "-o", "x.html"], "-o is of a page that is written"),
-        (["--serve", "mine", "--answers", "3"], "--answers is of a page that is written"),
+        (["--serve", "mine", "--answers", "3"], "--answers is for a page that is written to a file"),
         (["mine", "--port", "1"], "--port 1 needs --serve"),
     ],
 )

@@ -224,7 +224,7 @@ def test_two_environments_of_the_command_line(tmp_path, capsys):
     run = train(tmp_path / "run", "envs.arithmetic.max_tokens=6", "envs.kgym-aime-v1.max_tokens=6", words=words)
     assert set(specs_of(RunFolder(run).read_manifest())) == {"arithmetic", "kgym-aime-v1"}
     err = capsys.readouterr().err
-    assert "environment kgym-aime-v1: kgym/aime-v1, split train, verifier integer, 6 tokens an answer" in err
+    assert "environment kgym-aime-v1: kgym/aime-v1, split train, verifier integer, 6 tokens a completion" in err
     assert err.count("next        kgym eval") == 2
 
 
@@ -235,7 +235,7 @@ def test_two_environments_of_the_command_line(tmp_path, capsys):
         (
             ("--env", "aime", "--env", "aime"),
             (),
-            "--env aime is there twice; give them labels: --set envs.LABEL.name=aime",
+            "--env aime is given twice; give them labels: --set envs.LABEL.name=aime",
         ),
         (
             (),

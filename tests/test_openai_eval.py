@@ -68,8 +68,8 @@ def test_through_a_failing_server_the_figures_are_those_of_an_undisturbed_run(ca
         name.removeprefix("failed_"): n for name, n in rough["usage"].items() if name.startswith("failed_")
     } == kinds
     assert rough["usage"]["requests"] == 9 * 24
-    assert re.search(r"24/24 answers \| [\d.]+/s \| [\d,]+ tokens/s \| 0:00 left \| 192 failures", said)
-    assert re.search(r"played 24 answers of 168 tokens in \d+:\d\d", said)
+    assert re.search(r"24/24 completions \| [\d.]+/s \| [\d,]+ tokens/s \| 0:00 left \| 192 failures", said)
+    assert re.search(r"played 24 completions, 168 tokens, in \d+:\d\d", said)
     frames = [
         pd.read_parquet(tmp_path / run / "samples").sort_values(["problem_id", "attempt"])
         for run in ("smooth", "rough")
@@ -95,8 +95,8 @@ def test_a_server_that_breaks_down_and_the_same_command_again(capsys, tmp_path):
         )
         assert set(server.answered.values()) == {1}
         assert len(server.answered) == 72
-    assert "72/72 answers" in said
-    assert "played 22 answers" in said
+    assert "72/72 completions" in said
+    assert "played 22 completions" in said
     assert EvalResult.from_json(again) == EvalResult.from_json(smooth)
     assert again["usage"]["answers"] == 72
     assert again["usage"]["failed_5xx"] >= 2
@@ -235,7 +235,7 @@ def test_thousands_of_samples_stopped_and_resumed(capsys, tmp_path):
         kept = len(pd.read_parquet(samples))
         assert 1000 < kept < 4000
         results, said = played(capsys, *asked)
-        assert f"played {4000 - kept} answers" in said
+        assert f"played {4000 - kept} completions" in said
         assert sum(server.answered.values()) <= 4000 + 2 * (256 + 32)
     frame = pd.read_parquet(samples)
     assert len(frame) == 4000

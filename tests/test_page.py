@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_left_out_by_whole_problems_and_said():
     data = unpacked(answers.packed)
     assert len(data["problems"]) == 2
     assert (answers.n, answers.n_left_out) == (8, 12)
-    assert answers.left_out == "8 of 20 answers are in this page: those to the first 2 of 5 problems"
+    assert answers.left_out == "8 of 20 completions are in this page: those of the first 2 of 5 problems"
     assert pack_answers([("one", frame(["a"]))]).left_out == ""
 
 
@@ -141,7 +141,7 @@ def test_long_answers_fill_a_page_sooner():
         [("one", frame(["x" * 1000, "y"], problems=5)), ("two", frame(["z" * 500], problems=5))], most_characters=4600
     )
     assert (page.n, page.n_left_out) == (9, 6)  # 1,501 characters a problem
-    assert page.left_out == "9 of 15 answers are in this page: those to the first 3 of 5 problems"
+    assert page.left_out == "9 of 15 completions are in this page: those of the first 3 of 5 problems"
     assert pack_answers([("one", frame(["x" * 1000], problems=2))], most_characters=1).n == 1
     assert pack_answers([("one", frame(["x" * 1000], problems=5))], most=4, most_characters=1).n == 4  # as asked
 
@@ -456,7 +456,7 @@ def test_a_training_has_curves_and_its_rollouts_until_it_is_scored(runs, tmp_pat
 
 def test_the_page_lies_in_the_run_folder_unless_it_is_told(runs, capsys):
     assert main(["runs", "view", str(runs / "before"), "--answers", "4"]) == 0
-    assert "4; 8 more are left out, --answers N takes them in" in capsys.readouterr().out
+    assert "4; 8 more are left out; --answers N includes more" in capsys.readouterr().out
     assert (runs / "before" / "view.html").exists()
 
 
@@ -571,7 +571,7 @@ def test_in_a_browser_hostile_text_is_text(tmp_path):
     assert re.search(r'<html[^>]* data-ready="\d+"', dom)
     assert "data-owned" not in dom
     assert "6 of" not in dom
-    assert "12 of 12 answers, to 2 of 2 problems" in dom
+    assert "12 of 12 completions; 2 of 2 problems" in dom
     assert "⟨U+202E⟩evil⟨U+2066⟩ ⟨U+0000⟩" in dom
 
 
@@ -582,16 +582,16 @@ def test_in_a_browser_the_fragment_chooses(runs, tmp_path):
         render(Page(title="t", answers=pack_answers([("one", frame(["no", "so \\boxed{1}", "slow"], problems=3))])))
     )
     dom = opened(path, tmp_path, "#verdict=correct")
-    assert "1 of 9 answers, to 1 of 3 problems" in dom
+    assert "1 of 9 completions; 1 of 3 problems" in dom
     assert "so \\boxed{<mark>1</mark>}" in dom
     dom = opened(path, tmp_path, "#verdict=unscored&subject=subject%200")
-    assert "2 of 9 answers, to 2 of 3 problems" in dom
+    assert "2 of 9 completions; 2 of 3 problems" in dom
     assert "timeout, integer" in dom
     dom = opened(path, tmp_path, "#text=What+is+2")
-    assert "3 of 9 answers, to 1 of 3 problems" in dom
+    assert "3 of 9 completions; 1 of 3 problems" in dom
     assert "<h3>p/2</h3>" in dom
     dom = opened(path, tmp_path, "#from=4&to=11")
-    assert "3 of 9 answers" in dom
+    assert "3 of 9 completions" in dom
 
 
 @in_browser
@@ -624,7 +624,7 @@ def test_in_a_browser_partial_credit_has_its_own_mark(tmp_path):
     path = tmp_path / "page.html"
     path.write_text(render(Page(title="t", answers=pack_answers([("one", answers)]))))
     dom = opened(path, tmp_path, "#verdict=partial&problem=p/0")
-    assert "1 of 4 answers, to 1 of 2 problems" in dom
+    assert "1 of 4 completions; 1 of 2 problems" in dom
     assert '<span class="badge partial">partly right</span><span>score 0.5</span>' in dom
     assert '<i class="partial"' in dom
     assert '<option value="partial">' in dom

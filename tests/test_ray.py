@@ -181,7 +181,7 @@ def test_an_evaluation_has_the_figures_of_the_inner_engine_also_when_a_replica_i
     assert {name: found[name] for name in ("accuracy", "scores", "tokens_mean")} == {
         name: alone[name] for name in ("accuracy", "scores", "tokens_mean")
     }
-    assert "120/120 answers" in said
+    assert "120/120 completions" in said
     assert "| 1 failure" in said
 
 

@@ -130,14 +130,14 @@ def test_the_line_has_all_figures(clock):
     progress(Standing(1500, 4000, 500, 60000, {"requests": 512, "failed_429": 8, "failed_5xx": 4}))
     assert out.getvalue().splitlines() == [
         "scoring",
-        "1500/4000 answers | 10.0/s | 1,200 tokens/s | 4:10 left | 12 failures",
+        "1500/4000 completions | 10.0/s | 1,200 tokens/s | 4:10 left | 12 failures",
     ]
     clock[0] += 250
     progress(Standing(4000, 4000, 3000, 360000))
     progress.ended()
     assert out.getvalue().splitlines()[2:] == [
-        "4000/4000 answers | 10.0/s | 1,200 tokens/s | 0:00 left",
-        "played 3000 answers of 360,000 tokens in 5:00, 1,200 tokens/s",
+        "4000/4000 completions | 10.0/s | 1,200 tokens/s | 0:00 left",
+        "played 3000 completions, 360,000 tokens, in 5:00, 1,200 tokens/s",
     ]
 
 
@@ -170,7 +170,7 @@ def test_on_a_terminal_one_line_changes(clock):
     shown = out.getvalue().split("\r\033[K")
     assert 30 <= len(shown) <= 37  # no more than ten times in a second
     assert shown[-2].startswith("100/100")
-    assert shown[-1].startswith("played 100 answers")
+    assert shown[-1].startswith("played 100 completions")
 
 
 def test_quiet_says_nothing_and_nothing_played_is_not_mentioned(clock):

@@ -130,7 +130,7 @@ def test_a_run_whose_data_has_changed_is_not_resumed(tmp_path, tiny_model, capsy
     capsys.readouterr()
     other = "rm" if command == "sft" else "sft"
     assert main([other, "--resume", "--run", str(run)]) == 2
-    assert f"holds a run of kgym {command}" in capsys.readouterr().err
+    assert f"contains a run of kgym {command}" in capsys.readouterr().err
     assert main(words(command, tiny_model, run, data)) == 2
     assert "holds a run already; resume it with --resume" in capsys.readouterr().err
 

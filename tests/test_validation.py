@@ -85,7 +85,9 @@ def test_results_say_what_was_drawn_and_kgym_eval_gives_the_same(own, tmp_path, 
 def test_the_lines_say_it_and_propose_the_same(tmp_path, capsys):
     assert train(tmp_path / "run", *OWN) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "validation  split validation, 6 problems, temperature 0.5, top-p 0.9, top-k 7, 60 tokens an answer" in lines
+    assert (
+        "validation  split validation, 6 problems, temperature 0.5, top-p 0.9, top-k 7, 60 tokens a completion" in lines
+    )
     (command,) = [line.removeprefix("next").strip() for line in lines if line.startswith("next")]
     for option, value in (
         ("--temperature", "0.5"),

@@ -71,7 +71,7 @@ def test_verify_answers_in_order_and_keeps_the_line(tmp_path, capfd):
     ]
     assert rows[0]["id"] == 7
     assert (rows[0]["answer"], rows[0]["normal"], rows[0]["reason"]) == ("0.5", "1/2", "exact")
-    assert "4 answers: correct 2" in err
+    assert "4 completions: correct 2" in err
     assert "accuracy 50.0%" in err
 
 
@@ -214,7 +214,7 @@ def test_partial_credit_is_in_lines_and_summaries(tmp_path, capfd):
     facts = json.loads(run(capfd, "-p", str(plugin), *options, "--json")[1])
     assert (facts["changed"], facts["rescored"], facts["accuracy_before"], facts["accuracy_now"]) == (1, 1, 0.25, 0.95)
     assert (
-        "1 more have another score; accuracy of scored answers 25.0% -> 95.0% (mean score"
+        "1 more have another score; accuracy of scored completions 25.0% -> 95.0% (mean score"
         in run(capfd, "-p", str(plugin), *options)[1]
     )
 
@@ -251,7 +251,7 @@ def test_rescore_shows_what_changes(tmp_path, capfd):
     assert (change["before"], change["now"], change["answers"]) == ("no_answer", "correct", 2)
     assert [example["answer_now"] for example in change["examples"]] == ["0.5", "2/4"]
     status, out, _ = run(capfd, "rescore", str(tmp_path), "--verifier", "math")
-    assert "3 answers judged by math: 2 verdicts change; accuracy of scored answers 0.0% -> 66.7%" in out
+    assert "3 completions judged by math: 2 verdicts change; accuracy of scored completions 0.0% -> 66.7%" in out
     status, _, err = run(capfd, "rescore", str(tmp_path / "samples"), "--verifier", "math")
     assert status == 2
     assert "has Parquet files of kgym" in err

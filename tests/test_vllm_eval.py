@@ -54,4 +54,4 @@ def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch):
     assert set(kept["text"]) <= set(found["text"])
     same = ("accuracy", "scores", "tokens_mean", "truncated_frac")
     assert {name: again[name] for name in same} == {name: straight[name] for name in same}
-    assert re.search(rf"{N}/{N} answers \| [\d.]+/s \| [\d,]+ tokens/s \| 0:00 left", said)
+    assert re.search(rf"{N}/{N} completions \| [\d.]+/s \| [\d,]+ tokens/s \| 0:00 left", said)

@@ -2,9 +2,9 @@
 
     base, environment, algorithm, data; scores with intervals and comparability hashes; command, configuration; versions
 
-Scores are those of `kgym eval` whose model has the very files of the checkpoint, by their fingerprint, wherever below
-the run or beside it they are. A card is public: of paths only the last part is named, of servers nothing, and trackers
-are left out. It ends in a line with its own sha256, by which one that was edited by hand is told.
+The scores come from every `kgym eval`, in a folder below the run or next to it, whose model has the same fingerprint as
+the checkpoint. A card is public: it shows only the last part of a path, no server and no tracker. Its last line has its
+own sha256, which shows whether the card was edited by hand.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ from kgym.score.store import read_results
 CARD = "README.md"
 _SEAL = re.compile(r"\n<!-- kgym card, sha256 of what is above: ([0-9a-f]{64}) -->\n\Z")
 TASKS = {"rm": "text-classification"}
-"""Pipeline tags of the hub; the others generate text."""
+"""Pipeline tags of the hub; all other kinds of run are tagged text-generation."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a result of the card is of."""
+    """A result on the card."""
 
     benchmark: str
     result: EvalResult
@@ -55,18 +55,18 @@ class Card:
 
     @property
     def path(self) -> Path:
-        """Of the file."""
+        """Path of the file."""
         return self.checkpoint / CARD
 
     def write(self, *, force: bool = False) -> None:
-        """Write it. Raises ConfigError if one is there that kgym did not write, or that was edited, unless `force`."""
+        """Write the card. Unless `force`, raises ConfigError for an existing one that was edited by hand."""
         if self.path.exists() and not force and not is_ours(self.path):
             raise ConfigError(f"{self.path} was written or edited by hand; move it away, or overwrite it with --force")
         write_atomic(self.path, self.text)
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a card is as kgym wrote it."""
+    """Whether a card is unchanged since kgym wrote it."""
     text = path.read_text(encoding="utf-8", errors="replace")
     found = _SEAL.search(text)
     return found is not None and _digest(text[: found.start()]) == found[1]
@@ -75,12 +75,12 @@ def is_ours(path: Path) -> bool:
 def card_of(run: Path) -> Card:
     """Return the card of the newest checkpoint of a run.
 
-    Raises ConfigError for a folder that is not a training, for one without a checkpoint, and for weights that are
-    missing, damaged or not finite.
+    Raises ConfigError if the folder is not a training or has no checkpoint, or if weights are missing, damaged or not
+    finite.
     """
     manifest = RunFolder(run).read_manifest()
     if kind_of(manifest) == KIND:
-        raise ConfigError(f"{run} is an evaluation; a card is of a training, and shows its evaluations")
+        raise ConfigError(f"{run} is an evaluation; name a training: its card shows its evaluations")
     checkpoint = Path(resolve_model(str(run)))
     check_weight_files(checkpoint)
     scores = tuple(_scores(run, model_fingerprint(str(checkpoint))))
@@ -94,7 +94,7 @@ def _digest(text: str) -> str:
 
 
 def _scores(run: Path, fingerprint: str) -> Iterator[Score]:
-    """Yield the evaluations of the model with this fingerprint, below the run and beside it; each question once."""
+    """Yield the evaluations of the model with this fingerprint, below the run and next to it, without duplicates."""
     known: set[tuple[str, str, int, int]] = set()
     for folder in [
         *sorted(path.parent for path in run.glob("eval/*/results.json")),
@@ -105,7 +105,7 @@ def _scores(run: Path, fingerprint: str) -> Iterator[Score]:
             if kind_of(manifest) != KIND or manifest["request"].get("model_sha256") != fingerprint:
                 continue
             stored = read_results(folder)
-        except (KgymError, OSError):  # another run's trouble, or one that has not ended
+        except (KgymError, OSError):  # a damaged folder of another run, or one that has not ended
             continue
         result = EvalResult.from_json(stored)
         key = (str(stored["benchmark"]), result.comparability, result.samples, int(stored["seed"]))
@@ -183,7 +183,7 @@ def _lines(run: Path, manifest: Mapping[str, Any], checkpoint: Path, scores: Seq
 def _facts(manifest: Mapping[str, Any], checkpoint: Path) -> list[tuple[str, str]]:
     config = manifest["config"]
     facts = {
-        "base model": f"{public(str(config['model']))}{_short(', sha256 ', manifest.get('fingerprints', {}).get('model'))}",
+        "base model": public(str(config["model"])) + _short(", sha256 ", manifest.get("fingerprints", {}).get("model")),
         "adapter": adapter_of(manifest),
         "environment": _where(manifest),
         "algorithm": " ".join(_how(manifest)) or kind_of(manifest),
@@ -197,7 +197,7 @@ def _facts(manifest: Mapping[str, Any], checkpoint: Path) -> list[tuple[str, str
 
 
 def _data(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Say what the problems were: split, verifier, token budget and the hash of the data of each environment."""
+    """Yield what the problems were: split, verifier, token budget and hash of the data of each environment."""
     env = manifest.get("env") or {}
     for facts in [env] if "env_id" in env else env.values():
         if isinstance(facts, Mapping) and "env_id" in facts:
@@ -250,7 +250,7 @@ def _result(file: Path) -> EvalResult:
 
 
 def _command(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the command and the configuration that it reads, without trackers, and with the names of folders alone."""
+    """Return the command and the configuration that it reads, without trackers and without paths of folders."""
     kind = kind_of(manifest)
     config = {key: value for key, value in manifest["config"].items() if key != "trackers"}
     text = to_toml(validated(MODELS[kind], _public(config)))
@@ -268,7 +268,7 @@ def _command(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def public(value: str) -> str:
-    """Return a text without folders and servers of its author in it.
+    """Return a text without the folders and servers of its author.
 
     >>> public("/home/me/models/mine"), public("acme/model"), public("../runs/mine"), public("http://10.0.0.7:8000/v1")
     ('mine', 'acme/model', 'mine', 'http://HOST')

@@ -17,9 +17,9 @@ from kgym.score.store import StoredScores, read_results
 def compare_runs(before: Path, after: Path, *, seed: int = 0) -> dict[str, Any]:
     """Return both accuracies, their paired difference, its interval and p-value, and the exact test's p as `p_exact`.
 
-    Over the answers that both have, where one has more to each problem than the other. Raises ConfigError if one is not
-    a finished evaluation, if they asked different things, with what differs in words, or if the answers that both have
-    are not stored.
+    If one has more completions of each problem than the other, only the completions that both have are compared. Raises
+    ConfigError if one is not a finished evaluation, if they asked different things (the message says what differs), or
+    if the completions that both have are not stored.
     """
     first, second = _evaluation(before), _evaluation(after)
     return {
@@ -50,14 +50,14 @@ def compare_many(runs: Sequence[Path], *, seed: int = 0) -> dict[str, Any]:
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> str:
-    """Say the outcome of `compare_runs` in one sentence, in points."""
+    """Return the outcome of `compare_runs` as one sentence, in points."""
     return describe_difference(
         **{name: comparison[name] for name in ("difference", "interval", "p_value", "name", "n")}
     )
 
 
 def describe_difference(*, difference: float, interval: Sequence[float], p_value: float, name: str, n: int) -> str:
-    """Say a paired difference in one sentence, in points."""
+    """Return a paired difference as one sentence, in points."""
     low, high = (100 * bound for bound in interval)
     finding = "" if p_value <= ALPHA else "not distinguishable: "
     points = f"{100 * difference:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
@@ -65,13 +65,13 @@ def describe_difference(*, difference: float, interval: Sequence[float], p_value
 
 
 def remarks_on(comparison: Mapping[str, Any]) -> list[str]:
-    """Say what else a reader of a compared pair has to know: over which answers it is, and whether the interval
-    falls short.
+    """Return what else a reader of a compared pair has to know: which completions it is over, and whether the interval
+    is too short.
     """
     remarks = []
     if not comparison["all_answers"]:
-        answers = "answer" if comparison["samples"] == 1 else f"{comparison['samples']} answers"
-        remarks.append(f"over the first {answers} to each problem, which both have")
+        first = "completion" if comparison["samples"] == 1 else f"{comparison['samples']} completions"
+        remarks.append(f"over the first {first} of each problem, which both have")
     if comparison["caution"]:
         remarks.append(f"caution: {comparison['caution']}")
     return remarks
@@ -94,7 +94,7 @@ class _Evaluation:
     scores: StoredScores
 
     def side(self) -> dict[str, Any]:
-        """What a comparison says of one of its sides."""
+        """Return what a comparison shows about one of its sides."""
         return {"run": str(self.path)} | {
             name: self.stored[name] for name in ("model", "accuracy", "stderr", "samples")
         }
@@ -107,7 +107,7 @@ def _evaluation(path: Path) -> _Evaluation:
 
 
 def _pair(before: _Evaluation, after: _Evaluation, seed: int) -> dict[str, Any]:
-    """The paired test of two evaluations as plain values. Raises ConfigError as `compare_runs` does."""
+    """Return the paired test of two evaluations as plain values. Raises ConfigError as `compare_runs` does."""
     refused = f"{before.path} and {after.path} cannot be compared"
     if before.result.comparability != after.result.comparability:
         reasons = differences(before.result.facts, after.result.facts)
@@ -117,9 +117,9 @@ def _pair(before: _Evaluation, after: _Evaluation, seed: int) -> dict[str, Any]:
     for side, found in zip((before, after), scores, strict=True):
         if found is None:
             raise ConfigError(
-                f"{refused}: {before.path} has {before.result.samples} answers to each problem and {after.path} has "
-                f"{after.result.samples}, and {side.path / 'samples'}, which has the answers that both share, is gone; "
-                f"score both with kgym eval --samples {samples}"
+                f"{refused}: {before.path} has {before.result.samples} completions of each problem and {after.path} "
+                f"has {after.result.samples}, and {side.path / 'samples'}, which has the completions that both share, "
+                f"is gone; score both with kgym eval --samples {samples}"
             )
     first, second = (found or {} for found in scores)
     try:

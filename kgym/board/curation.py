@@ -1,5 +1,5 @@
-"""The report of a curation: how many problems were left out and why, and histograms of what is kept, as a page and
-as a picture.
+"""The report of a curation: how many problems were left out and why, and histograms of those that are kept, as a page
+and as a picture.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 10
-"""Of the histogram of pass rates."""
+"""Bins of the histogram of pass rates."""
 
 
 def curation_page(name: str, config: CurationConfig, curated: Curated) -> Page:
@@ -27,10 +27,10 @@ def curation_page(name: str, config: CurationConfig, curated: Curated) -> Page:
         ("data set", name),
         ("from", f"{config.env}:{config.split}, {n} problems"),
         ("kept", f"{len(curated.kept)} ({len(curated.kept) / n:.1%})"),
-        ("pass rates", f"{config.samples} answers of {config.model} at temperature {config.temperature:g}"),
+        ("pass rates", f"{config.samples} completions of {config.model} at temperature {config.temperature:g}"),
         (
             "guesses",
-            f"{config.guesses} answers without reasoning, up to {config.guess_tokens} tokens"
+            f"{config.guesses} completions without reasoning, up to {config.guess_tokens} tokens"
             if config.guesses
             else "not looked for",
         ),
@@ -79,7 +79,7 @@ def _pictures(curated: Curated) -> list[Picture]:
 
 
 def _draw_rates(axes: "Axes", curated: Curated) -> str:
-    """Draw the pass rates of all problems and of what is kept; return them in words."""
+    """Draw the pass rates of all problems and of those that are kept; return them in words."""
     kept = [curated.rates[problem.id] for problem in curated.kept]
     edges = [number / BINS for number in range(BINS + 1)]
     axes.hist([*curated.rates.values()], bins=edges, color="#8a8a8a", alpha=0.5, label="all")
@@ -90,7 +90,7 @@ def _draw_rates(axes: "Axes", curated: Curated) -> str:
 
 
 def _draw_levels(axes: "Axes", curated: Curated) -> str:
-    """Draw the levels of what is kept; return them in words."""
+    """Draw the levels of the problems that are kept; return them in words."""
     levels = Counter(problem.level for problem in curated.kept)
     axes.bar(range(1, HARDEST + 1), [levels[level] for level in range(1, HARDEST + 1)], label="kept")
     axes.set(xlabel="level, 10 is never solved", ylabel="problems", xticks=range(1, HARDEST + 1))
@@ -102,7 +102,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def facts_of(config: CurationConfig, curated: Curated) -> dict[str, Any]:
-    """Return what is kept with the data set of where it is from."""
+    """Return what the data set stores about its origin."""
     return {
         "curated": config.model_dump(mode="json", exclude_defaults=True),
         "looked_at": len(curated.looked_at),

@@ -1,7 +1,7 @@
-"""What a live page shows of runs that go on: how far they are, their curves, what is wrong, the newest completions.
+"""What a live page shows of runs in progress: how far they are, their curves, what is wrong, the newest completions.
 
-Only what a page draws is sent, as plain values, and it is read from the files of a run alone: anyone who looks does not
-disturb the run. The lock of a run that goes on is not touched: Linux lists who holds it.
+Only what a page draws is sent, as plain values. It is read from the files of a run alone, so a viewer does not disturb
+the run. The lock of a run in progress is not touched: Linux lists the process that holds it.
 """
 
 import hashlib
@@ -31,12 +31,14 @@ SHOWN: dict[str, tuple[str, str]] = {
     "verdict/unscored_frac": ("Unscored", "%"),
     "speed/tokens_per_s": ("Speed", "tokens/s"),
 }
-"""Metrics that get a picture, with heading and unit; every other accuracy gets one too. Of `%` a share is stored."""
+"""Metrics that get a picture, with heading and unit; every other accuracy gets one too. A metric in `%` is stored as a
+share.
+"""
 PARTS = ("time/rollout_s", "time/train_s", "time/eval_s", "time/bench_s")
 """Parts of a step, in seconds."""
 MOST_COMPLETIONS = 4
 MOST_CHARACTERS = 4000
-"""Of a completion: of a longer one the end is kept."""
+"""Longest text of a completion; of a longer one the end is kept."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,15 @@ class Progress:
 
     what: str
     state: str
-    """`running`, `finished`, `not running`, or "" where the system does not tell."""
+    """`running`, `finished`, `not running`, or "" if the system does not tell."""
     done: int
     total: int
     unit: str
-    """Of both: `steps` or `answers`."""
+    """Unit of `done` and `total`: `steps` or `completions`."""
 
 
 def seen(folders: Sequence[Path]) -> str:
-    """Return a text that changes when a file of one of the runs does, or when one begins or ends."""
+    """Return a text that changes when a file of one of the runs changes, or when a run begins or ends."""
     facts = []
     for folder in folders:
         files = [folder / name for name in ("manifest.json", "metrics.jsonl", "summary.json", "results.json")]
@@ -67,7 +69,7 @@ def seen(folders: Sequence[Path]) -> str:
 
 def state_of(folders: Sequence[Path]) -> dict[str, Any]:
     """Return what the page shows. A run that cannot be read has its error instead."""
-    before = seen(folders)  # what is written while the files are read is news for the next call
+    before = seen(folders)  # what is written while the files are read is new at the next call
     names = names_of(folders)
     runs = []
     for folder in folders:
@@ -114,7 +116,7 @@ def _evaluation(folder: Path, manifest: Mapping[str, Any]) -> Progress:
     total = int(request.get("n_problems", 0)) * int(manifest.get("samples", 1))
     ended = (folder / "results.json").is_file()
     what = f"{request['model']} on {manifest['benchmark']}"
-    return Progress(what, _state(folder, ended=ended), done, done if ended else max(total, done), "answers")
+    return Progress(what, _state(folder, ended=ended), done, done if ended else max(total, done), "completions")
 
 
 def _rows(file: Path) -> int:
@@ -131,7 +133,7 @@ def _state(folder: Path, *, ended: bool) -> str:
 
 
 def _held(folder: Path) -> bool | None:
-    """Whether a process holds the lock of a run; None where the system does not tell."""
+    """Whether a process holds the lock of a run; None if the system does not tell."""
     try:
         stat = (folder / ".lock").stat()
         listed = LOCKS.read_text(encoding="utf-8")
@@ -169,7 +171,7 @@ def _score_so_far(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, 
     score = counted_score(frame, str(manifest["request"]["truncated"])).dropna()
     cut = float(frame["truncated"].mean())
     facts = [("truncated", f"{cut:.1%}")]
-    return [("accuracy so far", f"{score.mean():.1%} of {len(score)} answers"), *facts] if len(score) else facts
+    return [("accuracy so far", f"{score.mean():.1%} of {len(score)} completions"), *facts] if len(score) else facts
 
 
 def _clock(seconds: float) -> str:

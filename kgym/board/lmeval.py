@@ -1,8 +1,8 @@
 """Results files of lm-evaluation-harness (0.4) as rows of a board.
 
-A row for each figure that is an accuracy (`kgym.board.lmeval_figures`); the others are named. lm-eval stores no
-verdicts, so what a row of kgym says of cut, unscored and missing answers stays empty. The comparability hash is of the
-task as the file describes it, few-shot form and chat template included: such rows are in their own tables.
+Each figure that is an accuracy gets a row (`kgym.board.lmeval_figures`); the others are listed. lm-eval stores no
+verdicts, so the columns about truncated and unscored completions and missing answers stay empty. The comparability hash
+covers the task as the file describes it, few-shot form and chat template included: such rows are in their own tables.
 `plugins/kgym_plugins/exporters/lmeval.py` writes such files.
 """
 
@@ -22,10 +22,10 @@ from kgym.score.comparability import comparability_hash
 from kgym.score.intervals import interval_of
 
 ASKED = (
-    "dataset_path", "dataset_name", "test_split", "description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
-    "output_type", "generation_kwargs", "repeats", "filter_list",
+    "dataset_path", "dataset_name", "test_split", "description", "doc_to_text", "doc_to_choice", "doc_to_target",
+    "gen_prefix", "output_type", "generation_kwargs", "repeats", "filter_list",
 )  # fmt: skip
-"""What in the configuration of a task says what was asked."""
+"""Keys in the configuration of a task that say what was asked."""
 
 PASS_AT_1 = ("pass@1", "pass_at_1")
 
@@ -45,7 +45,7 @@ UNKNOWN = {
     "tokens_p95": None,
     "tokens_per_solved": None,
 }
-"""Columns of a row that these files say nothing of."""
+"""Columns of a row that these files have no values for."""
 
 
 def is_lm_eval(data: Any) -> bool:
@@ -76,16 +76,16 @@ def lm_eval_rows(
                 rows.append(_row(data, task, figure, at_k, label=label, note=note))
             left_out += [
                 f"{figure.metric},{figure.filter} of {task}: it is not an accuracy, and the file has no pass@1 of the "
-                "same answers"
+                "same completions"
                 for figure in passes
             ]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
-            f"{where} is damaged, or no results file of lm-evaluation-harness 0.4: {type(error).__name__} {error}"
+            f"{where} is damaged, or not a results file of lm-evaluation-harness 0.4: {type(error).__name__} {error}"
         ) from error
     if not rows:
         reasons = f": {'; '.join(left_out[:3])}" if left_out else ""
-        raise DataError(f"{where} holds no accuracy (a share, better when higher, and a mean over problems){reasons}")
+        raise DataError(f"{where} contains no accuracy (a mean over problems, 0 to 1, better when higher){reasons}")
     return rows, left_out
 
 
@@ -139,7 +139,7 @@ def _row(
 
 
 def _facts(data: Mapping[str, Any], task: str, config: Mapping[str, Any], name: str, n: int) -> dict[str, Any]:
-    """Return what the score depends on in addition to the model, as far as the file says it."""
+    """Return what the score depends on in addition to the model, as far as the file contains it."""
     n_shot, template = data.get("n-shot", {}).get(task), data.get("chat_template_sha")
     if template is None and data.get("chat_template"):
         template = hashlib.sha256(str(data["chat_template"]).encode()).hexdigest()
@@ -159,7 +159,7 @@ def _facts(data: Mapping[str, Any], task: str, config: Mapping[str, Any], name: 
 
 
 def _stable(value: Any) -> Any:
-    """A value without what differs from process to process: functions are written with their address."""
+    """Return a value without what differs from process to process: functions are written with their address."""
     if isinstance(value, Mapping):
         return {str(key): _stable(item) for key, item in value.items()}
     if isinstance(value, list):

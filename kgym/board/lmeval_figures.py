@@ -1,13 +1,13 @@
 """What a figure in a results file of lm-evaluation-harness is: read from the name of its metric, its filter and the
 task's configuration.
 
-    exact_match,none         with repeats: 10    the mean of the first answers: the default filter takes the first of
-    ten exact_match,maj@8        a vote              no accuracy
-    pass@16,create_test      with repeats: 64    pass@16 of 64 answers
+    exact_match,none         with repeats: 10    an accuracy with k = 1: the default filter takes the first of ten
+    exact_match,maj@8        a vote              not an accuracy
+    pass@16,create_test      with repeats: 64    pass@16 of 64 completions
     word_perplexity,none                         not a share that is better when higher
 
-A board's `accuracy` is a mean over problems of the mean score of k answers, and `samples_per_problem` is that k. A
-figure goes there only if that is what it is; everything else is left out, with a reason.
+A board's `accuracy` is a mean over problems of the mean score of k completions, and `samples_per_problem` is that k.
+Only such a figure becomes a row; every other figure is left out, with a reason.
 """
 
 import math
@@ -37,7 +37,7 @@ class Figure:
     value: float
     stderr: float | None
     samples: int
-    """Answers of each problem that it is of."""
+    """Completions of each problem that the figure is computed from."""
     k: int = 1
     """The k of pass@k."""
 
@@ -47,7 +47,7 @@ class _NoFigure(DataError):
 
 
 def figures_of(data: Mapping[str, Any], task: str) -> tuple[list[Figure], list[str]]:
-    """Return the figures of a task, and what is left out, in words."""
+    """Return the figures of a task, and the figures that are left out, each with the reason."""
     found, left_out = [], []
     for key, value in data["results"][task].items():
         metric, comma, filtered = key.partition(",")
@@ -66,11 +66,11 @@ def _figure(data: Mapping[str, Any], task: str, metric: str, filtered: str, valu
     if not math.isfinite(value):
         raise _NoFigure(f"its value is {value}")
     if task not in data["n-samples"]:
-        raise _NoFigure("it is of a group of tasks, whose problems are those of its tasks")
+        raise _NoFigure("it belongs to a group of tasks, which has no problems of its own")
     config = data["configs"].get(task) or {}
     samples, voted = answers_scored(config, filtered)
     if voted:
-        raise _NoFigure(f"its filter takes the majority of {voted} answers, which is maj@{voted}, not an accuracy")
+        raise _NoFigure(f"its filter takes the majority of {voted} completions, which is maj@{voted}, not an accuracy")
     kind, k = _named(metric, samples)
     _check_direction(data, task, config, metric, known=kind == "pass" or k > 1)
     if not 0 <= value <= 1:
@@ -78,32 +78,32 @@ def _figure(data: Mapping[str, Any], task: str, metric: str, filtered: str, valu
     error = data["results"][task].get(f"{metric}_stderr,{filtered}")
     known = (
         isinstance(error, int | float) and not isinstance(error, bool) and math.isfinite(error)
-    )  # "N/A" where lm-eval has none
+    )  # lm-eval writes "N/A" for an unknown error
     if kind == "pass" and k > 1:
         return Figure(metric, filtered, "pass", float(value), float(error) if known else None, samples, k)
     return Figure(metric, filtered, "accuracy", float(value), float(error) if known else None, samples)
 
 
 def _named(metric: str, samples: int) -> tuple[Literal["accuracy", "pass"], int]:
-    """Return what the name says that the figure is, and its k. Raises _NoFigure if a board has no column for it."""
+    """Return the kind of a figure by its name, and its k. Raises _NoFigure if a board has no column for it."""
     at_k = _AT_K.fullmatch(metric)
     if at_k is None:
         return "accuracy", 1
     name, k = at_k["name"].lower(), at_k["k"]
     if name not in _KINDS:
-        raise _NoFigure(f"{metric} is not a mean of the scores of answers")
+        raise _NoFigure(f"{metric} is not a mean of the scores of completions")
     if k == "k":
         raise _NoFigure("the name does not say what k is")
     if int(k) > samples or (_KINDS[name] == "accuracy" and int(k) != samples):
-        raise _NoFigure(f"its name says {k} answers to a problem, and by its filter it is of {samples}")
+        raise _NoFigure(f"its name says {k} completions of a problem, and its filter takes {samples}")
     return ("pass" if _KINDS[name] == "pass" else "accuracy"), int(k)
 
 
 def _check_direction(
     data: Mapping[str, Any], task: str, config: Mapping[str, Any], metric: str, *, known: bool
 ) -> None:
-    """Raise _NoFigure unless the metric is a mean over problems that is better when higher, by the file or by its
-    name.
+    """Raise _NoFigure unless the file or the name says that the metric is a mean over problems that is better when
+    higher.
     """
     listed = config.get("metric_list")
     entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
@@ -123,7 +123,7 @@ def _check_direction(
 
 
 def _metric_of(entry: Mapping[str, Any]) -> str:
-    """Return the name of a metric; one of the task's own is written as its source, or as its function with an
+    """Return the name of a metric; lm-eval writes a task's own metric as its source, or as its function with an
     address.
     """
     metric = str(entry.get("metric"))
@@ -132,14 +132,15 @@ def _metric_of(entry: Mapping[str, Any]) -> str:
 
 
 def answers_scored(config: Mapping[str, Any], filtered: str) -> tuple[int, int]:
-    """Return how many answers to a problem reach the metric after a filter, and how many voted on them, 0 if there was
-    no vote.
+    """Return how many completions of a problem reach the metric after a filter, and how many voted, 0 without a vote.
 
     >>> answers_scored({"repeats": 10}, "none")    # the default filter takes the first
     (1, 0)
-    >>> answers_scored({"repeats": 9, "filter_list": [{"name": "all", "filter": [{"function": "take_first_k", "k": 8}]}]}, "all")
+    >>> eight = [{"name": "all", "filter": [{"function": "take_first_k", "k": 8}]}]
+    >>> answers_scored({"repeats": 9, "filter_list": eight}, "all")
     (8, 0)
-    >>> answers_scored({"repeats": 9, "filter_list": [{"name": "maj", "filter": [{"function": "majority_vote"}]}]}, "maj")
+    >>> vote = [{"name": "maj", "filter": [{"function": "majority_vote"}]}]
+    >>> answers_scored({"repeats": 9, "filter_list": vote}, "maj")
     (1, 9)
     """
     listed = config.get("filter_list")

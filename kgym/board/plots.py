@@ -18,17 +18,17 @@ Z_95 = 1.96
 """Half width of a 95 % interval in standard errors; validation sets have hundreds of problems."""
 BLUE, ORANGE, GREEN, GREY = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[-1]
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}
-"""Of pictures in files."""
+"""Style of pictures in files."""
 SMOOTH = 5
 """Steps in the running mean of the reward."""
 
 
 def plot_run(run: Path, out: Path) -> None:
-    """Draw the curves of a run folder to a PNG file (or what else the suffix of `out` says).
+    """Draw the curves of a run folder to a PNG file (or to another format, by the suffix of `out`).
 
-    Mean reward of each step with its running mean, and validation accuracy with 95 % intervals and the truncated share.
-    Where a run has them also the problems that were chosen, the stages of the token budget and the audit. Of a run on
-    examples: the loss, and the share of the preferences that are right or the norm of the gradient.
+    It draws the mean reward of each step with its running mean, and the validation accuracy with 95 % intervals and the
+    truncated share; if the run has them, also the chosen problems, the stages of the token budget and the audit. For a
+    run on examples it draws the loss, and the share of right preferences or the norm of the gradient.
     Raises ConfigError if the run has no metrics, or the suffix is unknown; RunError if the file cannot be written.
     """
     lines = read_metrics(run / "metrics.jsonl")
@@ -65,7 +65,7 @@ Lines = Sequence[dict[str, Any]]
 
 
 def _panels(lines: Lines) -> list[Callable[["Axes", Lines], Any]]:
-    """Return what draws the panels of a run, by what it has measured."""
+    """Return the functions that draw the panels of a run, by what it has measured."""
     if "train/loss_nats" in lines[-1]:
         preferred = any("preference/accuracy_frac" in line for line in lines)
         second = (
@@ -78,7 +78,7 @@ def _panels(lines: Lines) -> list[Callable[["Axes", Lines], Any]]:
 
 
 def more_panels(lines: Lines) -> list[tuple[Callable[["Axes", Lines], None], str]]:
-    """Return what draws those panels that only some trainings have, with their titles: problems chosen, stages,
+    """Return the functions that draw the panels which only some trainings have, with titles: chosen problems, stages,
     audit.
     """
     found: list[tuple[Callable[[Axes, Lines], None], str]] = []
@@ -99,7 +99,7 @@ def draw_reward(axes: "Axes", lines: Lines) -> None:
     axes.plot(steps, rewards, color=GREY, linewidth=0.8, alpha=0.7, label="each step")
     smooth = [sum(rewards[max(0, i - SMOOTH + 1) : i + 1]) / min(i + 1, SMOOTH) for i in range(len(rewards))]
     axes.plot(steps, smooth, color=BLUE, linewidth=1.8, label=f"mean of {SMOOTH} steps")
-    _over_steps(axes, ylabel="reward, mean over answers", title="Training")
+    _over_steps(axes, ylabel="reward, mean over completions", title="Training")
     if steps:
         legend_below(axes)
 
@@ -125,7 +125,7 @@ def draw_validation(axes: "Axes", lines: Lines) -> None:
     cut_steps, cut = _series(lines, "eval/truncated_frac")
     if any(cut):
         axes.plot(cut_steps, [100 * share for share in cut], color=GREY, linestyle="--", linewidth=1, label="truncated")
-    _over_steps(axes, ylabel="answers, %", title="Validation")
+    _over_steps(axes, ylabel="completions, %", title="Validation")
     axes.set_ylim(*PERCENT)
     if measured:
         legend_below(axes)
@@ -138,7 +138,7 @@ def _levels(lines: Lines) -> list[int]:
 
 
 def draw_levels(axes: "Axes", lines: Lines) -> None:
-    """Draw the share of the answers of each step that each level of difficulty has, and the mean level."""
+    """Draw the share of the completions of each step that each level of difficulty has."""
     levels = _levels(lines)
     counts = {
         int(line["step"]): [float(line.get(f"level/{level}/answers") or 0.0) for level in levels] for line in lines
@@ -151,14 +151,14 @@ def draw_levels(axes: "Axes", lines: Lines) -> None:
         depth = 0.15 + 0.75 * (number + 1) / len(levels)
         axes.bar(steps, shares, bottom=below, width=1.0, color=BLUE, alpha=depth, linewidth=0, label=f"level {level}")
         below = [one + other for one, other in zip(below, shares, strict=True)]
-    _over_steps(axes, ylabel="answers, %", title="Difficulty of the chosen problems")
+    _over_steps(axes, ylabel="completions, %", title="Difficulty of the chosen problems")
     axes.grid(visible=False)
     legend_below(axes)
 
 
 def draw_choice(axes: "Axes", lines: Lines) -> None:
-    """Draw the success rate of the chosen problems, before the step and in it, and the shares that are new, tried
-    and retired.
+    """Draw the success rate of the chosen problems, before the step and in it, and the shares of new, tried and retired
+    problems.
     """
     _draw_shares(
         axes,
@@ -193,7 +193,7 @@ def draw_length(axes: "Axes", lines: Lines) -> None:
 
 
 def draw_audit(axes: "Axes", lines: Lines) -> None:
-    """Draw how far the verifier of the rewards and the audit agree."""
+    """Draw how often the verifier of the rewards and the audit agree."""
     _draw_shares(
         axes,
         lines,
@@ -220,7 +220,7 @@ def _draw_shares(axes: "Axes", lines: Lines, shown: Mapping[str, tuple[str, str,
 
 
 def draw_series(axes: "Axes", lines: Lines, key: str, unit: str) -> bool:
-    """Draw one metric over the steps; return whether there was any of it."""
+    """Draw one metric over the steps; return whether it has any value."""
     steps, values = _series(lines, key)
     axes.plot(steps, values, color=BLUE, marker="o", markersize=3, linewidth=1.5)
     _over_steps(axes, ylabel=unit)
@@ -237,6 +237,6 @@ def _over_steps(axes: "Axes", **settings: str) -> None:
 
 
 def _series(lines: Lines, key: str) -> tuple[list[int], list[float]]:
-    """Steps and values of a metric, where it is a number."""
+    """Return the steps and values of a metric, where it is a number."""
     pairs = [(int(line["step"]), float(line[key])) for line in lines if line.get(key) is not None]
     return [step for step, _ in pairs], [value for _, value in pairs]

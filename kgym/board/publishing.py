@@ -1,4 +1,4 @@
-"""Upload a checkpoint with its card to the Hugging Face Hub: the model alone, not what only training needs."""
+"""Upload a checkpoint with its card to the Hugging Face Hub, without the files that only training needs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def hub_of(hub_id: str) -> "HfApi":
-    """Return the hub with the token of the user: of HF_TOKEN, or of its own login.
+    """Return the hub with the user's token, from HF_TOKEN or `hf auth login`.
 
-    Raises ConfigError for a name that is not OWNER/NAME, without a token, and if the hub may not be asked.
+    Raises ConfigError if the name is not OWNER/NAME, without a token, and in offline mode.
     """
     from huggingface_hub import HfApi, constants, get_token  # noqa: PLC0415  (takes a while to load)
 
     if not HUB_ID.fullmatch(hub_id):
         raise ConfigError(f"--push {hub_id}: write it as OWNER/NAME, the name of the model on the hub")
     if constants.is_offline_mode():
-        raise ConfigError("--push needs the hub, and HF_HUB_OFFLINE=1 forbids it; unset that")
+        raise ConfigError("--push needs the hub, and HF_HUB_OFFLINE=1 forbids it; unset HF_HUB_OFFLINE")
     token = get_token()
     if not token:
         raise ConfigError("--push needs a token of the hub: run `hf auth login`, or set HF_TOKEN")
@@ -29,7 +29,7 @@ def hub_of(hub_id: str) -> "HfApi":
 
 
 def push(hub: "HfApi", hub_id: str, checkpoint: Path, *, private: bool) -> str:
-    """Upload a folder as one commit, making the repository if need be; return where it is.
+    """Upload a folder as one commit, and create the repository if it does not exist; return the commit's address.
 
     Raises RunError, without the token in it, if the hub refuses or cannot be reached.
     """
@@ -54,7 +54,7 @@ def _why(error: Exception, token: str) -> str:
     """Return what went wrong in one line, without the token."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
-        return f"it refuses the token ({status}), which has to be valid and to allow writing there; run `hf auth login`"
+        return f"it refuses the token ({status}); use a valid one that allows writing there: run `hf auth login`"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = f"{type(error).__name__}: {lines[0] if lines else ''}"
     return said.replace(token, "[token]") if token else said

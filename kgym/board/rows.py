@@ -20,7 +20,7 @@ def rows_of(source: Path, *, label: str | None = None, note: str = "") -> tuple[
     """Return the rows of a run folder of `kgym eval`, or of a results file of it or of lm-evaluation-harness.
 
     The second list says which figures of a file of lm-evaluation-harness are left out, and why.
-    Raises ConfigError if there is no such thing, DataError if a file is something else.
+    Raises ConfigError if `source` does not exist, DataError if it is a file of another kind.
     """
     if source.is_file():
         try:
@@ -94,7 +94,7 @@ def result_row(result: EvalResult, about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown_passes(by_k: Mapping[str, float], samples: int) -> str:
-    """Those for the powers of two and for the number taken."""
+    """Return the figures for the powers of two and for the number of samples, as JSON."""
     return _json({k: value for k, value in by_k.items() if _power_of_two(int(k)) or int(k) == samples})
 
 

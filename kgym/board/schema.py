@@ -1,7 +1,7 @@
 """The columns of leaderboard files: names, order, units. `docs/leaderboard.md` shows these tables, and a test compares
 them.
 
-A board of results has one row for each `kgym eval --board`; a board of published figures quotes others with their
+A board of results has one row for each `kgym eval --board`; a board of published figures quotes other reports with
 protocol and source.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 SCHEMA_VERSION = 3
-"""Of boards of results. Goes up with every change of a column; files of earlier versions are read, and written again
-as this one.
+"""Version of boards of results. It goes up with every change of a column; files of earlier versions are read, and
+written again in this one.
 """
 
 
@@ -35,11 +35,11 @@ class Schema:
 
     @property
     def names(self) -> list[str]:
-        """The header line."""
+        """Names of the columns: the header line."""
         return self.names_of(self.version)
 
     def names_of(self, version: int) -> list[str]:
-        """The header line of files of that version."""
+        """Return the header line of files of that version."""
         return [column.name for column in self.columns if column.since <= version]
 
 
@@ -53,7 +53,7 @@ RESULTS = Schema(
         Column("benchmark", "text", "name of the benchmark, or ENV:SPLIT"),
         Column("env_id", "text", "environment with its version"),
         Column("split", "text", "split of the environment"),
-        Column("accuracy", "float", "avg@k, 0 to 1: mean over problems of the mean score of their scored answers"),
+        Column("accuracy", "float", "avg@k, 0 to 1: mean over problems of the mean score of their scored completions"),
         Column("stderr", "float", "standard error of the accuracy, clustered by problem"),
         Column(
             "interval_low", "float", "lower end of the 95 % interval of the accuracy, for problems like these", since=2

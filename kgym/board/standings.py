@@ -1,6 +1,4 @@
-"""A board as tables of rows that may be compared, with the ranks that are certain, and with what keeps the tables
-apart.
-"""
+"""A board as tables of rows that may be compared, with rank intervals and the reasons why the tables are apart."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,13 +27,14 @@ ASKED = (
     "top_p",
     "top_k",
 )
-"""Columns that say what was asked; the run folders know more."""
+"""Columns that say what was asked; the run folders contain more."""
 NORMAL = NormalDist().inv_cdf(0.975)
-
-
 MOST_RANKED = 300
-"""Rows of a table that are ranked. Ranks test every pair of rows: 300 rows have 44,850 pairs, 2,000 have 2 million."""
-NO_RANKS = f"No ranks: they test every pair, and the table has more than {MOST_RANKED} rows. Choose rows by benchmark or model."
+"""Most rows of a table with ranks, which test every pair of rows: 300 rows have 44,850 pairs, 2,000 have 2 million."""
+NO_RANKS = (
+    f"No ranks: they test every pair, and the table has more than {MOST_RANKED} rows. "
+    "Choose rows by benchmark or model."
+)
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,17 @@ class Block:
     n_paired: int
     """Rows whose scores by problem were found in their run folders; the others' tests are weaker."""
     apart: list[str]
-    """In what it differs from the first table of its benchmark, in words; [] if it is that one."""
+    """In what it differs from the first table of its benchmark, in words; [] for the first table itself."""
 
 
 HERE = (Path(),)
-"""Where run folders are looked for: they are written on the board as they were named, seen from the working
-directory.
-"""
+"""Where run folders are looked for: a board contains their paths relative to the working directory of the command."""
 
 
 def blocks_of(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Block]:
-    """Cut a board of results into tables.
+    """Split a board of results into tables.
 
-    Run folders are looked for below each of `folders`. Without them rank intervals are wider, never wrong.
+    Run folders are looked for below each of `folders`. Without them rank intervals are wider, but still valid.
     """
     tables: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: row["benchmark"]):
@@ -88,11 +85,11 @@ def blocks_of(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Block
 
 
 def ranked_rows(rows: Sequence[Row], folders: Sequence[Path] = HERE) -> list[Row]:
-    """Return the rows of a board of results in the order of its tables, each with more than its columns.
+    """Return the rows of a board of results in the order of its tables, each with four more columns.
 
-    `rank_low` and `rank_high`, None where a table has too many rows; `apart`, what keeps the table of the row from
-    being compared with the first of its benchmark, in words, "" in that one; `caution`, why the interval of its
-    accuracy falls short, "" if it does not.
+    `rank_low` and `rank_high` are None if the table has too many rows. `apart` says why the table of the row cannot be
+    compared with the first one of its benchmark, "" in the first one. `caution` says why the interval of the accuracy
+    is too short, "" if it is not.
     """
     ranked = []
     for block in blocks_of(rows, folders):
@@ -108,8 +105,9 @@ def published_rows(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of a board of published figures, each with `interval_low` and `interval_high` added to its
     columns, 0 to 1.
 
-    Wilson's 95 % interval of a figure for problems like these, as if each were solved always or never: many answers to
-    each problem make it little shorter where problems differ much. None where the number of problems is not known.
+    They are Wilson's 95 % interval of a figure for problems like these, as if each were solved always or never: many
+    completions of each problem make it little shorter if problems differ much. None if the number of problems is not
+    known.
     """
     found = []
     for row in rows:
@@ -121,7 +119,7 @@ def published_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def caution_of(row: Mapping[str, Any]) -> str:
-    """Say why the interval of an accuracy holds the true one less often than it says; "" if it does not."""
+    """Return why the interval of an accuracy contains the true one less often than it says; "" if it does not."""
     accuracy, n, samples = (row[name] for name in ("accuracy", "n_problems", "samples_per_problem"))
     if None in (accuracy, n, samples) or not near_end(accuracy, n_problems=n, samples=samples):
         return ""
@@ -130,14 +128,14 @@ def caution_of(row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The evaluation that a row is from."""
+    """The evaluation that a row was made from."""
 
     path: Path
     result: EvalResult
 
 
 def _result(row: Mapping[str, Any], folders: Sequence[Path]) -> Found | None:
-    """The evaluation that a row is from, if its folder is below one of `folders` and still holds that very
+    """Return the evaluation of a row, if its folder is below one of `folders` and still contains that very
     evaluation.
     """
     paths = [folder / row["run"] for folder in folders] if row["run"] else []
@@ -148,7 +146,7 @@ def _found(row: Mapping[str, Any], path: Path) -> Found | None:
     try:
         result = EvalResult.from_json(read_results(path))
     except (KgymError, OSError):
-        return None  # moved, deleted, damaged, or another machine's: the row stands for itself
+        return None  # moved, deleted, damaged, or on another machine: only the row is known
     agrees = row["accuracy"] is not None and abs(result.accuracy - row["accuracy"]) < 1e-6
     return Found(path, result) if agrees and result.comparability == row["comparability"] else None
 
@@ -161,7 +159,7 @@ def _standing(row: Mapping[str, Any], found: Found | None) -> Standing:
 
 
 def _interval(row: Mapping[str, Any]) -> tuple[float, float]:
-    """The 95 % interval of the accuracy; from its error for rows of the first version, which have none."""
+    """Return the 95 % interval of the accuracy; rows of the first version have none, so it comes from their error."""
     if None not in (row["interval_low"], row["interval_high"]):
         return float(row["interval_low"]), float(row["interval_high"])
     if None in (row["accuracy"], row["stderr"], row["n_problems"]):

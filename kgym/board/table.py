@@ -1,8 +1,7 @@
 """Leaderboard files: CSV that pandas and spreadsheets open as it is.
 
-Text that a spreadsheet would run as a formula gets a quote in front; `read_board` takes it off again. Rows are appended
-under a lock, by writing the whole file anew and renaming it: two writers lose nothing, and a reader never sees half a
-row.
+Text that a spreadsheet would run as a formula gets a quote in front; `read_board` removes it. Rows are appended under a
+lock, by writing the whole file again and renaming it: two writers lose nothing, and a reader never sees half a row.
 """
 
 import csv
@@ -24,7 +23,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Board:
-    """A board in memory; cells are text, int, float, or None where the file has an empty one."""
+    """A board in memory; cells are text, int, float, or None for an empty cell."""
 
     schema: Schema
     rows: list[Row]
@@ -33,7 +32,7 @@ class Board:
 def read_board(where: str) -> Board:
     """Read a board: a file, or `PACKAGE:NAME` for NAME.csv of an installed package (`kgym_boards:published`).
 
-    Raises ConfigError if there is none, DataError if it is not a board or of a newer version.
+    Raises ConfigError if it does not exist, DataError if it is not a board or has a newer version.
     """
     path = Path(where)
     package, colon, name = where.partition(":")
@@ -71,7 +70,7 @@ def parse_board(text: str, where: str) -> Board:
         newer = sorted(version for version in versions if version.isdecimal() and int(version) > newest)
         if newer:
             raise DataError(
-                f"{where} has schema version {newer[-1]}, this kgym reads up to {newest}; install a newer kgym"
+                f"{where} has schema version {newer[-1]}, and this kgym reads up to {newest}; install a newer kgym"
             )
         raise DataError(
             f"{where} is not a leaderboard of kgym: its columns are not those of docs/leaderboard.md; choose another "
@@ -94,7 +93,7 @@ def _cells(text: str, where: str) -> list[list[str]]:
 
 
 def format_board(board: Board) -> str:
-    """Return the text of a board, with line feeds as ends of lines."""
+    """Return the text of a board, with line feeds as line ends."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(board.schema.names)
@@ -104,8 +103,8 @@ def format_board(board: Board) -> str:
 
 
 def board_to_append(path: Path) -> Board:
-    """Return the board of results in a file, an empty one if the file is absent. Raises DataError if the file is
-    something else.
+    """Return the board of results in a file, an empty one if the file is absent. Raises DataError for a file of another
+    kind.
     """
     if not path.exists() or path.stat().st_size == 0:
         return Board(RESULTS, [])
@@ -116,11 +115,11 @@ def board_to_append(path: Path) -> Board:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> bool:
-    """Add one row to a board of results, which is made if it is absent. Returns False if that very row is there
+    """Add one row to a board of results, which is made if it is absent. Returns False if the board has that row
     already.
 
-    Raises DataError if the file is something else, ConfigError if a column is missing or unknown, RunError if it cannot
-    be written.
+    Raises DataError if the file is not a board of results, ConfigError if a column is missing or unknown, RunError if
+    it cannot be written.
     """
     wrong = sorted(set(RESULTS.names) ^ row.keys())
     if wrong:
@@ -139,9 +138,9 @@ def append_row(path: Path, row: Mapping[str, Any]) -> bool:
 
 
 def _with_row(path: Path, row: Mapping[str, Any]) -> str | None:
-    """Return the text of the file with the row at its end; None if the row is there already.
+    """Return the text of the file with the row at its end; None if the file has the row already.
 
-    Rows of a file in the newest version are kept as they are, and only those of the same model are read: a board may
+    Rows of a file in the newest version are kept unchanged, and only those of the same model are parsed: a board may
     have many.
     """
     new = format_board(Board(RESULTS, [dict(row)]))
@@ -150,7 +149,7 @@ def _with_row(path: Path, row: Mapping[str, Any]) -> str | None:
     except FileNotFoundError:
         return new
     except UnicodeDecodeError:
-        old = ""  # board_to_append says what is wrong
+        old = ""  # board_to_append raises with what is wrong
     lines = _cells(old, str(path))
     if not lines or lines[0] != RESULTS.names:
         board = board_to_append(path)
@@ -180,7 +179,7 @@ def format_cell(column: Column, value: Any) -> str:
 
 
 def _parse_row(schema: Schema, version: int, cells: Sequence[str], where: str) -> Row:
-    """Return a row with all columns of the newest version; those that its own did not have are None."""
+    """Return a row with all columns of the newest version; columns that its own version did not have are None."""
     columns = [column for column in schema.columns if column.since <= version]
     if len(cells) != len(columns):
         raise DataError(f"{where}: {len(cells)} cells, {len(columns)} columns")

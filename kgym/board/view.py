@@ -1,4 +1,4 @@
-"""What `kgym runs view` shows of run folders: figures, curves and answers of trainings and evaluations, as one page."""
+"""What `kgym runs view` shows of run folders: figures, curves and completions, as one page."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SERIES = {
-    "episode/tokens_mean": ("Length of answers", "tokens, mean"),
+    "episode/tokens_mean": ("Length of completions", "tokens, mean"),
     "policy/entropy_nats": ("Entropy", "nats a token"),
     "policy/kl_nats": ("KL from the start of a step", "nats a token"),
     "optim/grad_norm": ("Norm of the gradient", "before clipping"),
     "train/loss_nats": ("Loss", "nats"),
     "preference/accuracy_frac": ("Preferences that are right", "share"),
 }
-"""Metrics that get a picture beside reward and validation, where a run has them."""
+"""Metrics that get a picture in addition to reward and validation, if a run has them."""
 
 
 def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Page:
-    """Return the page of run folders, of `kgym eval` and `kgym train`; with a training come the evaluations in its
+    """Return the page of run folders of `kgym eval` and `kgym train`; a training is shown with the evaluations in its
     folder `eval`.
 
-    A training without any shows the rollouts of its first and last step instead. Raises ConfigError for a folder that
-    is not a run, or that holds nothing to show.
+    A training without evaluations shows the completions of its first and last step. Raises ConfigError if a folder is
+    not a run folder or contains nothing to show.
     """
     trainings = [folder for folder in folders if _manifest(folder).get("kind") != KIND]
     evaluations = [folder for folder in folders if folder not in trainings]
@@ -56,7 +56,7 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
         left_out += odd
     evaluations = list(dict.fromkeys(evaluations))
     for folder in evaluations:
-        read_results(folder)  # refuse an unfinished one before any work
+        read_results(folder)  # refuse an unfinished evaluation before any work
     names = names_of([*trainings, *evaluations]) | labels_of(evaluations)
     curves = [
         image
@@ -66,7 +66,7 @@ def run_page(folders: Sequence[Path], *, most_answers: int | None = None) -> Pag
     rows = _rows(evaluations, names)
     answers = _answers(trainings, evaluations, names, most_answers)
     if not (curves or rows or answers):
-        raise ConfigError(f"{folders[0]} holds nothing to show yet: neither metrics nor answers")
+        raise ConfigError(f"{folders[0]} contains nothing to show yet: neither metrics nor completions")
     return Page(
         title=" and ".join(names[folder] for folder in folders),
         lead=[*(_what(folder, names[folder]) for folder in folders), *_difference(evaluations, names), *left_out],
@@ -87,8 +87,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _scored(training: Path) -> tuple[list[Path], list[str]]:
-    """The finished evaluations in a training's folder `eval`, those of the model that it began with first; and why
-    some are left out.
+    """Return the finished evaluations in a training's folder `eval`, those of its initial model first, and why some
+    are left out.
     """
     start = _manifest(training)["config"]["model"]
     models: dict[Path, str] = {}
@@ -104,7 +104,7 @@ def _scored(training: Path) -> tuple[list[Path], list[str]]:
 
 
 def names_of(folders: Sequence[Path]) -> dict[Path, str]:
-    """Return a short name for each folder: its own, with as many of those above it as tell it from the others.
+    """Return a short name for each folder: its own, with as many parent folders as are needed to tell them apart.
 
     >>> list(names_of([Path("a/eval/after"), Path("b/eval/after"), Path("b")]).values())
     ['a/eval/after', 'b/eval/after', 'b']
@@ -119,8 +119,8 @@ def names_of(folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def labels_of(evaluations: Sequence[Path]) -> dict[Path, str]:
-    """Return the labels (`kgym eval --label`) of the evaluations that have one which no other has: they say more
-    than a folder's name.
+    """Return the labels (`kgym eval --label`) of the evaluations whose label is unique: a label says more than a
+    folder's name.
     """
     named = {
         folder: (str(read_results(folder)["model"]), str(_manifest(folder)["request"]["model"]))
@@ -142,13 +142,13 @@ def _what(folder: Path, name: str) -> str:
 
 
 def _difference(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[str]:
-    """Say in a line by how much two evaluations differ, or why they are not compared; nothing if they are not two."""
+    """Return a line on how much two evaluations differ, or why they are not compared; [] unless there are two."""
     if len(evaluations) != 2:
         return []
     try:
         found = compare_runs(*evaluations)
     except ConfigError as error:
-        return [f"no difference is given: {error}"]
+        return [f"no difference is shown: {error}"]
     return [
         f"{names[evaluations[0]]} to {names[evaluations[1]]}: "
         f"{'; '.join([describe_comparison(found), *remarks_on(found)])}"
@@ -163,7 +163,7 @@ def _facts(folder: Path) -> list[tuple[str, str]]:
         rollout = config["rollout"]
         facts |= {
             "algorithm": config["algo"]["name"],
-            "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} answers",
+            "batch": f"{rollout['problems_per_step']} problems × {rollout['group_size']} completions",
         }
     else:
         kind = kind_of(manifest)
@@ -194,7 +194,7 @@ def _curves(folder: Path, of: str) -> list[Picture]:
     with drawing():
         rewarded = any(
             "reward/mean" in line or "eval/accuracy" in line for line in lines
-        )  # not so in a run on examples
+        )  # False for a run on examples
         for draw, title in ((draw_reward, "Reward in training"), (draw_validation, "Validation")) if rewarded else ():
             figure = new_figure()
             draw(figure.subplots(), lines)
@@ -223,7 +223,7 @@ def _in_words(title: str, lines: Sequence[Mapping[str, Any]], key: str | None = 
 
 
 def _rows(evaluations: Sequence[Path], names: Mapping[Path, str]) -> list[dict[str, Any]]:
-    """Rows of a board, named by their folders: the models of before and after may bear one name."""
+    """Return rows of a board, named by their folders: the models before and after may have the same name."""
     rows = []
     for folder in evaluations:
         (row,), _ = rows_of(folder)
@@ -251,7 +251,7 @@ def _answers(
 
 
 _EXPLAINED = 500
-"""Answers of an evaluation, or of a step, that are judged once more to explain their verdicts."""
+"""Completions of an evaluation, or of a step, that are judged once more to explain their verdicts."""
 _Judge = tuple[str, Mapping[str, Any]]
 """The name of a verifier, and its options."""
 
@@ -263,7 +263,7 @@ def _judge_of(folder: Path) -> dict[str, _Judge]:
 
 
 def _judges_in(manifest: Mapping[str, Any]) -> dict[str, _Judge]:
-    """The verifiers of a training by the labels of its environments."""
+    """Return the verifiers of a training by the labels of its environments."""
     judges: dict[str, _Judge] = {}
     for label, spec in labelled_specs(manifest).items():
         facts = manifest.get("env") or {}
@@ -274,8 +274,8 @@ def _judges_in(manifest: Mapping[str, Any]) -> dict[str, _Judge]:
 
 
 def _explained(frame: "DataFrame", judges: Mapping[str, _Judge]) -> "DataFrame":
-    """The answers with `trace`: how the first of those that were not right were judged, by verifiers that explain if
-    they are asked.
+    """Return the completions with `trace`: how the first of those that were not right were judged, from verifiers with
+    the option `explain`.
     """
     rows = frame[frame["status"].isin(("wrong", "no_answer")) & (frame["trace"] == "")].head(_EXPLAINED)
     labels = rows["env"].fillna("")

@@ -127,7 +127,7 @@ def asked(args: argparse.Namespace) -> "list[EvalConfig]":
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, or resume scoring, and print the figures of each benchmark, then those of all."""
+    """Score, or resume scoring; print the figures of each benchmark, then those of all benchmarks."""
     if args.preset == "list":
         return _list_presets(as_json=args.json)
     from kgym.board.table import board_to_append
@@ -151,8 +151,8 @@ def run(args: argparse.Namespace) -> int:
 def terminal_listener(args: argparse.Namespace, *, n_models: int = 1, several: bool = False) -> Any:
     """Return a `Listener` that shows progress, prints each result and adds it to the board.
 
-    With `several` benchmarks or models, one that fails does not end the others. Its `played` has all results, and its
-    `failures` what failed, as (model, benchmark, one line).
+    With `several` benchmarks or models, one that fails does not end the others. The listener's `played` has all
+    results, and its `failures` what failed, as (model, benchmark, one line).
     """
     from kgym.score.evaluating import Listener
 
@@ -251,7 +251,7 @@ def _list_presets(*, as_json: bool) -> int:
 
 
 def _to_board(board: Path | None, result: "EvalResult", about: Mapping[str, Any]) -> str:
-    """Add the row, and say so."""
+    """Add the row, and return a line that says so."""
     if board is None:
         return ""
     from kgym.board.rows import result_row
@@ -273,7 +273,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
         "accuracy": f"{percent(result.accuracy, result.stderr)} (avg@{k}, {result.n_problems} problems), 95% interval "
         f"{low} to {high}",
     }
-    if result.samples > 1:  # of one answer they are the accuracy
+    if result.samples > 1:  # with one sample they equal the accuracy
         at_least = result.g_pass_at_k.get(k, {})
         cells[f"pass@{k}"] = percent(result.pass_at_k[k], result.pass_at_k_stderr.get(k))
         cells[f"maj@{k}"] = percent(result.maj_at_k[k], result.maj_at_k_stderr.get(k))
@@ -285,7 +285,8 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
     cut = f"{percent(result.truncated_frac)} (at {facts['max_tokens']} tokens)"
     if result.truncated_frac > 0:
         worst, best = (percent(bound) for bound in result.truncated_bounds)
-        cut += f"; accuracy of the finished {percent(result.finished_accuracy)}; accuracy {worst} to {best} if all cut were wrong or right"
+        cut += f"; accuracy of the finished {percent(result.finished_accuracy)}; "
+        cut += f"accuracy {worst} to {best} if all cut were wrong or right"
     cells |= {
         "truncated": cut,
         **({"too long": "prompts of " + percent(result.prompt_too_long_frac)} if result.prompt_too_long_frac else {}),
@@ -296,7 +297,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
         ),
         "unscored": _unscored(result),
         "no answer": percent(result.no_answer_frac),
-        "tokens": f"{result.tokens_mean:.0f} an answer, median {result.tokens_median:.0f}, 95% up to "
+        "tokens": f"{result.tokens_mean:.0f} a completion, median {result.tokens_median:.0f}, 95% up to "
         f"{result.tokens_p95:.0f}"
         + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each point of score"),
     }
@@ -336,4 +337,7 @@ def _uncertainty(result: "EvalResult") -> str:
     problems, sampling = (result.variance.get(name, math.nan) for name in ("stderr_problems", "stderr_sampling"))
     if math.isnan(problems) or math.isnan(sampling):
         return "-"
-    return f"± {100 * problems:.1f} by which problems they are, ± {100 * sampling:.1f} by sampling; see kgym leaderboard precision"
+    return (
+        f"± {100 * problems:.1f} by which problems they are, ± {100 * sampling:.1f} by sampling; "
+        "see kgym leaderboard precision"
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BOARD = "leaderboard.csv"
 SHOWN_LEFT_OUT = 10
-"""Figures of a foreign file that are printed with the reason why they make no row."""
+"""How many figures of a third-party file are printed with the reason why they make no row."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +140,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.output is not None and "suffix" in registry().options_model("exporter", args.format).model_fields:
         options.setdefault(
             "suffix", args.output.suffix.lstrip(".").lower()
-        )  # an exporter of several kinds of files goes by the name
+        )  # an exporter that writes several kinds of files chooses by the suffix
     exporter = registry().create("exporter", args.format, options)
     board = _board(args)
     rows = board.rows
@@ -191,7 +191,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _show_pairs(many: Mapping[str, Any]) -> None:
-    """Print every pair: interval and p as of that pair alone, and the verdict after the correction for their number."""
+    """Print every pair: its own interval and p, and whether it differs after the correction for the number of pairs."""
     from kgym.board.compare import remarks_on, say_p
 
     sides = [(s["run"], s["model"], s["samples"], percent(s["accuracy"], s["stderr"])) for s in many["runs"]]
@@ -240,9 +240,9 @@ def _precision(args: argparse.Namespace) -> int:
     low, high = (100 * bound for bound in result.interval)
     lines = {
         "accuracy": f"{percent(result.accuracy, result.stderr)}, 95% interval {low:.1f} to {high:.1f} "
-        f"({result.n_scored_problems} problems, {result.samples} answers each)",
-        "problems": f"± {100 * variance.stderr_problems:.1f} points would stay with endless answers to these problems "
-        "(standard error)",
+        f"({result.n_scored_problems} problems, {result.samples} completions each)",
+        "problems": f"± {100 * variance.stderr_problems:.1f} points would remain with infinitely many completions of "
+        "these problems (standard error)",
         "sampling": f"± {100 * variance.stderr_sampling:.1f} points is the standard error of a run over these very "
         f"problems; two runs differ by ± {100 * math.sqrt(2) * variance.stderr_sampling:.1f}",
     }
@@ -250,18 +250,18 @@ def _precision(args: argparse.Namespace) -> int:
         lines["caution"] = near_end_caution(result.n_scored_problems)
     say("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
     say(f"\nFor a 95% interval of ± {args.points:g} points:")
-    say(f"  on these very problems       {plan.samples_same_problems} answers to each")
+    say(f"  on these very problems       {plan.samples_same_problems} completions each")
     more = (
-        f"{plan.samples} answers to each"
+        f"{plan.samples} completions each"
         if plan.samples is not None
-        else "no number of answers is enough: the problems differ too much"
+        else "no number of completions is enough: the problems differ too much"
     )
-    say(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} answers each")
+    say(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} completions each")
     return 0
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, ...]:
-    """Where the run folders of a board may be: below the working directory, or below the folder of the board."""
+    """Return where the run folders of a board may be: below the working directory or below the folder of the board."""
     return tuple(dict.fromkeys((Path(), Path(args.board).parent)))
 
 
@@ -280,7 +280,7 @@ def _board(args: argparse.Namespace) -> "Board":
 
 
 def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
-    """Print a table for each set of comparable rows, and why they are apart."""
+    """Print a table for each set of comparable rows, and why the sets are not comparable."""
     from kgym.board.standings import NO_RANKS, blocks_of, caution_of
 
     if not rows:

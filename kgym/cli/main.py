@@ -64,8 +64,8 @@ exit status: 0 done, 1 the run failed, 2 the request was wrong"""
 """What the help of `kgym` ends with."""
 
 ENVIRONMENT = {
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # bars of the loading of weights, amid our lines
-    "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads wait for each other by spinning, which on a busy machine made it 20 times slower
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # bars for the loading of weights would mix with our lines
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads spin while they wait: 20 times slower on a busy machine
 }
 """What libraries are told before they are loaded, unless the user has told them something else."""
 

@@ -1,5 +1,5 @@
-"""Judge the stored answers of a run again, by another verifier, and show which verdicts change. Nothing in the run is
-changed.
+"""Judge the stored completions of a run again with another verifier, and show which verdicts change. The run itself is
+not changed.
 
     kgym rescore runs/eval-nano --verifier math
 
@@ -28,15 +28,15 @@ class Found:
 
     most_examples: int
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Answers by their status before and now."""
+    """Number of completions by their status before and now."""
     examples: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     scores: tuple[Counter[float], Counter[float]] = field(default_factory=lambda: (Counter(), Counter()))
-    """Scored answers by their score, before and now."""
+    """Number of scored completions by their score, before and now."""
     rescored: int = 0
-    """Answers whose status is the same and whose score is another: partial credit."""
+    """Number of completions with the same status and another score: partial credit."""
 
     def add(self, row: dict[str, Any], verdict: Verdict) -> None:
-        """Compare the stored verdict on an answer with another one."""
+        """Compare the stored verdict on a completion with the new one."""
         before, now = row["score"], verdict.score if verdict.scored else None
         for score, scores in zip((before, now), self.scores, strict=True):
             if score is not None:
@@ -48,7 +48,7 @@ class Found:
             self.examples[change].append(_example(row, verdict))
 
     def facts(self) -> dict[str, Any]:
-        """Return the comparison. The accuracies are mean scores over the scored answers, as on a leaderboard."""
+        """Return the comparison. The accuracies are mean scores over the scored completions, as on a leaderboard."""
         differ = [(change, count) for change, count in self.changes.items() if change[0] != change[1]]
         before, now = (_mean(scores) for scores in self.scores)
         ordered = sorted(differ, key=lambda pair: -pair[1])
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         for row, verdict in zip(rows, judge.verify_many(items), strict=True):
             found.add(row, verdict)
     if not found.changes:
-        raise ConfigError(f"{args.run_folder} holds no answers yet")
+        raise ConfigError(f"{args.run_folder} contains no completions yet")
     facts = found.facts()
     if args.json:
         print_json(facts)
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(run_folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield the stored answers in order, some thousand at a time."""
+    """Yield the stored completions in order, some thousand at a time."""
     from kgym.runs.answers import answer_batches, answer_files
 
     parts = answer_files(run_folder)
@@ -133,16 +133,16 @@ def _example(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any], verifier: str) -> None:
     say(
-        f"{facts['answers']} answers judged by {verifier}: {facts['changed']} verdicts change; "
+        f"{facts['answers']} completions judged by {verifier}: {facts['changed']} verdicts change; "
         + (f"{facts['rescored']} more have another score; " if facts["rescored"] else "")
-        + f"accuracy of scored answers {percent(facts['accuracy_before'])} -> {percent(facts['accuracy_now'])}"
+        + f"accuracy of scored completions {percent(facts['accuracy_before'])} -> {percent(facts['accuracy_now'])}"
         + (" (mean score, with partial credit)" if facts["partial_credit"] else "")
     )
     if not facts["changes"]:
         return
     say()
     print_table(
-        ("before", "now", "answers"),
+        ("before", "now", "completions"),
         [(change["before"], change["now"], change["answers"]) for change in facts["changes"]],
     )
     for change in facts["changes"]:

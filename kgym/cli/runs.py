@@ -101,7 +101,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _loss(fact: Mapping[str, Any]) -> str:
-    """Return the loss of a run on examples, in nats; "-" of another run."""
+    """Return the loss of a run on examples, in nats, as text; "-" for another run."""
     loss = fact.get("loss_nats")
     return "-" if loss is None else f"{loss:.4f}"
 
@@ -136,7 +136,7 @@ def _view(args: argparse.Namespace) -> int:
     from kgym.page.document import render
 
     if args.answers is not None and args.answers < 1:
-        raise ConfigError(f"--answers {args.answers}: a page has at least one")
+        raise ConfigError(f"--answers {args.answers}: must be 1 or more")
     if args.port is not None:
         raise ConfigError(f"--port {args.port} needs --serve; add it, or leave --port out")
     page = run_page(args.run_folders, most_answers=args.answers)
@@ -151,22 +151,22 @@ def _view(args: argparse.Namespace) -> int:
     else:
         say(f"page              {output!s}")
         say(
-            f"answers           {answers:,}"
-            + (f"; {left_out:,} more are left out, --answers N takes them in" if left_out else "")
+            f"completions       {answers:,}"
+            + (f"; {left_out:,} more are left out; --answers N includes more" if left_out else "")
         )
         say("open it in a browser; it needs no network")
     return 0
 
 
 def _serve(args: argparse.Namespace) -> int:
-    """Follow the runs until Ctrl-C, which is how it is meant to end."""
+    """Serve the page until Ctrl-C, which is the normal end."""
     from kgym.cli.interrupts import Interrupted
     from kgym.cli.live import PORT, serve
     from kgym.errors import ConfigError
 
     for option, value in (("-o", args.output), ("--answers", args.answers)):
         if value is not None:
-            raise ConfigError(f"{option} is of a page that is written; leave it out with --serve")
+            raise ConfigError(f"{option} is for a page that is written to a file; leave it out with --serve")
 
     def started(url: str) -> None:
         if args.json:
@@ -200,7 +200,7 @@ def _merge(args: argparse.Namespace) -> int:
 
 
 def _hints(run: Path) -> dict[str, Any]:
-    """Return what was wrong with a training and when, from its metrics; nothing for an evaluation."""
+    """Return from its metrics what was wrong with a training, and when; nothing for an evaluation."""
     from kgym.runs.folder import RunFolder
     from kgym.runs.manifest import kind_of
     from kgym.runs.metrics import read_metrics
@@ -214,7 +214,7 @@ def _hints(run: Path) -> dict[str, Any]:
 
 
 def _facts_or_error(run: Path) -> dict[str, Any]:
-    """Return `_facts`; for a folder that cannot be read, why: the others are listed all the same."""
+    """Return `_facts`; for a folder that cannot be read, the reason: the others are still listed."""
     from kgym.errors import KgymError
 
     try:
@@ -225,7 +225,7 @@ def _facts_or_error(run: Path) -> dict[str, Any]:
 
 
 def _facts(run: Path) -> dict[str, Any]:
-    """Return what a run is and how it went. Raises ConfigError if the folder is not a run."""
+    """Return what a run is and how it went. Raises ConfigError if the folder is not a run folder."""
     from kgym.runs.folder import RunFolder
     from kgym.runs.manifest import KIND, SUPERVISED, kind_of
 
@@ -297,8 +297,8 @@ def _supervised_facts(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unlike_validations(run: Path) -> str:
-    """Say in what the first and the last validation differ, which then are not put side by side; "" if they asked
-    the same.
+    """Return in what the first and the last validation differ, as text; "" if both asked the same. Validations that
+    differ are not compared.
     """
     from kgym.files import read_table
     from kgym.folders import numbered

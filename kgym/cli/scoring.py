@@ -1,9 +1,9 @@
-"""What `kgym eval` says while it scores: how far it is, how fast, what failed, and when it will be done.
+"""What `kgym eval` prints while it scores: how far it is, how fast, what failed, and when it will be done.
 
-    1024/5000 answers | 12.3/s | 4,100 tokens/s | 5:23 left | 12 failures | score 41.2% of 512
+    1024/5000 completions | 12.3/s | 4,100 tokens/s | 5:23 left | 12 failures | score 41.2% of 512
 
-The same line for every engine, on standard error: on a terminal one that changes, elsewhere one at each tenth of the
-way and each minute.
+The line is the same for every engine and goes to standard error. On a terminal it changes in place; elsewhere a new
+line is written at each tenth of the way and each minute.
 """
 
 import time
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from kgym.score.playing import Standing
 
 LINE_S = 60.0
-"""Between two lines where there is no terminal, at most."""
+"""The longest time between two lines where the output is not a terminal."""
 REDRAW_S = 0.1
-"""Between two changes of the line on a terminal, at least."""
+"""The shortest time between two changes of the line on a terminal."""
 
 
 class Progress:
     """Follows `kgym.score.evaluating.Watch`."""
 
     def __init__(self, out: TextIO, *, quiet: bool, prefix: str = "") -> None:
-        """`prefix` says which benchmark it is, where there are several."""
+        """`prefix` names the benchmark if there are several."""
         self.out = out
         self.quiet = quiet
         self.prefix = prefix
@@ -47,12 +47,12 @@ class Progress:
         return self
 
     def scored(self, scores: "Series[float]") -> None:
-        """See the scores of answers that have been stored."""
+        """Take the scores of completions that have been stored."""
         self.score_sum += float(scores.sum())
         self.n_scored += int(scores.count())
 
     def __call__(self, standing: "Standing") -> None:
-        """See how far it is."""
+        """Take how far the scoring is, and write a line if it is time for one."""
         self.newest = standing
         now, tenth = time.monotonic(), 10 * standing.done // standing.total
         if self.tenth is None:
@@ -69,7 +69,7 @@ class Progress:
     def _line(self, standing: "Standing", seconds: float) -> str:
         from kgym.score.playing import n_failed
 
-        parts = [f"{self.prefix}{standing.done}/{standing.total} answers"]
+        parts = [f"{self.prefix}{standing.done}/{standing.total} completions"]
         if standing.played and seconds > 0:
             rate = standing.played / seconds
             left = clock((standing.total - standing.done) / rate)
@@ -89,7 +89,7 @@ class Progress:
         seconds = time.monotonic() - self.start
         speed = f", {at.tokens / seconds:,.0f} tokens/s" if seconds > 0 else ""
         self._write(
-            f"{self.prefix}played {at.played} answers of {at.tokens:,} tokens in {clock(seconds)}{speed}", end="\n"
+            f"{self.prefix}played {at.played} completions, {at.tokens:,} tokens, in {clock(seconds)}{speed}", end="\n"
         )
 
     def _write(self, text: str, end: str) -> None:
@@ -100,10 +100,10 @@ class Progress:
 
 
 def usage_line(usage: Mapping[str, int]) -> str:
-    """Say what an engine has counted.
+    """Return what an engine has counted, as text.
 
-    >>> usage_line({"requests": 5012, "prompt_tokens": 90000, "completion_tokens": 1200000, "failed_429": 8, "failed_5xx": 4})
-    '5,012 requests; 90,000 prompt and 1,200,000 completion tokens; 12 failed and were sent again (429 8, 5xx 4)'
+    >>> usage_line({"requests": 5012, "prompt_tokens": 90000, "completion_tokens": 1200000, "failed_429": 8})
+    '5,012 requests; 90,000 prompt and 1,200,000 completion tokens; 8 failed and were sent again (429 8)'
     >>> usage_line({"failed_replica": 1})
     '1 failed and was sent again (replica 1)'
     """

@@ -3,10 +3,10 @@
     kgym train --env aime --algo grpo --steps 20 --set env.difficulty=2
     kgym train --run runs/NAME --resume
 
-Everything has a default. The run folder has the configuration, the metrics of each step, every sampled answer and the
-checkpoints. `kgym plugins list` names what can be chosen, `kgym plugins show NAME` prints the options of one component,
-and `--show-config` every key with its value in force. `docs/configuration.md` has them all, and the format of
-`--config`.
+Everything has a default. The run folder contains the configuration, the metrics of each step, every sampled completion
+and the checkpoints. `kgym plugins list` prints what can be chosen, `kgym plugins show NAME` the options of one
+component, and `--show-config` every key with its value in force. `docs/configuration.md` describes all keys and the
+format of `--config`.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say at the end what improved, where the run is and what to type next."""
+    """Train, and print at the end what improved, where the run is and what to type next."""
     if args.show < 0:
         raise ConfigError(f"--show {args.show}: a step cannot print fewer than 0 episodes")
     given = running.flags_given(args, FLAGS) | _environments(args.env)
@@ -118,18 +118,18 @@ def _recipe(config: "RunConfig") -> dict[str, str]:
 def _environments(names: Sequence[str]) -> dict[str, str]:
     """Return the keys that `--env` stands for: the environment of the run, or several with their names as labels.
 
-    Raises ConfigError for a name that comes twice.
+    Raises ConfigError if a name is given twice.
     """
     if len(names) == 1:
         return {"env.name": names[0]}
     labels = [re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") for name in names]
     if twice := [name for name, label in zip(names, labels, strict=True) if labels.count(label) > 1]:
-        raise ConfigError(f"--env {twice[0]} is there twice; give them labels: --set envs.LABEL.name={twice[0]}")
+        raise ConfigError(f"--env {twice[0]} is given twice; give them labels: --set envs.LABEL.name={twice[0]}")
     return {f"envs.{label}.name": name for label, name in zip(labels, names, strict=True)}
 
 
 def _scored(config: "RunConfig") -> list["EnvSpec"]:
-    """Return what a run is scored on, by the environments' own verifiers: another one trains and does not score."""
+    """Return what a run is scored on, with the environments' own verifiers: one that the user chose only trains."""
     from kgym.config import VerifierConfig
     from kgym.envs.mixture import members
     from kgym.envs.spec import OF_VERIFIER, EnvSpec
@@ -146,8 +146,8 @@ def _scored(config: "RunConfig") -> list["EnvSpec"]:
 def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: bool, show: int = 0) -> Any:
     """Return a `Reporter` that writes lines for people; they go to standard error if standard output carries JSON.
 
-    `following` are the commands that the closing lines propose. With `quiet` there are no lines on the way, only notes,
-    the `show` sampled episodes of each step that were asked for, and the end.
+    `following` are the commands that the closing lines propose. With `quiet` it writes no progress, only notes, the
+    `show` sampled episodes of each step that were asked for, and the closing lines.
     """
     from kgym.runs.metrics import describe
     from kgym.train.report import Reporter
@@ -164,12 +164,11 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
             for label, spec in facts["envs"].items():
                 self._line(
                     f"environment {f'{label}: ' if label else ''}{spec['env_id']}, split {spec['split']}, "
-                    f"verifier {spec['verifier']}, {spec['max_tokens']} tokens an answer"
+                    f"verifier {spec['verifier']}, {spec['max_tokens']} tokens a completion"
                 )
             for label, name in facts["audits"].items():
-                self._line(
-                    f"audit       {f'{label}: ' if label else ''}{name} judges the same answers and decides no reward"
-                )
+                named = f"{label}: {name}" if label else name
+                self._line(f"audit       {named} judges the same completions and decides no reward")
             if facts["stages"]:
                 self._line(f"stages      {facts['stages']}")
             for label, asked in facts["validation"].items():
@@ -201,7 +200,7 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
                 self._line(describe(step, steps, metrics) + self._pace(step, steps, metrics))
 
         def _pace(self, step: int, steps: int, metrics: Mapping[str, float]) -> str:
-            """Say how many tokens were sampled in this session and how long the rest of the run takes at its pace."""
+            """Return the tokens sampled since the start and how long the rest takes at this pace, as text."""
             self.n_tokens += int(metrics.get("rollout/tokens", 0))
             if step <= self.first or step == steps:
                 return ""
@@ -229,14 +228,14 @@ def terminal_reporter(following: Sequence[str], *, json_output: bool, quiet: boo
 
 
 def _asked(facts: Mapping[str, Any]) -> str:
-    """Say what a validation asks, and how its answers are drawn."""
+    """Return what a validation asks and how its completions are drawn, as text."""
     cut = [f"top-p {facts['top_p']:g}"] * (facts["top_p"] < 1) + [f"top-k {facts['top_k']}"] * (facts["top_k"] > 0)
     drawn = ", ".join([f"temperature {facts['temperature']:g}", *cut])
-    return f"split {facts['split']}, {facts['n_problems']} problems, {drawn}, {facts['max_tokens']} tokens an answer"
+    return f"split {facts['split']}, {facts['n_problems']} problems, {drawn}, {facts['max_tokens']} tokens a completion"
 
 
 def _verdict(summary: Mapping[str, Any]) -> list[str]:
-    """Say what the validations came to: by environment, where there are several, and over all problems."""
+    """Return the results of the validations as lines: by environment if there are several, then over all problems."""
     by_env = summary.get("environments", {})
     found = [line for label, own in by_env.items() for line in _gain(own, f"{label:<12}")]
     return found + _gain(summary, "all         " if by_env else "validation  ")

@@ -1,12 +1,12 @@
-r"""Judge answers: JSON lines in, the same lines with the verdict out, in the same order.
+r"""Judge completions: JSON lines in, the same lines with the verdict out, in the same order.
 
     echo '{"gold": "1/2", "response": "So it is \\boxed{0.5}."}' | kgym verify -
 
-A line has `gold` and `response`, and may have `question`; anything else it has is kept. Added are `correct` (true,
-false, or null if unscored), `score` (0 to 1, or null if unscored), `status`, `reason`, `answer`, `normal` and
-`seconds`. Lines are judged as they come in. A line that cannot be used is reported on standard error with its number,
-and the others are judged; the exit status is 1 then. A summary follows on standard error; its accuracy is the mean
-score.
+A line has `gold` and `response` (the completion), and may have `question`; all its other fields are kept. The output
+adds `correct` (true, false, or null if unscored), `score` (0 to 1, or null if unscored), `status`, `reason`, `answer`
+(extracted from the completion), `normal` and `seconds`. Lines are judged as they come in. A line that cannot be used is
+reported on standard error with its number, the others are judged, and the exit status is 1. A summary follows on
+standard error; its accuracy is the mean score.
 """
 
 import argparse
@@ -37,7 +37,7 @@ class Tally:
     score: float = 0.0
     """The sum of the scores."""
     partial: bool = False
-    """Whether any answer was given partial credit."""
+    """Whether any completion was given partial credit."""
     bad_lines: int = 0
 
     def add(self, verdict: Verdict) -> None:
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 def _usable(
     batch: "list[tuple[int, bytes | None]]", args: argparse.Namespace, tally: Tally
 ) -> tuple[list[dict[str, Any]], list[VerifyItem]]:
-    """Return the rows of a batch with what is to be judged; lines that cannot be used are reported."""
+    """Return the rows of a batch and the items to judge; report lines that cannot be used."""
     rows: list[dict[str, Any]] = []
     items: list[VerifyItem] = []
     for number, line in batch:
@@ -133,14 +133,13 @@ def _opened(name: str) -> BinaryIO:
 
 
 def _batches(source: BinaryIO, longest: int) -> Iterator[list[tuple[int, bytes | None]]]:
-    """Yield numbered lines as many at a time as are there, so that a slow pipe is answered line by line.
+    """Yield numbered lines, as many at a time as have arrived, so that a slow pipe gets a reply line by line.
 
     A line of more than `longest` bytes is None, and is not kept while it is read.
     """
     number, length = 0, 0
-    parts: list[
-        bytes
-    ] = []  # of the line that has begun; joined once, or a line without an end would be copied at each read
+    # the pieces of the line that has begun; joined once, or a line without an end would be copied at each read
+    parts: list[bytes] = []
     data = b"\n"
     while data:
         data = source.read(_READ)
@@ -153,7 +152,7 @@ def _batches(source: BinaryIO, longest: int) -> Iterator[list[tuple[int, bytes |
             else:
                 parts.clear()
             if last:
-                continue  # the line goes on in what is read next
+                continue  # the line continues in what is read next
             number += 1
             line = b"".join(parts) if length <= longest else None
             if line is None or line.strip():
@@ -170,21 +169,21 @@ def _parse(line: bytes, where: str) -> tuple[dict[str, Any], VerifyItem]:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):
-        raise ValueError('a line is an object such as {"gold": "12", "response": "..."}')
+        raise ValueError('a line must be an object such as {"gold": "12", "response": "..."}')
     for name in ("gold", "response"):
         if name not in row:
             raise ValueError(f"{name!r} is missing")
     gold, response, question = row["gold"], row["response"], row.get("question") or ""
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):
-        raise ValueError(f"'gold' is to be text or a number, not {type(gold).__name__}")
+        raise ValueError(f"'gold' must be text or a number, not {type(gold).__name__}")
     if not isinstance(response, str) or not isinstance(question, str):
-        raise ValueError("'response' and 'question' are to be text")
+        raise ValueError("'response' and 'question' must be text")
     known = row.get("problem_id", row.get("id"))
     return row, VerifyItem(str(gold), response, question, known if isinstance(known, str) and known else where)
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    """What `kgym verify` adds to a line."""
+    """Return what `kgym verify` adds to a line."""
     return {
         "correct": verdict.correct,
         "score": verdict.score if verdict.scored else None,
@@ -212,8 +211,8 @@ def _summarise(tally: Tally, seconds: float, *, as_json: bool) -> None:
         say(json.dumps(facts), file=sys.stderr)
         return
     shown = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "nothing to judge"
-    text = f"{total} answers: {shown}"
+    text = f"{total} completions: {shown}"
     if accuracy is not None:
         credit = " (mean score, with partial credit)" if tally.partial else ""
-        text += f"; accuracy {accuracy:.1%} of those scored{credit}; {rate:,.0f} answers/s"
+        text += f"; accuracy {accuracy:.1%} of those scored{credit}; {rate:,.0f} completions/s"
     say(text + (f"; {bad} bad lines" if bad else ""), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Several runs side by side: those that differ by the seed alone are one group; curves with bands, paired differences.
+"""Several runs side by side, with curves and paired differences; runs that differ only in the seed are one group.
 
 folders --grouped--> [Group ...] --> keys that differ, figures, Difference of each group from the first
 """
@@ -29,7 +29,7 @@ from kgym.score.store import read_results
 OWN = "validation"
 """Label of the validation of a training on one environment."""
 MOST_NAMING_KEYS = 3
-"""Keys in the name of a group; groups that differ in more are named by a folder."""
+"""Most keys in the name of a group; groups that differ in more keys are named after a folder."""
 MOST_RUNS = 500
 
 
@@ -45,12 +45,12 @@ class Run:
 
     @cached_property
     def lines(self) -> list[dict[str, float]]:
-        """Its metrics, [] of an evaluation."""
+        """Its metrics; [] for an evaluation."""
         return read_metrics(self.folder / "metrics.jsonl")
 
     @cached_property
     def scores(self) -> dict[str, EvalResult]:
-        """Its newest validations and benchmarks by label, or the result of the evaluation by its benchmark."""
+        """Its newest validations and benchmarks by label; for an evaluation, the result by its benchmark."""
         if self.kind == KIND:
             if not (self.folder / "results.json").is_file():
                 return {}
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ by the seed alone."""
+    """Runs that differ only in the seed."""
 
     name: str
     runs: tuple[Run, ...]
@@ -78,7 +78,7 @@ class Group:
 
     @property
     def seeds(self) -> list[int]:
-        """In the order of the runs."""
+        """Seeds in the order of the runs."""
         return [run.seed for run in self.runs]
 
     def accuracies(self, label: str) -> dict[int, float]:
@@ -94,37 +94,37 @@ class Difference:
     of: str
     than: str
     over_problems: PairedTest | None = None
-    """Of the means over seeds, problem by problem: how sure it is for these trained models on problems like these."""
+    """Test of the means over seeds, paired by problem: for these trained models on problems like these."""
     by_seed: tuple[float, ...] = ()
-    """Of the seeds that both have."""
+    """Difference for each seed that both groups have."""
     why_not: str = ""
-    """Why there is none."""
+    """Why there is no difference."""
 
     @property
     def over_seeds(self) -> Interval:
-        """95 % interval by Student's t over seeds: how sure it is for other runs of the same settings."""
+        """95 % interval by Student's t over seeds: for other runs with the same settings."""
         return seed_interval(self.by_seed)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found."""
+    """Result of `compare`."""
 
     groups: tuple[Group, ...]
     keys: tuple[str, ...]
-    """Those of the configuration that differ between groups."""
+    """Keys of the configuration that differ between groups."""
     differences: tuple[Difference, ...] = field(default=())
 
     @property
     def labels(self) -> list[str]:
-        """Of the scores that any run has."""
+        """Labels of the scores that any run has."""
         return list(dict.fromkeys(label for group in self.groups for run in group.runs for label in run.scores))
 
 
 def compare(folders: Sequence[Path]) -> Comparison:
-    """Compare runs; the folder of a sweep stands for all of its runs. The others are compared with the first group.
+    """Compare runs; the folder of a sweep stands for all of its runs. Each group is compared with the first one.
 
-    Raises ConfigError for a folder that is neither, DataError for a damaged run.
+    Raises ConfigError for a folder that is neither a run nor a sweep, DataError for a damaged run.
     """
     runs = [_run(folder) for folder in dict.fromkeys(path for given in folders for path in _runs_in(given))]
     if len(runs) < 2:
@@ -167,7 +167,7 @@ def _differing(settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _names(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> list[str]:
-    """Name groups by what they differ in, or by their first folder where that is much or nothing."""
+    """Name groups by the keys that differ, or by their first folder if these are none or too many."""
     by_folder = names_of([group[0].folder for group in groups])
     if not 0 < len(keys) <= MOST_NAMING_KEYS:
         return [by_folder[group[0].folder] for group in groups]
@@ -181,7 +181,7 @@ def _short(key: str) -> str:
 
 
 def setting(group: "Group", key: str) -> str:
-    """Return the value of a key for people; "-" where the configuration has no such key."""
+    """Return the value of a key for people; "-" if the configuration does not have the key."""
     return _said(group.settings[key]) if key in group.settings else "-"
 
 
@@ -216,7 +216,7 @@ def _difference(first: Group, other: Group, label: str) -> Difference:
 
 
 def _mean_scores(results: Sequence[EvalResult]) -> dict[str, float]:
-    """Return the mean over runs of the score of each problem that all of them have one for."""
+    """Return the mean score over runs of each problem that has a score in all of them."""
     common = set.intersection(*(set(result.scores) for result in results))
     return {
         name: math.fsum(result.scores[name] for result in results) / len(results)
@@ -231,7 +231,7 @@ def _result(file: Path) -> EvalResult:
 
 
 def mean_and_spread(values: Iterable[float]) -> tuple[float, float]:
-    """Return the mean and the standard deviation; NaN where there are too few."""
+    """Return the mean and the standard deviation; NaN for too few values."""
     found = list(values)
     mean = math.fsum(found) / len(found) if found else math.nan
     return mean, stdev(found) if len(found) > 1 else math.nan

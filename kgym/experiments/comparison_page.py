@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIRST = ("eval/accuracy", "reward/mean")
 """Metrics whose curves come first."""
 MOST_KEYS_FIRST = 12
-"""Of a longer list of keys the table is at the end of the page."""
+"""With more keys than this, their table is at the end of the page."""
 
 
 def tables_of(found: Comparison) -> list[Table]:
@@ -33,7 +33,7 @@ def tables_of(found: Comparison) -> list[Table]:
 def _keys(found: Comparison) -> Table:
     columns = [Column("key"), *(Column(group.name) for group in found.groups)]
     rows = [[Cell(key), *(Cell(setting(group, key)) for group in found.groups)] for key in found.keys]
-    notes = [] if found.keys else ["All runs have the same configuration but for the seed."]
+    notes = [] if found.keys else ["All runs have the same configuration except for the seed."]
     return Table("Keys that differ", columns, rows, notes)
 
 
@@ -68,10 +68,9 @@ def _differences(found: Comparison) -> Table:
         for each in found.differences
     ]
     notes = [
-        f"From {found.groups[0].name}. Over problems: the means over seeds, paired by problem, for these trained "
-        "models. "
-        "Over seeds: Student's t of the differences within a seed, for other runs of the same settings; it needs two "
-        "seeds that both groups have."
+        f"Differences from {found.groups[0].name}. Over problems: the means over seeds, paired by problem, for these "
+        "trained models. Over seeds: Student's t of the differences within a seed, for other runs with the same "
+        "settings; it needs two seeds that both groups have."
     ]
     return Table("Differences", columns, rows, notes)
 

@@ -13,18 +13,18 @@ from kgym.experiments.verdicts import Interval, Verdict, seed_interval, together
 
 @dataclass(frozen=True)
 class Figure:
-    """What came of a finding."""
+    """The measured figure of a finding."""
 
     claim: Claim
     finding: Finding
     means: tuple[float, ...]
-    """Of the arm, and of the one that it is compared with, over seeds."""
+    """Means over seeds: of the arm, and of the one that it is compared with."""
     by_seed: tuple[float, ...]
     """The figure of each seed."""
     interval: Interval
     verdict: Verdict
     missing: str = ""
-    """Why there is no figure."""
+    """Why the figure is missing; "" if it is not."""
 
     @property
     def value(self) -> float:
@@ -58,7 +58,7 @@ def verdicts_of(found: Sequence[Figure]) -> dict[str, Verdict]:
 
 
 def commands(planner: Planner, finding: Finding, seed: int) -> list[str]:
-    """Return the commands whose runs a figure is from, those that they need first."""
+    """Return the commands whose runs a figure is computed from, after those that they need."""
     names = [scored_name(planner.experiment, arm, finding.measure) for arm in (finding.of, finding.than) if arm]
     return [f"kgym {shlex.join(run.words)}" for run in planner.runs(seed, names)]
 

@@ -1,9 +1,9 @@
-"""What a finished run says: one figure of an evaluation, of the metrics of a training, or of a comparison of verdicts.
+"""Measures of a finished run: a figure of an evaluation, of the metrics of a training, or of a comparison of verdicts.
 
 accuracy           of an evaluation, in points
 tokens             mean tokens of a completion
-efficiency         right answers in 1,000 tokens
-agreement          answers on which two verifiers agree, in points
+efficiency         right completions in 1,000 tokens
+agreement          completions on which two verifiers agree, in points
 mean KEY           mean of a metric over the steps of a training; `first` and `last` over half of them, `sum` for all
 final KEY          its last value
 correlation A B    of two metrics over the steps
@@ -22,11 +22,11 @@ from kgym.files import reading
 from kgym.runs.metrics import CLOCK, read_metrics
 
 SHARES = ("_frac", "/accuracy")
-"""Ends of the names of metrics that are shares; they are given in points."""
+"""Ends of the names of metrics that are shares; their values are given in points."""
 
 
 def measured(run: Run, measure: str) -> float:
-    """Return a figure of a finished run; NaN if it does not have it."""
+    """Return a figure of a finished run; NaN if the run does not have it."""
     name, *keys = measure.split()
     if name in SCORED:
         results = _table(run.done_file)
@@ -56,12 +56,12 @@ def unit_of(measure: str, *, relative: bool) -> str:
     if name == "tokens" or (keys and "tokens" in keys[0] and name != "correlation"):
         return " tokens"
     if name == "efficiency":
-        return " right answers in 1,000 tokens"
+        return " right completions in 1,000 tokens"
     return " s" if keys and keys[0].endswith("_s") else ""
 
 
 def of_the_clock(measure: str) -> bool:
-    """Whether another run of the same settings has another figure."""
+    """Whether the figure is a time, which differs between runs with the same settings."""
     return any(key.startswith(CLOCK) for key in measure.split()[1:])
 
 
@@ -76,7 +76,7 @@ def _over_steps(name: str, values: Sequence[float]) -> float:
 
 
 def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Pearson's; NaN where one of the two does not move."""
+    """Return Pearson's correlation; NaN if one of the two is constant."""
     n = len(xs)
     if n < 3:
         return math.nan

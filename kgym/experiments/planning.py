@@ -1,8 +1,9 @@
-"""From the table to runs: one command of kgym with its folder, the file that is there once it has ended well, and the
-runs that it needs.
+"""From the table to runs. A run is one command of kgym with its folder, the file that exists once it has ended well,
+and the runs that it needs.
 
-A run is known by its settings: the name of its folder ends in a hash of the command, in which the folders of other runs
-are their hashes. So equal arms share a run, a changed setting gives a new one, and what is on disk is found again.
+A run is identified by its settings: the name of its folder ends in a hash of the command, in which the folders of other
+runs are replaced by their hashes. So equal arms share a run, a changed setting gives a new run, and a run on disk is
+found again.
 """
 
 import hashlib
@@ -25,33 +26,33 @@ DONE = {
     "models": "config.json",
     "rescore": "rescored.json",
 }
-"""What is in the folder of a finished run, by the first word of its command."""
+"""File in the folder of a finished run, by the first word of its command."""
 RESUMED = ("train", "sft", "dpo", "rm")
-"""Commands that are told to resume; the others find by themselves what they have."""
+"""Commands that get `--resume`; the others find their stored work by themselves."""
 PRINTS = ("rescore",)
 """Commands whose result is what they print."""
 FOLDER_FLAG = {"long2short": "--out", "models": "--out"}
-"""The flag that names the folder, where it is not `--run`."""
+"""The flag that names the folder, if it is not `--run`."""
 SCORE = ".score"
 """End of the name of an arm's evaluation."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command, known by its key."""
+    """A command, identified by its key."""
 
     arm: str
     seed: int
     key: str
     folder: Path
     words: tuple[str, ...] = field(repr=False)
-    """The command line without `kgym`, as it is typed the first time."""
+    """The command line of the first start, without `kgym`."""
     needs: tuple["Run", ...] = field(repr=False)
     """Runs whose folders it reads."""
     seconds: float
-    """How long it is expected to take on one core; NaN if no one knows."""
+    """Expected time on one core; NaN if it is not known."""
     again: tuple[str, ...] = field(default=(), repr=False)
-    """Options that it is also given when it is resumed."""
+    """Options that it also gets when it is resumed."""
 
     @property
     def command(self) -> str:
@@ -60,7 +61,7 @@ class Run:
 
     @property
     def done_file(self) -> Path:
-        """The file that is there once it has ended well."""
+        """The file that exists once it has ended well."""
         return self.folder / DONE[self.command]
 
     @property
@@ -70,7 +71,7 @@ class Run:
 
     @property
     def words_now(self) -> tuple[str, ...]:
-        """The command line to give now: a training that has begun is resumed with the settings of its manifest."""
+        """The command line to start now: a training that has begun is resumed with the settings of its manifest."""
         if self.command in RESUMED and (self.folder / "manifest.json").exists():
             return self.command, "--run", str(self.folder), "--resume", *self.again
         return self.words
@@ -92,9 +93,7 @@ class Planner:
         self._prepared: set[int] = set()
 
     def runs(self, seed: int, names: Collection[str]) -> list[Run]:
-        """Return the runs of arms with a seed, those that they need before them; arms that lack a value are left
-        out.
-        """
+        """Return the runs of arms with a seed, each after those that it needs; arms that lack a value are left out."""
         found: dict[str, Run] = {}
 
         def add(run: Run) -> None:
@@ -112,7 +111,7 @@ class Planner:
         return self._filled(self.experiment.arms[arm].says, self.values)
 
     def lacks(self, name: str) -> str:
-        """Return a value that an arm needs and that was not given; "" if it has all."""
+        """Return a value that an arm needs and that was not given; "" if it has all values."""
         arm = self._arm(name)
         for place in self._places(arm):
             if place in self._unset:
@@ -125,9 +124,7 @@ class Planner:
         """Return the run of an arm, or of its score, with a seed; None if it lacks a value."""
         if seed not in self._prepared:
             self._prepared.add(seed)
-            for (
-                arm
-            ) in self.experiment.arms:  # in order, so that the name of a folder does not depend on what is asked for
+            for arm in self.experiment.arms:  # in order: the name of a folder must not depend on what is asked for
                 self.run(arm, seed)
         if (name, seed) not in self._known:
             self._known[name, seed] = None if self.lacks(name) else self._made(name, seed)
@@ -181,7 +178,7 @@ class Planner:
 
 
 def scored_name(experiment: Experiment, arm: str, measure: str) -> str:
-    """Return the arm whose run has a measure of an arm: its own, or the evaluation of what it trained."""
+    """Return the arm whose run has a measure of `arm`: itself, or the evaluation of the model that it trained."""
     trains = experiment.arms[arm].words[0] not in ("eval", "long2short")
     return f"{arm}{SCORE}" if measure in SCORED and trains else arm
 

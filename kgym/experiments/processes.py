@@ -1,8 +1,8 @@
-"""Runs as their own processes, several at once, each when those that it needs have ended.
+"""Runs as separate processes, several at the same time; each starts when those that it needs have ended.
 
-They are forked from a process that has loaded what all of them need (`warm.py`), which saves half of the time of a
-small run. A run is killed with the process that started it, also if that is ended by kill -9, so the same command can
-be given again at once. What a run printed is in the file beside its folder whose name ends in `.log`.
+They are forked from a process that has loaded the common modules (`warm.py`), which saves half of the time of a small
+run. A run is killed with the process that started it, also after kill -9, so the same command can be given again at
+once. The output of a run is in the file next to its folder whose name ends in `.log`.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ PAUSE_S = 0.2
 def run_all(
     runs: Sequence[Run], jobs: int, ended: Callable[[Run, bool, float], None], *, before: Sequence[str] = ()
 ) -> list[Run]:
-    """Run what is not done, at most `jobs` at once; return those that failed, and those that need one of them.
+    """Run what is not done, at most `jobs` at a time; return the runs that failed, and those that need one of them.
 
-    `ended` is told of each run, whether it ended well, and how many seconds it took. `before` are words before each
-    command, such as `-p mine.py`.
+    `ended` is called for each run with whether it ended well and how many seconds it took. `before` are words before
+    each command, such as `-p mine.py`.
     """
     waiting = [run for run in runs if not run.done]
     if not waiting:
@@ -77,12 +77,12 @@ def _run_all(
 
 
 def log_of(run: Run) -> Path:
-    """Return the file that has what a run printed."""
+    """Return the file with the output of a run."""
     return run.folder.with_name(f"{run.folder.name}.log")
 
 
 def last_line(run: Run) -> str:
-    """Return the last line that a run printed, which says why it failed; "it printed nothing" if it did not."""
+    """Return the last line that a run printed, which says why it failed; "it printed nothing" without output."""
     lines = (
         log_of(run).read_text(encoding="utf-8", errors="replace").strip().splitlines() if log_of(run).exists() else []
     )
@@ -103,10 +103,8 @@ def _begun(run: Run, *, context: ForkServerContext, before: Sequence[str]) -> Fo
 
 
 def _perform(words: Sequence[str], stdout: Path, stderr: Path) -> None:
-    """Be `kgym WORDS`, in its own process: what is printed goes to files."""
-    if (
-        sys.platform == "linux"
-    ):  # the parent is the process that forks, and it ends with the command, also after a kill -9
+    """Run `kgym WORDS` in this process, with the output in files."""
+    if sys.platform == "linux":  # the parent is the process that forks, and it ends with the command, also by kill -9
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:
             os._exit(1)
@@ -119,8 +117,8 @@ def _perform(words: Sequence[str], stdout: Path, stderr: Path) -> None:
 
 
 def _let_go_of_the_server() -> None:
-    """Close the pipe that keeps the process that forks alive: Python hands it on to every child, so that it would wait
-    for this one to end, also when the command is gone.
+    """Close the pipe that keeps the forking process alive. Python passes it on to every child, so the forking process
+    would wait for this one to end even after the command is gone.
     """
     server: Any = multiprocessing.forkserver._forkserver
     if (pipe := getattr(server, "_forkserver_alive_fd", None)) is not None:
@@ -130,7 +128,7 @@ def _let_go_of_the_server() -> None:
 
 @contextlib.contextmanager
 def _forking() -> Iterator[ForkServerContext]:
-    """Hold the server that runs are forked from; one thread for each, so that they do not contend for the cores."""
+    """Keep the server that runs are forked from; each run has one thread, so that they do not compete for cores."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")

@@ -1,8 +1,8 @@
 """The page of an experiment, as HTML and as Markdown: a verdict on each claim, the figures with their intervals,
 pictures and commands.
 
-It is made from the run folders alone, without a date, so the same runs give the same page; only figures of the clock
-differ between two runs of the same experiment, and they are marked.
+It is made from the run folders alone, without a date, so the same runs give the same page. Only measured times differ
+between two runs of the same experiment, and they are marked.
 """
 
 import math
@@ -35,14 +35,14 @@ RULES = {
 
 @dataclass(frozen=True)
 class Report:
-    """What a page is made of."""
+    """The contents of a page."""
 
     planner: Planner
     claims: Sequence[Claim]
     seeds: Sequence[int]
     figures: Sequence[Figure]
     command: str
-    """That makes the page."""
+    """The command that makes the page."""
 
 
 def page_of(report: Report) -> Page:
@@ -84,7 +84,7 @@ def summary(figure: Figure) -> str:
         return "-"
     signed = figure.finding.than is not None
     if math.isnan(figure.value):
-        return "not defined: the metric does not move, or is not there"
+        return "not defined: the metric is constant, or missing"
     text = said(figure.value, figure.unit, signed=signed)
     low, high = figure.interval
     if not math.isfinite(low):
@@ -155,7 +155,7 @@ def _figures(report: Report) -> Table:
     notes = [
         "A figure is the mean over seeds of a difference within a seed, with the 95 % interval by Student's t over "
         "seeds. "
-        "The intervals are not widened for their number: of twenty figures without a difference, one is expected to "
+        "The intervals are not corrected for their number: of twenty figures without a difference, one is expected to "
         "show one.",
     ]
     return Table("Figures", columns, rows, notes)
@@ -231,7 +231,7 @@ class _Line:
 
 
 def _line(report: Report, plot: Plot, arm: str) -> _Line | None:
-    """Return what a plot shows of an arm; None if one of its runs is not there."""
+    """Return what a plot shows of an arm; None if one of its runs is missing."""
     planner = report.planner
     name = scored_name(planner.experiment, arm, f"mean {plot.y}" if plot.kind == "curves" else "accuracy")
     runs = [planner.run(name, seed) for seed in report.seeds]
@@ -245,7 +245,7 @@ def _line(report: Report, plot: Plot, arm: str) -> _Line | None:
 
 
 def _samples(run: Run) -> list[float]:
-    """Return the answers sampled up to each step."""
+    """Return the number of completions sampled up to each step."""
     n = 0.0
     found = []
     for tokens, mean in zip(series(run, "rollout/tokens"), series(run, "episode/tokens_mean"), strict=True):
@@ -265,7 +265,8 @@ def _picture(claim: Claim, plot: Plot, lines: Sequence[_Line]) -> Picture:
 def _draw_curves(axes: "Axes", plot: Plot, lines: Sequence[_Line]) -> None:
     for line in lines:
         draw_band(axes, line.xs, line.ys, plain(line.name))
-    axes.set(xlabel="answers sampled (band: all seeds)", ylabel=f"{plot.y}{', %' if plot.y.endswith(SHARES) else ''}")
+    unit = ", %" if plot.y.endswith(SHARES) else ""
+    axes.set(xlabel="completions sampled (band: all seeds)", ylabel=f"{plot.y}{unit}")
     legend_below(axes)
 
 

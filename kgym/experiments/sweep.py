@@ -3,7 +3,7 @@ results.
 
     --grid train.lr=1e-4,3e-4 --grid algo=grpo,mirror --seeds 3     4 settings, 12 runs
 
-A run is known by its command: the name of its folder ends in a hash of it. So more seeds or values add runs.
+A run is identified by its command: the name of its folder ends in the command's hash. So more seeds or values add runs.
 """
 
 import csv
@@ -28,7 +28,7 @@ from kgym.neutral import for_spreadsheet
 from kgym.runs.metrics import read_metrics
 
 COMMANDS = ("train", "sft", "dpo", "rm", "eval")
-"""What can be swept."""
+"""Commands that can be swept."""
 USUAL = {
     "train": ("last reward/mean", "final episode/tokens_mean"),
     "sft": ("final train/loss_nats", "final held_out/loss_nats"),
@@ -36,10 +36,10 @@ USUAL = {
     "rm": ("final train/loss_nats", "final preference/accuracy_frac", "final held_out/accuracy_frac"),
     "eval": ("accuracy", "tokens"),
 }
-"""Measures of each command, where they are there; a training also has the accuracy of every validation."""
+"""Measures of each command, if its runs have them; a training also has the accuracy of every validation."""
 UNKNOWN = math.nan
 Setting = Mapping[str, str]
-"""A value for each key of the grid, as it was written."""
+"""A value for each key of the grid, as it was typed."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Row:
     measure: str
     unit: str
     by_seed: dict[int, float]
-    """Of the runs that have ended and have the measure."""
+    """Values by seed, of the runs that have ended and have the measure."""
 
     @property
     def mean(self) -> float:
-        """Over seeds; NaN of none."""
+        """Mean over seeds; NaN without a seed."""
         return math.fsum(self.by_seed.values()) / len(self.by_seed) if self.by_seed else math.nan
 
     @property
     def spread(self) -> float:
-        """Standard deviation over seeds; NaN of fewer than two."""
+        """Standard deviation over seeds; NaN for fewer than two."""
         return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else math.nan
 
     @property
@@ -71,7 +71,7 @@ class Row:
 def grid_of(given: Sequence[str]) -> dict[str, list[str]]:
     """Return the values of each key of `KEY=VALUE,VALUE`; commas inside brackets and quotes belong to a value.
 
-    Raises ConfigError for a text without values, and for a key that is given twice.
+    Raises ConfigError for a text without values or a key that is given twice.
 
     >>> grid_of(["train.lr=1e-4,3e-4", "env.years=[2023,2024],[2025]"])
     {'train.lr': ['1e-4', '3e-4'], 'env.years': ['[2023,2024]', '[2025]']}
@@ -93,7 +93,7 @@ def grid_of(given: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas that are in no brackets and no quotes."""
+    """Split at commas outside of brackets and quotes."""
     parts, depth, quote = [""], 0, ""
     for char in text:
         if quote:
@@ -138,14 +138,12 @@ def named(setting: Setting) -> str:
 
 
 def folder_of(command: Sequence[str], root: Path) -> Path:
-    """Return the folder of a sweep over a command below `root`: the same command has the same one."""
+    """Return the folder of a sweep over a command, below `root`: the same command has the same folder."""
     return root / f"sweep-{command[0]}-{_digest(command)[:8]}"
 
 
 def run_of(command: Sequence[str], setting: Setting, seed: int, out: Path, again: Sequence[str] = ()) -> Run:
-    """Return the run of a command with a setting and a seed; `again` are options that it also gets when it is
-    resumed.
-    """
+    """Return the run of a command with a setting and a seed; `again` are options that it also gets when resumed."""
     name, *options = command
     chosen = [word for key, value in setting.items() for word in ("--set", f"{key}={value}")]
     words = (name, *options, *chosen, "--seed", str(seed))
@@ -210,7 +208,7 @@ def facts_of(row: Row) -> dict[str, Any]:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of one kind as CSV, which no spreadsheet runs anything of; what is unknown is empty."""
+    """Return rows of one kind as CSV whose cells no spreadsheet runs as formulas; unknown values are empty."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -220,7 +218,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def run_facts(runs: Sequence[Run], rows: Sequence[Row], settings: Mapping[str, Setting]) -> list[dict[str, Any]]:
-    """Return each run with the values of its setting, by the name of it, and its measures."""
+    """Return each run with the values of its setting and its measures; `settings` are by name."""
     found = []
     for run in runs:
         values = {row.measure: row.by_seed.get(run.seed, math.nan) for row in rows if row.setting == run.arm}

@@ -39,7 +39,7 @@ difference.
     rule = "greater"
 
 An arm is one command of kgym for each seed. `{ARM}` in its flags is the folder of that arm's run with the same seed.
-Arms with equal commands are one run. An arm that trains is scored by `kgym eval` with the common flags where a finding
+Arms with equal commands are one run. An arm that trains is scored by `kgym eval` with the common flags if a finding
 asks for accuracy or tokens.
 """
 
@@ -57,7 +57,7 @@ from kgym.errors import ConfigError
 from kgym.options import Options, validated
 
 PLACE = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
-"""A name in flags: of a value, or of an arm."""
+"""A name in flags, of a value or an arm."""
 SCORED = ("accuracy", "tokens", "efficiency")
 """Measures that are taken from an evaluation."""
 OF_STEPS = ("mean", "first", "last", "final", "sum", "correlation")
@@ -77,7 +77,7 @@ class Arm(Options):
     common: str | None = None
     """Name of the common flags; without it those of the command, in full or by its first word."""
     cost: float = Field(1.0, gt=0)
-    """How long it takes, as a multiple of the usual run of the command."""
+    """Its time, as a multiple of the usual run of the command."""
 
     @property
     def words(self) -> list[str]:
@@ -92,15 +92,15 @@ class Finding(Options):
     of: str
     than: str | None = None
     measure: str
-    """`accuracy`, `tokens`, `efficiency` (right answers in 1,000 tokens), `agreement` (of `rescore`), or of the steps
-    of a training `mean KEY`, `first KEY` and `last KEY` (halves of the run), `final KEY` (the last value), `sum KEY`,
-    `correlation KEY KEY`.
+    """`accuracy`, `tokens`, `efficiency` (right completions in 1,000 tokens), `agreement` (of `rescore`), or, over the
+    steps of a training, `mean KEY`, `first KEY` and `last KEY` (halves of the run), `final KEY` (the last value),
+    `sum KEY`, `correlation KEY KEY`.
     """
     relative: bool = False
     """Whether the difference is in percent of the other arm."""
     rule: Rule
     margin: float = Field(0.0, ge=0)
-    """In the unit of the figure: up to here a difference does not count."""
+    """Largest difference that does not count, in the unit of the figure."""
 
     @model_validator(mode="after")
     def _can_be_measured(self) -> Self:
@@ -114,7 +114,7 @@ class Finding(Options):
         if self.relative and self.than is None:
             raise ValueError("relative=true needs another arm to compare with; set than")
         if self.rule in ("equal", "at_least", "at_most") and not self.margin:
-            raise ValueError(f"rule={self.rule} needs a margin: no interval is without width")
+            raise ValueError(f"rule={self.rule} needs a margin, since every interval has a width; set margin")
         return self
 
 
@@ -129,7 +129,7 @@ class Plot(Options):
 
 
 class Claim(Options):
-    """A sentence of the paper, and the figures that speak for or against it."""
+    """A claim of the paper, and the figures that support or contradict it."""
 
     id: str = Field(min_length=1)
     says: str
@@ -144,7 +144,7 @@ class Scale(Options):
     seeds: int = Field(3, ge=1)
     values: dict[str, str | int | float] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
-    """Of one run of each command on one core, for the estimate of the time."""
+    """Seconds of one run of each command on one core, for the estimate of the time."""
 
 
 class Experiment(Options):
@@ -155,8 +155,8 @@ class Experiment(Options):
     lead: tuple[str, ...] = ()
     """Sentences at the top of the page."""
     bases: dict[str, dict[str, str | int | float]] = Field(min_length=1)
-    """By the name of `--base`, the first is the default: the model, its environment and what depends on them. A value
-    that is "" is for the user to give; without it the arms that name it are left out.
+    """By the name for `--base`: the model, its environment and what depends on them. The first is the default. A value
+    "" has to be given by the user; otherwise the arms that name it are left out.
     """
     scales: dict[str, Scale] = Field(min_length=1)
     common: dict[str, str] = Field(default_factory=dict)
@@ -201,7 +201,7 @@ class Experiment(Options):
 
 
 def load(path: Path) -> Experiment:
-    """Read a table. Raises ConfigError in one line for one that cannot be run."""
+    """Read a table. Raises ConfigError, with one line, for a table that cannot be run."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

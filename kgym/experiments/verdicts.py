@@ -1,15 +1,15 @@
 """The verdict on a claim, from a figure and its interval: agree, disagree, or cannot tell.
 
     rule       agree                          disagree
-    greater    the interval is above 0        it is below 0, or below a margin: what there may be is too little to count
+    greater    the interval is above 0        it is below 0, or below a margin: the difference is too small to count
     less       the interval is below 0        it is above 0, or above minus the margin
     equal      it is within the margin        it is wholly outside
     at_least   it is above minus the margin   it is wholly below
     at_most    it is below the margin         it is wholly above
 
-Anything else cannot be told. The interval is Student's t over seeds, since a claim is about a method and not about one
-run of it: with three seeds it is 2.5 standard deviations of a run to either side. One seed has no interval, and tells
-nothing.
+In all other cases the verdict is `cannot tell`. The interval is Student's t over seeds, since a claim is about a method
+and not about one run of it: with three seeds it reaches 2.5 standard deviations of a run to either side. One seed has
+no interval, so its verdict is `cannot tell`.
 """
 
 import math
@@ -22,14 +22,14 @@ from kgym.score.paired import ALPHA, t_interval
 Verdict = Literal["agree", "disagree", "cannot tell"]
 Interval = tuple[float, float]
 EQUAL = 1e-9
-"""Figures that differ by less are equal but for rounding."""
+"""Figures that differ by less than this count as equal: it is rounding."""
 
 
 def seed_interval(values: Sequence[float]) -> Interval:
-    """Return the 95 % interval of the mean over seeds, without ends for fewer than two.
+    """Return the 95 % interval of the mean over seeds, with infinite ends for fewer than two.
 
-    Equal values have no spread to estimate an error from, and fewer than six of them pass no sign test: they have no
-    ends either.
+    Equal values have no spread to estimate an error from, and fewer than six of them cannot pass a sign test: their
+    interval has infinite ends too.
 
     >>> [round(end, 2) for end in seed_interval([1.0, 2.0, 3.0])]
     [-0.48, 4.48]
@@ -44,8 +44,10 @@ def seed_interval(values: Sequence[float]) -> Interval:
 def verdict(rule: Rule, interval: Interval, margin: float = 0.0) -> Verdict:
     """Judge an interval by a rule; see the module.
 
-    >>> verdict("greater", (0.4, 5.8)), verdict("greater", (-0.5, 0.7), margin=1.0), verdict("greater", (-2.0, 7.0), margin=1.0)
-    ('agree', 'disagree', 'cannot tell')
+    >>> verdict("greater", (0.4, 5.8)), verdict("greater", (-0.5, 0.7), margin=1.0)
+    ('agree', 'disagree')
+    >>> verdict("greater", (-2.0, 7.0), margin=1.0)
+    'cannot tell'
     """
     low, high = interval
     if math.isnan(low) or math.isnan(high):
@@ -62,7 +64,7 @@ def verdict(rule: Rule, interval: Interval, margin: float = 0.0) -> Verdict:
 
 
 def reason(rule: Rule, interval: Interval, margin: float = 0.0) -> str:
-    """Say why a verdict is what it is.
+    """Return why an interval gets its verdict, in words.
 
     >>> reason("greater", (-0.5, 0.7), margin=1.0), reason("greater", (-2.0, 7.0), margin=1.0)
     ('a difference of 1 or more is ruled out', 'the interval contains 0')
@@ -85,7 +87,7 @@ def reason(rule: Rule, interval: Interval, margin: float = 0.0) -> str:
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the verdict on a claim from those on its figures: it holds if all agree, and does not if one disagrees."""
+    """Return the verdict on a claim from those on its figures: `agree` if all agree, `disagree` if one disagrees."""
     if "disagree" in verdicts:
         return "disagree"
     return "agree" if verdicts and set(verdicts) == {"agree"} else "cannot tell"

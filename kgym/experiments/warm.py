@@ -1,5 +1,5 @@
-"""What every run loads, loaded once: the processes of runs are forked from one that has imported this. Nothing here
-computes.
+"""The modules that every run loads, loaded once: the processes of runs are forked from one that has imported this file.
+It computes nothing.
 """
 
 import torch
@@ -10,4 +10,4 @@ from kgym.score import harness
 from kgym.train import start
 
 LOADED = (torch, AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, engine, harness, start)
-"""Named, so that they are loaded now: transformers imports a class when it is asked for."""
+"""Named here so that they are loaded now: transformers imports a class only when it is used."""

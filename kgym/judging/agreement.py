@@ -1,5 +1,5 @@
-"""Hidden tests for a problem that has none: inputs that a generator makes, with the outputs on which reference
-submissions agree.
+"""Hidden tests for a problem without tests: inputs from a generator, with the outputs on which reference submissions
+agree.
 
     inputs = generated(generator, n=50, seed=7, kind="stdin")
     found = agreed(template, references, share=0.7)       found.cases, found.passed
@@ -24,15 +24,15 @@ from kgym.seeding import derive_seed
 
 GENERATOR = ProgramLimits(wall_s=30, cpu_s=5)
 LARGEST = 1 << 20
-"""Bytes of an input. Larger ones are left out."""
+"""Most bytes of an input; larger ones are left out."""
 LATE = 3
-"""A reference that ran out of time on so many inputs in a row is not run on the others."""
+"""A reference that ran out of time on this many inputs in a row is not run on the others."""
 TRIES = 2
 
 
 @dataclass(frozen=True)
 class Agreed:
-    """What came of the references of a problem."""
+    """The result of running the references of a problem."""
 
     cases: tuple[tuple[Any, Any], ...]
     """The valid inputs, each with the output on which most references agree."""
@@ -41,11 +41,11 @@ class Agreed:
 
 
 def generated(generator: str, n: int, seed: int, kind: Kind) -> list[Any]:
-    """Return up to n different inputs that a program prints, each in a separate run with other random numbers; twice as
-    many are tried.
+    """Return up to n different inputs that a program prints, each in a separate run with its own random numbers; twice
+    as many are tried.
 
-    What is not an input is left out: nothing, what a run printed that failed, text that is too long or is not a list of
-    arguments as JSON for `call`. Raises SandboxError.
+    Left out are empty outputs, outputs of a run that failed, texts that are too long, and for `call` texts that are not
+    a list of arguments as JSON. Raises SandboxError.
     """
     found: dict[str, Any] = {}
     with shared_pool().box() as box:
@@ -69,11 +69,11 @@ def generated(generator: str, n: int, seed: int, kind: Kind) -> list[Any]:
 
 
 def agreed(template: Cases, references: Sequence[str], share: float) -> Agreed:
-    """Run references on the inputs of a template, whose outputs do not count, and return the inputs on which a share of
-    them agrees.
+    """Run references on the inputs of a template, whose outputs are ignored, and return the inputs on which at least
+    `share` of them agree.
 
-    Outputs agree if they are equal in the way that the template compares, or if its checker takes one where the other
-    is expected. A reference that fails on an input does not agree. Raises SandboxError, and BadTests for a checker that
+    Outputs agree if they are equal in the way that the template compares, or if its checker accepts one where the other
+    is expected. A reference that fails on an input does not agree. Raises SandboxError, and BadTests if the checker
     fails.
     """
     needed = at_least(share, len(references))
@@ -110,7 +110,7 @@ def is_python(source: str) -> bool:
 
 
 def _outputs(template: Cases, source: str) -> list[bytes | None]:
-    """Return what a reference prints or returns for each input, None where it fails."""
+    """Return what a reference prints or returns for each input; None if it fails."""
     for left in reversed(range(TRIES)):
         try:
             return _ran(template, source)
@@ -145,7 +145,7 @@ def _agreeing(template: Cases, given: Any, candidate: bytes, said: Sequence[byte
 
 
 def _value(template: Cases, output: bytes) -> Any:
-    """Return an output as it is expected of others; None for what no output may be."""
+    """Return an output as the expected value for others; None if it is not a valid output."""
     try:
         text = output.decode()
     except UnicodeDecodeError:

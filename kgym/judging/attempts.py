@@ -1,8 +1,8 @@
-"""What the probe runs inside a sandbox: tries what no program may be able to do, and prints what it was able to do, as
-JSON.
+"""The probe runs this inside a sandbox: it tries what a program must not be able to do, and prints as JSON what it was
+able to do.
 
-Nothing of kgym is there, so nothing is imported from it. The arguments are folders that may be in / in addition to the
-usual ones.
+The sandbox does not contain kgym, so nothing is imported from it. The arguments are folders that may be in / in
+addition to the usual ones.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ CLONE_NEWUSER = 0x10000000
 
 
 def refused(action: Callable[[], object]) -> bool:
-    """Whether the system refuses it."""
+    """Whether the system refuses an action."""
     try:
         action()
     except OSError:
@@ -28,12 +28,12 @@ def refused(action: Callable[[], object]) -> bool:
 
 
 def written(path: str) -> bool:
-    """Whether a file can be made there."""
+    """Whether a file can be created at a path."""
     return not refused(lambda: os.open(path, os.O_WRONLY | os.O_CREAT))
 
 
 def holes() -> list[str]:
-    """Return what the sandbox lets through."""
+    """Return what the sandbox fails to prevent."""
     with open("/proc/self/status") as file:
         status = dict(line.split(":", 1) for line in file if ":" in line)
     with open("/proc/net/dev") as file:

@@ -1,16 +1,16 @@
-"""Run programs of untrusted authors, isolated: no network, no files but their own, bounded time, memory, processes and
-output.
+"""Run programs of untrusted authors in isolation: without network and without other files, with limits on time, memory,
+processes and output.
 
     >>> finished = run({"main.py": "print(6 * 7)"}, ["python3", "main.py"])
     >>> finished.stdout
     b'42\\n'
 
 A `Box` is one sandbox (bwrap, see `bubblewrap.py`) with an agent in it (`agent.py`) that starts programs and reports
-how they ended, over a socket that the programs have no access to. A box serves one author: several programs may run in
-it one after the other (the tests of one submission), and then it is thrown away, with everything in it. `sandbox.py`
-starts boxes ahead of need, which takes most of the time.
+how they ended, over a socket that the programs cannot access. A box serves one author: several programs may run in it
+one after the other (the tests of one submission), and then it is thrown away with everything in it. The start takes
+most of the time, so `sandbox.py` starts boxes ahead of need.
 
-Where programs cannot be isolated, no box starts: SandboxError says why, and what to do.
+If programs cannot be isolated, no box starts: SandboxError says why, and what to do.
 """
 
 import contextlib
@@ -32,10 +32,10 @@ from kgym.judging.syscalls import seccomp_filter
 from kgym.limits import ProgramLimits
 
 START_S = 20.0
-"""A sandbox that has not begun after so long is not going to."""
+"""Longest time for the start of a sandbox."""
 STORAGE_MIB = ProgramLimits().storage_mib
 GRACE_S = 30.0
-"""How much longer than its time limit a program is waited for; the agent keeps the limits, unless the machine stops."""
+"""Time in addition to its limit for which a program is waited for; the agent enforces the limit itself."""
 LONGEST_REPLY = 1 << 31
 _MIB = 1 << 20
 _LENGTH = struct.Struct("!I")
@@ -46,7 +46,7 @@ class Finished:
     """How a program ended."""
 
     exit_code: int
-    """as in subprocess: negative for a signal."""
+    """As in subprocess: negative for a signal."""
     limit: str
     """The limit that it was stopped for: `time`, `cpu`, `memory`, `processes`, `files` or `output`; "" if it ended
     by itself.
@@ -55,9 +55,9 @@ class Finished:
     stderr: bytes
     wall_s: float
     cpu_s: float
-    """Of all its processes together."""
+    """Processor time of all its processes together."""
     memory_mib: float
-    """The most that was seen, looking every 10 ms."""
+    """Largest memory that was measured, every 10 ms."""
 
     @property
     def ok(self) -> bool:
@@ -66,10 +66,10 @@ class Finished:
 
 
 class Box:
-    """One sandbox. Not for several threads at a time."""
+    """One sandbox, for one thread at a time."""
 
     def __init__(self, storage_mib: int = STORAGE_MIB) -> None:
-        """Start it and wait until it is ready. Raises SandboxError if programs cannot be isolated."""
+        """Start the sandbox and wait until it is ready. Raises SandboxError if programs cannot be isolated."""
         self.storage_mib = storage_mib
         self._said = os.memfd_create("said")
         self._used = False
@@ -121,10 +121,10 @@ class Box:
 
     def put(self, files: Mapping[str, bytes | str]) -> None:
         """Write files into the working folder, before the first program runs. Raises ValueError for a path that
-        leads out of it.
+        leaves it.
         """
         if self._used:
-            raise ValueError("files are put before the first program runs: it could have left links in their places")
+            raise ValueError("put files before the first program runs: a program could have left links there")
         parts = []
         for path, data in files.items():
             if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
@@ -141,9 +141,9 @@ class Box:
         *,
         channel: socket.socket | None = None,
     ) -> Finished:
-        """Run a program, end all that it has started, and return how it ended.
+        """Run a program, end all processes that it has started, and return how it ended.
 
-        With a `channel` it has that socket as file descriptor 3. Raises SandboxLost if the sandbox ends meanwhile.
+        A `channel` is the program's file descriptor 3. Raises SandboxLost if the sandbox ends meanwhile.
         """
         limits = limits or ProgramLimits()
         self._used = True
@@ -177,7 +177,7 @@ class Box:
                 int(code), limit.decode(), stdout, stderr, float(wall_s), float(cpu_s), int(memory) / _MIB
             )
         except ValueError as error:
-            raise SandboxLost(f"a sandbox sent a report that is none: {error}") from error
+            raise SandboxLost(f"a sandbox sent a damaged report: {error}") from error
         if (
             finished.exit_code == -signal.SIGKILL
             and not finished.limit
@@ -188,7 +188,7 @@ class Box:
         return finished
 
     def close(self) -> None:
-        """End it, with everything in it."""
+        """End the sandbox with everything in it."""
         self._channel.close()
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
@@ -211,11 +211,11 @@ class Box:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be used."""
+        """Whether the sandbox can still be used."""
         return self._process is not None and self._process.poll() is None
 
     def forget(self) -> None:
-        """In a forked child: close what belongs to the parent, and end nothing."""
+        """In a forked child: close what belongs to the parent, without ending anything."""
         self._channel.close()
         self._process = self._cgroup = None
 
@@ -228,7 +228,7 @@ class Box:
     # --- messages ---
 
     def _ask(self, parts: Sequence[bytes], patience_s: float, fds: Sequence[int] = ()) -> list[bytes]:
-        """Send a message and return the reply. Raises SandboxLost if there is none."""
+        """Send a message and return the reply. Raises SandboxLost without a reply."""
         until = time.monotonic() + patience_s
         data = b"".join([_LENGTH.pack(len(parts)), *(_LENGTH.pack(len(part)) + part for part in parts)])
         try:
@@ -258,7 +258,7 @@ class Box:
         return parts
 
     def _words(self) -> str:
-        """What bwrap or the agent have said last."""
+        """Return the last line that bwrap or the agent has printed."""
         if self._said < 0:
             return ""
         lines = (
@@ -276,6 +276,6 @@ def _receive_exactly(sock: socket.socket, size: int, until: float) -> bytes:
         sock.settimeout(max(0.001, until - time.monotonic()))
         part = sock.recv(min(size - len(parts), _MIB))
         if not part:
-            raise EOFError("it has hung up")
+            raise EOFError("the other side has closed the connection")
         parts += part
     return bytes(parts)

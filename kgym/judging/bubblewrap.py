@@ -1,9 +1,8 @@
-"""How bwrap is asked for a sandbox, and what to do where it refuses.
+"""The command line of bwrap for a sandbox, and what to do if bwrap refuses.
 
-An ordinary user gets a user namespace; root gives up its identity for a user of the sandbox's own instead, so that it
-works where user namespaces are switched off. Everything else is the same: separate namespaces for processes, network,
-IPC, host name and cgroups; /usr, the Python of this process and a few devices read-only; one writable folder, /tmp, in
-memory.
+An ordinary user gets a user namespace. Root becomes a user of the sandbox instead, which also works where user
+namespaces are switched off. Everything else is the same: separate namespaces for processes, network, IPC, host name and
+cgroups; /usr, the Python of this process and a few devices read-only; one writable folder, /tmp, in memory.
 """
 
 import os
@@ -18,14 +17,14 @@ from pathlib import Path
 from kgym.errors import SandboxError
 
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-"""What is in / beside /usr: links into it, or folders on older systems."""
+"""Folders in / in addition to /usr: links into /usr, or folders on older systems."""
 CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
-"""What the programs of /usr need of /etc; none of it is secret."""
+"""Files in /etc that the programs in /usr need; they contain nothing secret."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 AGENT = "/run/agent.py"
 TMP = "/tmp"  # noqa: S108  (its own file system)
 USERS = range(61184, 65520)
-"""Users that systemd hands out as needed (DynamicUser=), so that no file on disk is theirs."""
+"""User ids that systemd assigns dynamically (DynamicUser=), so they own no files on disk."""
 INSTALL = "install bubblewrap 0.8 or later (apt-get install bubblewrap, dnf install bubblewrap)"
 ALLOW = (
     "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1, "
@@ -35,20 +34,19 @@ ALLOW = (
 
 
 def missing() -> str:
-    """Return what this machine lacks so that programs can be isolated, with the remedy; "" if nothing can be seen at
-    once.
-    """
+    """Return what this machine lacks to isolate programs, with the remedy; "" if this quick check finds nothing."""
     if sys.platform != "linux":
-        return f"programs are isolated with Linux namespaces, and this is {platform.system()}; use Linux, also in a virtual machine"
+        system = platform.system()
+        return (
+            f"programs are isolated with Linux namespaces, and this is {system}; use Linux or a virtual machine with it"
+        )
     if shutil.which("bwrap") is None:
         return f"bwrap is not installed; {INSTALL}"
     return ""
 
 
 def command(*, channel_fd: int, info_fd: int, seccomp_fd: int, storage_bytes: int) -> list[str]:
-    """Return the command line that starts a sandbox with the agent in it. Raises SandboxError if something is
-    missing.
-    """
+    """Return the command line that starts a sandbox with the agent. Raises SandboxError if something is missing."""
     if lacking := missing():
         raise SandboxError(f"programs cannot be isolated: {lacking}")
     root = os.geteuid() == 0
@@ -67,14 +65,14 @@ def command(*, channel_fd: int, info_fd: int, seccomp_fd: int, storage_bytes: in
 
 
 def python() -> str:
-    """Return the interpreter of the sandbox: that of this process, without its virtual environment."""
+    """Return the interpreter of the sandbox: the one of this process, without its virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
 
 
 def environment() -> dict[str, str]:
     """Return the environment variables of a program.
 
-    The seed is that of the hashes of texts: one of its own would give a program another verdict every time.
+    PYTHONHASHSEED fixes the hashes of texts: with a random seed a program could get another verdict every time.
     """
     return {"PATH": search_path(), "HOME": TMP, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
 
@@ -96,12 +94,10 @@ def _system() -> list[str]:
             found += ["--ro-bind", str(path), str(path)]
     prefix = os.path.realpath(sys.base_prefix)
     if not Path(prefix).is_relative_to("/usr"):
-        for parent in reversed(Path(prefix).parents[:-1]):  # a folder of root's would be closed to the sandbox's user
+        for parent in reversed(Path(prefix).parents[:-1]):  # the sandbox's user cannot enter a folder of root
             found += ["--perms", "0755", "--dir", str(parent)]
         found += ["--ro-bind", prefix, prefix]
-    for folder in site.getsitepackages(
-        [prefix]
-    ):  # what is installed here does not concern the programs, and slows their start
+    for folder in site.getsitepackages([prefix]):  # the programs do not need installed packages, which slow their start
         if Path(folder).is_dir():
             found += ["--perms", "0555", "--tmpfs", folder, "--remount-ro", folder]
     for name in CONFIGURATION:
@@ -120,4 +116,4 @@ def remedy(said: Sequence[str]) -> str:
         return INSTALL
     if any(word in text for word in ("permission", "permitted", "namespace", "no space left", "uid map")):
         return ALLOW
-    return "run bwrap --unshare-all --ro-bind / / true to see whether it works at all"
+    return "run `bwrap --unshare-all --ro-bind / / true` to see whether bwrap works at all"

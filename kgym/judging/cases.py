@@ -4,7 +4,7 @@
     {"kind": "call", "function": "add", "cases": [[[2, 3], 5]]}
     {"kind": "asserts", "function": "add", "cases": [["assert add(2, 3) == 5", null]], "before": "import math"}
 
-A problem with several right outputs says how they are compared, or has a checker: a Python program that finds the files
+A problem with several right outputs says how they are compared, or has a checker: a Python program that reads the files
 `input`, `expected` and `output` in its folder and ends with exit code 0 for right and 1 for wrong. It runs in its own
 sandbox.
 """
@@ -19,25 +19,25 @@ Compare = Literal["tokens", "lines", "unordered", "close"]
 
 @dataclass(frozen=True)
 class Cases:
-    """The tests of one problem. Raises ValueError for what they cannot be."""
+    """The tests of one problem. Raises ValueError for invalid tests."""
 
     kind: Kind
-    """`stdin`: the program reads its input and prints its output. `call`: a function is called, with values of JSON.
-    `asserts`: statements call the function, in another sandbox; what goes to and fro are plain values of Python.
+    """`stdin`: the program reads its input and prints its output. `call`: a function is called, with JSON values.
+    `asserts`: statements in another sandbox call the function; plain Python values are sent between the two.
     """
     cases: tuple[tuple[Any, Any], ...]
     """Input and output; arguments and result; statements and None."""
     function: str = ""
-    """Its name, for `call` and `asserts`; a method of a class `Solution` will do."""
+    """Name of the function, for `call` and `asserts`; it may be a method of a class `Solution`."""
     compare: Compare = "tokens"
-    """`tokens`: equal but for white space between words (of results: equal). `lines`: equal but for white space at the
-    ends of lines. `unordered`: the lines, or the elements of the result, in any order. `close`: numbers may differ by
-    one millionth.
+    """`tokens`: equal except for white space between words (for results: equal). `lines`: equal except for white space
+    at the ends of lines. `unordered`: the lines, or the elements of the result, in any order. `close`: numbers may
+    differ by one millionth.
     """
     checker: str = ""
-    """Source of a program that decides instead."""
+    """Source of a program that compares instead."""
     before: str = ""
-    """Source that is put before the program, such as imports that its problem has named."""
+    """Source that is inserted before the program, such as imports that the problem names."""
     time_s: float = 4.0
     """Seconds of processor time for each case."""
     memory_mib: int = 256
@@ -55,19 +55,19 @@ class Cases:
             if (self.kind == "stdin" and not (isinstance(one, str) and isinstance(other, str))) or (
                 self.kind == "call" and not isinstance(one, list)
             ):
-                raise ValueError(f"a case of {self.kind} is {str([one, other])[:80]}")
+                raise ValueError(f"a case of kind {self.kind} cannot be {str([one, other])[:80]}")
         if not (0 < self.time_s <= 600 and 16 <= self.memory_mib <= 1 << 16):
             raise ValueError(f"time_s={self.time_s}, memory_mib={self.memory_mib}: limits are out of range")
 
     def gold(self) -> str:
-        """Return them as the text of a gold answer; what is as usual is left out."""
+        """Return the tests as the text of a gold answer; fields with default values are left out."""
         usual = {field.name: field.default for field in fields(self)}
         values = {name: value for name, value in asdict(self).items() if value != usual[name]}
         return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def of(cls, gold: str) -> "Cases":
-        """Return the tests of a gold answer. Raises ValueError for a text that is none."""
+        """Return the tests of a gold answer. Raises ValueError for any other text."""
         try:
             values = json.loads(gold)
             values["cases"] = tuple((one, other) for one, other in values["cases"])

@@ -1,8 +1,8 @@
-"""Limits for all processes of a sandbox together, kept by the kernel, on machines that let this user make cgroups.
+"""Limits for all processes of a sandbox together, enforced by the kernel, on machines where this user may make cgroups.
 
 A sandbox does not depend on them: its agent counts memory and processes itself, every 10 ms. A cgroup is exact, and
-also counts what the kernel holds for the programs: pipes, sockets, entries of folders. Both versions are used: 2 where
-systemd has delegated it, 1 as root.
+also counts what the kernel stores for the programs: pipes, sockets, directory entries. Both versions are supported: 2
+where systemd has delegated it, 1 for root.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from typing import NamedTuple, Self
 MOUNTED = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "pids")
 OVERHEAD = 64 << 20
-"""Bytes for the agent and for what the kernel holds for a small program, in addition to the program's memory."""
+"""Bytes for the agent and for what the kernel stores for a small program, in addition to the program's memory."""
 REMOVE_S = 0.5
 _serial = itertools.count()
 
 
 class Place(NamedTuple):
-    """Where cgroups can be made: a folder for each controller, in version 2 the same one."""
+    """Where cgroups can be made: a folder for each controller; in version 2 it is the same folder."""
 
     folders: tuple[Path, ...]
     memory_file: str
@@ -46,7 +46,7 @@ class Cgroup:
 
     @classmethod
     def around(cls, pid: int) -> Self | None:
-        """Put a process into a new cgroup, with all that it will start; None where that cannot be done."""
+        """Put a process, with all that it will start, into a new cgroup; return None if that is not possible."""
         place = usable_place()
         if place is None:
             return None
@@ -64,17 +64,17 @@ class Cgroup:
 
     def limit(self, memory_bytes: int, processes: int) -> None:
         """Set what the next program may use."""
-        with contextlib.suppress(OSError):  # the agent holds to the same limits
+        with contextlib.suppress(OSError):  # the agent enforces the same limits
             (self._folders[0] / self._place.memory_file).write_text(str(memory_bytes + OVERHEAD))
             (self._folders[-1] / "pids.max").write_text(str(processes + 2))
         self._kills = self._oom_kills()
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has killed a process for its memory since `limit`."""
+        """Whether the kernel has killed a process for its memory since the last call of `limit`."""
         return self._oom_kills() > self._kills
 
     def remove(self) -> None:
-        """Remove it; its processes have been killed and may take a moment to go."""
+        """Remove the cgroup; its processes have been killed and may take a moment to end."""
         until = time.monotonic() + REMOVE_S
         for folder in self._folders:
             while folder.exists():
@@ -113,7 +113,7 @@ def usable_place() -> Place | None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the cgroups of processes that were killed before they could."""
+    """Remove the cgroups of processes that were killed before they could remove them."""
     for left in folder.glob("kgym-*-*"):
         if not Path("/proc", left.name.split("-")[1]).exists():
             with contextlib.suppress(OSError):
@@ -121,9 +121,9 @@ def sweep(folder: Path) -> None:
 
 
 def candidates(lines: list[str], mounted: Path) -> list[Place]:
-    """Return where to try, given /proc/self/cgroup and where cgroups are mounted.
+    """Return the places to try, given the lines of /proc/self/cgroup and the folder where cgroups are mounted.
 
-    Version 2 needs processes in leaves, so beside one's own cgroup there is more hope than below it.
+    Version 2 allows processes only in leaves, so a sibling of this process's cgroup is tried before a child of it.
     """
     own = {
         controller: path
@@ -141,7 +141,6 @@ def candidates(lines: list[str], mounted: Path) -> list[Place]:
     if all(controller in own for controller in CONTROLLERS):
         folders = [mounted / controller / own[controller].strip("/") for controller in CONTROLLERS]
         found.append(Place(tuple(folders), *V1))
-        found.append(
-            Place(tuple(mounted / controller for controller in CONTROLLERS), *V1)
-        )  # in a container the path may lead nowhere
+        # in a container the path above may not exist
+        found.append(Place(tuple(mounted / controller for controller in CONTROLLERS), *V1))
     return found

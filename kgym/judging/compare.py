@@ -32,7 +32,7 @@ def same_result(expected: Any, result: bytes, how: Compare) -> bool:
         if how == "unordered" and isinstance(value, list) and isinstance(expected, list):
             return Counter(map(_canonical, value)) == Counter(map(_canonical, expected))
         return _same(expected, value, how == "close")
-    except (ValueError, RecursionError):  # not JSON, or too much of it
+    except (ValueError, RecursionError):  # not JSON, or nested too deep
         return False
 
 

@@ -1,4 +1,4 @@
-"""The program of an answer: the last fenced block in Python after the reasoning."""
+"""The program in a completion: the last fenced block in Python after the reasoning."""
 
 from kgym.answers import conclusion
 
@@ -8,9 +8,9 @@ LANGUAGES = {"", "py", "python", "python3"}
 def program_of(response: str) -> str | None:
     r"""Return the last block between lines of three backquotes that names Python or no language; None if there is none.
 
-    A block that is never closed does not count: the answer was cut short.
+    A block that is never closed does not count: the completion was cut short.
 
-    >>> program_of("First:\n```python\nprint(1)\n```\nBetter:\n```\nprint(2)\n```\nRun it with\n```sh\npython a.py\n```")
+    >>> program_of("First:\n```python\nprint(1)\n```\nBetter:\n```\nprint(2)\n```\nRun:\n```sh\npython a.py\n```")
     'print(2)'
     """
     said = conclusion(response)

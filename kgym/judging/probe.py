@@ -1,8 +1,8 @@
-"""Whether the sandbox holds on this machine: a program tries what it must not be able to do, once before the first
-other program.
+"""Whether the sandbox isolates programs on this machine: before the first other program, one program tries what it must
+not be able to do.
 
-bwrap may start and isolate less than it says (an old kernel that counts processes per user, a /proc of someone else, a
-system call filter that was not loaded), so what counts is what a program finds.
+bwrap may start and isolate less than it says (an old kernel that counts processes per user, another process's /proc, a
+system call filter that was not loaded), so the check is what a program is able to do.
 """
 
 import json
@@ -15,7 +15,7 @@ from kgym.judging.box import Box
 from kgym.limits import ProgramLimits
 
 PROCESSES = 8
-"""Limit of the probe."""
+"""Limit on the processes of the probe."""
 
 _lock = threading.Lock()
 _finding: str | None = None
@@ -31,7 +31,7 @@ def check() -> str:
 
 
 def require() -> None:
-    """Raise SandboxError unless programs are isolated here; found out once in a process."""
+    """Raise SandboxError unless programs are isolated here; this is tested once in a process."""
     global _finding  # noqa: PLW0603  (one machine, one finding)
     with _lock:
         if _finding is None:

@@ -1,10 +1,10 @@
-"""Sandboxes that are ready before they are needed, and the one-line way to run a program in one.
+"""Sandboxes that are ready before they are needed, and `run`, which runs a program in one.
 
     >>> run({"main.py": "print(6 * 7)"}, ["python3", "main.py"]).stdout
     b'42\\n'
 
-A box is used once: anything that a program has done to it is thrown away with it. `probe.py` tries it out before the
-first program.
+A box is used once: anything that a program has changed in it is thrown away with it. `probe.py` tests the isolation
+before the first program.
 """
 
 import atexit
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Keeps boxes ready, so that a program does not wait for its box to start. For several threads."""
+    """Keeps boxes ready, so that a program does not wait for the start of its box. Several threads may use it."""
 
     def __init__(self, size: int = 0) -> None:
-        """`size` boxes are ready while none is asked for; without it one for each processor, at most 8."""
+        """`size` boxes are kept ready; 0 is one for each processor, at most 8."""
         self.size = size or max(1, min(8, os.cpu_count() or 1))
         self._ready: deque[Box] = deque()
         self._lock = threading.Condition()
@@ -35,7 +35,7 @@ class Pool:
 
     @contextlib.contextmanager
     def box(self, storage_mib: int = STORAGE_MIB) -> Iterator[Box]:
-        """Have a fresh box, which is thrown away afterwards. Raises SandboxError if programs cannot be isolated."""
+        """Provide a fresh box, which is thrown away afterwards. Raises SandboxError if programs cannot be isolated."""
         probe.require()
         taken = self._take() if storage_mib <= STORAGE_MIB else Box(storage_mib)
         try:
@@ -51,7 +51,7 @@ class Pool:
         *,
         stdin: bytes | str = b"",
     ) -> Finished:
-        """Run one program in its own box, as `run` does."""
+        """Run one program in its own box; see `run` of this module."""
         with self.box((limits or ProgramLimits()).storage_mib) as box:
             box.put(files)
             return box.run(command, stdin, limits)
@@ -81,7 +81,7 @@ class Pool:
         return Box()
 
     def _keep_ready(self) -> None:
-        """Start boxes until there are enough, and again whenever one has been taken."""
+        """Start boxes until `size` are ready, and again whenever one has been taken."""
         own = threading.current_thread()
         while True:
             with self._lock:
@@ -91,8 +91,8 @@ class Pool:
                     return
             try:
                 box = Box()
-            except (SandboxError, OSError) as error:  # anyone who needs a box tries to start it, and is told
-                log.warning("no sandbox could be started ahead of need: %s", error)
+            except (SandboxError, OSError) as error:  # a caller that needs a box starts one itself, and gets the error
+                log.warning("a sandbox could not be started ahead of need: %s", error)
                 with self._lock:
                     if self._starter is own:
                         self._starter = None
@@ -118,7 +118,7 @@ _shared_lock = threading.Lock()
 
 def shared_pool() -> Pool:
     """Return the pool of this process."""
-    global _shared  # noqa: PLW0603  (one for all verifiers and tools: boxes are all alike)
+    global _shared  # noqa: PLW0603  (one for all verifiers and tools: all boxes are alike)
     with _shared_lock:
         if _shared is None:
             _shared = Pool()
@@ -132,10 +132,10 @@ def run(
     *,
     stdin: bytes | str = b"",
 ) -> Finished:
-    """Run a program in its own sandbox, end everything that it has started, and return how it ended.
+    """Run a program in its own sandbox, end all processes that it has started, and return how it ended.
 
     `files` (path: content) are in its working folder; `python3` is the interpreter of this process. Raises
-    SandboxError, with the reason and the remedy, where programs cannot be isolated.
+    SandboxError, with the reason and the remedy, if programs cannot be isolated.
     """
     return shared_pool().run(files, command, limits, stdin=stdin)
 

@@ -1,5 +1,5 @@
-"""Run a submission, a program of an untrusted author, on the cases of its problem, in a sandbox; compare what it says
-outside of it.
+"""Run a submission, a program of an untrusted author, on the cases of its problem in a sandbox; compare its outputs
+outside of the sandbox.
 
 for finding in findings(source, cases): finding.wrong      "" for a case that it passes
 """
@@ -23,25 +23,25 @@ from kgym.limits import ProgramLimits
 
 HARNESS = Path(__file__).with_name("harness")
 RIGHT = ""
-"""Of a case; otherwise a word for what is wrong."""
+"""Finding on a case that is passed; otherwise it is a word for what is wrong."""
 CHECKER = ProgramLimits(wall_s=60, cpu_s=20, memory_mib=1024)
 SHOWN = 200
 """Characters of an input or an output that are shown."""
 
 
 class BadTests(Exception):
-    """The tests of a problem do not work: the program is not to blame."""
+    """The tests of a problem do not work; the program is not at fault."""
 
 
 class Finding(NamedTuple):
     """How a program did on one case."""
 
     wrong: str
-    """`RIGHT`, `wrong_output`, `crash`, `no_function`, or the limit that it passed: `time`, `memory`, `processes`,
+    """`RIGHT`, `wrong_output`, `crash`, `no_function`, or the limit that it exceeded: `time`, `memory`, `processes`,
     `files`, `output`.
     """
     shown: tuple[tuple[str, str], ...] = ()
-    """What was put in and came out, shortened, by name; for a case that it does not pass."""
+    """Input and outputs by name, shortened, for a case that is not passed."""
 
 
 def findings(source: str, cases: Cases) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def findings(source: str, cases: Cases) -> Iterator[Finding]:
 
 @contextmanager
 def program_box(source: str, cases: Cases) -> Iterator[Box]:
-    """Have a box with a program, and the harness that its cases need."""
+    """Provide a box with a program and the harness that its cases need."""
     files = {"call": ("call.py",), "asserts": ("served.py", "wire.py"), "stdin": ()}[cases.kind]
     with shared_pool().box() as box:
         box.put({"solution.py": f"{cases.before}\n{source}" if cases.before else source, **_harness(*files)})
@@ -74,8 +74,8 @@ def program_box(source: str, cases: Cases) -> Iterator[Box]:
 
 
 def run_case(box: Box, cases: Cases, given: object) -> Finished:
-    """Run the program of a box on an input, or its function with arguments; its standard output is the output, or
-    the result as JSON.
+    """Run the program of a box on an input, or its function with arguments; standard output has the output, or the
+    result as JSON.
     """
     if cases.kind == "call":
         return box.run(["python3", "call.py", cases.function], json.dumps(given), limits_of(cases))
@@ -83,12 +83,12 @@ def run_case(box: Box, cases: Cases, given: object) -> Finished:
 
 
 def limits_of(cases: Cases) -> ProgramLimits:
-    """Return what a program may use: processor time decides, so that a busy machine makes no program wrong."""
+    """Return a program's limits. Processor time decides, so that a busy machine does not make a program wrong."""
     return ProgramLimits(wall_s=5 * cases.time_s + 5, cpu_s=cases.time_s, memory_mib=cases.memory_mib)
 
 
 def trouble_of(finished: Finished, cases: Cases) -> str:
-    """Return a word for what a program did wrong for any expected output, or `RIGHT`."""
+    """Return a word for what is wrong with a run, whatever output is expected, or `RIGHT`."""
     if finished.limit:
         return "time" if finished.limit == "cpu" else finished.limit
     if finished.exit_code:
@@ -97,7 +97,7 @@ def trouble_of(finished: Finished, cases: Cases) -> str:
 
 
 def agrees(cases: Cases, given: object, expected: object, output: bytes) -> bool:
-    """Whether an output is right where another one is expected. Raises SandboxError and BadTests."""
+    """Whether an output is right, given the expected one. Raises SandboxError and BadTests."""
     if cases.checker:
         return _checked(cases, given, expected, output)
     if cases.kind == "call":
@@ -128,9 +128,7 @@ def _harness(*names: str) -> dict[str, str]:
 
 
 def _checked(cases: Cases, given: object, expected: object, output: bytes) -> bool:
-    """Ask the checker of the problem. One that fails on an output, and takes what is expected, fails because of the
-    output.
-    """
+    """Ask the checker of the problem. If it fails on the output but accepts the expected one, the output is wrong."""
     files = {"checker.py": cases.checker, "input": as_text(given), "expected": as_text(expected)}
     finished = _ran_checker({**files, "output": output})
     if _decided(finished):

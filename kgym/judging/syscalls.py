@@ -1,9 +1,9 @@
 """The system calls that a program in the sandbox may make, as a seccomp filter.
 
-What is not listed fails with ENOSYS, as on a kernel without it: mounts, namespaces, sockets other than connected pairs,
-ptrace, keyrings, shared memory of System V, message queues, io_uring, bpf, other users' limits and priorities. libc
-falls back on older calls then, as it does on older kernels. A call by the numbers of another architecture (32 bit, x32)
-kills the program.
+A call that is not listed fails with ENOSYS, as on a kernel without it: mounts, namespaces, sockets other than connected
+pairs, ptrace, keyrings, shared memory of System V, message queues, io_uring, bpf, limits and priorities of other users.
+libc then falls back on older calls, as it does on older kernels. A call with a number of another architecture (32 bit,
+x32) kills the program.
 
 The numbers are those of `asm/unistd_64.h` (x86-64) and `asm-generic/unistd.h` (ARM 64); they never change.
 """
@@ -60,11 +60,11 @@ TABLE = """
     # the rest
     getrandom 318 278, sysinfo 99 179, uname 63 160
 """
-"""Name, number on x86-64, number on ARM 64; - where an architecture does not have it."""
+"""Name, number on x86-64, number on ARM 64; - if an architecture does not have the call."""
 
 
 class Condition(NamedTuple):
-    """A call that is allowed or not by the low 32 bits of one of its arguments."""
+    """A call that is allowed or refused by the low 32 bits of one of its arguments."""
 
     numbers: dict[str, int]
     argument: int
@@ -73,12 +73,12 @@ class Condition(NamedTuple):
     refused: tuple[int, ...] = ()
     """Values that are refused; others are not."""
     refused_bits: int = 0
-    """Bits of which none may be set."""
+    """Bits that must not be set."""
 
 
 NEW_NAMESPACES = 0x7E020080
-"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME. clone3 has them in memory, where no
-filter can look: it is not listed, and libc uses clone instead.
+"""CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET and NEWTIME. clone3 passes them in memory, which a
+filter cannot read: it is not listed, and libc uses clone instead.
 """
 CONDITIONS = (
     Condition({"x86_64": 56, "aarch64": 220}, 0, refused_bits=NEW_NAMESPACES),  # clone
@@ -90,13 +90,13 @@ CONDITIONS = (
 )
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""What the kernel calls them: AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64."""
+"""The kernel's AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64."""
 X32 = 0x40000000
 """Numbers from here on are calls of the x32 architecture."""
 
 _LOAD, _EQUAL, _AT_LEAST, _ABOVE, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x25, 0x45, 0x06
 _NR, _ARCH, _ARGUMENTS = 0, 4, 16
-"""Where struct seccomp_data has them; both architectures are little-endian."""
+"""Offsets in struct seccomp_data; both architectures are little-endian."""
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000 | 38, 0x80000000
 """SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with ENOSYS, SECCOMP_RET_KILL_PROCESS"""
 
@@ -167,5 +167,5 @@ def _statement(code: int, value: int) -> bytes:
 
 
 def _jump(code: int, value: int, if_true: int, if_false: int) -> bytes:
-    """One struct sock_filter; the jumps count instructions after this one."""
+    """Return one struct sock_filter; jumps count the instructions after this one."""
     return struct.pack("<HBBI", code, if_true, if_false, value)

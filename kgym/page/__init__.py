@@ -1,12 +1,11 @@
-"""One self-contained HTML page of tables, pictures and sampled answers, from plain data; knows no file format and no
-run folder.
+"""One self-contained HTML page of tables, pictures and sampled completions, made from plain data. The package reads no
+files and no run folders.
 
     board.py      rows of a leaderboard -> tables and pictures
     picture.py    a matplotlib figure -> an image that follows the reader's light or dark theme
-    answers.py    sampled answers -> packed data for the browser of answers
+    answers.py    sampled completions -> packed data for the browser of completions
     document.py   all of it -> the text of the page
 
-Nothing is fetched when the page is opened, and no text of a model is ever read as markup: Jinja escapes what is in the
-page, the script sets text and nothing else, and the page's own policy (Content-Security-Policy) allows no script but
-that one.
+Nothing is fetched when the page is opened, and text of a model is never read as markup: Jinja escapes what is in the
+page, the script sets only text, and the page's own policy (Content-Security-Policy) allows only that script.
 """

@@ -1,11 +1,11 @@
-"""Sampled answers, packed for the page: columns in place of rows, words by number, compressed. The script unpacks them
-when it starts.
+"""Sampled completions, packed for the page: columns instead of rows, repeated words by number, compressed. The script
+unpacks them when it starts.
 
 {"problems": [[id, subject, level, year, question, gold], ...], "words": [...],
- "runs": [{"name": "before", "problem": [0, 0, ...], "attempt": [...], "text": [...], "answer": [...], "status": [number
- of a word ...],
-           "reason": [...], "tokens": [...], "finish": [...], "cut": [0, 1 ...], "worth": [1, null ...],
-           "replies": {"3": [[place in the text, role, content], ...]}}]}      of those rows that have some
+ "runs": [{"name": "before", "problem": [0, 0, ...], "attempt": [...], "text": [...], "answer": [...],
+           "status": [number of a word, ...], "reason": [...], "tokens": [...], "finish": [...], "cut": [0, 1, ...],
+           "worth": [1, null, ...],
+           "replies": {"3": [[place in the text, role, content], ...]}}]}      only of rows that have replies
 """
 
 import base64
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
 
 MOST_ANSWERS = 40_000
 MOST_CHARACTERS = 100_000
-"""Of one answer; of a longer one its head and its tail are kept."""
+"""Longest text of a completion; of a longer one the beginning and the end are kept."""
 MOST_CHARACTERS_IN_ALL = 25_000_000
-"""Of all answers together, unless their number was asked for: what a browser unpacks in about a second."""
+"""Longest text of all completions together, unless their number was asked for: a browser unpacks it in a second."""
 PROBLEM = ("problem_id", "subject", "level", "year", "question", "gold")
 COLUMNS = (*PROBLEM, "attempt", "text", "answer", "status", "reason", "tokens", "finish_reason", "truncated", "worth")
-"""What is needed: columns of `kgym.runs.answers`, and as `worth` the score that counts, NaN where none does.
-`trace` and `pieces` may be there too."""
+"""Required columns: those of `kgym.runs.answers`, and as `worth` the score that counts, NaN if none does. `trace` and
+`pieces` are optional.
+"""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers of one or more runs, ready to be put into a page."""
+    """Completions of one or more runs, ready for a page."""
 
     packed: str = field(repr=False)
     """JSON, deflated (zlib), in base64."""
     n: int
     n_left_out: int
     left_out: str
-    """What is not in the page, in words; "" if all is."""
+    """What is not in the page, in words; "" if everything is."""
 
 
 def pack_answers(
     runs: Sequence[tuple[str, "DataFrame"]], most: int | None = None, most_characters: int = MOST_CHARACTERS_IN_ALL
 ) -> Answers:
-    """Pack the answers of named runs: at most `most` of them, or, if that is None, `MOST_ANSWERS` with
+    """Pack the completions of named runs: at most `most` of them, or, if that is None, `MOST_ANSWERS` with
     `most_characters` in all.
 
-    The first problems are kept, with all their answers in every run; the very first at any length.
+    The first problems are kept, with all their completions in every run; the very first one at any length.
     """
     ids = list(dict.fromkeys(problem for _, frame in runs for problem in frame["problem_id"]))
     n_all = sum(len(frame) for _, frame in runs)
@@ -73,7 +74,7 @@ def pack_answers(
     data = {"problems": [problems[place] for place in range(len(kept))], "words": list(words.numbers), "runs": packed}
     body = zlib.compress(json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode(), 9)
     left_out = (
-        f"{n:,} of {n_all:,} answers are in this page: those to the first {len(kept):,} of {len(ids):,} problems"
+        f"{n:,} of {n_all:,} completions are in this page: those of the first {len(kept):,} of {len(ids):,} problems"
         if n < n_all
         else ""
     )
@@ -81,7 +82,7 @@ def pack_answers(
 
 
 class _Words:
-    """Texts that come again and again, by number."""
+    """Numbers texts that are repeated."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
@@ -109,7 +110,7 @@ def _pack(
             )
             if (found := _replies(text, pieces))
         },
-        "answer": [None if answer is None or answer != answer else _bounded(answer) for answer in frame["answer"]],  # noqa: PLR0124  (NaN)
+        "answer": [_bounded(answer) if isinstance(answer, str) else None for answer in frame["answer"]],
         "status": [words(status) for status in frame["status"]],
         "reason": [words(reason) for reason in frame["reason"]],
         "tokens": [int(value) for value in frame["tokens"]],
@@ -121,8 +122,8 @@ def _pack(
 
 
 def _replies(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> list[tuple[int, str, str]]:
-    """Return what the environment replied, and after how much of the answer, as JavaScript counts; of a text that is
-    cut, at its end.
+    """Return the replies of the environment with their places in the completion, in JavaScript's characters; if the
+    text is shortened, at its end.
     """
     found, place = [], 0
     for piece in () if pieces is None else pieces:

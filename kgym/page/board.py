@@ -19,14 +19,14 @@ RESULTS = (
     Column("model"),
     Column("accuracy", True, "avg@k in %, with its 95 % interval for problems like these"),
     Column("95 % interval", True),
-    Column("k", True, "answers to each problem"),
-    Column("pass@k", True, "chance that one of k answers is right, unbiased, with its standard error over problems"),
+    Column("k", True, "completions of each problem"),
+    Column("pass@k", True, "chance that one of k completions is right, unbiased, with standard error over problems"),
     Column("maj@k", True, "score of the most frequent of k answers, with its standard error over problems"),
-    Column("truncated", True, "share of answers that a budget cut short"),
-    Column("unscored", True, "share of answers that could not be judged; masked from the accuracy"),
-    Column("no answer", True, "share of answers without anything to judge"),
-    Column("tokens", True, "mean length of an answer"),
-    Column("tokens / solved", True, "tokens of all answers, divided by the sum of their scores"),
+    Column("truncated", True, "share of completions that a budget cut short"),
+    Column("unscored", True, "share of completions that could not be judged; masked from the accuracy"),
+    Column("no answer", True, "share of completions in which the verifier found no answer"),
+    Column("tokens", True, "mean length of a completion"),
+    Column("tokens / solved", True, "tokens of all completions, divided by the sum of their scores"),
     Column("date"),
 )
 PUBLISHED = (
@@ -51,7 +51,7 @@ PUBLISHED_NOTES = (
     "number of completions.",
 )
 MOST_CURVES = 8
-"""Rows of a picture; of more the best are drawn."""
+"""Most rows in a picture; of more rows the best are drawn."""
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -64,10 +64,10 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def pictures(rows: Sequence[Row], majority: Mapping[int, Mapping[str, float]] | None = None) -> list[Picture]:
-    """Return, for each set of comparable results, accuracy against tokens, and pass@k where more than one answer was
-    taken.
+    """Return, for each set of comparable results, accuracy against tokens, and pass@k if a row has more than one
+    completion of each problem.
 
-    `majority` has maj@k by k for some of the rows, by their place; a row itself knows only that of all answers.
+    `majority` has maj@k by k for some of the rows, by their place; a row itself has it only for all its completions.
     """
     if not rows or "comparability" not in rows[0]:
         return []
@@ -101,12 +101,12 @@ HEADING = (
     ("split", "{}"),
     ("verifier", "{} verifier"),
 )
-"""What a heading names where tables of one benchmark differ in it."""
+"""What a heading names if tables of one benchmark differ in it."""
 
 
 def _heading(first: Row, firsts: Sequence[Row]) -> str:
-    """The benchmark of a table, with what tells it from the other tables of that benchmark; rows are the first ones
-    of each table.
+    """Return the benchmark of a table with what distinguishes it from the other tables of that benchmark; `firsts` are
+    the first rows of all tables.
     """
     twins = [other for other in firsts if other["benchmark"] == first["benchmark"]]
     differing = [
@@ -209,7 +209,7 @@ def _against_tokens(rows: Sequence[Row], of: str) -> Picture | None:
             label=plain(str(row["model"])),
         )
     most = max(row["tokens_mean"] for row in there)
-    axes.set(xlabel="tokens an answer, mean", ylabel="accuracy, %", xlim=(0, 1.12 * most), ylim=PERCENT)
+    axes.set(xlabel="tokens a completion, mean", ylabel="accuracy, %", xlim=(0, 1.12 * most), ylim=PERCENT)
     legend_below(axes)
     said = "; ".join(
         f"{row['model']}: {100 * row['accuracy']:.1f} % with {row['tokens_mean']:.0f} tokens" for row in there
@@ -228,7 +228,7 @@ def _curves(rows: Sequence[Row], of: str, majority: Mapping[int, Mapping[str, fl
         if not votes and row["maj_at_k"] is not None:
             votes = {int(row["samples_per_problem"]): row["maj_at_k"]}
         if votes and row["accuracy"] is not None:
-            votes = {1: row["accuracy"], **votes}  # the vote of a single answer is its own
+            votes = {1: row["accuracy"], **votes}  # with one completion the vote is its own answer
         most = max([most, *passes])
         axes.plot(
             list(passes),
@@ -252,6 +252,6 @@ def _curves(rows: Sequence[Row], of: str, majority: Mapping[int, Mapping[str, fl
     ticks = [2**power for power in range(most.bit_length())]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="k, answers to a problem", ylabel="score, %", ylim=PERCENT)
+    axes.set(xlabel="k, completions of a problem", ylabel="score, %", ylim=PERCENT)
     legend_below(axes)
     return picture(figure, f"pass@k and maj@k{of}", "; ".join(said))

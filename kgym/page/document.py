@@ -17,16 +17,16 @@ class Cell:
 
     text: str
     sort: float | str | None = None
-    """What it is sorted by, instead of its text."""
+    """Value that the cell is sorted by, instead of its text."""
     interval: tuple[float, float, float] | None = None
-    """Low, value, high between 0 and 100, drawn as a bar beside the text."""
+    """Low, value, high between 0 and 100, drawn as a bar next to the text."""
     remark: str = ""
     """A smaller line under the text."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. Numbers stand right and are sorted as such."""
+    """A column of a table. Numbers are aligned right and sorted as numbers."""
 
     label: str
     numeric: bool = False
@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that the reader sorts by a click on a head."""
+    """A table that the reader sorts by a click on a column head."""
 
     title: str
     columns: Sequence[Column]
@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """What is on a page, from top to bottom; what is empty is left out."""
+    """The parts of a page, from top to bottom; empty parts are left out."""
 
     title: str
     lead: Sequence[str] = ()
@@ -65,15 +65,13 @@ def render(page: Page) -> str:
 
 
 def render_live(title: str) -> str:
-    """Return the page that asks the server which it came from for `state.json`, and no one else for anything."""
+    """Return the page that asks its own server for `state.json`, and no other server for anything."""
     return _rendered("live.html", ("page.css", "live.css"), ("text.js", "live.js"), "connect-src 'self'; ", title=title)
 
 
 def _rendered(template: str, styles: Sequence[str], scripts: Sequence[str], allowed: str, **values: Any) -> str:
-    """Return a page with its style and script in it; its policy lets in those two, images in it, and what is
-    `allowed`.
-    """
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (only those who write a page need it)
+    """Return a page that contains its style and script; its policy allows these two, embedded images and `allowed`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (only needed to write a page)
 
     loader = PackageLoader("kgym.page", "static")
     environment = Environment(

@@ -1,4 +1,4 @@
-"""A figure of matplotlib as an image inside the page. Its ink follows the reader's theme: light, or dark."""
+"""A figure of matplotlib as an image inside the page. Its ink follows the reader's theme, light or dark."""
 
 import base64
 import io
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#102030"
-"""Drawn in the theme's own colour."""
+"""Colour that is replaced by the theme's own."""
 PERCENT = (-2, 102)
-"""Ends of an axis of shares: lines at 0 and 100 are seen whole."""
+"""Ends of an axis of shares, so that lines at 0 and 100 are fully visible."""
 COLOURS = ("#3b82c4", "#d9662b", "#2f9e6e", "#9a6fd6", "#c2a01e", "#c94f7c", "#4fa8a8", "#8a8a8a")
 """Readable on white and on black."""
 THEME = "<style>svg{color:#1d2430}@media(prefers-color-scheme:dark){svg{color:#d7dde6}}</style>"
@@ -26,7 +26,7 @@ THEME = "<style>svg{color:#1d2430}@media(prefers-color-scheme:dark){svg{color:#d
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with its heading and what it shows in words."""
+    """An image with its heading and a description in words."""
 
     title: str
     alt: str
@@ -36,7 +36,7 @@ class Picture:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Hold the style of the page's figures: make a `Figure` inside, and turn it into a `Picture` there."""
+    """Set the style of the page's figures: make a `Figure` inside, and turn it into a `Picture` inside too."""
     import matplotlib as mpl  # noqa: PLC0415  (heavy, and only here)
     from cycler import cycler  # noqa: PLC0415
 
@@ -60,21 +60,21 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(width: float = 5.6, height: float = 3.4) -> "Figure":
-    """Return an empty figure of so many inches."""
+    """Return an empty figure of this size, in inches."""
     from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: it would look for a display)
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def legend_below(axes: "Axes") -> None:
-    """Put the legend of the only axes of a figure, or of a subfigure, under them, where it covers no line."""
+    """Put the legend of the only axes of a figure, or of a subfigure, below them, where it covers no line."""
     handles, labels = axes.get_legend_handles_labels()
     columns = 1 if len(labels) > 1 and max(map(len, labels)) > 24 else 2
     axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
 
 def draw_band(axes: "Axes", xs: Sequence[Sequence[float]], ys: Sequence[Sequence[float]], label: str) -> None:
-    """Draw the mean of several runs as a line, and from the lowest to the highest a band; the longer ones are cut."""
+    """Draw the mean of several runs as a line and their range as a band; longer runs are cut to the shortest."""
     mean_x, mean_y = ([math.fsum(column) / len(column) for column in zip(*rows, strict=False)] for rows in (xs, ys))
     (drawn,) = axes.plot(mean_x, mean_y, label=label, marker="o" if len(mean_x) < 2 else None)
     if len(ys) > 1:
@@ -83,7 +83,7 @@ def draw_band(axes: "Axes", xs: Sequence[Sequence[float]], ys: Sequence[Sequence
 
 
 def picture(figure: "Figure", title: str, alt: str) -> Picture:
-    """Return a figure as an image. Names in it are taken as they are: a dollar sign begins no formula."""
+    """Return a figure as an image. Names in it are shown unchanged: a dollar sign does not begin a formula."""
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
         text.set_parse_math(False)  # type: ignore[attr-defined]
     out = io.StringIO()

@@ -1,4 +1,4 @@
-"""The answers of a run, read from its files: only the columns that are asked for, and each answer once."""
+"""The completions of a run, read from its files: only the columns that are asked for, and each completion once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,13 +25,13 @@ LATER: Mapping[str, Any] = {
     ),
     **dict.fromkeys(("prompt", "prompt_ids", "token_ids", "engine_logprobs", "pieces")),
 }
-"""Columns that earlier versions did not store, with the value that replaces them; None is null."""
+"""Columns that earlier versions did not store, with the value that is used instead; None is null."""
 BATCH = 4096
-"""Rows that are read at once."""
+"""Rows that are read at a time."""
 
 
 def answer_files(run: Path) -> list[Path]:
-    """Return the files of stored answers in a run folder, of training and of evaluation, in order."""
+    """Return the files of stored completions in a run folder, of training and of evaluation, in order."""
     return [
         *numbered(run / "episodes", "step", ".parquet").values(),
         *numbered(run / "samples", "part", ".parquet").values(),
@@ -48,11 +48,11 @@ def read_answers(files: Sequence[Path], columns: Sequence[str], *, remedy: str) 
 def answer_batches(files: Sequence[Path], columns: Sequence[str], *, remedy: str) -> Iterator["pa.RecordBatch"]:
     """Yield these columns of some files in order, some thousand rows at a time; no other column is read.
 
-    A sample (environment, problem and attempt) that is stored twice comes once. Earlier versions count the attempts of
-    a training from 0 in each step: without seeds, rows of different steps are different samples.
+    A sample (environment, problem and attempt) that is stored twice is yielded once. Earlier versions counted the
+    attempts of a training from 0 in each step: without seeds, rows of different steps are different samples.
 
-    Raises DataError, naming the file and ending with `remedy`, if one is damaged or lacks a column, and if two rows of
-    the same sample differ.
+    Raises DataError, which names the file and ends with `remedy`, if a file is damaged or lacks a column, or if two
+    rows of the same sample differ.
     """
     import pyarrow as pa  # noqa: PLC0415  (heavy)
 
@@ -83,7 +83,7 @@ def _fields(columns: Sequence[str]) -> "pa.Schema":
 
 
 def _batches(path: Path, columns: Sequence[str], remedy: str) -> Iterator["pa.RecordBatch"]:
-    """Yield those of the columns that the file has."""
+    """Yield batches of the columns that the file has."""
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
     with reading(path, remedy=remedy):
@@ -129,7 +129,7 @@ def _repeated(files: Sequence[Path], remedy: str) -> dict[Path, "NDArray[np.int6
 
 
 def _keys(path: Path, number: int, names: dict[str, int], remedy: str) -> "DataFrame":
-    """Return what tells the samples of a file apart; attempt -1 is of a row without one, which is its own sample."""
+    """Return what identifies the samples of a file; a row without an attempt gets -1 and is its own sample."""
     import pandas as pd  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -162,9 +162,7 @@ def _coded(column: "pa.ChunkedArray", names: dict[str, int]) -> "NDArray[np.int6
 
 
 def _compare(first: Path, first_rows: "NDArray[np.int64]", path: Path, rows: "NDArray[np.int64]", remedy: str) -> None:
-    """Raise DataError if rows of two files differ in more than the time that the verifier took and how it explains
-    itself.
-    """
+    """Raise DataError if rows of two files differ in anything except the verifier's time and its explanation."""
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
     there = [set(pq.read_schema(file).names) for file in (first, path)]

@@ -32,12 +32,12 @@ def write_episodes(
     begun: Mapping[str, int] | None = None,
     audits: Mapping[str, Verdict] | None = None,
 ) -> None:
-    """Write episodes, or those of groups with their shaped rewards, as Parquet, whole or not at all.
+    """Write episodes, or those of groups with their shaped rewards, as Parquet, completely or not at all.
 
-    `envs` names the environment of each of `found` if a run has several, `step` is the training step that they ended
-    in, and `begun` has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits.
-    `audits` are the verdicts of a second verifier, also by `Episode.id`; with it the table has the columns
-    `audit_status` and `audit_reason` in addition.
+    `envs` names the environment of each item of `found` if a run has several. `step` is the training step that they
+    ended in, and `begun` has the steps that they began in, by `Episode.id`. Log-probabilities are stored with 32 bits.
+    `audits` are the verdicts of a second verifier, also by `Episode.id`; they add the columns `audit_status` and
+    `audit_reason` to the table.
     """
     write_table(path, episode_table(found, envs=envs, step=step, begun=begun, audits=audits))
 
@@ -46,7 +46,7 @@ def read_episodes(path: Path, *, remedy: str = "remove it") -> list[Episode]:
     """Return the episodes of a file, in order, as they were written. Episodes without a verdict are open, or not yet
     judged.
 
-    Raises DataError, naming the file, if it is damaged or an earlier version wrote it, without tokens.
+    Raises DataError, which names the file, if it is damaged or has no tokens, as files of earlier versions.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415  (heavy)
 
@@ -89,7 +89,7 @@ def episode_table(
 
 
 AUDIT = ("audit_status", "audit_reason")
-"""Columns of a run with an audit, null for completions that no verifier was asked about."""
+"""Columns of a run with an audit, null for completions that the audit did not judge."""
 
 
 def _second(episode: Episode, audits: Mapping[str, Verdict] | None) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _second(episode: Episode, audits: Mapping[str, Verdict] | None) -> dict[str,
 
 
 def write_table(path: Path, table: "pa.Table") -> None:
-    """Write a table of `episode_table` as Parquet, whole or not at all."""
+    """Write a table of `episode_table` as Parquet, completely or not at all."""
     import pyarrow as pa  # noqa: PLC0415  (heavy)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -118,8 +118,8 @@ def _rewarded(found: Sequence[Group] | Sequence[Episode], envs: Sequence[str]) -
 
 
 def _row(episode: Episode, reward: float) -> dict[str, Any]:
-    """Return the columns of an episode. `score` is None where the verdict is unscored; `status` is `open` where
-    there is none.
+    """Return the columns of an episode. `score` is None for an unscored verdict; `status` is `open` without a
+    verdict.
     """
     problem, verdict = episode.problem, episode.verdict
     versions = [segment.version for segment in episode.segments]
@@ -165,7 +165,7 @@ OPEN = "open"
 
 
 def _piece_row(piece: Piece, prompt_ids: Sequence[int]) -> dict[str, Any]:
-    """Say where a piece ends. The text and the tokens of a segment are in the columns of the episode, in order."""
+    """Return where a piece ends. The text and tokens of a segment are in the columns of the episode, in order."""
     if isinstance(piece, Observation):
         return {"role": piece.message.role, "content": piece.message.content, "tokens": len(piece.token_ids)}
     return {
@@ -179,8 +179,8 @@ def _piece_row(piece: Piece, prompt_ids: Sequence[int]) -> dict[str, Any]:
 
 
 def turns_of(text: str, pieces: Sequence[Mapping[str, Any]] | None) -> tuple[Chat, str]:
-    """Return the turns before the last reply of the environment, that reply included, and what the policy said after
-    it, which is what the verifier judged: all if there was no reply.
+    """Return the turns up to the last reply of the environment, that reply included, and the text of the policy after
+    it, which the verifier judged: the whole text if there was no reply.
 
     >>> reply = {"role": "tool", "content": "no"}
     >>> turns_of("abcd", [{"role": None, "characters": 3}, reply, {"role": None, "characters": 1}])
@@ -277,7 +277,7 @@ def schema() -> "pa.Schema":
         "version": whole,
         "finish_reason": text,
         "request_id": text,
-        "prompt_ids": tokens,  # null where they are those of the episode
+        "prompt_ids": tokens,  # null if they are those of the episode
     }
     types = {
         "problem_id": text,
@@ -294,11 +294,11 @@ def schema() -> "pa.Schema":
         "normal": text,
         "status": text,
         "reason": text,
-        TRACE: text,  # how the verifier came to its finding; "" where it does not say
+        TRACE: text,  # how the verifier came to its verdict; "" if it does not explain
         "score": number,
         "partial": number,
         "reward": number,  # after shaping
-        "env_reward": number,  # before
+        "env_reward": number,  # before shaping
         "tokens": whole,
         "finish_reason": text,
         "terminated": flag,

@@ -1,4 +1,4 @@
-"""The folder of a run: where things lie, and the manifest that says what made them.
+"""The folder of a run: its files, and the manifest that says what made them.
 
 runs/NAME/  manifest.json  metrics.jsonl  episodes/step-00001.parquet  checkpoints/step-N/  eval/step-00000.json
 summary.json
@@ -45,7 +45,7 @@ class RunFolder:
 
     @property
     def episodes(self) -> Path:
-        """Every sampled answer, one Parquet file a step."""
+        """Every sampled completion, one Parquet file a step."""
         return self.path / "episodes"
 
     @property
@@ -60,12 +60,12 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
-        """What came of the run; only there once it has ended well."""
+        """The result of the run; it exists once the run has ended well."""
         return self.path / "summary.json"
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Lock]:
-        """Make the folder and hold it for this process. Raises RunError if another process has it or it cannot be
+        """Make the folder and lock it for this process. Raises RunError if another process holds it or it cannot be
         written.
         """
         folders = (self.episodes, self.checkpoints, self.evals)
@@ -83,12 +83,12 @@ class RunFolder:
             yield lock
 
     def write_manifest(self, config: Mapping[str, Any], **facts: Any) -> None:
-        """Write down what this run is made of."""
+        """Store what this run is made of."""
         manifest = {"config": dict(config), "plugins": _plugins(), "machine": machine()} | facts
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def read_manifest(self) -> dict[str, Any]:
-        """Raises ConfigError if there is none, DataError if it is damaged or another program's."""
+        """Return the manifest. Raises ConfigError if it is missing, DataError if it is damaged or another program's."""
         try:
             return read_manifest(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -105,7 +105,7 @@ def run_folders(root: Path) -> list[Path]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that numbers depend on, Python's too."""
+    """Return the versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -124,15 +124,16 @@ def checkout() -> dict[str, Any]:
         return {}
     said = []
     for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        done = subprocess.run([git, "-C", str(root), *command], capture_output=True, text=True, check=False)  # noqa: S603  (fixed words)
-        if done.returncode:  # of another user, or damaged: no reason to end a run
+        words = [git, "-C", str(root), *command]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603  (fixed words)
+        if done.returncode:  # another user's checkout, or a damaged one, is not a reason to end a run
             return {}
         said.append(done.stdout.strip())
     return {"commit": said[0], "dirty": bool(said[1])}
 
 
 def machine() -> dict[str, Any]:
-    """Return what hardware the numbers came from; no host name, no user."""
+    """Return the hardware that the numbers came from, without host name and user."""
     import torch  # noqa: PLC0415  (the folder is also read by commands that compute nothing)
 
     gpus = (

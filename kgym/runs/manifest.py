@@ -1,7 +1,7 @@
-"""`manifest.json` of a run folder, of training and of evaluation, and what other commands take from it.
+"""`manifest.json` of a run folder, of training and of evaluation, and what other commands read from it.
 
-Other programs write files of that name too, so the shape is checked when one is read: a manifest that is returned has
-what is below, also one that an older version has written.
+Other programs write files of that name too, so the shape is checked when a file is read: a manifest that is returned
+has the fields below, even if an older version wrote it.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from kgym.options import conform
 from kgym.spelling import older_spelling
 
 KIND = "eval"
-"""What `manifest["kind"]` says in the folder of an evaluation."""
+"""Value of `manifest["kind"]` in the folder of an evaluation."""
 SUPERVISED = ("sft", "dpo", "rm")
-"""What it says in that of a run on examples."""
+"""Values of `manifest["kind"]` in the folder of a run on examples."""
 
 
 class _Named(BaseModel):
@@ -93,7 +93,7 @@ def kind_of(manifest: Mapping[str, Any]) -> str:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a run folder.
 
-    Raises FileNotFoundError or NotADirectoryError if there is none, DataError if it is damaged or another program's.
+    Raises FileNotFoundError or NotADirectoryError if it is missing, DataError if it is damaged or another program's.
     """
     path = folder / "manifest.json"
     remedy = "without it kgym cannot know what the run was; start a new one"
@@ -117,22 +117,22 @@ def specs_of(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
 
 
 def adapter_of(manifest: Mapping[str, Any]) -> str:
-    """Say which adapter a training trained, `LoRA of rank 16`; "" if it trained all weights, as older versions
-    always did.
+    """Return the adapter that a training trained, such as `LoRA of rank 16`; "" if it trained all weights, as older
+    versions always did.
     """
     rank = manifest["config"]["train"].get("lora", {}).get("rank", 0)
     return f"LoRA of rank {rank}" if rank else ""
 
 
 def labelled_specs(manifest: Mapping[str, Any]) -> dict[str, EnvSpec]:
-    """Return the environments of a run by the labels that its rows and figures have: "" for the only one."""
+    """Return the environments of a run by the labels of its rows and figures; a single environment has ""."""
     specs = specs_of(manifest)
     several = bool(manifest.get("config", {}).get("envs"))
     return specs if several or not specs else {"": next(iter(specs.values()))}
 
 
 def _with_spec(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Add the spec that evaluations did not keep once."""
+    """Add the spec, which older evaluations did not store."""
     if "spec" in manifest or not isinstance(manifest.get("env_options"), Mapping):
         return manifest
     request = conform(manifest["request"], _Request)
@@ -143,7 +143,7 @@ def _with_spec(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_specs(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Add the specs that trainings did not keep once, and convert the configuration to its present keys."""
+    """Add the specs, which older trainings did not store, and convert the configuration to its present keys."""
     if "specs" in manifest or not isinstance(manifest.get("config"), Mapping):
         return manifest
     config = older_spelling(manifest["config"])
@@ -151,7 +151,6 @@ def _with_specs(manifest: dict[str, Any]) -> dict[str, Any]:
     spec = EnvSpec.of(env.name, env.split, env.options, conform(config.get("verifier") or {}, VerifierConfig))
     facts = manifest.get("env")
     if isinstance(facts, Mapping) and facts.get("truncated") == "zero" and env.options.get("truncated") == "mask":
-        manifest = manifest | {
-            "env": {**facts, "truncated": "mask"}
-        }  # the algorithm once left them out of the loss by itself
+        # in older versions the algorithm itself left truncated completions out of the loss
+        manifest = manifest | {"env": {**facts, "truncated": "mask"}}
     return manifest | {"config": config, "specs": {env.name: spec.to_json()}}

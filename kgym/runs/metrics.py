@@ -31,15 +31,15 @@ class MetricsFile:
             os.fsync(file.fileno())
 
     def cut_after(self, step: int) -> None:
-        """Forget the steps after `step`, and a line that a crash left torn, so that they can be taken again."""
+        """Remove the steps after `step`, and a line that a crash left incomplete, so that they can be taken again."""
         write_atomic(
             self.path, "".join(json.dumps(line) + "\n" for line in read_metrics(self.path) if line["step"] <= step)
         )
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the lines of a `metrics.jsonl`, [] if there is no such file; a torn last line is left out. Raises
-    DataError for another.
+    """Return the lines of a `metrics.jsonl`; [] if the file does not exist. An incomplete last line is left out.
+    Raises DataError if another line is damaged.
     """
     if not path.is_file():
         return []
@@ -47,13 +47,13 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     lines = path.read_bytes().split(b"\n")[:-1]  # what is after the last newline was not finished
     for number, line in enumerate(lines, start=1):
         if line:
-            with reading(path, remedy=f"remove line {number} from it, and the run can be shown and gone on with"):
+            with reading(path, remedy=f"remove line {number} from it, and the run can be shown and resumed"):
                 metrics.append(_checked(json.loads(line)))
     return metrics
 
 
 def _checked(line: object) -> dict[str, float]:
-    """Return a line. Raises ValueError if it is not one of a step and its figures."""
+    """Return a line. Raises ValueError if it does not have a step and its figures."""
     if not isinstance(line, dict):
         raise ValueError("not a table of figures")
     if type(line.get("step")) is not int or line["step"] < 0:
@@ -65,7 +65,7 @@ def _checked(line: object) -> dict[str, float]:
 
 
 def describe(step: int, steps: int, metrics: Mapping[str, float]) -> str:
-    """Return one line for people, always the same fields in the same order; validation is at its end where it was run.
+    """Return one line for people, always with the same fields in the same order; a validation is at its end.
 
     >>> describe(3, 40, {"reward/mean": 0.31, "verdict/unscored_frac": 0.004, "policy/kl_nats": 0.008})
     'step  3/40 | reward 0.310 | unscored 0.4% | kl 0.008 nats'

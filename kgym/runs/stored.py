@@ -1,4 +1,4 @@
-"""The configurations of trainings, as their run folders keep them."""
+"""The configurations of trainings, as their run folders store them."""
 
 import logging
 import time
@@ -16,32 +16,32 @@ from kgym.supervised_config import CONFIGS, DPOConfig, RMConfig, SFTConfig
 log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
-"""Where runs are kept, unless they are told otherwise."""
+"""Default folder of runs."""
 
 TrainingConfig = RunConfig | SFTConfig | DPOConfig | RMConfig
-"""Of `kgym train`, `sft`, `dpo` and `rm`."""
+"""Configuration of `kgym train`, `sft`, `dpo` or `rm`."""
 
 MODELS: dict[str, type[Any]] = {"train": RunConfig, **CONFIGS}
 """The configuration of each command that trains."""
 
 
 def command_of(config: TrainingConfig) -> str:
-    """Return the command whose configuration it is."""
+    """Return the command that a configuration belongs to."""
     return "train" if isinstance(config, RunConfig) else config.KIND
 
 
 def stored_config(folder: RunFolder, command: str) -> TrainingConfig:
-    """Return the configuration of a run. Raises ConfigError if the folder has none of that command, DataError if it
+    """Return the configuration of a run. Raises ConfigError if the folder has no run of that command, DataError if it
     is damaged.
     """
     manifest = folder.read_manifest()
     kind = kind_of(manifest)
     if kind == KIND:
-        raise ConfigError(f"{folder.path} holds an evaluation and no training; choose another folder with --run")
+        raise ConfigError(f"{folder.path} contains an evaluation, not a training; choose another folder with --run")
     if kind != command:
         raise ConfigError(
-            f"{folder.path} holds a run of kgym {kind}; resume it with kgym {kind} --resume, or choose another folder "
-            "with --run"
+            f"{folder.path} contains a run of kgym {kind}; resume it with kgym {kind} --resume, or choose another "
+            "folder with --run"
         )
     with reading(folder.manifest, remedy="without it kgym cannot know what the run was; start a new one"):
         config: TrainingConfig = validated(MODELS[kind], manifest["config"])
@@ -55,13 +55,13 @@ def newest_run(command: str, root: Path = RUNS) -> Path:
             if kind_of(RunFolder(folder).read_manifest()) == command:
                 return folder
         except (KgymError, OSError) as error:
-            log.warning("%s is passed over: %s", folder, error)
+            log.warning("%s is skipped: %s", folder, error)
     what = "training run" if command == "train" else f"run of kgym {command}"
     raise ConfigError(f"no {what} to resume below {root}/; name its folder with --run")
 
 
 def new_folder(config: TrainingConfig, root: Path = RUNS) -> Path:
-    """Return a folder for a new run, whose name says what it trains on, how, and when it began."""
+    """Return a folder for a new run; its name has the environment, the algorithm and the time of the start."""
     if isinstance(config, RunConfig):
         words = ["-".join(config.envs)[:60].strip("-") if config.envs else config.env.name, config.algo.name]
     else:

@@ -1,4 +1,4 @@
-"""What is asked under a name: a registered benchmark, or any split of any environment as `ENV:SPLIT`."""
+"""Benchmarks by name: a registered benchmark, or any split of any environment as `ENV:SPLIT`."""
 
 import re
 
@@ -8,10 +8,10 @@ from kgym.registry import registry
 
 
 def resolve_bench(name: str) -> BenchmarkInfo:
-    """Return a benchmark. `ENV:SPLIT` is all problems of the split, one answer each; the environment itself is looked
-    up later.
+    """Return a benchmark. `ENV:SPLIT` is all problems of the split, one completion each; the environment itself is
+    looked up later.
 
-    Raises UnknownName for a name without a colon that nothing is registered under.
+    Raises UnknownName for a name that has no colon and is not registered.
     """
     known = registry().infos("benchmark")
     if name in known:

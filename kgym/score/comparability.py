@@ -1,7 +1,7 @@
-"""Which scores may stand in one table: those whose facts agree, down to the prompt and the token budget.
+"""Which scores may be in one table: those whose facts agree, down to the prompt and the token budget.
 
-The hash is the sha256 of the facts as canonical JSON (sorted keys, no spaces, UTF-8). The model, the seed, the number
-of samples and the engine are not among them: they say who was asked and how often, not what was asked.
+The hash is the sha256 of the facts as canonical JSON (sorted keys, no spaces, UTF-8). The facts do not include the
+model, the seed, the number of samples and the engine: these say who was asked and how often, not what was asked.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ SHORT = 12
 def comparability_facts(
     env_facts: Mapping[str, Any], *, sampling: Sampling, n_problems: int, template: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what a score depends on in addition to the model: the facts of the environment, the sampling, how many of
-    its problems, and, where they were given, `loop_tokens` and the variables of the chat template.
+    """Return what a score depends on in addition to the model: the facts of the environment, the sampling, the number
+    of problems, and, if they were given, `loop_tokens` and the variables of the chat template.
 
     One row: {"env_id": "kgym/aime-v1", "split": "validation", ..., "max_tokens": 512, "truncated": "zero",
     "n_problems": 500, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "stop": []}.
@@ -28,7 +28,7 @@ def comparability_facts(
     drawn = asdict(sampling)
     drawn |= {"temperature": float(sampling.temperature), "top_p": float(sampling.top_p), "stop": sorted(sampling.stop)}
     if sampling.loop_tokens is None:
-        del drawn["loop_tokens"]  # hashes are older than this option
+        del drawn["loop_tokens"]  # earlier hashes were computed without this option
     return dict(env_facts) | {"n_problems": n_problems} | drawn | ({"template": dict(template)} if template else {})
 
 
@@ -43,7 +43,7 @@ def comparability_hash(facts: Mapping[str, Any]) -> str:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Say in words in what two sets of facts differ; [] if they agree.
+    """Return in words in what two sets of facts differ; [] if they agree.
 
     >>> differences({"max_tokens": 512, "split": "2024"}, {"max_tokens": 1024, "split": "2024"})
     ['max_tokens is 512 in one and 1024 in the other']
@@ -58,15 +58,15 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Say what has changed since facts were written down, by key. What only one side knows is not compared: an older
-    version kept less.
+    """Return by key what has changed since facts were stored, in words. A key that only one side has is not compared:
+    an older version stored fewer facts.
 
     >>> changes({"env": {"data_sha256": "8d1f"}}, {"env": {"data_sha256": "77aa", "added": 1}})
     {'env.data_sha256': 'env.data_sha256 was 8d1f and is 77aa'}
 
     The value of an option is compared whole, since the keys of a table in it are the user's.
 
-    >>> list(changes({"engine_options": {"template": {}}}, {"engine_options": {"template": {"enable_thinking": False}}}))
+    >>> list(changes({"engine_options": {"template": {}}}, {"engine_options": {"template": {"thinking": False}}}))
     ['engine_options.template']
     """
     first, second = flat(then, whole=True), flat(now, whole=True)

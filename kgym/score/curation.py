@@ -1,13 +1,13 @@
-"""From problems to a data set worth training on: what a model solves of them, how often, and whether it could have
-guessed.
+"""From problems to a data set worth training on: which of them a model solves, how often, and whether it could have
+guessed the answer.
 
     problems ->  texts (forms, duplicates, benchmarks)  ->  guesses  ->  pass rates  ->  balance  ->  a data set with
     difficulty
 
 Every step is an evaluation in its own folder, so an interrupted curation continues where it stopped.
 
-Source: Kimi k1.5, arXiv:2501.12599, section 2.1: the pass rate of 10 answers at a rather high temperature is the
-difficulty; what is guessed right without reasoning within 8 tries is left out.
+Source: Kimi k1.5, arXiv:2501.12599, section 2.1: the pass rate of 10 completions at a rather high temperature is the
+difficulty; a problem whose answer is guessed right without reasoning within 8 tries is left out.
 """
 
 import math
@@ -39,9 +39,9 @@ class CurationConfig(Options):
     """What is sampled, and what is kept."""
 
     model: str = Field(min_length=1)
-    """Whose pass rates they are."""
+    """Model whose pass rates decide."""
     env: str = Field(min_length=1)
-    """Environment whose problems they are; `data` with `env_options.dataset` for a data set that was added."""
+    """Environment of the problems; `data` with `env_options.dataset` for a data set that was added."""
     env_options: Plain = Field(default_factory=dict)
     """Options of the environment."""
     split: str = Field("train", min_length=1)
@@ -49,23 +49,23 @@ class CurationConfig(Options):
     problems: int = Field(256, ge=1)
     """Problems to look at, the first of the split."""
     samples: int = Field(10, ge=2)
-    """Answers to each, for its pass rate."""
+    """Completions of each problem, for its pass rate."""
     temperature: float = Field(1.0, gt=0)
-    """Of these answers."""
+    """Sampling temperature of these completions."""
     guesses: int = Field(8, ge=0)
-    """Answers without reasoning to each; a problem of which one is right is left out. 0 leaves none out."""
+    """Guesses without reasoning at each problem; one right guess leaves the problem out. 0 leaves none out."""
     guess_tokens: int = Field(32, ge=1)
-    """Token budget of such an answer."""
+    """Token budget of a guess."""
     min_rate: float = Field(0.0, ge=0, le=1)
-    """Least pass rate of what is kept."""
+    """Lowest pass rate of a problem that is kept."""
     max_rate: float = Field(1.0, ge=0, le=1)
-    """Greatest pass rate of what is kept."""
+    """Highest pass rate of a problem that is kept."""
     per_group: int = Field(0, ge=0)
-    """Most problems kept of each subject and level; 0 keeps all."""
+    """Largest number of problems kept for each subject and level; 0 keeps all."""
     against: tuple[str, ...] = ()
-    """Data sets that nothing may be taken from: names of `kgym data list`."""
+    """Data sets whose problems are left out: names of `kgym data list`."""
     seed: int = Field(0, ge=0)
-    """Of the sampling, and of the choice where there are too many of a group."""
+    """Seed of the sampling, and of the choice among a group with too many problems."""
     engine: EngineConfig = EngineConfig()
     verifier: VerifierConfig = VerifierConfig()
 
@@ -78,14 +78,14 @@ class CurationConfig(Options):
 
 @dataclass(frozen=True)
 class Curated:
-    """What was kept, and why the others were not."""
+    """The problems that were kept, and why the others were not."""
 
     kept: list[Problem]
-    """With their level by pass rate, from 1 to `HARDEST`."""
+    """The problems that were kept, with their level by pass rate, from 1 to `HARDEST`."""
     dropped: dict[str, str]
-    """Reason by id."""
+    """Why a problem was left out, by its id."""
     rates: dict[str, float]
-    """Pass rate by id, of all that were sampled and scored."""
+    """Pass rate by id, for all problems that were sampled and scored."""
     looked_at: list[Problem] = field(repr=False)
 
     @property
@@ -97,8 +97,8 @@ class Curated:
 def curate(config: CurationConfig, folder: Path, listener: Listener | None = None) -> Curated:
     """Curate the problems of an environment; evaluations are stored in `folder`.
 
-    Raises ConfigError, DataError, MissingData or UnknownName for what cannot be sampled or read, DataError if nothing
-    is left.
+    Raises ConfigError, DataError, MissingData or UnknownName if something cannot be sampled or read, and DataError if
+    no problem is left.
     """
     source = _spec(config).setup().source
     n = config.problems if source.size is None else min(config.problems, source.size)
@@ -133,7 +133,7 @@ def curate(config: CurationConfig, folder: Path, listener: Listener | None = Non
 
 
 def screened(problems: Sequence[Problem], benchmarks: Mapping[str, Sequence[Problem]]) -> dict[str, str]:
-    """Return the reasons for which problems are left out for their texts, by id."""
+    """Return by id why problems are left out because of their texts."""
     again, taken = duplicates(problems), overlaps(problems, benchmarks)
     found = {}
     for problem in problems:
@@ -155,7 +155,7 @@ def level_of(rate: float) -> int:
 
 
 def balanced(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
-    """Return at most `most` problems of each subject and level, in their order; with 0 all."""
+    """Return at most `most` problems of each subject and level, in their order; all if `most` is 0."""
     if not most:
         return list(problems)
     groups: dict[tuple[str, int], list[Problem]] = defaultdict(list)

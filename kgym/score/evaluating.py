@@ -3,8 +3,8 @@
     [EvalConfig ...] --plan_all--> [Plan, Plan ...] of each --load_engine--> engine --play--> results
 
 A plan is a benchmark with its own problems, samples, verifier and folder. Planning writes nothing and loads no model:
-an error in one of them ends the command before the first is played. What goes wrong later is told to the
-listener, which decides whether the others are played all the same.
+an error in one plan ends the command before the first is played. A later error is passed to the listener, which decides
+whether the other benchmarks are still played.
 """
 
 import hashlib
@@ -55,42 +55,42 @@ class Plan:
 
     @property
     def missing(self) -> bool:
-        """Whether an engine has answers to generate."""
+        """Whether an engine has completions to generate."""
         return self.evaluation.n_missing(self.folder) > 0
 
     def describe(self) -> str:
-        """Say what is played, and where the answers are stored."""
+        """Return what is played and where the completions are stored, as text."""
         n_problems, samples = len(self.evaluation.indices), self.evaluation.samples
         return f"{self.bench.name}: {n_problems} problems x {samples}, in {self.folder.path}"
 
 
 class Watch(Protocol):
-    """Is told how far a benchmark is."""
+    """Follows how far a benchmark is."""
 
     def __call__(self, standing: Standing) -> None:
-        """See how far it is."""
+        """Take how far it is."""
 
     def scored(self, scores: "Series[float]") -> None:
-        """See the scores of answers that have been stored."""
+        """Take the scores of completions that have been stored."""
 
 
 class Listener:
-    """Hears how an evaluation goes, and says nothing."""
+    """Is called as an evaluation goes on; this one does nothing."""
 
     def chosen(self, engine: str) -> None:
-        """`engine=auto` has chosen an engine; the text says which and why."""
+        """`engine=auto` has chosen an engine; `engine` says which and why."""
 
     def started(self, plan: Plan, number: int, n_plans: int, too_long: str) -> Watch | None:
-        """A benchmark begins, the `number`-th of so many, from 1; return what watches its answers.
+        """A benchmark begins, number `number` of `n_plans`, counted from 1; return what watches its completions.
 
-        `too_long` says which of its prompts leave no room for an answer, "" for none.
+        `too_long` says which of its prompts leave no room for a completion; "" if none does.
         """
 
     def finished(self, result: EvalResult, about: Mapping[str, Any]) -> None:
-        """A benchmark has its result; `about` is what a board says of it in addition."""
+        """A benchmark has its result; `about` has what a board shows in addition to the figures."""
 
     def failed(self, plan: Plan, error: KgymError | OSError) -> None:
-        """A benchmark could not be played to its end. This raises the error; the others are played if it does not."""
+        """A benchmark failed. This method raises the error; if an override returns, the other benchmarks are played."""
         raise error
 
 
@@ -114,9 +114,9 @@ def evaluate_many(
     note: str = "",
     listener: Listener | None = None,
 ) -> list[dict[str, EvalResult]]:
-    """Score one model after the other, each as its configuration says; return the results of each by benchmark.
+    """Score one model after the other, each with its configuration; return the results of each by benchmark.
 
-    `run` is as in `plan_all`. A benchmark that failed is not among the results, if the listener lets the others go on.
+    `run` is as in `plan_all`. If the listener lets the others continue, a failed benchmark is not among the results.
     """
     listener = listener or Listener()
     chosen = []
@@ -158,7 +158,7 @@ class _Scoring:
             except BrokenPipeError:
                 raise
             except (KgymError, OSError) as error:
-                engine = None  # in any state
+                engine = None  # its state is unknown after an error
                 self._listener.failed(plan, error)
             else:
                 results[plan.bench.name] = result
@@ -183,7 +183,7 @@ def plan_all(asked: Sequence[EvalConfig], run: Path | None = None) -> list[list[
     `run` is the folder of the only one, or the start of the name of each folder if there are several benchmarks or
     models.
 
-    Raises UnknownName, ConfigError or DataError for the first that cannot be played. Nothing has been written by then.
+    Raises UnknownName, ConfigError or DataError for the first that cannot be played; nothing has been written then.
     """
     models = [config.model for config in asked]
     several = len(models) > 1
@@ -202,7 +202,7 @@ def plan_all(asked: Sequence[EvalConfig], run: Path | None = None) -> list[list[
 
 
 def _check_folders(plans: Sequence[Plan]) -> None:
-    """Raise ConfigError if two plans have one folder, or a folder holds something else."""
+    """Raise ConfigError if two plans have the same folder, or a folder contains something else."""
     places: dict[Path, str] = {}
     for plan in plans:
         what = f"{plan.request['model']} on {plan.bench.name}"
@@ -270,13 +270,13 @@ def _spec(asked: EvalConfig, bench: BenchmarkInfo, preset: PresetInfo | None) ->
 
 
 def folder_name(bench: str, request: Mapping[str, Any]) -> str:
-    """Return a name below runs/. The same request has the same one, so that the same command resumes it."""
+    """Return a name below runs/. The same request gets the same name, so that the same command resumes it."""
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     return f"eval-{slug(request['model'])}-{slug(bench)}-{digest[:8]}"
 
 
 def slug(name: str) -> str:
-    """Return a name as a part of the name of a folder.
+    """Return a name as part of a folder's name.
 
     >>> slug("Qwen/Qwen3-0.6B")
     'Qwen-Qwen3-0.6B'
@@ -300,9 +300,10 @@ def shortened(name: str, longest: int = 40) -> str:
 
 
 def load_engine(asked: EvalConfig, plans: Sequence[Plan]) -> tuple[Engine | None, dict[str, dict[str, int]]]:
-    """Load the model once for all benchmarks; None if none has missing answers.
+    """Load the model once for all benchmarks; None if no benchmark has missing completions.
 
-    Also returns, by benchmark, the problems whose prompts leave no room for an answer; see `Evaluation.long_prompts`.
+    Also returns, by benchmark, the problems whose prompts leave no room for a completion; see
+    `Evaluation.long_prompts`.
     """
     missing = [plan for plan in plans if plan.missing]
     if not missing:
@@ -319,10 +320,10 @@ def play(
     note: str = "",
     started: Callable[[], Watch | None] | None = None,
 ) -> tuple[EvalResult, dict[str, Any]]:
-    """Play what is missing of a benchmark, write its result, and return it with what a board says about it.
+    """Play what is missing of a benchmark, write its result, and return it with what a board shows about it.
 
-    `started` is called once the folder is open, and returns what watches the answers. Without missing answers the
-    engine may be None. Raises RunError if another process has the folder or it cannot be written.
+    `started` is called once the folder is open, and returns what watches the completions. The engine may be None if no
+    completion is missing. Raises RunError if another process holds the folder or it cannot be written.
     """
     evaluation, folder, request = plan.evaluation, plan.folder, plan.request
     about = {

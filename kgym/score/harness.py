@@ -1,10 +1,10 @@
-"""Scoring: the environment and the engine of training, played over a list of problems, k answers each.
+"""Scoring: the environment and the engine of training, played over a list of problems, k completions each.
 
     Evaluation(spec, k ...) --missing attempts--> Player --episodes--> store, frame --summarise--> EvalResult
 
-An answer's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more answers of each,
-leaves those that are there as they are. So an evaluation that was killed goes on, and one that is asked for a larger k
-only generates what is missing.
+A completion's seed derives from (seed, "eval", problem id, attempt): scoring more problems, or more completions of
+each, leaves the stored ones unchanged. So an evaluation that was killed resumes, and one that is asked for a larger k
+generates only what is missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 Progress = Callable[[Standing], None]
-"""Called when an answer has ended, and every few seconds."""
+"""Called when a completion has ended, and every few seconds."""
 
 
 class Store(Protocol):
-    """Keeps the answers of an evaluation, so that it can go on."""
+    """Keeps the completions of an evaluation, so that it can resume."""
 
     def add(self, answers: "pa.Table") -> None:
-        """Keep answers, as `kgym.runs.episodes` stores them; they are safe when this returns."""
+        """Keep completions, as `kgym.runs.episodes` stores them; they are safe when this returns."""
 
     def count(self, usage: Mapping[str, int]) -> None:
-        """Keep what the engine has counted since this run began, instead of what it had counted before."""
+        """Keep what the engine has counted since this run began, instead of its earlier counts."""
 
     def frame(self) -> "DataFrame | None":
-        """Return the answers kept so far with the columns of `kgym.score.results.COLUMNS`, None if there are none."""
+        """Return the completions kept so far with the columns of `kgym.score.results.COLUMNS`; None without any."""
 
 
 SLOTS = 256
-"""Answers played at once, unless told otherwise."""
+"""Completions played at the same time, by default."""
 
 
 class Evaluation:
-    """What is asked, ready to be put to any number of engines."""
+    """Problems and settings, ready to be played by any number of engines."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Evaluation:
         slots: int = SLOTS,
         template: Mapping[str, Any] | None = None,
     ) -> None:
-        """Build the environment. `problems` is how many of the split, from its first on; 0 is all. `slots` answers are
-        played at once. `template` has the values that the engine was given for variables of the chat template.
+        """Build the environment. The first `problems` of the split are played; 0 is all. `slots` completions are played
+        at the same time. `template` has the values that the engine was given for variables of the chat template.
 
-        Raises ConfigError for numbers that cannot be, MissingData for a split whose problems the user has yet to add.
+        Raises ConfigError for numbers out of range, MissingData for a split whose problems the user has yet to add.
         """
         for name, value, least in (("samples", samples, 1), ("problems", problems, 0), ("slots", slots, 1)):
             if value < least:
@@ -94,11 +94,11 @@ class Evaluation:
         stored: Callable[["Series[float]"], None] | None = None,
         world: World = ALONE,
     ) -> EvalResult:
-        """Put the questions to an engine, but for those that `store` has the answers to, and summarise all answers.
+        """Play the attempts that `store` does not have with an engine, and summarise all completions.
 
-        `stored` sees the scores of answers as they are stored, NaN where masked, first those of the store. Without
-        missing answers the engine may be None. Each rank of `world` asks its own engine a part of the questions; all
-        have the same result.
+        `stored` gets the scores of completions as they are stored, NaN where masked, and first those of the store. The
+        engine may be None if no completion is missing. Each rank of `world` plays a part with its own engine; all
+        return the same result.
         """
         import pandas as pd  # noqa: PLC0415  (heavy; training without validation does not need it)
 
@@ -128,13 +128,13 @@ class Evaluation:
         )
 
     def long_prompts(self, engine: Engine) -> dict[str, int]:
-        """Return which problems have a prompt that leaves no room for an answer; see
+        """Return the problems whose prompt leaves no room for a completion; see
         `kgym.rollout.prompts.check_prompts`.
         """
         return check_prompts(engine, self.setup, len(self.indices))
 
     def n_missing(self, store: Store) -> int:
-        """How many answers an engine has yet to give."""
+        """Return how many completions an engine has yet to generate."""
         kept = store.frame()
         return sum(len(attempts) for _, attempts in self._missing(None if kept is None else self._asked(kept)))
 
@@ -148,8 +148,8 @@ class Evaluation:
         progress: Progress | None,
         world: World,
     ) -> None:
-        """Play this rank's part, and hand over all answers: as they end, or where there are several ranks at the
-        end.
+        """Play this rank's part, and hand over all completions: as they end, or at the end if there are several
+        ranks.
         """
         before, total = usage_of(engine), len(self.indices) * self.samples
         done = total - sum(len(attempts) for _, attempts in missing)
@@ -183,33 +183,33 @@ class Evaluation:
             keep([episode for part in world.gather(own) for episode in part])
 
     def _same(self, pairs: Sequence[Pair]) -> list[bool]:
-        """Whether the verifier takes the second answer of each pair for the first."""
+        """Return for each pair whether the verifier accepts the second answer where the first is the gold answer."""
         items = [VerifyItem(gold=one, response=f"\\boxed{{{other}}}") for one, other in pairs]
         return [verdict.status == "correct" for verdict in self.setup.verifier.verify_many(items)]
 
     def _problem(self, index: int) -> Problem:
-        """Return a problem; one that is asked for several times in a row is made once."""
+        """Return a problem; if the same one is asked for several times in a row, it is made once."""
         if self._newest is None or self._newest[0] != index:
             self._newest = index, self.setup.problem(index)
             self._known[index] = self._newest[1].id
         return self._newest[1]
 
     def _id(self, index: int) -> str:
-        """The id of a problem; a generated one is made for it no more than once."""
+        """Return the id of a problem; a generated problem is made at most once for this."""
         if index not in self._known:
             self._known[index] = self.source[index].id
         return self._known[index]
 
     def _ids(self) -> dict[str, int]:
-        """Problem ids with their places in the evaluation."""
+        """Return the ids of the problems with their places in the evaluation."""
         return {self._id(index): index for index in self.indices}
 
     def _asked(self, kept: "DataFrame") -> "DataFrame":
-        """Leave out stored answers beyond the k that is asked for now."""
+        """Leave out stored completions beyond the k that is asked for now."""
         return kept[kept["attempt"] < self.samples]
 
     def _in_order(self, frame: "DataFrame") -> "DataFrame":
-        """Sort by problem and attempt, so that sums do not depend on when an answer was generated."""
+        """Sort by problem and attempt, so that sums do not depend on when a completion was generated."""
         places = frame["problem_id"].map(self._ids())
         return frame.assign(place=places).sort_values(["place", "attempt"], kind="stable", ignore_index=True)
 
@@ -241,7 +241,7 @@ def _n_problems(spec: EnvSpec, size: int | None, problems: int) -> int:
     where = f"{spec.name}:{spec.split}"
     if size is None and problems == 0:
         raise ConfigError(
-            f"{where} generates problems without end; say how many (kgym eval --problems N), "
+            f"{where} generates problems without end; set a number (kgym eval --problems N), "
             "or name a benchmark that sets a number (kgym plugins list --kind benchmark)"
         )
     if size is not None and problems > size:

@@ -1,9 +1,9 @@
-"""Intervals of a score: one value per problem goes in, since the answers to one problem are not independent
+"""Intervals of a score: one value per problem goes in, since the completions of one problem are not independent
 observations.
 
-Two kinds. `score_interval` is the one that tables show: with 30 problems it covers what it says, also near 0 and 1,
-where the interval "mean and twice its error" does not (`tests/test_intervals.py` measures both). `bootstrap_interval`
-assumes no formula and is too short for few problems.
+There are two kinds. `score_interval` is the one that tables show: with 30 problems it keeps its level, also near 0 and
+1, where the interval "mean and twice its error" does not (`tests/test_intervals.py` measures both).
+`bootstrap_interval` assumes no formula and is too short for few problems.
 """
 
 import math
@@ -17,18 +17,21 @@ from kgym.seeding import derive_seed
 
 LEVEL = 0.95
 FEW, MANY = 3, 8
-"""Fewer problems than `FEW` from 0 or 1, with `MANY` answers to each or more, are too few to estimate a spread from."""
+"""A score fewer than `FEW` problems from 0 or 1 has too few problems to estimate a spread from, if each problem has
+`MANY` completions or more.
+"""
 DRAWS = 10_000
 """Resamples of a bootstrap."""
 
 
 def score_interval(values: ArrayLike, *, n_answers: int, level: float = LEVEL) -> tuple[float, float]:
-    """Confidence interval of the mean score over all problems like these, in [0, 1]; (NaN, NaN) without a problem.
+    """Return the confidence interval of the mean score over all problems like these, in [0, 1]; (NaN, NaN) without
+    problems.
 
-    `values` holds the mean score of each problem, `n_answers` is how many answers they are over in all. Where every
-    problem scores 0 or 1, as with one answer each, this is Wilson's interval of a share. Otherwise the effective number
-    of answers stands for their number, n_eff = mean (1 - mean) / stderr^2, at most `n_answers`, and Student's t for the
-    normal quantile, since the error is estimated. A single problem says nothing: (0, 1).
+    `values` contains the mean score of each problem; `n_answers` is the number of completions of all problems. If every
+    problem scores 0 or 1, as with one completion each, this is Wilson's interval of a share. Otherwise it uses the
+    effective number of completions, n_eff = mean (1 - mean) / stderr^2, at most `n_answers`, and the quantile of
+    Student's t instead of the normal one, since the error is estimated. A single problem says nothing: (0, 1).
     Source: Wilson 1927; for clustered data Korn & Graubard 1998 (effective number) and Dean & Pagano 2015, section 2.3.
 
     >>> [round(bound, 3) for bound in score_interval([1.0] * 30, n_answers=30)]
@@ -45,7 +48,7 @@ def score_interval(values: ArrayLike, *, n_answers: int, level: float = LEVEL) -
 
 
 def interval_of(mean: float, stderr: float, *, n: int, n_answers: int, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of `score_interval` where only the mean over n problems and its standard error are known."""
+    """Return the interval of `score_interval` if only the mean over n problems and its standard error are known."""
     if n < 2:
         return 0.0, 1.0
     n_eff = (
@@ -55,17 +58,17 @@ def interval_of(mean: float, stderr: float, *, n: int, n_answers: int, level: fl
 
 
 def near_end(mean: float, *, n_problems: int, samples: int) -> bool:
-    """Whether the interval of an accuracy holds the true one less often than it says: many answers, and few problems
-    that carry them.
+    """Whether the interval of an accuracy contains the true one less often than it says: problems with many
+    completions, of which few are solved or few are failed.
 
-    With 30 problems at 2 % to 5 % or 95 % to 98 % and 8 answers or more, 87 to 90 in 100 hold
+    With 30 problems at 2 % to 5 % or 95 % to 98 % and 8 completions or more, 87 to 90 of 100 intervals contain it
     (`benchmarks/comparisons.py`).
     """
     return samples >= MANY and n_problems * min(mean, 1 - mean) < FEW
 
 
 def near_end_caution(n_problems: int) -> str:
-    """What to say of an accuracy that is `near_end`."""
+    """Return the caution about an accuracy that is `near_end`."""
     return (
         f"an accuracy fewer than {FEW} of {n_problems} problems from 0% or 100%; "
         "such an interval can hold the true accuracy less often than 95 times in 100"
@@ -73,22 +76,21 @@ def near_end_caution(n_problems: int) -> str:
 
 
 def wilson(mean: float, n: float, quantile: float) -> tuple[float, float]:
-    """Wilson's interval of a share over n independent answers."""
+    """Return Wilson's interval of a share over n independent observations."""
     weight = quantile**2 / n
     centre = (mean + weight / 2) / (1 + weight)
     reach = quantile / (1 + weight) * math.sqrt(mean * (1 - mean) / n + weight / (4 * n))
-    return max(0.0, min(centre - reach, mean)), min(
-        1.0, max(centre + reach, mean)
-    )  # but for rounding it holds the mean
+    low, high = min(centre - reach, mean), max(centre + reach, mean)  # rounding could leave the mean out
+    return max(0.0, low), min(1.0, high)
 
 
 def bootstrap_interval(
     values: ArrayLike, *, level: float = LEVEL, seed: int = 0, draws: int = DRAWS
 ) -> tuple[float, float]:
-    """Percentile interval of the mean under resampling of problems; (NaN, NaN) without a problem.
+    """Return the percentile interval of the mean when problems are resampled; (NaN, NaN) without problems.
 
-    How often each distinct value is drawn is multinomial, so the cost depends on the distinct values and not on the
-    problems. Source: Efron & Tibshirani 1993, section 13.3.
+    The number of draws of each distinct value is multinomial, so the cost depends on the number of distinct values and
+    not on the number of problems. Source: Efron & Tibshirani 1993, section 13.3.
     """
     values_P = np.asarray(values, dtype=np.float64)
     if len(values_P) == 0:

@@ -1,15 +1,15 @@
 """Whether two scores on the same problems differ: one rule for the comparison, the ranks, the page and the end of a
 training.
 
-The interval of the difference and the p-value are of one statistic, so the interval leaves out 0 exactly when p is
+The interval of the difference and the p-value come from one statistic, so the interval leaves out 0 exactly when p is
 below 0.05:
 
     every score 0 or 1    Bonett & Price's difference over its error, against the normal distribution
     otherwise             Student's t of the differences
     all differences equal the sign test: they have no spread to estimate an error from
 
-`benchmarks/comparisons.py` measures how often the intervals hold the true difference, and how often equal models are
-told apart.
+`benchmarks/comparisons.py` measures how often the intervals contain the true difference, and how often equal models
+are told apart.
 """
 
 import math
@@ -26,9 +26,9 @@ from kgym.seeding import derive_seed
 
 ALPHA = 0.05
 EXACT_UP_TO = 20
-"""Differences that are not zero; with more, the 2**n sign patterns are sampled and not counted."""
+"""Number of nonzero differences up to which all 2**n sign patterns are counted; with more they are sampled."""
 CARRIERS = 2
-"""So few problems with half of the squared differences are too few for Student's t."""
+"""If this many problems or fewer make up half of the squared differences, they are too few for Student's t."""
 Floats = NDArray[np.float64]
 
 
@@ -58,7 +58,7 @@ class PairedTest:
 
     @property
     def caution(self) -> str:
-        """Why the interval rests on so few problems that it holds the true difference less often than it says; "" if
+        """Why the interval contains the true difference less often than it says, as it rests on few problems; "" if
         it does not.
         """
         if self.name != "t" or not (self.near_end or 0 < self.carriers <= CARRIERS):
@@ -70,8 +70,8 @@ class PairedTest:
 
 
 def paired_difference(before: Mapping[str, float], after: Mapping[str, float]) -> PairedTest:
-    """Compare two scores problem by problem; keys are problem ids, values scores in [0, 1], each the mean of as many
-    answers.
+    """Compare two scores problem by problem; keys are problem ids, values scores in [0, 1], each the mean over the
+    same number of completions.
 
     Problems that only one of the two has a score for are left out. Raises ValueError if they have none in common.
     """
@@ -97,11 +97,11 @@ def paired_difference(before: Mapping[str, float], after: Mapping[str, float]) -
 
 
 def exact_p(before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0) -> float:
-    """Two-sided p of the hypothesis that each problem's difference could as well have had the other sign.
+    """Return the two-sided p of the hypothesis that each problem's difference could as well have had the other sign.
 
-    McNemar's exact test if every score is 0 or 1, else the sign-flip test. A stricter question than `paired_difference`
-    asks: where few problems differ, equal models are told apart far less often than 5 times in 100, and different ones
-    too.
+    It is McNemar's exact test if every score is 0 or 1, else the sign-flip test. Both are stricter than
+    `paired_difference`: if few problems differ, they tell equal models apart far less often than 5 times in 100, and
+    different models less often too.
     """
     pairs_P2 = _common(before, after)
     differences_P = _differences(pairs_P2)
@@ -109,11 +109,11 @@ def exact_p(before: Mapping[str, float], after: Mapping[str, float], *, seed: in
 
 
 def unpaired_p(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
-    """Two-sided p of the difference of two independent scores, each given with the ends of its 95 % interval; 1 if one
-    is unknown.
+    """Return the two-sided p of the difference of two independent scores, each given with the ends of its 95 %
+    interval; 1 if one is unknown.
 
-    The ends that face each other make the error of the difference. Unlike the standard errors, they know that a model
-    which solved nothing may solve something.
+    The error of the difference is computed from the ends that face each other. Unlike a standard error, which is 0
+    there, they allow that a model which solved nothing may solve something.
     Source: Newcombe 1998, Statistics in Medicine 17, method 10, at other levels than 95 % in proportion.
     """
     if any(map(math.isnan, (*one, *other))):
@@ -127,7 +127,7 @@ def unpaired_p(one: tuple[float, float, float], other: tuple[float, float, float
 
 
 def mcnemar(n_gained: int, n_lost: int) -> float:
-    """Two-sided p of the exact McNemar test: a fair coin for each problem that only one of the two solved.
+    """Return the two-sided p of the exact McNemar test: a fair coin for each problem that only one of the two solved.
 
     >>> mcnemar(5, 0)
     0.0625
@@ -138,8 +138,8 @@ def mcnemar(n_gained: int, n_lost: int) -> float:
 
 
 def sign_flip(differences: ArrayLike, *, seed: int = 0, draws: int = 100_000) -> float:
-    """Two-sided p of the paired permutation test: how often random signs give a sum at least as far from 0 as the one
-    seen.
+    """Return the two-sided p of the paired permutation test: how often random signs give a sum at least as far from 0
+    as the observed one.
 
     Exact for up to 20 differences other than 0; beyond, `draws` seeded random patterns, with the observed one counted
     in, so that the test keeps its level (Phipson & Smyth 2010, equation 2).
@@ -166,7 +166,7 @@ def sign_flip(differences: ArrayLike, *, seed: int = 0, draws: int = 100_000) ->
 
 
 def paired_interval(n_gained: int, n_lost: int, n: int, level: float = 1 - ALPHA) -> tuple[float, float]:
-    """Confidence interval of (gained - lost) / n: the normal one, with one problem more on either side.
+    """Return the confidence interval of (gained - lost) / n: the normal one, with one problem more on either side.
 
     Source: Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37, equation 4.
 
@@ -179,9 +179,9 @@ def paired_interval(n_gained: int, n_lost: int, n: int, level: float = 1 - ALPHA
 
 
 def t_interval(values: ArrayLike, level: float = 1 - ALPHA) -> tuple[float, float]:
-    """Confidence interval of a mean of differences of scores, by Student's t.
+    """Return the confidence interval of a mean of differences of scores, by Student's t.
 
-    From a single problem nothing can be said but that a difference of scores is in [-1, 1].
+    A single problem says only that a difference of scores is in [-1, 1].
     """
     mean, stderr = mean_stderr(values)
     n = np.size(values)
@@ -192,7 +192,7 @@ def t_interval(values: ArrayLike, level: float = 1 - ALPHA) -> tuple[float, floa
 
 
 def _common(before: Mapping[str, float], after: Mapping[str, float]) -> Floats:
-    """The scores of the problems that both have, shape (P, 2)."""
+    """Return the scores of the problems that both have, shape (P, 2)."""
     common = sorted(before.keys() & after.keys())
     if not common:
         raise ValueError("the two results have no scored problem in common")
@@ -200,22 +200,22 @@ def _common(before: Mapping[str, float], after: Mapping[str, float]) -> Floats:
 
 
 def _differences(pairs_P2: Floats) -> Floats:
-    """After minus before; what is equal but for rounding (2/3 - 1/3 and 1 - 2/3) is equal."""
+    """Return after minus before; values that differ only by rounding (2/3 - 1/3 and 1 - 2/3) are made equal."""
     return (pairs_P2[:, 1] - pairs_P2[:, 0]).round(12)
 
 
 def _single(pairs_P2: Floats) -> bool:
-    """Whether every problem is solved or not, as with one answer each."""
+    """Whether every problem is either solved or not, as with one completion each."""
     return bool(np.isin(pairs_P2, (0.0, 1.0)).all())
 
 
 def _counts(differences_P: Floats) -> tuple[int, int]:
-    """Problems gained and lost."""
+    """Return the numbers of problems gained and lost."""
     return int((differences_P > 0).sum()), int((differences_P < 0).sum())
 
 
 def _shrunk(n_gained: int, n_lost: int, n: int) -> tuple[float, float]:
-    """Bonett & Price's difference and its error."""
+    """Return Bonett & Price's difference and its error."""
     gained, lost = (n_gained + 1) / (n + 2), (n_lost + 1) / (n + 2)
     return gained - lost, math.sqrt((gained + lost - (gained - lost) ** 2) / (n + 2))
 
@@ -231,7 +231,7 @@ def _t_test(differences_P: Floats) -> float:
 
 
 def _sign(difference: float, n: int) -> tuple[tuple[float, float], float]:
-    """Sign test and its interval where all n differences are equal: with five or fewer they say nothing at the level
+    """Return the interval and the p of the sign test for n equal differences: five or fewer say nothing at the level
     of 95 %.
     """
     chance = 2.0 ** (1 - n)
@@ -244,12 +244,10 @@ def _carriers(differences_P: Floats) -> int:
 
 
 def _random_sums(values: Floats, size: int, rng: np.random.Generator) -> Floats:
-    """Sums of `values` under `size` random sign patterns."""
+    """Return the sums of `values` under `size` random sign patterns."""
     sums = np.full(size, -values.sum())
     for start in range(0, len(values), 1_000):
         block = values[start : start + 1_000]
         signs = rng.integers(0, 2, size=(size, len(block)), dtype=np.int8)
-        sums += 2.0 * (
-            signs.astype(np.float64) @ block
-        )  # of floats: integers do not go through the fast matrix product
+        sums += 2.0 * (signs.astype(np.float64) @ block)  # in floats: NumPy's integer matrix product is slow
     return sums

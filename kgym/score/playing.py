@@ -1,10 +1,10 @@
-"""Playing the answers of an evaluation: so many at once, a new one for each that ends, handed over to be stored as they
-end.
+"""Playing the episodes of an evaluation: as many at the same time as there are slots, a new one for each that ends.
+Episodes that have ended are handed over to be stored.
 
     Player(setup, engine, keep=store ...).play([(problem, attempt) ...])
 
-Long evaluations live from this: the slots are full until the last answers, and little is lost when the process is
-killed. An error and an interruption lose nothing that has ended.
+So the slots are full until the last episodes of a long evaluation, and little is lost when the process is killed. An
+error or an interruption loses no episode that has ended.
 """
 
 import time
@@ -18,11 +18,11 @@ from kgym.rollout.episodes import EpisodePool
 from kgym.types import CountsUse, Engine, Episode, Problem, Sampling
 
 TICK_S = 2.0
-"""Anyone who watches is told at least this often how far it is, as far as the engine allows."""
+"""Longest time between two calls of `progress`, as far as the engine allows."""
 KEEP_S = 30.0
-"""Ended answers wait no longer than this until they are stored: what a killed process has lost."""
+"""Longest time until an ended episode is stored: a killed process loses what ended within it."""
 FREE_FRAC = 1 / 8
-"""Share of the slots that is free before new answers are begun: engines read prompts together."""
+"""Share of the slots that has to be free before new episodes are begun: engines read prompts together."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Standing:
     """How far an evaluation is."""
 
     done: int
-    """Answers that have ended, those of an earlier command included."""
+    """Completions that have ended, those of an earlier command included."""
     total: int
-    """Answers asked for."""
+    """Completions asked for."""
     played: int = 0
-    """Answers that have ended since the command began."""
+    """Completions that have ended since the command began."""
     tokens: int = 0
-    """Their tokens."""
+    """Tokens sampled since the command began."""
     usage: Mapping[str, int] = field(default_factory=dict)
-    """See `kgym.types.CountsUse`; {} of an engine that does not count."""
+    """See `kgym.types.CountsUse`; {} for an engine that does not count."""
 
 
 class Player:
@@ -56,7 +56,7 @@ class Player:
         keep: Callable[[list[Episode]], None],
         progress: Callable[[int, int], None],
     ) -> None:
-        """`problem` returns the one at an index; `keep` is given episodes with their verdicts.
+        """`problem` returns the problem at an index; `keep` is given episodes with their verdicts.
 
         `progress` is called as (episodes that have ended, tokens sampled).
         """
@@ -87,8 +87,8 @@ class Player:
                 if self._is_due():
                     self._hand_over()
         except BaseException as stop:
-            if isinstance(stop, KeyboardInterrupt):  # after an error nothing is open at the engine
-                with suppress(Exception):  # what ended the run is said, and not what came of it
+            if isinstance(stop, KeyboardInterrupt):  # after an error the engine has no open request
+                with suppress(Exception):  # report what ended the run, not what followed from it
                     self._pool.pause(self.engine)
             with suppress(Exception):
                 self._hand_over()
@@ -96,7 +96,7 @@ class Player:
         self._hand_over()
 
     def _fill(self, waiting: "deque[tuple[int, int]]") -> None:
-        """Begin answers in the slots that are free."""
+        """Begin episodes in the free slots."""
         free = self._slots - self._pool.n_open
         if free < (self._slots if self._setup.verifier.batched else max(1, int(self._slots * FREE_FRAC))):
             return
@@ -112,9 +112,9 @@ class Player:
             )
 
     def _is_due(self) -> bool:
-        """Whether ended answers are to be handed over.
+        """Whether ended episodes are to be handed over.
 
-        A verifier that judges by a model is asked once about all answers of the slots, so that its rounding does not
+        A verifier that judges with a model gets all completions of the slots at once, so that its rounding does not
         depend on timing.
         """
         if self._setup.verifier.batched:

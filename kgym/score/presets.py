@@ -1,10 +1,10 @@
-"""Published protocols of evaluation: how often, how hot, how long and in which words others ask.
+"""Published protocols of evaluation: samples, sampling temperature, token budget and prompt that others use.
 
     kgym eval --bench math500 --preset r1
 
-The records come from plugins (`kgym_components`). A preset fills in what the command leaves open, so an explicit option
-always wins. What it fills in is part of the request that a run folder keeps and, but for the number of samples, of the
-comparability hash; its name is not: who sets the same values has the same hash.
+The records come from plugins (`kgym_components`). A preset sets what the command leaves open, so an explicit option
+always wins. What it sets is part of the request that a run folder keeps and, except for the number of samples, of the
+comparability hash. Its name is not part of the hash: the same values set by hand have the same hash.
 """
 
 from typing import Any, cast
@@ -14,11 +14,11 @@ from kgym.hookspecs import PresetInfo
 from kgym.registry import registry
 
 SMALL = 100
-"""Problems up to which a benchmark counts as small, and gets the larger number of samples."""
+"""Number of problems up to which a benchmark counts as small and gets the larger number of samples."""
 
 
 def presets() -> dict[str, PresetInfo]:
-    """Return what there is, by name."""
+    """Return all presets by name."""
     return cast(dict[str, PresetInfo], registry().infos(PresetInfo.kind))
 
 
@@ -43,5 +43,5 @@ def stated_env(preset: PresetInfo) -> dict[str, str]:
 
 
 def samples_of(preset: PresetInfo, n_problems: int) -> int:
-    """Return how many answers each of so many problems gets."""
+    """Return how many completions each problem of a benchmark with `n_problems` gets."""
     return preset.samples if n_problems <= SMALL or preset.samples_large is None else preset.samples_large

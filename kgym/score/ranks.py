@@ -1,7 +1,8 @@
 """Many models on the same problems: which differ, and which ranks each may have.
 
-Every pair is tested, the p-values are corrected for their number, and a model's rank is between 1 + those that are
-surely better and all minus those that are surely worse. All intervals of a table hold at once in 95 of 100 tables.
+Every pair is tested and the p-values are corrected for their number. A model's lowest rank is 1 + the number of models
+that are significantly better; its highest is the number of all models minus those that are significantly worse. All
+intervals of a table hold at once in 95 of 100 tables.
 Source: Holm 1979; Mohamad, Goeman & van Zwet 2022, section 2 (rank intervals from simultaneous pairwise tests).
 """
 
@@ -23,14 +24,14 @@ class Standing:
     interval: tuple[float, float] = UNKNOWN
     """95 % interval of the accuracy."""
     samples: int = 1
-    """Answers to each problem."""
+    """Completions of each problem."""
     scores: Callable[[int], Scores | None] = lambda samples: None
-    """Mean score of each problem over the first `samples` answers to it, None if they are not known."""
+    """Mean score of each problem over its first `samples` completions, None if they are not known."""
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values, in the order given: below alpha, they keep the chance of any false finding below
-    alpha.
+    """Return Holm's adjusted p-values, in the order given. Calling those below alpha significant keeps the chance of
+    any false finding below alpha.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -45,8 +46,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rank_intervals(standings: Sequence[Standing], alpha: float = ALPHA) -> list[tuple[int, int]]:
-    """Return the lowest and the highest rank that each model may have; 1 is the best. Models without a score may
-    have any.
+    """Return the lowest and the highest rank that each model may have; 1 is the best. A model without a score may
+    have any rank.
     """
     n = len(standings)
     pairs = list(combinations(range(n), 2))
@@ -62,14 +63,13 @@ def rank_intervals(standings: Sequence[Standing], alpha: float = ALPHA) -> list[
 
 
 def _difference(one: Standing, other: Standing) -> tuple[float, float]:
-    """By how much `one` is better, and the two-sided p of it.
+    """Return by how much `one` is better, and its two-sided p.
 
-    Paired by problem, over the answers that both have, where they are known; else as of independent scores, which finds
-    less.
+    The test is paired by problem, over the completions that both have, if they are known; otherwise it takes the scores
+    as independent, which finds fewer differences.
     """
-    shared = min(
-        one.samples, other.samples
-    )  # means of unlike numbers of answers differ in skewness, and no test keeps its level
+    # means of different numbers of completions differ in skewness, and then no paired test keeps its level
+    shared = min(one.samples, other.samples)
     first, second = other.scores(shared), one.scores(shared)
     if first is not None and second is not None and first.keys() & second.keys():
         test = paired_difference(first, second)

@@ -1,10 +1,12 @@
-"""From sampled answers to the figures of a board.
+"""From sampled completions to the figures of a board.
 
-    avg@k      mean over problems of the mean score of their scored answers; its standard error is over problems
-    pass@k     unbiased, from the same answers, for every k up to the number taken; G-Pass@k and maj@k for the powers of
-    two shares     truncated, unscored and no_answer, each over all answers
+    avg@k      mean over problems of the mean score of their scored completions; its standard error is over problems
+    pass@k     unbiased, from the same completions, for every k up to the number sampled; G-Pass@k and maj@k for the
+               powers of two
+    shares     truncated, unscored and no_answer, each over all completions
 
-An unscored answer is masked, never a 0: a problem with none but unscored answers has no score and leaves the mean.
+An unscored completion is masked, never a 0: a problem with only unscored completions has no score and is left out of
+the mean.
 """
 
 import dataclasses
@@ -48,7 +50,7 @@ UNKNOWN = (math.nan, math.nan)
 
 @dataclass(frozen=True, eq=False)
 class EvalResult:
-    """What came of an evaluation. Figures that cannot be computed are NaN here and null in JSON."""
+    """The result of an evaluation. Figures that cannot be computed are NaN here and null in JSON."""
 
     accuracy: float
     """avg@k, 0 to 1."""
@@ -57,64 +59,64 @@ class EvalResult:
     n_problems: int
     """Problems asked."""
     n_scored_problems: int
-    """Problems with at least one scored answer: those that the accuracy is over."""
+    """Problems with at least one scored completion: the accuracy is the mean over them."""
     samples: int
-    """Answers asked for each problem: the k of avg@k."""
+    """Completions asked for each problem: the k of avg@k."""
     n_samples: int
-    """Answers in all."""
+    """Completions of all problems together."""
     truncated_frac: float
     unscored_frac: float
     no_answer_frac: float
     tokens_mean: float
-    """Mean length of an answer, end token included."""
+    """Mean length of a completion, end token included."""
     pass_at_k: dict[str, float]
-    """By k as a string: JSON knows no other keys."""
+    """By k as a string, since keys in JSON are strings."""
     by_level: dict[str, dict[str, float]]
     """Accuracy, its standard error and the number of scored problems by difficulty."""
     by_subject: dict[str, dict[str, float]]
     scores: dict[str, float]
     """Mean score of each problem, by its id: what paired tests compare."""
     facts: dict[str, Any]
-    """What the comparability hash is of."""
+    """What the comparability hash is computed from."""
     comparability: str
     """sha256 of `facts`."""
     interval: tuple[float, float] = UNKNOWN
     """95 % interval of the accuracy, for problems like these; see `kgym.score.intervals.score_interval`."""
     bootstrap_interval: tuple[float, float] = UNKNOWN
-    """The same by resampling problems: shorter than it should be where there are few."""
+    """The same by resampling problems: shorter than it should be for few problems."""
     maj_at_k: dict[str, float] = field(default_factory=dict)
     """Score of the most frequent answer of k, for the powers of two and the number taken."""
     g_pass_at_k: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By k, then by tau: chance that at least tau k of k answers are correct; `mean` is mG-Pass@k."""
+    """By k, then by tau: chance that at least tau k of k completions are correct; `mean` is mG-Pass@k."""
     pass_at_k_stderr: dict[str, float] = field(default_factory=dict)
     """Standard errors of `pass_at_k`, clustered by problem, as are the two below."""
     maj_at_k_stderr: dict[str, float] = field(default_factory=dict)
     g_pass_at_k_stderr: dict[str, dict[str, float]] = field(default_factory=dict)
     finished_accuracy: float = math.nan
-    """Mean score of the scored answers that no budget cut short, over answers."""
+    """Mean score of the scored completions that no budget cut short, over completions."""
     truncated_bounds: tuple[float, float] = UNKNOWN
-    """Accuracy if every answer that was cut short were wrong, and if it were right."""
+    """Accuracy if every truncated completion were wrong, and if it were right."""
     tokens_median: float = math.nan
     tokens_p95: float = math.nan
-    """Length that 95 % of the answers do not exceed: one of the lengths, not a value between two."""
+    """Length that 95 % of the completions do not exceed: one of the lengths, not a value between two."""
     tokens_per_solved: float = math.nan
-    """Tokens of all answers, divided by the sum of their scores: for each correct one, where there is no partial
-    credit.
+    """Tokens of all completions, divided by the sum of their scores: without partial credit, tokens for each correct
+    one.
     """
     by_year: dict[str, dict[str, float]] = field(default_factory=dict)
     prompt_too_long_frac: float = 0.0
-    """Share of answers that were never asked for, as the prompt left no room for one; they are among the truncated
+    """Share of completions that were never sampled, as the prompt left no room for one; they are among the truncated
     ones.
     """
     repetition_frac: float = 0.0
-    """Share of answers that were ended because they repeated themselves; they are among the truncated ones."""
+    """Share of completions that were ended because they repeated themselves; they are among the truncated ones."""
     unscored_by: dict[str, float] = field(default_factory=dict)
-    """By the reason: share of the completions that could not be judged, the largest first."""
+    """Share of the completions that could not be judged, by the reason, the largest first."""
     variance: dict[str, float] = field(default_factory=dict)
     """`kgym.score.variance.Variance.to_json`: problem part and sampling part."""
 
     def __eq__(self, other: object) -> bool:
-        """Whether all figures agree; two that are both unknown do."""
+        """Whether all figures agree; two unknown figures agree."""
         return isinstance(other, EvalResult) and self.to_json() == other.to_json()
 
     __hash__ = None  # type: ignore[assignment]
@@ -126,10 +128,9 @@ class EvalResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvalResult":
-        """Read back `to_json`; what else is beside it is left alone, and figures that an earlier version did not have
-        are unknown.
+        """Read back `to_json`. Other keys are ignored, and figures that an earlier version did not have are unknown.
 
-        Raises ValueError or KeyError if it is something else.
+        Raises ValueError or KeyError for anything else.
         """
         fields = {}
         for known in dataclasses.fields(cls):
@@ -142,13 +143,13 @@ class EvalResult:
 
 
 def counted_score(frame: "DataFrame", rule: str) -> "Series[float]":
-    """Return the score of each answer as it counts, NaN where it is masked; `rule` is the `truncated` of
+    """Return the score of each completion as it counts, NaN where it is masked; `rule` is the `truncated` of
     `summarise`.
     """
     score = frame["score"].astype("float64")
     cut = frame["truncated"].astype(bool)
     if rule == "zero":
-        return score.mask(cut & score.notna(), 0.0)  # an unscored answer stays masked: no one knows what it was worth
+        return score.mask(cut & score.notna(), 0.0)  # an unscored completion stays masked: its score is not known
     return score.mask(cut & (frame["finish_reason"] != "repetition")) if rule == "mask" else score
 
 
@@ -161,11 +162,11 @@ def summarise(
     comparability: str,
     same: Same | None = None,
 ) -> EvalResult:
-    """Summarise answers, one row each, with the columns of `COLUMNS`.
+    """Summarise completions, one row each, with the columns of `COLUMNS`.
 
-    `truncated` says what an answer that a budget cut short is worth: `zero`, `score` (what the verifier found) or
-    `mask`, under which one that repeated itself still counts as wrong. `same` says of answers without a plain normal
-    form whether they are equal, for maj@k.
+    `truncated` says how a completion that a budget cut short is scored: `zero`, `score` (what the verifier found) or
+    `mask`, under which one that repeated itself still counts as wrong. `same` tells whether answers without a plain
+    normal form are equal, for maj@k.
     """
     import pandas as pd  # noqa: PLC0415  (heavy)
 
@@ -232,7 +233,7 @@ def _unscored_by(status: "Series[str]") -> dict[str, float]:
 
 
 def _lengths(tokens: Floats, score: Floats) -> dict[str, Any]:
-    """Return the figures of a result that are about the length of its answers."""
+    """Return the figures of a result that are about the length of its completions."""
     solved = float(np.nansum(score))
     return {
         "tokens_mean": float(tokens.mean()),
@@ -243,23 +244,22 @@ def _lengths(tokens: Floats, score: Floats) -> dict[str, Any]:
 
 
 def variance_of(result: EvalResult) -> Variance:
-    """Return the parts that a result was written with. Raises ValueError if it is of a version that did not know
-    them.
-    """
+    """Return the two parts of the variance of a result. Raises ValueError if an older version wrote it without them."""
     if not result.variance:
         raise ValueError("the result was written without them; run the same kgym eval again, which generates nothing")
-    names = {known.name for known in dataclasses.fields(Variance)}
-    return Variance(**{name: value for name, value in result.variance.items() if name in names})  # type: ignore[arg-type]
+    names = {each.name for each in dataclasses.fields(Variance)}
+    known: Any = {name: value for name, value in result.variance.items() if name in names}
+    return Variance(**known)
 
 
 class _Problems:
-    """Sums by problem; NaN stands for a masked answer."""
+    """Sums by problem; NaN stands for a masked completion."""
 
     def __init__(self, place: NDArray[np.int64], n: int) -> None:
         self.place, self.n = place, n
 
     def moments(self, score: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Number of scored answers, their mean and their unbiased variance, by problem; NaN where there are too few."""
+        """Return the number, mean and unbiased variance of scored completions by problem; NaN for too few."""
         open_N = ~np.isnan(score)
         place, score = self.place[open_N], score[open_N]
         count = np.bincount(place, minlength=self.n)
@@ -269,13 +269,13 @@ class _Problems:
         return count, mean, _ratio(squares, count - 1)
 
     def mean(self, score: Floats) -> float:
-        """Mean over problems of the mean over their answers."""
+        """Return the mean over problems of the mean over their completions."""
         means = self.moments(score)[1]
         return _mean(means[~np.isnan(means)])
 
 
 def _by_k(figures: Mapping[int, Figure]) -> dict[str, Figure]:
-    """With k as in JSON."""
+    """Return figures by k as a string."""
     return {str(k): figure for k, figure in figures.items()}
 
 
@@ -288,7 +288,7 @@ def _mean(values: Floats) -> float:
 
 
 def _by(scores: Floats, label: "Series[Any]") -> dict[str, dict[str, float]]:
-    """Accuracy by a label of the problems; nothing if no problem has one (level 0, subject "")."""
+    """Return the accuracy by a label of the problems; {} if no problem has one (level 0, subject "")."""
     values = label.to_numpy()
     groups: dict[str, dict[str, float]] = {}
     for key in sorted({value for value in values.tolist() if value not in (0, "")}):

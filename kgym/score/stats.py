@@ -1,8 +1,8 @@
-"""How sure a score is. Pure numpy; nothing here knows what a model is.
+"""How certain a score is, in pure numpy.
 
-The unit of everything is the problem: k answers to one problem are not k independent observations, so they are averaged
-first and the spread is taken over problems (a standard error clustered by problem; Miller 2024, arXiv:2411.00640,
-section 2.2).
+The unit of everything is the problem: k completions of one problem are not k independent observations, so they are
+averaged first and the spread is taken over problems (a standard error clustered by problem; Miller 2024,
+arXiv:2411.00640, section 2.2).
 """
 
 import math
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 
 def mean_stderr(values: ArrayLike) -> tuple[float, float]:
-    """Return the mean of one value per problem and its standard error; NaN where there are too few problems to say.
+    """Return the mean of one value per problem and its standard error; NaN for too few problems.
 
     With the k scores of each problem averaged first, this is avg@k with a standard error clustered by problem.
 
@@ -30,7 +30,7 @@ def mean_stderr(values: ArrayLike) -> tuple[float, float]:
 
 @lru_cache(maxsize=100_000)
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Chance that k of n samples, c of them correct, contain a correct one; unbiased.
+    """Return the chance that k of n samples, c of them correct, contain a correct one; unbiased.
 
     Raises ValueError if k > n: an estimate from fewer samples than k would flatter.
     Source: Chen et al. 2021, arXiv:2107.03374, section 2.1.
@@ -40,17 +40,16 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """
     if not 1 <= k <= n or not 0 <= c <= n:
         raise ValueError(f"pass_at_k(n={n}, c={c}, k={k}) needs 0 <= c <= n and 1 <= k <= n")
-    return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(
-        n, k
-    )  # whole numbers up to the division: nothing cancels
+    missed = math.comb(n - c, k)
+    return (math.comb(n, k) - missed) / math.comb(n, k)  # whole numbers up to the division: nothing cancels
 
 
 @lru_cache(maxsize=1_000)
 def t_quantile(p: float, df: int) -> float:
-    """Quantile of Student's t with `df` degrees of freedom, for p in [0.5, 1), within 1e-9.
+    """Return the quantile of Student's t with `df` degrees of freedom, for p in [0.5, 1), within 1e-9.
 
-    The finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4, inverted by bisection; above 200 degrees, the expansion
-    26.7.5 around the normal quantile, whose next term is below 1e-10 there.
+    Method: the finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4, inverted by bisection; above 200 degrees of
+    freedom the expansion 26.7.5 around the normal quantile, whose next term is below 1e-10 there.
     """
     if not 0.5 <= p < 1 or df < 1:
         raise ValueError(f"t_quantile(p={p}, df={df}) needs 0.5 <= p < 1 and df >= 1")
@@ -73,8 +72,8 @@ def t_quantile(p: float, df: int) -> float:
 
 
 def t_two_sided(t: float, df: int) -> float:
-    """Two-sided p of a value of Student's t with `df` degrees of freedom, within 1e-9; from a million degrees on
-    that of the normal.
+    """Return the two-sided p of a value of Student's t with `df` degrees of freedom, within 1e-9; from a million
+    degrees on, the p of the normal distribution.
     """
     if df >= 1_000_000:
         return 2 * NormalDist().cdf(-abs(t))
@@ -82,13 +81,11 @@ def t_two_sided(t: float, df: int) -> float:
 
 
 def _central_mass(t: float, df: int) -> float:
-    """P(|T| < t) for Student's t."""
+    """Return P(|T| < t) for Student's t."""
     theta = math.atan(t / math.sqrt(df))
     cos2 = math.cos(theta) ** 2
     term, total = (math.cos(theta), 0.0) if df % 2 else (1.0, 0.0)
-    for i in range(
-        2 + df % 2, df + 1, 2
-    ):  # powers of the cosine below df, with their ratios 2/3, 4/5, ... or 1/2, 3/4, ...
+    for i in range(2 + df % 2, df + 1, 2):  # powers of the cosine below df, with ratios 2/3, 4/5, ... or 1/2, 3/4, ...
         total += term
         term *= cos2 * (i - 1) / i
     if df % 2:

@@ -1,8 +1,8 @@
-"""The folder of an evaluation: every answer on disk soon after it is judged, and a manifest that says what made them.
+"""The folder of an evaluation: every completion, stored soon after it is judged, and a manifest of what made them.
 
 runs/eval-NAME/  manifest.json  samples/part-00000.parquet ...  usage.json  results.json
 
-The same command again goes on where it stopped. `manifest["request"]` says what may not differ when it does.
+The same command resumes where it stopped. `manifest["request"]` contains what has to be the same then.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class EvalFolder:
         """What engines had counted before this process."""
 
     def check(self, request: Mapping[str, Any]) -> None:
-        """Raise ConfigError if the folder holds anything but the beginning of this very evaluation."""
+        """Raise ConfigError if the folder contains anything except the beginning of this very evaluation."""
         try:
             manifest = self.manifest()
         except NotADirectoryError:
@@ -54,23 +54,23 @@ class EvalFolder:
         except FileNotFoundError:
             if any(child.name != "samples" and not child.name.startswith(".") for child in self._children()):
                 raise ConfigError(
-                    f"{self.path} is not empty and holds no evaluation; choose another folder with --run"
+                    f"{self.path} is not empty and contains no evaluation; choose another folder with --run"
                 ) from None
             return
         if manifest.get("kind") != KIND:
-            raise ConfigError(f"{self.path} holds a training run; choose another folder with --run")
+            raise ConfigError(f"{self.path} contains a training run; choose another folder with --run")
         differing = changes(manifest["request"], json.loads(json.dumps(request)))
         if differing:
             raise ConfigError(
-                f"{self.path} holds the answers of another evaluation: {'; '.join(differing.values())}; choose another "
-                "folder with --run, or ask what it asked then"
+                f"{self.path} contains the completions of another evaluation: {'; '.join(differing.values())}; choose "
+                "another folder with --run, or use the earlier settings"
             )
 
     @contextlib.contextmanager
     def opened(self, request: Mapping[str, Any], **facts: Any) -> Iterator[None]:
-        """Make the folder, or continue with it, and hold it for this process.
+        """Make the folder, or open an existing one, and lock it for this process.
 
-        Raises ConfigError if it holds something else, RunError if another process has it or it cannot be written.
+        Raises ConfigError if it contains something else, RunError if another process holds it or it cannot be written.
         """
         with self._writing():
             own_folders(self.samples)
@@ -87,11 +87,11 @@ class EvalFolder:
             yield
 
     def manifest(self) -> dict[str, Any]:
-        """Raises FileNotFoundError if there is none, DataError if it is damaged."""
+        """Return the manifest. Raises FileNotFoundError if there is none, DataError if it is damaged."""
         return read_manifest(self.path)
 
     def add(self, answers: "pa.Table") -> None:
-        """Keep answers that have ended."""
+        """Keep completions that have ended."""
         with self._writing():
             write_table(self.samples / f"part-{max(self._parts(), default=-1) + 1:05d}.parquet", answers)
 
@@ -102,7 +102,7 @@ class EvalFolder:
                 write_atomic(self.path / USAGE, json.dumps(added(self._counted, usage), indent=2) + "\n")
 
     def usage(self) -> dict[str, int]:
-        """Return what engines have counted for these answers, over all processes; {} if they did not count.
+        """Return what engines have counted for these completions, over all processes; {} if they did not count.
 
         Raises DataError if the file is damaged.
         """
@@ -113,16 +113,16 @@ class EvalFolder:
             return {str(name): int(n) for name, n in json.loads(path.read_text(encoding="utf-8")).items()}
 
     def frame(self) -> "DataFrame | None":
-        """Return the answers kept so far, without their texts."""
+        """Return the completions kept so far, without their texts."""
         parts = list(self._parts().values())
         if not parts:
             return None
         return read_answers(
-            parts, COLUMNS, remedy="remove it, and the same command plays its answers again"
+            parts, COLUMNS, remedy="remove it, and the same command plays its completions again"
         ).to_pandas()
 
     def write_result(self, result: EvalResult, about: Mapping[str, Any]) -> str:
-        """Write `results.json` and return its date: today's (UTC), or the first one if the same result is there
+        """Write `results.json` and return its date: today (UTC), or the first date if the same result is there
         already.
         """
         path = self.path / "results.json"
@@ -139,8 +139,8 @@ class EvalFolder:
             yield
         except OSError as error:
             raise RunError(
-                f"cannot write to {self.path}: {error.strerror}; the answers up to here are kept, and the same command "
-                "goes on from there"
+                f"cannot write to {self.path}: {error.strerror}; the completions so far are kept, and the same command "
+                "resumes from there"
             ) from error
 
     def _children(self) -> list[Path]:
@@ -151,15 +151,15 @@ class EvalFolder:
 
 
 class StoredScores:
-    """Mean score of each problem of a finished evaluation, over all answers to it or over the first ones."""
+    """Mean score of each problem of a finished evaluation, over all of its completions or over the first ones."""
 
     def __init__(self, path: Path, result: EvalResult) -> None:
         self.path, self.result = path, result
         self._known: dict[int, dict[str, float] | None] = {result.samples: result.scores}
 
     def __call__(self, samples: int) -> dict[str, float] | None:
-        """Return the scores over the first `samples` answers to each problem; None if the answers are not stored any
-        more.
+        """Return the scores over the first `samples` completions of each problem; None if the completions are no longer
+        stored.
 
         Raises DataError if they are damaged.
         """
@@ -220,7 +220,9 @@ class _Results(BaseModel):
 
 
 def _read_results(path: Path) -> dict[str, Any]:
-    remedy = f"remove it, and the command of kgym eval that made {path.parent} writes it again from the stored answers"
+    remedy = (
+        f"remove it, and the command of kgym eval that made {path.parent} writes it again from the stored completions"
+    )
     results = read_table(path, remedy=remedy)
     with reading(path, remedy=remedy):
         conform(results, _Results)

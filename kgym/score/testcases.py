@@ -1,10 +1,10 @@
-"""From programming problems without tests to a data set with hidden tests, on which reference submissions have agreed.
+"""From programming problems without tests to a data set with hidden tests on which reference submissions agree.
 
     problems -> generators -> inputs -> outputs of the references -> valid cases -> problems whose references pass them
 
-A generator of inputs and references come with a problem, or a model writes them. Everything that takes time is stored
-as it is made, a line for each text of the model and for each problem, so that an interrupted command continues where it
-stopped.
+A problem has its own generator of inputs and its own references, or a model writes them. Everything that takes time is
+stored as it is made, a line for each text of the model and for each problem, so that an interrupted command resumes
+where it stopped.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.5: 50 cases for each problem; one is valid if at least 7 of 10
 submissions agree, and a problem is taken if at least 9 of 10 pass.
@@ -48,7 +48,7 @@ PROPOSE = (
     "and larger inputs for larger numbers. The module random is seeded beforehand.\n{answer}\n\n{question}"
 )
 AT_ONCE = 256
-"""Texts that an engine is asked for at once."""
+"""Texts that an engine is asked for at the same time."""
 LINES = "problems.jsonl"
 TEXTS = "sampled.jsonl"
 AGAIN = "remove it to make its lines again"
@@ -64,9 +64,9 @@ class TestcasesConfig(Options):
     min_cases: int = Field(5, ge=1)
     """Valid cases that a problem needs to be taken."""
     references: int = Field(10, ge=2, le=100)
-    """References that are run, the first of those that a problem has."""
+    """References that are run: the first ones of a problem."""
     min_references: int = Field(3, ge=2)
-    """References without which a problem is not taken: one or two agree too easily."""
+    """Fewest references of a problem that is taken: one or two agree too easily."""
     agree: float = Field(0.7, gt=0.5, le=1)
     """Share of the references whose outputs have to agree for a case to be valid."""
     passing: float = Field(0.9, gt=0, le=1)
@@ -76,35 +76,35 @@ class TestcasesConfig(Options):
     generators: int = Field(4, ge=1, le=50)
     """Generators that the model writes for a problem; they take turns."""
     temperature: float = Field(1.0, gt=0)
-    """Of what the model writes."""
+    """Sampling temperature of the model."""
     max_tokens: int = Field(4096, ge=1)
     """Token budget of one program of the model."""
     seed: int = Field(0, ge=0)
-    """Of the inputs, and of what the model writes."""
+    """Seed of the inputs and of what the model writes."""
     engine: EngineConfig = EngineConfig()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a problem."""
+    """The result for one problem."""
 
     id: str
     reason: str
     """Why it is not taken; "" if it is."""
     proposed: int = 0
-    """Inputs."""
+    """Number of inputs."""
     valid: int = 0
-    """Cases."""
+    """Number of valid cases."""
     references: int = 0
     passed: int = 0
-    """References that pass all valid cases."""
+    """Number of references that pass all valid cases."""
     gold: str = ""
     """Its tests."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """The problems that were taken, and what came of each."""
+    """The problems that were taken, and the result for each problem."""
 
     taken: list[Problem]
     outcomes: list[Outcome]
@@ -116,7 +116,7 @@ class Made:
 
 
 Advance = Callable[[str, int, int], None]
-"""Is told what is being made, how many there are by now, and how many there will be."""
+"""Called with what is being made, how many there are by now, and how many there will be."""
 
 
 def make_testcases(
@@ -127,7 +127,7 @@ def make_testcases(
 ) -> Made:
     """Make tests for problems; what is made is stored in `folder` as it goes.
 
-    Raises SandboxError where programs cannot be isolated, ConfigError and EngineError for a model that cannot write,
+    Raises SandboxError if programs cannot be isolated, ConfigError or EngineError if the model cannot be used, and
     DataError if no problem is taken or a stored file is damaged.
     """
     probe.require()
@@ -160,8 +160,8 @@ def make_testcases(
 def _outcomes(
     config: TestcasesConfig, problems: Sequence[Untested], written: Mapping[str, list[str]]
 ) -> Iterator[Outcome]:
-    """Yield what comes of problems, as they end; several at a time. Anyone who leaves early does not wait for those
-    that are open.
+    """Yield the outcomes of problems as they end; several are worked on at the same time. A caller that stops early
+    does not wait for the others.
     """
     waiting: SimpleQueue[Untested] = SimpleQueue()
     ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
@@ -222,7 +222,7 @@ def _references(config: TestcasesConfig, problem: Untested, written: Mapping[str
 
 
 def _inputs(config: TestcasesConfig, problem: Untested, generators: Sequence[str]) -> list[Any]:
-    """Return different inputs, of each generator as many as of the others if they have as many."""
+    """Return different inputs, the same number from each generator as far as it has them."""
     seeds = [derive_seed("testcases", config.seed, problem.id, number) for number in range(len(generators))]
     each = -(-config.cases // len(generators))
     found = [generated(source, each, seed, problem.kind) for source, seed in zip(generators, seeds, strict=True)]
@@ -240,9 +240,7 @@ def _nothing(problem: Untested) -> str | None:
 def _written(
     config: TestcasesConfig, problems: Sequence[Untested], path: Path, advance: Advance
 ) -> dict[str, list[str]]:
-    """Return the programs that the model has written, by problem and purpose, having it write those that are
-    missing.
-    """
+    """Return the programs of the model by problem and purpose; the model writes those that are missing."""
     texts = {line["id"]: line["text"] for line in _lines(path)}
     requests = [request for problem in problems for request in _requests(config, problem)]
     missing = [request for request in requests if request.id not in texts]
@@ -263,8 +261,8 @@ def _written(
 
 
 def engine_of(config: TestcasesConfig) -> tuple[str, Mapping[str, Any], str]:
-    """Return the name and the options of the engine, and the model that it is given. Raises ConfigError if they do
-    not suit.
+    """Return the name and the options of the engine, and the model for it. Raises ConfigError if the engine cannot run
+    the model.
     """
     engine, _ = chosen_engine(config.engine, config.model, trains=False)
     model = engine_model(engine.name, config.model)
@@ -287,8 +285,8 @@ def _requests(config: TestcasesConfig, problem: Untested) -> Iterator[GenerateRe
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file; the last one may have been cut short, and is taken off. Raises DataError for
-    another that is damaged.
+    """Return the lines of a file; a last line that was cut short is removed. Raises DataError if another line is
+    damaged.
     """
     if not path.exists():
         return []

@@ -1,9 +1,9 @@
-"""Where the uncertainty of a score comes from: problems differ, and the answers to one problem differ.
+"""Where the uncertainty of a score comes from: problems differ, and the completions of one problem differ.
 
-    score of an answer = mean + problem + answer        var(avg@k) = (problem_var + sampling_var / k) / problems
+    score of a completion = mean + problem + completion        var(avg@k) = (problem_var + sampling_var / k) / problems
 
-The first part shrinks with more problems only, the second with more answers too. Who asks how good a model is at
-problems like these has both; who asks what it would score on these very problems has the second alone.
+The first part shrinks with more problems only, the second also with more completions of each. Both parts are in the
+score of a model on problems like these; only the second is in its score on these very problems.
 Source: one-way random effects (Searle, Casella & McCulloch 1992, section 3.6); for evaluations Miller 2024,
 arXiv:2411.00640, section 3.
 """
@@ -18,19 +18,19 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Variance:
-    """The two parts. NaN where there are too few problems or answers to say."""
+    """The two parts; NaN for too few problems or completions."""
 
     problem_var: float
     """Variance over problems of their true scores."""
     sampling_var: float
-    """Mean over problems of the variance of an answer's score; needs problems with two scored answers."""
+    """Mean over problems of the variance of a completion's score; needs problems with two scored completions."""
     n_problems: int
     samples: float
-    """Scored answers a problem, harmonic mean."""
+    """Scored completions a problem, harmonic mean."""
 
     @property
     def stderr_problems(self) -> float:
-        """What would be left with endless answers to each problem."""
+        """Standard error that would remain with infinitely many completions of each problem."""
         return math.sqrt(self.problem_var / self.n_problems) if self.n_problems else math.nan
 
     @property
@@ -39,28 +39,28 @@ class Variance:
         return math.sqrt(self.sampling_var / self.samples / self.n_problems) if self.n_problems else math.nan
 
     def to_json(self) -> dict[str, float]:
-        """The parts, and the standard errors that they give."""
+        """Return the parts and their standard errors."""
         return asdict(self) | {"stderr_problems": self.stderr_problems, "stderr_sampling": self.stderr_sampling}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes for a 95 % interval of +- `precision`; None: no number is enough."""
+    """What is needed for a 95 % interval of +- `precision`; None if no number is enough."""
 
     precision: float
     samples_same_problems: int | None
-    """Answers a problem, for the score on these very problems."""
+    """Completions a problem, for the score on these very problems."""
     samples: int | None
-    """Answers a problem, for the score on all problems like these, with no more problems than now."""
+    """Completions a problem, for the score on all problems like these, with no more problems than now."""
     problems: int | None
-    """Problems, for the same, with as many answers a problem as now."""
+    """Problems, for the same, with as many completions a problem as now."""
 
 
 def split_variance(means: ArrayLike, variances: ArrayLike, counts: ArrayLike) -> Variance:
-    """Split the variance. Arguments have shape (P,): mean, unbiased variance (NaN for one answer) and number of a
+    """Split the variance. Arguments have shape (P,): mean, unbiased variance (NaN for one completion) and number of a
     problem's scores.
 
-    The unbiased moment estimate; a problem part that comes out negative is 0.
+    This is the unbiased moment estimate; a negative problem part becomes 0.
     """
     means_P, variances_P, counts_P = (np.asarray(values, dtype=np.float64) for values in (means, variances, counts))
     n = len(means_P)
@@ -77,14 +77,14 @@ def split_variance(means: ArrayLike, variances: ArrayLike, counts: ArrayLike) ->
 
 
 def plan_precision(variance: Variance, precision: float, level: float = 0.95) -> Plan:
-    """Say how many answers or problems give an interval of +- `precision` (a share: 0.01 is one point).
+    """Return how many completions or problems give an interval of +- `precision` (a share: 0.01 is one point).
 
     Raises ValueError if the parts are unknown, or the precision is not positive.
     """
     if math.isnan(variance.problem_var) or math.isnan(variance.sampling_var):
-        raise ValueError("the parts are unknown; it takes two problems, and two scored answers to one of them")
+        raise ValueError("the parts are unknown; they need two problems, and two scored completions of one of them")
     if not precision > 0:
-        raise ValueError(f"precision={precision}: it has to be more than 0")
+        raise ValueError(f"precision={precision}: must be more than 0")
     error = precision / NormalDist().inv_cdf(0.5 + level / 2)
     allowed = variance.n_problems * error**2  # of the variance of one problem's mean score
     spare = allowed - variance.problem_var
@@ -97,5 +97,5 @@ def plan_precision(variance: Variance, precision: float, level: float = 0.95) ->
 
 
 def _up(number: float) -> int:
-    """The next whole number, at least 1; what is above by rounding only does not count."""
+    """Return the next whole number, at least 1; an excess from rounding does not count."""
     return max(1, math.ceil(number * (1 - 1e-12)))

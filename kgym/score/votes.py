@@ -1,8 +1,8 @@
-r"""maj@k: the answer that most of k samples give, with equal answers voting together however they are written.
+r"""maj@k: the most frequent answer of k completions; equal answers vote together even if they are written differently.
 
-Two answers to a problem are equal if both are correct, if the verifier gives them one normal form, or, unless the form
-is a number, if the verifier takes one for the other (`same`). An answer that is missing, or that was cut short where
-that scores 0, does not vote.
+Two answers to a problem are equal if both are correct, if the verifier gives them the same normal form, or, unless that
+form is a number, if the verifier accepts one where the other is the gold answer (`same`). A completion without an
+answer does not vote, nor does a truncated one if those score 0.
 """
 
 import math
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 Same = Callable[[Sequence[Pair]], list[bool]]
-"""Whether the second answer of each pair is the first, as the verifier sees it."""
+"""For each pair, whether the verifier accepts the second answer where the first is the gold answer."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 NO_VOTE = -1
 COMPARED = 40
-"""Different answers to one problem that are compared pair by pair; rarer ones keep their own classes."""
+"""Number of different answers to one problem that are compared pair by pair; rarer ones keep their own classes."""
 _PLAIN = re.compile(r"-?\d{1,40}(?:/\d{1,40})?")
 """Normal forms that are equal only if they are the same text."""
 
 
 def answer_classes(frame: "DataFrame", same: Same | None = None) -> Ints:
-    """Return the class of each answer, shape (N,), `NO_VOTE` where there is none; classes of different problems have
-    nothing in common.
+    """Return the class of each completion's answer, shape (N,), `NO_VOTE` without an answer; classes of different
+    problems have nothing in common.
 
     `frame` has the columns problem_id, answer, normal and status.
     """
@@ -49,8 +49,8 @@ def answer_classes(frame: "DataFrame", same: Same | None = None) -> Ints:
 
 
 def _merged(frame: "DataFrame", classes: Ints, open_N: NDArray[np.bool_], forms: Sequence[str], same: Same) -> Ints:
-    """Join the classes of wrong answers that the verifier takes for each other; within a problem, the more frequent
-    ones first.
+    """Join the classes of wrong answers that are equal to the verifier; within a problem, the more frequent ones
+    first.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -60,9 +60,8 @@ def _merged(frame: "DataFrame", classes: Ints, open_N: NDArray[np.bool_], forms:
     votes = votes[open_N & (classes != NO_VOTE)]
     kinds = votes.groupby(["problem", "code"], sort=True)["answer"].agg(["first", "size"]).reset_index()
     plain = kinds["code"].map(lambda code: _PLAIN.fullmatch(forms[code]) is not None)
-    kinds = kinds[
-        ~plain | kinds["problem"].isin(kinds.loc[~plain, "problem"])
-    ]  # where all are plain numbers nothing is to be asked
+    # a problem whose answers are all plain numbers has no pair to compare
+    kinds = kinds[~plain | kinds["problem"].isin(kinds.loc[~plain, "problem"])]
     pairs: list[Pair] = []
     asked: list[tuple[object, int, int]] = []
     for problem, group in kinds.groupby("problem", sort=False):
@@ -86,11 +85,11 @@ def _merged(frame: "DataFrame", classes: Ints, open_N: NDArray[np.bool_], forms:
 def maj_at_k(
     problems: Ints, attempts: Ints, classes: Ints, scores: Floats, *, k: int, samples: int
 ) -> tuple[float, float]:
-    """Mean over problems of maj@k, and its standard error over them: the score of the most frequent of k answers.
+    """Return the mean over problems of maj@k, the score of the most frequent of k answers, and its standard error.
 
-    Where several are the most frequent it is the mean over the first ones. All arrays have shape (N,); `scores` is NaN
-    for answers that are masked. The `samples` answers of a problem are cut into blocks of k in the order of their
-    attempts: unbiased, and without chance. What is left over votes in no block. A block in which no one votes scores 0.
+    If several answers are equally frequent, the score is the mean over them. All arrays have shape (N,); `scores` is
+    NaN for masked completions. The `samples` completions of a problem are cut into blocks of k in the order of their
+    attempts: unbiased, and without randomness. Completions left over are in no block. A block without votes scores 0.
     """
     width = samples // k  # blocks of a problem
     counted = (attempts < width * k) & ~np.isnan(scores)

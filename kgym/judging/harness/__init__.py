@@ -1,1 +1,1 @@
-"""Programs of kgym that run in a sandbox beside the program of an author: how its functions are called."""
+"""Programs of kgym that run in a sandbox next to the program of an author, and call its functions."""

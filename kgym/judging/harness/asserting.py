@@ -1,10 +1,10 @@
-"""Runs in a sandbox without the program: run the statements of a test, whose calls of the function go over file
+"""Runs in a sandbox without the program: runs the statements of a test, whose calls of the function are sent over file
 descriptor 3.
 
-    python3 asserting.py NAME       exit code 0: the statements ran through; 4: they cannot be run, for any program
+    python3 asserting.py NAME       exit code 0: the statements ran to the end; 4: they cannot be run, for any program
 
-The program cannot see the statements, nor what they compare its values with; and what it sends are plain values. What
-the problem has before the program, such as imports and helpers, is also there for the statements.
+The program cannot see the statements or the expected values, and it sends only plain values. The source that the
+problem has before the program, such as imports and helpers, is also available to the statements.
 """
 
 import builtins
@@ -26,10 +26,10 @@ class Function:
         self.wire: Any = importlib.import_module("wire")
         self.channel = socket.socket(fileno=3)
         self.raised: BaseException | None = None
-        """What the newest call raised: it is the doing of the program."""
+        """What the newest call raised, which the program caused."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call it there. Raises the built-in exception that it raised, or RuntimeError."""
+        """Call the function in the program. Raises the built-in exception that it raised, or RuntimeError."""
         try:
             self.wire.send(self.channel, self.__name__, list(arguments), keywords)
             kind, *rest = self.wire.receive(self.channel)
@@ -45,7 +45,7 @@ class Function:
 
 
 def main(name: str) -> None:
-    """Run them."""
+    """Run the statements."""
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     function = Function(name)
     names: dict[str, Any] = {"__name__": "tests"}
@@ -53,7 +53,8 @@ def main(name: str) -> None:
         for file in ("before.py", "statements.py"):
             names |= {name: function, "candidate": function}
             with open(file, encoding="utf-8") as text:
-                exec(compile(text.read(), file, "exec"), names)  # noqa: S102  (the tests of a data set, in their own sandbox)
+                code = compile(text.read(), file, "exec")
+            exec(code, names)  # noqa: S102  (the tests of a data set, in their own sandbox)
         if "check" in names:  # as in HumanEval
             names["check"](function)
     except (SyntaxError, ImportError, NameError) as error:

@@ -1,9 +1,9 @@
-"""Runs in the sandbox: call a function of solution.py with the arguments on standard input, and print its result. Both
-are JSON.
+"""Runs in the sandbox: calls a function of solution.py with the arguments on standard input and prints its result, both
+as JSON.
 
     python3 call.py NAME        exit code 3: the function does not exist
 
-What the program prints itself is thrown away. Nothing of kgym is there, so nothing is imported from it.
+The program's own output is thrown away. The sandbox does not contain kgym, so nothing is imported from it.
 """
 
 import importlib
@@ -15,14 +15,14 @@ NO_FUNCTION = 3
 
 
 def plain(value: object) -> object:
-    """Return what JSON has for a value that it does not know."""
+    """Return a JSON value for a set. Raises TypeError for any other value that JSON does not have."""
     if isinstance(value, set | frozenset):
         return list(value)
     raise TypeError(f"a {type(value).__name__} is not a value of JSON")
 
 
 def main(name: str) -> None:
-    """Call it once."""
+    """Call the function once."""
     arguments = json.load(sys.stdin)
     result_fd = os.dup(1)
     os.dup2(os.open("/dev/null", os.O_WRONLY), 1)

@@ -1,4 +1,4 @@
-"""Runs in the sandbox: run generator.py, which prints an input, with its random numbers seeded.
+"""Runs in the sandbox: runs generator.py, which prints an input, with seeded random numbers.
 
 python3 generate.py NUMBER SEED        NUMBER is also its first argument
 """

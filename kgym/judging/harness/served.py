@@ -1,5 +1,5 @@
-"""Runs in the program's sandbox: serve calls of the functions of solution.py over file descriptor 3, until the other
-side is gone.
+"""Runs in the program's sandbox: serves calls of the functions of solution.py over file descriptor 3, until the other
+side closes it.
 
 [NAME, ARGUMENTS, KEYWORDS] -> ["value", VALUE] or ["raised", NAME, TEXT]
 """
@@ -14,7 +14,7 @@ wire = importlib.import_module("wire")
 
 
 def main() -> None:
-    """Serve."""
+    """Serve calls."""
     channel = socket.socket(fileno=3)
     os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
     solution = importlib.import_module("solution")

@@ -1,8 +1,7 @@
-"""Runs in the sandbox, on both sides of a call from the statements of a test to the program: plain values as literals
-of Python.
+"""Runs in both sandboxes of a test with statements: sends plain values between the statements and the program, as
+literals of Python.
 
-A literal is read without being run, so neither side can send the other more than data: numbers, texts, bytes, lists,
-tuples, sets, dicts.
+A literal is read without being run, so each side can send only data: numbers, texts, bytes, lists, tuples, sets, dicts.
 """
 
 import ast
@@ -33,7 +32,7 @@ def _text(value: object) -> str:
         return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
     if isinstance(
         value, int | float | str | list | tuple | set
-    ):  # a subclass, such as a Counter's or a namedtuple, counts as its base
+    ):  # a subclass, such as a namedtuple, counts as its base
         base = next(base for base in (int, float, str, list, tuple, set) if isinstance(value, base))
         return _text(base(value))  # type: ignore[arg-type]
     raise TypeError(f"a {kind.__name__} is not a plain value")
@@ -46,7 +45,7 @@ def send(sock: socket.socket, *values: object) -> None:
 
 
 def receive(sock: socket.socket) -> list[object]:
-    """Return the next message. Raises EOFError if the other side is gone, ValueError for what is not a message."""
+    """Return the next message. Raises EOFError if the other side is gone, ValueError for anything but a message."""
     size = int.from_bytes(_exactly(sock, 4), "big")
     if size > LONGEST:
         raise ValueError("a message is too long")

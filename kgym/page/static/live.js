@@ -11,15 +11,15 @@
 
   async function ask() {
     try {
-      const answer = await fetch(`state.json?seen=${encodeURIComponent(seen)}`, { cache: "no-store" });
-      if (answer.status === 200) {
-        const state = await answer.json();
+      const reply = await fetch(`state.json?seen=${encodeURIComponent(seen)}`, { cache: "no-store" });
+      if (reply.status === 200) {
+        const state = await reply.json();
         seen = state.seen;
         paint(state);
       }
       document.documentElement.dataset.reached = "yes";
     } catch {
-      of("standing").textContent = "kgym runs view has ended; this is what the runs were then.";
+      of("standing").textContent = "kgym runs view has ended; this is the last state of the runs.";
       document.documentElement.dataset.reached = "no";
     }
     setTimeout(ask, EVERY_MS);

@@ -1,11 +1,11 @@
-// Sorts the tables, and shows the answers. Text of models is only ever set as text, never read as markup.
+// Sorts the tables, and shows the completions. Text of models is only ever set as text, never read as markup.
 
 (() => {
   for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
   const packed = document.getElementById("packed");
   if (packed) {
     unpack(packed.textContent).then(browse);
-    packed.remove(); // its memory is free for what is in it
+    packed.remove(); // frees its memory for the unpacked data
   }
   else done();
 
@@ -29,12 +29,12 @@
 
   function compare(a, b, numeric, descending) {
     if (!numeric) return a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
-    const last = descending ? -Infinity : Infinity; // what is not known stands at the end
+    const last = descending ? -Infinity : Infinity; // unknown values come last
     const [x, y] = [a, b].map((cell) => (cell.dataset.sort === "" ? last : Number(cell.dataset.sort)));
     return x === y ? 0 : x - y;
   }
 
-  // --- answers ---
+  // --- completions ---
 
   async function unpack(text) {
     const binary = atob(text.trim());
@@ -90,7 +90,7 @@
       return first === null || last === null ? 0 : last - first;
     }
 
-    // Which answers of a problem match all that is asked.
+    // Which completions of a problem match all filters.
     function matching(wanted, run, problem, named) {
       return run.rows[problem].filter((row) => {
         if (wanted.from !== null && run.tokens[row] < wanted.from) return false;
@@ -109,7 +109,7 @@
     function filter() {
       const wanted = asked();
       const chosenRuns = wanted.run === "" ? runs : [runs[Number(wanted.run)]];
-      let answers = 0;
+      let completions = 0;
       shown = [];
       problems.forEach((problem, place) => {
         if (wanted.subject && problem[1] !== wanted.subject) return;
@@ -119,12 +119,12 @@
         const named = !wanted.text || haystacks[place].includes(wanted.text);
         const found = chosenRuns.reduce((sum, run) => sum + matching(wanted, run, place, named).length, 0);
         if (found) {
-          answers += found;
+          completions += found;
           shown.push(place);
         }
       });
       const total = runs.reduce((sum, run) => sum + run.problem.length, 0);
-      count.textContent = `${answers.toLocaleString("en")} of ${total.toLocaleString("en")} answers, to ${shown.length.toLocaleString("en")} of ${problems.length.toLocaleString("en")} problems`;
+      count.textContent = `${completions.toLocaleString("en")} of ${total.toLocaleString("en")} completions; ${shown.length.toLocaleString("en")} of ${problems.length.toLocaleString("en")} problems`;
       page = Math.max(0, Math.floor(shown.indexOf(chosen) / PAGE));
       if (!shown.includes(chosen)) chosen = shown.length ? shown[0] : null;
       paint();
@@ -141,7 +141,7 @@
         button.addEventListener("click", () => {
           page = to;
           paint();
-          list.querySelector("button").focus(); // the one that was pressed is gone: the keyboard goes on in the list
+          list.querySelector("button").focus(); // the pressed button is gone: the keyboard continues in the list
         });
         return button;
       };
@@ -169,7 +169,7 @@
         chosen = place;
         paint();
         list.querySelector("[aria-current]").focus();
-        if (getComputedStyle(detail.parentElement).gridTemplateColumns.split(" ").length === 1) detail.scrollIntoView(); // a narrow screen: it stands below
+        if (getComputedStyle(detail.parentElement).gridTemplateColumns.split(" ").length === 1) detail.scrollIntoView(); // on a narrow screen it is below
         remember();
       });
       item.append(button);
@@ -178,7 +178,7 @@
 
     function paintDetail() {
       if (chosen === null) {
-        detail.replaceChildren(element("p", "No answer matches."));
+        detail.replaceChildren(element("p", "No completion matches."));
         return;
       }
       const wanted = asked();
@@ -193,13 +193,13 @@
         if (wanted.run !== "" && Number(wanted.run) !== place) return;
         const rows = matching(wanted, run, chosen, named);
         const all = run.rows[chosen].length;
-        parts.push(element("h3", `${run.name}: ${rows.length === all ? all : `${rows.length} of ${all}`} answer${all === 1 ? "" : "s"}`));
-        parts.push(...rows.map((row) => paintAnswer(run, row)));
+        parts.push(element("h3", `${run.name}: ${rows.length === all ? all : `${rows.length} of ${all}`} completion${all === 1 ? "" : "s"}`));
+        parts.push(...rows.map((row) => paintCompletion(run, row)));
       });
       detail.replaceChildren(...parts);
     }
 
-    function paintAnswer(run, row) {
+    function paintCompletion(run, row) {
       const box = element("div", undefined, "answer");
       const head = element("p");
       head.append(element("span", KINDS[run.kind[row]] || run.kind[row], `badge ${run.kind[row]}`));
@@ -234,7 +234,7 @@
       return box;
     }
 
-    // What the environment said between two turns, folded: its first line, and all of it when it is opened.
+    // A reply of the environment between two turns, folded: its first line, and the whole reply when it is opened.
     function paintReply(role, content) {
       const reply = element("details", undefined, "reply");
       const [first] = content.trim().split("\n");
@@ -242,7 +242,7 @@
       return reply;
     }
 
-    // Where the verifier read an answer: the last box that holds it, or the last place where it stands by itself, so 12 is not found in 120.
+    // Where the verifier read an answer: the last box that contains it, or the last place where it is a whole word, so 12 is not found in 120.
     function placeOf(read, text) {
       for (let box = text.lastIndexOf("boxed{"); box >= 0; box = box > 0 ? text.lastIndexOf("boxed{", box - 1) : -1) {
         const start = box + 6 + text.slice(box + 6).match(/^\s*/)[0].length;
@@ -255,7 +255,7 @@
       return -1;
     }
 
-    // The fragment of the address holds what is asked, so that a view can be passed on.
+    // The fragment of the address contains the filters, so that a view can be shared.
     function remember() {
       const wanted = new URLSearchParams();
       for (const field of form.elements) if (field.name && field.value) wanted.set(field.name, field.value);
