@@ -153,7 +153,7 @@ def test_an_evaluation_is_no_training_and_a_file_no_folder(copy, refused, tmp_pa
     other = f"{root / 'eval'} contains an evaluation, not a training; choose another folder with --run"
     assert refused("train", "--run", root / "eval", "--resume") == other
     assert refused("train", "--run", root / "eval") == other
-    assert "holds a training run" in refused(*evaluate, "--run", root / "train")
+    assert "contains a training run" in refused(*evaluate, "--run", root / "train")
     file = tmp_path / "file"
     file.touch()
     assert (

@@ -133,7 +133,7 @@ def test_a_failure_in_the_second_keeps_the_first(place, capsys):
         (["--bench", "texts", "--run", "."], "--run .:"),
         (["--bench", "texts", "--run", "runs/.."], "--run runs/..:"),
         (["--bench", "texts", "--run", "kgymfile.py/run"], "kgymfile.py/run-sums cannot be a run folder"),
-        (["--bench", "texts", "--run", "taken"], "taken-texts is not empty and holds no evaluation"),
+        (["--bench", "texts", "--run", "taken"], "taken-texts is not empty and contains no evaluation"),
     ],
 )
 def test_whatever_is_wrong_with_one_is_said_before_any_is_played(place, capsys, monkeypatch, arguments, message):

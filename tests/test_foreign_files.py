@@ -380,7 +380,7 @@ def test_one_odd_manifest_blocks_no_command(copy, capsys, monkeypatch, content):
         assert error.count("\n") == 1
     monkeypatch.chdir(copy.parent)
     assert main(["train", "--resume"]) == 0  # of the newest run that can be read
-    assert "runs/odd is passed over" in capsys.readouterr().err
+    assert "runs/odd is skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("odd", ["a folder", "a pipe", "a link to nothing", "a closed file"])

@@ -319,7 +319,7 @@ def test_without_bwrap_nothing_runs(monkeypatch, tmp_path, unknown):
             "echo 'bwrap: Creating new namespace failed: Operation not permitted' >&2; exit 1",
             "not permitted; allow user namespaces",
         ),
-        ("exit 1", "see whether it works at all"),
+        ("exit 1", "see whether bwrap works at all"),
     ],
 )
 def test_a_bwrap_that_refuses_is_quoted(monkeypatch, tmp_path, unknown, script, reason):

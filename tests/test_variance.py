@@ -71,7 +71,7 @@ def test_problems_of_unlike_numbers_of_answers():
 def test_one_answer_each_cannot_be_split():
     found = split(simulated(np.random.default_rng(3), 10, 1))
     assert math.isnan(found.problem_var)
-    with pytest.raises(ValueError, match="two scored answers"):
+    with pytest.raises(ValueError, match="two scored completions"):
         plan_precision(found, 0.01)
 
 

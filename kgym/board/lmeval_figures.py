@@ -66,7 +66,7 @@ def _figure(data: Mapping[str, Any], task: str, metric: str, filtered: str, valu
     if not math.isfinite(value):
         raise _NoFigure(f"its value is {value}")
     if task not in data["n-samples"]:
-        raise _NoFigure("it belongs to a group of tasks, which has no problems of its own")
+        raise _NoFigure("it belongs to a group of tasks, not to a single task")
     config = data["configs"].get(task) or {}
     samples, voted = answers_scored(config, filtered)
     if voted:

@@ -1,32 +1,30 @@
-"""The first process of a sandbox: starts programs there, holds them to their limits, and reports how they ended.
+"""The first process of a sandbox: starts programs there, enforces their limits, and reports how they ended.
 
-It runs as `python agent.py FD UID`, where FD is its channel and UID the user that it becomes, or - to stay who it is.
-It is process 1 of its namespace: the kernel keeps the signals of the programs from it, and ends all of them when it
+It runs as `python agent.py FD UID`. FD is its channel, and UID the user that it becomes, or - to keep its user. It is
+process 1 of its namespace: the kernel does not deliver signals of the programs to it, and ends all of them when it
 ends. The programs cannot read its memory or its files either (PR_SET_DUMPABLE is 0). It ends when the other end of its
 channel is closed.
 
-A program in Python (`python3 FILE ...`) is a fork of the agent, an interpreter that has started already: that takes a
-quarter of the time of starting one. The fork knows what the judge has sent for this author, and closes the agent's
-files first. Others are executed.
+A program in Python (`python3 FILE ...`) runs in a fork of the agent, an interpreter that has started already, which
+takes a quarter of the time of a start (`interpreter.py`). The fork knows what the judge has sent for this author, and
+closes the agent's files first. Other programs are executed.
 
-Nothing of kgym is there, so nothing is imported from it; `_socket` and `_signal` instead of `socket` and `signal`,
-which would double the time of a start. A message is a number of parts, and each part its length and its bytes, with
-lengths as four bytes:
+The sandbox does not contain kgym, so nothing is imported from it. `_socket` and `_signal` are used instead of `socket`
+and `signal`, which would double the time of a start. A message is a number of parts, and each part its length and its
+bytes, with lengths as four bytes:
 
     -> put, path, bytes, path, bytes, ...            <- done
     -> run, limits, input, number of arguments, arguments ..., NAME=value ...
-       with up to one file descriptor, which the program has as 3
+       with at most one file descriptor, which is the program's 3
     <- ended, limit, exit code, wall seconds, cpu seconds, bytes of memory, output, errors
     <- failed, text                                  instead of either, and at the start instead of `ready`
 """
 
 import _signal  # type: ignore[import-not-found]
 import _socket
-import atexit
 import contextlib
 import ctypes
 import gc
-import io
 import os
 import resource
 import select
@@ -35,38 +33,41 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType
     from typing import NoReturn
+
+    from kgym.judging import interpreter
+else:
+    import interpreter  # next to this file in the sandbox
 
 CHANNEL = int(sys.argv[1]) if len(sys.argv) > 1 else -1
 STORE, WORK = "/tmp", "/tmp/work"  # noqa: S108  (its own file system)
 CHUNK = 1 << 16
-SIGINT, SIGKILL, SIGPIPE, SIGXCPU, SIGXFSZ = 2, 9, 13, 24, 25
+SIGINT, SIGKILL, SIGXCPU, SIGXFSZ = 2, 9, 24, 25
 PR_SET_DUMPABLE = 4
 PAGE = resource.getpagesize()
 TICKS = os.sysconf("SC_CLK_TCK")
 prctl = ctypes.CDLL(None).prctl
 LOOK_S = 0.01
-"""How often the processes are counted."""
+"""Time between two counts of the processes."""
 STARVED_S = 20.0
-"""Time without a processor that a program is given in addition, at most: less than the judge's patience."""
+"""Most time without a processor that is added to a program's limit: less than the judge waits in addition."""
 
 
 class Script(BaseException):
-    """Leaves the agent's own code in a fork: what is to be run there is a program in Python. Its argument is the
+    """Raised in a fork to leave the agent's own code: the fork is to run a program in Python. Its argument is the
     command line.
     """
 
 
 class Channel:
-    """The way to the judge."""
+    """The connection to the judge."""
 
     def __init__(self) -> None:
         self._socket = _socket.socket(fileno=CHANNEL)
         self._fds: list[int] = []
 
     def receive(self) -> tuple[list[bytes], list[int]] | None:
-        """Return the parts of a message and the file descriptors that came with it; None when the judge has hung up."""
+        """Return the parts of a message and the file descriptors that came with it; None if the judge has closed it."""
         count = self._number()
         if count is None:
             return None
@@ -86,7 +87,7 @@ class Channel:
         self._socket.sendall(data)
 
     def forget(self) -> None:
-        """In a fork: leave the file descriptor to the program, which may have another file there."""
+        """In a fork: give up the file descriptor, which may be another file of the program."""
         self._socket.detach()
 
     def _number(self) -> int | None:
@@ -106,14 +107,14 @@ class Channel:
 
 
 class Limits:
-    """What a program may use, from the text of the message."""
+    """Limits of a program, from the text of the message."""
 
     def __init__(self, text: bytes) -> None:
         self.wall_s, self.cpu_s, *counts = map(float, text.split())
         self.memory, self.processes, self.files, self.output, self.file_size = map(int, counts)
 
     def apply(self) -> None:
-        """Set the limits of the kernel, in the child. They hold for each process; `Tree` watches over all of them."""
+        """Set the kernel's limits, in the child. They hold for each process; `Tree` checks all processes together."""
         cpu = int(self.cpu_s) + 1
         for which, soft, hard in (
             (resource.RLIMIT_CPU, cpu, cpu + 1),
@@ -132,18 +133,18 @@ class Limits:
 
 
 class Tree:
-    """All processes of the sandbox but the agent."""
+    """All processes of the sandbox except the agent."""
 
     def __init__(self) -> None:
         self.waited_s = _children_s()
         self.peak = 0
         self.starved_s = 0.0
-        """The longest that one of them has been ready to run and waited for a processor, and the agent meanwhile."""
+        """Longest time that one of them, together with the agent, has waited for a processor while ready to run."""
         self._starved_before_s = _starved_s("self")
         self.cpu_s = 0.0
 
     def excess(self, limits: Limits) -> str:
-        """Return the limit that they have passed together, or ""."""
+        """Return the limit that they have exceeded together, or ""."""
         ticks, pages, tasks, starved_s = 0, 0, 0, 0.0
         for pid in _others():
             fields = _stat(pid)
@@ -168,11 +169,11 @@ class Tree:
         return "files" if _inodes() > limits.files else ""
 
     def end(self) -> dict[int, int]:
-        """Kill them all, and wait for each. Return the status of each by pid."""
+        """Kill all processes and wait for each. Return the status of each by pid."""
         ended: dict[int, int] = {}
         while True:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, SIGKILL)  # everyone but this process; a fork cannot escape it
+                os.kill(-1, SIGKILL)  # all except this process; a fork cannot escape it
             try:
                 pid, status, _ = os.wait4(-1, 0)
             except ChildProcessError:
@@ -198,7 +199,7 @@ def _read(path: str) -> bytes:
 
 
 def _starved_s(pid: str) -> float:
-    """Return the seconds that a process has waited for a processor; 0 where the kernel does not count them."""
+    """Return the seconds that a process has waited for a processor; 0 if the kernel does not count them."""
     fields = _read(f"/proc/{pid}/schedstat").split()
     return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
 
@@ -218,7 +219,7 @@ def _children_s() -> float:
 
 
 def _stored() -> int:
-    """Bytes in /tmp."""
+    """Return the bytes used in /tmp."""
     found = os.statvfs(STORE)
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
@@ -255,8 +256,8 @@ class Run:
         self.watched = os.pidfd_open(self.pid)
 
     def finish(self) -> list[bytes] | None:
-        """Wait until it ends or passes a limit; end all that it has started. Return the parts of the report, or None
-        without a judge.
+        """Wait until the program ends or exceeds a limit; end all that it has started. Return the parts of the report,
+        or None if the judge has closed the channel.
         """
         poll = select.poll()
         for fd in (self.stdout, self.stderr, self.watched, CHANNEL):
@@ -268,7 +269,7 @@ class Run:
         heard = self._watch(poll)
         statuses = self.tree.end()
         wall_s = time.monotonic() - self.begin
-        for fd in (self.stdout, self.stderr):  # what is left in the pipes; no one writes any more
+        for fd in (self.stdout, self.stderr):  # what is left in the pipes; all writers have ended
             while not self.limit and self._take(fd):
                 pass
         for fd in (self.stdout, self.stderr, self.watched):
@@ -284,11 +285,11 @@ class Run:
         return [b"ended", *(str(fact).encode() for fact in facts), bytes(self.output), bytes(self.errors)]
 
     def _watch(self, poll: "select.poll") -> bool:
-        """Return False if the judge has hung up."""
+        """Return False if the judge has closed the channel."""
         look_at = self.begin
         while True:
             now = time.monotonic()
-            late = now >= self.begin + self.limits.wall_s  # a program that had no processor meanwhile is not late
+            late = now >= self.begin + self.limits.wall_s  # time in which a program had no processor does not count
             if late and now >= self.begin + self.limits.wall_s + min(self.tree.starved_s, STARVED_S):
                 self.limit = "time"
             elif now >= look_at:
@@ -328,7 +329,7 @@ class Run:
             self.stdin = -1
 
     def _take(self, fd: int) -> bool:
-        """Return False at the end of a stream, and when there is nothing to read after the end."""
+        """Return False at the end of a stream, or if nothing can be read from it now."""
         try:
             data = os.read(fd, CHUNK)
         except BlockingIOError:
@@ -340,17 +341,15 @@ class Run:
 
 
 def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], limits: Limits) -> "NoReturn":
-    """In the child: be the program. Raises Script for a program in Python."""
+    """In the child: become the program. Raises Script for a program in Python."""
     try:
         os.setsid()
-        for number, fd in enumerate(fds):  # first out of the way, then to their places
+        for number, fd in enumerate(fds):  # first to free numbers, then to their places
             os.dup2(fd, 20 + number)
         for number in range(len(fds)):
             os.dup2(20 + number, number)
         os.closerange(len(fds), 4096)
-        for number in range(
-            1, _signal.NSIG
-        ):  # Python ignores some, and who has started the judge may have others ignored
+        for number in range(1, _signal.NSIG):  # Python ignores some, and the judge may have inherited others as ignored
             with contextlib.suppress(OSError, ValueError):
                 _signal.signal(number, _signal.SIG_DFL)
         os.chdir(WORK)
@@ -368,90 +367,15 @@ def _become(argv: list[bytes], env: dict[bytes, bytes], fds: tuple[int, ...], li
         os._exit(127)
 
 
-def _prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
-    """Return the code of a script and its namespace, with the interpreter as if it had just been started with this
-    command line.
-    """
-    _signal.signal(SIGINT, _signal.default_int_handler)
-    for number in (SIGPIPE, SIGXFSZ):
-        _signal.signal(number, _signal.SIG_IGN)
-    for fd, name in enumerate(
-        ("stdin", "stdout", "stderr")
-    ):  # the agent's own streams may have looked at what they were before
-        raw = io.FileIO(fd, "w" if fd else "r", closefd=False)
-        raw.name = f"<{name}>"
-        buffered = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
-        errors = "backslashreplace" if name == "stderr" else "surrogateescape"
-        stream = io.TextIOWrapper(
-            buffered, "utf-8", errors, newline="\n" if fd else None, line_buffering=name == "stderr"
-        )
-        stream.__dict__["mode"] = "w" if fd else "r"
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-    path = os.path.realpath(words[1])
-    sys.argv, sys.orig_argv, sys.path[0] = words[1:], words, os.path.dirname(path)
-    main = type(sys)("__main__")
-    main.__dict__.update(__file__=path, __builtins__=__builtins__, __annotations__={}, __cached__=None)
-    sys.modules["__main__"] = main
-    with open(path, "rb") as file:
-        return compile(file.read(), path, "exec", dont_inherit=True), main.__dict__
-
-
-def _end(status: int, main: "dict[str, object]") -> "NoReturn":
-    """End a script as its interpreter would, in the same order, but do not take the interpreter apart: that would
-    copy its memory.
-    """
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        threading._shutdown()
-    atexit._run_exitfuncs()
-    flushed = _flushed()
-    own = [
-        module.__dict__ for module in sys.modules.values() if (getattr(module, "__file__", None) or "").startswith(WORK)
-    ]
-    for names in (main, *own):
-        for name in sorted(names, key=lambda name: not str(name).startswith("_")):
-            names[name] = names[name] if name == "__builtins__" else None
-    gc.collect()
-    os._exit(status or flushed or _flushed())
-
-
-def _flushed() -> int:
-    status = 0
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None and not getattr(stream, "closed", False):
-                stream.flush()
-        except Exception as error:
-            if stream is sys.stdout:
-                print(f"Exception ignored in: {stream!r}\n{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201  (as Python)
-                status = 120
-    return status
-
-
-def _status_of(error: BaseException) -> int:
-    """Return the exit status for what ended a script, and say on standard error what Python would."""
-    if isinstance(error, SystemExit):
-        if error.code is None or isinstance(error.code, int):
-            return int(error.code or 0) & 0xFF
-        print(error.code, file=sys.stderr)  # noqa: T201  (Python does)
-        return 1
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:  # those of the agent
-        frames = frames.tb_next
-    sys.excepthook(type(error), error.with_traceback(frames), frames)
-    return 1
-
-
 def _set_dumpable(value: int) -> None:
     if prctl(PR_SET_DUMPABLE, value, 0, 0, 0):
         raise OSError("prctl(PR_SET_DUMPABLE) failed")
 
 
 def _settle(user: str) -> None:
-    """Give up what this process may do and the programs may not."""
+    """Give up the rights that programs must not have."""
     with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("500")  # when memory runs out, the judge is not to go first
+        file.write("500")  # if memory runs out, the judge must not be killed first
     if user == "-":
         _set_dumpable(0)
     else:  # the kernel clears the flag when the user changes
@@ -463,8 +387,8 @@ def _settle(user: str) -> None:
 
 
 def _put(parts: list[bytes]) -> None:
-    """Write files below the working folder. No one but the agent has written there: the judge sends them before the
-    first program.
+    """Write files below the working folder. Only the agent has written there: the judge sends them before the first
+    program.
     """
     for path, data in zip(parts[::2], parts[1::2], strict=True):
         full = os.path.join(os.fsencode(WORK), path)
@@ -475,21 +399,19 @@ def _put(parts: list[bytes]) -> None:
 
 
 def main() -> None:
-    """Serve the judge until it hangs up."""
-    _signal.signal(
-        SIGINT, _signal.SIG_DFL
-    )  # Python's handler would let it through; without one, process 1 gets no signals from inside
+    """Serve the judge until it closes the channel."""
+    _signal.signal(SIGINT, _signal.SIG_DFL)  # without a handler, process 1 gets no signals from inside the sandbox
     channel = Channel()
     begun = False
     try:
         _settle(sys.argv[2])
-        gc.freeze()  # collections in a fork would copy what they look at
+        gc.freeze()  # collections in a fork would copy the objects that they visit
         channel.send(b"ready")
         while (message := channel.receive()) is not None:
             (kind, *parts), fds = message
             if kind == b"put":
                 if begun:
-                    raise OSError("files are put before the first program runs")
+                    raise OSError("files have to be put before the first program runs")
                 _put(parts)
                 channel.send(b"done")
                 continue
@@ -514,11 +436,11 @@ if __name__ == "__main__":
         main()
     except Script as found:
         (script,) = found.args
-    if script:  # outside of all functions, so that the program has the depth of the stack
+    if script:  # outside of all functions, so that the program has the whole depth of the stack
         status, names = 0, dict[str, object]()
         try:
-            code, names = _prepared(script)
+            code, names = interpreter.prepared(script)
             exec(code, names)  # noqa: S102  (this is what the sandbox is for)
         except BaseException as error:
-            status = _status_of(error)
-        _end(status, names)
+            status = interpreter.status_of(error)
+        interpreter.end(status, names, WORK)

@@ -21,7 +21,8 @@ SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 """Files in /etc that the programs in /usr need; they contain nothing secret."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
-AGENT = "/run/agent.py"
+AGENT = ("agent.py", "interpreter.py")
+"""Programs of the sandbox's first process; the first one is started."""
 TMP = "/tmp"  # noqa: S108  (its own file system)
 USERS = range(61184, 65520)
 """User ids that systemd assigns dynamically (DynamicUser=), so they own no files on disk."""
@@ -57,10 +58,11 @@ def command(*, channel_fd: int, info_fd: int, seccomp_fd: int, storage_bytes: in
         *("--hostname", "sandbox", "--new-session", "--as-pid-1", "--clearenv"),
         *(word for name, value in environment().items() for word in ("--setenv", name, value)),
         *_system(),
-        *("--proc", "/proc", "--ro-bind", str(Path(__file__).with_name("agent.py")), AGENT),
+        *("--proc", "/proc"),
+        *(word for name in AGENT for word in ("--ro-bind", str(Path(__file__).with_name(name)), f"/run/{name}")),
         *("--perms", "1777", "--size", str(storage_bytes), "--tmpfs", TMP, "--chdir", TMP),
         *("--remount-ro", "/", "--info-fd", str(info_fd), "--seccomp", str(seccomp_fd)),
-        *("--", python(), AGENT, str(channel_fd), str(secrets.choice(USERS)) if root else "-"),
+        *("--", python(), f"/run/{AGENT[0]}", str(channel_fd), str(secrets.choice(USERS)) if root else "-"),
     ]
 
 

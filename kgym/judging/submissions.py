@@ -88,7 +88,7 @@ def limits_of(cases: Cases) -> ProgramLimits:
 
 
 def trouble_of(finished: Finished, cases: Cases) -> str:
-    """Return a word for what is wrong with a run, whatever output is expected, or `RIGHT`."""
+    """Return a word for what is wrong with a run, apart from its output, or `RIGHT`."""
     if finished.limit:
         return "time" if finished.limit == "cpu" else finished.limit
     if finished.exit_code:

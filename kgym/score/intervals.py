@@ -1,9 +1,9 @@
 """Intervals of a score: one value per problem goes in, since the completions of one problem are not independent
 observations.
 
-There are two kinds. `score_interval` is the one that tables show: with 30 problems it keeps its level, also near 0 and
-1, where the interval "mean and twice its error" does not (`tests/test_intervals.py` measures both).
-`bootstrap_interval` assumes no formula and is too short for few problems.
+`score_interval` is the one that tables show: with 30 problems it keeps its level, also near 0 and 1, where the interval
+"mean and twice its error" does not (`tests/test_intervals.py` measures both). `bootstrap_interval` assumes no formula
+and is too short for few problems.
 """
 
 import math
