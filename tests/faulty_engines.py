@@ -1,6 +1,6 @@
 """A plugin of engines that do not have the weights that they were given: `-p faulty_engines`.
 
-Each has a fault, and a form: `bare` engines do not read their weights back, `blocking` ones only answer whole batches.
+Each has a fault, and a form: `bare` engines do not read their weights back, `blocking` ones only sample whole batches.
 """
 
 from itertools import product

@@ -1,4 +1,4 @@
-"""A plugin for tests: verifiers that have made up their minds, and one that finds half of the answers right."""
+"""A plugin for tests: verifiers that have made up their minds, and one that finds half of the completions right."""
 
 from kgym.hookspecs import VerifierInfo, hookimpl
 from kgym.options import Options

@@ -1,4 +1,4 @@
-"""An engine without a model whose open rows grow by one character at a time, all together, as in a batch; answers
+"""An engine without a model whose open rows grow by one character at a time, all together, as in a batch; completions
 have given lengths.
 """
 
@@ -6,7 +6,7 @@ from kgym.types import Segment
 
 
 class LockstepEngine:
-    """`script(request)` is the whole text of an answer; each character is a token, and the end is one more, 0."""
+    """`script(request)` is the whole text of a completion; each character is a token, and the end is one more, 0."""
 
     def __init__(self, script, *, rows=1000):
         self.version = 0

@@ -11,7 +11,7 @@ from kgym.testing.algorithms import check_algorithm
 from kgym_plugins.algorithms.grpo import GRPO
 from kgym_plugins.algorithms.mirror import Mirror
 
-# Two answers to one problem, the first right, the second wrong; every number below can be checked by hand.
+# Two completions of one problem, the first right, the second wrong; every number below can be checked by hand.
 LOGPROBS = [[-1.0, -0.5], [-0.7]]
 OLD = [[-1.2, -0.6], [-0.4]]
 A = 0.5 / (math.sqrt(0.5) + 1e-6)
@@ -39,7 +39,7 @@ def test_mirror_by_hand():
 
 
 def test_mirror_length_normalised():
-    # D = (0.15, -0.3), residuals 0.425 and -0.35; a token of the first answer gets half of the answer's gradient
+    # D = (0.15, -0.3), residuals 0.425 and -0.35; a token of the first completion gets half of its gradient
     loss, grad = differentiate(make(Mirror, tau=0.5, length_normalize=True))
     assert loss == pytest.approx((0.425**2 + 0.35**2) / 2, abs=1e-9)
     assert grad[0] == pytest.approx([-0.425 / 4] * 2, abs=1e-9)
@@ -67,7 +67,7 @@ def test_mirror_scale_does_not_depend_on_tau_at_the_start():
 
 
 def test_grpo_by_hand():
-    # ratios e^0.2 -> clipped at 1.2, e^0.1 free; the wrong answer's e^-0.3 is below 0.8 and has had its due
+    # ratios e^0.2 -> clipped at 1.2, e^0.1 free; the wrong completion's e^-0.3 is below 0.8, so it has no gradient
     loss, grad = differentiate(make(GRPO, kl_coef=0))
     assert loss == pytest.approx(-0.1246576, abs=1e-6)
     assert grad[0] == pytest.approx([0.0, -math.exp(0.1) * A / 4], abs=1e-9)

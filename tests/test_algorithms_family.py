@@ -18,7 +18,7 @@ from kgym.testing.algorithms import check_algorithm
 NAMES = [name for name in registry().infos("algorithm") if registry().provider("algorithm", name).origin == "kgym"]
 AGGREGATIONS = ["token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"]
 
-# Two answers to one problem, the first right, the second wrong. Ratios e^0.2, e^0.1 and e^-0.3.
+# Two completions of one problem, the first right, the second wrong. Ratios e^0.2, e^0.1 and e^-0.3.
 LOGPROBS = [[-1.0, -0.5], [-0.7]]
 OLD = [[-1.2, -0.6], [-0.4]]
 REF = [[-1.1, -0.6], [-0.9]]  # log old - log ref = -0.1, 0 and 0.5
@@ -106,7 +106,7 @@ def test_every_algorithm_is_worked_by_hand():
 
 
 def test_remax_by_hand():
-    # greedy answer worth 0.25: advantages 0.75 and -0.25, sums of tokens, mean over answers
+    # greedy completion worth 0.25: advantages 0.75 and -0.25, sums of tokens, mean over completions
     loss, grad = differentiate("remax", {"kl_coef": 0}, greedy_rewards=[0.25, 0.25])
     assert loss == pytest.approx(-(0.75 * -1.5 - 0.25 * -0.7) / 2, abs=1e-12)
     assert grad == pytest.approx([-0.375, -0.375, 0.125])
@@ -117,7 +117,7 @@ def test_remax_by_hand():
 
 
 def test_rloo_kl_in_the_reward():
-    # R = 1 + 0.1 * 0.1 and 0 - 0.1 * 0.5: each answer is compared with the other
+    # R = 1 + 0.1 * 0.1 and 0 - 0.1 * 0.5: each completion is compared with the other
     _, grad = differentiate("rloo", {"kl_coef": 0.1}, ref_logprobs=REF)
     assert grad == pytest.approx([-1.06 / 2, -1.06 / 2, 1.06 / 2])
 
@@ -378,8 +378,8 @@ def test_dpo_by_hand():
 
 
 def test_ranking_by_hand():
-    # three answers, best first, scores 2, 0, 1: pairs (2 over 0), (2 over 1), (0 over 1), the last one wrong; 1 / C(3,
-    # 2)
+    # three completions, best first, scores 2, 0, 1: pairs (2 over 0), (2 over 1), (0 over 1), the last one wrong;
+    # 1 / C(3, 2)
     output = ranking_loss(torch.tensor([[2.0, 0.0, 1.0]]))
     assert float(output.loss) == pytest.approx(
         -(math.log(sigmoid(2)) + math.log(sigmoid(1)) + math.log(sigmoid(-1))) / 3

@@ -75,7 +75,7 @@ def test_runs_have_their_figures(out):
         }  # two passes of one step
         assert (
             found[f"remax-seed{seed}"]["tokens"] > found[f"reinforce-seed{seed}"]["tokens"]
-        )  # the same answers and the greedy ones
+        )  # the same completions and the greedy ones
     assert (out / "algorithms.svg").stat().st_size > 1000
 
 

@@ -25,7 +25,7 @@ FACTS |= {"truncated": "zero", "verifier": "integer", "data_sha256": "0"}
 
 
 def result(scores, **facts):
-    """An evaluation of one answer to each problem."""
+    """An evaluation of one completion of each problem."""
     facts = FACTS | facts
     n = len(scores)
     return EvalResult(

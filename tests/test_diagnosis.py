@@ -70,7 +70,7 @@ def test_a_destroyed_policy_is_not_told_to_take_easier_problems():
     assert keys({}, {"policy/kl_nats": 0.06}, {}) == []  # a little too much is not the end
     assert keys({}, WRONG, WRONG) == ["broken"]  # one inner step: the KL is 0 by construction and does not show it
     assert keys({}, WRONG) == ["all wrong"]
-    assert keys({}, WRONG | {"episode/truncated_frac": 1.0}) == ["broken"]  # it no longer ends its answers
+    assert keys({}, WRONG | {"episode/truncated_frac": 1.0}) == ["broken"]  # it no longer ends its completions
     assert keys({"episode/truncated_frac": 0.6}, WRONG | {"episode/truncated_frac": 1.0}) == ["truncated"]
     assert keys({"episode/correct_frac": 0.1}, WRONG, WRONG) == ["all wrong"]  # it never knew much
 

@@ -89,7 +89,7 @@ MANY = [request(f"r{i}", "Find " + "x+" * (i % 7) + "1.", max_tokens=8 + 5 * (i 
 
 @pytest.mark.parametrize("segment_tokens", [300, 40, 7])
 def test_an_answer_that_repeats_itself_ends_at_that_token(tiny_model, segment_tokens):
-    """At a low temperature random weights loop. The uncut answers without the option say where each has to end."""
+    """At a low temperature random weights loop. The uncut completions without the option say where each has to end."""
     engine = TransformersEngine(TransformersOptions(), tiny_model)
     asked = [request(f"r{i}", f"{i}", max_tokens=160, seed=i, temperature=0.085) for i in range(12)]
     free = run(engine, asked)
@@ -164,7 +164,7 @@ def test_at_temperature_0_logprobs_are_untempered_and_tokens_are_those_of_genera
         )
 
 
-# --- what an answer depends on ----------------------------------------------------------------------------------------
+# --- what a completion depends on -------------------------------------------------------------------------------------
 
 
 def test_an_answer_does_not_depend_on_its_batch(engine, folder):
@@ -308,7 +308,7 @@ def test_rows_of_one_batch_may_sample_differently(engine):
     )
 
 
-# --- where an answer ends ---------------------------------------------------------------------------------------------
+# --- where a completion ends ------------------------------------------------------------------------------------------
 
 
 def test_the_end_token_is_in_the_ids_and_not_in_the_text(engine):
@@ -396,7 +396,7 @@ def test_abort_ends_what_is_open_and_nothing_else(folder):
     assert segments["r7"].token_ids == ()  # it was still waiting
     assert all(same(segments[name], whole[name]) for name in whole.keys() - aborted)
     assert run(engine, requests)["r2"].finish_reason == "length"  # an abort is not remembered
-    # and an aborted answer can go on
+    # and an aborted completion can go on
     rest = run(engine, [request("r2", max_tokens=57, seed=2, prefix_ids=segments["r2"].token_ids)])["r2"]
     assert segments["r2"].token_ids + rest.token_ids == whole["r2"].token_ids
 

@@ -28,7 +28,7 @@ OF_AN_EXACT_ONE = {"among other requests", "the same again", "cut and continued"
 
 
 class Blocking:
-    """An engine that only answers whole batches."""
+    """An engine that only samples whole batches."""
 
     Options = TransformersOptions
 

@@ -1,4 +1,4 @@
-"""The engine `transformers`: answers that are cut, aborted and continued, and requests that come while others are
+"""The engine `transformers`: completions that are cut, aborted and continued, and requests that come while others are
 open.
 """
 
@@ -61,7 +61,7 @@ def whole(engine, asked):
 
 
 def in_pieces(engine, asked, cut):
-    """Continue each answer at once, before anything else is sampled; return ids and log-probabilities by request."""
+    """Continue each completion at once, before anything else is sampled; return ids and logprobs by request."""
     of = {request.id: request for request in asked}
     found = {name: ([], [], []) for name in of}
     n_open = len(of)

@@ -31,7 +31,7 @@ from test_engine_cut import SIZES, config, engine_of, requests, saved, whole
 
 LAYERS, H, G, D = 2, 2, 3, 8
 TAIL = 60
-"""Tokens of the longest of the answers with a long tail."""
+"""Tokens of the longest of the completions with a long tail."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One environment: Gymnasium's contract, statuses, budgets, and that pieces make the same answer."""
+"""One environment: Gymnasium's contract, statuses, budgets, and that pieces make the same completion."""
 
 import copy
 import gc
@@ -228,7 +228,7 @@ def test_every_setting_is_explained():
     assert all(field.description for field in EnvOptions.model_fields.values())
 
 
-# --- what an answer is worth
+# --- what a completion is worth
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,7 @@ def test_environments_get_their_shares_over_the_run():
 
 
 class Noting:
-    """A verifier that notes when it is asked, and answers in its own time."""
+    """A verifier that notes when it is called, and takes its own time."""
 
     batched = False
 

@@ -385,7 +385,7 @@ def test_compare_takes_the_answers_that_both_have(place, capsys):
     run_json(capsys, *COMMAND, "--run", "five", "--samples", "5")
     run_json(capsys, *COMMAND, "--run", "other", "--samples", "2", "--seed", "5")
     same = run_json(capsys, "leaderboard", "compare", "five", "one")
-    assert (same["samples"], same["difference"]) == (1, 0.0)  # the first of five answers is the one answer
+    assert (same["samples"], same["difference"]) == (1, 0.0)  # the first of five completions is the one completion
     shared = run_json(capsys, "leaderboard", "compare", "five", "other")
     run_json(capsys, *COMMAND, "--run", "two", "--samples", "2")
     assert shared["samples"] == 2
@@ -399,7 +399,7 @@ def test_compare_takes_the_answers_that_both_have(place, capsys):
     err = capsys.readouterr().err
     assert "five has 5 completions of each problem and other has 2" in err
     assert "kgym eval --samples 2" in err
-    assert main(["leaderboard", "compare", "two", "other"]) == 0  # needs no answers
+    assert main(["leaderboard", "compare", "two", "other"]) == 0  # needs no completions
 
 
 def test_ranks_of_unlike_numbers_of_answers_are_those_of_compare(place, capsys):

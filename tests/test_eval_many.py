@@ -54,7 +54,7 @@ def test_each_benchmark_is_scored_as_by_a_command_of_its_own(place, capsys):
     assert both == alone
     assert [result["run"] for result in alone] == [str(found["sums"]), str(found["texts"])]
     assert len(asked(place)) == n_asked == 56
-    assert (place / "loaded.txt").read_text().count("\n") == 1  # no model is loaded when no answer is missing
+    assert (place / "loaded.txt").read_text().count("\n") == 1  # no model is loaded when no completion is missing
     rows = pd.read_csv("board.csv")
     assert list(rows["benchmark"]) == ["sums", "texts"]
     assert list(rows["run"]) == [str(found["sums"]), str(found["texts"])]
@@ -245,7 +245,7 @@ def test_a_model_that_cannot_be_loaded_does_not_lose_the_others(place, other, ca
 
 
 def test_an_engine_that_fails_is_loaded_again_for_the_next_benchmark(place, capsys):
-    assert main([*TWO, "--json", "--set", "engine.fails_after=25"]) == 1  # 36 answers to the first, 20 to the second
+    assert main([*TWO, "--json", "--set", "engine.fails_after=25"]) == 1  # 36 completions of the first, 20 of the other
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert [result["benchmark"] for result in found["results"]] == ["texts"]

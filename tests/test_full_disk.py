@@ -122,7 +122,7 @@ def test_an_evaluation_outlives_a_full_disk(disk, tiny_model, tmp_path, capsys):
 
 
 def test_an_evaluation_that_may_write_no_more_keeps_what_it_has(tiny_model, tmp_path, capsys):
-    """Files of more than 3,000 bytes cannot be written, so that the next part of the answers fails as on a full
+    """Files of more than 3,000 bytes cannot be written, so that the next part of the completions fails as on a full
     disk.
     """
     run = tmp_path / "run"

@@ -48,8 +48,8 @@ def test_of_single_answers_it_is_wilson_as_statsmodels_has_it(values):
 @pytest.mark.parametrize("samples", [4, 16, 64])
 @pytest.mark.parametrize("difficulty", [(1, 1), (0.5, 0.5), (4, 1), (1, 2), (0.4, 0.4), (50, 50)], ids=str)
 def test_of_30_problems_95_in_100_intervals_hold_the_true_score(difficulty, samples):
-    """Each leaderboard draws its own 30 problems, and `samples` answers to each; the true score is the mean over all
-    problems.
+    """Each leaderboard draws its own 30 problems, and `samples` completions of each; the true score is the mean over
+    all problems.
     """
     rng = np.random.default_rng(20250101)
     chances = rng.beta(*difficulty, size=(LEADERBOARDS, 30))
@@ -70,8 +70,8 @@ def test_near_the_end_of_the_scale_mean_and_error_do_not_cover_and_ours_does():
 
 @pytest.mark.parametrize("takes", [[1], [1, 2, 4, 8, 16, 32, 64]], ids=["one answer", "any"])
 def test_over_many_leaderboards_of_unlike_models_it_covers_as_it_says(takes):
-    """With one answer each there are 31 scores, and coverage jumps between 92 and 98 % with the true score; the mean
-    over models counts.
+    """With one completion each there are 31 scores, and coverage jumps between 92 and 98 % with the true score; the
+    mean over models counts.
     """
     rng = np.random.default_rng(2)
     held = []

@@ -62,7 +62,7 @@ def model(request):
 
 
 def random_pack(seed, *, groups=4, longest=50):
-    """Groups of unequal sizes and lengths: answers of several turns, some masked whole, some equal, some prompts of
+    """Groups of unequal sizes and lengths: completions of several turns, some masked whole, some equal, some prompts of
     one token.
     """
     rng = random.Random(seed)
@@ -174,7 +174,7 @@ def test_what_a_group_shares_is_computed_once():
         group_ids=[0, 0, 0, 1],
     )
     packed, padded = (arrange(batch, packed=packed).inputs for packed in (True, False))
-    # the last token of an answer predicts nothing; the second answer begins as the first does
+    # the last token of a completion predicts nothing; the second completion begins as the first does
     assert packed["input_ids"].tolist() == [[5, 6, 7, 10, 11, 12, 13, 8, 9, 14]]
     assert packed["position_ids"].tolist() == [[0, 1, 2, 3, 4, 4, 3, 0, 1, 2]]
     assert padded["input_ids"].tolist() == [[5, 6, 7, 10, 11], [5, 6, 7, 10, 12], [5, 6, 7, 13, 0], [8, 9, 14, 0, 0]]

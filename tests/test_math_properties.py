@@ -206,7 +206,7 @@ def test_complex_sides_have_a_ratio():
 
 
 def test_bombs_among_a_thousand_answers_from_four_threads():
-    # 1000 answers, of which ten are bombs; every one is judged, the bombs as what they are, and the workers are gone
+    # 1000 completions, of which ten are bombs; every one is judged, the bombs too, and the workers are gone
     # afterwards
     fuses = bombs()[:10]
     drawn = golds(198, seed=11)

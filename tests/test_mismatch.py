@@ -26,7 +26,7 @@ LEVELS = ("token", "geometric", "sequence")
 
 
 def plain_weights(batch, rule, level, bounds, below):
-    """The weights one answer and one token at a time, None for tokens that are not trained on."""
+    """The weights one completion and one token at a time, None for tokens that are not trained on."""
     cap, floor = bounds
     gaps = (batch.old_logprobs - batch.engine_logprobs).tolist()
     episodes, mask = batch.episode_ids.tolist(), batch.mask.tolist()
@@ -84,7 +84,7 @@ def test_weights_by_hand():
         logprobs = [torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in ([-1.2, -0.6], [-0.4])]
         algorithm = kgym.make_algorithm("reinforce", aggregation="seq_mean_token_sum", **options)
         algorithm.loss_on(logprobs, [[-1.2, -0.6], [-0.4]], **rows).loss.backward()
-        return [value / 0.25 for row in logprobs for value in row.grad.abs().tolist()]  # |advantage| 0.5, two answers
+        return [value / 0.25 for row in logprobs for value in row.grad.abs().tolist()]  # |advantage| 0.5, 2 completions
 
     low = math.exp(-0.5)
     assert first_gradient() == pytest.approx([2, 1, low])

@@ -115,7 +115,7 @@ def test_versions_and_weights_travel_with_their_tokens(seed, max_tokens, n):
 
 
 def worked():
-    """One answer of four tokens, the first three of older weights; old - engine is ln 5, -0.5, 0 and, by the
+    """One completion of four tokens, the first three of older weights; old - engine is ln 5, -0.5, 0 and, by the
     engine's fault, 0.7.
     """
     batch = pack(
@@ -394,7 +394,7 @@ def test_an_observation_is_read_and_not_trained_on(policy, old_tokens):
     assert batch.totals.tokens == 5
     change, metrics = updated(policy, batch)
     torch.testing.assert_close(change, by_hand(policy, batch, torch.ones(batch.n_tokens)), atol=1e-6, rtol=1e-4)
-    # the loss is over the five sampled tokens: -(1/2 of those of the first answer - 1/2 of those of the second) / 5
+    # the loss is over the five sampled tokens: -(1/2 of those of the first completion - 1/2 of those of the second) / 5
     first, second = batch.engine_logprobs[:7].sum().item(), batch.engine_logprobs[7:].sum().item()
     assert metrics["policy/loss"] == pytest.approx(-(first - second) / 2 / 5, abs=1e-5)
 

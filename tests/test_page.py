@@ -38,7 +38,7 @@ HOSTILE = (
 
 
 def frame(answers, *, problems=2):
-    """Rows of sampled answers: `answers` texts for each problem, right where the text ends in the gold answer."""
+    """Rows of sampled completions: `answers` texts for each problem, right where the text ends in the gold answer."""
     rows = []
     for problem in range(problems):
         for attempt, text in enumerate(answers):
@@ -85,7 +85,7 @@ class Reader(HTMLParser):
         self.texts.append(data)
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- completions ------------------------------------------------------------------------------------------------------
 
 
 def test_answers_are_packed_by_column_and_come_back():

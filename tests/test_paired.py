@@ -79,7 +79,7 @@ def test_interval_of_one_problem_is_everything():
 
 
 def test_interval_covers_as_often_as_it_says():
-    # 30 problems of unequal difficulty, 4 answers each, both models equally good: 93 to 97 in 100 intervals hold the 0
+    # 30 problems of unequal difficulty, 4 completions each, equally good models: 93 to 97 in 100 intervals hold the 0
     rng = np.random.default_rng(7)
     covered = 0
     for _ in range(2_000):
@@ -100,7 +100,7 @@ def test_interval_of_paired_single_answers():
 
 @pytest.mark.parametrize("skill", [0.0, 0.5, 1.5])
 def test_interval_of_paired_single_answers_covers_as_often_as_it_says(skill):
-    """30 problems, one answer each; the other model is better by `skill` on the logit scale."""
+    """30 problems, one completion each; the other model is better by `skill` on the logit scale."""
     rng = np.random.default_rng(8)
     difficulty = rng.normal(size=200_000)
     before, after = 1 / (1 + np.exp(-difficulty)), 1 / (1 + np.exp(-difficulty - skill))
@@ -204,7 +204,7 @@ def test_a_difference_that_one_or_two_problems_carry_is_pointed_out():
     assert "fewer than 3 of 30" in paired_difference(scores(solved), scores([*solved[:-1], 1.0])).caution
     assert (
         paired_difference(scores([1.0] * 29 + [0.0]), scores([1.0] * 30)).caution == ""
-    )  # single answers: that interval holds
+    )  # single completions: that interval holds
 
 
 def test_independent_scores_go_by_the_ends_that_face_each_other():

@@ -76,7 +76,7 @@ def test_the_extremes_of_g_pass():
 
 
 def test_the_error_of_pass_at_k_is_its_spread_over_boards():
-    """30 problems, 64 answers: the clustered error is what the figure differs by from board to board."""
+    """30 problems, 64 completions: the clustered error is what the figure differs by from board to board."""
     rng = np.random.default_rng(3)
     figures, errors = [], []
     for _ in range(1_500):

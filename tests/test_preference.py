@@ -296,7 +296,7 @@ def test_generated_comparisons_are_right_over_wrong(env):
 
 
 def stored(tmp_path, rows):
-    """A run folder with one file of answers: (problem, text, score, tokens, truncated)."""
+    """A run folder with one file of completions: (problem, text, score, tokens, truncated)."""
     (tmp_path / "samples").mkdir(parents=True)
     request = {"model": "nano", "env_id": "arithmetic", "split": "train", "truncated": "zero"}
     manifest = {"kind": "eval", "benchmark": "arithmetic:train", "request": request, "env_options": {}}

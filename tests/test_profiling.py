@@ -255,7 +255,7 @@ def kgym_rollouts_finished(step):
         size = next(int(line.split()[1]) for line in file if line.startswith("VmSize")) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
 """
-"""A plugin that lets the process have no more memory once the first answers are there."""
+"""A plugin that lets the process have no more memory once the first completions are there."""
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A prompt that leaves no room for an answer ends no run: it is named, counted, wrong in an evaluation and not
+"""A prompt that leaves no room for a completion ends no run: it is named, counted, wrong in an evaluation and not
 trained on.
 """
 

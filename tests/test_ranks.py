@@ -100,7 +100,7 @@ def test_unlike_numbers_of_answers_are_compared_over_those_that_both_have():
 
 
 def test_all_rank_intervals_of_a_table_hold_at_once():
-    """Six models, two of them equal, 60 problems, 4 answers each: 95 of 100 tables hold every true rank."""
+    """Six models, two of them equal, 60 problems, 4 completions each: 95 of 100 tables hold every true rank."""
     rng = np.random.default_rng(1)
     skills = np.array([-0.6, -0.3, 0.0, 0.0, 0.4, 0.9])
     lowest = np.array([1 + (skills > skill).sum() for skill in skills])

@@ -1,4 +1,4 @@
-"""The rollouts of a step: budgets, rounds instead of groups that teach nothing, greedy answers; runs that have
+"""The rollouts of a step: budgets, rounds instead of groups that teach nothing, greedy completions; runs that have
 nothing to learn.
 """
 
@@ -268,7 +268,7 @@ def test_truncated_answers_can_be_left_out_of_the_loss():
     assert [episode.trainable for episode in episodes] == [not episode.truncated for episode in episodes]
 
 
-# --- greedy answers ---------------------------------------------------------------------------------------------------
+# --- greedy completions -----------------------------------------------------------------------------------------------
 
 
 def test_greedy_answers_are_to_the_same_problems():

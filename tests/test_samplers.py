@@ -51,7 +51,7 @@ def test_resumes_where_it_stopped(sampler, size, steps, n, seed):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @given(size=st.one_of(st.none(), st.integers(5, 40)), n=st.integers(1, 5), seed=st.integers(0, 99))
 def test_a_step_has_no_problem_twice(sampler, size, n, seed):
-    # the seeds of two groups of the same problem would be the same, and so would their answers
+    # the seeds of two groups of the same problem would be the same, and so would their completions
     source = make(sampler, size, seed)
     for step in range(1, 21):
         chosen = source.next(n, step)

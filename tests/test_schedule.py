@@ -26,7 +26,7 @@ class Number:
 
 
 class Learning(LockstepEngine):
-    """Its answers grow with the number that it was given last."""
+    """Its completions grow with the number that it was given last."""
 
     weights = 0
 

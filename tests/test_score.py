@@ -1,4 +1,4 @@
-"""From answers to figures, and which figures may be compared."""
+"""From completions to figures, and which figures may be compared."""
 
 import json
 import math
@@ -194,7 +194,7 @@ LATER = {
 
 def test_the_cut_and_the_finished():
     result = summary()
-    # finished and scored: a1 right, a2 wrong, b1 right; with the cut answers of a1 and b1 wrong or right
+    # finished and scored: a1 right, a2 wrong, b1 right; with the cut completions of a1 and b1 wrong or right
     assert result.finished_accuracy == pytest.approx(2 / 3)
     assert result.truncated_bounds == (pytest.approx((0.5 + 0 + 0.5) / 3), pytest.approx((1 + 0 + 1) / 3))
     assert (result.tokens_median, result.tokens_per_solved) == (10.0, 112 / 2)

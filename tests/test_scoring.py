@@ -20,7 +20,7 @@ VALIDATION = EnvSpec("arithmetic", "validation", {"max_tokens": 12})
 
 
 class OneByOne(UniformEngine):
-    """Ends one answer in each poll, and fails after `n_good`, if that is given."""
+    """Ends one completion in each poll, and fails after `n_good`, if that is given."""
 
     segments_per_poll = 1
 
@@ -144,7 +144,7 @@ def test_the_line_has_all_figures(clock):
 def test_away_from_a_terminal_it_comes_each_tenth_and_each_minute(clock):
     out = io.StringIO()
     progress = Progress(out, quiet=False).begun([])
-    for done in range(1, 101):  # one answer in ten seconds
+    for done in range(1, 101):  # one completion in ten seconds
         clock[0] += 10
         progress(Standing(done, 100, done, 10 * done))
     seen = [int(line.split("/")[0]) for line in out.getvalue().splitlines()]

@@ -23,7 +23,7 @@ def shape(shaper, episodes, rewards=None, step=10**6, **options):
 
 
 def test_length_penalty_by_hand():
-    # lambda = 0.5, 0, -0.5 for lengths 10, 20, 30; a wrong answer is never paid for being short
+    # lambda = 0.5, 0, -0.5 for lengths 10, 20, 30; a wrong completion is never paid for being short
     episodes = [episode(10), episode(20, "wrong"), episode(30, "wrong"), episode(10, "no_answer"), episode(30)]
     assert shape(LengthPenalty, episodes, [1, 0, 0, 0, 1], weight=0.5) == pytest.approx([1.25, 0, -0.25, 0, 0.75])
 

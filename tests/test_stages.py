@@ -251,4 +251,4 @@ def test_a_stage_that_the_run_does_not_reach_is_pointed_out(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "stages      30 tokens, 90 from step 10 on" in out
     assert "the run has 1 steps and ends before its stage of 90 tokens begins" in out
-    assert "raise rollout.max_tokens" in out  # most answers are cut off at 30 tokens
+    assert "raise rollout.max_tokens" in out  # most completions are cut off at 30 tokens

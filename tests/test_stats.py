@@ -12,7 +12,7 @@ from kgym.score.stats import mean_stderr, pass_at_k, t_quantile
 
 
 def test_standard_error_is_over_problems_and_not_over_answers():
-    # two problems, always and never solved: 8 answers, but only 2 observations, whose mean is 0.5 +- 0.5
+    # two problems, always and never solved: 8 completions, but only 2 observations, whose mean is 0.5 +- 0.5
     assert mean_stderr([1.0, 0.0]) == (0.5, pytest.approx(0.5))
 
 

@@ -1,4 +1,4 @@
-"""A store of a million answers: summarised in seconds, in less than a gigabyte."""
+"""A store of a million completions: summarised in seconds, in less than a gigabyte."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ print(json.dumps({"s": time.perf_counter() - begin, "peak_mib": peak_mib(), "idl
 
 @pytest.fixture(scope="module")
 def million(tmp_path_factory):
-    """A store as an evaluation of 2000 problems with 500 answers each leaves it, in parts of whole problems; with
+    """A store as an evaluation of 2000 problems with 500 completions each leaves it, in parts of whole problems; with
     their texts.
     """
     folder = tmp_path_factory.mktemp("million")

@@ -1,4 +1,4 @@
-"""One reader of stored answers: old run folders, samples that are stored twice, damaged files."""
+"""One reader of stored completions: old run folders, samples that are stored twice, damaged files."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def without_later(table):
 
 
 def in_files(folder, *files, kind="samples/part"):
-    """Write files of answers given as (problem, attempt, text, seed)."""
+    """Write files of completions given as (problem, attempt, text, seed)."""
     for number, rows in enumerate(files):
         path = folder / f"{kind}-{number:05d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)

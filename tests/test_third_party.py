@@ -49,7 +49,7 @@ def test_its_algorithm_keeps_the_contract_and_gives_the_gradient_of_reinforce(he
     old = torch.tensor([[-1.0, -2.0], [-0.5, -0.5]], dtype=torch.float64)
     logprobs = old.clone().requires_grad_()
     algorithm.loss_on(logprobs, old, rewards=[1.0, 0.0], group_ids=[0, 0]).loss.backward()
-    # ratio 1, advantages +1/2 and -1/2, mean over two answers: -A / 2 a token
+    # ratio 1, advantages +1/2 and -1/2, mean over two completions: -A / 2 a token
     assert logprobs.grad.tolist() == [[-0.25, -0.25], [0.25, 0.25]]
 
 

@@ -1,4 +1,4 @@
-"""Truncated answers that are masked: no part in the loss, but the others of their group are compared with them, as
+"""Truncated completions that are masked: no part in the loss, but the others of their group are compared with them, as
 in DAPO.
 """
 
@@ -89,7 +89,7 @@ def test_masked_answers_have_no_part_in_the_loss():
 
 
 def test_gpg_counts_groups_that_it_trains_on():
-    # of three groups with trained answers two differ: the one of right and cut answers does
+    # of three groups with trained completions two differ: the one of right and cut completions does
     batch = packed(group(RIGHT, WRONG), group(RIGHT, CUT), group(WRONG, WRONG), group(CUT, CUT))
     assert advantages("gpg", batch)[:3] == pytest.approx([0.75, -0.75, 0.75])
 

@@ -107,7 +107,7 @@ def test_slow_replies_change_no_number(tmp_path):
 
 @pytest.mark.slow
 def test_layouts_agree(sync, tmp_path):
-    """Packed rows compute what a group shares once, the beginnings of equal answers with their replies too."""
+    """Packed rows compute what a group shares once, the beginnings of equal completions with their replies too."""
     padded, packed = (
         read_metrics(trained(tmp_path / layout, f"train.layout={layout}", steps=2) / "metrics.jsonl")
         for layout in ("padded", "packed")

@@ -125,7 +125,7 @@ def encoder(dialect):
 
 
 def played(made, tokenizer, end, answers=ANSWERS, said=SAID):
-    """Return the ids of an episode: its answers as a policy that writes them in their usual tokens would sample
+    """Return the ids of an episode: its turns as a policy that writes them in their usual tokens would sample
     them.
     """
     ids = made.prompt((Message("user", "What is 12*34?"),))

@@ -243,7 +243,7 @@ def test_slow_replies_come_in_an_order_that_does_not_depend_on_how_long_they_tak
 
 
 def test_slow_replies_are_worked_on_while_the_engine_samples():
-    """The reply to the first answer comes when the second has been sampled: if the engine waited for it, both would
+    """The reply to the first completion comes when the second has been sampled: if the engine waited for it, both would
     wait for ever.
     """
     sampled = threading.Event()

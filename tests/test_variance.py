@@ -53,7 +53,7 @@ def test_the_parts_add_up_to_the_error():
 
 
 def test_the_parts_are_what_was_simulated():
-    # uniform difficulty: variance of the true scores 1/12, mean variance of an answer E[p(1-p)] = 1/6
+    # uniform difficulty: variance of the true scores 1/12, mean variance of a completion E[p(1-p)] = 1/6
     rng = np.random.default_rng(2)
     found = [split(simulated(rng, 30, 4)) for _ in range(2_000)]
     assert np.mean([one.problem_var for one in found]) == pytest.approx(1 / 12, abs=0.003)
@@ -61,7 +61,7 @@ def test_the_parts_are_what_was_simulated():
 
 
 def test_problems_of_unlike_numbers_of_answers():
-    # two answers, right and wrong: variance 1/2; three right ones: 0; pooled over 1 + 2 degrees of freedom: 1/6
+    # two completions, right and wrong: variance 1/2; three right ones: 0; pooled over 1 + 2 degrees of freedom: 1/6
     found = split_variance([0.5, 1.0], [0.5, 0.0], [2, 3])
     assert found.sampling_var == pytest.approx(1 / 6)
     assert found.samples == pytest.approx(2 / (1 / 2 + 1 / 3))

@@ -1,4 +1,4 @@
-"""Ranks share out groups and answers, and continue with the same ones: as threads here, as processes in
+"""Ranks share out groups and completions, and continue with the same ones: as threads here, as processes in
 test_several_ranks.py.
 """
 

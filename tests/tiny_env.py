@@ -89,11 +89,11 @@ class Clashing(Tiny):
 
 class MoodyOptions(Options):
     partial: float = 0.25
-    """What it gives for half an answer."""
+    """The score of a half-right completion."""
 
 
 class Moody:
-    """Does as the answer says, and remembers how many answers came at once."""
+    """Does as the completion says, and remembers how many completions came at once."""
 
     Options = MoodyOptions
     batches: list[int] = []  # noqa: RUF012
@@ -114,7 +114,7 @@ class Moody:
 
 
 class Short:
-    """Loses an answer."""
+    """Loses a verdict."""
 
     def __init__(self, options):
         pass

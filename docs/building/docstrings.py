@@ -1,4 +1,4 @@
-"""What griffe asks while it reads the code: examples at a prompt in docstrings become blocks of code, which Markdown
+"""The extension of griffe, which reads the code: examples at a prompt in docstrings become blocks of code, which Markdown
 would run together.
 """
 

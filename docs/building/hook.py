@@ -1,4 +1,4 @@
-"""What mkdocs asks while it builds the site: adds the pages that are generated, and leads links between files to
+"""The hook of mkdocs, which builds the site: it adds the generated pages, and changes links between files to links to
 their pages.
 """
 

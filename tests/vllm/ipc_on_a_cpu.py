@@ -40,7 +40,7 @@ torch.accelerator.synchronize = lambda *device: None
 
 
 def tokens(worker: Any) -> list[int]:
-    """Return a greedy answer."""
+    """Return a greedy completion."""
     request = {
         "id": "one",
         "ids": [5, 6, 7, 8],

@@ -1,4 +1,4 @@
-"""An engine that answers a whole batch in one call: it draws digits, so it needs no model."""
+"""An engine that samples a whole batch in one call: it draws digits, so it needs no model."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""An engine that answers a whole batch in one call, and what kgym makes of it."""
+"""An engine that samples a whole batch in one call, and how kgym uses it."""
 
 from collections.abc import Iterator, Sequence
 
