@@ -136,7 +136,7 @@ def raising(error):
         (
             OSError(28, "No space left on device"),
             1,
-            "error: No space left on device (what was written before is whole; make room and go on)",
+            "error: No space left on device (what was written before is complete; free some space and resume)",
         ),
         (
             ZeroDivisionError("division\nby zero"),
@@ -267,7 +267,7 @@ def test_a_plugin_brings_a_command(kgymfile, capsys):
     assert main(["broken"]) == 2
     assert "command 'broken' of plugin 'kgymfile' cannot be imported" in capsys.readouterr().err
     assert main(["partial"]) == 2
-    assert "has to have configure(parser) and run(args)" in capsys.readouterr().err
+    assert "needs configure(parser) and run(args)" in capsys.readouterr().err
     assert main(["plugins", "doctor"]) == 1
     assert "hidden: command 'train' of kgymfile: kgym has its own" in capsys.readouterr().out
 

@@ -719,7 +719,7 @@ def test_rows_of_gold_answers_that_are_not_accepted_are_named(add, tmp_path):
         (f"some.jsonl line {number}", gold) for number, gold in enumerate(odd.values(), 2)
     ]
     assert (
-        "3 of 7 gold answers cannot be read, so that every answer to these problems is unscored (verifier math):" in err
+        "3 of 7 gold answers cannot be read, so every completion of these problems is unscored (verifier math):" in err
     )
     for row in facts["refused_golds"]:
         assert row["verdict"].startswith("unscored:gold") == (row["gold"] != "1}{")
@@ -727,7 +727,7 @@ def test_rows_of_gold_answers_that_are_not_accepted_are_named(add, tmp_path):
     status, _, err = add("none", write(tmp_path / "none.jsonl", rows[1:3]))
     assert (
         status,
-        "accepts no gold answer, such as that of none.jsonl line 1: '1}{'" in err,
+        "accepts none of the gold answers, such as that of none.jsonl line 1: '1}{'" in err,
         "--answer-column" in err,
     ) == (2, True, True)
 
@@ -742,12 +742,12 @@ def test_gold_answers_that_cannot_be_read_come_first_and_many_are_counted(tmp_pa
     facts = json.loads(out)
     lines = err.splitlines()
     assert lines[0] == (
-        "kgym: warning: 1 of 14 gold answers cannot be read, so that every answer to these problems is unscored "
+        "kgym: warning: 1 of 14 gold answers cannot be read, so every completion of these problems is unscored "
         "(verifier picky):"
     )
     assert lines[1] == "kgym:   x.jsonl line 14: 'half' (unscored:gold: no number)"
-    assert lines[2].startswith("kgym: warning: 12 of 14 gold answers are not accepted as answers to themselves")
-    assert lines[-1] == "kgym:   and 2 more; --json names them all"
+    assert lines[2].startswith("kgym: warning: 12 of 14 gold answers are not accepted as answers to their own problems")
+    assert lines[-1] == "kgym:   and 2 more; --json lists all"
     assert len(facts["refused_golds"]) == 13
 
 

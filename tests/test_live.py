@@ -188,7 +188,7 @@ def test_a_port_that_is_in_use_gets_one_line(tmp_path, capsys):
     ("words", "said"),
     [
         (["--serve", "gone"], "gone is not a run folder"),
-        (["--serve", "mine", "--port", "70000"], "--port 70000 cannot be had"),
+        (["--serve", "mine", "--port", "70000"], "--port 70000 cannot be used"),
         (["--serve", "mine", "-o", "x.html"], "-o is for a page that is written to a file"),
         (["--serve", "mine", "--answers", "3"], "--answers is for a page that is written to a file"),
         (["mine", "--port", "1"], "--port 1 needs --serve"),

@@ -37,7 +37,7 @@ def test_a_method_is_a_series_of_commands_that_is_not_run_twice(method, tmp_path
     again = capsys.readouterr()
     assert not commands(again.err)
     assert main([*words, "--seed", "1"]) == 2
-    assert f"{tmp_path / 'out'} has a series that was begun otherwise: seed" in capsys.readouterr().err
+    assert f"{tmp_path / 'out'} contains a series with other settings: seed" in capsys.readouterr().err
     found = json.loads(again.out)
     assert set(found) == {"model", "before", "after"}
     for when in ("before", "after"):

@@ -210,7 +210,7 @@ def test_the_job_for_two_nodes_runs(tmp_path):
 def test_what_is_wrong_is_said_in_one_line_before_anything_is_written(address, start, tmp_path):
     for arguments, n, said in (
         (["train", "--env", "airth"], 2, "no environment named 'airth'"),
-        (["train"], 9, "--ranks 9: each takes a CPU, and the cluster has 4; start fewer ranks, or add machines"),
+        (["train"], 9, "--ranks 9: each needs a CPU, and the cluster has 4; start fewer ranks, or add machines"),
         (
             local.words(tmp_path / "run", 2, **{"rollout.schedule": "ahead", "rollout.max_lag": 2}),
             2,

@@ -88,7 +88,7 @@ def test_a_folder_of_another_series_is_refused(straight, tmp_path, capsys):
     shutil.copytree(straight, out)
     assert main(words(out, "--seed", "1")) == 2
     error = capsys.readouterr().err
-    assert "has a series that was begun otherwise: seed was 0 and is 1" in error
+    assert "contains a series with other settings: seed was 0 and is 1" in error
     assert error.count("\n") == 1
 
 
@@ -118,7 +118,7 @@ def test_without_a_cold_start_the_model_itself_is_trained(tmp_path, capsys):
     ("more", "said"),
     [
         (["--budgets", "0"], "--budgets 0"),
-        (["--steps", "0"], "--steps 0: must be at least 1"),
+        (["--steps", "0"], "--steps 0: must be 1 or more"),
         (["--budgets", "30", "2040"], "the context of nano is 2048"),
         (["--set", "env.max_tokens=9"], "env.max_tokens cannot be set here; the budgets of the stages are --budgets"),
         (["--set", "rollout.max_tokens=[[0,9]]"], "rollout.max_tokens cannot be set here"),

@@ -207,7 +207,8 @@ def test_an_environment_that_fails_makes_the_answer_unscored(caplog):
         True,
     )
     assert (
-        "problem arithmetic/train/sum/d1/0: no reply, so the completion is unscored: ZeroDivisionError: oh" in caplog.text
+        "problem arithmetic/train/sum/d1/0: no reply, so the completion is unscored: ZeroDivisionError: oh"
+        in caplog.text
     )
     (slow,), _ = played(EnvSetup("echo", {"fails": "other", "slow_s": 0}), after(1, ""))
     assert slow.verdict == episode.verdict

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.push is not None:
         from kgym.board.publishing import hub_of
 
-        hub = hub_of(args.push)  # refused before anything is written
+        hub = hub_of(args.push)  # refuse a wrong name or token before anything is written
     card = card_of(args.run_folder)
     card.write(force=args.force)
     facts = {"card": str(card.path), "scores": len(card.scores)}

@@ -1,10 +1,11 @@
-"""`--ranks N --cluster ADDRESS`: start a command as N processes on the machines of a Ray cluster, and end as they do.
+"""`--ranks N --cluster ADDRESS`: start a command as N processes on the machines of a Ray cluster, and end with their
+exit status.
 
     kgym train --ranks 16 --cluster auto ...
 
-One actor for each rank, in one placement group, with a processor and, where the cluster has GPUs, a GPU. An actor
-starts `kgym` as a separate process with the variables that PyTorch's launcher would set, and passes its output on. So a
-rank is the same program under every launcher. The ranks meet at a key-value store in the actor of rank 0.
+Each rank has an actor in one placement group, with a processor and, if the cluster has GPUs, a GPU. The actor starts
+`kgym` as a separate process with the variables that PyTorch's launcher would set, and passes its output on. So a rank
+is the same program under every launcher. The ranks connect to a key-value store in the actor of rank 0.
 """
 
 import codecs
@@ -27,9 +28,9 @@ from kgym.errors import ConfigError, RunError
 from kgym.world import LAUNCHER
 
 GRACE_S = 20.0
-"""Seconds that ranks have to end after a signal; then they are killed."""
+"""Time that ranks have to end after a signal; then they are killed."""
 ROOM_S = 60.0
-"""Seconds to wait for processors and GPUs that others have; a cluster that grows by itself may need them."""
+"""Time to wait for processors and GPUs that other programs use, or that a growing cluster adds."""
 LISTENER_S = 10.0
 """Longest time for a thread to leave Ray after its rank has ended."""
 INHERITED = ("GLOO_", "HF_", "KGYM_", "MLFLOW_", "NCCL_", "OMP_", "PYTHONPATH", "TORCH_", "WANDB_")
@@ -43,9 +44,9 @@ class Place:
     node: str
     address: str
     gpus: tuple[str, ...]
-    """As the machine numbers them."""
+    """GPUs by the machine's numbers."""
     store: int
-    """Port of the store at which ranks meet."""
+    """Port of the store that the ranks connect to."""
 
 
 class Host:
@@ -65,12 +66,12 @@ class Host:
         self._process: subprocess.Popen[bytes] | None = None
 
     def place(self) -> Place | None:
-        """Return where it runs; None if this machine does not have the working directory."""
+        """Return where the rank runs; None if this machine does not have the working directory."""
         return self._place if os.path.isdir(self.folder) else None
 
     def run(self, words: Sequence[str], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-        """Start the rank; yield ("out", TEXT) and ("err", TEXT) as it writes, and at the end ("end", STATUS), -N
-        after signal N.
+        """Start the rank; yield ("out", TEXT) and ("err", TEXT) as it writes, and at the end ("end", STATUS), where
+        STATUS is -N after signal N.
         """
         environment = os.environ | dict(variables) | {LAUNCHER: str(os.getpid())}
         self._process = process = subprocess.Popen(  # noqa: S603  (kgym itself)
@@ -110,10 +111,10 @@ def _read(name: str, stream: Any, written: "queue.SimpleQueue[tuple[str, str] | 
 
 
 def run_on_cluster(words: Sequence[str], n: int, address: str, how_to_go_on: Callable[[], str], *, gpus: bool) -> int:
-    """Run a command on n ranks of a cluster and return its exit status; with `gpus`, each has one where the cluster has
-    any.
+    """Run a command on n ranks of a cluster and return its exit status; with `gpus`, each rank has a GPU if the cluster
+    has any.
 
-    Raises ConfigError for a cluster that cannot be reached, or has no room.
+    Raises ConfigError for a cluster that cannot be reached or has no room.
     """
     ray = connected(address, f"--cluster {address}")
     try:
@@ -132,7 +133,7 @@ class _Ranks:
         self.events: queue.SimpleQueue[tuple[int, str, Any]] = queue.SimpleQueue()
 
     def run(self) -> int:
-        """Start them, pass on what they write, and return the exit status."""
+        """Start the ranks, pass their output on, and return the exit status."""
         self.hosts = self._hosts()
         self.places = self._places()
         self.going = set(range(self.n))
@@ -161,13 +162,13 @@ class _Ranks:
         for name in need:
             if have.get(name, 0.0) < self.n:
                 raise ConfigError(
-                    f"--ranks {self.n}: each takes a {name}, and the cluster has {have.get(name, 0.0):g}; "
+                    f"--ranks {self.n}: each needs a {name}, and the cluster has {have.get(name, 0.0):g}; "
                     "start fewer ranks, or add machines"
                 )
         group = self.ray.util.placement_group([need] * self.n, strategy="PACK")
         if not group.wait(ROOM_S):
             raise ConfigError(
-                f"--ranks {self.n}: other programs have the {' and '.join(f'{name}s' for name in need)} of the "
+                f"--ranks {self.n}: other programs use the {' and '.join(f'{name}s' for name in need)} of the "
                 "cluster; wait for them, or start fewer ranks"
             )
         strategy = self.ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
@@ -195,16 +196,14 @@ class _Ranks:
         return list(found)
 
     def variables(self, rank: int) -> dict[str, str]:
-        """Return what PyTorch's launcher would tell a rank, and what it takes from this process."""
+        """Return the variables of a rank: those of PyTorch's launcher, and some of this process."""
         own = self.places[rank]
         neighbours = [number for number, place in enumerate(self.places) if place.node == own.node]
         counts = Counter(place.node for place in self.places)
         found = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
         found.setdefault("OMP_NUM_THREADS", "1")
         gpus = [gpu for number in neighbours for gpu in self.places[number].gpus]
-        found |= (
-            {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
-        )  # a rank uses the one of its number on its machine
+        found |= {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}  # a rank uses the GPU with its local number
         return found | {
             "RANK": str(rank),
             "WORLD_SIZE": str(self.n),
@@ -212,7 +211,7 @@ class _Ranks:
             "LOCAL_WORLD_SIZE": str(counts[own.node]),
             "MASTER_ADDR": self.places[0].address,
             "MASTER_PORT": str(self.places[0].store),
-            "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is there already
+            "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store exists already
             "TORCHELASTIC_RESTART_COUNT": "0",
             "RAY_ADDRESS": self.ray.get_runtime_context().gcs_address,  # for an engine that samples on the same cluster
         }
@@ -221,13 +220,13 @@ class _Ranks:
         """Turn what an actor yields into events; ("lost", WHY) if the actor is gone."""
         try:
             stream = self.hosts[rank].run.options(num_returns="streaming").remote(self.words, self.variables(rank))
-            for answer in stream:
-                self.events.put((rank, *self.ray.get(answer)))
-        except Exception as error:  # of Ray in any case: the rank is gone
+            for event in stream:
+                self.events.put((rank, *self.ray.get(event)))
+        except Exception as error:  # any error of Ray means that the rank is gone
             self.events.put((rank, "lost", last_line(error)))
 
     def _next(self, timeout_s: float | None = None) -> tuple[int, str, Any] | None:
-        """Return the next end of a rank, having written what came before; None after the time."""
+        """Write what the ranks print until one ends, and return its end; None after the timeout."""
         while True:
             try:
                 rank, what, value = self.events.get(timeout=timeout_s)
@@ -241,20 +240,19 @@ class _Ranks:
             stream.flush()
 
     def _first_failure(self) -> list[tuple[int, str, Any]]:
-        """Wait until all ranks have ended well or one has failed, and return how the failed ones ended."""
+        """Wait until all ranks have ended well or one has failed; return how the failed ones ended."""
         while self.going:
             end = self._next()
             if end is not None and end[1:] != ("end", 0):
                 failures = [end]
-                while (
-                    self.going and (more := self._next(1.0)) is not None
-                ):  # of the same cause: the one that was killed is the first cause
+                # others fail from the same cause within a second; the one that was killed is the first cause
+                while self.going and (more := self._next(1.0)) is not None:
                     failures.append(more)
                 return failures
         return []
 
     def _ended(self, failures: Sequence[tuple[int, str, Any]]) -> int:
-        """End the other ranks, say why unless a rank has said so, and return the exit status."""
+        """End the other ranks, print why unless a rank has done so, and return the exit status."""
         if not failures:
             return 0
         self._stop(signal.SIGTERM)
@@ -265,13 +263,13 @@ class _Ranks:
         elif value < 0:
             text = f"error: {where} was killed by {signal.Signals(-value).name}"
             text += " (by the system, if memory ran out)" if -value == signal.SIGKILL else ""
-        else:  # it has said why
+        else:  # the rank has printed why
             return int(value)
         say(f"kgym: {text}; {self.how_to_go_on()}", file=sys.stderr)
         return 1
 
     def _stop(self, number: int) -> None:
-        """Send the ranks that are left a signal, and wait until they have ended."""
+        """Send the remaining ranks a signal, and wait until they have ended."""
         for rank in self.going:
             self.hosts[rank].stop.remote(number)
         while self.going and self._next(GRACE_S + 5) is not None:

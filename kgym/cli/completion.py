@@ -32,7 +32,7 @@ compdef _kgym kgym""",
 end
 complete -c kgym -a '(_kgym)'""",
 }
-"""Each hands over the words after `kgym`, the one that is being typed last, and takes a line for each candidate."""
+"""Each passes the words after `kgym`, the one being typed last, and reads one candidate from each line."""
 
 NAMED_BY = {
     "--env": ("environment",),
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """Return what the last of the words after `kgym` may become."""
+    """Return the candidates for the last of the words after `kgym`."""
     *before, last = words
     try:
         found = _following(before, options=last.startswith("-"))
@@ -88,7 +88,7 @@ def candidates(words: Sequence[str]) -> list[str]:
 
 
 def _following(before: Sequence[str], *, options: bool) -> Iterable[str]:
-    """Return every word that may come after these; `options` says that it begins with a hyphen."""
+    """Return every word that may come after these; with `options`, the next word begins with a hyphen."""
     from kgym.cli.main import COMMANDS, command_parser
 
     if not before:
@@ -116,7 +116,7 @@ def _below(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argpa
 
 
 def _values(parser: argparse.ArgumentParser, option: str) -> Iterable[str]:
-    """Return the values that an option takes, as far as they have names."""
+    """Return the named values of an option."""
     action = parser._option_string_actions.get(option)
     if isinstance(action, SetAction):
         return [f"{key}=" for key in action.known()]

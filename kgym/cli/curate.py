@@ -98,9 +98,7 @@ def run(args: argparse.Namespace) -> int:
         "against": tuple(args.against),
     }
     config = validated(CurationConfig, given, "curate")
-    quiet = argparse.Namespace(
-        **vars(args) | {"label": None, "board": None, "json": True}
-    )  # progress alone, and no tables of results
+    quiet = argparse.Namespace(**vars(args) | {"label": None, "board": None, "json": True})  # only progress, no tables
     folder: Path = args.run or Path("runs") / f"curate-{args.name}"
     with saying_how_to_go_on(lambda: f"resume with the same command: {command_line(args, args.argv)}"):
         curated = curate(config, folder, terminal_listener(quiet))

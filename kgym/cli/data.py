@@ -1,4 +1,4 @@
-"""Add data sets that may not be shipped, such as the real examinations; they are then known by their names."""
+"""Add data sets that kgym may not ship, such as the real examinations; they are then available by name."""
 
 import argparse
 import re
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from kgym.data.sources import FileSource, ListedSource
 
 VERIFIER = "math"
-"""Judges the gold answers of data that are added; it is that of the environment `data`."""
+"""Judges the gold answers of data that are added; it is the verifier of the environment `data`."""
 CHECKED_GOLDS = 20_000
-"""Different gold answers that are judged."""
+"""Largest number of different gold answers that are judged."""
 SHOWN_GOLDS = 10
-"""Rows of gold answers that are not accepted that are printed; --json has them all."""
+"""Printed rows whose gold answers are not accepted; --json has all of them."""
 SHOWN_NOTES = 3
-"""Notes that are printed; --json has them all."""
+"""Printed notes; --json has all of them."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = commands.add_parser(
         "show", help="print where a data set comes from: its files with sha256, revision and date"
     )
-    show.add_argument("name", metavar="NAME", help="as kgym data list has it")
+    show.add_argument("name", metavar="NAME", help="name of a data set, as kgym data list prints it")
     commands.add_parser("list", help="print the data sets that were added, and their files")
 
 
@@ -133,8 +133,8 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
-    """Return the problems whose gold answer the verifier does not accept as an answer to itself, with their rows and
-    its verdicts.
+    """Return the problems whose gold answer the verifier does not accept as an answer, with their rows and its
+    verdicts.
 
     Raises DataError if it accepts none.
     """
@@ -154,14 +154,14 @@ def _refused_golds(source: "FileSource") -> list[dict[str, str]]:
     ]
     if len(bad) == len(golds):
         raise DataError(
-            f"the verifier {VERIFIER} accepts no gold answer, such as that of {_said(rows[0])}; is the answer in "
-            "another column? --answer-column names one"
+            f"the verifier {VERIFIER} accepts none of the gold answers, such as that of {_said(rows[0])}; if the "
+            "answer is in another column, name it with --answer-column"
         )
     return rows
 
 
 def _are_tests(gold: str) -> bool:
-    """Whether a gold answer is the tests of a programming problem, which another verifier judges by."""
+    """Whether a gold answer contains the tests of a programming problem, which another verifier uses."""
     from kgym.judging.cases import Cases
 
     if not gold.startswith("{"):
@@ -178,8 +178,8 @@ def _warn_of_golds(refused: Sequence[Mapping[str, str]], n_problems: int) -> Non
     unread = [row for row in refused if row["verdict"].startswith("unscored:gold")]
     others = [row for row in refused if not row["verdict"].startswith("unscored:gold")]
     for rows, what in (
-        (unread, "cannot be read, so that every answer to these problems is unscored"),
-        (others, "are not accepted as answers to themselves, so that every answer to these problems is wrong"),
+        (unread, "cannot be read, so every completion of these problems is unscored"),
+        (others, "are not accepted as answers to their own problems, so every completion of these problems is wrong"),
     ):
         if rows:
             say(
@@ -189,7 +189,7 @@ def _warn_of_golds(refused: Sequence[Mapping[str, str]], n_problems: int) -> Non
             for row in rows[:SHOWN_GOLDS]:
                 say(f"kgym:   {_said(row)}", file=sys.stderr)
             if (more := len(rows) - SHOWN_GOLDS) > 0:
-                say(f"kgym:   and {more} more; --json names them all", file=sys.stderr)
+                say(f"kgym:   and {more} more; --json lists all", file=sys.stderr)
 
 
 def _said(row: Mapping[str, str]) -> str:
@@ -198,7 +198,7 @@ def _said(row: Mapping[str, str]) -> str:
 
 
 def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
-    """Read `NAME FILE ...`, `NAME`, or a place alone, which is named after itself."""
+    """Read `NAME FILE ...`, `NAME`, or only a file or repository, which is named after itself."""
     from kgym.data.importing import HUB
     from kgym.data.repository import SUFFIXES
 
@@ -211,8 +211,8 @@ def _name_and_places(what: str, places: list[str]) -> tuple[str, list[str]]:
 
 
 def refuse_other(path: Path, source: "ListedSource", *, replace: bool) -> None:
-    """Raise ConfigError if other problems would be lost, or say in what they differ; a file that is broken is not a
-    loss.
+    """Raise ConfigError if a data set with other problems would be lost; with `replace`, print the differences. A
+    broken file is replaced.
     """
     from kgym.data.review import compared
     from kgym.data.sources import DataSource

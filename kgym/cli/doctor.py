@@ -1,7 +1,7 @@
 """Describe this installation on one screen, to paste into an issue: versions, machine, engines, plugins, data sets and
 sandbox.
 
-Exit status 1 if a plugin is broken, clashes or finds trouble. `kgym plugins doctor` says more about plugins, with
+Exit status 1 if a plugin is broken, clashes or reports an error. `kgym plugins doctor` prints more about plugins, with
 tracebacks.
 """
 
@@ -19,7 +19,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBL
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """There is nothing to choose."""
+    """The command has no options."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def described() -> dict[str, Any]:
-    """Return what is known of this installation."""
+    """Return the facts about this installation."""
     from kgym.judging import probe
     from kgym.runs.folder import checkout
 
@@ -83,7 +83,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _data() -> dict[str, Any]:
-    """Return the data sets that were added, and those that are known and were not."""
+    """Return the data sets that were added, and the known ones that were not."""
     from kgym.data.sources import data_folder
     from kgym.registry import registry
 
@@ -121,5 +121,5 @@ def _lines(report: dict[str, Any]) -> list[str]:
     ]
     return [
         *lines,
-        "all is well" if plugins["healthy"] else "something is wrong with plugins: kgym plugins doctor says more",
+        "all is well" if plugins["healthy"] else "plugins have errors: kgym plugins doctor prints more",
     ]

@@ -1,10 +1,9 @@
-"""`kgym dpo`: direct preference optimization of a policy, on generated preferences, stored answers or a file.
+"""`kgym dpo`: direct preference optimization of a policy, on generated preferences, stored completions or a file.
 
     kgym dpo --env aime --steps 60
     kgym dpo --resume
 
-The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a model
-can.
+The run folder contains the configuration, the metrics of each step and the checkpoints; commands accept it as a model.
 """
 
 import argparse
@@ -25,5 +24,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the policy is."""
+    """Train, and print where the policy is."""
     return supervised.run(args, "dpo", supervised.how_to_score_it, unit="a pair", flags={"beta": "dpo.beta"})

@@ -1,6 +1,4 @@
-"""Environments: list them, show one with its options and a problem, check that one keeps the contract, or export
-one.
-"""
+"""Environments: list them, show one with its options and a problem, check one against the contract, or export one."""
 
 import argparse
 from dataclasses import replace
@@ -95,7 +93,7 @@ def _list_members(args: argparse.Namespace) -> int:
 
 
 def _listed(info: EnvInfo, origin: str) -> dict[str, Any]:
-    """Return what a line says; an environment that cannot be made is listed with the reason."""
+    """Return the facts of a line; an environment that cannot be made is listed with the reason."""
     from kgym.envs.spec import EnvSpec
 
     splits: list[str] = []
@@ -116,9 +114,8 @@ def _show(args: argparse.Namespace) -> int:
     info = env_info(args.name)
     split, spec = _spec(args, args.name)
     task = spec.task()
-    setup = replace(
-        spec, split=args.split or split or task.splits[0]
-    ).setup()  # options of the verifier are meant for this split
+    # options of the verifier apply to this split
+    setup = replace(spec, split=args.split or split or task.splits[0]).setup()
     facts = {
         "name": info.name,
         "id": info.id,
@@ -138,7 +135,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _spec(args: argparse.Namespace, name: str) -> "tuple[str | None, EnvSpec]":
-    """Return the split that `--set env.split` names, None without it, and the environment with the other settings."""
+    """Return the split of `--set env.split`, None without it, and the environment with the other settings."""
     from kgym.config import VerifierConfig
     from kgym.envs.spec import EnvSpec
     from kgym.options import validated
@@ -198,7 +195,7 @@ def _check(args: argparse.Namespace) -> int:
     from kgym.testing.envs import findings
 
     if args.problems < 1:
-        raise ConfigError(f"--problems {args.problems}: look at one at least")
+        raise ConfigError(f"--problems {args.problems}: must be 1 or more")
     names = args.names or sorted(info.id for info, _ in registry().offers(EnvInfo.kind) if isinstance(info, EnvInfo))
     rows = [
         {"environment": name, "split": split, "check": what, "trouble": trouble}

@@ -1,5 +1,5 @@
-"""Every key of a run: what it means, its value in force, and where that came from; what `kgym train --show-config`
-prints.
+"""Every key of a run with its meaning, its value in force and the origin of the value, as `kgym train --show-config`
+prints them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kgym.runs.stored import TrainingConfig
 
 OF_THE_RUN = {"split", "verifier", "verifier_options", "verifier_limits"}
-"""Settings of every environment for which a run has other keys."""
+"""Settings of every environment that have their own keys in a run."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def layers(
     file: Path | None,
     model: type[BaseModel],
 ) -> dict[str, str]:
-    """Return where each key that was set comes from; `flags` are the options of the command line by the key that
-    they stand for.
+    """Return the origin of each key that was set; `flags` are the options of the command line by the key that they
+    stand for.
     """
     found = {} if file is None else dict.fromkeys(keys_of(read_toml(file), model), str(file))
     found |= flags
@@ -57,7 +57,7 @@ def layers(
 
 
 def entries(config: "TrainingConfig", sources: Mapping[str, str]) -> list[Entry]:
-    """Return every key of a configuration in force (`kgym.train.start.in_force`), in the order of the configuration."""
+    """Return every key of a configuration in force (`kgym.train.start.in_force`), in its order."""
     return [
         Entry(row["key"], value, _source(row["key"], sources), row["type"], row["constraints"], row["description"])
         for row, value in _rows(config)
@@ -65,7 +65,7 @@ def entries(config: "TrainingConfig", sources: Mapping[str, str]) -> list[Entry]
 
 
 def _source(key: str, sources: Mapping[str, str]) -> str:
-    """Return where a key comes from: itself, a table above it that was set as a whole, or a part of its value."""
+    """Return the origin of a key: of itself, of a table above it that was set as a whole, or of a part of its value."""
     parts = key.split(".")
     above = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
     below = [name for name in sources if name.startswith(f"{key}.")]
@@ -80,7 +80,7 @@ def _rows(config: "TrainingConfig") -> "Iterable[tuple[dict[str, str], Any]]":
     for row in describe_options(type(config), ""):
         key = row["key"]
         part = getattr(config, key)
-        if key not in plain:  # the one of `env` and `envs` that this run does not have
+        if key not in plain:  # `env` or `envs`: a run has only one of them
             continue
         if isinstance(part, BaseModel):
             yield from _fields(part, key, plain[key], components)
@@ -98,9 +98,7 @@ def _rows(config: "TrainingConfig") -> "Iterable[tuple[dict[str, str], Any]]":
 def _fields(
     part: BaseModel, key: str, values: Mapping[str, Any], components: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[dict[str, str], Any]]:
-    """Yield the fields of a part of the configuration, of a component then its options, and at last the tables below
-    it.
-    """
+    """Yield the fields of a part of the configuration, then the options if it is a component, then the tables below."""
     nested = []
     component = components.get(key)
     for row in describe_options(type(part), key):
@@ -117,7 +115,7 @@ def _fields(
 
 
 def _options(kind: str, name: str, key: str, values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Any]]:
-    """Yield the options of a component with their values; of an environment also those that all have."""
+    """Yield the options of a component with their values; for an environment also the common options."""
     from kgym.envs.setup import EnvOptions
 
     models: list[type[BaseModel]] = [registry().options_model(kind, name)]
@@ -137,15 +135,13 @@ def _options(kind: str, name: str, key: str, values: Mapping[str, Any]) -> Itera
 
 
 def as_toml(found: Sequence[Entry]) -> str:
-    """Return a file that `--config` takes, with the meaning of each key over it and where its value came from beside
-    it.
-    """
+    """Return a file for `--config`, with the meaning of each key above it and the origin of its value next to it."""
     lines: list[str] = []
     table = ""
     for entry in found:
         path, _, name = entry.key.rpartition(".")
         if path != table:
-            table = path  # none: a section that is not set, which is a comment between those that are
+            table = path  # a section that is not set has none: it is a comment between the others
             lines += ["", f"[{'.'.join(map(key_literal, path.split('.')))}]"] if path else [""]
         lines.append(f"# {entry.meaning}" if entry.meaning else "#")
         lines[-1] = lines[-1] if lines[-1] != "#" else f"# {entry.type}"

@@ -1,4 +1,4 @@
-"""kgym envs export: an environment as files that another framework takes as they are."""
+"""`kgym envs export`: write an environment as files that another framework reads without changes."""
 
 import argparse
 import re
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", metavar="NAME", action="append", default=[], help="split to export; may be repeated (default: train)"
     )
-    parser.add_argument("--limit", metavar="N", type=int, help="problems of each split at most; endless splits need it")
+    parser.add_argument("--limit", metavar="N", type=int, help="most problems of each split; endless splits need it")
     parser.add_argument("--replace", action="store_true", help="replace files that exist")
     add_set(parser, "options of the environment, its verifier or the bridge, such as env.difficulty=3")
 
@@ -65,13 +65,13 @@ def run(args: argparse.Namespace) -> int:
     said = ", ".join(f"{n} problems of {split}" for split, n in counts.items())
     say(f"{export.env_id}: {said}, in {args.out} ({', '.join(files)})")
     if "README.md" in files:
-        say(f"{args.out / 'README.md'} says how {args.to} takes them")
+        say(f"{args.out / 'README.md'} says how to use them with {args.to}")
     return 0
 
 
 def exported(specs: "list[EnvSpec]", limit: int | None, *, to: str, turns: bool) -> "EnvExport":
-    """Return the problems of an environment in each of its splits. Raises ConfigError for one that replies, unless
-    `turns`.
+    """Return the problems of an environment in each of its splits. Raises ConfigError, unless `turns`, for an
+    environment that replies.
     """
     from kgym.bridges import export_rows
     from kgym.types import EnvExport
@@ -94,7 +94,7 @@ def exported(specs: "list[EnvSpec]", limit: int | None, *, to: str, turns: bool)
 
 
 def _write(folder: Path, files: Mapping[str, str | bytes], *, replace: bool) -> None:
-    """Write the files. Raises ConfigError if one is there already, unless `replace`."""
+    """Write the files. Raises ConfigError if one exists already, unless `replace`."""
     from kgym.files import write_atomic
 
     there = [name for name in files if (folder / name).exists()]

@@ -1,4 +1,4 @@
-"""The command to type next: how to score what was just trained, on what it was trained for."""
+"""The next command to type: how to score a new model on the environment that it was trained on."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kgym.types import Sampling
 
 PROBLEMS = 500
-"""Of a generated split, which has no end."""
+"""Number of problems of a generated split, which has no end."""
 
 
 def how_to_score(
@@ -24,11 +24,10 @@ def how_to_score(
     template: Mapping[str, Any] | None = None,
     sampling: "Sampling | None" = None,
 ) -> str:
-    """Return the `kgym eval` of a benchmark of this environment and split, else of the split itself with the
-    environment's settings.
+    """Return the `kgym eval` command for a benchmark of this environment and split, otherwise for the split itself with
+    the environment's settings.
 
-    `template` are variables of the chat template. What `sampling` has in common with the defaults of `kgym eval` is
-    left out.
+    `template` are variables of the chat template. Values of `sampling` that are defaults of `kgym eval` are left out.
     """
     from kgym.errors import KgymError
     from kgym.hookspecs import BenchmarkInfo
@@ -53,7 +52,7 @@ def how_to_score(
 
 
 def sampling_words(sampling: "Sampling") -> list[str]:
-    """Return the options of `kgym eval` for a sampling, without what is so by default."""
+    """Return the options of `kgym eval` for a sampling, without default values."""
     from kgym.types import Sampling
 
     default = Sampling()
@@ -65,7 +64,7 @@ def sampling_words(sampling: "Sampling") -> list[str]:
 
 
 def _settings(spec: "EnvSpec") -> list[str]:
-    """Return what `--set` is to say, without what is so by default: a run keeps all of its options."""
+    """Return the settings for `--set`, without default values: a run stores all of its options."""
     from kgym.envs.setup import EnvOptions
     from kgym.errors import KgymError
     from kgym.limits import PoolLimits
@@ -74,7 +73,7 @@ def _settings(spec: "EnvSpec") -> list[str]:
     options = dict(spec.settings)
     named = [f"verifier={name}"] if (name := options.pop("verifier", None)) else []
     verifier, limits = options.pop("verifier_options", {}), options.pop("verifier_limits", {})
-    with suppress(KgymError):  # what is wrong is said by what uses it
+    with suppress(KgymError):  # the command that uses the settings reports what is wrong
         options = _not_default(EnvOptions, _not_default(registry().options_model("environment", spec.name), options))
         verifier = _not_default(registry().options_model("verifier", name or spec.own_verifier()), verifier)
     limits = _not_default(PoolLimits, limits)
@@ -87,7 +86,7 @@ def _settings(spec: "EnvSpec") -> list[str]:
 
 
 def _not_default(model: "type[BaseModel]", options: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out options that are what they are by default."""
+    """Leave out options with their default values."""
     fields = model.model_fields
     defaults = {
         key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()

@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command alike: files are left whole, one line says how to go on, and the status
-is 128 + the signal.
+"""Ctrl-C, SIGTERM and SIGHUP end a command in the same way: files stay complete, one line says how to resume, and the
+exit status is 128 + the signal.
 """
 
 import argparse
@@ -16,13 +16,11 @@ from kgym.world import is_loss
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.02
-"""After which an interruption that was lost is raised again, from a thread: at once it would be lost in the same
-place.
-"""
+"""Time after which a lost interruption is raised again from a thread; at once it would be lost in the same place."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to end by another signal than that of Ctrl-C."""
+    """The process was asked to end by a signal other than that of Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -32,12 +30,11 @@ class Interrupted(KeyboardInterrupt):
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
     """Raise Interrupted on SIGTERM and SIGHUP while the block runs. A signal that is ignored (nohup) or has a handler
-    is left as it is.
+    is not changed.
 
-    Python prints an exception that a destructor or a callback raises, and goes on; an interruption there is raised
-    again after it.
+    Python only prints an exception from a destructor or a callback; an interruption there is raised again after it.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+    if threading.current_thread() is not threading.main_thread():  # handlers can be set only in the main thread
         yield
         return
     ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]

@@ -1,40 +1,40 @@
-"""How a table fits its terminal. Keys and names can be copied: no word is ever broken.
+"""How a table fits its terminal. Keys and names can be copied, as a word is never broken.
 
-In this order, until it fits: columns without content are left out; prose wraps between words, the widest column first;
-the columns that may give way (paths) are shortened from the left, at a separator; they are left out; each row is
-written as several lines.
+These steps are taken in order until it fits: leave out columns without content; wrap prose between words, the widest
+column first; shorten the columns that may give way (paths) from the left, at a separator; leave them out; write each
+row as several lines.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 GAP = 3
-"""Columns of the terminal between two columns of the table."""
+"""Characters between two columns of the table."""
 SHORTEST_PATH = 12
-"""Columns of the terminal below which a shortened path says nothing any more."""
+"""Fewest characters of a shortened path that is still useful."""
 FIGURE = 20
-"""A column up to this wide holds figures or names, which wrap only when prose cannot give more."""
+"""A column up to this width contains figures or names, which wrap only after all prose."""
 EMPTY = ("", "-")
-"""Content of a cell that says nothing."""
+"""Contents of an empty cell."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table that fits."""
+    """A table that fits the terminal."""
 
     columns: list[str]
     rows: list[list[str]]
     widths: list[int]
     left_out: list[str]
-    """Columns that had to go, though they have content."""
+    """Columns with content that had to be left out."""
     as_lines: bool = False
-    """Whether each row is to be written as lines `column  cell`, since nothing else fits."""
+    """Whether each row is written as lines `column  cell`, since nothing else fits."""
 
 
 def layout(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, gives_way: Sequence[str] = ()
 ) -> Layout:
-    """Fit a table into `width` columns of a terminal, or into as many as it needs if that is None."""
+    """Fit a table into `width` characters, or into as many as it needs if that is None."""
     kept = [place for place in range(len(columns)) if not rows or any(row[place].strip() not in EMPTY for row in rows)]
     table = _Table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
     if width is None or table.least <= width:
@@ -71,7 +71,7 @@ def shortened_path(path: str, room: int) -> str | None:
 
 
 class _Table:
-    """A table with the widths that its columns take and need."""
+    """A table with the natural and the least widths of its columns."""
 
     def __init__(self, columns: list[str], rows: list[list[str]]) -> None:
         self.columns, self.rows = columns, rows
@@ -85,11 +85,11 @@ class _Table:
 
     @property
     def least(self) -> int:
-        """The width without a broken word."""
+        """Least width without a broken word."""
         return sum(self.least_widths) + GAP * max(0, len(self.columns) - 1)
 
     def laid_out(self, width: int | None, left_out: list[str]) -> Layout:
-        """Take from the widest columns that can wrap until the table fits."""
+        """Narrow the widest columns that can wrap until the table fits."""
         widths = list(self.natural_widths)
         excess = 0 if width is None else sum(widths) + GAP * max(0, len(widths) - 1) - width
         while excess > 0:

@@ -1,11 +1,11 @@
-"""`kgym runs view --serve`: a page on this machine alone that follows runs while they go on.
+"""`kgym runs view --serve`: a page that follows runs in progress, served to this machine alone.
 
     GET /            the page
     GET /state.json  what it shows; with ?seen=S nothing (204) if nothing has changed since the state S
     GET /page        the whole page, as kgym runs view writes it
 
-Only 127.0.0.1 is listened on, and requests for another host name are refused: a web page that makes its name mean
-this machine cannot read the runs.
+The server listens only on 127.0.0.1 and refuses requests for other host names, so that a web page whose name resolves
+to this machine cannot read the runs.
 """
 
 import errno
@@ -26,7 +26,7 @@ from kgym.runs.folder import RunFolder
 HOST = "127.0.0.1"
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 PORT = 8642
-"""Unless another one is asked for."""
+"""Default port."""
 
 
 class LiveServer(ThreadingHTTPServer):
@@ -35,24 +35,24 @@ class LiveServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folders: Sequence[Path], port: int = PORT) -> None:
-        """Listen on a port of this machine, 0 for any that is free.
+        """Listen on a port of this machine; 0 is any free port.
 
-        Raises ConfigError for a folder that is not a run, and for a port that cannot be had.
+        Raises ConfigError for a folder that is not a run folder, and for a port that cannot be used.
         """
         for folder in folders:
             RunFolder(folder).read_manifest()
         self.folders = list(folders)
-        self.one_at_a_time = threading.Lock()  # several tabs would read the same files at once
+        self.one_at_a_time = threading.Lock()  # several tabs would read the same files at the same time
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
             in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            why = "is in use" if in_use else f"cannot be had ({error})"
+            why = "is in use" if in_use else f"cannot be used ({error})"
             raise ConfigError(f"--port {port} {why}; choose another, or 0 for any that is free") from None
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         return f"http://{HOST}:{self.server_port}/"
 
 
@@ -60,10 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: LiveServer
 
     def do_GET(self) -> None:
-        """Answer a request."""
+        """Reply to a request."""
         asked = urlsplit(self.path)
         if self.headers.get("Host", "") not in {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}:
-            self._send(403, "text/plain", "this page is for this machine alone")
+            self._send(403, "text/plain", "this page is served to this machine alone")
         elif asked.path == "/":
             self._send(200, "text/html", render_live(", ".join(names_of(self.server.folders).values())))
         elif asked.path == "/state.json":
@@ -102,18 +102,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        """Answer; a reader that has gone away is not a trouble."""
+        """Reply; a reader that has gone away is not an error."""
         try:
             super().handle()
         except ConnectionError:
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name of the base class)
-        """Say nothing."""
+        """Print nothing."""
 
 
 def serve(folders: Sequence[Path], port: int, started: Callable[[str], None]) -> None:
-    """Serve until the process is interrupted; `started` is told where."""
+    """Serve until the process is interrupted; `started` is called with the address."""
     with LiveServer(folders, port) as server:
         started(server.url)
         server.serve_forever(poll_interval=0.2)

@@ -1,15 +1,15 @@
 """`kgym long2short`: from long completions to shorter ones, by the four methods of Kimi k1.5, section 2.4, and one
 more.
 
-    kgym long2short merge    --model LONG --short SHORT --out runs/l2s     the average of the weights of both
-    kgym long2short shortest --model LONG --out runs/l2s     supervised fine-tuning on the shortest right answer of each
-    problem kgym long2short dpo      --model LONG --out runs/l2s     the shortest right answer against longer ones kgym
-    long2short rl       --model LONG --out runs/l2s     reinforcement learning with a length penalty and a smaller
-    budget kgym long2short distill  --model LONG --short SHORT --out runs/l2s     the short model learns from the long
-    one on its own answers
+    kgym long2short merge --model LONG --short SHORT --out DIR       average of the weights of both models
+    kgym long2short shortest --model LONG --out DIR                  fine-tuning on the shortest correct completions
+    kgym long2short dpo --model LONG --out DIR                       shortest correct completions against longer ones
+    kgym long2short rl --model LONG --out DIR                        RL with a length penalty and a smaller budget
+    kgym long2short distill --model LONG --short SHORT --out DIR     the short model learns from the long one, on its
+                                                                     own completions
 
-Each is a series of other commands, which are printed, and ends with the accuracy and the length of completions before
-and after. A command whose result is in OUT is skipped, so an interrupted series goes on where it was.
+Each method is a series of other commands, which are printed. At the end come the accuracy and the length of completions
+before and after. A command whose result is in DIR is skipped, so an interrupted series resumes.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from kgym.errors import ConfigError
 SHORTER = 0.5
 """The budget of `rl` and `distill`, as a share of the environment's own."""
 STUDENTS = 192
-"""Problems in a step of `distill`, with one answer each: its teacher judges tokens, so answers need no comparison."""
+"""Problems in a step of `distill`, with one completion each: the teacher judges tokens and compares no completions."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +144,7 @@ _ASKED = (
     "problems",
     "samples",
 )
-"""What decides the numbers of a series; a method that has no such option holds nothing for it."""
+"""Options that decide the numbers of a series; a method without one of them stores None for it."""
 
 
 def _merge(args: argparse.Namespace) -> tuple[Path, list[Step]]:
@@ -198,7 +198,7 @@ def _from(args: argparse.Namespace) -> tuple[Any, ...]:
 
 
 def _sampled(args: argparse.Namespace) -> Step:
-    """Sample the problems of the train split; the answers are stored with their tokens."""
+    """Sample the problems of the train split; the completions are stored with their tokens."""
     what = (
         "--bench",
         f"{args.env}:train",
@@ -218,9 +218,7 @@ def _of_training(args: argparse.Namespace) -> list[str]:
 
 
 def _budget(args: argparse.Namespace) -> tuple[str, ...]:
-    """Return the settings of a training with a smaller budget, by default `SHORTER` of that of the environment with
-    its options.
-    """
+    """Return the settings of a training with a smaller budget, by default `SHORTER` times the environment's."""
     from kgym.cli.settings import component
     from kgym.envs.spec import EnvSpec
 

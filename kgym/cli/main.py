@@ -1,13 +1,13 @@
-"""The frame of the command line: finds the command, gives it its arguments, and turns what it raises into one line and
-an exit status.
+"""The frame of the command line: finds the command, parses its arguments, and turns what it raises into one line and an
+exit status.
 
-A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is asked for; `args` also has
-`json` (every command can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins
-(`kgym_components`). In `args.argv` are the words of the command as they were typed, in `args.words` all of them, and in
-`args.loaded` the plugins that -p named before it.
+A command is a module with `configure(parser)` and `run(args) -> int`, imported when it is used; `args` also has `json`
+(every command can print JSON), `debug` and `verbose`. Commands come from the table below and from plugins
+(`kgym_components`). `args.argv` has the words of the command as they were typed, `args.words` all words, and
+`args.loaded` the plugins that -p named before the command.
 
-Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM,
-129 by SIGHUP; 141 no one reads the output any more.
+Exit status: 0 done; 1 the run failed; 2 the request was wrong; 130 interrupted, 143 ended by SIGTERM, 129 by SIGHUP;
+141 the output is no longer read.
 """
 
 import argparse
@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("kgym.cli.doctor", "describe this installation on one screen, to paste into an issue"),
     "completion": ("kgym.cli.completion", "print the script that completes kgym commands in a shell"),
 }
-"""Module and help line of each command. One whose module is not there is not offered."""
+"""Module and help line of each command. A command whose module does not exist is not offered."""
 
 BEGIN = """start with:
   kgym train                 train the built-in model for a few minutes
@@ -67,12 +67,12 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # bars for the loading of weights would mix with our lines
     "OMP_WAIT_POLICY": "PASSIVE",  # torch's threads spin while they wait: 20 times slower on a busy machine
 }
-"""What libraries are told before they are loaded, unless the user has told them something else."""
+"""Variables that are set before libraries are loaded, unless the user has set them."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that complains by a KgymError with the nearest name, and takes no abbreviations: they would break as
-    options come.
+    """A parser that raises a KgymError with the nearest name, and accepts no abbreviations: new options would break
+    them.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, with several settings after one `--set` as if it had been written before each."""
+        """Parse; several settings after one `--set` are read as if `--set` were before each."""
         return super().parse_known_args(expanded(self, sys.argv[1:] if args is None else args), namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """Raise for the first argument that no option takes."""
+        """Raise for the first argument that is not an option of the command."""
         options = [item.partition("=")[0] for item in unknown if item.startswith("-") and item != "-"]
         if options and (hint := setting_for(leaves(self), options[0])):
             raise UnknownName(f"no option named {options[0]!r}; {hint}")
@@ -127,13 +127,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with signals_interrupt():
             status = _main(arguments)
-        sys.stdout.flush()  # a closed pipe shows itself here, while it can still be caught
+        sys.stdout.flush()  # raises for a closed pipe here, where it can be caught
     except SystemExit as stop:  # argparse leaves this way after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt as stop:
         return _complain(stop, *farewell(stop))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise the interpreter prints an error at its last flush
         return 141
     except Exception as error:
         if debug:
@@ -159,14 +159,14 @@ def describe(error: Exception) -> str:
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         if error.errno == errno.ENOSPC:
-            text += " (what was written before is whole; make room and go on)"
+            text += " (what was written before is complete; free some space and resume)"
     else:
         text = f"{type(error).__name__}: {error} (run with --debug for the traceback)"
     return "error: " + " ".join(text.split())
 
 
 def _complain(error: BaseException, text: str, status: int) -> int:
-    """Say why the command ends; of the ranks of a run one alone does."""
+    """Print why the command ends; only one rank of a run does."""
     last_words(lambda: say(f"kgym: {text}", file=sys.stderr), error)
     return status
 
@@ -230,7 +230,7 @@ def _run(module: Any, given: argparse.Namespace, rest: list[str]) -> int:
 
 @contextmanager
 def _named(command: str, module: Any) -> Iterator[None]:
-    """Put the name of a plugin's command before what it raises. What it prints is its result."""
+    """Put the name of a plugin's command before the errors that it raises. What it prints is its result."""
     try:
         yield
     except BrokenPipeError:
@@ -250,7 +250,7 @@ def _command(name: str) -> Any:
         raise UnknownName.near("command", name, [*_built_in(), *from_plugins])
     module = registry().target("command", name)
     if not (hasattr(module, "configure") and hasattr(module, "run")):
-        raise PluginError(f"command {name!r} has to have configure(parser) and run(args); {module!r} has not")
+        raise PluginError(f"command {name!r} needs configure(parser) and run(args), which {module!r} does not have")
     return module
 
 
@@ -273,9 +273,7 @@ def _global_parser() -> Parser:
 
 
 def _add_common(parser: argparse.ArgumentParser, *, top: bool = False) -> None:
-    """Add the options that hold everywhere. Before a command they have defaults; after it they are absent unless
-    given.
-    """
+    """Add the options of every command. Before a command they have defaults; after it they are absent unless given."""
     group = parser if top else parser.add_argument_group("options of every command")
 
     def default(value: Any) -> Any:
@@ -355,7 +353,7 @@ class Messages(logging.Handler):
 
 
 def _written(name: str) -> bool:
-    """Whether a logger writes its records itself, as that of huggingface_hub does, and passes them on as well."""
+    """Whether a logger both writes its records itself and passes them on, as that of huggingface_hub does."""
     logger: logging.Logger | None = logging.getLogger(name)
     while logger is not None and logger is not logging.getLogger():
         if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
@@ -365,13 +363,13 @@ def _written(name: str) -> bool:
 
 
 def _set_level(verbose: int, *, debug: bool) -> None:
-    """Set how much is said: errors, warnings, what happens, and at -vv everything that kgym itself logs. `debug` adds
-    the tracebacks of errors that do not end the command. Other ranks than the first say one level less: they would
+    """Set how much is logged: errors, warnings, information, and at -vv everything from kgym itself. `debug` adds the
+    tracebacks of errors that do not end the command. Ranks other than the first log one level less, since they would
     repeat it.
     """
     verbose -= int(not is_first())
     logging.getLogger().setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(max(-1, min(verbose, 1)), logging.INFO))
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would say a line for each request of the engine openai
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request of the engine openai
     logging.getLogger("kgym").setLevel(logging.DEBUG if verbose > 1 else logging.NOTSET)
     logging.getLogger("kgym.tracebacks").setLevel(logging.DEBUG if debug else logging.NOTSET)
 

@@ -1,6 +1,4 @@
-"""What the commands that start many runs have in common (`reproduce`, `sweep`): `--jobs`, `--dry-run`, the lines on
-the way.
-"""
+"""Common parts of the commands that start many runs (`reproduce`, `sweep`): `--jobs`, `--dry-run`, progress lines."""
 
 import argparse
 import math
@@ -31,7 +29,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def jobs_of(args: argparse.Namespace) -> int:
-    """Return how many runs go at once. Raises ConfigError for fewer than one."""
+    """Return how many runs are started at the same time. Raises ConfigError for fewer than one."""
     if args.jobs is None:
         return _default_jobs()
     if args.jobs < 1:
@@ -53,7 +51,7 @@ def plugin_words(names: Sequence[str]) -> list[str]:
 
 
 def list_runs(runs: "Sequence[Run]", jobs: int, *, as_json: bool, before: Sequence[str] = ()) -> int:
-    """Print the commands, those that have ended marked as done, and about how long the others take."""
+    """Print the commands, with finished ones marked as done, and about how long the others take."""
     left = [run for run in runs if not run.done]
     seconds = _left(left, jobs)
     if as_json:
@@ -72,7 +70,7 @@ def list_runs(runs: "Sequence[Run]", jobs: int, *, as_json: bool, before: Sequen
 def run_missing(
     args: argparse.Namespace, runs: "Sequence[Run]", jobs: int, out: Path, *, before: Sequence[str] = ()
 ) -> "list[Run]":
-    """Run what has not ended, with a line for each on the way; return what failed. The folder `out` is held
+    """Run what has not ended, with a line for each run; return the runs that failed. The folder `out` is locked
     meanwhile.
     """
     from kgym.experiments.processes import last_line, log_of, run_all
@@ -111,11 +109,11 @@ def _standing(n_runs: int, n_left: int, seconds: float, jobs: int) -> str:
 
 
 def _weight(run: "Run") -> float:
-    """Return how long a run is expected to take, as a share of the others; each counts alike if no one knows."""
+    """Return the weight of a run, its expected time; 1 if it is not known."""
     return run.seconds if math.isfinite(run.seconds) and run.seconds > 0 else 1.0
 
 
 def _left(runs: "Sequence[Run]", jobs: int, pace: float | None = None) -> float:
-    """Return about how long runs take; `pace` is in seconds for each second that was expected so far."""
+    """Return about how long runs take; `pace` is measured seconds for each expected second."""
     seconds = [run.seconds if pace is None else pace * _weight(run) for run in runs]
     return max([sum(seconds) / jobs, *seconds], default=0.0)

@@ -1,4 +1,4 @@
-"""`kgym models`: the models that have names, the average of several models, and a model of fewer layers.
+"""`kgym models`: list the models that have names, average several models, and cut layers.
 
 kgym models list
 kgym models merge runs/long runs/short --out runs/between
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         nargs="+",
         type=float,
-        help="one weight for each model, together 1 (default: equal weights)",
+        help="one weight for each model, with a sum of 1 (default: equal weights)",
     )
     merge.add_argument("--out", metavar="DIR", type=folder_name, required=True, help="new folder for the average")
     merge.add_argument(

@@ -1,6 +1,6 @@
-"""`kgym plugins new`: write a whole package with one small component that works, to be changed into another.
+"""`kgym plugins new`: write a complete package with one small working component, as a start for your own.
 
-The templates are in `plugin_templates`, one folder for each kind beside what all packages have in common.
+The templates are in `plugin_templates`: one folder for each kind, and `common` for the files of all packages.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from kgym.registry import registry
 TEMPLATES = Path(__file__).parent / "plugin_templates"
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 LONGEST = 32
-"""Characters of a name: the generated code keeps its lines short with it."""
+"""Most characters of a name, so that lines of the generated code stay short."""
 
 
 class Kind(NamedTuple):
-    """What is generated for an option of the command."""
+    """The component that an option of the command generates."""
 
     kind: str
     article: str
@@ -40,7 +40,7 @@ KINDS: dict[str, Kind] = {
     "tracker": Kind("tracker", "a", "tracker.py", "metrics as a CSV file in the run folder"),
     "exporter": Kind("exporter", "an", "exporter.py", "leaderboard rows as tab-separated values"),
 }
-"""By the option that asks for it."""
+"""Kinds by the option of the command."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +130,7 @@ def package(name: str, flag: str) -> dict[str, str]:
 
 
 def _check(name: str, flag: str) -> None:
-    """Raise ConfigError for a name that is not one, is taken, or has a folder already."""
+    """Raise ConfigError for a name that is invalid, taken, or has a folder already."""
     module, component, kind = module_name(name), component_name(name), KINDS[flag].kind
     if not NAME.fullmatch(name) or len(name) > LONGEST or keyword.iskeyword(component) or not component.isidentifier():
         raise ConfigError(

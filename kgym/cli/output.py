@@ -1,4 +1,4 @@
-"""What commands write: JSON for programs, tables for people, progress for those who wait.
+"""The output of commands: JSON for programs, tables and progress for people.
 
 Results go to standard output, everything else to standard error, so that `kgym ... --json | jq` works.
 """
@@ -16,36 +16,35 @@ from kgym.cli.layout import GAP, Layout, layout
 from kgym.neutral import for_json, printable
 
 LONGEST_NOTE = 10_000
-"""Characters of a note on a board. Readers of CSV refuse cells of more than 131,072."""
+"""Most characters of a note on a board; CSV readers refuse cells of more than 131,072."""
 
 
 def say(text: object = "", *, file: IO[str] | None = None, flush: bool = False) -> None:
-    """Write a line for people, the only way in which commands do: names and messages may hold what acts on a
-    terminal.
+    """Write a line for people. Commands use only this function, since names and messages may contain control
+    characters that act on a terminal.
     """
     print(printable(text), file=file, flush=flush)
 
 
 def print_json(value: Any) -> None:
-    """Write a value as one JSON document. What is not a number (NaN, infinity) becomes null, a path a string.
+    """Write a value as one JSON document. NaN and infinity become null, a path becomes a string.
 
-    Characters that act on a terminal are written as escapes of JSON.
+    Characters that act on a terminal are written as JSON escapes.
     """
     print(for_json(json.dumps(_plain(value), indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
-    """Write a value of plain JSON types as one line. A program that reads it gets every character back."""
+    """Write a value of plain JSON types as one line, without losing a character."""
     print(for_json(json.dumps(value, ensure_ascii=False)))
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, gives_way: Sequence[str] = (), file: IO[str] | None = None
 ) -> None:
-    """Write rows under their headings, numbers to the right; see `kgym.cli.layout` for what becomes of a table that is
-    too wide.
+    """Write rows under their headings, with numbers aligned right; `kgym.cli.layout` fits a table that is too wide.
 
-    Text is shown as it is: it is not markup. `gives_way` names the columns of paths that may be shortened or left out.
+    Text is not read as markup. `gives_way` names the columns of paths that may be shortened or left out.
     """
     from rich import box
     from rich.console import Console
@@ -92,10 +91,10 @@ def _print_lines(fitted: Layout, out: IO[str]) -> None:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far long work is, on standard error; the value is called with the number of things done since the last
+    """Show the progress of long work on standard error; call the value with the number of items done since the last
     call.
 
-    A bar on a terminal; elsewhere a line at each tenth of the way.
+    On a terminal it is a bar, elsewhere a line at each tenth of the way.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -118,7 +117,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def percent(share: float | None, stderr: float | None = None) -> str:
-    """Return a share, which may be unknown, for people.
+    """Return a share for people; "-" if it is unknown.
 
     >>> percent(0.4125, 0.018), percent(None)
     ('41.2% ± 1.8', '-')
@@ -129,7 +128,7 @@ def percent(share: float | None, stderr: float | None = None) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time for people.
+    """Return a time for people, as minutes and seconds or with hours.
 
     >>> clock(75), clock(3675)
     ('1:15', '1:01:15')
@@ -140,7 +139,7 @@ def clock(seconds: float) -> str:
 
 
 def folder_name(text: str) -> Path:
-    """Return the path of a folder as it was typed. Raises for an empty one (`--run "$UNSET"`), which would be the
+    """Return the path of a folder as it was typed. Raises for an empty path (`--run "$UNSET"`), which would mean the
     working directory.
     """
     if not text.strip():
@@ -149,7 +148,7 @@ def folder_name(text: str) -> Path:
 
 
 def free_text(text: str) -> str:
-    """Return a text for a cell of a board. Raises for one that is too long for CSV readers."""
+    """Return a text for a cell of a board. Raises for a text that is too long for CSV readers."""
     if len(text) > LONGEST_NOTE:
         raise argparse.ArgumentTypeError(f"{len(text):,} characters; at most {LONGEST_NOTE:,}")
     return text

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints."""
+"""The output of `--dry-run`."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def print_plan(plan: "Plan", *, json_output: bool) -> None:
-    """Print what a run will have in memory. Raises ConfigError for a run that cannot fit."""
+    """Print what a run will have in memory. Raises ConfigError for a run that does not fit."""
     if json_output:
         print_json({"memory": plan.facts()})
     else:

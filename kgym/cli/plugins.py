@@ -1,4 +1,4 @@
-"""What there is to plug together: list it, explain one component, or find out why something is missing."""
+"""Plugins and their components: list them, explain one, check one, or find out why one is missing."""
 
 import argparse
 import importlib.metadata
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kgym.testing.report import Report
 
 VERSIONS = ("kgym", "pluggy", "pydantic", "gymnasium", "numpy", "torch", "transformers")
-"""Distributions that doctor names; their versions are read from metadata, without importing them."""
+"""Distributions whose versions doctor prints; they are read from metadata, without an import."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def _shown_name(info: Info, newest: Mapping[str, Info]) -> str:
 
 
 def _notes(kind: str | None) -> list[str]:
-    """Return why a component cannot be asked for by its name, for each that is offered; "" if it can."""
+    """Return for each offered component why it cannot be used by its name; "" if it can."""
     clashing = {id(info): clash for clash in registry().clashes() for info, _ in clash.offers}
     return [
         _clash_note(clashing[id(info)])
@@ -97,7 +97,7 @@ def _clash_note(clash: Clash) -> str:
 
 
 def is_hidden(info: Info) -> bool:
-    """Whether it is a command with the name of one of kgym's own."""
+    """Whether a component is a command with the name of one of kgym's own."""
     from kgym.cli.main import COMMANDS
 
     return info.kind == CommandInfo.kind and info.name in COMMANDS
@@ -161,7 +161,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _kinds_of(name: str, kind: str | None) -> list[str]:
-    """Return the kinds, or whether the one kind, that have a component of this name."""
+    """Return the kinds that have a component of this name; with `kind`, only that one."""
     kinds = [kind] if kind else list(KINDS)
     offered = [
         kind
@@ -206,7 +206,7 @@ def describe_options(model: "type[BaseModel]", key: str) -> list[dict[str, str]]
 
 
 def _type_name(annotation: Any) -> str:
-    """Return a type as it is written: `float`, `int | None`, `'zero' | 'mask'`.
+    """Return a type as it is written in code: `float`, `int | None`, `'zero' | 'mask'`.
 
     >>> from typing import Literal
     >>> _type_name(Literal["zero", "mask"] | None)
@@ -230,7 +230,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _constraint(item: Any) -> str:
-    """Return `> 0` for `annotated_types.Gt(0)`, and so on; what has no short form is left to the description."""
+    """Return `> 0` for `annotated_types.Gt(0)`, and so on; "" for a constraint without a short form."""
     signs = {
         "gt": ">",
         "ge": ">=",
@@ -268,9 +268,7 @@ def _conform(args: argparse.Namespace) -> int:
 
 
 def _named(args: argparse.Namespace) -> list[tuple[str, str]]:
-    """Return the kits and names that are meant: components of every kind with the name, and the observers of a
-    plugin with it.
-    """
+    """Return the kits and names that a name stands for: components of every kind, and the observers of a plugin."""
     from kgym.testing.observers import observing
 
     found = [(kind, args.name) for kind in _kinds_of(args.name, args.kind)]
@@ -311,7 +309,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of kgym, of what it is built on, and of the plugin API."""
+    """Return the versions of kgym, of its main dependencies, and of the plugin API."""
     return {name: _version(name) for name in VERSIONS} | {
         "python": platform.python_version(),
         "plugin API": str(API_VERSION),
@@ -319,7 +317,7 @@ def versions() -> dict[str, str]:
 
 
 def examined() -> dict[str, Any]:
-    """Return the state of all plugins, and as `healthy` whether nothing is wrong; `kgym doctor` prints it too."""
+    """Return the state of all plugins, with `healthy` if nothing is wrong; `kgym doctor` prints it too."""
     records = registry().plugins()
     report: dict[str, Any] = {
         "broken": [
@@ -342,15 +340,15 @@ def examined() -> dict[str, Any]:
 
 
 def troubles(report: dict[str, Any]) -> list[str]:
-    """Return what is wrong with plugins, a line each."""
+    """Return the errors of plugins, a line each."""
     broken = [f"plugin {plugin['name']!r} is broken: {plugin['error']}" for plugin in report["broken"]]
     checks = [f"check {name}: {text}" for name, texts in report["checks"].items() for text in texts]
     return [*broken, *report["clashes"], *report["hidden"], *checks]
 
 
 def _lacking() -> list[dict[str, str]]:
-    """Return every engine, and every verifier or other component that lacks something, with what is missing and how
-    to install it.
+    """Return every engine, and every other component that lacks something, with what is missing and how to install
+    it.
     """
     found = []
     for info, record in registry().offers():
@@ -359,7 +357,7 @@ def _lacking() -> list[dict[str, str]]:
             try:
                 target = registry().target(info.kind, info.name)
                 lacking = target.missing() if isinstance(target, TellsMissing) else ""
-            except Exception as error:  # third-party code; that it fails is what the doctor is to find
+            except Exception as error:  # third-party code, whose failures the doctor is to find
                 lacking = error_line(error)
         if lacking or info.kind == EngineInfo.kind:
             found.append({"kind": info.kind, "name": info.name, "lacks": lacking})
@@ -370,7 +368,7 @@ def _check(name: str) -> list[str]:
     try:
         with prints_to_stderr():
             return [str(trouble) for trouble in registry().target("check", name)()]
-    except Exception as error:  # a third party's code; that it fails is what the doctor is to find
+    except Exception as error:  # third-party code, whose failures the doctor is to find
         return [error_line(error)]
 
 
@@ -415,7 +413,7 @@ def _print_report(report: dict[str, Any]) -> None:
         )
     for name, found in report["checks"].items():
         say(f"\ncheck {name}: {'; '.join(found) or 'fine'}")
-    say("\nall is well" if report["healthy"] else "\nsomething is wrong: see above")
+    say("\nall is well" if report["healthy"] else "\nplugins have errors: see above")
 
 
 def _said(plugin: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
-"""`--ranks N`: start a command as N processes of this machine by PyTorch's own launcher, and end as they do.
+"""`--ranks N`: start a command as N processes of this machine with PyTorch's own launcher, and end with their status.
 
     kgym train --ranks 4 ...      is      torchrun --nproc-per-node 4 -m kgym train ...
 
-with one line about what went wrong instead of torchrun's report, and the exit status of the rank that failed. On
-several machines Ray starts the ranks (`--cluster`, see `cluster.py`), or torchrun itself.
+except that one line says what went wrong instead of torchrun's report, and the exit status is that of the rank that
+failed. On several machines Ray starts the ranks (`--cluster`, see `cluster.py`), or torchrun itself.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from kgym.world import LAUNCHER, is_first, join, n_ranks
 T = TypeVar("T")
 
 GRACE_S = 20
-"""Seconds that ranks have to end after a signal; then they are killed."""
+"""Time that ranks have to end after a signal; then they are killed."""
 
 OPTIONS = ("--ranks", "--cluster")
 
@@ -45,12 +45,12 @@ def add_ranks(parser: argparse.ArgumentParser) -> None:
 
 
 def first_rank() -> bool:
-    """Whether this process speaks for the run."""
+    """Whether this process prints for the run."""
     return is_first()
 
 
 def agreed(choose: Callable[[], T]) -> T:
-    """Return what rank 0 chose: the others might see another clock, or files that rank 0 has written by then."""
+    """Return what rank 0 chose: the others could see another time, or files that rank 0 has written meanwhile."""
     if n_ranks() == 1:
         return choose()
     world = join()
@@ -58,7 +58,7 @@ def agreed(choose: Callable[[], T]) -> T:
 
 
 def started_again(command: str) -> str:
-    """Return a command as it is typed to start it on the ranks of this run: by torchrun, if that has started them."""
+    """Return the command to type to start on the ranks of this run again: with torchrun, if it has started them."""
     if n_ranks() == 1 or LAUNCHER in os.environ:
         return command
     program, *words = shlex.split(command)
@@ -66,8 +66,8 @@ def started_again(command: str) -> str:
 
 
 def launches(args: argparse.Namespace) -> bool:
-    """Whether the command is to start ranks instead of training itself. Raises ConfigError for a cluster without a
-    number of ranks.
+    """Whether the command starts ranks instead of training itself. Raises ConfigError for a cluster without a number
+    of ranks.
     """
     if args.cluster is not None and args.ranks is None:
         raise ConfigError(f"--cluster {args.cluster} starts ranks, and needs their number: --ranks N")
@@ -75,10 +75,10 @@ def launches(args: argparse.Namespace) -> bool:
 
 
 def launched(args: argparse.Namespace, run: Path, how_to_go_on: Callable[[], str], *, device: str) -> int:
-    """Run the command of `args` on so many ranks, in the folder `run`, and return its exit status. They compute on
-    `device`.
+    """Run the command of `args` on its number of ranks, in the folder `run`, and return its exit status. The ranks
+    compute on `device`.
 
-    Raises ConfigError for a number of ranks that cannot be.
+    Raises ConfigError for an invalid number of ranks.
     """
     if args.ranks < 1:
         raise ConfigError(f"--ranks {args.ranks}: a run needs at least one")
@@ -113,7 +113,7 @@ def _run(words: Sequence[str], n: int, how_to_go_on: Callable[[], str]) -> int:
     os.environ[LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", "1" if n > 1 else "")
     for name in list(logging.root.manager.loggerDict):
-        if name.startswith("torch.distributed.elastic"):  # each has its own level, and reports what is said below
+        if name.startswith("torch.distributed.elastic"):  # each has its own level, and reports what is printed below
             logging.getLogger(name).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
@@ -134,7 +134,7 @@ def _run(words: Sequence[str], n: int, how_to_go_on: Callable[[], str]) -> int:
         text, status = farewell(ended)
     except ChildFailedError as error:
         rank, failure = _cause(error)
-        if failure.exitcode >= 0:  # it has said why
+        if failure.exitcode >= 0:  # the rank has printed why
             return int(failure.exitcode)
         text = f"error: rank {rank} was killed by {signal.Signals(-failure.exitcode).name}"
         text += " (by the system, if memory ran out)" if -failure.exitcode == signal.SIGKILL else ""
@@ -146,7 +146,7 @@ def _run(words: Sequence[str], n: int, how_to_go_on: Callable[[], str]) -> int:
 
 
 def _cause(error: Any) -> tuple[int, Any]:
-    """Return the rank whose end was the first, and how it ended: one that was killed, if there is one."""
+    """Return the rank that ended first, and how it ended; a rank that was killed comes before others."""
     killed = {rank: failure for rank, failure in error.failures.items() if failure.exitcode < 0}
     by_others = {rank: failure for rank, failure in killed.items() if -failure.exitcode != signal.SIGTERM}
     found: tuple[int, Any] = min((by_others or killed or error.failures).items(), key=lambda item: item[1].timestamp)

@@ -1,6 +1,6 @@
-"""The tables of `docs/configuration.md`, made from the docstrings under the fields.
+"""The tables of `docs/configuration.md`, generated from the docstrings below the fields.
 
-python -m kgym.cli.reference      write them again below the marker; another file may be named
+python -m kgym.cli.reference      write them again below the marker, or in the file that is named
 """
 
 import re
@@ -37,7 +37,7 @@ def tables() -> str:
 
 
 def fill(page: str) -> str:
-    """Return the text of the page with its tables made again."""
+    """Return the text of the page with new tables."""
     return f"{page[: page.index(MARKER)]}{MARKER}\n\n{tables()}"
 
 
@@ -77,7 +77,7 @@ def _own(model: type[BaseModel], key: str) -> list[Row]:
 
 
 def _fields(part: BaseModel, key: str) -> Iterable[Row]:
-    """Yield the keys of a part of the configuration and of the tables below it, but for the options of a component."""
+    """Yield the keys of a part of the configuration and of the tables below it, without options of a component."""
     for row in describe_options(type(part), key):
         below = getattr(part, row["key"].rpartition(".")[2])
         if isinstance(below, BaseModel):
@@ -120,7 +120,7 @@ def _cell(text: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """Return text whose tags outside of code are read as they are written: Markdown lets them through.
+    """Return text whose tags outside of code are escaped, since Markdown passes tags on to HTML.
 
     >>> _readable("<think>, or `<think>`; x < y")
     '&lt;think>, or `<think>`; x < y'

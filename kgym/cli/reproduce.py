@@ -1,4 +1,4 @@
-"""`kgym reproduce`: run an experiment and judge the claims of a paper by it.
+"""`kgym reproduce`: run an experiment and judge the claims of a paper with its results.
 
     kgym reproduce k15 --out runs/k15
     kgym reproduce k15 --scale quick --claims a,c
@@ -6,12 +6,11 @@
 
 An experiment is a table in a TOML file: claims, the runs that each compares, and the rule that turns a difference and
 its interval into agree, disagree or cannot tell (docs/reproduce.md). Each run is a command of kgym, in a folder below
-OUT/runs. What is there is not run again and what was interrupted is resumed, so the same command ends in the same page,
+OUT/runs. Finished runs are not run again and interrupted ones are resumed, so the same command ends in the same page,
 OUT/NAME.html and OUT/NAME.md, also after a kill -9.
 
-How the parts are placed: the runner and the reporter (`kgym.experiments`) name no algorithm, model or environment, so
-they belong to the core; the experiment `k15` names many of them, so it is data of a plugin, as the built-in model is
-(`kgym_plugins/benchmarks/k15.toml`).
+The experiment `k15` names algorithms, models and environments, so it is data of a plugin
+(`kgym_plugins/benchmarks/k15.toml`); the runner and the reporter (`kgym.experiments`) name none.
 """
 
 import argparse
@@ -54,9 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="base from the table, or a model to use as the first of them (default: the first)",
     )
     parser.add_argument("--env", metavar="NAME", help="environment instead of that of the base")
-    parser.add_argument("--judge", metavar="MODEL", help="a model that judges answers, for the claims about judges")
+    parser.add_argument("--judge", metavar="MODEL", help="model that judges completions, for the claims about judges")
     parser.add_argument(
-        "--judge-template", metavar="TEXT", help="what the judge reads, with {question}, {gold} and {response} in it"
+        "--judge-template", metavar="TEXT", help="prompt of the judge, with {question}, {gold} and {response} in it"
     )
     add_jobs(parser)
 
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _experiment(given: str) -> "tuple[str, Experiment]":
-    """Return the name and the table of an experiment. Raises UnknownName for one that there is not."""
+    """Return the name and the table of an experiment. Raises UnknownName if it does not exist."""
     from kgym.experiments.table import load
     from kgym.hookspecs import ExperimentInfo
     from kgym.registry import registry

@@ -3,8 +3,8 @@
     kgym rm --env aime --steps 60
     kgym rm --resume
 
-The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a reward
-model can.
+The run folder contains the configuration, the metrics of each step and the checkpoints; commands accept it as a reward
+model.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the reward model is."""
+    """Train, and print where the reward model is."""
     return supervised.run(args, "rm", _following, unit="a pair")
 
 

@@ -1,5 +1,5 @@
-"""What the commands that train have in common (`train`, `sft`, `dpo`, `rm`): options, the configuration,
-`--show-config` and `--resume`.
+"""Common parts of the commands that train (`train`, `sft`, `dpo`, `rm`): options, the configuration, `--show-config`
+and `--resume`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> None:
-    """Add the options; `examples` are keys that one may want to set."""
+    """Add the options; `examples` are keys for the help of `--set`."""
     parser.add_argument(
         "--tracker",
         metavar="NAME",
@@ -39,8 +39,8 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
     parser.add_argument(
         "--show-config",
         action="store_true",
-        help="check all that a start checks, write nothing, and print every key with its meaning, its value and where "
-        "that came from: a file for --config, or a list with --json",
+        help="make all checks of a start, and print every key with its meaning, its value and its origin, as a file for "
+        "--config or with --json as a list; nothing is written",
     )
     parser.add_argument(
         "--profile",
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check all that a start checks, print what the run will have in memory, and end: nothing is loaded or "
+        help="make all checks of a start, print what the run will have in memory, and end; nothing is loaded or "
         "written",
     )
     parser.add_argument("--resume", action="store_true", help="resume --run DIR, or the newest run below runs/")
@@ -75,7 +75,7 @@ def keys_of_command(command: str) -> list[str]:
 
 
 def flags_given(args: argparse.Namespace, flags: Mapping[str, str]) -> dict[str, Any]:
-    """Return what was given of the options that stand for keys, by key."""
+    """Return by key the values of the given options that stand for keys."""
     return {key: getattr(args, flag) for flag, key in flags.items() if getattr(args, flag) is not None}
 
 
@@ -89,7 +89,7 @@ def settings_of(given: Mapping[str, Any]) -> list[str]:
 def asked(args: argparse.Namespace, command: str, given: Mapping[str, Any]) -> "tuple[TrainingConfig, RunFolder]":
     """Return the configuration that a command line asks for, and the folder of its run.
 
-    Raises ConfigError if a new run would be in the folder of another one, or if a resumed one is asked to be another.
+    Raises ConfigError if a new run would be in the folder of another run, or if a resumed run is given other settings.
     """
     from kgym.keys import load
     from kgym.runs.folder import RunFolder
@@ -107,7 +107,7 @@ def asked(args: argparse.Namespace, command: str, given: Mapping[str, Any]) -> "
 
 
 def moved_keys(command: str) -> Mapping[str, str]:
-    """Return the keys that older versions of a command had, by their names now."""
+    """Return the keys of older versions of a command with their present names."""
     from kgym.keys import MOVED
     from kgym.runs.stored import MODELS
 
@@ -124,8 +124,8 @@ def show(
 ) -> int:
     """Print every key of the configuration in force.
 
-    `options` are the options of the command line by the key that they stand for, `recipe` returns keys with what set
-    them by default.
+    `options` are the options of the command line by the key that they stand for; `recipe` returns keys with the origin
+    of their default values.
     """
     from kgym.cli.explain import as_facts, as_toml, entries, layers
     from kgym.keys import keys_of
@@ -144,7 +144,7 @@ def show(
         print_json({"config": config.model_dump(mode="json"), "keys": as_facts(found)})
     else:
         say(
-            f"# kgym {args.argv[0]} can start with this; nothing was written. As a file it can be given back by "
+            f"# kgym {args.argv[0]} can start with this configuration; nothing was written. Store it in a file for "
             "--config.\n"
         )
         say(as_toml(found).rstrip())
@@ -163,7 +163,7 @@ def dry_run(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFold
 
 
 def launch(args: argparse.Namespace, config: "TrainingConfig", folder: "RunFolder", out: Path | None = None) -> int:
-    """Start the command on so many ranks as `--ranks` says."""
+    """Start the command on the number of ranks that `--ranks` gives."""
     return launched(
         args,
         folder.path,
@@ -190,7 +190,7 @@ def train(
 
 
 def profile_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return what `--profile` found, as lines; [] without it."""
+    """Return the findings of `--profile` as lines; [] without it."""
     if "profile" not in summary:
         return []
     from kgym.train.profiling import table
@@ -204,7 +204,7 @@ def _out(out: Path | None) -> list[str]:
 
 
 def _how_to_go_on(args: argparse.Namespace, folder: "RunFolder", steps: int, options: Sequence[str]) -> str:
-    """Return what to type after an interruption, and from where the run goes on then."""
+    """Return the command to type after an interruption, and from where the run resumes then."""
     from kgym.train.checkpoint import going_on
 
     if not folder.manifest.is_file():

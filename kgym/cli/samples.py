@@ -1,6 +1,6 @@
 """Sampled episodes on the terminal, for `kgym train --show N`: prompt, completion, verdict and reward.
 
-All of it is text of a model or a data set: it is cut in the middle where it is long, and neutralised by who prints it.
+All of it is text of a model or a data set: long text is cut in the middle, and the caller neutralises it when printing.
 """
 
 import random
@@ -13,16 +13,15 @@ if TYPE_CHECKING:
     from kgym.types import Episode, Group
 
 LONGEST = 1200
-"""Characters of a prompt or a completion that are shown."""
+"""Most characters of a prompt or a completion that are shown."""
 INDENT = " " * 12
-"""Under which the lines of a text stand, as other lines of a run do."""
+"""Indentation of the lines of a text, as of other lines of a run."""
 
 
 def choose(groups: "Sequence[Group]", n: int, step: int) -> "list[tuple[Episode, float]]":
     """Return n episodes of a step with their rewards after shaping, all if there are fewer.
 
-    They are the same ones whenever the step is taken. The choice has its own random numbers: it changes nothing in the
-    run.
+    The choice is the same whenever the step is taken. It has its own random numbers, so it does not change the run.
     """
     found = [pair for group in groups for pair in zip(group.episodes, group.rewards, strict=True)]
     rng = random.Random(derive_seed("show", step))  # noqa: S311  (not a secret)
@@ -30,7 +29,7 @@ def choose(groups: "Sequence[Group]", n: int, step: int) -> "list[tuple[Episode,
 
 
 def sample_lines(episode: "Episode", reward: float, title: str) -> list[str]:
-    """Return what is shown of an episode, one line each."""
+    """Return the lines that are shown of an episode."""
     prompt = [f"[{role}] {content}" if len(episode.prompt) > 1 else content for role, content in episode.prompt]
     pieces = [
         piece if isinstance(piece, str) else f"\n[{piece.message.role}] {piece.message.content}\n"
@@ -62,7 +61,8 @@ def _under(name: str, text: str) -> Iterator[str]:
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """Return a text without its middle if it is long: an answer is at the end, and what led there at the start.
+    """Return a text without its middle if it is long: the answer is at the end, the beginning of the reasoning at the
+    start.
 
     >>> shortened("abcdefghij" * 4, 20)
     'abcdefghij[... 20 characters ...]abcdefghij'

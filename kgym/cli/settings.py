@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: declared once, read once, the same in every command.
+"""`--set KEY=VALUE`, which is the same in every command.
 
     kgym eval --set env.difficulty=2 engine.max_batch=64
     kgym train --set env.difficulty=2 --set verifier.partial=0.5
@@ -22,17 +22,17 @@ class SetAction(argparse.Action):
     """Collects `--set KEY=VALUE`."""
 
     known: Callable[[], Iterable[str]] = staticmethod(tuple)
-    """Returns the keys that there are, as far as they are known without a component, the most usual first."""
+    """Returns the keys that are known without a component, the most frequent first."""
 
     def __call__(
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Add one."""
+        """Add a setting."""
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
 
 
 def add_set(parser: argparse.ArgumentParser, what: str, keys: Callable[[], Iterable[str]] = tuple) -> None:
-    """Add `--set`; `what` says which keys there are, and `keys` returns them."""
+    """Add `--set`; `what` describes the keys in the help, and `keys` returns them."""
     action = parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -47,7 +47,7 @@ def add_set(parser: argparse.ArgumentParser, what: str, keys: Callable[[], Itera
 def setting_for(parsers: Iterable[argparse.ArgumentParser], option: str) -> str:
     """Return what to write for an option that does not exist; "" if it is not a key.
 
-    `--lr` and `--train-lr` are answered with `--set train.lr=VALUE`.
+    For `--lr` and `--train-lr` it is `--set train.lr=VALUE`.
     """
     from kgym.keys import named_elsewhere
 
@@ -66,9 +66,9 @@ def setting_for(parsers: Iterable[argparse.ArgumentParser], option: str) -> str:
 
 
 def expanded(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """Return arguments with `--set a=1 b=2` written as `--set a=1 --set b=2`, if the parser has `--set` from here.
+    """Return arguments with `--set a=1 b=2` written as `--set a=1 --set b=2`, if the parser's `--set` is ours.
 
-    Words without `=` end the list, so that `--set a=1 FILE` leaves the file.
+    A word without `=` ends the list, so `--set a=1 FILE` does not take the file as a setting.
     """
     if not any(isinstance(action, SetAction) for action in parser._actions):
         return list(arguments)
@@ -91,7 +91,7 @@ def sections(settings: Sequence[str], *names: str, chosen: Sequence[str] = ()) -
 
     `chosen` are the sections whose component may be named here too, as in `engine=transformers`.
 
-    Raises UnknownName, with the key that was probably meant, for a key of another section or of none.
+    Raises UnknownName, with the key that was probably meant, for a key outside of these sections.
     """
     from kgym.keys import parse_override, set_key
 
@@ -106,7 +106,7 @@ def sections(settings: Sequence[str], *names: str, chosen: Sequence[str] = ()) -
 
 
 def _meant(key: str, names: Sequence[str]) -> str:
-    """Say which key was probably meant, or how the keys of the command begin."""
+    """Return the key that was probably meant, or how the keys of the command begin."""
     section, dot, rest = key.partition(".")
     close = difflib.get_close_matches(section, names, n=1) if dot else []
     if close or (len(names) == 1 and not dot and section not in names):
@@ -115,10 +115,10 @@ def _meant(key: str, names: Sequence[str]) -> str:
 
 
 def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "VerifierConfig":
-    """Parse `verifier.partial=0.5` and `verifier.limits.deadline_s=20`; `limits` has those of options of the command,
-    None for none.
+    """Parse `verifier.partial=0.5` and `verifier.limits.deadline_s=20`; `limits` has the limits from options of the
+    command, None if not given.
 
-    Raises ConfigError for a limit that cannot be; options are checked when the verifier is made.
+    Raises ConfigError for an invalid limit; options are checked when the verifier is made.
     """
     from kgym.config import VerifierConfig
     from kgym.options import validated
@@ -131,6 +131,6 @@ def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "Ve
 
 
 def component(settings: Sequence[str], section: str) -> dict[str, Any]:
-    """Parse settings of the one component that a command is about; `verifier.partial=0.5` is `{"partial": 0.5}`."""
+    """Parse the settings of a command's only component; `verifier.partial=0.5` is `{"partial": 0.5}`."""
     options: dict[str, Any] = sections(settings, section)[section]
     return options

@@ -4,8 +4,7 @@ completions.
     kgym sft --env aime --steps 200
     kgym sft --resume
 
-The run folder has the configuration, the metrics of each step and the checkpoints; it can be named wherever a model
-can.
+The run folder contains the configuration, the metrics of each step and the checkpoints; commands accept it as a model.
 """
 
 import argparse
@@ -20,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="FILE.jsonl",
-        help='learn lines of {"question", "solution"}; "prompt" may stand for "question"',
+        help='learn lines of {"question", "solution"}; "prompt" may be used instead of "question"',
     )
     parser.add_argument(
         "--episodes",
@@ -31,5 +30,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fine-tune, and say where the model is."""
+    """Fine-tune, and print where the model is."""
     return supervised.run(args, "sft", supervised.how_to_score_it, unit="a token")

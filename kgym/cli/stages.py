@@ -3,14 +3,14 @@ series of commands.
 
     kgym stages --model nano --env aime --budgets 64 160 --out runs/long
 
-is, after a look at all settings,
+checks all settings and then runs
 
     kgym eval   MODEL                      accuracy and length before
     kgym sft    MODEL -> OUT/cold          the cold start: worked solutions (Kimi k1.5, section 2.2)
     kgym train  OUT/cold -> OUT/rl         one run with a stage for each budget (`rollout.max_tokens`), scored after
     each of them
 
-Given again it skips what is there and resumes what was interrupted, to the numbers of a series that was not.
+The same command again skips finished parts and resumes interrupted ones, with the numbers of an uninterrupted series.
 """
 
 import argparse
@@ -98,13 +98,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 _ASKED = ("model", "env", "budgets", "steps", "algo", "cold_steps", "cold_lr", "cold_data", "score", "seed", "set")
-"""What decides the numbers of a series."""
+"""Options that decide the numbers of a series."""
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Check what every command would check at its start. Raises ConfigError, or what a run raises, before anything
-    is written.
-    """
+    """Make the checks of every command before anything is written. Raises ConfigError, or what a run raises."""
     from kgym.config import RunConfig
     from kgym.keys import load
     from kgym.models.names import resolve_model
@@ -114,9 +112,9 @@ def _check(args: argparse.Namespace) -> None:
 
     for name, least in (("steps", 1), ("cold_steps", 0), ("score", 1)):
         if (value := getattr(args, name)) < least:
-            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
     if bad := [tokens for tokens in args.budgets if tokens < 1]:
-        raise ConfigError(f"--budgets {bad[0]}: a completion has at least 1 token")
+        raise ConfigError(f"--budgets {bad[0]}: must be 1 or more")
     for key in ("env.max_tokens", "rollout.max_tokens"):
         if any(setting.partition("=")[0] == key for setting in args.set):
             raise ConfigError(f"{key} cannot be set here; the budgets of the stages are --budgets")
@@ -125,7 +123,7 @@ def _check(args: argparse.Namespace) -> None:
         run_of(
             load(SFTConfig, None, [f"model={args.model}", *_cold_settings(args)]), RunFolder(args.out / "cold")
         ).check()
-    apart = RunFolder(args.out / "rl-check")  # never written: a run in rl has begun from another model, the cold start
+    apart = RunFolder(args.out / "rl-check")  # never written: the run in rl begins from another model, the cold start
     run_of(load(RunConfig, None, [f"model={args.model}", *_settings(args)]), apart).check()
 
 
@@ -199,8 +197,8 @@ def _settings(args: argparse.Namespace) -> list[str]:
 
 
 def _figures(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return accuracy and mean length of a completion before, after the cold start and after each stage, at the
-    largest budget.
+    """Return the accuracy and the mean length of completions before, after the cold start and after each stage, all at
+    the largest budget.
     """
     from kgym.runs.metrics import read_metrics
 

@@ -1,5 +1,4 @@
-"""Several commands as one: each is printed and run, one whose result is there is skipped, and one that was interrupted
-resumes.
+"""Several commands as one: each is printed and run, unless its result exists; an interrupted one resumes.
 
 run_steps([Step(out / "sft" / "summary.json", ["sft", "--run", ...]), ...])
 """
@@ -19,11 +18,11 @@ INTERRUPTED = 128
 
 
 class Step(NamedTuple):
-    """A command of kgym, and the file that is there once it has ended well."""
+    """A command of kgym, and the file that exists once it has ended well."""
 
     done: Path
     words: Callable[[], Sequence[object]]
-    """The command line without `kgym`; asked for when its turn comes, since a run that has begun is resumed."""
+    """Returns the command line without `kgym`; it is called at the start, since a run that has begun is resumed."""
 
 
 def run_steps(steps: Sequence[Step]) -> int:
@@ -50,27 +49,26 @@ def say_steps(steps: Sequence[Step]) -> int:
 
 
 def hold_request(out: Path, request: Mapping[str, Any], steps: Sequence[Step]) -> None:
-    """Keep what a series was asked for in its folder. Raises ConfigError if a series of another request has begun
+    """Store the request of a series in its folder. Raises ConfigError if a series with another request has begun
     there.
     """
     from kgym.files import read_table, write_atomic
     from kgym.score.comparability import changes
 
     file, asked = out / "request.json", json.loads(json.dumps(request))
-    if not file.exists() or not any(
-        step.done.parent.exists() for step in steps
-    ):  # a request that was refused at once binds no one
+    begun = any(step.done.parent.exists() for step in steps)  # a stored request may have been refused at once
+    if not file.exists() or not begun:
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(asked, indent=2) + "\n")
     elif differing := changes(read_table(file, remedy="choose another folder with --out"), asked):
         raise ConfigError(
-            f"{out} has a series that was begun otherwise: {'; '.join(differing.values())}; choose another folder with "
+            f"{out} contains a series with other settings: {'; '.join(differing.values())}; choose another folder with "
             "--out"
         )
 
 
 def of_env(settings: Sequence[str]) -> list[str]:
-    """Return those of `--set` that every command gets."""
+    """Return the settings that every command gets."""
     return [setting for setting in settings if setting.startswith("env.")]
 
 
@@ -80,7 +78,7 @@ def settings_words(*settings: str) -> list[str]:
 
 
 def training(command: str, run: Path, *flags: object) -> Step:
-    """Return a run of `kgym train`, `sft`, `dpo` or `rm`; one that has begun is resumed with the settings of its
+    """Return a run of `kgym train`, `sft`, `dpo` or `rm`; a run that has begun is resumed with the settings of its
     manifest.
     """
 
@@ -92,5 +90,5 @@ def training(command: str, run: Path, *flags: object) -> Step:
 
 
 def scoring(run: Path, *flags: object) -> Step:
-    """Return a run of `kgym eval`, which finds by itself what it has of the samples."""
+    """Return a run of `kgym eval`, which finds stored samples by itself."""
     return Step(run / "results.json", lambda: ["eval", *flags, "--run", run])

@@ -1,6 +1,4 @@
-"""What the commands that learn from examples have in common (`sft`, `dpo`, `rm`): options, progress, and the lines
-at the end.
-"""
+"""Common parts of the commands that learn from examples (`sft`, `dpo`, `rm`): options, progress and closing lines."""
 
 import argparse
 import logging
@@ -31,13 +29,13 @@ FLAGS = {
     "device": "train.device",
     "dtype": "train.dtype",
 }
-"""Options of the command line that stand for a key of the configuration, in all of them."""
+"""Options that stand for a key of the configuration in all of these commands."""
 LINES = 100
-"""Progress lines in a run, about."""
+"""Approximate number of progress lines in a run."""
 
 
 def configure(parser: argparse.ArgumentParser, command: str, *, steps: int, batch: int, lr: str) -> None:
-    """Add the options that all of them have."""
+    """Add the common options."""
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -60,9 +58,9 @@ def configure(parser: argparse.ArgumentParser, command: str, *, steps: int, batc
 
 
 def configure_preferences(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where preferences come from."""
+    """Add the options for the source of preferences."""
     parser.add_argument(
-        "--env", metavar="NAME", help="prefer the worked solutions of an environment's train split to wrong answers"
+        "--env", metavar="NAME", help="prefer worked solutions of an environment's train split to wrong completions"
     )
     parser.add_argument(
         "--episodes", metavar="RUN", help="compare completions that a run of kgym train or kgym eval has stored"
@@ -82,8 +80,8 @@ def run(
     unit: str,
     flags: Mapping[str, str] | None = None,
 ) -> int:
-    """Train; `following` returns the command to type next with the model of the run, "" for nothing, and `unit` is
-    what a loss is of.
+    """Train; `following` returns the next command to type with the model of the run, "" for none, and `unit` is the
+    unit that a loss is per.
     """
     from kgym.train.start import refuse_out
 
@@ -104,8 +102,8 @@ def run(
 
 
 def how_to_score_it(config: "SupervisedConfig", model: str) -> str:
-    """Return the `kgym eval` of a trained policy; warn, and return "", if the default engine cannot sample from such
-    a model.
+    """Return the `kgym eval` command for a trained policy; warn, and return "", if the default engine cannot sample
+    from the model.
     """
     from kgym.cli.following import how_to_score
     from kgym.envs.spec import EnvSpec
@@ -127,13 +125,13 @@ def _can_be_sampled(model: str) -> bool:
         check_engine(engine, {}, resolve_model(model))
     except UnsuitedModel as error:
         if first_rank():
-            log.warning("engine %r: %s; it is trained all the same", engine, error)
+            log.warning("engine %r: %s; the model is still trained", engine, error)
         return False
     return True
 
 
 def terminal_reporter(args: argparse.Namespace, following: str, model: str, unit: str) -> Any:
-    """Return a `Reporter` that writes about a hundred lines in a run; to standard error if standard output carries
+    """Return a `Reporter` that writes about a hundred lines in a run, to standard error if standard output carries
     JSON.
     """
     from kgym.train.report import Reporter

@@ -5,10 +5,10 @@
     kgym sweep --seeds 3 --grid algo=grpo,mirror --jobs 4 --dry-run train
 
 The options of the sweep come before the command, which is train, sft, dpo, rm or eval with its own options. Each --grid
-names a key of the configuration, as --set takes it, and its values; several give every combination. A run that has
-ended is not run again and one that was interrupted is resumed, so the same command finishes the sweep, and more seeds
-or values add to it. Every run has one thread, so its numbers do not depend on --jobs; --set train.threads=N after the
-command gives more.
+names a key of the configuration, as for --set, and its values; several --grid give every combination. Finished runs are
+not run again and interrupted ones are resumed, so the same command finishes the sweep, and more seeds or values add
+runs. Every run has one thread, so its numbers do not depend on --jobs; --set train.threads=N after the command gives
+more threads.
 """
 
 import argparse
@@ -39,7 +39,7 @@ OURS = {
     "--json": "give it before the command",
     "--board": "add the runs with kgym leaderboard add when they have ended",
 }
-"""Options of a command that a sweep has in its hands, and what to do instead."""
+"""Options of a command that the sweep sets itself, and what to do instead."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _command(words: Sequence[str]) -> tuple[list[str], argparse.Namespace, list[str]]:
-    """Return the command without its plugins, its parsed options, and its plugins; raise for what cannot be swept."""
+    """Return the command without its plugins, its parsed options, and its plugins. Raises for other commands."""
     from kgym.experiments.sweep import COMMANDS
 
     words = [word for place, word in enumerate(words) if (place, word) != (0, "--")]
@@ -127,7 +127,7 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _without_plugins(words: Sequence[str]) -> list[str]:
-    """Leave out `-p NAME`: plugins are named before the command, also when a run is resumed."""
+    """Leave out `-p NAME`: plugins are named before the command, even when a run is resumed."""
     kept: list[str] = []
     skip = False
     for word in words:
@@ -138,7 +138,7 @@ def _without_plugins(words: Sequence[str]) -> list[str]:
 
 
 def _again(inner: argparse.Namespace) -> list[str]:
-    """Return the options that a run is also given when it is resumed: its processes are not among its settings."""
+    """Return the options that a run also gets when it is resumed: its processes are not part of its settings."""
     given = {name: getattr(inner, name, None) for name in ("ranks", "cluster")}
     return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
 
@@ -153,9 +153,7 @@ def _load(plugins: Sequence[str]) -> None:
 
 
 def _check(runs: "Sequence[Run]") -> None:
-    """Check all that a start checks, unless a run of the setting has begun; raise what a start raises, write
-    nothing.
-    """
+    """Make the checks of a start without writing anything, unless a run of the setting has begun."""
     if any(run.folder.exists() for run in runs):
         return
     args = _parsed(runs[0].words)
@@ -171,7 +169,7 @@ def _check(runs: "Sequence[Run]") -> None:
 
 
 def _report(args: argparse.Namespace, runs: "Sequence[Run]", settings: "Mapping[str, Setting]", out: Path) -> None:
-    """Write both tables, and print that of the settings."""
+    """Write both tables, and print the table of the settings."""
     from kgym.experiments.sweep import as_csv, facts_of, rows_of, run_facts
     from kgym.files import write_atomic
 

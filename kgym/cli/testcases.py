@@ -1,5 +1,5 @@
-"""`kgym data testcases`: make hidden tests for programming problems that have none, on which reference solutions
-agree.
+"""`kgym data testcases`: make hidden tests, on which reference solutions agree, for programming problems without
+tests.
 """
 
 import argparse
@@ -139,8 +139,8 @@ def _config(args: argparse.Namespace) -> "TestcasesConfig":
 
 
 def _with_generator(problems: "list[Untested]", file: Path | None) -> "list[Untested]":
-    """Give the program of a file to problems that have no generator. Raises ConfigError for a file that cannot be
-    read.
+    """Use the program in a file as the generator of problems without one. Raises ConfigError for a file that cannot
+    be read.
     """
     if file is None:
         return problems
@@ -152,7 +152,7 @@ def _with_generator(problems: "list[Untested]", file: Path | None) -> "list[Unte
 
 
 class _Progress:
-    """Shows how far the work is, one bar for each thing that is made."""
+    """Shows how far the work is, with one bar for each kind of work."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()

@@ -1,7 +1,7 @@
 """The folder of a run: its files, and the manifest that says what made them.
 
-runs/NAME/  manifest.json  metrics.jsonl  episodes/step-00001.parquet  checkpoints/step-N/  eval/step-00000.json
-summary.json
+runs/NAME/  manifest.json  metrics.jsonl  summary.json
+            episodes/step-00001.parquet  checkpoints/step-N/  eval/step-00000.json
 """
 
 import contextlib

@@ -1,8 +1,7 @@
 """From problems to a data set worth training on: which of them a model solves, how often, and whether it could have
 guessed the answer.
 
-    problems ->  texts (forms, duplicates, benchmarks)  ->  guesses  ->  pass rates  ->  balance  ->  a data set with
-    difficulty
+    problems -> texts (forms, duplicates, benchmarks) -> guesses -> pass rates -> balance -> data set with difficulty
 
 Every step is an evaluation in its own folder, so an interrupted curation continues where it stopped.
 

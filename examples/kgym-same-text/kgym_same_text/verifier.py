@@ -11,7 +11,7 @@ from kgym.answers import conclusion, find_boxes
 from kgym.options import Options
 from kgym.types import Verdict, VerifyItem
 
-MAX_CHARACTERS = 100_000  # the response is untrusted: look at so much of its end and no more
+MAX_CHARACTERS = 100_000  # the completion is untrusted: only this much of its end is read
 
 
 class SameTextOptions(Options):
