@@ -106,6 +106,6 @@ def test_the_verifier_that_hangs_is_ended_and_named(installed):
     done = run("verify", "-", "--verifier", "hangs", "--json", "--set", limits, stdin=items(r"\boxed{5}"))
     assert [line["status"] for line in judged(done) if "status" in line] == ["unscored:timeout"]
     assert (
-        "kgym: warning: verifier 'hangs' of acme-hangs 1.0 took longer than 0.5 s (problem -:1); such answers are "
+        "kgym: warning: verifier 'hangs' of acme-hangs 1.0 took longer than 0.5 s (problem -:1); such completions are "
         in done.stderr
     )

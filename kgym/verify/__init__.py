@@ -1,6 +1,4 @@
-"""Verification: running verifiers safely. The package is also the one-liner `kgym.verify(gold, response)`; see
-`one.py`.
-"""
+"""Run verifiers safely. The package itself can be called: `kgym.verify(gold, response)`; see `one.py`."""
 
 import sys
 from types import ModuleType
@@ -8,10 +6,12 @@ from typing import Any
 
 
 class _Callable(ModuleType):
-    """A package that can be called: importing any of its modules replaces a function of its name by it."""
+    """A package that can be called. A function `kgym.verify` would be replaced by the package as soon as one of its
+    modules is imported.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from kgym.verify.one import verify  # noqa: PLC0415  (the package is imported where nothing is verified)
+        from kgym.verify.one import verify  # noqa: PLC0415  (the package is also imported where nothing is verified)
 
         return verify(*args, **kwargs)
 

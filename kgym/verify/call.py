@@ -1,9 +1,9 @@
-"""One call of a pool: its items, their verdicts as they come in, and who waits for them.
+"""One call of a pool: its items, the verdicts so far, and the future that the caller waits for.
 
 A call is open until each item has a verdict, until it fails as a whole, or until the caller leaves (a cancelled
-coroutine, Ctrl-C). It is resolved once; what comes later is thrown away. After `HOPELESS` items in a row that timed out
-or found no worker, in the order in which they ended, the rest is given up with the same reason: a verifier that hangs
-on everything would take hours.
+coroutine, Ctrl-C). It is resolved once; later verdicts are discarded. After `HOPELESS` items in a row that timed out or
+found no worker, in the order in which they ended, the rest is given up with the same reason: a verifier that hangs on
+every item would take hours.
 """
 
 import threading
@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from kgym.types import Verdict, VerifyItem
 
 HOPELESS = 20
-"""This many in a row, and the rest of the call is given up."""
+"""Number of such items in a row after which the rest of the call is given up."""
 NO_WORKER = "no_worker"
 HOPELESS_REASONS = ("timeout", NO_WORKER)
 
@@ -29,7 +29,7 @@ class Call:
         self.timeouts = 0
         self._begin = time.monotonic()
         self._last = self._begin
-        """When the last verdict came in."""
+        """Time of the newest verdict."""
         self._verdicts: list[Verdict | None] = [None] * len(items)
         self._left = len(items)
         self._in_a_row = 0
@@ -43,7 +43,7 @@ class Call:
 
     @property
     def done(self) -> int:
-        """Items with a verdict."""
+        """Number of items with a verdict."""
         return len(self.items) - self._left
 
     @property
@@ -52,13 +52,11 @@ class Call:
         return time.monotonic() - self._begin
 
     def stalls(self, patience_s: float) -> bool:
-        """Whether no verdict came in for so many seconds, or items timed out."""
+        """Whether items timed out, or there was no verdict for `patience_s` seconds."""
         return self.timeouts > 0 or time.monotonic() - self._last >= patience_s
 
     def put(self, place: int, verdict: Verdict) -> bool:
-        """Take the verdict on the item at `place`. Return whether it was the one on which the rest of the call is
-        given up.
-        """
+        """Take the verdict on the item at `place`. Return whether the rest of the call is given up after it."""
         with self._lock:
             if self._resolved or self._verdicts[place] is not None:
                 return False
@@ -86,7 +84,7 @@ class Call:
         self._resolve(error)
 
     def leave(self) -> None:
-        """The caller does not wait any longer."""
+        """Stop waiting: the caller has left."""
         self.future.cancel()
 
     def _give_up(self, verdict: Verdict) -> None:
@@ -95,7 +93,7 @@ class Call:
         self._verdicts = [verdict if known is None else known for known in self._verdicts]
 
     def _resolve(self, error: Exception | None) -> None:
-        """Called once. A caller who has left may do so at the same time, so the future is asked first."""
+        """Set the result; called once. The caller may leave at the same time, so the future is asked first."""
         if not self.future.set_running_or_notify_cancel():
             return
         if error is not None:

@@ -1,7 +1,7 @@
-"""What a verifier returned, checked: every item gets one sound verdict, for any behaviour of the verifier.
+"""Call a verifier and check what it returns: every item gets one valid verdict, for any behaviour of the verifier.
 
-The same function judges in a worker and in the caller's process, so that a verifier's errors have the same consequences
-in both.
+The same function judges in a worker and in the caller's process, so that errors of a verifier have the same
+consequences in both.
 
     unscored:error:NAME     the verifier raised NAME
     unscored:bad_verdict    it returned something other than one Verdict for each item
@@ -24,7 +24,7 @@ _TRACEBACK = 20_000
 
 
 class Trouble(NamedTuple):
-    """What went wrong inside a verifier, for its author."""
+    """An error inside a verifier, for its author."""
 
     reason: str
     """As in the verdict: `error:ValueError`, `bad_verdict`."""
@@ -41,10 +41,10 @@ class _BadVerdict(Exception):
 
 
 def judge(verifier: Verifier, items: Sequence[VerifyItem]) -> list[Judged]:
-    """Return a sound verdict for each item, and what went wrong with it. If a batch fails as a whole, each item is
+    """Return a valid verdict for each item, with the error if there was one. If a batch fails as a whole, each item is
     judged alone.
 
-    Nothing that the verifier raises comes through but KeyboardInterrupt.
+    Of the verifier's exceptions only KeyboardInterrupt passes.
     """
     try:
         returned = _listed(verifier.verify_many(items), len(items))
@@ -77,7 +77,7 @@ def _checked(value: Any) -> Judged:
 
 
 def sound(value: Any) -> Verdict:
-    """Return a verdict whose fields have the types that they declare. Raises an error that says what is wrong."""
+    """Return a verdict whose fields have the declared types. Raises an error that says what is wrong."""
     if not isinstance(value, Verdict):
         raise _BadVerdict(f"returned a {type(value).__name__} ({reprlib.repr(value)}) instead of a Verdict")
     for name, optional in (("status", False), ("reason", False), ("answer", True), ("normal", True), ("trace", False)):
@@ -87,7 +87,7 @@ def sound(value: Any) -> Verdict:
     if value.partial is None or type(value.partial) is float:
         return value
     with contextlib.suppress(TypeError, ValueError):
-        if math.isfinite(partial := float(value.partial)):  # NumPy's numbers
+        if math.isfinite(partial := float(value.partial)):  # such as a NumPy number
             return replace(value, partial=partial)
     raise _BadVerdict(f"returned a Verdict whose partial is {reprlib.repr(value.partial)}, not a number")
 
@@ -106,7 +106,7 @@ def _failed(error: BaseException) -> Judged:
 def _message(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())[:_TEXT] or "without a message"
-    except Exception:  # its __str__ is third-party code as well
+    except Exception:  # its __str__ is third-party code too
         return "without a message"
 
 

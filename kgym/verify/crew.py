@@ -1,5 +1,5 @@
-"""What the keepers of a pool share: a queue of jobs, and the fork server of their workers. `pool.py` says what
-follows from what.
+"""The keepers of a pool with their common queue of jobs and fork server. `pool.py` describes how failures are
+handled.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from kgym.verify.server import ForkServer
 from kgym.verify.troubles import Troubles
 
 _ITEMS = 16
-"""Sent to a worker at a time, at most: enough to hide the way there, few enough to share out evenly."""
+"""Most items sent to a worker at a time: enough to hide the time of sending, few enough to share out evenly."""
 _CHARACTERS = 1 << 18
-"""Of the items that are sent at a time, unless it is a single one: a worker holds all of them in its memory."""
+"""Most characters of the items sent at a time, except for a single item: a worker has all of them in its memory."""
 
 
 class Crew:
@@ -35,7 +35,7 @@ class Crew:
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.closing = threading.Event()
         self.suspects = threading.Lock()
-        """Held while an item is judged that lost its worker without a known reason."""
+        """Held while an item is judged whose worker was lost for an unknown reason."""
         self._target = target
         self._options = options
         self._keepers: list[threading.Thread] = []
@@ -78,8 +78,8 @@ class Crew:
             keeper.join(timeout=5)
 
     def dismiss(self) -> None:
-        """Let the keepers go once they have done what is in the queue; the last one closes the fork server. Takes no
-        lock and waits for nothing, since the garbage collector calls it, in any thread.
+        """Let the keepers end once the queue is done; the last one closes the fork server. It takes no lock and waits
+        for nothing, since the garbage collector may call it in any thread.
         """
         for _ in self._keepers:
             self.jobs.put(None)
@@ -92,7 +92,7 @@ class Crew:
     # --- for the keepers ---
 
     def server(self) -> ForkServer:
-        """Return the fork server; a new one if there is none yet, or none any more.
+        """Return the fork server; start one if there is none or it is lost.
 
         Raises VerifierError if the verifier cannot be imported, or the pool is closed, and NoWorker.
         """
@@ -112,12 +112,12 @@ class Crew:
             raise VerifierError("the verifier pool was closed while it was judging")
 
     def close_server(self) -> None:
-        """End the fork server and all workers, if there are any."""
+        """End the fork server and all workers, if it was started."""
         if self._server is not None:
             self._server.close()
 
     def count_worker(self, change: int) -> None:
-        """One more worker, or one less."""
+        """Add `change` (1 or -1) to the number of workers."""
         with self._count_lock:
             self._n_workers += change
 
@@ -143,20 +143,20 @@ class Crew:
         }
 
     def _keep(self) -> int:
-        """Start the keepers that are missing, as far as threads can be had; return how many there are."""
+        """Start missing keepers as long as threads can be started; return the number of keepers."""
         self._keepers = [keeper for keeper in self._keepers if keeper.is_alive()]
         for number in range(len(self._keepers), self.limits.n_workers):
             keeper = threading.Thread(target=Keeper(self).serve, name=f"kgym-verifier-{number}", daemon=True)
             try:
                 keeper.start()
-            except (RuntimeError, MemoryError):  # no more threads; those that are there do the work
+            except (RuntimeError, MemoryError):  # no more threads; the existing keepers do the work
                 break
             self._keepers.append(keeper)
         return len(self._keepers)
 
 
 def _jobs(call: Call, n_workers: int) -> Iterator[Job]:
-    """Cut a call into jobs: few items each, and few characters."""
+    """Cut a call into jobs with few items and few characters each."""
     most = min(_ITEMS, math.ceil(len(call.items) / (4 * n_workers)))
     places: list[int] = []
     characters = 0

@@ -1,6 +1,6 @@
 """Messages between the pool and its workers: a length of four bytes, then JSON.
 
-JSON and not pickle: a worker has read hostile text, and what it sends home must not be able to run anything.
+JSON and not pickle: a worker has read hostile text, and its messages must not be able to run code.
 """
 
 import json
@@ -11,30 +11,30 @@ from typing import Any
 
 _LENGTH = struct.Struct("!I")
 LONGEST = (1 << 32) - 1
-"""Bytes of the longest message that the length can announce."""
+"""Bytes of the longest message that four bytes of length allow."""
 
 
 class FrameTooLong(ValueError):
-    """A message is longer than the receiver takes, or than its length can say."""
+    """A message is longer than the receiver accepts, or than four bytes of length allow."""
 
 
 def encoded(message: Any) -> bytes:
     """Return one message as bytes. Raises FrameTooLong if it is longer than `LONGEST`."""
-    body = json.dumps(message, separators=(",", ":")).encode()  # ASCII: lone surrogates travel as escapes
+    body = json.dumps(message, separators=(",", ":")).encode()  # ASCII: lone surrogates are sent as escapes
     if len(body) > LONGEST:
         raise FrameTooLong(f"a message of {len(body)} bytes")
     return _LENGTH.pack(len(body)) + body
 
 
 def send_frame(sock: socket.socket, message: Any) -> None:
-    """Send one message. Raises OSError if the other side is gone, and FrameTooLong."""
+    """Send one message. Raises OSError if the other side has ended, and FrameTooLong."""
     sock.sendall(encoded(message))
 
 
 def receive_frame(sock: socket.socket, timeout_s: float | None = None, longest: int = LONGEST) -> Any:
     """Receive one message.
 
-    Raises TimeoutError after `timeout_s` in all, EOFError if the other side is gone, and FrameTooLong for more than
+    Raises TimeoutError after `timeout_s` in total, EOFError if the other side has ended, and FrameTooLong for more than
     `longest` bytes.
     """
     until = None if timeout_s is None else time.monotonic() + timeout_s
@@ -47,14 +47,13 @@ def receive_frame(sock: socket.socket, timeout_s: float | None = None, longest: 
 def receive_exactly(sock: socket.socket, size: int, until: float | None = None) -> bytes:
     """Receive `size` bytes before the monotonic time `until`.
 
-    What is there is read before the clock is asked: a caller that was stopped for a while (SIGSTOP, a busy machine)
-    finds what came in meanwhile and does not take it for late.
+    Bytes that have arrived are read before the clock is checked: a caller that was stopped for a while (SIGSTOP, a busy
+    machine) still gets what arrived meanwhile, and does not treat it as late.
     """
     parts = bytearray()
     while len(parts) < size:
-        sock.settimeout(
-            None if until is None else max(0.0, until - time.monotonic())
-        )  # 0: take what is there, or raise
+        left_s = None if until is None else max(0.0, until - time.monotonic())
+        sock.settimeout(left_s)  # 0: take what has arrived, or raise
         try:
             part = sock.recv(min(size - len(parts), 1 << 20))
         except BlockingIOError:

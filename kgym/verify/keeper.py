@@ -1,5 +1,5 @@
-"""The thread that looks after one worker: takes jobs from the queue, has the worker judge them, and replaces it when
-it is gone.
+"""The thread that looks after one worker: it takes jobs from the queue, sends them to the worker, and replaces a worker
+that has ended.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 _PAUSE_S = 0.1
-"""Between the first try to have a worker and the second; the next is three times as long."""
+"""Seconds between the first and the second try to start a worker; the next pause is three times as long."""
 
 
 @dataclass
 class Job:
-    """Items of a call that one worker is given at a time."""
+    """Items of a call that are given to one worker at a time."""
 
     call: Call
     todo: list[int]
@@ -40,7 +40,7 @@ class Keeper:
         self._worker: Worker | None = None
 
     def serve(self) -> None:
-        """Work until the crew is dismissed, or others have workers and this one can have none."""
+        """Work until the crew is dismissed, or until this keeper cannot start a worker while others have one."""
         crew = self._crew
         while (job := crew.jobs.get()) is not None:
             try:
@@ -49,12 +49,12 @@ class Keeper:
                 self._drop()
                 job.call.fail(error)
             except NoWorker as error:
-                if crew.has_workers:  # of other keepers, who go on until the queue is empty
+                if crew.has_workers:  # of other keepers, which work until the queue is empty
                     crew.jobs.put(job)
                     return
                 crew.troubles.once(NO_WORKER, f"has no worker: {error}; such completions are unscored:{NO_WORKER}")
                 self._end_all(job, NO_WORKER)
-            except Exception as error:  # MemoryError, or a mistake of ours: it costs these items, and not the keeper
+            except Exception as error:  # MemoryError, or our own bug: it costs these items, and not the keeper
                 self._drop()
                 crew.troubles.once(
                     f"pool:{type(error).__name__}", f"could not be asked: {type(error).__name__}: {error}"
@@ -70,8 +70,8 @@ class Keeper:
         """
         while job.todo and not job.call.over:
             if job.tried[job.todo[0]]:
-                # one at a time in the whole crew, in a fresh worker: what killed the fork server under others will do
-                # so again, alone
+                # one at a time in the whole crew, in a fresh worker: an item that killed the fork server for others
+                # then does so alone
                 with self._crew.suspects:
                     self._drop()
                     self._judge(job, job.todo[:1])
@@ -90,7 +90,7 @@ class Keeper:
                 self._blame(job, end)
 
     def _put(self, job: Job, verdict: Verdict, trouble: Trouble | None = None) -> bool:
-        """Take the verdict on the next item of a job; return whether the others are wanted."""
+        """Take the verdict on the next item of a job; return whether the other items are still needed."""
         place = job.todo.pop(0)
         if trouble is not None:
             self._crew.troubles.note(trouble, job.call.items[place])
@@ -107,8 +107,8 @@ class Keeper:
         return not job.call.over
 
     def _blame(self, job: Job, end: End) -> None:
-        """The worker is gone: try the next item once more, alone, if it may not be its fault; otherwise that is its
-        verdict.
+        """Handle the end of the worker: try the next item once more, alone, if it may not be at fault; otherwise the
+        reason is its verdict.
         """
         place = job.todo[0]
         if not end.begun and not job.tried[place]:
@@ -128,7 +128,7 @@ class Keeper:
             self._put(job, Verdict("unscored", reason))
 
     def _hire(self) -> Worker:
-        """Have a worker started. Raises NoWorker after some tries, and VerifierError."""
+        """Start a worker. Raises NoWorker after some tries, and VerifierError."""
         crew = self._crew
         for attempt in range(_TRIES):
             if attempt:

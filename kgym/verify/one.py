@@ -1,4 +1,4 @@
-"""Judge one answer."""
+"""Judge one completion."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from kgym.types import Verdict, VerifyItem
 from kgym.verify.service import load_verifier
 
 DEFAULT = "math"
-"""The verifier that judges unless another is named."""
+"""The default verifier."""
 
 
 def verify(gold: str, response: str, verifier: str = DEFAULT, **options: Any) -> Verdict:
-    """Judge one answer, the untrusted text of a model, as an environment would; for many, `kgym verify` or
-    `load_verifier` is faster.
+    """Judge one completion, the untrusted text of a model, as an environment does. For many completions, `kgym verify`
+    and `load_verifier` are faster.
 
-    Raises UnknownName for the name or an option of the verifier. A hostile answer gets a verdict.
+    Raises UnknownName for an unknown name or option of the verifier. A hostile completion gets a verdict.
     """
     (verdict,) = load_verifier(verifier, options).verify_many([VerifyItem(gold, response)])
     return verdict

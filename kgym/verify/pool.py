@@ -1,9 +1,9 @@
 """Verifiers in worker processes that can be killed.
 
-One thread of the caller's process, a keeper, looks after each worker: it takes items from a common queue, sends them
-over, and waits for each verdict until the deadline, which is counted from when the worker starts on the item (so that a
-long queue costs no one a point). No signal handlers, no multiprocessing; callable from any thread, and from asyncio
-through `verify_many_async`.
+One thread of the caller's process, a keeper, looks after each worker: it takes items from a common queue, sends them to
+the worker, and waits for each verdict until the deadline. The deadline is counted from when the worker starts on the
+item, so that a long queue does not cause timeouts. It uses neither signal handlers nor multiprocessing, and can be
+called from any thread, and from asyncio with `verify_many_async`.
 
     unscored:timeout        the deadline passed
     unscored:cpu            the worker used up its processor time (RLIMIT_CPU)
@@ -15,25 +15,29 @@ through `verify_many_async`.
     unscored:bad_verdict    the verifier returned something other than Verdicts
 
 Every call returns, in a time bounded by its items and their deadlines. It raises VerifierError only if the verifier
-cannot be imported or built, or if the pool is closed while it judges. What can happen, and what follows:
+cannot be imported or built, or if the pool is closed while it judges. States, events and their consequences:
 
-    a job (up to 16 items of a call)    queued -> judging -> every item has a verdict
-        its caller leaves, or the rest of the call is given up (`call.py`)    dropped; a worker that is on it is
-        replaced no worker can be had    back into the queue if another keeper has a worker; otherwise its items are
-        unscored:no_worker
-    an item    has one verdict, the first. It is judged once more, alone, if its worker ended before it could have
-    begun, or if the
-        fork server was lost under it; the second time it is unscored with the reason
-    a worker (`worker.py`)    none -> starting -> idle -> judging -> idle ... -> none
-        late, gone, out of memory, spent    killed by the fork server; its keeper starts another for the next item
-        cannot be started    tried three times within a second or so
-    the fork server (`server.py`)    none -> starting -> serving -> lost -> none
-        killed, stopped, silent    lost: killed with all of its workers; the next keeper that needs a worker starts
-        another
-    a keeper (`keeper.py`)    lives until the pool is closed or collected; no error ends it. It leaves if it can have no
-    worker while others
-        have one; a thread that cannot be started is missing. The next call tries again to have as many keepers as there
-        should be workers; without a single one, items are unscored:no_worker
+    a job (up to 16 items of a call): queued -> judging -> every item has a verdict
+        its caller leaves, or the rest of the call is given up (`call.py`)
+                                    dropped; a worker that judges it is replaced
+        no worker can be started    queued again if another keeper has a worker; otherwise its items are
+                                    unscored:no_worker
+    an item: has one verdict, the first
+        its worker ended before it could have begun, or the fork server was lost
+                                    judged once more, alone; the second time it is unscored with the reason
+    a worker (`worker.py`): none -> starting -> idle -> judging -> idle ... -> none
+        late, ended, out of memory, used up
+                                    killed by the fork server; its keeper starts another for the next item
+        cannot be started           tried three times within about a second
+    the fork server (`server.py`): none -> starting -> serving -> lost -> none
+        killed, stopped, silent     lost: killed with all of its workers; the next keeper that needs a worker starts
+                                    another
+    a keeper (`keeper.py`): lives until the pool is closed or collected
+        an error                    does not end it
+        it cannot start a worker while others have one
+                                    it ends
+        its thread cannot be started
+                                    the next call tries again; without any keeper, items are unscored:no_worker
 """
 
 import asyncio
@@ -64,19 +68,19 @@ log = logging.getLogger(__name__)
 Fast = Callable[[VerifyItem], Verdict | None]
 
 REPORT_S = 10.0
-"""A call that waits is looked at after this many seconds, and then at doubling intervals."""
+"""Seconds after which the progress of a waiting call is checked; the intervals then double."""
 
 
 class VerifierPool:
     """Judges items in killable workers; a `Verifier` itself.
 
     `target` is a `"module:attribute"` string and `options` plain JSON values, since the workers import and build the
-    verifier themselves. `fast`, if given, is asked first, in the caller: a verdict, or None to have a worker judge.
-    `who` names the verifier in messages.
+    verifier themselves. `fast`, if given, is called first, in the caller's process: it returns a verdict, or None to
+    let a worker judge. `who` is the name of the verifier in messages.
     """
 
     batched = False
-    """Workers judge one answer after the other."""
+    """Workers judge one completion after another."""
 
     def __init__(
         self,
@@ -166,7 +170,7 @@ class VerifierPool:
         return crew.server_pid if crew is not None else None
 
     def close(self) -> None:
-        """End all workers; the pool starts anew if it is used again."""
+        """End all workers; the pool starts again if it is used again."""
         with self._lock:
             crew, self._crew = self._crew, None
         if crew is not None:
@@ -195,16 +199,13 @@ class VerifierPool:
         try:
             verdict = fast(item)
             return None if verdict is None else sound(verdict)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # third-party code; a worker judges, and says more about it if it fails there as well
-            self.troubles.note_fast(error, item)
+        except (Exception, SystemExit) as error:  # third-party code
+            self.troubles.note_fast(error, item)  # a worker judges, and reports more if it fails there too
             return None
 
     def _submit(self, items: list[VerifyItem]) -> Call:
         call = Call(items)
-        with self._lock:  # so that it is not put into the queue of a crew that is just being dismissed
+        with self._lock:  # so that it is not queued in a crew that is just being dismissed
             self._crew_locked().submit(call)
         return call
 
@@ -216,7 +217,7 @@ class VerifierPool:
         return self._crew
 
     def _report(self, call: Call) -> None:
-        """Say that a call makes no headway, or little of it; for calls that wait at the same time once an interval."""
+        """Log that a call makes little or no progress; once an interval for calls that wait at the same time."""
         now = time.monotonic()
         if call.stalls(REPORT_S) and now - self._reported_at >= REPORT_S / 2:
             self._reported_at = now
@@ -242,7 +243,7 @@ class VerifierPool:
 
 
 def _pass_on(judged: "Future[list[Verdict]]", future: "Future[Verdict]") -> None:
-    """Give the result of a call of one item to anyone who waits for that item."""
+    """Pass the result of a call with one item on to the future of that item."""
     if judged.cancelled() or not future.set_running_or_notify_cancel():
         return
     error = judged.exception()

@@ -1,9 +1,9 @@
-"""The caller's side of a fork server: start it, have it fork and end workers, and notice when it is gone.
+"""The caller's side of a fork server: start it, let it fork and end workers, and notice when it is lost.
 
     not started -> starting -> serving -> lost
 
-It is lost as soon as its control channel fails or it leaves a request without an answer for `_ANSWER_S`; then it is
-killed, and its workers with it. A lost one is not repaired: the pool starts another.
+It is lost as soon as its control channel fails or it does not reply to a request for `_ANSWER_S`; it is then killed,
+with its workers. A lost server is not repaired: the pool starts another.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ from kgym.verify.frames import receive_exactly, receive_frame, send_frame
 from kgym.verify.zygote import NUMBER, UNKNOWN
 
 STARTUP_S = 120.0
-"""For importing the verifier's libraries on a busy machine."""
+"""Time for importing the verifier's libraries on a busy machine."""
 _ANSWER_S = 15.0
 
 
 class NoWorker(Exception):
-    """There is no worker now, for a reason outside of the verifier: no more processes or memory, or the fork server
-    is lost.
+    """No worker can be started now, for a reason outside of the verifier: no more processes or memory, or the fork
+    server is lost.
     """
 
 
 class ServerLost(NoWorker):
-    """The fork server is gone, and all of its workers with it."""
+    """The fork server has ended, with all of its workers."""
 
 
 class ForkServer:
     """One fork server. `config` is what `zygote.main` reads."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """Start the process. Raises NoWorker if there is no room for one."""
+        """Start the process. Raises NoWorker if that is not possible."""
         self.lost = False
         self._config = config
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class ForkServer:
             raise VerifierError(f"verifier {self._config['target']} cannot be imported by its workers: {error}")
 
     def fork(self, channel: socket.socket) -> int:
-        """Return the pid of a new worker at the other end of `channel`. Raises NoWorker if none can be made, and
+        """Return the pid of a new worker at the other end of `channel`. Raises NoWorker if it cannot be forked, and
         ServerLost.
         """
         pid = self._ask(b"F", channel)
@@ -82,7 +82,7 @@ class ForkServer:
         return pid
 
     def end(self, pid: int) -> int | None:
-        """Kill a worker; return its exit code, negative for a signal, or None if it is not known. Raises ServerLost."""
+        """Kill a worker; return its exit code, negative for a signal, or None if it is unknown. Raises ServerLost."""
         code = self._ask(b"E" + NUMBER.pack(pid))
         return None if code == UNKNOWN else code
 
@@ -103,12 +103,10 @@ class ForkServer:
         return answer
 
     def close(self) -> None:
-        """End it and its workers; for any thread, at any time."""
+        """End it and its workers. May be called from any thread at any time."""
         self.lost = True
         with contextlib.suppress(OSError):
-            self._control.shutdown(
-                socket.SHUT_RDWR
-            )  # it kills its workers when it hears no more from us; an `_ask` under way wakes up
+            self._control.shutdown(socket.SHUT_RDWR)  # makes it kill its workers, and wakes up a running `_ask`
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -128,11 +126,11 @@ class ForkServer:
         """
         self.lost = True
         close_quietly(self._control)
-        self._process.returncode = 0  # or Popen would wait for, and complain of, a process that is not this one's child
+        self._process.returncode = 0  # or Popen would wait for a process that is not this one's child, and warn
 
 
 def close_quietly(sock: socket.socket) -> None:
-    """Close a socket, also one whose descriptor was closed already, as a process does that becomes a daemon."""
+    """Close a socket, even if its descriptor is closed already, as after a process has become a daemon."""
     with contextlib.suppress(OSError):
         sock.close()
 
@@ -164,13 +162,13 @@ def _started(control: socket.socket) -> "subprocess.Popen[bytes]":
         stdin=subprocess.DEVNULL,
         stdout=standard_error(),  # a verifier that prints must not write into the output of `kgym verify`
         stderr=standard_error(),
-        start_new_session=True,  # Ctrl-C is for the caller; we end the workers ourselves
+        start_new_session=True,  # Ctrl-C is for the caller; the pool ends the workers
         env=environment,
     )
 
 
 def standard_error() -> int:
-    """Return the descriptor of standard error, or what swallows everything if it is closed."""
+    """Return the descriptor of standard error, or DEVNULL if it is closed."""
     try:
         os.fstat(2)
     except OSError:

@@ -1,7 +1,7 @@
 """From a verifier's name to a verifier that is safe to call.
 
-Verifiers that are safe by construction say `isolation="none"` and judge in the caller. All others judge in a pool of
-killable workers, one pool for each verifier and its options, which everything in this process shares.
+Verifiers that are safe by construction have `isolation="none"` and judge in the caller. All others judge in a pool of
+killable workers. A process has one pool for each verifier with its options, which all callers share.
 """
 
 import threading
@@ -54,7 +54,7 @@ class CallerVerifier:
             return [judged for (judged,) in executor.map(lambda item: judge(self._verifier, [item]), items)]
 
     def submit(self, item: VerifyItem) -> "Future[Verdict]":
-        """Judge in a thread, each answer for itself: verdicts do not depend on which answers wait at the same time."""
+        """Judge in a thread, each completion alone: a verdict does not depend on which others wait at the same time."""
         future: Future[Verdict] = Future()
         with self._lock:
             self._queue.append((item, future))
@@ -74,7 +74,7 @@ class CallerVerifier:
             if future.set_running_or_notify_cancel():
                 try:
                     (verdict,) = self.verify_many([item])
-                except BaseException as error:  # anyone who waits for the verdict raises it
+                except BaseException as error:  # raised where the verdict is waited for
                     future.set_exception(error)
                 else:
                     future.set_result(verdict)
@@ -85,19 +85,17 @@ def load_verifier(
 ) -> LoadedVerifier:
     """Return the verifier called `name`, in a pool unless it is safe without one.
 
-    A verifier may have a method `fast(item) -> Verdict | None` for what it can judge at once and without danger; it is
-    called in this process, and only what it returns None for goes to a worker. An item for which the verifier raises or
-    returns something other than a Verdict is unscored, and the reason is logged once with the names of the verifier,
-    its distribution and the problem.
+    A verifier may have a method `fast(item) -> Verdict | None` for items that it can judge quickly and safely. It is
+    called in this process, and only items for which it returns None are sent to a worker. An item for which the
+    verifier raises or returns something other than a Verdict is unscored, and the reason is logged once with the names
+    of the verifier, its distribution and the problem.
 
-    Raises UnknownName for a name that no plugin offers and ConfigError for options that it does not take.
+    Raises UnknownName for a name that no plugin offers and ConfigError for options that the verifier does not take.
     """
     plain = options.model_dump(mode="json") if isinstance(options, Options) else dict(options or {})
     info = registry().info(VerifierInfo, name)
     who = registry().label("verifier", name)
-    verifier = cast(
-        Verifier, registry().create("verifier", name, plain)
-    )  # also checks the options here, where the user sees it
+    verifier = cast(Verifier, registry().create("verifier", name, plain))  # also checks the options, in this process
     if info.isolation == "none":
         threads = (limits or PoolLimits()).n_workers if info.threads else 1
         return CallerVerifier(verifier, who, batched=info.batched, threads=threads)

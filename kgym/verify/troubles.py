@@ -1,8 +1,9 @@
-"""What is said about a verifier that misbehaves: each kind of trouble once, with the names that its author needs.
+"""Warnings about a verifier that fails: each kind of error is logged once, with the names that its author needs.
 
-    verifier 'hello' of acme-math 1.2 raised ValueError: no idea (line 12); such answers are unscored:error:ValueError
+    verifier 'hello' of acme-math 1.2 raised ValueError: no idea (line 12); such completions are
+    unscored:error:ValueError
 
-Tracebacks go to the logger `kgym.tracebacks` at the level DEBUG, every one of them; `--debug` and `-vv` show them.
+Every traceback goes to the logger `kgym.tracebacks` at the level DEBUG; `--debug` and `-vv` show them.
 """
 
 import logging
@@ -16,7 +17,7 @@ tracebacks = logging.getLogger("kgym.tracebacks")
 
 
 class Troubles:
-    """Speaks for one verifier; `who` names it and the distribution that it is from."""
+    """The warnings of one verifier; `who` names it and its distribution."""
 
     def __init__(self, who: str) -> None:
         self.who = who
@@ -24,30 +25,29 @@ class Troubles:
         self._lock = threading.Lock()
 
     def note(self, trouble: Trouble, item: VerifyItem) -> None:
-        """Say it, if it is the first of its kind."""
+        """Log an error, if it is the first of its kind."""
         if self._first(trouble.reason):
             more = (
                 "; --debug shows the traceback"
                 if trouble.traceback and not tracebacks.isEnabledFor(logging.DEBUG)
                 else ""
             )
-            log.warning(
-                "%s %s (%s); such answers are unscored:%s%s", self.who, trouble.text, _name(item), trouble.reason, more
-            )
+            what = f"{self.who} {trouble.text} ({_name(item)})"
+            log.warning("%s; such completions are unscored:%s%s", what, trouble.reason, more)
         if trouble.traceback:
             tracebacks.debug("%s, %s:\n%s", self.who, _name(item), trouble.traceback)
 
     def once(self, kind: str, text: str) -> None:
-        """Say that the verifier `text`, unless something of this kind was said before."""
+        """Log a sentence about the verifier, if it is the first of its kind."""
         if self._first(kind):
             log.warning("%s %s", self.who, text)
 
     def say(self, text: str) -> None:
-        """Say that the verifier `text`."""
+        """Log a message about the verifier."""
         log.warning("%s: %s", self.who, text)
 
     def note_fast(self, error: BaseException, item: VerifyItem) -> None:
-        """Say that its `fast` failed; a worker judges the item instead."""
+        """Log that its `fast` failed; a worker judges the item instead."""
         if self._first(f"fast:{type(error).__name__}"):
             log.warning(
                 "%s: fast() failed with %s: %s (%s); a worker judges instead",

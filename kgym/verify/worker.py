@@ -2,7 +2,7 @@
 
     starting -> idle -> judging -> idle ... -> ended
 
-`judge` says how it went: None and the worker is idle again, or an `End` and the worker is gone.
+`judge` returns None if the worker is idle again, or an `End` if it has ended.
 """
 
 import contextlib
@@ -28,21 +28,21 @@ _BYTES_PER_S = 10e6
 
 
 class End(NamedTuple):
-    """Why a worker is gone."""
+    """Why a worker has ended."""
 
     reason: str
     """As in `unscored:<reason>`; "" if no item is to blame: the worker was replaced in time, or the caller has left."""
     begun: bool = True
-    """Whether the worker may have begun to judge: otherwise the next item has nothing to do with it."""
+    """Whether the worker may have begun to judge the next item; if not, that item is not to blame."""
 
 
 class Worker:
     """A worker that is ready to judge."""
 
     def __init__(self, server: ForkServer, limits: PoolLimits, who: str) -> None:
-        """Fork it, and wait until the verifier, which `who` names, is built.
+        """Fork it, and wait until the verifier is built; `who` is the verifier's name.
 
-        Raises VerifierError if the verifier cannot be built, and NoWorker if there cannot be a worker now.
+        Raises VerifierError if the verifier cannot be built, and NoWorker if no worker can be started now.
         """
         self._server = server
         self._limits = limits
@@ -69,17 +69,16 @@ class Worker:
         return hello
 
     def judge(self, items: Sequence[VerifyItem], put: Put) -> End | None:
-        """Judge items, and `put` each verdict. The worker is gone if this returns an End; the items from the first
-        without a verdict on are still to be judged. Raises ServerLost if the fork server is gone, and this worker with
-        it.
+        """Judge items, and `put` each verdict. If it returns an End, the worker has ended, and the items without a
+        verdict still have to be judged. Raises ServerLost if the fork server has ended, and this worker with it.
         """
         try:
             batch = encoded([(item.gold, item.response, item.question, item.problem_id, item.turns) for item in items])
         except FrameTooLong:
             return self._gone("memory", begun=False)
         try:
-            # a worker that does not read is stopped; what the last verdict left of its deadline is not this batch's
-            # limit
+            # a worker that does not read was stopped; the limit of this batch does not depend on the last verdict's
+            # deadline
             self._channel.settimeout(self._limits.deadline_s + len(batch) / _BYTES_PER_S)
             self._channel.sendall(batch)
         except TimeoutError:
@@ -95,7 +94,7 @@ class Worker:
         return self._gone("") if self._judged >= self._limits.recycle_after else None
 
     def _receive(self, put: Put) -> tuple[End | None, bool]:
-        """Take one verdict. Return why the worker is gone, if it is, and whether the next verdict is wanted."""
+        """Take one verdict. Return why the worker has ended, if it has, and whether the next verdict is needed."""
         try:
             reply = receive_frame(self._channel, self._limits.deadline_s, LONGEST_VERDICT)
             if reply["kind"] == "memory":
@@ -106,16 +105,16 @@ class Worker:
             return self._gone("timeout"), False
         except (EOFError, OSError):
             return self._gone(None), False
-        except (ValueError, TypeError, KeyError):  # something else wrote into its channel
+        except (ValueError, TypeError, KeyError):  # something other than the worker wrote into its channel
             return self._gone("crash"), False
         self._judged += 1
         if verdict.reason == "memory" and not verdict.scored:
             put(verdict, trouble)
-            return self._gone(""), False  # what is left of its heap is anybody's guess
+            return self._gone(""), False  # the state of its heap is unknown
         return None, put(verdict, trouble)
 
     def _last_words(self) -> str | None:
-        """Why it ended while a batch was being sent, if it has said so."""
+        """Return why it ended while a batch was being sent, if it has reported it."""
         try:
             return "memory" if receive_frame(self._channel, 1.0, LONGEST_VERDICT)["kind"] == "memory" else None
         except (EOFError, OSError, ValueError, TypeError, KeyError):

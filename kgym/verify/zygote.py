@@ -1,17 +1,17 @@
 """The fork server of a verifier pool, and the workers that it forks.
 
 The pool starts this module as a fresh, single-threaded interpreter (`python -m kgym.verify.zygote FD`). It imports the
-verifier once and forks a worker whenever the pool asks, so that no worker descends from a process with threads or CUDA,
-none runs the user's main script again (as multiprocessing's would), and each is there in milliseconds.
+verifier once and forks a worker whenever the pool asks. So no worker is forked from a process with threads or CUDA, no
+worker runs the user's main script again (as multiprocessing's would), and each starts within milliseconds.
 `multiprocessing` is not used.
 
-Control channel, pool to fork server: `F` with a file descriptor, the worker's end of its channel, answered by the
-worker's pid or, if no process can be made, by the negative errno; `E` and a pid: kill that worker, answered by its exit
-code. Only the end of the control channel ends the fork server, and all of its workers with it.
+Control channel, from the pool to the fork server: `F` with a file descriptor, the worker's end of its channel; the
+reply is the worker's pid or, if no process can be made, the negative errno. `E` and a pid: kill that worker; the reply
+is its exit code. Only the end of the control channel ends the fork server, with all of its workers.
 
-A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id, turns); the
+A worker's channel: the pool sends batches of items, each a list of (gold, response, question, problem_id, turns). The
 worker sends `{"kind": "ready"}` or `{"kind": "failed", "error": ...}` when it is built, then `{"kind": "verdict", ...}`
-for each item, or `{"kind": "memory"}` as its last words if a batch did not fit into its memory.
+for each item, or `{"kind": "memory"}` before it ends if a batch did not fit into its memory.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ from kgym.verify.frames import encoded, receive_exactly, receive_frame, send_fra
 
 NUMBER = struct.Struct("!q")
 UNKNOWN = 1 << 32
-"""Instead of an exit code: the worker was killed and has not ended yet."""
+"""Sent instead of an exit code: the worker was killed and has not ended yet."""
 LONGEST_VERDICT = 1 << 28
-"""Bytes of a verdict's message."""
+"""Most bytes of a verdict's message."""
 _FIELDS = tuple(field.name for field in fields_of(Verdict))
 _PR_SET_PDEATHSIG = 1
 _REAP_S = 2.0
@@ -72,7 +72,7 @@ def main(control_fd: int) -> None:
 
 
 def _serve(control: socket.socket, target: Any, config: Mapping[str, Any], workers: set[int]) -> None:
-    """Answer requests. Raises EOFError or OSError when the pool hangs up, and for no other reason."""
+    """Reply to requests. Raises EOFError or OSError when the pool hangs up, and for no other reason."""
     while True:
         command, fds, _, _ = socket.recv_fds(control, 1, 1)
         if command == b"F":
@@ -93,7 +93,7 @@ def _serve(control: socket.socket, target: Any, config: Mapping[str, Any], worke
 def _fork(control: socket.socket, fds: list[int], target: Any, config: Mapping[str, Any]) -> int:
     """Return the pid of a new worker, or a negative errno."""
     if not fds:
-        return -errno.EMFILE  # the descriptor was lost on the way: too many are open
+        return -errno.EMFILE  # the descriptor was lost in transfer: too many are open
     try:
         pid = os.fork()
     except OSError as error:
@@ -108,10 +108,10 @@ def _fork(control: socket.socket, fds: list[int], target: Any, config: Mapping[s
 
 
 def _end(pid: int) -> int:
-    """Kill a worker and what it started, if it still runs; return its exit code, negative for a signal. One that is
-    ending already keeps its own code.
+    """Kill a worker and the processes that it started, if it still runs; return its exit code, negative for a signal. A
+    worker that is already ending keeps its own code.
     """
-    for kill in (os.killpg, os.kill):  # the group is there once the worker has made it
+    for kill in (os.killpg, os.kill):  # the group exists once the worker has made it
         with contextlib.suppress(OSError):
             kill(pid, signal.SIGKILL)
     until = time.monotonic() + _REAP_S
@@ -123,14 +123,14 @@ def _end(pid: int) -> int:
         if ended:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.002)
-    return UNKNOWN  # it waits for the kernel (a disk that does not answer) and ends when that lets go of it
+    return UNKNOWN  # it waits in the kernel (a disk that does not respond) and ends when the kernel returns
 
 
 def _work(channel: socket.socket, target: Any, config: Mapping[str, Any]) -> None:
     """Judge until the pool hangs up; never returns into the fork server."""
     code = 1
     try:
-        os.setpgid(0, 0)  # what the verifier starts is killed with it
+        os.setpgid(0, 0)  # processes that the verifier starts are killed with it
         _die_with_parent()
         verifier = _built(channel, target, config)
         if verifier is not None:
@@ -161,7 +161,7 @@ def _judge_all(channel: socket.socket, verifier: Verifier, cpu_s: float) -> None
         batch: list[VerifyItem] | None = None
         with contextlib.suppress(MemoryError):
             batch = [_item(*fields) for fields in receive_frame(channel)]
-        if batch is None:  # here what was read is freed, so that there is room to say so
+        if batch is None:  # the batch is freed by now, so there is memory to report it
             send_frame(channel, {"kind": "memory"})
             return
         for item in batch:
@@ -183,7 +183,7 @@ def _reply(verifier: Verifier, item: VerifyItem) -> bytes:
             return reply
         text = f"returned a Verdict of {len(reply):,} bytes; at most {LONGEST_VERDICT:,} are taken"
         return _message(Verdict("unscored", "bad_verdict"), Trouble("bad_verdict", text), seconds)
-    except MemoryError:  # in writing the verdict down
+    except MemoryError:  # while the message was being encoded
         return _message(Verdict("unscored", "memory"), None, time.perf_counter() - begin)
 
 
@@ -193,8 +193,8 @@ def _message(verdict: Verdict, trouble: Trouble | None, seconds: float) -> bytes
 
 
 def _default_signals() -> None:
-    """Undo what was inherited: with SIGCHLD ignored no exit code can be had, with SIGXCPU ignored the limit of
-    processor time is none.
+    """Reset inherited signal handling: with SIGCHLD ignored, exit codes cannot be read; with SIGXCPU ignored, the limit
+    of processor time has no effect.
     """
     for number in (signal.SIGCHLD, signal.SIGXCPU, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -202,7 +202,7 @@ def _default_signals() -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to kill this worker when the fork server ends, however it ends."""
+    """Ask Linux to kill this worker when the fork server ends, in any way."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:
@@ -210,8 +210,8 @@ def _die_with_parent() -> None:
 
 
 def _limit_memory(extra_bytes: int) -> None:
-    """Let the address space grow by `extra_bytes` over what the verifier's own libraries have mapped."""
-    if sys.platform != "linux":  # macOS accepts the limit and does not keep it
+    """Limit the address space to `extra_bytes` more than the verifier's own libraries have mapped."""
+    if sys.platform != "linux":  # macOS accepts the limit and does not enforce it
         return
     with open("/proc/self/statm", "rb") as statm:
         now = int(statm.read().split()[0]) * resource.getpagesize()
@@ -219,7 +219,7 @@ def _limit_memory(extra_bytes: int) -> None:
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Allow `seconds` more of processor time; the kernel's second net under the pool's deadline."""
+    """Allow `seconds` more of processor time, in case the pool's deadline fails to end the worker."""
     _set_limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + seconds) + 1)
 
 
