@@ -1,1 +1,1 @@
-"""What plugin authors need to test their plugins."""
+"""Checks, engines and fixtures with which plugin authors test their plugins."""

@@ -1,4 +1,4 @@
-"""The contract of an algorithm, as checks that plugin authors run over their own.
+"""The contract of an algorithm, as checks that plugin authors run on their algorithms.
 
     from kgym.testing.algorithms import check_algorithm
 
@@ -26,8 +26,8 @@ from kgym.types import Algorithm, CriticAlgorithm, LossOutput, PackedBatch, Upda
 def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: int = 6) -> tuple[PackedBatch, Tensor]:
     """Return a batch in float64, without advantages, and the `logprobs` of a policy that has moved a little, (T,).
 
-    Its episodes have prompts and answers of several lengths, with tokens masked out here and there; some episodes have
-    none left, some groups one scored episode, some equal rewards. Every optional field is filled in.
+    Its episodes have prompts and completions of several lengths, with some tokens masked out. Some episodes have no
+    masked-in token, some groups one scored episode or equal rewards. Every optional field is filled in.
     """
     rng = random.Random(seed)  # noqa: S311  (test data)
     n = n_groups * group_size
@@ -70,16 +70,15 @@ def random_batch(seed: int, *, n_groups: int = 4, group_size: int = 4, longest: 
 def check_algorithm(
     subject: Algorithm | type | str, *, options: Mapping[str, Any] | None = None, seed: int = 0
 ) -> Report:
-    """Check an algorithm, by name, class or instance, on a random batch. Raises ConformanceError with all that does not
-    hold.
+    """Check an algorithm, by name, class or instance, on a random batch. Raises ConformanceError with every failure.
 
-    1. Advantages are finite, one a token, and 0 where the mask is 0.
+    1. Advantages are finite, one for each token, and 0 where the mask is 0.
     2. The loss is a finite scalar; tokens that are masked out neither change it nor have a gradient.
     3. The losses, gradients and metrics of micro-batches sum to those of the batch.
     4. The order of the episodes changes nothing.
     5. Longer prompts change nothing.
-    6. Episodes without a masked-in token, for any reward, change nothing.
-    7. All this holds for the loss of a critic in its values too, if the plan asks for one.
+    6. Episodes without a masked-in token change nothing, for any reward.
+    7. If the plan asks for a critic, the same holds for the critic's loss as a function of its values.
     """
     report = Report(AlgorithmInfo.kind, name_of(subject))
     algorithm: Algorithm = maker(AlgorithmInfo.kind, subject, options)()
@@ -93,7 +92,7 @@ def check_algorithm(
     _check(report, algorithm, algorithm.loss, batch, logprobs_T, seed=seed)
     if algorithm.plan.needs_values:
         assert batch.old_values is not None
-        values_T = batch.old_values + logprobs_T - batch.old_logprobs  # a critic that has moved as the policy has
+        values_T = batch.old_values + logprobs_T - batch.old_logprobs  # a critic that has changed as the policy has
         value_loss = cast(CriticAlgorithm, algorithm).value_loss
         _check(report, algorithm, value_loss, batch, values_T, seed=seed, whose="the critic: ")
     return report.finish()
@@ -126,7 +125,7 @@ def _check(
         return
     with report.check(f"{whose}the loss"):
         loss, grad_T, metrics = _differentiate(loss_of, [batch], [logprobs_T])
-        assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not that of a scalar"
+        assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}; it has to be a scalar"
         assert bool(loss.isfinite()), f"the loss is {float(loss)}"
         assert not bool(grad_T[~batch.mask].any()), "tokens that are masked out have a gradient"
     if len(report.failures) > n_failed:
@@ -138,7 +137,7 @@ def _check(
             _assert_close("the loss", other_loss, loss)
             _assert_close("the gradient", other_grad_T, grad_T[order])
             assert other_metrics.keys() == metrics.keys(), (
-                f"other metrics: {sorted(other_metrics.keys() ^ metrics.keys())}"
+                f"metrics appear or are missing: {sorted(other_metrics.keys() ^ metrics.keys())}"
             )
             for key, value in metrics.items():
                 _assert_close(
@@ -153,10 +152,10 @@ Evaluated = tuple[Tensor, Tensor, dict[str, float]]
 def _changes(
     algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor, seed: int
 ) -> dict[str, Callable[[], tuple[Evaluated, Tensor | slice]]]:
-    """Return what may change nothing: each as a function that evaluates the changed batch, and says where its tokens
-    come from.
+    """Return the changes that must not change the result, by name: each a function that evaluates the changed batch and
+    returns where its tokens come from.
     """
-    places = replace(batch, input_ids=torch.arange(batch.n_tokens))  # carried along, to find the tokens again
+    places = replace(batch, input_ids=torch.arange(batch.n_tokens))  # the place of each token in `batch`
     empty_E = torch.bincount(batch.episode_ids[batch.mask], minlength=batch.n_episodes) == 0
 
     def elsewhere() -> tuple[Evaluated, Tensor | slice]:
@@ -203,7 +202,7 @@ def _changes(
 def _evaluate(
     algorithm: Algorithm, loss_of: Loss, batch: PackedBatch, logprobs_T: Tensor
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """Compute the advantages anew, then loss, gradient and metrics."""
+    """Compute the advantages again, then loss, gradient and metrics."""
     with torch.no_grad():
         batch = replace(batch, advantages=algorithm.advantages(batch))
     return _differentiate(loss_of, [batch], [logprobs_T])
@@ -212,8 +211,8 @@ def _evaluate(
 def _differentiate(
     loss_of: Loss, parts: Sequence[PackedBatch], logprobs: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """Return the sum of the losses of the parts, the gradient of each of their tokens, end to end, and the sums of
-    the metrics.
+    """Return the sum of the losses of the parts, the gradients of their tokens, concatenated, and the sums of the
+    metrics.
     """
     total = torch.zeros((), dtype=torch.float64)
     grads: list[Tensor] = []
@@ -230,8 +229,8 @@ def _differentiate(
 
 
 def _with_longer_prompts(batch: PackedBatch) -> tuple[PackedBatch, Tensor]:
-    """Double every first token, which is never trained on; also returns the place in `batch` that each token came
-    from, (T',).
+    """Repeat every first token, which is never trained on. Also return the place in `batch` that each token comes from,
+    (T',).
     """
     first_T = torch.ones_like(batch.mask)
     first_T[1:] = batch.episode_ids[1:] != batch.episode_ids[:-1]

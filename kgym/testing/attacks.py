@@ -1,11 +1,11 @@
-r"""Answers that no verifier may accept, and texts that no verifier may choke on.
+r"""Completions that no verifier may accept, and texts that no verifier may crash or hang on.
 
     for attack in attacks():
         assert judge(attack.gold, attack.response).status != "correct", attack.name
 
-The policy that is being trained writes the answers, and it finds what pays: guessing many times, talking to the judge,
-answering with the question, asking for more arithmetic than there is time. Every attack here has been seen, in a
-verifier's issues or in a training run.
+The policy that is being trained writes the completions, and it learns whatever earns reward: guessing many times,
+talking to the judge, repeating the question, asking for more arithmetic than there is time for. Every attack here has
+been seen, in the issues of a verifier or in a training run.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MEGABYTE = 10**6
 
 @dataclass(frozen=True)
 class Attack:
-    """A response that must not be accepted for this gold answer."""
+    """A completion that must not be accepted for this gold answer."""
 
     name: str
     gold: str
@@ -24,7 +24,7 @@ class Attack:
 
 
 def attacks(gold: str = "7") -> list[Attack]:
-    """All attacks, on a gold answer that is an integer from 2 to 9."""
+    """Return all attacks, for a gold answer that is an integer from 2 to 9."""
     found = [
         *_injections(gold),
         *_bombs(gold),
@@ -41,7 +41,7 @@ def attacks(gold: str = "7") -> list[Attack]:
 
 
 def bombs() -> list[str]:
-    """Answers that ask for more work than there is time for."""
+    """Return the completions that need more work than there is time for."""
     return [response for _, response in _bombs("7")]
 
 
@@ -164,7 +164,7 @@ def _echoes(gold: str) -> Iterator[tuple[str, str]]:
 
 
 def _everything(gold: str) -> Iterator[tuple[str, str]]:
-    """Answers that would be right if they stood for all that they could mean."""
+    """Answers that would be right if every possible meaning of them counted."""
     for name, content in (
         ("infinity", r"\infty"),
         ("zero over zero", r"\frac{0}{0}"),
@@ -196,7 +196,7 @@ def _everything(gold: str) -> Iterator[tuple[str, str]]:
 
 
 def _taken_back(gold: str) -> Iterator[tuple[str, str]]:
-    """The right number in a sentence that does not give it as the answer."""
+    """Sentences with the right number that do not give it as the answer."""
     for response in (
         f"Suppose the answer is {gold}. Then",
         f"If the answer is {gold}, both sides are even.",

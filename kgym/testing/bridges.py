@@ -17,7 +17,7 @@ from kgym.testing.report import Report, maker, name_of
 from kgym.types import Bridge, EnvExport
 
 AWKWARD = "a|b, \"c\" & <d> 50% _e_ {g} \\h #i: ~j ^k\u2028ü\n  - 'l' !m"
-"""What a question may hold, and what a format may have to escape something of."""
+"""A question with characters that a format may have to escape."""
 
 
 RECORD = {
@@ -32,11 +32,11 @@ RECORD = {
     "settings": {},
     "kgym_version": "0",
 }
-"""What the column `kgym` of a row says."""
+"""The column `kgym` of a row."""
 
 
 def sums(n: int) -> EnvExport:
-    """Return n sums in each of two splits, the last one of each with an awkward question."""
+    """Return n sums in each of two splits; the last one of each split has an awkward question."""
     splits = {
         split: [_row(split, index, awkward=index == n - 1) for index in range(n)] for split in ("train", "validation")
     }
@@ -63,11 +63,11 @@ def _row(split: str, index: int, *, awkward: bool) -> dict[str, Any]:
 def check_bridge(subject: Bridge | type | str, *, options: Mapping[str, Any] | None = None) -> Report:
     """Check a bridge, by name, class or instance, on a few sums.
 
-    Raises ConformanceError with all that does not hold.
+    Raises ConformanceError with every failure.
 
     1. It says whether it takes environments that reply.
-    2. It returns texts or bytes by names of files, for one problem and for several, also where texts are awkward.
-    3. It leaves the rows that it is given as they are.
+    2. It returns texts or bytes by names of files, for one problem and for several, including awkward texts.
+    3. It does not change the rows that it is given.
     4. The same rows give the same files.
     """
     report = Report(BridgeInfo.kind, name_of(subject))
@@ -80,5 +80,5 @@ def check_bridge(subject: Bridge | type | str, *, options: Mapping[str, Any] | N
             files = checked_files(bridge(export))
             assert any(files.values()), "every file is empty"
             assert export == before, "it changes the rows that it is given"
-            assert files == bridge(export), "the same rows give other files"
+            assert files == bridge(export), "the same rows give different files"
     return report.finish()

@@ -1,4 +1,4 @@
-"""The contract of an engine, check by check; `kgym.testing.engines.check_engine` makes them."""
+"""The checks of an engine's contract; `kgym.testing.engines.check_engine` makes them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from kgym.rollout.canary import Canary
 
 TOKENS = 12
-"""Of an answer in the checks."""
+"""Token budget of a completion in the checks."""
 GAP_NATS = 0.05
-"""Mean difference of an engine's log-probabilities from the model's own that may be rounding, also in bfloat16."""
+"""Largest mean difference of an engine's log-probabilities from the model's own that can be rounding, in bfloat16
+too.
+"""
 NOISE = 0.3
 """Standard deviation of the factors by which the other weights differ from the model's."""
 
 
 @dataclass
 class EngineChecks:
-    """Makes all checks of one engine. `make` makes another one; `folder` has its model, where that is known."""
+    """Makes all checks of one engine. `make` makes another instance; `folder` has its model, if that is known."""
 
     engine: Engine
     report: Report
@@ -38,18 +40,18 @@ class EngineChecks:
     remote: bool = False
 
     def run(self) -> None:
-        """Make the checks; what fails is in the report."""
+        """Make the checks; failures are in the report."""
         if self.remote:
             self._check_server()
             return
         with self.report.check("segments"):
             self.alone = {request.id: generated(self.engine, [request])[request.id] for request in _requests()}
         if self.report.failures:
-            return  # all others would say the same
+            return  # all other checks would fail for the same reason
         with self.report.check("greedy"):
             first, *others = [self._greedy(seed) for seed in (1, 2, 3)]
             assert all(other == first for other in others), (
-                f"two seeds give {shown(first)} and {shown(others[0])} at temperature 0"
+                f"two seeds give different completions at temperature 0: {shown(first)} and {shown(others[0])}"
             )
         with self.report.check("the context"):
             self._check_context()
@@ -80,7 +82,7 @@ class EngineChecks:
         prompt_tokens = len(next(iter(self.alone.values())).prompt_ids)
         short = replace(_requests()[0], context_tokens=prompt_tokens + 3)
         segment = generated(self.engine, [short])[short.id]
-        assert len(segment.token_ids) <= 3, f"{len(segment.token_ids)} tokens where the context has room for 3"
+        assert len(segment.token_ids) <= 3, f"{len(segment.token_ids)} tokens, but context_tokens leaves room for 3"
 
     def _check_late(self) -> None:
         asked = _requests()
@@ -102,8 +104,10 @@ class EngineChecks:
         for request in asked:
             segment = found[request.id]
             n, reason = len(segment.token_ids), segment.finish_reason
-            assert n <= TOKENS, f"an aborted answer has {n} tokens, and max_tokens is {TOKENS}"
-            assert reason in ("abort", "stop") or n == TOKENS, f"an aborted answer of {n} tokens ended by {reason}"
+            assert n <= TOKENS, f"an aborted completion has {n} tokens, but max_tokens is {TOKENS}"
+            assert reason in ("abort", "stop") or n == TOKENS, (
+                f"an aborted completion of {n} tokens has the finish_reason {reason!r}"
+            )
             if reason == "abort":
                 open_again.append(replace(request, max_tokens=TOKENS - n, prefix_ids=segment.token_ids))
         rest = generated(self.engine, open_again)
@@ -112,7 +116,7 @@ class EngineChecks:
                 ids, whole = found[name].token_ids + segment.token_ids, self.alone[name].token_ids
                 assert ids == whole, (
                     f"request {name}, aborted after {len(found[name].token_ids)} tokens and continued, has another "
-                    "answer"
+                    "completion"
                 )
         self._check_load_is_refused(asked)
 
@@ -131,14 +135,14 @@ class EngineChecks:
         assert refused, "load takes new weights while requests are open, so that one segment has two versions"
 
     def _check_same(self, found: Mapping[str, Segment]) -> None:
-        """Compare the answers with those to the same requests alone, if the engine promises that they are the same."""
+        """Compare segments with those of the same requests alone, if the engine promises that they are the same."""
         if self.exact:
             for name, segment in self.alone.items():
                 assert segment.token_ids == found[name].token_ids, (
-                    f"request {name} was answered {shown(segment)}, and then {shown(found[name])}"
+                    f"request {name} gave {shown(segment)} first, and {shown(found[name])} later"
                 )
 
-    # --- what a server can promise --------------------------------------------------------------------------------
+    # --- engines at a server --------------------------------------------------------------------------------------
 
     def _check_server(self) -> None:
         """Make the checks that need neither tokens nor weights."""
@@ -146,7 +150,7 @@ class EngineChecks:
         with self.report.check("segments"):
             _held_remote(asked, {segment.request_id: segment for segment in generate(self.engine, asked)})
         if self.report.failures:
-            return  # all others would say the same
+            return  # all other checks would fail for the same reason
         with self.report.check("submit while others are open"):
             submit(self.engine, asked[:2])
             found = {segment.request_id: segment for segment in self.engine.poll(0.0)}
@@ -159,7 +163,7 @@ class EngineChecks:
             self.engine.abort([asked[0].id, "nobody"])
             self.engine.abort()
             found = _collected(self.engine, [request.id for request in asked])
-            assert len(found) == len(asked), f"{len(asked)} requests were aborted, and {len(found)} segments came"
+            assert len(found) == len(asked), f"{len(asked)} aborted requests gave {len(found)} segments"
         with self.report.check("sleep and wake"):
             self.engine.sleep()
             self.engine.wake()
@@ -170,7 +174,7 @@ class EngineChecks:
                 self.engine.load(self.engine.version + 1, NoWeights())
             except EngineError:
                 refused = True
-            assert refused, "load takes weights, and its record says that it samples at a server; leave out remote=True"
+            assert refused, "load takes weights, but its record says that it samples at a server; leave out remote=True"
 
     # --- what an exact engine promises ----------------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class EngineChecks:
             self._check_cut()
 
     def _check_cut(self) -> None:
-        """Cut all answers into three, and continue those that are open together."""
+        """Cut all completions into three segments, and continue the open ones together."""
         asked = {request.id: request for request in _requests()}
         whole = generated(self.engine, list(asked.values()))
         parts: dict[str, list[Segment]] = {name: [] for name in asked}
@@ -193,7 +197,7 @@ class EngineChecks:
         while requests:
             for name, segment in generated(self.engine, requests).items():
                 assert segment.prompt_ids == whole[name].prompt_ids, (
-                    "prompt_ids are others when an answer goes on; the earlier segments are not in them"
+                    "prompt_ids change when a completion is continued; they must not include the earlier segments"
                 )
                 parts[name].append(segment)
             requests = [
@@ -204,10 +208,10 @@ class EngineChecks:
         for name, segments in parts.items():
             where = f"request {name}, cut after {len(segments[0].token_ids)} tokens, has"
             assert _joined(segments) == whole[name].token_ids, (
-                f"{where} another answer: {shown(''.join(segments))} for {shown(whole[name])}"
+                f"{where} another completion: {shown(''.join(segments))} instead of {shown(whole[name])}"
             )
             logprobs = tuple(logprob for segment in segments for logprob in segment.engine_logprobs)
-            assert logprobs == whole[name].engine_logprobs, f"{where} other log-probabilities than the uncut answer"
+            assert logprobs == whole[name].engine_logprobs, f"{where} other log-probabilities than the uncut completion"
 
     # --- where the model is known ---------------------------------------------------------------------------------
 
@@ -220,7 +224,7 @@ class EngineChecks:
         with self.report.check("new weights"):
             self._load(_model_weights(other))
             self._check_logprobs(other, generated(self.engine, _requests()), old=model)
-        with self.report.check("answers that were begun under other weights"):
+        with self.report.check("completions that were begun under other weights"):
             self._check_begun(begun, other, model)
         with self.report.check("load while asleep"):
             self.engine.sleep()
@@ -243,8 +247,8 @@ class EngineChecks:
                 _check_identical(first, second, "asked of another engine with the same weights")
 
     def _check_replies(self, engine: RendersReplies, model: "PreTrainedModel") -> None:
-        """Continue answers after a reply: what is appended has tokens, and the log-probabilities are those of the
-        model after them.
+        """Continue completions after a reply: the rendered reply has tokens, and the log-probabilities are the model's
+        after these tokens.
         """
         asked = [replace(request, expects_reply=True) for request in _requests()]
         begun, said = generated(self.engine, asked), Message("tool", "17")
@@ -261,7 +265,7 @@ class EngineChecks:
         self._check_logprobs(model, generated(self.engine, turns), requests=turns)
 
     def _check_canary(self, model: "PreTrainedModel") -> None:
-        """Hand over other weights and those of the model, as a run does when it begins."""
+        """Hand over other weights and then the model's own, as a run does when it begins."""
         from kgym.models.weights import OtherWeights  # noqa: PLC0415
         from kgym.rollout.canary import Canary  # noqa: PLC0415
         from kgym.rollout.handover import Expected, Handover, bound_for, types_of  # noqa: PLC0415
@@ -279,7 +283,7 @@ class EngineChecks:
                 raise AssertionError(str(error)) from error
 
     def _check_adapter(self, model: "PreTrainedModel") -> None:
-        """Load an adapter twice, which must not add up, and then a whole model again."""
+        """Load two adapters one after the other, whose effects must not add up, and then a whole model again."""
         for seed in (1, 2):
             adapter, with_it = _adapted(model, seed)
             self._load(adapter)
@@ -299,7 +303,7 @@ class EngineChecks:
         version = self.engine.version + 7
         self.engine.load(version, weights)
         assert self.engine.version == version, (
-            f"after load({version}, weights) the engine is of version {self.engine.version}"
+            f"after load({version}, weights) the engine has the version {self.engine.version}"
         )
 
     def _check_logprobs(
@@ -310,9 +314,7 @@ class EngineChecks:
         old: "PreTrainedModel | None" = None,
         requests: Sequence[GenerateRequest] | None = None,
     ) -> None:
-        """Compare log-probabilities with the model's own; say which ones they are, if they are others that are
-        known.
-        """
+        """Compare log-probabilities with the model's own. If they differ, say whether they are known other ones."""
         for request in _requests() if requests is None else requests:
             segment, temperature = found[request.id], request.sampling.temperature or 1.0
             gap = _gap(model, request, segment, temperature)
@@ -330,7 +332,7 @@ class EngineChecks:
 
 
 def generated(engine: Engine, requests: Sequence[GenerateRequest]) -> dict[str, Segment]:
-    """Return the segments by the id of their request; each is held to what it was asked for."""
+    """Return the segments by the id of their request; each is checked against its request."""
     return _held(engine, requests, {segment.request_id: segment for segment in generate(engine, requests)})
 
 
@@ -338,34 +340,34 @@ def _held(engine: Engine, requests: Sequence[GenerateRequest], found: dict[str, 
     for request in requests:
         segment = found[request.id]
         n = len(segment.token_ids)
-        assert n <= request.max_tokens, f"{n} tokens, and max_tokens is {request.max_tokens}"
+        assert n <= request.max_tokens, f"a segment has {n} tokens, but max_tokens is {request.max_tokens}"
         assert segment.finish_reason in get_args(FinishReason), f"the finish_reason is {segment.finish_reason!r}"
         assert segment.finish_reason == "stop" or n == request.max_tokens or request.context_tokens is not None, (
-            f"an answer of {n} tokens out of {request.max_tokens} ended by {segment.finish_reason}"
+            f"a segment of {n} tokens out of {request.max_tokens} has the finish_reason {segment.finish_reason!r}"
         )
         assert segment.prompt_ids, "prompt_ids are empty; they are the tokens of the rendered prompt"
         assert all(logprob <= 1e-6 for logprob in segment.engine_logprobs), (
-            f"the log-probabilities are {shown(segment.engine_logprobs)}; they have to be numbers up to 0"
+            f"the log-probabilities are {shown(segment.engine_logprobs)}; they have to be 0 or less"
         )
         assert segment.version == engine.version, (
-            f"a segment is of version {segment.version}, the engine of version {engine.version}"
+            f"a segment has the version {segment.version}, the engine has {engine.version}"
         )
     return found
 
 
 def _held_remote(requests: Sequence[GenerateRequest], found: Mapping[str, Segment]) -> None:
-    """Hold segments whose tokens only a server knows to what was asked for."""
+    """Check segments whose tokens only a server knows against their requests."""
     for request in requests:
         segment = found[request.id]
         assert segment.finish_reason in get_args(FinishReason), f"the finish_reason is {segment.finish_reason!r}"
         assert segment.n_tokens <= request.max_tokens, (
-            f"{segment.n_tokens} tokens, and max_tokens is {request.max_tokens}"
+            f"a segment has {segment.n_tokens} tokens, but max_tokens is {request.max_tokens}"
         )
-        assert segment.n_tokens or not segment, f"a segment of no tokens has the text {shown(segment)}"
+        assert segment.n_tokens or not segment, f"a segment without tokens has the text {shown(segment)}"
 
 
 class NoWeights:
-    """See `kgym.types.Weights`; it has none."""
+    """Weights without a tensor; see `kgym.types.Weights`."""
 
     adapter = None
 
@@ -379,7 +381,7 @@ class NoWeights:
 
 
 def _collected(engine: Engine, open_ids: Sequence[str]) -> dict[str, Segment]:
-    """Poll until none of these is open."""
+    """Poll until none of these requests is open."""
     waiting = dict.fromkeys(open_ids)
     found = {}
     while waiting:
@@ -409,14 +411,14 @@ def _joined(segments: Sequence[Segment]) -> tuple[int, ...]:
 def _check_identical(first: Mapping[str, Segment], second: Mapping[str, Segment], how: str) -> None:
     for name, segment in first.items():
         assert segment.token_ids == second[name].token_ids, (
-            f"request {name}, {how}, has another answer: {shown(second[name])}"
+            f"request {name}, {how}, has another completion: {shown(second[name])}"
         )
         assert segment.engine_logprobs == second[name].engine_logprobs, (
             f"request {name}, {how}, has other log-probabilities"
         )
 
 
-# --- the model's own log-probabilities; torch and transformers are loaded by those who have a model -------------------
+# --- the model's own log-probabilities; torch and transformers are imported only where a model is known ---------------
 
 
 def _model(folder: str) -> "PreTrainedModel":
@@ -432,7 +434,7 @@ def _model_weights(model: "PreTrainedModel") -> Weights:
 
 
 def _perturbed(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Return a copy whose weights are others."""
+    """Return a copy with other weights."""
     import torch  # noqa: PLC0415
 
     other = deepcopy(model)
@@ -467,7 +469,7 @@ def _distributions(model: "PreTrainedModel", canary: "Canary") -> "Tensor":
 
 
 def _adapted(model: "PreTrainedModel", seed: int) -> "tuple[Weights, PreTrainedModel]":
-    """Return a LoRA adapter for all linear layers but the head, and a copy of the model with it merged."""
+    """Return a LoRA adapter for all linear layers except the head, and a copy of the model with the adapter merged."""
     import torch  # noqa: PLC0415
 
     from kgym.models.adapters import PREFIX, merged  # noqa: PLC0415

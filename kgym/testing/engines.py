@@ -1,11 +1,11 @@
 """Engines without a model, for tests, and the contract of an engine, as checks.
 
-    engine = ScriptedEngine({"What is 1+1?": "so it is 2"})     # says what it is told
-    engine = UniformEngine(alphabet="0123456789")                        # draws characters
+    engine = ScriptedEngine({"What is 1+1?": "so it is 2"})     # returns given texts
+    engine = UniformEngine(alphabet="0123456789")               # draws characters
     check_engine("mine", model="runs/mine/checkpoints/step-12")
 
-The tokens of these engines are characters: the ids are code points, and 0 ends an answer. What an environment replies
-is between two zeros.
+The tokens of these engines are characters: the ids are code points, and 0 ends a turn. A reply of an environment is
+between two zeros.
 """
 
 import math
@@ -30,7 +30,7 @@ END = 0
 
 @dataclass
 class _Open:
-    """A request that is open, and how many of its tokens are there."""
+    """An open request, and the number of its tokens so far."""
 
     request: GenerateRequest
     n_tokens: int = 0
@@ -38,18 +38,18 @@ class _Open:
 
 
 class _CharacterEngine:
-    """Continues answers with the characters that `_answer` gives, one log-probability for all of them."""
+    """Continues completions with the characters that `_answer` returns, all with the same log-probability."""
 
     tokens_per_poll: int | None = None
-    """Tokens that every open answer grows by before it is looked whether one has ended; None: all answers end in one
+    """Tokens by which every open completion grows before `poll` checks which have ended; None: all end in one
     `poll`."""
     segments_per_poll: int | None = None
-    """Segments that a `poll` returns at most, the oldest first; None: all that have ended."""
+    """Most segments that a `poll` returns, the oldest first; None: all that have ended."""
 
     def __init__(self) -> None:
         self.version = 0
         self.requests: list[GenerateRequest] = []
-        """All that was asked, in order."""
+        """All requests so far, in order."""
         self._open: dict[str, _Open] = {}
         self._asleep = False
 
@@ -81,15 +81,15 @@ class _CharacterEngine:
         return ended
 
     def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
-        """Return the characters of each message; a turn that was cut by a stop text is ended first."""
+        """Return the characters of each message; a turn that a stop text has cut is ended first."""
         return [(*((END,) if reply.last_id != END else ()), *map(ord, reply.message.content), END) for reply in replies]
 
     def turns_note(self) -> str:
-        """Return "": it has no template."""
+        """Return "", since it has no template."""
         return ""
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
-        """Let these, or all, end with the tokens that are there."""
+        """End these requests, or all, with the tokens so far."""
         for name, state in self._open.items():
             state.aborted |= ids is None or name in ids
 
@@ -116,11 +116,11 @@ class _CharacterEngine:
         )
 
     def _answer(self, request: GenerateRequest) -> tuple[list[int], float]:
-        """Return the ids of the whole answer, earlier segments included, and the log-probability of each."""
+        """Return the ids of the whole completion, earlier segments included, and the log-probability of each."""
         raise NotImplementedError
 
     def load(self, version: int, weights: Weights) -> None:
-        """Take over the number; it has no weights. Raises EngineError if requests are open."""
+        """Take the version; it has no weights. Raises EngineError if requests are open."""
         self._refuse_open("new weights")
         self.version = version
 
@@ -130,7 +130,7 @@ class _CharacterEngine:
         self._asleep = True
 
     def wake(self) -> None:
-        """Be ready again."""
+        """Allow `poll` again."""
         self._asleep = False
 
     def _refuse_open(self, what: str) -> None:
@@ -139,15 +139,15 @@ class _CharacterEngine:
 
 
 def _before_turn(request: GenerateRequest) -> list[int]:
-    """Return the tokens of the answer before the turn that is being sampled."""
+    """Return the tokens of the completion before the turn that is being sampled."""
     turns = request.turns
     n_begun = len(turns[-1].content) if turns and turns[-1].role == "assistant" else 0
     return list(request.prefix_ids[: len(request.prefix_ids) - n_begun]) if turns else []
 
 
 class ScriptedEngine(_CharacterEngine):
-    """Says in a turn what it is told: by a mapping from the text of the newest message that is not its own, or by a
-    function of the request.
+    """Returns given texts: from a mapping, by the text of the newest message that is not its own, or from a function of
+    the request.
 
     Raises KeyError for a message that is not in the mapping.
     """
@@ -165,9 +165,9 @@ class ScriptedEngine(_CharacterEngine):
 
 
 class UniformEngine(_CharacterEngine):
-    """Draws every character uniformly from an alphabet and the end of the answer.
+    """Draws every character uniformly from an alphabet and the end of the turn.
 
-    A draw depends on (seed, position) alone, and at temperature 0 on the position.
+    A draw depends only on (seed, position), and at temperature 0 only on the position.
     """
 
     def __init__(self, alphabet: str = "0123456789") -> None:
@@ -195,29 +195,29 @@ def check_engine(
     weights: Weights | None = None,
     exact: bool | None = None,
 ) -> Report:
-    """Check an engine, by name, class or instance. Raises ConformanceError with all that does not hold.
+    """Check an engine, by name, class or instance. Raises ConformanceError with every failure.
 
-    1. It yields one segment for each request, with a log-probability for each token, within its budgets, of the version
-       of its weights.
-    2. Requests may come while others are open; an aborted one yields its segment and may be continued.
+    1. It returns one segment for each request, within its budgets, with a log-probability for each token and the
+       version of the weights.
+    2. Requests may be submitted while others are open; an aborted request returns its segment and may be continued.
     3. At temperature 0 the seed changes nothing.
-    4. If it is `exact`: the answer to a request is the same alone and among others, and after `sleep` and `wake`; one
-       that is cut and continued at once has the tokens and log-probabilities of the uncut one, to the bit; the same
-       requests give the same segments again, also from another engine that has loaded the same weights.
-    5. Where the model is known: the log-probabilities are the model's own, at the temperature of the request. After
-       `load`, also while asleep, they are those of the new weights, for answers that were begun under the old ones too.
-       After other weights, and the model's own again, a canary is sampled from those (`kgym.rollout.handover`); weights
-       that the engine reads back are these, to the bit.
-       If it renders replies (`kgym.types.RendersReplies`), answers continue after one.
-    6. If its record says `adapters`, and its options too where they decide (`kgym.types.AdapterOptions`): after `load` of
-       an adapter alone they are those of the model with the adapter.
-    7. `load` while requests are open is refused, and segments carry the version of the newest `load`.
-    8. Of a `remote` engine only this is checked: one segment for each request, within its budget, also for those that come
-       while others are open, that are aborted, and after `sleep` and `wake`; `load` is refused.
+    4. If it is `exact`: the completion of a request is the same alone and among others, and after `sleep` and `wake`; a
+       completion that is cut and continued at once has the tokens and log-probabilities of the uncut one, to the bit;
+       the same requests give the same segments again, also from another engine that has loaded the same weights.
+    5. If the model is known: the log-probabilities are the model's own, at the temperature of the request. After
+       `load`, also while asleep, they are those of the new weights, also for completions that were begun under the old
+       ones. After a `load` of other weights and then of the model's own, the canary agrees with the model
+       (`kgym.rollout.handover`), and weights that the engine reads back are the model's, to the bit.
+       If it renders replies (`kgym.types.RendersReplies`), completions continue after a reply.
+    6. If its record says `adapters`, and so do its options where they decide (`kgym.types.AdapterOptions`): after
+       `load` of an adapter alone, the log-probabilities are those of the model with the adapter.
+    7. `load` while requests are open is refused, and segments have the version of the newest `load`.
+    8. Of a `remote` engine only this is checked: it returns one segment for each request, within its budget, also for
+       requests submitted while others are open, for aborted ones, and after `sleep` and `wake`; `load` is refused.
 
-    `model` is the folder that a class or a named engine samples from (default: kgym's own); of an instance, which has
-    its own, it says that it was made from this folder. An engine without a model can be given any `weights` for 7.
-    `exact` is what the record of a named engine says; others are held to it unless it is False.
+    `model` is the folder that a class or a named engine samples from (default: kgym's own model); for an instance, it
+    is the folder that the instance was made from. An engine without a model can be given any `weights` for 7. `exact`
+    is by default what the record of a named engine says; other engines are checked for it unless it is False.
     """
     report = Report(EngineInfo.kind, name_of(subject))
     remote = isinstance(subject, str) and is_remote(subject)

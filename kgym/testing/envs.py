@@ -1,10 +1,11 @@
-"""The contract of an environment, as checks that plugin authors run over their own; `kgym envs check` runs the same.
+"""The contract of an environment, as checks that plugin authors run on their environments; `kgym envs check` runs them
+too.
 
-from kgym.testing.envs import check_environment, check_task
+    from kgym.testing.envs import check_environment, check_task
 
-def test_contract():
-    check_environment("mine")    # registered: played through Gymnasium, single and vectorised
-    check_task(Mine)             # its task alone
+    def test_contract():
+        check_environment("mine")    # registered: played through Gymnasium, single and vectorised
+        check_task(Mine)             # only its task
 """
 
 import copy
@@ -33,18 +34,18 @@ from kgym.testing.report import Report, maker, name_of, shown
 from kgym.types import Episode, FinishReason, Message, Problem, ProblemSource, Segment, VerifyItem
 
 SAMPLE = 120
-"""Problems of a split that are looked at."""
+"""Number of problems of a split that are checked."""
 
 Settings = Mapping[str, Any]
 
 
 def check_environment(subject: str | type, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
-    """Check every split of an environment, by its name or the class of its task. Raises ConformanceError with all that
-    does not hold.
+    """Check every split of an environment, by its name or the class of its task. Raises ConformanceError with every
+    failure.
 
-    Gymnasium makes environments by their names, so the class has to be registered; for one that is not, see
-    `check_task`. `options` are its settings; `sample` is how many problems of a split are looked at. A split whose data
-    the user has yet to add is only asked for the command that gets it.
+    Gymnasium makes environments by their names, so the class has to be registered; otherwise use `check_task`.
+    `options` are its settings; `sample` is the number of problems of a split that are checked. Of a split whose data
+    the user has to add, only the message with the command that gets them is checked.
     """
     name = subject if isinstance(subject, str) else _registered(subject)
     report = Report(EnvInfo.kind, name_of(subject))
@@ -64,12 +65,12 @@ def _registered(task: type) -> str:
 
 
 def check_task(subject: Task | type | str, *, options: Mapping[str, Any] | None = None, sample: int = SAMPLE) -> Report:
-    """Check the task of an environment, by name, class or instance. Raises ConformanceError with all that does not
-    hold.
+    """Check the task of an environment, by name, class or instance. Raises ConformanceError with every failure.
 
-    1. It names its splits, `train` and `validation` first, a verifier that exists for each of them, and a budget of tokens.
+    1. It has the names of its splits, `train` and `validation` first, an existing verifier for each of them, and a
+       budget of tokens.
     2. Each split is a pure function from an index to a problem.
-    3. The prompt is a conversation that ends with a message of the user, the same whenever it is asked for, and without the gold answer
+    3. The prompt is a conversation that ends with a message of the user, always the same, and without the gold answer
        unless the question has it.
     """
     report = Report("task", name_of(subject))
@@ -103,7 +104,7 @@ def _check_prompts(task: Task, source: ProblemSource, sample: int) -> None:
             f"the roles are {[message.role for message in chat]}"
         )
         assert chat[-1].role == "user", f"the last message of the prompt is of the {chat[-1].role}"
-        assert tuple(task.prompt(problem)) == tuple(chat), f"the prompt of {problem.id} is another when asked again"
+        assert tuple(task.prompt(problem)) == tuple(chat), f"the prompt of {problem.id} differs when asked for again"
         hidden = len(problem.gold) > 8 and problem.gold not in problem.question
         assert not (hidden and any(problem.gold in message.content for message in chat)), (
             f"the prompt of {problem.id} has the gold answer"
@@ -111,7 +112,7 @@ def _check_prompts(task: Task, source: ProblemSource, sample: int) -> None:
 
 
 def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str, str]]:
-    """Yield, check by check, the split, what was checked, and what does not hold ("" if it does)."""
+    """Yield for each check the split, the name of the check, and the failure ("" if it passed)."""
     setups: dict[str, EnvSetup] = {}
     for split in spec.task().splits:
         given = {**spec.settings, "task": spec.name, "split": split}
@@ -145,7 +146,7 @@ def _trouble(check: Callable[[], None]) -> str:
 
 
 def _said(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "it raised without a word"
+    text = " ".join(str(error).split()) or "it raised without a message"
     return text if isinstance(error, AssertionError | KgymError) else f"{type(error).__name__}: {text}"
 
 
@@ -153,7 +154,7 @@ def _said(error: Exception) -> str:
 
 
 def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """Gymnasium's own checker has nothing to say, not even a warning."""
+    """Gymnasium's own checker finds nothing, not even a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = gymnasium.make(register_env(setup.info, make["task"]), **make)
@@ -162,32 +163,32 @@ def check_gymnasium(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_source(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """A problem is a function of its index: the same when asked again, in another order, and of a copy; with its own
-    id.
+    """A problem is a function of its index: the same when asked for again, in another order, and from a copy. Ids are
+    unique.
     """
     check_problems(setup.source, copy.deepcopy(setup).source, sample)
 
 
 def check_problems(source: ProblemSource, again: ProblemSource, sample: int) -> None:
-    """Check a source of problems, with another one that was made alike."""
+    """Check a source of problems, with a second one that was made in the same way."""
     problems = _problems(source, sample)
     assert problems, "the split has no problems"
     assert len({problem.id for problem in problems}) == len(problems), "two problems have the same id"
     for index in reversed(range(len(problems))):
-        assert source[index] == problems[index], f"problem {index} is another when asked again"
-        assert again[index] == problems[index], f"problem {index} of a copy is another"
+        assert source[index] == problems[index], f"problem {index} differs when asked for again"
+        assert again[index] == problems[index], f"problem {index} of a copy differs"
     assert again.fingerprint == source.fingerprint, "a copy has another fingerprint"
     for problem in problems:
         assert all(map(str.strip, (problem.id, problem.question, problem.gold))), (
             f"{problem} lacks its id, question or gold answer"
         )
-        assert 0 <= problem.level <= 10, f"{problem.id} has level {problem.level}, which is not 0 to 10"
+        assert 0 <= problem.level <= 10, f"{problem.id} has level {problem.level}; levels are 0 to 10"
     for index in [-1] if source.size is None else [-1, source.size]:
         try:
             source[index]
         except IndexError:
             continue
-        raise AssertionError(f"index {index} is none, and gives no IndexError")
+        raise AssertionError(f"index {index} is out of range, but raises no IndexError")
 
 
 def check_prompt(setup: EnvSetup, make: Settings, sample: int) -> None:
@@ -198,8 +199,8 @@ def check_prompt(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """The verifier accepts every gold answer (boxed, as it is, or as its record writes it) and every worked
-    solution, and no silence.
+    """The verifier accepts every gold answer (boxed, bare, or as its record writes it) and every worked solution, and
+    no empty completion.
     """
     problems = _problems(setup.source, sample)
     for what, answers in (
@@ -216,9 +217,11 @@ def check_gold(setup: EnvSetup, make: Settings, sample: int) -> None:
         refused = [
             problem.id for problem, texts in zip(problems, answers, strict=True) if texts and problem.id not in accepted
         ]
-        assert not refused, f"{what} is not correct of {len(refused)} of {len(problems)} problems, such as {refused[0]}"
+        assert not refused, (
+            f"{what} is not accepted for {len(refused)} of {len(problems)} problems, such as {refused[0]}"
+        )
     silent = setup.verifier.verify_many([VerifyItem(problem.gold, "", problem.question) for problem in problems])
-    assert not any(verdict.status == "correct" for verdict in silent), "an empty answer is correct"
+    assert not any(verdict.status == "correct" for verdict in silent), "an empty completion is accepted as correct"
 
 
 def _gold_answers(setup: EnvSetup, problem: Problem) -> tuple[str, ...]:
@@ -234,14 +237,14 @@ def _any_correct(setup: EnvSetup, problem: Problem, texts: Sequence[str]) -> boo
 
 
 def check_info(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """`info` has the same keys of the same plain types at every step, and no gold answer among them."""
+    """`info` has the same keys with the same plain types at every step, without the gold answer."""
     env = ReasoningEnv(**make)
     _, first = env.reset(options={"index": 0})
     infos = [first, env.step(piece("a", "length", n_tokens=1))[-1], env.step("b")[-1]]
     assert first["status"] == "open", f"the status after reset is {first['status']!r}"
     assert "gold" not in first, "info shows the gold answer"
     types = {key: type(value) for key, value in first.items()}
-    assert set(types.values()) <= {str, int, float, bool}, f"info holds other things than texts and numbers: {types}"
+    assert set(types.values()) <= {str, int, float, bool}, f"info has values other than texts and numbers: {types}"
     for info in infos[1:]:
         assert {key: type(value) for key, value in info.items()} == types, (
             f"info has other keys or types at a later step: {info}"
@@ -249,25 +252,26 @@ def check_info(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_episode(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """Answers in pieces end as whole ones do; a budget truncates, by each of the three rules; an ended episode takes
-    no step.
+    """A completion in several segments ends like a whole one; a budget truncates, by each of the three rules; an ended
+    episode takes no step.
     """
     right = right_answer(setup, 0)
     half = len(right) // 2
     whole = _played(make, [piece(right)])
     parts = _played(make, [piece(right[:half], "length"), piece("", "abort", n_tokens=0), piece(right[half:])])
     assert (whole.reward, whole.verdict, whole.terminated, whole.truncated) == (1.0, whole.verdict, True, False), (
-        "a right answer earns no 1"
+        "a right completion does not earn the reward 1"
     )
     assert (parts.text, parts.reward, parts.verdict) == (whole.text, 1.0, whole.verdict), (
-        "an answer in pieces is another answer"
+        "a completion in several segments differs from the same completion in one"
     )
     budget = setup.budgets.max_tokens
     for rule, reward, trainable in (("zero", 0.0, True), ("score", 1.0, True), ("mask", 0.0, False)):
         cut = _played({**make, "truncated": rule}, [piece(right, "length", n_tokens=budget)])
         found = (cut.terminated, cut.truncated, cut.reward, cut.trainable)
         assert found == (False, True, reward, trainable), (
-            f"an answer that the budget cut ends as {found} under the rule {rule}"
+            f"a completion that the budget cut ends with (terminated, truncated, reward, trainable) = {found} under "
+            f"the rule {rule}"
         )
     env = ReasoningEnv(**make)
     env.reset(options={"index": 0})
@@ -280,9 +284,10 @@ def check_episode(setup: EnvSetup, make: Settings, sample: int) -> None:
 
 
 def check_vector(setup: EnvSetup, make: Settings, sample: int) -> None:
-    """Many environments are as many single ones, with shared problems in a group."""
+    """A vector environment behaves like single ones, with the same problem in all slots of a group."""
     indices = [0, _size(setup.source, 2) - 1]
-    vector = pickle.loads(pickle.dumps(ReasoningVectorEnv(num_envs=6, group_size=3, **make)))  # noqa: S301  (our own bytes)
+    pickled = pickle.dumps(ReasoningVectorEnv(num_envs=6, group_size=3, **make))
+    vector = pickle.loads(pickled)  # noqa: S301  (our own bytes)
     vector.reset(options={"indices": indices})
     answers = [text for index in indices for text in (right_answer(setup, index), "no answer", piece("cut", "length"))]
     chats, rewards, terminations, truncations, infos = vector.step(answers)
@@ -297,7 +302,7 @@ def check_vector(setup: EnvSetup, make: Settings, sample: int) -> None:
             truncations[slot],
             {key: infos[key][slot] for key in info},
         )
-        assert many == (chat, reward, terminated, truncated, info), f"slot {slot} has {many}, and alone it has {info}"
+        assert many == (chat, reward, terminated, truncated, info), f"slot {slot} has {many}, but alone it has {info}"
     assert [episode.attempt for episode in vector.episodes] == [0, 1, 2, 0, 1, 2]
 
 
@@ -313,8 +318,8 @@ CHECKS: dict[str, Callable[[EnvSetup, Settings, int], None]] = {
 
 
 def check_disjoint(setups: Mapping[str, EnvSetup], sample: int) -> None:
-    """No problem of one split is in another, by its id, or by its question where the environment does not reply: a game
-    may ask the same in each problem.
+    """No problem of one split is in another, by its id, or by its question if the environment does not reply: the
+    question of a game may be the same in every problem.
     """
     seen: dict[str, str] = {}
     for split, setup in setups.items():
@@ -334,12 +339,12 @@ def piece(text: str, finish_reason: FinishReason = "stop", *, n_tokens: int = 1)
 
 
 def right_answer(setup: EnvSetup, index: int) -> str:
-    """Return an answer that the verifier accepts. Raises AssertionError if it accepts none that is known."""
+    """Return a completion that the verifier accepts. Raises AssertionError if it accepts none of the known ones."""
     problem = setup.source[index]
     for text in filter(None, (problem.solution, *_gold_answers(setup, problem))):
         if _any_correct(setup, problem, [text]):
             return text
-    raise AssertionError(f"no answer to {problem.id} is known that the verifier accepts")
+    raise AssertionError(f"the verifier accepts neither the gold answer nor the worked solution of {problem.id}")
 
 
 def _played(make: Settings, segments: Sequence[Segment]) -> Episode:
@@ -355,5 +360,5 @@ def _size(source: ProblemSource, at_most: int) -> int:
 
 
 def _problems(source: ProblemSource, sample: int) -> list[Problem]:
-    """Return the first problems of a split: pure sources have no better ones."""
+    """Return the first problems of a split; they are as good as any others."""
     return [source[index] for index in range(_size(source, sample))]

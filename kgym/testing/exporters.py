@@ -18,12 +18,12 @@ from kgym.testing.report import Report, maker, name_of
 from kgym.types import Exporter
 
 AWKWARD = 'a|b, "c" & <d> 50% _e_ $f$ {g} \\h #i ~j ^k, ü'
-"""What a label may hold, and what every format has to escape something of."""
+"""A label with characters of which every format has to escape some."""
 
 
 def board_rows(n: int, *, note: str = "") -> list[dict[str, Any]]:
-    """Return rows of a board of results, of one model over several seeds and two benchmarks; what may be unknown is
-    None in some.
+    """Return rows of a board of results: one model, several seeds, two benchmarks. Figures that may be unknown are None
+    in some rows.
     """
     rows = []
     for number in range(n):
@@ -61,22 +61,21 @@ def board_rows(n: int, *, note: str = "") -> list[dict[str, Any]]:
             "run": f"runs/mine-{number}",
             "note": note,
         }
-        if number % 3 == 2:  # as a third-party board may have it
+        if number % 3 == 2:  # unknown figures, as on a third-party board
             row |= dict.fromkeys(("stderr", "interval_low", "interval_high", "tokens_mean", "temperature"))
         rows.append(row)
     return rows
 
 
 def check_exporter(subject: Exporter | type | str, *, options: Mapping[str, Any] | None = None) -> Report:
-    """Check an exporter, by name, class or instance, on rows of a board. Raises ConformanceError with all that does not
-    hold.
+    """Check an exporter, by name, class or instance, on rows of a board. Raises ConformanceError with every failure.
 
-    1. It returns a text or bytes, and not nothing, for one row and for many, also where figures are unknown and texts are awkward.
-    2. It leaves the rows that it is given as they are.
+    1. It returns a text or bytes, not empty, for one row and for many, including unknown figures and awkward texts.
+    2. It does not change the rows that it is given.
     3. The same rows give the same file.
 
-    Rows that a format cannot hold may be refused by a ConfigError, but those of one model may not. Without rows it
-    returns what it likes.
+    It may refuse rows that the format cannot hold with a ConfigError, but not the rows of one model. What it returns
+    without rows is not checked.
     """
     report = Report(ExporterInfo.kind, name_of(subject))
     exporter: Exporter = maker(ExporterInfo.kind, subject, options)()
@@ -96,7 +95,7 @@ def check_exporter(subject: Exporter | type | str, *, options: Mapping[str, Any]
             assert given == before, "it changes the rows that it is given"
         if what == "seven rows":
             with report.check(f"{what} once more"):
-                assert text == exporter(given), "the same rows give another file"
+                assert text == exporter(given), "the same rows give a different file"
     with report.check("no rows"):
         _written(exporter, [])
     return report.finish()

@@ -9,8 +9,8 @@ and in a test:
     def test_sampler(check_sampler):
         check_sampler("mine", options={"pool": 100})
 
-There is one fixture for each kit, named after its function, in addition to those below. They are not an entry point of
-pytest: installing kgym changes nothing in the tests of other packages.
+Each kit has a fixture, named after its function, in addition to those below. They are not an entry point of pytest, so
+that installing kgym does not change the tests of other packages.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def kgym_plugins() -> Iterator[Callable[..., Registry]]:
 
 @pytest.fixture
 def scripted_engine() -> type[ScriptedEngine]:
-    """An engine that says what it is told: `scripted_engine({"What is 1+1?": "2"})`, or with a function of the
+    """An engine that returns given texts: `scripted_engine({"What is 1+1?": "2"})`, or with a function of the
     request.
     """
     return ScriptedEngine

@@ -1,4 +1,4 @@
-r"""Gold answers of every kind that mathematical data sets have, endless and seeded, for property tests of verifiers.
+r"""Random gold answers of every kind in mathematical data sets, for property tests of verifiers.
 
 golds(3, seed=1)  ->  ["\\left[-7, 2\\right)", "5_{9}", "\\frac{3}{8}\\sqrt{5}"]      (for example)
 """
@@ -277,6 +277,6 @@ KINDS: dict[str, Draw] = {
 
 
 def golds(count: int, seed: int = 0, kinds: tuple[str, ...] = tuple(KINDS)) -> list[str]:
-    """Draw `count` gold answers, each kind as often as the others."""
+    """Draw `count` gold answers, of each kind equally many."""
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
     return [KINDS[kinds[number % len(kinds)]](rng) for number in range(count)]

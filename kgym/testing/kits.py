@@ -1,4 +1,4 @@
-"""The kit of each kind, under one roof; `kgym plugins check` and the fixtures of `kgym.testing.fixtures` use it.
+"""The kits of all kinds; `kgym plugins check` and the fixtures of `kgym.testing.fixtures` use them.
 
 check("sampler", "mine", options={"pool": 100})
 """
@@ -32,7 +32,9 @@ KITS: dict[str, str] = {
     "command": "kgym.testing.records:check_command",
     "check": "kgym.testing.records:check_check",
 }
-"""Where the kit of each kind is. The task of an environment can be checked alone; `observers` are those of a plugin."""
+"""The kit of each kind. The task of an environment can be checked alone; `observers` checks the observers of a
+plugin.
+"""
 
 RECORDS = ("family", "model", "benchmark", "dataset", "preset", "experiment", "command", "check")
 
@@ -41,7 +43,7 @@ CONSTRUCTED = tuple(kind for kind in KINDS if kind not in RECORDS)
 
 
 def kit(kind: str) -> Callable[..., Report]:
-    """Return the kit of a kind. Raises UnknownName if there is none."""
+    """Return the kit of a kind. Raises UnknownName if the kind has no kit."""
     if kind not in KITS:
         raise UnknownName.near("kit", kind, KITS)
     module, _, name = KITS[kind].partition(":")
@@ -50,5 +52,5 @@ def kit(kind: str) -> Callable[..., Report]:
 
 
 def check(kind: str, subject: Any, **arguments: Any) -> Report:
-    """Put a component through the kit of its kind. Raises ConformanceError with all that does not hold."""
+    """Check a component with the kit of its kind. Raises ConformanceError with every failure."""
     return kit(kind)(subject, **arguments)

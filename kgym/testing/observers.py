@@ -1,4 +1,4 @@
-"""The contract of observers, as checks: they see and change nothing.
+"""The contract of observers, as checks: they see everything and change nothing.
 
 from kgym.testing.observers import check_observers
 
@@ -25,12 +25,12 @@ SUMMARY = {"run": "runs/mine", "steps": 2, "checkpoint": "runs/mine/checkpoints/
 
 
 def check_observers(subject: Any) -> Report:
-    """Call each observer of a plugin, by the name of the plugin or as a module, as a run does. Raises ConformanceError
-    with what is wrong.
+    """Call each observer of a plugin, given by name or as a module, as a run does. Raises ConformanceError with every
+    failure.
 
-    1. None raises, also where a figure is unknown.
-    2. They leave what they are given as it is. In a run they are given copies, so anyone who changes them is mistaken about something.
-    3. They leave the global random state as it is.
+    1. None raises, also if a figure is unknown.
+    2. They do not change their arguments. In a run these are copies, so changing them would have no effect.
+    3. They do not change the global random state.
     """
     record = _plugin(subject)
     report = Report("observers", record.name)
@@ -48,8 +48,8 @@ def check_observers(subject: Any) -> Report:
                     call_one(hooks, hook, run=run, **given)
                     after = _random_state()
                 changed = [name for name, value in arguments.items() if name != "error" and given[name] != value]
-                assert not changed, f"it changes its {' and '.join(changed)}; observers see and change nothing"
-                assert after == before, "it changes the global random state; use its own generator"
+                assert not changed, f"it changes its {' and '.join(changed)}; observers must not change arguments"
+                assert after == before, "it changes the global random state; it needs its own generator"
     return report.finish()
 
 
@@ -73,7 +73,7 @@ def _calls(run: Path) -> dict[str, dict[str, Any]]:
 
 
 def _plugin(subject: Any) -> PluginRecord:
-    """Return a plugin that is loaded, by its name, or one made of a module."""
+    """Return a loaded plugin by its name, or load the plugin of a module."""
     if not isinstance(subject, str):
         name = str(getattr(subject, "__name__", type(subject).__name__))
         record = load(Candidate(name, name))

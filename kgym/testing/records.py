@@ -1,7 +1,7 @@
-"""The contracts of what is no more than a record or a function, from families of environments to checks of `kgym
-plugins doctor`.
+"""Checks of components without options: families, models, benchmarks, data sets, presets, experiments, commands and
+checks of `kgym plugins doctor`.
 
-All of these are registered, so all are checked by name.
+All of them are checked by the name under which they are registered.
 """
 
 import argparse
@@ -32,22 +32,22 @@ from kgym.testing.report import Report
 
 
 def check_family(name: str) -> Report:
-    """Check that a family lists members that can be made, the first of them here. Each is checked as an environment:
+    """Check that a family lists its members and that the first can be made. A member is checked as an environment:
     `rg:countdown`.
 
-    Raises ConformanceError with all that does not hold.
+    Raises ConformanceError with every failure.
     """
     report = Report(EnvFamilyInfo.kind, name)
     with report.check("its members"):
         members = registry().create(EnvFamilyInfo.kind, name).members()
         assert all(isinstance(member, str) and member for member in members), (
-            f"members returned {members!r}; they are texts"
+            f"members returned {members!r}; they have to be texts"
         )
-        assert list(members) == sorted(set(members)), "the members are not sorted, or one comes twice"
+        assert list(members) == sorted(set(members)), "the members are not sorted, or one appears twice"
         for member in members[:1]:
             made = registry().target(EnvInfo.kind, f"{name}:{member}")
             assert registry().target(EnvInfo.kind, f"{name}:{member}") is made, (
-                f"{name}:{member} is another class when asked again"
+                f"{name}:{member} is another class when asked for again"
             )
     return report.finish()
 
@@ -65,17 +65,15 @@ def check_model(name: str) -> Report:
 
 
 def check_benchmark(name: str) -> Report:
-    """Check that a benchmark asks for a split and for problems that there are. Raises ConformanceError with all that
-    does not hold.
-    """
+    """Check that the split and the problems of a benchmark exist. Raises ConformanceError with every failure."""
     report = Report(BenchmarkInfo.kind, name)
     info = registry().info(BenchmarkInfo, name)
     with report.check("its environment and split"), suppress(MissingData):
         task = EnvSpec(info.env).task()
         assert info.split in task.splits, f"{info.env} has no split {info.split!r}; its splits are {task.splits}"
         size = task.source(info.split).size
-        assert info.problems or size is not None, f"{info.env}:{info.split} has no end; say how many problems"
-        assert size is None or info.problems <= size, f"{info.problems} problems of {size}"
+        assert info.problems or size is not None, f"{info.env}:{info.split} is endless; set problems"
+        assert size is None or info.problems <= size, f"problems is {info.problems}, but the split has {size}"
     with report.check("its numbers"):
         assert info.problems >= 0, f"problems is {info.problems}"
         assert info.samples >= 1, f"samples is {info.samples}"
@@ -83,7 +81,7 @@ def check_benchmark(name: str) -> Report:
 
 
 def check_dataset(name: str) -> Report:
-    """Check the facts about a data set. Raises ConformanceError with all that does not hold."""
+    """Check the facts about a data set. Raises ConformanceError with every failure."""
     report = Report(DatasetInfo.kind, name)
     info = registry().info(DatasetInfo, name)
     with report.check("its repositories"):
@@ -97,12 +95,12 @@ def check_dataset(name: str) -> Report:
 
 
 def check_preset(name: str) -> Report:
-    """Check the values of a protocol of evaluation. Raises ConformanceError with all that does not hold."""
+    """Check the values of a protocol of evaluation. Raises ConformanceError with every failure."""
     report = Report(PresetInfo.kind, name)
     info = registry().info(PresetInfo, name)
     with report.check("its prompt"):
         assert info.prompt is None or info.prompt.count(QUESTION) == 1, (
-            f"the prompt has to have {QUESTION} once: {info.prompt!r}"
+            f"the prompt has to contain {QUESTION} exactly once: {info.prompt!r}"
         )
     with report.check("its verifier"):
         if info.verifier is not None:
@@ -115,15 +113,14 @@ def check_preset(name: str) -> Report:
         assert info.top_p is None or 0 < info.top_p <= 1, f"top_p is {info.top_p}"
         assert info.max_tokens is None or info.max_tokens > 0, f"max_tokens is {info.max_tokens}"
     with report.check("its source"):
-        assert info.source, "it does not say where it is published"
+        assert info.source, "source is empty; it has to say where the protocol is published"
     return report.finish()
 
 
 def check_experiment(name: str) -> Report:
-    """Check that a table can be read, and that the flags of its arms name values and arms that there are. Nothing is
-    run.
+    """Check that a table can be read, and that the flags of its arms name existing values and arms. Nothing is run.
 
-    Raises ConformanceError with all that does not hold.
+    Raises ConformanceError with every failure.
     """
     report = Report(ExperimentInfo.kind, name)
     with report.check("its table"):
@@ -138,7 +135,7 @@ def check_experiment(name: str) -> Report:
 
 
 def check_command(name: str) -> Report:
-    """Check that a command can be configured. It is not run. Raises ConformanceError with all that does not hold."""
+    """Check that a command can be configured. It is not run. Raises ConformanceError with every failure."""
     report = Report(CommandInfo.kind, name)
     module = registry().target(CommandInfo.kind, name)
     with report.check("configure and run"):
@@ -155,6 +152,6 @@ def check_check(name: str) -> Report:
     with report.check("a list of troubles"):
         troubles: Any = registry().target(CheckInfo.kind, name)()
         assert isinstance(troubles, list | tuple) and all(isinstance(text, str) for text in troubles), (
-            f"it returned {troubles!r}"
+            f"it returned {troubles!r}; it has to return a list of texts"
         )
     return report.finish()

@@ -1,11 +1,11 @@
-"""What every kit of checks takes and gives. One rule for all of them:
+"""The arguments and the report of every kit of checks.
 
     report = check_sampler("mine", options={"pool": 100})     # the name under which it is registered
     report = check_sampler(Mine, options={"pool": 100})       # the class that `target` of its record names
     report = check_sampler(mine)                              # an instance
 
-A kit makes all of its checks, and then returns a `Report` if everything holds, or raises a `ConformanceError`, which is
-an AssertionError with every finding in its message.
+A kit makes all of its checks. It then returns a `Report` if all passed, or raises a `ConformanceError`, an
+AssertionError with every failure in its message.
 """
 
 import copy
@@ -21,11 +21,11 @@ from kgym.options import Options, for_run, validated
 from kgym.registry import registry
 
 RUN_STEPS = 8
-"""Steps of the run that components are made for: options that are shares of a run become numbers."""
+"""Steps of the assumed run: options that are shares of a run become numbers of its steps."""
 
 
 class ConformanceError(AssertionError):
-    """A component does not keep the contract of its kind; `report` has what was found."""
+    """A component does not keep the contract of its kind; `report` has the failures."""
 
     def __init__(self, report: "Report") -> None:
         super().__init__(
@@ -40,20 +40,20 @@ class ConformanceError(AssertionError):
 
 @dataclass
 class Report:
-    """What a kit found."""
+    """The result of a kit."""
 
     kind: str
     name: str
     passed: list[str] = field(default_factory=list)
-    """The checks that hold, by name."""
+    """Names of the checks that passed."""
     failures: list[str] = field(default_factory=list)
-    """One line for each that does not; empty if the component conforms."""
+    """One line for each check that failed; empty if the component conforms."""
     figures: dict[str, float] = field(default_factory=dict)
-    """What was counted or measured (`attacks`, `slowest_s`)."""
+    """Counts and measurements (`attacks`, `slowest_s`)."""
 
     @contextmanager
     def check(self, what: str) -> Iterator[None]:
-        """Make one check: an AssertionError inside is a finding, and so is anything else a component raises."""
+        """Make one check: an AssertionError inside is a failure, and so is any other exception of a component."""
         try:
             yield
         except AssertionError as error:
@@ -71,9 +71,10 @@ class Report:
 
 
 def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-    """Return what makes another one of the component, called with the arguments of its kind that follow the options.
+    """Return a function that makes another instance of the component; its arguments are those that follow the options.
 
-    Of an instance it makes copies. Raises ConfigError for options that it does not take, or cannot be given.
+    For an instance it makes copies. Raises ConfigError for options that the component does not take, or for options
+    with an instance.
     """
     if isinstance(subject, str):
         named = for_run(registry().options(kind, subject, options), RUN_STEPS)
@@ -89,14 +90,14 @@ def maker(kind: str, subject: Any, options: Mapping[str, Any] | None = None) -> 
 
 
 def name_of(subject: Any) -> str:
-    """Return what a report calls a component."""
+    """Return the name of a component in a report."""
     if isinstance(subject, str):
         return subject
     return str(getattr(subject, "__name__", type(subject).__name__))
 
 
 def shortened(text: str, at_most: int = 100) -> str:
-    """Return a text with its middle left out if it is longer."""
+    """Return a text, with its middle left out if it is longer than `at_most`."""
     return (
         text
         if len(text) <= at_most

@@ -38,15 +38,15 @@ VERDICTS = (Verdict("correct"), Verdict("wrong"), Verdict("no_answer"), Verdict(
 def check_sampler(
     subject: Sampler | type | str, *, options: Mapping[str, Any] | None = None, source: ProblemSource | None = None
 ) -> Report:
-    """Check a sampler, by name, class or instance. Raises ConformanceError with all that does not hold.
+    """Check a sampler, by name, class or instance. Raises ConformanceError with every failure.
 
     1. It returns as many indices of problems as it is asked for, and no problem twice in a step.
     2. The same seed gives the same indices, for any global random state.
-    3. A sampler that takes over the state of another one, through JSON, goes on as that one does.
-    4. It learns from any verdicts, and from none.
+    3. A sampler that loads the state of another one, through JSON, continues like the other one.
+    4. It accepts any verdicts, also none.
 
-    Without `source`, which an instance that was made for a source needs, it is asked for problems of a finite and of an
-    endless one.
+    An instance needs `source`, the source that it was made for. Otherwise it is checked with a finite and an endless
+    source.
     """
     report = Report(SamplerInfo.kind, name_of(subject))
     make = maker(SamplerInfo.kind, subject, options)
@@ -76,7 +76,7 @@ def _check(report: Report, what: str, source: ProblemSource, make: Callable[[], 
                 runs.append(_steps(make(), source, n, 1, 7))
             finally:
                 random.setstate(state)
-        assert runs[0] == runs[1], f"{runs[0]} and {runs[1]}, made alike"
+        assert runs[0] == runs[1], f"two samplers with the same seed chose {runs[0]} and {runs[1]}"
     with report.check(f"{what}: resuming"):
         straight = make()
         _steps(straight, source, n, 1, 4)
@@ -87,7 +87,7 @@ def _check(report: Report, what: str, source: ProblemSource, make: Callable[[], 
         resumed = make()
         resumed.load_state_dict(json.loads(state_text))
         there, here = _steps(resumed, source, n, 4, 8), _steps(straight, source, n, 4, 8)
-        assert there == here, f"resumed it chooses {there}, and without a stop {here}"
+        assert there == here, f"a resumed sampler chooses {there}, an uninterrupted one {here}"
 
 
 def _steps(sampler: Sampler, source: ProblemSource, n: int, first: int, end: int) -> list[list[int]]:
@@ -107,7 +107,7 @@ def _asked(sampler: Sampler, source: ProblemSource, n: int, step: int) -> list[i
     for index in indices:
         whole = isinstance(index, Integral) and not isinstance(index, bool)
         assert whole and int(index) >= 0 and (source.size is None or int(index) < source.size), (
-            f"next({n}, {step}) returned {index!r}, and the source has {source.size or 'endless'} problems"
+            f"next({n}, {step}) returned {index!r}, but the source has {source.size or 'endless'} problems"
         )
     assert len(set(indices)) == n, (
         f"next({n}, {step}) returned a problem twice: {indices}; its attempts would be the same"

@@ -22,8 +22,8 @@ STEPS = (1, 2, 10**6)
 
 
 def random_group(rng: random.Random, size: int) -> Group:
-    """Return a group with answers of several lengths: right, wrong, without an answer, unscored, cut short, looping,
-    without a token.
+    """Return a group with completions of several lengths: right, wrong, without an answer, unscored, cut short,
+    looping, without a token.
     """
     problem = Problem(id=f"test/{rng.randrange(1000)}", question="What is 1+1?", gold="2", level=rng.randint(0, 10))
     episodes = []
@@ -49,11 +49,10 @@ def random_group(rng: random.Random, size: int) -> Group:
 
 
 def check_shaper(subject: Shaper | type | str, *, options: Mapping[str, Any] | None = None, seed: int = 0) -> Report:
-    """Check a shaper, by name, class or instance, on random groups. Raises ConformanceError with all that does not
-    hold.
+    """Check a shaper, by name, class or instance, on random groups. Raises ConformanceError with every failure.
 
     1. It returns one finite number for each episode.
-    2. It leaves the group and the rewards that it is given as they are.
+    2. It does not change the group and the rewards that it is given.
     3. The same group at the same step gives the same rewards, for any steps in between.
     4. The order of the episodes changes nothing.
     """
@@ -76,12 +75,12 @@ def check_shaper(subject: Shaper | type | str, *, options: Mapping[str, Any] | N
     with report.check("the same again"):
         first = [_shaped(shaper, group, step) for group, step in cases]
         again = [_shaped(shaper, group, step) for group, step in reversed(cases)][::-1]
-        assert first == again, "a group that comes again gets other rewards"
+        assert first == again, "the same group gets other rewards the second time"
     with report.check("the order of the episodes"):
         for group, step in cases:
             backwards = Group(group.problem, group.episodes[::-1], group.rewards[::-1])
             pairs = zip(_shaped(shaper, group, step), _shaped(shaper, backwards, step)[::-1], strict=True)
-            assert all(math.isclose(one, other, abs_tol=1e-9) for one, other in pairs), "it changes the rewards"
+            assert all(math.isclose(one, other, abs_tol=1e-9) for one, other in pairs), "the order changes the rewards"
     return report.finish()
 
 

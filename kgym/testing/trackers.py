@@ -25,17 +25,17 @@ METRICS = {
     "eval/stderr": math.nan,
     "time/train_s": 12.5,
 }
-"""Of a step, an unknown figure among them."""
+"""Metrics of a step, one of them unknown."""
 
 
 def check_tracker(subject: Tracker | type | str, *, options: Mapping[str, Any] | None = None) -> Report:
-    """Check a tracker, by name, class or instance, in a temporary run folder. Raises ConformanceError with all that
-    does not hold.
+    """Check a tracker, by name, class or instance, in a temporary run folder. Raises ConformanceError with every
+    failure.
 
-    1. It takes steps from 0 on, with other metrics at other steps, and figures that are not known (NaN).
-    2. After a kill it is constructed again for the same run folder, and is given steps that it has seen.
-    3. It closes after runs that ended well or badly, also without a step.
-    4. It leaves the metrics and the configuration that it is given as they are.
+    1. It takes steps from 0 on, with other metrics at other steps, and unknown figures (NaN).
+    2. After a kill it can be constructed again for the same run folder, and takes steps that it has seen already.
+    3. It closes after runs that ended with or without an error, also without a step.
+    4. It does not change the metrics and the configuration that it is given.
     """
     report = Report(TrackerInfo.kind, name_of(subject))
     make = maker(TrackerInfo.kind, subject, options)

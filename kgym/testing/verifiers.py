@@ -1,12 +1,11 @@
 r"""The conformance kit for verifiers: a contract, an attack corpus and metamorphic properties. `kgym plugins check
 NAME` runs it.
 
-    check_verifier("acme-math")                                                  # judged as it is in a run, in workers
-    that can be killed check_verifier(Palindrome, golds=["17", "0110"], answer="so it is {gold}", numeric=False)
+    check_verifier("acme-math")             # judges as in a run, in workers that can be killed
+    check_verifier(Palindrome, golds=["17", "0110"], answer="so it is {gold}", numeric=False)
 
-The contract and the attacks hold for every verifier. The metamorphic properties are tried on those of the golds that
-the verifier accepts, since a verifier of integers has nothing to say about intervals; how many these are is part of the
-report.
+The contract and the attacks hold for every verifier. The metamorphic properties are tried on the golds that the
+verifier accepts, since a verifier of integers, for example, does not read intervals; the report has their number.
 """
 
 import re
@@ -25,7 +24,7 @@ from kgym.types import Verdict, Verifier, VerifyItem
 from kgym.verify.service import load_verifier
 
 PATIENCE = 5
-"""Attacks in a row that end by a timeout, after which no more are tried."""
+"""Number of attacks in a row with a timeout after which no more are tried."""
 
 
 def check_verifier(
@@ -37,16 +36,18 @@ def check_verifier(
     numeric: bool | None = None,
     deadline_s: float = 10.0,
 ) -> Report:
-    """Put a verifier, by name, class or instance, through the kit. Raises ConformanceError with all that does not hold.
+    """Check a verifier, by name, class or instance. Raises ConformanceError with every failure.
 
-    1. One Verdict for each item, the same for the same answer, alone and in a batch; the answer to another problem is not correct.
-    2. It accepts gold answers: all of them if `golds` are given, some of 320 mathematical ones otherwise.
-    3. It accepts none of the attacks (`kgym.testing.attacks`), takes no longer than `deadline_s` for one, and can judge some of them.
-    4. Other ways to write a gold answer that it accepts are accepted too.
+    1. It returns one Verdict for each item, the same for the same completion, alone and in a batch; the answer of
+       another problem is not correct.
+    2. It accepts gold answers: all of them if `golds` are given, otherwise some of 320 mathematical ones.
+    3. It accepts none of the attacks (`kgym.testing.attacks`), takes no longer than `deadline_s` for one, and can judge
+       some of them.
+    4. If it accepts a gold answer, it also accepts other ways to write it.
 
-    `answer` is how an answer is written that it reads, with `{gold}` in it; `numeric` says whether golds of digits are
-    numbers, so that 17.0 and 017 are 17. Without these three, the record of a registered verifier decides
-    (`VerifierInfo`).
+    `answer` is the template of a completion that it reads, with `{gold}` in it; `numeric` says whether golds that
+    consist of digits are numbers, so that 17.0 and 017 are 17. By default the record of a registered verifier decides
+    these and `golds` (`VerifierInfo`).
     """
     report = Report(VerifierInfo.kind, name_of(subject))
     told = _told(subject)
@@ -70,7 +71,7 @@ def check_verifier(
 
 
 def _told(subject: Any) -> VerifierInfo:
-    """Return the record of a registered verifier, or one with nothing but defaults."""
+    """Return the record of a registered verifier, or a record with defaults."""
     return registry().info(VerifierInfo, subject) if isinstance(subject, str) else VerifierInfo("", "")
 
 
@@ -95,7 +96,7 @@ class _Kit:
         self.accepted: list[str] = []
 
     def run(self) -> None:
-        """Run every part that the earlier ones leave sense in."""
+        """Run the parts in order; the later ones only if the verifier judges at all."""
         for what, part in (
             ("the contract", self._contract),
             ("gold answers", self._gold_answers),
@@ -106,7 +107,7 @@ class _Kit:
             with self.report.check(what):
                 part()
             if what in ("the contract", "gold answers") and len(self.report.failures) > n_failed:
-                return  # what judges nothing cannot be fooled either
+                return  # attacks say nothing about a verifier that judges nothing
 
     def _judged(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         verdicts = list(self.verifier.verify_many(items))
@@ -127,16 +128,18 @@ class _Kit:
         verdicts = self._judged(items)
         unscored = sorted({verdict.label for verdict in verdicts})
         assert any(verdict.scored for verdict in verdicts), (
-            f"it judges no answer at all: {', '.join(unscored)} for {shown(items[0].response)}"
+            f"it judges no completion at all: {', '.join(unscored)} for {shown(items[0].response)}"
         )
         for item, first, second in zip(items[:3], verdicts[:3], verdicts[3:], strict=True):
             assert first == second, (
-                f"two verdicts on the same answer differ: {shown(item.response)}: {first} and {second}"
+                f"two verdicts on the same completion differ: {shown(item.response)}: {first} and {second}"
             )
         alone = [self._judged([item])[0] for item in items[:3]]
-        assert alone == verdicts[:3], f"an answer is judged otherwise alone than in a batch: {alone} and {verdicts[:3]}"
+        assert alone == verdicts[:3], (
+            f"a completion is judged differently alone and in a batch: {alone} and {verdicts[:3]}"
+        )
         assert verdicts[1].status != "correct" or gold == other, f"{shown(items[1].response)} was accepted for {gold}"
-        assert verdicts[2].status != "correct", f"an empty answer was accepted for {gold}"
+        assert verdicts[2].status != "correct", f"an empty completion was accepted for {gold}"
 
     def _gold_answers(self) -> None:
         verdicts = self._judged([VerifyItem(gold, self._written(gold)) for gold in self.golds])
@@ -151,8 +154,8 @@ class _Kit:
         if not self.accepted:
             raise AssertionError(
                 f"it accepts none of {len(self.golds)} gold answers ({label} for {count} of them), such as "
-                f"{shown(self._written(self.golds[0]))} for {self.golds[0]}; if it reads others, name them in its "
-                "record: "
+                f"{shown(self._written(self.golds[0]))} for {self.golds[0]}; if it reads other answers, name them in "
+                "its record: "
                 'VerifierInfo(..., golds=("Ada",), answer="Hello, {gold}")'
             )
         assert not (self.all_golds and refused), (
@@ -188,11 +191,11 @@ class _Kit:
             in_a_row = in_a_row + 1 if verdict.label == "unscored:timeout" or seconds > self.deadline_s else 0
             if in_a_row == PATIENCE:
                 raise AssertionError(
-                    f"{PATIENCE} in a row took longer than {self.deadline_s:g} s; the other {len(corpus)} were not "
-                    "tried"
+                    f"{PATIENCE} attacks in a row took longer than {self.deadline_s:g} s; the others of {len(corpus)} "
+                    "were not tried"
                 )
         assert figures["attacks_unscored"] < figures["attacks"], (
-            f"all {len(corpus)} ended unscored; a hostile answer is wrong or no answer"
+            f"all {len(corpus)} attacks were unscored; the verdict on a hostile completion is wrong or no_answer"
         )
 
     def _rewritings(self) -> None:
@@ -200,14 +203,14 @@ class _Kit:
         self.report.figures["rewritings"] = len(trials)
         forth = self._judged([VerifyItem(gold, self._written(text)) for gold, _, text in trials])
         back = self._judged([VerifyItem(text, self._written(gold)) for gold, _, text in trials])
-        hint = "; if digits are a text for it, say so in its record: VerifierInfo(..., numeric=False)"
+        hint = "; if it reads digits as text, say so in its record: VerifierInfo(..., numeric=False)"
         for (gold, name, text), there, home in zip(trials, forth, back, strict=True):
             more = hint if name in NUMERIC else ""
             if there.status != "correct":
                 self._failed(f"{name}: {shown(text)} was rejected for {gold} ({there.label}, {there.reason}){more}")
             if home.status != "correct":
                 self._failed(
-                    f"{name}, the other way round: {gold} was rejected for {shown(text)} ({home.label}, "
+                    f"{name}, with gold and answer exchanged: {gold} was rejected for {shown(text)} ({home.label}, "
                     f"{home.reason}){more}"
                 )
 
@@ -216,13 +219,11 @@ class _Kit:
 
 
 NUMERIC = ("plus or minus zero", "leading zeros")
-"""Rewritings of numbers alone."""
+"""Rewritings that apply only to numbers."""
 
 
 def rewritings(gold: str, *, numeric: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield other ways to write a gold answer, each with its name; those of numbers and lists only if digits are
-    `numeric`.
-    """
+    """Yield other ways to write a gold answer, each with its name. Those for numbers and lists need `numeric`."""
     yield "spaces around", f"  {gold} "
     if re.search(r"\\[dt]?frac\{", gold):
         yield "dfrac", re.sub(r"\\[dt]?frac", r"\\dfrac", gold)

@@ -15,7 +15,7 @@ if tests["kind"] == "stdin":
 else:
     globals()[tests["function"]] = lambda *given: next(result for arguments, result in tests["cases"] if arguments == [*given])
 ```"""
-"""A program that knows its hidden tests, as the conformance checks write it."""
+"""A completion with a program that contains its hidden tests, for the conformance checks."""
 
 
 @hookimpl
@@ -59,7 +59,7 @@ def kgym_components() -> Iterator[Component]:
     yield VerifierInfo(
         name="judge",
         target="kgym_plugins.verifiers.judge:Judge",
-        summary="a language model that reasons about the answer and gives a verdict, which is parsed",
+        summary="a language model that reasons about the completion and gives a verdict, which is parsed",
         isolation="none",
         batched=True,
     )

@@ -1,13 +1,13 @@
-"""The verifier `code`: the program of an answer passes the hidden tests of its problem, in a sandbox.
+"""The verifier `code`: the program in a completion passes the hidden tests of its problem, in a sandbox.
 
     gold {"kind": "stdin", "cases": [["2 3", "5"]]}      see kgym.judging.cases
     a block ```python ... ``` that prints the sum        correct, passed
-    one that prints the product                          wrong, wrong_output; also time, memory, output, crash,
-    no_function ... no block                                             no_answer
+    one that prints the product                          wrong, wrong_output; also time, memory, output, crash, ...
+    no block                                             no_answer
 
-What is expected never enters the sandbox of the program. A program that fails, in any way, is wrong; only what is not
-its doing is `unscored`: `gold` (the gold answer has no tests), `tests` (a checker that fails), `sandbox` (it was lost
-twice).
+Expected outputs never enter the sandbox of the program. A program that fails, in any way, is wrong. Only failures that
+it does not cause are `unscored`: `gold` (the gold answer has no tests), `tests` (a checker fails), `sandbox` (it was
+lost twice).
 """
 
 import time
@@ -31,24 +31,24 @@ class CodeOptions(Options):
     """How programs are judged."""
 
     partial: bool = False
-    """Score the share of the cases that pass, instead of all or nothing; every case is run then, to the end."""
+    """Score the share of the cases that pass, instead of all or nothing; all cases are then run."""
     max_cases: int = Field(0, ge=0)
-    """Run the first so many cases of a problem; 0 is all of them."""
+    """Number of cases of a problem that are run, the first ones; 0 is all of them."""
 
 
 class Code:
-    """Follows `kgym.types.Verifier`; for several threads."""
+    """Follows `kgym.types.Verifier`; several threads may call it."""
 
     Options = CodeOptions
 
     def __init__(self, options: CodeOptions) -> None:
-        """Raises SandboxError, with the reason and the remedy, where programs cannot be isolated."""
+        """Raises SandboxError, with the reason and the remedy, if programs cannot be isolated."""
         self.options = options
         probe.require()
 
     @staticmethod
     def missing() -> str:
-        """Return what this machine lacks to isolate programs, with the remedy; "" for nothing."""
+        """Return what is missing on this machine to isolate programs, with the remedy; "" if nothing is."""
         return bubblewrap.missing() or probe.check()
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:

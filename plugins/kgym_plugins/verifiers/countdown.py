@@ -1,19 +1,19 @@
-r"""The verifier `countdown`: an expression in the last box that uses the numbers of the gold answer, each as often, and
-has its value.
+r"""The verifier `countdown`: an expression in the last box that uses the numbers of the gold answer, each equally
+often, and has its value.
 
     gold (14-4)+8, which says that 4, 8 and 14 make 18
     \boxed{8+14-4}           correct
-    \boxed{14 - 4 + 8 = 18}  correct: the value may stand beside it
+    \boxed{14 - 4 + 8 = 18}  correct: the value may follow after =
     \boxed{18}               wrong, numbers
     \boxed{14+4-8}           wrong, value
 
 An expression has whole numbers, + - * / (also `\times`, `\cdot`, `\div`, `\frac{}{}` and their characters) and
-brackets; a bracket after a number or a bracket is a product. The last box after the reasoning is the answer, and a
-hedge (wrong) if another box is not right too. A last box that is empty or unterminated, or holds anything else, is
+brackets; a bracket after a number or a bracket is a product. The last box after the reasoning is the answer. If another
+box is not right too, it is a hedge and wrong. A last box that is empty, unterminated or contains anything else is
 `no_answer`.
 
-Nothing is computed before the numbers agree, and what is computed is exact. Linear in the text but for at most
-`MAX_FRACTIONS` rewritings.
+Nothing is computed before the numbers agree, and the computation is exact. The time is linear in the text, except for
+at most `MAX_FRACTIONS` rewritings.
 """
 
 import re
@@ -27,7 +27,7 @@ from kgym.options import Options
 from kgym.types import Status, Verdict, VerifyItem
 
 MAX_FRACTIONS = 16
-"""`\\frac` in an answer."""
+"""Most `\\frac` in an answer."""
 
 _SPELLINGS = str.maketrans(
     {"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", "−": "-", "–": "-", "＋": "+", "＝": "="}
@@ -62,7 +62,7 @@ class Countdown:
         self.options = options
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item; `unscored:gold` where the gold answer itself is not an expression."""
+        """Return one verdict for each item; `unscored:gold` if the gold answer itself is not an expression."""
         return [_timed(item) for item in items]
 
 
@@ -116,7 +116,7 @@ def _compare(answer: str, wanted: Sequence[str], target: Fraction) -> tuple[Stat
 
 
 def _plain(text: str) -> str:
-    """Return an expression in the characters of `_TOKENS`, as far as it is one."""
+    """Return an expression rewritten in the characters of `_TOKENS`, as far as possible."""
     text = _BLANKS.sub("", text.translate(_SPELLINGS))
     for command, character in _COMMANDS:
         text = text.replace(command, character)
@@ -128,7 +128,7 @@ def _plain(text: str) -> str:
 
 
 def _tokens(text: str) -> list[str] | None:
-    """Return the tokens of an expression with every product written out; None if there is anything else in it."""
+    """Return the tokens of an expression with every product written out; None if it contains anything else."""
     found = _TOKENS.findall(text)
     if not found or "".join(found) != text:
         return None
@@ -145,12 +145,12 @@ def _numbers(tokens: Sequence[str]) -> Counter[str]:
 
 
 def _value(tokens: Sequence[str]) -> Fraction | None:
-    """Return the value of an expression; None if it is malformed, or divides by 0. Two stacks, so nesting costs no
-    recursion.
+    """Return the value of an expression; None if it is malformed, or divides by 0. It uses two stacks instead of
+    recursion, since nesting may be deep.
     """
     values: list[Fraction] = []
     waiting: list[str] = []
-    operand = True  # whether one comes next
+    operand = True  # whether an operand has to come next
     try:
         for symbol in tokens:
             if symbol.isdigit() and operand:

@@ -4,15 +4,15 @@
     \\boxed{204} or \\boxed{402}               wrong, hedged
     the answer is 204                        no_answer
 
-What is judged is said after the reasoning (`kgym.answers.conclusion`); reasoning that never ends holds no answer, and
-neither does what was said before it. `\\boxed`, `\\fbox` and `\\framebox` are alike.
-The box may hold blanks, `$`, a sign, leading zeros, thousands separators (`1,234`, `1{,}234`, `1\\,234`, `1,\\!234`),
-zeros after a decimal point (`204.0`), fullwidth digits, and wrappers such as `\\text{}`. Anything else in it is
-`no_answer`, and so is a last box that is empty or never closed: an earlier one does not stand in for it. Boxes that
-differ are a hedge and wrong, wherever they stand; boxes that agree, and empty ones before the last, which are echoes of
-the instruction, do no harm.
+Only the text after the reasoning is judged (`kgym.answers.conclusion`). If the reasoning never ends, the completion has
+no answer, even if there is text before the reasoning. `\\boxed`, `\\fbox` and `\\framebox` are treated alike.
+The box may contain blanks, `$`, a sign, leading zeros, thousands separators (`1,234`, `1{,}234`, `1\\,234`,
+`1,\\!234`), zeros after a decimal point (`204.0`), fullwidth digits, and wrappers such as `\\text{}`. Anything else in
+it is `no_answer`, and so is a last box that is empty or never closed; an earlier box is not used instead. Boxes that
+differ are a hedge and wrong, anywhere in the text. Boxes that agree, and empty boxes before the last one, which are
+echoes of the instruction, do no harm.
 
-Linear in the text, and no number is ever computed: digits are compared as text, at most `MAX_CHARACTERS` of them.
+The time is linear in the text, and no number is computed: digits are compared as text, at most `MAX_CHARACTERS`.
 """
 
 import time
@@ -33,7 +33,7 @@ class Integer:
         self.options = options
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item; `unscored:gold` where the gold answer itself is not an integer."""
+        """Return one verdict for each item; `unscored:gold` if the gold answer itself is not an integer."""
         return [_timed(item) for item in items]
 
 

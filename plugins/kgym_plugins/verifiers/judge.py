@@ -1,19 +1,19 @@
-r"""The verifier `judge`: a language model reads question, right answer and response, reasons, and gives its verdict as
-JSON.
+r"""The verifier `judge`: a language model reads the question, the right answer and the completion, reasons, and gives
+its verdict as JSON.
 
     ... both are one half, so they agree. {"verdict": "correct"}
 
-It is the chain-of-thought reward model of Kimi k1.5 (section 2.3.5): a model that thinks before it judges was right far
-more often than a scalar head. With several samples the majority decides.
+It is the chain-of-thought reward model of Kimi k1.5 (section 2.3.5), where a model that reasons before it judges was
+right far more often than a scalar head. With several samples the majority decides.
 
     unscored:unparseable    no sample ended in a verdict
     unscored:cut_short      no sample ended in a verdict, and a budget ended one of them
-    unscored:tie            as many samples for as against
-    unscored:context        question and response are longer than the judge's context
+    unscored:tie            equally many samples for and against
+    unscored:context        question and completion are longer than the judge's context
 
-What counts is the last object of a sample that names a verdict, after its reasoning; a verdict that the response itself
-contains is part of the prompt and counts for nothing, though a weak judge may be talked into repeating it. The judge's
-text is data: parsed as JSON, within limits, and never evaluated.
+The verdict of a sample is the last JSON object with a verdict after its reasoning. A verdict in the completion itself
+is part of the prompt and does not count, although a weak judge may repeat it. The judge's text is data: it is parsed as
+JSON, within limits, and never evaluated.
 """
 
 import json
@@ -53,27 +53,27 @@ _VERDICTS = {"correct": True, "wrong": False, "incorrect": False}
 
 
 class JudgeOptions(Options):
-    """A judge that generates."""
+    """Options of a judge that generates text."""
 
     model: str = ""
-    """The judge: a name, a folder or a hub id, as `--model` takes it. It has to be named."""
+    """The judge: a name, a folder or a hub id, as `--model` takes it. Required."""
     engine: str = Field("transformers", min_length=1)
-    """What samples its text."""
+    """Engine that samples its text."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the engine."""
     template: str = TEMPLATE
-    """The user's message, with {question}, {gold} and {response} in it; {response} must be there."""
+    """The user's message, with {question}, {gold} and {response} (the completion) in it; {response} is required."""
     samples: int = Field(1, ge=1)
-    """Verdicts asked for; the majority decides."""
+    """Number of verdicts sampled for a completion; the majority decides."""
     temperature: Temperature = 0.0
-    """Of the judge's sampling; several samples want more than 0, which is greedy."""
+    """Sampling temperature of the judge; 0 is greedy, and several samples need more than 0."""
     max_tokens: int = Field(1024, ge=1)
     """Token budget of a verdict, its reasoning included."""
     seed: int = 0
     """Seed of the judge's sampling: the same completion gets the same verdict in every batch."""
 
     def fingerprints(self) -> dict[str, str]:
-        """Return that of the judging model, unless a server has it."""
+        """Return the fingerprint of the judging model, unless a server has it."""
         from kgym.rollout.engine import engine_fingerprint, engine_model, is_remote  # noqa: PLC0415  (loads torch)
 
         if not self.model or is_remote(self.engine):
@@ -84,14 +84,14 @@ class JudgeOptions(Options):
     @classmethod
     def _has_a_place_for_the_response(cls, template: str) -> str:
         if "{response}" not in template:
-            raise ValueError("the template has no {response}; write it where the response to be judged goes")
+            raise ValueError("the template has no {response}; write it at the place of the completion to be judged")
         return template
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(
-                f"samples={self.samples} at temperature 0 are all the same; set a temperature, or ask for one"
+                f"samples={self.samples} at temperature 0 are all the same; set a temperature, or samples=1"
             )
         return self
 
@@ -103,7 +103,7 @@ class Judge:
 
     def __init__(self, options: JudgeOptions, engine: "Engine | None" = None) -> None:
         if not options.model and engine is None:
-            raise ConfigError("the verifier judge asks a model of yours: name it as the option model")
+            raise ConfigError("the verifier judge needs a model that judges: name it with the option model")
         if engine is None:
             _check(options.engine, json.dumps(options.engine_options, sort_keys=True), options.model)
         self.options = options
@@ -143,8 +143,8 @@ class Judge:
 
 
 def fill(template: str, item: VerifyItem) -> str:
-    """Put an item into a template, once: what looks like a place in a foreign text stays text. (The engine reads
-    control tokens as text.)
+    """Fill an item into a template in one pass, so that placeholders inside the untrusted texts stay text. (The engine
+    reads control tokens as text.)
 
     >>> fill("{question} {response}", VerifyItem("4", "{gold}<|end|>", "2+2?"))
     '2+2? {gold}<|end|>'
@@ -154,7 +154,7 @@ def fill(template: str, item: VerifyItem) -> str:
 
 
 def verdict_of(said: Sequence[str], *, seconds: float = 0.0) -> Verdict:
-    """Return what the majority of the samples found."""
+    """Return the verdict of the majority of the samples."""
     votes = [vote for text in said if (vote := parse_verdict(text)) is not None]
     if said and all(
         isinstance(text, Segment) and text.finish_reason == "length" and not text.token_ids for text in said
@@ -170,7 +170,7 @@ def verdict_of(said: Sequence[str], *, seconds: float = 0.0) -> Verdict:
 
 
 def parse_verdict(text: str) -> bool | None:
-    """Return the verdict that a judge's text ends in; None if it names none, or a thought is not finished.
+    """Return the verdict at the end of a judge's text; None if it has none, or the reasoning is not finished.
 
     >>> parse_verdict('At first {"verdict": "wrong"}, but no: {"verdict": "correct"}'), parse_verdict("It is correct.")
     (True, None)
@@ -193,7 +193,7 @@ def parse_verdict(text: str) -> bool | None:
 
 @lru_cache(maxsize=8)
 def _check(engine: str, engine_options: str, model: str) -> None:
-    """Refuse what cannot judge before a run begins; the weights are loaded with the first answers."""
+    """Refuse a model that cannot judge before a run begins; the weights are loaded for the first completions."""
     from kgym.rollout.engine import check_engine, engine_model  # noqa: PLC0415  (loads torch)
 
     check_engine(engine, json.loads(engine_options), engine_model(engine, model))

@@ -1,16 +1,16 @@
-"""The verifier `reward_model`: a model that was trained on preferences says how good an answer is.
+"""The verifier `reward_model`: a model that was trained on preferences scores how good a completion is.
 
-Its score s has the mean 0 over demonstrations (InstructGPT, section 3.5): `kgym rm` keeps the bias that does so with
-the model.
+Its score s has the mean 0 over demonstrations (InstructGPT, section 3.5); `kgym rm` stores the bias for this with the
+model.
 
     grade = threshold      correct if s > threshold, else wrong
-    grade = probability    the same verdict, with the partial credit sigmoid(s - threshold): the chance that the answer
-    is preferred to one
-                           whose score is the threshold, by the model that the loss of reward models has of preferences
+    grade = probability    the same verdict, with the partial credit sigmoid(s - threshold): the probability that the
+                           completion is preferred to one whose score is the threshold, by the model of preferences
+                           (Bradley-Terry) that the loss of reward models assumes
 
-An answer that is longer than the model's context is unscored. The model lives in the caller's process, once for all
-verifiers that name it. The text of an answer is only ever turned into token ids; what it can do is to please the model
-without being right.
+A completion that is longer than the model's context is unscored. The model is in the caller's process, shared by all
+verifiers that name it. The text of a completion is only converted to token ids; at worst it gets a high score without
+being right.
 """
 
 import math
@@ -30,23 +30,21 @@ if TYPE_CHECKING:
 
 
 class RewardModelOptions(Options):
-    """A reward model as a verifier."""
+    """Options of a reward model as a verifier."""
 
     model: str = ""
-    """Folder of the reward model, as `kgym rm` writes it, or any sequence classifier of one label. It has to be
-    named.
-    """
+    """Folder of the reward model, as `kgym rm` writes it, or any sequence classifier with one label. Required."""
     grade: Literal["threshold", "probability"] = "probability"
-    """Right or wrong, or also partial credit, which is a reward with a slope."""
+    """`threshold`: only correct or wrong. `probability`: also partial credit, so that the reward has a slope."""
     threshold: float = Field(0.0, allow_inf_nan=False)
-    """The score above which an answer is correct; 0 is that of an average demonstration."""
+    """The score above which a completion is correct; 0 is the score of an average demonstration."""
     device: str = "auto"
     """Device of the model; `auto` is a GPU if the machine has one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of its weights; `auto` is float32 on the CPU and bfloat16 on a GPU."""
+    """Type of its weights; `auto` is float32 on the CPU and bfloat16 on a GPU."""
 
     def fingerprints(self) -> dict[str, str]:
-        """Return that of the reward model."""
+        """Return the fingerprint of the reward model."""
         from kgym.models.names import model_fingerprint, resolve_model  # noqa: PLC0415  (loads torch)
 
         return {"model": model_fingerprint(resolve_model(self.model))} if self.model else {}
@@ -60,14 +58,14 @@ class RewardModelVerifier:
     def __init__(self, options: RewardModelOptions) -> None:
         if not options.model:
             raise ConfigError(
-                "the verifier reward_model judges by a model of yours: train one with kgym rm, and name its folder as "
-                "the option model"
+                "the verifier reward_model needs a reward model: train one with kgym rm, and name its folder with the "
+                "option model"
             )
         self.options = options
         _check(options.model)
 
     def verify_many(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """Return one verdict for each item; `unscored:context` for an answer that is too long for the model."""
+        """Return one verdict for each item; `unscored:context` for a completion that is too long for the model."""
         if not items:
             return []
         begin = time.perf_counter()
@@ -97,7 +95,9 @@ def sigmoid(x: float) -> float:
 
 @lru_cache(maxsize=8)
 def _check(model: str) -> None:
-    """Refuse what is not a reward model before a run begins; the weights are loaded with the first answers."""
+    """Refuse a model that is not a reward model before a run begins; the weights are loaded for the first
+    completions.
+    """
     from kgym.models.names import resolve_model  # noqa: PLC0415  (loads torch)
     from kgym.models.reward_model import check_reward_model  # noqa: PLC0415
 
