@@ -20,7 +20,7 @@ from kgym_plugins.models.builtin import nano
 OF_THE_MODEL = {
     "log-probabilities",
     "new weights",
-    "answers that were begun under other weights",
+    "completions that were begun under other weights",
     "load while asleep",
     "replies",
 }
@@ -132,8 +132,8 @@ FAULTS = {
         "log-probabilities: request 2, at temperature 2: the log-probabilities differ from the model's by",
         "they are before the temperature was applied",
     ],
-    RepeatsRandomNumbers: ["cut and continued: request 1, cut after 4 tokens, has another answer"],
-    KeepsStaleCaches: ["answers that were begun under other weights: request"],
+    RepeatsRandomNumbers: ["cut and continued: request 1, cut after 4 tokens, has another completion"],
+    KeepsStaleCaches: ["completions that were begun under other weights: request"],
     RendersNothing: ["replies: render_replies returned no token for a reply"],
     TakesWeightsAtAnyTime: ["abort and continue: load takes new weights while requests are open"],
     ForgetsAborted: [

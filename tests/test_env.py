@@ -86,11 +86,11 @@ def test_every_environment_keeps_the_contract_of_kgym(name):
 @pytest.mark.parametrize(
     ("name", "check", "trouble"),
     [
-        ("impure", "source", "another when asked again"),
+        ("impure", "source", "differs when asked for again"),
         ("shared", "disjoint splits", "share the id tiny/train/0"),
-        ("wronggold", "gold answers", "gold answer is not correct of 5 of 5"),
-        ("wrongsolution", "gold answers", "worked solution is not correct of 5 of 5"),
-        ("endless", "source", "index 5 is none"),
+        ("wronggold", "gold answers", "gold answer is not accepted for 5 of 5"),
+        ("wrongsolution", "gold answers", "worked solution is not accepted for 5 of 5"),
+        ("endless", "source", "index 5 is out of range"),
         ("plainprompt", "gymnasium", "it has to be a tuple of Messages"),
         ("clashing", "construction", "'max_tokens'"),
     ],

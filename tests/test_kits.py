@@ -155,8 +155,8 @@ class Judgeless(Made):
         (Raises, "the contract: it raised ValueError: no idea"),
         (Empty, "verify_many returned 0 results for 6 items"),
         (Bools, "6 results for 6 items (bool)"),
-        (Fickle, "two verdicts on the same answer differ"),
-        (Judgeless, "it judges no answer at all: unscored:timeout"),
+        (Fickle, "two verdicts on the same completion differ"),
+        (Judgeless, "it judges no completion at all: unscored:timeout"),
         (judge(lambda gold, response: "wrong"), "it accepts none of 320 gold answers (wrong for 320 of them), such as"),
         (judge(lambda gold, response: "correct"), "was accepted for 7"),
         (judge(boxed), r"(the attack"),
@@ -206,7 +206,7 @@ def test_a_kit_gives_up_on_a_verifier_that_hangs():
         return boxed(gold, response)
 
     found = findings(check_verifier, judge(slow), golds=["7", "8"], deadline_s=0.05)
-    assert "5 in a row took longer than 0.05 s" in found
+    assert "5 attacks in a row took longer than 0.05 s" in found
 
 
 VERIFIERS = """
@@ -244,7 +244,7 @@ def test_plugins_check_fails_a_verifier_that_judges_nothing(name, tmp_path, caps
     (tmp_path / "bad.py").write_text(VERIFIERS)
     assert main(["-p", str(tmp_path / "bad.py"), "plugins", "check", name]) == 1
     printed = capsys.readouterr().out
-    assert "FAILED the contract: it judges no answer at all: unscored:" in printed
+    assert "FAILED the contract: it judges no completion at all: unscored:" in printed
     assert "it does not conform" in printed
 
 
@@ -312,9 +312,9 @@ class Unteachable(Cycle):
     ("sampler", "finding"),
     [
         (Globally, "the same seed, the same indices"),
-        (Forgetful, "resuming: resumed it chooses"),
+        (Forgetful, "resuming: a resumed sampler chooses"),
         (Unsaved, "state_dict has to return plain JSON values"),
-        (Beyond, "returned 1000000, and the source has 24 problems"),
+        (Beyond, "returned 1000000, but the source has 24 problems"),
         (Repeats, "returned a problem twice"),
         (Unteachable, "indices: it raised IndexError"),
     ],
@@ -351,8 +351,8 @@ def by_place(group, rewards):
         (lambda group, rewards: [math.nan] * len(rewards), "the rewards are [nan]"),
         (lambda group, rewards: [1 / len(episode.text) for episode in group.episodes], "ZeroDivisionError"),
         (spoil, "it changes the group"),
-        (lambda group, rewards: [random.random() for _ in rewards], "a group that comes again gets other rewards"),
-        (by_place, "the order of the episodes: it changes the rewards"),
+        (lambda group, rewards: [random.random() for _ in rewards], "the same group gets other rewards the second time"),
+        (by_place, "the order of the episodes: the order changes the rewards"),
     ],
 )
 def test_the_kit_of_shapers(function, finding):
@@ -467,13 +467,13 @@ class Random(Faulty):
 @pytest.mark.parametrize(
     ("engine", "finding"),
     [
-        (Crowded, "among other requests: request 1 was answered"),
-        (Positive, "have to be numbers up to 0"),
-        (Stale, "a segment is of version 3, the engine of version 0"),
+        (Crowded, "among other requests: request 1 gave"),
+        (Positive, "have to be 0 or less"),
+        (Stale, "a segment has version 3, the engine has version 0"),
         (Restarting, "cut and continued: request"),
-        (Eager, "tokens, and max_tokens is 12"),
+        (Eager, "tokens, but max_tokens is 12"),
         (Losing, "it returned no segment for 1 open requests"),
-        (Random, "was answered"),
+        (Random, "request 1 gave"),
     ],
 )
 def test_the_kit_of_engines(engine, finding):
@@ -542,7 +542,7 @@ def exporter(function, **attributes):
         (lambda rows: f"{rows[0]['accuracy']}", "no rows: it raised IndexError"),
         (lambda rows: "\n".join(f"{row['stderr']:.2f}" for row in rows) or "none", "seven rows: it raised TypeError"),
         (lambda rows: str([row.pop("note") for row in rows]), "it changes the rows"),
-        (lambda rows: str(random.random()), "the same rows give another file"),
+        (lambda rows: str(random.random()), "the same rows give a different file"),
     ],
 )
 def test_the_kit_of_exporters(function, finding):
@@ -561,7 +561,7 @@ def bridge(function, turns=False):
         (lambda export: {"a": 1}, "the content of a is int"),
         (lambda export: {"a": ""}, "every file is empty"),
         (lambda export: {"a": str([row.pop("id") for row in export.splits["train"]])}, "it changes the rows"),
-        (lambda export: {"a": str(random.random())}, "the same rows give other files"),
+        (lambda export: {"a": str(random.random())}, "the same rows give different files"),
         (lambda export: {"a": export.splits["train"][2]["id"]}, "one problem: it raised IndexError"),
     ],
 )
@@ -719,9 +719,9 @@ def fine(): return "fine"
     [
         ("benchmark", "has no split 'tset'"),
         ("dataset", "name repositories as OWNER/NAME"),
-        ("preset", "has to have {question} once"),
+        ("preset", "has to contain {question} exactly once"),
         ("preset", "top_p is 1.5"),
-        ("preset", "it does not say where it is published"),
+        ("preset", "source is empty; it has to say where the protocol is published"),
         ("model", "has no config.json"),
         ("experiment", "cannot read the experiment"),
         ("command", "it has no run(args)"),

@@ -94,7 +94,7 @@ def test_a_prompt_may_show_the_right_answer_and_takes_no_places_from_the_questio
 def test_a_model_has_to_be_named_and_to_be_one():
     with pytest.raises(ConfigError, match="kgym rm"):
         load_verifier("reward_model")
-    with pytest.raises(ConfigError, match="name it as the option model"):
+    with pytest.raises(ConfigError, match="name it with the option model"):
         load_verifier("judge")
     with pytest.raises(ConfigError, match="kgym rm"):
         load_verifier("reward_model", {"model": "nano"})

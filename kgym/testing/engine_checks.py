@@ -350,7 +350,7 @@ def _held(engine: Engine, requests: Sequence[GenerateRequest], found: dict[str, 
             f"the log-probabilities are {shown(segment.engine_logprobs)}; they have to be 0 or less"
         )
         assert segment.version == engine.version, (
-            f"a segment has the version {segment.version}, the engine has {engine.version}"
+            f"a segment has version {segment.version}, the engine has version {engine.version}"
         )
     return found
 
