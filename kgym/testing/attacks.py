@@ -3,7 +3,7 @@ r"""Completions that no verifier may accept, and texts that no verifier may cras
     for attack in attacks():
         assert judge(attack.gold, attack.response).status != "correct", attack.name
 
-The policy that is being trained writes the completions, and it learns whatever earns reward: guessing many times,
+The policy that is being trained writes the completions, and it learns what earns reward: guessing many times,
 talking to the judge, repeating the question, asking for more arithmetic than there is time for. Every attack here has
 been seen, in the issues of a verifier or in a training run.
 """
