@@ -250,7 +250,7 @@ def test_an_engine_that_says_another_version_is_refused(tiny_model, policy):
     engine = engine_of(tiny_model)
     engine.load = lambda version, weights: None
     expected = expected_of(policy, Canary.of(engine, PROMPTS, 1.0), {})
-    with pytest.raises(RunError, match="after the load of version 4 it says that it has version 0"):
+    with pytest.raises(RunError, match="after the load of version 4 it reports version 0"):
         Handover(4, policy.weights(adapters=False), expected).to(engine)
 
 

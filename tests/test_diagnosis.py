@@ -80,13 +80,15 @@ def test_the_texts_have_the_figures_and_the_remedy():
     line = GOOD | WRONG | {"episode/truncated_frac": 0.9, "optim/grad_norm": 4_429_711.0}
     texts = [str(hint) for hint in diagnosis.see(line, 1)]
     assert texts == [
-        "90% of the answers are cut off by the token budget (the longest has 60 tokens); raise env.max_tokens, "
-        "or take a model that ends its answers",
+        "90% of the completions are cut off by the token budget (the longest has 60 tokens); raise env.max_tokens, "
+        "or take a model that ends its completions",
         "the gradient explodes: its norm is 4,429,711, and train.max_grad_norm=1; "
         "start again with a smaller train.lr, and look at policy/engine_gap_nats",
     ]
     (text,) = map(str, Diagnosis(max_grad_norm=1.0).see(GOOD | NO_UPDATE | WRONG, 1))
-    assert text.startswith("nothing to learn from, the policy stays as it is: every answer got the same reward, 0, ")
+    assert text.startswith(
+        "nothing to learn from, the policy stays as it is: every completion got the same reward, 0, "
+    )
     assert Diagnosis(max_grad_norm=1e6).see(GOOD | {"optim/grad_norm": 4_429_711.0}, 1) == []
 
 
@@ -133,7 +135,10 @@ def test_training_says_a_hint_once_and_show_says_it_too(tmp_path, tiny_model, ca
     )
     out = capsys.readouterr().out
     assert out.count("cut off by") == 1
-    said = r"^step 1: (\d+% of the answers are cut off by the token budget \(the longest has 8 tokens\); raise env\.max_tokens)"
+    said = (
+        r"^step 1: (\d+% of the completions are cut off by the token budget \(the longest has 8 tokens\); raise "
+        r"env\.max_tokens)"
+    )
     (text,) = re.findall(said, out, flags=re.MULTILINE)
     assert main(["train", "--resume", "--run", str(run), "--steps", "4"]) == 0
     assert "cut off by" not in capsys.readouterr().out

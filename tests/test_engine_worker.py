@@ -109,7 +109,7 @@ def test_a_worker_that_was_killed_is_named_with_its_exit_code_and_a_remedy():
     engine.submit(requests())
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(
-        EngineError, match=r"its process ended \(exit code -9, SIGKILL\).*sample fewer answers at once.*--resume"
+        EngineError, match=r"its process ended \(exit code -9, SIGKILL\).*sample fewer completions at once.*--resume"
     ):
         engine.poll()
     with pytest.raises(EngineError, match="its process has ended; make the engine again"):

@@ -312,7 +312,7 @@ def test_prompts_that_are_too_long_are_named_by_environment(tmp_path, monkeypatc
     )
     small = ("envs.sums.max_tokens=4", "envs.mine.max_tokens=4", "eval.every=0")
     train(tmp_path / "run", *settings, *small, words=("--model", str(tiny_model)))
-    assert "mine:train: 1 prompt leaves no room for an answer" in capsys.readouterr().err
+    assert "mine:train: 1 prompt leaves no room for a completion" in capsys.readouterr().err
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.lists(st.integers(1, 7), min_size=1, max_size=30))

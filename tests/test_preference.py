@@ -356,9 +356,9 @@ def test_long2short_prefers_the_shortest_right_answer(tmp_path):
 
 
 def test_a_run_without_answers_or_differences_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no stored answers"):
+    with pytest.raises(ConfigError, match="no stored completions"):
         stored_comparisons(tmp_path, PairsConfig(), seed=0)
-    with pytest.raises(DataError, match="no two answers"):
+    with pytest.raises(DataError, match="no two completions"):
         stored_comparisons(stored(tmp_path, [("a", "x", 1.0, 3, False)]), PairsConfig(), seed=0)
 
 
@@ -510,7 +510,7 @@ def test_the_command_learns_from_an_environment_and_from_a_file(tmp_path, tiny_m
         ),
         (["dpo", "--data", "p.jsonl", "--set", "verifier=math"], "verifier.* is set without an environment"),
         (["rm", "--data", "absent.jsonl"], "absent.jsonl"),
-        (["rm", "--episodes", "absent"], "no stored answers"),
+        (["rm", "--episodes", "absent"], "no stored completions"),
         (["rm"], "--env"),
     ],
 )

@@ -56,7 +56,7 @@ def test_training_goes_on_past_a_prompt_that_is_too_long(tiny_model, data, capsy
     ]
     assert main(["train", "--model", str(tiny_model), "--run", str(run), *what]) == 0
     out = capsys.readouterr()
-    assert (out.out + out.err).count("1 prompt leaves no room for an answer (some/") == 1
+    assert (out.out + out.err).count("1 prompt leaves no room for a completion (some/") == 1
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["episode/prompt_too_long_frac"] for line in metrics] == pytest.approx([1 / 12] * 2)
     import pandas as pd
@@ -72,7 +72,7 @@ def test_an_evaluation_counts_it_as_wrong(tiny_model, data, capsys):
     what = ["--bench", "data:validation", "--set", "env.dataset=some", "env.validation_frac=1", "--max-tokens", "4"]
     assert main(["eval", "--model", str(tiny_model), "--run", str(run), *what]) == 0
     out = capsys.readouterr()
-    assert "1 prompt leaves no room for an answer (some/" in out.err
+    assert "1 prompt leaves no room for a completion (some/" in out.err
     assert "prompts of 8.3%" in out.out
     result = json.loads((run / "results.json").read_text())
     assert (result["n_problems"], len(result["scores"])) == (12, 12)
@@ -83,7 +83,7 @@ def test_a_run_in_which_no_prompt_fits_is_refused_before_it_begins(tiny_model, d
     run = data / "run"
     what = ["--env", "data", "--set", "env.dataset=all", "--set", "env.validation_frac=0", "--eval-every", "0"]
     assert main(["train", "--model", str(tiny_model), "--run", str(run), *what]) == 2
-    assert "no prompt of data:train leaves room for an answer" in capsys.readouterr().err
+    assert "no prompt of data:train leaves room for a completion" in capsys.readouterr().err
     assert not run.exists()
     what = ["--bench", "data:validation", "--set", "env.dataset=all", "env.validation_frac=1", "--run", str(run)]
     assert main(["eval", "--model", str(tiny_model), *what]) == 2
@@ -105,8 +105,8 @@ def test_a_judge_leaves_what_is_too_long_unscored_and_judges_the_others():
 def test_a_note_names_three_problems_and_counts_the_rest():
     found = {f"mine/{i}": 1000 + i for i in range(5)}
     assert describe_long(found, "data:train") == (
-        "data:train: 5 prompts leave no room for an answer (mine/0, 1000 tokens, mine/1, 1001 tokens, mine/2, 1002 "
-        "tokens and 2 more); they count as wrong (prompt_too_long), no part of a loss"
+        "data:train: 5 prompts leave no room for a completion (mine/0, 1000 tokens, mine/1, 1001 tokens, mine/2, 1002 "
+        "tokens and 2 more): wrong in an evaluation, not in a loss"
     )
 
 

@@ -294,7 +294,7 @@ def test_a_greedy_answer_that_cannot_be_judged_is_no_baseline():
     assert "may be trained on" in nothing_to_learn(played)
     for group in played.sampled:
         group.episodes[0].trainable = True
-    assert "none of the 5 greedy answers could be judged" in nothing_to_learn(played)
+    assert "none of the 5 greedy completions could be judged" in nothing_to_learn(played)
 
 
 # --- runs that have nothing to learn ----------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ SETTINGS = [
 @pytest.mark.parametrize(
     ("verifier", "words"),
     [
-        ("always-right", ("100.0% of the answers right", "take harder problems")),
+        ("always-right", ("100.0% of the completions correct", "take harder problems")),
         ("always-wrong", ("0.0% of", "raise env.max_tokens")),
     ],
 )
@@ -327,7 +327,7 @@ def test_dapo_ends_with_a_word_when_problems_are_too_easy_or_too_hard(tmp_path, 
     assert main([*arguments, "--set", f"verifier={verifier}", "--set", "train.save_every=1"]) == 1
     output = capsys.readouterr()
     assert output.err.count("\n") == 1
-    for word in ("step 3", "nothing to learn from in 3 steps on end", "4 problems in 2 rounds", *words):
+    for word in ("step 3", "nothing to learn from in 3 consecutive steps", "4 problems in 2 rounds", *words):
         assert word in output.err
     assert "step 1: nothing to learn from, the policy stays as it is" in output.out
     lines = read_metrics(run / "metrics.jsonl")

@@ -274,7 +274,7 @@ def test_an_engine_that_cannot_append_is_refused():
     class Plain(LockstepEngine):
         pass
 
-    with pytest.raises(ConfigError, match="cannot append what kgym/echo-v0 replies; use another engine"):
+    with pytest.raises(ConfigError, match="cannot append the replies of kgym/echo-v0; use another engine"):
         check_turns(Plain(lambda request: "a"), EnvSetup("echo", {}))
     with pytest.raises(EngineError, match="cannot append"):
         played(EnvSetup("echo", {}), None, engine=Plain(lambda request: "a"))

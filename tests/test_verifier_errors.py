@@ -200,7 +200,7 @@ def test_a_run_ends_with_the_reasons_if_they_are_frequent(tmp_path, capfd, verif
     assert main([*command, "--run", str(tmp_path / "run"), "--set", *settings]) == 1
     close_all()
     err = capfd.readouterr().err
-    assert f"100% of the answers are unscored, more than rollout.max_unscored_frac=0.1 ({reason})" in err
+    assert f"100% of the completions are unscored, more than rollout.max_unscored_frac=0.1 ({reason})" in err
     stored = pq.read_table(tmp_path / "run" / "episodes" / "step-00001.parquet")["status"].to_pylist()
     assert stored == [f"unscored:{reason.removesuffix(' 4')}"] * 4
 

@@ -4,10 +4,10 @@
     for
            ^   ^   ^   ^      one token by an ordinary request, and the trainer knows the log-probability of every token
 
-Since the trainer computes whole distributions, before it is known what the engine will sample, its weights may go on
-changing while an engine in another process is asked. The texts are the same in every step, and longer than a block of a
-prefix cache, so keys and values that an engine has kept of older weights are used again, and show. One token a request
-makes the canary one short forward pass. No sample of the run depends on it: seeds belong to requests.
+Since the trainer computes whole distributions, before it is known what the engine will sample, its weights may already
+change while an engine in another process is asked. The texts are the same in every step, and longer than a block of a
+prefix cache, so keys and values that an engine has kept of older weights are used again, and become visible. One token
+a request makes the canary one short forward pass. No completion of the run depends on it, as seeds belong to requests.
 
 Dimension key:  M places of all texts   V vocabulary
 """
@@ -21,17 +21,17 @@ from kgym.rollout.engine import generate
 from kgym.types import Chat, Engine, GenerateRequest, Replicated, Sampling, Segment
 
 PLACES = 32
-"""Of a text, at which the engine is asked when a run begins."""
+"""Places of a text at which the engine is asked when a run begins."""
 FEW = 4
-"""The same after each update: a hundredth of a step of a model of a million parameters."""
+"""The number of places after each update; asking takes a hundredth of a step of a model of a million parameters."""
 LENGTH = 136
 """Tokens of a text: more than a block of vLLM's prefix cache, which has 16 tokens on a GPU and 128 on a CPU."""
 SPAN = 48
-"""Tokens after a prompt at the least."""
+"""Least number of tokens after a prompt."""
 FILLERS = 8
-"""Prompts of which a text is made."""
+"""Number of prompts that a text is made of."""
 SEED = 0
-"""The same for all requests: engines that keep unfinished answers know them by their seed."""
+"""The seed of all requests: engines that keep unfinished completions identify them by their seed."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Text:
     ids: tuple[int, ...]
     """The rendered prompt and the filler."""
     places: tuple[int, ...]
-    """A token is asked for after so many of `ids`; never after all of them."""
+    """Numbers of `ids` after which a token is asked for; never all of them."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class Canary:
 
     @classmethod
     def of(cls, engine: Engine, prompts: Sequence[Chat], temperature: float) -> "Canary":
-        """Make the texts of `prompts`, of which there should be `wanted(engine)`. The engine is asked how it renders
-        them.
-        """
+        """Make the texts of `prompts`, of which there should be `wanted(engine)`. The engine renders them."""
         distinct = list(dict.fromkeys(prompts))
         asked = [_request(f"canary/prompt/{number}", prompt, (), temperature) for number, prompt in enumerate(distinct)]
         found = {segment.request_id: segment for segment in generate(engine, asked)}
@@ -73,7 +71,7 @@ class Canary:
         return cls(tuple(texts), temperature)
 
     def brief(self) -> "Canary":
-        """Return the one with fewer places of the same texts."""
+        """Return a canary with fewer places of the same texts."""
         return replace(
             self,
             texts=tuple(replace(text, places=_places(len(text.prompt_ids), len(text.ids), FEW)) for text in self.texts),
@@ -95,7 +93,7 @@ class Canary:
 
 
 def replicas_of(engine: Engine) -> int:
-    """Return how many engines answer."""
+    """Return the number of engines that sample."""
     return engine.replicas if isinstance(engine, Replicated) else 1
 
 
@@ -134,7 +132,7 @@ class Gap:
 
 
 def gap_of(segments: Sequence[Segment], logprobs_MV: Tensor) -> Gap | None:
-    """Compare; None if there is no token, as the context of the engine is too short for all places."""
+    """Compare both sides; None if no token was sampled because the engine's context is too short for all places."""
     pairs = [
         (segment.engine_logprobs[0], float(logprobs_V[segment.token_ids[0]]))
         for segment, logprobs_V in zip(segments, logprobs_MV, strict=True)

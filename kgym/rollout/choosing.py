@@ -1,7 +1,7 @@
 """`engine=auto`: choose the engine that suits a model and this machine best.
 
-Each engine is checked as if it had been named, and then says itself how well it suits (`JudgesItself`); so third-party
-engines take part. Servers are never chosen: they know other models.
+Each engine is checked as if it had been named, and then reports how well it suits (`JudgesItself`), so third-party
+engines are candidates too. Servers are never chosen: they know other models.
 """
 
 import logging
@@ -68,9 +68,7 @@ def _asked(
 
 
 def _suitability(name: str, options: Mapping[str, Any], folder: str, surroundings: Surroundings) -> Suitability:
-    """Raises KgymError for an engine that lacks something, does not take the options, or cannot sample from the
-    model.
-    """
+    """Raise KgymError for an engine that lacks something, refuses the options, or cannot sample from the model."""
     check_engine(name, options, folder)
     target = registry().target(EngineInfo.kind, name)
     if not isinstance(target, JudgesItself):

@@ -2,8 +2,8 @@
 
     for segment in generate(engine, requests): ...      # all of them, as they end
 
-What an engine raises or returns is checked here, and its name put before the message. An engine that only has a
-blocking `generate` is made one that has `submit` and `poll` by `adapted`.
+What an engine raises or returns is checked here, and its name is added to the message. `adapted` gives `submit` and
+`poll` to an engine that only has a blocking `generate`.
 """
 
 import math
@@ -53,8 +53,8 @@ def engine_fingerprint(name: str, model: str) -> str:
 
 
 def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
-    """Raise ConfigError for a resolved model that an engine cannot load or, UnsuitedModel, sample from; weights are not
-    loaded.
+    """Raise ConfigError for a resolved model that an engine cannot load, UnsuitedModel for one that it cannot sample
+    from; weights are not loaded.
     """
     checked = registry().options("engine", name, options)
     target = registry().target("engine", name)
@@ -65,7 +65,7 @@ def check_engine(name: str, options: Mapping[str, Any], model: str) -> None:
 def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
     """Load a resolved model into an engine.
 
-    Raises EngineError, naming both readings of a name that is not a folder, if it cannot.
+    Raises EngineError if it cannot be loaded, naming both readings of a name that is not a folder.
     """
     try:
         return adapted(registry().create("engine", name, options, model))
@@ -76,7 +76,7 @@ def make_engine(name: str, options: Mapping[str, Any], model: str) -> Engine:
 
 
 def engine_memory(name: str, options: Mapping[str, Any], model: str, work: SamplingWork) -> EngineMemory | None:
-    """Return what an engine takes to sample from a resolved model; None if it does not say."""
+    """Return the memory that an engine takes to sample from a resolved model; None if it does not say."""
     target = registry().target("engine", name)
     if not isinstance(target, PlansMemory):
         return None
@@ -86,7 +86,7 @@ def engine_memory(name: str, options: Mapping[str, Any], model: str, work: Sampl
 
 
 def adapter_rank(name: str, options: Mapping[str, Any]) -> int | None:
-    """Return the highest rank of an adapter that an engine takes alone: 0 if it takes none, None if there is no
+    """Return the highest rank of a separate adapter that an engine takes: 0 if it takes none, None if there is no
     bound.
     """
     info = registry().info(EngineInfo.kind, name)
@@ -122,7 +122,7 @@ def generate(engine: Engine, requests: Sequence[GenerateRequest]) -> Iterator[Se
 
 
 def submit(engine: Engine, requests: Sequence[GenerateRequest]) -> None:
-    """Give an engine requests; what it raises names it."""
+    """Give an engine requests; errors name the engine."""
     with blaming("engine", engine):
         engine.submit(requests)
 
@@ -131,7 +131,7 @@ def poll(engine: Engine, open_ids: Collection[str], timeout_s: float | None = No
     """Return what an engine has ready; `open_ids` are the requests that are open, in the order in which they were
     submitted.
 
-    Raises EngineError if it returns something else than segments of these, a log-probability that is not finite, or,
+    Raises EngineError if it returns anything other than segments of these, a log-probability that is not finite, or,
     without a timeout, nothing at all.
     """
     with blaming("engine", engine):
@@ -175,7 +175,7 @@ class BlockingAdapter:
     """See `kgym.types.Engine`. What is submitted while a batch is generated waits for the next one.
 
     An aborted request yields a segment without tokens: what the engine may have sampled for it is lost. A batch whose
-    requests are all aborted is closed; in one of which some are, they are answered and thrown away.
+    requests are all aborted is closed; if only some are, their results are thrown away.
     """
 
     def __init__(self, engine: BlockingEngine) -> None:
@@ -198,7 +198,7 @@ class BlockingAdapter:
 
     @property
     def version(self) -> int:
-        """Of the engine's weights."""
+        """Version of the engine's weights."""
         return self.engine.version
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
@@ -249,7 +249,7 @@ class BlockingAdapter:
             segments.close()
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
-        """Answer these at the next `poll` with empty segments."""
+        """Return empty segments for these requests at the next `poll`."""
         queued = [request.id for request in self._queue if ids is None or request.id in ids]
         running = [name for name in self._batch if ids is None or name in ids]
         self._queue = deque(request for request in self._queue if request.id not in queued)

@@ -6,10 +6,10 @@
         pass
     groups = pool.finished()
 
-Where an environment replies, `advance` has it reply to the turns that have ended, and the engine render what is
-appended.
+Where an environment replies, `advance` lets it reply to the turns that have ended, and lets the engine render the
+replies.
 
-An episode may stay open while the engine gets new weights: `pause` has the engine return what it has, and the next
+An episode may stay open while the engine gets new weights: `pause` makes the engine return what it has, and the next
 `advance` asks it to continue. `state` and `restore` keep open episodes in a checkpoint.
 """
 
@@ -47,7 +47,7 @@ Progress = Callable[[int, int, int], None]
 """Called as (episodes that have ended, episodes started, tokens sampled so far)."""
 
 TOO_OLD = Verdict("unscored", reason="too_old")
-"""Of an episode that was ended since it had lived through too many updates of the weights."""
+"""Verdict of an episode that was ended because the weights had been updated too often since it began."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class OpenGroup:
     number: int
     """Counts the groups of a pool: older groups have smaller numbers."""
     index: int
-    """Of its problem in the environment's source."""
+    """Index of its problem in the environment's source."""
     setup: EnvSetup
     sampling: Sampling
     episodes: list[Episode]
@@ -66,19 +66,19 @@ class OpenGroup:
     begun: int = 0
     """The training step in which it began; 0 outside of training."""
     label: str = ""
-    """Name of its environment, where a run has several."""
+    """Label of its environment, where a run has several."""
     max_tokens: int | None = None
     """Token budget of its completions where that is below the environment's; see `kgym.stages`."""
 
     @property
     def budgets(self) -> Budgets:
-        """What ends its episodes: the budgets of the environment, and its own."""
+        """The budgets that end its episodes: those of the environment, and its own."""
         own = self.setup.budgets
         return own if self.max_tokens is None else replace(own, max_tokens=min(own.max_tokens, self.max_tokens))
 
     @property
     def problem(self) -> Problem:
-        """The problem that all of its episodes are attempts at."""
+        """The problem of all of its episodes."""
         return self.episodes[0].problem
 
     @property
@@ -107,8 +107,8 @@ class TokenBudget:
         self.left = tokens
 
     def shares(self, wanted: Sequence[int]) -> list[int]:
-        """Return how many tokens each request may sample: equal shares, no more than it asks for; 0 for all if that
-        is too few.
+        """Return how many tokens each request may sample: equal shares, at most what it asks for; 0 for all if the
+        budget is too small.
         """
         share = self.left // max(1, len(wanted))
         given = [min(want, share) for want in wanted]
@@ -127,7 +127,7 @@ class _Flight:
 
     @property
     def id(self) -> str:
-        """Of its request."""
+        """Id of its request."""
         return f"{self.group.number}/{self.episode.id}"
 
 
@@ -136,15 +136,15 @@ class EpisodePool:
     """Groups of open and ended episodes, the oldest first. See the module."""
 
     segment_tokens: int | None = None
-    """Tokens of a segment at most; without it one request asks for all that an episode may still have."""
+    """Most tokens of a segment; without it one request asks for all tokens that an episode may still have."""
     progress: Progress | None = None
     n_tokens: int = 0
     """Tokens sampled so far."""
     _groups: list[OpenGroup] = field(default_factory=list)
     _waiting: list[_Flight] = field(default_factory=list)
-    """Open episodes that the engine does not have."""
+    """Open episodes that wait for the engine."""
     _flights: dict[str, _Flight] = field(default_factory=dict)
-    """Those that it has, by the ids of their requests."""
+    """Open episodes at the engine, by the ids of their requests."""
     _responder: Responder[_Flight] = field(default_factory=Responder)
     """Open episodes whose environment has been asked for a reply."""
     _judge: Judge = field(default_factory=Judge)
@@ -166,7 +166,7 @@ class EpisodePool:
         return sum(group.ended for group in self._groups)
 
     def playable(self, budget: TokenBudget) -> bool:
-        """Whether the budget gives every open episode a token, or there is none."""
+        """Whether the budget gives every open episode a token, or no episode is open."""
         return self.n_open <= budget.left
 
     # --- playing ---
@@ -197,16 +197,16 @@ class EpisodePool:
         self._n_started += 1
 
     def pass_over(self) -> None:
-        """Leave the number of the next group to one that is played elsewhere."""
+        """Leave the number of the next group to one that another rank plays."""
         self._n_started += 1
 
     def advance(self, engine: Engine, budget: TokenBudget | None = None, *, timeout_s: float | None = None) -> bool:
-        """Have the engine continue every open episode and take what it returns first; return False if there was nothing
-        to do.
+        """Let the engine continue every open episode and take what it returns first; return False if nothing was to be
+        done.
 
-        With `timeout_s` it waits no longer for that, or not much. With a `budget`, episodes for which it is too small
-        wait. Raises EngineError if the engine loses a request, returns something that was not asked for, or a
-        log-probability that is not finite.
+        With `timeout_s` it waits about that long at most. With a `budget`, episodes for which it is too small wait.
+        Raises EngineError if the engine loses a request, returns something that was not asked for, or a log-probability
+        that is not finite.
         """
         self._continue(self._responder.due(len(self._flights)))
         self._render(engine)
@@ -219,13 +219,13 @@ class EpisodePool:
         if not segments and timeout_s is not None and time.monotonic() - begin < timeout_s / 2:
             segments = poll(
                 engine, self._flights
-            )  # it did not wait: without a timeout, one that has lost a request is found out
+            )  # it did not wait: poll without a timeout, so that a lost request is noticed
         self._take(segments, budget)
         self._judge.collect()
         return True
 
     def pause(self, engine: Engine) -> None:
-        """Have the engine return what it has sampled of every open episode; the next `advance` continues them."""
+        """Make the engine return what it has sampled of every open episode; the next `advance` continues them."""
         if self._flights:
             with blaming("engine", engine):
                 engine.abort()
@@ -285,13 +285,13 @@ class EpisodePool:
             submit(engine, cohorts[born])
 
     def _render(self, engine: Engine) -> None:
-        """Have the engine render the replies that have no tokens yet, in front of what the policy says next."""
+        """Let the engine render the replies that have no tokens yet, before the policy's next turn."""
         new = [(flight, reply) for flight in self._waiting if (reply := _unrendered(flight.episode)) is not None]
         if not new:
             return
         with blaming("engine", engine):
             if not isinstance(engine, RendersReplies):
-                raise EngineError("it cannot append what the environment replies; use another engine")
+                raise EngineError("it cannot append the replies of the environment; use another engine")
             rendered = engine.render_replies([reply for _, reply in new])
         for (flight, reply), token_ids in zip(new, rendered, strict=True):
             flight.episode.pieces[-1] = Observation(reply.message, tuple(token_ids))
@@ -324,9 +324,7 @@ class EpisodePool:
         self._sort()
 
     def _place(self, flight: _Flight) -> None:
-        """Put an episode where it belongs: to its environment, which replies, to its verifier, or to those that wait
-        for the engine.
-        """
+        """Pass an episode on: to its environment for a reply, to its verifier, or to those that wait for the engine."""
         episode, setup = flight.episode, flight.group.setup
         if rules.awaits_reply(episode):
             task = setup.responder
@@ -353,7 +351,7 @@ class EpisodePool:
     # --- checkpoints ---
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """Return copies of the episodes, and what `restore` has to know in addition as plain JSON values.
+        """Return copies of the episodes, and what else `restore` needs, as plain JSON values.
 
         The engine must have been paused. Verdicts that are on their way are waited for.
         """
@@ -372,7 +370,7 @@ class EpisodePool:
     ) -> None:
         """Take over what `state` returned; `setups` has the environments by their labels.
 
-        Prompts are made anew from their problems.
+        Prompts are made again from their problems.
         """
         rest = list(episodes)
         for facts in state["groups"]:
@@ -418,10 +416,10 @@ def play_groups(
 
 
 def _looked_at(segment: Segment, episode: Episode, sampling: Sampling) -> Segment:
-    """Return the segment, with the finish reason `repetition` if it should have been ended so and its engine does not
-    do that.
+    """Return the segment, with the finish reason `repetition` if the completion repeats itself and its engine does not
+    look for that.
 
-    Such an engine is seen to repeat itself only where a segment ends; a completion that has ended by itself is left as
+    With such an engine, repetition is noticed only where a segment ends; a completion that has ended by itself stays as
     it is.
     """
     n = sampling.loop_tokens

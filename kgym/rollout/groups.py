@@ -1,14 +1,13 @@
-"""The groups of a training step: which problems, how many rounds, what their rewards are, and what is left open for the
-next step.
+"""The groups of a training step: their problems, rounds and rewards, and the episodes left open for the next step.
 
-    Sampler.next -> EpisodePool -> shapers -> Sampler.update    and again instead of the groups that teach nothing,
+    Sampler.next -> EpisodePool -> shapers -> Sampler.update    and again instead of the groups without a gradient,
     while rounds are left
 
 A step ends when `problems_per_step` groups are complete. With `oversample` more of them are open at once, and
 `step_tokens` bounds what is sampled: the episodes that are open then continue in the next step, under its weights.
 
-On several ranks every rank asks the samplers the same questions and plays its part of the groups, with its own engine
-and verifiers. Complete groups are then gathered, so that samplers, shapers and batches are the same everywhere.
+On several ranks every rank calls the samplers in the same way and plays its part of the groups, with its own engine and
+verifiers. Complete groups are then gathered, so that samplers, shapers and batches are the same everywhere.
 
 Sources: Kimi k1.5, arXiv:2501.12599, section 2.6.2, partial rollouts; DAPO, arXiv:2503.14476, section 3.2, dynamic
 sampling (rounds).
@@ -41,7 +40,7 @@ class Stream:
     setup: EnvSetup
     sampler: Sampler
     label: str = ""
-    """Tells the environments of a run apart; "" if there is one."""
+    """Label of the environment in a run with several; "" in a run with one."""
     weight: float = 1.0
     n_groups: int = 0
     """Groups that it has been asked for so far."""
@@ -59,8 +58,8 @@ class Stream:
                 ) from None
 
     def figures(self) -> dict[str, float]:
-        """Return what the sampler says of how it chooses, `sampler/NAME`, of one environment of several
-        `env/LABEL/sampler_NAME`.
+        """Return the sampler's figures about its choice, as `sampler/NAME`, or as `env/LABEL/sampler_NAME` in a run
+        with several environments.
         """
         if not isinstance(self.sampler, ReportsChoice):
             return {}
@@ -86,7 +85,9 @@ class Stream:
             return [int(index) for index in indices]
 
     def learn(self, open_group: OpenGroup) -> None:
-        """Tell the sampler how the attempts went; a prompt that is too long says nothing about its problem."""
+        """Give the sampler the verdicts of the attempts, except of prompts that are too long, which say nothing about
+        the problem.
+        """
         episodes = open_group.episodes
         if not all(map(unasked, episodes)):
             with blaming("sampler", self.sampler, problem=open_group.problem.id):
@@ -113,12 +114,12 @@ class Played:
     batch: list[Group]
     """Those to train on."""
     greedy: list[Group]
-    """One greedy answer to the problem of each group of `batch`; [] if the plan does not ask for any."""
+    """One greedy completion of the problem of each group of `batch`; [] if the plan does not ask for any."""
     rounds: int
     n_tokens: int
-    """Tokens sampled in the step, those of open episodes and greedy answers too."""
+    """Tokens sampled in the step, open episodes and greedy completions included."""
     labels: list[str] = field(default_factory=list)
-    """Of the environment of each of the groups `sampled`; all "" if the run has one."""
+    """Labels of the environments of the groups `sampled`; all "" if the run has one."""
     choice: dict[str, float] = field(default_factory=dict)
     """Metrics of how the samplers chose."""
     begun: dict[str, int] = field(default_factory=dict)
@@ -126,21 +127,21 @@ class Played:
     carried: int = 0
     """Episodes that earlier steps had begun."""
     dropped: int = 0
-    """Episodes that were ended since they were too old."""
+    """Episodes that were ended because they were too old."""
     left_open: int = 0
     """Episodes that continue in the next step."""
     open_lengths: list[int] = field(default_factory=list)
     """Tokens so far of each episode whose group is not complete."""
     seconds: float = 0.0
     wait_s: float = 0.0
-    """Of `seconds`, those in which nothing was sampled and verdicts were waited for."""
+    """The part of `seconds` in which nothing was sampled and verdicts were awaited."""
     canary_gap_nats: float | None = None
     """Largest gap of the canary when the weights that sampled the step were loaded; see `handover.py`."""
 
     @property
     def greedy_rewards(self) -> list[float | None] | None:
-        """The rewards of the greedy answers, None for one that could not be judged; None if there are no such
-        answers.
+        """The rewards of the greedy completions, None for one that could not be judged; None without greedy
+        completions.
         """
         if not self.greedy:
             return None
@@ -197,7 +198,7 @@ _SENT = ("number", "index", "episodes", "born", "begun", "label", "max_tokens")
 
 @dataclass(frozen=True)
 class _Own:
-    """What one rank has of the fields of `Played` that are sums over ranks, or the longest time of one."""
+    """One rank's part of the fields of `Played` that are sums over ranks, or the longest time of one."""
 
     n_tokens: int
     carried: int
@@ -244,7 +245,7 @@ class Rollouts:
         stages: Stages | None = None,
         world: World = ALONE,
     ) -> None:
-        """`world` has connections that no one else uses while a step is played."""
+        """`world` has connections that nothing else uses while a step is played."""
         self.streams = list(streams)
         self.world = world
         self.pool = EpisodePool(segment_tokens)
@@ -318,9 +319,7 @@ class Rollouts:
                 pass
             if budget is None or any(self.world.gather(self.pool.n_ended_groups > 0)):
                 break
-            budget.left += self.world.quota(
-                self._rule.step_tokens or 0
-            )  # there is nothing to update the weights with yet
+            budget.left += self.world.quota(self._rule.step_tokens or 0)  # without groups the weights cannot be updated
         begin = time.perf_counter()
         finished = self.pool.finished()
         waited_s = time.perf_counter() - begin
@@ -344,8 +343,8 @@ class Rollouts:
         return sorted(groups, key=lambda group: group.number)
 
     def _start(self, n: int, step: int, version: int) -> None:
-        """Begin n groups under the weights of `version`; each is played by the rank that has the fewest, which all
-        ranks know.
+        """Begin n groups under the weights of `version`; each is played by the rank with the fewest open groups, which
+        all ranks know.
         """
         for stream, index in self._next(n, step):
             problem = stream.setup.problem(index)
@@ -368,7 +367,7 @@ class Rollouts:
             )
 
     def _next(self, n: int, step: int) -> list[tuple[Stream, int]]:
-        """Choose n problems. Environments are asked in proportion to their weights, over the whole run."""
+        """Choose n problems. Environments are chosen in proportion to their weights, over the whole run."""
         order: list[Stream] = []
         for _ in range(max(0, n)):
             total = 1 + sum(stream.n_groups for stream in self.streams)
@@ -389,8 +388,8 @@ class Rollouts:
                 with blaming("sampler", stream.sampler):
                     raise ComponentError(
                         f"it chose other problems on rank {other} than on rank 0 ({_brief(found[other])} and "
-                        f"{_brief(found[0])}); a sampler may depend on nothing but its options, its seed and the "
-                        "verdicts it was told of, or it runs on one rank only"
+                        f"{_brief(found[0])}); a sampler may depend only on its options, its seed and the verdicts "
+                        "that it was given; otherwise use one rank"
                     )
 
     def _deal(self) -> int:
@@ -501,8 +500,8 @@ class Rollouts:
 
 
 def teaches(group: Group) -> bool:
-    """Whether the scores of the judged answers differ and one of them is trained on; before shaping, as otherwise a
-    length would do.
+    """Whether the scores of the judged completions differ and one of them is trained on; before shaping, since
+    otherwise different lengths would be enough.
     """
     trainable = any(episode.trainable for episode in group.episodes)
     return trainable and len({episode.reward for episode in group.episodes if episode.judged}) > 1

@@ -1,20 +1,20 @@
-"""Weights on their way to the engine, and what proves that they have arrived.
+"""Weights on their way to the engine, and the checks that they have arrived.
 
     handover = Handover(version, weights, trainer.told(...))      by the trainer, before its weights change again
     gap = handover.to(engine)                                     by anyone who uses the engine, perhaps later and in
     another thread
 
-After each load three things are looked at, and a run ends at the first that is not as it should be:
+After each load three things are checked, and the run ends at the first that is wrong:
 
     1. the version that the engine says it has
     2. checksums of its tensors, to the bit, where it reads them back (`kgym.types.ShowsWeights`)
     3. its log-probabilities of the canary against the trainer's (`canary.py`), up to rounding
 
-An update changes log-probabilities little, so the third alone would hardly notice an engine that is one update late.
-So a run begins with a drill: the engine is given quite other weights (version `DRILL`), is compared with the trainer
-that computes with the same ones, and then gets its own again. A tensor that is never loaded shows in the first
-comparison; what the engine keeps (a tensor, all weights of the load before, keys and values of a prefix) in the second,
-however small the learning rate.
+An update changes log-probabilities little, so the third check alone would hardly notice an engine that is one update
+late. So a run begins with a drill: the engine is given very different weights (version `DRILL`), is compared with the
+trainer computing with the same ones, and then gets its own weights again. A tensor that is never loaded shows in the
+first comparison; anything that the engine keeps (a tensor, all weights of the load before, keys and values of a prefix)
+shows in the second, for any learning rate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ ROUNDING_NATS = {("float32", "cpu"): 1e-4, ("float32", "cuda"): 0.01}
 """Largest mean gap of a canary that may be rounding, by the coarsest type that engine or trainer computes in and by the
 device; in bfloat16, and where the engine does not tell its type, `COARSE_NATS`. Measured on CPUs: 5e-6 and 0.1."""
 COARSE_NATS, COARSE_LONG_NATS = 0.3, 0.1
-"""The second is for the canary of a start, over so many more tokens that rounding is evened out."""
+"""The second is for the canary of a start, over so many tokens that rounding averages out."""
 DRILL = 1 << 30
-"""Version of the other weights: none of a run, as engines may tell caches and adapters apart by it."""
+"""Version of the other weights: not a version of any run, as engines may identify caches and adapters by it."""
 SHOWN = 3
-"""Tensors that a message names."""
+"""Number of tensors that a message names."""
 CAUSES = (
     "The engine keeps older weights, leaves a tensor out, or uses keys and values that older weights have made (a "
     "stale prefix cache): fix the engine, then continue the run with --resume"
@@ -52,9 +52,9 @@ class Expected:
     logprobs: Tensor
     """(M, V) float32, on the CPU: the log-probability of each token at each place of the canary."""
     types: Mapping[str, str]
-    """Of the tensors that the engine reads back, by their names, as `types_of` has found them."""
+    """Types of the tensors that the engine reads back, by their names, as `types_of` returned them."""
     bound_nats: float
-    """Of the mean gap."""
+    """Bound of the mean gap."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Handover:
     version: int
     weights: Weights
     expected: Expected | None = None
-    """None hands them over unchecked."""
+    """If None, the weights are not checked."""
 
     @property
     def _load(self) -> str:
@@ -75,14 +75,14 @@ class Handover:
         )
 
     def copied(self) -> "Handover":
-        """Return one whose weights later optimizer steps do not change."""
+        """Return a handover whose weights later optimizer steps do not change."""
         return replace(self, weights=self.weights.copied())
 
     def to(self, engine: Engine, *, wake: bool = False) -> float | None:
         """Load the weights and return the mean gap of the canary, in nats; None without one.
 
-        An engine to `wake` takes the weights before, as it needs memory for its cache only after that. Raises RunError
-        if it does not have the weights, otherwise what loading raises.
+        With `wake`, the engine loads the weights before it wakes, as it needs memory for its cache only after that.
+        Raises RunError if the engine does not have the weights afterwards, and what loading raises.
         """
         expected = self.expected
         weights = self.weights if expected is None else WatchedWeights(self.weights, expected.types)
@@ -94,9 +94,7 @@ class Handover:
             return None
         assert isinstance(weights, WatchedWeights)
         if engine.version != self.version:
-            raise RunError(
-                f"{label_of('engine', engine)}: after {self._load} it says that it has version {engine.version}"
-            )
+            raise RunError(f"{label_of('engine', engine)}: after {self._load} it reports version {engine.version}")
         self._compare(engine, weights, expected.types)
         return self._ask(engine, expected)
 
@@ -120,23 +118,25 @@ class Handover:
             )
 
     def _ask(self, engine: Engine, expected: Expected) -> float | None:
-        """Ask the canary. Raises RunError if the gap is too large."""
+        """Measure the gap of the canary. Raises RunError if it is too large."""
         gap = gap_of(expected.canary.ask(engine), expected.logprobs)
         if gap is None:
             return None
         if not gap.nats <= expected.bound_nats:
             raise RunError(
-                f"{label_of('engine', engine)}: after {self._load} the mean log-probability of "
-                f"{gap.n_tokens} canary tokens is {gap.engine:.6g} in the engine and {gap.trainer:.6g} in the trainer; "
-                "token by token they "
-                f"differ by {gap.nats:.3g} nats, more than rollout.max_canary_gap_nats={expected.bound_nats:g}. "
+                f"{label_of('engine', engine)}: after {self._load} the mean log-probability of {gap.n_tokens} canary "
+                f"tokens is {gap.engine:.6g} in the engine and {gap.trainer:.6g} in the trainer; token by token they "
+                f"differ by {gap.nats:.3g} nats on average, more than "
+                f"rollout.max_canary_gap_nats={expected.bound_nats:g}. "
                 f"{CAUSES}"
             )
         return gap.nats
 
 
 def bound_for(types: Mapping[str, str], trainer: torch.dtype, device: torch.device, *, long: bool) -> float:
-    """Return the gap that may be rounding: `types` are those of the engine's tensors, {} if it does not tell them."""
+    """Return the largest gap that may be rounding: `types` are those of the engine's tensors, {} if it does not report
+    them.
+    """
     names = set(types.values()) or {"unknown"}
     names = {name for name in names if name == "unknown" or getattr(torch, name).is_floating_point}
     exact = names == {"float32"} and trainer == torch.float32
@@ -150,7 +150,7 @@ def bound_for(types: Mapping[str, str], trainer: torch.dtype, device: torch.devi
 
 
 def types_of(engine: Engine) -> dict[str, str]:
-    """Return the types of the tensors that an engine reads back, by their names; {} if it does not."""
+    """Return the types of the tensors that an engine reads back, by their names; {} if it reads none back."""
     return {name: tensor.dtype for tensor in _held_by(engine) for name in tensor.names}
 
 

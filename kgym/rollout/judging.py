@@ -1,15 +1,15 @@
-"""Judging while generating: each episode goes to its verifier as soon as it has ended, and the verdict is fetched when
-it is there.
+"""Judging while generating: each episode goes to its verifier as soon as it has ended, and the verdict is collected
+when it is ready.
 
     judge.submit(episode, setup)    at once, without waiting
     judge.collect()                 episodes whose verdict has come get it
     judge.wait(episodes)            until each of these has one
 
-A verifier that judges by a model (`VerifierInfo.batched`) is asked in `wait` instead, once about all of the episodes:
-side by side they cost little more than one, and which of them share a call, and so the rounding, does not depend on
-timing.
+A verifier that judges by a model (`VerifierInfo.batched`) is called in `wait` instead, once for all of the episodes:
+together they cost little more than one, and the choice of those that share a call, and so the rounding, does not depend
+on timing.
 
-A verifier that hangs on everything would take hours: after `HOPELESS` items in a row that timed out or found no worker,
+A verifier that hangs on every item would take hours: after `HOPELESS` items in a row that timed out or found no worker,
 those that wait are given up with the same reason.
 """
 
@@ -26,7 +26,7 @@ from kgym.verify.call import HOPELESS, HOPELESS_REASONS
 log = logging.getLogger(__name__)
 
 REPORT_S = 10.0
-"""Anyone who waits this long for verdicts is told so, and then at doubling intervals."""
+"""Seconds of waiting for verdicts after which a warning is logged; later ones follow at doubling intervals."""
 
 
 class Judge:
@@ -39,7 +39,7 @@ class Judge:
         self._hopeless = 0
 
     def submit(self, episode: Episode, setup: EnvSetup) -> None:
-        """Have an ended episode judged; one that needs no verifier has its verdict when this returns."""
+        """Send an ended episode to its verifier; one that needs no verifier has its verdict when this returns."""
         truncated = setup.options.truncated
         if rules.needs_verifier(episode, truncated) and setup.verifier.batched:
             self._held.append((episode, setup))
@@ -49,7 +49,7 @@ class Judge:
             rules.award_unjudged(episode, truncated)
 
     def collect(self) -> None:
-        """Hand out the verdicts that are there. Raises VerifierError for a verifier that cannot be built."""
+        """Give episodes the verdicts that are ready. Raises VerifierError for a verifier that cannot be built."""
         for future in [future for future in self._open if future.done()]:
             self._award(future)
 

@@ -23,7 +23,7 @@ class Origin:
         return cls(os.getcwd(), [os.path.abspath(path) for path in sys.path if path], inherited())
 
     def take_over(self) -> None:
-        """Take them over, before the registry is asked. Raises ConfigError if this machine does not have the
+        """Use them in this process, before the registry is used. Raises ConfigError if this machine does not have the
         directory.
         """
         os.environ.update(self.variables)

@@ -1,7 +1,7 @@
-"""Before a run: does the model's chat template take the conversation, and do the prompts leave room for an answer?
+"""Checks before a run: the model's chat template takes the conversation, and the prompts leave room for a completion.
 
-A prompt that does not fit does not end a run. Its episode is truncated before the first token: wrong in an evaluation,
-with the reason `prompt_too_long`, and no part in a loss.
+A prompt that does not fit does not end a run. Its episode is truncated before the first token: it counts as wrong in an
+evaluation, with the reason `prompt_too_long`, and is left out of the loss.
 """
 
 import logging
@@ -15,18 +15,18 @@ from kgym.types import Chat, Engine, MeasuresPrompts, RendersReplies
 log = logging.getLogger(__name__)
 
 MOST = 50_000
-"""Problems of a split that are looked at."""
+"""Most problems of a split whose prompts are checked."""
 FEW = 100
-"""Problems of an endless source that are looked at."""
+"""Problems of an endless source whose prompts are checked."""
 SHOWN = 3
-"""Problems that a note names."""
+"""Number of problems that a note names."""
 
 
 def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None) -> dict[str, int]:
-    """Return the ids of the problems whose prompt leaves no room for an answer, with the tokens of the prompt.
+    """Return the ids of the problems whose prompt leaves no room for a completion, with the tokens of the prompt.
 
-    Of the first `n_problems`, or of all if there is an end of them; {} if the engine cannot tell. Raises ConfigError if
-    no prompt leaves room, or if the model's chat template refuses the conversation.
+    Checks the first `n_problems`, or all of a finite source; returns {} if the engine cannot measure prompts. Raises
+    ConfigError if no prompt leaves room, or if the model's chat template refuses the conversation.
     """
     check_turns(engine, setup)
     if not isinstance(engine, MeasuresPrompts):
@@ -41,29 +41,29 @@ def check_prompts(engine: Engine, setup: EnvSetup, n_problems: int | None = None
         found = engine.too_long(prompts, setup.budgets.context_tokens)
     if len(found) == len(problems):
         raise ConfigError(
-            f"no prompt of {setup.info.name}:{setup.options.split} leaves room for an answer: the shortest of "
-            f"{len(found)} has "
-            f"{min(found.values())} tokens; take a model with a longer context, shorter problems, or a larger "
+            f"no prompt of {setup.info.name}:{setup.options.split} leaves room for a completion: the shortest of "
+            f"{len(found)} has {min(found.values())} tokens; take a model with a longer context, shorter problems, or "
+            "a larger "
             "env.context_tokens"
         )
     return {problems[place].id: n_tokens for place, n_tokens in found.items()}
 
 
 def check_turns(engine: Engine, setup: EnvSetup) -> None:
-    """Raise ConfigError if the environment replies and the engine, or the model's chat template, cannot go on after
-    an answer.
+    """Raise ConfigError if the environment replies and the engine, or the model's chat template, cannot continue after
+    a completion.
     """
     if setup.responder is None:
         return
     if not isinstance(engine, RendersReplies):
         with blaming("engine", engine):
             raise ConfigError(
-                f"it cannot append what {setup.info.id} replies; use another engine (kgym plugins list --kind engine)"
+                f"it cannot append the replies of {setup.info.id}; use another engine (kgym plugins list --kind engine)"
             )
     with blaming("engine", engine):
         note = engine.turns_note()
     if note:
-        log.warning("%s: the policy reads its answers as it has sampled them, %s", setup.info.name, note)
+        log.warning("%s: the policy reads its own turns as it sampled them, %s", setup.info.name, note)
 
 
 def check_step_tokens(engine: Engine, setup: EnvSetup, step_tokens: int) -> None:
@@ -87,16 +87,12 @@ def describe_long(found: Mapping[str, int], where: str) -> str:
     """Say which prompts do not fit and what becomes of them.
 
     >>> describe_long({"mine/7": 1042}, "data:train")
-    'data:train: 1 prompt leaves no room for an answer (mine/7, 1042 tokens); it counts as wrong (prompt_too_long), no part of a loss'
+    'data:train: 1 prompt leaves no room for a completion (mine/7, 1042 tokens): wrong in an evaluation, not in a loss'
     """
     names = ", ".join(f"{name}, {n_tokens} tokens" for name, n_tokens in list(found.items())[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    what, counts = (
-        ("1 prompt leaves", "it counts") if len(found) == 1 else (f"{len(found)} prompts leave", "they count")
-    )
-    return (
-        f"{where}: {what} no room for an answer ({names}{more}); {counts} as wrong (prompt_too_long), no part of a loss"
-    )
+    what = "1 prompt leaves" if len(found) == 1 else f"{len(found)} prompts leave"
+    return f"{where}: {what} no room for a completion ({names}{more}): wrong in an evaluation, not in a loss"
 
 
 def _check_conversation(engine: MeasuresPrompts, chat: Chat, *, own_system: bool) -> None:

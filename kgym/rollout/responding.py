@@ -1,12 +1,12 @@
-"""Replies while generating: an environment replies to a turn that has ended, and a slow one, which runs programs, does
-so in threads.
+"""Replies while generating: an environment replies to a turn that has ended; a slow one, which runs programs, does so
+in threads.
 
     responder.submit(flight, setup)     at once for a quick environment, in the background for a slow one
     responder.due(n_sampling, all=...)  those whose reply is to be taken now, in the order in which they were submitted
 
-When a reply is taken does not depend on how long it took, as the rounding of an engine depends on what is sampled
-together: it is taken after the next segments that the engine returns, or at once if no more answers are being sampled
-than wait for replies.
+The time at which a reply is taken does not depend on how long it took, because the rounding of an engine depends on
+what is sampled together: it is taken after the next segments that the engine returns, or at once if no more completions
+are being sampled than wait for replies.
 """
 
 from collections.abc import Sequence
@@ -52,8 +52,8 @@ class Responder(Generic[Flight]):
         self._pending.append(_Pending(flight, self._pool.submit(reply_of, task, episode), self._returned))
 
     def due(self, n_sampling: int) -> Sequence[tuple[Flight, Said]]:
-        """Return the replies that are to be taken while `n_sampling` answers are being sampled, and wait for those
-        that are not there.
+        """Return the replies that are to be taken while `n_sampling` completions are being sampled, and wait for those
+        that are not ready.
         """
         everything = n_sampling <= len(self._pending)
         due = [pending for pending in self._pending if everything or pending.returned < self._returned]

@@ -1,5 +1,4 @@
-"""Who waits for whom: the trainer for the rollouts of a step, or the rollouts for weights that the trainer has yet to
-make.
+"""Whether the trainer waits for the rollouts of a step, or the rollouts for weights that the trainer has yet to make.
 
 schedule.load(Handover(step, weights)) after every update, and before the first step
 played = schedule.play(step, progress)
@@ -25,7 +24,7 @@ class Schedule(Protocol):
     """Plays the steps of a run, in order."""
 
     def load(self, handover: Handover) -> None:
-        """Hand over the weights of a version; later changes of the tensors have no effect.
+        """Hand over the weights of a version; later changes to the tensors have no effect.
 
         What handing them over raises is raised here, or in the thread that waits for the engine.
         """
@@ -42,15 +41,13 @@ class Schedule(Protocol):
         """Return a context manager whose value is the engine with the newest weights, for the caller alone."""
 
     def state(self) -> tuple[list[Episode], dict[str, Any]]:
-        """Return open episodes and those of batches that wait, and what `restore` has to know in addition, as plain
-        JSON values.
-        """
+        """Return open episodes and those of batches that wait, and what else `restore` needs, as plain JSON values."""
 
     def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
 
     def close(self) -> None:
-        """Let go of what runs in the background."""
+        """End what runs in the background."""
 
 
 class InTurn:
@@ -63,7 +60,7 @@ class InTurn:
         self._sleeps = sleeps
         self._asleep = False
         self._gap_nats: float | None = None
-        """Of the canary, at the newest load."""
+        """Gap of the canary at the newest load."""
 
     def load(self, handover: Handover) -> None:
         """See `Schedule`."""
@@ -103,8 +100,8 @@ class Ahead:
     """Generate the batches of later steps while one is trained on.
 
     A thread plays step after step. It begins step k as soon as step k-1 has been played and the weights of version
-    k-1-max_lag are there, and takes the newest that are there then. With `max_lag` of 0 or 1 that is always the same
-    version, so a run can be reproduced; the batches that wait are part of the checkpoint.
+    k-1-max_lag are there, and takes the newest weights that exist then. With `max_lag` of 0 or 1 that is always the
+    same version, so a run can be reproduced; the batches that wait are part of the checkpoint.
     """
 
     def __init__(self, rollouts: Rollouts, engine: Engine, *, max_lag: int, steps: int) -> None:
@@ -115,11 +112,11 @@ class Ahead:
         self._steps = steps
         self._changed = threading.Condition()
         self._using = threading.Lock()
-        """Held by anyone who uses the engine and the rollouts."""
+        """Held while the engine and the rollouts are used."""
         self._gap_nats: float | None = None
-        """Of the canary, at the newest load."""
+        """Gap of the canary at the newest load."""
         self._given: int | None = None
-        """Version that the engine was given last."""
+        """The version that the engine got last."""
         self._newest: Handover | None = None
         self._next: Handover | None = None
         """The weights of the step that is played next, once it may begin."""
@@ -168,8 +165,8 @@ class Ahead:
         """See `Schedule`. Waits for the step that is being played, and raises what the thread raised: it left that step
         half played.
 
-        A step whose weights are older than the newest is waited for even if it has yet to begin: a resumed run has only
-        the newest.
+        This also waits for a step whose weights are older than the newest and that has yet to begin, because a resumed
+        run has only the newest weights.
         """
         self._settle()
         with self._changed:
@@ -234,9 +231,7 @@ class Ahead:
                     self._give(handover)
                     played = self._rollouts.play(self._engine, self._step + 1, self._report)
                     played = _with_gap(self._rollouts, played, self._gap_nats)
-                except (
-                    BaseException
-                ) as error:  # raised by anyone who waits for the step, or asks for the engine or the state
+                except BaseException as error:  # raised again in `play`, `engine` and `state`
                     with self._changed:
                         self._error = error
                         self._changed.notify_all()

@@ -1,7 +1,7 @@
 """The worker's side of `worker.py`: one engine, and one reply for each request, until the other side hangs up.
 
-Started as a fresh interpreter (`python -m kgym.rollout.serving CHANNEL LIFE`), so the main script does not run again.
-The pickles on the channel are written and read by these two modules alone.
+It is started as a new interpreter (`python -m kgym.rollout.serving CHANNEL LIFE`), so the main script does not run
+again. The pickles on the channel are written and read by these two modules alone.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from kgym.types import Engine, MeasuresPrompts, RendersReplies, Replicated, Show
 
 
 class Server:
-    """Answers the requests of one channel."""
+    """Serves the requests of one channel."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -86,8 +86,8 @@ class Server:
 
 
 def _portable(error: BaseException) -> KgymError:
-    """Return an error of kgym's own that says the same: what another package defines may not be known on the other
-    side.
+    """Return one of kgym's own errors with the same message: the other side may not have the package that defines the
+    original.
     """
     kind = next((kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__), None)
     return ComponentError(error_line(error)) if kind is None else kind(str(error))

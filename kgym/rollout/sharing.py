@@ -1,7 +1,7 @@
 """Weights in memory that two processes share.
 
-One of them allocates a block without a name and writes into it, the other maps it by its descriptor and reads: a copy
-of the weights is made once on each side, and no file remains, however the processes end.
+One process allocates a block without a name and writes into it; the other maps it by its descriptor and reads. Each
+side copies the weights once, and no file remains, however the processes end.
 """
 
 import mmap

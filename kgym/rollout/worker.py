@@ -2,7 +2,7 @@
 
     engine = ProcessEngine("transformers", {"max_batch": 64}, model_folder)
 
-Each method is one request and one reply, so the engine sees the calls that it would see here, and samples the same
+Each method is one request and one reply, so the engine gets the same calls as in this process, and samples the same
 tokens. Weights go through shared memory. The worker ends with this process, however that ends.
 """
 
@@ -64,7 +64,7 @@ class ProcessEngine:
 
     @property
     def pid(self) -> int:
-        """Of the worker."""
+        """Process id of the worker."""
         return self._process.pid
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
@@ -147,7 +147,7 @@ class ProcessEngine:
             kind, *answer = self._channel.recv()
         except (EOFError, OSError) as error:
             raise self._gone() from error
-        except BaseException:  # interrupted, such as by Ctrl-C: what is on the channel is anybody's guess
+        except BaseException:  # interrupted, such as by Ctrl-C: the content of the channel is unknown
             self.close()
             raise
         if kind == "error":
@@ -161,9 +161,9 @@ class ProcessEngine:
         with contextlib.suppress(ValueError):
             how += f", {signal.Signals(-code).name}" if code < 0 else ""
         return EngineError(
-            f"its process ended ({how}) while it was needed; its last words are on standard error. If the system has "
-            "killed it, memory ran "
-            "out: sample fewer answers at once, or a smaller model; then continue the run with --resume"
+            f"its process ended ({how}) while it was needed; its last messages are on standard error. If the system "
+            "has killed it, memory ran out: sample fewer completions at once, or use a smaller model; then resume "
+            "with --resume"
         )
 
 
@@ -179,9 +179,9 @@ def _started() -> tuple["subprocess.Popen[bytes]", socket.socket, socket.socket]
             [sys.executable, "-m", "kgym.rollout.serving", str(theirs.fileno()), str(their_life.fileno())],
             pass_fds=[theirs.fileno(), their_life.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=standard_error(),  # an engine that prints must not write into the results of a command
+            stdout=standard_error(),  # an engine that prints must not write into the output of a command
             stderr=standard_error(),
-            start_new_session=True,  # Ctrl-C is for this process
+            start_new_session=True,  # Ctrl-C must reach this process alone
             env=environment,
         )
     return process, mine, life

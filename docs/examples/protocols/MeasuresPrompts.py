@@ -1,4 +1,4 @@
-"""An engine that says before a run which prompts leave no room for an answer."""
+"""An engine that says before a run which prompts leave no room for a completion."""
 
 from collections.abc import Sequence
 

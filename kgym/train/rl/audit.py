@@ -1,8 +1,8 @@
 """The audit of a run: a second verifier judges the completions that the verifier of the rewards has judged, and decides
 no reward.
 
-A judge or a reward model is right about most completions, and training finds those about which it is wrong. Against a
-verifier that goes by rules, its errors can be counted while the policy learns from it.
+A judge or a reward model is right about most completions, and training finds those about which it is wrong. A second
+verifier that goes by rules counts its errors while the policy learns from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from kgym.world import World
 
 
 class Audited(NamedTuple):
-    """An episode with what both verifiers say of it; its own verdict is that of the rewards."""
+    """An episode with the verdicts of both verifiers; its own verdict is that of the rewards."""
 
     episode: Episode
     verdict: Verdict
-    """Of the audit."""
+    """The verdict of the audit."""
 
 
 class Audit:
@@ -73,7 +73,7 @@ def by_episode(audited: Mapping[str, Sequence[Audited]]) -> dict[str, Verdict]:
 
 
 def audit_metrics(audited: Mapping[str, Sequence[Audited]]) -> dict[str, float]:
-    """Say how far both verifiers agree, over all environments and, where a run has several, by each; {} without an
+    """Say how far both verifiers agree, over all environments and, where a run has several, for each; {} without an
     audit.
     """
     if not audited:
@@ -90,10 +90,10 @@ def audit_metrics(audited: Mapping[str, Sequence[Audited]]) -> dict[str, float]:
 def agreement(audited: Sequence[Audited]) -> dict[str, float]:
     """Compare the verdicts of both; all but `unscored_frac` is over the completions that both have scored.
 
-    A false accept is a completion that the audit does not find correct and the verifier of the rewards does. `auc` is
-    the chance that a completion which the audit finds correct has a higher score than one which it does not, half of
-    the chance that they are equal included: 1 for a score that orders all of them rightly, 0.5 for one that says
-    nothing.
+    A false accept is a completion that the verifier of the rewards finds correct and the audit does not. `auc` is the
+    chance that a completion which the audit finds correct has a higher score than one which it does not, plus half the
+    chance that their scores are equal: 1 for a score that orders all of them correctly, 0.5 for one without
+    information.
     """
     both = [each for each in audited if each.verdict.scored and each.episode.judged]
     right = [each.verdict.status == "correct" for each in both]
@@ -116,5 +116,5 @@ def _auc(right: Sequence[float], wrong: Sequence[float]) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """NaN over nothing: no figure is better than a wrong one."""
+    """Return the mean; NaN over nothing, as a missing figure is better than a wrong one."""
     return sum(values) / len(values) if values else float("nan")

@@ -21,9 +21,9 @@ def pack_groups(
 ) -> PackedBatch | None:
     """Lay the judged episodes of the groups end to end, on `device`; None if none of their tokens may be trained on.
 
-    An unscored episode is left out whole: it neither has a gradient nor counts in a group's mean. One that is masked
-    because it was truncated has no masked-in token and counts in a group's mean. `greedy_rewards` has one entry a
-    group; a group whose greedy answer could not be judged (None) has nothing to be compared with and is left out too.
+    An unscored episode is left out entirely: it has no gradient and does not count in a group's mean. One that is
+    masked because it was truncated has no masked-in token, but counts in a group's mean. `greedy_rewards` has one entry
+    a group; a group whose greedy completion could not be judged (None) has no baseline and is left out too.
 
     `version` is that of the policy that is updated. Tokens of older weights are masked out, or kept to be trained on
     with importance weights (`update` is told the version too); the reward of their episode counts in its group in both

@@ -11,7 +11,7 @@ from kgym.types import Chat, Engine, Weights
 
 
 class Keeper:
-    """Has the canary of a run."""
+    """Holds the canary of a run."""
 
     def __init__(self, policy: TrainedPolicy, temperature: float, max_gap_nats: float | None) -> None:
         self._policy = policy
@@ -21,17 +21,17 @@ class Keeper:
         self._types: dict[str, str] = {}
 
     def begin(self, engine: Engine, streams: Sequence[Stream], version: int, weights: Weights) -> None:
-        """Make the canary of the first prompts of the run, and drill the engine: give it other weights, and its own
+        """Make the canary of the first prompts of the run, and test the engine: give it other weights, then its own
         again.
 
-        Raises RunError if it does not have the ones or the others. It has the weights of `version` afterwards.
+        Raises RunError if it did not load either of them. It has the weights of `version` afterwards.
         """
         self._canary = long = Canary.of(engine, _prompts(streams, wanted(engine)), self._temperature)
         self._types = types_of(engine)
         with self._policy.others(adapter=weights.adapter is not None):
             expected = self._expected(long, long=True)
         Handover(DRILL, OtherWeights(weights), expected).to(engine)
-        self._types = types_of(engine)  # of an adapter, if it has one now
+        self._types = types_of(engine)  # those of an adapter, if it has one now
         Handover(version, weights, self._expected(long, long=True)).to(engine)
         self._canary = long.brief()
 

@@ -1,4 +1,4 @@
-"""The critic: a model of what an answer will be worth, asked before each of its tokens.
+"""The critic: a model that estimates the reward of a completion before each of its tokens.
 
     separate    a separate model with one output a token, as in transformers' token classification. It starts from the
     policy, with
@@ -6,8 +6,7 @@
     shared      one layer on the policy's backbone, which learns from both losses: the memory of one model, the forward
     passes of two
 
-The folder `critic` of a checkpoint holds it, beside the policy and apart from it: anyone who loads the policy sees
-nothing of it.
+The folder `critic` of a checkpoint holds it, apart from the policy: loading the policy does not load the critic.
 
 Dimension key:  B rows   L tokens of the longest row
 """
@@ -37,7 +36,7 @@ HEAD_FILE = "value_head.safetensors"
 
 
 class ValueModel(Protocol):
-    """Says what the rest of an answer is worth."""
+    """Estimates what the rest of a completion is worth."""
 
     own: nn.Module
     """The weights that are the critic's alone; its optimizer has these."""
@@ -45,8 +44,8 @@ class ValueModel(Protocol):
     """Whether its tokens are laid out packed."""
 
     def __call__(self, input_ids: Tensor, **layout: Any) -> Tensor:
-        """Return the value of the state after each token, (B, L) float32; `layout` is what an arrangement has in
-        addition to tokens.
+        """Return the value of the state after each token, (B, L) float32; `layout` is the rest of an arrangement's
+        inputs.
         """
 
     def save(self, folder: Path) -> None:
@@ -129,8 +128,8 @@ def load_value_model(
     """Return a value model on the policy's device: that of a checkpoint of the run if there is one, otherwise a new
     one.
 
-    A new separate one starts from the folder or hub id `start`, with weights in `dtype`, and its layers are computed
-    again in the backward pass with `checkpointing`; a shared one does as its policy does. Raises ConfigError if it
+    A new separate one starts from the folder or hub id `start`, with weights in `dtype`; with `checkpointing` its
+    layers are computed again in the backward pass. A shared one does as its policy does. Raises ConfigError if it
     cannot be made from it.
     """
     if not shared:
@@ -145,8 +144,8 @@ def load_value_model(
 
 
 def _token_values(folder: str, policy: Learner, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a model with one output a token; what its head lacks is 0, so that every state is worth the same at
-    first.
+    """Load a model with one output a token; missing weights of the head are 0, so that every state has the same value
+    at first.
     """
     try:
         load_config(folder)

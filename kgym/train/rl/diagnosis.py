@@ -1,8 +1,8 @@
-"""What is wrong with a training, read from its metrics alone: said at the step, and by `kgym runs show` from
+"""What is wrong with a run, read from its metrics alone: reported at the step, and by `kgym runs show` from
 metrics.jsonl.
 
-The thresholds are those of docs/metrics.md. A cause hides its consequences: answers that are cut off cannot be right,
-and a policy that an update destroyed finds every problem too hard.
+The thresholds are those of docs/metrics.md. A cause hides its consequences: completions that are cut off cannot be
+correct, and a policy that an update destroyed finds every problem too hard.
 """
 
 import math
@@ -13,21 +13,21 @@ UNSCORED_FRAC = 0.01
 TRUNCATED_FRAC = 0.1
 NO_ANSWER_FRAC = 0.5
 FALSE_ACCEPTS = 0.2
-"""Share of wrong completions that a verifier may accept."""
+"""Highest share of wrong completions that a verifier may accept."""
 ENGINE_GAP_NATS = 0.05
 """Mean difference of the log-probabilities of engine and trainer; bfloat16 stays below it, weights that are one
 update old may not.
 """
 KL_NATS = 0.05
 FATAL_KL_NATS = 1.0
-"""After such an update a policy that knew something no longer does."""
+"""KL of an update, in nats a token, after which a policy has lost what it knew."""
 GRAD_NORMS = 100.0
 """Gradient norm, in units of `train.max_grad_norm`."""
 ENTROPY_NATS = 0.001
 MOSTLY = 0.5
-"""Share of the answers from which on something is the cause of everything else."""
+"""Share of the completions above which one trouble explains the others."""
 GOOD_FRAC = 0.2
-"""Share of right answers that a policy does not lose by chance."""
+"""Share of correct completions that a policy does not lose by chance."""
 GONE_STEPS = 3
 """Steps after which a hint that was gone is given again."""
 
@@ -39,7 +39,7 @@ class Hint:
     """Something that is wrong, and what to do about it."""
 
     key: str
-    """What it is, for any figures: a hint of the same key is the same hint."""
+    """Its kind: hints of the same key are the same hint with other figures."""
     finding: str
     remedy: str
 
@@ -50,10 +50,10 @@ class Hint:
 
 @dataclass(frozen=True)
 class Finding:
-    """A hint and the steps that it held for."""
+    """A hint and the steps at which it held."""
 
     hint: Hint
-    """With the figures of its first step."""
+    """The hint, with the figures of its first step."""
     first: int
     last: int
 
@@ -131,7 +131,7 @@ class Diagnosis:
         shown = "" if entropy is None else f" (entropy {entropy:.3f} nats)"
         return Hint(
             "broken",
-            f"{right:.0%} of the answers are right {since}: training has destroyed the policy{shown}",
+            f"{right:.0%} of the completions are correct {since}: training has destroyed the policy{shown}",
             LOWER_LR,
         )
 
@@ -155,7 +155,7 @@ def _unscored(line: Mapping[str, float]) -> Iterator[Hint]:
     if (unscored := line.get("verdict/unscored_frac", 0.0)) > UNSCORED_FRAC:
         yield Hint(
             "unscored",
-            f"{unscored:.1%} of the answers could not be judged and are left out",
+            f"{unscored:.1%} of the completions could not be judged and are left out",
             "see the column status of the newest file in episodes/ for the reasons",
         )
 
@@ -185,12 +185,12 @@ def _collapsed(line: Mapping[str, float]) -> Hint:
         "entropy",
         f"the entropy is {line['policy/entropy_nats']:.4f} nats: all attempts at a problem are the same, and "
         "exploration has ended",
-        f"{LOWER_LR}, or from another model",
+        f"{LOWER_LR}, or start from another model",
     )
 
 
 def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
-    """Look at the answers of a step, and at whether there was anything to learn from them."""
+    """Look at the completions of a step, and at whether there was anything to learn from them."""
     cut, right = line["episode/truncated_frac"], line.get("episode/correct_frac", 0.0)
     no_update = "optim/grad_norm" not in line
     stays = "nothing to learn from, the policy stays as it is: " if no_update else ""
@@ -202,8 +202,8 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
         longest = f" (the longest has {line['episode/tokens_max']:.0f} tokens)" if "episode/tokens_max" in line else ""
         yield Hint(
             "truncated",
-            f"{stays if explains else ''}{cut:.0%} of the answers are cut off by the token budget{longest}",
-            f"raise {_budget(line)}, or take a model that ends its answers",
+            f"{stays if explains else ''}{cut:.0%} of the completions are cut off by the token budget{longest}",
+            f"raise {_budget(line)}, or take a model that ends its completions",
         )
     if explains or right == 1.0:
         return
@@ -219,7 +219,9 @@ def _answers(line: Mapping[str, float]) -> Iterator[Hint]:
 
 
 def _budget(line: Mapping[str, float]) -> str:
-    """Return the key of the token budget, in a run with several environments of those that it cuts off."""
+    """Return the key of the token budget; in a run with several environments, the keys of those whose completions it
+    cuts off.
+    """
     shares = {
         key.split("/")[1]: value
         for key, value in line.items()
@@ -232,17 +234,17 @@ def _budget(line: Mapping[str, float]) -> str:
 
 
 def _difficulty(line: Mapping[str, float]) -> str:
-    """Return the key of the difficulty, as a run with one environment or with several has it."""
+    """Return the key of the difficulty, for a run with one environment or with several."""
     return "envs.LABEL.difficulty" if any(key.startswith("env/") for key in line) else "env.difficulty"
 
 
 def _same_rewards(line: Mapping[str, float], right: float, stays: str) -> Hint:
     if 0.0 < right < 1.0:
         easier = "take harder problems" if right > MOSTLY else "take easier problems, or a larger rollout.group_size"
-        finding = f"no group has both right and wrong answers, with {right:.1%} of all answers right"
+        finding = f"no group has both correct and wrong completions, with {right:.1%} of all completions correct"
         return Hint("same in groups", f"{stays}{finding}", easier)
     reward = f", {line['reward/mean']:g}" if "reward/mean" in line else ""
-    finding = f"every answer got the same reward{reward}, so the policy can learn nothing from them"
+    finding = f"every completion got the same reward{reward}, so the policy can learn nothing from them"
     if right:
         return Hint(
             "all right", f"{stays}{finding}", f"take harder problems ({_difficulty(line)}, if the environment has it)"

@@ -11,11 +11,11 @@ from kgym.types import UpdatePlan
 
 
 def fingerprints(config: RunConfig, plan: UpdatePlan) -> dict[str, str]:
-    """Return those of models and files that the configuration names, by key: {"model": "9f2c...", "ptx.data":
-    "41d0..."}.
+    """Return the fingerprints of the models and files that the configuration names, by key: {"model": "9f2c...",
+    "ptx.data": "41d0..."}.
 
-    `plan` says whether the algorithm has a critic, or its own reference. A verifier's own are among the facts of the
-    environment.
+    `plan` says whether the algorithm has a critic, or its own reference. A verifier's fingerprints are among the facts
+    of the environment.
     """
     found = {"model": model_fingerprint(resolve_model(config.model))}
     if plan.reference is not None:

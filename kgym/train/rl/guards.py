@@ -1,4 +1,4 @@
-"""Bounds beyond which a run ends with the reason, because its numbers would no longer mean what they say."""
+"""Bounds beyond which a run ends, with the reason, because its numbers would be meaningless."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +12,14 @@ from kgym.train.rl.statistics import unscored_reasons
 def check_unscored(
     config: RunConfig, played: Played, figures: Mapping[str, float], *, step: int, episodes: Path
 ) -> None:
-    """Raise RunError if too many answers of a step could not be judged."""
+    """Raise RunError if too many completions of a step could not be judged."""
     bound, unscored = config.rollout.max_unscored_frac, figures["verdict/unscored_frac"]
     if unscored <= bound:
         return
     remedy = f"; if too_old are many, raise rollout.max_age={config.rollout.max_age} or lower env.max_tokens"
     raise RunError(
-        f"step {step}: {unscored:.0%} of the answers are unscored, more than rollout.max_unscored_frac={bound} "
-        f"({unscored_reasons(played.sampled)}); the answers are in {episodes}" + (remedy if played.dropped else "")
+        f"step {step}: {unscored:.0%} of the completions are unscored, more than rollout.max_unscored_frac={bound} "
+        f"({unscored_reasons(played.sampled)}); the completions are in {episodes}" + (remedy if played.dropped else "")
     )
 
 
@@ -37,5 +37,5 @@ def check_engine_gap(config: RunConfig, figures: Mapping[str, float], *, step: i
         f"nats a token on average (at most {figures['mismatch/gap_max_nats']:.3g}), more than "
         f"rollout.max_engine_gap_nats={bound:g}, so this step made no update. The engine samples from another policy "
         "than the one that is trained: it has stale weights or another precision, or it reports log-probabilities at "
-        f"another temperature or after top-p; fix the engine and resume. The answers are in {episodes}"
+        f"another temperature or after top-p; fix the engine and resume. The completions are in {episodes}"
     )

@@ -1,4 +1,4 @@
-"""What a policy is scored on must not be what it is trained on, in any pair of environments."""
+"""Checks that a policy is not scored on problems that it is trained on, in any pair of environments."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from kgym.score.bench import bench_slug, resolve_bench
 from kgym.types import ProblemSource
 
 MOST = 50_000
-"""Problems of a split that are compared one by one, where it belongs to another environment."""
+"""Most problems of a split that are compared one by one, where it belongs to another environment."""
 
 
 def check_held_out(
@@ -20,10 +20,10 @@ def check_held_out(
     validation: Mapping[str, ProblemSource],
     benches: Mapping[str, ProblemSource],
 ) -> None:
-    """Raise ConfigError if a validation or a benchmark has the split or the problems that are trained on.
+    """Raise ConfigError if a validation or a benchmark has the split or the problems that the policy is trained on.
 
     `trained` and `validation` are by the label of their environment, `benches` by slug. `validation` is empty in a run
-    without validations, whose policy is meant to be scored on the split nonetheless.
+    without validations, whose policy is to be scored on the split later.
     """
     for member in environments:
         source, spec = trained[member.label], member.spec
@@ -39,7 +39,7 @@ def check_held_out(
             if same_problems or (env_info(bench.env).id, bench.split) == (env, spec.split):
                 raise ConfigError(
                     f"--bench {name} has the problems that the policy is trained on ({member.key}.split={spec.split}), "
-                    f"so its score would not be one of unseen problems; leave it out, or train on another split"
+                    f"so its score would not be on unseen problems; leave it out, or train on another split"
                 )
 
 

@@ -1,5 +1,5 @@
-"""The prompts of a run that leave no room for an answer: said once, before the run where that can be known, else
-when one is met.
+"""The prompts of a run that leave no room for a completion: reported once, before the run where that can be known,
+otherwise when one occurs.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from kgym.types import Engine
 
 
 class LongPrompts:
-    """Tells `note` of each problem once."""
+    """Reports each problem to `note` once."""
 
     def __init__(self, members: Sequence[Member], note: Callable[[str], None]) -> None:
         self._where = {member.label: f"{member.title}:{member.spec.split}" for member in members}
@@ -37,7 +37,7 @@ class LongPrompts:
                 self._note(describe_long(ids, where))
 
     def see(self, played: Played) -> None:
-        """Look at the groups of a step: of endless sources it is not known beforehand."""
+        """Look at the groups of a step: the problems of endless sources are not known beforehand."""
         for label, group in zip(played.labels, played.sampled, strict=True):
             name = (label, group.problem.id)
             if name not in self._told and unasked(group.episodes[0]):

@@ -68,7 +68,7 @@ from kgym.types import Algorithm, Engine, TemplateOptions, Weights
 from kgym.world import join
 
 PATIENCE = 3
-"""Steps on end without anything to learn from, after which a run ends."""
+"""Consecutive steps without anything to learn from, after which a run ends."""
 
 
 def reinforcement(
@@ -252,7 +252,7 @@ class Reinforcement:
             played = self.schedule.play(step, lambda done, total: self.reporter.progress("rollout", done, total))
         if (
             self.config.rollout.schedule != "ahead"
-        ):  # there the verdicts were waited for while the step before was trained on
+        ):  # the verdicts arrived while the policy was trained on the step before
             reassign("generate", "judge", played.wait_s)
         self.check()
         with phase("judge"):
@@ -326,7 +326,7 @@ class Reinforcement:
 
     @property
     def _smaller_lr(self) -> str:
-        """What to start again with when the numbers of a run are not finite."""
+        """Return the settings to start again with when the numbers of a run are not finite."""
         remedies = [f"a smaller train.lr (now {self.config.train.lr:g})"]
         if self.critic is not None:
             remedies.append(f"a smaller critic.lr (now {self.config.critic.lr:g})")
@@ -368,15 +368,15 @@ class Reinforcement:
         )
 
     def _nothing_to_learn(self, played: Played, step: int, figures: Mapping[str, float]) -> None:
-        """Let a step pass without an update; raise NothingToLearn when they come one after the other."""
+        """Let a step pass without an update; raise NothingToLearn after several in a row."""
         self.empty_steps += 1
         if self.empty_steps < PATIENCE:
             return
         hints = self.diagnosis.see(figures, step)
         remedy = f"; {hints[0].remedy}" if hints else ""
         raise NothingToLearn(
-            f"step {step}: nothing to learn from in {PATIENCE} steps on end, so the run ends here; in this one "
-            f"{nothing_to_learn(played)}{remedy}. What was learnt before is kept in {self.folder.path}"
+            f"step {step}: nothing to learn from in {PATIENCE} consecutive steps, so the run ends here; in this one "
+            f"{nothing_to_learn(played)}{remedy}. What the policy learned before is kept in {self.folder.path}"
         )
 
     # --- what is said ---

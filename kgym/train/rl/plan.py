@@ -19,7 +19,7 @@ from kgym.types import SamplingWork, UpdatePlan
 from kgym.world import join
 
 FEW = 50
-"""Problems of each environment whose prompts are measured."""
+"""Number of problems of each environment whose prompts are measured."""
 REPLIES = "the replies of the environment, which env.context_tokens would bound"
 
 
@@ -53,7 +53,7 @@ def plan_of(config: RunConfig, streams: Sequence[Stream], plan: UpdatePlan, temp
 def _sampling(
     config: RunConfig, folder: str, streams: Sequence[Stream], template: Mapping[str, Any] | None, row: int
 ) -> list[SamplingWork]:
-    """Return what a rank's engine samples: for a step of training, and for a validation, whose completions have the
+    """Return the work of a rank's engine: for a step of training, and for a validation, whose completions have the
     whole budget.
     """
     prompt = max((length for stream in streams for length in prompt_lengths(folder, stream, template)), default=0)
@@ -68,7 +68,7 @@ def _sampling(
 
 
 def _with_engine(work: Workload, config: RunConfig, folder: str, sampling: Sequence[SamplingWork]) -> Workload:
-    """Add what the engine takes on the same device, if it says so: for the most that it samples."""
+    """Add the memory that the engine takes on the same device, if it says how much: for the largest work."""
     plans = [engine_memory(config.engine.name, config.engine.options, folder, each) for each in sampling]
     engine = max(
         (plan for plan in plans if plan is not None), key=lambda plan: sum(plan.sampling.values()), default=None
@@ -76,7 +76,7 @@ def _with_engine(work: Workload, config: RunConfig, folder: str, sampling: Seque
     if engine is None or engine.device != work.device:
         return work
     together = config.rollout.schedule == "ahead"
-    if together:  # new weights wait, and are copied into memory that both processes see
+    if together:  # new weights are copied into memory that both processes map
         engine = replace(
             engine, held={**engine.held, "weights on their way": 2 * work.model.parameters * work.weight_bytes}
         )
@@ -108,7 +108,7 @@ def prompt_lengths(folder: str, stream: Stream, template: Mapping[str, Any] | No
     n_problems = min(FEW, FEW if setup.source.size is None else setup.source.size)
     try:
         return [len(encoder.prompt(setup.prompt(setup.problem(index)))) for index in range(n_problems)]
-    except ConfigError:  # which is said, with the remedy, where prompts are checked
+    except ConfigError:  # reported, with the remedy, where prompts are checked
         return []
 
 

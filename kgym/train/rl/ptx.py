@@ -6,8 +6,8 @@ forget.
 Works with every algorithm. The examples of an optimizer step are a function of the seed and its number, so a resumed
 run sees the same.
 
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2, whose gamma is `coef`. There the texts are from
-pre-training; here they are worked solutions of the environment, or a file of prompts and completions.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, equation 2, whose gamma is `coef`. In the paper the texts
+are from pre-training; here they are worked solutions of the environment, or a file of prompts and completions.
 """
 
 import math
@@ -28,7 +28,7 @@ def pretraining_examples(config: RunConfig) -> Examples | None:
     """Return the examples that `ptx` names; None if it is off. Those of several environments are mixed by their
     weights.
 
-    Raises DataError for a file that holds none.
+    Raises DataError for a file without examples.
     """
     if not config.ptx.coef:
         return None
@@ -42,7 +42,8 @@ def pretraining_examples(config: RunConfig) -> Examples | None:
     weights = [member.weight for member in environments]
 
     def example(n: int) -> Example:
-        (part,) = random.Random(derive_seed(seed, "environment", n)).choices(parts, weights)  # noqa: S311  (not a secret)
+        rng = random.Random(derive_seed(seed, "environment", n))  # noqa: S311  (not a secret)
+        (part,) = rng.choices(parts, weights)
         return part(n)
 
     return example
@@ -53,8 +54,8 @@ def pretraining_term(
 ) -> Callable[[int], dict[str, float]]:
     """Return a function that adds the gradient of the term for the n-th optimizer step of an update.
 
-    `first` is the number of the update's first one within the run. The function returns the loss, without coefficient,
-    as `ptx/loss_nats`, and raises FloatingPointError if it is not finite.
+    `first` is the number of the update's first optimizer step within the run. The function returns the loss, without
+    coefficient, as `ptx/loss_nats`, and raises FloatingPointError if it is not finite.
     """
 
     def add(n: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""The settings of a run that belong to its algorithm (`AlgorithmBase.recipe`), under those that the user has made.
+"""The settings of a run that belong to its algorithm (`AlgorithmBase.recipe`); the user's settings replace them.
 
-A component that the user names has the user's options alone: those of a recipe are for the component that the recipe
-names.
+A component that the user names has the user's options alone: the options of a recipe are only for the component that
+the recipe names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ def recipe_of(config: RunConfig) -> Mapping[str, Any]:
 
 
 def _keys(name: str, environments: Sequence[Member]) -> list[str]:
-    """Return the keys that a key of a recipe means: what is said of `env` is for each environment."""
+    """Return the keys that a key of a recipe means: one of `env` stands for each environment."""
     section, dot, rest = name.partition(".")
     return [f"{member.key}{dot}{rest}" for member in environments] if section == "env" else [name]
 

@@ -1,4 +1,4 @@
-"""The stages of the token budget (`rollout.max_tokens`), checked before a run begins, and what is said of them."""
+"""The stages of the token budget (`rollout.max_tokens`): checks before a run begins, metrics and notes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +12,7 @@ from kgym.train.rl.plan import context_of, prompt_lengths
 
 
 def check_stages(config: RunConfig, streams: Sequence[Stream], template: Mapping[str, Any] | None) -> None:
-    """Raise ConfigError for a stage beyond the budgets of all environments, or beyond the context that the model
-    reads.
-    """
+    """Raise ConfigError for a stage beyond the budgets of all environments, or beyond the model's context."""
     most = config.stages.most
     if most is None:
         return

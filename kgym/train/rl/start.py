@@ -1,4 +1,4 @@
-"""The policy as it is when it is given a batch, before the first optimizer step: `old_logprobs` and the entropies.
+"""The policy as it is when it gets a batch, before the first optimizer step: `old_logprobs` and the entropies.
 
 Dimension key:  T tokens of the pack
 """
@@ -16,8 +16,8 @@ from kgym.types import PackedBatch
 
 
 class Start:
-    """What the policy says of a batch at its start: by its own pass (`fill_in`), or bit by bit from the first pass
-    of training.
+    """The log-probabilities and entropies of a batch before its update: from a separate pass (`fill_in`), or
+    micro-batch by micro-batch from the first pass of training.
     """
 
     def __init__(self, policy: TrainedPolicy, batch: PackedBatch, *, temperature: float) -> None:
@@ -41,8 +41,8 @@ class Start:
         return self.logprobs_T
 
     def take(self, micro: PackedBatch, places: Tensor, logprobs_T: Tensor, entropy_T: Tensor, weight: float) -> Tensor:
-        """Take what a first pass says of a micro-batch, unless it has no weight, and return its log-probabilities
-        without gradient.
+        """Take the results of a first pass over a micro-batch, unless it has no weight, and return its
+        log-probabilities without gradient.
 
         Raises FloatingPointError if one is not finite.
         """
@@ -53,7 +53,7 @@ class Start:
         return old_T
 
     def gather(self) -> None:
-        """Put together what the ranks have taken."""
+        """Combine what the ranks have taken."""
         self._policy.world.add_up(self.logprobs_T)
         self._policy.world.add_up(self.entropy_T)
 

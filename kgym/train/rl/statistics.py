@@ -1,7 +1,7 @@
 """The figures of a step, and whether training helped.
 
-Every mean says over what: shares of verdicts are over all episodes, `episode/correct_frac` is over the scored ones, the
-reward over those that are trained on.
+What each mean is over: shares of verdicts are over all episodes, `episode/correct_frac` is over the scored ones, the
+reward is over those that are trained on.
 """
 
 import re
@@ -80,10 +80,10 @@ def env_metrics(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, flo
 
 
 def part_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """Describe the answers of a step by level, subject and year of their problem, where these are known and occur in
-    the step.
+    """Describe the completions of a step by level, subject and year of their problem, where these are known and occur
+    in the step.
 
-    `level/2/correct_frac` is the share of right answers among the scored ones, `level/2/answers` their number.
+    `level/2/correct_frac` is the share of correct completions among the scored ones, `level/2/answers` their number.
     """
     parts: dict[str, list[bool]] = {}
     for group in groups:
@@ -109,7 +109,7 @@ def _word(text: str) -> str:
 
 
 def rollout_metrics(played: Played, problems_per_step: int) -> dict[str, float]:
-    """Describe what it took to fill the batch."""
+    """Describe the work that filled the batch."""
     episodes = [episode for group in played.sampled for episode in group.episodes]
     metrics = {
         "rollout/tokens": float(played.n_tokens),
@@ -136,9 +136,9 @@ def batch_metrics(batch: PackedBatch, version: int) -> dict[str, float]:
     """Describe how old a batch is when it updates the policy of `version`, and how long the completions are that are
     trained on.
 
-    The age of an episode is that of its oldest token: the updates that it has lived through. All is over the episodes
-    of the batch and the tokens that the policy sampled, masked or not, but for `rollout/tokens_trained_mean`: over the
-    episodes with a trained token.
+    The age of an episode is that of its oldest token: the number of updates since that was sampled. All figures are
+    over the episodes of the batch and the tokens that the policy sampled, masked or not, except
+    `rollout/tokens_trained_mean`, which is over the episodes with a trained token.
     """
     assert batch.versions is not None
     sampled_T = batch.versions >= 0
@@ -155,7 +155,7 @@ def batch_metrics(batch: PackedBatch, version: int) -> dict[str, float]:
 
 
 def unscored_reasons(groups: Sequence[Group]) -> str:
-    """Return the most frequent reasons why answers are unscored: `timeout 180, error:ValueError 4`."""
+    """Return the most frequent reasons why completions are unscored: `timeout 180, error:ValueError 4`."""
     verdicts = [episode.verdict for group in groups for episode in group.episodes]
     reasons = Counter(verdict.reason for verdict in verdicts if verdict is not None and not verdict.scored)
     return ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(3))
@@ -167,16 +167,20 @@ def nothing_to_learn(played: Played) -> str:
     trainable = [episode for episode in episodes if episode.trainable]
     rounds = f"{len(played.sampled)} problems in {played.rounds} round{'s' * (played.rounds > 1)}"
     if not trainable:
-        return f"none of the {len(episodes)} answers to {rounds} may be trained on (unscored, or truncated and masked)"
+        return (
+            f"none of the {len(episodes)} completions of {rounds} may be trained on (unscored, or truncated and masked)"
+        )
     if played.batch:
-        return f"none of the {len(played.greedy)} greedy answers could be judged, so rewards have no baseline"
+        return f"none of the {len(played.greedy)} greedy completions could be judged, so rewards have no baseline"
     right = sum(episode.reward > 0 for episode in trainable) / len(trainable)
-    return f"no group has both right and wrong answers among {rounds}, with {right:.1%} of the answers right"
+    return (
+        f"no group has both correct and wrong completions among {rounds}, with {right:.1%} of the completions correct"
+    )
 
 
 @dataclass(frozen=True)
 class Overall:
-    """What validations on several environments come to, over all of their problems."""
+    """The result of validations on several environments, over all of their problems."""
 
     accuracy: float
     """Mean over problems."""
@@ -193,7 +197,7 @@ class Overall:
 
     @classmethod
     def of(cls, results: Mapping[str, EvalResult]) -> "Overall":
-        """Put results together, which are by label."""
+        """Combine results, which are by label."""
         scores = {
             f"{label}/{name}": score for label, result in results.items() for name, score in result.scores.items()
         }
@@ -234,11 +238,11 @@ def improvement(before: EvalResult | Overall, after: EvalResult | Overall, *, se
 
 
 def _informative(group: Group) -> bool:
-    """Whether the rewards of judged answers differ and one of them is trained on: other groups have no gradient."""
+    """Whether the rewards of judged completions differ and one of them is trained on: other groups have no gradient."""
     rewards = {reward for episode, reward in zip(group.episodes, group.rewards, strict=True) if episode.judged}
     return len(rewards) > 1 and any(episode.trainable for episode in group.episodes)
 
 
 def _mean(values: Sequence[float]) -> float:
-    """NaN over nothing: no figure is better than a wrong one."""
+    """Return the mean; NaN over nothing, as a missing figure is better than a wrong one."""
     return sum(values) / len(values) if values else float("nan")

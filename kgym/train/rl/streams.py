@@ -1,4 +1,4 @@
-"""What a run plays its groups with: its environments with their samplers, its shapers, and the rule that ends a
+"""What a run needs to play its groups: its environments with their samplers, its shapers, and the rule that ends a
 step.
 """
 
@@ -20,7 +20,7 @@ from kgym.world import ALONE, World
 def make_rollouts(config: RunConfig, members: Sequence[Member], plan: UpdatePlan, world: World = ALONE) -> Rollouts:
     """Make environments, samplers and shapers, for this rank of `world`.
 
-    Raises ConfigError, or what `EnvSetup` raises, for what cannot work.
+    Raises ConfigError, or what `EnvSetup` raises, for settings that cannot work.
     """
     rollout = config.rollout
     if rollout.group_size < plan.min_group_size:
@@ -55,8 +55,8 @@ def check_schedule(config: RunConfig, n_ranks: int = 1) -> None:
     if info.remote:
         raise ConfigError(
             f"engine={config.engine.name} samples at a server, into which no weights can be loaded: its completions "
-            "would never come from "
-            "the policy that is trained. Use another engine (kgym plugins list --kind engine), or score with kgym eval"
+            "would never come from the policy that is trained. Use another engine (kgym plugins list --kind engine), "
+            "or score with kgym eval"
         )
     if config.rollout.schedule == "ahead" and not info.own_process:
         raise ConfigError(

@@ -1,11 +1,10 @@
-"""One batch of groups becomes a few optimizer steps. Knows protocols, no algorithm.
+"""One batch of groups becomes a few optimizer steps. This file knows protocols, not algorithms.
 
 batch -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages -> inner steps over minibatches over
 micro-batches
 
-Where the batch has one optimizer step, its forward pass is that of the policy before the update: `old_logprobs` come
-from there, and the pass for them alone is spared, unless something asks for them before (tokens of older weights, a KL
-in the reward).
+If the batch has one optimizer step, its forward pass is that of the policy before the update: `old_logprobs` come from
+it, and no separate pass is made, unless something needs them earlier (tokens of older weights, a KL in the reward).
 """
 
 import random
@@ -63,11 +62,11 @@ def update(
     """Train `policy` on one batch and return the metrics, means over the optimizer steps unless the name says
     otherwise.
 
-    `version` is that of `policy` before the update: tokens of older weights are trained on with importance weights.
-    A critic is trained also, on the same micro-batches. `pretraining` adds a separate term to the gradient of each
-    optimizer step; it is told the number of the step, from 0, and returns its metrics.
-    `check` is called with the metrics of the batch before the first optimizer step; what it raises ends the update.
-    `progress` is called as (passes over the batch that are done, passes planned).
+    `version` is that of `policy` before the update: tokens of older weights are trained on with importance weights. A
+    critic is trained also, on the same micro-batches. `pretraining` adds a separate term to the gradient of each
+    optimizer step; it gets the number of the step, from 0, and returns its metrics. `check` is called with the metrics
+    of the batch before the first optimizer step; what it raises ends the update. `progress` is called as (passes over
+    the batch that are done, passes planned).
 
     Raises FloatingPointError, naming it, if a reward, a log-probability, a value, an advantage, a loss or the gradient
     is not finite: a step with it would destroy the policy.
@@ -102,7 +101,7 @@ def update(
                     critic.optimizer.step()
                 policy.take_step()
             steps.append(metrics)
-    policy.zero_grad()  # while the next batch is sampled, the memory is the engine's
+    policy.zero_grad()  # the engine needs the memory while it samples the next batch
     if critic is not None:
         critic.optimizer.zero_grad(set_to_none=True)
     return _mean(steps) | (before or {})
@@ -119,7 +118,7 @@ def _add_gradient(
 ) -> dict[str, float]:
     """Add the gradient of the losses of policy and critic, micro-batch by micro-batch, and return their metrics.
 
-    What is not known of the start of the batch is taken from here; the minibatch is the whole batch then.
+    What is not yet known of the start of the batch is taken from this pass; the minibatch is the whole batch then.
     """
     metrics: dict[str, float] = {}
     n_tokens = int(minibatch.mask.sum())
@@ -159,7 +158,7 @@ def _filled_in(
     version: int,
     critic: Critic | None,
 ) -> PackedBatch:
-    """Return the batch with what is known before the first step, advantages included.
+    """Return the batch with everything that is known before the first step, advantages included.
 
     Raises FloatingPointError, naming it, for what is not finite.
     """

@@ -1,6 +1,6 @@
 """What a policy is scored on while it is trained: the validation split of each of its environments, and benchmarks.
 
-A validation walks the path of training, and its results are kept for paired comparison: eval/step-N.json,
+A validation uses the code path of training, and its results are kept for paired comparison: eval/step-N.json,
 eval/BENCH/step-N.json, and in a run with several environments eval/LABEL/step-N.json.
 """
 
@@ -27,7 +27,7 @@ from kgym.world import ALONE, World
 
 
 class Validation:
-    """The evaluations of a run, ready to be put to its engine at any step."""
+    """The evaluations of a run, ready to run on its engine at any step."""
 
     def __init__(
         self, config: RunConfig, environments: Sequence[Member], *, template: Mapping[str, Any] | None
@@ -40,7 +40,7 @@ class Validation:
         self._sampling = config.eval.sampling(config.rollout.sampling)
         self._members = environments
         self.own: dict[str, Evaluation] = {}
-        """Of the validation splits, by the label of the environment."""
+        """The evaluations of the validation splits, by the label of the environment."""
         for member in environments if config.eval.every else ():
             with member.named():
                 self.own[member.label] = self._own(member)
@@ -97,7 +97,7 @@ class Validation:
         return {"validation": own.get("", own), "benches": benches}
 
     def long_prompts(self, engine: Engine) -> dict[str, dict[str, int]]:
-        """Return the problems whose prompts leave no room for an answer, by what they belong to; see
+        """Return the problems whose prompts leave no room for a completion, by environment or benchmark; see
         `check_prompts`.
         """
         own = {
@@ -119,7 +119,7 @@ class Validation:
         """Score the policy that the engine has, write the results and return their figures. `check` is called before
         each is written.
 
-        Each rank of `world` answers a part with its engine, and rank 0 writes.
+        Each rank of `world` samples a part with its engine, and rank 0 writes.
         """
 
         def scored(name: str, evaluation: Evaluation, phase: str) -> EvalResult:
@@ -149,12 +149,12 @@ class Validation:
         return figures | ({"time/bench_s": time.perf_counter() - start} if self.benches else {})
 
     def folders(self, folder: RunFolder) -> list[Path]:
-        """Return where the results of a run lie."""
+        """Return the folders of a run's results."""
         return [folder.evals, *(folder.evals / name for name in (*filter(None, self.own), *self.benches))]
 
     def summary(self, folder: RunFolder, note: Callable[[str], None]) -> dict[str, Any]:
-        """Compare the first and the last validation of a run, over all environments and by each; {} if there are not
-        two.
+        """Compare the first and the last validation of a run, over all environments and for each; {} if the run has
+        fewer than two.
 
         Those that did not ask the same are not compared, and `note` is told.
         """
@@ -170,7 +170,7 @@ class Validation:
         for label, (before, after) in pairs.items():
             try:
                 compared[label] = improvement(before, after, seed=self._config.seed)
-            except NotComparable as error:  # of a run that an older version has resumed; what was learnt is kept
+            except NotComparable as error:  # a run that an older version has resumed; what was learnt is kept
                 names = [found[label or next(iter(found))][step].stem for step in (steps[0], steps[-1])]
                 note(f"{names[0]} and {names[1]} in {folder.evals / label} are not compared: {error}")
         overall = compared.pop("", {})

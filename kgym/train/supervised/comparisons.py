@@ -1,8 +1,8 @@
-"""Preferences: some answers to one prompt, and which of them is better than which.
+"""Preferences: several completions of one prompt, and which of them is better than which.
 
-They come from a file, from the answers that a run has stored, or from generated problems: the worked solution against
-the same working with another answer in the box. K answers ranked without ties have K-choose-2 pairs; answers that are
-equally good have none between them.
+They come from a file, from the completions that a run has stored, or from generated problems: the worked solution
+against the same working with another answer in the box. K completions ranked without ties have K-choose-2 pairs;
+completions that are equally good have no pair between them.
 """
 
 import random
@@ -24,34 +24,34 @@ from kgym.types import Chat, Message, Problem, VerifyItem
 
 BOX = "\\boxed{"
 WRONG_DRAWS = 20
-"""Wrong answers that are tried until the verifier finds so many of them wrong."""
+"""Candidates that are tried at most until the verifier has found enough of them wrong."""
 LONGER = 1.5
-"""How many times longer a right answer must be to lose to the shortest; Kimi k1.5, section 2.4."""
+"""How many times longer a correct completion must be to lose to the shortest; Kimi k1.5, section 2.4."""
 
 Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One prompt, its answers, and the pairs (number of the better one, number of the worse one) among them; at least
-    one pair.
+    """One prompt, its completions, and the pairs (number of the better one, number of the worse one) among them; at
+    least one pair.
 
     One: Comparison((Message("user", "What is 2+3?"),), "What is 2+3?", "5", (r"2+3=\\boxed{5}", r"2+3=\\boxed{6}"),
     ((0, 1),)).
     """
 
     prompt: Chat
-    """As the policy sees it."""
+    """The prompt as the policy sees it."""
     question: str
-    """Without what an environment puts around it."""
+    """The question, without the text that an environment adds to it."""
     gold: str
-    """The right answer, "" if there is none or no one knows."""
+    """The gold answer; "" if it is unknown."""
     answers: tuple[str, ...]
     pairs: Pairs
 
     @property
     def best(self) -> str:
-        """An answer that no other one is better than."""
+        """A completion that no other one is better than."""
         beaten = {worse for _, worse in self.pairs}
         return next(self.answers[better] for better, _ in self.pairs if better not in beaten)
 
@@ -66,7 +66,7 @@ class PreferenceData:
 
     train: Comparisons
     held_out: Sequence[Comparison]
-    """Never learnt from; may be empty."""
+    """Comparisons that are never learned from; may be empty."""
 
 
 def batch_of(comparisons: Comparisons, step: int, batch_size: int) -> list[Comparison]:
@@ -78,8 +78,7 @@ def batch_of(comparisons: Comparisons, step: int, batch_size: int) -> list[Compa
 
 
 def read_comparisons(path: Path) -> list[Comparison]:
-    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" may be
-    beside.
+    """Read JSON lines {"prompt", "chosen", "rejected"} or {"prompt", "ranked": [best, ..., worst]}; "gold" is optional.
 
     Raises DataError, naming the line, for one that is neither.
     """
@@ -90,7 +89,10 @@ def read_comparisons(path: Path) -> list[Comparison]:
 
 
 def _comparison(row: Any, where: str) -> Comparison:
-    wanted = f'{where}: wanted {{"prompt", "chosen", "rejected"}} or {{"prompt", "ranked": [best, ..., worst]}}, all of them texts'
+    wanted = (
+        f'{where}: wanted {{"prompt", "chosen", "rejected"}} or {{"prompt", "ranked": [best, ..., worst]}}, '
+        "all of them texts"
+    )
     if not isinstance(row, Mapping) or ("ranked" in row) == ("chosen" in row or "rejected" in row):
         raise DataError(wanted)
     answers = row["ranked"] if "ranked" in row else [row.get("chosen"), row.get("rejected")]
@@ -103,7 +105,8 @@ def _comparison(row: Any, where: str) -> Comparison:
         raise DataError(wanted)
     if len(answers) < 2 or len(set(answers)) < len(answers):
         raise DataError(
-            f"{where}: wanted two or more answers that differ, got {len(answers)} of which {len(set(answers))} do"
+            f"{where}: wanted two or more different completions, got {len(answers)}, {len(set(answers))} of them "
+            "different"
         )
     return Comparison((Message("user", prompt),), prompt, gold, tuple(answers), all_pairs(len(answers)))
 
@@ -123,9 +126,9 @@ def all_pairs(k: int) -> Pairs:
 def generated_comparisons(setup: EnvSetup, options: PairsConfig, *, seed: int) -> Comparisons:
     """Worked solutions of an environment's problems against the same working with wrong answers in the box.
 
-    The wrong answers are near misses of integers, and otherwise the answers to other problems; the environment's
-    verifier finds each of them wrong. Raises DataError, when it meets one, for a problem without a worked solution that
-    ends in a box.
+    A wrong answer is close to the gold one if that is an integer, and otherwise the answer to another problem; the
+    environment's verifier finds each of them wrong. Raises DataError, when it meets one, for a problem without a worked
+    solution that ends in a box.
     """
     size = setup.source.size
     order = None if size is None else shuffled(range(size), seed=seed)
@@ -156,7 +159,7 @@ def generated_comparisons(setup: EnvSetup, options: PairsConfig, *, seed: int) -
 
 
 def _candidates(problem: Problem, setup: EnvSetup, rng: random.Random) -> Iterator[str]:
-    """Yield answers that may be wrong: a digit changed or a little beside, or the answer to another problem."""
+    """Yield answers that may be wrong: with a digit changed, a nearby number, or the answer to another problem."""
     for _ in range(WRONG_DRAWS):
         if re.fullmatch(r"-?[0-9]{1,15}", problem.gold):
             value = int(problem.gold)
@@ -166,15 +169,15 @@ def _candidates(problem: Problem, setup: EnvSetup, rng: random.Random) -> Iterat
             yield setup.source[rng.randrange(setup.source.size or ENDLESS)].gold
 
 
-# --- from stored answers ----------------------------------------------------------------------------------------------
+# --- from stored completions ------------------------------------------------------------------------------------------
 
 
 def stored_comparisons(run: Path, options: PairsConfig, *, seed: int) -> list[Comparison]:
-    """Compare the answers that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the
+    """Compare the completions that a run of `kgym train` or `kgym eval` stored, problem by problem, in the order of the
     problems' ids.
 
-    Unscored and truncated answers are left out, and so are problems whose answers are all as good. Raises ConfigError
-    for a folder that is not a run, DataError if no comparison is left.
+    Unscored and truncated completions are left out, and so are problems whose completions are all equally good. Raises
+    ConfigError for a folder that is not a run, DataError if no comparison is left.
     """
     by_problem: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in _stored_rows(run):
@@ -194,14 +197,15 @@ def stored_comparisons(run: Path, options: PairsConfig, *, seed: int) -> list[Co
             found.append(Comparison(setup.prompt(problem), problem.question, problem.gold, answers, pairs))
     if not found:
         raise DataError(
-            f"no two answers in {run} differ in what they are worth; sample more for each problem (kgym eval --samples "
+            f"no two completions of a problem in {run} have different scores; sample more for each problem (kgym eval "
+            "--samples "
             "8)"
         )
     return found
 
 
 def _choose(rows: Sequence[Mapping[str, Any]], options: PairsConfig, rng: random.Random) -> list[Mapping[str, Any]]:
-    """Return at most `answers` different answers, taken in turn from the best and the worst."""
+    """Return at most `answers` different completions, taken in turn from the best and the worst."""
     different = list({row["text"]: row for row in rows}.values())
     rng.shuffle(different)
     if options.prefer == "short":
@@ -231,7 +235,7 @@ def _pairs(kept: Sequence[Mapping[str, Any]], prefer: str) -> Pairs:
 def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
     files = answer_files(run)
     if not files:
-        raise ConfigError(f"{run} holds no stored answers: neither episodes/ of kgym train nor samples/ of kgym eval")
+        raise ConfigError(f"{run} has no stored completions: neither episodes/ of kgym train nor samples/ of kgym eval")
     columns = [
         "env",
         "problem_id",
@@ -249,12 +253,12 @@ def _stored_rows(run: Path) -> Iterable[Mapping[str, Any]]:
         for row in batch.to_pylist():
             if all(
                 piece["role"] is None for piece in row.pop("pieces") or ()
-            ):  # an answer of several turns is not one text
+            ):  # a completion of several turns is not one text
                 yield row
 
 
 def _setups_of(run: Path) -> dict[str, EnvSetup]:
-    """Return the environments of a run, which know what is put around a question, by their labels in its rows."""
+    """Return the environments of a run, which make prompts of questions, by their labels in its rows."""
     from kgym.runs.folder import RunFolder  # noqa: PLC0415
 
     manifest = RunFolder(run).read_manifest()
@@ -265,7 +269,7 @@ def _setups_of(run: Path) -> dict[str, EnvSetup]:
 
 
 def from_list(comparisons: Sequence[Comparison], options: PairsConfig, *, seed: int) -> PreferenceData:
-    """Learn from comparisons in shuffled passes; some, but never more than a fifth, are held out."""
+    """Learn from comparisons in shuffled passes; a part of them, at most a fifth, is held out."""
     order = list(comparisons)
     random.Random(derive_seed("held out", seed)).shuffle(order)  # noqa: S311  (not a secret)
     n_held_out = min(options.held_out, len(order) // 5)

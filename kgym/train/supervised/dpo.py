@@ -1,13 +1,13 @@
-"""Direct preference optimization: a policy learns from pairs of answers, held to a frozen reference, with neither
-rewards nor sampling.
+"""Direct preference optimization: a policy learns from pairs of completions, relative to a frozen reference, without
+rewards or sampling.
 
     L = mean over prompts of the mean over their pairs of -log sigmoid(beta [(lp - ref)(chosen) - (lp - ref)(rejected)])
 
-lp and ref are sums over the tokens of an answer, end token included. The reference is the model that training starts
+lp and ref are sums over the tokens of a completion, end token included. The reference is the model that training starts
 from.
 
-Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7. With K answers to a prompt, its pairs count together as one,
-as in InstructGPT.
+Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7. With K completions of a prompt, its pairs count together as
+one, as in InstructGPT.
 
 Dimension key:  E rows of a micro-batch   P pairs
 """
@@ -33,9 +33,7 @@ from kgym.types import LossOutput, PackedBatch
 
 
 class DPO:
-    """The part of `kgym dpo`; `data` and `facts`, what tells it from others, instead of those that the configuration
-    names.
-    """
+    """The part of `kgym dpo`. `data` and `facts`, which identify it, replace those that the configuration names."""
 
     def __init__(
         self, config: DPOConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None

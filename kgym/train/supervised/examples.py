@@ -1,6 +1,4 @@
-"""Examples to continue a prompt with: worked solutions of an environment or of a file, or completions that a run has
-stored.
-"""
+"""Examples of completions: worked solutions of an environment or of a file, or completions that a run has stored."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,8 +91,8 @@ def sampled_examples(run: Path) -> list[Sampled]:
 
 
 def shortest(sampled: Sequence[Sampled]) -> list[Sampled]:
-    """Return of each problem the completion with the fewest tokens, of equal ones the first; problems in the order
-    of their first.
+    """Return the completion with the fewest tokens of each problem, the first one of equal ones; problems in the order
+    in which they first occur.
     """
     found: dict[str, Sampled] = {}
     for one in sampled:
@@ -105,7 +103,7 @@ def shortest(sampled: Sequence[Sampled]) -> list[Sampled]:
 
 
 def encoded(learner: Learner, example: Example | Sampled) -> Row:
-    """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens mean
+    """Return the ids of the prompt and of the completion. Raises ConfigError for a sampled one whose tokens decode to
     another text here.
     """
     if isinstance(example, Example):
@@ -113,14 +111,14 @@ def encoded(learner: Learner, example: Example | Sampled) -> Row:
     said = learner.tokenizer.decode(example.token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     if not said.startswith(example.text):
         raise ConfigError(
-            f"the stored tokens of {example.problem_id} are those of another tokenizer than that of {learner.folder}; "
+            f"the stored tokens of {example.problem_id} are from another tokenizer than that of {learner.folder}; "
             "use a model with the tokenizer of the run"
         )
     return checked_row(learner, (example.prompt_ids, example.token_ids), example.problem_id)
 
 
 def read_examples(path: Path) -> list[Example]:
-    """Read JSON lines: {"question": "What is 2+3?", "solution": "2+3=5\\n\\\\boxed{5}"}; `prompt` may stand for
+    """Read JSON lines: {"question": "What is 2+3?", "solution": "2+3=5\\n\\\\boxed{5}"}; `prompt` may replace
     `question`.
 
     Raises DataError, naming the line, for one that is not such an object.

@@ -1,8 +1,8 @@
 """Learning from examples: `kgym sft`, `kgym dpo` and `kgym rm` are one objective, and differ in their examples and
 their loss.
 
-The examples of step s are a pure function of (source, seed, s), so a run that was killed goes on from its newest
-checkpoint as if nothing had happened.
+The examples of step s are a pure function of (source, seed, s), so a run that was killed continues from its newest
+checkpoint as if it had not been interrupted.
 """
 
 import dataclasses
@@ -39,12 +39,12 @@ PATIENCE = 3
 
 
 class Part(Protocol):
-    """What `kgym sft`, `dpo` and `rm` differ in. Constructed as `target(config)`; raises ConfigError or DataError for
-    examples that cannot be had.
+    """The part in which `kgym sft`, `dpo` and `rm` differ. Constructed as `target(config)`; raises ConfigError or
+    DataError if the examples cannot be read.
     """
 
     facts: Mapping[str, Any]
-    """What the manifest keeps of the examples, to tell them from others."""
+    """Facts in the manifest that identify the examples."""
 
     def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
         """Load the model from a checkpoint of the run, or from `folder`."""
@@ -61,7 +61,7 @@ class Part(Protocol):
         """Write what belongs to the model, in addition to the model, into the folder of a checkpoint."""
 
     def summary(self) -> dict[str, Any]:
-        """Return what came of the run, in addition to its figures."""
+        """Return the results of the run, in addition to its figures."""
 
 
 def supervised(
@@ -113,9 +113,7 @@ class Supervised:
         }
 
     def plan(self) -> Plan:
-        """See `Objective`: rows are taken to fill a micro-batch each, or the context of the model if that is
-        shorter.
-        """
+        """See `Objective`: each row is assumed to fill a micro-batch, or the model's context if that is shorter."""
         config, folder = self.config, resolve_model(self.config.model)
         context = getattr(load_config(folder).get_text_config(), "max_position_embeddings", None)
         most = config.train.microbatch_tokens
@@ -205,7 +203,7 @@ class Supervised:
         """See `Objective`: what is held out is measured after the last step."""
         return self.part.held_out() if step == self.config.train.steps else {}
 
-    # --- what is said ---
+    # --- what is reported ---
 
     def started(self) -> Mapping[str, Any]:
         """See `Objective`."""
@@ -231,9 +229,9 @@ class Supervised:
         return last | self.part.summary()
 
     def forget_after(self, step: int) -> None:
-        """See `Objective`: it has nothing else."""
+        """See `Objective`: this objective writes nothing else."""
 
 
 def what(config: SupervisedConfig) -> str:
-    """Return in words what is learnt, and from where: `sft on aime`, `rm on runs/samples`."""
+    """Return in words what is trained, and on what: `sft on aime`, `rm on runs/samples`."""
     return f"{config.KIND} on {config.env.name if config.env else config.data or config.episodes or 'examples'}"

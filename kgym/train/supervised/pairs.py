@@ -1,6 +1,6 @@
-"""Batches of comparisons for losses on pairs: each answer passes the model once, however many pairs it is in.
+"""Batches of comparisons for losses on pairs: each completion passes the model once, however many pairs it is in.
 
-The answers to a prompt are a group that no micro-batch cuts, so that all pairs of a prompt are in one, as in
+The completions of a prompt are a group that no micro-batch cuts, so that all pairs of a prompt are in one, as in
 InstructGPT.
 
 Dimension key:  P pairs   E rows
@@ -23,7 +23,7 @@ class PairRows(NamedTuple):
     """Pairs of rows of a pack."""
 
     better: Tensor
-    """(P,) int64, the row of the better answer"""
+    """(P,) int64, the row of the better completion"""
     worse: Tensor
     """(P,) int64, that of the worse one"""
     weights: Tensor
@@ -55,8 +55,8 @@ class PairBatch:
 def pair_batch(
     comparisons: Sequence[Comparison], encode: Callable[[Comparison, str], Row], device: torch.device
 ) -> PairBatch | None:
-    """Encode comparisons; None if none is left. One that has an answer that does not fit into the context is left
-    out.
+    """Encode comparisons; None if none is left. A comparison with a completion that does not fit into the context is
+    left out.
     """
     kept = fitting(
         comparisons, lambda comparison: (comparison, [encode(comparison, answer) for answer in comparison.answers])

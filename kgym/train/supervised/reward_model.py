@@ -1,9 +1,9 @@
-"""Reward-model training: a scalar head on a language model learns which of two answers is better.
+"""Reward-model training: a scalar head on a language model learns which of two completions is better.
 
     L = mean over prompts of 1 / C(K, 2) * sum over pairs of -log sigmoid(score(better) - score(worse))
 
-The loss does not see a constant, so for each checkpoint a bias is chosen that moves the mean score of demonstrations to
-0. A score is the head's output at the last token of a row, so the rows are padded and have their own forward pass.
+The loss does not depend on a constant offset, so each checkpoint has a bias that moves the mean score of demonstrations
+to 0. A score is the head's output at the last token of a row, so the rows are padded and have their own forward pass.
 
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, section 3.5, equation 1.
 
@@ -35,9 +35,7 @@ from kgym.types import LossOutput, PackedBatch
 
 
 class RewardModeling:
-    """The part of `kgym rm`; `data` and `facts`, what tells it from others, instead of those that the configuration
-    names.
-    """
+    """The part of `kgym rm`. `data` and `facts`, which identify it, replace those that the configuration names."""
 
     def __init__(
         self, config: RMConfig, data: PreferenceData | None = None, facts: Mapping[str, Any] | None = None
@@ -49,7 +47,7 @@ class RewardModeling:
         self.facts = facts or {}
 
     def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
-        """See `Part`: a head is put on a language model, and a checkpoint has one."""
+        """See `Part`: a language model gets a new head, and a checkpoint has one already."""
         train = self.config.train
         found = load_reward_model(
             str(checkpoint or folder),
@@ -104,13 +102,13 @@ class RewardModeling:
         return add_up(self.policy, batch, loss, backward=backward)
 
     def _mean_of_demonstrations(self) -> float:
-        """Return the mean score of the best answers. Raises RunError if there is none."""
+        """Return the mean score of the best completions. Raises RunError if there is none."""
         demonstrations = (self.data.train(n) for n in range(self.config.rm.demonstrations))
         scores = self.rewarder.scores([(one.question, one.gold, one.best) for one in demonstrations])
         known = [score for score in scores if score is not None]
         if not known or not math.isfinite(sum(known)):
             raise RunError(
-                f"the mean score of the demonstrations is not a number: of {len(scores)}, {len(known)} fit into the "
+                f"the mean score of the demonstrations is not a number: {len(known)} of {len(scores)} fit into the "
                 "model's context"
             )
         return sum(known) / len(known)

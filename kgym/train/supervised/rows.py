@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ENDLESS = 1 << 40
-"""Indices of an endless source are drawn below this: two draws of a run practically never meet."""
+"""Indices of an endless source are drawn below this: two draws of a run are practically never equal."""
 
 Row = tuple[list[int], list[int]]
 """The ids of a prompt, which are read, and those of a completion, which count in the loss."""
@@ -34,8 +34,8 @@ Row = tuple[list[int], list[int]]
 
 
 def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
-    """Return a function: the n-th of the items, in endless passes that each have their own order. Raises DataError
-    if there are none.
+    """Return a function that gives the n-th of the items, in endless passes that each have their own order. Raises
+    DataError if there are none.
     """
     if not items:
         raise DataError("the data contain no example to learn from")
@@ -54,9 +54,7 @@ def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield each line of a file of JSON lines as (where it is, its value). Raises DataError for one that is not
-    JSON.
-    """
+    """Yield each line of a file of JSON lines as (its place, its value). Raises DataError for one that is not JSON."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -121,8 +119,8 @@ def _left_out(what: str) -> None:
 
 
 def pack_rows(rows: Sequence[Row], device: torch.device, *, groups: Sequence[int] | None = None) -> PackedBatch:
-    """Return the rows as one pack on `device`; rows with the same number in `groups` belong together, without it
-    each is alone.
+    """Return the rows as one pack on `device`; rows with the same number in `groups` belong together; without `groups`
+    each row is alone.
     """
     batch = pack(
         prompt_ids=[prompt for prompt, _ in rows],

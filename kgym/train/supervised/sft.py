@@ -1,6 +1,7 @@
 """Supervised fine-tuning: teach a policy to continue a prompt with a worked solution, before rewards take over.
 
-The loss is the mean over a batch's completion tokens, end token included, of -log p; the prompt is read and not learnt.
+The loss is the mean over a batch's completion tokens, end token included, of -log p; prompt tokens do not count in the
+loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,7 @@ from kgym.train.supervised.sources import examples_of
 
 
 class SFT:
-    """The part of `kgym sft`; `examples` and `facts`, what tells them from others, instead of those that the
-    configuration names.
-    """
+    """The part of `kgym sft`. `examples`, and `facts` that identify them, replace those of the configuration."""
 
     def __init__(
         self, config: SFTConfig, examples: Examples | None = None, facts: Mapping[str, Any] | None = None

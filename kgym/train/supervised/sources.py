@@ -1,4 +1,4 @@
-"""From a configuration to the examples of a run, and to the facts that tell them from others."""
+"""From a configuration to the examples of a run, and to the facts that identify them."""
 
 import hashlib
 from pathlib import Path
@@ -13,15 +13,13 @@ from kgym.train.supervised.examples import Examples, read_examples, sampled_exam
 from kgym.train.supervised.rows import shuffled
 
 Facts = dict[str, Any]
-"""What the manifest keeps of the examples: {"specs": ..., "env": ...} of an environment, or {"fingerprints":
+"""Facts in the manifest that identify the examples: {"specs": ..., "env": ...} of an environment, or {"fingerprints":
 {"data": "41d0..."}}.
 """
 
 
 def spec_of(config: ExamplesConfig) -> EnvSpec | None:
-    """Return the train split of the environment that a configuration names; None if the examples are from somewhere
-    else.
-    """
+    """Return the train split of the environment that a configuration names; None for another source of examples."""
     if config.env is None:
         return None
     verifier = config.verifier if isinstance(config, PreferencesConfig) else VerifierConfig()
