@@ -191,7 +191,7 @@ def show(count: int, table: dict[str, dict[str, float]]) -> None:
             rejects = f"{row['false_rejects']} ({row['false_reject_frac']:.1%})"
             print(f"{name:<20}{row['right']:>8.1%}{accepts:>18}{rejects:>18}")
         print()
-    print(f"{'ms an answer':<20}{'median':>11}{'p99':>11}{'p99.9':>11}{'max':>12}")
+    print(f"{'ms a completion':<20}{'median':>11}{'p99':>11}{'p99.9':>11}{'max':>12}")
     for name, row in table.items():
         times = "".join(f"{row[key]:>11.2f}" for key in ("median_ms", "p99_ms", "p99_9_ms"))
         print(f"{name:<20}{times}{row['max_ms']:>12.1f}")
