@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from chromium import dom_of, in_browser
 from kgym.board.live import LOCKS, seen, state_of
 from kgym.cli import live
 from kgym.cli.live import LiveServer
@@ -23,7 +24,6 @@ from kgym.runs.metrics import read_metrics
 from test_compare_runs import training
 from test_eval import place
 from test_eval_many import ONE
-from test_page import CHROMIUM, in_browser
 
 __all__ = ["place"]  # a fixture
 
@@ -239,26 +239,6 @@ def test_it_follows_a_training_to_its_end(tmp_path):
 # --- a browser --------------------------------------------------------------------------------------------------------
 
 
-def in_chromium(server, tmp_path):
-    """The document after six seconds, as the page counts them."""
-    switches = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-    )
-    quiet = (
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=6000",
-    )
-    command = [CHROMIUM, *switches, *quiet, "--dump-dom", server.url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
 @in_browser
 def test_in_a_browser_the_page_draws_what_is_new_and_no_text_acts(tmp_path, monkeypatch):
     run = training(tmp_path / "<img src=x onerror=alert(1)>", lr=0.1, seed=0)
@@ -270,7 +250,7 @@ def test_in_a_browser_the_page_draws_what_is_new_and_no_text_acts(tmp_path, monk
     monkeypatch.setattr(live, "state_of", lambda _: next(states))
     monkeypatch.setattr(live, "seen", lambda _: "second")
     with served(run) as server:
-        dom = in_chromium(server, tmp_path)
+        dom = dom_of(server.url, tmp_path, wait_s=6)
     assert "2 of 3 steps" in dom, "of the second state"
     assert dom.count("<polyline") == 2
     assert 'aria-label="Validation, newest value in %.' in dom
@@ -294,6 +274,6 @@ def test_in_a_browser_a_server_that_has_ended_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "state_of", gone)
     monkeypatch.setattr(live, "seen", lambda _: "another")
     with served(run) as server:
-        dom = in_chromium(server, tmp_path)
+        dom = dom_of(server.url, tmp_path, wait_s=6)
     assert "kgym runs view has ended" in dom
     assert "3 of 3 steps" in dom, "the last state is still there"
