@@ -7,7 +7,7 @@ BOARD  ?= leaderboard.csv
 SEED   ?= 0
 EXTRAS ?= dev
 JOBS   ?= auto
-PYTEST  = $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile
+PYTEST  = $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help quickstart test test-slow lint types site install clean
 

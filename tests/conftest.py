@@ -23,6 +23,23 @@ settings.register_profile("kgym", deadline=None)
 settings.load_profile("kgym")
 
 
+LONGEST = (
+    "test_several_ranks.py",
+    "test_ray_ranks.py",
+    "test_ray.py",
+    "test_train_algorithms.py",
+    "test_plugins_new.py",
+    "test_vllm.py",
+    "test_docs_commands.py",
+)
+"""Files whose tests take minutes. They are begun first, so that no process is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(autouse=True)
 def _log_levels():
     """A command that an earlier test or a fixture has run in this process, with -q for instance, decides nothing for
